@@ -1,0 +1,427 @@
+//! Wire format v1: what the collector sends, and the only place that knows its shape.
+//!
+//! `docs/wire-format.md` describes it for people. A beacon is one request body: JSON with what holds
+//! for the whole document, and either finished page views (`views`, from the wasm module) or the queue
+//! of items that the snippet saw (`raw`, where the module never came). [`decode`] reads both;
+//! [`Beacon::snapshots`] turns a raw queue into page views with the code that the module runs.
+
+use crate::document::Document;
+use crate::entry::{Item, NUMBERS_MAX, TEXTS_MAX};
+use crate::limits;
+use crate::metric::{Metric, Value, Values};
+use crate::view::{Device, NavigationType, Snapshot, TtiGap, ViewId};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+/// The version that this code writes.
+pub const VERSION: u32 = 1;
+/// The versions that this code reads.
+pub const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
+
+/// One beacon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beacon {
+    /// The site's public key.
+    pub site: String,
+    /// Counts the beacons of a document, whoever sends them; the highest is the last word on a view.
+    pub seq: u32,
+    /// The document's URL.
+    pub url: String,
+    /// The route that the page named, by `data-route`.
+    pub route: Option<String>,
+    /// The class of the device.
+    pub device: Option<Device>,
+    /// The effective connection type: `4g`, `3g`, `2g`, `slow-2g`.
+    pub connection: Option<String>,
+    /// The release of the page, by `data-release`.
+    pub release: Option<String>,
+    /// What was seen.
+    pub content: Content,
+}
+
+/// What a beacon carries.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Page views, measured in the browser.
+    Views(Vec<Snapshot>),
+    /// The snippet's queue, to be measured by the server.
+    Raw(Raw),
+}
+
+/// A snippet's queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raw {
+    /// The document's first page view.
+    pub id: ViewId,
+    /// The moment of sending, in milliseconds since the document's time origin.
+    pub now: f64,
+    /// Everything seen, in the order of queueing.
+    pub queue: Vec<Item>,
+}
+
+/// Why a body is not a beacon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The body is not UTF-8.
+    NotUtf8,
+    /// The body is not JSON, or not of the beacon's shape; the text says where and what was expected.
+    Malformed(String),
+    /// The body is of a version that this server does not read.
+    Version(u64),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8 => f.write_str("the body is not UTF-8"),
+            Self::Malformed(problem) => f.write_str(problem),
+            Self::Version(version) => write!(
+                f,
+                "wire format version {version} is not known here; this server reads {} to {}",
+                VERSIONS.start(),
+                VERSIONS.end()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl Beacon {
+    /// The page views of this beacon, a raw queue measured by [`Document`].
+    #[must_use]
+    pub fn snapshots(self) -> Vec<Snapshot> {
+        match self.content {
+            Content::Views(views) => views,
+            Content::Raw(raw) => {
+                let mut document = Document::new(raw.id);
+                for item in &raw.queue {
+                    document.push(item);
+                }
+                document.snapshots(raw.now)
+            }
+        }
+    }
+}
+
+/// Reads a beacon.
+///
+/// # Errors
+/// Where the body is not UTF-8, not JSON, not of a known version, or not of its shape.
+#[cfg(feature = "native")]
+pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u64,
+    }
+
+    let text = std::str::from_utf8(body).map_err(|_| DecodeError::NotUtf8)?;
+    match serde_json::from_str::<Wire>(text) {
+        Ok(wire) => wire.into_beacon(),
+        // A later version may have another shape; its number is the better explanation.
+        Err(error) => match serde_json::from_str::<Version>(text) {
+            Ok(Version { v }) if !known(v) => Err(DecodeError::Version(v)),
+            _ => Err(DecodeError::Malformed(error.to_string())),
+        },
+    }
+}
+
+fn known(version: u64) -> bool {
+    u32::try_from(version).is_ok_and(|version| VERSIONS.contains(&version))
+}
+
+/// The JSON object of a beacon. The collector serialises it, the server reads it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(expecting = "a beacon object")]
+pub struct Wire {
+    /// Version.
+    pub v: u64,
+    /// See [`Beacon::site`].
+    pub site: String,
+    /// See [`Beacon::seq`].
+    pub seq: u32,
+    /// See [`Beacon::url`].
+    pub url: String,
+    /// See [`Beacon::route`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// See [`Beacon::device`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
+    /// See [`Beacon::connection`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
+    /// See [`Beacon::release`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// Page views, or absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views: Option<Vec<WireView>>,
+    /// A raw queue, or absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<WireRaw>,
+}
+
+/// The JSON object of a page view.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(expecting = "a page view object")]
+pub struct WireView {
+    /// See [`Snapshot::id`].
+    pub id: WireId,
+    /// See [`Snapshot::url`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// See [`Snapshot::route`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// See [`Snapshot::navigation_type`].
+    pub nav: NavigationType,
+    /// Metric names and values.
+    pub values: WireValues,
+    /// See [`Snapshot::tti_gap`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tti_gap: Option<TtiGap>,
+}
+
+/// The JSON object of a raw queue.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(expecting = "a raw queue object")]
+pub struct WireRaw {
+    /// See [`Raw::id`].
+    pub id: WireId,
+    /// See [`Raw::now`].
+    pub now: f64,
+    /// Arrays `[kind, numbers…, texts…]`.
+    #[serde(skip_serializing)]
+    pub queue: WireQueue,
+}
+
+/// A view's id as text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WireId(pub ViewId);
+
+/// Values as an object of metric names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WireValues(pub Values);
+
+/// Items as arrays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WireQueue(pub Vec<Item>);
+
+impl From<&Snapshot> for WireView {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            id: WireId(snapshot.id),
+            url: snapshot.url.clone(),
+            route: snapshot.route.clone(),
+            nav: snapshot.navigation_type,
+            values: WireValues(snapshot.values),
+            tti_gap: snapshot.tti_gap,
+        }
+    }
+}
+
+impl Wire {
+    fn into_beacon(self) -> Result<Beacon, DecodeError> {
+        if !known(self.v) {
+            return Err(DecodeError::Version(self.v));
+        }
+        let content = match (self.views, self.raw) {
+            (Some(views), None) => {
+                if views.is_empty() || views.len() > limits::VIEWS_PER_BEACON_MAX {
+                    return Err(DecodeError::Malformed(format!(
+                        "`views` has {} page views; 1 to {} are taken",
+                        views.len(),
+                        limits::VIEWS_PER_BEACON_MAX
+                    )));
+                }
+                Content::Views(views.into_iter().map(WireView::into_snapshot).collect())
+            }
+            (None, Some(raw)) => Content::Raw(Raw { id: raw.id.0, now: raw.now, queue: raw.queue.0 }),
+            _ => {
+                return Err(DecodeError::Malformed("expected exactly one of `views` and `raw`".to_owned()));
+            }
+        };
+        Ok(Beacon {
+            site: self.site,
+            seq: self.seq,
+            url: self.url,
+            route: self.route,
+            device: self.device,
+            connection: self.connection,
+            release: self.release,
+            content,
+        })
+    }
+}
+
+impl WireView {
+    fn into_snapshot(self) -> Snapshot {
+        Snapshot {
+            id: self.id.0,
+            url: self.url,
+            route: self.route,
+            navigation_type: self.nav,
+            values: self.values.0,
+            tti_gap: self.tti_gap,
+        }
+    }
+}
+
+impl Serialize for WireId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for WireId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
+
+        impl Visitor<'_> for IdVisitor {
+            type Value = WireId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a page view id: a UUID version 7")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<WireId, E> {
+                ViewId::parse(text)
+                    .map(WireId)
+                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+impl Serialize for WireValues {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(metric, value)| (metric.name(), value.number(metric))))
+    }
+}
+
+impl<'de> Deserialize<'de> for WireValues {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValuesVisitor;
+
+        impl<'de> Visitor<'de> for ValuesVisitor {
+            type Value = WireValues;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of metric names and numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WireValues, A::Error> {
+                let mut values = Values::EMPTY;
+                while let Some(name) = map.next_key::<String>()? {
+                    let Some(metric) = Metric::from_name(&name) else {
+                        return Err(A::Error::custom(unknown_metric(&name)));
+                    };
+                    let number = map.next_value::<f64>()?;
+                    let value = Value::new(metric, number).map_err(|error| {
+                        A::Error::custom(format_args!("{}: {number} {error}", metric.name()))
+                    })?;
+                    values.set(metric, Some(value));
+                }
+                Ok(WireValues(values))
+            }
+        }
+
+        deserializer.deserialize_map(ValuesVisitor)
+    }
+}
+
+/// The message for a metric's name that is not known.
+#[must_use]
+pub fn unknown_metric(name: &str) -> String {
+    let shown: String = name.chars().take(32).collect();
+    format!("unknown metric `{shown}`; expected one of LCP, INP, CLS, FCP, TTFB, FID, TTI")
+}
+
+impl<'de> Deserialize<'de> for WireQueue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct QueueVisitor;
+
+        impl<'de> Visitor<'de> for QueueVisitor {
+            type Value = WireQueue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of items")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<WireQueue, A::Error> {
+                let mut items = Vec::new();
+                let mut seen = 0_usize;
+                while let Some(WireItem(item)) = seq.next_element()? {
+                    seen = seen.saturating_add(1);
+                    if seen > limits::QUEUE_ITEMS_MAX {
+                        return Err(A::Error::custom(format_args!(
+                            "`queue` has more than {} items",
+                            limits::QUEUE_ITEMS_MAX
+                        )));
+                    }
+                    items.extend(item);
+                }
+                Ok(WireQueue(items))
+            }
+        }
+
+        deserializer.deserialize_seq(QueueVisitor)
+    }
+}
+
+/// One array of a queue; `None` for a kind that a later snippet may send and this code does not know.
+struct WireItem(Option<Item>);
+
+impl<'de> Deserialize<'de> for WireItem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemVisitor;
+
+        impl<'de> Visitor<'de> for ItemVisitor {
+            type Value = WireItem;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an item: an array of a kind, numbers and texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<WireItem, A::Error> {
+                let kind = seq.next_element::<u8>()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                let mut numbers = [0.0; NUMBERS_MAX];
+                let mut number_slots = numbers.iter_mut();
+                let mut texts: [String; TEXTS_MAX] = Default::default();
+                let mut text_slots = texts.iter_mut();
+                while let Some(field) = seq.next_element::<Field>()? {
+                    match field {
+                        Field::Number(number) => {
+                            if let Some(slot) = number_slots.next() {
+                                *slot = number;
+                            }
+                        }
+                        Field::Text(text) => {
+                            if let Some(slot) = text_slots.next() {
+                                *slot = text;
+                            }
+                        }
+                        Field::Other(_) => {
+                            return Err(A::Error::custom("a field of an item is neither number nor text"));
+                        }
+                    }
+                }
+                Ok(WireItem(Item::from_fields(kind, &numbers, texts.each_ref().map(String::as_str))))
+            }
+        }
+
+        deserializer.deserialize_seq(ItemVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Field {
+    Number(f64),
+    Text(String),
+    Other(IgnoredAny),
+}

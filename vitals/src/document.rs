@@ -1,0 +1,177 @@
+//! One document from its first byte to its last: items in, page views out.
+
+use crate::entry::{Item, support};
+use crate::metric::{Metric, Value, Values};
+use crate::metrics::cls::Cls;
+use crate::metrics::fcp::Fcp;
+use crate::metrics::fid::Fid;
+use crate::metrics::inp::Inp;
+use crate::metrics::lcp::Lcp;
+use crate::metrics::lifecycle::{Cause, Later, Lifecycle, Span};
+use crate::metrics::ttfb;
+use crate::metrics::tti::Tti;
+use crate::view::{NavigationType, Snapshot, ViewId};
+
+/// Everything known of one document.
+///
+/// What it says depends on the facts it was told, not on their order; only past the bounds of
+/// [`crate::limits`] does it matter that they came roughly in order of time. A prerendered document
+/// must not be asked before it is activated: nothing tells a time that nobody saw from any other.
+#[derive(Clone, Debug)]
+pub struct Document {
+    first: ViewId,
+    support: u32,
+    life: Lifecycle,
+    fcp: Fcp,
+    lcp: Lcp,
+    cls: Cls,
+    fid: Fid,
+    inp: Inp,
+    tti: Tti,
+}
+
+impl Document {
+    /// A document whose first page view has this id.
+    #[must_use]
+    pub fn new(first: ViewId) -> Self {
+        Self {
+            first,
+            support: 0,
+            life: Lifecycle::default(),
+            fcp: Fcp::default(),
+            lcp: Lcp::default(),
+            cls: Cls::default(),
+            fid: Fid::default(),
+            inp: Inp::default(),
+            tti: Tti::default(),
+        }
+    }
+
+    /// Takes one fact. Facts may come late, twice, and in any order.
+    pub fn push(&mut self, item: &Item) {
+        let bounds = self.life.bounds();
+        match *item {
+            Item::Navigation(navigation) => self.life.navigation(navigation),
+            Item::FirstContentfulPaint(start) => self.fcp.paint(start),
+            Item::LargestContentfulPaint(start) => self.lcp.candidate(start, bounds),
+            Item::LayoutShift { start, value } => self.cls.shift(start, value, bounds),
+            Item::FirstInput(ref event) => {
+                self.fid.first_input(event);
+                self.inp.event(event, bounds);
+            }
+            Item::Event(ref event) => self.inp.event(event, bounds),
+            Item::LongTask { start, duration } => self.tti.long_task(start, duration),
+            Item::Resource { start, end, status } => self.tti.resource(start, end, status),
+            Item::Visibility { at, hidden } => self.life.visibility(at, hidden),
+            Item::Input(at) => self.life.input(at),
+            Item::Restore { at, id } => {
+                self.begin(Later { at, id, cause: Cause::Restore, url: String::new(), route: String::new() });
+            }
+            Item::RestorePaint(at) => self.life.restore_paint(at),
+            Item::SoftNavigation { at, id, ref url, ref route } => {
+                self.begin(Later { at, id, cause: Cause::Soft, url: url.clone(), route: route.clone() });
+            }
+            Item::SoftPaint(at) => self.life.soft_paint(at),
+            Item::Activation(at) => self.life.activation(at),
+            Item::InteractionCount { at, count } => self.inp.count(at, count, bounds),
+            Item::Support(bits) => self.support |= bits,
+        }
+    }
+
+    fn begin(&mut self, view: Later) {
+        if view.id == self.first {
+            return;
+        }
+        if let Some((from, to)) = self.life.begin(view) {
+            self.cls.forget(from, to);
+            self.inp.forget(from, to);
+        }
+    }
+
+    /// The document's page views as they stand at `now` (milliseconds since the time origin), by start.
+    ///
+    /// At least one, the first, and at most [`crate::limits::VIEWS_PER_BEACON_MAX`]: the first and the
+    /// latest. A sender that wants every view sends at the latest when there are so many.
+    #[must_use]
+    pub fn snapshots(&self, now: f64) -> Vec<Snapshot> {
+        // A clock that says nothing knows of no time that has passed.
+        let now = if now.is_nan() { 0.0 } else { now };
+        let mut views = Vec::with_capacity(self.life.later().len().saturating_add(1));
+        views.push(self.first_view(now));
+        let (mut url, mut route) = (None, None);
+        for (place, view) in self.life.later().iter().enumerate() {
+            let Some(span) = self.life.later_span(place) else { continue };
+            // A restore shows the page that was left.
+            if view.cause == Cause::Soft || !view.url.is_empty() {
+                url = text(&view.url);
+                route = text(&view.route);
+            }
+            views.push(Snapshot {
+                id: view.id,
+                url: url.clone(),
+                route: route.clone(),
+                navigation_type: match view.cause {
+                    Cause::Soft => NavigationType::SoftNavigation,
+                    _ => NavigationType::BackForwardCache,
+                },
+                values: self.values(&span, now),
+                tti_gap: None,
+            });
+        }
+        views
+    }
+
+    fn first_view(&self, now: f64) -> Snapshot {
+        let span = self.life.first_span();
+        let navigation = self.life.navigation_entry();
+        let mut values = self.values(&span, now);
+        let mut tti_gap = None;
+        if self.supports(support::LONG_TASK) {
+            match self.tti.value(&span, navigation, self.fcp.value(&span), now) {
+                Ok(number) => values.set(Metric::Tti, Value::new(Metric::Tti, number).ok()),
+                Err(gap) => tti_gap = Some(gap),
+            }
+        }
+        Snapshot {
+            id: self.first,
+            url: None,
+            route: None,
+            navigation_type: if span.start > 0.0 {
+                NavigationType::Prerender
+            } else {
+                navigation.map_or(NavigationType::Navigate, |navigation| navigation.navigation_type)
+            },
+            values,
+            tti_gap,
+        }
+    }
+
+    /// All values but TTI, which only a load has.
+    fn values(&self, span: &Span<'_>, now: f64) -> Values {
+        let fcp = self.fcp.value(span);
+        let numbers = [
+            (Metric::Lcp, self.lcp.value(span, self.supports(support::LCP))),
+            (Metric::Inp, self.inp.value(span)),
+            (
+                Metric::Cls,
+                if self.supports(support::LAYOUT_SHIFT) { self.cls.value(span, fcp.is_some()) } else { None },
+            ),
+            (Metric::Fcp, fcp),
+            (Metric::Ttfb, ttfb::value(&self.life, span, now)),
+            (Metric::Fid, self.fid.value(span)),
+        ];
+        let mut values = Values::EMPTY;
+        for (metric, number) in numbers {
+            values.set(metric, number.and_then(|number| Value::new(metric, number).ok()));
+        }
+        values
+    }
+
+    const fn supports(&self, bit: u32) -> bool {
+        self.support & bit != 0
+    }
+}
+
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}

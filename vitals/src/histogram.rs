@@ -1,0 +1,347 @@
+//! Values counted in fixed logarithmic buckets, with exact rating counters.
+//!
+//! Buckets are those of a base-2 exponential histogram with 64 buckets an octave (OpenTelemetry scale
+//! 6, Prometheus schema 6): bucket `k` holds the integers from `ceil(2^(k/64))` up to, not including,
+//! `ceil(2^((k+1)/64))`, in millionths of the metric's unit. A bucket's index is found with integers
+//! alone, so that every platform and every merge order gives the same histogram.
+
+use crate::metric::{Metric, Rating, Value};
+use core::cmp::Ordering;
+
+/// Buckets an octave.
+const PER_OCTAVE: u16 = 64;
+
+/// `2^(k/64)` for `k` = 0…63 in 1.63 fixed point, rounded up.
+///
+/// A number with `m` as its top 64 bits lies at or over `2^(k/64)` of its octave where `m` is at or
+/// over the entry, so the first integer of each bucket is `ceil` of the exact boundary.
+const OCTAVE: [u64; PER_OCTAVE as usize] = octave();
+
+/// Counts of one metric's values.
+///
+/// Counts are signed: a histogram may also be a correction, which takes away what a page view said
+/// before and adds what it says now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    ratings: [i64; 3],
+    /// Ascending by bucket, no count is zero. Bucket 0 holds the value 0; bucket `k + 1` the rest.
+    buckets: Vec<(u16, i64)>,
+}
+
+/// Why bytes are not a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodingError;
+
+impl core::fmt::Display for EncodingError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the bytes are not a histogram")
+    }
+}
+
+impl core::error::Error for EncodingError {}
+
+/// A run of buckets, for drawing: values from `from` up to, not including, `to`, in the metric's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bin {
+    /// Smallest value.
+    pub from: f64,
+    /// First value beyond.
+    pub to: f64,
+    /// How many values.
+    pub n: i64,
+}
+
+impl Histogram {
+    /// Counts a value `by` more times; `by` may be negative.
+    pub fn add(&mut self, metric: Metric, value: Value, by: i64) {
+        if let Some(count) = self.ratings.get_mut(metric.rate(value) as usize) {
+            *count = count.saturating_add(by);
+        }
+        self.add_bucket(bucket(value.micros()), by);
+    }
+
+    fn add_bucket(&mut self, index: u16, by: i64) {
+        match self.buckets.binary_search_by_key(&index, |&(at, _)| at) {
+            Ok(place) => {
+                let left = self.buckets.get_mut(place).map_or(0, |slot| {
+                    slot.1 = slot.1.saturating_add(by);
+                    slot.1
+                });
+                if left == 0 {
+                    self.buckets.remove(place);
+                }
+            }
+            Err(place) if by != 0 => self.buckets.insert(place, (index, by)),
+            Err(_) => {}
+        }
+    }
+
+    /// Adds all counts of another histogram of the same metric.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.ratings.iter_mut().zip(&other.ratings) {
+            *mine = mine.saturating_add(*theirs);
+        }
+        if other.buckets.is_empty() {
+            return;
+        }
+        let mine = core::mem::take(&mut self.buckets);
+        let mut merged = Vec::with_capacity(mine.len().saturating_add(other.buckets.len()));
+        let (mut left, mut right) = (mine.into_iter().peekable(), other.buckets.iter().copied().peekable());
+        while let (Some(&(a, count_a)), Some(&(b, count_b))) = (left.peek(), right.peek()) {
+            let (index, count) = match a.cmp(&b) {
+                Ordering::Less => (a, count_a),
+                Ordering::Greater => (b, count_b),
+                Ordering::Equal => (a, count_a.saturating_add(count_b)),
+            };
+            if a <= b {
+                left.next();
+            }
+            if b <= a {
+                right.next();
+            }
+            if count != 0 {
+                merged.push((index, count));
+            }
+        }
+        merged.extend(left);
+        merged.extend(right);
+        self.buckets = merged;
+    }
+
+    /// How many values are counted.
+    #[must_use]
+    pub fn n(&self) -> i64 {
+        self.ratings.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// How many values have this rating: exact.
+    #[must_use]
+    pub fn rated(&self, rating: Rating) -> i64 {
+        self.ratings.get(rating as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether nothing is counted, not even a correction.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty() && self.ratings == [0; 3]
+    }
+
+    /// The value at a nearest rank, 1 to n, in the metric's unit, within 0.55 % of the exact one
+    /// (exactly: half a bucket's width); `None` where there is no such rank.
+    #[must_use]
+    pub fn at_rank(&self, metric: Metric, rank: i64) -> Option<f64> {
+        if rank < 1 {
+            return None;
+        }
+        let mut seen = 0_i64;
+        for &(index, count) in &self.buckets {
+            seen = seen.saturating_add(count);
+            if seen >= rank {
+                return Some(number(metric, middle(index)));
+            }
+        }
+        None
+    }
+
+    /// The percentile by nearest rank (the value that at least `percent` per cent of all values do not
+    /// exceed); `None` without values.
+    #[must_use]
+    pub fn percentile(&self, metric: Metric, percent: u8) -> Option<f64> {
+        self.at_rank(metric, rank(self.n(), percent))
+    }
+
+    /// The counts between ascending `edges` (in the metric's unit), a bin more than there are edges;
+    /// a bucket counts where its middle lies.
+    #[must_use]
+    pub fn bins(&self, metric: Metric, edges: &[f64]) -> Vec<Bin> {
+        let mut bins: Vec<Bin> = core::iter::once(0.0)
+            .chain(edges.iter().copied())
+            .zip(edges.iter().copied().chain(core::iter::once(f64::INFINITY)))
+            .map(|(from, to)| Bin { from, to, n: 0 })
+            .collect();
+        for &(index, count) in &self.buckets {
+            let value = number(metric, middle(index));
+            let place = edges.partition_point(|&edge| edge <= value);
+            if let Some(bin) = bins.get_mut(place) {
+                bin.n = bin.n.saturating_add(count);
+            }
+        }
+        bins
+    }
+
+    /// Appends the histogram's bytes: the three rating counts, the number of buckets, then a gap and a
+    /// count a bucket; all as LEB128, counts zigzagged.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        for &count in &self.ratings {
+            write_varint(bytes, zigzag(count));
+        }
+        write_varint(bytes, self.buckets.len() as u64);
+        let mut next = 0_u16;
+        for &(index, count) in &self.buckets {
+            write_varint(bytes, u64::from(index.saturating_sub(next)));
+            write_varint(bytes, zigzag(count));
+            next = index.saturating_add(1);
+        }
+    }
+
+    /// Reads a histogram from the front of `bytes` and moves them past it.
+    ///
+    /// # Errors
+    /// Where the bytes end too early, or name a bucket that does not exist.
+    pub fn decode(bytes: &mut &[u8]) -> Result<Self, EncodingError> {
+        let mut ratings = [0; 3];
+        for count in &mut ratings {
+            *count = unzigzag(read_varint(bytes)?);
+        }
+        let len = read_varint(bytes)?;
+        if len > u64::from(BUCKETS) {
+            return Err(EncodingError);
+        }
+        let mut buckets = Vec::with_capacity(usize::try_from(len).map_err(|_| EncodingError)?);
+        let mut next = 0_u64;
+        for _ in 0..len {
+            let index = next.checked_add(read_varint(bytes)?).ok_or(EncodingError)?;
+            let count = unzigzag(read_varint(bytes)?);
+            if index >= u64::from(BUCKETS) || count == 0 {
+                return Err(EncodingError);
+            }
+            buckets.push((index as u16, count));
+            next = index.saturating_add(1);
+        }
+        Ok(Self { ratings, buckets })
+    }
+}
+
+/// The nearest rank of a percentile among `n` values: `ceil(n × percent / 100)`, at least 1.
+#[must_use]
+pub fn rank(n: i64, percent: u8) -> i64 {
+    let scaled = i128::from(n).saturating_mul(i128::from(percent));
+    let rank = scaled.saturating_add(99).checked_div(100).unwrap_or(0).max(1);
+    i64::try_from(rank).unwrap_or(i64::MAX)
+}
+
+/// Number of buckets: the zero bucket and 32 octaves of a `u32`.
+const BUCKETS: u16 = 32 * PER_OCTAVE + 1;
+
+/// The bucket of a value.
+fn bucket(micros: u32) -> u16 {
+    let Some(octave) = micros.checked_ilog2() else { return 0 };
+    // The number's bits, moved up so that its first one is the top bit.
+    let mantissa = u64::from(micros).wrapping_shl(63_u32.wrapping_sub(octave));
+    let step = OCTAVE.partition_point(|&boundary| boundary <= mantissa);
+    // The first boundary is 1, so at least one lies at or under the mantissa; the index is one more
+    // than the bucket's exponent, which makes room for zero.
+    (octave as u16).saturating_mul(PER_OCTAVE).saturating_add(step as u16)
+}
+
+/// The first number of a bucket, not rounded to an integer.
+fn lower(index: u16) -> f64 {
+    let Some(exponent) = index.checked_sub(1) else { return 0.0 };
+    let octave = exponent.wrapping_div(PER_OCTAVE);
+    let step = exponent.wrapping_rem(PER_OCTAVE);
+    let mantissa = OCTAVE.get(usize::from(step)).copied().unwrap_or(0) as f64;
+    mantissa * f64::from(2_u32).powi(i32::from(octave).wrapping_sub(63))
+}
+
+/// The number that stands for a bucket: within `(γ − 1) / (γ + 1)` of all its values, γ = 2^(1/64)
+/// (DDSketch, Masson et al. 2019, §2.1), rounded to the millionths that values are made of.
+fn middle(index: u16) -> f64 {
+    if index == 0 {
+        return 0.0;
+    }
+    let (low, high) = (lower(index), lower(index.saturating_add(1)));
+    let exact = 2.0 * low * high / (low + high);
+    // Small buckets hold one integer or none; the representative must be a value that can occur.
+    let first = low.ceil();
+    let last = (high.ceil() - 1.0).max(first);
+    exact.round().clamp(first, last)
+}
+
+fn number(metric: Metric, micros: f64) -> f64 {
+    Value::from_micros(metric, micros as u32)
+        .map_or(f64::from(metric.value_max()), |value| value.number(metric))
+}
+
+const fn zigzag(number: i64) -> u64 {
+    (number.wrapping_shl(1) ^ number.wrapping_shr(63)) as u64
+}
+
+const fn unzigzag(number: u64) -> i64 {
+    (number.wrapping_shr(1) as i64) ^ (number as i64 & 1).wrapping_neg()
+}
+
+/// Appends a number as LEB128.
+pub fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number = number.wrapping_shr(7);
+    }
+    bytes.push(number as u8);
+}
+
+/// Reads a LEB128 number from the front of `bytes` and moves them past it.
+///
+/// # Errors
+/// Where the bytes end inside the number, or it is longer than 64 bits.
+pub fn read_varint(bytes: &mut &[u8]) -> Result<u64, EncodingError> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first().ok_or(EncodingError)?;
+        *bytes = rest;
+        let part = u64::from(byte & 0x7f);
+        if shift == 63 && part > 1 {
+            return Err(EncodingError);
+        }
+        number |= part.wrapping_shl(shift);
+        if byte & 0x80 == 0 {
+            return Ok(number);
+        }
+    }
+    Err(EncodingError)
+}
+
+/// Computes [`OCTAVE`] by repeated square roots in integers, when the crate is compiled.
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+const fn octave() -> [u64; PER_OCTAVE as usize] {
+    // roots[i] = floor(2^(2^-i) × 2^63): 2, √2, ⁴√2 … 2^(1/64).
+    let mut roots = [0_u64; 7];
+    let mut square = 2_u128 << 126;
+    let mut i = 1;
+    while i < 7 {
+        let root = sqrt(square);
+        roots[i] = root as u64;
+        square = root << 63;
+        i += 1;
+    }
+    let mut table = [0_u64; PER_OCTAVE as usize];
+    let mut k = 0;
+    while k < PER_OCTAVE as usize {
+        let mut product = 1_u128 << 63;
+        let mut bit = 0;
+        while bit < 6 {
+            if k & (1 << bit) != 0 {
+                product = (product * roots[6 - bit] as u128) >> 63;
+            }
+            bit += 1;
+        }
+        // The truncations above lose less than 2^-55 of the value; no integer below 2^32 lies that
+        // near to an irrational boundary, which `boundaries_are_exact` checks.
+        table[k] = product as u64;
+        k += 1;
+    }
+    table
+}
+
+/// The integer square root, by bisection.
+#[allow(clippy::arithmetic_side_effects)]
+const fn sqrt(square: u128) -> u128 {
+    let (mut low, mut high) = (0_u128, 1_u128 << 64);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        match middle.checked_mul(middle) {
+            Some(product) if product <= square => low = middle,
+            _ => high = middle,
+        }
+    }
+    low
+}

@@ -1,0 +1,19 @@
+//! The vocabulary of fieldvitals, as pure code: no IO, no clock, no panic.
+//!
+//! The same code runs as wasm in the browser and natively on the server, so a value means the same
+//! wherever it was computed. Start reading at [`metric`], then [`entry`] (what a browser tells),
+//! [`document`] (what follows from it) and [`beacon`] (how it travels).
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
+)]
+
+pub mod beacon;
+pub mod document;
+pub mod entry;
+pub mod histogram;
+pub mod limits;
+pub mod metric;
+pub mod metrics;
+pub mod view;

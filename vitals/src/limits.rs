@@ -1,0 +1,89 @@
+//! Every bound of the system, in one place.
+//!
+//! Past a bound, input is refused or folded and counted, never a crash. Relations between bounds are
+//! checked when this file compiles.
+
+/// Largest body of one beacon, in bytes. Browsers allow 64 KiB of `sendBeacon` bodies in flight.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Time a client has to send a whole body, in milliseconds.
+pub const BODY_TIME_MS_MAX: u64 = 5_000;
+/// Largest body of an authenticated API request (a budget file), in bytes.
+pub const API_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Page views that one beacon may carry: a document's soft navigations and bfcache restores.
+pub const VIEWS_PER_BEACON_MAX: usize = 16;
+/// Times of one kind that are kept of a document: hides, inputs, paints, interaction counts. Past it,
+/// the first and the last of each page view are kept.
+pub const MOMENTS_MAX: usize = 128;
+/// Layout shifts that are kept of a document. Past it, session windows that cannot be the largest of
+/// their page view are dropped.
+pub const SHIFTS_MAX: usize = 2_048;
+/// Interactions that are kept of a document. Past it, those are dropped that cannot be its INP.
+pub const INTERACTIONS_MAX: usize = 256;
+/// Longest interactions of a page view among which its INP is found, as in the web-vitals library:
+/// exact up to 500 interactions.
+pub const INTERACTIONS_LONGEST: usize = 10;
+/// Long tasks that are kept of a document, the earliest. At it, the time after the last counts as busy.
+pub const LONG_TASKS_MAX: usize = 512;
+/// Resources that are kept of a document, the earliest. At it, the time after the last counts as busy.
+pub const RESOURCES_MAX: usize = 512;
+
+/// Items of a raw queue that one beacon may carry.
+pub const QUEUE_ITEMS_MAX: usize = 1_500;
+/// Metrics in one web-vitals array.
+pub const FOREIGN_METRICS_MAX: usize = 64;
+
+/// Bytes of a page URL after its query and fragment are dropped.
+pub const URL_BYTES_MAX: usize = 1_024;
+/// Bytes of a route.
+pub const ROUTE_BYTES_MAX: usize = 512;
+/// Bytes of a release name.
+pub const RELEASE_BYTES_MAX: usize = 128;
+/// Bytes of any other short text of a beacon: connection, foreign ids.
+pub const LABEL_BYTES_MAX: usize = 64;
+/// Bytes of a site's name.
+pub const SITE_NAME_BYTES_MAX: usize = 64;
+/// Allowed origins of one site.
+pub const ORIGINS_PER_SITE_MAX: usize = 64;
+
+/// A page view whose start lies further than this from the server's clock is not taken, in milliseconds.
+pub const CLOCK_SKEW_MS_MAX: i64 = 48 * 3_600 * 1_000;
+
+/// Largest plausible value of a time metric, in milliseconds: ten minutes.
+pub const TIME_MS_MAX: u32 = 600_000;
+/// Largest plausible layout shift score.
+pub const CLS_MAX: u32 = 100;
+
+/// Bytes of beacons between the socket and the spool's fsync.
+pub const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of spool on disk that wait for the loader.
+pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Beacons in one group commit.
+pub const COMMIT_BEACONS_MAX: usize = 2_048;
+/// Bytes in one group commit.
+pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Page view updates that the loader hands to the store in one transaction.
+pub const LOAD_VIEWS_MAX: usize = 4_096;
+
+/// Rows in one page of an API answer.
+pub const PAGE_ROWS_MAX: usize = 500;
+/// Days that one question may span.
+pub const QUERY_DAYS_MAX: i64 = 400;
+/// Budgets in one file.
+pub const BUDGETS_MAX: usize = 200;
+/// Rejections kept for the answer to "why is there no data?": distinct (site, reason, origin).
+pub const REJECTION_KINDS_MAX: usize = 1_000;
+
+// The page views of a document, and the time of those that were dropped, are told apart.
+const _: () =
+    assert!((VIEWS_PER_BEACON_MAX + 1) * 2 <= MOMENTS_MAX, "a first and a last of each view must fit");
+const _: () = assert!(
+    (VIEWS_PER_BEACON_MAX + 1) * (INTERACTIONS_LONGEST + 2) < INTERACTIONS_MAX,
+    "the longest, the first and the last interaction of each view must fit"
+);
+const _: () = assert!(URL_BYTES_MAX + ROUTE_BYTES_MAX < BODY_BYTES_MAX / 4, "a view must fit a beacon");
+const _: () = assert!(BODY_BYTES_MAX < COMMIT_BYTES_MAX, "any beacon must fit a commit");
+const _: () = assert!(COMMIT_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a commit must fit what may be in flight");
+const _: () = assert!(TIME_MS_MAX as u64 * 1_000 <= u32::MAX as u64, "a time must fit its micros");
+const _: () = assert!(CLS_MAX as u64 * 1_000_000 <= u32::MAX as u64, "a score must fit its micros");
+const _: () = assert!(COMMIT_BEACONS_MAX <= LOAD_VIEWS_MAX, "a commit must be loadable at once");

@@ -1,0 +1,328 @@
+//! The seven metrics, their values, thresholds and ratings.
+
+use crate::limits;
+use serde::{Deserialize, Serialize};
+
+/// A Web Vitals metric.
+///
+/// The order is that of storage and reports; new metrics are added at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[repr(u8)]
+pub enum Metric {
+    /// Largest Contentful Paint, milliseconds.
+    Lcp = 0,
+    /// Interaction to Next Paint, milliseconds.
+    Inp = 1,
+    /// Cumulative Layout Shift, a score without unit.
+    Cls = 2,
+    /// First Contentful Paint, milliseconds.
+    Fcp = 3,
+    /// Time to First Byte, milliseconds.
+    Ttfb = 4,
+    /// First Input Delay, milliseconds.
+    Fid = 5,
+    /// Time to Interactive, milliseconds.
+    Tti = 6,
+}
+
+/// The unit in which a metric's value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Milliseconds.
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// A score without unit (CLS).
+    #[serde(rename = "score")]
+    Score,
+}
+
+/// The two edges between the three ratings; a value on an edge belongs to the better side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Largest value that is rated good.
+    pub good: Value,
+    /// Largest value that is rated needs-improvement.
+    pub needs_improvement: Value,
+}
+
+/// How a value is rated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Rating {
+    /// At or under the first threshold.
+    Good = 0,
+    /// Between the thresholds.
+    NeedsImprovement = 1,
+    /// Over the second threshold.
+    Poor = 2,
+}
+
+impl Rating {
+    /// All ratings, best first.
+    pub const ALL: [Self; 3] = [Self::Good, Self::NeedsImprovement, Self::Poor];
+
+    /// The rating's name: `good`, `needs-improvement` or `poor`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::NeedsImprovement => "needs-improvement",
+            Self::Poor => "poor",
+        }
+    }
+}
+
+/// A metric's value: a finite, plausible number, held as whole millionths.
+///
+/// Times are whole microseconds, CLS is whole millionths of a score. One step is far below what any
+/// browser resolves (5 µs at best), and integers make ratings, histograms and stores agree bit for
+/// bit on every platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Value(u32);
+
+/// Why a number is not a metric's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueError {
+    /// NaN or infinite.
+    NotFinite,
+    /// Below zero.
+    Negative,
+    /// Beyond [`Metric::value_max`].
+    TooLarge,
+}
+
+impl core::fmt::Display for ValueError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NotFinite => "is not a finite number",
+            Self::Negative => "is negative",
+            Self::TooLarge => "is beyond what is plausible",
+        })
+    }
+}
+
+impl core::error::Error for ValueError {}
+
+impl Value {
+    /// Zero.
+    pub const ZERO: Self = Self(0);
+
+    /// The value of `metric` nearest to `number`, given in the metric's unit (milliseconds, or the score).
+    ///
+    /// # Errors
+    /// Where the number is NaN, infinite, negative, or larger than [`Metric::value_max`].
+    pub fn new(metric: Metric, number: f64) -> Result<Self, ValueError> {
+        if !number.is_finite() {
+            return Err(ValueError::NotFinite);
+        }
+        if number < 0.0 {
+            return Err(ValueError::Negative);
+        }
+        let micros = (number * metric.micros_per_unit()).round();
+        if micros > f64::from(metric.micros_max()) {
+            return Err(ValueError::TooLarge);
+        }
+        Ok(Self(micros as u32))
+    }
+
+    /// The value of `metric` with this many millionths, or `None` beyond its largest.
+    #[must_use]
+    pub const fn from_micros(metric: Metric, micros: u32) -> Option<Self> {
+        if micros <= metric.micros_max() { Some(Self(micros)) } else { None }
+    }
+
+    /// Whole microseconds of a time, whole millionths of a score.
+    #[must_use]
+    pub const fn micros(self) -> u32 {
+        self.0
+    }
+
+    /// The number in the metric's unit: milliseconds, or the score.
+    #[must_use]
+    pub fn number(self, metric: Metric) -> f64 {
+        f64::from(self.0) / metric.micros_per_unit()
+    }
+}
+
+impl Metric {
+    /// How many metrics there are.
+    pub const COUNT: usize = 7;
+    /// All metrics, in the order of storage and reports.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Lcp, Self::Inp, Self::Cls, Self::Fcp, Self::Ttfb, Self::Fid, Self::Tti];
+
+    /// The metric's upper-case abbreviation, as the web-vitals library writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lcp => "LCP",
+            Self::Inp => "INP",
+            Self::Cls => "CLS",
+            Self::Fcp => "FCP",
+            Self::Ttfb => "TTFB",
+            Self::Fid => "FID",
+            Self::Tti => "TTI",
+        }
+    }
+
+    /// The metric of this abbreviation, in upper or lower case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The metric's place in [`Metric::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The unit in which values are written.
+    #[must_use]
+    pub const fn unit(self) -> Unit {
+        match self {
+            Self::Cls => Unit::Score,
+            _ => Unit::Milliseconds,
+        }
+    }
+
+    /// The largest value that is believed, in the metric's unit.
+    #[must_use]
+    pub const fn value_max(self) -> u32 {
+        match self {
+            Self::Cls => limits::CLS_MAX,
+            _ => limits::TIME_MS_MAX,
+        }
+    }
+
+    /// The default thresholds.
+    ///
+    /// LCP, INP, CLS, FCP and TTFB: <https://web.dev/articles/vitals> and the pages it links. FID: the
+    /// same source until its retirement in 2024. TTI: Lighthouse's scoring thresholds for mobile.
+    #[must_use]
+    pub const fn thresholds(self) -> Thresholds {
+        let (good, needs_improvement) = match self {
+            Self::Lcp => (2_500_000, 4_000_000),
+            Self::Inp => (200_000, 500_000),
+            Self::Cls => (100_000, 250_000),
+            Self::Fcp => (1_800_000, 3_000_000),
+            Self::Ttfb => (800_000, 1_800_000),
+            Self::Fid => (100_000, 300_000),
+            Self::Tti => (3_800_000, 7_300_000),
+        };
+        Thresholds { good: Value(good), needs_improvement: Value(needs_improvement) }
+    }
+
+    /// The rating of a value.
+    #[must_use]
+    pub fn rate(self, value: Value) -> Rating {
+        let thresholds = self.thresholds();
+        if value <= thresholds.good {
+            Rating::Good
+        } else if value <= thresholds.needs_improvement {
+            Rating::NeedsImprovement
+        } else {
+            Rating::Poor
+        }
+    }
+
+    const fn micros_per_unit(self) -> f64 {
+        match self {
+            Self::Cls => 1_000_000.0,
+            _ => 1_000.0,
+        }
+    }
+
+    const fn micros_max(self) -> u32 {
+        match self {
+            Self::Cls => limits::CLS_MAX * 1_000_000,
+            _ => limits::TIME_MS_MAX * 1_000,
+        }
+    }
+}
+
+/// One value a metric, or none: what a page view measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Values([Option<Value>; Metric::COUNT]);
+
+impl Values {
+    /// No metric has a value.
+    pub const EMPTY: Self = Self([None; Metric::COUNT]);
+
+    /// The value of a metric.
+    #[must_use]
+    pub fn get(&self, metric: Metric) -> Option<Value> {
+        self.0.get(metric.index()).copied().flatten()
+    }
+
+    /// Sets or removes the value of a metric.
+    pub fn set(&mut self, metric: Metric, value: Option<Value>) {
+        if let Some(slot) = self.0.get_mut(metric.index()) {
+            *slot = value;
+        }
+    }
+
+    /// The metrics that have a value, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Metric, Value)> + '_ {
+        Metric::ALL.into_iter().filter_map(|metric| Some((metric, self.get(metric)?)))
+    }
+
+    /// Whether no metric has a value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_on_a_threshold_is_the_better_rating() {
+        for (metric, good, poor) in [
+            (Metric::Lcp, 2500.0, 4000.0),
+            (Metric::Inp, 200.0, 500.0),
+            (Metric::Cls, 0.1, 0.25),
+            (Metric::Fcp, 1800.0, 3000.0),
+            (Metric::Ttfb, 800.0, 1800.0),
+            (Metric::Fid, 100.0, 300.0),
+            (Metric::Tti, 3800.0, 7300.0),
+        ] {
+            let rate = |number| metric.rate(Value::new(metric, number).unwrap());
+            assert_eq!(rate(0.0), Rating::Good, "{}", metric.name());
+            assert_eq!(rate(good), Rating::Good, "{}", metric.name());
+            assert_eq!(rate(good + 0.001), Rating::NeedsImprovement, "{}", metric.name());
+            assert_eq!(rate(poor), Rating::NeedsImprovement, "{}", metric.name());
+            assert_eq!(rate(poor + 0.001), Rating::Poor, "{}", metric.name());
+        }
+    }
+
+    #[test]
+    fn only_plausible_numbers_are_values() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(Value::new(Metric::Lcp, number), Err(ValueError::NotFinite));
+        }
+        assert_eq!(Value::new(Metric::Lcp, -0.1), Err(ValueError::Negative));
+        assert_eq!(Value::new(Metric::Lcp, -0.0), Ok(Value::ZERO));
+        assert_eq!(Value::new(Metric::Lcp, f64::MIN_POSITIVE), Ok(Value::ZERO));
+        assert_eq!(Value::new(Metric::Lcp, 600_000.0).map(Value::micros), Ok(600_000_000));
+        assert_eq!(Value::new(Metric::Lcp, 600_000.1), Err(ValueError::TooLarge));
+        assert_eq!(Value::new(Metric::Cls, 1e308), Err(ValueError::TooLarge));
+        assert_eq!(Value::from_micros(Metric::Cls, 100_000_001), None);
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for metric in Metric::ALL {
+            assert_eq!(Metric::from_name(metric.name()), Some(metric));
+            assert_eq!(Metric::ALL[metric.index()], metric);
+        }
+        assert_eq!(Metric::from_name("lcp"), Some(Metric::Lcp));
+        assert_eq!(Metric::from_name("TBT"), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! Facts of one kind: in order of time, each once, and boundedly many.
+
+use crate::limits;
+
+/// A time in milliseconds since the document's time origin, and a number that belongs to it: a score,
+/// an end, a count, or 0 where the time says all.
+pub type Fact = [f64; 2];
+
+/// The time of a fact.
+#[must_use]
+pub const fn time(&[at, _]: &Fact) -> f64 {
+    at
+}
+
+/// A set of facts, ascending by time, then by number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts(Vec<Fact>);
+
+impl Facts {
+    /// Adds a fact, unless it is there already. No number of a browser's is negative or infinite, so a
+    /// fact with such a number is not taken.
+    pub fn insert(&mut self, at: f64, number: f64) {
+        if !(at >= 0.0 && number >= 0.0 && at.is_finite() && number.is_finite()) {
+            return;
+        }
+        // Adding 0 turns -0 into 0, so that equal facts are the same fact.
+        let fact = [at + 0.0, number + 0.0];
+        let place = self.0.partition_point(|other| other < &fact);
+        if self.0.get(place) != Some(&fact) {
+            self.0.insert(place, fact);
+        }
+    }
+
+    /// Adds a fact and keeps the earliest `max`.
+    pub fn insert_earliest(&mut self, at: f64, number: f64, max: usize) {
+        self.insert(at, number);
+        self.0.truncate(max);
+    }
+
+    /// Adds a moment. Past [`limits::MOMENTS_MAX`], of each stretch between `bounds` (ascending) the
+    /// first moment and the last are kept.
+    pub fn insert_moment(&mut self, at: f64, number: f64, bounds: &[f64]) {
+        self.insert(at, number);
+        if self.0.len() <= limits::MOMENTS_MAX {
+            return;
+        }
+        let stretch = |fact: Option<&Fact>| fact.map(|fact| stretch(time(fact), bounds));
+        let mut before = None;
+        let mut rest = self.0.as_slice();
+        let mut kept = Vec::new();
+        while let Some((fact, after)) = rest.split_first() {
+            let here = stretch(Some(fact));
+            if before != here || stretch(after.first()) != here {
+                kept.push(*fact);
+            }
+            before = here;
+            rest = after;
+        }
+        self.0 = kept;
+    }
+
+    /// All facts.
+    #[must_use]
+    pub fn all(&self) -> &[Fact] {
+        &self.0
+    }
+
+    /// The facts at or after `from` and before `to`.
+    #[must_use]
+    pub fn within(&self, from: f64, to: f64) -> &[Fact] {
+        let before = |end: f64| self.0.partition_point(|fact| time(fact) < end);
+        self.0.get(before(from)..before(to)).unwrap_or_default()
+    }
+
+    /// Drops the facts at or after `from` and before `to`.
+    pub fn forget(&mut self, from: f64, to: f64) {
+        self.0.retain(|fact| !(from..to).contains(&time(fact)));
+    }
+
+    /// Puts other facts in place of these.
+    pub(super) fn replace(&mut self, facts: Vec<Fact>) {
+        self.0 = facts;
+    }
+}
+
+/// Which stretch between ascending `bounds` a time lies in.
+#[must_use]
+pub fn stretch(at: f64, bounds: &[f64]) -> usize {
+    bounds.partition_point(|&bound| bound <= at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(pairs: &[Fact]) -> Facts {
+        let mut facts = Facts::default();
+        for &[at, number] in pairs {
+            facts.insert(at, number);
+        }
+        facts
+    }
+
+    #[test]
+    fn facts_are_kept_in_order_and_once() {
+        let kept = facts(&[[5.0, 1.0], [-0.0, 0.0], [5.0, 0.0], [0.0, -0.0], [5.0, 1.0]]);
+        assert_eq!(kept.all(), [[0.0, 0.0], [5.0, 0.0], [5.0, 1.0]]);
+    }
+
+    #[test]
+    fn impossible_numbers_are_not_taken() {
+        let kept = facts(&[
+            [f64::NAN, 0.0],
+            [0.0, f64::NAN],
+            [f64::INFINITY, 0.0],
+            [0.0, f64::INFINITY],
+            [-1.0, 0.0],
+            [0.0, -1.0],
+        ]);
+        assert_eq!(kept.all(), [[0.0; 2]; 0]);
+    }
+
+    #[test]
+    fn a_range_has_its_start_and_not_its_end() {
+        let kept = facts(&[[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]]);
+        assert_eq!(kept.within(1.0, 3.0), [[1.0, 0.0], [2.0, 0.0]]);
+        assert_eq!(kept.within(3.0, f64::INFINITY), [[3.0, 0.0]]);
+        assert!(kept.within(3.0, 1.0).is_empty());
+    }
+
+    #[test]
+    fn past_the_bound_first_and_last_of_each_stretch_stay() {
+        let mut kept = Facts::default();
+        for at in 0..10_000 {
+            kept.insert_moment(f64::from(at), 0.0, &[1_000.0, 5_000.0]);
+            assert!(kept.all().len() <= limits::MOMENTS_MAX);
+        }
+        assert_eq!(kept.within(0.0, 1_000.0), [[0.0, 0.0], [999.0, 0.0]]);
+        assert_eq!(kept.within(1_000.0, 5_000.0), [[1_000.0, 0.0], [4_999.0, 0.0]]);
+        assert_eq!(kept.all().last(), Some(&[9_999.0, 0.0]));
+    }
+
+    #[test]
+    fn the_earliest_are_kept_in_any_order() {
+        let mut kept = Facts::default();
+        for at in (0..100).rev() {
+            kept.insert_earliest(f64::from(at), 0.0, 3);
+        }
+        assert_eq!(kept.all(), [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]);
+    }
+}

@@ -1,0 +1,29 @@
+//! First Input Delay: from the first input to the moment its handlers could run.
+//!
+//! Definition: <https://web.dev/articles/fid>. Retired as a Core Web Vital in 2024 for INP.
+
+use super::facts::Facts;
+use super::lifecycle::{Cause, Span};
+use crate::entry::Event;
+
+/// Collects the `first-input` entry.
+#[derive(Clone, Debug, Default)]
+pub struct Fid {
+    /// Start and delay.
+    first: Facts,
+}
+
+impl Fid {
+    /// Takes a `first-input` entry.
+    pub fn first_input(&mut self, event: &Event) {
+        self.first.insert_earliest(event.start, (event.processing_start - event.start).max(0.0), 1);
+    }
+
+    /// FID in milliseconds. A document has one first input; it counts where it fell into the first
+    /// view, before the page was hidden.
+    #[must_use]
+    pub fn value(&self, span: &Span<'_>) -> Option<f64> {
+        let &[start, delay] = self.first.all().first()?;
+        (span.cause == Cause::Load && start < span.end && span.seen(start)).then_some(delay)
+    }
+}

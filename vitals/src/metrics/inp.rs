@@ -1,0 +1,133 @@
+//! Interaction to Next Paint: how long the page's slow interactions took until the next frame.
+//!
+//! Definition: <https://web.dev/articles/inp>. Events of one interaction (press, release, click) count
+//! as its longest; of every fifty interactions one outlier is left out.
+
+use super::facts::{Facts, stretch};
+use super::lifecycle::{Cause, Span};
+use crate::entry::Event;
+use crate::limits::{INTERACTIONS_LONGEST, INTERACTIONS_MAX};
+
+/// Interactions of which the longest is left out.
+const PER_OUTLIER: f64 = 50.0;
+/// By how much browsers raise `interactionId` from one interaction to the next (Event Timing, §4.5:
+/// "a small number", 7 in Chromium and Firefox).
+const ID_STEP: f64 = 7.0;
+/// The shortest duration that browsers tell apart from none (Event Timing rounds to 8 ms).
+const SHORTEST_MS: f64 = 8.0;
+
+/// An interaction, by its longest event; of equally long ones by the first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Interaction {
+    id: f64,
+    start: f64,
+    duration: f64,
+}
+
+/// Collects `event` and `first-input` entries.
+#[derive(Clone, Debug, Default)]
+pub struct Inp {
+    interactions: Vec<Interaction>,
+    /// Readings of `performance.interactionCount`.
+    counts: Facts,
+}
+
+impl Inp {
+    /// Takes an entry. One without `interactionId` is no interaction (a scroll, a hover).
+    pub fn event(&mut self, event: &Event, bounds: &[f64]) {
+        let &Event { start, duration, interaction_id: id, .. } = event;
+        let plausible = [id, start, duration].iter().all(|number| number.is_finite() && *number >= 0.0);
+        if !plausible || id == 0.0 {
+            return;
+        }
+        if let Some(known) = self.interactions.iter_mut().find(|known| known.id == id) {
+            if duration > known.duration || (duration == known.duration && start < known.start) {
+                (known.start, known.duration) = (start, duration);
+            }
+            return;
+        }
+        if self.interactions.len() >= INTERACTIONS_MAX {
+            self.compact(bounds);
+        }
+        self.interactions.push(Interaction { id, start, duration });
+    }
+
+    /// Takes a reading of `performance.interactionCount`.
+    pub fn count(&mut self, at: f64, count: f64, bounds: &[f64]) {
+        self.counts.insert_moment(at, count, bounds);
+    }
+
+    /// Drops what fell into a stretch of time.
+    pub fn forget(&mut self, from: f64, to: f64) {
+        self.interactions.retain(|interaction| !(from..to).contains(&interaction.start));
+        self.counts.forget(from, to);
+    }
+
+    /// INP of a view in milliseconds; absent without an interaction.
+    ///
+    /// An interaction belongs to the view in which its longest event began. How many there were is the
+    /// rise of the browser's count within the view, or what the ids span where that is more: events
+    /// faster than the observer's threshold are never told. A later view of which only the count knows
+    /// had nothing but such fast interactions: the shortest duration there is.
+    #[must_use]
+    pub fn value(&self, span: &Span<'_>) -> Option<f64> {
+        let mut longest = [0.0_f64; INTERACTIONS_LONGEST];
+        let mut seen = 0_usize;
+        let (mut id_min, mut id_max) = (f64::INFINITY, 0.0_f64);
+        for interaction in &self.interactions {
+            if !(span.start..span.end).contains(&interaction.start) {
+                continue;
+            }
+            let mut duration = interaction.duration;
+            for slot in &mut longest {
+                if duration > *slot {
+                    core::mem::swap(slot, &mut duration);
+                }
+            }
+            seen = seen.saturating_add(1);
+            id_min = id_min.min(interaction.id);
+            id_max = id_max.max(interaction.id);
+        }
+        let read = self.read_within(span);
+        if seen == 0 {
+            // The count may rise late for the click that made a soft navigation.
+            let surely = if span.cause == Cause::Soft { 2.0 } else { 1.0 };
+            return (span.cause != Cause::Load && read >= surely).then_some(SHORTEST_MS);
+        }
+        let count = read.max((id_max - id_min) / ID_STEP + 1.0).max(seen as f64);
+        // A float beyond the largest integer becomes the largest integer.
+        let outliers = (count / PER_OUTLIER) as usize;
+        longest.get(outliers.min(seen.min(INTERACTIONS_LONGEST).saturating_sub(1))).copied()
+    }
+
+    /// By how much the browser's count rose within a view.
+    fn read_within(&self, span: &Span<'_>) -> f64 {
+        let counts = self.counts.within(span.start, span.end).iter().map(|&[_, count]| count);
+        let (mut min, mut max) = (if span.cause == Cause::Load { 0.0 } else { f64::INFINITY }, 0.0_f64);
+        for count in counts {
+            min = min.min(count);
+            max = max.max(count);
+        }
+        max - min
+    }
+
+    /// Of each stretch between `bounds`, keeps the longest interactions, and those of the smallest and
+    /// the largest id, which tell how many there were.
+    fn compact(&mut self, bounds: &[f64]) {
+        let all = core::mem::take(&mut self.interactions);
+        for one in &all {
+            let here = stretch(one.start, bounds);
+            let (mut longer, mut lower, mut higher) = (0_usize, false, false);
+            for other in all.iter().filter(|other| stretch(other.start, bounds) == here) {
+                lower |= other.id < one.id;
+                higher |= other.id > one.id;
+                if other.duration > one.duration || (other.duration == one.duration && other.id < one.id) {
+                    longer = longer.saturating_add(1);
+                }
+            }
+            if longer < INTERACTIONS_LONGEST || !lower || !higher {
+                self.interactions.push(*one);
+            }
+        }
+    }
+}

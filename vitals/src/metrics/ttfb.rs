@@ -1,0 +1,22 @@
+//! Time to First Byte: from the start of the navigation to the first byte of the response.
+//!
+//! Definition: <https://web.dev/articles/ttfb>.
+
+use super::lifecycle::{Cause, Lifecycle, Span};
+
+/// TTFB of a view in milliseconds, as known at `now`.
+///
+/// Absent while no response has begun (some browsers say 0, some a time to come). A restore needs no
+/// response: 0. A soft navigation makes no navigation request, so it has no TTFB; web-vitals reports 0
+/// there, which would make a site look the faster the more it navigates by itself.
+#[must_use]
+pub fn value(life: &Lifecycle, span: &Span<'_>, now: f64) -> Option<f64> {
+    match span.cause {
+        Cause::Load => {
+            let response_start = life.navigation_entry()?.response_start;
+            (response_start > 0.0 && response_start <= now).then(|| span.since_start(response_start))
+        }
+        Cause::Restore => Some(0.0),
+        Cause::Soft => None,
+    }
+}

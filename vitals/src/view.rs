@@ -1,0 +1,224 @@
+//! A page view: its id, what it was, and the snapshot of what it measured.
+
+use crate::metric::Values;
+use serde::{Deserialize, Serialize};
+
+/// The id of a page view: a UUID version 7, made in the browser, whose first 48 bits are the view's
+/// start in UTC milliseconds.
+///
+/// Day, partition and cell of a view follow from the id alone, so however often and wherever a view
+/// is sent, it is one row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ViewId([u8; 16]);
+
+impl ViewId {
+    /// The id of a view that starts at `start_ms` (UTC), with 74 bits of `random`; the rest is ignored.
+    #[must_use]
+    pub const fn new(start_ms: u64, random: u128) -> Self {
+        let time = (start_ms as u128 & 0xffff_ffff_ffff) << 80;
+        let high = ((random >> 64) & 0xfff) << 64;
+        let low = random & 0x3fff_ffff_ffff_ffff;
+        let fixed = (0x7 << 76) | (0x2 << 62);
+        Self((time | high | low | fixed).to_be_bytes())
+    }
+
+    /// Reads the hyphenated form, `xxxxxxxx-xxxx-7xxx-[89ab]xxx-xxxxxxxxxxxx`, in either case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 36 {
+            return None;
+        }
+        let mut number = 0_u128;
+        for (place, &byte) in bytes.iter().enumerate() {
+            if matches!(place, 8 | 13 | 18 | 23) {
+                if byte != b'-' {
+                    return None;
+                }
+            } else {
+                number = (number << 4) | u128::from(char::from(byte).to_digit(16)?);
+            }
+        }
+        Self::from_bytes(number.to_be_bytes())
+    }
+
+    /// The id of these bytes, if their version and variant are those of a UUID version 7.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        let number = u128::from_be_bytes(bytes);
+        if (number >> 76) & 0xf == 0x7 && (number >> 62) & 0x3 == 0x2 { Some(Self(bytes)) } else { None }
+    }
+
+    /// The id's bytes, in the order in which ids sort by start.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The start of the view, in UTC milliseconds.
+    #[must_use]
+    pub const fn start_ms(self) -> i64 {
+        (u128::from_be_bytes(self.0) >> 80) as i64
+    }
+}
+
+impl core::fmt::Display for ViewId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let number = u128::from_be_bytes(self.0);
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            number >> 96,
+            (number >> 80) & 0xffff,
+            (number >> 64) & 0xffff,
+            (number >> 48) & 0xffff,
+            number & 0xffff_ffff_ffff
+        )
+    }
+}
+
+impl core::fmt::Debug for ViewId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+macro_rules! names {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal $name:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[repr(u8)]
+        pub enum $type {
+            $($(#[$variant_doc])* #[serde(rename = $name)] $variant = $number,)+
+        }
+
+        impl $type {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name in wire format, API and reports.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The one of this name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// The one of this number, as stored.
+            #[must_use]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+names! {
+    /// How the page view came to be.
+    NavigationType {
+        /// A link, a form, the address bar.
+        Navigate = 0 "navigate",
+        /// The reload button or `location.reload()`.
+        Reload = 1 "reload",
+        /// Back or forward, loaded again.
+        BackForward = 2 "back-forward",
+        /// Back or forward, restored whole from the back/forward cache.
+        BackForwardCache = 3 "back-forward-cache",
+        /// Loaded in advance, then activated.
+        Prerender = 4 "prerender",
+        /// Discarded by the browser to save memory, then loaded again.
+        Restore = 5 "restore",
+        /// A navigation inside one document.
+        SoftNavigation = 6 "soft-navigation",
+    }
+}
+
+names! {
+    /// The class of the visitor's device, as the snippet tells it from the primary pointer and the
+    /// shorter side of the screen (600 CSS pixels: the width at which Android speaks of a tablet).
+    Device {
+        /// A touch screen whose shorter side is under 600 CSS pixels.
+        Phone = 0 "phone",
+        /// A larger touch screen.
+        Tablet = 1 "tablet",
+        /// A fine pointer.
+        Desktop = 2 "desktop",
+    }
+}
+
+names! {
+    /// Why a page view has no TTI although the browser can tell long tasks.
+    TtiGap {
+        /// The page was hidden or left before the quiet window was over.
+        Hidden = 0 "hidden",
+        /// More than two requests stayed in flight.
+        Network = 1 "network",
+        /// Long tasks kept the main thread busy.
+        Cpu = 2 "cpu",
+    }
+}
+
+/// All that is known of a page view at one moment; a later snapshot replaces an earlier one whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The page view.
+    pub id: ViewId,
+    /// The page's URL, where the view has one of its own (soft navigations); else that of the document.
+    pub url: Option<String>,
+    /// The route that the page itself named for this view.
+    pub route: Option<String>,
+    /// How the view came to be.
+    pub navigation_type: NavigationType,
+    /// What was measured. Absent is absent: never 0.
+    pub values: Values,
+    /// Why TTI is absent, where the browser could have told it.
+    pub tti_gap: Option<TtiGap>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_tells_its_start_and_is_read_back() {
+        let id = ViewId::new(1_763_632_800_123, u128::MAX);
+        assert_eq!(id.start_ms(), 1_763_632_800_123);
+        assert_eq!(ViewId::parse(&id.to_string()), Some(id));
+        assert_eq!(ViewId::parse(&id.to_string().to_uppercase()), Some(id));
+        assert_eq!(ViewId::from_bytes(*id.as_bytes()), Some(id));
+        assert!(ViewId::new(1, u128::MAX) < ViewId::new(2, 0));
+    }
+
+    #[test]
+    fn only_version_7_is_an_id() {
+        for text in [
+            "",
+            "019a9f3c-1b7b-4fff-bfff-ffffffffffff",
+            "019a9f3c-1b7b-7fff-0fff-ffffffffffff",
+            "019a9f3c-1b7b-7fff-bfff-fffffffffff",
+            "019a9f3c-1b7b-7fff-bfff-ffffffffffffé",
+            "019a9f3c-1b7b-7fff-bfff-fffffffffffg",
+            "019a9f3c+1b7b-7fff-bfff-ffffffffffff",
+            "é19a9f3c-1b7b-7fff-bfff-fffffffffff",
+        ] {
+            assert_eq!(ViewId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_and_numbers_are_read_back() {
+        for &kind in NavigationType::ALL {
+            assert_eq!(NavigationType::from_name(kind.name()), Some(kind));
+            assert_eq!(NavigationType::from_number(kind as u8), Some(kind));
+        }
+        for &device in Device::ALL {
+            assert_eq!(Device::from_name(device.name()), Some(device));
+        }
+        assert_eq!(Device::from_name("watch"), None);
+    }
+}
