@@ -1,0 +1,226 @@
+//! Binomial tail probabilities, exact for any number of samples that can occur.
+//!
+//! The probability of one count comes from Loader's saddle-point expansion ("Fast and Accurate
+//! Computation of Binomial Probabilities", 2000), which loses no digits to the difference of huge
+//! logarithms that log-gamma functions would take. Tails are sums of that probability times ratios of
+//! neighbouring ones: all terms are positive and shrink away from the mean, so a sum needs a few
+//! multiples of the standard deviation in terms (a few hundred thousand for 10^9 samples) and keeps
+//! at least eleven digits.
+
+use core::f64::consts::TAU;
+
+/// A binomial distribution: the number of successes in `n` trials that each succeed with `percent`
+/// per cent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binomial {
+    n: u64,
+    percent: u8,
+}
+
+/// Terms of a sum that are smaller than this part of it are left out.
+const NEGLIGIBLE: f64 = 1e-20;
+
+impl Binomial {
+    /// The distribution; `percent` is held within 1 to 99.
+    pub(super) fn new(n: u64, percent: u8) -> Self {
+        Self { n, percent: percent.clamp(1, 99) }
+    }
+
+    /// The distribution of the failures.
+    const fn mirrored(self) -> Self {
+        Self { n: self.n, percent: 100_u8.saturating_sub(self.percent) }
+    }
+
+    /// Odds of a success: `p / (1 - p)`.
+    fn odds(self) -> f64 {
+        f64::from(self.percent) / f64::from(self.mirrored().percent)
+    }
+
+    fn mean(self) -> f64 {
+        self.n as f64 * f64::from(self.percent) / 100.0
+    }
+
+    /// P(X = k).
+    fn probability(self, k: u64) -> f64 {
+        let Some(failures) = self.n.checked_sub(k) else { return 0.0 };
+        let p = f64::from(self.percent) / 100.0;
+        let q = f64::from(self.mirrored().percent) / 100.0;
+        let (n, k_, failures_) = (self.n as f64, k as f64, failures as f64);
+        if k == 0 {
+            return (n * q.ln()).exp();
+        }
+        if failures == 0 {
+            return (n * p.ln()).exp();
+        }
+        // k − np in whole hundredths, so that no digit is lost where both are huge.
+        let excess = i128::from(k)
+            .saturating_mul(100)
+            .saturating_sub(i128::from(self.n).saturating_mul(i128::from(self.percent)));
+        let excess = excess as f64 / 100.0;
+        let exponent = stirling_error(n)
+            - stirling_error(k_)
+            - stirling_error(failures_)
+            - deviance(k_, self.mean(), excess)
+            - deviance(failures_, self.mirrored().mean(), -excess);
+        exponent.exp() * (n / (TAU * k_ * failures_)).sqrt()
+    }
+
+    /// P(X ≤ k).
+    pub(super) fn at_most(self, k: u64) -> f64 {
+        let Some(above) = self.n.checked_sub(k).filter(|&above| above > 0) else { return 1.0 };
+        if (k as f64) <= self.mean() {
+            self.tail_down(k)
+        } else {
+            // P(X > k) is P(failures < n − k): the smaller tail, so that the difference is exact.
+            1.0 - self.mirrored().tail_down(above.saturating_sub(1))
+        }
+    }
+
+    /// P(X ≥ k).
+    pub(super) fn at_least(self, k: u64) -> f64 {
+        self.n.checked_sub(k).map_or(0.0, |failures| self.mirrored().at_most(failures))
+    }
+
+    /// P(X ≤ k) for a `k` that is not above the mean by more than one.
+    fn tail_down(self, k: u64) -> f64 {
+        let (odds, n) = (self.odds(), self.n as f64);
+        let (mut sum, mut term, mut count) = (1.0_f64, 1.0_f64, k as f64);
+        while count > 0.0 && term > sum * NEGLIGIBLE {
+            term *= count / ((n - count + 1.0) * odds);
+            sum += term;
+            count -= 1.0;
+        }
+        (self.probability(k) * sum).min(1.0)
+    }
+
+    /// The largest `r` for which P(X ≤ r − 1) ≤ `alpha`; 0 where even no success at all is likelier.
+    pub(super) fn rank_below(self, alpha: f64) -> u64 {
+        // What lies below the start has a probability under 10^-15: Bernstein's inequality for twelve
+        // standard deviations and 40 successes below the mean.
+        let deviation = (self.mean() * f64::from(self.mirrored().percent) / 100.0).sqrt();
+        let mut rank = (self.mean() - 12.0 * deviation - 40.0).max(0.0) as u64;
+        let (odds, n) = (self.odds(), self.n as f64);
+        let mut probability = self.probability(rank);
+        let mut below = 0.0;
+        while rank <= self.n && below + probability <= alpha {
+            below += probability;
+            let count = rank as f64;
+            probability *= (n - count) * odds / (count + 1.0);
+            rank = rank.saturating_add(1);
+        }
+        rank
+    }
+}
+
+/// `ln n! − ln(√(2πn) (n/e)^n)`: the error of Stirling's formula (Loader 2000, equation 2).
+fn stirling_error(n: f64) -> f64 {
+    if n <= 15.0 {
+        // 15! is exact in an f64.
+        let mut factorial = 1.0;
+        let mut factor = 2.0;
+        while factor <= n {
+            factorial *= factor;
+            factor += 1.0;
+        }
+        return f64::ln(factorial) - ((n + 0.5) * n.ln() - n + 0.5 * TAU.ln());
+    }
+    let square = n * n;
+    (1.0 / 12.0
+        - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / 1188.0 / square) / square) / square) / square)
+        / n
+}
+
+/// The deviance part `x ln(x/mean) + mean − x` (Loader 2000, equation 5), given `excess` = x − mean.
+fn deviance(x: f64, mean: f64, excess: f64) -> f64 {
+    if excess.abs() >= 0.1 * (x + mean) {
+        return x * (x / mean).ln() - excess;
+    }
+    // Near the mean the terms cancel; the series of the inverse hyperbolic tangent does not.
+    let v = excess / (x + mean);
+    let mut sum = excess * v;
+    let mut power = 2.0 * x * v;
+    let mut divisor = 3.0;
+    loop {
+        power *= v * v;
+        let next = sum + power / divisor;
+        // Each power is at most a hundredth of the one before, so this ends.
+        if next == sum {
+            return sum;
+        }
+        sum = next;
+        divisor += 2.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Probabilities of all counts by the definition, in products that cannot overflow for small n.
+    fn definition(n: u64, percent: u8) -> Vec<f64> {
+        let p = f64::from(percent) / 100.0;
+        let mut probabilities = vec![1.0];
+        for _ in 0..n {
+            let mut next = vec![0.0; probabilities.len() + 1];
+            for (k, probability) in probabilities.iter().enumerate() {
+                next[k] += probability * (1.0 - p);
+                next[k + 1] += probability * p;
+            }
+            probabilities = next;
+        }
+        probabilities
+    }
+
+    fn assert_close(actual: f64, expected: f64, digits: i32, what: &str) {
+        let error = (actual - expected).abs() / expected.abs().max(1e-280);
+        assert!(error <= 10_f64.powi(-digits), "{what}: {actual:e} is not {expected:e}");
+    }
+
+    #[test]
+    fn tails_are_the_sums_of_the_definition() {
+        for n in [0, 1, 2, 3, 7, 15, 16, 17, 30, 100, 333] {
+            for percent in [1, 5, 50, 75, 90, 95, 99] {
+                let by_definition = definition(n, percent);
+                let binomial = Binomial::new(n, percent);
+                for k in 0..=n {
+                    let what = format!("n={n} percent={percent} k={k}");
+                    let (below, above) = by_definition.split_at(k as usize + 1);
+                    assert_close(binomial.probability(k), below[k as usize], 11, &what);
+                    assert_close(binomial.at_most(k), below.iter().sum(), 11, &what);
+                    let at_least = above.iter().rev().sum::<f64>() + below[k as usize];
+                    assert_close(binomial.at_least(k), at_least, 11, &what);
+                }
+                assert_eq!(binomial.at_least(n + 1), 0.0);
+                assert_eq!(binomial.at_most(n + 5), 1.0);
+            }
+        }
+    }
+
+    /// The expected numbers were computed with exact rational or 50-digit arithmetic.
+    #[test]
+    fn tails_of_large_counts_keep_their_digits() {
+        KNOWN.iter().for_each(|&(n, percent, k, at_most, at_least)| {
+            let binomial = Binomial::new(n, percent);
+            assert_close(binomial.at_most(k), at_most, 10, &format!("P(X <= {k}) of {n}, {percent} %"));
+            assert_close(binomial.at_least(k), at_least, 10, &format!("P(X >= {k}) of {n}, {percent} %"));
+        });
+    }
+
+    const KNOWN: &[(u64, u8, u64, f64, f64)] = &[KNOWN_VALUES];
+
+    #[test]
+    fn the_largest_counts_end_without_a_wrong_number() {
+        for n in [1_000_000_000, 1_000_000_000_000] {
+            for percent in [1, 75, 99] {
+                let binomial = Binomial::new(n, percent);
+                let mean = n / 100 * u64::from(percent);
+                for k in [0, 1, mean - 1, mean, mean + 1, n - 1, n, n + 1, u64::MAX] {
+                    let (at_most, at_least) = (binomial.at_most(k), binomial.at_least(k));
+                    assert!((0.0..=1.0).contains(&at_most) && (0.0..=1.0).contains(&at_least), "{n} {percent} {k}");
+                }
+                assert!((binomial.at_most(mean) - 0.5).abs() < 1e-3);
+                assert!((binomial.at_least(mean) - 0.5).abs() < 1e-3);
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use super::*;
+
+fn inp(items: &[Item]) -> Vec<Option<f64>> {
+    numbers(Metric::Inp, items)
+}
+
+/// Interactions 0 to `n`, one a second; number `i` takes 40 + 8 i milliseconds.
+fn interactions(n: u32) -> Vec<Item> {
+    (0..n).map(|i| event(i, 1_000.0 + 1_000.0 * f64::from(i), 40.0 + 8.0 * f64::from(i))).collect()
+}
+
+#[test]
+fn without_an_interaction_there_is_none() {
+    assert_eq!(inp(&[]), [None]);
+    assert_eq!(inp(&[count(0.0, 0.0)]), [None]);
+    let hover = Event { start: 500.0, duration: 300.0, processing_start: 510.0, interaction_id: 0.0 };
+    assert_eq!(inp(&[Item::Event(hover), Item::FirstInput(hover)]), [None], "no interaction id");
+}
+
+#[test]
+fn an_interaction_is_its_longest_event() {
+    assert_eq!(inp(&[event(1, 500.0, 48.0), event(1, 580.0, 96.0), event(1, 580.0, 16.0)]), [Some(96.0)]);
+    assert_eq!(inp(&[event(1, 500.0, 48.0), event(2, 900.0, 40.0)]), [Some(48.0)]);
+}
+
+#[test]
+fn the_first_input_is_an_interaction_however_fast() {
+    let tap = Event { start: 500.0, duration: 16.0, processing_start: 501.0, interaction_id: 4_001.0 };
+    assert_eq!(inp(&[Item::FirstInput(tap)]), [Some(16.0)]);
+}
+
+#[test]
+fn of_fifty_interactions_one_is_left_out() {
+    assert_eq!(inp(&interactions(49)), [Some(40.0 + 8.0 * 48.0)]);
+    assert_eq!(inp(&interactions(50)), [Some(40.0 + 8.0 * 48.0)]);
+    assert_eq!(inp(&interactions(99)), [Some(40.0 + 8.0 * 97.0)]);
+    assert_eq!(inp(&interactions(100)), [Some(40.0 + 8.0 * 97.0)]);
+}
+
+#[test]
+fn never_more_than_the_ten_longest_are_looked_at() {
+    assert_eq!(inp(&interactions(5_000)), [Some(40.0 + 8.0 * 4_990.0)]);
+}
+
+#[test]
+fn fast_interactions_without_an_entry_count() {
+    // Two slow ones; the ids say that 50 lay between.
+    assert_eq!(inp(&[event(0, 500.0, 200.0), event(51, 9_000.0, 100.0)]), [Some(100.0)]);
+    assert_eq!(inp(&[event(0, 500.0, 200.0), event(1, 9_000.0, 100.0), count(9_500.0, 50.0)]), [Some(100.0)]);
+    assert_eq!(inp(&[event(0, 500.0, 200.0), event(1, 9_000.0, 100.0), count(9_500.0, 49.0)]), [Some(200.0)]);
+    assert_eq!(
+        inp(&[event(0, 500.0, 200.0), count(9_500.0, 1e300)]),
+        [Some(200.0)],
+        "at least one is looked at"
+    );
+}
+
+#[test]
+fn each_view_has_its_own() {
+    let items = [
+        event(0, 500.0, 200.0),
+        count(5_000.0, 100.0),
+        restore(5_000.0, 1),
+        event(101, 5_500.0, 80.0),
+        event(102, 6_000.0, 60.0),
+        count(8_999.0, 102.0),
+        soft(9_000.0, 2),
+        restore(12_000.0, 3),
+    ];
+    // Of the second view's two interactions none is left out: the hundred before are not its own.
+    assert_eq!(inp(&items), [Some(200.0), Some(80.0), None, None]);
+}
+
+#[test]
+fn an_interaction_belongs_to_the_view_it_began_in() {
+    assert_eq!(inp(&[event(1, 4_990.0, 300.0), soft(5_000.0, 1)]), [Some(300.0), None]);
+}
+
+#[test]
+fn after_a_restore_the_count_alone_proves_a_fast_interaction() {
+    let restored = [restore(5_000.0, 1), count(5_000.0, 3.0)];
+    assert_eq!(inp(&[&restored[..], &[count(9_000.0, 4.0)]].concat()), [None, Some(8.0)]);
+    assert_eq!(inp(&[&restored[..], &[count(9_000.0, 3.0)]].concat()), [None, None]);
+    assert_eq!(inp(&restored), [None, None]);
+}
+
+#[test]
+fn after_a_soft_navigation_the_count_may_rise_for_its_own_click() {
+    let navigated = [soft(5_000.0, 1), count(5_000.0, 3.0)];
+    assert_eq!(inp(&[&navigated[..], &[count(9_000.0, 4.0)]].concat()), [None, None]);
+    assert_eq!(inp(&[&navigated[..], &[count(9_000.0, 5.0)]].concat()), [None, Some(8.0)]);
+}
+
+#[test]
+fn past_the_bound_the_longest_of_each_view_stay() {
+    let mut items = vec![event(0, 500.0, 900.0), soft(1_000_000.0, 1)];
+    for i in 1..2_000 {
+        items.push(event(i, 1_000.0 * f64::from(i), 48.0));
+    }
+    for i in 2_000..4_000 {
+        items.push(event(i, 1_000.0 * f64::from(i), if i % 100 == 0 { f64::from(i) } else { 40.0 }));
+    }
+    items.push(count(999_000.0, 20.0));
+    // First view: 999 interactions, only one above 48; second: 3,000, twenty above 40.
+    assert_eq!(inp(&items), [Some(48.0), Some(3_000.0)]);
+}
+
+#[test]
+fn impossible_entries_are_no_interactions() {
+    for event in [
+        Event { start: -1.0, duration: 100.0, processing_start: 0.0, interaction_id: 7.0 },
+        Event { start: 1.0, duration: -100.0, processing_start: 0.0, interaction_id: 7.0 },
+        Event { start: 1.0, duration: 100.0, processing_start: 0.0, interaction_id: -7.0 },
+        Event { start: f64::NAN, duration: 100.0, processing_start: 0.0, interaction_id: 7.0 },
+        Event { start: 1.0, duration: f64::INFINITY, processing_start: 0.0, interaction_id: 7.0 },
+    ] {
+        assert_eq!(inp(&[Item::Event(event)]), [None], "{event:?}");
+    }
+}

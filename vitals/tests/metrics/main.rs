@@ -1,0 +1,147 @@
+//! How the metrics must behave, by hand-written streams of what browsers tell.
+
+mod cls;
+mod fcp;
+mod fid;
+mod inp;
+mod lcp;
+mod ttfb;
+mod tti;
+mod views;
+
+use vitals::document::Document;
+use vitals::entry::{Event, Item, Navigation, support};
+use vitals::metric::Metric;
+use vitals::view::{NavigationType, Snapshot, ViewId};
+
+/// All bits: an engine that has every entry type.
+const EVERYTHING: Item = Item::Support(u32::MAX);
+
+fn id(number: u64) -> ViewId {
+    ViewId::new(1_763_632_800_000 + number, number.into())
+}
+
+/// What is known at `now` of a document whose first view is `id(0)`.
+fn views(items: &[Item], now: f64) -> Vec<Snapshot> {
+    let mut document = Document::new(id(0));
+    for item in items {
+        document.push(item);
+    }
+    document.snapshots(now)
+}
+
+/// A metric of each view after ten minutes.
+fn numbers(metric: Metric, items: &[Item]) -> Vec<Option<f64>> {
+    views(items, 600_000.0).iter().map(|view| number(view, metric)).collect()
+}
+
+fn number(view: &Snapshot, metric: Metric) -> Option<f64> {
+    view.values.get(metric).map(|value| value.number(metric))
+}
+
+/// A navigation whose response begins at 120 and whose `DOMContentLoaded` ends at 700.
+fn navigation() -> Item {
+    Item::Navigation(Navigation {
+        response_start: 120.0,
+        activation_start: 0.0,
+        dom_content_loaded_end: 700.0,
+        navigation_type: NavigationType::Navigate,
+        response_end: 300.0,
+    })
+}
+
+/// The same of a prerendered document.
+fn prerendered(activation_start: f64) -> Item {
+    let Item::Navigation(navigation) = navigation() else { unreachable!() };
+    Item::Navigation(Navigation { activation_start, ..navigation })
+}
+
+fn hidden(at: f64) -> Item {
+    Item::Visibility { at, hidden: true }
+}
+
+fn visible(at: f64) -> Item {
+    Item::Visibility { at, hidden: false }
+}
+
+fn shift(start: f64, value: f64) -> Item {
+    Item::LayoutShift { start, value }
+}
+
+fn restore(at: f64, number: u64) -> Item {
+    Item::Restore { at, id: id(number) }
+}
+
+fn soft(at: f64, number: u64) -> Item {
+    let url = format!("https://shop.example/{number}");
+    Item::SoftNavigation { at, id: id(number), url, route: String::new() }
+}
+
+/// An event of an interaction, handled 10 ms after its start.
+fn event(interaction: u32, start: f64, duration: f64) -> Item {
+    Item::Event(Event {
+        start,
+        duration,
+        processing_start: start + 10.0,
+        // Browsers begin at a random number and go in steps of 7.
+        interaction_id: f64::from(interaction) * 7.0 + 4_001.0,
+    })
+}
+
+fn count(at: f64, count: f64) -> Item {
+    Item::InteractionCount { at, count }
+}
+
+fn all_but(bit: u32) -> Item {
+    Item::Support(!bit)
+}
+
+#[test]
+fn an_engine_without_entry_types_measures_what_it_can() {
+    // What WebKitGTK tells: no candidate, no event, no shift, no long task.
+    let items = [
+        Item::Support(support::PAINT),
+        navigation(),
+        Item::FirstContentfulPaint(400.0),
+        Item::Input(900.0),
+        hidden(20_000.0),
+    ];
+    let [view] = &views(&items, 20_000.0)[..] else { panic!() };
+    let known: Vec<_> = view.values.iter().map(|(metric, value)| (metric, value.number(metric))).collect();
+    assert_eq!(known, [(Metric::Fcp, 400.0), (Metric::Ttfb, 120.0)]);
+    assert_eq!(view.tti_gap, None);
+}
+
+#[test]
+fn a_visit_of_300_milliseconds_counts() {
+    let items = [
+        EVERYTHING,
+        navigation(),
+        Item::FirstContentfulPaint(210.0),
+        Item::LargestContentfulPaint(210.0),
+        hidden(300.0),
+    ];
+    let [view] = &views(&items, 300.0)[..] else { panic!() };
+    let known: Vec<_> = view.values.iter().map(|(metric, value)| (metric, value.number(metric))).collect();
+    assert_eq!(
+        known,
+        [(Metric::Lcp, 210.0), (Metric::Cls, 0.0), (Metric::Fcp, 210.0), (Metric::Ttfb, 120.0)]
+    );
+}
+
+#[test]
+fn an_empty_page_is_a_view_without_values() {
+    let [view] = &views(&[], 1_000.0)[..] else { panic!() };
+    assert_eq!(view.id, id(0));
+    assert!(view.values.is_empty());
+    assert_eq!(view.tti_gap, None);
+    assert_eq!(view.navigation_type, NavigationType::Navigate);
+}
+
+#[test]
+fn a_clock_that_is_not_a_number_proves_nothing() {
+    let items = [EVERYTHING, navigation(), Item::FirstContentfulPaint(210.0)];
+    let [view] = &views(&items, f64::NAN)[..] else { panic!() };
+    assert_eq!(number(view, Metric::Ttfb), None);
+    assert_eq!(number(view, Metric::Tti), None);
+}
