@@ -11,14 +11,15 @@ function work(index) {
 }
 
 // The tasks wait for the first paint, so that FCP is earlier than the first of them even where the
-// page is slow to arrive. The starts count from the navigation's beginning; a timer never fires early.
+// page is slow to arrive. The starts count from the navigation's beginning, and delays are rounded up:
+// timers drop fractions of a millisecond, and no task may begin earlier than the page says.
 let started = false;
 function start() {
   if (started) return;
   started = true;
   const now = performance.now();
   const late = Math.max(0, now - STARTS_MS[0]);
-  STARTS_MS.forEach((at, index) => setTimeout(work, at + late - now, index));
+  STARTS_MS.forEach((at, index) => setTimeout(work, Math.ceil(at + late - now), index));
 }
 
 const observer = new PerformanceObserver((list) => {

@@ -79,8 +79,10 @@ function fillCatalogue() {
 function fillCart() {
   const ids = readCart();
   if (ids.length === 0) {
-    return [element("p", "", "The cart is empty. ", link("/demo/spa.html", "Choose something"), " or go on.")
-      , element("p", "", link("/demo/spa/checkout", "Go to the checkout"))];
+    return [
+      element("p", "", "The cart is empty. ", link("/demo/spa.html", "Choose something"), " or go on."),
+      element("p", "", link("/demo/spa/checkout", "Go to the checkout")),
+    ];
   }
   const list = element("ul", "rows");
   ids.forEach((id, place) => {
