@@ -11,10 +11,11 @@ use core::cmp::Ordering;
 /// Buckets an octave.
 const PER_OCTAVE: u16 = 64;
 
-/// `2^(k/64)` for `k` = 0…63 in 1.63 fixed point, rounded up.
+/// `2^(k/64)` for `k` = 0…63 in 1.63 fixed point, rounded down.
 ///
-/// A number with `m` as its top 64 bits lies at or over `2^(k/64)` of its octave where `m` is at or
-/// over the entry, so the first integer of each bucket is `ceil` of the exact boundary.
+/// A 32-bit number whose first bit is moved up to bit 63 lies at or over `2^(k/64)` of its octave
+/// where it is at or over the entry: no such number lies between an entry and the exact boundary,
+/// which `boundaries_are_exact` proves for all of them.
 const OCTAVE: [u64; PER_OCTAVE as usize] = octave();
 
 /// Counts of one metric's values.
@@ -126,8 +127,9 @@ impl Histogram {
         self.buckets.is_empty() && self.ratings == [0; 3]
     }
 
-    /// The value at a nearest rank, 1 to n, in the metric's unit, within 0.55 % of the exact one
-    /// (exactly: half a bucket's width); `None` where there is no such rank.
+    /// The value at a nearest rank, 1 to n, in the metric's unit; `None` where there is no such rank.
+    /// It is off the exact one by at most 0.542 % (half a bucket's width) and half a millionth of the
+    /// unit, together under 0.55 % from 6 ms on, or from a score of 0.006.
     #[must_use]
     pub fn at_rank(&self, metric: Metric, rank: i64) -> Option<f64> {
         if rank < 1 {
@@ -240,7 +242,8 @@ fn lower(index: u16) -> f64 {
     let octave = exponent.wrapping_div(PER_OCTAVE);
     let step = exponent.wrapping_rem(PER_OCTAVE);
     let mantissa = OCTAVE.get(usize::from(step)).copied().unwrap_or(0) as f64;
-    mantissa * f64::from(2_u32).powi(i32::from(octave).wrapping_sub(63))
+    // Division by a power of two is exact, and the same on every platform.
+    mantissa / 1_u64.wrapping_shl(63_u32.wrapping_sub(octave.into())) as f64
 }
 
 /// The number that stands for a bucket: within `(γ − 1) / (γ + 1)` of all its values, γ = 2^(1/64)
@@ -324,8 +327,7 @@ const fn octave() -> [u64; PER_OCTAVE as usize] {
             }
             bit += 1;
         }
-        // The truncations above lose less than 2^-55 of the value; no integer below 2^32 lies that
-        // near to an irrational boundary, which `boundaries_are_exact` checks.
+        // The truncations above lose less than 2^-55 of the value.
         table[k] = product as u64;
         k += 1;
     }
@@ -344,4 +346,129 @@ const fn sqrt(square: u128) -> u128 {
         }
     }
     low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bits of `number^64`, by schoolbook squaring.
+    fn bits_of_64th_power(number: u32) -> u32 {
+        let mut digits = vec![number];
+        for _ in 0..6 {
+            let mut square = vec![0_u32; digits.len() * 2];
+            for (i, &a) in digits.iter().enumerate() {
+                let mut carry = 0_u64;
+                for (j, &b) in digits.iter().enumerate() {
+                    let sum = u64::from(a) * u64::from(b) + u64::from(square[i + j]) + carry;
+                    square[i + j] = sum as u32;
+                    carry = sum >> 32;
+                }
+                square[i + digits.len()] = carry as u32;
+            }
+            digits = square;
+        }
+        let top = digits.iter().rposition(|&digit| digit != 0).expect("a positive number");
+        top as u32 * 32 + digits[top].ilog2() + 1
+    }
+
+    #[test]
+    fn boundaries_are_exact() {
+        assert_eq!(bucket(0), 0);
+        for exponent in 0..u32::from(BUCKETS - 1) {
+            // number >= 2^(exponent/64) just where number^64 >= 2^exponent, which has exponent + 1 bits.
+            let reaches = |number: u32| bits_of_64th_power(number) > exponent;
+            let guess = (f64::from(exponent) / 64.0).exp2().round() as u32;
+            let first = (guess.saturating_sub(1).max(1)..=guess + 1).find(|&number| reaches(number));
+            let first = first.expect("a guess is off by one at most");
+            assert!(first == 1 || !reaches(first - 1));
+            assert!(u32::from(bucket(first)) > exponent, "{first} is under boundary {exponent}");
+            assert!(u32::from(bucket(first - 1)) <= exponent, "{} is over boundary {exponent}", first - 1);
+        }
+        assert_eq!(bucket(u32::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn a_bucket_is_represented_by_one_of_its_values() {
+        for index in 0..BUCKETS {
+            let value = middle(index) as u32;
+            let nearby = bucket(value);
+            // A small bucket may hold no integer; no value is ever counted there.
+            let is_empty = lower(index).ceil() >= lower(index + 1).ceil();
+            assert!(nearby == index || is_empty, "{index}: {value} lies in {nearby}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_further_from_its_representative_than_said() {
+        for index in 1..BUCKETS {
+            let (first, last) = (lower(index).ceil(), lower(index + 1).ceil() - 1.0);
+            for value in [first, last] {
+                let off = (middle(index) - value).abs();
+                assert!(first > last || off <= 0.005_416 * value + 0.5, "{value} is off by {off}");
+                assert!(value < 6_000.0 || off <= 0.005_5 * value, "{value} is off by {off}");
+            }
+        }
+    }
+
+    #[test]
+    fn counts_cancel_out() {
+        let mut histogram = Histogram::default();
+        let value = Value::new(Metric::Lcp, 2_500.0).unwrap();
+        histogram.add(Metric::Lcp, value, 3);
+        assert_eq!((histogram.n(), histogram.rated(Rating::Good)), (3, 3));
+        histogram.add(Metric::Lcp, value, -3);
+        assert!(histogram.is_empty());
+        histogram.add(Metric::Lcp, value, 0);
+        assert!(histogram.is_empty());
+    }
+
+    #[test]
+    fn bins_hold_every_value_once() {
+        let mut histogram = Histogram::default();
+        for number in [0.0, 999.0, 1_100.0, 2_600.0, 600_000.0] {
+            histogram.add(Metric::Lcp, Value::new(Metric::Lcp, number).unwrap(), 1);
+        }
+        let bins: Vec<_> = histogram.bins(Metric::Lcp, &[1_000.0, 2_500.0]).iter().map(|bin| bin.n).collect();
+        assert_eq!(bins, [2, 1, 2]);
+    }
+
+    #[test]
+    fn ranks_are_the_nearest() {
+        for (n, percent, expected) in [
+            (0, 75, 1),
+            (1, 75, 1),
+            (4, 75, 3),
+            (5, 75, 4),
+            (100, 50, 50),
+            (101, 50, 51),
+            (3, 0, 1),
+            (3, 100, 3),
+        ] {
+            assert_eq!(rank(n, percent), expected, "{percent} % of {n}");
+        }
+        assert_eq!(rank(i64::MAX, 100), i64::MAX);
+        assert_eq!(Histogram::default().percentile(Metric::Lcp, 75), None);
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused() {
+        let mut histogram = Histogram::default();
+        histogram.add(Metric::Lcp, Value::new(Metric::Lcp, 2_500.0).unwrap(), 300);
+        let mut bytes = Vec::new();
+        histogram.encode(&mut bytes);
+        for len in 0..bytes.len() {
+            assert_eq!(Histogram::decode(&mut &bytes[..len]), Err(EncodingError), "cut off at {len}");
+        }
+        for damaged in [
+            &[0, 0, 0, 0x82, 0x10][..],         // more buckets than there are
+            &[0, 0, 0, 1, 0x81, 0x10, 2],       // a bucket beyond the last
+            &[0, 0, 0, 1, 0, 0],                // a bucket that counts nothing
+            &[0, 0, 0, 2, 0, 2, 0x80, 0x10, 2], // a gap beyond the last
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], // a number of 65 bits
+            &[0x80; 11],                        // a number without end
+        ] {
+            assert_eq!(Histogram::decode(&mut &damaged[..]), Err(EncodingError), "{damaged:?}");
+        }
+    }
 }

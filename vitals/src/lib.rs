@@ -10,8 +10,11 @@
 )]
 
 pub mod beacon;
+#[cfg(feature = "native")]
+pub mod budget;
 pub mod document;
 pub mod entry;
+pub mod gate;
 pub mod histogram;
 pub mod limits;
 pub mod metric;

@@ -71,6 +71,8 @@ pub const PAGE_ROWS_MAX: usize = 500;
 pub const QUERY_DAYS_MAX: i64 = 400;
 /// Budgets in one file.
 pub const BUDGETS_MAX: usize = 200;
+/// Page views that a budget may ask for, and that a gate still tells to wait for.
+pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
 /// Rejections kept for the answer to "why is there no data?": distinct (site, reason, origin).
 pub const REJECTION_KINDS_MAX: usize = 1_000;
 

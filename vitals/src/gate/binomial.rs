@@ -27,7 +27,7 @@ impl Binomial {
     }
 
     /// The distribution of the failures.
-    const fn mirrored(self) -> Self {
+    pub(super) const fn mirrored(self) -> Self {
         Self { n: self.n, percent: 100_u8.saturating_sub(self.percent) }
     }
 
@@ -206,7 +206,18 @@ mod tests {
         });
     }
 
-    const KNOWN: &[(u64, u8, u64, f64, f64)] = &[KNOWN_VALUES];
+    const KNOWN: &[(u64, u8, u64, f64, f64)] = &[
+        (240, 75, 120, 7.7865800200224804e-17, 0.99999999999999997),
+        (5_000, 75, 3_699, 0.050009979013835377, 0.95324138635996163),
+        (5_000, 75, 3_801, 0.95420704733614133, 0.049050985122309371),
+        (100_000, 75, 74_000, 1.8220716586574923e-13, 0.9999999999998273),
+        (1_000_000, 75, 749_000, 0.01051583861101481, 0.98954824405388371),
+        (1_000_000, 99, 990_200, 0.97831742227730827, 0.022212510364736622),
+        (1_000_000_000, 75, 749_970_000, 0.014232026983908104, 0.98577061611305638),
+        (1_000_000_000, 75, 750_000_000, 0.50001213942700471, 0.50001699519780056),
+        (1_000_000_000, 50, 499_900_000, 1.2700741798772834e-10, 0.99999999987304459),
+        (1_000_000_000, 95, 950_010_000, 0.92661690726712077, 0.073403296085618912),
+    ];
 
     #[test]
     fn the_largest_counts_end_without_a_wrong_number() {
@@ -216,7 +227,10 @@ mod tests {
                 let mean = n / 100 * u64::from(percent);
                 for k in [0, 1, mean - 1, mean, mean + 1, n - 1, n, n + 1, u64::MAX] {
                     let (at_most, at_least) = (binomial.at_most(k), binomial.at_least(k));
-                    assert!((0.0..=1.0).contains(&at_most) && (0.0..=1.0).contains(&at_least), "{n} {percent} {k}");
+                    assert!(
+                        (0.0..=1.0).contains(&at_most) && (0.0..=1.0).contains(&at_least),
+                        "{n} {percent} {k}"
+                    );
                 }
                 assert!((binomial.at_most(mean) - 0.5).abs() < 1e-3);
                 assert!((binomial.at_least(mean) - 0.5).abs() < 1e-3);

@@ -1,0 +1,117 @@
+//! `fieldvitals serve`
+
+use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
+use fieldvitals_server::{Config, FIRST_SITE, Server, http};
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// How the server is run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Address to listen on.
+    #[arg(long, env = "FIELDVITALS_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR", value_parser = address)]
+    listen: SocketAddr,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    public_url: PublicUrl,
+    /// A proxy whose X-Forwarded-For is believed, as an address or network; may be repeated.
+    #[arg(long = "trusted-proxy", env = "FIELDVITALS_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR", value_parser = network)]
+    trusted_proxies: Vec<IpNet>,
+    /// Beacons a second that one client network (IPv4 /24, IPv6 /56) may send, ten times that at once;
+    /// 0 for no limit. This machine itself is not limited.
+    #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
+    client_rate: u32,
+    /// Do not serve the demo site under /demo/.
+    #[arg(long)]
+    no_demo: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected ADDRESS:PORT, such as 127.0.0.1:8080 or 0.0.0.0:8080";
+    text.to_socket_addrs()
+        .map_err(|error| format!("{error}; {expected}"))?
+        .next()
+        .ok_or_else(|| format!("the name has no address; {expected}"))
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "expected an address or network, such as 10.0.0.1 or 10.0.0.0/8".to_owned())
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let filter = EnvFilter::try_from_env("FIELDVITALS_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let stop = stop_signal()?;
+    let server = Server::start(&Config {
+        listen: args.listen,
+        data_dir: args.store.data_dir.clone(),
+        database_url: args.store.database_url.clone(),
+        demo: !args.no_demo,
+        client_rate: args.client_rate,
+        trusted_proxies: args.trusted_proxies.clone(),
+    })
+    .await?;
+    greet(&args, &server);
+    server.run_until(stop).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says where everything is. On standard output, so that it can be read apart from the log.
+#[allow(clippy::print_stdout)]
+fn greet(args: &Args, server: &Server) {
+    let local = format!("http://{}", server.address);
+    let base_url = args.public_url.public_url.clone().unwrap_or_else(|| local.clone());
+    println!("fieldvitals {} takes beacons at {base_url}", env!("CARGO_PKG_VERSION"));
+    if !http::assets::has_module() {
+        println!("  note: built without the wasm collector; v.js measures in raw-queue mode (cargo xtask dist builds it in)");
+    }
+    println!();
+    match &server.first_start {
+        Some(first) => println!("  dashboard   {base_url}/#token={}", first.token),
+        None => println!("  dashboard   {base_url}/"),
+    }
+    if !args.no_demo {
+        println!("  demo page   {base_url}/demo/");
+    }
+    let site = server.sites.iter().find(|site| site.name == FIRST_SITE).or_else(|| server.sites.first());
+    if let Some(site) = site {
+        println!("  script tag  {}", script_tag(&base_url, current_key(site)));
+    }
+    println!("  data        {}", args.store.data_dir.display());
+    if let Some(first) = &server.first_start {
+        println!();
+        println!("This is the first start. It made the site `{}`, which takes beacons from any origin", first.site.name);
+        println!("(`fieldvitals site update {} --origin https://YOUR-SITE` restricts it), and an API token.", first.site.name);
+        println!("The token is shown this once; `fieldvitals token add` makes others:");
+        println!();
+        println!("  token       {}", first.token);
+    }
+    println!();
+}
+
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: ending requests and emptying the spool");
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Fails only where no handler can be installed; then the process is stopped the hard way.
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

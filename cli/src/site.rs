@@ -1,0 +1,209 @@
+//! `fieldvitals site`
+
+use crate::store_args::{PublicUrl, StoreArgs, current_key, find_site, script_tag};
+use anyhow::{Context as _, bail, ensure};
+use clap::Subcommand;
+use fieldvitals_server::{http, intake::origin, keys, report::time_text};
+use fieldvitals_store::{NewSite, Site};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use vitals::limits;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Sites of this server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add a site and print its key and script tag.
+    Add {
+        /// Its name: lower-case letters, digits, `-`, `_` and `.`.
+        name: String,
+        /// An origin whose pages may send: https://shop.example, https://*.shop.example, http://localhost:*,
+        /// or `*` for any; may be repeated.
+        #[arg(long = "origin", required = true, value_name = "ORIGIN")]
+        origins: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List sites with their keys and origins.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Change a site's origins or name.
+    Update {
+        /// The site's name.
+        name: String,
+        /// The origins, in place of those before; may be repeated.
+        #[arg(long = "origin", value_name = "ORIGIN")]
+        origins: Vec<String>,
+        /// The new name.
+        #[arg(long, value_name = "NAME")]
+        rename: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Give a site a new key; the old one is taken for a while, so that cached pages go on.
+    RotateKey {
+        /// The site's name.
+        name: String,
+        /// Hours for which the old keys are still taken.
+        #[arg(long, default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
+        keep_old_hours: u32,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Remove a site and everything that was measured on it.
+    Delete {
+        /// The site's name.
+        name: String,
+        /// Really: it cannot be undone.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    public_url: PublicUrl,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Add { name, origins, common } => {
+            let name = check_name(&name)?;
+            let origins = check_origins(&origins)?;
+            let store = common.store.open().await?;
+            let site = NewSite { name, key: keys::site_key()?, origins, created_ms: http::now_ms() };
+            show_one(&common, &store.site_add(site).await?);
+        }
+        Command::List { common } => {
+            let sites = common.store.open().await?.sites().await?;
+            show_all(&common, &sites);
+        }
+        Command::Update { name, origins, rename, common } => {
+            ensure!(!origins.is_empty() || rename.is_some(), "nothing to change: give --origin or --rename");
+            let store = common.store.open().await?;
+            let site = find_site(store.as_ref(), &name).await?;
+            let name = rename.as_deref().map_or(Ok(site.name.clone()), check_name)?;
+            let origins = if origins.is_empty() { site.origins.clone() } else { check_origins(&origins)? };
+            show_one(&common, &store.site_update(site.id, &name, &origins).await?);
+        }
+        Command::RotateKey { name, keep_old_hours, common } => {
+            let store = common.store.open().await?;
+            let site = find_site(store.as_ref(), &name).await?;
+            let now_ms = http::now_ms();
+            let until_ms = now_ms.saturating_add(i64::from(keep_old_hours) * HOUR_MS);
+            show_one(&common, &store.site_rotate_key(site.id, &keys::site_key()?, now_ms, until_ms).await?);
+        }
+        Command::Delete { name, yes, common } => {
+            let store = common.store.open().await?;
+            let site = find_site(store.as_ref(), &name).await?;
+            if !yes {
+                bail!("this removes site `{name}` and everything measured on it, for good; say --yes to do it");
+            }
+            store.site_delete(site.id).await?;
+            if common.json {
+                print(&json!({"deleted": site.name}));
+            } else {
+                print_text(&format!("site `{}` is removed", site.name));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_name(name: &str) -> anyhow::Result<String> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+    ensure!(
+        !name.is_empty() && name.len() <= limits::SITE_NAME_BYTES_MAX && name.bytes().all(allowed),
+        "`{name}` is not a site's name: expected 1 to {} lower-case letters, digits, `-`, `_` and `.`",
+        limits::SITE_NAME_BYTES_MAX
+    );
+    ensure!(
+        !name.bytes().all(|byte| byte.is_ascii_digit()),
+        "`{name}` is not a site's name: it needs more than digits, or it would be taken for an id"
+    );
+    Ok(name.to_owned())
+}
+
+fn check_origins(origins: &[String]) -> anyhow::Result<Vec<String>> {
+    ensure!(origins.len() <= limits::ORIGINS_PER_SITE_MAX, "at most {} origins are taken", limits::ORIGINS_PER_SITE_MAX);
+    origins.iter().map(|text| origin::check_pattern(text).map_err(anyhow::Error::msg).context("--origin")).collect()
+}
+
+fn base_url(common: &Common) -> &str {
+    common.public_url.public_url.as_deref().unwrap_or("http://127.0.0.1:8080")
+}
+
+fn to_json(common: &Common, site: &Site) -> Value {
+    let keys: Vec<Value> = site
+        .keys
+        .iter()
+        .map(|key| json!({"key": key.key, "until": key.until_ms.map(time_text)}))
+        .collect();
+    json!({
+        "id": site.id, "name": site.name, "key": current_key(site), "keys": keys, "origins": site.origins,
+        "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
+    })
+}
+
+fn to_text(common: &Common, site: &Site) -> String {
+    let mut text = format!(
+        "{}\n  key      {}\n  origins  {}\n  script   {}",
+        site.name,
+        current_key(site),
+        site.origins.join(", "),
+        script_tag(base_url(common), current_key(site))
+    );
+    for key in &site.keys {
+        if let Some(until_ms) = key.until_ms {
+            text.push_str(&format!("\n  old key  {} until {}", key.key, time_text(until_ms)));
+        }
+    }
+    text
+}
+
+fn show_one(common: &Common, site: &Site) {
+    if common.json {
+        print(&to_json(common, site));
+    } else {
+        print_text(&to_text(common, site));
+    }
+}
+
+fn show_all(common: &Common, sites: &[Site]) {
+    if common.json {
+        print(&Value::Array(sites.iter().map(|site| to_json(common, site)).collect()));
+    } else if sites.is_empty() {
+        print_text("there is no site yet: `fieldvitals site add NAME --origin ORIGIN` adds one");
+    } else {
+        for site in sites {
+            print_text(&to_text(common, site));
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)]
+pub(crate) fn print(value: &Value) {
+    println!("{value:#}");
+}
+
+#[allow(clippy::print_stdout)]
+pub(crate) fn print_text(text: &str) {
+    println!("{text}");
+}

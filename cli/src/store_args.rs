@@ -1,0 +1,62 @@
+//! Where the data is, for the commands that work on it directly.
+
+use anyhow::Context as _;
+use clap::Args;
+use fieldvitals_server::open_store;
+use fieldvitals_store::{Site, Store};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where sites, tokens and measurements are kept. The commands work with and without a running server.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArgs {
+    /// Folder of the spool and the embedded store.
+    #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = "fieldvitals-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Store elsewhere: sqlite://PATH. A file in the data folder when absent.
+    #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+}
+
+impl StoreArgs {
+    /// Opens the store.
+    pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+        Ok(open_store(&self.data_dir, self.database_url.as_deref()).await?)
+    }
+}
+
+/// The site of this name.
+pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<Site> {
+    let sites = store.sites().await?;
+    let names: Vec<String> = sites.iter().map(|site| format!("`{}`", site.name)).collect();
+    sites.into_iter().find(|site| site.name == name).with_context(|| match names.as_slice() {
+        [] => format!("there is no site `{name}`, and no other: `fieldvitals site add {name} --origin ORIGIN` adds it"),
+        names => format!("there is no site `{name}`; there is {}", names.join(", ")),
+    })
+}
+
+/// The public address of the server, which the script tag names.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PublicUrl {
+    /// Where browsers reach this server, such as https://vitals.example.com; for the script tag.
+    #[arg(long, env = "FIELDVITALS_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub(crate) public_url: Option<String>,
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).map_err(|error| format!("{error}; expected https://HOST or https://HOST/PATH"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+        return Err("expected https://HOST or https://HOST/PATH".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The script tag of a site.
+pub(crate) fn script_tag(base_url: &str, key: &str) -> String {
+    format!(r#"<script async src="{base_url}/v.js" data-site="{key}"></script>"#)
+}
+
+/// The site's current key.
+pub(crate) fn current_key(site: &Site) -> &str {
+    site.keys.iter().find(|key| key.until_ms.is_none()).map_or("", |key| key.key.as_str())
+}

@@ -1,0 +1,129 @@
+//! `fieldvitals token`
+
+use crate::site::{print, print_text};
+use crate::store_args::StoreArgs;
+use clap::{Subcommand, ValueEnum};
+use fieldvitals_server::{directory::token_hash, http, keys, report::time_text};
+use fieldvitals_store::{NewToken, Token, TokenId};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// API tokens of this server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a token and print its secret, which is kept nowhere.
+    Add {
+        /// What it is for, in your words.
+        #[arg(default_value = "token")]
+        name: String,
+        /// What it allows; each includes those before it.
+        #[arg(long, value_enum, default_value_t = ScopeArg::Read)]
+        scope: ScopeArg,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List tokens, without their secrets.
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Make a token worthless, within a second.
+    Revoke {
+        /// Its id, as `token list` shows it.
+        id: i64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScopeArg {
+    /// Reports and checks.
+    Read,
+    /// Budgets, releases and other settings of a site.
+    Write,
+    /// Sites and tokens.
+    Admin,
+}
+
+impl From<ScopeArg> for fieldvitals_store::Scope {
+    fn from(scope: ScopeArg) -> Self {
+        match scope {
+            ScopeArg::Read => Self::Read,
+            ScopeArg::Write => Self::Write,
+            ScopeArg::Admin => Self::Admin,
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Add { name, scope, common } => {
+            let store = common.store.open().await?;
+            let secret = keys::token()?;
+            let token = NewToken {
+                name,
+                scope: scope.into(),
+                hash: token_hash(&secret),
+                created_ms: http::now_ms(),
+            };
+            let token = store.token_add(token).await?;
+            if common.json {
+                let mut shown = to_json(&token);
+                shown["token"] = secret.into();
+                print(&shown);
+            } else {
+                print_text(&secret);
+                eprintln!(
+                    "token {} `{}` with scope {}: keep it now, it is not shown again",
+                    token.id.0,
+                    token.name,
+                    token.scope.name()
+                );
+            }
+        }
+        Command::List { common } => {
+            let tokens = common.store.open().await?.tokens().await?;
+            if common.json {
+                print(&Value::Array(tokens.iter().map(to_json).collect()));
+            } else if tokens.is_empty() {
+                print_text("there is no token yet: `fieldvitals token add NAME --scope read` makes one");
+            } else {
+                for token in &tokens {
+                    let created = time_text(token.created_ms);
+                    print_text(&format!("{:>4}  {:<5}  {created}  {}", token.id.0, token.scope.name(), token.name));
+                }
+            }
+        }
+        Command::Revoke { id, common } => {
+            common.store.open().await?.token_revoke(TokenId(id)).await?;
+            if common.json {
+                print(&json!({"revoked": id}));
+            } else {
+                print_text(&format!("token {id} is revoked"));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn to_json(token: &Token) -> Value {
+    json!({
+        "id": token.id, "name": token.name, "scope": token.scope.name(), "created": time_text(token.created_ms),
+    })
+}

@@ -1,0 +1,156 @@
+//! Sites and tokens as every request sees them: one snapshot in memory, read without a lock.
+//!
+//! The store is the truth; the command line writes to it beside a running server. The snapshot is read
+//! again every second, and at once when a key or token is not found (at most every 100 ms, so that
+//! unknown keys cost the database nothing). A revoked token is refused within a second.
+
+use arc_swap::ArcSwap;
+use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How old the snapshot may grow.
+const REFRESH: Duration = Duration::from_secs(1);
+/// How soon it may be read again when something is not found.
+const MISS_REFRESH_MS: u64 = 100;
+
+/// Sites by key and name, tokens by hash, at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    sites: Vec<Arc<Site>>,
+    by_key: HashMap<String, (Arc<Site>, Option<i64>)>,
+    tokens: HashMap<[u8; 32], Scope>,
+}
+
+impl Snapshot {
+    /// The snapshot of these sites and tokens.
+    #[must_use]
+    pub fn new(sites: Vec<Site>, tokens: HashMap<[u8; 32], Scope>) -> Self {
+        let sites: Vec<Arc<Site>> = sites.into_iter().map(Arc::new).collect();
+        let by_key = sites
+            .iter()
+            .flat_map(|site| {
+                site.keys.iter().map(move |key| (key.key.clone(), (Arc::clone(site), key.until_ms)))
+            })
+            .collect();
+        Self { sites, by_key, tokens }
+    }
+
+    /// All sites, by name.
+    #[must_use]
+    pub fn sites(&self) -> &[Arc<Site>] {
+        &self.sites
+    }
+
+    /// The site that a key belongs to, unless the key's time is over.
+    #[must_use]
+    pub fn by_key(&self, key: &str, now_ms: i64) -> Option<&Arc<Site>> {
+        let (site, until_ms) = self.by_key.get(key)?;
+        until_ms.is_none_or(|until_ms| now_ms < until_ms).then_some(site)
+    }
+
+    /// The site of this name or id.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Site>> {
+        let id = name.parse().ok().map(SiteId);
+        self.sites
+            .iter()
+            .find(|site| site.name == name)
+            .or_else(|| self.sites.iter().find(|site| Some(site.id) == id))
+    }
+
+    /// What a token's secret allows.
+    #[must_use]
+    pub fn scope(&self, secret: &str) -> Option<Scope> {
+        self.tokens.get(&token_hash(secret)).copied()
+    }
+}
+
+/// The hash under which a token's secret is kept. The secret is 256 random bits, so one round is enough.
+#[must_use]
+pub fn token_hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// The current [`Snapshot`].
+pub struct Directory {
+    store: Arc<dyn Store>,
+    snapshot: ArcSwap<Snapshot>,
+    started: Instant,
+    read_ms: AtomicU64,
+}
+
+impl Directory {
+    /// Reads the first snapshot.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
+        let snapshot = read(store.as_ref()).await?;
+        Ok(Self {
+            store,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            started: Instant::now(),
+            read_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// The snapshot as it is.
+    #[must_use]
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The snapshot in which `found` finds something, read again once where it does not.
+    pub async fn find<T>(&self, found: impl Fn(&Snapshot) -> Option<T>) -> Option<T> {
+        if let Some(value) = found(&self.snapshot.load()) {
+            return Some(value);
+        }
+        let now_ms = self.now_ms();
+        let read_ms = self.read_ms.load(Ordering::Relaxed);
+        let due = now_ms >= read_ms.saturating_add(MISS_REFRESH_MS);
+        if due && self.claim(read_ms, now_ms) && self.refresh().await.is_ok() {
+            return found(&self.snapshot.load());
+        }
+        None
+    }
+
+    /// Reads the snapshot again.
+    ///
+    /// # Errors
+    /// Where the store cannot be read; the snapshot stays as it was.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let snapshot = read(self.store.as_ref()).await?;
+        self.snapshot.store(Arc::new(snapshot));
+        self.read_ms.store(self.now_ms(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Keeps the snapshot fresh for as long as it is polled.
+    pub async fn keep_fresh(&self) {
+        loop {
+            tokio::time::sleep(REFRESH).await;
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "sites and tokens could not be read again; the last known stay");
+            }
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Of several requests that miss at once, one reads.
+    fn claim(&self, read_ms: u64, now_ms: u64) -> bool {
+        self.read_ms.compare_exchange(read_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+async fn read(store: &dyn Store) -> Result<Snapshot, StoreError> {
+    let sites = store.sites().await?;
+    let tokens = store.tokens().await?;
+    Ok(Snapshot::new(sites, tokens.into_iter().map(|token| (token.hash, token.scope)).collect()))
+}

@@ -1,0 +1,124 @@
+//! Who is asking: the client's network, seen through trusted proxies, and how often it may.
+
+use actix_web::HttpRequest;
+use governor::clock::DefaultClock;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+/// Seconds of a client's rate that it may use at once.
+const BURST_SECONDS: u32 = 10;
+
+/// The address of a client: that of the connection, or, where it comes from trusted proxies, the
+/// right-most address in `X-Forwarded-For` that is not one of them. What stands further left is the
+/// client's own word and is not believed.
+#[must_use]
+pub fn address(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    let forwarded = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(','));
+    Some(resolve(peer, forwarded, trusted))
+}
+
+fn resolve<'a>(peer: IpAddr, forwarded: impl Iterator<Item = &'a str>, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let hops: Vec<&str> = forwarded.collect();
+    let mut client = peer;
+    for hop in hops.into_iter().rev() {
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !is_trusted(&client) {
+            break;
+        }
+    }
+    client
+}
+
+/// The network that shares one rate: /24 of IPv4, /56 of IPv6, which one customer usually has.
+fn network(address: IpAddr) -> IpNet {
+    match address {
+        IpAddr::V4(address) => Ipv4Net::new_assert(address, 24).trunc().into(),
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, 56).trunc().into(),
+    }
+}
+
+/// How many beacons a client network may send. Addresses are kept in memory while they are active, and
+/// nowhere else.
+pub struct ClientRate {
+    limiter: Option<RateLimiter<IpNet, DashMapStateStore<IpNet>, DefaultClock>>,
+    trusted: Vec<IpNet>,
+}
+
+impl ClientRate {
+    /// At most `per_second` beacons a second and network; 0 for no limit.
+    #[must_use]
+    pub fn new(per_second: u32, trusted: Vec<IpNet>) -> Self {
+        let limiter = NonZeroU32::new(per_second).map(|rate| {
+            let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
+            RateLimiter::dashmap(Quota::per_second(rate).allow_burst(burst))
+        });
+        Self { limiter, trusted }
+    }
+
+    /// Whether another beacon of this request's client is taken. This machine itself is not limited.
+    #[must_use]
+    pub fn allows(&self, request: &HttpRequest) -> bool {
+        let Some(limiter) = &self.limiter else { return true };
+        match address(request, &self.trusted) {
+            Some(address) if !address.is_loopback() => limiter.check_key(&network(address)).is_ok(),
+            _ => true,
+        }
+    }
+
+    /// Forgets networks that have been quiet.
+    pub fn forget_quiet(&self) {
+        if let Some(limiter) = &self.limiter {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let client = |peer: &str, forwarded: &str| {
+            resolve(peer.parse().unwrap(), forwarded.split(',').filter(|hop| !hop.is_empty()), &trusted).to_string()
+        };
+        assert_eq!(client("203.0.113.9", "198.51.100.1"), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", ""), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", "198.51.100.1"), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2"), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", "1.1.1.1, nonsense, 10.0.0.2"), "10.0.0.2");
+        assert_eq!(client("::1", "::ffff:198.51.100.1"), "198.51.100.1");
+    }
+
+    #[test]
+    fn a_network_shares_its_rate_and_this_machine_has_none() {
+        let rate = ClientRate::new(1, Vec::new());
+        let from = |address: &str| {
+            let request = TestRequest::default().peer_addr(format!("{address}:1").parse().unwrap());
+            rate.allows(&request.to_http_request())
+        };
+        let allowed = (0..40).filter(|n| from(&format!("203.0.113.{n}"))).count();
+        assert!((10..=12).contains(&allowed), "{allowed}");
+        assert!(from("203.0.114.1"), "another network has its own");
+        assert!((0..40).all(|_| from("127.0.0.1")));
+        assert!((0..40).all(|_| ClientRate::new(0, Vec::new()).allows(
+            &TestRequest::default().peer_addr("203.0.113.1:1".parse().unwrap()).to_http_request()
+        )));
+    }
+}

@@ -1,0 +1,79 @@
+//! The live demo site: pages built to have known values, measured like any other page.
+
+use crate::http::assets;
+use crate::http::error::ApiError;
+use crate::http::{State, now_ms};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// What a careful site would send: the directives that embedding needs, and no more.
+const CSP: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'";
+
+/// Longest delay of an asset, in milliseconds.
+const DELAY_MS_MAX: u64 = 10_000;
+
+/// The delay of a demo asset.
+#[derive(Debug, Deserialize)]
+pub struct Delay {
+    /// Time before the answer begins, in milliseconds.
+    #[serde(default)]
+    delay_ms: u64,
+}
+
+/// Sends `/demo` to `/demo/`, so that relative links work.
+pub async fn index() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/demo/")).finish()
+}
+
+/// A file that the server holds back for a while: what makes a late image late.
+pub async fn delayed(
+    state: web::Data<State>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    delay: web::Query<Delay>,
+) -> HttpResponse {
+    let path = format!("/demo/asset/{name}");
+    let Some(bytes) = assets::bytes(&path).filter(|_| state.demo) else {
+        return ApiError::no_path(request.path()).error_response();
+    };
+    tokio::time::sleep(Duration::from_millis(delay.delay_ms.min(DELAY_MS_MAX))).await;
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type(assets::media_type(&path))
+        .body(bytes)
+}
+
+/// A page of the demo, with the site's key in its script tag.
+pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    let path = match request.path() {
+        "/demo/" => "/demo/index.html",
+        // The single page answers under each of its routes, so that reloading works.
+        path if path.starts_with("/demo/spa/") => "/demo/spa.html",
+        path => path,
+    };
+    let Some(bytes) = assets::bytes(path).filter(|_| state.demo) else {
+        return ApiError::no_path(request.path()).error_response();
+    };
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, CSP))
+        .content_type(assets::media_type(path));
+    match std::str::from_utf8(bytes) {
+        Ok(text) if path.ends_with(".html") => response.body(text.replace("__SITE_KEY__", &site_key(&state))),
+        _ => response.body(bytes),
+    }
+}
+
+/// The current key of the site `default`, or of the first one.
+fn site_key(state: &State) -> String {
+    let directory = state.directory.current();
+    let site = directory.by_name(crate::FIRST_SITE).or_else(|| directory.sites().first());
+    let now_ms = now_ms();
+    site.and_then(|site| site.keys.iter().find(|key| key.until_ms.is_none_or(|until_ms| now_ms < until_ms)))
+        .map(|key| key.key.clone())
+        .unwrap_or_default()
+}

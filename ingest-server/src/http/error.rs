@@ -1,0 +1,240 @@
+//! Errors as every endpoint answers them: a status and `{"error":{"code","message","hint"}}`.
+
+use crate::http::body::BodyError;
+use crate::intake::Refused;
+use crate::outcome::{Invalid, Outcome};
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use fieldvitals_store::StoreError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The body of an error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// The error.
+    pub error: ErrorDetail,
+}
+
+/// What is wrong and what to do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorDetail {
+    /// A stable name for programs.
+    pub code: String,
+    /// What is wrong, for people.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// An error of an endpoint.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: StatusCode,
+    code: String,
+    message: String,
+    hint: String,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: &str) -> Self {
+        Self { status, code: code.to_owned(), message: message.into(), hint: hint.to_owned() }
+    }
+
+    /// Return `400 Bad Request`: a parameter that cannot be understood.
+    pub fn parameter(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "parameter", message, "See /api/v1/openapi.json for the parameters.")
+    }
+
+    /// Return `400 Bad Request`: a budget file that cannot be read.
+    pub fn budget(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, "See docs/budgets.md for the format.")
+    }
+
+    /// Return `401 Unauthorized`: no token.
+    pub fn no_token() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "token_missing",
+            "this request needs an API token",
+            "Send the header `Authorization: Bearer TOKEN`; `fieldvitals token add NAME --scope read` makes one.",
+        )
+    }
+
+    /// Return `401 Unauthorized`: a token that does not exist.
+    pub fn wrong_token() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "token_unknown",
+            "the API token is not known; it may have been revoked",
+            "`fieldvitals token add NAME --scope read` makes a new one.",
+        )
+    }
+
+    /// Return `403 Forbidden`: a token that may not do this.
+    pub fn scope(needed: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "token_scope",
+            format!("the API token does not allow this; it needs the scope `{needed}`"),
+            "`fieldvitals token add NAME --scope SCOPE` makes one.",
+        )
+    }
+
+    /// Return `404 Not Found`: there is no such site.
+    pub fn no_site(name: &str) -> Self {
+        let shown: String = name.chars().take(64).collect();
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "site_unknown",
+            format!("there is no site `{shown}`"),
+            "`fieldvitals site list` or GET /api/v1/sites shows the sites.",
+        )
+    }
+
+    /// Return `404 Not Found`: there is no such path.
+    pub fn no_path(path: &str) -> Self {
+        let shown: String = path.chars().take(128).collect();
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is nothing at {shown}"),
+            "See /api/v1/openapi.json for the API.",
+        )
+    }
+
+    /// Return `404 Not Found`: the collector's module was not built into this server.
+    pub fn no_collector() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "collector_missing",
+            "this server was built without the collector's wasm module; v.js measures in raw-queue mode",
+            "Build with `cargo xtask dist`, or run `cargo xtask serve`.",
+        )
+    }
+
+    /// Return `405 Method Not Allowed`.
+    pub fn method(method: &str, allowed: &str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method",
+            format!("{method} is not taken here"),
+            &format!("Use {allowed}."),
+        )
+    }
+
+    /// The answer to a body of an API request that could not be read.
+    pub fn body(error: BodyError) -> Self {
+        let refused = invalid_body(error);
+        Self::new(status_of(refused), refused.name(), message_of(error), refused.hint())
+    }
+}
+
+/// The outcome of a beacon whose body could not be read.
+#[must_use]
+pub fn invalid_body(error: BodyError) -> Invalid {
+    match error {
+        BodyError::TooLarge => Invalid::TooLarge,
+        BodyError::Timeout => Invalid::Timeout,
+        BodyError::Encoding => Invalid::Encoding,
+        BodyError::Aborted => Invalid::Aborted,
+    }
+}
+
+/// What was wrong with a body that could not be read.
+#[must_use]
+pub fn message_of(error: BodyError) -> &'static str {
+    match error {
+        BodyError::TooLarge => "the body is larger than is taken here",
+        BodyError::Timeout => "the body did not arrive in time",
+        BodyError::Encoding => "a compressed body is not taken",
+        BodyError::Aborted => "the body broke off",
+    }
+}
+
+fn status_of(reason: Invalid) -> StatusCode {
+    match reason {
+        Invalid::Malformed | Invalid::NotUtf8 | Invalid::Version | Invalid::Value | Invalid::Aborted => {
+            StatusCode::BAD_REQUEST
+        }
+        Invalid::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Invalid::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Invalid::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Invalid::UnknownSite => StatusCode::NOT_FOUND,
+        Invalid::Origin => StatusCode::FORBIDDEN,
+    }
+}
+
+impl From<&Refused> for ApiError {
+    fn from(refused: &Refused) -> Self {
+        match refused.outcome {
+            Outcome::Invalid(reason) => {
+                Self::new(status_of(reason), reason.name(), refused.message.clone(), reason.hint())
+            }
+            Outcome::Filtered(reason) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                reason.name(),
+                refused.message.clone(),
+                reason.hint(),
+            ),
+            Outcome::RateLimited => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                refused.message.clone(),
+                "Send less often; the server's owner can raise --client-rate.",
+            ),
+            Outcome::Shed | Outcome::Accepted => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                refused.message.clone(),
+                "Try again after the time in Retry-After.",
+            ),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        // What the database said is for the log of the server's owner, not for the network.
+        tracing::error!(%error, "the store failed to answer");
+        match error {
+            StoreError::NoSuchSite => Self::no_site(""),
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "store",
+                "the store could not answer",
+                "See the server's log.",
+            ),
+        }
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.insert_header((header::RETRY_AFTER, "5"));
+        }
+        response.json(ErrorBody {
+            error: ErrorDetail {
+                code: self.code.clone(),
+                message: self.message.clone(),
+                hint: self.hint.clone(),
+            },
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! HTTP: the only place that knows actix. Handlers read the request, call what is pure or the store,
+//! and write the answer.
+
+pub mod api;
+pub mod assets;
+pub mod auth;
+pub mod body;
+pub mod client;
+pub mod demo;
+pub mod error;
+pub mod ingest;
+pub mod openapi;
+
+use crate::directory::Directory;
+use crate::outcome::{Outcomes, Rejections};
+use crate::spool::Spool;
+use actix_web::dev::Server;
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
+use error::ApiError;
+use fieldvitals_store::Store;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What every request handler needs.
+pub struct State {
+    /// Where measurements are kept.
+    pub store: Arc<dyn Store>,
+    /// Where accepted beacons go first.
+    pub spool: Spool,
+    /// Sites and tokens.
+    pub directory: Arc<Directory>,
+    /// Counts of outcomes.
+    pub outcomes: Outcomes,
+    /// Recent rejections.
+    pub rejections: Rejections,
+    /// How many beacons a client network may send.
+    pub client_rate: client::ClientRate,
+    /// Whether the demo site is served.
+    pub demo: bool,
+}
+
+/// UTC milliseconds now.
+#[must_use]
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Serves on a socket that is bound already, until the server is stopped.
+///
+/// # Errors
+/// Where the socket cannot be served.
+pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Server> {
+    let state = web::Data::new(state);
+    let rate = state.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            rate.client_rate.forget_quiet();
+        }
+    });
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
+            .configure(routes)
+    })
+    .client_request_timeout(Duration::from_secs(5))
+    .shutdown_timeout(10)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
+    let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
+    config
+        .service(
+            post("/v1/beacon")
+                .route(web::post().to(ingest::beacon))
+                .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
+        )
+        .service(
+            post("/v1/web-vitals")
+                .route(web::post().to(ingest::web_vitals))
+                .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
+        )
+        .service(get("/healthz").route(web::get().to(api::healthz)).route(web::head().to(api::healthz)))
+        .service(get("/api/v1/status").route(web::get().to(api::status)))
+        .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
+        .service(get("/api/v1/sites").route(web::get().to(api::sites)))
+        .service(get("/api/v1/sites/{site}/pages").route(web::get().to(api::pages)))
+        .service(get("/api/v1/sites/{site}/report").route(web::get().to(api::report)))
+        .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(api::rejections)))
+        .service(get("/api/v1/sites/{site}/violations").route(web::get().to(api::violations)))
+        .service(post("/api/v1/sites/{site}/gate").route(web::post().to(api::gate)))
+        .service(get("/demo").route(web::get().to(demo::index)))
+        .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))
+        .service(get("/demo/{path:.*}").route(web::get().to(demo::page)))
+        .service(get("/").route(web::get().to(assets::dashboard)).route(web::head().to(assets::dashboard)))
+        .service(get("/v.js").route(web::get().to(assets::file)).route(web::head().to(assets::file)))
+        .service(get("/c/{name}").route(web::get().to(assets::file)).route(web::head().to(assets::file)))
+        .service(get("/assets/{name}").route(web::get().to(assets::file)).route(web::head().to(assets::file)))
+        .default_service(web::to(nothing_here));
+}
+
+async fn refuse(request: HttpRequest, allowed: &'static str) -> HttpResponse {
+    let mut response = ApiError::method(request.method().as_str(), allowed).error_response();
+    response.headers_mut().insert(
+        actix_web::http::header::ALLOW,
+        actix_web::http::header::HeaderValue::from_static(allowed),
+    );
+    response
+}
+
+async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    ApiError::no_path(request.path()).error_response()
+}

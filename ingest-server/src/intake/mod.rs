@@ -1,0 +1,319 @@
+//! From a request's bytes to page view updates, or to the reason why not. Pure: no IO, no clock.
+//!
+//! decode → find the site → check the origin → scrub → filter by clock → route. Every body ends in
+//! exactly one [`Outcome`]; a refused one is data, not a failure.
+
+pub mod origin;
+pub mod route;
+pub mod scrub;
+pub mod web_vitals;
+
+use crate::directory::Snapshot;
+use crate::outcome::{Filtered, Invalid, Outcome};
+use fieldvitals_store::{Site, SiteId, Source, ViewUpdate};
+use vitals::beacon::{self, DecodeError};
+use vitals::limits;
+use vitals::view::ViewId;
+
+/// What intake knows of a request besides its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The body.
+    pub body: &'a [u8],
+    /// The `Origin` header.
+    pub origin: Option<&'a str>,
+    /// When the request came, UTC milliseconds.
+    pub received_ms: i64,
+}
+
+/// A body that is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The site.
+    pub site: SiteId,
+    /// What it says, at least one update.
+    pub updates: Vec<ViewUpdate>,
+}
+
+/// A body that is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its outcome, never [`Outcome::Accepted`].
+    pub outcome: Outcome,
+    /// The site, where its key is known.
+    pub site: Option<SiteId>,
+    /// The page's origin, as far as it is known.
+    pub origin: Option<String>,
+    /// What is wrong, for the sender and for the answer to "why is there no data?".
+    pub message: String,
+}
+
+impl Refused {
+    fn invalid(reason: Invalid, message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Invalid(reason), site: None, origin: None, message: message.into() }
+    }
+
+    fn filtered(reason: Filtered, message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Filtered(reason), site: None, origin: None, message: message.into() }
+    }
+
+    fn of(mut self, site: SiteId, origin: &str) -> Self {
+        self.site = Some(site);
+        self.origin = Some(origin.to_owned());
+        self
+    }
+}
+
+impl From<DecodeError> for Refused {
+    fn from(error: DecodeError) -> Self {
+        let reason = match error {
+            DecodeError::NotUtf8 => Invalid::NotUtf8,
+            DecodeError::Malformed(_) => Invalid::Malformed,
+            DecodeError::Version(_) => Invalid::Version,
+        };
+        Self::invalid(reason, error.to_string())
+    }
+}
+
+/// Takes in a beacon of our own format.
+///
+/// # Errors
+/// With the reason for which the beacon is not taken.
+pub fn own(request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refused> {
+    let beacon = beacon::decode(request.body)?;
+    let (site, origin) = admit(request, directory, &beacon.site, &beacon.url)?;
+    let id = site.id;
+    own_updates(request, beacon)
+        .map(|updates| Accepted { site: id, updates })
+        .map_err(|refused| refused.of(id, &origin))
+}
+
+fn own_updates(request: &Request<'_>, beacon: beacon::Beacon) -> Result<Vec<ViewUpdate>, Refused> {
+    let document_url = page_url(&beacon.url)?;
+    let (seq, device) = (beacon.seq, beacon.device);
+    let named = beacon.route.as_deref().and_then(route::named);
+    let connection = beacon.connection.as_deref().and_then(short_label);
+    let release = beacon.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
+    let mut updates = Vec::new();
+    for snapshot in beacon.snapshots() {
+        check_clock(snapshot.id, request.received_ms)?;
+        let own_url = snapshot.url.as_deref().map(page_url).transpose()?;
+        let route = snapshot.route.as_deref().and_then(route::named);
+        // The document's own route does not name what it navigated to afterwards.
+        let route = match (route, &own_url, &named) {
+            (Some(route), _, _) => route,
+            (None, Some(url), _) => route::of_url(url),
+            (None, None, Some(named)) => named.clone(),
+            (None, None, None) => route::of_url(&document_url),
+        };
+        updates.push(ViewUpdate {
+            id: snapshot.id,
+            source: Source::Own { seq },
+            received_ms: request.received_ms,
+            url: scrub::url_text(own_url.as_ref().unwrap_or(&document_url)),
+            route,
+            navigation_type: Some(snapshot.navigation_type),
+            device,
+            connection: connection.clone(),
+            country: None,
+            release: release.clone(),
+            values: snapshot.values,
+            tti_gap: snapshot.tti_gap,
+        });
+    }
+    if updates.is_empty() {
+        return Err(Refused::invalid(Invalid::Malformed, "the beacon has no page view"));
+    }
+    Ok(updates)
+}
+
+/// The site of a key, if its pages may send from the request's origin.
+///
+/// A browser tells the origin in a header that pages cannot forge; without that header the URL that
+/// the beacon names is the only word on where it comes from.
+fn admit<'a>(
+    request: &Request<'_>,
+    directory: &'a Snapshot,
+    key: &str,
+    url: &str,
+) -> Result<(&'a Site, String), Refused> {
+    let origin = match request.origin {
+        Some(origin) => scrub::label(origin, limits::URL_BYTES_MAX),
+        None => origin::of_url(url).unwrap_or_default(),
+    };
+    let Some(site) = directory.by_key(key, request.received_ms) else {
+        let shown = scrub::label(key, limits::LABEL_BYTES_MAX);
+        let mut refused = Refused::invalid(Invalid::UnknownSite, format!("no site has the key `{shown}`"));
+        refused.origin = Some(origin);
+        return Err(refused);
+    };
+    if !origin::allowed(&origin, &site.origins) {
+        let message = if origin.is_empty() {
+            format!("the request tells no origin and its URL has none; site `{}` needs one", site.name)
+        } else {
+            format!("pages of {origin} may not send to site `{}`", site.name)
+        };
+        return Err(Refused::invalid(Invalid::Origin, message).of(site.id, &origin));
+    }
+    Ok((site, origin))
+}
+
+fn page_url(text: &str) -> Result<url::Url, Refused> {
+    scrub::page_url(text).ok_or_else(|| {
+        let shown = scrub::label(text, limits::LABEL_BYTES_MAX);
+        Refused::invalid(Invalid::Value, format!("`{shown}` is not the http or https URL of a page"))
+    })
+}
+
+/// A view must start within 48 hours of the server's clock: partitions and rollups of other days are
+/// closed or not open yet.
+fn check_clock(id: ViewId, received_ms: i64) -> Result<(), Refused> {
+    let age_ms = received_ms.saturating_sub(id.start_ms());
+    let hours = age_ms.unsigned_abs() / 3_600_000;
+    if age_ms > limits::CLOCK_SKEW_MS_MAX {
+        return Err(Refused::filtered(Filtered::Late, format!("the page view started {hours} hours ago")));
+    }
+    if age_ms < -limits::CLOCK_SKEW_MS_MAX {
+        return Err(Refused::filtered(Filtered::Clock, format!("the page view starts in {hours} hours")));
+    }
+    Ok(())
+}
+
+fn short_label(text: &str) -> Option<String> {
+    bounded_label(text, limits::LABEL_BYTES_MAX)
+}
+
+fn bounded_label(text: &str, bytes_max: usize) -> Option<String> {
+    let label = scrub::label(text, bytes_max);
+    (!label.is_empty()).then_some(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldvitals_store::SiteKey;
+    use std::collections::HashMap;
+    use vitals::metric::{Metric, Value};
+
+    pub(super) const NOW_MS: i64 = 1_763_632_800_000;
+
+    pub(super) fn directory() -> Snapshot {
+        let site = Site {
+            id: SiteId(7),
+            name: "shop".to_owned(),
+            keys: vec![
+                SiteKey { key: "new".to_owned(), until_ms: None },
+                SiteKey { key: "old".to_owned(), until_ms: Some(NOW_MS + 10) },
+                SiteKey { key: "gone".to_owned(), until_ms: Some(NOW_MS) },
+            ],
+            origins: vec!["https://shop.example".to_owned()],
+            created_ms: 0,
+        };
+        Snapshot::new(vec![site], HashMap::new())
+    }
+
+    fn beacon(change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+        let mut beacon = serde_json::json!({
+            "v": 1, "site": "new", "seq": 3, "url": "https://shop.example/p/42?q=secret#top",
+            "device": "phone", "connection": "4g", "release": "1.2.3",
+            "views": [{
+                "id": ViewId::new(NOW_MS as u64 - 5_000, 1).to_string(), "nav": "navigate",
+                "values": {"LCP": 1234.5, "CLS": 0.05},
+            }],
+        });
+        change(&mut beacon);
+        serde_json::to_vec(&beacon).unwrap()
+    }
+
+    fn take(body: &[u8], origin: Option<&str>) -> Result<Accepted, Refused> {
+        own(&Request { body, origin, received_ms: NOW_MS }, &directory())
+    }
+
+    fn refusal(change: impl Fn(&mut serde_json::Value)) -> (Outcome, String) {
+        let refused = take(&beacon(change), Some("https://shop.example")).unwrap_err();
+        (refused.outcome, refused.message)
+    }
+
+    #[test]
+    fn a_beacon_becomes_an_update_without_query() {
+        let accepted = take(&beacon(|_| {}), Some("https://shop.example")).unwrap();
+        assert_eq!(accepted.site, SiteId(7));
+        let update = &accepted.updates[0];
+        assert_eq!(update.url, "https://shop.example/p/42");
+        assert_eq!(update.route, "/p/:id");
+        assert_eq!(update.source, Source::Own { seq: 3 });
+        assert_eq!(update.values.get(Metric::Lcp), Value::new(Metric::Lcp, 1234.5).ok());
+        assert_eq!(update.values.get(Metric::Inp), None);
+        assert_eq!(update.release.as_deref(), Some("1.2.3"));
+    }
+
+    #[test]
+    fn a_soft_navigation_has_its_own_url_and_route() {
+        let accepted = take(
+            &beacon(|beacon| {
+                beacon["route"] = "/named".into();
+                let mut second = beacon["views"][0].clone();
+                second["id"] = ViewId::new(NOW_MS as u64 - 1_000, 2).to_string().into();
+                second["url"] = "https://shop.example/cart?x=1".into();
+                second["nav"] = "soft-navigation".into();
+                beacon["views"].as_array_mut().unwrap().push(second);
+            }),
+            None,
+        )
+        .unwrap();
+        let routes: Vec<&str> = accepted.updates.iter().map(|update| update.route.as_str()).collect();
+        assert_eq!(routes, ["/named", "/cart"]);
+        assert_eq!(accepted.updates[1].url, "https://shop.example/cart");
+    }
+
+    #[test]
+    fn keys_and_origins_are_checked() {
+        assert!(take(&beacon(|beacon| beacon["site"] = "old".into()), None).is_ok());
+        let (outcome, message) = refusal(|beacon| beacon["site"] = "gone".into());
+        assert_eq!(outcome, Outcome::Invalid(Invalid::UnknownSite));
+        assert!(message.contains("`gone`"), "{message}");
+        let foreign = take(&beacon(|_| {}), Some("https://evil.example")).unwrap_err();
+        assert_eq!(foreign.outcome, Outcome::Invalid(Invalid::Origin));
+        assert_eq!((foreign.site, foreign.origin.as_deref()), (Some(SiteId(7)), Some("https://evil.example")));
+        assert_eq!(take(&beacon(|_| {}), Some("null")).unwrap_err().outcome, Outcome::Invalid(Invalid::Origin));
+        let elsewhere = beacon(|beacon| beacon["url"] = "https://evil.example/".into());
+        assert_eq!(take(&elsewhere, None).unwrap_err().outcome, Outcome::Invalid(Invalid::Origin));
+    }
+
+    #[test]
+    fn a_view_must_start_near_the_servers_clock() {
+        let hour_ms = 3_600_000;
+        for (age_ms, outcome) in [
+            (48 * hour_ms, None),
+            (48 * hour_ms + 1, Some(Outcome::Filtered(Filtered::Late))),
+            (-48 * hour_ms, None),
+            (-48 * hour_ms - 1, Some(Outcome::Filtered(Filtered::Clock))),
+        ] {
+            let body = beacon(|beacon| {
+                beacon["views"][0]["id"] = ViewId::new((NOW_MS - age_ms) as u64, 1).to_string().into();
+            });
+            assert_eq!(take(&body, None).err().map(|refused| refused.outcome), outcome, "{age_ms}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (outcome, expected, change) in [
+            (Invalid::Version, "version 2", (|beacon| beacon["v"] = 2.into()) as fn(&mut serde_json::Value)),
+            (Invalid::Malformed, "unknown metric `XYZ`", |beacon| beacon["views"][0]["values"]["XYZ"] = 1.into()),
+            (Invalid::Malformed, "LCP: -1 is negative", |beacon| beacon["views"][0]["values"]["LCP"] = (-1).into()),
+            (Invalid::Malformed, "`views`", |beacon| beacon["views"] = serde_json::json!([])),
+            (Invalid::Malformed, "site", |beacon| {
+                beacon.as_object_mut().unwrap().remove("site");
+            }),
+            (Invalid::Value, "is not the http or https URL", |beacon| beacon["url"] = "file:///x".into()),
+        ] {
+            let body = beacon(change);
+            let refused = take(&body, Some("https://shop.example")).unwrap_err();
+            assert_eq!(refused.outcome, Outcome::Invalid(outcome), "{}", refused.message);
+            assert!(refused.message.contains(expected), "{}", refused.message);
+        }
+        assert_eq!(take(b"\xff", None).unwrap_err().outcome, Outcome::Invalid(Invalid::NotUtf8));
+        assert_eq!(take(b"{\"v\":1", None).unwrap_err().outcome, Outcome::Invalid(Invalid::Malformed));
+    }
+}

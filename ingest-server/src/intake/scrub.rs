@@ -1,0 +1,112 @@
+//! What must not be kept is taken out: queries, fragments, credentials, personal-looking segments.
+
+use url::Url;
+use vitals::limits;
+
+/// What stands in place of a segment that looks personal.
+pub const REDACTED: &str = ":redacted";
+
+/// The URL of a page without user, password, query and fragment, with segments that look like an
+/// e-mail address or a secret replaced; `None` where it is not the URL of a page.
+#[must_use]
+pub fn page_url(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok()?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return None;
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    // Both fail only for URLs without a host.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    if url.path().split('/').any(is_personal) {
+        let path = url
+            .path()
+            .split('/')
+            .map(|segment| if is_personal(segment) { REDACTED } else { segment })
+            .collect::<Vec<_>>()
+            .join("/");
+        url.set_path(&path);
+    }
+    Some(url)
+}
+
+/// Whether a path segment looks like an e-mail address or a signed token.
+#[must_use]
+pub fn is_personal(segment: &str) -> bool {
+    is_email(segment) || is_token(segment)
+}
+
+fn is_email(segment: &str) -> bool {
+    let split = segment.split_once('@').or_else(|| {
+        let at = segment.to_ascii_lowercase().find("%40")?;
+        Some((segment.get(..at)?, segment.get(at.saturating_add(3)..)?))
+    });
+    split.is_some_and(|(user, host)| {
+        !user.is_empty() && host.split_once('.').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())
+    })
+}
+
+/// A JSON Web Token: three base64url parts, of which the first opens with an encoded `{"`.
+fn is_token(segment: &str) -> bool {
+    segment.starts_with("eyJ") && segment.len() >= 40 && segment.bytes().filter(|&byte| byte == b'.').count() == 2
+}
+
+/// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters.
+#[must_use]
+pub fn label(text: &str, bytes_max: usize) -> String {
+    let mut label = String::new();
+    for character in text.trim().chars().filter(|character| !character.is_control()) {
+        if label.len().saturating_add(character.len_utf8()) > bytes_max {
+            break;
+        }
+        label.push(character);
+    }
+    label
+}
+
+/// The text of a scrubbed URL, shortened to its bound.
+#[must_use]
+pub fn url_text(url: &Url) -> String {
+    label(url.as_str(), limits::URL_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scrubbed(text: &str) -> Option<String> {
+        page_url(text).map(|url| url_text(&url))
+    }
+
+    #[test]
+    fn queries_fragments_and_credentials_are_dropped() {
+        assert_eq!(
+            scrubbed("https://user:secret@shop.example/a/b?token=1#frag").as_deref(),
+            Some("https://shop.example/a/b")
+        );
+        assert_eq!(scrubbed("http://localhost:8080").as_deref(), Some("http://localhost:8080/"));
+        for other in ["", "about:blank", "file:///etc/passwd", "javascript:alert(1)", "data:text/html,x", "/relative", "https://"] {
+            assert_eq!(scrubbed(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn personal_segments_are_replaced() {
+        assert_eq!(
+            scrubbed("https://a.example/unsubscribe/jo@mail.example/now").as_deref(),
+            Some("https://a.example/unsubscribe/:redacted/now")
+        );
+        assert_eq!(scrubbed("https://a.example/u/jo%40mail.example").as_deref(), Some("https://a.example/u/:redacted"));
+        let token = format!("https://a.example/t/eyJ{}.{}.{}", "a".repeat(20), "b".repeat(20), "c".repeat(20));
+        assert_eq!(scrubbed(&token).as_deref(), Some("https://a.example/t/:redacted"));
+        assert_eq!(scrubbed("https://a.example/@jo/post").as_deref(), Some("https://a.example/@jo/post"));
+    }
+
+    #[test]
+    fn long_text_is_cut_on_a_character() {
+        assert_eq!(label("  äöü\u{0}\n ", 5), "äö");
+        let url = scrubbed(&format!("https://a.example/{}", "x".repeat(5_000)));
+        assert_eq!(url.map(|url| url.len()), Some(limits::URL_BYTES_MAX));
+    }
+}

@@ -1,0 +1,298 @@
+//! What users of the web-vitals library send: one metric object, or an array of them.
+//!
+//! The shape is that of the library's `Metric` (versions 1 to 6): `name`, `value`, `id`, and in later
+//! versions `navigationType`. The library's object has no page URL, so it is asked for in the query,
+//! or as `url` in the object.
+
+use super::{Accepted, Refused, Request, admit, check_clock, page_url, route, short_label};
+use crate::directory::Snapshot;
+use crate::intake::{bounded_label, scrub};
+use crate::outcome::Invalid;
+use fieldvitals_store::{Source, ViewUpdate};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use vitals::beacon::unknown_metric;
+use vitals::limits;
+use vitals::metric::{Metric, Value, Values};
+use vitals::view::{Device, NavigationType, ViewId};
+
+/// The query of `POST /v1/web-vitals`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Query {
+    /// The site's key.
+    pub site: Option<String>,
+    /// The page's URL, where the body has none.
+    pub url: Option<String>,
+    /// Joins the metrics of one page load into one page view.
+    pub pageview: Option<String>,
+    /// The release of the page.
+    pub release: Option<String>,
+    /// `phone`, `tablet` or `desktop`.
+    pub device: Option<String>,
+    /// The effective connection type.
+    pub connection: Option<String>,
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a metric object of the web-vitals library, or an array of them")]
+enum Body {
+    Many(Vec<serde_json::Value>),
+    One(serde_json::Value),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reported {
+    name: String,
+    value: f64,
+    id: String,
+    #[serde(default)]
+    navigation_type: Option<String>,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default, rename = "navigationURL")]
+    navigation_url: Option<String>,
+}
+
+/// Takes in a body of the web-vitals library. It is taken whole or not at all.
+///
+/// # Errors
+/// With the reason for which the body is not taken, naming the metric that it is about.
+pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Result<Accepted, Refused> {
+    let Some(key) = query.site.as_deref() else {
+        return Err(Refused::invalid(Invalid::UnknownSite, "the query has no `site`; send to /v1/web-vitals?site=KEY"));
+    };
+    let reported = decode(request.body)?;
+    let url = |metric: &Reported| {
+        metric.url.as_ref().or(query.url.as_ref()).or(metric.navigation_url.as_ref()).cloned().unwrap_or_default()
+    };
+    let first_url = reported.first().map(url).unwrap_or_default();
+    let (site, origin) = admit(request, directory, key, &first_url)?;
+    let id = site.id;
+    let updates = updates(request, query, &reported, url).map_err(|refused| refused.of(id, &origin))?;
+    Ok(Accepted { site: id, updates })
+}
+
+fn decode(body: &[u8]) -> Result<Vec<Reported>, Refused> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| Refused::invalid(Invalid::NotUtf8, "the body is not UTF-8"))?;
+    let malformed = |message: String| Refused::invalid(Invalid::Malformed, message);
+    let metrics = match serde_json::from_str(text).map_err(|error| malformed(error.to_string()))? {
+        Body::Many(metrics) => metrics,
+        Body::One(metric) => vec![metric],
+    };
+    if metrics.is_empty() || metrics.len() > limits::FOREIGN_METRICS_MAX {
+        return Err(malformed(format!(
+            "the body has {} metrics; 1 to {} are taken",
+            metrics.len(),
+            limits::FOREIGN_METRICS_MAX
+        )));
+    }
+    metrics
+        .into_iter()
+        .enumerate()
+        .map(|(place, metric)| {
+            serde_json::from_value(metric).map_err(|error| malformed(format!("metric {place}: {error}")))
+        })
+        .collect()
+}
+
+fn updates(
+    request: &Request<'_>,
+    query: &Query,
+    reported: &[Reported],
+    url: impl Fn(&Reported) -> String,
+) -> Result<Vec<ViewUpdate>, Refused> {
+    let invalid = |message: String| Refused::invalid(Invalid::Value, message);
+    let device = query
+        .device
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            Device::from_name(name).ok_or_else(|| {
+                invalid(format!("device `{}`: expected phone, tablet or desktop", scrub::label(name, 32)))
+            })
+        })
+        .transpose()?;
+    let country = query
+        .country
+        .as_deref()
+        .filter(|code| !code.is_empty())
+        .map(|code| {
+            if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+                Ok(code.to_ascii_uppercase())
+            } else {
+                Err(invalid(format!("country `{}`: expected two letters of ISO 3166-1", scrub::label(code, 32))))
+            }
+        })
+        .transpose()?;
+    let mut updates: Vec<ViewUpdate> = Vec::new();
+    for (place, metric) in reported.iter().enumerate() {
+        let Some(kind) = Metric::from_name(&metric.name) else {
+            return Err(Refused::invalid(Invalid::Malformed, format!("metric {place}: {}", unknown_metric(&metric.name))));
+        };
+        let value = Value::new(kind, metric.value).map_err(|error| {
+            invalid(format!("metric {place}: {}: {} {error}", kind.name(), metric.value))
+        })?;
+        let url = url(metric);
+        if url.is_empty() {
+            return Err(invalid(format!(
+                "metric {place}: no page URL; add `url` to the body or the query: the library's object has none"
+            )));
+        }
+        let url = page_url(&url)?;
+        let id = view_id(query.pageview.as_deref(), &metric.id, request.received_ms)
+            .ok_or_else(|| invalid(format!("metric {place}: `id` is empty")))?;
+        check_clock(id, request.received_ms)?;
+        let mut values = Values::EMPTY;
+        values.set(kind, Some(value));
+        // The metrics of one page view in one body are one update, so that its description is told once;
+        // of a metric told twice the later one counts, as the library sends them in order.
+        if let Some(update) = updates.iter_mut().find(|update| update.id == id) {
+            update.values.set(kind, Some(value));
+            continue;
+        }
+        updates.push(ViewUpdate {
+            id,
+            source: Source::Foreign,
+            received_ms: request.received_ms,
+            route: route::of_url(&url),
+            url: scrub::url_text(&url),
+            navigation_type: metric.navigation_type.as_deref().and_then(navigation_type),
+            device,
+            connection: query.connection.as_deref().and_then(short_label),
+            country: country.clone(),
+            release: query.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX)),
+            values,
+            tti_gap: None,
+        });
+    }
+    Ok(updates)
+}
+
+/// Versions 1 to 3 of the library wrote `back_forward` and the like.
+fn navigation_type(name: &str) -> Option<NavigationType> {
+    NavigationType::from_name(&name.replace('_', "-"))
+}
+
+/// The page view that a metric belongs to: that of `pageview` where it is given, else one of its own
+/// by the metric's `id`.
+///
+/// A page view's id must tell its start. A `pageview` that is one of our ids is taken as it is; a text
+/// that holds a plausible number of UTC milliseconds (as the library's ids `v6-1763632800000-…` do)
+/// starts then. Otherwise the start is the hour of the metric's id, which all reports of a metric
+/// share, or at last the hour of receipt.
+fn view_id(pageview: Option<&str>, id: &str, received_ms: i64) -> Option<ViewId> {
+    const HOUR_MS: u64 = 3_600_000;
+    let pageview = pageview.filter(|text| !text.is_empty());
+    if let Some(id) = pageview.and_then(ViewId::parse) {
+        return Some(id);
+    }
+    if id.is_empty() && pageview.is_none() {
+        return None;
+    }
+    let hour = |ms: u64| ms.wrapping_sub(ms.wrapping_rem(HOUR_MS));
+    let received = u64::try_from(received_ms).ok()?;
+    let start_ms = match pageview {
+        Some(text) => embedded_ms(text).unwrap_or_else(|| hour(embedded_ms(id).unwrap_or(received))),
+        None => embedded_ms(id).unwrap_or_else(|| hour(received)),
+    };
+    Some(ViewId::new(start_ms, hash(pageview.unwrap_or(id))))
+}
+
+/// A run of exactly 13 digits is a time in milliseconds between 2001 and 2286.
+fn embedded_ms(text: &str) -> Option<u64> {
+    text.split(|character: char| !character.is_ascii_digit())
+        .find(|run| run.len() == 13 && !run.starts_with('0'))
+        .and_then(|run| run.parse().ok())
+}
+
+fn hash(text: &str) -> u128 {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(16).fold(0, |number, &byte| (number << 8) | u128::from(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{NOW_MS, directory};
+    use super::*;
+    use crate::outcome::{Filtered, Outcome};
+    use serde_json::json;
+
+    fn query() -> Query {
+        Query {
+            site: Some("new".to_owned()),
+            url: Some("https://shop.example/a?q=1".to_owned()),
+            ..Query::default()
+        }
+    }
+
+    fn metric(name: &str, value: f64, id: &str) -> serde_json::Value {
+        json!({"name": name, "value": value, "delta": value, "rating": "good", "id": id,
+               "navigationType": "back-forward", "entries": [{"startTime": 1}]})
+    }
+
+    fn id(random: u64) -> String {
+        format!("v6-{}-{random:013}", NOW_MS - 5_000)
+    }
+
+    fn post(body: &serde_json::Value, query: &Query) -> Result<Accepted, Refused> {
+        let body = serde_json::to_vec(body).unwrap();
+        take(&Request { body: &body, origin: None, received_ms: NOW_MS }, &directory(), query)
+    }
+
+    #[test]
+    fn metrics_count_on_their_own_or_joined_by_pageview() {
+        let both = json!([metric("LCP", 1200.0, &id(1)), metric("CLS", 0.1, &id(2))]);
+        let apart = post(&both, &query()).unwrap();
+        assert_eq!(apart.updates.len(), 2);
+        assert_eq!(apart.updates[0].navigation_type, Some(NavigationType::BackForward));
+        assert_eq!(apart.updates[0].id.start_ms(), NOW_MS - 5_000);
+        assert_eq!(apart.updates[0].url, "https://shop.example/a");
+        for pageview in ["page-1", &format!("{}-x", NOW_MS - 10), &ViewId::new(NOW_MS as u64, 5).to_string()] {
+            let joined = Query { pageview: Some(pageview.to_owned()), ..query() };
+            let together = post(&both, &joined).unwrap();
+            assert_eq!(together.updates.len(), 1, "{pageview}");
+            assert_eq!(together.updates[0].values.iter().count(), 2);
+            let later = post(&metric("INP", 90.0, &id(3)), &joined).unwrap();
+            assert_eq!(later.updates[0].id, together.updates[0].id, "{pageview}");
+        }
+    }
+
+    #[test]
+    fn the_same_id_is_the_same_page_view() {
+        let first = post(&metric("LCP", 1200.0, &id(1)), &query()).unwrap();
+        let again = post(&metric("LCP", 1300.0, &id(1)), &query()).unwrap();
+        let other = post(&metric("LCP", 1300.0, &id(2)), &query()).unwrap();
+        assert_eq!(first.updates[0].id, again.updates[0].id);
+        assert_ne!(first.updates[0].id, other.updates[0].id);
+        let custom = post(&metric("LCP", 1200.0, "abc"), &query()).unwrap();
+        assert_eq!(custom.updates[0].id.start_ms(), NOW_MS - NOW_MS % 3_600_000);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            (json!(metric("TBT", 1.0, &id(1))), query(), "unknown metric `TBT`"),
+            (json!(metric("LCP", -1.0, &id(1))), query(), "metric 0: LCP: -1 is negative"),
+            (json!([metric("LCP", 1.0, &id(1)), {"name": "CLS"}]), query(), "metric 1: missing field `value`"),
+            (json!({"name": "LCP", "value": null, "id": "x"}), query(), "metric 0: invalid type: null"),
+            (json!([]), query(), "1 to 64"),
+            (json!("LCP"), query(), "metric 0: invalid type: string"),
+            (json!(metric("LCP", 1.0, "")), query(), "`id` is empty"),
+            (json!(metric("LCP", 1.0, &id(1))), Query { url: None, ..query() }, "tells no origin"),
+            (json!(metric("LCP", 1.0, &id(1))), Query { site: None, ..query() }, "?site=KEY"),
+            (json!(metric("LCP", 1.0, &id(1))), Query { device: Some("watch".into()), ..query() }, "device `watch`"),
+            (json!(metric("LCP", 1.0, &id(1))), Query { country: Some("Germany".into()), ..query() }, "ISO 3166-1"),
+        ];
+        for (body, query, expected) in cases {
+            let refused = post(&body, &query).unwrap_err();
+            assert!(refused.message.contains(expected), "{} / {expected}", refused.message);
+            assert!(matches!(refused.outcome, Outcome::Invalid(_)));
+        }
+        let old = metric("LCP", 1.0, "v6-1600000000000-1234567890123");
+        assert_eq!(post(&old, &query()).unwrap_err().outcome, Outcome::Filtered(Filtered::Late));
+    }
+}

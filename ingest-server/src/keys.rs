@@ -1,0 +1,26 @@
+//! New site keys and API tokens.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// A new site key: `fvs_` and 96 random bits. It is public, so it needs to be unique, not secret.
+///
+/// # Errors
+/// Where the system gives no random numbers.
+pub fn site_key() -> Result<String, getrandom::Error> {
+    random::<12>("fvs_")
+}
+
+/// A new API token: `fvt_` and 256 random bits. The fixed prefix lets secret scanners find it.
+///
+/// # Errors
+/// Where the system gives no random numbers.
+pub fn token() -> Result<String, getrandom::Error> {
+    random::<32>("fvt_")
+}
+
+fn random<const BYTES: usize>(prefix: &str) -> Result<String, getrandom::Error> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
+}

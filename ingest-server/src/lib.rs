@@ -1,0 +1,212 @@
+//! The fieldvitals server: takes beacons, keeps them, reports them.
+//!
+//! A beacon's way: [`http`] → [`intake`] → [`spool`] → the store; and back as [`report`] and [`gate`].
+
+pub mod directory;
+pub mod gate;
+pub mod http;
+pub mod intake;
+pub mod keys;
+pub mod maintenance;
+pub mod outcome;
+pub mod report;
+pub mod spool;
+
+use directory::Directory;
+use fieldvitals_store::{NewSite, NewToken, Scope, Site, Store, StoreError};
+use fieldvitals_store_sqlite::SqliteStore;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The name of the site that the first start creates.
+pub const FIRST_SITE: &str = "default";
+
+/// How a server is run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Folder of the spool and the embedded store.
+    pub data_dir: PathBuf,
+    /// Where the store is; the embedded one in `data_dir` when absent.
+    pub database_url: Option<String>,
+    /// Whether the demo site is served.
+    pub demo: bool,
+    /// Beacons a second that one client network may send; 0 for no limit.
+    pub client_rate: u32,
+    /// Proxies whose word on a client's address is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The store cannot be used.
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// The spool cannot be used.
+    #[error("the spool cannot be used: {0}")]
+    Spool(#[from] spool::SpoolError),
+    /// The data folder cannot be made.
+    #[error("the data folder {} cannot be made: {reason}; choose another with --data-dir", path.display())]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}; choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The database URL is not one that this release can use.
+    #[error("--database-url: {0}")]
+    DatabaseUrl(String),
+    /// The HTTP server failed.
+    #[error("the HTTP server failed: {0}")]
+    Http(std::io::Error),
+    /// The system gave no random numbers for keys.
+    #[error("the system gave no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The spool's disk failed; what was acknowledged is safe, nothing more can be.
+    #[error("the spool cannot be written any more ({0}); check the disk and start again")]
+    SpoolFailed(String),
+}
+
+/// What the first start made, to be shown once: the secret is kept nowhere.
+pub struct FirstStart {
+    /// The site.
+    pub site: Site,
+    /// The secret of an API token with the scope `admin`.
+    pub token: String,
+}
+
+/// A server that listens.
+pub struct Server {
+    /// Where it listens; the port is the real one if 0 was asked for.
+    pub address: SocketAddr,
+    /// What the first start made, if this was it.
+    pub first_start: Option<FirstStart>,
+    /// The sites as they are at the start.
+    pub sites: Vec<Arc<Site>>,
+    http: actix_web::dev::ServerHandle,
+    spool: spool::Spool,
+    loader: tokio::task::JoinHandle<()>,
+    helpers: Vec<tokio::task::JoinHandle<()>>,
+    stop_loader: watch::Sender<bool>,
+}
+
+/// Opens the store that a configuration names.
+///
+/// # Errors
+/// Where it cannot be opened, with what to do.
+pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<Arc<dyn Store>, ServeError> {
+    let path = match database_url {
+        None => {
+            std::fs::create_dir_all(data_dir)
+                .map_err(|reason| ServeError::DataDir { path: data_dir.to_owned(), reason })?;
+            data_dir.join("store.db")
+        }
+        Some(url) => match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            Some(path) if !path.is_empty() => PathBuf::from(path),
+            _ => {
+                let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+                return Err(ServeError::DatabaseUrl(format!(
+                    "this release keeps data in SQLite only and cannot use `{scheme}:`; expected sqlite://PATH, \
+                     or no URL for a file in the data folder"
+                )));
+            }
+        },
+    };
+    Ok(Arc::new(SqliteStore::open(&path).await?))
+}
+
+impl Server {
+    /// Opens store and spool, listens, and starts to serve and to load.
+    ///
+    /// # Errors
+    /// With what is wrong and what to do; nothing is left running.
+    pub async fn start(config: &Config) -> Result<Self, ServeError> {
+        // The address first: a second server on the same folder should fail before it touches a file.
+        let listener = TcpListener::bind(config.listen)
+            .and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            })
+            .map_err(|reason| ServeError::Listen { address: config.listen, reason })?;
+        let address =
+            listener.local_addr().map_err(|reason| ServeError::Listen { address: config.listen, reason })?;
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|reason| ServeError::DataDir { path: config.data_dir.clone(), reason })?;
+        let store = open_store(&config.data_dir, config.database_url.as_deref()).await?;
+        let first_start = first_start(store.as_ref()).await?;
+        let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
+        let (spool, loader) = spool::Spool::open(&config.data_dir.join("spool.db"), Arc::clone(&store)).await?;
+        let sites = directory.current().sites().to_vec();
+
+        let (stop_loader, stopped) = watch::channel(false);
+        let loader = tokio::spawn(loader.run(stopped));
+        let fresh = Arc::clone(&directory);
+        let helpers = vec![
+            tokio::spawn(async move { fresh.keep_fresh().await }),
+            tokio::spawn(maintenance::run(Arc::clone(&store))),
+        ];
+        let state = http::State {
+            store,
+            spool: spool.clone(),
+            directory,
+            outcomes: outcome::Outcomes::default(),
+            rejections: outcome::Rejections::default(),
+            client_rate: http::client::ClientRate::new(config.client_rate, config.trusted_proxies.clone()),
+            demo: config.demo,
+        };
+        let server = http::serve(state, listener).map_err(ServeError::Http)?;
+        let http = server.handle();
+        tokio::spawn(server);
+        Ok(Self { address, first_start, sites, http, spool, loader, helpers, stop_loader })
+    }
+
+    /// Serves until `stop` is done, then ends requests in flight, empties the spool into the store as
+    /// far as it goes in a few seconds, and returns. What remains in the spool is loaded at the next
+    /// start.
+    ///
+    /// # Errors
+    /// Where the spool could not be written any more.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let failure = tokio::select! {
+            () = stop => None,
+            reason = self.spool.failed() => Some(reason),
+        };
+        self.http.stop(failure.is_none()).await;
+        for helper in self.helpers {
+            helper.abort();
+        }
+        // Both fail only when the loader has ended already.
+        let _ = self.stop_loader.send(true);
+        let _ = self.loader.await;
+        failure.map_or(Ok(()), |reason| Err(ServeError::SpoolFailed(reason)))
+    }
+}
+
+/// Makes a site and an admin token where there is no site yet.
+async fn first_start(store: &dyn Store) -> Result<Option<FirstStart>, ServeError> {
+    if !store.sites().await?.is_empty() || !store.tokens().await?.is_empty() {
+        return Ok(None);
+    }
+    let created_ms = http::now_ms();
+    let origins = vec!["*".to_owned()];
+    let site = NewSite { name: FIRST_SITE.to_owned(), key: keys::site_key()?, origins, created_ms };
+    let site = store.site_add(site).await?;
+    let token = keys::token()?;
+    let hash = directory::token_hash(&token);
+    store
+        .token_add(NewToken { name: "first start".to_owned(), scope: Scope::Admin, hash, created_ms })
+        .await?;
+    Ok(Some(FirstStart { site, token }))
+}

@@ -1,0 +1,258 @@
+//! What became of each beacon: exactly one [`Outcome`], counted, and for refused ones the answer to
+//! "why is there no data?".
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use fieldvitals_store::SiteId;
+use vitals::limits;
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident $name:literal $hint:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $type { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $type {
+            /// All reasons, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The reason's name in counters, API and error codes.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// What its sender can do about it.
+            #[must_use]
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a well-formed beacon is not kept.
+    Filtered {
+        /// The view starts more than 48 hours after the server's clock.
+        Clock "clock" "Set the clock of the device, or of the server: a page view may not start in the future.",
+        /// The view started more than 48 hours ago.
+        Late "late" "Send a page view within 48 hours of its start.",
+    }
+}
+
+reasons! {
+    /// Why a body is not a beacon that can be taken.
+    Invalid {
+        /// Not JSON, or not of the shape.
+        Malformed "malformed" "See docs/wire-format.md for the shape of a beacon.",
+        /// Not UTF-8.
+        NotUtf8 "not_utf8" "Send JSON in UTF-8.",
+        /// A wire format version that this server does not read.
+        Version "version" "Update the server, or load its own v.js.",
+        /// Over the body's limit.
+        TooLarge "too_large" "Send at most 64 KiB a beacon.",
+        /// The body did not arrive in time.
+        Timeout "timeout" "Send the whole body within 5 seconds.",
+        /// The body is compressed.
+        Encoding "encoding" "Send the body without Content-Encoding.",
+        /// The connection broke inside the body.
+        Aborted "aborted" "Send the whole body.",
+        /// No site has this key.
+        UnknownSite "unknown_site" "Use the key that `fieldvitals site list` shows as data-site.",
+        /// The page's origin is not among the site's.
+        Origin "origin" "Allow the origin with `fieldvitals site update NAME --origin ORIGIN`.",
+        /// A field's text or number cannot be what it claims.
+        Value "value" "See docs/wire-format.md for the range of each field.",
+    }
+}
+
+/// What became of a beacon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// In the spool, durably.
+    Accepted,
+    /// Well-formed, not kept.
+    Filtered(Filtered),
+    /// Not a beacon that can be taken.
+    Invalid(Invalid),
+    /// The client's network sends more than its share.
+    RateLimited,
+    /// Refused because a bound was reached; the sender may try again.
+    Shed,
+}
+
+/// Counts of all outcomes since the server started. `received` is the sum of the others.
+#[derive(Debug)]
+pub struct Outcomes {
+    received: AtomicU64,
+    accepted: AtomicU64,
+    rate_limited: AtomicU64,
+    shed: AtomicU64,
+    filtered: Vec<AtomicU64>,
+    invalid: Vec<AtomicU64>,
+}
+
+impl Default for Outcomes {
+    fn default() -> Self {
+        let zeros = |len| std::iter::repeat_with(AtomicU64::default).take(len).collect();
+        Self {
+            received: AtomicU64::default(),
+            accepted: AtomicU64::default(),
+            rate_limited: AtomicU64::default(),
+            shed: AtomicU64::default(),
+            filtered: zeros(Filtered::ALL.len()),
+            invalid: zeros(Invalid::ALL.len()),
+        }
+    }
+}
+
+impl Outcomes {
+    /// Counts a beacon that reached the server; its outcome follows.
+    pub fn receive(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a beacon's outcome.
+    pub fn count(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Accepted => Some(&self.accepted),
+            Outcome::RateLimited => Some(&self.rate_limited),
+            Outcome::Shed => Some(&self.shed),
+            Outcome::Filtered(reason) => self.filtered.get(reason as usize),
+            Outcome::Invalid(reason) => self.invalid.get(reason as usize),
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Beacons that reached the server.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// All outcomes with their names and counts: `accepted`, `rate_limited`, `shed`, `filtered(…)`, `invalid(…)`.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(String, u64)> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut counts = vec![
+            ("accepted".to_owned(), read(&self.accepted)),
+            ("rate_limited".to_owned(), read(&self.rate_limited)),
+            ("shed".to_owned(), read(&self.shed)),
+        ];
+        let named = |kind: &str, name: &str, counter: &AtomicU64| (format!("{kind}({name})"), read(counter));
+        counts.extend(
+            Filtered::ALL.iter().zip(&self.filtered).map(|(reason, count)| named("filtered", reason.name(), count)),
+        );
+        counts.extend(
+            Invalid::ALL.iter().zip(&self.invalid).map(|(reason, count)| named("invalid", reason.name(), count)),
+        );
+        counts
+    }
+}
+
+/// Refused beacons of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The site, where the key was known.
+    pub site: Option<SiteId>,
+    /// The reason's name.
+    pub reason: &'static str,
+    /// The page's origin, where one was told.
+    pub origin: String,
+    /// How many since the server started.
+    pub count: u64,
+    /// When the last one came, UTC milliseconds.
+    pub last_seen_ms: i64,
+    /// What was wrong with the last one.
+    pub message: String,
+}
+
+/// The recent rejections of this server, a bounded number of kinds; when full, the kind that was not
+/// seen for the longest time makes room.
+#[derive(Debug, Default)]
+pub struct Rejections {
+    kinds: Mutex<HashMap<(Option<SiteId>, &'static str, String), Rejection>>,
+}
+
+impl Rejections {
+    /// Takes note of a refused beacon.
+    pub fn note(&self, site: Option<SiteId>, reason: &'static str, origin: &str, message: &str, now_ms: i64) {
+        let origin: String = origin.chars().take(limits::LABEL_BYTES_MAX).collect();
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (site, reason, origin);
+        if kinds.len() >= limits::REJECTION_KINDS_MAX && !kinds.contains_key(&key) {
+            let oldest = kinds.iter().min_by_key(|(_, kind)| kind.last_seen_ms).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                kinds.remove(&oldest);
+            }
+        }
+        let origin = key.2.clone();
+        let kind = kinds.entry(key).or_insert(Rejection {
+            site,
+            reason,
+            origin,
+            count: 0,
+            last_seen_ms: now_ms,
+            message: String::new(),
+        });
+        kind.count = kind.count.saturating_add(1);
+        kind.last_seen_ms = now_ms;
+        message.clone_into(&mut kind.message);
+    }
+
+    /// The rejections of a site and those whose site is not known, latest first.
+    #[must_use]
+    pub fn of(&self, site: SiteId) -> Vec<Rejection> {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<Rejection> =
+            kinds.values().filter(|kind| kind.site.is_none_or(|of| of == site)).cloned().collect();
+        found.sort_by(|a, b| b.last_seen_ms.cmp(&a.last_seen_ms).then_with(|| a.reason.cmp(b.reason)));
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejections_are_joined_by_kind_and_bounded() {
+        let rejections = Rejections::default();
+        let site = SiteId(1);
+        for n in 0..3 {
+            rejections.note(Some(site), "origin", "https://evil.example", "not allowed", n);
+        }
+        rejections.note(None, "unknown_site", "https://other.example", "no such key", 9);
+        rejections.note(Some(SiteId(2)), "origin", "https://else.example", "not allowed", 10);
+        let found = rejections.of(site);
+        assert_eq!(found.iter().map(|kind| (kind.reason, kind.count)).collect::<Vec<_>>(), [
+            ("unknown_site", 1),
+            ("origin", 3)
+        ]);
+        for n in 0..2_000 {
+            rejections.note(Some(site), "origin", &format!("https://{n}.example"), "not allowed", 100 + n);
+        }
+        assert!(rejections.of(site).len() <= limits::REJECTION_KINDS_MAX);
+        assert!(rejections.of(site).iter().all(|kind| kind.last_seen_ms >= 100), "the oldest made room");
+    }
+
+    #[test]
+    fn every_outcome_has_a_counter() {
+        let outcomes = Outcomes::default();
+        let all = [Outcome::Accepted, Outcome::RateLimited, Outcome::Shed]
+            .into_iter()
+            .chain(Filtered::ALL.iter().copied().map(Outcome::Filtered))
+            .chain(Invalid::ALL.iter().copied().map(Outcome::Invalid));
+        for outcome in all {
+            outcomes.receive();
+            outcomes.count(outcome);
+        }
+        assert!(outcomes.counts().iter().all(|(_, count)| *count == 1));
+        assert_eq!(outcomes.counts().iter().map(|(_, count)| count).sum::<u64>(), outcomes.received());
+    }
+}

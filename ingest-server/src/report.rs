@@ -1,0 +1,434 @@
+//! From cells to what people read: percentiles with their uncertainty, rating shares, rankings.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fieldvitals_store::{Cell, RouteCell};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+use vitals::gate;
+use vitals::histogram::{Histogram, rank};
+use vitals::limits;
+use vitals::metric::{Metric, Rating, Unit, Value};
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// One-sided error of the intervals that are shown; 0.05 at each end makes them 90 % intervals.
+const INTERVAL_ALPHA: f64 = 0.05;
+
+/// A range of page view starts, on whole hours, UTC milliseconds, end excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First start.
+    pub from_ms: i64,
+    /// End.
+    pub to_ms: i64,
+}
+
+impl Range {
+    /// The range of a question: `from` and `to` (RFC 3339), or a `period` such as `24h` or `7d` that
+    /// ends with the current hour (or at `to`); seven days when nothing is said.
+    ///
+    /// # Errors
+    /// With a sentence that says which parameter is wrong and what was expected.
+    pub fn parse(period: Option<&str>, from: Option<&str>, to: Option<&str>, now_ms: i64) -> Result<Self, String> {
+        let next_hour = |ms: i64| ms.saturating_add(HOUR_MS - 1).div_euclid(HOUR_MS) * HOUR_MS;
+        // Devices whose clocks run ahead start their views in the future; they are due now, not later.
+        let end_ms = match to {
+            Some(text) => next_hour(instant("to", text)?),
+            None => next_hour(now_ms.saturating_add(1)),
+        };
+        let from_ms = match (from, period) {
+            (Some(_), Some(_)) => return Err("`period` and `from` exclude each other".to_owned()),
+            (Some(text), None) => instant("from", text)?.div_euclid(HOUR_MS) * HOUR_MS,
+            (None, period) => end_ms.saturating_sub(duration_ms(period.unwrap_or("7d"))?),
+        };
+        if from_ms >= end_ms {
+            return Err("the range is empty: `from` is not before `to`".to_owned());
+        }
+        if end_ms.saturating_sub(from_ms) > limits::QUERY_DAYS_MAX * DAY_MS {
+            return Err(format!("the range is longer than {} days", limits::QUERY_DAYS_MAX));
+        }
+        Ok(Self { from_ms, to_ms: end_ms })
+    }
+}
+
+fn instant(name: &str, text: &str) -> Result<i64, String> {
+    text.parse::<Timestamp>()
+        .map(Timestamp::as_millisecond)
+        .map_err(|_| format!("`{name}`: expected a time such as 2026-11-21T00:00:00Z"))
+}
+
+fn duration_ms(period: &str) -> Result<i64, String> {
+    let wrong = || format!("`period` is `{}`: expected hours or days, such as 24h or 28d", period.chars().take(32).collect::<String>());
+    let (digits, unit_ms) = match period.strip_suffix('h') {
+        Some(digits) => (digits, HOUR_MS),
+        None => (period.strip_suffix('d').ok_or_else(wrong)?, DAY_MS),
+    };
+    let count: i64 = digits.parse().map_err(|_| wrong())?;
+    if count < 1 { Err(wrong()) } else { count.checked_mul(unit_ms).ok_or_else(wrong) }
+}
+
+/// UTC milliseconds as RFC 3339.
+#[must_use]
+pub fn time_text(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// A range as it is shown.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PeriodReport {
+    /// First start of a page view, RFC 3339, UTC.
+    pub from: String,
+    /// End, excluded.
+    pub to: String,
+}
+
+impl From<Range> for PeriodReport {
+    fn from(range: Range) -> Self {
+        Self { from: time_text(range.from_ms), to: time_text(range.to_ms) }
+    }
+}
+
+/// What is reported of one metric. Percentiles are within 0.55 %; the rating counts are exact.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct MetricReport {
+    /// `ms` or `score`.
+    pub unit: &'static str,
+    /// Page views that have the metric.
+    pub n: i64,
+    /// The median.
+    pub p50: f64,
+    /// The 75th percentile, by which a page is rated.
+    pub p75: f64,
+    /// The 90th percentile.
+    pub p90: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+    /// Where the true 75th percentile lies with 90 % confidence; absent where samples are too few.
+    pub p75_interval: Option<[f64; 2]>,
+    /// `good`, `needs-improvement` or `poor`: of the 75th percentile, decided by the exact counts.
+    pub rating: &'static str,
+    /// Page views rated good.
+    pub good: i64,
+    /// Page views rated needs-improvement.
+    pub needs_improvement: i64,
+    /// Page views rated poor.
+    pub poor: i64,
+    /// The largest good value, and the largest that needs improvement.
+    pub thresholds: [f64; 2],
+    /// Counts by value, for drawing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Vec<BinReport>>,
+}
+
+/// Page views whose value lies in a range.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct BinReport {
+    /// Smallest value.
+    pub from: f64,
+    /// First value beyond; absent in the last bin.
+    pub to: Option<f64>,
+    /// Page views.
+    pub n: i64,
+}
+
+impl MetricReport {
+    /// The report of a histogram; `None` where nothing was measured.
+    #[must_use]
+    pub fn new(metric: Metric, histogram: &Histogram, with_distribution: bool) -> Option<Self> {
+        let n = histogram.n();
+        if n < 1 {
+            return None;
+        }
+        let percentile = |percent| histogram.percentile(metric, percent).unwrap_or_default();
+        let thresholds = metric.thresholds();
+        let (good, needs_improvement, poor) = (
+            histogram.rated(Rating::Good),
+            histogram.rated(Rating::NeedsImprovement),
+            histogram.rated(Rating::Poor),
+        );
+        let rank_75 = rank(n, 75);
+        let rating = if rank_75 <= good {
+            Rating::Good
+        } else if rank_75 <= good.saturating_add(needs_improvement) {
+            Rating::NeedsImprovement
+        } else {
+            Rating::Poor
+        };
+        Some(Self {
+            unit: unit_name(metric),
+            n,
+            p50: percentile(50),
+            p75: percentile(75),
+            p90: percentile(90),
+            p95: percentile(95),
+            p75_interval: interval(metric, histogram, 75),
+            rating: rating.name(),
+            good,
+            needs_improvement,
+            poor,
+            thresholds: [thresholds.good.number(metric), thresholds.needs_improvement.number(metric)],
+            distribution: with_distribution.then(|| distribution(metric, histogram)),
+        })
+    }
+}
+
+/// The name of a metric's unit: `ms` or `score`.
+#[must_use]
+pub fn unit_name(metric: Metric) -> &'static str {
+    match metric.unit() {
+        Unit::Milliseconds => "ms",
+        Unit::Score => "score",
+    }
+}
+
+/// The 90 % confidence interval of a percentile, by order statistics (reports the values at two ranks).
+#[must_use]
+pub fn interval(metric: Metric, histogram: &Histogram, percent: u8) -> Option<[f64; 2]> {
+    let n = u64::try_from(histogram.n()).ok()?;
+    let (low, high) = gate::interval_ranks(n, percent, INTERVAL_ALPHA)?;
+    let at = |rank: u64| histogram.at_rank(metric, i64::try_from(rank).ok()?);
+    Some([at(low)?, at(high)?])
+}
+
+/// Bins whose edges hold both thresholds: ten up to good, six up to poor, six of the same width beyond.
+fn distribution(metric: Metric, histogram: &Histogram) -> Vec<BinReport> {
+    let thresholds = metric.thresholds();
+    let (good, poor) = (thresholds.good.micros(), thresholds.needs_improvement.micros());
+    let step = (poor - good) / 6;
+    let edges: Vec<f64> = (1..=10)
+        .map(|part| good / 10 * part)
+        .chain((1..6).map(|part| good + step * part))
+        .chain((0..=6).map(|part| poor + step * part))
+        .filter_map(|micros| Some(Value::from_micros(metric, micros)?.number(metric)))
+        .collect();
+    histogram
+        .bins(metric, &edges)
+        .into_iter()
+        .map(|bin| BinReport { from: bin.from, to: bin.to.is_finite().then_some(bin.to), n: bin.n })
+        .collect()
+}
+
+/// The metrics of a cell that have samples, by name.
+#[must_use]
+pub fn metrics(cell: &Cell, with_distribution: bool) -> BTreeMap<&'static str, MetricReport> {
+    Metric::ALL
+        .into_iter()
+        .filter_map(|metric| {
+            Some((metric.name(), MetricReport::new(metric, cell.metric(metric), with_distribution)?))
+        })
+        .collect()
+}
+
+/// What a ranking is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    /// Page views.
+    Views,
+    /// The 75th percentile of the chosen metric.
+    P75,
+    /// The share of poor page views of the chosen metric.
+    Poor,
+    /// The route's name.
+    Route,
+}
+
+/// Which end of a ranking comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Smallest first.
+    Asc,
+    /// Largest first.
+    Desc,
+}
+
+/// A ranking: how routes are sorted, and where a page of it begins.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    /// The metric of `p75` and `poor`.
+    pub metric: Metric,
+    /// What it is sorted by.
+    pub sort: Sort,
+    /// Which end is first.
+    pub order: Order,
+    /// Routes in a page.
+    pub limit: usize,
+    /// The last route of the page before.
+    pub after: Option<Cursor>,
+}
+
+/// A place in a ranking: the sort value and the route of the last row shown. Rows that come and go
+/// between two pages move nobody else's place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cursor {
+    value: Option<f64>,
+    route: String,
+}
+
+impl Cursor {
+    /// The cursor as text for a URL.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let bits = self.value.map_or(String::new(), |value| format!("{:016x}", value.to_bits()));
+        URL_SAFE_NO_PAD.encode(format!("{bits}:{}", self.route))
+    }
+
+    /// Reads a cursor that [`Cursor::encode`] wrote.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        let (bits, route) = text.split_once(':')?;
+        let value = match bits {
+            "" => None,
+            bits => Some(f64::from_bits(u64::from_str_radix(bits, 16).ok()?)),
+        };
+        Some(Self { value, route: route.to_owned() })
+    }
+}
+
+impl Ranking {
+    /// One page of the ranking, and the cursor of the next where there is one.
+    #[must_use]
+    pub fn page(&self, cells: Vec<RouteCell>) -> (Vec<RouteCell>, Option<Cursor>) {
+        let mut rows: Vec<(Cursor, RouteCell)> = cells
+            .into_iter()
+            .filter(|row| row.cell.views > 0)
+            .map(|row| (Cursor { value: self.value(&row.cell), route: row.route.clone() }, row))
+            .collect();
+        rows.sort_by(|(a, _), (b, _)| self.compare(a, b));
+        let start = match &self.after {
+            Some(after) => rows.partition_point(|(place, _)| self.compare(place, after) != Ordering::Greater),
+            None => 0,
+        };
+        let mut page = rows.split_off(start);
+        let more = page.len() > self.limit;
+        page.truncate(self.limit);
+        let next = page.last().filter(|_| more).map(|(place, _)| place.clone());
+        (page.into_iter().map(|(_, row)| row).collect(), next)
+    }
+
+    fn value(&self, cell: &Cell) -> Option<f64> {
+        let histogram = cell.metric(self.metric);
+        match self.sort {
+            Sort::Views => Some(cell.views as f64),
+            Sort::P75 => histogram.percentile(self.metric, 75),
+            Sort::Poor => (histogram.n() > 0).then(|| histogram.rated(Rating::Poor) as f64 / histogram.n() as f64),
+            Sort::Route => None,
+        }
+    }
+
+    /// Routes without a value come last in either order; equal values are sorted by route.
+    fn compare(&self, a: &Cursor, b: &Cursor) -> Ordering {
+        let directed = |ordering: Ordering| match self.order {
+            Order::Asc => ordering,
+            Order::Desc => ordering.reverse(),
+        };
+        match (a.value, b.value) {
+            (Some(a), Some(b)) => directed(a.total_cmp(&b)),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) if self.sort == Sort::Route => directed(a.route.cmp(&b.route)),
+            (None, None) => Ordering::Equal,
+        }
+        .then_with(|| a.route.cmp(&b.route))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vitals::metric::Values;
+
+    const NOW_MS: i64 = 1_763_632_800_000 + 1_234_567;
+
+    fn cell(route: &str, lcps: &[f64]) -> RouteCell {
+        let mut cell = Cell::default();
+        for &lcp in lcps {
+            let mut values = Values::EMPTY;
+            values.set(Metric::Lcp, Value::new(Metric::Lcp, lcp).ok());
+            cell.add(&values, 1);
+        }
+        if lcps.is_empty() {
+            cell.add(&Values::EMPTY, 1);
+        }
+        RouteCell { route: route.to_owned(), cell }
+    }
+
+    #[test]
+    fn ranges_are_whole_hours_and_hold_now() {
+        let day = Range::parse(Some("24h"), None, None, NOW_MS).unwrap();
+        assert_eq!(day.to_ms - day.from_ms, DAY_MS);
+        assert!(day.from_ms % HOUR_MS == 0 && day.from_ms <= NOW_MS && NOW_MS < day.to_ms);
+        assert_eq!(
+            Range::parse(None, Some("2026-11-20T00:30:00Z"), Some("2026-11-20T01:00:00Z"), NOW_MS).map(PeriodReport::from).map(|period| (period.from, period.to)),
+            Ok(("2026-11-20T00:00:00Z".to_owned(), "2026-11-20T01:00:00Z".to_owned()))
+        );
+        for (period, from, to) in [
+            (Some("7"), None, None),
+            (Some("0d"), None, None),
+            (Some("-1d"), None, None),
+            (Some("99999d"), None, None),
+            (Some("9223372036854775807d"), None, None),
+            (Some("7d"), Some("2026-11-20T00:00:00Z"), None),
+            (None, Some("yesterday"), None),
+            (None, Some("2026-11-20T00:00:00Z"), Some("2026-11-19T00:00:00Z")),
+        ] {
+            assert!(Range::parse(period, from, to, NOW_MS).is_err(), "{period:?} {from:?} {to:?}");
+        }
+    }
+
+    #[test]
+    fn a_report_has_exact_counts_and_the_rating_of_its_p75() {
+        let mut lcps = vec![1_000.0; 75];
+        lcps.extend([3_000.0; 20]);
+        lcps.extend([9_000.0; 5]);
+        let row = cell("/", &lcps);
+        let report = MetricReport::new(Metric::Lcp, row.cell.metric(Metric::Lcp), true).unwrap();
+        assert_eq!((report.n, report.good, report.needs_improvement, report.poor), (100, 75, 20, 5));
+        assert_eq!(report.rating, "good");
+        assert!((report.p90 / 3_000.0 - 1.0).abs() < 0.0055, "{}", report.p90);
+        let [low, high] = report.p75_interval.unwrap();
+        assert!(low <= report.p75 && report.p75 <= high && high > 2_900.0);
+        let bins = report.distribution.unwrap();
+        assert_eq!(bins.iter().map(|bin| bin.n).sum::<i64>(), 100);
+        assert!(bins.iter().any(|bin| bin.from == 2_500.0) && bins.iter().any(|bin| bin.from == 4_000.0));
+        assert!(bins.windows(2).all(|pair| pair[0].to == Some(pair[1].from)));
+        assert!(MetricReport::new(Metric::Inp, row.cell.metric(Metric::Inp), true).is_none(), "absent, not 0");
+    }
+
+    #[test]
+    fn a_ranking_is_paged_without_gap_or_repeat() {
+        let cells: Vec<RouteCell> = (0..10)
+            .map(|n| cell(&format!("/{n}"), if n % 4 == 3 { &[] } else { &[500.0, 500.0] }))
+            .chain([cell("/slow", &[9_000.0])])
+            .collect();
+        for (sort, order, first) in
+            [(Sort::P75, Order::Desc, "/slow"), (Sort::Views, Order::Desc, "/0"), (Sort::Route, Order::Asc, "/0"), (Sort::Poor, Order::Desc, "/slow")]
+        {
+            let mut ranking = Ranking { metric: Metric::Lcp, sort, order, limit: 3, after: None };
+            let mut seen = Vec::new();
+            loop {
+                let (page, next) = ranking.page(cells.clone());
+                seen.extend(page.into_iter().map(|row| row.route));
+                let Some(next) = next else { break };
+                ranking.after = Cursor::decode(&next.encode());
+                assert!(ranking.after.is_some());
+            }
+            assert_eq!(seen.len(), cells.len(), "{sort:?}");
+            assert_eq!(seen[0], first, "{sort:?}");
+            if sort == Sort::P75 {
+                assert!(["/3", "/7"].contains(&seen[10].as_str()), "without a value: last");
+            }
+            seen.sort();
+            seen.dedup();
+            assert_eq!(seen.len(), cells.len(), "{sort:?}");
+        }
+    }
+}

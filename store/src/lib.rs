@@ -1,0 +1,184 @@
+//! What a fieldvitals store promises: the trait [`Store`], its rows, and what happens to a page view
+//! when another update of it arrives.
+//!
+//! Methods are coarse: one call a batch or a question. A backend is a crate of its own that holds all
+//! of its SQL; nothing above this trait knows which one it talks to. What is not SQL is here, as pure
+//! functions that every backend calls: [`load`] (what a batch changes) and [`rollup`] (how cells are
+//! kept, and from which ones a question is answered).
+
+mod cell;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod kept;
+pub mod load;
+pub mod rollup;
+mod site;
+mod view;
+mod violation;
+
+pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery};
+pub use kept::Kept;
+pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
+pub use view::{Source, StoredView, ViewUpdate};
+pub use violation::{Judgement, Violation};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// Why a store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A site of this name exists already.
+    #[error("a site named `{0}` exists already")]
+    SiteExists(String),
+    /// There is no such site; it may have been deleted.
+    #[error("there is no such site")]
+    NoSuchSite,
+    /// There is no such token.
+    #[error("there is no such token")]
+    NoSuchToken,
+    /// The cursor is not where the caller believes: another loader moved it. The caller reads it again.
+    #[error("the load cursor of this spool is at {at}, not at {expected}")]
+    CursorMoved {
+        /// Where it is.
+        at: u64,
+        /// Where the caller believed it to be.
+        expected: u64,
+    },
+    /// The store was written by a newer fieldvitals.
+    #[error("the store has schema version {found}, this fieldvitals knows up to {known}; install the newer release that wrote it")]
+    NewerSchema {
+        /// Version found.
+        found: i64,
+        /// Newest version that this code knows.
+        known: i64,
+    },
+    /// The database cannot be opened or reached, or refused.
+    #[error("{what}: {reason}")]
+    Database {
+        /// What was being done.
+        what: &'static str,
+        /// What the database said.
+        reason: String,
+        /// Whether trying again later can help (busy, unreachable), as opposed to a fault in the data.
+        passing: bool,
+    },
+}
+
+/// Identifies a stretch of spool: one epoch of one spool file. New at every start of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SpoolId(pub [u8; 16]);
+
+/// What one site receives from one stretch of spool, loaded in one transaction together with its cursor.
+#[derive(Clone, Debug)]
+pub struct LoadBatch {
+    /// The site.
+    pub site: SiteId,
+    /// Where the beacons come from.
+    pub spool: SpoolId,
+    /// The cursor before: the last spool position of this site that is in the store (0: none).
+    pub after: u64,
+    /// The cursor after: the last spool position in this batch.
+    pub up_to: u64,
+    /// The page view updates of each beacon, in spool order.
+    pub beacons: Vec<Vec<ViewUpdate>>,
+}
+
+/// What became of the beacons of a batch: each is counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Beacons of which at least one update changed what a page view says.
+    pub loaded: u64,
+    /// Beacons that say nothing that the store does not know better.
+    pub superseded: u64,
+}
+
+/// How long what is kept, in days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Page views.
+    pub raw_days: u32,
+    /// Hourly rollups.
+    pub hourly_days: u32,
+    /// Daily rollups.
+    pub daily_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { raw_days: 30, hourly_days: 14, daily_days: 762 }
+    }
+}
+
+/// What one round of maintenance did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Maintained {
+    /// Delta rows folded into cells.
+    pub deltas_folded: u64,
+    /// Page views past retention, removed.
+    pub views_removed: u64,
+    /// Rollup cells past retention, removed.
+    pub cells_removed: u64,
+}
+
+/// A place where sites, page views and their rollups are kept.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Adds a site with one key.
+    async fn site_add(&self, site: NewSite) -> Result<Site, StoreError>;
+    /// All sites with their keys, by name.
+    async fn sites(&self) -> Result<Vec<Site>, StoreError>;
+    /// Replaces a site's name and allowed origins; keys are not touched.
+    async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError>;
+    /// Gives a site a new key; its other keys are taken until `old_until_ms`, or until their own end
+    /// where that is earlier.
+    async fn site_rotate_key(&self, site: SiteId, new_key: &str, now_ms: i64, old_until_ms: i64) -> Result<Site, StoreError>;
+    /// Removes a site and everything that was measured on it.
+    async fn site_delete(&self, site: SiteId) -> Result<(), StoreError>;
+
+    /// Adds a token by the hash of its secret.
+    async fn token_add(&self, token: NewToken) -> Result<Token, StoreError>;
+    /// All tokens, oldest first.
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError>;
+    /// Removes a token.
+    async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError>;
+
+    /// Where the loader of a spool is, for a site: the last position whose beacons are in the store; 0
+    /// where nothing of it was loaded.
+    async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError>;
+    /// The furthest cursor of any site in a spool, to notice a spool that is older than the store.
+    async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError>;
+    /// Forgets the cursors of a spool stretch that is loaded whole and gone.
+    async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError>;
+    /// Loads a batch: page views, rollup corrections and the cursor, in one transaction.
+    ///
+    /// Loading is idempotent: an update that the store knows, or knows better, changes nothing; nor
+    /// does one of a view that is past retention.
+    ///
+    /// # Errors
+    /// [`StoreError::CursorMoved`] where the cursor is not at `batch.after`; [`StoreError::NoSuchSite`]
+    /// where the site is gone. Nothing is changed by a call that fails.
+    async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
+
+    /// The routes that have page views in a range of starts (UTC milliseconds, end excluded), sorted.
+    async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;
+    /// What was measured, a cell a route, sorted by route; routes without page views are left out.
+    ///
+    /// From rollups, which equal a recomputation from page views. The range is rounded outwards to
+    /// whole hours; where it begins or ends in a day whose hourly rollups are past retention, to whole
+    /// UTC days. With a release it is answered from page views, to the millisecond.
+    async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError>;
+    /// How many page views stay within a value: exact, from page views.
+    async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
+    /// One page view.
+    async fn view(&self, site: SiteId, id: vitals::view::ViewId) -> Result<Option<StoredView>, StoreError>;
+
+    /// Takes note of judged budgets: a broken one opens its violation or renews the open one, a kept
+    /// one resolves it, an undecided one leaves it.
+    async fn judgements(&self, site: SiteId, now_ms: i64, judgements: &[Judgement]) -> Result<(), StoreError>;
+    /// Violations, newest first, open ones before resolved ones; at most `limit` after skipping `skip`.
+    async fn violations(&self, site: SiteId, open_only: bool, skip: u32, limit: u32) -> Result<Vec<Violation>, StoreError>;
+
+    /// Folds rollup deltas and removes what is past retention, in short steps that never block loading.
+    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError>;
+}

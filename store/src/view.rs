@@ -1,0 +1,265 @@
+//! Page views: what an update says, what is kept, and which of two updates has the last word.
+
+use serde::{Deserialize, Serialize};
+use vitals::metric::{Metric, Values};
+use vitals::view::{Device, NavigationType, TtiGap, ViewId};
+
+/// Who says something about a page view, which decides whose word is the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// Our collector: a full snapshot. The highest `seq` is what the view says; it outranks any foreign word.
+    Own {
+        /// The snapshot's number.
+        seq: u32,
+    },
+    /// Another library: single metrics. Each metric's last word, by the time received, is what the view says.
+    Foreign,
+}
+
+/// What one beacon says about one page view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ViewUpdate {
+    /// The view; its start decides day and cell.
+    pub id: ViewId,
+    /// Who says it.
+    pub source: Source,
+    /// When the server received it, UTC milliseconds.
+    pub received_ms: i64,
+    /// The URL without query and fragment.
+    pub url: String,
+    /// The route, decided once by intake.
+    pub route: String,
+    /// How the view came to be.
+    pub navigation_type: Option<NavigationType>,
+    /// The class of the device.
+    pub device: Option<Device>,
+    /// The effective connection type.
+    pub connection: Option<String>,
+    /// The country, ISO 3166-1 alpha-2, upper case.
+    pub country: Option<String>,
+    /// The release of the page.
+    pub release: Option<String>,
+    /// What was measured.
+    pub values: Values,
+    /// Why there is no TTI.
+    pub tti_gap: Option<TtiGap>,
+}
+
+/// A page view as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredView {
+    /// The update that has the last word on everything but a foreign view's single metrics; its
+    /// `values` are what the view says.
+    pub update: ViewUpdate,
+    /// When each metric of a foreign view was received, UTC milliseconds; zeros for an own view.
+    pub received_ms: [i64; Metric::COUNT],
+}
+
+impl StoredView {
+    /// The view after its first update.
+    #[must_use]
+    pub fn first(update: ViewUpdate) -> Self {
+        let mut received_ms = [0; Metric::COUNT];
+        if update.source == Source::Foreign {
+            for (metric, _) in update.values.iter() {
+                received_ms[metric.index()] = update.received_ms;
+            }
+        }
+        Self { update, received_ms }
+    }
+
+    /// Takes another update of the same view; `false` where it says nothing that is not known better.
+    ///
+    /// The result does not depend on the order in which updates arrive. An own update replaces any
+    /// foreign word, and an own one of a lower `seq`; should two different snapshots carry one `seq`
+    /// (no browser of ours sends that), their contents decide. Among foreign updates each metric, and
+    /// the description (URL, route and the rest), follow the latest time received, and on a tie the
+    /// larger value or description.
+    pub fn apply(&mut self, update: ViewUpdate) -> bool {
+        let wins = match (self.update.source, update.source) {
+            (Source::Own { seq: known }, Source::Own { seq }) => {
+                seq > known || (seq == known && update.outranks(&self.update))
+            }
+            (Source::Own { .. }, Source::Foreign) => false,
+            (Source::Foreign, Source::Own { .. }) => true,
+            (Source::Foreign, Source::Foreign) => return self.apply_foreign(update),
+        };
+        if wins {
+            *self = Self::first(update);
+        }
+        wins
+    }
+
+    fn apply_foreign(&mut self, update: ViewUpdate) -> bool {
+        let mut values = self.update.values;
+        let mut changed = false;
+        for (metric, value) in update.values.iter() {
+            let known = (self.received_ms[metric.index()], values.get(metric));
+            // A metric without a value is below any other, whatever its time says.
+            if known.1.is_none() || (update.received_ms, Some(value)) > known {
+                self.received_ms[metric.index()] = update.received_ms;
+                values.set(metric, Some(value));
+                changed = true;
+            }
+        }
+        let later = update.received_ms.cmp(&self.update.received_ms);
+        if later.then_with(|| update.description().cmp(&self.update.description())).is_gt() {
+            self.update = update;
+            changed = true;
+        }
+        self.update.values = values;
+        changed
+    }
+}
+
+impl ViewUpdate {
+    /// Everything but the values, the source and the time received, to be compared.
+    fn description(&self) -> impl Ord {
+        (
+            (&self.url, &self.route, self.navigation_type, self.device),
+            (&self.connection, &self.country, &self.release, self.tti_gap),
+        )
+    }
+
+    /// Decides between two own updates of one `seq`: the larger content, and of equal ones the one
+    /// received first.
+    fn outranks(&self, other: &Self) -> bool {
+        let micros = |update: &Self| Metric::ALL.map(|metric| update.values.get(metric));
+        micros(self)
+            .cmp(&micros(other))
+            .then_with(|| self.description().cmp(&other.description()))
+            .then_with(|| other.received_ms.cmp(&self.received_ms))
+            .is_gt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use vitals::metric::Value;
+
+    fn update(source: Source, received_ms: i64, values: &[(Metric, f64)]) -> ViewUpdate {
+        let mut measured = Values::EMPTY;
+        for &(metric, number) in values {
+            measured.set(metric, Some(Value::new(metric, number).unwrap()));
+        }
+        ViewUpdate {
+            id: ViewId::new(1_763_632_800_000, 7),
+            source,
+            received_ms,
+            url: format!("https://a.example/{received_ms}"),
+            route: "/".to_owned(),
+            navigation_type: None,
+            device: None,
+            connection: None,
+            country: None,
+            release: None,
+            values: measured,
+            tti_gap: None,
+        }
+    }
+
+    #[test]
+    fn the_highest_seq_is_the_view_whatever_the_order() {
+        let first = update(Source::Own { seq: 1 }, 1, &[(Metric::Lcp, 1000.0), (Metric::Inp, 300.0)]);
+        let last = update(Source::Own { seq: 2 }, 2, &[(Metric::Lcp, 900.0)]);
+        let mut view = StoredView::first(first.clone());
+        assert!(view.apply(last.clone()));
+        let mut late = StoredView::first(last.clone());
+        assert!(!late.apply(first));
+        assert!(!late.apply(last));
+        assert_eq!(view, late);
+        assert_eq!(view.update.values.get(Metric::Inp), None, "a snapshot is whole: what it lacks is gone");
+    }
+
+    #[test]
+    fn foreign_metrics_are_joined_each_by_its_last_word() {
+        let lcp = update(Source::Foreign, 10, &[(Metric::Lcp, 1000.0)]);
+        let cls = update(Source::Foreign, 20, &[(Metric::Cls, 0.2)]);
+        let lcp_later = update(Source::Foreign, 30, &[(Metric::Lcp, 1500.0)]);
+        let orders = [[&lcp, &cls, &lcp_later], [&lcp_later, &lcp, &cls], [&cls, &lcp_later, &lcp]];
+        let views: Vec<StoredView> = orders
+            .into_iter()
+            .map(|[a, b, c]| {
+                let mut view = StoredView::first(a.clone());
+                view.apply(b.clone());
+                view.apply(c.clone());
+                view
+            })
+            .collect();
+        assert_eq!(views[0], views[1]);
+        assert_eq!(views[0], views[2]);
+        assert_eq!(views[0].update.values.get(Metric::Lcp), Value::new(Metric::Lcp, 1500.0).ok());
+        assert_eq!(views[0].update.values.get(Metric::Cls), Value::new(Metric::Cls, 0.2).ok());
+        assert_eq!(views[0].update.url, "https://a.example/30");
+        assert!(!views[0].clone().apply(lcp));
+    }
+
+    #[test]
+    fn our_own_word_outranks_a_foreign_one() {
+        let own = update(Source::Own { seq: 1 }, 1, &[(Metric::Lcp, 1000.0)]);
+        let foreign = update(Source::Foreign, 9, &[(Metric::Lcp, 5000.0)]);
+        let mut view = StoredView::first(foreign.clone());
+        assert!(view.apply(own.clone()));
+        assert!(!view.apply(foreign));
+        assert_eq!(view, StoredView::first(own));
+    }
+
+    prop_compose! {
+        /// Updates of one view that collide as often as possible.
+        fn any_update()(
+            seq in proptest::option::of(0_u32..3),
+            received_ms in -1_i64..3,
+            description in 0_usize..4,
+            lcp in proptest::option::of(0_u32..3),
+            inp in proptest::option::of(0_u32..3),
+        ) -> ViewUpdate {
+            let source = seq.map_or(Source::Foreign, |seq| Source::Own { seq });
+            let mut update = update(source, received_ms, &[]);
+            update.url = ["a", "b"][description % 2].to_owned();
+            update.device = [None, Some(Device::Phone)][description / 2];
+            update.values.set(Metric::Lcp, lcp.and_then(|micros| Value::from_micros(Metric::Lcp, micros)));
+            update.values.set(Metric::Inp, inp.and_then(|micros| Value::from_micros(Metric::Inp, micros)));
+            update
+        }
+    }
+
+    fn view_after(updates: &[ViewUpdate]) -> StoredView {
+        let mut view = StoredView::first(updates[0].clone());
+        for update in &updates[1..] {
+            view.apply(update.clone());
+        }
+        view
+    }
+
+    proptest! {
+        #[test]
+        fn a_view_does_not_depend_on_the_order_of_its_updates(
+            (updates, shuffled) in vec(any_update(), 1..7)
+                .prop_flat_map(|updates| (Just(updates.clone()), Just(updates).prop_shuffle())),
+        ) {
+            prop_assert_eq!(view_after(&updates), view_after(&shuffled));
+        }
+
+        #[test]
+        fn an_update_that_is_known_changes_nothing(updates in vec(any_update(), 1..7)) {
+            let view = view_after(&updates);
+            for update in updates {
+                let mut again = view.clone();
+                prop_assert!(!again.apply(update));
+                prop_assert_eq!(&again, &view);
+            }
+        }
+
+        #[test]
+        fn apply_says_whether_it_changed_the_view(updates in vec(any_update(), 2..7)) {
+            let mut view = StoredView::first(updates[0].clone());
+            for update in &updates[1..] {
+                let before = view.clone();
+                prop_assert_eq!(view.apply(update.clone()), view != before);
+            }
+        }
+    }
+}

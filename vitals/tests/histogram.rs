@@ -1,0 +1,174 @@
+//! Laws of the histogram, for any values and any bytes.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use vitals::histogram::{Histogram, rank, read_varint, write_varint};
+use vitals::metric::{Metric, Rating, Value};
+
+fn metric() -> impl Strategy<Value = Metric> {
+    proptest::sample::select(&Metric::ALL[..])
+}
+
+/// Values of a metric: small, typical, at thresholds and at the edge of what is believed.
+fn value(metric: Metric) -> impl Strategy<Value = Value> {
+    let max = Value::new(metric, metric.value_max().into()).unwrap().micros();
+    let edges = metric.thresholds();
+    let edges = [edges.good.micros(), edges.needs_improvement.micros()];
+    prop_oneof![
+        0..=200_u32,
+        0..=max,
+        0..=max / 100,
+        proptest::sample::select(vec![0, 1, max, edges[0], edges[0] + 1, edges[1], edges[1] + 1]),
+    ]
+    .prop_map(move |micros| Value::from_micros(metric, micros).unwrap())
+}
+
+fn values(len: usize) -> impl Strategy<Value = (Metric, Vec<Value>)> {
+    metric().prop_flat_map(move |metric| (Just(metric), vec(value(metric), 0..len)))
+}
+
+fn histogram(metric: Metric, values: &[Value]) -> Histogram {
+    let mut histogram = Histogram::default();
+    for &value in values {
+        histogram.add(metric, value, 1);
+    }
+    histogram
+}
+
+fn merged(a: &Histogram, b: &Histogram) -> Histogram {
+    let mut both = a.clone();
+    both.merge(b);
+    both
+}
+
+/// Histograms with counts of either sign, as corrections have them.
+fn corrections(metric: Metric) -> impl Strategy<Value = Histogram> {
+    vec((value(metric), -3..=3_i64), 0..40).prop_map(move |counts| {
+        let mut histogram = Histogram::default();
+        for (value, by) in counts {
+            histogram.add(metric, value, by);
+        }
+        histogram
+    })
+}
+
+fn three() -> impl Strategy<Value = [Histogram; 3]> {
+    metric().prop_flat_map(|metric| [corrections(metric), corrections(metric), corrections(metric)])
+}
+
+proptest! {
+    #[test]
+    fn merging_is_commutative_associative_and_has_an_identity([a, b, c] in three()) {
+        prop_assert_eq!(merged(&a, &b), merged(&b, &a));
+        prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+        prop_assert_eq!(merged(&a, &Histogram::default()), a.clone());
+        prop_assert_eq!(merged(&Histogram::default(), &a), a);
+    }
+
+    #[test]
+    fn merging_is_counting_together((metric, values) in values(80), cut in 0.0..=1.0) {
+        let (left, right) = values.split_at((values.len() as f64 * cut) as usize);
+        let both = merged(&histogram(metric, left), &histogram(metric, right));
+        prop_assert_eq!(both, histogram(metric, &values));
+    }
+
+    #[test]
+    fn what_is_added_and_taken_away_leaves_nothing((metric, values) in values(80), seed in any::<u64>()) {
+        let mut counted = histogram(metric, &values);
+        let mut order: Vec<_> = values.clone();
+        order.sort_by_key(|value| u64::from(value.micros()).wrapping_mul(seed | 1));
+        for value in order {
+            counted.add(metric, value, -1);
+        }
+        prop_assert!(counted.is_empty());
+        prop_assert_eq!(counted, Histogram::default());
+    }
+
+    #[test]
+    fn ratings_are_exact((metric, values) in values(200)) {
+        let histogram = histogram(metric, &values);
+        prop_assert_eq!(histogram.n(), values.len() as i64);
+        for rating in Rating::ALL {
+            let exact = values.iter().filter(|&&value| metric.rate(value) == rating).count();
+            prop_assert_eq!(histogram.rated(rating), exact as i64);
+        }
+    }
+
+    #[test]
+    fn percentiles_are_those_of_sorted_data((metric, mut values) in values(400), percent in 0..=100_u8) {
+        let histogram = histogram(metric, &values);
+        values.sort_unstable();
+        let place = rank(values.len() as i64, percent) - 1;
+        let exact = values.get(place as usize).map(|value| value.number(metric));
+        let told = histogram.percentile(metric, percent);
+        prop_assert_eq!(told.is_some(), exact.is_some());
+        let (Some(told), Some(exact)) = (told, exact) else { return Ok(()) };
+        // Half a bucket's width, half a millionth for the rounding to whole ones, and a float's error.
+        let half_step = 0.5 * Value::from_micros(metric, 1).unwrap().number(metric);
+        let bound = 0.005_416 * exact + half_step + 1e-9;
+        prop_assert!((told - exact).abs() <= bound, "{told} for {exact}");
+        prop_assert!(told <= f64::from(metric.value_max()));
+    }
+
+    #[test]
+    fn percentiles_rise((metric, values) in values(100)) {
+        let histogram = histogram(metric, &values);
+        let told: Vec<_> = (0..=100).filter_map(|percent| histogram.percentile(metric, percent)).collect();
+        prop_assert!(told.is_sorted());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back(histograms in metric().prop_flat_map(|metric| vec(corrections(metric), 0..4))) {
+        let mut bytes = Vec::new();
+        for histogram in &histograms {
+            histogram.encode(&mut bytes);
+        }
+        let mut rest = &bytes[..];
+        for histogram in &histograms {
+            prop_assert_eq!(&Histogram::decode(&mut rest).unwrap(), histogram);
+        }
+        prop_assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn any_bytes_are_a_histogram_or_an_error(bytes in vec(any::<u8>(), 0..300)) {
+        let mut rest = &bytes[..];
+        if let Ok(histogram) = Histogram::decode(&mut rest) {
+            prop_assert!(rest.len() < bytes.len());
+            let _ = histogram.percentile(Metric::Lcp, 75);
+            let _ = histogram.bins(Metric::Cls, &[0.1, 0.25]);
+            let mut again = Vec::new();
+            histogram.encode(&mut again);
+            prop_assert_eq!(Histogram::decode(&mut &again[..]), Ok(histogram));
+        }
+    }
+
+    /// Bytes that begin as a histogram's do, so that they get as far as the buckets.
+    #[test]
+    fn nearly_right_bytes_are_a_histogram_or_an_error(
+        len in 0..2_100_u64,
+        fields in vec((0..40_u64, any::<u64>()), 0..100),
+    ) {
+        let mut bytes = vec![2, 4, 6];
+        write_varint(&mut bytes, len);
+        for (gap, count) in fields {
+            write_varint(&mut bytes, gap);
+            write_varint(&mut bytes, count);
+        }
+        let mut rest = &bytes[..];
+        if let Ok(histogram) = Histogram::decode(&mut rest) {
+            let doubled = merged(&histogram, &histogram);
+            let _ = doubled.percentile(Metric::Lcp, 100);
+        }
+    }
+
+    #[test]
+    fn varints_are_read_back(number in any::<u64>(), shift in 0..64_u32) {
+        let number = number >> shift;
+        let mut bytes = Vec::new();
+        write_varint(&mut bytes, number);
+        let mut rest = &bytes[..];
+        prop_assert_eq!(read_varint(&mut rest), Ok(number));
+        prop_assert!(rest.is_empty());
+    }
+}
