@@ -127,6 +127,7 @@ pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
     }
 }
 
+#[cfg(feature = "native")]
 fn known(version: u64) -> bool {
     u32::try_from(version).is_ok_and(|version| VERSIONS.contains(&version))
 }
@@ -222,6 +223,7 @@ impl From<&Snapshot> for WireView {
     }
 }
 
+#[cfg(feature = "native")]
 impl Wire {
     fn into_beacon(self) -> Result<Beacon, DecodeError> {
         if !known(self.v) {
@@ -256,6 +258,7 @@ impl Wire {
     }
 }
 
+#[cfg(feature = "native")]
 impl WireView {
     fn into_snapshot(self) -> Snapshot {
         Snapshot {

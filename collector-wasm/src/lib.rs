@@ -1,0 +1,33 @@
+//! The browser side: measures a visit with [`vitals`] and sends what it finds.
+//!
+//! The snippet (`js-snippet/src/v.js`) comes first and queues; after the load event it calls [`start`],
+//! which takes everything over within one task. From then on a fact's way is: [`observe`] (entries) or
+//! [`lifecycle`] (what the snippet's listeners tell) → [`vitals::document::Document`] → [`batch`] (what
+//! is news) → [`transport`] (one beacon). [`page`] is the border to the snippet.
+
+pub mod batch;
+pub mod lifecycle;
+pub mod observe;
+pub mod page;
+pub mod transport;
+
+use crate::lifecycle::Collector;
+use crate::page::Page;
+use std::cell::RefCell;
+use std::rc::Rc;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Takes over from the snippet. False, with nothing changed, where the snippet's queue is not understood.
+///
+/// The snippet has just drained its observer into its queue. Everything here runs in the same task, so
+/// no entry can fall between the snippet's observer and ours, and ours needs no `buffered`. The
+/// snippet's observer goes last: whatever throws before that leaves the snippet measuring.
+#[wasm_bindgen]
+#[must_use]
+pub fn start(page: Page) -> bool {
+    let Some(collector) = Collector::from_queue(&page) else { return false };
+    let collector = Rc::new(RefCell::new(collector));
+    observe::begin(&page, &collector);
+    lifecycle::begin(page, &collector);
+    true
+}

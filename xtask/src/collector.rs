@@ -1,0 +1,192 @@
+//! Builds what a page loads: `v.js`, the wasm module and its glue.
+
+use crate::minify::{Kind, minify};
+use crate::run::{output, root, run, say, seconds, target_dir};
+use crate::toolchain::{Toolchain, WASM, program};
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// The line of the snippet's source that takes the glue's name.
+const NAME_LINE: &str = "const COLLECTOR = \"\";";
+/// How the glue that wasm-bindgen writes names the module.
+const GLUE_WASM_NAME: &str = "collector_bg.wasm";
+
+/// The files of one build.
+pub(crate) struct Collector {
+    /// The directory that holds them.
+    pub(crate) dir: PathBuf,
+    /// `collector-<hash>`, the name of module and glue.
+    pub(crate) stem: String,
+}
+
+impl Collector {
+    /// Name, and file name, of each file that a page loads.
+    pub(crate) fn files(&self) -> [(&'static str, String); 3] {
+        [
+            ("snippet", "v.js".to_owned()),
+            ("wasm", format!("{}.wasm", self.stem)),
+            ("glue", format!("{}.js", self.stem)),
+        ]
+    }
+}
+
+/// Builds the collector into `target/collector`, as far as its sources have changed.
+pub(crate) fn build() -> Result<Collector> {
+    let started = Instant::now();
+    let toolchain = Toolchain::find()?;
+    let wasm = compile(&toolchain)?;
+    let snippet_file = root().join("js-snippet/src/v.js");
+    let snippet = fs::read_to_string(&snippet_file)
+        .with_context(|| format!("cannot read {}", snippet_file.display()))?;
+    let optimizer = program("wasm-opt", "binaryen");
+
+    // Everything that the files follow from.
+    let mut inputs = Sha256::new();
+    inputs.update(&wasm);
+    inputs.update(&snippet);
+    inputs.update(fs::read(std::env::current_exe()?)?);
+    if let Ok(optimizer) = &optimizer {
+        inputs.update(output(Command::new(optimizer).arg("--version"))?);
+    }
+    let inputs = hex(&inputs.finalize());
+    let dir = target_dir().join("collector");
+    let stamp = target_dir().join(WASM).join("collector.stamp");
+    if let Some(collector) = unchanged(&dir, &stamp, &inputs) {
+        say(format!("the collector is up to date in {}", dir.display()));
+        return Ok(collector);
+    }
+
+    let (glue, wasm) = bind(wasm)?;
+    let wasm = match optimizer {
+        Ok(optimizer) => optimize(&optimizer, &wasm)?,
+        Err(why) => {
+            say(format!("the module stays larger than it could be, as wasm-opt is missing: {why:#}"));
+            wasm
+        }
+    };
+    let collector = write(&dir, &snippet, &glue, &wasm)?;
+    let stamp_dir = stamp.parent().context("the stamp lies in a directory")?;
+    fs::create_dir_all(stamp_dir)?;
+    fs::write(&stamp, format!("{inputs} {}", collector.stem))?;
+    say(format!("the collector is in {} ({})", dir.display(), seconds(started.elapsed())));
+    Ok(collector)
+}
+
+fn unchanged(dir: &Path, stamp: &Path, inputs: &str) -> Option<Collector> {
+    let text = fs::read_to_string(stamp).ok()?;
+    let (stamped, stem) = text.split_once(' ')?;
+    let collector = Collector { dir: dir.to_owned(), stem: stem.to_owned() };
+    let complete = collector.files().iter().all(|(_, name)| {
+        ["", ".br", ".gz"].iter().all(|ending| dir.join(format!("{name}{ending}")).is_file())
+    });
+    (stamped == inputs && complete).then_some(collector)
+}
+
+fn compile(toolchain: &Toolchain) -> Result<Vec<u8>> {
+    say(format!(
+        "building the wasm module with {}; the first time it takes a minute or two",
+        toolchain.name()
+    ));
+    let target = target_dir().join("wasm");
+    let mut cargo = toolchain.cargo_build();
+    cargo
+        .args(["--package", "fieldvitals-collector", "--lib", "--profile", "collector", "--target-dir"])
+        .arg(&target)
+        .stdout(std::io::stderr());
+    run(&mut cargo)?;
+    let file = target.join(WASM).join("collector/fieldvitals_collector.wasm");
+    fs::read(&file).with_context(|| format!("the build succeeded and did not leave {}", file.display()))
+}
+
+/// Glue and module, as wasm-bindgen makes them from what the compiler made.
+fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
+    let mut output = wasm_bindgen_cli_support::Bindgen::new()
+        .input_bytes("collector", wasm)
+        .web(true)?
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate_output()
+        .context("wasm-bindgen does not take the module")?;
+    let snippets: Vec<_> =
+        output.snippets().iter().filter(|(_, sources)| !sources.is_empty()).map(|(name, _)| name).collect();
+    if !snippets.is_empty() || !output.local_modules().is_empty() {
+        bail!(
+            "the module imports JavaScript files, which a page would have to fetch one by one; they come \
+             from {snippets:?} and {:?}",
+            output.local_modules().keys()
+        );
+    }
+    let glue = output.js().to_owned();
+    Ok((glue, output.wasm_mut().emit_wasm()))
+}
+
+/// The module as binaryen shrinks it. It reads what the module may use from the module itself.
+fn optimize(optimizer: &Path, wasm: &[u8]) -> Result<Vec<u8>> {
+    let dir = target_dir().join("wasm");
+    let (before, after) = (dir.join("before.wasm"), dir.join("after.wasm"));
+    fs::write(&before, wasm)?;
+    run(Command::new(optimizer).arg("-Oz").arg(&before).arg("-o").arg(&after))?;
+    Ok(fs::read(&after)?)
+}
+
+fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector> {
+    let mut hash = Sha256::new();
+    hash.update(glue);
+    hash.update(wasm);
+    let hash = hex(&hash.finalize());
+    let stem = format!("collector-{}", &hash[..16]);
+    let glue = replace_once(glue, GLUE_WASM_NAME, &format!("{stem}.wasm"), "the glue")?;
+    let snippet =
+        replace_once(snippet, NAME_LINE, &format!("const COLLECTOR = \"{stem}.js\";"), "js-snippet/src/v.js")?;
+
+    // Old hashes have no place beside the new: the server serves whatever lies here.
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot empty {}", dir.display()));
+        }
+        _ => fs::create_dir_all(dir)?,
+    }
+    let collector = Collector { dir: dir.to_owned(), stem };
+    let contents = [
+        minify(&snippet, Kind::Script, "js-snippet/src/v.js")?.into_bytes(),
+        wasm.to_owned(),
+        minify(&glue, Kind::Module, "the glue")?.into_bytes(),
+    ];
+    for ((_, name), content) in collector.files().iter().zip(&contents) {
+        fs::write(dir.join(name), content)?;
+        fs::write(dir.join(format!("{name}.br")), brotli(content)?)?;
+        fs::write(dir.join(format!("{name}.gz")), gzip(content)?)?;
+    }
+    Ok(collector)
+}
+
+fn replace_once(text: &str, from: &str, to: &str, name: &str) -> Result<String> {
+    match text.matches(from).count() {
+        1 => Ok(text.replacen(from, to, 1)),
+        count => bail!("{name} has {count} times `{from}`, where once is expected"),
+    }
+}
+
+fn brotli(content: &[u8]) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let parameters =
+        brotli::enc::BrotliEncoderParams { quality: 11, size_hint: content.len(), ..Default::default() };
+    brotli::BrotliCompress(&mut &content[..], &mut out, &parameters)?;
+    Ok(out)
+}
+
+fn gzip(content: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(content)?;
+    Ok(encoder.finish()?)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

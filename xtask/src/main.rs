@@ -1,0 +1,66 @@
+//! `cargo xtask`: builds, serves, tests and measures fieldvitals. Nothing else is needed on a machine
+//! that has Rust; what is missing is installed where that is possible, and named where it is not.
+
+mod collector;
+mod dist;
+mod minify;
+mod run;
+mod serve;
+mod size;
+mod test;
+mod tidy;
+mod toolchain;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, serves, tests and measures fieldvitals")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the collector into target/collector: v.js, the module and its glue, with .br and .gz beside.
+    Collector,
+    /// Build everything and run the server: `cargo xtask serve -- --listen 0.0.0.0:8080`.
+    Serve {
+        /// Arguments of `fieldvitals serve`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every test, fast ones first; or one part of them.
+    Test {
+        /// The part to run alone.
+        part: Option<test::Part>,
+    },
+    /// Put the release binary and the collector's files under dist/.
+    Dist,
+    /// Print the bytes of snippet, module and glue.
+    Size {
+        /// As JSON: a list of name, value, unit, yardstick, ratio.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the rules of the source that the compiler does not know.
+    Tidy,
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Arguments::parse().command {
+        Task::Collector => collector::build().map(drop),
+        Task::Serve { arguments } => serve::serve(&arguments),
+        Task::Test { part } => test::test(part),
+        Task::Dist => dist::dist(),
+        Task::Size { json } => size::print(json),
+        Task::Tidy => tidy::tidy(),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
