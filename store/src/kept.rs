@@ -20,7 +20,8 @@ pub struct Kept {
 
 impl Kept {
     /// Nothing was ever removed.
-    pub const EVERYTHING: Self = Self { views_from_ms: i64::MIN, hours_from_ms: i64::MIN, days_from_ms: i64::MIN };
+    pub const EVERYTHING: Self =
+        Self { views_from_ms: i64::MIN, hours_from_ms: i64::MIN, days_from_ms: i64::MIN };
 
     /// What is kept after maintenance at `now_ms`.
     ///

@@ -46,7 +46,9 @@ pub enum StoreError {
         expected: u64,
     },
     /// The store was written by a newer fieldvitals.
-    #[error("the store has schema version {found}, this fieldvitals knows up to {known}; install the newer release that wrote it")]
+    #[error(
+        "the store has schema version {found}, this fieldvitals knows up to {known}; install the newer release that wrote it"
+    )]
     NewerSchema {
         /// Version found.
         found: i64,
@@ -132,7 +134,13 @@ pub trait Store: Send + Sync {
     async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError>;
     /// Gives a site a new key; its other keys are taken until `old_until_ms`, or until their own end
     /// where that is earlier.
-    async fn site_rotate_key(&self, site: SiteId, new_key: &str, now_ms: i64, old_until_ms: i64) -> Result<Site, StoreError>;
+    async fn site_rotate_key(
+        &self,
+        site: SiteId,
+        new_key: &str,
+        now_ms: i64,
+        old_until_ms: i64,
+    ) -> Result<Site, StoreError>;
     /// Removes a site and everything that was measured on it.
     async fn site_delete(&self, site: SiteId) -> Result<(), StoreError>;
 
@@ -175,9 +183,16 @@ pub trait Store: Send + Sync {
 
     /// Takes note of judged budgets: a broken one opens its violation or renews the open one, a kept
     /// one resolves it, an undecided one leaves it.
-    async fn judgements(&self, site: SiteId, now_ms: i64, judgements: &[Judgement]) -> Result<(), StoreError>;
+    async fn judgements(&self, site: SiteId, now_ms: i64, judgements: &[Judgement])
+    -> Result<(), StoreError>;
     /// Violations, newest first, open ones before resolved ones; at most `limit` after skipping `skip`.
-    async fn violations(&self, site: SiteId, open_only: bool, skip: u32, limit: u32) -> Result<Vec<Violation>, StoreError>;
+    async fn violations(
+        &self,
+        site: SiteId,
+        open_only: bool,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<Violation>, StoreError>;
 
     /// Folds rollup deltas and removes what is past retention, in short steps that never block loading.
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError>;

@@ -1,0 +1,161 @@
+-- Every table that grows starts its key with site_id, so that questions and deletions stay within one
+-- site, and the Postgres schema, which must, can follow the same order. All times are UTC milliseconds.
+
+create table site (
+    -- autoincrement: the id of a deleted site is never given again, so that late beacons of its last
+    -- visitors cannot land in another one.
+    site_id integer primary key autoincrement,
+    name text not null unique,
+    -- A JSON array of origins; read and written whole.
+    origins text not null,
+    created_ms integer not null
+) strict;
+
+create table site_key (
+    site_id integer not null references site (site_id),
+    key text not null unique,
+    -- Null: the current key.
+    until_ms integer,
+    created_ms integer not null,
+    primary key (site_id, key)
+) strict;
+
+-- Deleted sites whose rows are still being removed; maintenance goes on where a deletion was cut short.
+create table site_deleted (
+    site_id integer primary key
+) strict;
+
+create table api_token (
+    token_id integer primary key autoincrement,
+    name text not null,
+    scope integer not null,
+    -- SHA-256 of the secret.
+    hash blob not null unique,
+    created_ms integer not null
+) strict;
+
+-- A site's routes. The id is a hash of the text (store::rollup::route_id), not a sequence.
+create table route (
+    site_id integer not null,
+    route_id integer not null,
+    route text not null,
+    primary key (site_id, route_id),
+    unique (site_id, route)
+) strict, without rowid;
+
+-- One row a page view: the truth that rollups are made of. The first 48 bits of the id are the view's
+-- start, so the key is also the order of time, and a range of time is a range of ids.
+create table page_view (
+    site_id integer not null,
+    id blob not null,
+    -- The number of our collector's snapshot; null where another library sent the view.
+    seq integer,
+    received_ms integer not null,
+    url text not null,
+    route_id integer not null,
+    navigation_type integer,
+    -- store::rollup::device_code: 0 is an unknown device.
+    device integer not null,
+    connection text,
+    country text,
+    release text,
+    tti_gap integer,
+    -- Millionths of the metric's unit; null: not measured.
+    lcp integer,
+    inp integer,
+    cls integer,
+    fcp integer,
+    ttfb integer,
+    fid integer,
+    tti integer,
+    -- Seven 8-byte big-endian times, one a metric, when a foreign view's metrics were received.
+    foreign_received blob,
+    primary key (site_id, id)
+) strict, without rowid;
+
+-- A gate asks for some routes over some days; the dashboard for the routes that exist.
+create index page_view_route on page_view (site_id, route_id, id);
+
+-- How far each spool is loaded, for each site; moved in the transaction that loads.
+create table load_cursor (
+    site_id integer not null,
+    spool blob not null,
+    position integer not null,
+    primary key (site_id, spool)
+) strict, without rowid;
+
+-- What one load changed in one hour: signed counts of several cells, packed (store::rollup::pack). Read
+-- beside the cells until maintenance folds it into them.
+create table rollup_delta (
+    site_id integer not null,
+    hour_ms integer not null,
+    spool blob not null,
+    up_to integer not null,
+    cells blob not null,
+    primary key (site_id, hour_ms, spool, up_to)
+) strict, without rowid;
+
+-- One row a cell, one packed histogram a metric (null: no values), most asked for first, so that what
+-- is not asked for stays unread on overflow pages.
+create table rollup_hour (
+    site_id integer not null,
+    start_ms integer not null,
+    route_id integer not null,
+    device integer not null,
+    views integer not null,
+    lcp blob,
+    inp blob,
+    cls blob,
+    fcp blob,
+    ttfb blob,
+    fid blob,
+    tti blob,
+    primary key (site_id, start_ms, route_id, device)
+) strict, without rowid;
+
+create table rollup_day (
+    site_id integer not null,
+    start_ms integer not null,
+    route_id integer not null,
+    device integer not null,
+    views integer not null,
+    lcp blob,
+    inp blob,
+    cls blob,
+    fcp blob,
+    ttfb blob,
+    fid blob,
+    tti blob,
+    primary key (site_id, start_ms, route_id, device)
+) strict, without rowid;
+
+-- The first day of which each kind of row is kept (store::Kept); one row.
+create table kept (
+    one integer primary key check (one = 1),
+    views_from_ms integer not null,
+    hours_from_ms integer not null,
+    days_from_ms integer not null
+) strict;
+
+create table violation (
+    site_id integer not null,
+    violation_id integer not null,
+    budget_key text not null,
+    route text not null,
+    metric integer not null,
+    percentile integer not null,
+    at_most integer not null,
+    -- store::rollup::device_code: 0 is every device.
+    device integer not null,
+    release text,
+    measured integer,
+    n integer not null,
+    within integer not null,
+    opened_ms integer not null,
+    last_seen_ms integer not null,
+    -- Null: open.
+    resolved_ms integer,
+    primary key (site_id, violation_id)
+) strict, without rowid;
+
+create unique index violation_open on violation (site_id, budget_key) where resolved_ms is null;

@@ -1,0 +1,73 @@
+//! Statements that write many rows at once.
+//!
+//! A statement costs sqlx a trip to the connection's thread, many times the work of one row. SQL text is
+//! static, so a statement comes in three sizes; a batch is cut into as few of them as it takes.
+
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+
+pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
+
+/// One statement's text for [`ROWS`] numbers of rows.
+pub(crate) type Sizes = [&'static str; 3];
+
+/// The numbers of rows of the three sizes.
+const ROWS: [usize; 3] = [128, 16, 1];
+
+macro_rules! times {
+    (128, $row:literal) => {
+        concat!(
+            $crate::bulk::times!(16, $row),
+            ",",
+            $crate::bulk::times!(16, $row),
+            ",",
+            $crate::bulk::times!(16, $row),
+            ",",
+            $crate::bulk::times!(16, $row),
+            ",",
+            $crate::bulk::times!(16, $row),
+            ",",
+            $crate::bulk::times!(16, $row),
+            ",",
+            $crate::bulk::times!(16, $row),
+            ",",
+            $crate::bulk::times!(16, $row)
+        )
+    };
+    (16, $row:literal) => {
+        concat!(
+            $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row,
+            ",", $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row, ",", $row
+        )
+    };
+}
+pub(crate) use times;
+
+/// The three sizes of `before values row, row… after`.
+macro_rules! sizes {
+    ($before:literal, $row:literal, $after:literal) => {
+        [
+            concat!($before, $crate::bulk::times!(128, $row), $after),
+            concat!($before, $crate::bulk::times!(16, $row), $after),
+            concat!($before, $row, $after),
+        ]
+    };
+}
+pub(crate) use sizes;
+
+/// Writes all rows with as few statements as their sizes allow; `bind` binds one row.
+pub(crate) async fn write<T>(
+    connection: &mut SqliteConnection,
+    sizes: &Sizes,
+    mut rows: &[T],
+    bind: impl Fn(Statement, &T) -> Statement,
+) -> Result<(), sqlx::Error> {
+    for (&sql, &size) in sizes.iter().zip(&ROWS) {
+        while let Some((now, rest)) = rows.split_at_checked(size) {
+            now.iter().fold(sqlx::query(sql), &bind).execute(&mut *connection).await?;
+            rows = rest;
+        }
+    }
+    Ok(())
+}

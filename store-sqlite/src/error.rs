@@ -1,0 +1,32 @@
+//! What SQLite says, as the store's errors.
+
+use fieldvitals_store::StoreError;
+
+/// Turns an error of sqlx, met while doing `what`, into the store's.
+pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| {
+        // The low byte is the primary code (https://www.sqlite.org/rescode.html).
+        let code = match &error {
+            sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<u32>().ok()),
+            _ => None,
+        };
+        let (hint, passing) = match code.map(|code| code & 0xff) {
+            Some(5 | 6) => (" (another process is writing to it)", true),
+            Some(13) => ("; free some disk space", true),
+            Some(8) => ("; check who may write to the file and its directory", false),
+            Some(11 | 26) => ("; the file is damaged or no store: put back a backup, or move it away", false),
+            Some(14) => ("; check that the path is right and its directory may be written", false),
+            _ => ("", matches!(error, sqlx::Error::PoolTimedOut)),
+        };
+        StoreError::Database { what, reason: format!("{error}{hint}"), passing }
+    }
+}
+
+/// The error for a row whose content no fieldvitals wrote.
+pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> StoreError {
+    StoreError::Database {
+        what,
+        reason: format!("{which} cannot be understood; the file is damaged: put back a backup"),
+        passing: false,
+    }
+}

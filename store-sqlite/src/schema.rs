@@ -1,0 +1,106 @@
+//! Opening the file: connections and migrations.
+
+use crate::error::failed;
+use fieldvitals_store::StoreError;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection};
+use std::path::Path;
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+
+/// How long a writer waits for one in another process: longer than any transaction of ours takes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that read.
+const READERS: u32 = 4;
+
+const OPENING: &str = "opening the SQLite store";
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .journal_mode(SqliteJournalMode::Wal)
+        // The load cursor moves with a commit, and the spool is trimmed after it: it must be on disk.
+        .synchronous(SqliteSynchronous::Full)
+        // The log is cut back to this after a checkpoint; it grows while a long question is read.
+        .pragma("journal_size_limit", "67108864")
+        .pragma("cache_size", "-32768")
+}
+
+/// A connection of its own that gives up soon when others are at work.
+pub(crate) async fn impatient(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    options(path).busy_timeout(Duration::from_millis(100)).connect().await
+}
+
+/// Opens the file and returns its writer (one connection) and its readers.
+pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(|error| StoreError::Database {
+            what: OPENING,
+            reason: format!("cannot create the directory {}: {error}", directory.display()),
+            passing: false,
+        })?;
+    }
+    let at = |error| named(path, failed(OPENING)(error));
+    let pool = || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
+    let writer = pool().max_connections(1).connect_with(options(path)).await.map_err(at)?;
+    let mut connection = writer.acquire().await.map_err(at)?;
+    migrate(&mut connection).await.map_err(|error| named(path, error))?;
+    drop(connection);
+    let readers = pool().max_connections(READERS).connect_lazy_with(options(path).read_only(true));
+    Ok((writer, readers))
+}
+
+fn named(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Database { what, reason, passing } => {
+            StoreError::Database { what, reason: format!("{}: {reason}", path.display()), passing }
+        }
+        other => other,
+    }
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    // Looking first keeps the write lock free when there is nothing to do, which is nearly always.
+    if version(connection).await? == known {
+        return Ok(());
+    }
+    // One transaction, under the write lock: two processes cannot migrate at once, and a migration
+    // that fails leaves the schema as it was.
+    let mut transaction = connection.begin_with("begin immediate").await.map_err(failed(OPENING))?;
+    let found = version(&mut transaction).await?;
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    MIGRATIONS.run(&mut *transaction).await.map_err(|error| StoreError::Database {
+        what: "migrating the SQLite store",
+        reason: error.to_string(),
+        passing: false,
+    })?;
+    transaction.commit().await.map_err(failed(OPENING))
+}
+
+/// The schema's version; 0 for an empty file.
+async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let migrated: i64 = sqlx::query_scalar(
+        "/* schema.exists */ select count(*) from sqlite_schema where name = '_sqlx_migrations'",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed(OPENING))?;
+    if migrated == 0 {
+        return Ok(0);
+    }
+    sqlx::query_scalar("/* schema.version */ select coalesce(max(version), 0) from _sqlx_migrations")
+        .fetch_one(connection)
+        .await
+        .map_err(failed(OPENING))
+}

@@ -1,0 +1,141 @@
+//! Page views as rows.
+
+use crate::bulk::{Sizes, Statement, sizes};
+use crate::error::damaged;
+use fieldvitals_store::rollup::{device_code, device_of_code};
+use fieldvitals_store::{SiteId, Source, StoreError, StoredView, ViewUpdate};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use vitals::metric::{Metric, Value, Values};
+use vitals::view::{NavigationType, TtiGap, ViewId};
+
+/// Inserts views, or replaces them.
+pub(crate) const PUT: Sizes = sizes!(
+    "/* view.put */ insert into page_view (site_id, id, seq, received_ms, url, route_id, navigation_type, \
+     device, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received) \
+     values ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    " on conflict (site_id, id) do update set seq = excluded.seq, received_ms = excluded.received_ms, \
+     url = excluded.url, route_id = excluded.route_id, navigation_type = excluded.navigation_type, \
+     device = excluded.device, connection = excluded.connection, country = excluded.country, \
+     release = excluded.release, tti_gap = excluded.tti_gap, lcp = excluded.lcp, inp = excluded.inp, \
+     cls = excluded.cls, fcp = excluded.fcp, ttfb = excluded.ttfb, fid = excluded.fid, tti = excluded.tti, \
+     foreign_received = excluded.foreign_received"
+);
+
+/// Binds a view to one row of [`PUT`].
+pub(crate) fn bind(statement: Statement, site: SiteId, view: &StoredView, route_id: i64) -> Statement {
+    let update = &view.update;
+    let (seq, foreign_received) = match update.source {
+        Source::Own { seq } => (Some(i64::from(seq)), None),
+        Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
+    };
+    let statement = statement
+        .bind(site.0)
+        .bind(update.id.as_bytes().as_slice())
+        .bind(seq)
+        .bind(update.received_ms)
+        .bind(update.url.as_str())
+        .bind(route_id)
+        .bind(update.navigation_type.map(|kind| kind as i64))
+        .bind(i64::from(device_code(update.device)))
+        .bind(update.connection.as_deref())
+        .bind(update.country.as_deref())
+        .bind(update.release.as_deref())
+        .bind(update.tti_gap.map(|gap| gap as i64));
+    Metric::ALL
+        .into_iter()
+        .fold(statement, |statement, metric| {
+            statement.bind(update.values.get(metric).map(|value| i64::from(value.micros())))
+        })
+        .bind(foreign_received)
+}
+
+/// Reads a row of the columns of [`PUT`] after `site_id`, with the route's text in place of its id.
+pub(crate) fn read(row: &SqliteRow) -> Result<StoredView, StoreError> {
+    parse(row).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
+}
+
+fn parse(row: &SqliteRow) -> Result<StoredView, sqlx::Error> {
+    let number = |place: usize| row.try_get::<Option<i64>, _>(place);
+    let wrong = |what: &str| sqlx::Error::Decode(what.into());
+    let id = row.try_get::<&[u8], _>(0)?;
+    let id = id.try_into().ok().and_then(ViewId::from_bytes).ok_or_else(|| wrong("id"))?;
+    let source = match number(1)? {
+        Some(seq) => Source::Own { seq: u32::try_from(seq).map_err(|_| wrong("seq"))? },
+        None => Source::Foreign,
+    };
+    let mut received_ms = [0; Metric::COUNT];
+    if let Some(bytes) = row.try_get::<Option<&[u8]>, _>(18)? {
+        let times = bytes.as_chunks::<8>().0;
+        if times.len() != received_ms.len() {
+            return Err(wrong("foreign_received"));
+        }
+        for (time, bytes) in received_ms.iter_mut().zip(times) {
+            *time = i64::from_be_bytes(*bytes);
+        }
+    }
+    Ok(StoredView {
+        update: ViewUpdate {
+            id,
+            source,
+            received_ms: row.try_get(2)?,
+            url: row.try_get(3)?,
+            route: row.try_get(4)?,
+            navigation_type: code(number(5)?, NavigationType::from_number),
+            device: code(number(6)?, device_of_code),
+            connection: row.try_get(7)?,
+            country: row.try_get(8)?,
+            release: row.try_get(9)?,
+            tti_gap: code(number(10)?, TtiGap::from_number),
+            values: values(row, 11)?,
+        },
+        received_ms,
+    })
+}
+
+/// Reads the seven metrics from the columns that begin at `first`.
+pub(crate) fn values(row: &SqliteRow, first: usize) -> Result<Values, sqlx::Error> {
+    let mut values = Values::EMPTY;
+    for metric in Metric::ALL {
+        let micros = row.try_get::<Option<i64>, _>(first + metric.index())?;
+        let value = micros.and_then(|micros| Value::from_micros(metric, u32::try_from(micros).ok()?));
+        values.set(metric, value);
+    }
+    Ok(values)
+}
+
+fn code<T>(number: Option<i64>, from_number: impl Fn(u8) -> Option<T>) -> Option<T> {
+    from_number(u8::try_from(number?).ok()?)
+}
+
+/// The smallest id of a view that starts at or after a moment: 48 bits of milliseconds, then zeros.
+pub(crate) fn first_id(start_ms: i64) -> Vec<u8> {
+    if start_ms >= 1 << 48 {
+        // Past every id.
+        return vec![0xff; 17];
+    }
+    let mut id = vec![0; 16];
+    for (byte, bits) in id.iter_mut().zip(&start_ms.max(0).to_be_bytes()[2..]) {
+        *byte = *bits;
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_time_is_a_range_of_ids() {
+        let start_ms = 1_763_632_800_123;
+        for random in [0, u128::MAX] {
+            let id = ViewId::new(start_ms as u64, random);
+            assert!(first_id(start_ms).as_slice() <= id.as_bytes().as_slice());
+            assert!(first_id(start_ms + 1).as_slice() > id.as_bytes().as_slice());
+        }
+        let last = ViewId::new((1 << 48) - 1, u128::MAX);
+        assert!(first_id(i64::MAX).as_slice() > last.as_bytes().as_slice());
+        assert!(first_id(i64::MIN).as_slice() <= ViewId::new(0, 0).as_bytes().as_slice());
+    }
+}
