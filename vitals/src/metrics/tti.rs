@@ -152,6 +152,8 @@ impl Iterator for Requests<'_> {
             }
         }
         let [_, _, third] = self.ends;
-        Some([start, if self.full && rest.is_empty() { f64::INFINITY } else { third }])
+        // Where the third had ended before this one began, this one made nothing busy.
+        let until = if third > start { third } else { 0.0 };
+        Some([start, if self.full && rest.is_empty() { f64::INFINITY } else { until }])
     }
 }

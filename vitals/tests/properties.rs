@@ -1,0 +1,411 @@
+//! Laws of the document, for any facts in any order.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value as Json, json};
+use vitals::beacon::{Beacon, Content, decode};
+use vitals::document::Document;
+use vitals::entry::{Event, Item, NUMBERS_MAX, Navigation};
+use vitals::limits;
+use vitals::metric::{Metric, Value};
+use vitals::view::{NavigationType, Snapshot, ViewId};
+
+const FIRST: ViewId = ViewId::new(1_763_632_800_000, 0);
+
+fn snapshots(items: &[Item], now: f64) -> Vec<Snapshot> {
+    let mut document = Document::new(FIRST);
+    for item in items {
+        document.push(item);
+    }
+    document.snapshots(now)
+}
+
+/// A time within half a minute, often one that other facts have too.
+fn time() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        (0..=60_u32).prop_map(|half_seconds| f64::from(half_seconds) * 500.0),
+        (0..300_000_u32).prop_map(|tenths| f64::from(tenths) / 10.0),
+        0.0..30_000.0,
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    (time(), 0..60_u32, 0.0..300.0, 0..80_u32).prop_map(|(start, steps, delay, interaction)| Event {
+        start,
+        duration: f64::from(steps) * 8.0,
+        processing_start: start + delay,
+        interaction_id: f64::from(interaction) * 7.0,
+    })
+}
+
+fn view_id() -> impl Strategy<Value = ViewId> {
+    (0..8_u64).prop_map(|number| ViewId::new(1_763_632_800_000 + number, 0))
+}
+
+fn navigation() -> impl Strategy<Value = Item> {
+    let read = (time(), prop_oneof![3 => Just(0.0), 1 => time()], time(), time());
+    (read, select(NavigationType::ALL)).prop_map(|((response_start, activation_start, dcl, end), kind)| {
+        Item::Navigation(Navigation {
+            response_start,
+            activation_start,
+            dom_content_loaded_end: dcl,
+            navigation_type: kind,
+            response_end: end,
+        })
+    })
+}
+
+/// What a browser could tell.
+fn item() -> impl Strategy<Value = Item> {
+    prop_oneof![
+        1 => navigation(),
+        2 => time().prop_map(Item::FirstContentfulPaint),
+        4 => time().prop_map(Item::LargestContentfulPaint),
+        6 => (time(), 0.0..0.4).prop_map(|(start, value)| Item::LayoutShift { start, value }),
+        1 => event().prop_map(Item::FirstInput),
+        8 => event().prop_map(Item::Event),
+        4 => (time(), 0.0..400.0).prop_map(|(start, duration)| Item::LongTask { start, duration }),
+        6 => (time(), 0.0..9_000.0, select(vec![0.0, 200.0, 404.0]))
+            .prop_map(|(start, took, status)| Item::Resource { start, end: start + took, status }),
+        1 => (time(), any::<bool>()).prop_map(|(at, hidden)| Item::Visibility { at, hidden }),
+        1 => time().prop_map(Item::Input),
+        1 => (time(), view_id()).prop_map(|(at, id)| Item::Restore { at, id }),
+        1 => time().prop_map(Item::RestorePaint),
+        1 => (time(), view_id(), "[a-z]{0,3}", "[a-z]{0,3}")
+            .prop_map(|(at, id, url, route)| Item::SoftNavigation { at, id, url, route }),
+        2 => time().prop_map(Item::SoftPaint),
+        1 => time().prop_map(Item::Activation),
+        2 => (time(), 0..200_u32).prop_map(|(at, count)| Item::InteractionCount { at, count: count.into() }),
+        1 => prop_oneof![Just(u32::MAX), 0..128_u32].prop_map(Item::Support),
+    ]
+}
+
+/// Any number at all, with a liking for the nasty ones.
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        any::<f64>(),
+        time(),
+        select(vec![
+            0.0,
+            -0.0,
+            -1.0,
+            f64::MIN,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            1e300,
+            9_007_199_254_740_993.0,
+        ]),
+    ]
+}
+
+/// Items of numbers that no browser tells, past what `from_fields` would let through.
+fn garbage() -> impl Strategy<Value = Item> {
+    let event = || {
+        [number(), number(), number(), number()].prop_map(
+            |[start, duration, processing_start, interaction_id]| Event {
+                start,
+                duration,
+                processing_start,
+                interaction_id,
+            },
+        )
+    };
+    prop_oneof![
+        ([number(), number(), number(), number()], select(NavigationType::ALL)).prop_map(
+            |([a, b, c, d], kind)| {
+                Item::Navigation(Navigation {
+                    response_start: a,
+                    activation_start: b,
+                    dom_content_loaded_end: c,
+                    navigation_type: kind,
+                    response_end: d,
+                })
+            }
+        ),
+        number().prop_map(Item::FirstContentfulPaint),
+        number().prop_map(Item::LargestContentfulPaint),
+        [number(), number()].prop_map(|[start, value]| Item::LayoutShift { start, value }),
+        event().prop_map(Item::FirstInput),
+        event().prop_map(Item::Event),
+        [number(), number()].prop_map(|[start, duration]| Item::LongTask { start, duration }),
+        [number(), number(), number()].prop_map(|[start, end, status]| Item::Resource { start, end, status }),
+        (number(), any::<bool>()).prop_map(|(at, hidden)| Item::Visibility { at, hidden }),
+        number().prop_map(Item::Input),
+        (number(), any::<u128>()).prop_map(|(at, random)| Item::Restore { at, id: ViewId::new(0, random) }),
+        number().prop_map(Item::RestorePaint),
+        (number(), any::<u128>(), any::<String>(), any::<String>()).prop_map(|(at, random, url, route)| {
+            Item::SoftNavigation { at, id: ViewId::new(0, random), url, route }
+        }),
+        number().prop_map(Item::SoftPaint),
+        number().prop_map(Item::Activation),
+        [number(), number()].prop_map(|[at, count]| Item::InteractionCount { at, count }),
+        any::<u32>().prop_map(Item::Support),
+        item(),
+    ]
+}
+
+/// An item as the snippet writes it.
+fn wire(item: &Item) -> Json {
+    match item {
+        Item::Navigation(n) => json!([
+            0,
+            n.response_start,
+            n.activation_start,
+            n.dom_content_loaded_end,
+            n.navigation_type as u8,
+            n.response_end
+        ]),
+        Item::FirstContentfulPaint(at) => json!([1, at]),
+        Item::LargestContentfulPaint(at) => json!([2, at]),
+        Item::LayoutShift { start, value } => json!([3, start, value]),
+        Item::FirstInput(e) => json!([4, e.start, e.duration, e.processing_start, e.interaction_id]),
+        Item::Event(e) => json!([5, e.start, e.duration, e.processing_start, e.interaction_id]),
+        Item::LongTask { start, duration } => json!([6, start, duration]),
+        Item::Resource { start, end, status } => json!([7, start, end, status]),
+        Item::Visibility { at, hidden } => json!([8, at, u8::from(*hidden)]),
+        Item::Input(at) => json!([9, at]),
+        Item::Restore { at, id } => json!([10, at, id.to_string()]),
+        Item::RestorePaint(at) => json!([11, at]),
+        Item::SoftNavigation { at, id, url, route } => json!([12, at, id.to_string(), url, route]),
+        Item::SoftPaint(at) => json!([13, at]),
+        Item::Activation(at) => json!([14, at]),
+        Item::InteractionCount { at, count } => json!([15, count, at]),
+        Item::Support(bits) => json!([16, bits]),
+    }
+}
+
+/// The same fact, moved by `ms`.
+fn later(item: &Item, ms: f64, round: u32) -> Item {
+    let event = |event: &Event| Event {
+        start: event.start + ms,
+        interaction_id: event.interaction_id + 7.0 * f64::from(round),
+        ..*event
+    };
+    let view = |id: ViewId| ViewId::new(id.start_ms() as u64 + u64::from(round), 0);
+    match item {
+        Item::FirstContentfulPaint(at) => Item::FirstContentfulPaint(at + ms),
+        Item::LargestContentfulPaint(at) => Item::LargestContentfulPaint(at + ms),
+        Item::LayoutShift { start, value } => Item::LayoutShift { start: start + ms, value: *value },
+        Item::FirstInput(input) => Item::FirstInput(event(input)),
+        Item::Event(input) => Item::Event(event(input)),
+        Item::LongTask { start, duration } => Item::LongTask { start: start + ms, duration: *duration },
+        Item::Resource { start, end, status } => {
+            Item::Resource { start: start + ms, end: end + ms, status: *status }
+        }
+        Item::Visibility { at, hidden } => Item::Visibility { at: at + ms, hidden: *hidden },
+        Item::Input(at) => Item::Input(at + ms),
+        Item::Restore { at, id } => Item::Restore { at: at + ms, id: view(*id) },
+        Item::RestorePaint(at) => Item::RestorePaint(at + ms),
+        Item::SoftNavigation { at, id, url, route } => {
+            Item::SoftNavigation { at: at + ms, id: view(*id), url: url.clone(), route: route.clone() }
+        }
+        Item::SoftPaint(at) => Item::SoftPaint(at + ms),
+        Item::InteractionCount { at, count } => Item::InteractionCount { at: at + ms, count: *count },
+        Item::Navigation(_) | Item::Activation(_) | Item::Support(_) => item.clone(),
+    }
+}
+
+fn decode_queue(queue: &[Json], now: f64) -> Beacon {
+    let body = json!({
+        "v": 1, "site": "s", "seq": 0, "url": "https://shop.example/",
+        "raw": { "id": FIRST.to_string(), "now": now, "queue": queue },
+    });
+    decode(body.to_string().as_bytes()).unwrap()
+}
+
+/// What holds of any answer.
+fn assert_sound(views: &[Snapshot]) {
+    assert!((1..=limits::VIEWS_PER_BEACON_MAX).contains(&views.len()));
+    assert_eq!(views[0].id, FIRST);
+    for (place, view) in views.iter().enumerate() {
+        assert!(views[..place].iter().all(|other| other.id != view.id), "{} twice", view.id);
+        for (metric, value) in view.values.iter() {
+            assert_eq!(Value::new(metric, value.number(metric)), Ok(value), "{}", metric.name());
+        }
+        let load = place == 0;
+        assert!(load || view.values.get(Metric::Fid).is_none());
+        assert!(load || (view.values.get(Metric::Tti).is_none() && view.tti_gap.is_none()));
+        assert!(view.values.get(Metric::Tti).is_none() || view.tti_gap.is_none());
+        // No paint is larger than itself: the largest is never before the first of the same kind.
+        if let (false, Some(fcp), Some(lcp)) =
+            (load, view.values.get(Metric::Fcp), view.values.get(Metric::Lcp))
+        {
+            assert!(fcp <= lcp);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn the_order_of_delivery_does_not_matter(
+        (items, shuffled) in vec(item(), 0..80).prop_flat_map(|items| (Just(items.clone()), Just(items).prop_shuffle())),
+        now in time(),
+    ) {
+        prop_assert_eq!(snapshots(&items, now), snapshots(&shuffled, now));
+    }
+
+    #[test]
+    fn a_fact_told_twice_is_one_fact(
+        items in vec(item(), 0..60),
+        again in vec(any::<prop::sample::Index>(), 0..60),
+        now in time(),
+    ) {
+        let mut twice = items.clone();
+        twice.extend(again.iter().filter(|_| !items.is_empty()).map(|index| index.get(&items).clone()));
+        prop_assert_eq!(snapshots(&items, now), snapshots(&twice, now));
+    }
+
+    #[test]
+    fn asking_changes_nothing(items in vec(item(), 0..60), cut in any::<prop::sample::Index>(), now in time()) {
+        let mut document = Document::new(FIRST);
+        for (place, item) in items.iter().enumerate() {
+            if place == cut.index(items.len()) {
+                let _ = document.snapshots(now);
+            }
+            document.push(item);
+        }
+        prop_assert_eq!(document.snapshots(now), snapshots(&items, now));
+        prop_assert_eq!(document.snapshots(now), document.snapshots(now));
+    }
+
+    #[test]
+    fn a_page_without_facts_has_no_values(now in number()) {
+        let views = snapshots(&[], now);
+        assert_sound(&views);
+        prop_assert!(views[0].values.is_empty());
+    }
+
+    #[test]
+    fn a_raw_queue_measures_as_the_items_themselves(items in vec(item(), 0..80), now in time()) {
+        let beacon = decode_queue(&items.iter().map(wire).collect::<Vec<_>>(), now);
+        let Content::Raw(raw) = &beacon.content else { panic!() };
+        prop_assert_eq!(&raw.queue, &items);
+        prop_assert_eq!(raw.now.to_bits(), now.to_bits());
+        prop_assert_eq!(beacon.snapshots(), snapshots(&items, now));
+    }
+
+    #[test]
+    fn garbage_never_panics_and_gives_only_values(items in vec(garbage(), 0..120), now in number()) {
+        assert_sound(&snapshots(&items, now));
+    }
+
+    #[test]
+    fn garbage_in_any_order_is_the_same_garbage(
+        (items, shuffled) in
+            vec(garbage(), 0..40).prop_flat_map(|items| (Just(items.clone()), Just(items).prop_shuffle())),
+        now in number(),
+    ) {
+        // More views than are kept are told apart by the order of their times alone.
+        let views = items.iter().filter(|item| matches!(item, Item::Restore { .. } | Item::SoftNavigation { .. }));
+        prop_assume!(views.count() < limits::VIEWS_PER_BEACON_MAX);
+        prop_assert_eq!(snapshots(&items, now), snapshots(&shuffled, now));
+    }
+
+    #[test]
+    fn any_fields_are_an_item_or_none(
+        kind in any::<u8>(),
+        numbers in [number(), number(), number(), number(), number()],
+        texts in [any::<String>(), any::<String>(), any::<String>()],
+        now in number(),
+    ) {
+        let _: [f64; NUMBERS_MAX] = numbers;
+        let [a, b, c] = &texts;
+        if let Some(item) = Item::from_fields(kind, &numbers, [a, b, c]) {
+            prop_assert!(numbers.iter().all(|number| number.is_finite()));
+            assert_sound(&snapshots(&[item], now));
+        }
+    }
+
+    #[test]
+    fn any_body_is_a_beacon_or_an_error(bytes in vec(any::<u8>(), 0..400)) {
+        let _ = decode(&bytes).map(|beacon| assert_sound(&beacon.snapshots()));
+    }
+
+    /// TTI, once reached, stays: later facts of a later time do not undo it.
+    #[test]
+    fn time_alone_never_takes_tti_back(items in vec(item(), 0..60), now in time(), later in time()) {
+        let (now, later) = (now.min(later), now.max(later));
+        let tti = |now| snapshots(&items, now)[0].values.get(Metric::Tti);
+        if let Some(reached) = tti(now) {
+            prop_assert_eq!(tti(later), Some(reached));
+        }
+    }
+
+    /// A slower search for TTI: every hundredth of a second is tried as the window's beginning.
+    #[test]
+    fn tti_is_that_of_a_search_through_all_times(
+        fcp in 0..400_u32,
+        dcl in 1..900_u32,
+        tasks in vec((0..2_000_u32, 5..200_u32), 0..6),
+        requests in vec((0..2_000_u32, 1..900_u32), 0..16),
+        now in 0..3_000_u32,
+    ) {
+        let ms = |hundredths: u32| f64::from(hundredths) * 10.0;
+        let mut items = vec![
+            Item::Support(u32::MAX),
+            Item::FirstContentfulPaint(ms(fcp)),
+            Item::Navigation(Navigation {
+                response_start: 1.0,
+                activation_start: 0.0,
+                dom_content_loaded_end: ms(dcl),
+                navigation_type: NavigationType::Navigate,
+                response_end: 0.0,
+            }),
+        ];
+        let mut requests = requests;
+        requests.sort_unstable();
+        requests.dedup();
+        items.extend(tasks.iter().map(|&(start, took)| Item::LongTask { start: ms(start), duration: ms(took) }));
+        items.extend(requests.iter().map(|&(start, took)| Item::Resource {
+            start: ms(start),
+            end: ms(start + took),
+            status: 200.0,
+        }));
+        // All times are whole hundredths, so what holds in one changes only at the next.
+        let busy = |at: u32| {
+            let running = |&&(start, took): &&(u32, u32)| (start..start + took).contains(&at);
+            tasks.iter().any(|task| running(&task)) || requests.iter().filter(running).count() > 2
+        };
+        let mut quiet = 0;
+        let mut window = None;
+        for at in fcp..now {
+            quiet = if busy(at) { 0 } else { quiet + 1 };
+            if quiet == 500 {
+                window = Some(at + 1 - 500);
+                break;
+            }
+        }
+        let expected = window.filter(|_| dcl <= now).map(|window| {
+            let free = tasks.iter().map(|&(start, took)| start + took).filter(|&end| end <= window).max();
+            ms(free.unwrap_or(0).max(fcp).max(dcl))
+        });
+        let [view] = &snapshots(&items, ms(now))[..] else { panic!() };
+        prop_assert_eq!(view.values.get(Metric::Tti).map(|value| value.number(Metric::Tti)), expected);
+        prop_assert_eq!(view.tti_gap.is_some(), expected.is_none());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_long_life_is_bounded_and_sound(
+        kinds in vec(garbage(), 1..40),
+        step in 0.1..2_000.0,
+    ) {
+        // The same facts again and again, each time a little later: a document that lives for hours.
+        let mut document = Document::new(FIRST);
+        for round in 0..2_000_u32 {
+            for item in &kinds {
+                document.push(&later(item, f64::from(round) * step, round));
+            }
+        }
+        assert_sound(&document.snapshots(2_000.0 * step));
+    }
+}
