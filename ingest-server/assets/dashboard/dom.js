@@ -1,0 +1,29 @@
+// Builds DOM nodes. Text only ever becomes a text node or an attribute's value, never markup: routes,
+// origins and releases come from strangers.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An HTML element: `props` are attributes, `on…` functions are listeners, null and false are left out. */
+export function h(tag, props, ...children) {
+  return fill(document.createElement(tag), props, children);
+}
+
+/** An SVG element, with the same arguments as `h`. */
+export function svg(tag, props, ...children) {
+  return fill(document.createElementNS(SVG, tag), props, children);
+}
+
+function fill(node, props, children) {
+  for (const [name, value] of Object.entries(props ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === "function") node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** A string from a stranger, kept from reordering the text around it. */
+export function quoted(text, className) {
+  return h("bdi", { class: className, dir: "ltr" }, text);
+}
