@@ -11,7 +11,7 @@ fn metric() -> impl Strategy<Value = Metric> {
 
 /// Values of a metric: small, typical, at thresholds and at the edge of what is believed.
 fn value(metric: Metric) -> impl Strategy<Value = Value> {
-    let max = Value::new(metric, metric.value_max().into()).unwrap().micros();
+    let max = Value::new(metric, metric.value_max().into()).expect("its largest value").micros();
     let edges = metric.thresholds();
     let edges = [edges.good.micros(), edges.needs_improvement.micros()];
     prop_oneof![
@@ -20,7 +20,7 @@ fn value(metric: Metric) -> impl Strategy<Value = Value> {
         0..=max / 100,
         proptest::sample::select(vec![0, 1, max, edges[0], edges[0] + 1, edges[1], edges[1] + 1]),
     ]
-    .prop_map(move |micros| Value::from_micros(metric, micros).unwrap())
+    .prop_map(move |micros| Value::from_micros(metric, micros).expect("within bounds"))
 }
 
 fn values(len: usize) -> impl Strategy<Value = (Metric, Vec<Value>)> {
@@ -61,8 +61,8 @@ proptest! {
     fn merging_is_commutative_associative_and_has_an_identity([a, b, c] in three()) {
         prop_assert_eq!(merged(&a, &b), merged(&b, &a));
         prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
-        prop_assert_eq!(merged(&a, &Histogram::default()), a.clone());
-        prop_assert_eq!(merged(&Histogram::default(), &a), a);
+        prop_assert_eq!(&merged(&a, &Histogram::default()), &a);
+        prop_assert_eq!(&merged(&Histogram::default(), &a), &a);
     }
 
     #[test]
@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn what_is_added_and_taken_away_leaves_nothing((metric, values) in values(80), seed in any::<u64>()) {
         let mut counted = histogram(metric, &values);
-        let mut order: Vec<_> = values.clone();
+        let mut order = values;
         order.sort_by_key(|value| u64::from(value.micros()).wrapping_mul(seed | 1));
         for value in order {
             counted.add(metric, value, -1);

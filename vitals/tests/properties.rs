@@ -214,7 +214,7 @@ fn decode_queue(queue: &[Json], now: f64) -> Beacon {
         "v": 1, "site": "s", "seq": 0, "url": "https://shop.example/",
         "raw": { "id": FIRST.to_string(), "now": now, "queue": queue },
     });
-    decode(body.to_string().as_bytes()).unwrap()
+    decode(body.to_string().as_bytes()).expect("a beacon")
 }
 
 /// What holds of any answer.

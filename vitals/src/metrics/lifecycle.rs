@@ -33,13 +33,18 @@ pub struct Later {
 }
 
 impl Later {
+    /// Views in order of time.
     fn order(&self, other: &Self) -> Ordering {
-        let text = |view: &Self, other: &Self| (&view.url, &view.route).cmp(&(&other.url, &other.route));
-        self.at
-            .total_cmp(&other.at)
-            .then_with(|| self.id.cmp(&other.id))
-            .then_with(|| self.cause.cmp(&other.cause))
-            .then_with(|| text(self, other))
+        self.at.total_cmp(&other.at).then_with(|| self.id.cmp(&other.id))
+    }
+
+    /// Which of two tellings of one view holds: the earlier start; of the same start the one that says
+    /// more, as a page may name the route of a view that the browser's history began.
+    fn outdoes(&self, other: &Self) -> bool {
+        let names = |view: &Self, other: &Self| {
+            (view.cause, &view.url, &view.route).cmp(&(other.cause, &other.url, &other.route))
+        };
+        other.at.total_cmp(&self.at).then_with(|| names(self, other)).is_gt()
     }
 }
 
@@ -145,16 +150,10 @@ impl Lifecycle {
             return None;
         }
         let first_end = self.bounds.first().copied().unwrap_or(f64::INFINITY).min(view.at);
-        // A view that is told twice began when it was first told to begin.
-        match self.later.iter().position(|other| other.id == view.id) {
-            Some(place) if self.later.get(place).is_some_and(|other| view.order(other).is_ge()) => {
-                return None;
-            }
-            Some(place) => {
-                self.later.remove(place);
-            }
-            None => {}
+        if self.later.iter().any(|known| known.id == view.id && !view.outdoes(known)) {
+            return None;
         }
+        self.later.retain(|known| known.id != view.id);
         let place = self.later.partition_point(|other| other.order(&view).is_lt());
         self.later.insert(place, view);
         let full = self.later.len() >= limits::VIEWS_PER_BEACON_MAX;

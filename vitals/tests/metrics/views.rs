@@ -50,6 +50,15 @@ fn a_view_told_twice_is_one() {
 }
 
 #[test]
+fn a_route_may_be_named_after_its_view_began() {
+    let unnamed = soft_to(5_000.0, 1, "https://shop.example/cart", "");
+    let named = soft_to(5_000.0, 1, "https://shop.example/cart", "/cart");
+    for items in [[unnamed.clone(), named.clone()], [named, unnamed]] {
+        assert_eq!(views(&items, 10_000.0)[1].route.as_deref(), Some("/cart"));
+    }
+}
+
+#[test]
 fn of_many_views_the_first_and_the_latest_stay() {
     let mut items = vec![EVERYTHING, navigation(), Item::FirstContentfulPaint(300.0), shift(400.0, 0.125)];
     for number in 1..=40_u32 {
