@@ -141,7 +141,8 @@ pub struct Judged {
 /// [`ALPHA`]); outside of that every verdict is inconclusive.
 #[must_use]
 pub fn judge(samples: &[Sample], alpha: f64) -> Vec<Judged> {
-    let alpha = if alpha <= 0.5 { alpha } else { 0.0 };
+    // No probability compares with NaN, so an impossible level decides nothing.
+    let alpha = if alpha > 0.0 && alpha <= 0.5 { alpha } else { f64::NAN };
     let tails: Vec<(f64, f64)> = samples
         .iter()
         .map(|sample| {
@@ -281,7 +282,6 @@ mod tests {
         assert_eq!(interval_ranks(10, 75, ALPHA), None);
         assert_eq!(interval_ranks(11, 75, ALPHA), Some((6, 11)));
         assert_eq!(interval_ranks(100, 75, 0.0), None);
-        // Half a million standard deviations do not matter to a verdict, but must not take forever.
         let (low, high) = interval_ranks(1_000_000_000, 75, ALPHA).unwrap();
         // 1.6449 standard deviations of 13,693.
         assert!((749_977_460..749_977_500).contains(&low), "{low}");
@@ -321,10 +321,10 @@ mod tests {
 
     #[test]
     fn an_inconclusive_verdict_says_how_many_page_views_it_takes() {
-        // A sample size of the textbooks: q = 0.75, s = 0.70, alpha = 0.05, power 80 %.
+        // ((1.6449 × 0.43301 + 0.84162 × 0.45826) / 0.05)² = 482.2, rounded up.
         let judged = judge(&[sample(100, 70)], ALPHA)[0];
         assert_eq!((judged.verdict, judged.reason), (Verdict::Inconclusive, Reason::TooClose));
-        assert_eq!(judged.needed, Some(482));
+        assert_eq!(judged.needed, Some(483));
         assert_eq!(judge(&[sample(100, 75)], ALPHA)[0].needed, None, "on the budget no number decides");
         assert_eq!(judge(&[sample(100, 50)], ALPHA)[0].needed, None, "a verdict needs no more");
     }
