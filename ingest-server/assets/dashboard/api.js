@@ -58,7 +58,8 @@ export function takeTokenFromAddress() {
 /** Reads one resource; `query` entries that are null are left out. Throws `ApiError`. */
 export async function get(path, query, signal) {
   const params = new URLSearchParams(Object.entries(query ?? {}).filter(([, value]) => value !== null));
-  const address = params.size > 0 ? `${path}?${params}` : path;
+  const text = params.toString();
+  const address = text === "" ? path : `${path}?${text}`;
   let response;
   try {
     response = await fetch(address, { signal, redirect: "error", headers: { Authorization: `Bearer ${token}` } });
@@ -70,7 +71,10 @@ export async function get(path, query, signal) {
       hint: "Check that it is running and that this machine is online, then try again.",
     });
   }
-  const body = await response.json().catch(() => null);
+  const body = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null;
+  });
   if (response.ok && body !== null) return body;
   const { code, message, hint } = body?.error ?? {};
   throw new ApiError(response.status, {

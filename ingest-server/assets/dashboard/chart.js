@@ -106,7 +106,7 @@ function axis(unit, bins, edges, thresholds) {
   if (edges[1] > 0.08) labels.push([edges[1], boundary(unit, thresholds[0]), "middle"]);
   if (edges[2] - edges[1] > 0.14 && edges[2] < 0.97) labels.push([edges[2], boundary(unit, thresholds[1]), "middle"]);
   const last = bins.at(-1);
-  if (edges[2] < 0.76) {
+  if (edges[2] < 0.68) {
     labels.push([1, last.to === null ? `≥ ${boundary(unit, last.from)}` : boundary(unit, last.to), "last"]);
   }
   return h("div", { class: "axis", "aria-hidden": "true" }, labels.map(([at, text, kind]) => {

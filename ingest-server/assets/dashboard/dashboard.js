@@ -41,13 +41,14 @@ function readAddress() {
   return read;
 }
 
-/** The address of a state: only what differs from the defaults, and slashes left readable. */
+/** The address of a state: only what differs from the defaults, and slashes and colons left readable. */
 function address(target) {
   const query = new URLSearchParams();
   for (const [name, standard] of Object.entries(DEFAULTS)) {
     if (target[name] !== standard && target[name] !== null) query.set(name, target[name]);
   }
-  return query.size > 0 ? `/?${query.toString().replaceAll("%2F", "/")}` : "/";
+  const text = query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
+  return text === "" ? "/" : `/?${text}`;
 }
 
 function link(change, props, ...children) {
@@ -205,11 +206,12 @@ function show(nodes) {
 function drawSites() {
   siteBox.hidden = sites === null || sites.length === 0;
   if (siteBox.hidden) return;
-  if (sites.length === 1) {
+  if (sites.length === 1 && sites[0].name === state.site) {
     siteBox.replaceChildren(quoted(sites[0].name));
     return;
   }
   const select = h("select", { "aria-label": "Site", onchange: () => go({ ...DEFAULTS, site: select.value, period: state.period, device: state.device }) },
+    sites.some(({ name }) => name === state.site) ? null : h("option", { value: "", disabled: true, selected: true }, "Choose a site"),
     sites.map(({ name }) => h("option", { value: name, selected: name === state.site }, name)));
   siteBox.replaceChildren(select);
 }
@@ -243,6 +245,8 @@ addEventListener("popstate", (event) => {
   const before = state;
   state = readAddress();
   state.site ??= sites?.[0]?.name ?? null;
+  // A change of the fragment alone, such as the skip link's, is no other view.
+  if (answers !== null && JSON.stringify(state) === JSON.stringify(before)) return;
   load({ moved: state.route !== before.route, scroll: event.state?.scroll ?? 0 });
 });
 addEventListener("hashchange", () => {
@@ -254,7 +258,7 @@ addEventListener("hashchange", () => {
 home.addEventListener("click", (event) => {
   if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || !hasToken()) return;
   event.preventDefault();
-  go({ ...DEFAULTS, site: state.site });
+  go({ ...DEFAULTS, site: sites?.find(({ name }) => name === state.site)?.name ?? null });
 });
 document.getElementById("sign-out").addEventListener("click", () => {
   request?.abort();

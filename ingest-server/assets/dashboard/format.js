@@ -60,9 +60,12 @@ export function boundary(unit, number) {
   return number < 1000 ? `${Number(number.toFixed(2))} ms` : `${Number((number / 1000).toFixed(2))} s`;
 }
 
-/** An interval of values. */
+/** An interval of values: `652 – 671 ms`, `980 ms – 1.04 s`. */
 export function interval(unit, [low, high]) {
-  return `${value(unit, low)} – ${value(unit, high)}`;
+  const [from, to] = [value(unit, low), value(unit, high)];
+  if (from === to) return to;
+  const suffix = / m?s$/.exec(to)?.[0] ?? "";
+  return suffix !== "" && from.endsWith(suffix) ? `${from.slice(0, -suffix.length)} – ${to}` : `${from} – ${to}`;
 }
 
 /** A share in per cent that never rounds something to nothing, nor almost all to all. */

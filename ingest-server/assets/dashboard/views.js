@@ -111,7 +111,7 @@ function tile({ name, title, says }, metric, state, link) {
 function uncertainty(metric) {
   if (!metric.p75_interval) return h("span", {}, "Too few values for an interval");
   return h("span", { title: "The 95 % confidence interval of the p75: where the true value lies, as far as this many samples can tell." },
-    `95 %: ${interval(metric.unit, metric.p75_interval)}`);
+    `95 % CI ${interval(metric.unit, metric.p75_interval)}`);
 }
 
 function shareText(metric) {
@@ -145,7 +145,7 @@ function violationList(violations, error, link) {
 const COLUMNS = [
   { key: "route", text: "Page", first: "asc", kind: "route-cell" },
   { key: "views", text: "Views", first: "desc", kind: "number" },
-  { key: "p75", text: "p75", first: "desc", kind: "number" },
+  { key: "p75", text: "p75", first: "desc", kind: "number p75" },
   { key: "poor", text: "Poor", first: "desc", kind: "share-cell" },
 ];
 
@@ -191,10 +191,11 @@ function row(page, state, link) {
       h("td", { role: "cell", class: "share-cell soft small" }, `No ${state.metric} values`));
   }
   return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, views,
-    h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75), chip(metric.rating))),
+    h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75), h("span", { class: "slot" }, chip(metric.rating)))),
     h("td", { role: "cell", class: "share-cell" },
-      h("span", { class: "share-row" }, shareBar(metric), h("span", { class: "poor-share" }, share(metric.poor, metric.n), h("span", { class: "hidden" }, " poor"))),
-      h("span", { class: "soft small" }, `n = ${count(metric.n)} `, fewMark(metric))));
+      shareBar(metric),
+      h("span", { class: "soft small facts" },
+        h("span", {}, `n = ${count(metric.n)} `, fewMark(metric)), h("span", {}, `${share(metric.poor, metric.n)} poor`))));
 }
 
 /** One page: every metric with its distribution. */
@@ -259,8 +260,8 @@ function narrowed(state) {
 
 function widen(state, link) {
   const wider = [];
-  if (state.device) wider.push(link({ device: null }, { class: "secondary" }, "All devices"));
-  if (state.period !== "90d") wider.push(link({ period: "90d" }, { class: "secondary" }, "The last 90 days"));
+  if (state.device) wider.push(link({ device: null }, { class: "secondary" }, "Look at all devices"));
+  if (state.period !== "90d") wider.push(link({ period: "90d" }, { class: "secondary" }, "Look at the last 90 days"));
   return wider.length > 0 ? h("p", { class: "buttons" }, wider) : null;
 }
 
