@@ -16,6 +16,9 @@ const NAME_LINE: &str = "const COLLECTOR = \"\";";
 /// How the glue that wasm-bindgen writes names the module.
 const GLUE_WASM_NAME: &str = "collector_bg.wasm";
 
+/// Up to this version wasm-opt writes every export of a table as one of table 0 (seen with 108).
+const WASM_OPT_ONE_TABLE: u32 = 108;
+
 /// The files of one build.
 pub(crate) struct Collector {
     /// The directory that holds them.
@@ -63,6 +66,13 @@ pub(crate) fn build() -> Result<Collector> {
 
     let (glue, wasm) = bind(wasm)?;
     let wasm = match optimizer {
+        Ok(optimizer) if has_tables(&wasm) && version(&optimizer)? <= WASM_OPT_ONE_TABLE => {
+            say(format!(
+                "the module stays larger than it could be: it uses reference types, which wasm-opt up to \
+                 version {WASM_OPT_ONE_TABLE} spoils; a newer binaryen would do"
+            ));
+            wasm
+        }
         Ok(optimizer) => optimize(&optimizer, &wasm)?,
         Err(why) => {
             say(format!("the module stays larger than it could be, as wasm-opt is missing: {why:#}"));
@@ -108,6 +118,7 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
     let mut output = wasm_bindgen_cli_support::Bindgen::new()
         .input_bytes("collector", wasm)
         .web(true)?
+        .omit_default_module_path(false)
         .typescript(false)
         .remove_name_section(true)
         .remove_producers_section(true)
@@ -126,6 +137,20 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
     Ok((glue, output.wasm_mut().emit_wasm()))
 }
 
+/// Whether the module exports a second table, that of JavaScript's values. A compiler whose standard
+/// library was built with reference types makes such a module whatever we ask for.
+fn has_tables(wasm: &[u8]) -> bool {
+    let name = b"__wbindgen_externrefs";
+    wasm.windows(name.len()).any(|window| window == name)
+}
+
+fn version(optimizer: &Path) -> Result<u32> {
+    let text = output(Command::new(optimizer).arg("--version"))?;
+    text.split(|character: char| !character.is_ascii_digit())
+        .find_map(|number| number.parse().ok())
+        .with_context(|| format!("`wasm-opt --version` says no number: {text}"))
+}
+
 /// The module as binaryen shrinks it. It reads what the module may use from the module itself.
 fn optimize(optimizer: &Path, wasm: &[u8]) -> Result<Vec<u8>> {
     let dir = target_dir().join("wasm");
@@ -142,8 +167,12 @@ fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector
     let hash = hex(&hash.finalize());
     let stem = format!("collector-{}", &hash[..16]);
     let glue = replace_once(glue, GLUE_WASM_NAME, &format!("{stem}.wasm"), "the glue")?;
-    let snippet =
-        replace_once(snippet, NAME_LINE, &format!("const COLLECTOR = \"{stem}.js\";"), "js-snippet/src/v.js")?;
+    let snippet = replace_once(
+        snippet,
+        NAME_LINE,
+        &format!("const COLLECTOR = \"{stem}.js\";"),
+        "js-snippet/src/v.js",
+    )?;
 
     // Old hashes have no place beside the new: the server serves whatever lies here.
     match fs::remove_dir_all(dir) {

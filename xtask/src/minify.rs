@@ -45,8 +45,9 @@ mod tests {
 
     #[test]
     fn names_and_spaces_go_and_the_meaning_stays() {
-        let short = minify("export const f = (first, second) => { return first + second; };", Kind::Module, "x")
-            .unwrap();
+        let short =
+            minify("export const f = (first, second) => { return first + second; };", Kind::Module, "x")
+                .unwrap();
         assert!(short.len() < 45, "{short}");
         assert!(short.contains('+') && short.contains("as f"), "{short}");
         assert!(minify("let = = 1", Kind::Script, "x").is_err());

@@ -1,4 +1,8 @@
 use clap::ValueEnum;
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Part { Tidy }
-pub(crate) fn test(_part: Option<Part>) -> anyhow::Result<()> { Ok(()) }
+pub(crate) enum Part {
+    Tidy,
+}
+pub(crate) fn test(_part: Option<Part>) -> anyhow::Result<()> {
+    Ok(())
+}

@@ -1,1 +1,3 @@
-pub(crate) fn tidy() -> anyhow::Result<()> { Ok(()) }
+pub(crate) fn tidy() -> anyhow::Result<()> {
+    Ok(())
+}
