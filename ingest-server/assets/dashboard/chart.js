@@ -47,29 +47,42 @@ function visible(metric) {
   return bins.slice(0, last + 1);
 }
 
-/** Where a value lies on an axis on which every bin is equally wide: 0 to 1. */
-function place(bins, number) {
-  const index = bins.findLastIndex((bin) => bin.from <= number);
-  if (index < 0) return 0;
-  const { from, to } = bins[index];
-  const within = to === null ? 0.5 : Math.min(1, (number - from) / (to - from));
-  return (index + within) / bins.length;
+// The share of the width that the last bin takes where it has no end, and so no width of its own.
+const OPEN_WIDTH = 0.06;
+
+/** A linear axis over bins: maps a value to its place, 0 to 1; past the axis it is the open bin's middle. */
+function axisOf(bins) {
+  const open = bins.at(-1).to === null;
+  const end = open ? bins.at(-1).from : bins.at(-1).to;
+  const room = open && bins.length > 1 ? 1 - OPEN_WIDTH : 1;
+  const place = (number) => (number > end ? 1 - (1 - room) / 2 : (room * number) / end);
+  const span = ({ from, to }) => [place(from), to === null ? 1 : place(to)];
+  return { place, span };
 }
 
 function range(unit, { from, to }) {
   return to === null ? `${boundary(unit, from)} and more` : `${boundary(unit, from)} to ${boundary(unit, to)}`;
 }
 
-/** The distribution of one metric's values, its threshold zones, and its p75. */
+/**
+ * The distribution of one metric's values, its threshold zones, and its p75. Bins differ in width, so a
+ * bar's area, not its height, is its count: otherwise wide bins would look more frequent than they are.
+ */
 export function histogram(name, metric) {
   const bins = visible(metric);
   if (bins.length === 0) return null;
   const { unit, thresholds } = metric;
-  const most = Math.max(1, ...bins.map((bin) => bin.n));
-  const edges = [0, place(bins, thresholds[0]), place(bins, thresholds[1]), 1];
+  const { place, span } = axisOf(bins);
+  const density = (bin) => {
+    const [left, right] = span(bin);
+    return bin.n / (right - left);
+  };
+  const most = Math.max(...bins.map(density));
+  const edges = [0, place(thresholds[0]), place(thresholds[1]), 1];
   const ratings = Object.keys(RATINGS);
   const width = 1000;
   const height = 100;
+  const gap = 1.5;
   const picture = svg("svg", {
     class: "bars", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img",
     "aria-label": `Distribution of ${counted(metric.n, "value")} of ${name}. The counts are in the table below.`,
@@ -78,23 +91,22 @@ export function histogram(name, metric) {
     const x = edges[index] * width;
     picture.append(svg("rect", { class: `zone ${rating}`, x, y: 0, width: edges[index + 1] * width - x, height }));
   }
-  const slot = width / bins.length;
-  for (const [index, bin] of bins.entries()) {
-    const [left, right] = [index * slot, (index + 1) * slot];
-    // The gap between bars; a count that is not zero is never invisible.
-    const tall = bin.n > 0 ? Math.max(1.5, (92 * bin.n) / most) : 0;
+  for (const bin of bins) {
+    const [left, right] = span(bin).map((x) => x * width);
+    // A count that is not zero is never invisible.
+    const tall = bin.n > 0 ? Math.max(1.5, (92 * density(bin)) / most) : 0;
     const group = svg("g", {}, svg("title", {}, `${range(unit, bin)}: ${counted(bin.n, "value")}, ${share(bin.n, metric.n)}`));
-    group.append(svg("rect", { class: "hit", x: left, y: 0, width: slot, height }));
+    group.append(svg("rect", { class: "hit", x: left, y: 0, width: right - left, height }));
     for (const [zone, rating] of ratings.entries()) {
-      const from = Math.max(left + slot * 0.08, edges[zone] * width);
-      const to = Math.min(right - slot * 0.08, edges[zone + 1] * width);
+      const from = Math.max(left + gap, edges[zone] * width);
+      const to = Math.min(right - gap, edges[zone + 1] * width);
       if (tall > 0 && to > from) {
         group.append(svg("rect", { class: `bar ${rating}`, x: from, y: height - tall, width: to - from, height: tall }));
       }
     }
     picture.append(group);
   }
-  const at = place(bins, metric.p75);
+  const at = place(metric.p75);
   const marker = h("span", { class: at > 0.6 ? "marker left" : "marker", "aria-hidden": "true" }, h("span", {}, "p75"));
   marker.style.left = `${100 * at}%`;
   return h("figure", { class: "histogram" }, h("div", { class: "plot" }, picture, marker), axis(unit, bins, edges, thresholds), counts(unit, bins, metric));
@@ -106,7 +118,7 @@ function axis(unit, bins, edges, thresholds) {
   if (edges[1] > 0.08) labels.push([edges[1], boundary(unit, thresholds[0]), "middle"]);
   if (edges[2] - edges[1] > 0.14 && edges[2] < 0.97) labels.push([edges[2], boundary(unit, thresholds[1]), "middle"]);
   const last = bins.at(-1);
-  if (edges[2] < 0.68) {
+  if (edges[2] < 0.72) {
     labels.push([1, last.to === null ? `≥ ${boundary(unit, last.from)}` : boundary(unit, last.to), "last"]);
   }
   return h("div", { class: "axis", "aria-hidden": "true" }, labels.map(([at, text, kind]) => {

@@ -302,7 +302,7 @@ function rejectionPanel(open, rejections, actions) {
 function rejectionTable(rejections) {
   if (rejections instanceof Error) return h("p", {}, `They could not be read: ${rejections.message} ${rejections.hint}`);
   if (rejections.length === 0) {
-    return h("p", { class: "soft" }, "None lately: every beacon that reached the server for this site was taken. If you expected some, look at the browser's console with ",
+    return h("p", { class: "soft" }, "None since the server started: every beacon that reached it for this site was taken. If you expected some, look at the browser's console with ",
       h("code", {}, "data-debug"), " on the script tag.");
   }
   return h("ul", { class: "rejection-list" }, rejections.map(({ reason, origin, count: n, last_seen: seen, message }) =>
