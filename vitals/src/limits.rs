@@ -64,6 +64,10 @@ pub const COMMIT_BEACONS_MAX: usize = 2_048;
 pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Page view updates that the loader hands to the store in one transaction.
 pub const LOAD_VIEWS_MAX: usize = 4_096;
+/// Longest pause between two tries of the loader while the store is away, in milliseconds.
+pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
+/// Time that a server that stops gives the loader to empty the spool, in milliseconds.
+pub const DRAIN_MS_MAX: u64 = 10_000;
 
 /// Rows in one page of an API answer.
 pub const PAGE_ROWS_MAX: usize = 500;
@@ -89,3 +93,4 @@ const _: () = assert!(COMMIT_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a commit must fi
 const _: () = assert!(TIME_MS_MAX as u64 * 1_000 <= u32::MAX as u64, "a time must fit its micros");
 const _: () = assert!(CLS_MAX as u64 * 1_000_000 <= u32::MAX as u64, "a score must fit its micros");
 const _: () = assert!(COMMIT_BEACONS_MAX <= LOAD_VIEWS_MAX, "a commit must be loadable at once");
+const _: () = assert!(VIEWS_PER_BEACON_MAX <= LOAD_VIEWS_MAX, "any beacon must be loadable at once");
