@@ -1,7 +1,7 @@
 //! Budgets judged with stored page views: counts from the store, verdicts from `vitals::gate`.
 
 use crate::report::{self, PeriodReport, Range};
-use fieldvitals_store::{CellQuery, Cell, Judgement, Site, Store, StoreError, TallyQuery};
+use fieldvitals_store::{Cell, CellQuery, Judgement, Site, Store, StoreError, TallyQuery};
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -143,7 +143,7 @@ pub async fn check(
             reason: if measured.routes == 0 {
                 format!("no data: no route with page views matches `{}`", budget.route)
             } else {
-                judged.reason
+                judged.reason.to_string()
             },
             samples_needed: judged.needed,
         });

@@ -147,7 +147,8 @@ impl Server {
         let store = open_store(&config.data_dir, config.database_url.as_deref()).await?;
         let first_start = first_start(store.as_ref()).await?;
         let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
-        let (spool, loader) = spool::Spool::open(&config.data_dir.join("spool.db"), Arc::clone(&store)).await?;
+        let (spool, loader) =
+            spool::Spool::open(&config.data_dir.join("spool.db"), Arc::clone(&store)).await?;
         let sites = directory.current().sites().to_vec();
 
         let (stop_loader, stopped) = watch::channel(false);

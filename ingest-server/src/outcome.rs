@@ -146,10 +146,16 @@ impl Outcomes {
         ];
         let named = |kind: &str, name: &str, counter: &AtomicU64| (format!("{kind}({name})"), read(counter));
         counts.extend(
-            Filtered::ALL.iter().zip(&self.filtered).map(|(reason, count)| named("filtered", reason.name(), count)),
+            Filtered::ALL
+                .iter()
+                .zip(&self.filtered)
+                .map(|(reason, count)| named("filtered", reason.name(), count)),
         );
         counts.extend(
-            Invalid::ALL.iter().zip(&self.invalid).map(|(reason, count)| named("invalid", reason.name(), count)),
+            Invalid::ALL
+                .iter()
+                .zip(&self.invalid)
+                .map(|(reason, count)| named("invalid", reason.name(), count)),
         );
         counts
     }
@@ -230,10 +236,10 @@ mod tests {
         rejections.note(None, "unknown_site", "https://other.example", "no such key", 9);
         rejections.note(Some(SiteId(2)), "origin", "https://else.example", "not allowed", 10);
         let found = rejections.of(site);
-        assert_eq!(found.iter().map(|kind| (kind.reason, kind.count)).collect::<Vec<_>>(), [
-            ("unknown_site", 1),
-            ("origin", 3)
-        ]);
+        assert_eq!(
+            found.iter().map(|kind| (kind.reason, kind.count)).collect::<Vec<_>>(),
+            [("unknown_site", 1), ("origin", 3)]
+        );
         for n in 0..2_000 {
             rejections.note(Some(site), "origin", &format!("https://{n}.example"), "not allowed", 100 + n);
         }

@@ -34,7 +34,12 @@ impl Range {
     ///
     /// # Errors
     /// With a sentence that says which parameter is wrong and what was expected.
-    pub fn parse(period: Option<&str>, from: Option<&str>, to: Option<&str>, now_ms: i64) -> Result<Self, String> {
+    pub fn parse(
+        period: Option<&str>,
+        from: Option<&str>,
+        to: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Self, String> {
         let next_hour = |ms: i64| ms.saturating_add(HOUR_MS - 1).div_euclid(HOUR_MS) * HOUR_MS;
         // Devices whose clocks run ahead start their views in the future; they are due now, not later.
         let end_ms = match to {
@@ -63,7 +68,12 @@ fn instant(name: &str, text: &str) -> Result<i64, String> {
 }
 
 fn duration_ms(period: &str) -> Result<i64, String> {
-    let wrong = || format!("`period` is `{}`: expected hours or days, such as 24h or 28d", period.chars().take(32).collect::<String>());
+    let wrong = || {
+        format!(
+            "`period` is `{}`: expected hours or days, such as 24h or 28d",
+            period.chars().take(32).collect::<String>()
+        )
+    };
     let (digits, unit_ms) = match period.strip_suffix('h') {
         Some(digits) => (digits, HOUR_MS),
         None => (period.strip_suffix('d').ok_or_else(wrong)?, DAY_MS),
@@ -319,7 +329,9 @@ impl Ranking {
         match self.sort {
             Sort::Views => Some(cell.views as f64),
             Sort::P75 => histogram.percentile(self.metric, 75),
-            Sort::Poor => (histogram.n() > 0).then(|| histogram.rated(Rating::Poor) as f64 / histogram.n() as f64),
+            Sort::Poor => {
+                (histogram.n() > 0).then(|| histogram.rated(Rating::Poor) as f64 / histogram.n() as f64)
+            }
             Sort::Route => None,
         }
     }
@@ -367,7 +379,9 @@ mod tests {
         assert_eq!(day.to_ms - day.from_ms, DAY_MS);
         assert!(day.from_ms % HOUR_MS == 0 && day.from_ms <= NOW_MS && NOW_MS < day.to_ms);
         assert_eq!(
-            Range::parse(None, Some("2026-11-20T00:30:00Z"), Some("2026-11-20T01:00:00Z"), NOW_MS).map(PeriodReport::from).map(|period| (period.from, period.to)),
+            Range::parse(None, Some("2026-11-20T00:30:00Z"), Some("2026-11-20T01:00:00Z"), NOW_MS)
+                .map(PeriodReport::from)
+                .map(|period| (period.from, period.to)),
             Ok(("2026-11-20T00:00:00Z".to_owned(), "2026-11-20T01:00:00Z".to_owned()))
         );
         for (period, from, to) in [
@@ -400,7 +414,10 @@ mod tests {
         assert_eq!(bins.iter().map(|bin| bin.n).sum::<i64>(), 100);
         assert!(bins.iter().any(|bin| bin.from == 2_500.0) && bins.iter().any(|bin| bin.from == 4_000.0));
         assert!(bins.windows(2).all(|pair| pair[0].to == Some(pair[1].from)));
-        assert!(MetricReport::new(Metric::Inp, row.cell.metric(Metric::Inp), true).is_none(), "absent, not 0");
+        assert!(
+            MetricReport::new(Metric::Inp, row.cell.metric(Metric::Inp), true).is_none(),
+            "absent, not 0"
+        );
     }
 
     #[test]
@@ -409,9 +426,12 @@ mod tests {
             .map(|n| cell(&format!("/{n}"), if n % 4 == 3 { &[] } else { &[500.0, 500.0] }))
             .chain([cell("/slow", &[9_000.0])])
             .collect();
-        for (sort, order, first) in
-            [(Sort::P75, Order::Desc, "/slow"), (Sort::Views, Order::Desc, "/0"), (Sort::Route, Order::Asc, "/0"), (Sort::Poor, Order::Desc, "/slow")]
-        {
+        for (sort, order, first) in [
+            (Sort::P75, Order::Desc, "/slow"),
+            (Sort::Views, Order::Desc, "/0"),
+            (Sort::Route, Order::Asc, "/0"),
+            (Sort::Poor, Order::Desc, "/slow"),
+        ] {
             let mut ranking = Ranking { metric: Metric::Lcp, sort, order, limit: 3, after: None };
             let mut seen = Vec::new();
             loop {

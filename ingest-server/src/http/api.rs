@@ -160,14 +160,18 @@ pub struct Filter {
 
 impl Filter {
     fn range(&self) -> Result<Range, ApiError> {
-        Range::parse(given(&self.period), given(&self.from), given(&self.to), now_ms()).map_err(ApiError::parameter)
+        Range::parse(given(&self.period), given(&self.from), given(&self.to), now_ms())
+            .map_err(ApiError::parameter)
     }
 
     fn device(&self) -> Result<Option<Device>, ApiError> {
         given(&self.device)
             .map(|name| {
                 Device::from_name(name).ok_or_else(|| {
-                    ApiError::parameter(format!("`device` is `{}`: expected phone, tablet or desktop", short(name)))
+                    ApiError::parameter(format!(
+                        "`device` is `{}`: expected phone, tablet or desktop",
+                        short(name)
+                    ))
                 })
             })
             .transpose()
@@ -218,9 +222,8 @@ impl RankingParams {
             ApiError::parameter(format!("`{name}` is `{}`: expected {expected}", short(text)))
         };
         let metric = match given(&self.metric) {
-            Some(name) => {
-                Metric::from_name(name).ok_or_else(|| ApiError::parameter(vitals::beacon::unknown_metric(name)))?
-            }
+            Some(name) => Metric::from_name(name)
+                .ok_or_else(|| ApiError::parameter(vitals::beacon::unknown_metric(name)))?,
             None => Metric::Lcp,
         };
         let sort = match given(&self.sort) {
@@ -245,7 +248,9 @@ impl RankingParams {
                 .ok_or_else(|| wrong("limit", text, "1 to 500"))?,
         };
         let after = given(&self.cursor)
-            .map(|text| Cursor::decode(text).ok_or_else(|| wrong("cursor", text, "a next_cursor of this ranking")))
+            .map(|text| {
+                Cursor::decode(text).ok_or_else(|| wrong("cursor", text, "a next_cursor of this ranking"))
+            })
             .transpose()?;
         Ok(Ranking { metric, sort, order, limit, after })
     }

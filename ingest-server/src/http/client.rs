@@ -96,7 +96,8 @@ mod tests {
     fn only_trusted_proxies_are_believed() {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         let client = |peer: &str, forwarded: &str| {
-            resolve(peer.parse().unwrap(), forwarded.split(',').filter(|hop| !hop.is_empty()), &trusted).to_string()
+            resolve(peer.parse().unwrap(), forwarded.split(',').filter(|hop| !hop.is_empty()), &trusted)
+                .to_string()
         };
         assert_eq!(client("203.0.113.9", "198.51.100.1"), "203.0.113.9");
         assert_eq!(client("10.0.0.1", ""), "10.0.0.1");
@@ -117,8 +118,10 @@ mod tests {
         assert!((10..=12).contains(&allowed), "{allowed}");
         assert!(from("203.0.114.1"), "another network has its own");
         assert!((0..40).all(|_| from("127.0.0.1")));
-        assert!((0..40).all(|_| ClientRate::new(0, Vec::new()).allows(
-            &TestRequest::default().peer_addr("203.0.113.1:1".parse().unwrap()).to_http_request()
-        )));
+        assert!(
+            (0..40).all(|_| ClientRate::new(0, Vec::new()).allows(
+                &TestRequest::default().peer_addr("203.0.113.1:1".parse().unwrap()).to_http_request()
+            ))
+        );
     }
 }

@@ -43,7 +43,12 @@ impl ApiError {
 
     /// Return `400 Bad Request`: a parameter that cannot be understood.
     pub fn parameter(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "parameter", message, "See /api/v1/openapi.json for the parameters.")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "parameter",
+            message,
+            "See /api/v1/openapi.json for the parameters.",
+        )
     }
 
     /// Return `400 Bad Request`: a budget file that cannot be read.

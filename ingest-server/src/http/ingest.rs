@@ -135,7 +135,9 @@ async fn decide_or_refresh(
     match &first {
         Err(Refused { outcome: Outcome::Invalid(Invalid::UnknownSite | Invalid::Origin), .. }) => {
             let again = state.directory.find(|directory| match decide(request, directory) {
-                Err(Refused { outcome: Outcome::Invalid(Invalid::UnknownSite | Invalid::Origin), .. }) => None,
+                Err(Refused {
+                    outcome: Outcome::Invalid(Invalid::UnknownSite | Invalid::Origin), ..
+                }) => None,
                 decided => Some(decided),
             });
             again.await.unwrap_or(first)

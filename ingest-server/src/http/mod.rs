@@ -108,10 +108,9 @@ fn routes(config: &mut web::ServiceConfig) {
 
 async fn refuse(request: HttpRequest, allowed: &'static str) -> HttpResponse {
     let mut response = ApiError::method(request.method().as_str(), allowed).error_response();
-    response.headers_mut().insert(
-        actix_web::http::header::ALLOW,
-        actix_web::http::header::HeaderValue::from_static(allowed),
-    );
+    response
+        .headers_mut()
+        .insert(actix_web::http::header::ALLOW, actix_web::http::header::HeaderValue::from_static(allowed));
     response
 }
 

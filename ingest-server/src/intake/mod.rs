@@ -274,8 +274,14 @@ mod tests {
         assert!(message.contains("`gone`"), "{message}");
         let foreign = take(&beacon(|_| {}), Some("https://evil.example")).unwrap_err();
         assert_eq!(foreign.outcome, Outcome::Invalid(Invalid::Origin));
-        assert_eq!((foreign.site, foreign.origin.as_deref()), (Some(SiteId(7)), Some("https://evil.example")));
-        assert_eq!(take(&beacon(|_| {}), Some("null")).unwrap_err().outcome, Outcome::Invalid(Invalid::Origin));
+        assert_eq!(
+            (foreign.site, foreign.origin.as_deref()),
+            (Some(SiteId(7)), Some("https://evil.example"))
+        );
+        assert_eq!(
+            take(&beacon(|_| {}), Some("null")).unwrap_err().outcome,
+            Outcome::Invalid(Invalid::Origin)
+        );
         let elsewhere = beacon(|beacon| beacon["url"] = "https://evil.example/".into());
         assert_eq!(take(&elsewhere, None).unwrap_err().outcome, Outcome::Invalid(Invalid::Origin));
     }
@@ -300,8 +306,12 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (outcome, expected, change) in [
             (Invalid::Version, "version 2", (|beacon| beacon["v"] = 2.into()) as fn(&mut serde_json::Value)),
-            (Invalid::Malformed, "unknown metric `XYZ`", |beacon| beacon["views"][0]["values"]["XYZ"] = 1.into()),
-            (Invalid::Malformed, "LCP: -1 is negative", |beacon| beacon["views"][0]["values"]["LCP"] = (-1).into()),
+            (Invalid::Malformed, "unknown metric `XYZ`", |beacon| {
+                beacon["views"][0]["values"]["XYZ"] = 1.into()
+            }),
+            (Invalid::Malformed, "LCP: -1 is negative", |beacon| {
+                beacon["views"][0]["values"]["LCP"] = (-1).into()
+            }),
             (Invalid::Malformed, "`views`", |beacon| beacon["views"] = serde_json::json!([])),
             (Invalid::Malformed, "site", |beacon| {
                 beacon.as_object_mut().unwrap().remove("site");

@@ -15,7 +15,8 @@ pub fn check_pattern(pattern: &str) -> Result<String, String> {
     if pattern == "*" {
         return Ok("*".to_owned());
     }
-    let expected = "expected an origin such as https://shop.example, https://*.shop.example or http://localhost:*";
+    let expected =
+        "expected an origin such as https://shop.example, https://*.shop.example or http://localhost:*";
     let Some((scheme, rest)) = pattern.split_once("://") else {
         return Err(format!("`{pattern}` has no scheme; {expected}"));
     };
@@ -75,11 +76,11 @@ fn matches(origin: &str, pattern: &str) -> bool {
         None => (host, wanted_host),
     };
     match wanted_host.strip_prefix("*.") {
-        Some(domain) => host
-            .len()
-            .checked_sub(domain.len())
-            .and_then(|at| host.split_at_checked(at))
-            .is_some_and(|(sub, tail)| tail.eq_ignore_ascii_case(domain) && sub.len() > 1 && sub.ends_with('.')),
+        Some(domain) => {
+            host.len().checked_sub(domain.len()).and_then(|at| host.split_at_checked(at)).is_some_and(
+                |(sub, tail)| tail.eq_ignore_ascii_case(domain) && sub.len() > 1 && sub.ends_with('.'),
+            )
+        }
         None => host.eq_ignore_ascii_case(wanted_host),
     }
 }
@@ -128,7 +129,16 @@ mod tests {
     fn a_pattern_is_kept_as_browsers_write_origins() {
         assert_eq!(check_pattern("HTTPS://Shop.Example:443/").as_deref(), Ok("https://shop.example"));
         assert_eq!(check_pattern("https://münchen.example").as_deref(), Ok("https://xn--mnchen-3ya.example"));
-        for bad in ["shop.example", "ftp://shop.example", "https://", "https://*", "https://a.*.example", "https://shop.example/path", "https://*.127.0.0.1", "https://u@shop.example"] {
+        for bad in [
+            "shop.example",
+            "ftp://shop.example",
+            "https://",
+            "https://*",
+            "https://a.*.example",
+            "https://shop.example/path",
+            "https://*.127.0.0.1",
+            "https://u@shop.example",
+        ] {
             let problem = check_pattern(bad).expect_err(bad);
             assert!(problem.contains("expected an origin"), "{problem}");
         }

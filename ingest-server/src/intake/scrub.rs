@@ -49,7 +49,9 @@ fn is_email(segment: &str) -> bool {
 
 /// A JSON Web Token: three base64url parts, of which the first opens with an encoded `{"`.
 fn is_token(segment: &str) -> bool {
-    segment.starts_with("eyJ") && segment.len() >= 40 && segment.bytes().filter(|&byte| byte == b'.').count() == 2
+    segment.starts_with("eyJ")
+        && segment.len() >= 40
+        && segment.bytes().filter(|&byte| byte == b'.').count() == 2
 }
 
 /// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters.
@@ -86,7 +88,15 @@ mod tests {
             Some("https://shop.example/a/b")
         );
         assert_eq!(scrubbed("http://localhost:8080").as_deref(), Some("http://localhost:8080/"));
-        for other in ["", "about:blank", "file:///etc/passwd", "javascript:alert(1)", "data:text/html,x", "/relative", "https://"] {
+        for other in [
+            "",
+            "about:blank",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "/relative",
+            "https://",
+        ] {
             assert_eq!(scrubbed(other), None, "{other}");
         }
     }
@@ -97,8 +107,12 @@ mod tests {
             scrubbed("https://a.example/unsubscribe/jo@mail.example/now").as_deref(),
             Some("https://a.example/unsubscribe/:redacted/now")
         );
-        assert_eq!(scrubbed("https://a.example/u/jo%40mail.example").as_deref(), Some("https://a.example/u/:redacted"));
-        let token = format!("https://a.example/t/eyJ{}.{}.{}", "a".repeat(20), "b".repeat(20), "c".repeat(20));
+        assert_eq!(
+            scrubbed("https://a.example/u/jo%40mail.example").as_deref(),
+            Some("https://a.example/u/:redacted")
+        );
+        let token =
+            format!("https://a.example/t/eyJ{}.{}.{}", "a".repeat(20), "b".repeat(20), "c".repeat(20));
         assert_eq!(scrubbed(&token).as_deref(), Some("https://a.example/t/:redacted"));
         assert_eq!(scrubbed("https://a.example/@jo/post").as_deref(), Some("https://a.example/@jo/post"));
     }

@@ -62,11 +62,20 @@ struct Reported {
 /// With the reason for which the body is not taken, naming the metric that it is about.
 pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Result<Accepted, Refused> {
     let Some(key) = query.site.as_deref() else {
-        return Err(Refused::invalid(Invalid::UnknownSite, "the query has no `site`; send to /v1/web-vitals?site=KEY"));
+        return Err(Refused::invalid(
+            Invalid::UnknownSite,
+            "the query has no `site`; send to /v1/web-vitals?site=KEY",
+        ));
     };
     let reported = decode(request.body)?;
     let url = |metric: &Reported| {
-        metric.url.as_ref().or(query.url.as_ref()).or(metric.navigation_url.as_ref()).cloned().unwrap_or_default()
+        metric
+            .url
+            .as_ref()
+            .or(query.url.as_ref())
+            .or(metric.navigation_url.as_ref())
+            .cloned()
+            .unwrap_or_default()
     };
     let first_url = reported.first().map(url).unwrap_or_default();
     let (site, origin) = admit(request, directory, key, &first_url)?;
@@ -124,18 +133,23 @@ fn updates(
             if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
                 Ok(code.to_ascii_uppercase())
             } else {
-                Err(invalid(format!("country `{}`: expected two letters of ISO 3166-1", scrub::label(code, 32))))
+                Err(invalid(format!(
+                    "country `{}`: expected two letters of ISO 3166-1",
+                    scrub::label(code, 32)
+                )))
             }
         })
         .transpose()?;
     let mut updates: Vec<ViewUpdate> = Vec::new();
     for (place, metric) in reported.iter().enumerate() {
         let Some(kind) = Metric::from_name(&metric.name) else {
-            return Err(Refused::invalid(Invalid::Malformed, format!("metric {place}: {}", unknown_metric(&metric.name))));
+            return Err(Refused::invalid(
+                Invalid::Malformed,
+                format!("metric {place}: {}", unknown_metric(&metric.name)),
+            ));
         };
-        let value = Value::new(kind, metric.value).map_err(|error| {
-            invalid(format!("metric {place}: {}: {} {error}", kind.name(), metric.value))
-        })?;
+        let value = Value::new(kind, metric.value)
+            .map_err(|error| invalid(format!("metric {place}: {}: {} {error}", kind.name(), metric.value)))?;
         let url = url(metric);
         if url.is_empty() {
             return Err(invalid(format!(
@@ -251,7 +265,8 @@ mod tests {
         assert_eq!(apart.updates[0].navigation_type, Some(NavigationType::BackForward));
         assert_eq!(apart.updates[0].id.start_ms(), NOW_MS - 5_000);
         assert_eq!(apart.updates[0].url, "https://shop.example/a");
-        for pageview in ["page-1", &format!("{}-x", NOW_MS - 10), &ViewId::new(NOW_MS as u64, 5).to_string()] {
+        for pageview in ["page-1", &format!("{}-x", NOW_MS - 10), &ViewId::new(NOW_MS as u64, 5).to_string()]
+        {
             let joined = Query { pageview: Some(pageview.to_owned()), ..query() };
             let together = post(&both, &joined).unwrap();
             assert_eq!(together.updates.len(), 1, "{pageview}");
@@ -277,15 +292,27 @@ mod tests {
         let cases = [
             (json!(metric("TBT", 1.0, &id(1))), query(), "unknown metric `TBT`"),
             (json!(metric("LCP", -1.0, &id(1))), query(), "metric 0: LCP: -1 is negative"),
-            (json!([metric("LCP", 1.0, &id(1)), {"name": "CLS"}]), query(), "metric 1: missing field `value`"),
+            (
+                json!([metric("LCP", 1.0, &id(1)), {"name": "CLS"}]),
+                query(),
+                "metric 1: missing field `value`",
+            ),
             (json!({"name": "LCP", "value": null, "id": "x"}), query(), "metric 0: invalid type: null"),
             (json!([]), query(), "1 to 64"),
             (json!("LCP"), query(), "metric 0: invalid type: string"),
             (json!(metric("LCP", 1.0, "")), query(), "`id` is empty"),
             (json!(metric("LCP", 1.0, &id(1))), Query { url: None, ..query() }, "tells no origin"),
             (json!(metric("LCP", 1.0, &id(1))), Query { site: None, ..query() }, "?site=KEY"),
-            (json!(metric("LCP", 1.0, &id(1))), Query { device: Some("watch".into()), ..query() }, "device `watch`"),
-            (json!(metric("LCP", 1.0, &id(1))), Query { country: Some("Germany".into()), ..query() }, "ISO 3166-1"),
+            (
+                json!(metric("LCP", 1.0, &id(1))),
+                Query { device: Some("watch".into()), ..query() },
+                "device `watch`",
+            ),
+            (
+                json!(metric("LCP", 1.0, &id(1))),
+                Query { country: Some("Germany".into()), ..query() },
+                "ISO 3166-1",
+            ),
         ];
         for (body, query, expected) in cases {
             let refused = post(&body, &query).unwrap_err();

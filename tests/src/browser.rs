@@ -1,0 +1,134 @@
+//! Headless Chromium, driven through chromedriver.
+
+use crate::eventually;
+use serde_json::{Map, Value, json};
+use std::process::Stdio;
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// A browser with one session. Dropping it ends both processes.
+pub struct Browser {
+    /// The session.
+    pub driver: WebDriver,
+    _chromedriver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// A new Chromium with an empty profile.
+    ///
+    /// # Panics
+    /// Where chromedriver or Chromium cannot be started (`cargo xtask test` installs both).
+    pub async fn start() -> Self {
+        let profile = TempDir::new().expect("a temporary folder");
+        let mut chromedriver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver can be run: Debian's package chromium-driver");
+        let mut lines = BufReader::new(chromedriver.stdout.take().expect("its output is piped")).lines();
+        let port = loop {
+            let line =
+                lines.next_line().await.expect("chromedriver's output").expect("chromedriver says its port");
+            if let Some((_, rest)) = line.split_once("started successfully on port ") {
+                break rest.trim_end_matches('.').to_owned();
+            }
+        };
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let user_data = format!("--user-data-dir={}", profile.path().display());
+        let options = json!({
+            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                     "--window-size=1000,800", user_data],
+        });
+        let mut wanted = Map::new();
+        wanted.insert("browserName".to_owned(), "chrome".into());
+        wanted.insert("goog:chromeOptions".to_owned(), options);
+        wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), Capabilities::from(wanted))
+            .await
+            .expect("Chromium starts");
+        Self { driver, _chromedriver: chromedriver, _profile: profile }
+    }
+
+    /// Opens a page and waits for its load event.
+    ///
+    /// # Panics
+    /// Where it cannot be opened.
+    pub async fn open(&self, url: &str) {
+        self.driver.goto(url).await.expect("the page opens");
+    }
+
+    /// Leaves the page by a navigation of its own, as a click on a link does: its last beacon is sent.
+    ///
+    /// # Panics
+    /// Where it cannot be left.
+    pub async fn leave(&self) {
+        self.driver.goto("about:blank").await.expect("the page can be left");
+    }
+
+    /// Hides the page as a change of tabs does, and leaves the new tab in front.
+    ///
+    /// # Panics
+    /// Where no tab can be opened.
+    pub async fn hide(&self) {
+        self.driver.new_tab().await.expect("a tab opens");
+    }
+
+    /// A trusted click on the middle of an element.
+    ///
+    /// # Panics
+    /// Where there is no such element.
+    pub async fn click(&self, css: &str) {
+        let element = self.driver.find(By::Css(css)).await.expect("the element is there");
+        element.click().await.expect("it can be clicked");
+    }
+
+    /// What a script gives.
+    ///
+    /// # Panics
+    /// Where it throws.
+    pub async fn run(&self, script: &str) -> Value {
+        self.driver.execute(script, Vec::new()).await.expect("the script runs").json().clone()
+    }
+
+    /// Waits until an expression is truthy, and gives it.
+    pub async fn until(&self, expression: &str) -> Value {
+        let script = format!("return {expression}");
+        eventually(|| async {
+            match self.run(&script).await {
+                Value::Null | Value::Bool(false) => Err(format!("{expression} is not true")),
+                value => Ok(value),
+            }
+        })
+        .await
+    }
+
+    /// The start times (or another field) of all buffered entries of a type, as the browser tells them.
+    ///
+    /// # Panics
+    /// Where the browser does not know the type.
+    pub async fn entries(&self, kind: &str, field: &str) -> Vec<f64> {
+        let script = format!(
+            "const done = arguments[0]; let found = [];
+             const observer = new PerformanceObserver(list => found.push(...list.getEntries()));
+             observer.observe({{type: '{kind}', buffered: true, durationThreshold: 16}});
+             setTimeout(() => {{ found.push(...observer.takeRecords()); done(found.map(entry => entry.{field})) }}, 100)"
+        );
+        let found = self.driver.execute_async(&script, Vec::new()).await.expect("the script runs");
+        found.json().as_array().expect("an array").iter().filter_map(Value::as_f64).collect()
+    }
+
+    /// Ends the session.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    pub async fn quit(self) {
+        self.driver.quit().await.expect("the session ends");
+    }
+}

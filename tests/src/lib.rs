@@ -1,0 +1,26 @@
+//! What the end-to-end tests share: a real server process, a real browser, and waiting for conditions.
+
+pub mod beacon;
+pub mod browser;
+pub mod pages;
+pub mod server;
+
+use std::time::{Duration, Instant};
+
+/// Longest time that a condition is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `attempt` gives something, and gives it; fails with the last reason when it never does.
+///
+/// # Panics
+/// After half a minute.
+pub async fn eventually<T, F: Future<Output = Result<T, String>>>(mut attempt: impl FnMut() -> F) -> T {
+    let start = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(reason) => assert!(start.elapsed() < PATIENCE, "waited for {PATIENCE:?}: {reason}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,219 @@
+//! A real server process on a data folder of its own.
+
+use crate::eventually;
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// The binary under test: `FIELDVITALS_BIN`, or the one that cargo built beside the tests.
+///
+/// # Panics
+/// Where there is none, with how to build it.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("FIELDVITALS_BIN") {
+        return path.into();
+    }
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|test| Some(test.parent()?.parent()?.join("fieldvitals")))
+        .filter(|path| path.exists());
+    beside.expect("no fieldvitals binary: run `cargo xtask test e2e`, or `cargo build` first")
+}
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    /// Where it listens, `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// The key of its first site.
+    pub key: String,
+    /// An API token with the scope `admin`.
+    pub token: String,
+    /// A client that keeps its connections.
+    pub http: reqwest::Client,
+    data_dir: TempDir,
+}
+
+impl Server {
+    /// A server on a new data folder.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// A server on a new data folder, with further arguments.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start_with(args: &[&str]) -> Self {
+        let data_dir = TempDir::new().expect("a temporary folder");
+        let (child, greeting) = spawn(data_dir.path(), args).await.expect("the server starts");
+        let token = greeting.token.expect("the first start prints a token");
+        Self { child, url: greeting.url, key: greeting.key, token, http: reqwest::Client::new(), data_dir }
+    }
+
+    /// Ends the process at once, as a crash does, and starts another on the same folder.
+    ///
+    /// # Panics
+    /// Where it does not start again.
+    pub async fn kill_and_restart(&mut self) {
+        self.kill().await;
+        let (child, greeting) = spawn(self.data_dir.path(), &[]).await.expect("the server starts again");
+        assert!(greeting.token.is_none(), "only the first start prints a token");
+        self.child = child;
+        self.url = greeting.url;
+    }
+
+    /// Ends the process at once (SIGKILL).
+    ///
+    /// # Panics
+    /// Where it cannot be killed.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("the server can be killed");
+    }
+
+    /// Asks the process to end (SIGTERM) and gives its exit code.
+    ///
+    /// # Panics
+    /// Where it cannot be asked.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().expect("the server runs").to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs");
+        assert!(asked.success());
+        self.child.wait().await.expect("the server ends").code()
+    }
+
+    /// The folder of its data.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Runs the binary with these arguments on the server's data folder and with its address and token.
+    ///
+    /// # Panics
+    /// Where the binary cannot be run.
+    pub async fn cli(&self, args: &[&str]) -> Output {
+        Command::new(binary())
+            .args(args)
+            .env("FIELDVITALS_DATA_DIR", self.data_dir())
+            .env("FIELDVITALS_SERVER", &self.url)
+            .env("FIELDVITALS_TOKEN", &self.token)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .expect("the binary runs")
+    }
+
+    /// The JSON that a command prints.
+    ///
+    /// # Panics
+    /// Where it fails or prints something else.
+    pub async fn cli_json(&self, args: &[&str]) -> Value {
+        let output = self.cli(args).await;
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("the command prints JSON")
+    }
+
+    /// Posts a body and gives the status and the answer.
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let response =
+            self.http.post(format!("{}{path}", self.url)).body(body).send().await.expect("an answer");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// Asks the API with the admin token.
+    ///
+    /// # Errors
+    /// Where the answer is not a success.
+    pub async fn get(&self, path: &str) -> Result<Value, String> {
+        let response = self
+            .http
+            .get(format!("{}/api/v1/{path}", self.url))
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| error.to_string())?;
+        if status.is_success() {
+            serde_json::from_str(&text).map_err(|error| error.to_string())
+        } else {
+            Err(format!("{status}: {text}"))
+        }
+    }
+
+    /// Waits until every accepted beacon is in the store, and gives the server's status.
+    pub async fn settled(&self) -> Value {
+        eventually(|| async {
+            let status = self.get("status").await?;
+            if status["spool"]["waiting"] == 0 { Ok(status) } else { Err(format!("waiting: {status}")) }
+        })
+        .await
+    }
+
+    /// Waits until the route has been reported with these metrics, and gives its row.
+    pub async fn reported(&self, route: &str, metrics: &[&str]) -> Value {
+        eventually(|| async {
+            let pages = self.get("sites/default/pages?period=24h&limit=500").await?;
+            let page = pages["pages"]
+                .as_array()
+                .and_then(|pages| pages.iter().find(|page| page["route"] == route))
+                .ok_or_else(|| format!("{route} is not among {pages}"))?;
+            match metrics.iter().find(|metric| page["metrics"][**metric].is_null()) {
+                Some(missing) => Err(format!("{missing} is missing in {page}")),
+                None => Ok(page.clone()),
+            }
+        })
+        .await
+    }
+}
+
+struct Greeting {
+    url: String,
+    key: String,
+    token: Option<String>,
+}
+
+async fn spawn(data_dir: &Path, args: &[&str]) -> anyhow::Result<(Child, Greeting)> {
+    let mut child = Command::new(binary())
+        .arg("serve")
+        .args(["--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data_dir)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("the binary can be run")?;
+    let stdout = child.stdout.take().context("its output is piped")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let (mut url, mut key, mut token) = (None, None, None);
+    while let Some(line) = lines.next_line().await? {
+        if let Some((_, at)) = line.split_once("takes beacons at ") {
+            url = Some(at.to_owned());
+        }
+        if let Some((_, rest)) = line.split_once("data-site=\"") {
+            key = rest.split('"').next().map(str::to_owned);
+        }
+        if let Some((_, secret)) = line.split_once("#token=") {
+            token = Some(secret.to_owned());
+        }
+        if line.trim_start().starts_with("data ") {
+            // Whatever it prints later is read to the end, so that it never blocks on a full pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            let (Some(url), Some(key)) = (url, key) else { bail!("the greeting lacks an address or a key") };
+            return Ok((child, Greeting { url, key, token }));
+        }
+    }
+    bail!("the server ended: {}", child.wait().await?)
+}

@@ -1,0 +1,91 @@
+//! `fieldvitals check`: the exit code is the verdict, and what it found is in the API.
+
+use fieldvitals_tests::beacon::{beacon, view_id};
+use fieldvitals_tests::server::Server;
+use serde_json::json;
+use std::path::PathBuf;
+
+async fn with_lcps(lcps: &[f64]) -> Server {
+    let server = Server::start().await;
+    for (number, lcp) in lcps.iter().enumerate() {
+        let body =
+            beacon(&server.key, view_id(number as u128), "https://shop.example/p", &json!({"LCP": lcp}));
+        assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+    }
+    server.settled().await;
+    server
+}
+
+fn budget(server: &Server, name: &str, text: &str) -> PathBuf {
+    let path = server.data_dir().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+async fn check(server: &Server, text: &str) -> (Option<i32>, String, String) {
+    let path = budget(server, "budgets.toml", text);
+    let output = server.cli(&["check", "--budget", path.to_str().unwrap()]).await;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+const LCP: &str = "[[budget]]\nroute = \"/p\"\nmetric = \"LCP\"\nmax = 2500\n";
+
+#[tokio::test]
+async fn the_exit_code_is_the_verdict() {
+    let fast: Vec<f64> = (0..150).map(|n| 1_000.0 + f64::from(n)).collect();
+    let server = with_lcps(&fast).await;
+    let (code, out, err) = check(&server, LCP).await;
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("pass") && out.contains("/p"), "{out}");
+
+    let (code, out, err) = check(&server, &LCP.replace("2500", "1050")).await;
+    assert_eq!(code, Some(1), "{out}{err}");
+    assert!(out.contains("fail"), "{out}");
+    let violations = server.get("sites/default/violations").await.unwrap();
+    let violation = &violations["violations"][0];
+    assert_eq!(
+        (&violation["route"], &violation["metric"], &violation["n"], &violation["within"]),
+        (&json!("/p"), &json!("LCP"), &json!(150), &json!(51)),
+        "{violations}"
+    );
+    // The same promise again is the same violation; a promise that is kept is another one.
+    check(&server, &LCP.replace("2500", "1050")).await;
+    check(&server, LCP).await;
+    assert_eq!(
+        server.get("sites/default/violations").await.unwrap()["violations"].as_array().map(Vec::len),
+        Some(1)
+    );
+
+    for (text, why) in [
+        (LCP.replace("2500", "1112"), "the 75th percentile lies too near"),
+        (LCP.replace("/p", "/nowhere"), "no data"),
+        (LCP.replace("LCP", "INP"), "no data for this metric"),
+        (format!("{LCP}min_samples = 151\n"), "too few samples"),
+    ] {
+        let (code, out, err) = check(&server, &text).await;
+        assert_eq!(code, Some(3), "{why}: {out}{err}");
+        assert!(out.contains("inconclusive"), "{why}: {out}");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_are_named_with_exit_2_and_an_absent_server_with_4() {
+    let mut server = with_lcps(&[]).await;
+    let (code, _, err) = check(&server, &LCP.replace("LCP", "LCPP")).await;
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("budgets.toml:3") && err.contains("LCPP"), "{err}");
+    let output = server.cli(&["check", "--budget", "/nowhere/budgets.toml"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let output = server.cli(&["check", "--bugdet", "x"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let path = budget(&server, "good.toml", LCP);
+    let output = server.cli(&["check", "--budget", path.to_str().unwrap(), "--token", "fvt_wrong"]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = server.cli(&["check", "--budget", path.to_str().unwrap(), "--site", "nobody"]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    server.kill().await;
+    let (code, _, err) = check(&server, LCP).await;
+    assert_eq!(code, Some(4), "{err}");
+    assert!(err.contains(&server.url), "{err}");
+}

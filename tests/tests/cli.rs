@@ -1,0 +1,173 @@
+//! Sites and tokens, from the command line beside a running server.
+
+use fieldvitals_tests::beacon::{beacon, view_id};
+use fieldvitals_tests::eventually;
+use fieldvitals_tests::server::{Server, binary};
+use serde_json::{Value, json};
+use std::process::Command;
+
+#[tokio::test]
+async fn a_site_lives_from_add_to_delete() {
+    let server = Server::start().await;
+    let site = server.cli_json(&["site", "add", "shop", "--origin", "https://shop.example", "--json"]).await;
+    let key = site["key"].as_str().unwrap().to_owned();
+    assert!(site["script"].as_str().unwrap().contains(&format!("data-site=\"{key}\"")));
+    let send = |key: &str, number| {
+        beacon(key, view_id(number), "https://shop.example/", &json!({"LCP": 9.0})).to_string()
+    };
+    assert_eq!(server.post("/v1/beacon", send(&key, 1)).await.0, 204, "at once, beside the running server");
+
+    let again = server.cli(&["site", "add", "shop", "--origin", "*"]).await;
+    assert_eq!(again.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("`shop` exists already"));
+
+    let rotated = server.cli_json(&["site", "rotate-key", "shop", "--json"]).await;
+    let new_key = rotated["key"].as_str().unwrap().to_owned();
+    assert_ne!(new_key, key);
+    assert_eq!(server.post("/v1/beacon", send(&new_key, 2)).await.0, 204);
+    assert_eq!(server.post("/v1/beacon", send(&key, 3)).await.0, 204, "cached pages go on");
+    server.cli_json(&["site", "rotate-key", "shop", "--keep-old-hours", "0", "--json"]).await;
+    eventually(|| async {
+        match server.post("/v1/beacon", send(&key, 4)).await {
+            (404, _) => Ok(()),
+            (status, _) => Err(format!("the old key is still taken: {status}")),
+        }
+    })
+    .await;
+
+    server
+        .cli_json(&[
+            "site",
+            "update",
+            "shop",
+            "--origin",
+            "https://other.example",
+            "--rename",
+            "store",
+            "--json",
+        ])
+        .await;
+    let listed = server.cli_json(&["site", "list", "--json"]).await;
+    let names: Vec<&str> =
+        listed.as_array().unwrap().iter().filter_map(|site| site["name"].as_str()).collect();
+    assert_eq!(names, ["default", "store"]);
+    eventually(|| async { server.get("sites/store/pages").await }).await;
+
+    let refused = server.cli(&["site", "delete", "store"]).await;
+    assert_eq!(refused.status.code(), Some(2), "only with --yes");
+    server.cli_json(&["site", "delete", "store", "--yes", "--json"]).await;
+    eventually(|| async {
+        match server.get("sites/store/pages").await {
+            Err(problem) if problem.contains("site_unknown") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_lives_from_add_to_revoke() {
+    let server = Server::start().await;
+    let token = server.cli_json(&["token", "add", "ci", "--scope", "read", "--json"]).await;
+    let secret = token["token"].as_str().unwrap().to_owned();
+    let asks = || async {
+        server
+            .http
+            .get(format!("{}/api/v1/sites", server.url))
+            .bearer_auth(&secret)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    };
+    assert_eq!(asks().await, 200);
+    let listed = server.cli_json(&["token", "list", "--json"]).await;
+    assert!(!listed.to_string().contains(&secret), "a secret is shown once");
+    assert_eq!(listed.as_array().map(Vec::len), Some(2));
+    for file in ["store.db", "store.db-wal", "spool.db", "spool.db-wal"] {
+        let bytes = std::fs::read(server.data_dir().join(file)).unwrap_or_default();
+        assert!(
+            !bytes.windows(secret.len()).any(|window| window == secret.as_bytes()),
+            "the secret is in {file}"
+        );
+    }
+    let id = token["id"].to_string();
+    server.cli_json(&["token", "revoke", &id, "--json"]).await;
+    eventually(|| async {
+        match asks().await {
+            401 => Ok(()),
+            status => Err(format!("still {status}")),
+        }
+    })
+    .await;
+    let again = server.cli(&["token", "revoke", &id]).await;
+    assert_eq!(again.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn report_prints_the_same_as_the_api() {
+    let server = Server::start().await;
+    for number in 0..12 {
+        let body = beacon(
+            &server.key,
+            view_id(number),
+            "https://shop.example/cart",
+            &json!({"LCP": 1_800.0, "CLS": 0.05}),
+        );
+        assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+    }
+    server.settled().await;
+    let table = server.cli(&["report"]).await;
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.status.success() && text.contains("/cart") && text.contains("LCP"), "{text}");
+    let printed = server.cli_json(&["report", "--format", "json"]).await;
+    let asked = server.get("sites/default/pages").await.unwrap();
+    assert_eq!(printed["pages"], asked["pages"]);
+    let (status, _) = server.post("/v1/beacon", "nonsense").await;
+    assert_eq!(status, 400);
+    let why = server.cli(&["report", "--rejections"]).await;
+    assert!(String::from_utf8_lossy(&why.stdout).contains("malformed"));
+}
+
+#[tokio::test]
+async fn mistakes_are_named_with_exit_2() {
+    let run = |args: &[&str]| {
+        let output = Command::new(binary()).args(args).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    for (args, expected) in [
+        (vec!["serve", "--listen", "nonsense", "--data-dir", data], "ADDRESS:PORT"),
+        (vec!["serve", "--prot", "1"], "--prot"),
+        (vec!["serve", "--database-url", "mysql://x", "--data-dir", data], "mysql"),
+        (vec!["serve", "--trusted-proxy", "nobody", "--data-dir", data], "10.0.0.0/8"),
+        (vec!["serve", "--public-url", "nobody", "--data-dir", data], "https://HOST"),
+        (vec!["site", "add", "Bad Name", "--origin", "*", "--data-dir", data], "lower-case"),
+        (vec!["site", "add", "shop", "--origin", "shop.example", "--data-dir", data], "https://shop.example"),
+        (vec!["site", "update", "nobody", "--origin", "*", "--data-dir", data], "there is no site `nobody`"),
+        (vec!["token", "revoke", "99", "--data-dir", data], "no such token"),
+        (vec!["token", "add", "x", "--scope", "all", "--data-dir", data], "admin"),
+        (vec!["serve", "--data-dir", "/proc/nowhere"], "--data-dir"),
+    ] {
+        let (code, error) = run(&args);
+        assert_eq!(code, Some(2), "{args:?}: {error}");
+        assert!(error.contains(expected), "{args:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_address_says_so() {
+    let server = Server::start().await;
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(binary())
+        .args(["serve", "--listen", &address, "--data-dir", folder.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("cannot listen on") && error.contains("--listen"), "{error}");
+    let _: Value = server.get("status").await.unwrap();
+}

@@ -1,0 +1,95 @@
+//! A visit that ends before the module is there, or where it can never be, is measured all the same.
+
+use fieldvitals_tests::browser::Browser;
+use fieldvitals_tests::eventually;
+use fieldvitals_tests::pages::{Conditions, Site};
+use fieldvitals_tests::server::Server;
+
+const PAGE: &str =
+    "<!doctype html><title>t</title>__TAG__<h1 style='font-size:60px'>A page</h1><button>b</button>";
+
+/// How many beacons of the server's came from the snippet's raw queue cannot be told from outside, so
+/// each test makes sure that the module did not run: its file was never answered, refused, or forbidden.
+async fn visit(conditions: Conditions, stay: &str) {
+    let server = Server::start().await;
+    let site = Site::start(&server, conditions, &[("/early", PAGE)]).await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/early", site.url)).await;
+    browser.until("performance.getEntriesByName('first-contentful-paint').length > 0").await;
+    browser.until(stay).await;
+    let fcp = browser.entries("paint", "startTime").await.into_iter().fold(0.0, f64::max);
+    let lcp = browser.entries("largest-contentful-paint", "startTime").await.into_iter().fold(0.0, f64::max);
+    let ttfb = browser.run("return performance.getEntriesByType('navigation')[0].responseStart").await;
+    browser.leave().await;
+    let page = server.reported("/early", &["FCP", "LCP", "TTFB", "CLS"]).await;
+    for (metric, truth) in [("FCP", fcp), ("LCP", lcp), ("TTFB", ttfb.as_f64().unwrap())] {
+        let reported = page["metrics"][metric]["p75"].as_f64().unwrap();
+        assert!(
+            (reported - truth).abs() <= truth * 0.0055 + 0.002,
+            "{metric}: {reported}, the truth is {truth}"
+        );
+    }
+    let status = server.get("status").await.unwrap();
+    assert_eq!(status["outcomes"]["accepted"], status["received"], "{status}");
+    browser.quit().await;
+}
+
+#[tokio::test]
+async fn left_before_the_module_is_fetched() {
+    visit(Conditions { module_stuck: true, ..Conditions::default() }, "true").await;
+}
+
+#[tokio::test]
+async fn the_module_is_not_found() {
+    let stay = "performance.getEntriesByType('resource').some(e => e.name.includes('/c/')) && performance.now() > 1500";
+    visit(Conditions { module_missing: true, ..Conditions::default() }, stay).await;
+}
+
+#[tokio::test]
+async fn wasm_is_forbidden_by_the_page() {
+    let stay = "performance.getEntriesByType('resource').filter(e => e.name.includes('/c/')).length > 1 && performance.now() > 1500";
+    visit(Conditions { wasm_forbidden: true, ..Conditions::default() }, stay).await;
+}
+
+#[tokio::test]
+async fn hiding_is_leaving() {
+    let server = Server::start().await;
+    let site = Site::start(&server, Conditions::default(), &[("/hide", PAGE)]).await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/hide", site.url)).await;
+    browser.until("performance.getEntriesByName('first-contentful-paint').length > 0").await;
+    browser.hide().await;
+    let page = server.reported("/hide", &["FCP", "TTFB"]).await;
+    assert_eq!(page["views"], 1);
+    browser.quit().await;
+}
+
+#[tokio::test]
+async fn a_restored_page_is_a_view_of_its_own() {
+    let server = Server::start().await;
+    let site = Site::start(
+        &server,
+        Conditions::default(),
+        &[("/back", PAGE), ("/away", "<!doctype html><title>a</title>away")],
+    )
+    .await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/back", site.url)).await;
+    browser.run("window.kept = true").await;
+    browser.open(&format!("{}/away", site.url)).await;
+    browser.run("setTimeout(() => history.back(), 0)").await;
+    browser.until("location.pathname === '/back' && window.kept === true").await;
+    browser.until("document.visibilityState === 'visible'").await;
+    browser.leave().await;
+    let page = eventually(|| async {
+        let page = server.reported("/back", &["TTFB"]).await;
+        if page["metrics"]["TTFB"]["n"] == 2 { Ok(page) } else { Err(page.to_string()) }
+    })
+    .await;
+    assert_eq!(page["views"], 2, "a load and a restore: {page}");
+    assert!(
+        page["metrics"]["TTFB"]["p50"].as_f64().unwrap() < 0.001,
+        "a restore waits for no server: {page}"
+    );
+    browser.quit().await;
+}
