@@ -1,7 +1,7 @@
 // The dashboard's start: its state lives in the address, so that every view can be shared and the back
 // button works; a change of state reads the API again and draws the page anew.
 import { ApiError, forgetToken, get, hasToken, setToken, sitePath, takeTokenFromAddress } from "./api.js";
-import { h, quoted } from "./dom.js";
+import { h, quoted, readable } from "./dom.js";
 import { METRICS } from "./format.js";
 import { detail, failure, noSites, overview, signIn } from "./views.js";
 
@@ -188,10 +188,10 @@ function draw({ moved = false, scroll = null }) {
   show(view(state, answers, link, actions));
   drawSites();
   if (opened) main.querySelector(".rejections")?.setAttribute("open", "");
-  document.title = [state.route, state.site, "fieldvitals"].filter(Boolean).join(" · ");
+  document.title = readable([state.route, state.site, "fieldvitals"].filter(Boolean).join(" · "));
   if (scroll !== null) scrollTo(0, scroll);
   if (moved) {
-    status.textContent = state.route === null ? `All pages of ${state.site}` : `Page ${state.route}`;
+    status.textContent = state.route === null ? `All pages of ${state.site}` : `Page ${readable(state.route)}`;
     main.querySelector("h1")?.focus({ preventScroll: true });
   } else if (focused) {
     [...main.querySelectorAll("[data-key]")].find((node) => node.getAttribute("data-key") === focused)?.focus({ preventScroll: true });

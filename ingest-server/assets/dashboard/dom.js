@@ -23,7 +23,13 @@ function fill(node, props, children) {
   return node;
 }
 
-/** A string from a stranger, kept from reordering the text around it. */
+/** A string from a stranger with its invisible and reordering characters written out, as in `⟨U+202E⟩`. */
+export function readable(text) {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    `⟨U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
+/** An element with a string from a stranger, kept from reordering the text around it. */
 export function quoted(text, className) {
-  return h("bdi", { class: className, dir: "ltr" }, text);
+  return h("bdi", { class: className, dir: "ltr" }, readable(text));
 }

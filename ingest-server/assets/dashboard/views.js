@@ -1,7 +1,7 @@
 // What the dashboard shows, built from the API's answers. `link(change, props, …)` makes a link to the
 // same dashboard with part of its state changed; it comes from dashboard.js, which owns the state.
 import { chip, fewMark, figure, histogram, shareBar } from "./chart.js";
-import { h, quoted } from "./dom.js";
+import { h, quoted, readable } from "./dom.js";
 import {
   FEW_SAMPLES, METRICS, boundary, clock, count, counted, interval, moment, period, share, value,
 } from "./format.js";
@@ -183,7 +183,7 @@ function lower(text) {
 function row(page, state, link) {
   const metric = page.metrics[state.metric];
   const name = h("td", { role: "cell", class: "route-cell" },
-    link({ route: page.route }, { title: page.route, "data-key": `route-${page.route}` }, quoted(page.route, "route")));
+    link({ route: page.route }, { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")));
   const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"));
   if (metric === undefined) {
     return h("tr", { role: "row", class: "none" }, name, views,
