@@ -44,10 +44,10 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The store cannot be used.
-    #[error("the store cannot be used: {0}")]
+    #[error("the store cannot be used")]
     Store(#[from] StoreError),
     /// The spool cannot be used.
-    #[error("the spool cannot be used: {0}")]
+    #[error("the spool cannot be used")]
     Spool(#[from] spool::SpoolError),
     /// The data folder cannot be made.
     #[error("the data folder {} cannot be made: {reason}; choose another with --data-dir", path.display())]
@@ -72,7 +72,7 @@ pub enum ServeError {
     #[error("the HTTP server failed: {0}")]
     Http(std::io::Error),
     /// The system gave no random numbers for keys.
-    #[error("the system gave no random numbers: {0}")]
+    #[error("the system gave no random numbers for keys")]
     Random(#[from] getrandom::Error),
     /// The spool's disk failed; what was acknowledged is safe, nothing more can be.
     #[error("the spool cannot be written any more ({0}); check the disk and start again")]
