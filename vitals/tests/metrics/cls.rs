@@ -1,4 +1,5 @@
 use super::*;
+use vitals::limits::SHIFTS_MAX;
 
 const PAINT: Item = Item::FirstContentfulPaint(300.0);
 
@@ -124,4 +125,15 @@ fn past_the_bound_the_largest_window_stays() {
         items.push(shift(at + 500.0, if i == 900 { 0.75 } else { 0.125 }));
     }
     assert_eq!(cls(&items), [Some(1.625), Some(0.875)]);
+}
+
+#[test]
+fn past_the_bound_the_last_window_still_grows() {
+    let mut items = vec![PAINT, shift(500.0, 0.5)];
+    let last = 2_000.0 * SHIFTS_MAX as f64;
+    for i in 1..SHIFTS_MAX - 1 {
+        items.push(shift(2_000.0 * i as f64, 0.125));
+    }
+    items.extend([shift(last, 0.375), shift(last + 500.0, 0.375)]);
+    assert_eq!(cls(&items), [Some(0.75)]);
 }

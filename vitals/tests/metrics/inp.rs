@@ -13,6 +13,7 @@ fn interactions(n: u32) -> Vec<Item> {
 fn without_an_interaction_there_is_none() {
     assert_eq!(inp(&[]), [None]);
     assert_eq!(inp(&[count(0.0, 0.0)]), [None]);
+    assert_eq!(inp(&[count(0.0, 0.0), count(9_000.0, 3.0)]), [None], "a load's first input would have told");
     let hover = Event { start: 500.0, duration: 300.0, processing_start: 510.0, interaction_id: 0.0 };
     assert_eq!(inp(&[Item::Event(hover), Item::FirstInput(hover)]), [None], "no interaction id");
 }
@@ -44,8 +45,9 @@ fn never_more_than_the_ten_longest_are_looked_at() {
 
 #[test]
 fn fast_interactions_without_an_entry_count() {
-    // Two slow ones; the ids say that 50 lay between.
-    assert_eq!(inp(&[event(0, 500.0, 200.0), event(51, 9_000.0, 100.0)]), [Some(100.0)]);
+    // Two slow ones; the ids say that 48 lay between.
+    assert_eq!(inp(&[event(0, 500.0, 200.0), event(49, 9_000.0, 100.0)]), [Some(100.0)]);
+    assert_eq!(inp(&[event(0, 500.0, 200.0), event(48, 9_000.0, 100.0)]), [Some(200.0)]);
     assert_eq!(inp(&[event(0, 500.0, 200.0), event(1, 9_000.0, 100.0), count(9_500.0, 50.0)]), [Some(100.0)]);
     assert_eq!(inp(&[event(0, 500.0, 200.0), event(1, 9_000.0, 100.0), count(9_500.0, 49.0)]), [Some(200.0)]);
     assert_eq!(
@@ -74,6 +76,10 @@ fn each_view_has_its_own() {
 #[test]
 fn an_interaction_belongs_to_the_view_it_began_in() {
     assert_eq!(inp(&[event(1, 4_990.0, 300.0), soft(5_000.0, 1)]), [Some(300.0), None]);
+    let (press, click) = (event(1, 4_990.0, 304.0), event(1, 5_010.0, 304.0));
+    for events in [[press.clone(), click.clone()], [click, press]] {
+        assert_eq!(inp(&[&[soft(5_000.0, 1)], &events[..]].concat()), [Some(304.0), None]);
+    }
 }
 
 #[test]

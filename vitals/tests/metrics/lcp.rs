@@ -48,7 +48,7 @@ fn a_prerendered_page_is_waited_for_since_activation() {
 
 #[test]
 fn after_a_restore_it_is_the_first_frame() {
-    let restored = [restore(9_000.0, 1), Item::RestorePaint(9_030.0)];
+    let restored = [restore(9_000.0, 1), Item::RestorePaint(9_030.0), Item::RestorePaint(9_060.0)];
     assert_eq!(
         numbers(Metric::Lcp, &[&[EVERYTHING], &candidates()[..], &restored].concat()),
         [Some(2_600.0), Some(30.0)]
@@ -77,6 +77,12 @@ fn a_soft_navigation_ends_one_and_begins_another() {
     ]
     .concat();
     assert_eq!(numbers(Metric::Lcp, &items), [Some(2_600.0), Some(400.0), None]);
+}
+
+#[test]
+fn what_is_painted_in_a_later_view_is_not_the_loads() {
+    let items = [&candidates()[..], &[soft(2_000.0, 1)]].concat();
+    assert_eq!(numbers(Metric::Lcp, &items), [Some(1_500.0), None]);
 }
 
 #[test]
