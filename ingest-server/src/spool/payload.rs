@@ -1,0 +1,118 @@
+//! What a row of the spool holds: a byte for the format, a checksum, and the records of one commit.
+//!
+//! `[FORMAT, CRC-32 of the rest (4 bytes, little endian), records…]`, the records as postcard writes a
+//! sequence of `(site, updates)`: their number as a varint, then each in turn.
+
+use super::Record;
+use fieldvitals_store::{SiteId, ViewUpdate};
+use vitals::histogram::write_varint;
+
+/// The format of a row. It changes whenever `ViewUpdate` changes its serialized form.
+pub(crate) const FORMAT: u8 = 1;
+
+const HEAD: usize = 5;
+
+/// The bytes of one record, to be joined by [`join`].
+pub(crate) fn encode_record(record: &Record) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_stdvec(&(record.site, &record.updates))
+}
+
+/// The payload of a row of encoded records.
+pub(crate) fn join<'a>(records: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut payload = vec![FORMAT, 0, 0, 0, 0];
+    write_varint(&mut payload, records.len() as u64);
+    for record in records {
+        payload.extend_from_slice(record);
+    }
+    let (head, body) = payload.split_at_mut(HEAD);
+    head[1..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+    payload
+}
+
+/// The records of a payload, or what is wrong with it.
+pub(crate) fn split(payload: &[u8]) -> Result<Vec<Record>, String> {
+    let Some((&[FORMAT, a, b, c, d], body)) = payload.split_first_chunk::<HEAD>() else {
+        return Err(format!("its payload is not of format {FORMAT}"));
+    };
+    if crc32fast::hash(body) != u32::from_le_bytes([a, b, c, d]) {
+        return Err("its checksum is wrong".to_owned());
+    }
+    let records: Vec<(SiteId, Vec<ViewUpdate>)> =
+        postcard::from_bytes(body).map_err(|error| format!("its records cannot be read: {error}"))?;
+    Ok(records.into_iter().map(|(site, updates)| Record { site, updates }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldvitals_store::Source;
+    use vitals::metric::{Metric, Value, Values};
+    use vitals::view::{Device, NavigationType, TtiGap, ViewId};
+
+    fn records() -> Vec<Record> {
+        let mut values = Values::EMPTY;
+        values.set(Metric::Lcp, Value::new(Metric::Lcp, 2500.0).ok());
+        values.set(Metric::Tti, Value::new(Metric::Tti, 3800.0).ok());
+        let own = ViewUpdate {
+            id: ViewId::new(1_763_632_800_123, 7),
+            source: Source::Own { seq: 300 },
+            received_ms: 1_763_632_801_000,
+            url: "https://shop.example/é".to_owned(),
+            route: "/é".to_owned(),
+            navigation_type: Some(NavigationType::BackForwardCache),
+            device: Some(Device::Desktop),
+            connection: Some("4g".to_owned()),
+            country: Some("DE".to_owned()),
+            release: Some("v1".to_owned()),
+            values,
+            tti_gap: Some(TtiGap::Cpu),
+        };
+        let foreign = ViewUpdate {
+            source: Source::Foreign,
+            received_ms: -1,
+            navigation_type: None,
+            device: None,
+            connection: None,
+            country: None,
+            release: None,
+            values: Values::EMPTY,
+            tti_gap: None,
+            ..own.clone()
+        };
+        vec![
+            Record { site: SiteId(1), updates: vec![own] },
+            Record { site: SiteId(-2), updates: vec![foreign] },
+            Record { site: SiteId(3), updates: Vec::new() },
+        ]
+    }
+
+    fn payload(records: &[Record]) -> Vec<u8> {
+        let records: Vec<Vec<u8>> = records.iter().map(|record| encode_record(record).unwrap()).collect();
+        join(records.iter().map(Vec::as_slice))
+    }
+
+    #[test]
+    fn a_payload_is_read_back() {
+        assert_eq!(split(&payload(&records())), Ok(records()));
+        assert_eq!(split(&payload(&[])), Ok(Vec::new()));
+    }
+
+    /// When this fails, the serialized form has changed: raise [`FORMAT`], so that a spool that was
+    /// left by the release before is refused with its message instead of being misread.
+    #[test]
+    fn the_format_is_the_one_of_its_number() {
+        let bytes = payload(&records());
+        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (1, 0, 0));
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let bytes = payload(&records());
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0x10;
+            assert!(split(&damaged).is_err(), "byte {place}");
+            assert!(split(&bytes[..place]).is_err(), "cut at {place}");
+        }
+    }
+}

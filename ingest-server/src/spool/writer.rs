@@ -1,0 +1,269 @@
+//! The writer: one task that makes beacons durable, as many at once as are waiting.
+
+use super::{AppendError, InFlight, Shared, file, payload};
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// How long the writer waits before it tries again to remove rows, on a disk that is full.
+const TIDY_RETRY: Duration = Duration::from_secs(1);
+
+/// What the writer is asked to do.
+pub(crate) enum Message {
+    /// Keep a beacon.
+    Append(Append),
+    /// Remove rows that are loaded.
+    Trim {
+        /// The last position.
+        up_to: u64,
+        /// What the rows take on disk.
+        bytes: u64,
+    },
+    /// Remove an epoch that is loaded.
+    Forget(i64),
+    /// Close the file and say so.
+    Close(oneshot::Sender<()>),
+}
+
+/// A beacon that waits to be kept.
+pub(crate) struct Append {
+    /// The encoded record.
+    pub(crate) bytes: Vec<u8>,
+    /// How many updates it has.
+    pub(crate) views: usize,
+    pub(crate) reply: oneshot::Sender<Result<(), AppendError>>,
+    pub(crate) _held: InFlight,
+}
+
+/// What the loader is done with and the writer has yet to remove.
+#[derive(Default)]
+struct Tidy {
+    up_to: u64,
+    bytes: u64,
+    epochs: Vec<i64>,
+}
+
+impl Tidy {
+    fn is_empty(&self) -> bool {
+        self.bytes == 0 && self.epochs.is_empty()
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    connection: SqliteConnection,
+    epoch: i64,
+    last: u64,
+    tidy: Tidy,
+    /// Bytes appended since the checkpointer was called.
+    unchecked_bytes: usize,
+    checkpoint: Arc<Notify>,
+}
+
+/// Runs until every sender is gone or it is told to close.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    lock: File,
+    connection: SqliteConnection,
+    checkpointer: SqliteConnection,
+    epoch: i64,
+    last: u64,
+    mut inbox: mpsc::UnboundedReceiver<Message>,
+) {
+    let checkpoint = Arc::new(Notify::new());
+    let checkpoints = tokio::spawn(keep_checkpointing(checkpointer, Arc::clone(&checkpoint)));
+    let unchecked_bytes = 0;
+    let mut writer =
+        Writer { shared, connection, epoch, last, tidy: Tidy::default(), unchecked_bytes, checkpoint };
+    let mut closing = None;
+    let mut carried = None;
+    loop {
+        let message = match carried.take() {
+            Some(append) => Some(Message::Append(append)),
+            None => writer.next(&mut inbox).await,
+        };
+        match message {
+            Some(Message::Append(first)) => {
+                let (batch, next) = writer.collect(first, &mut inbox, &mut closing);
+                carried = next;
+                writer.commit(batch).await;
+            }
+            Some(other) => writer.note(other, &mut closing),
+            None => break,
+        }
+        if !writer.tidy.is_empty() {
+            writer.tidy().await;
+        }
+        if closing.is_some() && carried.is_none() {
+            break;
+        }
+    }
+    drop(inbox);
+    checkpoints.abort();
+    // Ended or aborted; either way its connection is gone.
+    let _ = checkpoints.await;
+    if let Err(error) = writer.connection.close().await {
+        tracing::warn!(%error, "the spool file was not closed cleanly");
+    }
+    drop(lock);
+    if let Some(closed) = closing {
+        // Nobody may be waiting any more.
+        let _: Result<(), ()> = closed.send(());
+    }
+}
+
+async fn keep_checkpointing(mut connection: SqliteConnection, due: Arc<Notify>) {
+    loop {
+        due.notified().await;
+        if let Err(error) = file::checkpoint(&mut connection).await {
+            // The writer empties the log itself when it has grown too long.
+            tracing::debug!(%error, "the spool's log was not checkpointed");
+        }
+    }
+}
+
+impl Writer {
+    /// The next message; what could not be tidied is tried again meanwhile.
+    async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Message>) -> Option<Message> {
+        while !self.tidy.is_empty() {
+            match tokio::time::timeout(TIDY_RETRY, inbox.recv()).await {
+                Ok(message) => return message,
+                Err(_) => self.tidy().await,
+            }
+        }
+        inbox.recv().await
+    }
+
+    /// Takes what is waiting, up to one commit; returns also the one that did not fit.
+    fn collect(
+        &mut self,
+        first: Append,
+        inbox: &mut mpsc::UnboundedReceiver<Message>,
+        closing: &mut Option<oneshot::Sender<()>>,
+    ) -> (Vec<Append>, Option<Append>) {
+        let bounds = self.shared.bounds;
+        let (mut bytes, mut views) = (first.bytes.len(), first.views);
+        let mut batch = vec![first];
+        while batch.len() < bounds.commit_beacons && closing.is_none() {
+            match inbox.try_recv() {
+                Ok(Message::Append(next)) => {
+                    bytes += next.bytes.len();
+                    views += next.views;
+                    if bytes > bounds.commit_bytes || views > bounds.load_views {
+                        return (batch, Some(next));
+                    }
+                    batch.push(next);
+                }
+                Ok(other) => self.note(other, closing),
+                Err(_) => break,
+            }
+        }
+        (batch, None)
+    }
+
+    fn note(&mut self, message: Message, closing: &mut Option<oneshot::Sender<()>>) {
+        match message {
+            Message::Trim { up_to, bytes } => {
+                self.tidy.up_to = up_to;
+                self.tidy.bytes += bytes;
+            }
+            Message::Forget(epoch) => self.tidy.epochs.push(epoch),
+            Message::Close(closed) => *closing = Some(closed),
+            Message::Append(append) => {
+                // Collected before it could come here; answered all the same.
+                let _ = append.reply.send(Err(AppendError::Full));
+            }
+        }
+    }
+
+    /// Writes a batch as one row and answers it.
+    async fn commit(&mut self, batch: Vec<Append>) {
+        let failed = self.shared.failed.borrow().clone();
+        let answer = match failed {
+            Some(reason) => Err(AppendError::Failed(reason)),
+            None => self.write(&batch).await,
+        };
+        for append in batch {
+            // A caller that is gone needs no answer.
+            let _ = append.reply.send(answer.clone());
+        }
+    }
+
+    async fn write(&mut self, batch: &[Append]) -> Result<(), AppendError> {
+        let payload = payload::join(batch.iter().map(|append| append.bytes.as_slice()));
+        let bytes = payload.len();
+        let position = self.last + 1;
+        match file::append(&mut self.connection, self.epoch, position, batch.len(), payload).await {
+            Ok(()) => {
+                self.last = position;
+                let mut stats = self.shared.stats();
+                stats.appended += batch.len() as u64;
+                stats.waiting += batch.len() as u64;
+                stats.commits += 1;
+                stats.bytes += file::row_bytes(bytes);
+                drop(stats);
+                self.shared.appended.notify_one();
+                self.unchecked_bytes += bytes;
+                if self.unchecked_bytes >= file::CHECKPOINT_BYTES {
+                    self.unchecked_bytes = 0;
+                    self.checkpoint.notify_one();
+                }
+                Ok(())
+            }
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, beacons = batch.len(), "the spool takes nothing at the moment");
+                Err(AppendError::Full)
+            }
+            Err(error) => {
+                // After a failed write or fsync nobody knows what is on disk, and trying again may
+                // report success for what is lost; so it is not tried again.
+                self.shared.fail(error.to_string());
+                Err(AppendError::Failed(error.to_string()))
+            }
+        }
+    }
+
+    /// Removes what is loaded. What cannot be removed now stays noted; loading it again would be
+    /// harmless.
+    async fn tidy(&mut self) {
+        match self.try_tidy().await {
+            Ok(()) => {
+                let mut stats = self.shared.stats();
+                stats.bytes = stats.bytes.saturating_sub(self.tidy.bytes);
+                drop(stats);
+                self.tidy = Tidy::default();
+            }
+            Err(error) if is_passing(&error) => {
+                tracing::debug!(%error, "loaded rows stay in the spool for now");
+            }
+            Err(error) => {
+                self.shared.fail(error.to_string());
+                self.tidy = Tidy::default();
+            }
+        }
+    }
+
+    async fn try_tidy(&mut self) -> Result<(), sqlx::Error> {
+        let mut transaction = self.connection.begin().await?;
+        if self.tidy.bytes > 0 {
+            file::trim(&mut transaction, self.tidy.up_to).await?;
+        }
+        for &epoch in &self.tidy.epochs {
+            file::forget(&mut transaction, epoch).await?;
+        }
+        transaction.commit().await?;
+        if self.shared.stats().bytes <= self.tidy.bytes {
+            file::shrink(&mut self.connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether it can go by itself: a full disk (SQLITE_FULL), or another process that holds the file for a
+/// moment (SQLITE_BUSY, SQLITE_LOCKED), such as a backup.
+fn is_passing(error: &sqlx::Error) -> bool {
+    matches!(file::code(error), Some(5 | 6 | 13))
+}
