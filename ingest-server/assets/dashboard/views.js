@@ -187,7 +187,7 @@ function row(page, state, link) {
   const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"));
   if (metric === undefined) {
     return h("tr", { role: "row", class: "none" }, name, views,
-      h("td", { role: "cell", class: "number" }, "–"),
+      h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, "–", h("span", { class: "slot" }))),
       h("td", { role: "cell", class: "share-cell soft small" }, `No ${state.metric} values`));
   }
   return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, views,
