@@ -2,6 +2,7 @@
 //! that has Rust; what is missing is installed where that is possible, and named where it is not.
 
 mod collector;
+mod deny;
 mod dist;
 mod minify;
 mod run;

@@ -49,7 +49,7 @@ mod tests {
             minify("export const f = (first, second) => { return first + second; };", Kind::Module, "x")
                 .unwrap();
         assert!(short.len() < 45, "{short}");
-        assert!(short.contains('+') && short.contains("as f"), "{short}");
+        assert!(short.contains('+') && short.starts_with("export const f="), "{short}");
         assert!(minify("let = = 1", Kind::Script, "x").is_err());
     }
 }

@@ -1,8 +1,183 @@
+//! Every test, in parts, fast ones first.
+
+use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
+use crate::serve::build_server;
+use crate::{collector, deny, tidy, toolchain};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-#[derive(Clone, Copy, ValueEnum)]
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One part of the tests.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
+    /// Rules of the source that the compiler does not know.
     Tidy,
+    /// rustfmt has nothing to change.
+    Fmt,
+    /// clippy has nothing to say.
+    Clippy,
+    /// Licences and sources of the dependencies.
+    Deny,
+    /// The tests of every crate that need neither browser nor server.
+    Unit,
+    /// The collector builds.
+    Collector,
+    /// Real browsers against the real server.
+    E2e,
 }
-pub(crate) fn test(_part: Option<Part>) -> anyhow::Result<()> {
+
+const ALL: [Part; 7] =
+    [Part::Tidy, Part::Fmt, Part::Clippy, Part::Deny, Part::Unit, Part::Collector, Part::E2e];
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tidy => "tidy",
+            Self::Fmt => "fmt",
+            Self::Clippy => "clippy",
+            Self::Deny => "deny",
+            Self::Unit => "unit",
+            Self::Collector => "collector",
+            Self::E2e => "e2e",
+        }
+    }
+
+    fn run(self, counts: &mut Counts) -> Result<()> {
+        match self {
+            Self::Tidy => tidy::tidy(),
+            Self::Fmt => {
+                component("fmt", "rustfmt")?;
+                run(cargo().args(["fmt", "--all", "--check"]))
+            }
+            Self::Clippy => {
+                component("clippy", "clippy")?;
+                run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+            }
+            Self::Deny => deny::check(),
+            Self::Unit => counts.run(cargo().args(["test", "--workspace", "--exclude", "fieldvitals-tests"])),
+            Self::Collector => collector::build().map(drop),
+            Self::E2e => {
+                let chromium = toolchain::program("chromium", "chromium")?;
+                let driver = toolchain::program("chromedriver", "chromium-driver")?;
+                say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
+                let collector = collector::build()?;
+                let binary = build_server(&collector.dir, false)?;
+                counts.run(cargo().args(["test", "--package", "fieldvitals-tests"]).env(
+                    "FIELDVITALS_BIN",
+                    binary.canonicalize().context("the server was built and is gone")?,
+                ))
+            }
+        }
+    }
+}
+
+/// Runs one part, or all; stops at the first that fails, and names it.
+pub(crate) fn test(only: Option<Part>) -> Result<()> {
+    let started = Instant::now();
+    let mut counts = Counts::default();
+    let mut durations = Vec::new();
+    let mut result = Ok(());
+    for part in ALL.into_iter().filter(|&part| only.is_none_or(|only| only == part)) {
+        say(format!("===== {} =====", part.name()));
+        let part_started = Instant::now();
+        result = part.run(&mut counts).with_context(|| format!("the part `{}` failed", part.name()));
+        let outcome = if result.is_ok() { "ok" } else { "FAILED" };
+        say(format!("{}: {outcome}, {}", part.name(), seconds(part_started.elapsed())));
+        durations.push((part, outcome, part_started.elapsed()));
+        if result.is_err() {
+            break;
+        }
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "\npart       result        time")?;
+    for (part, outcome, duration) in durations {
+        writeln!(out, "{:<10} {outcome:<7} {:>10}", part.name(), seconds(duration))?;
+    }
+    // In the words of cargo's own test runner, summed over all of its runs.
+    writeln!(
+        out,
+        "\ntest result: {}. {} passed; {} failed; {} ignored; finished in {:.2}s",
+        if result.is_ok() { "ok" } else { "FAILED" },
+        counts.passed,
+        counts.failed,
+        counts.ignored,
+        started.elapsed().as_secs_f64()
+    )?;
+    result
+}
+
+/// Sums of the summaries that cargo's test runner prints.
+#[derive(Default)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Counts {
+    /// Runs tests, output passing through.
+    fn run(&mut self, command: &mut Command) -> Result<()> {
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+        let stdout = child.stdout.take().context("standard output was asked for")?;
+        let mut out = std::io::stdout();
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            writeln!(out, "{line}")?;
+            self.add(&line);
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("`cargo test` ended with {status}");
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, line: &str) {
+        let Some(summary) = line.strip_prefix("test result: ") else { return };
+        let count = |what: &str| -> u64 {
+            summary
+                .split(['.', ';'])
+                .find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok())
+                .unwrap_or(0)
+        };
+        self.passed += count("passed");
+        self.failed += count("failed");
+        self.ignored += count("ignored");
+    }
+}
+
+/// Makes sure of a component of the toolchain.
+fn component(subcommand: &str, name: &str) -> Result<()> {
+    let has = || succeeds_within(cargo().args([subcommand, "--version"]), Duration::from_secs(30));
+    if has() {
+        return Ok(());
+    }
+    if find_program("rustup").is_none() {
+        bail!("`cargo {subcommand}` is missing; install {name} (on Debian: the package {name})");
+    }
+    run(Command::new("rustup").args(["component", "add", name]).current_dir(crate::run::root()))?;
+    if !has() {
+        bail!("`cargo {subcommand}` does not run, though rustup has added {name}");
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_are_summed() {
+        let mut counts = Counts::default();
+        for line in [
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "test a_test ... ok",
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s",
+        ] {
+            counts.add(line);
+        }
+        assert_eq!((counts.passed, counts.failed, counts.ignored), (15, 2, 1));
+    }
 }
