@@ -1,1 +1,133 @@
-//! The conformance suite.
+//! The conformance suite: what every backend must do, as tests that take any [`Store`].
+//!
+//! A backend's tests call [`crate::conformance!`] with a function that opens a fresh, empty store; each
+//! case becomes a test of its own. The last case plays random histories against the [`model`].
+
+mod cases;
+mod faults;
+mod history;
+mod model;
+
+pub use cases::{
+    a_batch_of_many_views_is_read_back, a_deleted_site_takes_everything_with_it,
+    a_load_takes_place_whole_or_not, a_question_beside_loads_and_maintenance_sees_one_state,
+    a_stale_cursor_is_refused, a_view_that_changes_route_leaves_its_old_cell, cells_past_retention_are_gone,
+    concurrent_loaders_agree, foreign_metrics_are_joined_over_loads, loading_again_changes_nothing,
+    odd_ranges_are_answered, old_edges_are_whole_days, releases_are_told_apart, routes_are_any_text,
+    sites_and_keys, tallies_are_exact, the_same_view_on_two_sites_is_two_views, tokens,
+    updates_past_retention_change_nothing, violations_open_and_close,
+};
+pub use faults::FaultyStore;
+pub use history::random_histories;
+pub use model::Model;
+
+use crate::{
+    CellQuery, LoadBatch, LoadReport, NewSite, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate,
+};
+use std::any::Any;
+use std::sync::Arc;
+use vitals::metric::{Metric, Value, Values};
+use vitals::view::ViewId;
+
+/// A fresh, empty store of the backend under test.
+pub struct Fresh {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// What must live as long as it: a temporary folder, a schema that is dropped with it.
+    pub keep: Box<dyn Any + Send>,
+}
+
+/// Makes every case of the suite a test of the crate that calls it: `conformance!(open)`, where `open`
+/// is an `async fn() -> Fresh`.
+#[macro_export]
+macro_rules! conformance {
+    ($fresh:path) => {
+        $crate::conformance!(@cases $fresh:
+            a_batch_of_many_views_is_read_back, a_deleted_site_takes_everything_with_it,
+            a_load_takes_place_whole_or_not, a_question_beside_loads_and_maintenance_sees_one_state,
+            a_stale_cursor_is_refused, a_view_that_changes_route_leaves_its_old_cell,
+            cells_past_retention_are_gone, concurrent_loaders_agree, foreign_metrics_are_joined_over_loads,
+            loading_again_changes_nothing, odd_ranges_are_answered, old_edges_are_whole_days,
+            releases_are_told_apart, routes_are_any_text, sites_and_keys, tallies_are_exact,
+            the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
+            violations_open_and_close,
+        );
+
+        #[test]
+        fn random_histories() {
+            $crate::conformance::random_histories(64, $fresh);
+        }
+    };
+    (@cases $fresh:path: $($case:ident,)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let fresh = $fresh().await;
+                $crate::conformance::$case(std::sync::Arc::clone(&fresh.store)).await;
+            }
+        )+
+    };
+}
+
+/// A Thursday, 2025-11-20, 00:00 UTC: the day that the cases are about.
+pub const DAY0_MS: i64 = 1_763_596_800_000;
+
+/// Adds a site of a name, with one key.
+///
+/// # Panics
+/// Where the store refuses.
+pub async fn site(store: &Arc<dyn Store>, name: &str) -> SiteId {
+    let site = NewSite {
+        name: name.to_owned(),
+        key: format!("key-of-{name}"),
+        origins: vec!["*".to_owned()],
+        created_ms: DAY0_MS,
+    };
+    store.site_add(site).await.unwrap().id
+}
+
+/// An own update, `seq` 1, of a view that starts at a moment, with values in the metrics' units.
+#[must_use]
+pub fn update(start_ms: i64, random: u128, values: &[(Metric, f64)]) -> ViewUpdate {
+    let mut measured = Values::EMPTY;
+    for &(metric, number) in values {
+        measured.set(metric, Value::new(metric, number).ok());
+    }
+    ViewUpdate {
+        id: ViewId::new(start_ms.unsigned_abs(), random),
+        source: Source::Own { seq: 1 },
+        received_ms: start_ms,
+        url: "https://shop.example/".to_owned(),
+        route: "/".to_owned(),
+        navigation_type: None,
+        device: None,
+        connection: None,
+        country: None,
+        release: None,
+        values: measured,
+        tti_gap: None,
+    }
+}
+
+/// Loads beacons of one update each, from a spool of this number, as the next positions of its cursor.
+///
+/// # Errors
+/// Those of the store.
+pub async fn load(
+    store: &Arc<dyn Store>,
+    site: SiteId,
+    spool: u8,
+    updates: Vec<ViewUpdate>,
+) -> Result<LoadReport, StoreError> {
+    let spool = SpoolId([spool; 16]);
+    let after = store.cursor(site, spool).await?;
+    let up_to = after + updates.len() as u64;
+    let beacons = updates.into_iter().map(|update| vec![update]).collect();
+    store.load(LoadBatch { site, spool, after, up_to, beacons }).await
+}
+
+/// Everything that was measured on a site between two moments.
+#[must_use]
+pub fn everything(site: SiteId, from_ms: i64, to_ms: i64) -> CellQuery {
+    CellQuery { site, from_ms, to_ms, route: None, device: None, release: None }
+}

@@ -1,0 +1,620 @@
+//! The cases, each on a fresh store. They panic where the store does not keep its promise.
+
+use super::{DAY0_MS, Model, everything, load, site, update};
+use crate::rollup::{DAY_MS, HOUR_MS};
+use crate::{
+    CellQuery, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention, RouteCell, Scope, SiteId,
+    Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Violation,
+};
+use std::sync::Arc;
+use vitals::metric::{Metric, Rating, Value};
+use vitals::view::{Device, NavigationType, TtiGap, ViewId};
+
+const DAY1_MS: i64 = DAY0_MS + DAY_MS;
+
+async fn cells(store: &Arc<dyn Store>, query: &CellQuery) -> Vec<RouteCell> {
+    store.cells(query).await.unwrap()
+}
+
+/// The routes of cells with their views.
+fn counts(cells: &[RouteCell]) -> Vec<(&str, i64)> {
+    cells.iter().map(|cell| (cell.route.as_str(), cell.cell.views)).collect()
+}
+
+async fn fold(store: &Arc<dyn Store>) {
+    store.maintain(DAY1_MS, Retention::default()).await.unwrap();
+}
+
+/// Sites are unique by name, keep their keys when changed, and never share an id.
+pub async fn sites_and_keys(store: Arc<dyn Store>) {
+    let new = NewSite {
+        name: "shop".to_owned(),
+        key: "k1".to_owned(),
+        origins: vec!["https://shop.example".to_owned(), "https://*.shop.example".to_owned()],
+        created_ms: 5,
+    };
+    let shop = store.site_add(new.clone()).await.unwrap();
+    assert_eq!((shop.name.as_str(), shop.created_ms, &shop.origins), ("shop", 5, &new.origins));
+    assert_eq!(shop.keys.len(), 1);
+    assert_eq!((shop.keys[0].key.as_str(), shop.keys[0].until_ms), ("k1", None));
+    let again = store.site_add(NewSite { key: "k2".to_owned(), ..new }).await;
+    assert!(matches!(again, Err(StoreError::SiteExists(name)) if name == "shop"));
+    let blog = site(&store, "blog").await;
+    let names: Vec<String> = store.sites().await.unwrap().into_iter().map(|site| site.name).collect();
+    assert_eq!(names, ["blog", "shop"]);
+
+    let renamed = store.site_update(shop.id, "store", &["*".to_owned()]).await.unwrap();
+    assert_eq!((renamed.name.as_str(), renamed.origins.as_slice()), ("store", &["*".to_owned()][..]));
+    assert_eq!(renamed.keys, shop.keys);
+    let clash = store.site_update(blog, "store", &[]).await;
+    assert!(matches!(clash, Err(StoreError::SiteExists(_))));
+    assert!(store.site_update(blog, "blog", &[]).await.unwrap().origins.is_empty(), "its own name is free");
+
+    let keys = |site: crate::Site| -> Vec<(String, Option<i64>)> {
+        site.keys.into_iter().map(|key| (key.key, key.until_ms)).collect()
+    };
+    let rotated = store.site_rotate_key(shop.id, "k3", 10, 100).await.unwrap();
+    assert_eq!(keys(rotated), [("k3".to_owned(), None), ("k1".to_owned(), Some(100))]);
+    let rotated = store.site_rotate_key(shop.id, "k4", 20, 200).await.unwrap();
+    assert_eq!(
+        keys(rotated),
+        [("k4".to_owned(), None), ("k3".to_owned(), Some(200)), ("k1".to_owned(), Some(100))],
+        "a key keeps its earlier end"
+    );
+
+    let nobody = SiteId(999_999);
+    assert!(matches!(store.site_update(nobody, "x", &[]).await, Err(StoreError::NoSuchSite)));
+    assert!(matches!(store.site_rotate_key(nobody, "x", 0, 0).await, Err(StoreError::NoSuchSite)));
+    assert!(matches!(store.site_delete(nobody).await, Err(StoreError::NoSuchSite)));
+    store.site_delete(blog).await.unwrap();
+    assert!(site(&store, "blog").await > blog, "an id is never given again");
+}
+
+/// Tokens are kept by hash, oldest first, until they are revoked.
+pub async fn tokens(store: Arc<dyn Store>) {
+    assert!(store.tokens().await.unwrap().is_empty());
+    let new = |name: &str, scope, byte, created_ms| NewToken {
+        name: name.to_owned(),
+        scope,
+        hash: [byte; 32],
+        created_ms,
+    };
+    let late = store.token_add(new("late", Scope::Read, 1, 20)).await.unwrap();
+    let early = store.token_add(new("early", Scope::Admin, 2, 10)).await.unwrap();
+    assert_eq!(store.tokens().await.unwrap(), [early.clone(), late.clone()]);
+    assert_eq!((early.scope, early.hash), (Scope::Admin, [2; 32]));
+    store.token_revoke(early.id).await.unwrap();
+    assert_eq!(store.tokens().await.unwrap(), [late]);
+    assert!(matches!(store.token_revoke(early.id).await, Err(StoreError::NoSuchToken)));
+}
+
+/// Every column of a view is read back, over more views than any statement takes at once.
+pub async fn a_batch_of_many_views_is_read_back(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let mut updates = Vec::new();
+    for i in 0_u32..311 {
+        let number = f64::from(i);
+        let mut update = update(
+            DAY0_MS + i64::from(i) * 1_000,
+            u128::from(i),
+            &[
+                (Metric::Lcp, number),
+                (Metric::Inp, number + 1.0),
+                (Metric::Cls, number / 100.0),
+                (Metric::Fcp, number + 3.0),
+                (Metric::Ttfb, number + 4.0),
+                (Metric::Fid, number + 5.0),
+                (Metric::Tti, number + 6.0),
+            ],
+        );
+        update.source = if i % 3 == 0 { Source::Foreign } else { Source::Own { seq: u32::MAX - i } };
+        update.received_ms = i64::from(i) - 5;
+        update.url = format!("https://shop.example/{i}");
+        update.route = format!("/{}", i % 7);
+        update.navigation_type = NavigationType::ALL.get(i as usize % 8).copied();
+        update.device = Device::ALL.get(i as usize % 4).copied();
+        update.tti_gap = TtiGap::ALL.get(i as usize % 4).copied();
+        update.connection = (i % 2 == 0).then(|| "4g".to_owned());
+        update.country = (i % 5 == 0).then(|| "DE".to_owned());
+        update.release = (i % 2 == 1).then(|| format!("v{i}"));
+        if i % 4 == 0 {
+            update.values.set(Metric::Cls, None);
+        }
+        updates.push(update);
+    }
+    let report = load(&store, site, 1, updates.clone()).await.unwrap();
+    assert_eq!(report, LoadReport { loaded: 311, superseded: 0 });
+    for update in updates {
+        let id = update.id;
+        assert_eq!(store.view(site, id).await.unwrap(), Some(StoredView::first(update)));
+    }
+    let unknown = ViewId::new(DAY0_MS.unsigned_abs(), 12_345);
+    assert_eq!(store.view(site, unknown).await.unwrap(), None);
+    let routes = store.routes(site, DAY0_MS, DAY0_MS + 3_000).await.unwrap();
+    assert_eq!(routes, ["/0", "/1", "/2"]);
+}
+
+/// Views and cursor come together.
+pub async fn a_load_takes_place_whole_or_not(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let spool = SpoolId([1; 16]);
+    assert_eq!(store.cursor(site, spool).await.unwrap(), 0);
+    assert_eq!(store.cursor_max(spool).await.unwrap(), 0);
+    let batch = LoadBatch {
+        site,
+        spool,
+        after: 0,
+        up_to: 42,
+        beacons: vec![vec![update(DAY0_MS, 1, &[(Metric::Lcp, 1.0)])], Vec::new()],
+    };
+    let report = store.load(batch).await.unwrap();
+    assert_eq!(report, LoadReport { loaded: 1, superseded: 1 }, "an empty beacon says nothing new");
+    assert_eq!(store.cursor(site, spool).await.unwrap(), 42);
+    assert_eq!(store.cursor(site, SpoolId([2; 16])).await.unwrap(), 0);
+    assert_eq!(store.cursor_max(spool).await.unwrap(), 42);
+
+    let nobody = SiteId(999_999);
+    let refused = load(&store, nobody, 1, vec![update(DAY0_MS, 2, &[])]).await;
+    assert!(matches!(refused, Err(StoreError::NoSuchSite)));
+    assert_eq!(store.cursor(nobody, spool).await.unwrap(), 0);
+
+    store.cursors_forget(spool).await.unwrap();
+    assert_eq!(store.cursor(site, spool).await.unwrap(), 0);
+    assert_eq!(store.cursor_max(spool).await.unwrap(), 0);
+}
+
+/// Whoever believes another cursor is refused, and nothing changes.
+pub async fn a_stale_cursor_is_refused(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    for after in [0, 2] {
+        let beacons = vec![vec![update(DAY0_MS, 2, &[])]];
+        let batch = LoadBatch { site, spool: SpoolId([1; 16]), after, up_to: 9, beacons };
+        let refused = store.load(batch).await;
+        assert!(
+            matches!(refused, Err(StoreError::CursorMoved { at: 1, expected }) if expected == after),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(store.cursor(site, SpoolId([1; 16])).await.unwrap(), 1);
+    assert_eq!(counts(&cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
+}
+
+/// The same beacons from another spool, or from one whose cursor is forgotten, change nothing.
+pub async fn loading_again_changes_nothing(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let mut foreign = update(DAY0_MS, 3, &[(Metric::Inp, 80.0)]);
+    foreign.source = Source::Foreign;
+    let updates = vec![update(DAY0_MS, 1, &[(Metric::Lcp, 2_500.0)]), update(DAY0_MS + 1, 2, &[]), foreign];
+    load(&store, site, 1, updates.clone()).await.unwrap();
+    let before = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+    for again in 0..4 {
+        if again == 2 {
+            fold(&store).await;
+        }
+        let spool = if again == 3 { 1 } else { 2 };
+        store.cursors_forget(SpoolId([spool; 16])).await.unwrap();
+        let report = load(&store, site, spool, updates.clone()).await.unwrap();
+        assert_eq!(report, LoadReport { loaded: 0, superseded: 3 });
+        assert_eq!(cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await, before);
+    }
+    assert_eq!(before[0].cell.views, 3);
+    assert_eq!(before[0].cell.metric(Metric::Lcp).rated(Rating::Good), 1);
+}
+
+/// A later snapshot moves a view to another route and device, before and after folding.
+pub async fn a_view_that_changes_route_leaves_its_old_cell(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let mut view = update(DAY0_MS, 1, &[(Metric::Lcp, 2_500.0), (Metric::Inp, 10.0)]);
+    for (seq, folded) in [(1, false), (2, false), (3, true), (4, true)] {
+        view.source = Source::Own { seq };
+        view.route = format!("/{seq}");
+        view.device = (seq % 2 == 0).then_some(Device::Phone);
+        view.values.set(Metric::Inp, None);
+        load(&store, site, 1, vec![view.clone()]).await.unwrap();
+        if folded {
+            fold(&store).await;
+        }
+        let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+        assert_eq!(counts(&found), [(view.route.as_str(), 1)]);
+        assert_eq!(found[0].cell.metric(Metric::Lcp).n(), 1);
+        let phones = CellQuery { device: Some(Device::Phone), ..everything(site, DAY0_MS, DAY1_MS) };
+        let on_phones = cells(&store, &phones).await.len();
+        assert_eq!(on_phones, usize::from(seq % 2 == 0), "an unknown device is no phone");
+        let route = CellQuery { route: Some("/1".to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+        assert_eq!(cells(&store, &route).await.len(), usize::from(seq == 1));
+    }
+    assert_eq!(store.routes(site, DAY0_MS, DAY1_MS).await.unwrap(), ["/4"]);
+}
+
+/// Single metrics of another library, from different servers and batches, become one view; our own
+/// word replaces them.
+pub async fn foreign_metrics_are_joined_over_loads(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let foreign = |received_ms, metric, number| {
+        let mut update = update(DAY0_MS, 1, &[(metric, number)]);
+        update.source = Source::Foreign;
+        update.received_ms = received_ms;
+        update
+    };
+    load(&store, site, 1, vec![foreign(30, Metric::Lcp, 900.0)]).await.unwrap();
+    load(&store, site, 2, vec![foreign(20, Metric::Cls, 0.3)]).await.unwrap();
+    fold(&store).await;
+    load(&store, site, 1, vec![foreign(10, Metric::Lcp, 5_000.0)]).await.unwrap();
+    let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+    assert_eq!(counts(&found), [("/", 1)]);
+    assert_eq!(found[0].cell.metric(Metric::Lcp).rated(Rating::Good), 1);
+    assert_eq!(found[0].cell.metric(Metric::Cls).rated(Rating::Poor), 1);
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[(Metric::Fcp, 1.0)])]).await.unwrap();
+    let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+    assert_eq!(counts(&found), [("/", 1)]);
+    assert_eq!(found[0].cell.metric(Metric::Lcp).n(), 0);
+    assert_eq!(found[0].cell.metric(Metric::Fcp).n(), 1);
+}
+
+/// What a site has seen is nobody else's.
+pub async fn the_same_view_on_two_sites_is_two_views(store: Arc<dyn Store>) {
+    let (a, b) = (site(&store, "a").await, site(&store, "b").await);
+    let mut other = update(DAY0_MS, 1, &[(Metric::Lcp, 9_000.0)]);
+    other.route = "/b".to_owned();
+    load(&store, a, 1, vec![update(DAY0_MS, 1, &[(Metric::Lcp, 1.0)])]).await.unwrap();
+    load(&store, b, 1, vec![other.clone()]).await.unwrap();
+    for folded in [false, true] {
+        if folded {
+            fold(&store).await;
+        }
+        assert_eq!(counts(&cells(&store, &everything(a, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
+        assert_eq!(counts(&cells(&store, &everything(b, DAY0_MS, DAY1_MS)).await), [("/b", 1)]);
+    }
+    assert_eq!(store.view(b, other.id).await.unwrap(), Some(StoredView::first(other)));
+    assert_eq!(store.routes(a, DAY0_MS, DAY1_MS).await.unwrap(), ["/"]);
+}
+
+/// Deleting removes rows of every kind, of this site alone.
+pub async fn a_deleted_site_takes_everything_with_it(store: Arc<dyn Store>) {
+    let (gone, stays) = (site(&store, "gone").await, site(&store, "stays").await);
+    for site in [gone, stays] {
+        let many = (0..2_500).map(|i| update(DAY0_MS + i, 1, &[(Metric::Lcp, 1.0)])).collect();
+        load(&store, site, 1, many).await.unwrap();
+        fold(&store).await;
+        load(&store, site, 1, vec![update(DAY0_MS, 2, &[])]).await.unwrap();
+        store.judgements(site, 1, &[judgement("b", Some(true))]).await.unwrap();
+    }
+    store.site_delete(gone).await.unwrap();
+    let refused = load(&store, gone, 1, vec![update(DAY0_MS, 3, &[])]).await;
+    assert!(matches!(refused, Err(StoreError::NoSuchSite)));
+    let spool = SpoolId([1; 16]);
+    assert!(cells(&store, &everything(gone, DAY0_MS, DAY1_MS)).await.is_empty());
+    assert!(store.routes(gone, DAY0_MS, DAY1_MS).await.unwrap().is_empty());
+    assert!(store.violations(gone, false, 0, 10).await.unwrap().is_empty());
+    assert_eq!(store.view(gone, update(DAY0_MS, 1, &[]).id).await.unwrap(), None);
+    assert_eq!(store.cursor(gone, spool).await.unwrap(), 0);
+    assert_eq!(store.sites().await.unwrap().len(), 1);
+    assert_eq!(counts(&cells(&store, &everything(stays, DAY0_MS, DAY1_MS)).await), [("/", 2_501)]);
+    assert_eq!(store.cursor(stays, spool).await.unwrap(), 2_501);
+    assert_eq!(store.violations(stays, false, 0, 10).await.unwrap().len(), 1);
+}
+
+/// A release is counted from page views, to the millisecond.
+pub async fn releases_are_told_apart(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let mut updates = Vec::new();
+    for (i, release) in [Some("v1"), Some("v2"), None, Some("v2")].into_iter().enumerate() {
+        let mut update = update(DAY0_MS + i as i64, i as u128, &[(Metric::Lcp, 1.0)]);
+        update.release = release.map(str::to_owned);
+        updates.push(update);
+    }
+    load(&store, site, 1, updates).await.unwrap();
+    let query = CellQuery { release: Some("v2".to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+    assert_eq!(counts(&cells(&store, &query).await), [("/", 2)]);
+    let query = CellQuery { to_ms: DAY0_MS + 3, ..query };
+    assert_eq!(counts(&cells(&store, &query).await), [("/", 1)]);
+    let query = CellQuery { release: Some("v3".to_owned()), ..query };
+    assert!(cells(&store, &query).await.is_empty());
+}
+
+/// Routes are texts of any script and length that a beacon may have; sorted by their bytes.
+pub async fn routes_are_any_text(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let long = "/é".repeat(256);
+    let mut routes = ["/", "/A", "/a", "/a'b\"c\\", "/ä", "/日本語/:id", "(other)", "", "/%", long.as_str()];
+    let updates = routes.iter().enumerate().map(|(i, route)| {
+        let mut update = update(DAY0_MS, i as u128, &[]);
+        update.route = (*route).to_owned();
+        update
+    });
+    load(&store, site, 1, updates.collect()).await.unwrap();
+    fold(&store).await;
+    routes.sort_unstable();
+    assert_eq!(store.routes(site, DAY0_MS, DAY1_MS).await.unwrap(), routes);
+    let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+    assert_eq!(found.iter().map(|cell| cell.route.as_str()).collect::<Vec<_>>(), routes);
+    for route in routes {
+        let query = CellQuery { route: Some(route.to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+        assert_eq!(counts(&cells(&store, &query).await), [(route, 1)]);
+    }
+}
+
+/// Empty, reversed, endless, and outside of all data.
+pub async fn odd_ranges_are_answered(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let last_ms = (1 << 48) - 1;
+    load(&store, site, 1, vec![update(0, 1, &[]), update(DAY0_MS, 2, &[]), update(last_ms, 3, &[])])
+        .await
+        .unwrap();
+    for folded in [false, true] {
+        if folded {
+            // Retention from the start of time on, so that nothing is removed.
+            let retention = Retention { raw_days: 0, hourly_days: 0, daily_days: 0 };
+            store.maintain(0, retention).await.unwrap();
+        }
+        for (from_ms, to_ms, expected) in [
+            (i64::MIN, i64::MAX, 3),
+            (0, i64::MAX, 3),
+            (i64::MIN, DAY0_MS, 1),
+            (DAY0_MS, DAY0_MS, 0),
+            (DAY1_MS, DAY0_MS, 0),
+            (i64::MAX, i64::MIN, 0),
+            (DAY0_MS + HOUR_MS, DAY1_MS, 0),
+            (DAY0_MS, DAY0_MS + HOUR_MS, 1),
+            (DAY0_MS - 30 * DAY_MS, DAY0_MS + 5_000 * DAY_MS, 1),
+        ] {
+            for route in [None, Some("/".to_owned())] {
+                let query = CellQuery { route, ..everything(site, from_ms, to_ms) };
+                let found: i64 = cells(&store, &query).await.iter().map(|cell| cell.cell.views).sum();
+                assert_eq!(found, expected, "{query:?}, folded {folded}");
+            }
+            let routes = store.routes(site, from_ms, to_ms).await.unwrap();
+            assert_eq!(routes.len(), usize::from(expected > 0));
+        }
+    }
+}
+
+/// Counts at and around the value, by every filter.
+pub async fn tallies_are_exact(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let mut updates = Vec::new();
+    for (i, lcp) in [2_499.999, 2_500.0, 2_500.001, 0.0].into_iter().enumerate() {
+        let mut update = update(DAY0_MS + i as i64, 1, &[(Metric::Lcp, lcp)]);
+        update.device = Some(Device::Desktop);
+        update.release = Some("v1".to_owned());
+        updates.push(update);
+    }
+    updates[3].route = "/b".to_owned();
+    updates[0].device = Some(Device::Phone);
+    updates[1].release = None;
+    updates.push(update(DAY0_MS, 9, &[(Metric::Inp, 1.0)]));
+    load(&store, site, 1, updates).await.unwrap();
+    let all = TallyQuery {
+        site,
+        from_ms: DAY0_MS,
+        to_ms: DAY1_MS,
+        routes: vec!["/".to_owned(), "/b".to_owned(), "/none".to_owned()],
+        device: None,
+        release: None,
+        metric: Metric::Lcp,
+        at_most: Value::new(Metric::Lcp, 2_500.0).unwrap(),
+    };
+    let tally = async |query: TallyQuery| {
+        let Tally { n, within } = store.tally(&query).await.unwrap();
+        (n, within)
+    };
+    assert_eq!(tally(all.clone()).await, (4, 3));
+    assert_eq!(tally(TallyQuery { routes: vec!["/".to_owned()], ..all.clone() }).await, (3, 2));
+    assert_eq!(tally(TallyQuery { routes: Vec::new(), ..all.clone() }).await, (0, 0));
+    assert_eq!(tally(TallyQuery { device: Some(Device::Phone), ..all.clone() }).await, (1, 1));
+    assert_eq!(tally(TallyQuery { release: Some("v1".to_owned()), ..all.clone() }).await, (3, 2));
+    assert_eq!(tally(TallyQuery { from_ms: DAY0_MS + 1, to_ms: DAY0_MS + 3, ..all.clone() }).await, (2, 1));
+    for metric in Metric::ALL {
+        let n = match metric {
+            Metric::Lcp => 4,
+            Metric::Inp => 1,
+            _ => 0,
+        };
+        assert_eq!(tally(TallyQuery { metric, ..all.clone() }).await.0, n, "{}", metric.name());
+    }
+}
+
+/// Where hours are no longer kept, the range grows to whole days.
+pub async fn old_edges_are_whole_days(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let updates = (0..3 * 24).map(|hour| update(DAY0_MS + hour * HOUR_MS, 1, &[])).collect();
+    load(&store, site, 1, updates).await.unwrap();
+    let views = async |from_hour: i64, to_hour: i64, route: Option<&str>| {
+        let query = everything(site, DAY0_MS + from_hour * HOUR_MS, DAY0_MS + to_hour * HOUR_MS);
+        let query = CellQuery { route: route.map(str::to_owned), ..query };
+        cells(&store, &query).await.iter().map(|cell| cell.cell.views).sum::<i64>()
+    };
+    assert_eq!(views(1, 50, None).await, 49);
+    fold(&store).await;
+    assert_eq!(views(1, 50, None).await, 49);
+    // Keeps the hours of the third day only.
+    let retention = Retention { raw_days: 30, hourly_days: 1, daily_days: 700 };
+    let done = store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
+    assert_eq!((done.deltas_folded, done.cells_removed), (0, 48));
+    for route in [None, Some("/")] {
+        assert_eq!(views(1, 50, route).await, 50);
+        assert_eq!(views(1, 25, route).await, 48);
+        assert_eq!(views(24, 48, route).await, 24);
+        assert_eq!(views(49, 50, route).await, 1);
+        assert_eq!(views(30, 31, route).await, 24);
+    }
+    // A late view of an old day is counted all the same.
+    load(&store, site, 1, vec![update(DAY0_MS, 2, &[])]).await.unwrap();
+    assert_eq!(views(0, 24, None).await, 25);
+    store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
+    assert_eq!(views(0, 24, None).await, 25);
+}
+
+/// Rollups outlive page views, and go in their turn.
+pub async fn cells_past_retention_are_gone(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let updates = (0..3).map(|day| update(DAY0_MS + day * DAY_MS, 1, &[(Metric::Lcp, 1.0)])).collect();
+    load(&store, site, 1, updates).await.unwrap();
+    let retention = Retention { raw_days: 1, hourly_days: 1, daily_days: 2 };
+    let done = store.maintain(DAY0_MS + 3 * DAY_MS + 5, retention).await.unwrap();
+    assert_eq!((done.views_removed, done.deltas_folded), (2, 3));
+    let views = async |from_ms, to_ms| counts(&cells(&store, &everything(site, from_ms, to_ms)).await).len();
+    assert_eq!(views(DAY0_MS, DAY1_MS).await, 0, "the first day is past all retention");
+    assert_eq!(views(DAY1_MS, DAY1_MS + DAY_MS).await, 1, "the second one is in daily rollups");
+    let raw = |day: i64| store.view(site, update(DAY0_MS + day * DAY_MS, 1, &[]).id);
+    assert_eq!(raw(1).await.unwrap(), None);
+    assert!(raw(2).await.unwrap().is_some());
+    assert_eq!(store.routes(site, DAY0_MS, DAY1_MS + DAY_MS).await.unwrap().len(), 0);
+    assert_eq!(
+        store.maintain(DAY0_MS + 3 * DAY_MS + 5, retention).await.unwrap(),
+        crate::Maintained::default()
+    );
+}
+
+/// An update of a view that is removed, but counted in rollups, must not be counted again.
+pub async fn updates_past_retention_change_nothing(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let mut view = update(DAY0_MS, 1, &[(Metric::Lcp, 1.0)]);
+    load(&store, site, 1, vec![view.clone()]).await.unwrap();
+    let retention = Retention { raw_days: 1, hourly_days: 30, daily_days: 30 };
+    store.maintain(DAY0_MS + 2 * DAY_MS, retention).await.unwrap();
+    view.source = Source::Own { seq: 2 };
+    let report = load(&store, site, 1, vec![view]).await.unwrap();
+    assert_eq!(report, LoadReport { loaded: 0, superseded: 1 });
+    assert_eq!(counts(&cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
+}
+
+fn judgement(key: &str, broken: Option<bool>) -> Judgement {
+    Judgement {
+        key: key.to_owned(),
+        broken,
+        route: "/*".to_owned(),
+        metric: Metric::Cls,
+        percentile: 75,
+        at_most: Value::new(Metric::Cls, 0.1).unwrap(),
+        device: Some(Device::Phone),
+        release: Some("v1".to_owned()),
+        measured: Value::new(Metric::Cls, 0.25).ok(),
+        n: 100,
+        within: 60,
+    }
+}
+
+/// One open violation a budget, from the first broken judgement to the first kept one.
+pub async fn violations_open_and_close(store: Arc<dyn Store>) {
+    let (site, other) = (site(&store, "a").await, site(&store, "b").await);
+    let judge = async |now_ms, judged: &[Judgement]| store.judgements(site, now_ms, judged).await.unwrap();
+    let list = async |open_only| store.violations(site, open_only, 0, 10).await.unwrap();
+    judge(10, &[judgement("a", Some(true)), judgement("b", Some(false)), judgement("c", None)]).await;
+    let first = list(false).await;
+    assert_eq!(
+        first,
+        [Violation {
+            id: first[0].id,
+            judgement: judgement("a", Some(true)),
+            opened_ms: 10,
+            last_seen_ms: 10,
+            resolved_ms: None
+        }]
+    );
+    judge(20, &[Judgement { n: 200, measured: None, device: None, ..judgement("a", Some(true)) }]).await;
+    let renewed = list(true).await;
+    assert_eq!((renewed.len(), renewed[0].id), (1, first[0].id));
+    assert_eq!((renewed[0].opened_ms, renewed[0].last_seen_ms, renewed[0].judgement.n), (10, 20, 200));
+    assert_eq!((renewed[0].judgement.measured, renewed[0].judgement.device), (None, None));
+    judge(30, &[judgement("a", None)]).await;
+    assert_eq!(list(true).await, renewed, "an undecided judgement changes nothing");
+    judge(40, &[judgement("a", Some(false)), judgement("b", Some(true))]).await;
+    let both = list(false).await;
+    assert_eq!(both.iter().map(|v| v.judgement.key.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!((both[1].resolved_ms, both[1].last_seen_ms), (Some(40), 20));
+    judge(50, &[judgement("a", Some(true))]).await;
+    let again = list(false).await;
+    let order: Vec<(&str, i64)> = again.iter().map(|v| (v.judgement.key.as_str(), v.opened_ms)).collect();
+    assert_eq!(order, [("a", 50), ("b", 40), ("a", 10)]);
+    assert!(again[0].id > again[1].id && again[1].id > again[2].id);
+    assert_eq!(list(true).await, again[..2]);
+    assert_eq!(store.violations(site, false, 1, 1).await.unwrap(), again[1..2]);
+    assert!(store.violations(other, false, 0, 10).await.unwrap().is_empty());
+    let nobody = store.judgements(SiteId(999_999), 0, &[]).await;
+    assert!(matches!(nobody, Err(StoreError::NoSuchSite)));
+}
+
+/// Two loaders that bring different words about the same views end where one alone would.
+pub async fn concurrent_loaders_agree(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let batch = |spool: u8, round: u32| -> Vec<_> {
+        (0..40_u32)
+            .map(|i| {
+                let mut update = update(
+                    DAY0_MS + i64::from(i % 20),
+                    u128::from(i),
+                    &[(Metric::Lcp, f64::from(round * 7 + i))],
+                );
+                update.source =
+                    if i % 4 == 0 { Source::Foreign } else { Source::Own { seq: (round * 5 + i) % 9 } };
+                update.received_ms = i64::from((round * 3 + u32::from(spool)) % 11);
+                update.route = format!("/{}", (round + i + u32::from(spool)) % 5);
+                update
+            })
+            .collect()
+    };
+    let loaders: Vec<_> = [1_u8, 2, 3]
+        .into_iter()
+        .map(|spool| {
+            let store = Arc::clone(&store);
+            let batches: Vec<_> = (0..12).map(|round| batch(spool, round)).collect();
+            tokio::spawn(async move {
+                for batch in batches {
+                    load(&store, site, spool, batch).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for loader in loaders {
+        loader.await.unwrap();
+    }
+    let mut model = Model::default();
+    model.site_add(site);
+    for spool in [3, 1, 2] {
+        let beacons =
+            (0..12).rev().flat_map(|round| batch(spool, round)).map(|update| vec![update]).collect();
+        model.load(LoadBatch { site, spool: SpoolId([spool; 16]), after: 0, up_to: 1, beacons }).unwrap();
+    }
+    let query = everything(site, DAY0_MS, DAY1_MS);
+    assert_eq!(cells(&store, &query).await, model.cells(&query));
+    fold(&store).await;
+    assert_eq!(cells(&store, &query).await, model.cells(&query));
+}
+
+/// While loads and maintenance go on, each answer is that of one moment.
+pub async fn a_question_beside_loads_and_maintenance_sees_one_state(store: Arc<dyn Store>) {
+    const LOADS: i64 = 60;
+    let site = site(&store, "a").await;
+    let loader = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for i in 0..LOADS {
+                // Three views at once, in different hours and days.
+                let batch = [0, HOUR_MS, DAY_MS].map(|at| update(DAY0_MS + at + i, 1, &[(Metric::Lcp, 1.0)]));
+                load(&store, site, 1, batch.into()).await.unwrap();
+            }
+        }
+    });
+    let maintainer = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for _ in 0..LOADS / 3 {
+                store.maintain(DAY1_MS, Retention::default()).await.unwrap();
+            }
+        }
+    });
+    let mut seen = 0;
+    while seen < LOADS * 3 {
+        let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS + 2 * HOUR_MS)).await;
+        let views = found.iter().map(|cell| cell.cell.views).sum();
+        let measured: i64 = found.iter().map(|cell| cell.cell.metric(Metric::Lcp).n()).sum();
+        assert!(views >= seen, "what was counted stays counted: {seen}, then {views}");
+        assert_eq!(views % 3, 0, "a load is seen whole");
+        assert_eq!(views, measured);
+        seen = views;
+    }
+    loader.await.unwrap();
+    maintainer.await.unwrap();
+}

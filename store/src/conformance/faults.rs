@@ -1,0 +1,159 @@
+//! A store that fails on demand, for the tests of whatever stands in front of one.
+
+use crate::{
+    CellQuery, Judgement, LoadBatch, LoadReport, Maintained, NewSite, NewToken, Retention, RouteCell, Site,
+    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Violation,
+};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vitals::view::ViewId;
+
+/// Passes everything on to another store, except for the faults that are due.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    /// How many further calls of the loader's methods fail without any effect.
+    before: AtomicU64,
+    /// How many further loads take place, and lose their answer.
+    after: AtomicU64,
+    /// Calls of `load` that came.
+    loads: AtomicU64,
+}
+
+impl FaultyStore {
+    /// A store without faults yet.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, before: AtomicU64::new(0), after: AtomicU64::new(0), loads: AtomicU64::new(0) }
+    }
+
+    /// The next `calls` of the loader's methods fail as if the database was away.
+    pub fn away(&self, calls: u64) {
+        self.before.store(calls, Ordering::SeqCst);
+    }
+
+    /// The next `calls` of `load` commit, and then fail as if the connection was lost.
+    pub fn lose_answers(&self, calls: u64) {
+        self.after.store(calls, Ordering::SeqCst);
+    }
+
+    /// Calls of `load` that came, failed ones included.
+    #[must_use]
+    pub fn loads(&self) -> u64 {
+        self.loads.load(Ordering::SeqCst)
+    }
+
+    fn due(left: &AtomicU64) -> bool {
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn fail_if_away(&self) -> Result<(), StoreError> {
+        if Self::due(&self.before) { Err(fault("the database is away")) } else { Ok(()) }
+    }
+}
+
+fn fault(reason: &str) -> StoreError {
+    StoreError::Database { what: "a test's fault", reason: reason.to_owned(), passing: true }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn site_add(&self, site: NewSite) -> Result<Site, StoreError> {
+        self.inner.site_add(site).await
+    }
+
+    async fn sites(&self) -> Result<Vec<Site>, StoreError> {
+        self.inner.sites().await
+    }
+
+    async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError> {
+        self.inner.site_update(site, name, origins).await
+    }
+
+    async fn site_rotate_key(
+        &self,
+        site: SiteId,
+        new_key: &str,
+        now_ms: i64,
+        old_until_ms: i64,
+    ) -> Result<Site, StoreError> {
+        self.inner.site_rotate_key(site, new_key, now_ms, old_until_ms).await
+    }
+
+    async fn site_delete(&self, site: SiteId) -> Result<(), StoreError> {
+        self.inner.site_delete(site).await
+    }
+
+    async fn token_add(&self, token: NewToken) -> Result<Token, StoreError> {
+        self.inner.token_add(token).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.inner.tokens().await
+    }
+
+    async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError> {
+        self.inner.token_revoke(token).await
+    }
+
+    async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {
+        self.fail_if_away()?;
+        self.inner.cursor(site, spool).await
+    }
+
+    async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError> {
+        self.fail_if_away()?;
+        self.inner.cursor_max(spool).await
+    }
+
+    async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError> {
+        self.fail_if_away()?;
+        self.inner.cursors_forget(spool).await
+    }
+
+    async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        self.fail_if_away()?;
+        let report = self.inner.load(batch).await?;
+        if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
+    }
+
+    async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
+        self.inner.routes(site, from_ms, to_ms).await
+    }
+
+    async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
+        self.inner.cells(query).await
+    }
+
+    async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
+        self.inner.tally(query).await
+    }
+
+    async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
+        self.inner.view(site, id).await
+    }
+
+    async fn judgements(
+        &self,
+        site: SiteId,
+        now_ms: i64,
+        judgements: &[Judgement],
+    ) -> Result<(), StoreError> {
+        self.inner.judgements(site, now_ms, judgements).await
+    }
+
+    async fn violations(
+        &self,
+        site: SiteId,
+        open_only: bool,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<Violation>, StoreError> {
+        self.inner.violations(site, open_only, skip, limit).await
+    }
+
+    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
+        self.inner.maintain(now_ms, retention).await
+    }
+}
