@@ -17,17 +17,18 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Takes over from the snippet. False, with nothing changed, where the snippet's queue is not understood.
+/// Takes over from the snippet. False, with nothing changed, where that cannot be.
 ///
 /// The snippet has just drained its observer into its queue. Everything here runs in the same task, so
 /// no entry can fall between the snippet's observer and ours, and ours needs no `buffered`. The
 /// snippet's observer goes last: whatever throws before that leaves the snippet measuring.
 #[wasm_bindgen]
 #[must_use]
-pub fn start(page: Page) -> bool {
-    let Some(collector) = Collector::from_queue(&page) else { return false };
+pub fn start(page: &Page) -> bool {
+    let Some(collector) = Collector::from_queue(page) else { return false };
     let collector = Rc::new(RefCell::new(collector));
-    observe::begin(&page, &collector);
-    lifecycle::begin(page, &collector);
+    let Some(observer) = observe::begin(page, &collector) else { return false };
+    lifecycle::begin(page, &collector, observer);
+    page.observer().disconnect();
     true
 }

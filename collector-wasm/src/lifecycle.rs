@@ -25,8 +25,6 @@ const REPORT_EVERY_MS: u32 = 60_000;
 pub struct Collector {
     /// What is known of the document.
     pub document: Document,
-    /// The module's observer, once it observes.
-    pub observer: Option<PerformanceObserver>,
     batch: Batch,
     /// Views begun since the last report.
     begun: usize,
@@ -42,12 +40,12 @@ impl Collector {
                 document.push(&item);
             }
         }
-        Some(Self { document, observer: None, batch: Batch::default(), begun: 0 })
+        Some(Self { document, batch: Batch::default(), begun: 0 })
     }
 }
 
 /// Puts the module in the snippet's place: the snippet's listeners tell it, and it reports.
-pub fn begin(page: Page, collector: &Rc<RefCell<Collector>>) {
+pub fn begin(page: &Page, collector: &Rc<RefCell<Collector>>, observer: PerformanceObserver) {
     let (reporter, target) = (page.clone(), Rc::clone(collector));
     let push = Closure::<dyn Fn(Array)>::new(move |fields: Array| {
         let Some(item) = item(&fields) else { return };
@@ -60,11 +58,12 @@ pub fn begin(page: Page, collector: &Rc<RefCell<Collector>>) {
         }
     });
     let (sender, source) = (page.clone(), Rc::clone(collector));
-    let flush = Closure::<dyn Fn()>::new(move || flush(&sender, &source));
+    let flush = Closure::<dyn Fn()>::new(move || flush(&sender, &source, &observer));
     page.set_push(push.into_js_value().unchecked_ref());
     page.set_flush(flush.into_js_value().unchecked_ref());
     page.set_queue(&Array::new());
-    Interval::new(REPORT_EVERY_MS, move || page.report()).forget();
+    let reporter = page.clone();
+    Interval::new(REPORT_EVERY_MS, move || reporter.report()).forget();
 }
 
 /// Counts a view that is about to begin. True, and the count starts anew, when a report is due.
@@ -80,16 +79,14 @@ fn is_full(collector: &Rc<RefCell<Collector>>) -> bool {
 }
 
 /// Drains, computes and sends, all before it returns: the page may be gone the next moment.
-fn flush(page: &Page, collector: &Rc<RefCell<Collector>>) {
+fn flush(page: &Page, collector: &Rc<RefCell<Collector>>, observer: &PerformanceObserver) {
     let Some(now) = web_sys::window().and_then(|window| window.performance()).map(|clock| clock.now()) else {
         return;
     };
     let news = {
         let Ok(mut collector) = collector.try_borrow_mut() else { return };
-        let Collector { document, observer, batch, begun } = &mut *collector;
-        if let Some(observer) = observer {
-            observe::drain(page, observer, document);
-        }
+        let Collector { document, batch, begun } = &mut *collector;
+        observe::drain(page, observer, document);
         *begun = 0;
         batch.news(document.snapshots(now))
     };

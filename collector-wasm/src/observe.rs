@@ -23,8 +23,8 @@ extern "C" {
     fn entries(this: &EntryList) -> Array;
 }
 
-/// Observes what the snippet observed, and stops the snippet's observer.
-pub fn begin(page: &Page, collector: &Rc<RefCell<Collector>>) {
+/// Observes what the snippet observes; `None` where the browser refuses.
+pub fn begin(page: &Page, collector: &Rc<RefCell<Collector>>) -> Option<PerformanceObserver> {
     let (caller, target) = (page.clone(), Rc::clone(collector));
     let callback = Closure::<dyn Fn(EntryList)>::new(move |list: EntryList| {
         if let Ok(mut collector) = target.try_borrow_mut() {
@@ -33,7 +33,7 @@ pub fn begin(page: &Page, collector: &Rc<RefCell<Collector>>) {
     });
     // The browser calls this directly, so a failure in it would reach the page.
     let callback = page.safe(callback.into_js_value().unchecked_ref());
-    let Ok(observer) = PerformanceObserver::new(&callback) else { return };
+    let observer = PerformanceObserver::new(&callback).ok()?;
     for entry_type in page.types().iter() {
         let options = Object::new();
         let set = |key: &str, value: &JsValue| Reflect::set(&options, &key.into(), value).is_ok();
@@ -41,10 +41,7 @@ pub fn begin(page: &Page, collector: &Rc<RefCell<Collector>>) {
             observer.observe(options.unchecked_ref::<PerformanceObserverInit>());
         }
     }
-    page.observer().disconnect();
-    if let Ok(mut collector) = collector.try_borrow_mut() {
-        collector.observer = Some(observer);
-    }
+    Some(observer)
 }
 
 /// Takes entries that the observer has and has not told yet.

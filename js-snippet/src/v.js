@@ -245,26 +245,26 @@
 
     // ---- The life of the page ----
 
-    const visibility = (event) => {
-      if (document.prerendering) return;
+    // Queues a change of visibility; true where the page is hidden from now on.
+    const isHidden = (event) => {
+      if (document.prerendering) return false;
       // A page that is being left is hidden, though the browser may say so only afterwards.
       const hidden = event.type === "pagehide" || document.visibilityState === "hidden";
       if (hidden !== wasHidden) push(8, event.timeStamp, +hidden);
-      wasHidden = hidden;
-      if (hidden) shared.report();
+      return (wasHidden = hidden);
     };
+    const visibility = (event) => isHidden(event) && shared.report();
     on("visibilitychange", visibility);
     on("pagehide", visibility);
     on("pageshow", (event) => {
-      visibility(event);
-      if (event.persisted) {
-        views++;
-        inputSeen = false;
-        soft.named = true;
-        push(10, event.timeStamp, makeId(event.timeStamp));
-        ask();
-        requestAnimationFrame(() => requestAnimationFrame(safe(() => push(11, now()))));
-      }
+      if (!event.persisted) return;
+      isHidden(event);
+      views++;
+      inputSeen = false;
+      soft.named = true;
+      push(10, event.timeStamp, makeId(event.timeStamp));
+      ask();
+      requestAnimationFrame(() => requestAnimationFrame(safe(() => push(11, now()))));
     });
     on(
       "prerenderingchange",
