@@ -69,6 +69,11 @@ pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
 /// Time that a server that stops gives the loader to empty the spool, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 10_000;
 
+/// Time in which a command expects the server's whole answer, in milliseconds.
+pub const CLIENT_TIME_MS_MAX: u64 = 60_000;
+/// Largest answer of a server that a command reads, in bytes.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Rows in one page of an API answer.
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Days that one question may span.

@@ -1,0 +1,79 @@
+//! A check as GitHub workflow commands: annotations at the lines of the budget file.
+//! (<https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands>)
+
+use super::{Checked, OnInconclusive, text};
+use crate::output::Colour;
+use vitals::gate::Verdict;
+
+/// Annotations of one level that GitHub shows of a step; further ones are dropped without a word.
+const ANNOTATIONS_MAX: usize = 10;
+
+pub(super) fn render(checked: &Checked<'_>) -> String {
+    let inconclusive = match checked.on_inconclusive {
+        Some(OnInconclusive::Pass) => "notice",
+        Some(OnInconclusive::Warn) | None => "warning",
+        Some(OnInconclusive::Fail) => "error",
+    };
+    let mut commands = String::new();
+    for level in ["error", "warning", "notice"] {
+        let shown: Vec<_> = checked
+            .answer
+            .budgets
+            .iter()
+            .filter(|budget| match budget.verdict {
+                Verdict::Pass => false,
+                Verdict::Fail => level == "error",
+                Verdict::Inconclusive => level == inconclusive,
+            })
+            .collect();
+        // The last of too many tells of the rest.
+        let whole = if shown.len() > ANNOTATIONS_MAX { ANNOTATIONS_MAX - 1 } else { shown.len() };
+        for budget in shown.iter().take(whole) {
+            let what = match budget.verdict {
+                Verdict::Fail => "exceeded",
+                _ => "inconclusive",
+            };
+            let title = format!("{} budget {what}", budget.metric.name());
+            let message = format!(
+                "{}: {}, measured {}: {}",
+                budget.scope(),
+                budget.promise(),
+                budget.measurement(),
+                budget.why()
+            );
+            commands.push_str(&command(level, checked.file, budget.line, &title, &message));
+        }
+        if let Some(first) = shown.get(whole) {
+            let message = format!("{} further budgets; the log has them all", shown.len() - whole);
+            commands.push_str(&command(level, checked.file, first.line, "Further budgets", &message));
+        }
+    }
+    commands + &text::render(checked, Colour::Off)
+}
+
+fn command(level: &str, file: &str, line: usize, title: &str, message: &str) -> String {
+    format!("::{level} file={},line={line},title={}::{}\n", property(file), property(title), data(message))
+}
+
+/// The escapes of a command's message.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// The escapes of a command's property.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    #[test]
+    fn texts_cannot_end_their_place() {
+        assert_eq!(
+            command("error", "a,b:c.toml", 3, "50 %", "x\n::warning::y: 1,2"),
+            "::error file=a%2Cb%3Ac.toml,line=3,title=50 %25::x%0A::warning::y: 1,2\n"
+        );
+    }
+}

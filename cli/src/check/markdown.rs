@@ -1,0 +1,61 @@
+//! A check as Markdown, for merge requests and job summaries.
+
+use super::Checked;
+use crate::output::share;
+use vitals::gate::Verdict;
+
+pub(super) fn render(checked: &Checked<'_>) -> String {
+    let mut text = format!(
+        "### Web Vitals budgets: {}\n\n{}\n\n| | Route | Budget | Measured (90 % interval) | Page views | Within | Why |\n|-|-|-|-|-:|-:|-|\n",
+        escape(&checked.sum()),
+        escape(&checked.about()),
+    );
+    for budget in &checked.answer.budgets {
+        let mark = match budget.verdict {
+            Verdict::Pass => "✅ pass",
+            Verdict::Fail => "❌ fail",
+            Verdict::Inconclusive => "❔ inconclusive",
+        };
+        let route = match &budget.device {
+            Some(device) => format!("{}, {device}", budget.route),
+            None => budget.route.clone(),
+        };
+        let cells = [
+            mark.to_owned(),
+            escape(&route),
+            escape(&budget.promise()),
+            escape(&budget.measurement()),
+            budget.n.to_string(),
+            share(budget.within, budget.n),
+            escape(&budget.why()),
+        ];
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    text
+}
+
+/// A text that Markdown shows as it is: no markup, no HTML, no mention of anybody.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in crate::output::plain(text).chars() {
+        match char {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            '@' => escaped.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' => escaped.extend(['\\', char]),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn nothing_in_a_text_is_markup() {
+        assert_eq!(escape("/a*|`b`<img>@c\n"), "/a\\*\\|\\`b\\`&lt;img&gt;&#64;c\\\\u{a}");
+    }
+}

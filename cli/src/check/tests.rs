@@ -1,0 +1,252 @@
+//! The command against a server that answers as the API does.
+
+use super::{Args, execute};
+use crate::client::responder::Responder;
+use crate::exit::{Done, Exit, Failure};
+use crate::output::Colour;
+use clap::Parser as _;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Parser)]
+struct Command {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// A budget file of its own for a test.
+struct File(tempfile::TempDir);
+
+impl File {
+    fn new(text: impl AsRef<[u8]>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("budgets.toml"), text).unwrap();
+        Self(directory)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("budgets.toml")
+    }
+}
+
+fn budgets(count: usize) -> String {
+    (0..count).map(|at| format!("[[budget]]\nroute = '/{at}'\nmetric = 'LCP'\nmax = 2500\n")).collect()
+}
+
+fn judged(verdict: &str) -> Value {
+    json!({"line": 3, "route": "/p/*", "metric": "LCP", "percentile": 75, "max": 2500, "unit": "ms",
+        "device": "phone", "min_samples": 100, "routes": 3, "n": 240, "within": 120,
+        "measured": 3100.2, "interval": [3000.0, 3200.0], "verdict": verdict,
+        "reason": format!("why {verdict}"),
+        "samples_needed": if verdict == "inconclusive" { json!(1200) } else { Value::Null }})
+}
+
+fn answer(verdicts: &[&str]) -> Value {
+    let overall = ["fail", "inconclusive"].into_iter().find(|one| verdicts.contains(one)).unwrap_or("pass");
+    json!({"site": "default", "release": "1.4.2", "period": {"from": "a", "to": "b"}, "verdict": overall,
+        "budgets": verdicts.iter().map(|verdict| judged(verdict)).collect::<Vec<_>>()})
+}
+
+async fn run(file: &Path, server: &str, arguments: &[&str], summary: Option<&Path>) -> Result<Done, Failure> {
+    let file = file.to_string_lossy();
+    let fixed = ["check", "--budget", &file, "--server", server, "--token", "t", "--site", "default"];
+    let command = Command::try_parse_from(fixed.iter().chain(arguments)).unwrap();
+    execute(&command.args, Colour::Off, summary).await
+}
+
+async fn check(verdicts: &[&str], arguments: &[&str]) -> Done {
+    let file = File::new(budgets(verdicts.len()));
+    let server = Responder::start(&[("200 OK", &answer(verdicts).to_string())]);
+    let mut done = run(&file.path(), &server.url, arguments, None).await.unwrap();
+    done.stdout = done.stdout.replace(&*file.path().to_string_lossy(), "budgets.toml");
+    done
+}
+
+#[tokio::test]
+async fn the_file_is_sent_as_it_is() {
+    let text = format!("# é\n{}", budgets(1));
+    let file = File::new(&text);
+    let server = Responder::start(&[("200 OK", &answer(&["pass"]).to_string())]);
+    run(&file.path(), &server.url, &["--release", "1 4", "--period", "24h"], None).await.unwrap();
+    let request = server.requests().remove(0);
+    assert!(request.starts_with("POST /api/v1/sites/default/gate?period=24h&release=1+4 "), "{request}");
+    assert!(request.to_lowercase().contains("content-type: application/toml\r\n"), "{request}");
+    assert!(request.ends_with(&format!("\r\n\r\n{text}")), "{request}");
+}
+
+#[tokio::test]
+async fn every_verdict_has_its_exit_code() {
+    for (verdicts, arguments, exit) in [
+        (vec!["pass", "pass"], vec![], Exit::Pass),
+        (vec!["pass", "fail", "inconclusive"], vec![], Exit::Fail),
+        (vec!["pass", "fail", "inconclusive"], vec!["--on-inconclusive", "pass"], Exit::Fail),
+        (vec!["pass", "inconclusive"], vec![], Exit::Inconclusive),
+        (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "pass"], Exit::Pass),
+        (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "warn"], Exit::Pass),
+        (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "fail"], Exit::Fail),
+    ] {
+        for format in ["text", "json", "markdown", "junit", "github"] {
+            let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", format]).collect();
+            let done = check(&verdicts, &arguments).await;
+            assert_eq!(done.exit, exit, "{verdicts:?} {arguments:?}");
+            assert_eq!(!done.warning.is_empty(), arguments.contains(&"warn"), "{arguments:?}");
+        }
+    }
+    assert_eq!(
+        [Exit::Pass, Exit::Fail, Exit::Usage, Exit::Inconclusive, Exit::Unreachable].map(|exit| exit as u8),
+        [0, 1, 2, 3, 4]
+    );
+}
+
+#[tokio::test]
+async fn text_says_all_that_decided() {
+    let done = check(&["fail", "inconclusive"], &[]).await;
+    assert_eq!(
+        done.stdout,
+        "budgets.toml · default · release 1.4.2 · a to b\n\
+         \n\
+         VERDICT       LINE  ROUTE  DEVICE  METRIC       MAX                      MEASURED    N  WITHIN\n\
+         fail             3  /p/*   phone   LCP p75  2500 ms  3100 ms (3000 ms to 3200 ms)  240  50.0 %\n\
+         \x20   why fail\n\
+         inconclusive     3  /p/*   phone   LCP p75  2500 ms  3100 ms (3000 ms to 3200 ms)  240  50.0 %\n\
+         \x20   why inconclusive; about 1200 page views are needed, there are 240\n\
+         \n\
+         fail: 1 exceeded, 0 kept, 1 inconclusive\n"
+    );
+}
+
+#[tokio::test]
+async fn json_is_the_answer_whole() {
+    let done = check(&["fail"], &["--format", "json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap(), answer(&["fail"]));
+}
+
+#[tokio::test]
+async fn junit_shows_budgets_as_tests() {
+    let done = check(&["pass", "fail", "inconclusive"], &["--format", "junit"]).await;
+    let counts = "tests=\"3\" failures=\"1\" skipped=\"1\" errors=\"0\"";
+    assert!(done.stdout.contains(&format!("<testsuites name=\"fieldvitals\" {counts}>")), "{}", done.stdout);
+    assert!(done.stdout.contains(&format!("<testsuite name=\"rum./p/*\" {counts}>")), "{}", done.stdout);
+    let case = "<testcase classname=\"/p/*\" name=\"lcp.p75.phone\" file=\"budgets.toml\">";
+    assert!(done.stdout.contains(&format!("{case}</testcase>")), "{}", done.stdout);
+    assert!(
+        done.stdout.contains(&format!(
+            "{case}<failure type=\"budget\" message=\"LCP p75 ≤ 2500 ms, measured 3100 ms (3000 ms to 3200 ms): why fail\">\
+             budgets.toml:3</failure></testcase>"
+        )),
+        "{}",
+        done.stdout
+    );
+    assert!(done.stdout.contains(&format!("{case}<skipped message=\"")), "{}", done.stdout);
+    let done = check(&["inconclusive"], &["--format", "junit", "--on-inconclusive", "fail"]).await;
+    assert!(done.stdout.contains("failures=\"1\" skipped=\"0\""), "{}", done.stdout);
+    assert!(done.stdout.contains("why inconclusive"), "{}", done.stdout);
+}
+
+#[tokio::test]
+async fn github_annotations_point_at_the_file() {
+    let done = check(&["pass", "fail", "inconclusive"], &["--format", "github"]).await;
+    let commands: Vec<&str> = done.stdout.lines().take_while(|line| line.starts_with("::")).collect();
+    assert_eq!(
+        commands,
+        [
+            "::error file=budgets.toml,line=3,title=LCP budget exceeded::route /p/*, phone: LCP p75 ≤ 2500 ms, \
+             measured 3100 ms (3000 ms to 3200 ms): why fail",
+            "::warning file=budgets.toml,line=3,title=LCP budget inconclusive::route /p/*, phone: LCP p75 ≤ 2500 ms, \
+             measured 3100 ms (3000 ms to 3200 ms): why inconclusive; about 1200 page views are needed, there are 240",
+        ]
+    );
+    let done = check(&["fail"; 15], &["--format", "github"]).await;
+    let commands: Vec<&str> = done.stdout.lines().take_while(|line| line.starts_with("::")).collect();
+    assert_eq!(commands.len(), 10, "GitHub shows ten a level");
+    assert!(commands[9].ends_with("::6 further budgets; the log has them all"), "{}", commands[9]);
+    for (choice, level) in [("pass", "::notice "), ("warn", "::warning "), ("fail", "::error ")] {
+        let done = check(&["inconclusive"], &["--format", "github", "--on-inconclusive", choice]).await;
+        assert!(done.stdout.starts_with(level), "{choice}: {}", done.stdout);
+    }
+}
+
+#[tokio::test]
+async fn the_job_summary_is_added_to() {
+    let file = File::new(budgets(1));
+    let summary = file.0.path().join("summary.md");
+    std::fs::write(&summary, "before\n").unwrap();
+    let server = Responder::start(&[("200 OK", &answer(&["fail"]).to_string())]);
+    run(&file.path(), &server.url, &["--format", "github"], Some(&summary)).await.unwrap();
+    let text = std::fs::read_to_string(&summary).unwrap();
+    assert!(text.starts_with("before\n### Web Vitals budgets: fail: 1 exceeded"), "{text}");
+    assert!(text.contains("| ❌ fail | /p/\\*, phone | LCP p75 ≤ 2500 ms | 3100 ms (3000 ms to 3200 ms) | 240 | 50.0 % | why fail |"), "{text}");
+    // Only a missing directory keeps the summary from being written; the verdict stands all the same.
+    let server = Responder::start(&[("200 OK", &answer(&["fail"]).to_string())]);
+    let done =
+        run(&file.path(), &server.url, &["--format", "github"], Some(Path::new("/nowhere/summary.md"))).await;
+    let done = done.unwrap();
+    assert_eq!(done.exit, Exit::Fail);
+    assert!(
+        done.warning.starts_with("cannot write the job summary to /nowhere/summary.md: "),
+        "{}",
+        done.warning
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_told_without_a_server() {
+    for (text, expected) in [
+        (
+            &b"[[budget]]\nmetric = 'LCPP'\nmax = 1"[..],
+            ":2:10: unknown metric `LCPP`, did you mean `LCP`?; expected one of",
+        ),
+        (b"", ":1:1: no budgets; expected"),
+        (b"[[budget]]\nmetric = '\xff'", ":2:11: not UTF-8; expected a text file"),
+    ] {
+        let file = File::new(text);
+        let failure = run(&file.path(), "http://127.0.0.1:1", &[], None).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        let expected = format!("{}{expected}", file.path().to_string_lossy());
+        assert!(failure.message.starts_with(&expected), "{}", failure.message);
+    }
+    let failure = run(Path::new("/nowhere/budgets.toml"), "http://127.0.0.1:1", &[], None).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(
+        failure.message.starts_with("cannot read the budget file /nowhere/budgets.toml: "),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
+async fn refusals_of_the_server_end_as_they_should() {
+    let error = |message: &str| json!({"error": {"code": "x", "message": message, "hint": "h"}}).to_string();
+    for (status, exit) in [
+        ("401 Unauthorized", Exit::Usage),
+        ("403 Forbidden", Exit::Usage),
+        ("404 Not Found", Exit::Usage),
+        ("400 Bad Request", Exit::Usage),
+        ("503 Service Unavailable", Exit::Unreachable),
+    ] {
+        let file = File::new(budgets(1));
+        let server = Responder::start(&[(status, &error("no"))]);
+        assert_eq!(run(&file.path(), &server.url, &[], None).await.unwrap_err().exit, exit, "{status}");
+    }
+    let file = File::new(budgets(1));
+    assert_eq!(run(&file.path(), "http://127.0.0.1:1", &[], None).await.unwrap_err().exit, Exit::Unreachable);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_judge_every_budget_is_no_pass() {
+    let mut contradiction = answer(&["pass", "fail"]);
+    contradiction["verdict"] = json!("pass");
+    let mut unknown = answer(&["pass", "pass"]);
+    unknown["verdict"] = json!("fine");
+    for (answer, exit) in [
+        (answer(&["pass"]), Exit::Unreachable),
+        (answer(&[]), Exit::Unreachable),
+        (contradiction, Exit::Unreachable),
+        (unknown, Exit::Usage),
+        (json!({}), Exit::Usage),
+    ] {
+        let file = File::new(budgets(2));
+        let server = Responder::start(&[("200 OK", &answer.to_string())]);
+        assert_eq!(run(&file.path(), &server.url, &[], None).await.unwrap_err().exit, exit, "{answer}");
+    }
+}

@@ -1,0 +1,381 @@
+//! Asks a fieldvitals server over HTTP, and says what is wrong where it does not answer.
+
+pub(crate) mod answer;
+#[cfg(test)]
+pub(crate) mod responder;
+
+use crate::exit::Failure;
+use crate::output::plain;
+use answer::{ErrorAnswer, SitesAnswer};
+use reqwest::{Method, StatusCode, Url, redirect};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::error::Error as _;
+use std::time::Duration;
+use vitals::limits;
+
+/// Where the server is, and what opens it.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// The server's address.
+    #[arg(long, env = "FIELDVITALS_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = server_url)]
+    pub(crate) server: Url,
+    /// An API token with the scope `read`.
+    #[arg(long, env = "FIELDVITALS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// The site; may be left out where the server has only one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: Option<String>,
+}
+
+fn server_url(text: &str) -> Result<Url, String> {
+    let expected = "expected an address such as https://vitals.example or http://127.0.0.1:8080";
+    let url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(url)
+    } else {
+        Err(format!("this is no web address; {expected}"))
+    }
+}
+
+/// A period as the API takes it: `24h`, `7d`.
+pub(crate) fn period(text: &str) -> Result<String, String> {
+    let number = text.strip_suffix(['h', 'd']).unwrap_or_default();
+    match number.parse::<u16>() {
+        Ok(1..) => Ok(text.to_owned()),
+        _ => Err("expected hours or days, such as 24h, 7d, 28d or 90d".to_owned()),
+    }
+}
+
+/// The class of device, for clap.
+pub(crate) fn devices() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(vitals::view::Device::ALL.iter().map(|device| device.name()))
+}
+
+/// A connection to a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    server: Url,
+    token: String,
+}
+
+/// Parameters of a request; those without a value are left out.
+pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
+
+impl Client {
+    /// A client of this server.
+    pub(crate) fn new(args: &ServerArgs) -> Result<Self, Failure> {
+        let token = args.token.clone().filter(|token| !token.trim().is_empty()).ok_or_else(|| {
+            Failure::usage(
+                "no API token: give --token TOKEN or set FIELDVITALS_TOKEN",
+                "On the server, `fieldvitals token add NAME --scope read` makes one.",
+            )
+        })?;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_millis(limits::CLIENT_TIME_MS_MAX))
+            // A token must not travel to wherever a redirect points.
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("fieldvitals/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| {
+                Failure::usage(
+                    format!("cannot set up HTTPS: {}", causes(&error)),
+                    "The system's certificates are needed; on Debian: apt-get install ca-certificates",
+                )
+            })?;
+        Ok(Self { http, server: args.server.clone(), token: token.trim().to_owned() })
+    }
+
+    /// The site that was asked for, or the only one there is.
+    pub(crate) async fn site(&self, named: Option<&str>) -> Result<String, Failure> {
+        if let Some(name) = named {
+            return Ok(name.to_owned());
+        }
+        let (_, answer): (_, SitesAnswer) = self.get(&["sites"], &[]).await?;
+        match answer.sites.as_slice() {
+            [site] => Ok(site.name.clone()),
+            [] => Err(Failure::usage(
+                "the server has no site",
+                "On the server, `fieldvitals site add NAME --origin ORIGIN` adds one.",
+            )),
+            sites => {
+                let names: Vec<String> = sites.iter().map(|site| plain(&site.name)).collect();
+                Err(Failure::usage(
+                    format!("the server has {} sites: {}", sites.len(), names.join(", ")),
+                    "Say which one with --site NAME.",
+                ))
+            }
+        }
+    }
+
+    /// What is at a path under `/api/v1`: the JSON as it came, and read.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+    ) -> Result<(Value, T), Failure> {
+        self.ask(self.http.request(Method::GET, self.url(path, query))).await
+    }
+
+    /// What is answered to a budget file.
+    pub(crate) async fn post_toml<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+        body: String,
+    ) -> Result<(Value, T), Failure> {
+        let request = self.http.request(Method::POST, self.url(path, query));
+        self.ask(request.header("content-type", "application/toml").body(body)).await
+    }
+
+    fn url(&self, path: &[&str], query: Query<'_>) -> Url {
+        let mut url = self.server.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        url.set_query(None);
+        url.set_fragment(None);
+        if query.iter().any(|(_, value)| value.is_some()) {
+            url.query_pairs_mut()
+                .extend_pairs(query.iter().filter_map(|(name, value)| value.map(|value| (name, value))));
+        }
+        url
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(Value, T), Failure> {
+        let server = self.server.origin().ascii_serialization();
+        let broken = |error: reqwest::Error| {
+            Failure::unreachable(
+                format!("cannot reach {server}: {}", causes(&error)),
+                "Is the server running? --server URL or FIELDVITALS_SERVER says where it is.",
+            )
+        };
+        let mut response = request.bearer_auth(&self.token).send().await.map_err(broken)?;
+        let status = response.status();
+        let location = response.headers().get("location").and_then(|to| to.to_str().ok()).map(plain);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > limits::CLIENT_ANSWER_BYTES_MAX {
+                let max = limits::CLIENT_ANSWER_BYTES_MAX;
+                return Err(Failure::unreachable(
+                    format!("{server} answered with more than {max} bytes"),
+                    "Is this a fieldvitals server? --server URL says where it is.",
+                ));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            let strange = |error: serde_json::Error| {
+                Failure::usage(
+                    format!("the answer of {server} is not that of a fieldvitals server: {error}"),
+                    "Is this its address, and does it run the same version as this command?",
+                )
+            };
+            let value: Value = serde_json::from_slice(&body).map_err(strange)?;
+            let read = T::deserialize(&value).map_err(strange)?;
+            return Ok((value, read));
+        }
+        Err(refused(&server, status, location, &body))
+    }
+}
+
+/// What an answer that is no success means for the user.
+fn refused(server: &str, status: StatusCode, location: Option<String>, body: &[u8]) -> Failure {
+    let said = serde_json::from_slice::<ErrorAnswer>(body).ok().map(|answer| answer.error);
+    let message = |what: &str| match &said {
+        Some(said) => format!("{what}: {}", plain(&said.message)),
+        None => format!("{what}: {server} answered {status}"),
+    };
+    let hint = |fallback: &str| match &said {
+        Some(said) if !said.hint.is_empty() => plain(&said.hint),
+        _ => fallback.to_owned(),
+    };
+    match status.as_u16() {
+        300..=399 => Failure::usage(
+            format!("{server} redirects to {}", location.unwrap_or_else(|| "somewhere else".to_owned())),
+            "Give the address where the server really is; tokens are not sent on.",
+        ),
+        401 => Failure::usage(
+            message("the server does not accept the token"),
+            hint("--token TOKEN or FIELDVITALS_TOKEN must hold a token of this server."),
+        ),
+        403 => Failure::usage(
+            message("the token does not allow this"),
+            hint("A token with the scope `read` is needed."),
+        ),
+        408 | 429 | 500..=599 => Failure::unreachable(
+            message("the server cannot answer now"),
+            hint("Try again later; the server's log says why."),
+        ),
+        _ => match said {
+            Some(said) => Failure::usage(plain(&said.message), plain(&said.hint)),
+            None => Failure::usage(
+                format!(
+                    "{server} answered {status}: this is no fieldvitals server, or one of another version"
+                ),
+                "--server URL or FIELDVITALS_SERVER says where it is.",
+            ),
+        },
+    }
+}
+
+/// An error and what caused it, on one line. The URL is left out: the message names the server.
+fn causes(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut texts: Vec<String> = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(plain(&error.to_string()));
+        cause = error.source();
+    }
+    // Most errors end in the one that tells: "connection refused", "invalid peer certificate".
+    texts.pop().unwrap_or_else(|| plain(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::responder::Responder;
+    use super::*;
+    use crate::exit::Exit;
+    use serde_json::json;
+
+    fn args(server: &str) -> ServerArgs {
+        ServerArgs { server: server_url(server).unwrap(), token: Some("secret".to_owned()), site: None }
+    }
+
+    async fn failure(status: &str, body: &str) -> Failure {
+        let server = Responder::start(&[(status, body)]);
+        let client = Client::new(&args(&server.url)).unwrap();
+        client.get::<Value>(&["sites"], &[]).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_request_carries_token_path_and_parameters() {
+        let server = Responder::start(&[("200 OK", "{}")]);
+        let client = Client::new(&args(&format!("{}/behind/", server.url))).unwrap();
+        let query = [("route", Some("/a b?&=é")), ("device", None)];
+        client.get::<Value>(&["sites", "my/site", "report"], &query).await.unwrap();
+        let request = server.requests().remove(0);
+        assert!(
+            request.starts_with(
+                "GET /behind/api/v1/sites/my%2Fsite/report?route=%2Fa+b%3F%26%3D%C3%A9 HTTP/1.1\r\n"
+            ),
+            "{request}"
+        );
+        assert!(request.to_lowercase().contains("authorization: bearer secret\r\n"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn every_refusal_has_its_exit_code_and_says_what_to_do() {
+        let error = |message: &str| {
+            json!({"error": {"code": "x", "message": message, "hint": "Do this."}}).to_string()
+        };
+        for (status, body, exit, message) in [
+            (
+                "401 Unauthorized",
+                error("it is unknown"),
+                Exit::Usage,
+                "the server does not accept the token: it is unknown",
+            ),
+            ("403 Forbidden", error("scope"), Exit::Usage, "the token does not allow this: scope"),
+            ("404 Not Found", error("there is no site `x`"), Exit::Usage, "there is no site `x`"),
+            ("400 Bad Request", error("`period` is wrong"), Exit::Usage, "`period` is wrong"),
+            (
+                "503 Service Unavailable",
+                error("the store is away"),
+                Exit::Unreachable,
+                "the server cannot answer now: the store is away",
+            ),
+            (
+                "429 Too Many Requests",
+                error("slowly"),
+                Exit::Unreachable,
+                "the server cannot answer now: slowly",
+            ),
+        ] {
+            let failure = failure(status, &body).await;
+            assert_eq!(
+                (failure.exit, failure.message.as_str(), failure.hint.as_str()),
+                (exit, message, "Do this.")
+            );
+        }
+        let failure_502 = failure("502 Bad Gateway", "<html>").await;
+        assert_eq!(failure_502.exit, Exit::Unreachable);
+        let failure_404 = failure("404 Not Found", "<html>").await;
+        assert_eq!(failure_404.exit, Exit::Usage);
+        assert!(failure_404.message.contains("this is no fieldvitals server"), "{}", failure_404.message);
+        let redirected = failure("301 Moved\r\nLocation: https://elsewhere.example/", "").await;
+        assert_eq!(redirected.exit, Exit::Usage);
+        assert!(
+            redirected.message.ends_with("redirects to https://elsewhere.example/"),
+            "{}",
+            redirected.message
+        );
+        let strange = failure("200 OK", "<html>hello").await;
+        assert_eq!(strange.exit, Exit::Usage);
+        assert!(strange.message.contains("is not that of a fieldvitals server"), "{}", strange.message);
+        let hostile = failure("400 Bad Request", &error("\u{1b}[2J")).await;
+        assert_eq!(hostile.message, "\\u{1b}[2J");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_unreachable() {
+        let url = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            format!("http://{}", listener.local_addr().unwrap())
+        };
+        let failure = Client::new(&args(&url)).unwrap().get::<Value>(&["sites"], &[]).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(failure.message.starts_with(&format!("cannot reach {url}: ")), "{}", failure.message);
+        assert!(failure.message.to_lowercase().contains("refused"), "{}", failure.message);
+        // HTTPS is compiled in: a server that speaks plain HTTP is a TLS error, not an unknown scheme.
+        let server = Responder::start(&[("200 OK", "{}")]);
+        let https = server.url.replace("http:", "https:");
+        let failure = Client::new(&args(&https)).unwrap().get::<Value>(&["sites"], &[]).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(!failure.message.contains("scheme"), "{}", failure.message);
+    }
+
+    #[tokio::test]
+    async fn the_only_site_need_not_be_named() {
+        let one = json!({"sites": [{"name": "default"}]}).to_string();
+        let two = json!({"sites": [{"name": "shop"}, {"name": "blog"}]}).to_string();
+        let none = json!({"sites": []}).to_string();
+        let server = Responder::start(&[("200 OK", &one), ("200 OK", &two), ("200 OK", &none)]);
+        let client = Client::new(&args(&server.url)).unwrap();
+        assert_eq!(client.site(Some("named")).await.unwrap(), "named");
+        assert_eq!(client.site(None).await.unwrap(), "default");
+        let many = client.site(None).await.unwrap_err();
+        assert_eq!((many.exit, many.message.as_str()), (Exit::Usage, "the server has 2 sites: shop, blog"));
+        assert_eq!(client.site(None).await.unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_token_is_needed() {
+        for token in [None, Some(String::new()), Some("  ".to_owned())] {
+            let failure = Client::new(&ServerArgs { token, ..args("http://localhost:1") }).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.message.contains("FIELDVITALS_TOKEN"));
+        }
+    }
+
+    #[test]
+    fn addresses_and_periods_are_checked() {
+        assert!(server_url("https://vitals.example/behind").is_ok());
+        for text in ["localhost:8080", "ftp://vitals.example", "vitals.example", "", "file:///etc"] {
+            assert!(server_url(text).unwrap_err().contains("expected an address"), "{text}");
+        }
+        for text in ["24h", "7d", "28d", "90d"] {
+            assert_eq!(period(text).as_deref(), Ok(text));
+        }
+        for text in ["", "d", "0d", "7", "7w", "-7d", "1.5d", "7 d"] {
+            assert!(period(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What commands print: texts made safe for the place they go to, tables, CSV.
+//!
+//! Routes and origins come from beacons that anybody can send, so no text reaches a terminal, a
+//! spreadsheet or a pipeline as it is.
+
+pub(crate) mod csv;
+pub(crate) mod table;
+
+use std::io::{IsTerminal as _, Write as _};
+use vitals::metric::{Metric, Rating, Unit};
+
+/// Prints a text. A reader that stopped reading, such as `head`, is no error.
+pub(crate) fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Whether to print in colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colour {
+    /// No.
+    Off,
+    /// Yes, with ANSI sequences.
+    On,
+}
+
+impl Colour {
+    /// Colour where standard output is a terminal and nobody asked for none (<https://no-color.org>).
+    pub(crate) fn of_stdout() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if !refused && std::io::stdout().is_terminal() { Self::On } else { Self::Off }
+    }
+
+    /// A text in a colour.
+    pub(crate) fn paint(self, ink: Ink, text: &str) -> String {
+        match self {
+            Self::Off => text.to_owned(),
+            Self::On => format!("\u{1b}[{}m{text}\u{1b}[0m", ink as u8),
+        }
+    }
+}
+
+/// A colour of a terminal, by its ANSI number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Ink {
+    /// For headings.
+    Bold = 1,
+    /// Poor, failed.
+    Red = 31,
+    /// Good, passed.
+    Green = 32,
+    /// Between.
+    Yellow = 33,
+}
+
+impl From<Rating> for Ink {
+    fn from(rating: Rating) -> Self {
+        match rating {
+            Rating::Good => Self::Green,
+            Rating::NeedsImprovement => Self::Yellow,
+            Rating::Poor => Self::Red,
+        }
+    }
+}
+
+/// A text on one line, without characters that steer a terminal or turn the direction of writing.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|char| {
+            let steers = char.is_control()
+                || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+            let (escaped, itself) = if steers { (Some(char.escape_unicode()), None) } else { (None, Some(char)) };
+            escaped.into_iter().flatten().chain(itself)
+        })
+        .collect()
+}
+
+/// A value without its unit: milliseconds, or a score with three places.
+pub(crate) fn number(metric: Metric, number: f64) -> String {
+    match metric.unit() {
+        Unit::Score => format!("{number:.3}"),
+        Unit::Milliseconds if number < 10.0 => format!("{number:.1}"),
+        Unit::Milliseconds => format!("{number:.0}"),
+    }
+}
+
+/// A value with its unit.
+pub(crate) fn value(metric: Metric, value: f64) -> String {
+    match metric.unit() {
+        Unit::Score => number(metric, value),
+        Unit::Milliseconds => format!("{} ms", number(metric, value)),
+    }
+}
+
+/// A limit with its unit, exactly as far as values are held: `2500 ms`, `0.1`.
+pub(crate) fn limit(metric: Metric, limit: f64) -> String {
+    match metric.unit() {
+        Unit::Score => limit.to_string(),
+        Unit::Milliseconds => format!("{limit} ms"),
+    }
+}
+
+/// A part of a whole in per cent.
+pub(crate) fn share(part: u64, whole: u64) -> String {
+    if whole == 0 { "–".to_owned() } else { format!("{:.1} %", part as f64 / whole as f64 * 100.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_steers_a_terminal() {
+        assert_eq!(plain("/caffé/ü"), "/caffé/ü");
+        assert_eq!(plain("/a\u{1b}[31m\n\u{202e}b\u{9b}2J"), "/a\\u{1b}[31m\\u{a}\\u{202e}b\\u{9b}2J");
+    }
+
+    #[test]
+    fn values_are_shown_as_precisely_as_they_mean_something() {
+        assert_eq!(value(Metric::Lcp, 2_412.6), "2413 ms");
+        assert_eq!(value(Metric::Fid, 0.84), "0.8 ms");
+        assert_eq!(value(Metric::Cls, 0.10345), "0.103");
+        assert_eq!(limit(Metric::Lcp, 2_500.0), "2500 ms");
+        assert_eq!(limit(Metric::Cls, 0.1), "0.1");
+        assert_eq!(share(1, 3), "33.3 %");
+        assert_eq!(share(0, 0), "–");
+    }
+
+    #[test]
+    fn colour_is_only_added_where_it_is_on() {
+        assert_eq!(Colour::Off.paint(Ink::Red, "x"), "x");
+        assert_eq!(Colour::On.paint(Rating::Poor.into(), "x"), "\u{1b}[31mx\u{1b}[0m");
+    }
+}

@@ -1,0 +1,45 @@
+//! CSV as RFC 4180 has it, that no spreadsheet takes for formulas.
+
+/// A field that came from somewhere: quoted where needed, and with an apostrophe in front where a
+/// spreadsheet would run it as a formula (OWASP, CSV injection; CWE-1236).
+pub(crate) fn text(field: &str) -> String {
+    let runs = field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']);
+    let guarded = if runs { format!("'{field}") } else { field.to_owned() };
+    if guarded.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
+    } else {
+        guarded
+    }
+}
+
+/// A line of fields that are already CSV.
+pub(crate) fn line(fields: &[String]) -> String {
+    let mut line = fields.join(",");
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_and_never_formulas() {
+        for (field, expected) in [
+            ("/a", "/a"),
+            ("/a,b", "\"/a,b\""),
+            ("/\"a\"", "\"/\"\"a\"\"\""),
+            ("=1+1", "'=1+1"),
+            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@a", "'@a"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("a\nb", "\"a\nb\""),
+            ("", ""),
+        ] {
+            assert_eq!(text(field), expected, "{field:?}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `fieldvitals report`: what was measured, as the API tells it.
+
+mod tables;
+
+use crate::client::answer::{Metrics, PagesAnswer, RejectionsAnswer, ReportAnswer};
+use crate::client::{Client, ServerArgs, devices, period};
+use crate::exit::{Done, Exit, Failure, finish};
+use crate::output::{Colour, csv};
+use clap::ValueEnum;
+use serde_json::Value;
+use std::process::ExitCode;
+use vitals::limits;
+use vitals::metric::{Metric, Unit};
+
+/// Show what was measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// One route, with all percentiles; without it, a ranking of routes.
+    #[arg(long, value_name = "ROUTE")]
+    route: Option<String>,
+    /// The last hours or days: 24h, 7d, 28d, 90d.
+    #[arg(long, default_value = "7d", value_parser = period)]
+    period: String,
+    /// Only page views on this class of device.
+    #[arg(long, value_parser = devices())]
+    device: Option<String>,
+    /// Only page views of this release.
+    #[arg(long, value_name = "NAME")]
+    release: Option<String>,
+    /// Only this metric, with all percentiles; it is also what --sort p75 and poor go by (else LCP).
+    #[arg(long, value_parser = metric)]
+    metric: Option<Metric>,
+    /// What the ranking is sorted by.
+    #[arg(long, value_enum, conflicts_with = "route")]
+    sort: Option<Sort>,
+    /// Which end of the ranking comes first; desc unless sorted by route.
+    #[arg(long, value_enum, conflicts_with = "route")]
+    order: Option<Order>,
+    /// Routes to show, at most 500.
+    #[arg(long, default_value_t = 50, conflicts_with = "route", value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ROWS_MAX as i64))]
+    limit: u16,
+    /// Why is there no data? Shows which beacons were refused of late, and why.
+    #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "release", "period"])]
+    rejections: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// Page views.
+    Views,
+    /// The 75th percentile of the metric.
+    P75,
+    /// The share of poor page views of the metric.
+    Poor,
+    /// The route's name.
+    Route,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Order {
+    /// Smallest first.
+    Asc,
+    /// Largest first.
+    Desc,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table for people.
+    Text,
+    /// The API's answer.
+    Json,
+    /// A line a route and metric, for spreadsheets.
+    Csv,
+}
+
+fn metric(name: &str) -> Result<Metric, String> {
+    Metric::from_name(name).ok_or_else(|| {
+        let names = Metric::ALL.map(Metric::name).join(", ");
+        format!("there is no such metric; expected one of {names}")
+    })
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    Ok(finish(execute(&args, Colour::of_stdout()).await))
+}
+
+async fn execute(args: &Args, colour: Colour) -> Result<Done, Failure> {
+    let client = Client::new(&args.server)?;
+    let site = client.site(args.server.site.as_deref()).await?;
+    let stdout = if args.rejections {
+        rejections(args, &client, &site, colour).await?
+    } else if let Some(route) = &args.route {
+        one_route(args, &client, &site, route, colour).await?
+    } else {
+        ranking(args, &client, &site, colour).await?
+    };
+    Ok(Done { exit: Exit::Pass, stdout, warning: String::new() })
+}
+
+async fn ranking(args: &Args, client: &Client, site: &str, colour: Colour) -> Result<String, Failure> {
+    let limit = args.limit.to_string();
+    let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
+    let sort = name(args.sort.and_then(|sort| sort.to_possible_value()));
+    let order = name(args.order.and_then(|order| order.to_possible_value()));
+    let query = [
+        ("period", Some(args.period.as_str())),
+        ("device", args.device.as_deref()),
+        ("release", args.release.as_deref()),
+        ("metric", args.metric.map(Metric::name)),
+        ("sort", sort.as_deref()),
+        ("order", order.as_deref()),
+        ("limit", Some(limit.as_str())),
+    ];
+    let (json, answer): (Value, PagesAnswer) = client.get(&["sites", site, "pages"], &query).await?;
+    Ok(match args.format {
+        Format::Json => pretty(&json),
+        Format::Text => tables::ranking(&answer, args, colour),
+        Format::Csv => {
+            let mut text = heading();
+            for page in &answer.pages {
+                rows(&mut text, args, &answer.site, &page.route, page.views, &page.metrics);
+            }
+            text
+        }
+    })
+}
+
+async fn one_route(
+    args: &Args,
+    client: &Client,
+    site: &str,
+    route: &str,
+    colour: Colour,
+) -> Result<String, Failure> {
+    let query = [
+        ("route", Some(route)),
+        ("period", Some(args.period.as_str())),
+        ("device", args.device.as_deref()),
+        ("release", args.release.as_deref()),
+    ];
+    let (json, answer): (Value, ReportAnswer) = client.get(&["sites", site, "report"], &query).await?;
+    Ok(match args.format {
+        Format::Json => pretty(&json),
+        Format::Text => tables::one_route(&answer, route, args, colour),
+        Format::Csv => {
+            let mut text = heading();
+            rows(&mut text, args, &answer.site, route, answer.views, &answer.metrics);
+            text
+        }
+    })
+}
+
+async fn rejections(args: &Args, client: &Client, site: &str, colour: Colour) -> Result<String, Failure> {
+    let (json, answer): (Value, RejectionsAnswer) = client.get(&["sites", site, "rejections"], &[]).await?;
+    Ok(match args.format {
+        Format::Json => pretty(&json),
+        Format::Text => tables::rejections(&answer, site, colour),
+        Format::Csv => {
+            let mut text =
+                csv::line(&["reason", "origin", "count", "last_seen", "message"].map(str::to_owned));
+            for one in &answer.rejections {
+                text.push_str(&csv::line(&[
+                    csv::text(&one.reason),
+                    csv::text(one.origin.as_deref().unwrap_or_default()),
+                    one.count.to_string(),
+                    csv::text(&one.last_seen),
+                    csv::text(&one.message),
+                ]));
+            }
+            text
+        }
+    })
+}
+
+fn pretty(json: &Value) -> String {
+    format!("{json:#}\n")
+}
+
+/// The metrics that are asked for and have samples, in the order of reports.
+fn shown<'a>(
+    args: &Args,
+    metrics: &'a Metrics,
+) -> impl Iterator<Item = (Metric, &'a crate::client::answer::MetricAnswer)> {
+    let only = args.metric;
+    Metric::ALL
+        .into_iter()
+        .filter(move |metric| only.is_none_or(|only| only == *metric))
+        .filter_map(|metric| Some((metric, metrics.get(metric.name())?)))
+}
+
+fn heading() -> String {
+    let names = [
+        "site",
+        "route",
+        "views",
+        "metric",
+        "unit",
+        "n",
+        "p50",
+        "p75",
+        "p90",
+        "p95",
+        "p75_low",
+        "p75_high",
+        "rating",
+        "good",
+        "needs_improvement",
+        "poor",
+    ];
+    csv::line(&names.map(str::to_owned))
+}
+
+fn rows(text: &mut String, args: &Args, site: &str, route: &str, views: u64, metrics: &Metrics) {
+    for (metric, answer) in shown(args, metrics) {
+        let end = |end: usize| answer.p75_interval.map(|ends| ends[end].to_string()).unwrap_or_default();
+        let unit = match metric.unit() {
+            Unit::Milliseconds => "ms",
+            Unit::Score => "score",
+        };
+        text.push_str(&csv::line(&[
+            csv::text(site),
+            csv::text(route),
+            views.to_string(),
+            metric.name().to_owned(),
+            unit.to_owned(),
+            answer.n.to_string(),
+            answer.p50.to_string(),
+            answer.p75.to_string(),
+            answer.p90.to_string(),
+            answer.p95.to_string(),
+            end(0),
+            end(1),
+            answer.rating.name().to_owned(),
+            answer.good.to_string(),
+            answer.needs_improvement.to_string(),
+            answer.poor.to_string(),
+        ]));
+    }
+}
+
+#[cfg(test)]
+mod tests;

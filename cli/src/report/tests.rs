@@ -1,0 +1,181 @@
+//! The command against a server that answers as the API does.
+
+use super::{Args, execute};
+use crate::client::responder::Responder;
+use crate::exit::{Exit, Failure};
+use crate::output::Colour;
+use clap::Parser as _;
+use serde_json::{Value, json};
+
+#[derive(Debug, clap::Parser)]
+struct Command {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn parse(server: &str, arguments: &[&str]) -> Result<Args, clap::Error> {
+    let fixed = ["report", "--server", server, "--token", "t"];
+    Command::try_parse_from(fixed.iter().chain(arguments)).map(|command| command.args)
+}
+
+fn lcp(p75: f64, rating: &str, n: u64) -> Value {
+    json!({"unit": "ms", "n": n, "p50": 1200.1, "p75": p75, "p90": 2500.0, "p95": 3000.0,
+           "p75_interval": if n < 11 { Value::Null } else { json!([1700.0, 1900.0]) },
+           "rating": rating, "good": n - 5, "needs_improvement": 3, "poor": 2, "thresholds": [2500, 4000]})
+}
+
+fn pages(next_cursor: Value) -> String {
+    let cls = json!({"unit": "score", "n": 100, "p50": 0.0, "p75": 0.1034, "p90": 0.2, "p95": 0.3,
+        "p75_interval": [0.09, 0.12], "rating": "needs-improvement", "good": 50, "needs_improvement": 50, "poor": 0,
+        "thresholds": [0.1, 0.25]});
+    json!({"site": "default", "period": {"from": "2026-11-13T00:00:00Z", "to": "2026-11-20T00:00:00Z"},
+    "device": null, "metric": "LCP", "next_cursor": next_cursor, "pages": [
+        {"route": "/", "views": 123, "metrics": {"LCP": lcp(1800.5, "good", 120), "CLS": cls, "NEW": cls}},
+        {"route": "=cmd|' /C calc'!A0", "views": 9, "metrics": {"LCP": lcp(5000.0, "poor", 9)}},
+    ]})
+    .to_string()
+}
+
+async fn report(answer: &str, arguments: &[&str]) -> (String, String) {
+    let server = Responder::start(&[("200 OK", answer)]);
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--site", "default"]).collect();
+    let done = execute(&parse(&server.url, &arguments).unwrap(), Colour::Off).await.unwrap();
+    assert_eq!(done.exit, Exit::Pass);
+    (done.stdout, server.requests().remove(0))
+}
+
+#[tokio::test]
+async fn a_ranking_shows_every_metric_with_its_rating() {
+    let (text, request) =
+        report(&pages(json!("next")), &["--sort", "poor", "--limit", "2", "--device", "phone"]).await;
+    assert!(
+        request.starts_with("GET /api/v1/sites/default/pages?period=7d&device=phone&sort=poor&limit=2 "),
+        "{request}"
+    );
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "default · 2026-11-13T00:00:00Z to 2026-11-20T00:00:00Z · phone");
+    assert_eq!(
+        lines[2..5],
+        [
+            "ROUTE               VIEWS      LCP  INP     CLS  FCP  TTFB  FID  TTI",
+            "/                     123     1800    –  0.103!    –     –    –    –",
+            "=cmd|' /C calc'!A0      9  ~5000!!    –       –    –     –    –    –",
+        ],
+        "{text}"
+    );
+    assert!(text.ends_with("There are more routes; --limit N shows up to 500.\n"), "{text}");
+}
+
+#[tokio::test]
+async fn one_metric_is_shown_with_all_percentiles() {
+    let (text, request) = report(&pages(Value::Null), &["--metric", "lcp", "--period", "28d"]).await;
+    assert!(
+        request.starts_with("GET /api/v1/sites/default/pages?period=28d&metric=LCP&limit=50 "),
+        "{request}"
+    );
+    let row = text.lines().find(|line| line.starts_with("/ ")).unwrap();
+    assert_eq!(
+        row.split_whitespace().collect::<Vec<_>>().join(" "),
+        "/ 123 120 1200 1800 1700–1900 2500 3000 95.8 % 2.5 % 1.7 %"
+    );
+    assert!(!text.contains("more routes"));
+}
+
+#[tokio::test]
+async fn csv_holds_a_line_a_metric_and_no_formula() {
+    let (text, _) = report(&pages(Value::Null), &["--format", "csv"]).await;
+    assert_eq!(
+        text,
+        "site,route,views,metric,unit,n,p50,p75,p90,p95,p75_low,p75_high,rating,good,needs_improvement,poor\n\
+         default,/,123,LCP,ms,120,1200.1,1800.5,2500,3000,1700,1900,good,115,3,2\n\
+         default,/,123,CLS,score,100,0,0.1034,0.2,0.3,0.09,0.12,needs-improvement,50,50,0\n\
+         default,'=cmd|' /C calc'!A0,9,LCP,ms,9,1200.1,5000,2500,3000,,,poor,4,3,2\n"
+    );
+}
+
+#[tokio::test]
+async fn json_is_the_answer_whole() {
+    let (text, _) = report(&pages(Value::Null), &["--format", "json"]).await;
+    let expected: Value = serde_json::from_str(&pages(Value::Null)).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+}
+
+fn route_answer(views: u64, metrics: &Value) -> String {
+    json!({"site": "default", "route": "/x", "period": {"from": "a", "to": "b"}, "device": null, "views": views,
+           "metrics": metrics})
+    .to_string()
+}
+
+#[tokio::test]
+async fn one_route_is_shown_a_metric_a_line() {
+    let answer = route_answer(130, &json!({"LCP": lcp(1800.5, "good", 120), "FID": lcp(3.0, "good", 8)}));
+    let (text, request) = report(&answer, &["--route", "/x y"]).await;
+    assert!(request.starts_with("GET /api/v1/sites/default/report?route=%2Fx+y&period=7d "), "{request}");
+    let rows: Vec<String> = text
+        .lines()
+        .filter(|line| line.starts_with("LCP") || line.starts_with("FID"))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "LCP 120 1200 1800 1700–1900 2500 3000 95.8 % 2.5 % 1.7 %",
+            "FID 8 1200 ~3.0 – 2500 3000 37.5 % 37.5 % 25.0 %"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn no_data_points_to_the_rejections() {
+    let (text, _) = report(&route_answer(0, &json!({})), &["--route", "/x"]).await;
+    assert!(text.contains("There are no page views of this route in this period."), "{text}");
+    assert!(text.contains("fieldvitals report --site default --rejections"), "{text}");
+}
+
+#[tokio::test]
+async fn rejections_are_shown_by_reason_and_origin() {
+    let answer = json!({"rejections": [
+        {"reason": "origin", "origin": "https://evil.example", "count": 4, "last_seen": "2026-11-20T10:00:00Z", "message": "add the origin"},
+        {"reason": "origin", "origin": "https://b.example\u{1b}[2J", "count": 1, "last_seen": "2026-11-20T10:00:00Z", "message": "add the origin"},
+        {"reason": "malformed", "origin": "", "count": 2, "last_seen": "2026-11-20T10:00:00Z", "message": ""},
+    ]})
+    .to_string();
+    let (text, request) = report(&answer, &["--rejections"]).await;
+    assert!(request.starts_with("GET /api/v1/sites/default/rejections "), "{request}");
+    assert_eq!(
+        text,
+        "REASON     ORIGIN                      COUNT  LAST SEEN\n\
+         origin     https://evil.example            4  2026-11-20T10:00:00Z\n\
+         origin     https://b.example\\u{1b}[2J      1  2026-11-20T10:00:00Z\n\
+         malformed  –                               2  2026-11-20T10:00:00Z\n\
+         origin: add the origin\n"
+    );
+    let (text, _) = report(&json!({"rejections": []}).to_string(), &["--rejections"]).await;
+    assert_eq!(text, "default: no beacon was refused since the server started.\n");
+}
+
+#[tokio::test]
+async fn a_server_that_fails_is_told_with_its_exit_code() {
+    let server = Responder::start(&[("500 Internal Server Error", "")]);
+    let Failure { exit, message, .. } =
+        execute(&parse(&server.url, &["--site", "a"]).unwrap(), Colour::Off).await.unwrap_err();
+    assert_eq!(exit, Exit::Unreachable);
+    assert!(message.contains("500 Internal Server Error"), "{message}");
+}
+
+#[test]
+fn wrong_flags_are_refused() {
+    for (arguments, expected) in [
+        (vec!["--metric", "TBT"], "expected one of LCP, INP, CLS, FCP, TTFB, FID, TTI"),
+        (vec!["--period", "7w"], "expected hours or days"),
+        (vec!["--device", "watch"], "[possible values: phone, tablet, desktop]"),
+        (vec!["--limit", "501"], "501 is not in 1..=500"),
+        (vec!["--limit", "0"], "0 is not in 1..=500"),
+        (vec!["--route", "/a", "--sort", "p75"], "cannot be used with"),
+        (vec!["--format", "xml"], "[possible values: text, json, csv]"),
+    ] {
+        let error = parse("http://127.0.0.1:1", &arguments).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(expected), "{arguments:?}: {error}");
+    }
+}
