@@ -86,12 +86,17 @@ pub(crate) async fn open(path: &Path) -> Result<Opened, SpoolError> {
         .filename(path)
         .create_if_missing(true)
         .busy_timeout(Duration::from_secs(5))
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864");
-    let mut writer =
-        options.clone().pragma("wal_autocheckpoint", LOG_PAGES).connect().await.map_err(failed)?;
+    // Before the first table is made, and by the writer alone: a reader may not set it.
+    let mut writer = options
+        .clone()
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .pragma("wal_autocheckpoint", LOG_PAGES)
+        .connect()
+        .await
+        .map_err(failed)?;
     check(&mut writer, path).await?;
     let (beacons, bytes) = measure(&mut writer).await.map_err(failed)?;
     begin_epoch(&mut writer, path).await?;
