@@ -79,12 +79,8 @@ impl Document {
     }
 
     fn begin(&mut self, view: Later) {
-        if view.id == self.first {
-            return;
-        }
-        if let Some((from, to)) = self.life.begin(view) {
-            self.cls.forget(from, to);
-            self.inp.forget(from, to);
+        if view.id != self.first {
+            self.life.begin(view);
         }
     }
 

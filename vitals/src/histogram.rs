@@ -431,6 +431,10 @@ mod tests {
         }
         let bins: Vec<_> = histogram.bins(Metric::Lcp, &[1_000.0, 2_500.0]).iter().map(|bin| bin.n).collect();
         assert_eq!(bins, [2, 1, 2]);
+        // A value on an edge belongs to the bin above.
+        let edge = histogram.percentile(Metric::Lcp, 40).unwrap();
+        let bins: Vec<_> = histogram.bins(Metric::Lcp, &[edge]).iter().map(|bin| bin.n).collect();
+        assert_eq!(bins, [1, 4]);
     }
 
     #[test]
@@ -443,6 +447,7 @@ mod tests {
             (100, 50, 50),
             (101, 50, 51),
             (3, 0, 1),
+            (3, 34, 2),
             (3, 100, 3),
         ] {
             assert_eq!(rank(n, percent), expected, "{percent} % of {n}");
@@ -461,14 +466,15 @@ mod tests {
             assert_eq!(Histogram::decode(&mut &bytes[..len]), Err(EncodingError), "cut off at {len}");
         }
         for damaged in [
-            &[0, 0, 0, 0x82, 0x10][..],         // more buckets than there are
-            &[0, 0, 0, 1, 0x81, 0x10, 2],       // a bucket beyond the last
+            &[0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f][..], // more buckets than there are
+            &[0, 0, 0, 1, 0x81, 0x10, 2],                                         // a bucket beyond the last
             &[0, 0, 0, 1, 0, 0],                // a bucket that counts nothing
             &[0, 0, 0, 2, 0, 2, 0x80, 0x10, 2], // a gap beyond the last
-            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], // a number of 65 bits
             &[0x80; 11],                        // a number without end
         ] {
             assert_eq!(Histogram::decode(&mut &damaged[..]), Err(EncodingError), "{damaged:?}");
         }
+        let bits_65 = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
+        assert_eq!(read_varint(&mut &bits_65[..]), Err(EncodingError));
     }
 }

@@ -11,10 +11,10 @@ const ID: &str = "019a9f3c-1b7b-7fff-bfff-ffffffffffff";
 fn snapshot() -> Snapshot {
     let mut values = Values::EMPTY;
     for (metric, number) in [(Metric::Lcp, 2_400.123), (Metric::Cls, 0.071_234), (Metric::Ttfb, 0.0)] {
-        values.set(metric, Some(Value::new(metric, number).unwrap()));
+        values.set(metric, Some(Value::new(metric, number).expect("a value")));
     }
     Snapshot {
-        id: ViewId::parse(ID).unwrap(),
+        id: ViewId::parse(ID).expect("an id"),
         url: Some("https://shop.example/cart".to_owned()),
         route: Some("/cart".to_owned()),
         navigation_type: NavigationType::SoftNavigation,

@@ -28,11 +28,6 @@ impl Cls {
         self.shifts.insert(start, score);
     }
 
-    /// Drops the shifts of a stretch of time.
-    pub fn forget(&mut self, from: f64, to: f64) {
-        self.shifts.forget(from, to);
-    }
-
     /// CLS of a view: 0 where nothing moved. `painted` says whether the view's first contentful paint
     /// was seen; without it, nothing was there that could move before someone's eyes. A soft navigation
     /// starts on a painted page, so there it is enough that the page was not hidden.

@@ -23,8 +23,7 @@ impl Facts {
         if !(at >= 0.0 && number >= 0.0 && at.is_finite() && number.is_finite()) {
             return;
         }
-        // Adding 0 turns -0 into 0, so that equal facts are the same fact.
-        let fact = [at + 0.0, number + 0.0];
+        let fact = [at, number];
         let place = self.0.partition_point(|other| other < &fact);
         if self.0.get(place) != Some(&fact) {
             self.0.insert(place, fact);
@@ -70,11 +69,6 @@ impl Facts {
     pub fn within(&self, from: f64, to: f64) -> &[Fact] {
         let before = |end: f64| self.0.partition_point(|fact| time(fact) < end);
         self.0.get(before(from)..before(to)).unwrap_or_default()
-    }
-
-    /// Drops the facts at or after `from` and before `to`.
-    pub fn forget(&mut self, from: f64, to: f64) {
-        self.0.retain(|fact| !(from..to).contains(&time(fact)));
     }
 
     /// Puts other facts in place of these.

@@ -57,12 +57,6 @@ impl Inp {
         self.counts.insert_moment(at, count, bounds);
     }
 
-    /// Drops what fell into a stretch of time.
-    pub fn forget(&mut self, from: f64, to: f64) {
-        self.interactions.retain(|interaction| !(from..to).contains(&interaction.start));
-        self.counts.forget(from, to);
-    }
-
     /// INP of a view in milliseconds; absent without an interaction.
     ///
     /// An interaction belongs to the view in which its longest event began. How many there were is the

@@ -26,7 +26,7 @@ pub struct Later {
     pub id: ViewId,
     /// What began it.
     pub cause: Cause,
-    /// Its URL, empty where it is that of the view before.
+    /// Its URL; that of a restore is that of the view before, and empty here.
     pub url: String,
     /// The route that the page named, or empty.
     pub route: String,
@@ -144,23 +144,24 @@ impl Lifecycle {
     }
 
     /// Takes a new view. Of a document's later views the latest are kept, so that a document that lives
-    /// for days goes on being measured. Says which stretch of time was dropped for it, if one was.
-    pub fn begin(&mut self, view: Later) -> Option<(f64, f64)> {
+    /// for days goes on being measured.
+    pub fn begin(&mut self, view: Later) {
         if !(view.at >= 0.0 && view.at.is_finite()) {
-            return None;
+            return;
+        }
+        if self.later.iter().any(|known| known.id == view.id && !view.outdoes(known)) {
+            return;
         }
         let first_end = self.bounds.first().copied().unwrap_or(f64::INFINITY).min(view.at);
-        if self.later.iter().any(|known| known.id == view.id && !view.outdoes(known)) {
-            return None;
-        }
         self.later.retain(|known| known.id != view.id);
         let place = self.later.partition_point(|other| other.order(&view).is_lt());
         self.later.insert(place, view);
-        let full = self.later.len() >= limits::VIEWS_PER_BEACON_MAX;
-        if full {
+        if self.later.len() >= limits::VIEWS_PER_BEACON_MAX {
             let dropped = self.later.remove(0);
-            if let Some(next) =
-                self.later.first_mut().filter(|next| next.cause == Cause::Restore && next.url.is_empty())
+            // A restore shows the page of the view before, which is now told nowhere else.
+            if let Some(next) = self.later.first_mut()
+                && next.cause == Cause::Restore
+                && next.url.is_empty()
             {
                 next.url = dropped.url;
                 next.route = dropped.route;
@@ -169,20 +170,6 @@ impl Lifecycle {
         self.bounds.clear();
         self.bounds.push(first_end);
         self.bounds.extend(self.later.iter().map(|view| view.at));
-        if !full {
-            return None;
-        }
-        let dropped = (first_end, self.later.first()?.at);
-        for facts in [
-            &mut self.hidden,
-            &mut self.visible,
-            &mut self.inputs,
-            &mut self.restore_paints,
-            &mut self.soft_paints,
-        ] {
-            facts.forget(dropped.0, dropped.1);
-        }
-        Some(dropped)
     }
 
     /// The navigation entry, where one was told.

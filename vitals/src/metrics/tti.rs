@@ -62,7 +62,7 @@ impl Tti {
             return Err(TtiGap::Hidden);
         }
         let tasks = Tasks { rest: self.tasks.all(), full: self.tasks.all().len() >= LONG_TASKS_MAX };
-        if quiet_from(from, latest, tasks.clone()) > latest {
+        if quiet_from(from, tasks.clone()) > latest {
             return Err(TtiGap::Cpu);
         }
         // The document's own request is in flight from the time origin on.
@@ -74,8 +74,8 @@ impl Tti {
         };
         let mut quiet = from;
         loop {
-            let free = quiet_from(quiet, latest, tasks.clone());
-            let silent = quiet_from(free, latest, requests.clone());
+            let free = quiet_from(quiet, tasks.clone());
+            let silent = quiet_from(free, requests.clone());
             if silent > latest {
                 return Err(TtiGap::Network);
             }
@@ -99,12 +99,12 @@ impl Tti {
     }
 }
 
-/// The first time from `from` on that a window without any of the `busy` stretches begins, or some time
-/// beyond `latest`. `busy` ascends by start.
-fn quiet_from(from: f64, latest: f64, busy: impl Iterator<Item = Fact>) -> f64 {
+/// The first time from `from` on at which a window without any of the `busy` stretches begins. They
+/// ascend by start.
+fn quiet_from(from: f64, busy: impl Iterator<Item = Fact>) -> f64 {
     let mut quiet = from;
     for [start, end] in busy {
-        if start >= quiet + WINDOW_MS || quiet > latest {
+        if start >= quiet + WINDOW_MS {
             break;
         }
         quiet = quiet.max(end);

@@ -24,6 +24,8 @@ fn a_prerendered_paint_is_waited_for_since_activation() {
     let at = |paint| [prerendered(1_000.0), hidden(0.0), visible(1_004.0), Item::FirstContentfulPaint(paint)];
     assert_eq!(numbers(Metric::Fcp, &at(300.0)), [Some(0.0)]);
     assert_eq!(numbers(Metric::Fcp, &at(1_250.0)), [Some(250.0)]);
+    let hidden_later = [&at(1_250.0)[..], &[hidden(5_000.0)]].concat();
+    assert_eq!(numbers(Metric::Fcp, &hidden_later), [Some(250.0)]);
 }
 
 #[test]

@@ -31,6 +31,8 @@ fn views_come_in_order_with_their_types() {
 fn a_restored_document_has_the_documents_url() {
     let views = views(&[restore(9_000.0, 1)], 10_000.0);
     assert_eq!((&views[1].url, &views[1].route), (&None, &None));
+    let unnamed = [soft_to(1_000.0, 1, "https://shop.example/cart", "/cart"), soft_to(2_000.0, 2, "", "")];
+    assert_eq!(super::views(&unnamed, 3_000.0)[2].url, None);
 }
 
 #[test]
