@@ -1,5 +1,7 @@
 //! SQLite keeps every promise of the store.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_store::conformance::Fresh;
 use fieldvitals_store_sqlite::SqliteStore;
 use std::sync::Arc;

@@ -147,7 +147,7 @@ impl Default for Bounds {
 /// `appended = loaded + superseded + discarded + waiting`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Beacons that are durable: appended since the start, or found in the file then.
+    /// Beacons in the file: appended since the start (those being written included), or found then.
     pub appended: u64,
     /// Those that changed a page view in the store. Where the store's answer was lost with a
     /// connection, all of a batch that turns out to be in the store.

@@ -196,12 +196,16 @@ impl Writer {
         let payload = payload::join(batch.iter().map(|append| append.bytes.as_slice()));
         let bytes = payload.len();
         let position = self.last + 1;
-        match file::append(&mut self.connection, self.epoch, position, batch.len(), payload).await {
+        // Counted before the commit: the loader may read the row before this task goes on.
+        self.count_waiting(|count| count + batch.len() as u64);
+        let written = file::append(&mut self.connection, self.epoch, position, batch.len(), payload).await;
+        if written.is_err() {
+            self.count_waiting(|count| count.saturating_sub(batch.len() as u64));
+        }
+        match written {
             Ok(()) => {
                 self.last = position;
                 let mut stats = self.shared.stats();
-                stats.appended += batch.len() as u64;
-                stats.waiting += batch.len() as u64;
                 stats.commits += 1;
                 stats.bytes += file::row_bytes(bytes);
                 drop(stats);
@@ -224,6 +228,12 @@ impl Writer {
                 Err(AppendError::Failed(error.to_string()))
             }
         }
+    }
+
+    fn count_waiting(&self, change: impl Fn(u64) -> u64) {
+        let mut stats = self.shared.stats();
+        stats.appended = change(stats.appended);
+        stats.waiting = change(stats.waiting);
     }
 
     /// Removes what is loaded. What cannot be removed now stays noted; loading it again would be

@@ -3,6 +3,9 @@
 //! A backend's tests call [`crate::conformance!`] with a function that opens a fresh, empty store; each
 //! case becomes a test of its own. The last case plays random histories against the [`model`].
 
+// Test code, although another crate calls it.
+#![allow(clippy::unwrap_used)]
+
 mod cases;
 mod faults;
 mod history;

@@ -1,0 +1,560 @@
+//! The spool: what is acknowledged reaches the store once, whatever happens between.
+
+#![allow(clippy::unwrap_used)]
+
+use fieldvitals_server::spool::{AppendError, Bounds, Record, Spool, SpoolError, Stats};
+use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, everything, site, update};
+use fieldvitals_store::rollup::DAY_MS;
+use fieldvitals_store::{SiteId, Source, Store};
+use fieldvitals_store_sqlite::SqliteStore;
+use futures_util::future::join_all;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vitals::metric::Metric;
+
+/// A folder with a store behind a decorator that fails on demand, and room for a spool.
+struct Place {
+    directory: TempDir,
+    store: Arc<FaultyStore>,
+    sites: Vec<SiteId>,
+}
+
+/// A spool whose loader runs.
+struct Running {
+    spool: Spool,
+    stop: watch::Sender<bool>,
+    loader: JoinHandle<()>,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&directory.path().join("store.db")).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let sites = vec![site(&store, "a").await, site(&store, "b").await];
+        Self { directory, store: Arc::new(FaultyStore::new(store)), sites }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("spool.db")
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    /// A spool whose loader never runs.
+    async fn still(&self) -> Spool {
+        Spool::open(&self.path(), self.store()).await.unwrap().0
+    }
+
+    async fn start(&self) -> Running {
+        self.start_with(Bounds { retry: Duration::from_millis(1), ..Bounds::default() }).await
+    }
+
+    async fn start_with(&self, bounds: Bounds) -> Running {
+        let (spool, loader) = Spool::open_with(&self.path(), self.store(), bounds).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        Running { spool, stop, loader: tokio::spawn(loader.run(stopped)) }
+    }
+
+    fn record(&self, number: u32) -> Record {
+        let site = self.sites[number as usize % self.sites.len()];
+        let start_ms = DAY0_MS + i64::from(number);
+        Record { site, updates: vec![update(start_ms, 1, &[(Metric::Lcp, f64::from(number))])] }
+    }
+
+    async fn append(&self, spool: &Spool, numbers: Range<u32>) {
+        for number in numbers {
+            spool.append(self.record(number)).await.unwrap();
+        }
+    }
+
+    /// Page views in the store, each counted as often as its rollups say.
+    async fn views(&self) -> i64 {
+        let mut views = 0;
+        for &site in &self.sites {
+            for cell in self.store.cells(&everything(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap() {
+                assert_eq!(cell.cell.metric(Metric::Lcp).n(), cell.cell.views);
+                views += cell.cell.views;
+            }
+        }
+        views
+    }
+
+    async fn assert_has(&self, numbers: Range<u32>) {
+        for number in numbers.clone() {
+            let record = self.record(number);
+            let view = self.store.view(record.site, record.updates[0].id).await.unwrap();
+            assert_eq!(view.map(|view| view.update).as_ref(), record.updates.first(), "view {number}");
+        }
+        assert_eq!(self.views().await, i64::from(numbers.end - numbers.start));
+    }
+
+    async fn raw(&self) -> SqliteConnection {
+        raw(&self.path()).await
+    }
+}
+
+async fn raw(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).connect().await.unwrap()
+}
+
+impl Running {
+    /// Stops as a server does, and returns the last figures.
+    async fn stop(self) -> Stats {
+        self.stop.send(true).unwrap();
+        self.loader.await.unwrap();
+        self.spool.close().await;
+        self.spool.stats()
+    }
+
+    /// Ends the loader where it stands, as a kill would.
+    async fn kill(self) {
+        self.loader.abort();
+        let _ = self.loader.await;
+        self.spool.close().await;
+    }
+}
+
+fn assert_law(stats: &Stats) {
+    assert_eq!(
+        stats.appended,
+        stats.loaded + stats.superseded + stats.discarded + stats.waiting,
+        "{stats:?}"
+    );
+}
+
+/// Waits for a condition without a timer.
+async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    while !condition().await {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_appended_is_in_the_store_after_a_stop() {
+    let place = Place::new().await;
+    let running = place.start().await;
+    place.append(&running.spool, 0..20).await;
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!((stats.appended, stats.loaded, stats.waiting, stats.bytes), (20, 20, 0, 0));
+    place.assert_has(0..20).await;
+    let mut raw = place.raw().await;
+    let rows: i64 = sqlx::query_scalar("select count(*) from spool_row").fetch_one(&mut raw).await.unwrap();
+    assert_eq!(rows, 0, "loaded rows are removed");
+}
+
+#[tokio::test]
+async fn what_a_killed_server_left_is_loaded_first() {
+    let place = Place::new().await;
+    for start in 0..3_u32 {
+        let spool = place.still().await;
+        assert_eq!(spool.stats().waiting, u64::from(start) * 5);
+        place.append(&spool, start * 5..start * 5 + 5).await;
+        spool.close().await;
+    }
+    let running = place.start().await;
+    place.append(&running.spool, 15..20).await;
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!((stats.appended, stats.loaded), (20, 20));
+    place.assert_has(0..20).await;
+    let mut raw = place.raw().await;
+    let epochs: i64 = sqlx::query_scalar("select count(*) from epoch").fetch_one(&mut raw).await.unwrap();
+    assert_eq!(epochs, 1, "loaded epochs are forgotten");
+}
+
+#[tokio::test]
+async fn a_crash_between_load_and_trim_doubles_nothing() {
+    let place = Place::new().await;
+    let (spool, loader) = Spool::open(&place.path(), place.store()).await.unwrap();
+    place.append(&spool, 0..10).await;
+    // The file as it is before its rows are loaded and removed; it holds this epoch whole.
+    let mut raw = place.raw().await;
+    let copy = place.directory.path().join("copy.db");
+    sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
+    let (_stop, stopped) = watch::channel(true);
+    loader.run(stopped).await;
+    place.assert_has(0..10).await;
+
+    let (spool, loader) = Spool::open(&copy, place.store()).await.unwrap();
+    let (_stop, stopped) = watch::channel(true);
+    loader.run(stopped).await;
+    let stats = spool.stats();
+    assert_law(&stats);
+    assert_eq!((stats.loaded, stats.superseded, stats.waiting), (0, 10, 0));
+    place.assert_has(0..10).await;
+}
+
+#[tokio::test]
+async fn a_loader_that_is_killed_anywhere_loses_and_doubles_nothing() {
+    let place = Place::new().await;
+    for round in 0..30_u32 {
+        let running = place.start().await;
+        place.append(&running.spool, round * 4..round * 4 + 4).await;
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        running.kill().await;
+    }
+    let stats = place.start().await.stop().await;
+    assert_law(&stats);
+    assert_eq!(stats.waiting, 0);
+    place.assert_has(0..120).await;
+}
+
+#[tokio::test]
+async fn answers_are_found_again_that_were_lost() {
+    let place = Place::new().await;
+    let running = place.start().await;
+    for round in 0..10_u32 {
+        place.store.lose_answers(1);
+        place.append(&running.spool, round * 4..round * 4 + 4).await;
+        until(async || running.spool.stats().waiting == 0).await;
+        assert_law(&running.spool.stats());
+    }
+    let stats = running.stop().await;
+    assert_eq!((stats.appended, stats.loaded, stats.superseded), (40, 40, 0));
+    place.assert_has(0..40).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_loses_and_doubles_nothing() {
+    let place = Place::new().await;
+    let running = place.start().await;
+    for round in 0..10_u32 {
+        place.store.away(7);
+        place.append(&running.spool, round * 4..round * 4 + 4).await;
+        assert_law(&running.spool.stats());
+    }
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!((stats.appended, stats.loaded), (40, 40));
+    place.assert_has(0..40).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_at_the_start_does_not_keep_the_spool_closed() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..4).await;
+    spool.close().await;
+    place.store.away(5);
+    let running = place.start().await;
+    place.append(&running.spool, 4..8).await;
+    assert_eq!(running.stop().await.loaded, 8);
+    place.assert_has(0..8).await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_store_that_stays_away() {
+    let place = Place::new().await;
+    let drain = Duration::from_millis(20);
+    let running =
+        place.start_with(Bounds { drain, retry: Duration::from_millis(1), ..Bounds::default() }).await;
+    place.store.away(u64::MAX);
+    place.append(&running.spool, 0..4).await;
+    let stats = running.stop().await;
+    assert_eq!((stats.appended, stats.waiting), (4, 4));
+    place.store.away(0);
+    assert_eq!(place.start().await.stop().await.loaded, 4);
+    place.assert_has(0..4).await;
+}
+
+#[tokio::test]
+async fn beacons_are_counted_by_what_became_of_them() {
+    let place = Place::new().await;
+    let running = place.start().await;
+    place.append(&running.spool, 0..4).await;
+    // Known already, and known better.
+    running.spool.append(place.record(0)).await.unwrap();
+    let mut older = place.record(1);
+    older.updates[0].source = Source::Foreign;
+    running.spool.append(older).await.unwrap();
+    until(async || running.spool.stats().waiting == 0).await;
+    place.store.site_delete(place.sites[1]).await.unwrap();
+    place.append(&running.spool, 10..13).await;
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!((stats.loaded, stats.superseded, stats.discarded), (6, 2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beacons_that_come_together_are_committed_together() {
+    let place = Place::new().await;
+    let running = place.start().await;
+    let appends: Vec<_> = (0..1_000)
+        .map(|number| {
+            let (spool, record) = (running.spool.clone(), place.record(number));
+            tokio::spawn(async move { spool.append(record).await })
+        })
+        .collect();
+    for append in appends {
+        append.await.unwrap().unwrap();
+    }
+    let commits = running.spool.stats().commits;
+    assert!(commits < 250, "{commits} commits for 1000 beacons");
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!(stats.loaded, 1_000);
+    place.assert_has(0..1_000).await;
+    assert!(place.store.loads() < 500, "{} loads for 1000 beacons", place.store.loads());
+}
+
+#[tokio::test]
+async fn a_commit_and_a_load_keep_their_bounds() {
+    let place = Place::new().await;
+    let bounds = Bounds { commit_beacons: 8, load_views: 12, ..Bounds::default() };
+    let (spool, loader) = Spool::open_with(&place.path(), place.store(), bounds).await.unwrap();
+    let records = (0..100).map(|number| {
+        let mut record = place.record(number);
+        record.site = place.sites[0];
+        // Three views each, so twelve are four beacons.
+        for more in 1..3 {
+            record.updates.push(update(DAY0_MS + i64::from(number), 1 + more, &[(Metric::Lcp, 1.0)]));
+        }
+        record
+    });
+    let appended = join_all(records.map(|record| spool.append(record))).await;
+    assert!(appended.iter().all(Result::is_ok));
+    let mut raw = place.raw().await;
+    let most: i64 =
+        sqlx::query_scalar("select max(beacons) from spool_row").fetch_one(&mut raw).await.unwrap();
+    assert_eq!(most, 4);
+    let (_stop, stopped) = watch::channel(true);
+    loader.run(stopped).await;
+    assert_eq!(spool.stats().loaded, 100);
+    let commits = spool.stats().commits;
+    assert_eq!(place.store.loads(), commits, "full commits are loaded one at a time");
+    assert_eq!(place.views().await, 300);
+}
+
+#[tokio::test]
+async fn a_full_spool_sheds_and_takes_again_when_it_is_loaded() {
+    let place = Place::new().await;
+    let bounds = Bounds { spool_bytes: 2_000, retry: Duration::from_millis(1), ..Bounds::default() };
+    let running = place.start_with(bounds).await;
+    place.store.away(u64::MAX);
+    let mut kept = 0;
+    while running.spool.append(place.record(kept)).await.is_ok() {
+        kept += 1;
+        assert!(kept < 100, "2000 bytes hold no 100 beacons");
+    }
+    assert!(kept > 5);
+    assert_eq!(running.spool.append(place.record(kept)).await, Err(AppendError::Full));
+    assert!(!running.spool.is_failed());
+    place.store.away(0);
+    until(async || running.spool.append(place.record(kept)).await.is_ok()).await;
+    let stats = running.stop().await;
+    assert_law(&stats);
+    place.assert_has(0..kept + 1).await;
+}
+
+#[tokio::test]
+async fn memory_in_flight_is_bounded() {
+    let place = Place::new().await;
+    let bounds = Bounds { in_flight_bytes: 1_000, ..Bounds::default() };
+    let (spool, _loader) = Spool::open_with(&place.path(), place.store(), bounds).await.unwrap();
+    let appended = join_all((0..200).map(|number| spool.append(place.record(number)))).await;
+    let full = appended.iter().filter(|answer| **answer == Err(AppendError::Full)).count();
+    assert!((150..200).contains(&full), "{full} of 200 were shed");
+    assert_eq!(spool.stats().appended as usize, 200 - full);
+    place.append(&spool, 300..301).await;
+}
+
+#[tokio::test]
+async fn a_file_that_takes_nothing_for_a_while_sheds_and_recovers() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..3).await;
+    // Whoever holds the write lock stands for whatever passes by itself.
+    let mut raw = place.raw().await;
+    let held = raw.begin_with("begin immediate").await.unwrap();
+    assert_eq!(spool.append(place.record(3)).await, Err(AppendError::Full));
+    assert!(!spool.is_failed());
+    held.rollback().await.unwrap();
+    place.append(&spool, 3..4).await;
+    spool.close().await;
+    place.start().await.stop().await;
+    place.assert_has(0..4).await;
+}
+
+#[tokio::test]
+async fn a_fault_of_the_file_ends_acknowledging() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..1).await;
+    let mut raw = place.raw().await;
+    sqlx::query("drop table spool_row").execute(&mut raw).await.unwrap();
+    let answer = spool.append(place.record(1)).await;
+    assert!(matches!(answer, Err(AppendError::Failed(_))), "{answer:?}");
+    assert!(spool.is_failed());
+    assert!(spool.failed().await.contains("spool_row"));
+    let answer = spool.append(place.record(2)).await;
+    assert!(matches!(answer, Err(AppendError::Failed(_))), "{answer:?}");
+    assert_eq!(spool.stats().appended, 1);
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_file_is_refused() {
+    let place = Place::new().await;
+    let (spool, loader) = Spool::open(&place.path(), place.store()).await.unwrap();
+    place.append(&spool, 0..2).await;
+    let mut raw = place.raw().await;
+    let copy = place.directory.path().join("copy.db");
+    sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
+    place.append(&spool, 2..6).await;
+    let (_stop, stopped) = watch::channel(true);
+    loader.run(stopped).await;
+
+    let refused = Spool::open(&copy, place.store()).await.err();
+    assert!(matches!(refused, Some(SpoolError::OlderThanStore { .. })), "{refused:?}");
+    let message = refused.unwrap().to_string();
+    assert!(message.contains("copy.db") && message.contains("move the file away"), "{message}");
+    place.assert_has(0..6).await;
+}
+
+#[tokio::test]
+async fn an_older_copy_is_refused_although_the_store_was_away_at_the_start() {
+    let place = Place::new().await;
+    let (spool, loader) = Spool::open(&place.path(), place.store()).await.unwrap();
+    place.append(&spool, 0..2).await;
+    let mut raw = place.raw().await;
+    let copy = place.directory.path().join("copy.db");
+    sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
+    place.append(&spool, 2..6).await;
+    let (_stop, stopped) = watch::channel(true);
+    loader.run(stopped).await;
+
+    place.store.away(1);
+    let (copied, loader) = Spool::open(&copy, place.store()).await.unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    loader.run(stopped).await;
+    assert!(copied.failed().await.contains("older than the store"));
+    assert_eq!(copied.stats().waiting, 2);
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_file_is_refused() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    let refused = Spool::open(&place.path(), place.store()).await.err();
+    assert!(matches!(refused, Some(SpoolError::InUse { .. })), "{refused:?}");
+    spool.close().await;
+    assert!(Spool::open(&place.path(), place.store()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_file_of_another_release_is_refused() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..3).await;
+    spool.close().await;
+    for (change, back) in [
+        ("pragma user_version = 7", "pragma user_version = 1"),
+        (
+            "update spool_row set payload = cast(x'09' || substr(payload, 2) as blob)",
+            "update spool_row set payload = cast(x'01' || substr(payload, 2) as blob)",
+        ),
+    ] {
+        let mut raw = place.raw().await;
+        sqlx::query(change).execute(&mut raw).await.unwrap();
+        let refused = Spool::open(&place.path(), place.store()).await.err();
+        let Some(SpoolError::OtherVersion { beacons: 3, .. }) = &refused else { panic!("{refused:?}") };
+        assert!(refused.unwrap().to_string().contains("start the release that wrote it"));
+        sqlx::query(back).execute(&mut raw).await.unwrap();
+    }
+    assert_eq!(place.start().await.stop().await.loaded, 3);
+    place.assert_has(0..3).await;
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_told_and_not_skipped() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..1).await;
+    spool.close().await;
+    let mut raw = place.raw().await;
+    let mut payload: Vec<u8> =
+        sqlx::query_scalar("select payload from spool_row").fetch_one(&mut raw).await.unwrap();
+    *payload.last_mut().unwrap() ^= 1;
+    sqlx::query("update spool_row set payload = ?").bind(payload).execute(&mut raw).await.unwrap();
+    raw.close().await.unwrap();
+    let running = place.start().await;
+    let reason = running.spool.failed().await;
+    assert!(reason.contains("is damaged") && reason.contains("move it away"), "{reason}");
+    assert_eq!(running.spool.stats().waiting, 1);
+}
+
+#[tokio::test]
+async fn any_damage_to_the_file_is_an_error_and_no_panic() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..200).await;
+    spool.close().await;
+    let whole = std::fs::read(place.path()).unwrap();
+    let mut refused = 0;
+    for (round, at) in (0..whole.len()).step_by(whole.len() / 40).enumerate() {
+        let damaged = place.directory.path().join(format!("damaged-{round}.db"));
+        let mut bytes = whole.clone();
+        if round % 4 == 0 {
+            bytes.truncate(at.max(1));
+        } else {
+            bytes[at..].iter_mut().take(64).for_each(|byte| *byte = !*byte);
+        }
+        std::fs::write(&damaged, bytes).unwrap();
+        match Spool::open(&damaged, place.store()).await {
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().contains("damaged-"), "{error}");
+            }
+            Ok((spool, loader)) => {
+                // Either nothing that matters was hit, or the loader says so.
+                let (_stop, stopped) = watch::channel(true);
+                loader.run(stopped).await;
+                let stats = spool.stats();
+                assert!(spool.is_failed() || stats.waiting == 0, "{stats:?}");
+                spool.close().await;
+            }
+        }
+    }
+    assert!(refused > 0, "some of this damage is to the file's structure");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_spool_is_refused() {
+    let place = Place::new().await;
+    std::fs::write(place.path(), "These are not the pages of a database. ".repeat(100)).unwrap();
+    let refused = Spool::open(&place.path(), place.store()).await.err();
+    assert!(matches!(refused, Some(SpoolError::Damaged { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn two_loaders_on_one_epoch_double_nothing() {
+    // A copy that is not behind the store: both hold the same rows of the same epoch.
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..30).await;
+    spool.close().await;
+    let copy = place.directory.path().join("copy.db");
+    std::fs::copy(place.path(), &copy).unwrap();
+    let first = place.start().await;
+    let (second, loader) = Spool::open(&copy, place.store()).await.unwrap();
+    let (_stop, stopped) = watch::channel(true);
+    loader.run(stopped).await;
+    let (first, second) = (first.stop().await, second.stats());
+    assert_law(&first);
+    assert_law(&second);
+    assert_eq!((first.waiting, second.waiting), (0, 0));
+    assert_eq!(first.loaded + second.loaded, 30, "{first:?} {second:?}");
+    place.assert_has(0..30).await;
+}
