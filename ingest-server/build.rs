@@ -61,7 +61,11 @@ fn embed(table: &mut String, path: &str, file: &Path) {
     println!("cargo::rerun-if-changed={}", file.display());
     let file = fs::canonicalize(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let bytes = |file: &Path| {
-        if file.exists() { format!("include_bytes!({:?})", file.display().to_string()) } else { "&[]".to_owned() }
+        if file.exists() {
+            format!("include_bytes!({:?})", file.display().to_string())
+        } else {
+            "&[]".to_owned()
+        }
     };
     let beside = |suffix: &str| bytes(&PathBuf::from(format!("{}.{suffix}", file.display())));
     writeln!(table, "    ({path:?}, {}, {}, {}),", bytes(&file), beside("br"), beside("gz"))

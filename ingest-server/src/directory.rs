@@ -9,13 +9,13 @@ use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// How old the snapshot may grow.
 const REFRESH: Duration = Duration::from_secs(1);
-/// How soon it may be read again when something is not found.
-const MISS_REFRESH_MS: u64 = 100;
+/// Time between two reads for something that is not found.
+const MISS_REFRESH: Duration = Duration::from_millis(100);
 
 /// Sites by key and name, tokens by hash, at one moment.
 #[derive(Debug, Default)]
@@ -79,8 +79,8 @@ pub fn token_hash(secret: &str) -> [u8; 32] {
 pub struct Directory {
     store: Arc<dyn Store>,
     snapshot: ArcSwap<Snapshot>,
-    started: Instant,
-    read_ms: AtomicU64,
+    /// When the last read for something that was missed began.
+    last_read: Mutex<Instant>,
 }
 
 impl Directory {
@@ -90,12 +90,7 @@ impl Directory {
     /// Where the store cannot be read.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let snapshot = read(store.as_ref()).await?;
-        Ok(Self {
-            store,
-            snapshot: ArcSwap::from_pointee(snapshot),
-            started: Instant::now(),
-            read_ms: AtomicU64::new(0),
-        })
+        Ok(Self { store, snapshot: ArcSwap::from_pointee(snapshot), last_read: Mutex::new(Instant::now()) })
     }
 
     /// The snapshot as it is.
@@ -104,18 +99,23 @@ impl Directory {
         self.snapshot.load_full()
     }
 
-    /// The snapshot in which `found` finds something, read again once where it does not.
+    /// What `found` finds in the snapshot, or, where it finds nothing, in one that is read afterwards: what
+    /// it looks for may have been added a moment ago. Callers that miss at the same time share one read.
     pub async fn find<T>(&self, found: impl Fn(&Snapshot) -> Option<T>) -> Option<T> {
         if let Some(value) = found(&self.snapshot.load()) {
             return Some(value);
         }
-        let now_ms = self.now_ms();
-        let read_ms = self.read_ms.load(Ordering::Relaxed);
-        let due = now_ms >= read_ms.saturating_add(MISS_REFRESH_MS);
-        if due && self.claim(read_ms, now_ms) && self.refresh().await.is_ok() {
-            return found(&self.snapshot.load());
+        let missed = Instant::now();
+        let mut last_read = self.last_read.lock().await;
+        if *last_read <= missed {
+            tokio::time::sleep_until((*last_read + MISS_REFRESH).into()).await;
+            *last_read = Instant::now();
+            if let Err(error) = self.refresh().await {
+                tracing::warn!(%error, "sites and tokens could not be read again; the last known stay");
+            }
         }
-        None
+        drop(last_read);
+        found(&self.snapshot.load())
     }
 
     /// Reads the snapshot again.
@@ -125,7 +125,6 @@ impl Directory {
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let snapshot = read(self.store.as_ref()).await?;
         self.snapshot.store(Arc::new(snapshot));
-        self.read_ms.store(self.now_ms(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -137,15 +136,6 @@ impl Directory {
                 tracing::warn!(%error, "sites and tokens could not be read again; the last known stay");
             }
         }
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Of several requests that miss at once, one reads.
-    fn claim(&self, read_ms: u64, now_ms: u64) -> bool {
-        self.read_ms.compare_exchange(read_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
