@@ -24,7 +24,7 @@ fn lcp(p75: f64, rating: &str, n: u64) -> Value {
            "rating": rating, "good": n - 5, "needs_improvement": 3, "poor": 2, "thresholds": [2500, 4000]})
 }
 
-fn pages(next_cursor: Value) -> String {
+fn pages(next_cursor: &Value) -> String {
     let cls = json!({"unit": "score", "n": 100, "p50": 0.0, "p75": 0.1034, "p90": 0.2, "p95": 0.3,
         "p75_interval": [0.09, 0.12], "rating": "needs-improvement", "good": 50, "needs_improvement": 50, "poor": 0,
         "thresholds": [0.1, 0.25]});
@@ -47,7 +47,7 @@ async fn report(answer: &str, arguments: &[&str]) -> (String, String) {
 #[tokio::test]
 async fn a_ranking_shows_every_metric_with_its_rating() {
     let (text, request) =
-        report(&pages(json!("next")), &["--sort", "poor", "--limit", "2", "--device", "phone"]).await;
+        report(&pages(&json!("next")), &["--sort", "poor", "--limit", "2", "--device", "phone"]).await;
     assert!(
         request.starts_with("GET /api/v1/sites/default/pages?period=7d&device=phone&sort=poor&limit=2 "),
         "{request}"
@@ -68,7 +68,7 @@ async fn a_ranking_shows_every_metric_with_its_rating() {
 
 #[tokio::test]
 async fn one_metric_is_shown_with_all_percentiles() {
-    let (text, request) = report(&pages(Value::Null), &["--metric", "lcp", "--period", "28d"]).await;
+    let (text, request) = report(&pages(&Value::Null), &["--metric", "lcp", "--period", "28d"]).await;
     assert!(
         request.starts_with("GET /api/v1/sites/default/pages?period=28d&metric=LCP&limit=50 "),
         "{request}"
@@ -83,7 +83,7 @@ async fn one_metric_is_shown_with_all_percentiles() {
 
 #[tokio::test]
 async fn csv_holds_a_line_a_metric_and_no_formula() {
-    let (text, _) = report(&pages(Value::Null), &["--format", "csv"]).await;
+    let (text, _) = report(&pages(&Value::Null), &["--format", "csv"]).await;
     assert_eq!(
         text,
         "site,route,views,metric,unit,n,p50,p75,p90,p95,p75_low,p75_high,rating,good,needs_improvement,poor\n\
@@ -95,8 +95,8 @@ async fn csv_holds_a_line_a_metric_and_no_formula() {
 
 #[tokio::test]
 async fn json_is_the_answer_whole() {
-    let (text, _) = report(&pages(Value::Null), &["--format", "json"]).await;
-    let expected: Value = serde_json::from_str(&pages(Value::Null)).unwrap();
+    let (text, _) = report(&pages(&Value::Null), &["--format", "json"]).await;
+    let expected: Value = serde_json::from_str(&pages(&Value::Null)).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
 }
 
