@@ -77,7 +77,8 @@ impl Browser {
     /// # Panics
     /// Where no tab can be opened.
     pub async fn hide(&self) {
-        self.driver.new_tab().await.expect("a tab opens");
+        let tab = self.driver.new_tab().await.expect("a tab opens");
+        self.driver.switch_to_window(tab).await.expect("the tab comes to the front");
     }
 
     /// A trusted click on the middle of an element.

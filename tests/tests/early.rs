@@ -58,6 +58,7 @@ async fn hiding_is_leaving() {
     let browser = Browser::start().await;
     browser.open(&format!("{}/hide", site.url)).await;
     browser.until("performance.getEntriesByName('first-contentful-paint').length > 0").await;
+    browser.until("window.fieldvitals !== undefined").await;
     browser.hide().await;
     let page = server.reported("/hide", &["FCP", "TTFB"]).await;
     assert_eq!(page["views"], 1);
