@@ -22,10 +22,12 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// The snippet has just drained its observer into its queue. Everything here runs in the same task, so
 /// no entry can fall between the snippet's observer and ours, and ours needs no `buffered`. The
 /// snippet's observer goes last: whatever throws before that leaves the snippet measuring.
+///
+/// `is_reported` says that everything in the queue has been sent raw already, so that it is no news.
 #[wasm_bindgen]
 #[must_use]
-pub fn start(page: &Page) -> bool {
-    let Some(collector) = Collector::from_queue(page) else { return false };
+pub fn start(page: &Page, is_reported: bool) -> bool {
+    let Some(collector) = Collector::from_queue(page, is_reported) else { return false };
     let collector = Rc::new(RefCell::new(collector));
     let Some(observer) = observe::begin(page, &collector) else { return false };
     lifecycle::begin(page, &collector, observer);

@@ -33,14 +33,18 @@ pub struct Collector {
 impl Collector {
     /// A collector that knows what the snippet has queued; `None` where the first view's id is none.
     #[must_use]
-    pub fn from_queue(page: &Page) -> Option<Self> {
+    pub fn from_queue(page: &Page, is_reported: bool) -> Option<Self> {
         let mut document = Document::new(ViewId::parse(&page.id())?);
         for fields in page.queue().iter() {
             if let Some(item) = item(fields.unchecked_ref()) {
                 document.push(&item);
             }
         }
-        Some(Self { document, batch: Batch::default(), begun: 0 })
+        let mut batch = Batch::default();
+        if is_reported {
+            batch.news(document.snapshots(now()?));
+        }
+        Some(Self { document, batch, begun: 0 })
     }
 }
 
@@ -80,9 +84,7 @@ fn is_full(collector: &Rc<RefCell<Collector>>) -> bool {
 
 /// Drains, computes and sends, all before it returns: the page may be gone the next moment.
 fn flush(page: &Page, collector: &Rc<RefCell<Collector>>, observer: &PerformanceObserver) {
-    let Some(now) = web_sys::window().and_then(|window| window.performance()).map(|clock| clock.now()) else {
-        return;
-    };
+    let Some(now) = now() else { return };
     let news = {
         let Ok(mut collector) = collector.try_borrow_mut() else { return };
         let Collector { document, batch, begun } = &mut *collector;
@@ -98,6 +100,11 @@ fn flush(page: &Page, collector: &Rc<RefCell<Collector>>, observer: &Performance
     for (metric, value) in news.iter().flat_map(|change| change.values()) {
         page.tell(metric.name(), value.number(metric), metric.rate(value).name());
     }
+}
+
+/// The time since the document's time origin, in milliseconds.
+fn now() -> Option<f64> {
+    Some(web_sys::window()?.performance()?.now())
 }
 
 /// Reads an item of the snippet: `[kind, numbers…, texts…]`.

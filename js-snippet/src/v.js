@@ -270,8 +270,9 @@
       "prerenderingchange",
       () => {
         ask();
-        const entry = performance.getEntriesByType("navigation")[0];
-        push(14, entry.activationStart);
+        push(14, performance.getEntriesByType("navigation")[0].activationStart);
+        // It was hidden while nobody could see it; what counts begins here.
+        wasHidden = document.visibilityState === "hidden";
       },
       document,
     );
@@ -356,6 +357,8 @@
     // ---- The module ----
 
     shared.observer = observer;
+    // A page that is hidden may never be seen again: it reports what there is.
+    const reportIfHidden = () => wasHidden && shared.report();
     const load = () =>
       import(new URL("c/" + COLLECTOR, tag.src).href)
         .then((glue) =>
@@ -363,21 +366,29 @@
             // From here to the end is one task, so no entry can fall between the two observers.
             readAll(observer.takeRecords());
             ask();
-            if (!glue.start(shared)) throw Error("the module does not know this snippet");
+            reportIfHidden();
+            if (!glue.start(shared, !changed)) throw Error("the module does not understand the queue");
             say("the wasm module measures from now on");
           }),
         )
-        .catch((error) => say("stays in raw-queue mode, as the wasm module did not start:", error));
+        .catch((error) => {
+          say("stays in raw-queue mode, as the wasm module did not start:", error);
+          reportIfHidden();
+        });
+    const arrive = () => {
+      if (COLLECTOR) return load();
+      say("stays in raw-queue mode, as this server was built without the wasm module");
+      reportIfHidden();
+    };
     const whenIdle = () =>
       window.requestIdleCallback
-        ? requestIdleCallback(safe(load), { timeout: IDLE_WAIT_MS_MAX })
-        : setTimeout(safe(load), 200);
+        ? requestIdleCallback(safe(arrive), { timeout: IDLE_WAIT_MS_MAX })
+        : setTimeout(safe(arrive), 200);
     const whenLoaded = () => {
       if (document.readyState === "complete") whenIdle();
       else on("load", whenIdle);
     };
-    if (!COLLECTOR) say("stays in raw-queue mode, as this server was built without the wasm module");
-    else if (document.prerendering) document.addEventListener("prerenderingchange", whenLoaded, { once: true });
+    if (document.prerendering) document.addEventListener("prerenderingchange", whenLoaded, { once: true });
     else whenLoaded();
     say("measures, and will send to", endpoint);
   })();

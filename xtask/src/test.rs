@@ -56,7 +56,13 @@ impl Part {
                 run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
             }
             Self::Deny => deny::check(),
-            Self::Unit => counts.run(cargo().args(["test", "--workspace", "--exclude", "fieldvitals-tests"])),
+            Self::Unit => counts.run(cargo().args([
+                "test",
+                "--no-fail-fast",
+                "--workspace",
+                "--exclude",
+                "fieldvitals-tests",
+            ])),
             Self::Collector => collector::build().map(drop),
             Self::E2e => {
                 let chromium = toolchain::program("chromium", "chromium")?;
@@ -64,7 +70,7 @@ impl Part {
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let collector = collector::build()?;
                 let binary = build_server(&collector.dir, false)?;
-                counts.run(cargo().args(["test", "--package", "fieldvitals-tests"]).env(
+                counts.run(cargo().args(["test", "--no-fail-fast", "--package", "fieldvitals-tests"]).env(
                     "FIELDVITALS_BIN",
                     binary.canonicalize().context("the server was built and is gone")?,
                 ))
