@@ -24,7 +24,7 @@ const IMPORTS: [(&str, &[&str]); 8] = [
 const CONFINED: [(&str, &[&str], &str); 3] = [
     (
         "sqlx",
-        &["store-sqlite/", "store-postgres/", "ingest-server/src/spool"],
+        &["store-sqlite/", "store-postgres/", "ingest-server/src/spool", "ingest-server/tests/spool"],
         "all SQL lives in store-* and the spool",
     ),
     ("actix_web", &["ingest-server/src/http", "cli/src/main.rs"], "HTTP ends in ingest-server/src/http"),
