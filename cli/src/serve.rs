@@ -44,7 +44,8 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let filter = EnvFilter::try_from_env("FIELDVITALS_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,actix_server=warn"));
+    let filter = EnvFilter::try_from_env("FIELDVITALS_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,actix_server=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
     let stop = stop_signal()?;
@@ -69,7 +70,9 @@ fn greet(args: &Args, server: &Server) {
     let base_url = args.public_url.public_url.clone().unwrap_or_else(|| local.clone());
     println!("fieldvitals {} takes beacons at {base_url}", env!("CARGO_PKG_VERSION"));
     if !http::assets::has_module() {
-        println!("  note: built without the wasm collector; v.js measures in raw-queue mode (cargo xtask dist builds it in)");
+        println!(
+            "  note: built without the wasm collector; v.js measures in raw-queue mode (cargo xtask dist builds it in)"
+        );
     }
     println!();
     match &server.first_start {
@@ -86,8 +89,14 @@ fn greet(args: &Args, server: &Server) {
     println!("  data        {}", args.store.data_dir.display());
     if let Some(first) = &server.first_start {
         println!();
-        println!("This is the first start. It made the site `{}`, which takes beacons from any origin", first.site.name);
-        println!("(`fieldvitals site update {} --origin https://YOUR-SITE` restricts it), and an API token.", first.site.name);
+        println!(
+            "This is the first start. It made the site `{}`, which takes beacons from any origin",
+            first.site.name
+        );
+        println!(
+            "(`fieldvitals site update {} --origin https://YOUR-SITE` restricts it), and an API token.",
+            first.site.name
+        );
         println!("The token is shown this once; `fieldvitals token add` makes others:");
         println!();
         println!("  token       {}", first.token);

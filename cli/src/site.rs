@@ -114,7 +114,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let store = common.store.open().await?;
             let site = find_site(store.as_ref(), &name).await?;
             if !yes {
-                bail!("this removes site `{name}` and everything measured on it, for good; say --yes to do it");
+                bail!(
+                    "this removes site `{name}` and everything measured on it, for good; say --yes to do it"
+                );
             }
             store.site_delete(site.id).await?;
             if common.json {
@@ -128,7 +130,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn check_name(name: &str) -> anyhow::Result<String> {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
     ensure!(
         !name.is_empty() && name.len() <= limits::SITE_NAME_BYTES_MAX && name.bytes().all(allowed),
         "`{name}` is not a site's name: expected 1 to {} lower-case letters, digits, `-`, `_` and `.`",
@@ -142,8 +145,15 @@ fn check_name(name: &str) -> anyhow::Result<String> {
 }
 
 fn check_origins(origins: &[String]) -> anyhow::Result<Vec<String>> {
-    ensure!(origins.len() <= limits::ORIGINS_PER_SITE_MAX, "at most {} origins are taken", limits::ORIGINS_PER_SITE_MAX);
-    origins.iter().map(|text| origin::check_pattern(text).map_err(anyhow::Error::msg).context("--origin")).collect()
+    ensure!(
+        origins.len() <= limits::ORIGINS_PER_SITE_MAX,
+        "at most {} origins are taken",
+        limits::ORIGINS_PER_SITE_MAX
+    );
+    origins
+        .iter()
+        .map(|text| origin::check_pattern(text).map_err(anyhow::Error::msg).context("--origin"))
+        .collect()
 }
 
 fn base_url(common: &Common) -> &str {
@@ -151,11 +161,8 @@ fn base_url(common: &Common) -> &str {
 }
 
 fn to_json(common: &Common, site: &Site) -> Value {
-    let keys: Vec<Value> = site
-        .keys
-        .iter()
-        .map(|key| json!({"key": key.key, "until": key.until_ms.map(time_text)}))
-        .collect();
+    let keys: Vec<Value> =
+        site.keys.iter().map(|key| json!({"key": key.key, "until": key.until_ms.map(time_text)})).collect();
     json!({
         "id": site.id, "name": site.name, "key": current_key(site), "keys": keys, "origins": site.origins,
         "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),

@@ -30,7 +30,9 @@ pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<S
     let sites = store.sites().await?;
     let names: Vec<String> = sites.iter().map(|site| format!("`{}`", site.name)).collect();
     sites.into_iter().find(|site| site.name == name).with_context(|| match names.as_slice() {
-        [] => format!("there is no site `{name}`, and no other: `fieldvitals site add {name} --origin ORIGIN` adds it"),
+        [] => format!(
+            "there is no site `{name}`, and no other: `fieldvitals site add {name} --origin ORIGIN` adds it"
+        ),
         names => format!("there is no site `{name}`; there is {}", names.join(", ")),
     })
 }
@@ -44,7 +46,8 @@ pub(crate) struct PublicUrl {
 }
 
 fn public_url(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text).map_err(|error| format!("{error}; expected https://HOST or https://HOST/PATH"))?;
+    let url = url::Url::parse(text)
+        .map_err(|error| format!("{error}; expected https://HOST or https://HOST/PATH"))?;
     if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
         return Err("expected https://HOST or https://HOST/PATH".to_owned());
     }

@@ -76,12 +76,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add { name, scope, common } => {
             let store = common.store.open().await?;
             let secret = keys::token()?;
-            let token = NewToken {
-                name,
-                scope: scope.into(),
-                hash: token_hash(&secret),
-                created_ms: http::now_ms(),
-            };
+            let token =
+                NewToken { name, scope: scope.into(), hash: token_hash(&secret), created_ms: http::now_ms() };
             let token = store.token_add(token).await?;
             if common.json {
                 let mut shown = to_json(&token);
@@ -106,7 +102,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             } else {
                 for token in &tokens {
                     let created = time_text(token.created_ms);
-                    print_text(&format!("{:>4}  {:<5}  {created}  {}", token.id.0, token.scope.name(), token.name));
+                    print_text(&format!(
+                        "{:>4}  {:<5}  {created}  {}",
+                        token.id.0,
+                        token.scope.name(),
+                        token.name
+                    ));
                 }
             }
         }

@@ -178,11 +178,14 @@ pub struct Rejection {
     pub message: String,
 }
 
+/// Site, reason, origin.
+type Kind = (Option<SiteId>, &'static str, String);
+
 /// The recent rejections of this server, a bounded number of kinds; when full, the kind that was not
 /// seen for the longest time makes room.
 #[derive(Debug, Default)]
 pub struct Rejections {
-    kinds: Mutex<HashMap<(Option<SiteId>, &'static str, String), Rejection>>,
+    kinds: Mutex<HashMap<Kind, Rejection>>,
 }
 
 impl Rejections {

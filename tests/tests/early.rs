@@ -22,14 +22,14 @@ async fn visit(conditions: Conditions, stay: &str) {
     let ttfb = browser.run("return performance.getEntriesByType('navigation')[0].responseStart").await;
     browser.leave().await;
     let page = server.reported("/early", &["FCP", "LCP", "TTFB", "CLS"]).await;
-    for (metric, truth) in [("FCP", fcp), ("LCP", lcp), ("TTFB", ttfb.as_f64().unwrap())] {
-        let reported = page["metrics"][metric]["p75"].as_f64().unwrap();
+    for (metric, truth) in [("FCP", fcp), ("LCP", lcp), ("TTFB", ttfb.as_f64().expect("a number"))] {
+        let reported = page["metrics"][metric]["p75"].as_f64().expect("a number");
         assert!(
             (reported - truth).abs() <= truth * 0.0055 + 0.002,
             "{metric}: {reported}, the truth is {truth}"
         );
     }
-    let status = server.get("status").await.unwrap();
+    let status = server.get("status").await.expect("the status");
     assert_eq!(status["outcomes"]["accepted"], status["received"], "{status}");
     browser.quit().await;
 }

@@ -110,8 +110,8 @@ function tile({ name, title, says }, metric, state, link) {
 
 function uncertainty(metric) {
   if (!metric.p75_interval) return h("span", {}, "Too few values for an interval");
-  return h("span", { title: "The 95 % confidence interval of the p75: where the true value lies, as far as this many samples can tell." },
-    `95 % CI ${interval(metric.unit, metric.p75_interval)}`);
+  return h("span", { title: "The 90 % confidence interval of the p75: where the true value lies, as far as this many samples can tell." },
+    `90 % CI ${interval(metric.unit, metric.p75_interval)}`);
 }
 
 function shareText(metric) {

@@ -8,8 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-/// The embedded files: path, bytes, brotli form, gzip form (empty where there is none).
-static FILES: &[(&str, &[u8], &[u8], &[u8])] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+/// Path, bytes, brotli form, gzip form (empty where there is none).
+type File = (&'static str, &'static [u8], &'static [u8], &'static [u8]);
+
+/// The embedded files.
+static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 static ETAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     FILES

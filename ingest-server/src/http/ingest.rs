@@ -30,7 +30,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
     )
 )]
 pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
-    take(&state, &request, body, |request, directory| intake::own(request, directory)).await
+    take(&state, &request, body, intake::own).await
 }
 
 /// Take what the web-vitals library reports.
