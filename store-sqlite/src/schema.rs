@@ -80,7 +80,8 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     if found > known {
         return Err(StoreError::NewerSchema { found, known });
     }
-    MIGRATIONS.run(&mut *transaction).await.map_err(|error| StoreError::Database {
+    // `run` would make the future of `open` one that cannot be spawned.
+    MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| StoreError::Database {
         what: "migrating the SQLite store",
         reason: error.to_string(),
         passing: false,
