@@ -46,12 +46,13 @@ pub(crate) struct PublicUrl {
 }
 
 fn public_url(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text)
-        .map_err(|error| format!("{error}; expected https://HOST or https://HOST/PATH"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
-        return Err("expected https://HOST or https://HOST/PATH".to_owned());
+    let expected = "expected https://HOST, without a path: v.js finds its files from the root of its host";
+    let url = url::Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !bare {
+        return Err(expected.to_owned());
     }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
+    Ok(url.origin().ascii_serialization())
 }
 
 /// The script tag of a site.
