@@ -78,7 +78,11 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
   request = mine;
   if (!quiet) document.body.setAttribute("data-busy", "");
   try {
-    sites ??= (await get("/api/v1/sites", null, mine.signal)).sites;
+    if (sites === null) {
+      const known = await get("/api/v1/sites", null, mine.signal);
+      sites = known.sites;
+      document.getElementById("demo").hidden = !known.demo;
+    }
     const site = sites.find(({ name }) => name === state.site) ?? (state.site === null ? sites[0] : undefined);
     if (site === undefined) {
       if (sites.length === 0) show([noSites()]);

@@ -280,7 +280,7 @@ function empty(state, answers, link) {
           : h("p", { class: "soft" }, "This site has no key. Make one with ", h("code", {}, "fieldvitals site"), ".")),
       h("li", {}, h("h3", {}, "Allow your pages' origin"),
         h("p", { class: "soft" }, "Beacons are taken from: ", answers.site.origins.length > 0 ? origins(answers.site.origins) : "no origin yet", ".")),
-      h("li", {}, h("h3", {}, "Or try it at once"),
+      document.getElementById("demo").hidden ? null : h("li", {}, h("h3", {}, "Or try it at once"),
         h("p", { class: "soft" }, "The ", h("a", { href: "/demo/" }, "demo pages"), " send to this server: to the site ", h("code", {}, "default"), ", or to the first one where none has that name. Open one, then come back here."))),
     widen(state, link));
 }

@@ -131,6 +131,8 @@ impl From<&Site> for SiteReport {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SitesReport {
     sites: Vec<SiteReport>,
+    /// Whether this server serves the demo site under `/demo/`.
+    demo: bool,
 }
 
 /// The sites of this server.
@@ -139,7 +141,10 @@ pub struct SitesReport {
 pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
     auth::require(&state, &request, Scope::Read).await?;
     let directory = state.directory.current();
-    Ok(json(SitesReport { sites: directory.sites().iter().map(|site| site.as_ref().into()).collect() }))
+    Ok(json(SitesReport {
+        sites: directory.sites().iter().map(|site| site.as_ref().into()).collect(),
+        demo: state.demo,
+    }))
 }
 
 /// Which page views a question is about.
