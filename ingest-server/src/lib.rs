@@ -95,7 +95,7 @@ pub struct Server {
     pub first_start: Option<FirstStart>,
     /// The sites as they are at the start.
     pub sites: Vec<Arc<Site>>,
-    http: actix_web::dev::ServerHandle,
+    http: http::Running,
     spool: spool::Spool,
     loader: tokio::task::JoinHandle<()>,
     helpers: Vec<tokio::task::JoinHandle<()>>,
@@ -167,9 +167,7 @@ impl Server {
             client_rate: http::client::ClientRate::new(config.client_rate, config.trusted_proxies.clone()),
             demo: config.demo,
         };
-        let server = http::serve(state, listener).map_err(ServeError::Http)?;
-        let http = server.handle();
-        tokio::spawn(server);
+        let http = http::serve(state, listener).map_err(ServeError::Http)?;
         Ok(Self { address, first_start, sites, http, spool, loader, helpers, stop_loader })
     }
 

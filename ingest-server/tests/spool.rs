@@ -243,6 +243,28 @@ async fn a_store_that_is_away_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn a_store_that_goes_away_between_two_sites_counts_nothing_twice() {
+    for deleted in [false, true] {
+        let place = Place::new().await;
+        let bounds = Bounds { retry: Duration::from_millis(1), ..Bounds::default() };
+        let (spool, loader) = Spool::open_with(&place.path(), place.store(), bounds).await.unwrap();
+        let appended = join_all((0..10).map(|number| spool.append(place.record(number)))).await;
+        assert!(appended.iter().all(Result::is_ok));
+        if deleted {
+            place.store.site_delete(place.sites[0]).await.unwrap();
+        }
+        // Cursor and load of the first site succeed, what follows fails for a while.
+        place.store.away_after(2, 3);
+        let (_stop, stopped) = watch::channel(true);
+        loader.run(stopped).await;
+        let stats = spool.stats();
+        assert_law(&stats);
+        let expected = if deleted { (5, 5) } else { (10, 0) };
+        assert_eq!((stats.loaded, stats.discarded), expected, "{stats:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_at_the_start_does_not_keep_the_spool_closed() {
     let place = Place::new().await;
     let spool = place.still().await;

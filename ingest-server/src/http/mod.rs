@@ -14,7 +14,7 @@ pub mod openapi;
 use crate::directory::Directory;
 use crate::outcome::{Outcomes, Rejections};
 use crate::spool::Spool;
-use actix_web::dev::Server;
+use actix_web::dev::ServerHandle;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use error::ApiError;
@@ -47,11 +47,21 @@ pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
+/// A server that answers requests.
+pub struct Running(ServerHandle);
+
+impl Running {
+    /// Stops taking connections, and where `graceful`, lets requests in flight end.
+    pub async fn stop(&self, graceful: bool) {
+        self.0.stop(graceful).await;
+    }
+}
+
 /// Serves on a socket that is bound already, until the server is stopped.
 ///
 /// # Errors
 /// Where the socket cannot be served.
-pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Server> {
+pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
     let state = web::Data::new(state);
     let rate = state.clone();
     tokio::spawn(async move {
@@ -69,8 +79,11 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Server> {
     .client_request_timeout(Duration::from_secs(5))
     .shutdown_timeout(10)
     .disable_signals()
-    .listen(listener)?;
-    Ok(server.run())
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok(Running(handle))
 }
 
 fn routes(config: &mut web::ServiceConfig) {
