@@ -2,7 +2,7 @@
 
 use crate::minify::{Kind, minify};
 use crate::run::{output, root, run, say, seconds, target_dir};
-use crate::toolchain::{Toolchain, WASM, program};
+use crate::toolchain::{Choice, Toolchain, WASM, program};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -40,8 +40,13 @@ impl Collector {
 
 /// Builds the collector into `target/collector`, as far as its sources have changed.
 pub(crate) fn build() -> Result<Collector> {
+    build_with(None)
+}
+
+/// Builds it with a compiler of choice.
+pub(crate) fn build_with(choice: Option<Choice>) -> Result<Collector> {
     let started = Instant::now();
-    let toolchain = Toolchain::find()?;
+    let toolchain = Toolchain::find(choice)?;
     let wasm = compile(&toolchain)?;
     let snippet_file = root().join("js-snippet/src/v.js");
     let snippet = fs::read_to_string(&snippet_file)

@@ -24,7 +24,12 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Build the collector into target/collector: v.js, the module and its glue, with .br and .gz beside.
-    Collector,
+    Collector {
+        /// The compiler; without this, Debian's where it is installed, else rustup's, else what can be
+        /// installed.
+        #[arg(long)]
+        toolchain: Option<toolchain::Choice>,
+    },
     /// Build everything and run the server: `cargo xtask serve -- --listen 0.0.0.0:8080`.
     Serve {
         /// Arguments of `fieldvitals serve`.
@@ -50,7 +55,7 @@ enum Task {
 
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
-        Task::Collector => collector::build().map(drop),
+        Task::Collector { toolchain } => collector::build_with(toolchain).map(drop),
         Task::Serve { arguments } => serve::serve(&arguments),
         Task::Test { part } => test::test(part),
         Task::Dist => dist::dist(),

@@ -9,12 +9,26 @@ use std::time::Duration;
 /// The target of the module.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
-/// Flags for every module. Without reference types the module is smaller, and binaryen 108 can be trusted
-/// with it. It needs far less stack than the linker's 1 MiB.
-const RUSTFLAGS: &str = "-Ctarget-feature=-reference-types -Clink-arg=-zstack-size=65536";
+/// Flags for every module. It needs far less stack than the linker's 1 MiB.
+const RUSTFLAGS: &str = "-Clink-arg=-zstack-size=65536";
+
+/// Flags where the standard library is built too. A panic is one instruction; and without reference types
+/// the module is smaller, and binaryen 108 can be trusted with it. (They cannot be left out of a standard
+/// library that comes built: wasm-bindgen takes none or all.)
+const RUSTFLAGS_WITH_STD: &str =
+    "-Zunstable-options -Cpanic=immediate-abort -Ctarget-feature=-reference-types";
 
 /// How long rustup may try; without a network it must not hold up the build.
 const RUSTUP_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// A compiler to choose.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Choice {
+    /// The toolchain that runs us, with rustup's standard library for wasm.
+    Rustup,
+    /// Debian's compiler: the packages rustc-web, cargo-web and rust-web-src.
+    Debian,
+}
 
 /// A compiler that can build the module.
 pub(crate) enum Toolchain {
@@ -29,24 +43,30 @@ pub(crate) enum Toolchain {
 }
 
 impl Toolchain {
-    /// One that is there, or can be installed.
-    pub(crate) fn find() -> Result<Self> {
-        if has_debian()
+    /// The one of choice, else one that is there, else one that can be installed.
+    pub(crate) fn find(choice: Option<Choice>) -> Result<Self> {
+        let debian = choice != Some(Choice::Rustup);
+        let rustup = choice != Some(Choice::Debian);
+        if debian
+            && has_debian()
             && let Some(linker) = linker()
         {
             return Ok(Self::Debian { linker });
         }
-        if has_rustup_target() {
+        if rustup && has_rustup_target() {
             return Ok(Self::Rustup);
         }
-        if find_program("rustup").is_some() {
+        if rustup && find_program("rustup").is_some() {
             say(format!("trying `rustup target add {WASM}`"));
             let mut add = Command::new("rustup");
             add.args(["target", "add", WASM]).env("RUSTUP_MAX_RETRIES", "0").current_dir(root());
             if succeeds_within(&mut add, RUSTUP_TIME_MAX) && has_rustup_target() {
                 return Ok(Self::Rustup);
             }
-            say("that did not work; Debian's compiler is next");
+            say("that did not work");
+        }
+        if !debian {
+            bail!("rustup has no {WASM} and could not add it; `rustup target add {WASM}` says why");
         }
         let why = install(&["rustc-web", "cargo-web", "rust-web-src"]).err();
         if linker().is_none() {
@@ -90,7 +110,7 @@ impl Toolchain {
                     .env("RUSTC_BOOTSTRAP", "1")
                     .env("RUSTC", "/usr/bin/rustc")
                     .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-                    .env("RUSTFLAGS", format!("-Zunstable-options -Cpanic=immediate-abort {RUSTFLAGS}"))
+                    .env("RUSTFLAGS", format!("{RUSTFLAGS_WITH_STD} {RUSTFLAGS}"))
                     // `cargo run` points it at its own toolchain's libraries.
                     .env_remove("LD_LIBRARY_PATH");
                 command
