@@ -5,7 +5,7 @@
 use fieldvitals_server::spool::{AppendError, Bounds, Record, Spool, SpoolError, Stats};
 use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, everything, site, update};
 use fieldvitals_store::rollup::DAY_MS;
-use fieldvitals_store::{SiteId, Source, Store};
+use fieldvitals_store::{SiteId, Source, SpoolId, Store};
 use fieldvitals_store_sqlite::SqliteStore;
 use futures_util::future::join_all;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -162,15 +162,21 @@ async fn what_a_killed_server_left_is_loaded_first() {
         place.append(&spool, start * 5..start * 5 + 5).await;
         spool.close().await;
     }
+    let mut raw = place.raw().await;
+    let left: Vec<Vec<u8>> = sqlx::query_scalar("select id from epoch").fetch_all(&mut raw).await.unwrap();
+    assert_eq!(left.len(), 3);
     let running = place.start().await;
     place.append(&running.spool, 15..20).await;
     let stats = running.stop().await;
     assert_law(&stats);
     assert_eq!((stats.appended, stats.loaded), (20, 20));
     place.assert_has(0..20).await;
-    let mut raw = place.raw().await;
     let epochs: i64 = sqlx::query_scalar("select count(*) from epoch").fetch_one(&mut raw).await.unwrap();
     assert_eq!(epochs, 1, "loaded epochs are forgotten");
+    for id in left {
+        let spool = SpoolId(id.try_into().unwrap());
+        assert_eq!(place.store.cursor_max(spool).await.unwrap(), 0, "in the store too");
+    }
 }
 
 #[tokio::test]

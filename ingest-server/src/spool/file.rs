@@ -39,7 +39,7 @@ create table spool_row (
     payload blob not null
 ) strict;
 create trigger spool_row_last after insert on spool_row begin
-    select 1;
+    update epoch set last = new.position where epoch = new.epoch;
 end;
 pragma user_version = 1;
 ";

@@ -12,6 +12,8 @@ use vitals::view::ViewId;
 /// Passes everything on to another store, except for the faults that are due.
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
+    /// How many further calls of the loader's methods take place before those that fail.
+    fine: AtomicU64,
     /// How many further calls of the loader's methods fail without any effect.
     before: AtomicU64,
     /// How many further loads take place, and lose their answer.
@@ -24,11 +26,19 @@ impl FaultyStore {
     /// A store without faults yet.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, before: AtomicU64::new(0), after: AtomicU64::new(0), loads: AtomicU64::new(0) }
+        let [fine, before, after, loads] = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { inner, fine, before, after, loads }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
     pub fn away(&self, calls: u64) {
+        self.away_after(0, calls);
+    }
+
+    /// After `fine` more calls of the loader's methods, the next `calls` fail as if the database was
+    /// away.
+    pub fn away_after(&self, fine: u64, calls: u64) {
+        self.fine.store(fine, Ordering::SeqCst);
         self.before.store(calls, Ordering::SeqCst);
     }
 
@@ -48,6 +58,9 @@ impl FaultyStore {
     }
 
     fn fail_if_away(&self) -> Result<(), StoreError> {
+        if Self::due(&self.fine) {
+            return Ok(());
+        }
         if Self::due(&self.before) { Err(fault("the database is away")) } else { Ok(()) }
     }
 }
