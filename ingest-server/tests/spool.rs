@@ -153,6 +153,19 @@ async fn what_was_appended_is_in_the_store_after_a_stop() {
     assert_eq!(rows, 0, "loaded rows are removed");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_right_after_an_append_still_loads_it() {
+    let place = Place::new().await;
+    for round in 0..60_u32 {
+        let running = place.start().await;
+        place.append(&running.spool, round * 2..round * 2 + 1).await;
+        until(async || running.spool.stats().waiting == 0).await;
+        place.append(&running.spool, round * 2 + 1..round * 2 + 2).await;
+        assert_eq!(running.stop().await.waiting, 0, "round {round}");
+    }
+    place.assert_has(0..120).await;
+}
+
 #[tokio::test]
 async fn what_a_killed_server_left_is_loaded_first() {
     let place = Place::new().await;

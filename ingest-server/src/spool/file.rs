@@ -7,9 +7,9 @@
 use super::{SpoolError, payload};
 use fieldvitals_store::SpoolId;
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{ConnectOptions, Connection};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -279,30 +279,42 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// The rows of an epoch after a position, in order, up to about `bytes_max` of payload, at least one.
+/// The rows of an epoch after a position, in order: at least one if there is any, and further ones
+/// while all payloads together keep to `bytes_max`.
 pub(crate) async fn read(
     reader: &mut SqliteConnection,
     epoch: i64,
     after: u64,
     bytes_max: usize,
 ) -> Result<Vec<SpoolRow>, sqlx::Error> {
-    let row = |row: SqliteRow| -> Result<SpoolRow, sqlx::Error> {
-        Ok(SpoolRow { position: row.try_get::<i64, _>(0)?.unsigned_abs(), payload: row.try_get(1)? })
-    };
-    sqlx::query(
-        "/* spool.read */ select position, payload from (select position, payload, \
-         sum(length(payload)) over (order by position) - length(payload) as before \
-         from (select position, payload from spool_row where epoch = ?1 and position > ?2 \
-         order by position limit 256)) where before < ?3 order by position",
+    // The lengths first, which lie before the payloads: rows that do not fit are not read at all.
+    let lengths: Vec<(i64, i64)> = sqlx::query_as(
+        "/* spool.lengths */ select position, length(payload) from spool_row \
+         where position > ?1 and epoch = ?2 order by position limit 256",
     )
-    .bind(epoch)
     .bind(after as i64)
-    .bind(bytes_max as i64)
+    .bind(epoch)
+    .fetch_all(&mut *reader)
+    .await?;
+    let mut bytes = 0_u64;
+    let fitting = lengths.iter().enumerate().take_while(|(place, (_, length))| {
+        bytes = bytes.saturating_add(length.unsigned_abs());
+        *place == 0 || bytes <= bytes_max as u64
+    });
+    let Some((_, &(last, _))) = fitting.last() else { return Ok(Vec::new()) };
+    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+        "/* spool.read */ select position, payload from spool_row \
+         where position > ?1 and position <= ?2 and epoch = ?3 order by position",
+    )
+    .bind(after as i64)
+    .bind(last)
+    .bind(epoch)
     .fetch_all(reader)
-    .await?
-    .into_iter()
-    .map(row)
-    .collect()
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(position, payload)| SpoolRow { position: position.unsigned_abs(), payload })
+        .collect())
 }
 
 /// Removes rows up to a position.

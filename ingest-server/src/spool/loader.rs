@@ -114,16 +114,16 @@ impl Loader {
 
     async fn work(&mut self, mut stop: watch::Receiver<bool>) {
         loop {
+            // Looked at before the spool is: what was appended before the stop must be seen.
+            let stopping = *stop.borrow() || stop.has_changed().is_err();
             match self.step().await {
                 Ok(Step::Done) => self.pause.over(),
+                Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
                     self.pause.over();
-                    if *stop.borrow() || stop.has_changed().is_err() {
-                        return;
-                    }
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
-                        // Looked at above, in the next round.
+                        // Looked at in the next round.
                         _ = stop.changed() => {}
                     }
                 }
