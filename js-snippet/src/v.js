@@ -273,6 +273,7 @@
         push(14, performance.getEntriesByType("navigation")[0].activationStart);
         // It was hidden while nobody could see it; what counts begins here.
         wasHidden = document.visibilityState === "hidden";
+        if (wasHidden) push(8, performance.getEntriesByType("navigation")[0].activationStart, 1);
       },
       document,
     );
@@ -296,8 +297,17 @@
       pushSoft(route);
       ask();
     };
+    // Until the page has loaded or the visitor has done something, a new path is no navigation but where
+    // the load was led to, by a router's redirect: the first view is that of the new URL.
+    const starting = () => views < 2 && !inputSeen && document.readyState !== "complete";
     // A new path is a new view; a new query or fragment alone is not.
-    const moved = safe((at) => location.pathname !== soft.path && begin(at));
+    const moved = safe((at) => {
+      if (location.pathname === soft.path) return;
+      if (starting()) {
+        soft.path = location.pathname;
+        shared.wire.url = pageUrl();
+      } else begin(at);
+    });
 
     if (window.navigation && navigation.currentEntry) {
       let startedAt = 0;
@@ -339,9 +349,10 @@
     };
 
     window.fieldvitals = {
-      // Begins a view of this route; or names the view that the browser's history has just begun.
+      // Begins a view of this route; or names the view that the load or the browser's history has just begun.
       navigate: safe((route) => {
-        if (soft.named || inputSeen || soft.path !== location.pathname) {
+        if (starting()) shared.wire.route = String(route);
+        else if (soft.named || inputSeen || soft.path !== location.pathname) {
           begin(now(), String(route));
         } else {
           soft.named = true;

@@ -33,7 +33,8 @@ impl Drop for Site {
 
 impl Site {
     /// Serves `pages` (paths and bodies of HTML documents) under these conditions. In every body,
-    /// `__TAG__` becomes the embed tag: `v.js` from this site, beacons to the server.
+    /// `__TAG__` becomes the embed tag: `v.js` from this site, beacons to the server; `__TAG_IN_ORDER__` the
+    /// same without `async`, so that it has run before what follows.
     ///
     /// # Panics
     /// Where no socket can be had.
@@ -44,8 +45,14 @@ impl Site {
             r#"<script async src="/v.js" data-site="{}" data-endpoint="{}/v1/beacon"></script>"#,
             server.key, server.url
         );
-        let pages: HashMap<String, String> =
-            pages.iter().map(|(path, body)| ((*path).to_owned(), body.replace("__TAG__", &tag))).collect();
+        let pages: HashMap<String, String> = pages
+            .iter()
+            .map(|(path, body)| {
+                let body =
+                    body.replace("__TAG__", &tag).replace("__TAG_IN_ORDER__", &tag.replace("async ", ""));
+                ((*path).to_owned(), body)
+            })
+            .collect();
         let shared = Arc::new((pages, conditions, server.url.clone(), server.http.clone()));
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {

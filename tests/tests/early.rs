@@ -94,3 +94,24 @@ async fn a_restored_page_is_a_view_of_its_own() {
     );
     browser.quit().await;
 }
+
+#[tokio::test]
+async fn a_redirect_of_the_start_is_the_same_view() {
+    const ROUTED: &str = "<!doctype html><title>t</title>__TAG_IN_ORDER__<h1>A page</h1>
+        <script>history.replaceState(null, '', '/arrived'); fieldvitals.navigate('/named')</script>";
+    let server = Server::start().await;
+    let unnamed = ROUTED.replace("fieldvitals.navigate('/named')", "");
+    let site = Site::start(&server, Conditions::default(), &[("/start", ROUTED), ("/moved", &unnamed)]).await;
+    let browser = Browser::start().await;
+    for (path, route) in [("/start", "/named"), ("/moved", "/arrived")] {
+        browser.open(&format!("{}{path}", site.url)).await;
+        browser.until("performance.getEntriesByName('first-contentful-paint').length > 0").await;
+        browser.leave().await;
+        let page = server.reported(route, &["FCP", "LCP", "TTFB"]).await;
+        assert_eq!(page["views"], 1, "{page}");
+    }
+    server.settled().await;
+    let whole = server.get("sites/default/report").await.unwrap();
+    assert_eq!(whole["views"], 2, "one view a load: {whole}");
+    browser.quit().await;
+}
