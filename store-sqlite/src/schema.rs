@@ -49,13 +49,31 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
         })?;
     }
     let at = |error| named(path, failed(OPENING)(error));
-    let pool = || SqlitePoolOptions::new().test_before_acquire(false).idle_timeout(None).max_lifetime(None);
+    let pool = || {
+        SqlitePoolOptions::new()
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_release(|connection, _| Box::pin(is_clean(connection)))
+    };
     let writer = pool().max_connections(1).connect_with(options(path)).await.map_err(at)?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
     drop(connection);
     let readers = pool().max_connections(READERS).connect_lazy_with(options(path).read_only(true));
     Ok((writer, readers))
+}
+
+/// Whether a connection may be used again.
+///
+/// Where SQLite has rolled back a transaction by itself (a full disk does that), the rollback of sqlx
+/// fails and sqlx takes the connection for one inside a transaction for ever. Such a one is closed.
+async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // The rollback of a transaction that was dropped may still be queued; this waits behind it.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 fn named(path: &Path, error: StoreError) -> StoreError {

@@ -151,6 +151,32 @@ async fn a_deletion_that_was_cut_short_is_finished() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_sqlite_rolled_back_by_itself_does_no_further_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    let site = site(&store, "a").await;
+    // What a full disk does to a transaction.
+    sqlx::query(
+        "create trigger full before insert on page_view begin select raise(rollback, 'disk full'); end",
+    )
+    .execute(&mut raw(&path).await)
+    .await
+    .unwrap();
+    for _ in 0..3 {
+        let refused = load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await;
+        let Err(StoreError::Database { reason, .. }) = refused else { panic!("{refused:?}") };
+        assert!(reason.contains("disk full"), "{reason}");
+    }
+    sqlx::query("drop trigger full").execute(&mut raw(&path).await).await.unwrap();
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    // Seen from outside, so it is committed and not only written.
+    let other = open(&path).await;
+    let found = other.cells(&everything(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    assert_eq!(found[0].cell.views, 1);
+}
+
+#[tokio::test]
 async fn folding_takes_any_number_of_deltas() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");

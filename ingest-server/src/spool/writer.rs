@@ -257,14 +257,15 @@ impl Writer {
     }
 
     async fn try_tidy(&mut self) -> Result<(), sqlx::Error> {
-        let mut transaction = self.connection.begin().await?;
+        // No transaction around this: each statement stands on its own. One that SQLite rolled back by
+        // itself, on a full disk, would leave sqlx believing that it is still open, and an append
+        // inside it would be acknowledged without being on disk.
         if self.tidy.bytes > 0 {
-            file::trim(&mut transaction, self.tidy.up_to).await?;
+            file::trim(&mut self.connection, self.tidy.up_to).await?;
         }
         for &epoch in &self.tidy.epochs {
-            file::forget(&mut transaction, epoch).await?;
+            file::forget(&mut self.connection, epoch).await?;
         }
-        transaction.commit().await?;
         if self.shared.stats().bytes <= self.tidy.bytes {
             file::shrink(&mut self.connection).await?;
         }
