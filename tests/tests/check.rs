@@ -18,13 +18,13 @@ async fn with_lcps(lcps: &[f64]) -> Server {
 
 fn budget(server: &Server, name: &str, text: &str) -> PathBuf {
     let path = server.data_dir().join(name);
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("the file is written");
     path
 }
 
 async fn check(server: &Server, text: &str) -> (Option<i32>, String, String) {
     let path = budget(server, "budgets.toml", text);
-    let output = server.cli(&["check", "--budget", path.to_str().unwrap()]).await;
+    let output = server.cli(&["check", "--budget", path.to_str().expect("a path of UTF-8")]).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }

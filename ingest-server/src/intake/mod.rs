@@ -307,10 +307,10 @@ mod tests {
         for (outcome, expected, change) in [
             (Invalid::Version, "version 2", (|beacon| beacon["v"] = 2.into()) as fn(&mut serde_json::Value)),
             (Invalid::Malformed, "unknown metric `XYZ`", |beacon| {
-                beacon["views"][0]["values"]["XYZ"] = 1.into()
+                beacon["views"][0]["values"]["XYZ"] = 1.into();
             }),
             (Invalid::Malformed, "LCP: -1 is negative", |beacon| {
-                beacon["views"][0]["values"]["LCP"] = (-1).into()
+                beacon["views"][0]["values"]["LCP"] = (-1).into();
             }),
             (Invalid::Malformed, "`views`", |beacon| beacon["views"] = serde_json::json!([])),
             (Invalid::Malformed, "site", |beacon| {
