@@ -346,3 +346,9 @@ pub(crate) async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), 
     sqlx::query("pragma wal_checkpoint(passive)").fetch_all(connection).await?;
     Ok(())
 }
+
+/// Copies the whole write-ahead log into the file and cuts it to nothing.
+pub(crate) async fn empty_log(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(connection).await?;
+    Ok(())
+}

@@ -248,6 +248,10 @@ impl Writer {
             }
             Err(error) if is_passing(&error) => {
                 tracing::debug!(%error, "loaded rows stay in the spool for now");
+                // On a full disk the log is what takes room; emptied into the file, it may leave enough.
+                if let Err(error) = file::empty_log(&mut self.connection).await {
+                    tracing::debug!(%error, "the spool's log cannot be emptied");
+                }
             }
             Err(error) => {
                 self.shared.fail(error.to_string());
