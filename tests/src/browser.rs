@@ -2,7 +2,10 @@
 
 use crate::eventually;
 use serde_json::{Map, Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Stdio;
+use std::time::Duration;
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -12,6 +15,7 @@ use tokio::process::{Child, Command};
 pub struct Browser {
     /// The session.
     pub driver: WebDriver,
+    port: u16,
     _chromedriver: Child,
     _profile: TempDir,
 }
@@ -36,7 +40,7 @@ impl Browser {
             let line =
                 lines.next_line().await.expect("chromedriver's output").expect("chromedriver says its port");
             if let Some((_, rest)) = line.split_once("started successfully on port ") {
-                break rest.trim_end_matches('.').to_owned();
+                break rest.trim_end_matches('.').parse().expect("a port");
             }
         };
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -53,7 +57,7 @@ impl Browser {
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), Capabilities::from(wanted))
             .await
             .expect("Chromium starts");
-        Self { driver, _chromedriver: chromedriver, _profile: profile }
+        Self { driver, port, _chromedriver: chromedriver, _profile: profile }
     }
 
     /// Opens a page and waits for its load event.
@@ -130,6 +134,24 @@ impl Browser {
     /// # Panics
     /// Where it does not end.
     pub async fn quit(self) {
-        self.driver.quit().await.expect("the session ends");
+        self.driver.clone().quit().await.expect("the session ends");
+    }
+}
+
+/// A test that fails has not quit. The session is ended here, as that of a killed chromedriver would leave
+/// its browser running, and the library's own way to end it would block the runtime that it waits for.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if self.driver.clone().leak().is_ok() {
+            let end = || {
+                let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
+                socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+                let path = format!("/session/{}", self.driver.session_id());
+                write!(socket, "DELETE {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+                socket.read(&mut [0; 64])
+            };
+            // Whatever fails here, the test has failed already.
+            let _: std::io::Result<usize> = end();
+        }
     }
 }
