@@ -3,7 +3,7 @@
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use fieldvitals_server::{Config, FIRST_SITE, Server, http};
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -66,8 +66,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Says where everything is. On standard output, so that it can be read apart from the log.
 #[allow(clippy::print_stdout)]
 fn greet(args: &Args, server: &Server) {
-    let local = format!("http://{}", server.address);
-    let base_url = args.public_url.public_url.clone().unwrap_or_else(|| local.clone());
+    let base_url = args.public_url.public_url.clone().unwrap_or_else(|| local_url(server.address));
     println!("fieldvitals {} takes beacons at {base_url}", env!("CARGO_PKG_VERSION"));
     if !http::assets::has_module() {
         println!(
@@ -75,8 +74,8 @@ fn greet(args: &Args, server: &Server) {
         );
     }
     println!();
-    match &server.first_start {
-        Some(first) => println!("  dashboard   {base_url}/#token={}", first.token),
+    match &server.first_start.token {
+        Some(token) => println!("  dashboard   {base_url}/#token={token}"),
         None => println!("  dashboard   {base_url}/"),
     }
     if !args.no_demo {
@@ -87,21 +86,29 @@ fn greet(args: &Args, server: &Server) {
         println!("  script tag  {}", script_tag(&base_url, current_key(site)));
     }
     println!("  data        {}", args.store.data_dir.display());
-    if let Some(first) = &server.first_start {
+    if let Some(site) = &server.first_start.site {
         println!();
-        println!(
-            "This is the first start. It made the site `{}`, which takes beacons from any origin",
-            first.site.name
-        );
-        println!(
-            "(`fieldvitals site update {} --origin https://YOUR-SITE` restricts it), and an API token.",
-            first.site.name
-        );
-        println!("The token is shown this once; `fieldvitals token add` makes others:");
+        println!("There was no site yet, so `{}` was made. It takes beacons from any origin:", site.name);
+        println!("`fieldvitals site update {} --origin https://YOUR-SITE` restricts it.", site.name);
+    }
+    if let Some(token) = &server.first_start.token {
         println!();
-        println!("  token       {}", first.token);
+        println!("There was no API token yet, so one with the scope admin was made. It is shown this once;");
+        println!("`fieldvitals token add` makes others:");
+        println!();
+        println!("  token       {token}");
     }
     println!();
+}
+
+/// Where this machine reaches the server; an address that means all of them is no place to go to.
+fn local_url(address: SocketAddr) -> String {
+    let reached = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(reached, address.port()))
 }
 
 #[cfg(unix)]

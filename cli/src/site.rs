@@ -87,7 +87,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add { name, origins, common } => {
             let name = check_name(&name)?;
             let origins = check_origins(&origins)?;
-            let store = common.store.open().await?;
+            let store = common.store.open_or_create().await?;
             let site = NewSite { name, key: keys::site_key()?, origins, created_ms: http::now_ms() };
             show_one(&common, &store.site_add(site).await?);
         }
@@ -190,6 +190,14 @@ fn show_one(common: &Common, site: &Site) {
         print(&to_json(common, site));
     } else {
         print_text(&to_text(common, site));
+        say_where(common);
+    }
+}
+
+/// The tag must name the address that browsers reach, which this command cannot know.
+fn say_where(common: &Common) {
+    if common.public_url.public_url.is_none() {
+        eprintln!("(with --public-url https://YOUR-SERVER the script tag names your server)");
     }
 }
 
@@ -202,6 +210,7 @@ fn show_all(common: &Common, sites: &[Site]) {
         for site in sites {
             print_text(&to_text(common, site));
         }
+        say_where(common);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Where the data is, for the commands that work on it directly.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
-use fieldvitals_server::open_store;
+use fieldvitals_server::{EMBEDDED_STORE, open_store};
 use fieldvitals_store::{Site, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,9 +19,27 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// Opens the store.
+    /// Opens a store that is there.
     pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+        ensure!(
+            !self.is_new(),
+            "there is no store in {}; --data-dir (or FIELDVITALS_DATA_DIR) names the server's folder, and the \
+             first `fieldvitals serve`, `site add` or `token add` makes a store",
+            self.data_dir.display()
+        );
+        self.open_or_create().await
+    }
+
+    /// Opens the store, or makes a new one and says so.
+    pub(crate) async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
+        if self.is_new() {
+            eprintln!("fieldvitals: making a new store in {}", self.data_dir.display());
+        }
         Ok(open_store(&self.data_dir, self.database_url.as_deref()).await?)
+    }
+
+    fn is_new(&self) -> bool {
+        self.database_url.is_none() && !self.data_dir.join(EMBEDDED_STORE).exists()
     }
 }
 

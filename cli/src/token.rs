@@ -2,6 +2,7 @@
 
 use crate::site::{print, print_text};
 use crate::store_args::StoreArgs;
+use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use fieldvitals_server::{directory::token_hash, http, keys, report::time_text};
 use fieldvitals_store::{NewToken, Token, TokenId};
@@ -74,7 +75,7 @@ impl From<ScopeArg> for fieldvitals_store::Scope {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Add { name, scope, common } => {
-            let store = common.store.open().await?;
+            let store = common.store.open_or_create().await?;
             let secret = keys::token()?;
             let token =
                 NewToken { name, scope: scope.into(), hash: token_hash(&secret), created_ms: http::now_ms() };
@@ -112,7 +113,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Revoke { id, common } => {
-            common.store.open().await?.token_revoke(TokenId(id)).await?;
+            let store = common.store.open().await?;
+            store.token_revoke(TokenId(id)).await.with_context(|| {
+                format!("token {id}: `fieldvitals token list` shows those that there are")
+            })?;
             if common.json {
                 print(&json!({"revoked": id}));
             } else {

@@ -1,7 +1,8 @@
 //! Budgets judged with stored page views: counts from the store, verdicts from `vitals::gate`.
 
 use crate::report::{self, PeriodReport, Range};
-use fieldvitals_store::{Cell, CellQuery, Judgement, Site, Store, StoreError, TallyQuery};
+use fieldvitals_store::rollup;
+use fieldvitals_store::{Cell, CellQuery, Judgement, Retention, Site, Store, StoreError, TallyQuery};
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -78,9 +79,13 @@ pub async fn check(
     store: &dyn Store,
     site: &Site,
     budgets: &[Budget],
-    question: Question,
+    mut question: Question,
     now_ms: i64,
 ) -> Result<GateReport, StoreError> {
+    // Counts come from page views, so nothing older than those is judged, or shown as if it were.
+    let kept_from_ms = rollup::day_of(now_ms) - i64::from(Retention::default().raw_days) * rollup::DAY_MS;
+    question.range.from_ms = question.range.from_ms.max(kept_from_ms);
+    question.range.to_ms = question.range.to_ms.max(question.range.from_ms);
     let mut cells_by_device: HashMap<Option<Device>, Vec<fieldvitals_store::RouteCell>> = HashMap::new();
     let mut measured = Vec::with_capacity(budgets.len());
     for budget in budgets {

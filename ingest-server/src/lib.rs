@@ -23,6 +23,9 @@ use tokio::sync::watch;
 /// The name of the site that the first start creates.
 pub const FIRST_SITE: &str = "default";
 
+/// The file of the embedded store in the data folder.
+pub const EMBEDDED_STORE: &str = "store.db";
+
 /// How a server is run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -79,20 +82,21 @@ pub enum ServeError {
     SpoolFailed(String),
 }
 
-/// What the first start made, to be shown once: the secret is kept nowhere.
+/// What a start made because there was none yet.
+#[derive(Default)]
 pub struct FirstStart {
-    /// The site.
-    pub site: Site,
-    /// The secret of an API token with the scope `admin`.
-    pub token: String,
+    /// A site.
+    pub site: Option<Site>,
+    /// The secret of an API token with the scope `admin`, to be shown once: it is kept nowhere.
+    pub token: Option<String>,
 }
 
 /// A server that listens.
 pub struct Server {
     /// Where it listens; the port is the real one if 0 was asked for.
     pub address: SocketAddr,
-    /// What the first start made, if this was it.
-    pub first_start: Option<FirstStart>,
+    /// What this start made because there was none yet.
+    pub first_start: FirstStart,
     /// The sites as they are at the start.
     pub sites: Vec<Arc<Site>>,
     http: http::Running,
@@ -111,7 +115,7 @@ pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<A
         None => {
             std::fs::create_dir_all(data_dir)
                 .map_err(|reason| ServeError::DataDir { path: data_dir.to_owned(), reason })?;
-            data_dir.join("store.db")
+            data_dir.join(EMBEDDED_STORE)
         }
         Some(url) => match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
             Some(path) if !path.is_empty() => PathBuf::from(path),
@@ -193,19 +197,21 @@ impl Server {
     }
 }
 
-/// Makes a site and an admin token where there is no site yet.
-async fn first_start(store: &dyn Store) -> Result<Option<FirstStart>, ServeError> {
-    if !store.sites().await?.is_empty() || !store.tokens().await?.is_empty() {
-        return Ok(None);
-    }
+/// Makes a site where there is none yet, and an admin token where there is no token.
+async fn first_start(store: &dyn Store) -> Result<FirstStart, ServeError> {
     let created_ms = http::now_ms();
-    let origins = vec!["*".to_owned()];
-    let site = NewSite { name: FIRST_SITE.to_owned(), key: keys::site_key()?, origins, created_ms };
-    let site = store.site_add(site).await?;
-    let token = keys::token()?;
-    let hash = directory::token_hash(&token);
-    store
-        .token_add(NewToken { name: "first start".to_owned(), scope: Scope::Admin, hash, created_ms })
-        .await?;
-    Ok(Some(FirstStart { site, token }))
+    let mut made = FirstStart::default();
+    if store.sites().await?.is_empty() {
+        let origins = vec!["*".to_owned()];
+        let site = NewSite { name: FIRST_SITE.to_owned(), key: keys::site_key()?, origins, created_ms };
+        made.site = Some(store.site_add(site).await?);
+    }
+    if store.tokens().await?.is_empty() {
+        let secret = keys::token()?;
+        let hash = directory::token_hash(&secret);
+        let token = NewToken { name: "first start".to_owned(), scope: Scope::Admin, hash, created_ms };
+        store.token_add(token).await?;
+        made.token = Some(secret);
+    }
+    Ok(made)
 }

@@ -60,6 +60,8 @@ reasons! {
         Encoding "encoding" "Send the body without Content-Encoding.",
         /// The connection broke inside the body.
         Aborted "aborted" "Send the whole body.",
+        /// Not a POST.
+        Method "method" "Send beacons with POST.",
         /// No site has this key.
         UnknownSite "unknown_site" "Use the key that `fieldvitals site list` shows as data-site.",
         /// The page's origin is not among the site's.

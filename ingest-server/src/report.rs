@@ -41,7 +41,7 @@ impl Range {
         now_ms: i64,
     ) -> Result<Self, String> {
         let next_hour = |ms: i64| ms.saturating_add(HOUR_MS - 1).div_euclid(HOUR_MS) * HOUR_MS;
-        // Devices whose clocks run ahead start their views in the future; they are due now, not later.
+        // Views of devices whose clocks run ahead are reported when their time has come.
         let end_ms = match to {
             Some(text) => next_hour(instant("to", text)?),
             None => next_hour(now_ms.saturating_add(1)),

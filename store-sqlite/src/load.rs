@@ -2,9 +2,9 @@
 
 use crate::error::{damaged, failed};
 use crate::{SqliteStore, bulk, view};
-use fieldvitals_store::load::{Changed, corrections, ids, merge};
+use fieldvitals_store::load::{self, Changed, corrections, ids, merge};
 use fieldvitals_store::rollup::{pack, route_id};
-use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView};
+use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, ViewUpdate};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::collections::{BTreeSet, HashMap};
@@ -15,11 +15,12 @@ const CURSOR: &str = "reading the load cursor";
 
 pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
     let ids = ids(&batch);
-    let LoadBatch { site, spool, after, up_to, beacons } = batch;
+    let LoadBatch { site, spool, after, up_to, mut beacons } = batch;
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
 
     let kept = begin(connection, site, spool, after).await?;
+    bound(connection, site, &mut beacons).await?;
     let known = known(connection, site, &ids).await?;
     let merged = merge(known, beacons, &kept);
     let route_ids = routes(connection, site, &merged.changed).await?;
@@ -131,6 +132,36 @@ async fn known(
     .await
     .map_err(failed(LOADING))?;
     rows.iter().map(view::read).collect()
+}
+
+/// Holds the site's routes to their bound.
+async fn bound(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    beacons: &mut [Vec<ViewUpdate>],
+) -> Result<(), StoreError> {
+    let asked = load::routes(beacons);
+    let list = serde_json::to_string(&asked).map_err(|error| damaged(LOADING, error))?;
+    let known: BTreeSet<String> = sqlx::query_scalar(
+        "/* route.known */ select r.route from json_each(?2) j \
+         cross join route r on r.site_id = ?1 and r.route = j.value",
+    )
+    .bind(site.0)
+    .bind(list)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed(LOADING))?
+    .into_iter()
+    .collect();
+    if known.len() < asked.len() {
+        let count: i64 = sqlx::query_scalar("/* route.count */ select count(*) from route where site_id = ?")
+            .bind(site.0)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed(LOADING))?;
+        load::bound_routes(beacons, &known, usize::try_from(count).unwrap_or(usize::MAX));
+    }
+    Ok(())
 }
 
 /// The ids of all routes that changed views had or have; new ones are added.

@@ -280,12 +280,17 @@ async fn remove(store: &SqliteStore, sql: &'static str, site: SiteId, edge: Edge
 
 /// Removes the rows of a site that is deleted already; one that is interrupted is taken up again.
 pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(), StoreError> {
+    // First, so that no fold that runs meanwhile, here or in another process, makes cells again.
+    sqlx::query("/* site.rows */ delete from rollup_delta where site_id = ?")
+        .bind(site.0)
+        .execute(&store.writer)
+        .await
+        .map_err(failed(DELETING))?;
     remove(store, REMOVE_VIEWS, site, Edge::Id(i64::MAX)).await?;
     remove(store, REMOVE_HOURS, site, Edge::Start(i64::MAX)).await?;
     remove(store, REMOVE_DAYS, site, Edge::Start(i64::MAX)).await?;
     let mut transaction = store.write(DELETING).await?;
     for sql in [
-        "/* site.rows */ delete from rollup_delta where site_id = ?",
         "/* site.rows */ delete from load_cursor where site_id = ?",
         "/* site.rows */ delete from route where site_id = ?",
         "/* site.rows */ delete from violation where site_id = ?",

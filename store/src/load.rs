@@ -4,7 +4,8 @@ use crate::kept::Kept;
 use crate::rollup::{Corrections, device_code, hour_of};
 use crate::view::{StoredView, ViewUpdate};
 use crate::{LoadBatch, LoadReport};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use vitals::limits;
 use vitals::view::ViewId;
 
 /// A page view that a batch changes.
@@ -33,6 +34,35 @@ pub fn ids(batch: &LoadBatch) -> Vec<ViewId> {
     ids.sort_unstable();
     ids.dedup();
     ids
+}
+
+/// The route under which page views are counted once a site has as many routes as it may have.
+pub const OTHER_ROUTE: &str = "(other)";
+
+/// The distinct routes of a batch.
+#[must_use]
+pub fn routes(beacons: &[Vec<ViewUpdate>]) -> BTreeSet<&str> {
+    beacons.iter().flatten().map(|update| update.route.as_str()).collect()
+}
+
+/// Counts updates whose route is neither `known` nor fits under the bound as those of [`OTHER_ROUTE`],
+/// where a site has `count` routes already. The first ones in spool order get the places that are left.
+///
+/// A route once decided is stored on the view, so nothing is counted twice when places become free.
+pub fn bound_routes(beacons: &mut [Vec<ViewUpdate>], known: &BTreeSet<String>, count: usize) {
+    let mut left = limits::ROUTES_PER_SITE_MAX.saturating_sub(count);
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for update in beacons.iter_mut().flatten() {
+        if known.contains(&update.route) || taken.contains(&update.route) || update.route == OTHER_ROUTE {
+            continue;
+        }
+        if left > 0 {
+            left -= 1;
+            taken.insert(update.route.clone());
+        } else {
+            OTHER_ROUTE.clone_into(&mut update.route);
+        }
+    }
 }
 
 /// Applies beacons in order to the views that are `known`.

@@ -51,8 +51,22 @@ impl Server {
     /// Where it does not start.
     pub async fn start_with(args: &[&str]) -> Self {
         let data_dir = TempDir::new().expect("a temporary folder");
+        let server = Self::begin(data_dir, args).await;
+        assert!(!server.token.is_empty(), "the first start prints a token");
+        server
+    }
+
+    /// A server on a folder that may have a store; the token is empty where there is one already.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start_on(data_dir: TempDir) -> Self {
+        Self::begin(data_dir, &[]).await
+    }
+
+    async fn begin(data_dir: TempDir, args: &[&str]) -> Self {
         let (child, greeting) = spawn(data_dir.path(), args).await.expect("the server starts");
-        let token = greeting.token.expect("the first start prints a token");
+        let token = greeting.token.unwrap_or_default();
         Self { child, url: greeting.url, key: greeting.key, token, http: reqwest::Client::new(), data_dir }
     }
 

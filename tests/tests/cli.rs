@@ -137,8 +137,15 @@ async fn mistakes_are_named_with_exit_2() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("nowhere");
+    let nowhere = nowhere.to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
+    // Makes the store that most of these commands then find.
+    assert_eq!(run(&["token", "add", "--data-dir", data]).0, Some(0));
     for (args, expected) in [
+        (vec!["site", "list", "--data-dir", nowhere], "there is no store in"),
+        (vec!["token", "list", "--data-dir", nowhere], "--data-dir"),
         (vec!["serve", "--listen", "nonsense", "--data-dir", data], "ADDRESS:PORT"),
         (vec!["serve", "--prot", "1"], "--prot"),
         (vec!["serve", "--database-url", "mysql://x", "--data-dir", data], "mysql"),
@@ -147,7 +154,7 @@ async fn mistakes_are_named_with_exit_2() {
         (vec!["site", "add", "Bad Name", "--origin", "*", "--data-dir", data], "lower-case"),
         (vec!["site", "add", "shop", "--origin", "shop.example", "--data-dir", data], "https://shop.example"),
         (vec!["site", "update", "nobody", "--origin", "*", "--data-dir", data], "there is no site `nobody`"),
-        (vec!["token", "revoke", "99", "--data-dir", data], "no such token"),
+        (vec!["token", "revoke", "99", "--data-dir", data], "token 99"),
         (vec!["token", "add", "x", "--scope", "all", "--data-dir", data], "admin"),
         (vec!["serve", "--data-dir", "/proc/nowhere"], "--data-dir"),
     ] {
@@ -170,4 +177,26 @@ async fn a_second_server_on_the_same_address_says_so() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(error.contains("cannot listen on") && error.contains("--listen"), "{error}");
     let _: Value = server.get("status").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_was_made_first_does_not_keep_the_first_site_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let made = Command::new(binary())
+        .args(["token", "add", "ci", "--scope", "read", "--json", "--data-dir", data])
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let token: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let server = Server::start_on(folder).await;
+    assert_eq!(server.token, "", "there was one already");
+    let pages = server
+        .http
+        .get(format!("{}/api/v1/sites/default/pages", server.url))
+        .bearer_auth(token["token"].as_str().unwrap())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(pages.status(), 200);
 }

@@ -120,6 +120,7 @@ async fn bad_input_is_named_counted_and_never_stored() {
     };
     let value = |literal: &str| text.replace("\"LCP\":1.0", &format!("\"LCP\":{literal}")).into_bytes();
     let deep = format!("{{\"v\":1,\"site\":{}{}}}", "[".repeat(30_000), "]".repeat(30_000)).into_bytes();
+    let nested = (0..40).fold(json!(1), |inner, _| json!([inner]));
     let late = fieldvitals_tests::beacon::now_ms() - 49 * 3_600_000;
     let cases: Vec<(Vec<u8>, u16, &str)> = vec![
         (Vec::new(), 400, "malformed"),
@@ -142,6 +143,8 @@ async fn bad_input_is_named_counted_and_never_stored() {
         (with(&|body| body["site"] = strict.into()), 403, "origin"),
         (with(&|body| body["url"] = "about:blank".into()), 400, "value"),
         (with(&|body| body["views"][0]["id"] = "1".into()), 400, "malformed"),
+        (with(&|body| body["device"] = "x".repeat(50_000).into()), 400, "malformed"),
+        (with(&|body| body["later"] = nested.clone()), 400, "malformed"),
         (
             with(&|body| body["views"][0]["id"] = vitals::view::ViewId::new(late, 1).to_string().into()),
             422,
@@ -275,4 +278,52 @@ async fn a_body_that_trickles_is_ended() {
         if status["outcomes"]["invalid(timeout)"] == 1 { Ok(()) } else { Err(status.to_string()) }
     })
     .await;
+}
+
+/// A page that is being left may take its connection with it: what the server has begun with comes to its
+/// one outcome all the same.
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_no_beacon_without_outcome() {
+    let server = Server::start().await;
+    let address = server.url.trim_start_matches("http://").to_owned();
+    let key = server.key.clone();
+    tokio::task::spawn_blocking(move || {
+        for number in 0..300 {
+            let body =
+                beacon(&key, view_id(number), "https://shop.example/gone", &json!({"LCP": 1.0})).to_string();
+            let mut socket = std::net::TcpStream::connect(&address).unwrap();
+            let head =
+                format!("POST /v1/beacon HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+            socket.write_all(head.as_bytes()).unwrap();
+            socket.write_all(body.as_bytes()).unwrap();
+            // Closed with the answer unread, which resets the connection.
+            drop(socket);
+        }
+    })
+    .await
+    .unwrap();
+    eventually(|| async {
+        let status = server.get("status").await?;
+        let outcomes: u64 = status["outcomes"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+        let spool = &status["spool"];
+        let kept = status["received"] == outcomes
+            && status["outcomes"]["accepted"] == spool["appended"]
+            && spool["appended"] == spool["loaded"];
+        if kept && outcomes > 0 { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_read_is_a_json_error() {
+    let server = Server::start().await;
+    for path in ["sites/default/pages?period=1d&period=2d", "sites/default/report?route=%ff"] {
+        let response = server.http.get(format!("{}/api/v1/{path}", server.url)).send().await.unwrap();
+        let status = response.status().as_u16();
+        let answer: Value = response.json().await.unwrap();
+        assert!(
+            answer["error"]["code"].is_string() && (400..=401).contains(&status),
+            "{path}: {status} {answer}"
+        );
+    }
 }

@@ -117,6 +117,9 @@ pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
     }
 
     let text = std::str::from_utf8(body).map_err(|_| DecodeError::NotUtf8)?;
+    if too_deep(text) {
+        return Err(DecodeError::Malformed(format!("nested more than {} deep", limits::JSON_DEPTH_MAX)));
+    }
     match serde_json::from_str::<Wire>(text) {
         Ok(wire) => wire.into_beacon(),
         // A later version may have another shape; its number is the better explanation.
@@ -128,6 +131,30 @@ pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
 }
 
 #[cfg(feature = "native")]
+/// Whether JSON is nested deeper than any beacon is: serde skips a field that it does not know however
+/// deep it is.
+#[cfg(feature = "native")]
+#[must_use]
+pub fn too_deep(text: &str) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                depth = depth.saturating_add(1);
+                if depth > limits::JSON_DEPTH_MAX {
+                    return true;
+                }
+            }
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
 fn known(version: u64) -> bool {
     u32::try_from(version).is_ok_and(|version| VERSIONS.contains(&version))
 }
@@ -391,7 +418,7 @@ impl<'de> Deserialize<'de> for WireItem {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<WireItem, A::Error> {
-                let kind = seq.next_element::<u8>()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                let kind = seq.next_element::<u64>()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
                 let mut numbers = [0.0; NUMBERS_MAX];
                 let mut number_slots = numbers.iter_mut();
                 let mut texts: [String; TEXTS_MAX] = Default::default();
@@ -413,7 +440,9 @@ impl<'de> Deserialize<'de> for WireItem {
                         }
                     }
                 }
-                Ok(WireItem(Item::from_fields(kind, &numbers, texts.each_ref().map(String::as_str))))
+                let kind = u8::try_from(kind).ok();
+                let texts = texts.each_ref().map(String::as_str);
+                Ok(WireItem(kind.and_then(|kind| Item::from_fields(kind, &numbers, texts))))
             }
         }
 

@@ -90,6 +90,11 @@ pub enum Reason {
     Exceeded,
     /// Chance explains the counts either way.
     TooClose,
+    /// Every page view is within the budget, and still too few of them to pass.
+    AllWithin {
+        /// Page views there are.
+        n: u64,
+    },
     /// The counts would fail the budget alone, but among this many budgets one such result is no surprise.
     OneOfMany {
         /// Budgets that were judged together.
@@ -107,6 +112,9 @@ impl core::fmt::Display for Reason {
             Self::Within => f.write_str("the budget is kept beyond chance"),
             Self::Exceeded => f.write_str("the budget is exceeded beyond chance"),
             Self::TooClose => f.write_str("too close to the budget to tell from chance"),
+            Self::AllWithin { n } => {
+                write!(f, "all {n} page views are within the budget, but so few may be by chance")
+            }
             Self::OneOfMany { budgets } => {
                 write!(f, "over the budget, but among {budgets} budgets this may be chance")
             }
@@ -168,6 +176,8 @@ pub fn judge(samples: &[Sample], alpha: f64) -> Vec<Judged> {
                 (Verdict::Pass, Reason::Within)
             } else if p_fail <= alpha {
                 (Verdict::Inconclusive, Reason::OneOfMany { budgets })
+            } else if sample.within >= sample.n {
+                (Verdict::Inconclusive, Reason::AllWithin { n: sample.n })
             } else {
                 (Verdict::Inconclusive, Reason::TooClose)
             };

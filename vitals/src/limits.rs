@@ -39,6 +39,14 @@ pub const URL_BYTES_MAX: usize = 1_024;
 pub const ROUTE_BYTES_MAX: usize = 512;
 /// Bytes of a release name.
 pub const RELEASE_BYTES_MAX: usize = 128;
+/// Bytes of the message that says what is wrong with a beacon; it may quote the beacon.
+pub const MESSAGE_BYTES_MAX: usize = 300;
+/// How deep the JSON of a beacon may be nested: ours is 4 deep, what the web-vitals library sends about 8.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Routes of a site; page views of further ones are counted under `(other)`.
+pub const ROUTES_PER_SITE_MAX: usize = 2_000;
+/// Connections that the server holds open.
+pub const CONNECTIONS_MAX: usize = 4_096;
 /// Bytes of any other short text of a beacon: connection, foreign ids.
 pub const LABEL_BYTES_MAX: usize = 64;
 /// Bytes of a site's name.

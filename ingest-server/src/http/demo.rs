@@ -1,11 +1,14 @@
 //! The live demo site: pages built to have known values, measured like any other page.
 
+use crate::http::State;
 use crate::http::assets;
 use crate::http::error::ApiError;
-use crate::http::{State, now_ms};
+use crate::intake::origin;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use fieldvitals_store::Site;
 use serde::Deserialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a careful site would send: the directives that embedding needs, and no more.
@@ -57,23 +60,31 @@ pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     let Some(bytes) = assets::bytes(path).filter(|_| state.demo) else {
         return ApiError::no_path(request.path()).error_response();
     };
+    let directory = state.directory.current();
+    let site = directory.by_name(crate::FIRST_SITE).or_else(|| directory.sites().first());
+    let host = request.connection_info().host().to_owned();
+    if let Some(site) = site {
+        // Behind a proxy with TLS the request itself does not tell the scheme that the browser sees.
+        let allowed = ["http", "https"]
+            .map(|scheme| format!("{scheme}://{host}"))
+            .iter()
+            .any(|own| origin::allowed(own, &site.origins));
+        if !allowed {
+            return ApiError::demo_off(&site.name, &format!("http://{host}")).error_response();
+        }
+    }
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, CSP))
         .content_type(assets::media_type(path));
     match std::str::from_utf8(bytes) {
-        Ok(text) if path.ends_with(".html") => response.body(text.replace("__SITE_KEY__", &site_key(&state))),
+        Ok(text) if path.ends_with(".html") => response.body(text.replace("__SITE_KEY__", site_key(site))),
         _ => response.body(bytes),
     }
 }
 
-/// The current key of the site `default`, or of the first one.
-fn site_key(state: &State) -> String {
-    let directory = state.directory.current();
-    let site = directory.by_name(crate::FIRST_SITE).or_else(|| directory.sites().first());
-    let now_ms = now_ms();
-    site.and_then(|site| site.keys.iter().find(|key| key.until_ms.is_none_or(|until_ms| now_ms < until_ms)))
-        .map(|key| key.key.clone())
-        .unwrap_or_default()
+/// The site's current key.
+fn site_key(site: Option<&Arc<Site>>) -> &str {
+    site.and_then(|site| site.keys.iter().find(|key| key.until_ms.is_none())).map_or("", |key| &key.key)
 }

@@ -118,6 +118,16 @@ impl ApiError {
         )
     }
 
+    /// Return `404 Not Found`: the demo's site does not take this server's own pages.
+    pub fn demo_off(site: &str, origin: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "demo_off",
+            format!("the demo is off: its visits go to site `{site}`, which takes no beacons from {origin}"),
+            &format!("`fieldvitals site update {site} --origin {origin} --origin …` allows it."),
+        )
+    }
+
     /// Return `405 Method Not Allowed`.
     pub fn method(method: &str, allowed: &str) -> Self {
         Self::new(
@@ -165,6 +175,7 @@ fn status_of(reason: Invalid) -> StatusCode {
         Invalid::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Invalid::Timeout => StatusCode::REQUEST_TIMEOUT,
         Invalid::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Invalid::Method => StatusCode::METHOD_NOT_ALLOWED,
         Invalid::UnknownSite => StatusCode::NOT_FOUND,
         Invalid::Origin => StatusCode::FORBIDDEN,
     }

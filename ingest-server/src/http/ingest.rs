@@ -1,14 +1,16 @@
 //! `POST /v1/beacon` and `POST /v1/web-vitals`: a body in, its outcome out.
 
-use crate::http::body::{BeaconBody, BodyError};
+use crate::directory::Snapshot;
+use crate::http::body::BeaconBody;
 use crate::http::error::{ApiError, invalid_body, message_of};
 use crate::http::{State, now_ms};
 use crate::intake::web_vitals::Query;
-use crate::intake::{self, Accepted, Refused, Request};
+use crate::intake::{self, Accepted, Refused, Request, scrub};
 use crate::outcome::{Invalid, Outcome};
 use crate::spool::{AppendError, Record};
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
+use vitals::limits;
 
 /// Take a beacon of the collector.
 ///
@@ -30,7 +32,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
     )
 )]
 pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
-    take(&state, &request, body, intake::own).await
+    take(state, &request, body, Format::Own).await
 }
 
 /// Take what the web-vitals library reports.
@@ -61,16 +63,8 @@ pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconB
 )]
 pub async fn web_vitals(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
     let query = web::Query::<Query>::from_query(request.query_string());
-    take(&state, &request, body, |request, directory| match &query {
-        Ok(query) => intake::web_vitals::take(request, directory, query),
-        Err(error) => Err(Refused {
-            outcome: Outcome::Invalid(Invalid::Malformed),
-            site: None,
-            origin: None,
-            message: format!("the query cannot be read: {error}"),
-        }),
-    })
-    .await
+    let query = query.map(web::Query::into_inner).map_err(|error| error.to_string());
+    take(state, &request, body, Format::WebVitals(query)).await
 }
 
 /// The answer to a preflight: any page may ask, and the site's allowed origins decide.
@@ -83,93 +77,122 @@ pub async fn preflight() -> HttpResponse {
         .finish()
 }
 
+/// What a body is.
+enum Format {
+    /// A beacon of our collector.
+    Own,
+    /// What the web-vitals library reports, with the request's query or what is wrong with it.
+    WebVitals(Result<Query, String>),
+}
+
+impl Format {
+    fn decide(&self, request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refused> {
+        match self {
+            Self::Own => intake::own(request, directory),
+            Self::WebVitals(Ok(query)) => intake::web_vitals::take(request, directory, query),
+            Self::WebVitals(Err(problem)) => {
+                Err(Refused::invalid(Invalid::Malformed, format!("the query cannot be read: {problem}")))
+            }
+        }
+    }
+}
+
 async fn take(
-    state: &State,
+    state: web::Data<State>,
     request: &HttpRequest,
     body: BeaconBody,
-    decide: impl Fn(&Request<'_>, &crate::directory::Snapshot) -> Result<Accepted, Refused>,
+    format: Format,
 ) -> HttpResponse {
-    state.outcomes.receive();
-    let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let decided = match &body.0 {
-        _ if !state.client_rate.allows(request) => Err(Refused {
-            outcome: Outcome::RateLimited,
-            site: None,
-            origin: origin.map(str::to_owned),
-            message: "this network sends more beacons than one may".to_owned(),
-        }),
-        Ok(body) => {
-            let request = Request { body, origin, received_ms: now_ms() };
-            decide_or_refresh(state, &request, decide).await
+    let origin = request
+        .headers()
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok())
+        .map(|origin| scrub::label(origin, limits::URL_BYTES_MAX));
+    let limited = !state.client_rate.allows(request);
+    // A task of its own: this future is dropped when the client goes away, and what has begun must come
+    // to its outcome, kept and counted.
+    let taking = actix_web::rt::spawn(async move {
+        state.outcomes.receive();
+        let taken = decide_and_keep(&state, body, origin, limited, &format).await;
+        match &taken {
+            Ok(()) => state.outcomes.count(Outcome::Accepted),
+            Err(refused) => refuse(&state, refused),
         }
-        Err(error) => Err(unread(*error, origin)),
-    };
-    let kept = match decided {
-        Ok(accepted) => keep(state, accepted, origin).await,
-        Err(refused) => Err(refused),
-    };
-    let mut response = match kept {
-        Ok(()) => {
-            state.outcomes.count(Outcome::Accepted);
-            HttpResponse::NoContent().finish()
-        }
-        Err(refused) => {
-            state.outcomes.count(refused.outcome);
-            note(state, &refused);
-            actix_web::ResponseError::error_response(&ApiError::from(&refused))
-        }
+        taken
+    });
+    let mut response = match taking.await {
+        Ok(Ok(())) => HttpResponse::NoContent().finish(),
+        Ok(Err(refused)) => ApiError::from(&refused).error_response(),
+        // The task is never cancelled and does not panic; if it did, nothing was promised.
+        Err(_) => HttpResponse::InternalServerError().finish(),
     };
     // A page on any origin may read why its beacon was refused; no credentials are ever allowed.
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, header::HeaderValue::from_static("*"));
     response
 }
 
-/// Decides with the sites in memory, and again with fresh ones where the key is not among them: it may
-/// have been added a moment ago.
-async fn decide_or_refresh(
+async fn decide_and_keep(
     state: &State,
-    request: &Request<'_>,
-    decide: impl Fn(&Request<'_>, &crate::directory::Snapshot) -> Result<Accepted, Refused>,
-) -> Result<Accepted, Refused> {
-    let first = decide(request, &state.directory.current());
-    match &first {
-        Err(Refused { outcome: Outcome::Invalid(Invalid::UnknownSite | Invalid::Origin), .. }) => {
-            let again = state.directory.find(|directory| match decide(request, directory) {
-                Err(Refused {
-                    outcome: Outcome::Invalid(Invalid::UnknownSite | Invalid::Origin), ..
-                }) => None,
-                decided => Some(decided),
-            });
-            again.await.unwrap_or(first)
-        }
-        _ => first,
+    body: BeaconBody,
+    origin: Option<String>,
+    limited: bool,
+    format: &Format,
+) -> Result<(), Refused> {
+    let because = |outcome, message: &str| {
+        let mut refused = Refused::new(outcome, message);
+        refused.origin.clone_from(&origin);
+        refused
+    };
+    if limited {
+        return Err(because(Outcome::RateLimited, "this network sends more beacons than one may"));
     }
-}
-
-async fn keep(state: &State, accepted: Accepted, origin: Option<&str>) -> Result<(), Refused> {
-    let site = accepted.site;
-    let record = Record { site, updates: accepted.updates };
-    state.spool.append(record).await.map_err(|error| Refused {
-        outcome: Outcome::Shed,
-        site: Some(site),
-        origin: origin.map(str::to_owned),
-        message: match error {
-            AppendError::Full => "the server holds as many beacons as it may; try again".to_owned(),
-            AppendError::Failed(_) => "the server cannot keep beacons now; see its log".to_owned(),
-        },
+    let body = body.0.map_err(|error| because(Outcome::Invalid(invalid_body(error)), message_of(error)))?;
+    let request = Request { body: &body, origin: origin.as_deref(), received_ms: now_ms() };
+    let Accepted { site, updates } = decide_or_refresh(state, &request, format).await?;
+    state.spool.append(Record { site, updates }).await.map_err(|error| {
+        let message = match error {
+            AppendError::Full => "the server holds as many beacons as it may; try again",
+            AppendError::Failed(_) => "the server cannot keep beacons now; see its log",
+        };
+        Refused { site: Some(site), ..because(Outcome::Shed, message) }
     })
 }
 
-fn unread(error: BodyError, origin: Option<&str>) -> Refused {
-    Refused {
-        outcome: Outcome::Invalid(invalid_body(error)),
-        site: None,
-        origin: origin.map(str::to_owned),
-        message: message_of(error).to_owned(),
+/// Decides with the sites in memory, and again with fresh ones where the key is not among them, or its
+/// origin is not allowed: either may have been added a moment ago.
+async fn decide_or_refresh(
+    state: &State,
+    request: &Request<'_>,
+    format: &Format,
+) -> Result<Accepted, Refused> {
+    let may_be_new = |decided: &Result<Accepted, Refused>| {
+        let outcome = decided.as_ref().err().map(|refused| refused.outcome);
+        matches!(outcome, Some(Outcome::Invalid(Invalid::UnknownSite | Invalid::Origin)))
+    };
+    let first = format.decide(request, &state.directory.current());
+    if !may_be_new(&first) {
+        return first;
     }
+    let again = state.directory.find(|directory| {
+        let decided = format.decide(request, directory);
+        (!may_be_new(&decided)).then_some(decided)
+    });
+    again.await.unwrap_or(first)
 }
 
-fn note(state: &State, refused: &Refused) {
+/// Answers another method than POST; it is counted as the beacon that it was meant to be.
+pub async fn wrong_method(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    state.outcomes.receive();
+    let refused = Refused::invalid(Invalid::Method, format!("{} is not taken here", request.method()));
+    refuse(&state, &refused);
+    let mut response = ApiError::from(&refused).error_response();
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    response
+}
+
+/// Counts a refused beacon and takes note of why.
+fn refuse(state: &State, refused: &Refused) {
+    state.outcomes.count(refused.outcome);
     let reason = match refused.outcome {
         Outcome::Invalid(reason) => reason.name(),
         Outcome::Filtered(reason) => reason.name(),

@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod openapi;
 
 use crate::directory::Directory;
+use crate::intake::scrub;
 use crate::outcome::{Outcomes, Rejections};
 use crate::spool::Spool;
 use actix_web::dev::ServerHandle;
@@ -22,6 +23,7 @@ use fieldvitals_store::Store;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
+use vitals::limits;
 
 /// What every request handler needs.
 pub struct State {
@@ -70,12 +72,17 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
             rate.client_rate.forget_quiet();
         }
     });
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
+            .app_data(web::QueryConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
+            .app_data(web::PathConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
             .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
             .configure(routes)
     })
+    .workers(workers)
+    .max_connections(limits::CONNECTIONS_MAX.div_ceil(workers))
     .client_request_timeout(Duration::from_secs(5))
     .shutdown_timeout(10)
     .disable_signals()
@@ -91,12 +98,14 @@ fn routes(config: &mut web::ServiceConfig) {
     let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
     config
         .service(
-            post("/v1/beacon")
+            web::resource("/v1/beacon")
+                .default_service(web::to(ingest::wrong_method))
                 .route(web::post().to(ingest::beacon))
                 .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
         )
         .service(
-            post("/v1/web-vitals")
+            web::resource("/v1/web-vitals")
+                .default_service(web::to(ingest::wrong_method))
                 .route(web::post().to(ingest::web_vitals))
                 .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
         )
@@ -125,6 +134,11 @@ async fn refuse(request: HttpRequest, allowed: &'static str) -> HttpResponse {
         .headers_mut()
         .insert(actix_web::http::header::ALLOW, actix_web::http::header::HeaderValue::from_static(allowed));
     response
+}
+
+/// The answer to a query or path that cannot be read.
+fn unreadable(problem: &str) -> actix_web::Error {
+    ApiError::parameter(scrub::label(problem, limits::MESSAGE_BYTES_MAX)).into()
 }
 
 async fn nothing_here(request: HttpRequest) -> HttpResponse {

@@ -49,12 +49,18 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn invalid(reason: Invalid, message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Invalid(reason), site: None, origin: None, message: message.into() }
+    /// A refusal; the message is cut, as it may quote what a stranger sent.
+    pub(crate) fn new(outcome: Outcome, message: impl AsRef<str>) -> Self {
+        let message = scrub::label(message.as_ref(), limits::MESSAGE_BYTES_MAX);
+        Self { outcome, site: None, origin: None, message }
     }
 
-    fn filtered(reason: Filtered, message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Filtered(reason), site: None, origin: None, message: message.into() }
+    pub(crate) fn invalid(reason: Invalid, message: impl AsRef<str>) -> Self {
+        Self::new(Outcome::Invalid(reason), message)
+    }
+
+    fn filtered(reason: Filtered, message: impl AsRef<str>) -> Self {
+        Self::new(Outcome::Filtered(reason), message)
     }
 
     fn of(mut self, site: SiteId, origin: &str) -> Self {
@@ -95,8 +101,13 @@ fn own_updates(request: &Request<'_>, beacon: beacon::Beacon) -> Result<Vec<View
     let connection = beacon.connection.as_deref().and_then(short_label);
     let release = beacon.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
     let mut updates = Vec::new();
+    let mut out_of_time = None;
     for snapshot in beacon.snapshots() {
-        check_clock(snapshot.id, request.received_ms)?;
+        // A tab that is open for days still has its first view; the fresh ones beside it count.
+        if let Err(refused) = check_clock(snapshot.id, request.received_ms) {
+            out_of_time = Some(refused);
+            continue;
+        }
         let own_url = snapshot.url.as_deref().map(page_url).transpose()?;
         let route = snapshot.route.as_deref().and_then(route::named);
         // The document's own route does not name what it navigated to afterwards.
@@ -122,7 +133,8 @@ fn own_updates(request: &Request<'_>, beacon: beacon::Beacon) -> Result<Vec<View
         });
     }
     if updates.is_empty() {
-        return Err(Refused::invalid(Invalid::Malformed, "the beacon has no page view"));
+        let empty = || Refused::invalid(Invalid::Malformed, "the beacon has no page view");
+        return Err(out_of_time.unwrap_or_else(empty));
     }
     Ok(updates)
 }
@@ -300,6 +312,22 @@ mod tests {
             });
             assert_eq!(take(&body, None).err().map(|refused| refused.outcome), outcome, "{age_ms}");
         }
+    }
+
+    #[test]
+    fn an_old_view_does_not_take_a_fresh_one_with_it() {
+        let body = beacon(|beacon| {
+            let mut old = beacon["views"][0].clone();
+            old["id"] = ViewId::new((NOW_MS - 49 * 3_600_000) as u64, 9).to_string().into();
+            beacon["views"].as_array_mut().unwrap().insert(0, old);
+        });
+        assert_eq!(take(&body, None).unwrap().updates.len(), 1);
+    }
+
+    #[test]
+    fn a_message_never_quotes_at_length() {
+        let body = beacon(|beacon| beacon["views"][0]["id"] = "x".repeat(50_000).into());
+        assert!(take(&body, None).unwrap_err().message.len() <= limits::MESSAGE_BYTES_MAX);
     }
 
     #[test]

@@ -21,10 +21,20 @@ pub fn of_url(url: &Url) -> String {
     scrub::label(&route, limits::ROUTE_BYTES_MAX)
 }
 
-/// The route that a page named itself, if it is one: not empty, no control characters.
+/// The route that a page named itself, if it is one: not empty, no control characters. Pages give it
+/// URLs too, so what is dropped from those is dropped here: the query and personal-looking segments;
+/// of a whole URL its own route remains.
 #[must_use]
 pub fn named(name: &str) -> Option<String> {
-    let route = scrub::label(name, limits::ROUTE_BYTES_MAX);
+    if let Some(url) = scrub::page_url(name.trim()) {
+        return Some(of_url(&url));
+    }
+    let path = name.split('?').next().unwrap_or_default();
+    let segments: Vec<&str> = path
+        .split('/')
+        .map(|segment| if scrub::is_personal(segment) { scrub::REDACTED } else { segment })
+        .collect();
+    let route = scrub::label(&segments.join("/"), limits::ROUTE_BYTES_MAX);
     (!route.is_empty()).then_some(route)
 }
 
@@ -87,5 +97,12 @@ mod tests {
     fn a_named_route_is_taken_as_it_is() {
         assert_eq!(named(" /product/[slug] ").as_deref(), Some("/product/[slug]"));
         assert_eq!(named(" \n"), None);
+        assert_eq!(named("#/cart").as_deref(), Some("#/cart"));
+    }
+
+    #[test]
+    fn a_named_route_keeps_no_secret() {
+        assert_eq!(named("/u/jo@mail.example/edit?token=s3cret").as_deref(), Some("/u/:redacted/edit"));
+        assert_eq!(named("https://a.example/p/42?token=s3cret#x").as_deref(), Some("/p/:id"));
     }
 }

@@ -88,6 +88,9 @@ fn decode(body: &[u8]) -> Result<Vec<Reported>, Refused> {
     let text =
         std::str::from_utf8(body).map_err(|_| Refused::invalid(Invalid::NotUtf8, "the body is not UTF-8"))?;
     let malformed = |message: String| Refused::invalid(Invalid::Malformed, message);
+    if vitals::beacon::too_deep(text) {
+        return Err(malformed(format!("nested more than {} deep", limits::JSON_DEPTH_MAX)));
+    }
     let metrics = match serde_json::from_str(text).map_err(|error| malformed(error.to_string()))? {
         Body::Many(metrics) => metrics,
         Body::One(metric) => vec![metric],

@@ -1,12 +1,14 @@
 //! The cases, each on a fresh store. They panic where the store does not keep its promise.
 
 use super::{DAY0_MS, Model, everything, load, site, update};
+use crate::load::OTHER_ROUTE;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
     CellQuery, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention, RouteCell, Scope, SiteId,
     Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Violation,
 };
 use std::sync::Arc;
+use vitals::limits;
 use vitals::metric::{Metric, Rating, Value};
 use vitals::view::{Device, NavigationType, TtiGap, ViewId};
 
@@ -333,6 +335,38 @@ pub async fn routes_are_any_text(store: Arc<dyn Store>) {
         let query = CellQuery { route: Some(route.to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
         assert_eq!(counts(&cells(&store, &query).await), [(route, 1)]);
     }
+}
+
+/// Past the bound page views are counted under one route, and stay there however often they are told.
+pub async fn routes_have_a_bound(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let count = limits::ROUTES_PER_SITE_MAX + 50;
+    let of_route = |i: usize, seq: u32| {
+        let mut update = update(DAY0_MS, i as u128, &[]);
+        update.source = Source::Own { seq };
+        update.route = format!("/r{i}");
+        update
+    };
+    load(&store, site, 1, (0..count).map(|i| of_route(i, 1)).collect()).await.unwrap();
+    for folded in [false, true] {
+        if folded {
+            fold(&store).await;
+        }
+        let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+        assert_eq!(found.len(), limits::ROUTES_PER_SITE_MAX + 1);
+        let other: Vec<i64> =
+            found.iter().filter(|row| row.route == OTHER_ROUTE).map(|row| row.cell.views).collect();
+        assert_eq!(other, [50]);
+        // The first and the last again, and one more of a known route.
+        let mut more = of_route(count + usize::from(folded), 1);
+        more.route = "/r0".to_owned();
+        let seq = if folded { 3 } else { 2 };
+        load(&store, site, 1, vec![of_route(0, seq), of_route(count - 1, seq), more]).await.unwrap();
+    }
+    let query = CellQuery { route: Some("/r0".to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+    assert_eq!(counts(&cells(&store, &query).await), [("/r0", 3)]);
+    let query = CellQuery { route: Some(OTHER_ROUTE.to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+    assert_eq!(counts(&cells(&store, &query).await), [(OTHER_ROUTE, 50)]);
 }
 
 /// Empty, reversed, endless, and outside of all data.

@@ -17,7 +17,7 @@ pub use cases::{
     a_stale_cursor_is_refused, a_view_that_changes_route_leaves_its_old_cell, cells_past_retention_are_gone,
     concurrent_loaders_agree, foreign_metrics_are_joined_over_loads, loading_again_changes_nothing,
     odd_ranges_are_answered, old_edges_are_whole_days, releases_are_told_apart, routes_are_any_text,
-    sites_and_keys, tallies_are_exact, the_same_view_on_two_sites_is_two_views, tokens,
+    routes_have_a_bound, sites_and_keys, tallies_are_exact, the_same_view_on_two_sites_is_two_views, tokens,
     updates_past_retention_change_nothing, violations_open_and_close,
 };
 pub use faults::FaultyStore;
@@ -51,7 +51,7 @@ macro_rules! conformance {
             a_stale_cursor_is_refused, a_view_that_changes_route_leaves_its_old_cell,
             cells_past_retention_are_gone, concurrent_loaders_agree, foreign_metrics_are_joined_over_loads,
             loading_again_changes_nothing, odd_ranges_are_answered, old_edges_are_whole_days,
-            releases_are_told_apart, routes_are_any_text, sites_and_keys, tallies_are_exact,
+            releases_are_told_apart, routes_are_any_text, routes_have_a_bound, sites_and_keys, tallies_are_exact,
             the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
             violations_open_and_close,
         );
