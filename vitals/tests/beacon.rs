@@ -152,7 +152,7 @@ fn a_raw_queue_is_read_by_kind() {
 #[test]
 fn what_a_later_snippet_adds_is_passed_over() {
     let body =
-        raw(r#"[[1,812.3,1,2,3,4,5,6,"a","b","c","d"],[99,1,"new"],[0,120,0,0,77],[10,6000,"no id"]]"#);
+        raw(r#"[[1,812.3,1,2,3,4,5,6,"a","b","c","d"],[99,1,"new"],[300,1],[0,120,0,0,77],[10,6000,"no id"]]"#);
     let Content::Raw(raw) = decode(body.as_bytes()).unwrap().content else { panic!() };
     assert_eq!(raw.queue, [Item::FirstContentfulPaint(812.3)]);
     let with_more = body_with_unknown_fields();
@@ -213,11 +213,11 @@ fn a_malformed_body_is_told_what_is_wrong() {
         (raw("{}"), "an array of items"),
         (raw("[7]"), "an item: an array"),
         (raw("[[]]"), "an item: an array"),
-        (raw(r#"[["1"]]"#), "expected u8"),
+        (raw(r#"[["1"]]"#), "expected u64"),
         (raw("[[1,null]]"), "neither number nor text"),
         (raw("[[1,[2]]]"), "neither number nor text"),
         (raw("[[1,1e999]]"), "number out of range"),
-        (raw("[[-1,2]]"), "expected u8"),
+        (raw("[[-1,2]]"), "expected u64"),
         (raw("[[1,2]"), "expected `,` or `]`"),
         (format!("{} true", raw("[]")), "trailing characters"),
     ] {
