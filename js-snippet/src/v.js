@@ -68,7 +68,9 @@
     // A UUID version 7: the view's start in UTC milliseconds, then random bits. (randomUUID is version 4,
     // and missing on pages without TLS.)
     const makeId = (start) => {
-      let hex = Math.round(performance.timeOrigin + start).toString(16).padStart(12, "0");
+      // performance.now() stands still while a device sleeps, so a later view's start is told from now.
+      const ms = start ? Date.now() - now() + start : performance.timeOrigin;
+      let hex = Math.round(ms).toString(16).padStart(12, "0");
       crypto.getRandomValues(new Uint8Array(10)).forEach((byte, place) => {
         const bits = place === 0 ? (byte & 15) | 112 : place === 2 ? (byte & 63) | 128 : byte;
         hex += bits.toString(16).padStart(2, "0");

@@ -5,7 +5,7 @@ use governor::clock::DefaultClock;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 /// Seconds of a client's rate that it may use at once.
@@ -33,13 +33,20 @@ fn resolve<'a>(peer: IpAddr, forwarded: impl Iterator<Item = &'a str>, trusted: 
     let hops: Vec<&str> = forwarded.collect();
     let mut client = peer;
     for hop in hops.into_iter().rev() {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        let Some(address) = hop_address(hop.trim()) else { break };
         client = address.to_canonical();
         if !is_trusted(&client) {
             break;
         }
     }
     client
+}
+
+/// The address of a hop; some proxies write its port too.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || Some(hop.parse::<SocketAddr>().ok()?.ip());
+    hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 /// The network that shares one rate: /24 of IPv4, /56 of IPv6, which one customer usually has.
@@ -105,6 +112,9 @@ mod tests {
         assert_eq!(client("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2"), "198.51.100.1");
         assert_eq!(client("10.0.0.1", "1.1.1.1, nonsense, 10.0.0.2"), "10.0.0.2");
         assert_eq!(client("::1", "::ffff:198.51.100.1"), "198.51.100.1");
+        assert_eq!(client("::1", "198.51.100.1:4711"), "198.51.100.1");
+        assert_eq!(client("::1", "[2001:db8::1]:4711"), "2001:db8::1");
+        assert_eq!(client("::1", "[2001:db8::1]"), "2001:db8::1");
     }
 
     #[test]
