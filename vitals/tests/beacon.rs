@@ -151,8 +151,9 @@ fn a_raw_queue_is_read_by_kind() {
 
 #[test]
 fn what_a_later_snippet_adds_is_passed_over() {
-    let body =
-        raw(r#"[[1,812.3,1,2,3,4,5,6,"a","b","c","d"],[99,1,"new"],[300,1],[0,120,0,0,77],[10,6000,"no id"]]"#);
+    let body = raw(
+        r#"[[1,812.3,1,2,3,4,5,6,"a","b","c","d"],[99,1,"new"],[300,1],[0,120,0,0,77],[10,6000,"no id"]]"#,
+    );
     let Content::Raw(raw) = decode(body.as_bytes()).unwrap().content else { panic!() };
     assert_eq!(raw.queue, [Item::FirstContentfulPaint(812.3)]);
     let with_more = body_with_unknown_fields();
