@@ -82,6 +82,13 @@ impl Histogram {
         for (mine, theirs) in self.ratings.iter_mut().zip(&other.ratings) {
             *mine = mine.saturating_add(*theirs);
         }
+        // A few buckets into many, as when deltas are added up: found one by one, nothing is copied.
+        if other.buckets.len().saturating_mul(8) < self.buckets.len() {
+            for &(index, count) in &other.buckets {
+                self.add_bucket(index, count);
+            }
+            return;
+        }
         if other.buckets.is_empty() {
             return;
         }
