@@ -1,5 +1,7 @@
 //! Postgres keeps every promise of the store.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_store::conformance::Fresh;
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;

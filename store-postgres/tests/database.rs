@@ -1,5 +1,7 @@
 //! The database itself: opening it, sharing it, and what is said when it is not right.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_store::conformance::{DAY0_MS, everything, load, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, hour_of, route_id};
 use fieldvitals_store::{
