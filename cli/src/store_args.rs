@@ -13,7 +13,8 @@ pub(crate) struct StoreArgs {
     /// Folder of the spool and the embedded store.
     #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = "fieldvitals-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Store elsewhere: sqlite://PATH. A file in the data folder when absent.
+    /// Store elsewhere: postgres://USER:PASSWORD@HOST/NAME or sqlite://PATH. A file in the data folder when
+    /// absent.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 }

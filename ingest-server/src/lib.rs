@@ -14,6 +14,7 @@ pub mod spool;
 
 use directory::Directory;
 use fieldvitals_store::{NewSite, NewToken, Scope, Site, Store, StoreError};
+use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_sqlite::SqliteStore;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -117,18 +118,25 @@ pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<A
                 .map_err(|reason| ServeError::DataDir { path: data_dir.to_owned(), reason })?;
             data_dir.join(EMBEDDED_STORE)
         }
+        Some(url) if ["postgres", "postgresql"].contains(&scheme(url)) => {
+            return Ok(Arc::new(PostgresStore::open(url).await?));
+        }
         Some(url) => match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
             Some(path) if !path.is_empty() => PathBuf::from(path),
             _ => {
-                let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
                 return Err(ServeError::DatabaseUrl(format!(
-                    "this release keeps data in SQLite only and cannot use `{scheme}:`; expected sqlite://PATH, \
-                     or no URL for a file in the data folder"
+                    "`{}:` is no database that fieldvitals can use; expected postgres://USER:PASSWORD@HOST/NAME, \
+                     sqlite://PATH, or no URL for a file in the data folder",
+                    scheme(url)
                 )));
             }
         },
     };
     Ok(Arc::new(SqliteStore::open(&path).await?))
+}
+
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or("", |(scheme, _)| scheme)
 }
 
 impl Server {

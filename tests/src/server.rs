@@ -114,6 +114,7 @@ impl Server {
     pub async fn cli(&self, args: &[&str]) -> Output {
         Command::new(binary())
             .args(args)
+            .env_remove("DATABASE_URL")
             .env("FIELDVITALS_DATA_DIR", self.data_dir())
             .env("FIELDVITALS_SERVER", &self.url)
             .env("FIELDVITALS_TOKEN", &self.token)
@@ -204,6 +205,8 @@ async fn spawn(data_dir: &Path, args: &[&str]) -> anyhow::Result<(Child, Greetin
         .args(["--listen", "127.0.0.1:0", "--data-dir"])
         .arg(data_dir)
         .args(args)
+        // The tests' own database, which some of them name themselves.
+        .env_remove("DATABASE_URL")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

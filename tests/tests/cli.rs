@@ -133,7 +133,7 @@ async fn report_prints_the_same_as_the_api() {
 #[tokio::test]
 async fn mistakes_are_named_with_exit_2() {
     let run = |args: &[&str]| {
-        let output = Command::new(binary()).args(args).output().unwrap();
+        let output = Command::new(binary()).args(args).env_remove("DATABASE_URL").output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let folder = tempfile::tempdir().unwrap();
@@ -170,6 +170,7 @@ async fn a_second_server_on_the_same_address_says_so() {
     let address = server.url.trim_start_matches("http://").to_owned();
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(binary())
+        .env_remove("DATABASE_URL")
         .args(["serve", "--listen", &address, "--data-dir", folder.path().to_str().unwrap()])
         .output()
         .unwrap();
@@ -184,6 +185,7 @@ async fn a_token_that_was_made_first_does_not_keep_the_first_site_away() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     let made = Command::new(binary())
+        .env_remove("DATABASE_URL")
         .args(["token", "add", "ci", "--scope", "read", "--json", "--data-dir", data])
         .output()
         .unwrap();

@@ -56,17 +56,21 @@ impl Part {
                 run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
             }
             Self::Deny => deny::check(),
-            Self::Unit => counts.run(cargo().args([
-                "test",
-                "--no-fail-fast",
-                "--workspace",
-                "--exclude",
-                "fieldvitals-tests",
-            ])),
+            Self::Unit => {
+                toolchain::postgres()?;
+                counts.run(cargo().args([
+                    "test",
+                    "--no-fail-fast",
+                    "--workspace",
+                    "--exclude",
+                    "fieldvitals-tests",
+                ]))
+            }
             Self::Collector => collector::build().map(drop),
             Self::E2e => {
                 let chromium = toolchain::program("chromium", "chromium")?;
                 let driver = toolchain::program("chromedriver", "chromium-driver")?;
+                toolchain::postgres()?;
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let collector = collector::build()?;
                 let binary = build_server(&collector.dir, false)?;

@@ -9,14 +9,28 @@ use std::process::Command;
 
 /// Which of our crates each of our crates may import. Down only: `vitals` imports none of ours, nobody
 /// imports `fieldvitals`, the binary.
-const IMPORTS: [(&str, &[&str]); 8] = [
+const IMPORTS: [(&str, &[&str]); 9] = [
     ("vitals", &[]),
     ("fieldvitals-collector", &["vitals"]),
     ("fieldvitals-store", &["vitals"]),
     ("fieldvitals-store-sqlite", &["fieldvitals-store", "vitals"]),
-    ("fieldvitals-server", &["fieldvitals-store", "fieldvitals-store-sqlite", "vitals"]),
+    // Itself: its tests need its feature `testing`.
+    ("fieldvitals-store-postgres", &["fieldvitals-store", "fieldvitals-store-postgres", "vitals"]),
+    (
+        "fieldvitals-server",
+        &["fieldvitals-store", "fieldvitals-store-postgres", "fieldvitals-store-sqlite", "vitals"],
+    ),
     ("fieldvitals", &["fieldvitals-server", "fieldvitals-store", "fieldvitals-store-sqlite", "vitals"]),
-    ("fieldvitals-tests", &["fieldvitals-server", "fieldvitals-store", "fieldvitals-store-sqlite", "vitals"]),
+    (
+        "fieldvitals-tests",
+        &[
+            "fieldvitals-server",
+            "fieldvitals-store",
+            "fieldvitals-store-postgres",
+            "fieldvitals-store-sqlite",
+            "vitals",
+        ],
+    ),
     ("xtask", &[]),
 ];
 

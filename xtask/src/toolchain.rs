@@ -165,6 +165,24 @@ pub(crate) fn program(name: &str, package: &str) -> Result<PathBuf> {
     }
 }
 
+/// Makes sure of Postgres' programs, which the tests of store-postgres run. Debian keeps them apart from the
+/// search path, in a folder for each version.
+pub(crate) fn postgres() -> Result<()> {
+    let has = || {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        versions.map(|version| version.path().join("bin/initdb")).any(|file| file.is_file())
+            || find_program("initdb").is_some()
+    };
+    if has() {
+        return Ok(());
+    }
+    install(&["postgresql"])?;
+    if !has() {
+        bail!("there is no `initdb` under /usr/lib/postgresql, though the package postgresql is installed");
+    }
+    Ok(())
+}
+
 /// Installs Debian packages, as root or through sudo without a password.
 fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");

@@ -1,0 +1,70 @@
+//! What Postgres says, as the store's errors.
+
+use fieldvitals_store::StoreError;
+
+/// Turns an error of sqlx, met while doing `what`, into the store's.
+pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| {
+        let code = code(&error).unwrap_or_default();
+        let (hint, passing) = match &error {
+            sqlx::Error::Database(_) => of_code(&code),
+            sqlx::Error::Io(_) => {
+                ("; is Postgres running, and are host and port of --database-url right?", true)
+            }
+            sqlx::Error::Tls(_) => {
+                ("; check sslmode and sslrootcert in --database-url, and the server's certificate", false)
+            }
+            sqlx::Error::PoolTimedOut => (
+                " (no connection within the time for it: Postgres is away, or all connections are busy)",
+                true,
+            ),
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => ("", true),
+            _ => ("", false),
+        };
+        StoreError::Database { what, reason: format!("{error}{hint}"), passing }
+    }
+}
+
+/// The code of an error that Postgres answered with.
+pub(crate) fn code(error: &sqlx::Error) -> Option<String> {
+    error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
+}
+
+/// What to do, and whether it passes by itself, by the code of
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn of_code(code: &str) -> (&'static str, bool) {
+    match code {
+        "28P01" | "28000" => {
+            ("; check user and password in --database-url, and the server's pg_hba.conf", false)
+        }
+        "3D000" => ("; create it (`createdb NAME`), or name another in --database-url", false),
+        "42501" => (
+            "; the user of --database-url must own the tables of fieldvitals, and may need \
+             `grant create on schema public to USER`",
+            false,
+        ),
+        "42P01" | "42703" | "42883" => {
+            ("; the schema is not as fieldvitals made it: put back a backup, or use an empty database", false)
+        }
+        "42P07" | "42723" => (
+            "; the database holds tables that fieldvitals did not make: give it a database of its own",
+            false,
+        ),
+        "53100" => ("; free some disk space on the database server", true),
+        "53300" => ("; raise max_connections of Postgres, or run fewer servers on it", true),
+        "57014" | "55P03" => (" (the database is busy)", true),
+        "25006" => ("; --database-url must name the primary, not a standby", true),
+        // Lost connections; conflicts with others; missing resources; shut down or starting.
+        _ if ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => ("", true),
+        _ => ("", false),
+    }
+}
+
+/// The error for a row whose content no fieldvitals wrote.
+pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> StoreError {
+    StoreError::Database {
+        what,
+        reason: format!("{which} cannot be understood; the database is damaged: put back a backup"),
+        passing: false,
+    }
+}

@@ -1,0 +1,163 @@
+//! The store for large sites: Postgres 13 and newer, shared by any number of servers.
+//!
+//! All SQL of this backend is in this crate, as static text with bound values; the schema, and the
+//! functions that make and drop partitions, are in `migrations/postgres`. What a batch changes, how cells
+//! are packed and which tables answer a question is decided by pure functions of the `store` crate.
+//!
+//! A pooler in transaction mode may stand in between (the module `sql` says what that asks for).
+
+mod error;
+mod load;
+mod maintain;
+mod query;
+mod schema;
+mod site;
+mod sql;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod view;
+mod violation;
+
+use async_trait::async_trait;
+use fieldvitals_store::{
+    CellQuery, Judgement, LoadBatch, LoadReport, Maintained, NewSite, NewToken, Retention, RouteCell, Site,
+    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Violation,
+};
+use sqlx::postgres::PgPool;
+use sqlx::{Postgres, Transaction};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use vitals::view::ViewId;
+
+use error::failed;
+
+/// A store in a Postgres database.
+pub struct PostgresStore {
+    pool: PgPool,
+    /// The days that have had a partition when last looked at; only to save looking again.
+    days: Mutex<BTreeSet<i64>>,
+}
+
+impl PostgresStore {
+    /// Connects to the database at `postgres://USER:PASSWORD@HOST:PORT/NAME` (with `sslmode` and the
+    /// like as parameters) and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`] where a newer fieldvitals has migrated it; [`StoreError::Database`]
+    /// where it cannot be reached, refuses, or is older than Postgres 13.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { pool: schema::open(url).await?, days: Mutex::default() })
+    }
+
+    /// Waits for what is running and closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a transaction that writes.
+    async fn write(&self, what: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.pool.begin_with(sql::WRITE).await.map_err(failed(what))
+    }
+
+    /// Begins a transaction that sees one state of the store.
+    async fn read(&self, what: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.pool.begin_with(sql::READ).await.map_err(failed(what))
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn site_add(&self, site: NewSite) -> Result<Site, StoreError> {
+        site::add(self, site).await
+    }
+
+    async fn sites(&self) -> Result<Vec<Site>, StoreError> {
+        site::all(self).await
+    }
+
+    async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError> {
+        site::update(self, site, name, origins).await
+    }
+
+    async fn site_rotate_key(
+        &self,
+        site: SiteId,
+        new_key: &str,
+        now_ms: i64,
+        old_until_ms: i64,
+    ) -> Result<Site, StoreError> {
+        site::rotate_key(self, site, new_key, now_ms, old_until_ms).await
+    }
+
+    async fn site_delete(&self, site: SiteId) -> Result<(), StoreError> {
+        site::delete(self, site).await?;
+        maintain::remove_site(self, site).await
+    }
+
+    async fn token_add(&self, token: NewToken) -> Result<Token, StoreError> {
+        site::token_add(self, token).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        site::tokens(self).await
+    }
+
+    async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError> {
+        site::token_revoke(self, token).await
+    }
+
+    async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {
+        load::cursor(self, site, spool).await
+    }
+
+    async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError> {
+        load::cursor_max(self, spool).await
+    }
+
+    async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError> {
+        load::cursors_forget(self, spool).await
+    }
+
+    async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+        load::load(self, batch).await
+    }
+
+    async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
+        query::routes(self, site, from_ms, to_ms).await
+    }
+
+    async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
+        query::cells(self, query).await
+    }
+
+    async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
+        query::tally(self, query).await
+    }
+
+    async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
+        query::view(self, site, id).await
+    }
+
+    async fn judgements(
+        &self,
+        site: SiteId,
+        now_ms: i64,
+        judgements: &[Judgement],
+    ) -> Result<(), StoreError> {
+        violation::judge(self, site, now_ms, judgements).await
+    }
+
+    async fn violations(
+        &self,
+        site: SiteId,
+        open_only: bool,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<Violation>, StoreError> {
+        violation::list(self, site, open_only, skip, limit).await
+    }
+
+    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
+        maintain::maintain(self, now_ms, retention).await
+    }
+}

@@ -1,0 +1,182 @@
+//! Opening the database: connections and migrations.
+
+use crate::error::failed;
+use crate::sql::query;
+use fieldvitals_store::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Row};
+use std::time::Duration;
+
+/// Connections of one server. Loading takes one at a time, reports and maintenance the others.
+const CONNECTIONS_MAX: u32 = 10;
+/// How long a connection may take to make, and how long one is waited for.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// An idle connection is closed after this.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
+/// A connection is replaced after this, so that servers find their way back after a failover.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30 * 60);
+/// The oldest Postgres that will do, as `server_version_num`.
+const VERSION_MIN: i32 = 130_000;
+
+const OPENING: &str = "opening the Postgres store";
+const MIGRATING: &str = "migrating the Postgres store";
+
+/// Begins the transaction of a migration; other servers wait for it.
+const MIGRATE: &str = "begin isolation level read committed; set local statement_timeout = '10min'; \
+    set local lock_timeout = '2min'; set local idle_in_transaction_session_timeout = '10min'";
+
+/// Connects, brings the schema up to date, and returns the connections for everything else.
+pub(crate) async fn open(url: &str) -> Result<PgPool, StoreError> {
+    let options = options(url)?;
+    let place = format!("Postgres at {}", place(&options));
+    let at = |error| named(&place, error);
+    // One connection of its own first: a pool would keep trying and then not say why it failed.
+    let mut connection = tokio::time::timeout(CONNECT_TIME_MAX, options.connect())
+        .await
+        .map_err(|_| StoreError::Database {
+            what: OPENING,
+            reason: format!(
+                "no answer within {} s; are host and port of --database-url right, and may this machine reach them?",
+                CONNECT_TIME_MAX.as_secs()
+            ),
+            passing: true,
+        })
+        .and_then(|connected| connected.map_err(failed(OPENING)))
+        .map_err(at)?;
+    migrate(&mut connection).await.map_err(at)?;
+    // Nothing is left to be done on it, so it does not matter how it ends.
+    let _ = connection.close().await;
+    Ok(PgPoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(CONNECT_TIME_MAX)
+        .idle_timeout(IDLE_TIME_MAX)
+        .max_lifetime(CONNECTION_AGE_MAX)
+        .connect_lazy_with(options))
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| StoreError::Database {
+        what: OPENING,
+        reason: format!(
+            "--database-url is no address of a database ({error}); expected postgres://USER:PASSWORD@HOST:PORT/NAME, \
+             where special characters of the password are written as %XX"
+        ),
+        passing: false,
+    })?;
+    // See the module `sql`. PgBouncer refuses settings that it does not know at the start of a session.
+    Ok(options.application_name("fieldvitals").statement_cache_capacity(0).extra_float_digits(None))
+}
+
+/// The address for messages, without the password.
+fn place(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    match options.get_socket() {
+        Some(socket) => format!("{}, database `{database}`", socket.display()),
+        None => format!("{}:{}, database `{database}`", options.get_host(), options.get_port()),
+    }
+}
+
+fn named(place: &str, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Database { what, reason, passing } => {
+            StoreError::Database { what, reason: format!("{place}: {reason}"), passing }
+        }
+        other => other,
+    }
+}
+
+fn version_will_do(version: i32) -> Result<(), StoreError> {
+    if version >= VERSION_MIN {
+        return Ok(());
+    }
+    Err(StoreError::Database {
+        what: OPENING,
+        reason: format!(
+            "this is Postgres {}; fieldvitals needs {} or newer",
+            version / 10_000,
+            VERSION_MIN / 10_000
+        ),
+        passing: false,
+    })
+}
+
+async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let mut migrations = sqlx::migrate!("../migrations/postgres");
+    // Its lock belongs to a session; ours, below, to the transaction.
+    migrations.set_locking(false);
+    let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let mut transaction = connection.begin_with(MIGRATE).await.map_err(failed(OPENING))?;
+    let version: i32 = query("/* server.version */ select current_setting('server_version_num')::integer")
+        .fetch_one(&mut *transaction)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(OPENING))?;
+    version_will_do(version)?;
+    // Looking first keeps servers from waiting for each other when there is nothing to do, which is
+    // nearly always.
+    let mut found = schema_version(&mut transaction).await?;
+    if found < known {
+        // One transaction, under a lock that ends with it: two servers cannot migrate at once, and a
+        // migration that fails leaves the schema as it was. The number is fieldvitals' own.
+        query("/* schema.lock */ select pg_advisory_xact_lock(736374510, -1)")
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed(MIGRATING))?;
+        found = schema_version(&mut transaction).await?;
+    }
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    if found == known {
+        return Ok(());
+    }
+    // `run` would make the future of `open` one that cannot be spawned.
+    migrations.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
+        sqlx::migrate::MigrateError::Execute(error)
+        | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failed(MIGRATING)(error),
+        error => StoreError::Database { what: MIGRATING, reason: error.to_string(), passing: false },
+    })?;
+    // The migrator prepares statements under names; behind a pooler they would be in the way of others.
+    sqlx::raw_sql("/* session.clean */ deallocate all")
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(MIGRATING))?;
+    transaction.commit().await.map_err(failed(MIGRATING))
+}
+
+/// The schema's version; 0 for an empty database.
+async fn schema_version(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    let migrated: bool = query("/* schema.exists */ select to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(OPENING))?;
+    if !migrated {
+        return Ok(0);
+    }
+    query("/* schema.version */ select coalesce(max(version), 0) from _sqlx_migrations")
+        .fetch_one(connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(OPENING))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_postgres_is_refused_by_its_version() {
+        assert!(version_will_do(130_000).is_ok());
+        let message = version_will_do(120_017).unwrap_err().to_string();
+        assert!(message.contains("Postgres 12") && message.contains("13 or newer"), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_address_is_told_without_its_password() {
+        let message = options("postgres://me:hush@[1/x").unwrap_err().to_string();
+        assert!(message.contains("postgres://USER") && !message.contains("hush"), "{message}");
+        let options = options("postgres://me:hush@db.example:6432/vitals").unwrap();
+        assert_eq!(place(&options), "db.example:6432, database `vitals`");
+    }
+}

@@ -1,0 +1,245 @@
+//! Sites, their keys, and API tokens.
+
+use crate::PostgresStore;
+use crate::error::{code, damaged, failed};
+use crate::sql::query;
+use fieldvitals_store::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, StoreError, Token, TokenId};
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
+
+const SITES: &str = "reading sites";
+const CHANGING: &str = "changing a site";
+const TOKENS: &str = "reading or changing API tokens";
+
+const UNIQUE_VIOLATION: &str = "23505";
+
+pub(crate) async fn add(store: &PostgresStore, site: NewSite) -> Result<Site, StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    let added = query(
+        "/* site.add */ insert into site (name, origins, created_ms) values ($1, $2, $3) \
+         on conflict (name) do nothing returning site_id",
+    )
+    .bind(site.name.as_str())
+    .bind(origins_text(&site.origins)?)
+    .bind(site.created_ms)
+    .fetch_optional(&mut *transaction)
+    .await
+    .map_err(failed(CHANGING))?;
+    let Some(added) = added else { return Err(StoreError::SiteExists(site.name)) };
+    let id = SiteId(added.try_get(0).map_err(failed(CHANGING))?);
+    add_key(&mut transaction, id, &site.key, site.created_ms).await?;
+    let site = one(&mut transaction, id).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+async fn add_key(
+    connection: &mut PgConnection,
+    site: SiteId,
+    key: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    query("/* site.key.add */ insert into site_key (site_id, key, created_ms) values ($1, $2, $3)")
+        .bind(site.0)
+        .bind(key)
+        .bind(now_ms)
+        .execute(connection)
+        .await
+        .map_err(failed(CHANGING))?;
+    Ok(())
+}
+
+/// Makes other changes of the site wait.
+async fn lock(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreError> {
+    query("/* site.lock */ select site_id from site where site_id = $1 for no key update")
+        .bind(site.0)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed(CHANGING))?
+        .map(drop)
+        .ok_or(StoreError::NoSuchSite)
+}
+
+fn origins_text(origins: &[String]) -> Result<String, StoreError> {
+    serde_json::to_string(origins).map_err(|error| damaged(CHANGING, error))
+}
+
+pub(crate) async fn all(store: &PostgresStore) -> Result<Vec<Site>, StoreError> {
+    let mut transaction = store.read(SITES).await?;
+    read(&mut transaction, None).await
+}
+
+async fn one(connection: &mut PgConnection, site: SiteId) -> Result<Site, StoreError> {
+    read(connection, Some(site)).await?.pop().ok_or(StoreError::NoSuchSite)
+}
+
+async fn read(connection: &mut PgConnection, site: Option<SiteId>) -> Result<Vec<Site>, StoreError> {
+    let rows = query(
+        "/* site.read */ select s.site_id, s.name, s.origins, s.created_ms, k.key, k.until_ms \
+         from site s left join site_key k on k.site_id = s.site_id \
+         where $1::bigint is null or s.site_id = $1 order by s.name, k.created_ms desc, k.number desc",
+    )
+    .bind(site.map(|site| site.0))
+    .fetch_all(connection)
+    .await
+    .map_err(failed(SITES))?;
+    let mut sites: Vec<Site> = Vec::new();
+    for row in rows {
+        let id = SiteId(row.try_get(0).map_err(failed(SITES))?);
+        if sites.last().is_none_or(|site| site.id != id) {
+            let origins: &str = row.try_get(2).map_err(failed(SITES))?;
+            sites.push(Site {
+                id,
+                name: row.try_get(1).map_err(failed(SITES))?,
+                keys: Vec::new(),
+                origins: serde_json::from_str(origins)
+                    .map_err(|_| damaged(SITES, format_args!("the origins of site {}", id.0)))?,
+                created_ms: row.try_get(3).map_err(failed(SITES))?,
+            });
+        }
+        let key: Option<String> = row.try_get(4).map_err(failed(SITES))?;
+        if let (Some(site), Some(key)) = (sites.last_mut(), key) {
+            site.keys.push(SiteKey { key, until_ms: row.try_get(5).map_err(failed(SITES))? });
+        }
+    }
+    Ok(sites)
+}
+
+pub(crate) async fn update(
+    store: &PostgresStore,
+    site: SiteId,
+    name: &str,
+    origins: &[String],
+) -> Result<Site, StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    query("/* site.update */ update site set name = $1, origins = $2 where site_id = $3")
+        .bind(name)
+        .bind(origins_text(origins)?)
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| match code(&error).as_deref() {
+            Some(UNIQUE_VIOLATION) => StoreError::SiteExists(name.to_owned()),
+            _ => failed(CHANGING)(error),
+        })?;
+    let site = one(&mut transaction, site).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+pub(crate) async fn rotate_key(
+    store: &PostgresStore,
+    site: SiteId,
+    new_key: &str,
+    now_ms: i64,
+    old_until_ms: i64,
+) -> Result<Site, StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    lock(&mut transaction, site).await?;
+    // A key that was to end earlier keeps its end: rotating again must not bring it back.
+    query(
+        "/* site.key.end */ update site_key set until_ms = least(coalesce(until_ms, $2), $2) where site_id = $1",
+    )
+    .bind(site.0)
+    .bind(old_until_ms)
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed(CHANGING))?;
+    add_key(&mut transaction, site, new_key, now_ms).await?;
+    let site = one(&mut transaction, site).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+/// Removes the site itself, so that nothing can be loaded into it any more; its rows follow.
+pub(crate) async fn delete(store: &PostgresStore, site: SiteId) -> Result<(), StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    // Waits for loads of the site, which hold its row; later ones find it gone.
+    query("/* site.delete.lock */ select site_id from site where site_id = $1 for update")
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    query("/* site.key.delete */ delete from site_key where site_id = $1")
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    let deleted = query("/* site.delete */ delete from site where site_id = $1")
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    if deleted.rows_affected() == 0 {
+        return Err(StoreError::NoSuchSite);
+    }
+    query("/* site.deleted */ insert into site_deleted (site_id) values ($1)")
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    transaction.commit().await.map_err(failed(CHANGING))
+}
+
+pub(crate) async fn token_add(store: &PostgresStore, token: NewToken) -> Result<Token, StoreError> {
+    let mut transaction = store.write(TOKENS).await?;
+    let added = query(
+        "/* token.add */ insert into api_token (name, scope, hash, created_ms) values ($1, $2, $3, $4) \
+         returning token_id",
+    )
+    .bind(token.name.as_str())
+    .bind(token.scope as i16)
+    .bind(token.hash.as_slice())
+    .bind(token.created_ms)
+    .fetch_one(&mut *transaction)
+    .await
+    .and_then(|row| row.try_get(0))
+    .map_err(failed(TOKENS))?;
+    transaction.commit().await.map_err(failed(TOKENS))?;
+    Ok(Token {
+        id: TokenId(added),
+        name: token.name,
+        scope: token.scope,
+        hash: token.hash,
+        created_ms: token.created_ms,
+    })
+}
+
+pub(crate) async fn tokens(store: &PostgresStore) -> Result<Vec<Token>, StoreError> {
+    let mut transaction = store.read(TOKENS).await?;
+    let rows = query(
+        "/* token.read */ select token_id, name, scope, hash, created_ms from api_token \
+         order by created_ms, token_id",
+    )
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(failed(TOKENS))?;
+    rows.iter()
+        .map(|row| {
+            let id: i64 = row.try_get(0).map_err(failed(TOKENS))?;
+            let scope: i16 = row.try_get(2).map_err(failed(TOKENS))?;
+            let hash: &[u8] = row.try_get(3).map_err(failed(TOKENS))?;
+            let wrong = || damaged(TOKENS, format_args!("token {id}"));
+            Ok(Token {
+                id: TokenId(id),
+                name: row.try_get(1).map_err(failed(TOKENS))?,
+                scope: u8::try_from(scope).ok().and_then(Scope::from_number).ok_or_else(wrong)?,
+                hash: hash.try_into().map_err(|_| wrong())?,
+                created_ms: row.try_get(4).map_err(failed(TOKENS))?,
+            })
+        })
+        .collect()
+}
+
+pub(crate) async fn token_revoke(store: &PostgresStore, token: TokenId) -> Result<(), StoreError> {
+    let mut transaction = store.write(TOKENS).await?;
+    let deleted = query("/* token.revoke */ delete from api_token where token_id = $1")
+        .bind(token.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(TOKENS))?;
+    if deleted.rows_affected() == 0 {
+        return Err(StoreError::NoSuchToken);
+    }
+    transaction.commit().await.map_err(failed(TOKENS))
+}

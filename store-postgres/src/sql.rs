@@ -1,0 +1,70 @@
+//! Statements and transactions as a pooler in transaction mode can take them.
+//!
+//! PgBouncer may give every transaction another session. So nothing may outlive a transaction: no named
+//! prepared statements, no settings but `set local`, no session locks, and no statement outside of a
+//! transaction (the driver prepares and executes in two steps, which would meet two sessions).
+
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+
+pub(crate) type Statement = Query<'static, Postgres, PgArguments>;
+
+/// A statement that leaves nothing behind in its session.
+pub(crate) fn query(sql: &'static str) -> Statement {
+    sqlx::query(sql).persistent(false)
+}
+
+/// Begins a transaction that writes. Each statement sees what is committed when it begins.
+pub(crate) const WRITE: &str = "begin isolation level read committed; set local statement_timeout = '30s'; \
+    set local lock_timeout = '20s'; set local idle_in_transaction_session_timeout = '30s'";
+
+/// Begins a transaction that sees one state of the store.
+pub(crate) const READ: &str = "begin isolation level repeatable read read only; \
+    set local statement_timeout = '30s'; set local idle_in_transaction_session_timeout = '30s'";
+
+/// Begins a step of maintenance. It gives up soon where it would make others wait behind it.
+pub(crate) const MAINTAIN: &str = "begin isolation level read committed; \
+    set local statement_timeout = '60s'; set local lock_timeout = '1s'; \
+    set local idle_in_transaction_session_timeout = '60s'";
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::PostgresStore;
+    use crate::testing::Database;
+    use fieldvitals_store::conformance::{DAY0_MS, everything, load, site, update};
+    use fieldvitals_store::{Retention, Store};
+    use sqlx::Row;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn nothing_stays_behind_in_a_session() {
+        let database = Database::empty();
+        let postgres = Arc::new(PostgresStore::open(&database.url).await.unwrap());
+        let store: Arc<dyn Store> = postgres.clone();
+        let site = site(&store, "a").await;
+        for seq in 0..2 {
+            load(&store, site, seq, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+            store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+        }
+        store.cells(&everything(site, DAY0_MS, DAY0_MS + 1)).await.unwrap();
+        store.site_delete(site).await.unwrap();
+        let mut connections = Vec::new();
+        while postgres.pool.num_idle() > 0 {
+            connections.push(postgres.pool.acquire().await.unwrap());
+        }
+        assert!(!connections.is_empty());
+        for connection in &mut connections {
+            let row = query(
+                "select (select count(*) from pg_prepared_statements where name <> '') \
+                 + (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory') \
+                 + (select count(*) from pg_settings where source = 'session' and name like '%timeout')",
+            )
+            .fetch_one(&mut **connection)
+            .await
+            .unwrap();
+            assert_eq!(row.get::<i64, _>(0), 0);
+        }
+    }
+}

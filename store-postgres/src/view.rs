@@ -1,0 +1,210 @@
+//! Page views as rows.
+
+use crate::error::damaged;
+use crate::sql::Statement;
+use fieldvitals_store::rollup::{device_code, device_of_code};
+use fieldvitals_store::{Source, StoreError, StoredView, ViewUpdate};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::types::Uuid;
+use vitals::metric::{Metric, Value, Values};
+use vitals::view::{NavigationType, TtiGap, ViewId};
+
+/// Inserts the views that are not there, and says which these are: `$1` the site, then [`Columns`].
+pub(crate) const ADD: &str = "/* view.add */ insert into page_view (site_id, id, seq, received_ms, url, \
+    route_id, navigation_type, device, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, \
+    tti, foreign_received) select $1, u.* from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], \
+    $6::bigint[], $7::smallint[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::smallint[], \
+    $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], \
+    $19::integer[], $20::bytea[]) u on conflict (site_id, id) do nothing returning id";
+
+/// Replaces views: `$1` the site, then [`Columns`], `$21` and `$22` the first and the last id, which spare
+/// the other days' partitions.
+pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq = u.seq, \
+    received_ms = u.received_ms, url = u.url, route_id = u.route_id, navigation_type = u.navigation_type, \
+    device = u.device, connection = u.connection, country = u.country, release = u.release, \
+    tti_gap = u.tti_gap, lcp = u.lcp, inp = u.inp, cls = u.cls, fcp = u.fcp, ttfb = u.ttfb, fid = u.fid, \
+    tti = u.tti, foreign_received = u.foreign_received \
+    from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], \
+    $6::bigint[], $7::smallint[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::smallint[], \
+    $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], \
+    $19::integer[], $20::bytea[]) u (id, seq, received_ms, url, route_id, navigation_type, device, \
+    connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received) \
+    where v.site_id = $1 and v.id = u.id and v.id >= $21 and v.id <= $22";
+
+/// Makes others who want to change views wait: `$1` the site, `$2` their ids. Locked in the order of ids, so
+/// that two loaders cannot wait for each other. Reading comes after it, as a statement that waited for a
+/// lock still joins with what it saw before it waited.
+pub(crate) const LOCK: &str = "/* view.lock */ select id from page_view where site_id = $1 and id = any($2) \
+    order by id for no key update";
+
+/// Reads views for [`read`]: `$1` the site, `$2` their ids.
+pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, \
+    v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
+    v.ttfb, v.fid, v.tti, v.foreign_received \
+    from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
+    where v.site_id = $1 and v.id = any($2)";
+
+/// Reads one view for [`read`]: `$1` the site, `$2` the id.
+pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms, v.url, r.route, \
+    v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
+    v.ttfb, v.fid, v.tti, v.foreign_received \
+    from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
+    where v.site_id = $1 and v.id = $2";
+
+/// The id as the driver takes it.
+pub(crate) fn uuid(id: ViewId) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+/// Views, a list a column.
+#[derive(Default)]
+pub(crate) struct Columns {
+    id: Vec<Uuid>,
+    seq: Vec<Option<i64>>,
+    received_ms: Vec<i64>,
+    url: Vec<String>,
+    route_id: Vec<i64>,
+    navigation_type: Vec<Option<i16>>,
+    device: Vec<i16>,
+    connection: Vec<Option<String>>,
+    country: Vec<Option<String>>,
+    release: Vec<Option<String>>,
+    tti_gap: Vec<Option<i16>>,
+    values: [Vec<Option<i32>>; Metric::COUNT],
+    foreign_received: Vec<Option<Vec<u8>>>,
+}
+
+impl Columns {
+    /// Adds a view.
+    pub(crate) fn push(&mut self, view: &StoredView, route_id: i64) {
+        let update = &view.update;
+        let (seq, foreign_received) = match update.source {
+            Source::Own { seq } => (Some(i64::from(seq)), None),
+            Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
+        };
+        self.id.push(uuid(update.id));
+        self.seq.push(seq);
+        self.received_ms.push(update.received_ms);
+        self.url.push(update.url.clone());
+        self.route_id.push(route_id);
+        self.navigation_type.push(update.navigation_type.map(|kind| kind as i16));
+        self.device.push(i16::from(device_code(update.device)));
+        self.connection.push(update.connection.clone());
+        self.country.push(update.country.clone());
+        self.release.push(update.release.clone());
+        self.tti_gap.push(update.tti_gap.map(|gap| gap as i16));
+        for metric in Metric::ALL {
+            let micros = update.values.get(metric).and_then(|value| i32::try_from(value.micros()).ok());
+            self.values[metric.index()].push(micros);
+        }
+        self.foreign_received.push(foreign_received);
+    }
+
+    /// Binds all columns, in the order of [`ADD`].
+    pub(crate) fn bind(self, statement: Statement) -> Statement {
+        let statement = statement
+            .bind(self.id)
+            .bind(self.seq)
+            .bind(self.received_ms)
+            .bind(self.url)
+            .bind(self.route_id)
+            .bind(self.navigation_type)
+            .bind(self.device)
+            .bind(self.connection)
+            .bind(self.country)
+            .bind(self.release)
+            .bind(self.tti_gap);
+        self.values.into_iter().fold(statement, Statement::bind).bind(self.foreign_received)
+    }
+}
+
+const _: () =
+    assert!(vitals::limits::TIME_MS_MAX as u64 * 1_000 <= i32::MAX as u64, "a time fits an integer");
+const _: () = assert!(vitals::limits::CLS_MAX as u64 * 1_000_000 <= i32::MAX as u64, "a score fits too");
+
+/// Reads a row of [`KNOWN`] or [`ONE`].
+pub(crate) fn read(row: &PgRow) -> Result<StoredView, StoreError> {
+    parse(row).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
+}
+
+fn parse(row: &PgRow) -> Result<StoredView, sqlx::Error> {
+    let wrong = |what: &str| sqlx::Error::Decode(what.into());
+    let id = row.try_get::<Uuid, _>(0)?;
+    let id = ViewId::from_bytes(id.into_bytes()).ok_or_else(|| wrong("id"))?;
+    let source = match row.try_get::<Option<i64>, _>(1)? {
+        Some(seq) => Source::Own { seq: u32::try_from(seq).map_err(|_| wrong("seq"))? },
+        None => Source::Foreign,
+    };
+    let mut received_ms = [0; Metric::COUNT];
+    if let Some(bytes) = row.try_get::<Option<&[u8]>, _>(18)? {
+        let times = bytes.as_chunks::<8>().0;
+        if times.len() != received_ms.len() {
+            return Err(wrong("foreign_received"));
+        }
+        for (time, bytes) in received_ms.iter_mut().zip(times) {
+            *time = i64::from_be_bytes(*bytes);
+        }
+    }
+    Ok(StoredView {
+        update: ViewUpdate {
+            id,
+            source,
+            received_ms: row.try_get(2)?,
+            url: row.try_get(3)?,
+            route: row.try_get(4)?,
+            navigation_type: code(row.try_get(5)?, NavigationType::from_number),
+            device: code(row.try_get(6)?, device_of_code),
+            connection: row.try_get(7)?,
+            country: row.try_get(8)?,
+            release: row.try_get(9)?,
+            tti_gap: code(row.try_get(10)?, TtiGap::from_number),
+            values: values(row, 11)?,
+        },
+        received_ms,
+    })
+}
+
+/// Reads the seven metrics from the columns that begin at `first`.
+pub(crate) fn values(row: &PgRow, first: usize) -> Result<Values, sqlx::Error> {
+    let mut values = Values::EMPTY;
+    for metric in Metric::ALL {
+        let micros = row.try_get::<Option<i32>, _>(first + metric.index())?;
+        let value = micros.and_then(|micros| Value::from_micros(metric, u32::try_from(micros).ok()?));
+        values.set(metric, value);
+    }
+    Ok(values)
+}
+
+fn code<T>(number: Option<i16>, from_number: impl Fn(u8) -> Option<T>) -> Option<T> {
+    from_number(u8::try_from(number?).ok()?)
+}
+
+/// The smallest id of a view that starts at or after a moment: 48 bits of milliseconds, then zeros. Past
+/// the last moment that an id can hold, the largest of all, which is no id of a view.
+pub(crate) fn first_id(start_ms: i64) -> Uuid {
+    let number = match u128::try_from(start_ms) {
+        Ok(start_ms) if start_ms < 1 << 48 => start_ms << 80,
+        Ok(_) => u128::MAX,
+        Err(_) => 0,
+    };
+    Uuid::from_u128(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_time_is_a_range_of_ids() {
+        let start_ms = 1_763_632_800_123;
+        for random in [0, u128::MAX] {
+            let id = uuid(ViewId::new(start_ms as u64, random));
+            assert!(first_id(start_ms) <= id);
+            assert!(first_id(start_ms + 1) > id);
+        }
+        let last = uuid(ViewId::new((1 << 48) - 1, u128::MAX));
+        assert!(first_id(i64::MAX) > last);
+        assert!(first_id(i64::MIN) <= uuid(ViewId::new(0, 0)));
+    }
+}

@@ -1,0 +1,232 @@
+//! The database itself: opening it, sharing it, and what is said when it is not right.
+
+#![allow(clippy::unwrap_used)]
+
+use fieldvitals_store::conformance::{DAY0_MS, everything, load, site, update};
+use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, hour_of, route_id};
+use fieldvitals_store::{Cell, Retention, RouteCell, SiteId, Source, Store, StoreError, ViewUpdate};
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::testing::Database;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use vitals::metric::Metric;
+use vitals::view::ViewId;
+
+async fn open(url: &str) -> Arc<dyn Store> {
+    Arc::new(PostgresStore::open(url).await.unwrap())
+}
+
+/// What opening fails with: the message, and whether it may pass.
+async fn refused(url: &str) -> (String, bool) {
+    match PostgresStore::open(url).await.err() {
+        Some(error @ StoreError::Database { passing, .. }) => (error.to_string(), passing),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_may_open_a_new_database_at_once() {
+    let database = Database::empty();
+    let opened: Vec<_> = (0..8)
+        .map(|_| {
+            let url = database.url.clone();
+            tokio::spawn(async move { PostgresStore::open(&url).await.map(drop) })
+        })
+        .collect();
+    for opened in opened {
+        opened.await.unwrap().unwrap();
+    }
+    assert_eq!(database.sql("select count(*) from kept"), "1");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let database = Database::migrated().await;
+    let _ = database.sql(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+         values (9999, 'of the future', true, '', 0)",
+    );
+    let refused = PostgresStore::open(&database.url).await.err();
+    let Some(StoreError::NewerSchema { found: 9999, known }) = refused else { panic!("{refused:?}") };
+    assert!(known < 9999);
+}
+
+#[tokio::test]
+async fn a_database_of_somebody_else_is_left_as_it_was() {
+    let database = Database::empty();
+    let _ = database.sql("create table violation (id integer)");
+    let (message, passing) = refused(&database.url).await;
+    assert!(message.contains("a database of its own") && !passing, "{message}");
+    let tables = "select count(*) from pg_tables where schemaname = 'public'";
+    assert_eq!(database.sql(tables), "1", "nothing of the migration stays");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said() {
+    let database = Database::empty();
+    let (message, passing) = refused("postgres://nobody@127.0.0.1:1/vitals").await;
+    assert!(message.contains("127.0.0.1:1") && message.contains("is Postgres running"), "{message}");
+    assert!(passing);
+    let (message, passing) = refused("postgres://[").await;
+    assert!(message.contains("postgres://USER:PASSWORD@HOST:PORT/NAME") && !passing, "{message}");
+    let nowhere = database.url.replace("fieldvitals_test_", "fieldvitals_nowhere_");
+    let (message, passing) = refused(&nowhere).await;
+    assert!(message.contains("createdb") && !passing, "{message}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_missing_rights_are_told_apart() {
+    let database = Database::empty();
+    // `guarded` belongs to all of the server, so it is made once.
+    let _ = database.sql(
+        "do $$ begin create user guarded password 'right'; \
+         exception when duplicate_object or unique_violation then null; end $$; \
+         revoke create on schema public from public",
+    );
+    let (message, passing) = refused(&database.url_of("guarded", "right")).await;
+    assert!(message.contains("grant create on schema public") && !passing, "{message}");
+    // Where DATABASE_URL names a server, its own rules say who needs a password.
+    if std::env::var_os("DATABASE_URL").is_none() {
+        let (message, passing) = refused(&database.url_of("guarded", "wrong-one")).await;
+        assert!(message.contains("check user and password") && !passing, "{message}");
+        assert!(!message.contains("wrong-one"), "{message}");
+    }
+}
+
+/// The hourly cells that these views come to.
+fn recomputed(views: &[ViewUpdate]) -> BTreeMap<i64, Vec<RouteCell>> {
+    let mut hours: BTreeMap<i64, BTreeMap<String, Cell>> = BTreeMap::new();
+    for view in views {
+        let routes = hours.entry(hour_of(view.id.start_ms())).or_default();
+        routes.entry(view.route.clone()).or_default().add(&view.values, 1);
+    }
+    let named = |routes: BTreeMap<String, Cell>| {
+        routes.into_iter().map(|(route, cell)| RouteCell { route, cell }).collect()
+    };
+    hours.into_iter().map(|(hour, routes)| (hour, named(routes))).collect()
+}
+
+/// Two servers, each with connections of its own, update the same views in different orders, while both
+/// fold: rollups equal a recomputation from the page views, which are what the last word says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_servers_that_update_the_same_views_leave_rollups_right() {
+    const VIEWS: i64 = 60;
+    const ROUNDS: i64 = 30;
+    let database = Database::migrated().await;
+    let servers = [open(&database.url).await, open(&database.url).await];
+    let site = site(&servers[0], "a").await;
+    let start = |view: i64| DAY0_MS + view % 5 * 11 * HOUR_MS;
+    let servers_at_work: Vec<_> = (0_i64..)
+        .zip(servers.clone())
+        .map(|(number, store)| {
+            tokio::spawn(async move {
+                for round in 0..ROUNDS {
+                    // Each server goes through the views from its own end, and nearly every word is a newer one.
+                    let updates = (0..VIEWS).filter(|view| (view + round) % 3 != 0).map(|view| {
+                        let view = if number == 0 { view } else { VIEWS - 1 - view };
+                        let seq = round * 2 + (view + number) % 2;
+                        let lcp = (view * 100 + seq * 13) as f64;
+                        let mut update = update(start(view), view as u128, &[(Metric::Lcp, lcp)]);
+                        update.source = Source::Own { seq: seq as u32 };
+                        update.route = format!("/{}", (view + seq) % 7);
+                        update
+                    });
+                    load(&store, site, number as u8, updates.collect()).await.unwrap();
+                    if round % 5 == number {
+                        store.maintain(DAY0_MS + DAY_MS, Retention::default()).await.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    for server in servers_at_work {
+        server.await.unwrap();
+    }
+    let mut views = Vec::new();
+    for view in 0..VIEWS {
+        let id = ViewId::new(start(view).unsigned_abs(), view as u128);
+        views.push(servers[0].view(site, id).await.unwrap().unwrap().update);
+    }
+    assert_eq!(database.sql("select count(*) from page_view"), VIEWS.to_string());
+    for folded in [false, true] {
+        if folded {
+            servers[1].maintain(DAY0_MS + DAY_MS, Retention::default()).await.unwrap();
+            assert_eq!(database.sql("select count(*) from rollup_delta"), "0");
+        }
+        for (hour, cells) in recomputed(&views) {
+            let query = everything(site, hour, hour + HOUR_MS);
+            assert_eq!(servers[0].cells(&query).await.unwrap(), cells, "hour {hour}, folded {folded}");
+        }
+    }
+}
+
+/// The partitions that there are, as days after the cases' first one.
+fn days(database: &Database) -> Vec<i64> {
+    let days = database.sql("select day from page_view_days() day order by day");
+    days.lines().map(|day| (day.parse::<i64>().unwrap() - DAY0_MS) / DAY_MS).collect()
+}
+
+#[tokio::test]
+async fn partitions_are_made_ahead_and_on_demand_and_dropped() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    assert!(days(&database).is_empty());
+    load(&store, site, 1, vec![update(DAY0_MS - 5 * DAY_MS, 1, &[])]).await.unwrap();
+    assert_eq!(days(&database), [-5]);
+    store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    assert_eq!(days(&database), [-5, -2, -1, 0, 1, 2, 3]);
+    let retention = Retention { raw_days: 1, ..Retention::default() };
+    let done = store.maintain(DAY0_MS, retention).await.unwrap();
+    assert_eq!((done.views_removed, days(&database)), (1, vec![-1, 0, 1, 2, 3]));
+    // What another server dropped, after a clock that jumped, is made again.
+    let _ = database.sql(&format!("select page_view_day_drop({DAY0_MS})"));
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    assert_eq!(database.sql("select count(*) from page_view"), "1");
+}
+
+#[tokio::test]
+async fn maintenance_is_of_one_server_at_a_time() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    let lease = |until: &str| {
+        database.sql(&format!(
+            "update lease set until = {until}, holder = '00000000-0000-0000-0000-000000000001'"
+        ))
+    };
+    let _ = lease("now() + interval '1 hour'");
+    assert_eq!(store.maintain(DAY0_MS, Retention::default()).await.unwrap().deltas_folded, 0);
+    // Its server died; the lease ended by itself.
+    let _ = lease("now() - interval '1 second'");
+    assert_eq!(store.maintain(DAY0_MS, Retention::default()).await.unwrap().deltas_folded, 1);
+}
+
+#[tokio::test]
+async fn a_route_whose_id_is_taken_gets_the_next_one() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let id = route_id("/", 0);
+    let _ = database
+        .sql(&format!("insert into route (site_id, route_id, route) values ({}, {id}, '/squatter')", site.0));
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    assert_eq!(database.sql("select route_id from route where route = '/'"), route_id("/", 1).to_string());
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_cut_short_is_finished() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    assert_eq!(site(&store, "a").await, SiteId(1));
+    load(&store, SiteId(1), 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    // The first step of a deletion, as a server that died then left it.
+    let _ =
+        database.sql("delete from site_key; delete from site; insert into site_deleted (site_id) values (1)");
+    store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    let left = "select (select count(*) from page_view) + (select count(*) from route) \
+                + (select count(*) from rollup_delta) + (select count(*) from load_cursor) \
+                + (select count(*) from site_deleted)";
+    assert_eq!(database.sql(left), "0");
+}
