@@ -33,6 +33,8 @@ pub struct ViewUpdate {
     pub navigation_type: Option<NavigationType>,
     /// The class of the device.
     pub device: Option<Device>,
+    /// The browser's family.
+    pub browser: Option<String>,
     /// The effective connection type.
     pub connection: Option<String>,
     /// The country, ISO 3166-1 alpha-2, upper case.
@@ -112,12 +114,34 @@ impl StoredView {
     }
 }
 
+impl StoredView {
+    /// The updates that make the view what it is, where nothing else is known of it: what a store is told
+    /// that is to hold the view as this one does.
+    #[must_use]
+    pub fn updates(&self) -> Vec<ViewUpdate> {
+        let Source::Foreign = self.update.source else { return vec![self.update.clone()] };
+        let mut updates: Vec<ViewUpdate> = self
+            .update
+            .values
+            .iter()
+            .map(|(metric, value)| {
+                let mut values = Values::EMPTY;
+                values.set(metric, Some(value));
+                ViewUpdate { received_ms: self.received_ms[metric.index()], values, ..self.update.clone() }
+            })
+            .collect();
+        // The description's own time, which no metric needs to share.
+        updates.push(ViewUpdate { values: Values::EMPTY, ..self.update.clone() });
+        updates
+    }
+}
+
 impl ViewUpdate {
     /// Everything but the values, the source and the time received, to be compared.
     fn description(&self) -> impl Ord {
         (
             (&self.url, &self.route, self.navigation_type, self.device),
-            (&self.connection, &self.country, &self.release, self.tti_gap),
+            (&self.browser, &self.connection, &self.country, &self.release, self.tti_gap),
         )
     }
 
@@ -153,6 +177,7 @@ mod tests {
             route: "/".to_owned(),
             navigation_type: None,
             device: None,
+            browser: None,
             connection: None,
             country: None,
             release: None,
@@ -241,6 +266,12 @@ mod tests {
                 .prop_flat_map(|updates| (Just(updates.clone()), Just(updates).prop_shuffle())),
         ) {
             prop_assert_eq!(view_after(&updates), view_after(&shuffled));
+        }
+
+        #[test]
+        fn a_view_is_made_again_by_its_updates(updates in vec(any_update(), 1..7)) {
+            let view = view_after(&updates);
+            prop_assert_eq!(view_after(&view.updates()), view);
         }
 
         #[test]
