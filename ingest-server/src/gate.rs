@@ -2,7 +2,7 @@
 
 use crate::report::{self, PeriodReport, Range};
 use fieldvitals_store::rollup;
-use fieldvitals_store::{Cell, CellQuery, Judgement, Retention, Site, Store, StoreError, TallyQuery};
+use fieldvitals_store::{Cell, CellQuery, Filters, Judgement, Site, Store, StoreError, TallyQuery};
 use serde::Serialize;
 use std::collections::HashMap;
 use utoipa::ToSchema;
@@ -83,9 +83,10 @@ pub async fn check(
     now_ms: i64,
 ) -> Result<GateReport, StoreError> {
     // Counts come from page views, so nothing older than those is judged, or shown as if it were.
-    let kept_from_ms = rollup::day_of(now_ms) - i64::from(Retention::default().raw_days) * rollup::DAY_MS;
+    let kept_from_ms = store.kept().await?.views_from_ms;
     question.range.from_ms = question.range.from_ms.max(kept_from_ms);
     question.range.to_ms = question.range.to_ms.max(question.range.from_ms);
+    let metrics = budgets.iter().map(|budget| budget.metric).collect();
     let mut cells_by_device: HashMap<Option<Device>, Vec<fieldvitals_store::RouteCell>> = HashMap::new();
     let mut measured = Vec::with_capacity(budgets.len());
     for budget in budgets {
@@ -94,14 +95,21 @@ pub async fn check(
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
                 let query = CellQuery {
-                    site: site.id,
-                    from_ms: question.range.from_ms,
-                    to_ms: question.range.to_ms,
-                    route: None,
-                    device,
-                    release: question.release.clone(),
+                    filters: Filters { device, release: question.release.clone(), ..Filters::NONE },
+                    metrics,
+                    // A release is judged by its own page views, not by those of its days.
+                    exact: question.release.is_some(),
+                    ..CellQuery::new(site.id, question.range.from_ms, question.range.to_ms)
                 };
-                entry.insert(store.cells(&query).await?)
+                let cells = match store.cells(&query).await {
+                    // The counts that decide are exact all the same; what is shown beside them is that of
+                    // the release's whole days.
+                    Err(StoreError::TooManyViews { .. }) if query.exact => {
+                        store.cells(&CellQuery { exact: false, ..query }).await?
+                    }
+                    cells => cells?,
+                };
+                entry.insert(cells)
             }
         };
         measured.push(measure(store, site, budget, device, cells, &question).await?);

@@ -13,9 +13,10 @@ pub mod report;
 pub mod spool;
 
 use directory::Directory;
-use fieldvitals_store::{NewSite, NewToken, Scope, Site, Store, StoreError};
+use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_sqlite::SqliteStore;
+use maintenance::Maintenance;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Config {
     pub client_rate: u32,
     /// Proxies whose word on a client's address is believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// How long what is kept.
+    pub retention: Retention,
 }
 
 /// Why a server could not start or go on.
@@ -166,9 +169,11 @@ impl Server {
         let (stop_loader, stopped) = watch::channel(false);
         let loader = tokio::spawn(loader.run(stopped));
         let fresh = Arc::clone(&directory);
+        let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
+        let maintained = Arc::clone(&maintenance);
         let helpers = vec![
             tokio::spawn(async move { fresh.keep_fresh().await }),
-            tokio::spawn(maintenance::run(Arc::clone(&store))),
+            tokio::spawn(async move { maintained.run().await }),
         ];
         let state = http::State {
             store,
@@ -177,6 +182,7 @@ impl Server {
             outcomes: outcome::Outcomes::default(),
             rejections: outcome::Rejections::default(),
             client_rate: http::client::ClientRate::new(config.client_rate, config.trusted_proxies.clone()),
+            maintenance,
             demo: config.demo,
         };
         let http = http::serve(state, listener).map_err(ServeError::Http)?;

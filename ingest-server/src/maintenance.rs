@@ -1,26 +1,156 @@
 //! What the store needs done now and then: rollup deltas folded, old data removed.
 
+use crate::http::now_ms;
+use crate::report::time_text;
+use crate::spool::Spool;
 use fieldvitals_store::{Maintained, Retention, Store};
-use std::sync::Arc;
-use std::time::Duration;
+use serde::Serialize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use utoipa::ToSchema;
 
 /// Time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// How often it is looked whether so much was loaded that a round should begin sooner.
+const LOOK: Duration = Duration::from_secs(1);
+/// Beacons loaded since the last round at which the next one begins: questions read what is not folded
+/// yet one page view after the other, which this many cost some hundredths of a second.
+const LOADED_MAX: u64 = 200_000;
 
-/// Runs rounds of maintenance for as long as it is polled.
-pub async fn run(store: Arc<dyn Store>) {
-    let retention = Retention::default();
-    loop {
-        match store.maintain(crate::http::now_ms(), retention).await {
-            Ok(done) if done == Maintained::default() => {}
-            Ok(done) => tracing::info!(
-                deltas_folded = done.deltas_folded,
-                views_removed = done.views_removed,
-                cells_removed = done.cells_removed,
-                "maintenance"
-            ),
-            Err(error) => tracing::warn!(%error, "maintenance failed; it is tried again"),
+/// Keeps the store in order.
+pub struct Maintenance {
+    store: Arc<dyn Store>,
+    spool: Spool,
+    retention: Retention,
+    history: Mutex<History>,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    rounds: u64,
+    failures: u64,
+    running_since_ms: Option<i64>,
+    last: Option<Round>,
+    total: Maintained,
+}
+
+#[derive(Debug, Clone)]
+struct Round {
+    ended_ms: i64,
+    took: Duration,
+    error: Option<String>,
+}
+
+/// What keeps the store in order, and how it goes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MaintenanceReport {
+    /// Days for which page views are kept.
+    views_days: u32,
+    /// Days for which hourly rollups are kept.
+    hourly_days: u32,
+    /// Days for which daily rollups are kept.
+    daily_days: u32,
+    /// Rounds since this server started, failed ones included.
+    rounds: u64,
+    /// Rounds that failed; they are tried again.
+    failures: u64,
+    /// Since when a round is under way, RFC 3339; absent between two.
+    running_since: Option<String>,
+    /// When the last round ended.
+    last_ended: Option<String>,
+    /// How long it took, in milliseconds.
+    last_took_ms: Option<u64>,
+    /// Why it failed; absent where it did not. The server's log says more.
+    last_error: Option<String>,
+    /// Rollup deltas folded since this server started.
+    deltas_folded: u64,
+    /// Page views past retention removed.
+    views_removed: u64,
+    /// Rollup rows past retention removed.
+    rows_removed: u64,
+    /// Routes and labels removed of which nothing is kept any more.
+    names_removed: u64,
+}
+
+impl Maintenance {
+    /// Maintenance of a store that is loaded from a spool.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, spool: Spool, retention: Retention) -> Self {
+        Self { store, spool, retention, history: Mutex::default() }
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        // Nothing that holds the lock can panic half-way.
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs rounds for as long as it is polled: every minute, and sooner while much is loaded.
+    pub async fn run(&self) {
+        loop {
+            let loaded = self.spool.stats().loaded;
+            self.round().await;
+            let due = Instant::now() + INTERVAL;
+            while Instant::now() < due && self.spool.stats().loaded.saturating_sub(loaded) < LOADED_MAX {
+                tokio::time::sleep(LOOK).await;
+            }
         }
-        tokio::time::sleep(INTERVAL).await;
+    }
+
+    async fn round(&self) {
+        let began = Instant::now();
+        self.history().running_since_ms = Some(now_ms());
+        let done = self.store.maintain(now_ms(), self.retention).await;
+        let took = began.elapsed();
+        let mut history = self.history();
+        history.rounds += 1;
+        history.running_since_ms = None;
+        let error = match done {
+            Ok(done) => {
+                let total = &mut history.total;
+                total.deltas_folded += done.deltas_folded;
+                total.views_removed += done.views_removed;
+                total.rows_removed += done.rows_removed;
+                total.names_removed += done.names_removed;
+                if done != Maintained::default() {
+                    tracing::info!(
+                        deltas_folded = done.deltas_folded,
+                        views_removed = done.views_removed,
+                        rows_removed = done.rows_removed,
+                        names_removed = done.names_removed,
+                        took_ms = took.as_millis() as u64,
+                        "maintenance"
+                    );
+                }
+                None
+            }
+            Err(error) => {
+                history.failures += 1;
+                tracing::warn!(%error, "maintenance failed; it is tried again");
+                Some(error.to_string())
+            }
+        };
+        history.last = Some(Round { ended_ms: now_ms(), took, error });
+    }
+
+    /// How it goes.
+    #[must_use]
+    pub fn report(&self) -> MaintenanceReport {
+        let history = self.history();
+        let last = history.last.as_ref();
+        MaintenanceReport {
+            views_days: self.retention.raw_days,
+            hourly_days: self.retention.hourly_days,
+            daily_days: self.retention.daily_days,
+            rounds: history.rounds,
+            failures: history.failures,
+            running_since: history.running_since_ms.map(time_text),
+            last_ended: last.map(|round| time_text(round.ended_ms)),
+            last_took_ms: last.map(|round| u64::try_from(round.took.as_millis()).unwrap_or(u64::MAX)),
+            last_error: last.and_then(|round| round.error.clone()),
+            deltas_folded: history.total.deltas_folded,
+            views_removed: history.total.views_removed,
+            rows_removed: history.total.rows_removed,
+            names_removed: history.total.names_removed,
+        }
     }
 }

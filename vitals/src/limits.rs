@@ -45,6 +45,8 @@ pub const MESSAGE_BYTES_MAX: usize = 300;
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Routes of a site; page views of further ones are counted under `(other)`.
 pub const ROUTES_PER_SITE_MAX: usize = 2_000;
+/// Route rules of a site.
+pub const ROUTE_RULES_PER_SITE_MAX: usize = 200;
 /// Browser families of a site that were seen within raw retention; further ones are `(other)`.
 pub const BROWSERS_PER_SITE_MAX: usize = 64;
 /// Countries of a site: all there are.

@@ -4,13 +4,13 @@ use crate::gate::{self, GateReport};
 use crate::http::auth;
 use crate::http::body::ApiBody;
 use crate::http::error::{ApiError, ErrorBody};
+use crate::http::question::{ByParam, Filter, FiltersReport, RankingParams, given, short};
 use crate::http::{State, assets, now_ms};
-use crate::report::{
-    self, Cursor, MetricReport, Order, PeriodReport, Range, Ranking, Sort, time_text, unit_name,
-};
+use crate::maintenance::MaintenanceReport;
+use crate::report::{self, MetricReport, PeriodReport, time_text, unit_name};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use fieldvitals_store::{Cell, CellQuery, Scope, Site};
+use fieldvitals_store::{Cell, Scope, Site};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -51,6 +51,8 @@ pub struct StatusReport {
     outcomes: BTreeMap<String, u64>,
     /// Accepted beacons, those of earlier starts included: where they are now.
     spool: SpoolReport,
+    /// What keeps the store in order: rollups folded, old data removed.
+    maintenance: MaintenanceReport,
 }
 
 /// Where accepted beacons are.
@@ -90,6 +92,7 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
             waiting: spool.waiting,
             waiting_bytes: spool.bytes,
         },
+        maintenance: state.maintenance.report(),
     }))
 }
 
@@ -100,6 +103,8 @@ pub struct SiteReport {
     name: String,
     keys: Vec<KeyReport>,
     origins: Vec<String>,
+    /// Patterns of its routes, in the order in which they are tried.
+    routes: Vec<String>,
     created: String,
 }
 
@@ -122,6 +127,7 @@ impl From<&Site> for SiteReport {
                 .map(|key| KeyReport { key: key.key.clone(), until: key.until_ms.map(time_text) })
                 .collect(),
             origins: site.origins.clone(),
+            routes: site.routes.clone(),
             created: time_text(site.created_ms),
         }
     }
@@ -147,127 +153,13 @@ pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
     }))
 }
 
-/// Which page views a question is about.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Filter {
-    /// The last hours or days, such as `24h`, `7d` (the default), `28d`.
-    period: Option<String>,
-    /// First start of a page view, RFC 3339, in place of `period`.
-    from: Option<String>,
-    /// End, excluded; now when absent.
-    to: Option<String>,
-    /// `phone`, `tablet` or `desktop`; all when absent.
-    device: Option<String>,
-    /// Only this release; answered from raw page views, within their retention.
-    release: Option<String>,
-}
-
-impl Filter {
-    fn range(&self) -> Result<Range, ApiError> {
-        Range::parse(given(&self.period), given(&self.from), given(&self.to), now_ms())
-            .map_err(ApiError::parameter)
-    }
-
-    fn device(&self) -> Result<Option<Device>, ApiError> {
-        given(&self.device)
-            .map(|name| {
-                Device::from_name(name).ok_or_else(|| {
-                    ApiError::parameter(format!(
-                        "`device` is `{}`: expected phone, tablet or desktop",
-                        short(name)
-                    ))
-                })
-            })
-            .transpose()
-    }
-
-    fn query(&self, site: &Site, range: Range, route: Option<&str>) -> Result<CellQuery, ApiError> {
-        Ok(CellQuery {
-            site: site.id,
-            from_ms: range.from_ms,
-            to_ms: range.to_ms,
-            route: route.map(str::to_owned),
-            device: self.device()?,
-            release: given(&self.release).map(str::to_owned),
-        })
-    }
-}
-
-/// A parameter that is there and not empty.
-fn given(parameter: &Option<String>) -> Option<&str> {
-    parameter.as_deref().filter(|text| !text.is_empty())
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(32).collect()
-}
-
-/// How the ranking is sorted and paged.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct RankingParams {
-    /// The metric of the sort orders `p75` and `poor`; LCP when absent.
-    metric: Option<String>,
-    /// `views` (the default), `p75`, `poor` (share of poor page views) or `route`.
-    #[param(value_type = Option<Sort>)]
-    sort: Option<String>,
-    /// `asc` or `desc` (the default; `asc` for routes).
-    #[param(value_type = Option<Order>)]
-    order: Option<String>,
-    /// Routes in the answer, 1 to 500; 50 when absent.
-    limit: Option<String>,
-    /// `next_cursor` of the answer before.
-    cursor: Option<String>,
-}
-
-impl RankingParams {
-    fn ranking(&self) -> Result<Ranking, ApiError> {
-        let wrong = |name: &str, text: &str, expected: &str| {
-            ApiError::parameter(format!("`{name}` is `{}`: expected {expected}", short(text)))
-        };
-        let metric = match given(&self.metric) {
-            Some(name) => Metric::from_name(name)
-                .ok_or_else(|| ApiError::parameter(vitals::beacon::unknown_metric(name)))?,
-            None => Metric::Lcp,
-        };
-        let sort = match given(&self.sort) {
-            None | Some("views") => Sort::Views,
-            Some("p75") => Sort::P75,
-            Some("poor") => Sort::Poor,
-            Some("route") => Sort::Route,
-            Some(other) => return Err(wrong("sort", other, "views, p75, poor or route")),
-        };
-        let order = match given(&self.order) {
-            None if sort == Sort::Route => Order::Asc,
-            None | Some("desc") => Order::Desc,
-            Some("asc") => Order::Asc,
-            Some(other) => return Err(wrong("order", other, "asc or desc")),
-        };
-        let limit = match given(&self.limit) {
-            None => 50,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=limits::PAGE_ROWS_MAX).contains(limit))
-                .ok_or_else(|| wrong("limit", text, "1 to 500"))?,
-        };
-        let after = given(&self.cursor)
-            .map(|text| {
-                Cursor::decode(text).ok_or_else(|| wrong("cursor", text, "a next_cursor of this ranking"))
-            })
-            .transpose()?;
-        Ok(Ranking { metric, sort, order, limit, after })
-    }
-}
-
 /// A ranking of routes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PagesReport {
     site: String,
     period: PeriodReport,
-    device: Option<&'static str>,
-    release: Option<String>,
+    #[serde(flatten)]
+    filters: FiltersReport,
     metric: &'static str,
     pages: Vec<PageReport>,
     /// Give it as `cursor` for the next page; absent after the last.
@@ -297,13 +189,14 @@ pub async fn pages(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let ranking = ranking.ranking()?;
-    let cells = state.store.cells(&filter.query(&site, range, None)?).await?;
+    let mut query = filter.query(&site, range, None)?;
+    query.metrics = query.metrics.with(ranking.metric);
+    let cells = state.store.cells(&query).await?;
     let (rows, next) = ranking.page(cells);
     Ok(json(PagesReport {
         site: site.name.clone(),
         period: range.into(),
-        device: filter.device()?.map(Device::name),
-        release: given(&filter.release).map(str::to_owned),
+        filters: query.filters.into(),
         metric: ranking.metric.name(),
         pages: rows
             .into_iter()
@@ -331,8 +224,8 @@ pub struct RouteReport {
     site: String,
     route: Option<String>,
     period: PeriodReport,
-    device: Option<&'static str>,
-    release: Option<String>,
+    #[serde(flatten)]
+    filters: FiltersReport,
     views: i64,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
@@ -352,7 +245,8 @@ pub async fn report(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let route = given(&route.route);
-    let cells = state.store.cells(&filter.query(&site, range, route)?).await?;
+    let query = filter.query(&site, range, route)?;
+    let cells = state.store.cells(&query).await?;
     let mut whole = Cell::default();
     for row in &cells {
         whole.merge(&row.cell);
@@ -361,10 +255,69 @@ pub async fn report(
         site: site.name.clone(),
         route: route.map(str::to_owned),
         period: range.into(),
-        device: filter.device()?.map(Device::name),
-        release: given(&filter.release).map(str::to_owned),
+        filters: query.filters.into(),
         views: whole.views,
         metrics: report::metrics(&whole, true),
+    }))
+}
+
+/// One route, or the whole site, by the values of a dimension.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BreakdownReport {
+    site: String,
+    by: &'static str,
+    route: Option<String>,
+    period: PeriodReport,
+    #[serde(flatten)]
+    filters: FiltersReport,
+    /// Most page views first.
+    values: Vec<ValueReport>,
+}
+
+/// A value with its metrics; metrics without samples are absent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValueReport {
+    /// The value; absent for the page views of which it is not known. `(other)` holds those beyond a
+    /// site's bound.
+    value: Option<String>,
+    views: i64,
+    #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
+    metrics: BTreeMap<&'static str, MetricReport>,
+}
+
+/// The metrics of one route, or of the whole site, by device, browser, country, connection, navigation type
+/// or release.
+#[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
+    params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
+    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub async fn breakdown(
+    state: web::Data<State>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    by: web::Query<ByParam>,
+    route: web::Query<RouteParam>,
+    filter: web::Query<Filter>,
+) -> Answer {
+    let site = auth::site(&state, &request, &name).await?;
+    let range = filter.range()?;
+    let by = by.dimension()?;
+    let route = given(&route.route);
+    let query = filter.query(&site, range, route)?;
+    let values = state.store.breakdown(&query, by).await?;
+    Ok(json(BreakdownReport {
+        site: site.name.clone(),
+        by: by.name(),
+        route: route.map(str::to_owned),
+        period: range.into(),
+        filters: query.filters.into(),
+        values: values
+            .into_iter()
+            .map(|row| ValueReport {
+                value: row.value,
+                views: row.cell.views,
+                metrics: report::metrics(&row.cell, false),
+            })
+            .collect(),
     }))
 }
 
@@ -440,8 +393,8 @@ pub struct ViolationReport {
     percentile: u8,
     max: f64,
     unit: &'static str,
-    device: Option<&'static str>,
-    release: Option<String>,
+    #[serde(flatten)]
+    filters: FiltersReport,
     /// The percentile measured when it was last found broken.
     measured: Option<f64>,
     /// Samples, and those at or under the budget.

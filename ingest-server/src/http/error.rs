@@ -211,10 +211,27 @@ impl From<&Refused> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoSuchSite => return Self::no_site(""),
+            StoreError::TooManyViews { .. } => {
+                return Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "too_many_views",
+                    error.to_string(),
+                    "One filter at a time is answered from rollups, whatever the range.",
+                );
+            }
+            _ => {}
+        }
         // What the database said is for the log of the server's owner, not for the network.
         tracing::error!(%error, "the store failed to answer");
         match error {
-            StoreError::NoSuchSite => Self::no_site(""),
+            StoreError::Database { passing: true, .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store_away",
+                "the store cannot be reached now; beacons are taken all the same",
+                "Try again after the time in Retry-After.",
+            ),
             _ => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "store",

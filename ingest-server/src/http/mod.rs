@@ -10,9 +10,11 @@ pub mod demo;
 pub mod error;
 pub mod ingest;
 pub mod openapi;
+pub mod question;
 
 use crate::directory::Directory;
 use crate::intake::scrub;
+use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::spool::Spool;
 use actix_web::dev::ServerHandle;
@@ -39,6 +41,8 @@ pub struct State {
     pub rejections: Rejections,
     /// How many beacons a client network may send.
     pub client_rate: client::ClientRate,
+    /// What maintenance does.
+    pub maintenance: Arc<Maintenance>,
     /// Whether the demo site is served.
     pub demo: bool,
 }
@@ -115,6 +119,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites").route(web::get().to(api::sites)))
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(api::pages)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(api::report)))
+        .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(api::breakdown)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(api::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(api::violations)))
         .service(post("/api/v1/sites/{site}/gate").route(web::post().to(api::gate)))

@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
     ),
     paths(
         ingest::beacon, ingest::web_vitals, api::healthz, api::status, api::sites, api::pages, api::report,
-        api::rejections, api::violations, api::gate
+        api::breakdown, api::rejections, api::violations, api::gate
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),

@@ -89,12 +89,16 @@ pub fn own(request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refu
     let beacon = beacon::decode(request.body)?;
     let (site, origin) = admit(request, directory, &beacon.site, &beacon.url)?;
     let id = site.id;
-    own_updates(request, beacon)
+    own_updates(request, site, beacon)
         .map(|updates| Accepted { site: id, updates })
         .map_err(|refused| refused.of(id, &origin))
 }
 
-fn own_updates(request: &Request<'_>, beacon: beacon::Beacon) -> Result<Vec<ViewUpdate>, Refused> {
+fn own_updates(
+    request: &Request<'_>,
+    site: &Site,
+    beacon: beacon::Beacon,
+) -> Result<Vec<ViewUpdate>, Refused> {
     let document_url = page_url(&beacon.url)?;
     let (seq, device) = (beacon.seq, beacon.device);
     let named = beacon.route.as_deref().and_then(route::named);
@@ -113,9 +117,9 @@ fn own_updates(request: &Request<'_>, beacon: beacon::Beacon) -> Result<Vec<View
         // The document's own route does not name what it navigated to afterwards.
         let route = match (route, &own_url, &named) {
             (Some(route), _, _) => route,
-            (None, Some(url), _) => route::of_url(url),
+            (None, Some(url), _) => route::of_url(url, &site.routes),
             (None, None, Some(named)) => named.clone(),
-            (None, None, None) => route::of_url(&document_url),
+            (None, None, None) => route::of_url(&document_url, &site.routes),
         };
         updates.push(ViewUpdate {
             id: snapshot.id,
@@ -125,6 +129,7 @@ fn own_updates(request: &Request<'_>, beacon: beacon::Beacon) -> Result<Vec<View
             route,
             navigation_type: Some(snapshot.navigation_type),
             device,
+            browser: None,
             connection: connection.clone(),
             country: None,
             release: release.clone(),
@@ -219,6 +224,7 @@ mod tests {
                 SiteKey { key: "gone".to_owned(), until_ms: Some(NOW_MS) },
             ],
             origins: vec!["https://shop.example".to_owned()],
+            routes: vec!["/blog/:slug".to_owned()],
             created_ms: 0,
         };
         Snapshot::new(vec![site], HashMap::new())
@@ -257,6 +263,20 @@ mod tests {
         assert_eq!(update.values.get(Metric::Lcp), Value::new(Metric::Lcp, 1234.5).ok());
         assert_eq!(update.values.get(Metric::Inp), None);
         assert_eq!(update.release.as_deref(), Some("1.2.3"));
+    }
+
+    #[test]
+    fn a_rule_of_the_site_names_the_route_unless_the_page_does() {
+        let at = |route: Option<&str>| {
+            let body = beacon(|beacon| {
+                beacon["url"] = "https://shop.example/blog/hello".into();
+                if let Some(route) = route {
+                    beacon["route"] = route.into();
+                }
+            });
+            take(&body, None).unwrap().updates[0].route.clone()
+        };
+        assert_eq!((at(None).as_str(), at(Some("/mine")).as_str()), ("/blog/:slug", "/mine"));
     }
 
     #[test]

@@ -4,14 +4,19 @@ use crate::intake::scrub;
 use url::Url;
 use vitals::limits;
 
-/// The route of a scrubbed URL: its path without a slash at the end, segments that are ids replaced.
+/// The route of a scrubbed URL: the first of the site's rules that its path follows, else the path without
+/// a slash at the end, segments that are ids replaced.
 ///
 /// A segment becomes `:id` when it is a number, a UUID, or a hexadecimal text of eight or more with a
 /// digit in it, and `:date` when it is `YYYY-MM-DD`.
 #[must_use]
-pub fn of_url(url: &Url) -> String {
+pub fn of_url(url: &Url, rules: &[String]) -> String {
+    let segments = || url.path().split('/').filter(|segment| !segment.is_empty());
+    if let Some(rule) = rules.iter().find(|rule| follows(segments(), rule)) {
+        return rule.clone();
+    }
     let mut route = String::new();
-    for segment in url.path().split('/').filter(|segment| !segment.is_empty()) {
+    for segment in segments() {
         route.push('/');
         route.push_str(collapse(segment));
     }
@@ -21,13 +26,63 @@ pub fn of_url(url: &Url) -> String {
     scrub::label(&route, limits::ROUTE_BYTES_MAX)
 }
 
+/// Whether a path, as its segments, follows a rule: `:name` stands for any one segment, `*` at the end for
+/// any number of them, none included.
+fn follows<'a>(mut path: impl Iterator<Item = &'a str>, rule: &str) -> bool {
+    for part in rule.split('/').filter(|part| !part.is_empty()) {
+        if part == "*" {
+            return true;
+        }
+        match path.next() {
+            Some(segment) if part.starts_with(':') || part == segment => {}
+            _ => return false,
+        }
+    }
+    path.next().is_none()
+}
+
+/// Checks a route rule: a path such as `/product/:id`, `/blog/:year/:slug` or `/docs/*`. Returns it as it is
+/// kept, without a slash at the end.
+///
+/// # Errors
+/// With a sentence that says what is wrong and what was expected.
+pub fn check_rule(text: &str) -> Result<String, String> {
+    let rule = text.trim();
+    let shown: String = rule.chars().take(limits::LABEL_BYTES_MAX).collect();
+    let wrong = |what: &str| {
+        Err(format!(
+            "`{shown}` is not a route rule: {what}; expected a path such as /product/:id or /docs/*, where \
+             `:name` stands for one segment and `*` at the end for the rest"
+        ))
+    };
+    if !rule.starts_with('/') {
+        return wrong("it does not begin with `/`");
+    }
+    if rule.len() > limits::ROUTE_BYTES_MAX {
+        return wrong(&format!("it is longer than {} bytes", limits::ROUTE_BYTES_MAX));
+    }
+    if rule.contains(['?', '#']) || rule.chars().any(|char| char.is_control() || char.is_whitespace()) {
+        return wrong("it holds `?`, `#`, a blank or a control character, which no path has");
+    }
+    let parts: Vec<&str> = rule.split('/').filter(|part| !part.is_empty()).collect();
+    for (place, part) in parts.iter().enumerate() {
+        if part.contains('*') && (*part != "*" || place + 1 < parts.len()) {
+            return wrong("`*` stands alone and at the end");
+        }
+        if *part == ":" {
+            return wrong("`:` lacks a name");
+        }
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
 /// The route that a page named itself, if it is one: not empty, no control characters. Pages give it
 /// URLs too, so what is dropped from those is dropped here: the query and personal-looking segments;
 /// of a whole URL its own route remains.
 #[must_use]
 pub fn named(name: &str) -> Option<String> {
     if let Some(url) = scrub::page_url(name.trim()) {
-        return Some(of_url(&url));
+        return Some(of_url(&url, &[]));
     }
     let path = name.split('?').next().unwrap_or_default();
     let segments: Vec<&str> = path
@@ -89,8 +144,38 @@ mod tests {
             ("/a/:redacted", "/a/:redacted"),
         ] {
             let url = Url::parse(&format!("https://a.example{path}")).unwrap();
-            assert_eq!(of_url(&url), route, "{path}");
+            assert_eq!(of_url(&url, &[]), route, "{path}");
         }
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_names_the_route() {
+        let rules: Vec<String> = ["/product/new", "/product/:slug", "/docs/*", "/:lang/about"]
+            .map(|rule| check_rule(rule).unwrap())
+            .into();
+        for (path, route) in [
+            ("/product/new", "/product/new"),
+            ("/product/red-shoes/", "/product/:slug"),
+            ("/product/red-shoes/42", "/product/red-shoes/:id"),
+            ("/docs", "/docs/*"),
+            ("/docs/a/b", "/docs/*"),
+            ("/docsy", "/docsy"),
+            ("/de/about", "/:lang/about"),
+            ("/", "/"),
+        ] {
+            let url = Url::parse(&format!("https://a.example{path}")).unwrap();
+            assert_eq!(of_url(&url, &rules), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_is_refused() {
+        for rule in ["", "product", "/a?b", "/a b", "/*/b", "/a*", "/:", "/a/:/b"] {
+            assert!(check_rule(rule).is_err(), "{rule}");
+        }
+        assert!(check_rule(&format!("/{}", "a".repeat(limits::ROUTE_BYTES_MAX))).is_err());
+        assert_eq!(check_rule(" /a//:b/ ").as_deref(), Ok("/a/:b"));
+        assert_eq!(check_rule("/").as_deref(), Ok("/"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Accepted, Refused, Request, admit, check_clock, page_url, route, sho
 use crate::directory::Snapshot;
 use crate::intake::{bounded_label, scrub};
 use crate::outcome::Invalid;
-use fieldvitals_store::{Source, ViewUpdate};
+use fieldvitals_store::{Site, Source, ViewUpdate};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use vitals::beacon::unknown_metric;
@@ -80,7 +80,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
     let first_url = reported.first().map(url).unwrap_or_default();
     let (site, origin) = admit(request, directory, key, &first_url)?;
     let id = site.id;
-    let updates = updates(request, query, &reported, url).map_err(|refused| refused.of(id, &origin))?;
+    let updates = updates(request, site, query, &reported, url).map_err(|refused| refused.of(id, &origin))?;
     Ok(Accepted { site: id, updates })
 }
 
@@ -113,6 +113,7 @@ fn decode(body: &[u8]) -> Result<Vec<Reported>, Refused> {
 
 fn updates(
     request: &Request<'_>,
+    site: &Site,
     query: &Query,
     reported: &[Reported],
     url: impl Fn(&Reported) -> String,
@@ -175,10 +176,11 @@ fn updates(
             id,
             source: Source::Foreign,
             received_ms: request.received_ms,
-            route: route::of_url(&url),
+            route: route::of_url(&url, &site.routes),
             url: scrub::url_text(&url),
             navigation_type: metric.navigation_type.as_deref().and_then(navigation_type),
             device,
+            browser: None,
             connection: query.connection.as_deref().and_then(short_label),
             country: country.clone(),
             release: query.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX)),

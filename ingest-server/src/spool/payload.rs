@@ -8,7 +8,7 @@ use fieldvitals_store::{SiteId, ViewUpdate};
 use vitals::histogram::write_varint;
 
 /// The format of a row. It changes whenever `ViewUpdate` changes its serialized form.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 
 const HEAD: usize = 5;
 
@@ -61,6 +61,7 @@ mod tests {
             route: "/é".to_owned(),
             navigation_type: Some(NavigationType::BackForwardCache),
             device: Some(Device::Desktop),
+            browser: Some("firefox".to_owned()),
             connection: Some("4g".to_owned()),
             country: Some("DE".to_owned()),
             release: Some("v1".to_owned()),
@@ -72,6 +73,7 @@ mod tests {
             received_ms: -1,
             navigation_type: None,
             device: None,
+            browser: None,
             connection: None,
             country: None,
             release: None,

@@ -1,0 +1,221 @@
+//! Which page views a question is about, and how its answer is sorted: the parameters of the read API.
+
+use crate::http::error::ApiError;
+use crate::http::now_ms;
+use crate::report::{Cursor, Order, Range, Ranking, Sort};
+use fieldvitals_store::{CellQuery, Dimension, Filters, Site};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use vitals::limits;
+use vitals::metric::{Metric, Metrics};
+use vitals::view::{Device, NavigationType};
+
+/// Which page views a question is about.
+///
+/// Rollups answer with one filter: by device in whole hours, by another in whole UTC days. Several filters
+/// are answered from raw page views, to the millisecond, within their retention.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Filter {
+    /// The last hours or days, such as `24h`, `7d` (the default), `28d`.
+    period: Option<String>,
+    /// First start of a page view, RFC 3339, in place of `period`.
+    from: Option<String>,
+    /// End, excluded; now when absent.
+    to: Option<String>,
+    /// `phone`, `tablet` or `desktop`; all when absent.
+    device: Option<String>,
+    /// Only this browser family.
+    browser: Option<String>,
+    /// Only this country, ISO 3166-1 alpha-2.
+    country: Option<String>,
+    /// Only this effective connection type, such as `4g`.
+    connection: Option<String>,
+    /// Only views that came to be in this way, such as `back-forward-cache`.
+    navigation_type: Option<String>,
+    /// Only this release.
+    release: Option<String>,
+    /// Only these metrics, such as `LCP,INP`; all when absent. Fewer are answered faster.
+    metrics: Option<String>,
+}
+
+/// The filters of a question, as its answer repeats them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FiltersReport {
+    device: Option<&'static str>,
+    browser: Option<String>,
+    country: Option<String>,
+    connection: Option<String>,
+    navigation_type: Option<&'static str>,
+    release: Option<String>,
+}
+
+impl From<Filters> for FiltersReport {
+    fn from(filters: Filters) -> Self {
+        Self {
+            device: filters.device.map(Device::name),
+            browser: filters.browser,
+            country: filters.country,
+            connection: filters.connection,
+            navigation_type: filters.navigation_type.map(NavigationType::name),
+            release: filters.release,
+        }
+    }
+}
+
+impl Filter {
+    /// The range that is asked about.
+    pub fn range(&self) -> Result<Range, ApiError> {
+        Range::parse(given(&self.period), given(&self.from), given(&self.to), now_ms())
+            .map_err(ApiError::parameter)
+    }
+
+    fn filters(&self) -> Result<Filters, ApiError> {
+        let text = |parameter| given(parameter).map(str::to_owned);
+        Ok(Filters {
+            device: named("device", &self.device, Device::ALL, Device::name)?,
+            browser: text(&self.browser),
+            country: text(&self.country),
+            connection: text(&self.connection),
+            navigation_type: named(
+                "navigation_type",
+                &self.navigation_type,
+                NavigationType::ALL,
+                NavigationType::name,
+            )?,
+            release: text(&self.release),
+        })
+    }
+
+    fn metrics(&self) -> Result<Metrics, ApiError> {
+        let Some(names) = given(&self.metrics) else { return Ok(Metrics::ALL) };
+        names.split(',').map(|name| metric(name.trim())).collect()
+    }
+
+    /// The question about a site, or one of its routes.
+    pub fn query(&self, site: &Site, range: Range, route: Option<&str>) -> Result<CellQuery, ApiError> {
+        Ok(CellQuery {
+            route: route.map(str::to_owned),
+            filters: self.filters()?,
+            metrics: self.metrics()?,
+            ..CellQuery::new(site.id, range.from_ms, range.to_ms)
+        })
+    }
+}
+
+/// The dimension of a breakdown.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ByParam {
+    /// `device`, `browser`, `country`, `connection`, `navigation_type` or `release`.
+    by: Option<String>,
+}
+
+impl ByParam {
+    /// The dimension that is named.
+    pub fn dimension(&self) -> Result<Dimension, ApiError> {
+        match named("by", &self.by, &Dimension::ALL, Dimension::name)? {
+            Some(dimension) => Ok(dimension),
+            None => Err(ApiError::parameter(format!(
+                "`by` is missing: expected {}",
+                one_of(Dimension::ALL.map(Dimension::name))
+            ))),
+        }
+    }
+}
+
+/// The value that a parameter names, where it is given.
+fn named<T: Copy>(
+    parameter: &str,
+    text: &Option<String>,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<Option<T>, ApiError> {
+    let Some(text) = given(text) else { return Ok(None) };
+    match all.iter().find(|&&value| name(value) == text) {
+        Some(&value) => Ok(Some(value)),
+        None => Err(ApiError::parameter(format!(
+            "`{parameter}` is `{}`: expected {}",
+            short(text),
+            one_of(all.iter().map(|&value| name(value)))
+        ))),
+    }
+}
+
+/// Names in words: `a, b or c`.
+fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
+    let mut names: Vec<&str> = names.into_iter().collect();
+    let last = names.pop().unwrap_or_default();
+    if names.is_empty() { last.to_owned() } else { format!("{} or {last}", names.join(", ")) }
+}
+
+fn metric(name: &str) -> Result<Metric, ApiError> {
+    Metric::from_name(name).ok_or_else(|| ApiError::parameter(vitals::beacon::unknown_metric(name)))
+}
+
+/// A parameter that is there and not empty.
+pub(super) fn given(parameter: &Option<String>) -> Option<&str> {
+    parameter.as_deref().filter(|text| !text.is_empty())
+}
+
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(32).collect()
+}
+
+/// How the ranking is sorted and paged.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RankingParams {
+    /// The metric of the sort orders `p75` and `poor`; LCP when absent.
+    metric: Option<String>,
+    /// `views` (the default), `p75`, `poor` (share of poor page views) or `route`.
+    #[param(value_type = Option<Sort>)]
+    sort: Option<String>,
+    /// `asc` or `desc` (the default; `asc` for routes).
+    #[param(value_type = Option<Order>)]
+    order: Option<String>,
+    /// Routes in the answer, 1 to 500; 50 when absent.
+    limit: Option<String>,
+    /// `next_cursor` of the answer before.
+    cursor: Option<String>,
+}
+
+impl RankingParams {
+    /// The ranking that is asked for.
+    pub fn ranking(&self) -> Result<Ranking, ApiError> {
+        let wrong = |name: &str, text: &str, expected: &str| {
+            ApiError::parameter(format!("`{name}` is `{}`: expected {expected}", short(text)))
+        };
+        let metric = match given(&self.metric) {
+            Some(name) => metric(name)?,
+            None => Metric::Lcp,
+        };
+        let sort = match given(&self.sort) {
+            None | Some("views") => Sort::Views,
+            Some("p75") => Sort::P75,
+            Some("poor") => Sort::Poor,
+            Some("route") => Sort::Route,
+            Some(other) => return Err(wrong("sort", other, "views, p75, poor or route")),
+        };
+        let order = match given(&self.order) {
+            None if sort == Sort::Route => Order::Asc,
+            None | Some("desc") => Order::Desc,
+            Some("asc") => Order::Asc,
+            Some(other) => return Err(wrong("order", other, "asc or desc")),
+        };
+        let limit = match given(&self.limit) {
+            None => 50,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=limits::PAGE_ROWS_MAX).contains(limit))
+                .ok_or_else(|| wrong("limit", text, "1 to 500"))?,
+        };
+        let after = given(&self.cursor)
+            .map(|text| {
+                Cursor::decode(text).ok_or_else(|| wrong("cursor", text, "a next_cursor of this ranking"))
+            })
+            .transpose()?;
+        Ok(Ranking { metric, sort, order, limit, after })
+    }
+}
