@@ -25,7 +25,7 @@ pub use dimension::{Dimension, Filters};
 pub use erase::{Erase, Erased};
 pub use kept::Kept;
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
-pub use view::{Source, StoredView, ViewUpdate};
+pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
 
 use async_trait::async_trait;
