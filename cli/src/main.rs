@@ -3,10 +3,16 @@
 mod check;
 mod client;
 mod exit;
+mod interrupt;
+mod migrate;
+mod moment;
 mod output;
+mod progress;
 mod report;
+mod rollup;
 mod serve;
 mod site;
+mod store;
 mod store_args;
 mod token;
 
@@ -25,10 +31,16 @@ struct Cli {
 enum Command {
     /// Take beacons, keep them, report them; serve the script, the dashboard and a demo site.
     Serve(serve::Args),
-    /// Add, list, change and remove sites, and give them new keys.
+    /// Bring a store up to date, as `serve` does when it starts.
+    Migrate(migrate::Args),
+    /// Add, list, change and remove sites, give them new keys, erase what was measured.
     Site(site::Args),
     /// Add, list and revoke API tokens.
     Token(token::Args),
+    /// Compare rollups with the page views that they count, or make them again.
+    Rollup(rollup::Args),
+    /// Copy a store into another, such as from the embedded one into Postgres.
+    Store(store::Args),
     /// Show what was measured, as a table.
     Report(report::Args),
     /// Judge budgets with what was measured: exit 0 pass, 1 fail, 3 not enough data to say.
@@ -40,8 +52,11 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
         Command::Site(args) => site::run(args).await,
         Command::Token(args) => token::run(args).await,
+        Command::Rollup(args) => rollup::run(args).await,
+        Command::Store(args) => store::run(args).await,
         Command::Report(args) => report::run(args).await,
         Command::Check(args) => check::run(args).await,
     };

@@ -1,11 +1,14 @@
 //! `fieldvitals serve`
 
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
+use anyhow::ensure;
 use fieldvitals_server::{Config, FIRST_SITE, Server, http};
+use fieldvitals_store::Retention;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use vitals::limits;
 
 /// How the server is run.
 #[derive(Debug, clap::Args)]
@@ -24,9 +27,49 @@ pub(crate) struct Args {
     /// 0 for no limit. This machine itself is not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
     client_rate: u32,
+    #[command(flatten)]
+    keep: Keep,
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
+}
+
+/// How long what is kept. Shortening takes effect within a minute, and what is removed does not come back.
+#[derive(Debug, clap::Args)]
+struct Keep {
+    /// Days for which page views are kept: what gates, several filters at once and exact times are answered
+    /// from.
+    #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", value_name = "N",
+          default_value_t = Retention::default().raw_days,
+          value_parser = days(limits::KEEP_VIEWS_DAYS_MIN))]
+    views: u32,
+    /// Days for which hourly rollups are kept; older days are reported whole.
+    #[arg(long = "keep-hours-days", env = "FIELDVITALS_KEEP_HOURS_DAYS", value_name = "N",
+          default_value_t = Retention::default().hourly_days, value_parser = days(1))]
+    hours: u32,
+    /// Days for which daily rollups are kept: how far back reports go.
+    #[arg(long = "keep-rollups-days", env = "FIELDVITALS_KEEP_ROLLUPS_DAYS", value_name = "N",
+          default_value_t = Retention::default().daily_days,
+          value_parser = days(limits::KEEP_VIEWS_DAYS_MIN))]
+    rollups: u32,
+}
+
+fn days(least: u32) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(least)..=i64::from(limits::KEEP_DAYS_MAX))
+}
+
+impl Keep {
+    fn retention(&self) -> anyhow::Result<Retention> {
+        ensure!(
+            self.rollups >= self.views && self.rollups >= self.hours,
+            "--keep-rollups-days {} is less than --keep-views-days {} or --keep-hours-days {}: daily rollups are what \
+             reports of any past day are made of, so keep them at least as long",
+            self.rollups,
+            self.views,
+            self.hours
+        );
+        Ok(Retention { raw_days: self.views, hourly_days: self.hours, daily_days: self.rollups })
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -44,6 +87,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let retention = args.keep.retention()?;
     let filter = EnvFilter::try_from_env("FIELDVITALS_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,actix_server=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -56,6 +100,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         demo: !args.no_demo,
         client_rate: args.client_rate,
         trusted_proxies: args.trusted_proxies.clone(),
+        retention,
     })
     .await?;
     greet(&args, &server);
@@ -130,4 +175,43 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         // Fails only where no handler can be installed; then the process is stopped the hard way.
         let _ = tokio::signal::ctrl_c().await;
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        keep: Keep,
+    }
+
+    fn retention(args: &[&str]) -> Result<Retention, String> {
+        let args = ["serve"].iter().chain(args);
+        let command = Command::try_parse_from(args).map_err(|error| error.to_string())?;
+        command.keep.retention().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn retention_has_sane_bounds() {
+        assert_eq!(retention(&[]), Ok(Retention::default()));
+        let given = ["--keep-views-days", "7", "--keep-hours-days", "3", "--keep-rollups-days", "90"];
+        assert_eq!(retention(&given), Ok(Retention { raw_days: 7, hourly_days: 3, daily_days: 90 }));
+        for (option, wrong) in [
+            ("--keep-views-days", "1"),
+            ("--keep-views-days", "0"),
+            ("--keep-hours-days", "0"),
+            ("--keep-rollups-days", "100000"),
+            ("--keep-rollups-days", "ever"),
+        ] {
+            assert!(
+                retention(&[option, wrong]).is_err_and(|message| message.contains(option)),
+                "{option} {wrong}"
+            );
+        }
+        let turned = retention(&["--keep-views-days", "40", "--keep-rollups-days", "30"]);
+        assert!(turned.is_err_and(|message| message.contains("--keep-rollups-days 30")));
+    }
 }

@@ -1,9 +1,16 @@
 //! `fieldvitals site`
 
+mod erase;
+
 use crate::store_args::{PublicUrl, StoreArgs, current_key, find_site, script_tag};
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
-use fieldvitals_server::{http, intake::origin, keys, report::time_text};
+use fieldvitals_server::{
+    http,
+    intake::{origin, route},
+    keys,
+    report::time_text,
+};
 use fieldvitals_store::{NewSite, Site};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -31,18 +38,25 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// List sites with their keys and origins.
+    /// List sites with their keys, origins and route patterns.
     List {
         #[command(flatten)]
         common: Common,
     },
-    /// Change a site's origins or name.
+    /// Change a site's origins, route patterns or name.
     Update {
         /// The site's name.
         name: String,
         /// The origins, in place of those before; may be repeated.
         #[arg(long = "origin", value_name = "ORIGIN")]
         origins: Vec<String>,
+        /// Patterns of routes, in place of those before: `/product/:id`, `/blog/*`; may be repeated. The first
+        /// one that a URL's path fits is its route; `:name` takes one segment, a `*` at the end all that follow.
+        #[arg(long = "route", value_name = "PATTERN")]
+        routes: Vec<String>,
+        /// Without patterns: every route is found from its URL.
+        #[arg(long, conflicts_with = "routes")]
+        no_routes: bool,
         /// The new name.
         #[arg(long, value_name = "NAME")]
         rename: Option<String>,
@@ -59,6 +73,8 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Erase what was measured: everything, a URL, or a stretch of time.
+    Erase(erase::Args),
     /// Remove a site and everything that was measured on it.
     Delete {
         /// The site's name.
@@ -95,13 +111,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let sites = common.store.open().await?.sites().await?;
             show_all(&common, &sites);
         }
-        Command::Update { name, origins, rename, common } => {
-            ensure!(!origins.is_empty() || rename.is_some(), "nothing to change: give --origin or --rename");
+        Command::Update { name, origins, routes, no_routes, rename, common } => {
+            ensure!(
+                !origins.is_empty() || !routes.is_empty() || no_routes || rename.is_some(),
+                "nothing to change: give --origin, --route, --no-routes or --rename"
+            );
+            let new_routes = check_routes(&routes)?;
             let store = common.store.open().await?;
             let site = find_site(store.as_ref(), &name).await?;
             let name = rename.as_deref().map_or(Ok(site.name.clone()), check_name)?;
             let origins = if origins.is_empty() { site.origins.clone() } else { check_origins(&origins)? };
-            show_one(&common, &store.site_update(site.id, &name, &origins).await?);
+            let routes = if routes.is_empty() && !no_routes { site.routes.clone() } else { new_routes };
+            show_one(&common, &store.site_update(site.id, &name, &origins, &routes).await?);
         }
         Command::RotateKey { name, keep_old_hours, common } => {
             let store = common.store.open().await?;
@@ -110,6 +131,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let until_ms = now_ms.saturating_add(i64::from(keep_old_hours) * HOUR_MS);
             show_one(&common, &store.site_rotate_key(site.id, &keys::site_key()?, now_ms, until_ms).await?);
         }
+        Command::Erase(args) => return erase::run(args).await,
         Command::Delete { name, yes, common } => {
             let store = common.store.open().await?;
             let site = find_site(store.as_ref(), &name).await?;
@@ -156,6 +178,18 @@ fn check_origins(origins: &[String]) -> anyhow::Result<Vec<String>> {
         .collect()
 }
 
+fn check_routes(patterns: &[String]) -> anyhow::Result<Vec<String>> {
+    ensure!(
+        patterns.len() <= limits::ROUTE_RULES_PER_SITE_MAX,
+        "at most {} route patterns are taken",
+        limits::ROUTE_RULES_PER_SITE_MAX
+    );
+    patterns
+        .iter()
+        .map(|text| route::check_rule(text).map_err(anyhow::Error::msg).context("--route"))
+        .collect()
+}
+
 fn base_url(common: &Common) -> &str {
     common.public_url.public_url.as_deref().unwrap_or("http://127.0.0.1:8080")
 }
@@ -165,7 +199,7 @@ fn to_json(common: &Common, site: &Site) -> Value {
         site.keys.iter().map(|key| json!({"key": key.key, "until": key.until_ms.map(time_text)})).collect();
     json!({
         "id": site.id, "name": site.name, "key": current_key(site), "keys": keys, "origins": site.origins,
-        "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
+        "routes": site.routes, "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
     })
 }
 
@@ -177,6 +211,9 @@ fn to_text(common: &Common, site: &Site) -> String {
         site.origins.join(", "),
         script_tag(base_url(common), current_key(site))
     );
+    if !site.routes.is_empty() {
+        text.push_str(&format!("\n  routes   {}", site.routes.join(", ")));
+    }
     for key in &site.keys {
         if let Some(until_ms) = key.until_ms {
             text.push_str(&format!("\n  old key  {} until {}", key.key, time_text(until_ms)));

@@ -1,5 +1,6 @@
 //! Where the data is, for the commands that work on it directly.
 
+use crate::store::place::Place;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use fieldvitals_server::{EMBEDDED_STORE, open_store};
@@ -37,6 +38,15 @@ impl StoreArgs {
             eprintln!("fieldvitals: making a new store in {}", self.data_dir.display());
         }
         Ok(open_store(&self.data_dir, self.database_url.as_deref()).await?)
+    }
+
+    /// Where it is, as it was said.
+    pub(crate) fn place(&self) -> Place {
+        match self.database_url.as_deref() {
+            // What is none is refused when the store is opened.
+            Some(url) => Place::parse(url).unwrap_or_else(|_| Place::Postgres(url.to_owned())),
+            None => Place::Folder(self.data_dir.clone()),
+        }
     }
 
     fn is_new(&self) -> bool {

@@ -55,6 +55,10 @@ pub const COUNTRIES_PER_SITE_MAX: usize = 300;
 pub const CONNECTIONS_PER_SITE_MAX: usize = 16;
 /// Releases of a site that were seen within raw retention.
 pub const RELEASES_PER_SITE_MAX: usize = 2_000;
+/// Fewest days for which page views can be kept: for those that [`CLOCK_SKEW_MS_MAX`] lets in.
+pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
+/// Most days for which anything can be kept.
+pub const KEEP_DAYS_MAX: u32 = 3_660;
 /// Page views that one question may read, where rollups cannot answer it.
 pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
 /// Page views that one transaction folds into rollups, about.
@@ -117,6 +121,10 @@ const _: () = assert!(
 const _: () = assert!(URL_BYTES_MAX + ROUTE_BYTES_MAX < BODY_BYTES_MAX / 4, "a view must fit a beacon");
 const _: () = assert!(BODY_BYTES_MAX < COMMIT_BYTES_MAX, "any beacon must fit a commit");
 const _: () = assert!(COMMIT_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a commit must fit what may be in flight");
+const _: () = assert!(
+    CLOCK_SKEW_MS_MAX <= KEEP_VIEWS_DAYS_MIN as i64 * 86_400_000,
+    "a view that is taken must be kept"
+);
 const _: () = assert!(TIME_MS_MAX as u64 * 1_000 <= u32::MAX as u64, "a time must fit its micros");
 const _: () = assert!(CLS_MAX as u64 * 1_000_000 <= u32::MAX as u64, "a score must fit its micros");
 const _: () = assert!(COMMIT_BEACONS_MAX <= LOAD_VIEWS_MAX, "a commit must be loadable at once");

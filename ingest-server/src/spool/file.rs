@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The version of the tables, kept as SQLite's `user_version`.
-const TABLES: i64 = 1;
+pub(super) const TABLES: i64 = 1;
 /// What a row takes on disk besides its payload, roughly, in bytes.
 const ROW_BYTES: u64 = 64;
 /// Pages of free space in the file beyond which some is given back to the disk: 16 MiB.
@@ -108,7 +108,7 @@ pub(crate) async fn open(path: &Path) -> Result<Opened, SpoolError> {
 
 /// Takes the lock that tells a second server that the spool is in use. It goes with the process,
 /// however that ends.
-fn lock(path: &Path) -> Result<File, SpoolError> {
+pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
@@ -214,7 +214,7 @@ async fn check(writer: &mut SqliteConnection, path: &Path) -> Result<(), SpoolEr
 }
 
 /// How many beacons wait in the file, and how many bytes their rows take.
-async fn measure(connection: &mut SqliteConnection) -> Result<(u64, u64), sqlx::Error> {
+pub(super) async fn measure(connection: &mut SqliteConnection) -> Result<(u64, u64), sqlx::Error> {
     let (rows, beacons, bytes): (i64, i64, i64) = sqlx::query_as(
         "/* spool.measure */ select count(*), coalesce(sum(beacons), 0), coalesce(sum(length(payload)), 0) \
          from spool_row",
@@ -241,7 +241,7 @@ async fn begin_epoch(writer: &mut SqliteConnection, path: &Path) -> Result<(), S
     Ok(())
 }
 
-async fn epochs(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Epoch>, SpoolError> {
+pub(super) async fn epochs(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Epoch>, SpoolError> {
     let rows: Vec<(i64, Vec<u8>, i64)> =
         sqlx::query_as("/* epoch.read */ select epoch, id, last from epoch order by epoch")
             .fetch_all(connection)

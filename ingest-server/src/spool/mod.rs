@@ -14,9 +14,11 @@
 mod file;
 mod loader;
 mod payload;
+mod rest;
 mod writer;
 
 pub use loader::Loader;
+pub use rest::{Rest, rest};
 
 use fieldvitals_store::{SiteId, Store, StoreError, ViewUpdate};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,63 @@
+//! `fieldvitals migrate`
+
+use crate::moment::day_text;
+use crate::site::{print, print_text};
+use crate::store_args::StoreArgs;
+use fieldvitals_store::Kept;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Bring a store up to date, as `serve` does when it starts: for those who want to see it done before the
+/// new release serves, or whose servers may not change the schema.
+///
+/// It is done in one transaction: it takes place whole or not at all, and a second one meanwhile waits and
+/// finds nothing left to do. A store that a newer release wrote is left alone and told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let store = args.store.open_or_create().await?;
+    let (sites, kept) = (store.sites().await?.len(), store.kept().await?);
+    let (release, place) = (env!("CARGO_PKG_VERSION"), args.store.place().name());
+    if args.json {
+        print(&json!({
+            "store": place, "release": release, "sites": sites, "views_from": edge(kept.views_from_ms),
+            "hours_from": edge(kept.hours_from_ms), "days_from": edge(kept.days_from_ms),
+        }));
+    } else {
+        let sites = if sites == 1 { "1 site".to_owned() } else { format!("{sites} sites") };
+        print_text(&format!(
+            "{place} is up to date for fieldvitals {release}: {sites}, {}",
+            kept_text(&kept)
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first day that is kept; `None` where nothing was removed yet.
+fn edge(from_ms: i64) -> Option<String> {
+    (from_ms != i64::MIN).then(|| day_text(from_ms))
+}
+
+/// What is kept, in words.
+pub(crate) fn kept_text(kept: &Kept) -> String {
+    let edges = [
+        ("page views", kept.views_from_ms),
+        ("hourly rollups", kept.hours_from_ms),
+        ("daily rollups", kept.days_from_ms),
+    ];
+    if edges.iter().all(|&(_, from_ms)| from_ms == i64::MIN) {
+        return "nothing is past retention".to_owned();
+    }
+    let edges = edges.map(|(what, from_ms)| match edge(from_ms) {
+        Some(day) => format!("{what} from {day} on"),
+        None => format!("all {what}"),
+    });
+    format!("with {}", edges.join(", "))
+}

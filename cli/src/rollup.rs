@@ -1,0 +1,345 @@
+//! `fieldvitals rollup`: are rollups what the page views come to?
+
+use crate::exit::Exit;
+use crate::interrupt::Interrupt;
+use crate::moment::{day, day_text};
+use crate::output::table::{Align, Table};
+use crate::output::{Colour, print};
+use crate::progress::{Progress, count, grouped};
+use crate::store_args::{StoreArgs, find_site};
+use clap::Subcommand;
+use fieldvitals_store::dimension::{Code, NO_VALUE, label_code};
+use fieldvitals_store::rollup::{DAY_MS, Difference, Grain, Part, from_slot};
+use fieldvitals_store::{CellQuery, Dimension, Site, SiteId, Store, StoreError};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::process::ExitCode;
+use vitals::limits;
+use vitals::metric::Metrics;
+
+/// Rollups: what the page views of an hour or a day come to, which reports are made of.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare rollups with the page views that they count: exit 0 where they agree, 1 where they do not.
+    ///
+    /// Servers may run meanwhile: each day is compared in one state of the store. Days whose page views are
+    /// past retention cannot be compared.
+    Verify {
+        #[command(flatten)]
+        days: Days,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make rollups again from the page views that they count.
+    ///
+    /// Servers may run meanwhile. Days whose page views are past retention are left alone.
+    Rebuild {
+        #[command(flatten)]
+        days: Days,
+    },
+}
+
+/// Which days of which sites.
+#[derive(Debug, clap::Args)]
+struct Days {
+    /// The site; all of them without it.
+    site: Option<String>,
+    /// The first day, UTC.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    from: Option<i64>,
+    /// The last day, UTC.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    to: Option<i64>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// A day of a site.
+struct SiteDay {
+    site: SiteId,
+    name: String,
+    day_ms: i64,
+}
+
+impl Days {
+    fn has(&self, day_ms: i64) -> bool {
+        self.from.is_none_or(|from_ms| from_ms <= day_ms) && self.to.is_none_or(|to_ms| day_ms <= to_ms)
+    }
+
+    /// The days, of which page views are kept.
+    async fn of(&self, store: &dyn Store) -> anyhow::Result<Vec<SiteDay>> {
+        if let (Some(from_ms), Some(to_ms)) = (self.from, self.to) {
+            anyhow::ensure!(
+                from_ms <= to_ms,
+                "there is no day: --from {} is after --to {}",
+                day_text(from_ms),
+                day_text(to_ms)
+            );
+        }
+        let sites: Vec<Site> = match &self.site {
+            Some(name) => vec![find_site(store, name).await?],
+            None => store.sites().await?,
+        };
+        let mut all = Vec::new();
+        for site in sites {
+            let days = store.view_days(site.id).await?;
+            let days = days.into_iter().filter(|&day_ms| self.has(day_ms));
+            all.extend(days.map(|day_ms| SiteDay { site: site.id, name: site.name.clone(), day_ms }));
+        }
+        Ok(all)
+    }
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Verify { days, json } => {
+            let store = days.store.open().await?;
+            let all = days.of(store.as_ref()).await?;
+            let found = verify(store.as_ref(), &all, "comparing").await?;
+            print(&if json { found.to_json() } else { found.to_text(Colour::of_stdout()) });
+            Ok(found.exit().into())
+        }
+        Command::Rebuild { days } => {
+            let store = days.store.open().await?;
+            let all = days.of(store.as_ref()).await?;
+            rebuild(store.as_ref(), &all).await
+        }
+    }
+}
+
+/// What comparing found.
+pub(crate) struct Verified {
+    days: usize,
+    /// Days that were not reached.
+    left: usize,
+    differences: Vec<Value>,
+}
+
+/// Compares all days of which page views are kept, of some sites.
+pub(crate) async fn verify_sites(store: &dyn Store, sites: &[Site]) -> anyhow::Result<Verified> {
+    let mut all = Vec::new();
+    for site in sites {
+        let days = store.view_days(site.id).await?;
+        all.extend(days.into_iter().map(|day_ms| SiteDay { site: site.id, name: site.name.clone(), day_ms }));
+    }
+    verify(store, &all, "comparing").await
+}
+
+async fn verify(store: &dyn Store, all: &[SiteDay], doing: &str) -> anyhow::Result<Verified> {
+    let interrupt = Interrupt::watch("this day");
+    let mut progress = Progress::new();
+    let mut found = Verified { days: 0, left: all.len(), differences: Vec::new() };
+    for one in all {
+        if interrupt.asked() {
+            break;
+        }
+        let name = day_text(one.day_ms);
+        progress
+            .say(|| format!("{doing}: day {} of {}, {} of {}", found.days + 1, all.len(), name, one.name));
+        let differences = store.verify_day(one.site, one.day_ms).await?;
+        if !differences.is_empty() {
+            progress.note(&format!(
+                "{name} of {}: {}",
+                one.name,
+                count(differences.len() as u64, "difference")
+            ));
+            let labels = labels(store, one, &differences).await?;
+            found.differences.extend(differences.iter().map(|difference| row(one, difference, &labels)));
+        }
+        found.days += 1;
+        found.left -= 1;
+    }
+    Ok(found)
+}
+
+impl Verified {
+    /// Whether any difference was found.
+    pub(crate) fn exit(&self) -> Exit {
+        match (self.differences.is_empty(), self.left) {
+            (true, 0) => Exit::Pass,
+            (true, _) => Exit::Inconclusive,
+            (false, _) => Exit::Fail,
+        }
+    }
+
+    fn to_json(&self) -> String {
+        let report = json!({"days": self.days, "days_left": self.left, "differences": self.differences});
+        format!("{report:#}\n")
+    }
+
+    /// What was found, in words; of very many differences the first.
+    pub(crate) fn to_text(&self, colour: Colour) -> String {
+        let mut text = String::new();
+        if !self.differences.is_empty() {
+            let columns = ["SITE", "TIME", "GRAIN", "DIMENSION", "VALUE", "ROUTE", "COUNT"];
+            let mut columns = columns.map(|name| (name, Align::Left)).to_vec();
+            columns.extend([("STORED", Align::Right), ("EXPECTED", Align::Right)]);
+            let mut table = Table::new(&columns);
+            for row in self.differences.iter().take(limits::PAGE_ROWS_MAX) {
+                let cell = |name: &str| match &row[name] {
+                    Value::String(text) => text.clone(),
+                    Value::Null => "(unknown)".to_owned(),
+                    other => other.to_string(),
+                };
+                let names =
+                    ["site", "time", "grain", "dimension", "value", "route", "count", "stored", "expected"];
+                table.row(names.into_iter().map(|name| cell(name).into()).collect());
+            }
+            text = table.render(colour);
+            if self.differences.len() > limits::PAGE_ROWS_MAX {
+                let more = self.differences.len() - limits::PAGE_ROWS_MAX;
+                text.push_str(&format!("… and {} more; --json prints all\n", grouped(more as u64)));
+            }
+            text.push('\n');
+        }
+        let days = count(self.days as u64, "day");
+        let left = if self.left > 0 { format!("; {} not reached", self.left) } else { String::new() };
+        text.push_str(&match self.differences.len() {
+            0 if self.days == 0 && self.left == 0 => "there are no page views to compare rollups with\n".to_owned(),
+            0 => format!("{days} compared{left}: rollups are what the page views come to\n"),
+            n => format!(
+                "{days} compared{left}: {}; `fieldvitals rollup rebuild` makes rollups again from page views\n",
+                count(n as u64, "difference")
+            ),
+        });
+        text
+    }
+}
+
+/// A difference in words.
+fn row(day: &SiteDay, difference: &Difference, labels: &HashMap<(Dimension, Code), String>) -> Value {
+    let Difference { key, route, code, stored, expected } = difference;
+    let start_ms = i64::from(key.step) * key.grain.step_ms();
+    let (grain, time) = match key.grain {
+        Grain::Hour => ("hour", fieldvitals_server::report::time_text(start_ms)),
+        Grain::Day => ("day", day_text(start_ms)),
+    };
+    let (dimension, counted) = match from_slot(key.slot) {
+        Some((dimension, Part::Metric(metric))) => (Some(dimension), metric.name()),
+        Some((dimension, Part::Views)) => (Some(dimension), "views"),
+        None => (None, "?"),
+    };
+    let value = dimension.and_then(|dimension| {
+        let label = labels.get(&(dimension, *code)).cloned();
+        match *code {
+            NO_VALUE => None,
+            code => {
+                dimension.fixed_name(code).map(str::to_owned).or(label).or_else(|| Some(format!("#{code}")))
+            }
+        }
+    });
+    let route = route.clone().unwrap_or_else(|| format!("#{:016x}", key.route_id));
+    let dimension = dimension.map_or("?", Dimension::name);
+    json!({
+        "site": day.name, "time": time, "grain": grain, "dimension": dimension, "value": value, "route": route,
+        "count": counted, "stored": stored, "expected": expected,
+    })
+}
+
+/// The labels behind the codes of differences, as far as the site's page views of that day tell them.
+async fn labels(
+    store: &dyn Store,
+    day: &SiteDay,
+    differences: &[Difference],
+) -> Result<HashMap<(Dimension, Code), String>, StoreError> {
+    /// A label whose code was taken has the code of its next attempt; more than a few there never are.
+    const ATTEMPTS: u8 = 4;
+    let mut labels = HashMap::new();
+    for dimension in Dimension::LABELLED {
+        let concerned = |one: &Difference| {
+            one.code != NO_VALUE && from_slot(one.key.slot).is_some_and(|(of, _)| of == dimension)
+        };
+        if !differences.iter().any(concerned) {
+            continue;
+        }
+        let query = CellQuery {
+            metrics: Metrics::NONE,
+            ..CellQuery::new(day.site, day.day_ms, day.day_ms.saturating_add(DAY_MS))
+        };
+        let values = store.breakdown(&query, dimension).await?;
+        for label in values.into_iter().filter_map(|cell| cell.value) {
+            for attempt in (0..ATTEMPTS).rev() {
+                labels.insert((dimension, label_code(&label, attempt)), label.clone());
+            }
+        }
+    }
+    Ok(labels)
+}
+
+async fn rebuild(store: &dyn Store, all: &[SiteDay]) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::watch("this day");
+    let mut progress = Progress::new();
+    let (mut days, mut views, mut rows) = (0, 0, 0);
+    for one in all {
+        if interrupt.asked() {
+            break;
+        }
+        let name = day_text(one.day_ms);
+        progress.say(|| format!("rebuilding: day {} of {}, {name} of {}", days + 1, all.len(), one.name));
+        let rebuilt = store.rebuild_day(one.site, one.day_ms).await?;
+        views += rebuilt.views;
+        rows += rebuilt.rows;
+        days += 1;
+    }
+    progress.clear();
+    let of = if days == all.len() { String::new() } else { format!(" of {}", all.len()) };
+    let what = format!("{} from {}", count(rows, "rollup row"), count(views, "page view"));
+    print(&match all.len() {
+        0 => "there are no page views to make rollups of\n".to_owned(),
+        _ => format!("{days}{of} days rebuilt: {what}\n"),
+    });
+    if days < all.len() {
+        eprintln!("the days that were not reached are as they were; the same command does them again");
+        return Ok(Exit::Inconclusive.into());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldvitals_store::rollup::{RowKey, slot};
+    use vitals::metric::Metric;
+
+    fn difference(dimension: Dimension, part: Part, code: Code, route: Option<&str>) -> Difference {
+        let key = RowKey { grain: Grain::Day, slot: slot(dimension, part), step: 1, route_id: 255 };
+        Difference { key, route: route.map(str::to_owned), code, stored: 3, expected: 4 }
+    }
+
+    #[test]
+    fn a_difference_is_told_in_words() {
+        let day = SiteDay { site: SiteId(1), name: "shop".to_owned(), day_ms: DAY_MS };
+        let lcp = Part::Metric(Metric::Lcp);
+        let labels = HashMap::from([((Dimension::Country, label_code("DE", 0)), "DE".to_owned())]);
+        let value = |dimension, code| {
+            row(&day, &difference(dimension, lcp, code, Some("/")), &labels)["value"].clone()
+        };
+        assert_eq!(value(Dimension::Country, label_code("DE", 0)), "DE");
+        assert_eq!(value(Dimension::Country, NO_VALUE), Value::Null);
+        assert_eq!(value(Dimension::Browser, 7), "#7");
+        assert_eq!(value(Dimension::Device, Dimension::Device.fixed_code("phone").unwrap()), "phone");
+        let views = row(&day, &difference(Dimension::Device, Part::Views, NO_VALUE, None), &labels);
+        assert_eq!(
+            (&views["count"], &views["time"], &views["route"]),
+            (&"views".into(), &"1970-01-02".into(), &"#00000000000000ff".into())
+        );
+        let mut found = Verified { days: 1, left: 0, differences: vec![views] };
+        let text = found.to_text(Colour::Off);
+        assert!(
+            text.contains("(unknown)") && text.contains("1 difference;") && text.contains("rollup rebuild"),
+            "{text}"
+        );
+        assert_eq!(found.exit(), Exit::Fail);
+        found.differences.clear();
+        assert_eq!(found.exit(), Exit::Pass);
+        found.left = 1;
+        assert_eq!(found.exit(), Exit::Inconclusive, "what was not compared is not told to agree");
+    }
+}

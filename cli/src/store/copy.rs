@@ -1,0 +1,144 @@
+//! `fieldvitals store copy`: everything of one store into another.
+//!
+//! How far it is stands in the target, moved in the transaction that writes: the cursor of a stretch of
+//! "spool" whose id is made of the source, so that a copy that was cut short goes on where it was, and
+//! page views are loaded as beacons are. All that it does can be done twice.
+
+mod plan;
+mod steps;
+
+use super::compare::{Compared, agree, table};
+use super::place::Place;
+use crate::exit::Exit;
+use crate::interrupt::Interrupt;
+use crate::output::{Colour, print};
+use crate::progress::Progress;
+use crate::rollup::verify_sites;
+use anyhow::{Context as _, bail, ensure};
+use fieldvitals_server::spool::{self, Rest, SpoolError};
+use plan::Plan;
+use std::process::ExitCode;
+use steps::{Copied, Copier};
+
+/// Copy a store into another, in any direction: sites with their keys, tokens, page views, rollups,
+/// violations.
+///
+/// Stop the servers of both first: what arrives in the source while it is copied may be missed. The source
+/// keeps all it has. A copy that was cut short goes on where it was when it is started again, and what is
+/// there already is not copied twice. At the end both stores are counted and compared: exit 0 where they
+/// hold the same, 1 where they do not.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The store that is copied: a data folder, a store's file, or postgres://USER@HOST/NAME.
+    ///
+    /// A password may also come from PGPASSWORD or ~/.pgpass.
+    #[arg(long, value_name = "STORE", value_parser = Place::parse)]
+    from: Place,
+    /// The store that it is copied into; made where it is not there yet.
+    #[arg(long, value_name = "STORE", value_parser = Place::parse)]
+    to: Place,
+    /// Compare the rollups of the copy with its page views too, as `rollup verify` does.
+    #[arg(long)]
+    verify: bool,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (from, to) = (&args.from, &args.to);
+    ensure!(from.identity() != to.identity(), "--from and --to are the same: {}", from.name());
+    ensure!(
+        from.file().is_none_or(|file| file.exists()),
+        "there is no store to be copied in {}; --from names a data folder, a store's file, or postgres://USER@HOST/NAME",
+        from.file().unwrap_or_default().display()
+    );
+    // Held to the end, so that no server starts on what is being copied.
+    let resting = at_rest(from, "source").await?;
+    ensure!(
+        resting.as_ref().is_none_or(|spool| spool.beacons == 0),
+        "{} beacons wait in the spool beside {}, and would be missed; start the server on it once more and stop it \
+         (SIGTERM) when `fieldvitals report` or /api/v1/status shows that none waits",
+        resting.as_ref().map_or(0, |spool| spool.beacons),
+        from.name()
+    );
+    let _target_rests = at_rest(to, "target").await?;
+    let source = from.open().await.context("--from")?;
+    let target = to.open().await.context("--to")?;
+    if resting.is_none() {
+        eprintln!(
+            "note: whether servers still write to {} cannot be seen from here; stop them first",
+            from.name()
+        );
+    }
+    let plan = Plan::make(source.as_ref(), target.as_ref()).await?;
+    let state = resting.and_then(|spool| spool.last);
+    let interrupt = Interrupt::watch("this part");
+    let mut copier = Copier {
+        source: source.as_ref(),
+        target: target.as_ref(),
+        identity: format!(
+            "{} {}",
+            from.identity(),
+            state.map_or_else(String::new, |id| format!("{:?}", id.0))
+        ),
+        kept: plan.kept,
+        interrupt: &interrupt,
+        progress: Progress::new(),
+    };
+    let sites = match copier.all(&plan).await.with_context(|| {
+        format!("the copy into {} is not complete; the same command goes on where it stopped", to.name())
+    })? {
+        Copied::All(sites) => sites,
+        Copied::Stopped => {
+            copier.progress.clear();
+            eprintln!("stopped; the same command goes on from here");
+            return Ok(Exit::Inconclusive.into());
+        }
+    };
+    copier.progress.say(|| "counting both stores".to_owned());
+    let mut compared = Vec::new();
+    for (source_site, target_site) in &sites {
+        compared.push(Compared {
+            site: source_site.name.clone(),
+            source: source.holding(source_site.id).await?,
+            target: target.holding(target_site.id).await?,
+        });
+    }
+    copier.progress.clear();
+    print(&table(&compared, Colour::of_stdout()));
+    if !agree(&compared) {
+        print(
+            "\nThe stores do not hold the same. Either something wrote to one of them meanwhile, such as a server, or the \
+             target\nhad data of its own. With all servers stopped, the same command copies what is missing; what the \
+             target has beyond\nthe source stays there.\n",
+        );
+        return Ok(Exit::Fail.into());
+    }
+    copier.forget(&sites).await?;
+    let mut exit = Exit::Pass;
+    if args.verify {
+        let sites: Vec<_> = sites.into_iter().map(|(_, site)| site).collect();
+        let verified = verify_sites(target.as_ref(), &sites).await?;
+        print(&format!("\n{}", verified.to_text(Colour::of_stdout())));
+        exit = verified.exit();
+    }
+    print(&format!(
+        "\nBoth hold the same. Start servers with {}, and keep the source until you have seen reports of it.\n",
+        match to {
+            Place::Folder(path) => format!("--data-dir {}", path.display()),
+            Place::File(path) => format!("--database-url sqlite://{}", path.display()),
+            Place::Postgres(_) => "--database-url of the target".to_owned(),
+        }
+    ));
+    Ok(exit.into())
+}
+
+/// The spool beside a store, where there is one, without a server.
+async fn at_rest(place: &Place, which: &str) -> anyhow::Result<Option<Rest>> {
+    let Some(path) = place.spool() else { return Ok(None) };
+    match spool::rest(&path).await {
+        Ok(rest) => Ok(Some(rest)),
+        Err(SpoolError::InUse { .. }) => {
+            bail!("a server runs on the {which}, {}; stop it (SIGTERM) and try again", place.name())
+        }
+        Err(error) => Err(anyhow::Error::new(error).context(format!("the spool of the {which}"))),
+    }
+}

@@ -1,0 +1,103 @@
+//! What is to be copied into what, and whether it can be: decided before anything is written.
+
+use crate::migrate::kept_text;
+use anyhow::ensure;
+use fieldvitals_store::{Holding, Kept, Site, SiteKey, Store};
+
+/// A copy that can be made.
+pub(super) struct Plan {
+    /// The source's sites, each with the target's where it was copied before.
+    pub(super) sites: Vec<(Site, Option<Site>)>,
+    /// What the source keeps, and then the target.
+    pub(super) kept: Kept,
+}
+
+impl Plan {
+    /// Looks at both stores.
+    pub(super) async fn make(source: &dyn Store, target: &dyn Store) -> anyhow::Result<Self> {
+        let theirs = target.sites().await?;
+        let mut sites = Vec::new();
+        for site in source.sites().await? {
+            let there = counterpart(&site, &theirs)?.cloned();
+            sites.push((site, there));
+        }
+        ensure!(!sites.is_empty(), "there is no site in the source, so there is nothing to copy");
+        let (kept, target_kept) = (source.kept().await?, target.kept().await?);
+        if kept != target_kept {
+            for site in &theirs {
+                let is_copy =
+                    sites.iter().any(|(_, there)| there.as_ref().is_some_and(|there| there.id == site.id));
+                ensure!(
+                    is_copy || target.holding(site.id).await? == Holding::default(),
+                    "the target has measurements of `{}`, which the source has not, and does not keep the same days: \
+                     the source {}; the target {}. Run a server on each for a minute with the same --keep-views-days, \
+                     --keep-hours-days and --keep-rollups-days, stop both, and copy then; or copy into a new store",
+                    site.name,
+                    kept_text(&kept),
+                    kept_text(&target_kept)
+                );
+            }
+        }
+        Ok(Self { sites, kept })
+    }
+}
+
+/// The target's site that is a copy of this one.
+fn counterpart<'a>(site: &Site, theirs: &'a [Site]) -> anyhow::Result<Option<&'a Site>> {
+    let has_key = |other: &&Site| other.keys.iter().any(|key| site.keys.iter().any(|own| own.key == key.key));
+    if let Some(same_name) = theirs.iter().find(|other| other.name == site.name) {
+        ensure!(
+            keys(site) == keys(same_name),
+            "both stores have a site `{0}`, with different keys, so that they are two sites; give one of them another \
+             name (`fieldvitals site update {0} --rename NAME`), or remove the target's if it is not needed \
+             (`fieldvitals site delete {0}`), each with its --data-dir or --database-url",
+            site.name
+        );
+        return Ok(Some(same_name));
+    }
+    if let Some(other) = theirs.iter().find(has_key) {
+        anyhow::bail!(
+            "the target's site `{1}` has a key of the source's `{0}`, so that it is a copy of it under another name; \
+             `fieldvitals site update {1} --rename {0}` on the target, or the other way round on the source, makes \
+             them one",
+            site.name,
+            other.name
+        );
+    }
+    Ok(None)
+}
+
+/// A site's keys in one order.
+fn keys(site: &Site) -> Vec<&str> {
+    let mut keys: Vec<&str> = site.keys.iter().map(|SiteKey { key, .. }| key.as_str()).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldvitals_store::SiteId;
+
+    fn site(name: &str, keys: &[&str]) -> Site {
+        let keys = keys.iter().map(|&key| SiteKey { key: key.to_owned(), until_ms: None }).collect();
+        Site { id: SiteId(1), name: name.to_owned(), keys, origins: vec![], routes: vec![], created_ms: 0 }
+    }
+
+    #[test]
+    fn a_copy_is_known_by_its_name_and_keys() {
+        let theirs = [site("blog", &["k9"]), site("shop", &["k2", "k1"])];
+        let found = |name, keys| {
+            counterpart(&site(name, keys), &theirs)
+                .map(|found| found.map(|site| site.name.as_str()))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(found("shop", &["k1", "k2"]), Ok(Some("shop")));
+        assert_eq!(found("new", &["k3"]), Ok(None));
+        assert!(found("shop", &["k1"]).is_err_and(|message| message.contains("site delete shop")));
+        assert!(
+            found("store", &["k2"])
+                .is_err_and(|message| message.contains("`shop`") && message.contains("--rename store"))
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! The steps of a copy; each can be done again.
+
+use super::plan::Plan;
+use crate::interrupt::Interrupt;
+use crate::moment::day_text;
+use crate::progress::{Progress, Rate, grouped};
+use anyhow::{Context as _, bail};
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{
+    Holding, Kept, LoadBatch, NewToken, Site, SiteId, SpoolId, Store, StoreError, StoredView, ViewUpdate,
+};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
+use vitals::limits;
+
+/// Page views that are read at once.
+const VIEWS: u32 = limits::LOAD_VIEWS_MAX as u32;
+/// Rollup groups (an hour or day, a route, a dimension) that are read at once, about.
+const GROUPS: u32 = 2_000;
+/// Violations that are read at once.
+const VIOLATIONS: u32 = limits::PAGE_ROWS_MAX as u32;
+/// Where days begin among the cursors of rollups, after all hours.
+const DAYS_FROM: u64 = 1 << 40;
+
+/// A copy that is being made.
+pub(super) struct Copier<'a> {
+    pub(super) source: &'a dyn Store,
+    pub(super) target: &'a dyn Store,
+    /// The source, and its state as far as it can be told apart from another.
+    pub(super) identity: String,
+    pub(super) kept: Kept,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) progress: Progress,
+}
+
+/// How copying ended.
+pub(super) enum Copied {
+    /// Everything is there: the source's sites, each with the target's.
+    All(Vec<(Site, Site)>),
+    /// Ctrl-C was pressed.
+    Stopped,
+}
+
+/// What a cursor in the target counts.
+#[derive(Clone, Copy)]
+enum What {
+    Views,
+    Rollups,
+}
+
+/// A site in both stores.
+struct Pair<'a> {
+    name: &'a str,
+    source: SiteId,
+    target: SiteId,
+    /// What the source holds.
+    holding: Holding,
+}
+
+impl Copier<'_> {
+    /// Copies everything.
+    pub(super) async fn all(&mut self, plan: &Plan) -> anyhow::Result<Copied> {
+        // First: a view that is older than the target keeps would not be taken.
+        self.target.keep(plan.kept).await.context("what is kept")?;
+        self.tokens().await.context("tokens")?;
+        let mut sites = Vec::new();
+        for (site, there) in &plan.sites {
+            let there = match there {
+                Some(there) => there.clone(),
+                None => self.target.site_put(site).await.with_context(|| format!("site `{}`", site.name))?,
+            };
+            let holding = self.source.holding(site.id).await?;
+            let pair = Pair { name: &site.name, source: site.id, target: there.id, holding };
+            // Page views before rollups: the labels of either have a bound, and those of page views that
+            // are kept come first.
+            if !self.views(&pair).await.with_context(|| format!("page views of `{}`", site.name))?
+                || !self.rollups(&pair).await.with_context(|| format!("rollups of `{}`", site.name))?
+            {
+                return Ok(Copied::Stopped);
+            }
+            self.violations(&pair).await.with_context(|| format!("violations of `{}`", site.name))?;
+            sites.push((site.clone(), there));
+        }
+        Ok(Copied::All(sites))
+    }
+
+    /// Forgets how far a copy is that is complete.
+    pub(super) async fn forget(&self, sites: &[(Site, Site)]) -> Result<(), StoreError> {
+        for (site, _) in sites {
+            let holding = self.source.holding(site.id).await?;
+            for what in [What::Views, What::Rollups] {
+                self.target.cursors_forget(self.mark(site.id, &holding, what)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tokens(&self) -> Result<(), StoreError> {
+        let known: HashSet<[u8; 32]> =
+            self.target.tokens().await?.into_iter().map(|token| token.hash).collect();
+        for token in self.source.tokens().await?.into_iter().filter(|token| !known.contains(&token.hash)) {
+            let token = NewToken {
+                name: token.name,
+                scope: token.scope,
+                hash: token.hash,
+                created_ms: token.created_ms,
+            };
+            self.target.token_add(token).await?;
+        }
+        Ok(())
+    }
+
+    /// The name of the target's cursor. Page views are counted by it in the order of their ids, so a source
+    /// that gained or lost some is another one: then copying begins again, and finds most of it there.
+    fn mark(&self, site: SiteId, holding: &Holding, what: What) -> SpoolId {
+        let Self { identity, kept, .. } = self;
+        let Holding { views, counted, violations: _ } = holding;
+        let what = match what {
+            What::Views => "views",
+            What::Rollups => "rollups",
+        };
+        let text =
+            format!("fieldvitals store copy\n{identity}\n{}\n{kept:?}\n{views}\n{counted}\n{what}", site.0);
+        let mut id = SpoolId([0; 16]);
+        for (byte, hashed) in id.0.iter_mut().zip(Sha256::digest(text)) {
+            *byte = hashed;
+        }
+        id
+    }
+
+    /// Copies page views; `false` where it was told to stop.
+    async fn views(&mut self, pair: &Pair<'_>) -> anyhow::Result<bool> {
+        let (source, target) = (self.source, self.target);
+        let spool = self.mark(pair.source, &pair.holding, What::Views);
+        let mut copied = target.cursor(pair.target, spool).await?;
+        let mut after = None;
+        if copied > 0 {
+            after = source.view_at(pair.source, copied).await?;
+            if after.is_none() {
+                bail!("the source lost page views while it was copied; is a server still running on it?");
+            }
+            self.progress.note(&format!("{}: {} page views are there already", pair.name, grouped(copied)));
+        }
+        let rate = Rate::new(copied, pair.holding.views);
+        let mut page = source.views(pair.source, after, VIEWS).await?;
+        while let Some(last) = page.last() {
+            if self.interrupt.asked() {
+                return Ok(false);
+            }
+            let last = last.update.id;
+            self.progress.say(|| format!("{}: {}", pair.name, rate.text(copied, "page views")));
+            let load = async {
+                for beacons in batches(&page) {
+                    let (after, up_to) = (copied, copied.saturating_add(beacons.len() as u64));
+                    load(target, LoadBatch { site: pair.target, spool, after, up_to, beacons }).await?;
+                    copied = up_to;
+                }
+                anyhow::Ok(())
+            };
+            let read = async { anyhow::Ok(source.views(pair.source, Some(last), VIEWS).await?) };
+            // The next ones are read while these are written.
+            page = tokio::try_join!(load, read)?.1;
+        }
+        Ok(true)
+    }
+
+    /// Copies rollups of days whose page views are past retention; `false` where it was told to stop.
+    async fn rollups(&mut self, pair: &Pair<'_>) -> anyhow::Result<bool> {
+        let (source, target) = (self.source, self.target);
+        let spool = self.mark(pair.source, &pair.holding, What::Rollups);
+        let mut cursor = target.cursor(pair.target, spool).await?;
+        let mut after = place_of(cursor);
+        let mut copied = 0_u64;
+        loop {
+            if self.interrupt.asked() {
+                return Ok(false);
+            }
+            let groups = source.rollups(pair.source, after, GROUPS).await?;
+            let Some(last) = groups.last() else { return Ok(true) };
+            let (grain, start_ms) = (last.key.grain, last.key.start_ms);
+            copied += groups.len() as u64;
+            self.progress
+                .say(|| format!("{}: {} rollups, up to {}", pair.name, grouped(copied), day_text(start_ms)));
+            target.rollups_put(pair.target, groups).await?;
+            let up_to = cursor_of(grain, start_ms);
+            let batch = LoadBatch { site: pair.target, spool, after: cursor, up_to, beacons: Vec::new() };
+            load(target, batch).await?;
+            (cursor, after) = (up_to, Some((grain, start_ms)));
+        }
+    }
+
+    async fn violations(&mut self, pair: &Pair<'_>) -> anyhow::Result<()> {
+        let mut skip = 0;
+        loop {
+            let found = self.source.violations(pair.source, false, skip, VIOLATIONS).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            self.target.violations_put(pair.target, &found).await?;
+            skip += found.len() as u32;
+        }
+    }
+}
+
+async fn load(target: &dyn Store, batch: LoadBatch) -> anyhow::Result<()> {
+    match target.load(batch).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::CursorMoved { .. }) => {
+            bail!("another copy of the same source into this target is at work; let it end, or stop it")
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The views as beacons of one view each, as many at once as one load may take.
+fn batches(views: &[StoredView]) -> Vec<Vec<Vec<ViewUpdate>>> {
+    let (mut batches, mut batch, mut updates) = (Vec::new(), Vec::new(), 0);
+    for beacon in views.iter().map(StoredView::updates) {
+        if updates + beacon.len() > limits::LOAD_VIEWS_MAX {
+            batches.push(std::mem::take(&mut batch));
+            updates = 0;
+        }
+        updates += beacon.len();
+        batch.push(beacon);
+    }
+    batches.push(batch);
+    batches
+}
+
+/// Hours and days as numbers in the order in which rollups are copied, from 1 on.
+fn cursor_of(grain: Grain, start_ms: i64) -> u64 {
+    let step = start_ms.div_euclid(grain.step_ms()).unsigned_abs().saturating_add(1);
+    match grain {
+        Grain::Hour => step,
+        Grain::Day => DAYS_FROM.saturating_add(step),
+    }
+}
+
+/// The hour or day of a number; `None` of 0, before all of them.
+fn place_of(cursor: u64) -> Option<(Grain, i64)> {
+    let (grain, step) = match cursor.checked_sub(DAYS_FROM) {
+        Some(step) => (Grain::Day, step),
+        None => (Grain::Hour, cursor),
+    };
+    let step = i64::try_from(step.checked_sub(1)?).ok()?;
+    Some((grain, step.saturating_mul(grain.step_ms())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldvitals_store::Source;
+    use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};
+    use vitals::metric::{Metric, Value, Values};
+    use vitals::view::ViewId;
+
+    #[test]
+    fn places_of_rollups_are_read_back_in_order() {
+        assert_eq!(place_of(0), None);
+        let places = [
+            (Grain::Hour, 0),
+            (Grain::Hour, 490_000 * HOUR_MS),
+            (Grain::Day, 0),
+            (Grain::Day, 20_000 * DAY_MS),
+        ];
+        let cursors = places.map(|(grain, start_ms)| cursor_of(grain, start_ms));
+        assert!(cursors.is_sorted());
+        assert_eq!(cursors.map(place_of), places.map(Some));
+    }
+
+    #[test]
+    fn a_batch_takes_no_more_than_a_load_may() {
+        let mut values = Values::EMPTY;
+        for metric in Metric::ALL {
+            values.set(metric, Value::from_micros(metric, 1_000));
+        }
+        let view = |source, number| {
+            StoredView::first(ViewUpdate {
+                id: ViewId::new(1_000, number),
+                source,
+                received_ms: 1_000,
+                url: "https://a.example/".to_owned(),
+                route: "/".to_owned(),
+                navigation_type: None,
+                device: None,
+                browser: None,
+                connection: None,
+                country: None,
+                release: None,
+                values,
+                tti_gap: None,
+            })
+        };
+        let own: Vec<StoredView> = (0..VIEWS.into()).map(|n| view(Source::Own { seq: 1 }, n)).collect();
+        assert_eq!(batches(&own).len(), 1);
+        let foreign: Vec<StoredView> = (0..VIEWS.into()).map(|n| view(Source::Foreign, n)).collect();
+        let batches = batches(&foreign);
+        assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), foreign.len());
+        for batch in &batches {
+            let updates: usize = batch.iter().map(Vec::len).sum();
+            assert!((1..=limits::LOAD_VIEWS_MAX).contains(&updates), "{updates}");
+        }
+    }
+}

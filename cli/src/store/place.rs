@@ -1,0 +1,181 @@
+//! Where a store is: in a data folder, in a file, or in Postgres.
+
+use fieldvitals_server::{EMBEDDED_STORE, ServeError, open_store};
+use fieldvitals_store::Store;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use url::Url;
+
+/// The file of the spool in a data folder.
+const SPOOL: &str = "spool.db";
+/// Endings by which a file is known that is not there yet.
+const ENDINGS: [&str; 3] = ["db", "sqlite", "sqlite3"];
+/// The port of a Postgres whose address names none.
+const POSTGRES_PORT: u16 = 5432;
+
+/// Where a store is.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The embedded one in a data folder.
+    Folder(PathBuf),
+    /// A file of its own.
+    File(PathBuf),
+    /// At this address, which may hold a password.
+    Postgres(String),
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl Place {
+    /// The place that a text of the command line names.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let expected = "expected postgres://USER@HOST/NAME, sqlite://PATH, a data folder, or a store's file";
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        let path = match text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
+            Some("") => return Err(expected.to_owned()),
+            Some(path) => return Ok(Self::File(path.into())),
+            None if text.is_empty() || text.contains("://") => return Err(expected.to_owned()),
+            None => Path::new(text),
+        };
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let is_file =
+            path.is_file() || (!path.is_dir() && ending.is_some_and(|ending| ENDINGS.contains(&ending)));
+        Ok(if is_file { Self::File(path.to_owned()) } else { Self::Folder(path.to_owned()) })
+    }
+
+    /// For people: without user, password and parameters.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Folder(path) => format!("the store in {}", path.display()),
+            Self::File(path) => format!("the store {}", path.display()),
+            Self::Postgres(url) => match Address::of(url) {
+                Some(Address { host, port, database }) => {
+                    format!("Postgres at {host}:{port}, database `{database}`")
+                }
+                None => "Postgres".to_owned(),
+            },
+        }
+    }
+
+    /// The same text for the same store, as far as names tell.
+    pub(crate) fn identity(&self) -> String {
+        match self {
+            Self::Folder(_) | Self::File(_) => {
+                let path = self.file().unwrap_or_default();
+                let whole = path.canonicalize().or_else(|_| std::path::absolute(&path)).unwrap_or(path);
+                format!("sqlite {}", whole.display())
+            }
+            Self::Postgres(url) => match Address::of(url) {
+                Some(Address { host, port, database }) => format!("postgres {host} {port} {database}"),
+                None => format!("postgres {url}"),
+            },
+        }
+    }
+
+    /// The file of a store that is one.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Folder(path) => Some(path.join(EMBEDDED_STORE)),
+            Self::File(path) => Some(path.clone()),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// The spool that is beside it; that of a file in another folder, and of Postgres, cannot be known.
+    pub(crate) fn spool(&self) -> Option<PathBuf> {
+        match self {
+            Self::Folder(path) => Some(path.join(SPOOL)),
+            Self::File(path) => path.parent().map(|folder| folder.join(SPOOL)).filter(|spool| spool.exists()),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// Opens the store; one that is not there is made.
+    pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, ServeError> {
+        match self {
+            Self::Folder(path) => open_store(path, None).await,
+            Self::File(path) => open_store(Path::new("."), Some(&format!("sqlite:{}", path.display()))).await,
+            Self::Postgres(url) => open_store(Path::new("."), Some(url)).await,
+        }
+    }
+}
+
+/// What tells one Postgres database from another.
+struct Address {
+    host: String,
+    port: String,
+    database: String,
+}
+
+impl Address {
+    fn of(url: &str) -> Option<Self> {
+        let url = Url::parse(url).ok()?;
+        // Of parameters that are given twice, the last one holds.
+        let parameter = |name: &str| {
+            let named = url.query_pairs().filter(|(of, _)| of == name);
+            named.last().map(|(_, value)| value.into_owned())
+        };
+        let host = parameter("host").or_else(|| parameter("hostaddr"));
+        let host = host.or_else(|| url.host_str().filter(|host| !host.is_empty()).map(str::to_lowercase));
+        let port = parameter("port").unwrap_or_else(|| url.port().unwrap_or(POSTGRES_PORT).to_string());
+        let database = parameter("dbname").unwrap_or_else(|| url.path().trim_matches('/').to_owned());
+        Some(Self { host: host.unwrap_or_else(|| "localhost".to_owned()), port, database })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("any-name");
+        std::fs::write(&file, "").unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        for (given, place) in [
+            ("postgres://me@h/db", Place::Postgres("postgres://me@h/db".into())),
+            ("sqlite://a/b", Place::File("a/b".into())),
+            ("sqlite:b", Place::File("b".into())),
+            ("not/there", Place::Folder("not/there".into())),
+            ("not/there.db", Place::File("not/there.db".into())),
+            (&text(folder.path()), Place::Folder(folder.path().into())),
+            (&text(&file), Place::File(file.clone())),
+        ] {
+            assert_eq!(Place::parse(given), Ok(place), "{given}");
+        }
+        for wrong in ["", "mysql://h/db", "sqlite:"] {
+            assert!(Place::parse(wrong).is_err_and(|message| message.contains("postgres://")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_store_is_itself_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join(EMBEDDED_STORE);
+        std::fs::write(&store, "").unwrap();
+        let dotted = folder.path().join(".").join(EMBEDDED_STORE);
+        assert_eq!(Place::Folder(folder.path().into()).identity(), Place::File(dotted).identity());
+        let postgres = |url: &str| Place::Postgres(url.to_owned()).identity();
+        assert_eq!(
+            postgres("postgres://me:hush@DB.example/v"),
+            postgres("postgresql://db.example:5432/v?sslmode=require")
+        );
+        assert_eq!(postgres("postgres:///v?host=/run/a"), postgres("postgres:///v?user=x&host=/run/a"));
+        assert_ne!(postgres("postgres://h/v"), postgres("postgres://h/w"));
+        assert_ne!(postgres("postgres://h/v"), postgres("postgres://h:6432/v"));
+    }
+
+    #[test]
+    fn a_name_tells_no_password() {
+        let place = Place::Postgres("postgres://me:hush@h/v?password=hush".into());
+        assert_eq!(place.name(), "Postgres at h:5432, database `v`");
+        assert!(!format!("{place:?}").contains("hush"));
+    }
+}
