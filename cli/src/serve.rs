@@ -5,7 +5,9 @@ use fieldvitals_server::{Config, FIRST_SITE, Server, http};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
+use vitals::limits;
 
 /// How the server is run.
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     /// 0 for no limit. This machine itself is not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
     client_rate: u32,
+    /// Seconds that the start waits for a database that is away; 0 to give up at once.
+    #[arg(long, env = "FIELDVITALS_DATABASE_WAIT", default_value_t = limits::DATABASE_WAIT_MS / 1_000, value_name = "SECONDS")]
+    database_wait: u64,
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
@@ -53,6 +58,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         listen: args.listen,
         data_dir: args.store.data_dir.clone(),
         database_url: args.store.database_url.clone(),
+        database_wait: Duration::from_secs(args.database_wait),
         demo: !args.no_demo,
         client_rate: args.client_rate,
         trusted_proxies: args.trusted_proxies.clone(),

@@ -2,7 +2,9 @@
 
 pub mod beacon;
 pub mod browser;
+pub mod load;
 pub mod pages;
+pub mod proxy;
 pub mod server;
 
 use std::time::{Duration, Instant};
