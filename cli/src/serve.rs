@@ -3,6 +3,7 @@
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use fieldvitals_server::{Config, FIRST_SITE, Server, http};
 use ipnet::IpNet;
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,7 +52,9 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_env("FIELDVITALS_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,actix_server=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Colours are for eyes: a log that is read by programs has none.
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 
     let stop = stop_signal()?;
     let server = Server::start(&Config {

@@ -11,6 +11,10 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
             sqlx::Error::Io(_) => {
                 ("; is Postgres running, and are host and port of --database-url right?", true)
             }
+            // Such as an end of the connection while it was made.
+            sqlx::Error::Protocol(_) => {
+                ("; is it Postgres that answers at host and port of --database-url, and is it up?", true)
+            }
             sqlx::Error::Tls(_) => {
                 ("; check sslmode and sslrootcert in --database-url, and the server's certificate", false)
             }

@@ -130,7 +130,8 @@ async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreErr
     if is_standby {
         return Err(StoreError::Database {
             what: OPENING,
-            reason: "this is a standby, which takes no writes; --database-url must name the primary".to_owned(),
+            reason: "this is a standby, which takes no writes; --database-url must name the primary"
+                .to_owned(),
             // It may be about to take over.
             passing: true,
         });
