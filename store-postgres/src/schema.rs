@@ -79,6 +79,17 @@ fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
         ),
         passing: false,
     })?;
+    // The driver would only say that some file is missing.
+    let root = url.split(['?', '&']).find_map(|parameter| parameter.strip_prefix("sslrootcert="));
+    if let Some(path) = root.filter(|path| !path.contains('%')) {
+        std::fs::File::open(path).map_err(|error| StoreError::Database {
+            what: OPENING,
+            reason: format!(
+                "the certificates of sslrootcert in --database-url, {path}, cannot be read: {error}"
+            ),
+            passing: false,
+        })?;
+    }
     // See the module `sql`. PgBouncer refuses settings that it does not know at the start of a session.
     Ok(options.application_name("fieldvitals").statement_cache_capacity(0).extra_float_digits(None))
 }

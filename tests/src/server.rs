@@ -57,6 +57,16 @@ impl Launch {
         self
     }
 
+    /// Starts a server and does not wait for it.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    #[must_use]
+    pub fn spawn(&self, data_dir: &Path) -> Child {
+        let mut command = self.command(data_dir, Path::new("/dev/null")).expect("a log that nobody reads");
+        command.stdout(Stdio::null()).spawn().expect("it can be run")
+    }
+
     /// The command that serves the data of a folder; what it says goes to the log.
     fn command(&self, data_dir: &Path, log: &Path) -> anyhow::Result<Command> {
         let log = std::fs::File::options().create(true).append(true).open(log).context("the log")?;
