@@ -2,6 +2,7 @@
 
 pub mod beacon;
 pub mod browser;
+pub mod chaos;
 pub mod disk;
 pub mod load;
 pub mod pages;

@@ -26,6 +26,8 @@ const ROUTES: [&str; 5] = ["/alpha", "/beta", "/gamma", "/delta", "/epsilon"];
 const UPDATE_EVERY: u64 = 4;
 /// Longest time that a worker waits for an answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// Views that the judge looks for one by one.
+const LOOK_UPS_MAX: usize = 30_000;
 /// Pause of a worker that was refused or not answered.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -233,10 +235,10 @@ impl Verdict {
         }
     }
 
-    /// Looks for every view.
+    /// Looks for every view, or where they are many, for a share of them.
     async fn look_up(&mut self, views: &[Sent], store: &dyn Store, site: SiteId) {
         let mut missing = 0;
-        for sent in views {
+        for sent in views.iter().step_by(views.len().div_ceil(LOOK_UPS_MAX).max(1)) {
             let stored = store.view(site, sent.id).await.expect("the store answers");
             let said = stored.map(|view| {
                 let lcp = view.update.values.get(Metric::Lcp).map(|value| value.number(Metric::Lcp));

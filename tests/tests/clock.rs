@@ -1,5 +1,7 @@
 //! The server's clock jumps, and comes back: beacons are judged by it, and nothing stays shut.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
 use fieldvitals_tests::eventually;
 use fieldvitals_tests::server::{Launch, Server};

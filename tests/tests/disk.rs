@@ -1,5 +1,7 @@
 //! Faults of the disk below a real server: full, failing, without power, damaged, read-only.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_store_postgres::testing::Cluster;
 use fieldvitals_tests::disk::Disk;
 use fieldvitals_tests::eventually;

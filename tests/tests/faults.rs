@@ -1,6 +1,8 @@
 //! Faults between a real server and a real Postgres, under load: nothing that was acknowledged is lost,
 //! nothing is counted twice, and nothing is refused that the spool can take.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Cluster;
 use fieldvitals_tests::eventually;

@@ -1,6 +1,8 @@
 //! A start that cannot be: what is wrong is said, at once where waiting would not help, and a database is
 //! never left half migrated.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_store_postgres::testing::Cluster;
 use fieldvitals_tests::proxy::Proxy;
 use fieldvitals_tests::server::{Launch, Server, run_to_the_end};
