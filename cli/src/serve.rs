@@ -5,8 +5,10 @@ use anyhow::ensure;
 use fieldvitals_server::{Config, FIRST_SITE, Server, http};
 use fieldvitals_store::Retention;
 use ipnet::IpNet;
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use vitals::limits;
 
@@ -29,6 +31,9 @@ pub(crate) struct Args {
     client_rate: u32,
     #[command(flatten)]
     keep: Keep,
+    /// Seconds that the start waits for a database that is away; 0 to give up at once.
+    #[arg(long, env = "FIELDVITALS_DATABASE_WAIT", default_value_t = limits::DATABASE_WAIT_MS / 1_000, value_name = "SECONDS")]
+    database_wait: u64,
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
@@ -90,13 +95,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let retention = args.keep.retention()?;
     let filter = EnvFilter::try_from_env("FIELDVITALS_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,actix_server=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Colours are for eyes: a log that is read by programs has none.
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 
     let stop = stop_signal()?;
     let server = Server::start(&Config {
         listen: args.listen,
         data_dir: args.store.data_dir.clone(),
         database_url: args.store.database_url.clone(),
+        database_wait: Duration::from_secs(args.database_wait),
         demo: !args.no_demo,
         client_rate: args.client_rate,
         trusted_proxies: args.trusted_proxies.clone(),

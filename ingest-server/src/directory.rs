@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use vitals::limits;
 
 /// How old the snapshot may grow.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -110,8 +111,14 @@ impl Directory {
         if *last_read <= missed {
             tokio::time::sleep_until((*last_read + MISS_REFRESH).into()).await;
             *last_read = Instant::now();
-            if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "sites and tokens could not be read again; the last known stay");
+            // A store that hangs must not make all who miss wait for it.
+            let patience = Duration::from_millis(limits::DIRECTORY_MISS_MS_MAX);
+            match tokio::time::timeout(patience, self.refresh()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "sites and tokens could not be read again; the last known stay");
+                }
+                Err(_) => tracing::warn!("sites and tokens were not read in time; the last known stay"),
             }
         }
         drop(last_read);

@@ -20,13 +20,18 @@ use maintenance::Maintenance;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use vitals::limits;
 
 /// The name of the site that the first start creates.
 pub const FIRST_SITE: &str = "default";
 
 /// The file of the embedded store in the data folder.
 pub const EMBEDDED_STORE: &str = "store.db";
+
+/// Time between two tries to open a store that is away.
+const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// How a server is run.
 #[derive(Clone, Debug)]
@@ -37,6 +42,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the store is; the embedded one in `data_dir` when absent.
     pub database_url: Option<String>,
+    /// How long the start waits for a database that is away.
+    pub database_wait: Duration,
     /// Whether the demo site is served.
     pub demo: bool,
     /// Beacons a second that one client network may send; 0 for no limit.
@@ -138,6 +145,29 @@ pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<A
     Ok(Arc::new(SqliteStore::open(&path).await?))
 }
 
+/// Opens the store of a configuration; one that is away is waited for, one that refuses is not.
+async fn await_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+    let began = Instant::now();
+    let mut said = None;
+    loop {
+        let error = match open_store(&config.data_dir, config.database_url.as_deref()).await {
+            Err(ServeError::Store(error @ StoreError::Database { passing: true, .. })) => error,
+            done => return done,
+        };
+        let left = config.database_wait.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Err(error.into());
+        }
+        // The same is said once.
+        let reason = error.to_string();
+        if said.as_ref() != Some(&reason) {
+            tracing::warn!(error = reason, seconds_left = left.as_secs(), "waiting for the store");
+            said = Some(reason);
+        }
+        tokio::time::sleep(left.min(STORE_RETRY)).await;
+    }
+}
+
 fn scheme(url: &str) -> &str {
     url.split_once(':').map_or("", |(scheme, _)| scheme)
 }
@@ -159,7 +189,7 @@ impl Server {
             listener.local_addr().map_err(|reason| ServeError::Listen { address: config.listen, reason })?;
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|reason| ServeError::DataDir { path: config.data_dir.clone(), reason })?;
-        let store = open_store(&config.data_dir, config.database_url.as_deref()).await?;
+        let store = await_store(config).await?;
         let first_start = first_start(store.as_ref()).await?;
         let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
         let (spool, loader) =
@@ -207,6 +237,13 @@ impl Server {
         // Both fail only when the loader has ended already.
         let _ = self.stop_loader.send(true);
         let _ = self.loader.await;
+        if failure.is_none() {
+            // With it, what is loaded is removed from the file. Where the disk hangs, the next start does it.
+            let time = Duration::from_millis(limits::DRAIN_MS_MAX);
+            if tokio::time::timeout(time, self.spool.close()).await.is_err() {
+                tracing::warn!("the spool file was not closed in time; the next start goes on with it");
+            }
+        }
         failure.map_or(Ok(()), |reason| Err(ServeError::SpoolFailed(reason)))
     }
 }

@@ -2,18 +2,24 @@
 
 use fieldvitals_store::StoreError;
 
+const TLS_HINT: &str = "; check sslmode and sslrootcert in --database-url, and the server's certificate";
+
 /// Turns an error of sqlx, met while doing `what`, into the store's.
 pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         let code = code(&error).unwrap_or_default();
         let (hint, passing) = match &error {
             sqlx::Error::Database(_) => of_code(&code),
+            // What rustls has to say of a certificate comes as one of these.
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => (TLS_HINT, false),
             sqlx::Error::Io(_) => {
                 ("; is Postgres running, and are host and port of --database-url right?", true)
             }
-            sqlx::Error::Tls(_) => {
-                ("; check sslmode and sslrootcert in --database-url, and the server's certificate", false)
+            // Such as an end of the connection while it was made.
+            sqlx::Error::Protocol(_) => {
+                ("; is it Postgres that answers at host and port of --database-url, and is it up?", true)
             }
+            sqlx::Error::Tls(_) => (TLS_HINT, false),
             sqlx::Error::PoolTimedOut => (
                 " (no connection within the time for it: Postgres is away, or all connections are busy)",
                 true,
@@ -37,6 +43,8 @@ fn of_code(code: &str) -> (&'static str, bool) {
         "28P01" | "28000" => {
             ("; check user and password in --database-url, and the server's pg_hba.conf", false)
         }
+        // PgBouncer's word for whatever keeps it from Postgres.
+        "08P01" => ("; where a pooler stands in between, check its settings and log too", true),
         "3D000" => ("; create it (`createdb NAME`), or name another in --database-url", false),
         "42501" => (
             "; the user of --database-url must own the tables of fieldvitals, and may need \

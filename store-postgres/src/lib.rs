@@ -6,6 +6,7 @@
 //!
 //! A pooler in transaction mode may stand in between (the module `sql` says what that asks for).
 
+mod connection;
 mod error;
 mod load;
 mod maintain;
@@ -19,21 +20,48 @@ mod view;
 mod violation;
 
 use async_trait::async_trait;
+use connection::{Transaction, bounded};
+use error::failed;
 use fieldvitals_store::{
     CellQuery, Judgement, LoadBatch, LoadReport, Maintained, NewSite, NewToken, Retention, RouteCell, Site,
     SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Violation,
 };
 use sqlx::postgres::PgPool;
-use sqlx::{Postgres, Transaction};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::Duration;
+use vitals::limits;
 use vitals::view::ViewId;
 
-use error::failed;
+/// How long a call may take before its connection counts as stalled; see [`limits`] for the values a server
+/// runs with.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// A question, or a change of sites, tokens and violations.
+    pub call: Duration,
+    /// A load.
+    pub load: Duration,
+    /// A round of maintenance, and the removal of a site's rows.
+    pub maintain: Duration,
+    /// Making a connection fit for its next user.
+    pub back: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_millis(limits::DATABASE_CALL_MS_MAX),
+            load: Duration::from_millis(limits::DATABASE_LOAD_MS_MAX),
+            maintain: Duration::from_millis(limits::DATABASE_MAINTAIN_MS_MAX),
+            back: Duration::from_millis(limits::DATABASE_RETURN_MS_MAX),
+        }
+    }
+}
 
 /// A store in a Postgres database.
 pub struct PostgresStore {
     pool: PgPool,
+    bounds: Bounds,
     /// The days that have had a partition when last looked at; only to save looking again.
     days: Mutex<BTreeSet<i64>>,
 }
@@ -46,37 +74,55 @@ impl PostgresStore {
     /// [`StoreError::NewerSchema`] where a newer fieldvitals has migrated it; [`StoreError::Database`]
     /// where it cannot be reached, refuses, or is older than Postgres 13.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { pool: schema::open(url).await?, days: Mutex::default() })
+        Self::open_with(url, Bounds::default()).await
+    }
+
+    /// Opens it with bounds of one's own.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn open_with(url: &str, bounds: Bounds) -> Result<Self, StoreError> {
+        Ok(Self { pool: schema::open(url).await?, bounds, days: Mutex::default() })
     }
 
     /// Waits for what is running and closes all connections.
     pub async fn close(&self) {
-        self.pool.close().await;
+        // A connection that is stalled is gone with the process.
+        let _ = tokio::time::timeout(self.bounds.back, self.pool.close()).await;
+    }
+
+    /// Begins a transaction with a statement that says what kind it is.
+    pub(crate) async fn begin(
+        &self,
+        what: &'static str,
+        begin: &'static str,
+    ) -> Result<Transaction, StoreError> {
+        Transaction::begin(&self.pool, self.bounds.back, begin).await.map_err(failed(what))
     }
 
     /// Begins a transaction that writes.
-    async fn write(&self, what: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.pool.begin_with(sql::WRITE).await.map_err(failed(what))
+    async fn write(&self, what: &'static str) -> Result<Transaction, StoreError> {
+        self.begin(what, sql::WRITE).await
     }
 
     /// Begins a transaction that sees one state of the store.
-    async fn read(&self, what: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.pool.begin_with(sql::READ).await.map_err(failed(what))
+    async fn read(&self, what: &'static str) -> Result<Transaction, StoreError> {
+        self.begin(what, sql::READ).await
     }
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn site_add(&self, site: NewSite) -> Result<Site, StoreError> {
-        site::add(self, site).await
+        bounded(self.bounds.call, site::add(self, site)).await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, StoreError> {
-        site::all(self).await
+        bounded(self.bounds.call, site::all(self)).await
     }
 
     async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError> {
-        site::update(self, site, name, origins).await
+        bounded(self.bounds.call, site::update(self, site, name, origins)).await
     }
 
     async fn site_rotate_key(
@@ -86,56 +132,56 @@ impl Store for PostgresStore {
         now_ms: i64,
         old_until_ms: i64,
     ) -> Result<Site, StoreError> {
-        site::rotate_key(self, site, new_key, now_ms, old_until_ms).await
+        bounded(self.bounds.call, site::rotate_key(self, site, new_key, now_ms, old_until_ms)).await
     }
 
     async fn site_delete(&self, site: SiteId) -> Result<(), StoreError> {
-        site::delete(self, site).await?;
-        maintain::remove_site(self, site).await
+        bounded(self.bounds.call, site::delete(self, site)).await?;
+        bounded(self.bounds.maintain, maintain::remove_site(self, site)).await
     }
 
     async fn token_add(&self, token: NewToken) -> Result<Token, StoreError> {
-        site::token_add(self, token).await
+        bounded(self.bounds.call, site::token_add(self, token)).await
     }
 
     async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
-        site::tokens(self).await
+        bounded(self.bounds.call, site::tokens(self)).await
     }
 
     async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError> {
-        site::token_revoke(self, token).await
+        bounded(self.bounds.call, site::token_revoke(self, token)).await
     }
 
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {
-        load::cursor(self, site, spool).await
+        bounded(self.bounds.call, load::cursor(self, site, spool)).await
     }
 
     async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError> {
-        load::cursor_max(self, spool).await
+        bounded(self.bounds.call, load::cursor_max(self, spool)).await
     }
 
     async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError> {
-        load::cursors_forget(self, spool).await
+        bounded(self.bounds.call, load::cursors_forget(self, spool)).await
     }
 
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        load::load(self, batch).await
+        bounded(self.bounds.load, load::load(self, batch)).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
-        query::routes(self, site, from_ms, to_ms).await
+        bounded(self.bounds.call, query::routes(self, site, from_ms, to_ms)).await
     }
 
     async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
-        query::cells(self, query).await
+        bounded(self.bounds.call, query::cells(self, query)).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
-        query::tally(self, query).await
+        bounded(self.bounds.call, query::tally(self, query)).await
     }
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
-        query::view(self, site, id).await
+        bounded(self.bounds.call, query::view(self, site, id)).await
     }
 
     async fn judgements(
@@ -144,7 +190,7 @@ impl Store for PostgresStore {
         now_ms: i64,
         judgements: &[Judgement],
     ) -> Result<(), StoreError> {
-        violation::judge(self, site, now_ms, judgements).await
+        bounded(self.bounds.call, violation::judge(self, site, now_ms, judgements)).await
     }
 
     async fn violations(
@@ -154,10 +200,10 @@ impl Store for PostgresStore {
         skip: u32,
         limit: u32,
     ) -> Result<Vec<Violation>, StoreError> {
-        violation::list(self, site, open_only, skip, limit).await
+        bounded(self.bounds.call, violation::list(self, site, open_only, skip, limit)).await
     }
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
-        maintain::maintain(self, now_ms, retention).await
+        bounded(self.bounds.maintain, maintain::maintain(self, now_ms, retention)).await
     }
 }

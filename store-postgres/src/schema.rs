@@ -1,16 +1,19 @@
 //! Opening the database: connections and migrations.
 
+use crate::connection::bounded;
 use crate::error::failed;
 use crate::sql::query;
 use fieldvitals_store::StoreError;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::time::Duration;
+use vitals::limits;
 
 /// Connections of one server. Loading takes one at a time, reports and maintenance the others.
 const CONNECTIONS_MAX: u32 = 10;
 /// How long a connection may take to make, and how long one is waited for.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+const CONNECT_TIME_MAX: Duration = Duration::from_millis(limits::DATABASE_CONNECT_MS_MAX);
 /// An idle connection is closed after this.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
 /// A connection is replaced after this, so that servers find their way back after a failover.
@@ -18,8 +21,14 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 /// The oldest Postgres that will do, as `server_version_num`.
 const VERSION_MIN: i32 = 130_000;
 
+const MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
 const OPENING: &str = "opening the Postgres store";
 const MIGRATING: &str = "migrating the Postgres store";
+
+/// Begins a look at the schema.
+const LOOK: &str = "begin isolation level read committed read only; set local statement_timeout = '30s'; \
+    set local idle_in_transaction_session_timeout = '30s'";
 
 /// Begins the transaction of a migration; other servers wait for it.
 const MIGRATE: &str = "begin isolation level read committed; set local statement_timeout = '10min'; \
@@ -43,7 +52,14 @@ pub(crate) async fn open(url: &str) -> Result<PgPool, StoreError> {
         })
         .and_then(|connected| connected.map_err(failed(OPENING)))
         .map_err(at)?;
-    migrate(&mut connection).await.map_err(at)?;
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let call = Duration::from_millis(limits::DATABASE_CALL_MS_MAX);
+    // Looking first keeps servers from waiting for each other when there is nothing to do, which is
+    // nearly always.
+    if bounded(call, look(&mut connection, known)).await.map_err(at)? < known {
+        let migration = Duration::from_millis(limits::DATABASE_MIGRATE_MS_MAX);
+        bounded(migration, migrate(&mut connection, known)).await.map_err(at)?;
+    }
     // Nothing is left to be done on it, so it does not matter how it ends.
     let _ = connection.close().await;
     Ok(PgPoolOptions::new()
@@ -63,6 +79,17 @@ fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
         ),
         passing: false,
     })?;
+    // The driver would only say that some file is missing.
+    let root = url.split(['?', '&']).find_map(|parameter| parameter.strip_prefix("sslrootcert="));
+    if let Some(path) = root.filter(|path| !path.contains('%')) {
+        std::fs::File::open(path).map_err(|error| StoreError::Database {
+            what: OPENING,
+            reason: format!(
+                "the certificates of sslrootcert in --database-url, {path}, cannot be read: {error}"
+            ),
+            passing: false,
+        })?;
+    }
     // See the module `sql`. PgBouncer refuses settings that it does not know at the start of a session.
     Ok(options.application_name("fieldvitals").statement_cache_capacity(0).extra_float_digits(None))
 }
@@ -100,36 +127,46 @@ fn version_will_do(version: i32) -> Result<(), StoreError> {
     })
 }
 
-async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let mut migrations = sqlx::migrate!("../migrations/postgres");
-    // Its lock belongs to a session; ours, below, to the transaction.
-    migrations.set_locking(false);
-    let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let mut transaction = connection.begin_with(MIGRATE).await.map_err(failed(OPENING))?;
-    let version: i32 = query("/* server.version */ select current_setting('server_version_num')::integer")
-        .fetch_one(&mut *transaction)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed(OPENING))?;
+/// Checks that this Postgres will do, and gives the version of its schema.
+async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
+    let mut transaction = connection.begin_with(LOOK).await.map_err(failed(OPENING))?;
+    let (version, is_standby) = query(
+        "/* server.version */ select current_setting('server_version_num')::integer, pg_is_in_recovery()",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+    .map_err(failed(OPENING))?;
     version_will_do(version)?;
-    // Looking first keeps servers from waiting for each other when there is nothing to do, which is
-    // nearly always.
-    let mut found = schema_version(&mut transaction).await?;
-    if found < known {
-        // One transaction, under a lock that ends with it: two servers cannot migrate at once, and a
-        // migration that fails leaves the schema as it was. The number is fieldvitals' own.
-        query("/* schema.lock */ select pg_advisory_xact_lock(736374510, -1)")
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed(MIGRATING))?;
-        found = schema_version(&mut transaction).await?;
+    if is_standby {
+        return Err(StoreError::Database {
+            what: OPENING,
+            reason: "this is a standby, which takes no writes; --database-url must name the primary"
+                .to_owned(),
+            // It may be about to take over.
+            passing: true,
+        });
     }
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
-    }
-    if found == known {
+    let found = schema_version(&mut transaction, known).await?;
+    transaction.commit().await.map_err(failed(OPENING))?;
+    Ok(found)
+}
+
+/// Brings the schema up to date. One transaction, under a lock that ends with it: two servers cannot migrate
+/// at once, and a migration that fails, or whose server dies, leaves the schema as it was.
+async fn migrate(connection: &mut PgConnection, known: i64) -> Result<(), StoreError> {
+    let mut transaction = connection.begin_with(MIGRATE).await.map_err(failed(OPENING))?;
+    // The number is fieldvitals' own.
+    query("/* schema.lock */ select pg_advisory_xact_lock(736374510, -1)")
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(MIGRATING))?;
+    if schema_version(&mut transaction, known).await? == known {
         return Ok(());
     }
+    let mut migrations = MIGRATIONS;
+    // Its lock belongs to a session; ours to the transaction.
+    migrations.set_locking(false);
     // `run` would make the future of `open` one that cannot be spawned.
     migrations.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error)
@@ -144,8 +181,8 @@ async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     transaction.commit().await.map_err(failed(MIGRATING))
 }
 
-/// The schema's version; 0 for an empty database.
-async fn schema_version(connection: &mut PgConnection) -> Result<i64, StoreError> {
+/// The schema's version, which must not be newer than what is known; 0 for an empty database.
+async fn schema_version(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
     let migrated: bool = query("/* schema.exists */ select to_regclass('_sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await
@@ -154,11 +191,15 @@ async fn schema_version(connection: &mut PgConnection) -> Result<i64, StoreError
     if !migrated {
         return Ok(0);
     }
-    query("/* schema.version */ select coalesce(max(version), 0) from _sqlx_migrations")
+    let found = query("/* schema.version */ select coalesce(max(version), 0) from _sqlx_migrations")
         .fetch_one(connection)
         .await
         .and_then(|row| row.try_get(0))
-        .map_err(failed(OPENING))
+        .map_err(failed(OPENING))?;
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -2,27 +2,60 @@
 //! that asks for it and ends with the test program. Each test has a database of its own.
 
 use crate::PostgresStore;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Starts a Postgres in a new folder, prints the folder, and takes both away when its input ends, which it
-/// does however the test program ends. Connections come by a socket in the folder; the user `guarded`
-/// needs a password, all others none.
+/// Makes a Postgres in a new folder, prints the folder, and does what its input says, a word a line: each is
+/// answered with `ok`, or with what went wrong. It takes all away when its input ends, which it does however
+/// the test program ends. Connections come by a socket in the folder; the user `guarded` needs a password,
+/// all others none. With `tls` they also come by TCP, encrypted, with a certificate for `localhost`.
 const RUN: &str = r#"
 set -eu
 bin=$1
+port=$2
 cd /
 dir=$(mktemp -d /tmp/fieldvitals-postgres.XXXXXX)
-trap '"$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
+options="-k $dir -p $port -h '' -c max_connections=300"
+kill_all() {
+    main=$(head -n 1 "$dir/data/postmaster.pid")
+    kill -9 "$main" $(cat "/proc/$main/task/$main/children" 2>/dev/null) 2>/dev/null || true
+}
+begin() { "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "$options" start >/dev/null 2>&1; }
+# A Postgres that was killed is still being taken down for a moment.
+start() { for try in 1 2 3 4 5 6 7 8 9; do begin && return; sleep 0.2; done; begin || tail -n 5 "$dir/log"; }
+certify() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$1" \
+        -addext "basicConstraints=critical,CA:TRUE" -keyout "$dir/$1.key" -out "$dir/$1.crt"
+}
+tls() {
+    certify authority && certify stranger
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost \
+        -keyout "$dir/server.key" -out "$dir/server.csr"
+    printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >"$dir/server.ext"
+    openssl x509 -req -in "$dir/server.csr" -CA "$dir/authority.crt" -CAkey "$dir/authority.key" -CAcreateserial \
+        -days 2 -extfile "$dir/server.ext" -out "$dir/server.crt"
+    printf 'hostssl all all 127.0.0.1/32 trust\nhostssl all all ::1/128 trust\n' >>"$dir/data/pg_hba.conf"
+    options="-k $dir -p $port -h localhost -c ssl=on -c ssl_cert_file=$dir/server.crt -c ssl_key_file=$dir/server.key"
+}
+stop() { "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true; }
+trap 'stop; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
 "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C >"$dir/log" 2>&1 || { cat "$dir/log" >&2; exit 1; }
 printf 'local all guarded scram-sha-256\nlocal all all trust\n' >"$dir/data/pg_hba.conf"
-"$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "-k $dir -h '' -c max_connections=300" start >/dev/null 2>&1 || { cat "$dir/log" >&2; exit 1; }
 echo "$dir"
-cat >/dev/null
+while read -r command; do
+    case $command in
+        start) said=$(start) ;;
+        kill) said=$(kill_all) ;;
+        # Not in a shell of its own: it changes the options.
+        tls) tls >"$dir/said" 2>&1 && said= || said=$(cat "$dir/said") ;;
+        *) said="no such command" ;;
+    esac
+    [ -z "$said" ] && echo ok || echo $said
+done
 "#;
 
 /// The Postgres of this test program.
@@ -31,8 +64,8 @@ struct Server {
     bin: PathBuf,
     /// The address of a database from which others may be created.
     url: String,
-    /// Holds the input whose end takes the private server away.
-    _private: Option<Child>,
+    /// The private one, which goes with this.
+    _private: Option<Cluster>,
 }
 
 fn server() -> &'static Server {
@@ -42,9 +75,8 @@ fn server() -> &'static Server {
         match std::env::var("DATABASE_URL") {
             Ok(url) if url.starts_with("postgres") => Server { bin, url, _private: None },
             _ => {
-                let (child, dir) = start(&bin);
-                let url = format!("postgres:///postgres?host={dir}&user=postgres");
-                Server { bin, url, _private: Some(child) }
+                let cluster = Cluster::start();
+                Server { bin, url: cluster.url(), _private: Some(cluster) }
             }
         }
     })
@@ -64,27 +96,218 @@ fn bin() -> PathBuf {
     })
 }
 
-fn start(bin: &Path) -> (Child, String) {
+/// A command that runs as a user whom Postgres and PgBouncer accept: both refuse root, and the package of
+/// Postgres made a user for it.
+fn unprivileged(program: &str) -> Command {
     let user = Command::new("id").arg("-u").output().map(|output| output.stdout).unwrap_or_default();
-    // Postgres refuses to be run by root; the package made a user for it.
-    let mut command = if user.trim_ascii() == b"0" {
+    if user.trim_ascii() == b"0" {
         let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--", "sh"]);
+        command.args(["-u", "postgres", "--", program]);
         command
     } else {
-        Command::new("sh")
-    };
-    let mut child = command
-        .args(["-c", RUN, "sh"])
-        .arg(bin)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("a private Postgres cannot be started: {error}"));
-    let mut dir = String::new();
-    let read = child.stdout.as_mut().map(|stdout| BufReader::new(stdout).read_line(&mut dir));
-    assert!(matches!(read, Some(Ok(1..))), "a private Postgres did not start; it said why above");
-    (child, dir.trim().to_owned())
+        Command::new(program)
+    }
+}
+
+/// A port of this machine that is free at the moment.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
+    listener.and_then(|listener| listener.local_addr()).map(|address| address.port()).unwrap_or_default()
+}
+
+/// The port of a Postgres that takes no connections by TCP; it is part of its socket's name.
+const PORT: u16 = 5432;
+
+/// A Postgres of its own, which a test may kill. It is taken away with this.
+pub struct Cluster {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+    dir: PathBuf,
+    port: u16,
+}
+
+impl Cluster {
+    /// One that runs, and takes connections by a socket.
+    ///
+    /// # Panics
+    /// Where there is no Postgres, or it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let mut cluster = Self::prepare(PORT);
+        cluster.tell("start");
+        cluster
+    }
+
+    /// One that runs, and takes encrypted connections at `localhost`. Certificates of its authority, and of
+    /// one that is a stranger to it, are in its folder as `authority.crt` and `stranger.crt`.
+    ///
+    /// # Panics
+    /// Where there is no Postgres or no `openssl`, or it does not start.
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        let mut cluster = Self::prepare(free_port());
+        cluster.tell("tls");
+        cluster.tell("start");
+        cluster
+    }
+
+    fn prepare(port: u16) -> Self {
+        let mut child = unprivileged("sh")
+            .args(["-c", RUN, "sh"])
+            .arg(bin())
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("a private Postgres cannot be started: {error}"));
+        let Some(stdout) = child.stdout.take() else { panic!("its output is piped") };
+        let mut answers = BufReader::new(stdout);
+        let mut dir = String::new();
+        let read = answers.read_line(&mut dir);
+        assert!(matches!(read, Ok(1..)), "a private Postgres did not start; it said why above");
+        Self { child, answers, dir: dir.trim().into(), port }
+    }
+
+    fn tell(&mut self, command: &str) {
+        let Some(stdin) = self.child.stdin.as_mut() else { panic!("its input is piped") };
+        let told = writeln!(stdin, "{command}").and_then(|()| stdin.flush());
+        let mut answer = String::new();
+        let read = told.and_then(|()| self.answers.read_line(&mut answer));
+        assert!(read.is_ok() && answer.trim() == "ok", "{command} of a private Postgres: {answer}");
+    }
+
+    /// Ends all of its processes at once, as a crash does.
+    ///
+    /// # Panics
+    /// Where that cannot be done.
+    pub fn kill(&mut self) {
+        self.tell("kill");
+    }
+
+    /// Starts it again.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn start_again(&mut self) {
+        self.tell("start");
+    }
+
+    /// The address of its database `postgres`, by the socket.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres:///postgres?host={}&port={}&user=postgres", self.dir.display(), self.port)
+    }
+
+    /// The address of its database `postgres`, by TCP at this host.
+    #[must_use]
+    pub fn url_at(&self, host: &str) -> String {
+        format!("postgres://postgres@{host}:{}/postgres", self.port)
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The socket by which it takes connections.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join(format!(".s.PGSQL.{}", self.port))
+    }
+
+    /// Runs SQL on its database `postgres` and gives its output, a row a line.
+    ///
+    /// # Panics
+    /// Where it fails.
+    #[must_use]
+    pub fn sql(&self, text: &str) -> String {
+        psql(&self.url(), text)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // The end of its input takes it away; the wait keeps its folder from outliving the test.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A PgBouncer in transaction mode before a Postgres. It is taken away with this.
+pub struct Pooler {
+    child: Child,
+    dir: PathBuf,
+}
+
+impl Pooler {
+    /// One before the server of this test program.
+    ///
+    /// # Panics
+    /// Where there is no PgBouncer, or it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        const RUN: &str = r#"
+set -eu
+dir=$(mktemp -d /tmp/fieldvitals-pgbouncer.XXXXXX)
+child=
+trap '[ -z "$child" ] || kill "$child"; rm -rf "$dir"' EXIT
+trap 'exit 1' INT TERM HUP
+cat >"$dir/pgbouncer.ini" <<END
+[databases]
+* = $1
+[pgbouncer]
+unix_socket_dir = $dir
+listen_port = 5432
+pool_mode = transaction
+auth_type = any
+default_pool_size = 20
+max_client_conn = 2000
+server_reset_query_always = 0
+ignore_startup_parameters =
+logfile = $dir/log
+END
+PATH=$PATH:/usr/sbin pgbouncer -q "$dir/pgbouncer.ini" 2>&1 >/dev/null &
+child=$!
+while [ ! -S "$dir/.s.PGSQL.5432" ]; do kill -0 "$child" || { cat "$dir/log" >&2; exit 1; }; sleep 0.02; done
+echo "$dir"
+cat >/dev/null
+"#;
+        let url = &server().url;
+        let Some((_, host)) = url.split_once("host=") else {
+            panic!("PgBouncer is tested before the private Postgres: unset DATABASE_URL");
+        };
+        let host = host.split('&').next().unwrap_or_default();
+        let mut child = unprivileged("sh")
+            .args(["-c", RUN, "sh"])
+            .arg(format!("host={host} user=postgres"))
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("PgBouncer cannot be started: {error}"));
+        let Some(stdout) = child.stdout.take() else { panic!("its output is piped") };
+        let mut dir = String::new();
+        let read = BufReader::new(stdout).read_line(&mut dir);
+        assert!(
+            matches!(read, Ok(1..)),
+            "PgBouncer did not start; it said why above (`apt-get install pgbouncer` installs it)"
+        );
+        Self { child, dir: dir.trim().into() }
+    }
+
+    /// The address of this database through the pooler.
+    #[must_use]
+    pub fn url(&self, database: &Database) -> String {
+        format!("postgres:///{}?host={}&user=postgres", database.name, self.dir.display())
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
 }
 
 /// A database of its own, dropped with this.
@@ -149,11 +372,14 @@ impl Database {
     /// Where it fails.
     #[must_use]
     pub fn sql(&self, text: &str) -> String {
-        let mut psql = Command::new(server().bin.join("psql"));
-        let output =
-            psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-c", text]);
-        run(output).trim().to_owned()
+        psql(&self.url, text)
     }
+}
+
+fn psql(url: &str, text: &str) -> String {
+    let mut psql = Command::new(bin().join("psql"));
+    let output = psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text]);
+    run(output).trim().to_owned()
 }
 
 impl Drop for Database {

@@ -2,7 +2,11 @@
 
 pub mod beacon;
 pub mod browser;
+pub mod chaos;
+pub mod disk;
+pub mod load;
 pub mod pages;
+pub mod proxy;
 pub mod server;
 
 use std::time::{Duration, Instant};

@@ -3,8 +3,11 @@
 use crate::eventually;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -25,9 +28,93 @@ pub fn binary() -> PathBuf {
     beside.expect("no fieldvitals binary: run `cargo xtask test e2e`, or `cargo build` first")
 }
 
+/// How a server is started: with what, besides a folder and a free port.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    unprivileged: bool,
+}
+
+impl Launch {
+    /// With these arguments.
+    #[must_use]
+    pub fn with(args: &[&str]) -> Self {
+        Self { args: args.iter().map(|&arg| arg.to_owned()).collect(), ..Self::default() }
+    }
+
+    /// And as a user for whom the permissions of files hold, also where the tests are run by root.
+    #[must_use]
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
+        self
+    }
+
+    /// And in an environment where this variable is set.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts a server and does not wait for it.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    #[must_use]
+    pub fn spawn(&self, data_dir: &Path) -> Child {
+        let mut command = self.command(data_dir, Path::new("/dev/null")).expect("a log that nobody reads");
+        command.stdout(Stdio::null()).spawn().expect("it can be run")
+    }
+
+    /// The command that serves the data of a folder; what it says goes to the log.
+    fn command(&self, data_dir: &Path, log: &Path) -> anyhow::Result<Command> {
+        let log = std::fs::File::options().create(true).append(true).open(log).context("the log")?;
+        let is_root = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        let mut command = if self.unprivileged && is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(binary());
+            command
+        } else {
+            Command::new(binary())
+        };
+        command
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .args(&self.args)
+            // The tests' own database, which some of them name themselves.
+            .env_remove("DATABASE_URL")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true);
+        Ok(command)
+    }
+}
+
+/// Runs a server that is expected to end by itself; gives its exit code and what it logged.
+///
+/// # Panics
+/// Where it does not end within half a minute.
+pub async fn run_to_the_end(data_dir: &Path, launch: &Launch) -> (Option<i32>, String) {
+    let folder = TempDir::new().expect("a temporary folder");
+    let log = folder.path().join("log");
+    let child =
+        launch.command(data_dir, &log).expect("its log can be written").spawn().expect("it can be run");
+    let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output());
+    let output = output.await;
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    let output = output.unwrap_or_else(|_| panic!("it does not end by itself: {said}"));
+    (output.expect("its output can be read").status.code(), said)
+}
+
 /// A running server.
 pub struct Server {
     child: Child,
+    launch: Launch,
+    log_dir: TempDir,
     /// Where it listens, `http://127.0.0.1:PORT`.
     pub url: String,
     /// The key of its first site.
@@ -50,10 +137,26 @@ impl Server {
     /// # Panics
     /// Where it does not start.
     pub async fn start_with(args: &[&str]) -> Self {
+        Self::launch(Launch::with(args)).await
+    }
+
+    /// A server on a new data folder, started this way.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn launch(launch: Launch) -> Self {
         let data_dir = TempDir::new().expect("a temporary folder");
-        let server = Self::begin(data_dir, args).await;
+        let server = Self::begin(data_dir, launch).await;
         assert!(!server.token.is_empty(), "the first start prints a token");
         server
+    }
+
+    /// A server on this folder, which is new, started this way.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn launch_on(data_dir: TempDir, launch: Launch) -> Self {
+        Self::begin(data_dir, launch).await
     }
 
     /// A server on a folder that may have a store; the token is empty where there is one already.
@@ -61,13 +164,16 @@ impl Server {
     /// # Panics
     /// Where it does not start.
     pub async fn start_on(data_dir: TempDir) -> Self {
-        Self::begin(data_dir, &[]).await
+        Self::begin(data_dir, Launch::default()).await
     }
 
-    async fn begin(data_dir: TempDir, args: &[&str]) -> Self {
-        let (child, greeting) = spawn(data_dir.path(), args).await.expect("the server starts");
+    async fn begin(data_dir: TempDir, launch: Launch) -> Self {
+        let log_dir = TempDir::new().expect("a temporary folder");
+        let (child, greeting) =
+            spawn(data_dir.path(), &launch, &log_dir.path().join("log")).await.expect("the server starts");
         let token = greeting.token.unwrap_or_default();
-        Self { child, url: greeting.url, key: greeting.key, token, http: reqwest::Client::new(), data_dir }
+        let (url, key, http) = (greeting.url, greeting.key, reqwest::Client::new());
+        Self { child, launch, log_dir, url, key, token, http, data_dir }
     }
 
     /// Ends the process at once, as a crash does, and starts another on the same folder.
@@ -76,10 +182,67 @@ impl Server {
     /// Where it does not start again.
     pub async fn kill_and_restart(&mut self) {
         self.kill().await;
-        let (child, greeting) = spawn(self.data_dir.path(), &[]).await.expect("the server starts again");
+        self.start_again().await;
+    }
+
+    /// Starts the server again, on the same folder and in the same way.
+    ///
+    /// # Panics
+    /// Where it does not start again.
+    pub async fn start_again(&mut self) {
+        let (child, greeting) = spawn(self.data_dir.path(), &self.launch, &self.log_file())
+            .await
+            .expect("the server starts again");
         assert!(greeting.token.is_none(), "only the first start prints a token");
         self.child = child;
         self.url = greeting.url;
+    }
+
+    /// Starts the server again, in another way.
+    ///
+    /// # Panics
+    /// Where it does not start again.
+    pub async fn start_again_as(&mut self, launch: Launch) {
+        self.launch = launch;
+        self.start_again().await;
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.log_dir.path().join("log")
+    }
+
+    /// What the server has said besides its greeting.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Where it listens.
+    ///
+    /// # Panics
+    /// Never: it has said so.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        let address = self.url.strip_prefix("http://").and_then(|address| address.parse().ok());
+        address.expect("it listens at an address")
+    }
+
+    /// The id of the process.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the server runs")
+    }
+
+    /// Waits until the process ends by itself, and gives its exit code.
+    ///
+    /// # Panics
+    /// Where it does not end within half a minute.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
+        ended.expect("the server ends").expect("it can be waited for").code()
     }
 
     /// Ends the process at once (SIGKILL).
@@ -193,25 +356,22 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+    }
+}
+
 struct Greeting {
     url: String,
     key: String,
     token: Option<String>,
 }
 
-async fn spawn(data_dir: &Path, args: &[&str]) -> anyhow::Result<(Child, Greeting)> {
-    let mut child = Command::new(binary())
-        .arg("serve")
-        .args(["--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(data_dir)
-        .args(args)
-        // The tests' own database, which some of them name themselves.
-        .env_remove("DATABASE_URL")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("the binary can be run")?;
+async fn spawn(data_dir: &Path, launch: &Launch, log: &Path) -> anyhow::Result<(Child, Greeting)> {
+    let mut child = launch.command(data_dir, log)?.spawn().context("the binary can be run")?;
     let stdout = child.stdout.take().context("its output is piped")?;
     let mut lines = BufReader::new(stdout).lines();
     let (mut url, mut key, mut token) = (None, None, None);
@@ -232,5 +392,6 @@ async fn spawn(data_dir: &Path, args: &[&str]) -> anyhow::Result<(Child, Greetin
             return Ok((child, Greeting { url, key, token }));
         }
     }
-    bail!("the server ended: {}", child.wait().await?)
+    let said = std::fs::read_to_string(log).unwrap_or_default();
+    bail!("the server ended: {}; {said}", child.wait().await?)
 }

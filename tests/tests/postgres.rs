@@ -1,11 +1,11 @@
 //! A server, or two, on Postgres.
 
-use fieldvitals_store_postgres::testing::Database;
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::testing::{Database, Pooler};
 use fieldvitals_tests::beacon::{beacon, view_id};
-use fieldvitals_tests::server::{Server, binary};
+use fieldvitals_tests::load::Load;
+use fieldvitals_tests::server::{Launch, Server, run_to_the_end};
 use serde_json::json;
-use std::process::Stdio;
-use tokio::process::Command;
 
 #[tokio::test]
 async fn a_beacon_is_taken_and_reported_from_postgres() {
@@ -20,19 +20,27 @@ async fn a_beacon_is_taken_and_reported_from_postgres() {
     assert!(!server.data_dir().join("store.db").exists(), "no embedded store beside it");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_works_through_pgbouncer() {
+    let database = Database::empty();
+    let pooler = Pooler::start();
+    let server = Server::start_with(&["--database-url", &pooler.url(&database)]).await;
+    let mut load = Load::start(&server, 300, 16);
+    load.more(600).await;
+    load.finish().await;
+    server.settled().await;
+    let store = PostgresStore::open(&pooler.url(&database)).await.unwrap();
+    load.judge(&server, Some(&store)).await.must_be_clean();
+    store.close().await;
+}
+
 #[tokio::test]
 async fn a_server_without_its_database_says_what_to_do() {
     let data_dir = tempfile::tempdir().unwrap();
-    let output = Command::new(binary())
-        .args(["serve", "--listen", "127.0.0.1:0", "--database-url", "postgres://me:hush@127.0.0.1:1/vitals"])
-        .arg("--data-dir")
-        .arg(data_dir.path())
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success());
+    let url = "postgres://me:hush@127.0.0.1:1/vitals";
+    let launch = Launch::with(&["--database-wait", "0", "--database-url", url]);
+    let (code, message) = run_to_the_end(data_dir.path(), &launch).await;
+    assert_eq!(code, Some(2));
     assert!(message.contains("127.0.0.1:1") && message.contains("is Postgres running"), "{message}");
     assert!(!message.contains("hush"), "{message}");
 }

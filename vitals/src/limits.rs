@@ -95,6 +95,27 @@ pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
 /// Time that a server that stops gives the loader to empty the spool, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 10_000;
 
+/// Time that a start waits for a database that is away, in milliseconds, where nothing else is asked for.
+pub const DATABASE_WAIT_MS: u64 = 30_000;
+/// Time to connect to Postgres, and to wait for a connection that is free, in milliseconds.
+pub const DATABASE_CONNECT_MS_MAX: u64 = 10_000;
+/// Time that Postgres itself gives a statement that asks or loads, in milliseconds.
+pub const DATABASE_STATEMENT_MS_MAX: u64 = 30_000;
+/// Time in which Postgres must have answered a question, in milliseconds: a connection that is stalled does
+/// not say so.
+pub const DATABASE_CALL_MS_MAX: u64 = 40_000;
+/// Time in which Postgres must have taken a batch of the loader, some twenty round trips, in milliseconds.
+pub const DATABASE_LOAD_MS_MAX: u64 = 60_000;
+/// Time in which one round of maintenance, or the removal of a site, must have ended, in milliseconds; what
+/// it did until then stays done.
+pub const DATABASE_MAINTAIN_MS_MAX: u64 = 600_000;
+/// Time in which migrations must have ended, in milliseconds.
+pub const DATABASE_MIGRATE_MS_MAX: u64 = 720_000;
+/// Time in which a connection must be fit for the next caller, in milliseconds; else it is closed.
+pub const DATABASE_RETURN_MS_MAX: u64 = 5_000;
+/// Time that a beacon of an unknown site waits for sites to be read again, in milliseconds.
+pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
+
 /// Time in which a command expects the server's whole answer, in milliseconds.
 pub const CLIENT_TIME_MS_MAX: u64 = 60_000;
 /// Largest answer of a server that a command reads, in bytes.
@@ -129,3 +150,9 @@ const _: () = assert!(TIME_MS_MAX as u64 * 1_000 <= u32::MAX as u64, "a time mus
 const _: () = assert!(CLS_MAX as u64 * 1_000_000 <= u32::MAX as u64, "a score must fit its micros");
 const _: () = assert!(COMMIT_BEACONS_MAX <= LOAD_VIEWS_MAX, "a commit must be loadable at once");
 const _: () = assert!(VIEWS_PER_BEACON_MAX <= LOAD_VIEWS_MAX, "any beacon must be loadable at once");
+const _: () = assert!(
+    DATABASE_STATEMENT_MS_MAX < DATABASE_CALL_MS_MAX,
+    "Postgres' own word on a statement must come before ours"
+);
+const _: () =
+    assert!(DATABASE_CALL_MS_MAX < CLIENT_TIME_MS_MAX, "a command must hear why there is no answer");

@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, serves, tests and measures fieldvitals. Nothing else is needed on a machine
 //! that has Rust; what is missing is installed where that is possible, and named where it is not.
 
+mod chaos;
 mod collector;
 mod deny;
 mod dist;
@@ -41,6 +42,14 @@ enum Task {
         /// The part to run alone.
         part: Option<test::Part>,
     },
+    /// Kill the server, and Postgres, under load again and again and tell what was lost: `cargo xtask chaos --kills
+    /// 200`. Further options: `cargo xtask chaos --help`.
+    #[command(disable_help_flag = true)]
+    Chaos {
+        /// Options of the run.
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        arguments: Vec<String>,
+    },
     /// Put the release binary and the collector's files under dist/.
     Dist,
     /// Print the bytes of snippet, module and glue.
@@ -58,6 +67,7 @@ fn main() -> std::process::ExitCode {
         Task::Collector { toolchain } => collector::build_with(toolchain).map(drop),
         Task::Serve { arguments } => serve::serve(&arguments),
         Task::Test { part } => test::test(part),
+        Task::Chaos { arguments } => chaos::chaos(&arguments),
         Task::Dist => dist::dist(),
         Task::Size { json } => size::print(json),
         Task::Tidy => tidy::tidy(),

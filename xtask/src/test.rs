@@ -57,7 +57,7 @@ impl Part {
             }
             Self::Deny => deny::check(),
             Self::Unit => {
-                toolchain::postgres()?;
+                toolchain::for_faults()?;
                 counts.run(cargo().args([
                     "test",
                     "--no-fail-fast",
@@ -70,7 +70,7 @@ impl Part {
             Self::E2e => {
                 let chromium = toolchain::program("chromium", "chromium")?;
                 let driver = toolchain::program("chromedriver", "chromium-driver")?;
-                toolchain::postgres()?;
+                toolchain::for_faults()?;
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let collector = collector::build()?;
                 let binary = build_server(&collector.dir, false)?;

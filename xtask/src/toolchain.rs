@@ -183,6 +183,20 @@ pub(crate) fn postgres() -> Result<()> {
     Ok(())
 }
 
+/// Makes sure of what the tests of faults run besides Postgres: PgBouncer, a clock that can be set, a C compiler
+/// and certificates.
+pub(crate) fn for_faults() -> Result<()> {
+    postgres()?;
+    program("openssl", "openssl")?;
+    program("faketime", "faketime")?;
+    program("cc", "gcc")?;
+    // Debian keeps it where only administrators' search path looks.
+    if !Path::new("/usr/sbin/pgbouncer").is_file() {
+        program("pgbouncer", "pgbouncer")?;
+    }
+    Ok(())
+}
+
 /// Installs Debian packages, as root or through sudo without a password.
 fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");

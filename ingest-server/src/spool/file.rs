@@ -147,8 +147,13 @@ pub(crate) fn open_error(path: &Path, error: &sqlx::Error) -> SpoolError {
 
 /// SQLite's primary result code (<https://www.sqlite.org/rescode.html>).
 pub(crate) fn code(error: &sqlx::Error) -> Option<u32> {
+    Some(extended_code(error)? & 0xff)
+}
+
+/// SQLite's extended result code.
+pub(crate) fn extended_code(error: &sqlx::Error) -> Option<u32> {
     match error {
-        sqlx::Error::Database(error) => Some(error.code()?.parse::<u32>().ok()? & 0xff),
+        sqlx::Error::Database(error) => error.code()?.parse().ok(),
         _ => None,
     }
 }

@@ -277,8 +277,9 @@ impl Writer {
     }
 }
 
-/// Whether it can go by itself: a full disk (SQLITE_FULL), or another process that holds the file for a
-/// moment (SQLITE_BUSY, SQLITE_LOCKED), such as a backup.
+/// Whether it can go by itself: a full disk (SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the index of the log,
+/// before anything is written), or another process that holds the file for a moment (SQLITE_BUSY,
+/// SQLITE_LOCKED), such as a backup.
 fn is_passing(error: &sqlx::Error) -> bool {
-    matches!(file::code(error), Some(5 | 6 | 13))
+    matches!(file::code(error), Some(5 | 6 | 13)) || file::extended_code(error) == Some(4_874)
 }

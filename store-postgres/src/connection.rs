@@ -1,0 +1,116 @@
+//! Connections that may stall.
+//!
+//! A network can lose what is sent without a word, and a database can hang with its sockets open. Every call
+//! therefore has a time after which it is given up, and so has making a connection fit for its next user:
+//! the pool alone would wait for a stalled one for ever, and lose its place.
+
+use fieldvitals_store::StoreError;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Executor as _, Postgres};
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+/// What `call` comes to, or after `limit` the error of a connection that is stalled. What was on its way may
+/// take place all the same; callers that must know ask the store.
+pub(crate) async fn bounded<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        Err(StoreError::Database {
+            what: "asking Postgres",
+            reason: format!(
+                "no answer within {} s: the database hangs, or the network between loses what is sent",
+                limit.as_secs()
+            ),
+            passing: true,
+        })
+    })
+}
+
+/// A transaction on a connection of the pool; rolled back where it is dropped without [`Self::commit`].
+pub(crate) struct Transaction {
+    /// Empty only while it is dropped.
+    connection: Option<PoolConnection<Postgres>>,
+    open: bool,
+    back: Duration,
+}
+
+impl Transaction {
+    /// Begins one with a statement that says what kind it is; after its end the connection must be fit for
+    /// the next user within the time `back`.
+    pub(crate) async fn begin(
+        pool: &PgPool,
+        back: Duration,
+        begin: &'static str,
+    ) -> Result<Self, sqlx::Error> {
+        let connection = pool.acquire().await?;
+        // Open before it is: whether a statement that was given up took place is not known.
+        let mut transaction = Self { connection: Some(connection), open: true, back };
+        transaction.execute(begin).await?;
+        Ok(transaction)
+    }
+
+    /// Commits it. Where that fails, only the database knows whether it took place.
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.execute("commit").await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Deref for Transaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match &self.connection {
+            Some(connection) => connection,
+            None => unreachable!("it has a connection until it is dropped"),
+        }
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match &mut self.connection {
+            Some(connection) => connection,
+            None => unreachable!("it has a connection until it is dropped"),
+        }
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let (Some(mut connection), Ok(runtime)) =
+            (self.connection.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        let (open, back) = (self.open, self.back);
+        runtime.spawn(async move {
+            let rolled_back = match open {
+                true => tokio::time::timeout(back, connection.execute("rollback")).await,
+                false => Ok(Ok(Default::default())),
+            };
+            match rolled_back {
+                // The pool asks whether it is alive; given up, that closes it and frees its place.
+                Ok(Ok(_)) => drop(tokio::time::timeout(back, connection.return_to_pool()).await),
+                // Broken or stalled: closed without another word to it, its place freed.
+                Ok(Err(_)) | Err(_) => drop(connection.detach()),
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql;
+    use vitals::limits;
+
+    #[test]
+    fn postgres_gives_up_before_we_do() {
+        let timeout = format!("statement_timeout = '{}s'", limits::DATABASE_STATEMENT_MS_MAX / 1_000);
+        assert!(sql::READ.contains(&timeout) && sql::WRITE.contains(&timeout));
+    }
+}

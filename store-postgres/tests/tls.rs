@@ -1,0 +1,58 @@
+//! Encrypted connections, and whom they trust.
+
+#![allow(clippy::unwrap_used)]
+
+use fieldvitals_store::StoreError;
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::testing::Cluster;
+
+/// What opening comes to: nothing, or its message and whether that may pass.
+async fn open(url: &str) -> Option<(String, bool)> {
+    match PostgresStore::open(url).await {
+        Ok(store) => {
+            store.close().await;
+            None
+        }
+        Err(error @ StoreError::Database { passing, .. }) => Some((error.to_string(), passing)),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn the_server_is_who_the_certificate_says() {
+    let cluster = Cluster::start_with_tls();
+    let url = |host: &str, mode: &str, authority: Option<&str>| {
+        let root = authority.map(|name| format!("&sslrootcert={}/{name}.crt", cluster.dir().display()));
+        format!("{}?sslmode={mode}{}", cluster.url_at(host), root.unwrap_or_default())
+    };
+    // The certificate is for `localhost`; 127.0.0.1 is the same server by a name that it does not have.
+    for (host, mode, authority) in [
+        ("localhost", "require", None),
+        ("127.0.0.1", "require", None),
+        ("localhost", "verify-ca", Some("authority")),
+        ("127.0.0.1", "verify-ca", Some("authority")),
+        ("localhost", "verify-full", Some("authority")),
+    ] {
+        assert_eq!(open(&url(host, mode, authority)).await, None, "{mode} at {host}");
+    }
+    assert!(cluster.sql("select count(*) from pg_tables where tablename = 'page_view'") == "1");
+    for (host, mode, authority, words) in [
+        ("127.0.0.1", "verify-full", Some("authority"), "sslrootcert"),
+        ("localhost", "verify-ca", Some("stranger"), "sslrootcert"),
+        ("localhost", "verify-full", Some("stranger"), "sslrootcert"),
+        ("localhost", "verify-full", None, "sslrootcert"),
+        ("localhost", "verify-full", Some("missing"), "missing.crt"),
+        // This server takes encrypted connections alone.
+        ("localhost", "disable", None, "pg_hba.conf"),
+    ] {
+        let (message, passing) = open(&url(host, mode, authority)).await.expect("refused");
+        assert!(message.contains(words) && !passing, "{mode} at {host}: {message}, {passing}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_encryption_is_refused_where_it_is_asked_for() {
+    let cluster = Cluster::start();
+    let (message, passing) = open(&format!("{}&sslmode=require", cluster.url())).await.expect("refused");
+    assert!(message.contains("does not support TLS") && message.contains("sslmode") && !passing, "{message}");
+}

@@ -1,0 +1,357 @@
+//! A steady load of beacons whose every page view is known, and the judge of what became of them.
+//!
+//! Workers keep a connection each, send one beacon after another, and send a beacon again until it is
+//! acknowledged, as a client that retries does. So in the end everything sent was acknowledged, and the
+//! reports must equal what was sent: a view that is missing was lost, one too many was counted twice.
+
+use crate::beacon::view_id;
+use crate::server::Server;
+use fieldvitals_store::{SiteId, Source, Store};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vitals::metric::{Metric, Rating};
+use vitals::view::ViewId;
+
+/// The routes that views are spread over.
+const ROUTES: [&str; 5] = ["/alpha", "/beta", "/gamma", "/delta", "/epsilon"];
+/// Every so-manieth beacon is a newer word on a view that was sent before.
+const UPDATE_EVERY: u64 = 4;
+/// Longest time that a worker waits for an answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// Views that the judge looks for one by one.
+const LOOK_UPS_MAX: usize = 30_000;
+/// Pause of a worker that was refused or not answered.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What is known of one page view.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    id: ViewId,
+    number: u64,
+    /// The last word that was acknowledged.
+    seq: u32,
+}
+
+impl Sent {
+    fn route(&self) -> &'static str {
+        ROUTES[(self.number % ROUTES.len() as u64) as usize]
+    }
+
+    /// The LCP, in milliseconds, of the last word.
+    fn lcp(&self) -> f64 {
+        ((self.number * 37 + u64::from(self.seq) * 1_013) % 6_000 + 1) as f64
+    }
+
+    fn body(&self, site: &str) -> String {
+        format!(
+            r#"{{"v":1,"site":"{site}","seq":{},"url":"https://shop.example{}","device":"phone","connection":"4g","views":[{{"id":"{}","nav":"navigate","values":{{"LCP":{},"CLS":0.05,"INP":120,"FCP":900,"TTFB":210}}}}]}}"#,
+            self.seq,
+            self.route(),
+            self.id,
+            self.lcp(),
+        )
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    views: Mutex<BTreeMap<ViewId, Sent>>,
+    next: AtomicU64,
+    acknowledged: AtomicU64,
+    refused: AtomicU64,
+    unanswered: AtomicU64,
+    stop: AtomicBool,
+    /// The last refusal's body.
+    refusal: Mutex<String>,
+}
+
+/// A load that runs.
+pub struct Load {
+    shared: Arc<Shared>,
+    address: watch::Sender<Option<SocketAddr>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// What the judge found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Beacons that were acknowledged.
+    pub acknowledged: u64,
+    /// Page views that they told of.
+    pub views: u64,
+    /// Page views that are missing, or say less than what was acknowledged.
+    pub lost: u64,
+    /// Page views that the reports count beyond those that there are.
+    pub duplicates: u64,
+    /// What differs, in words.
+    pub differences: Vec<String>,
+}
+
+impl Verdict {
+    /// # Panics
+    /// Where anything was lost, counted twice, or is reported otherwise than it was sent.
+    pub fn must_be_clean(&self) {
+        assert!(self.lost == 0 && self.duplicates == 0 && self.differences.is_empty(), "{self:?}");
+    }
+}
+
+impl Load {
+    /// Begins to send about `rate` beacons a second to a server, over so many connections.
+    #[must_use]
+    pub fn start(server: &Server, rate: u64, connections: u64) -> Self {
+        let (address, at) = watch::channel(Some(server.address()));
+        let shared = Arc::new(Shared::default());
+        let between = Duration::from_secs_f64(connections as f64 / rate as f64);
+        let workers = (0..connections)
+            .map(|_| {
+                let (shared, at, site) = (Arc::clone(&shared), at.clone(), server.key.clone());
+                tokio::spawn(async move { Worker { shared, at, site, stream: None }.run(between).await })
+            })
+            .collect();
+        Self { shared, address, workers }
+    }
+
+    /// From now on beacons go to this server, or to none.
+    pub fn redirect(&self, server: Option<&Server>) {
+        self.address.send_replace(server.map(Server::address));
+    }
+
+    /// Beacons acknowledged so far.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// Beacons that were answered with anything but 204.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::SeqCst)
+    }
+
+    /// The body of the last such answer.
+    #[must_use]
+    pub fn refusal(&self) -> String {
+        self.shared.refusal.lock().map(|refusal| refusal.clone()).unwrap_or_default()
+    }
+
+    /// Beacons that had no answer; they were sent again.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.shared.unanswered.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many more beacons are acknowledged.
+    ///
+    /// # Panics
+    /// Where that takes longer than half a minute.
+    pub async fn more(&self, beacons: u64) {
+        let goal = self.acknowledged() + beacons;
+        let began = Instant::now();
+        while self.acknowledged() < goal {
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "{} of {goal} beacons acknowledged; refused {}: {}",
+                self.acknowledged(),
+                self.refused(),
+                self.refusal()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends the load: each worker once its last beacon is acknowledged.
+    pub async fn finish(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        for worker in self.workers.drain(..) {
+            worker.await.expect("a worker ends");
+        }
+    }
+
+    /// Compares what was sent with the server's reports, and with every page view in its store where that is
+    /// at hand. The load must have finished and the server settled.
+    ///
+    /// # Panics
+    /// Where the server or the store does not answer.
+    pub async fn judge(&self, server: &Server, store: Option<&dyn Store>) -> Verdict {
+        let views: Vec<Sent> =
+            self.shared.views.lock().expect("no worker panicked").values().copied().collect();
+        let mut verdict =
+            Verdict { acknowledged: self.acknowledged(), views: views.len() as u64, ..Verdict::default() };
+        let pages = server.get("sites/default/pages?period=24h&limit=500").await.expect("the report");
+        for route in ROUTES {
+            let of_route: Vec<&Sent> = views.iter().filter(|view| view.route() == route).collect();
+            verdict.compare(route, &of_route, &pages);
+        }
+        if let Some(store) = store {
+            let site = store.sites().await.expect("the store's sites")[0].id;
+            verdict.look_up(&views, store, site).await;
+        }
+        verdict
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            worker.abort();
+        }
+    }
+}
+
+impl Verdict {
+    /// Compares one route's report with the views that were sent.
+    fn compare(&mut self, route: &str, views: &[&Sent], pages: &Value) {
+        let page =
+            pages["pages"].as_array().and_then(|pages| pages.iter().find(|page| page["route"] == route));
+        let count = |value: &Value| value.as_u64().unwrap_or(0);
+        let reported = page.map_or(0, |page| count(&page["views"]));
+        let sent = views.len() as u64;
+        self.duplicates += reported.saturating_sub(sent);
+        self.lost += sent.saturating_sub(reported);
+        let mut ratings = [0_u64; 3];
+        for view in views {
+            let lcp = vitals::metric::Value::new(Metric::Lcp, view.lcp()).expect("in range");
+            ratings[match Metric::Lcp.rate(lcp) {
+                Rating::Good => 0,
+                Rating::NeedsImprovement => 1,
+                Rating::Poor => 2,
+            }] += 1;
+        }
+        let lcp = page.map_or(&Value::Null, |page| &page["metrics"]["LCP"]);
+        let told = ["good", "needs_improvement", "poor"].map(|rating| count(&lcp[rating]));
+        if reported != sent || told != ratings || count(&lcp["n"]) != sent {
+            self.differences.push(format!(
+                "{route}: {sent} views sent, rated {ratings:?}; reported {reported}, rated {told:?}, n {}",
+                lcp["n"]
+            ));
+        }
+    }
+
+    /// Looks for every view, or where they are many, for a share of them.
+    async fn look_up(&mut self, views: &[Sent], store: &dyn Store, site: SiteId) {
+        let mut missing = 0;
+        for sent in views.iter().step_by(views.len().div_ceil(LOOK_UPS_MAX).max(1)) {
+            let stored = store.view(site, sent.id).await.expect("the store answers");
+            let said = stored.map(|view| {
+                let lcp = view.update.values.get(Metric::Lcp).map(|value| value.number(Metric::Lcp));
+                (view.update.source, lcp)
+            });
+            if said != Some((Source::Own { seq: sent.seq }, Some(sent.lcp()))) {
+                missing += 1;
+                if missing == 1 {
+                    self.differences.push(format!("{sent:?} is stored as {said:?}"));
+                }
+            }
+        }
+        self.lost = self.lost.max(missing);
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    at: watch::Receiver<Option<SocketAddr>>,
+    site: String,
+    stream: Option<(SocketAddr, TcpStream)>,
+}
+
+impl Worker {
+    async fn run(mut self, between: Duration) {
+        let mut mine: Vec<Sent> = Vec::new();
+        let mut due = tokio::time::interval(between);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.shared.stop.load(Ordering::SeqCst) {
+            due.tick().await;
+            let turn = self.shared.next.fetch_add(1, Ordering::SeqCst);
+            let place = mine.len().checked_sub(1 + (turn as usize / 7) % 16);
+            let (sent, place) = match place {
+                Some(place) if turn.is_multiple_of(UPDATE_EVERY) => {
+                    (Sent { seq: mine[place].seq + 1, ..mine[place] }, Some(place))
+                }
+                _ => (Sent { id: view_id(u128::from(turn)), number: turn, seq: 1 }, None),
+            };
+            self.until_acknowledged(&sent).await;
+            self.shared.acknowledged.fetch_add(1, Ordering::SeqCst);
+            self.shared.views.lock().expect("no worker panicked").insert(sent.id, sent);
+            match place {
+                Some(place) => mine[place] = sent,
+                None => mine.push(sent),
+            }
+        }
+    }
+
+    async fn until_acknowledged(&mut self, sent: &Sent) {
+        let body = sent.body(&self.site);
+        let request = format!(
+            "POST /v1/beacon HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        loop {
+            match tokio::time::timeout(ANSWER_TIME_MAX, self.post(request.as_bytes())).await {
+                Ok(Ok((204, _))) => return,
+                Ok(Ok((status, answer))) => {
+                    self.shared.refused.fetch_add(1, Ordering::SeqCst);
+                    if let Ok(mut refusal) = self.shared.refusal.lock() {
+                        *refusal = format!("{status} {answer}");
+                    }
+                }
+                Ok(Err(_)) | Err(_) => {
+                    self.stream = None;
+                    self.shared.unanswered.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn post(&mut self, request: &[u8]) -> std::io::Result<(u16, String)> {
+        // A sender lives as long as the load.
+        let gone = |_| std::io::Error::from(std::io::ErrorKind::NotConnected);
+        let at = self.at.wait_for(Option::is_some).await.map_err(gone)?.unwrap_or_else(|| unreachable!());
+        let mut stream = match self.stream.take() {
+            Some((to, stream)) if to == at => stream,
+            _ => {
+                let stream = TcpStream::connect(at).await?;
+                stream.set_nodelay(true)?;
+                stream
+            }
+        };
+        stream.write_all(request).await?;
+        let answer = answer(&mut stream).await?;
+        self.stream = Some((at, stream));
+        Ok(answer)
+    }
+}
+
+/// Reads the answer to a request: its status and body.
+async fn answer(stream: &mut TcpStream) -> std::io::Result<(u16, String)> {
+    let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let mut bytes = Vec::with_capacity(512);
+    let (head, start, length) = loop {
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(ended());
+        }
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+            let length = head
+                .split("content-length:")
+                .nth(1)
+                .and_then(|rest| rest.split("\r\n").next()?.trim().parse::<usize>().ok());
+            break (head, end + 4, length.unwrap_or(0));
+        }
+    };
+    while bytes.len() < start + length {
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(ended());
+        }
+    }
+    let status = head.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(ended)?;
+    Ok((status, String::from_utf8_lossy(&bytes[start..start + length]).into_owned()))
+}

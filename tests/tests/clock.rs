@@ -1,0 +1,116 @@
+//! The server's clock jumps, and comes back: beacons are judged by it, and nothing stays shut.
+
+#![allow(clippy::unwrap_used)]
+
+use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
+use fieldvitals_tests::eventually;
+use fieldvitals_tests::server::{Launch, Server};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use vitals::view::ViewId;
+
+const DAY_MS: u64 = 86_400_000;
+
+/// A clock that a server can be put under.
+struct Clock(TempDir);
+
+impl Clock {
+    fn new() -> Self {
+        let clock = Self(TempDir::new().unwrap());
+        clock.set("+0");
+        clock
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("offset")
+    }
+
+    /// Sets it to the time that an offset such as `+3d` makes of the true one.
+    fn set(&self, offset: &str) {
+        // In one step: the server reads it all the time.
+        let new = self.0.path().join("new");
+        std::fs::write(&new, offset).unwrap();
+        std::fs::rename(new, self.file()).unwrap();
+    }
+
+    fn launch(&self) -> Launch {
+        let library = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
+        let library =
+            library.chain([PathBuf::from("/usr/lib")]).map(|dir| dir.join("faketime/libfaketimeMT.so.1"));
+        let library = library.into_iter().find(|file| file.exists());
+        let library = library.expect("libfaketime: `apt-get install faketime`");
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        Launch::default()
+            .env("LD_PRELOAD", &text(&library))
+            .env("FAKETIME_TIMESTAMP_FILE", &text(&self.file()))
+            .env("FAKETIME_NO_CACHE", "1")
+            // Timeouts go by the monotonic clock, which does not jump.
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1")
+    }
+}
+
+/// Sends a view that began so many days from now; gives the answer.
+async fn send(server: &Server, number: u64, days: i64) -> (u16, String) {
+    let id = view_id(u128::from(number));
+    let start = (now_ms() - 1_000).checked_add_signed(days * DAY_MS as i64).unwrap();
+    let id = ViewId::new(start, u128::from(number) << 8 | u128::from(id.start_ms() as u64 % 256));
+    let body = beacon(&server.key, id, "https://shop.example/clock", &json!({"LCP": 900.0}));
+    let (status, answer) = server.post("/v1/beacon", body.to_string()).await;
+    (status, answer.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_and_returns_shuts_nothing_for_good() {
+    let clock = Clock::new();
+    let mut server = Server::launch(clock.launch()).await;
+    assert_eq!(send(&server, 1, 0).await.0, 204);
+    assert_eq!(server.reported("/clock", &["LCP"]).await["views"], 1);
+
+    clock.set("+3d");
+    let (status, answer) = send(&server, 2, 0).await;
+    assert!(status == 422 && answer.contains("started 72 hours ago"), "{status} {answer}");
+    assert_eq!(send(&server, 3, 3).await.0, 204, "by the server's clock it is now");
+    clock.set("-3650d");
+    assert_eq!(send(&server, 4, 0).await.0, 422);
+    assert_eq!(send(&server, 5, -3_650).await.0, 204);
+    clock.set("+0");
+    assert_eq!(send(&server, 6, 0).await.0, 204);
+    server.settled().await;
+    eventually(|| async {
+        let page = server.reported("/clock", &["LCP"]).await;
+        if page["views"] == 2 { Ok(()) } else { Err(page.to_string()) }
+    })
+    .await;
+
+    // A server that begins with its clock far ahead lets go of what it takes for old.
+    server.kill().await;
+    clock.set("+400d");
+    server.start_again().await;
+    assert_eq!(send(&server, 7, 400).await.0, 204);
+    server.settled().await;
+    eventually(|| async {
+        let log = server.log();
+        if log.contains("views_removed=") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    server.kill().await;
+    clock.set("+0");
+    server.start_again().await;
+    let mut number = 100;
+    let views = eventually(|| {
+        number += 1;
+        let server = &server;
+        async move {
+            let (status, answer) = send(server, number, 0).await;
+            assert_eq!(status, 204, "{answer}");
+            server.settled().await;
+            let pages = server.get("sites/default/pages?period=24h").await?;
+            let page = pages["pages"].as_array().unwrap().iter().find(|page| page["route"] == "/clock");
+            page.map(|page| page["views"].clone()).ok_or_else(|| format!("{pages}"))
+        }
+    })
+    .await;
+    assert!(views.as_u64().unwrap() >= 1);
+}

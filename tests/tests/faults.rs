@@ -1,0 +1,185 @@
+//! Faults between a real server and a real Postgres, under load: nothing that was acknowledged is lost,
+//! nothing is counted twice, and nothing is refused that the spool can take.
+
+#![allow(clippy::unwrap_used)]
+
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::testing::Cluster;
+use fieldvitals_tests::eventually;
+use fieldvitals_tests::load::Load;
+use fieldvitals_tests::proxy::Proxy;
+use fieldvitals_tests::server::{Launch, Server};
+use std::time::{Duration, Instant};
+
+/// A database of its own, a network to it that can fail, and a server behind both.
+struct Site {
+    server: Server,
+    proxy: Proxy,
+    cluster: Cluster,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let cluster = Cluster::start();
+        let proxy = Proxy::start(&cluster.socket()).await;
+        let server = Server::launch(Launch::with(&["--database-url", &proxy.url()])).await;
+        Self { server, proxy, cluster }
+    }
+
+    fn load(&self) -> Load {
+        Load::start(&self.server, 400, 16)
+    }
+
+    /// Ends the load and compares what was sent with what is reported and stored.
+    async fn judge(&self, load: &mut Load) {
+        load.finish().await;
+        let status = self.server.settled().await;
+        assert_law(&status);
+        let store = PostgresStore::open(&self.cluster.url()).await.unwrap();
+        load.judge(&self.server, Some(&store)).await.must_be_clean();
+        store.close().await;
+    }
+}
+
+/// Every beacon is in exactly one place.
+fn assert_law(status: &serde_json::Value) {
+    let count = |name: &str| status["spool"][name].as_u64().unwrap();
+    let places = ["loaded", "superseded", "discarded", "waiting"].map(count);
+    assert_eq!(count("appended"), places.iter().sum::<u64>(), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_is_killed_under_load_and_started_again() {
+    let mut site = Site::start().await;
+    let mut load = site.load();
+    for _ in 0..2 {
+        load.more(400).await;
+        site.cluster.kill();
+        load.more(400).await;
+        site.cluster.start_again();
+    }
+    load.more(400).await;
+    assert_eq!(load.refused() + load.unanswered(), 0, "beacons are taken all the while: {}", load.refusal());
+    site.judge(&mut load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_is_out_of_reach_under_load() {
+    let site = Site::start().await;
+    let mut load = site.load();
+    load.more(400).await;
+    site.proxy.cut();
+    load.more(1_500).await;
+    let waiting = site.server.get("status").await.unwrap()["spool"]["waiting"].as_u64().unwrap();
+    assert!(waiting >= 1_000, "beacons wait in the spool: {waiting}");
+    site.proxy.pass();
+    load.more(400).await;
+    assert_eq!(load.refused() + load.unanswered(), 0, "{}", load.refusal());
+    site.judge(&mut load).await;
+    let log = site.server.log();
+    assert!(log.contains("beacons wait in the spool until the store takes them"), "{log}");
+    assert!(log.contains("the store takes beacons again"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_is_slow_under_load() {
+    let site = Site::start().await;
+    let mut load = site.load();
+    load.more(400).await;
+    site.proxy.delay(Duration::from_millis(60), Duration::from_millis(60));
+    load.more(1_500).await;
+    site.proxy.delay(Duration::ZERO, Duration::ZERO);
+    assert_eq!(load.refused() + load.unanswered(), 0, "{}", load.refusal());
+    site.judge(&mut load).await;
+}
+
+/// What a network does that drops packets: connections are open for ever and nothing comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_stall_for_good_are_given_up() {
+    let site = Site::start().await;
+    let mut load = site.load();
+    load.more(400).await;
+    site.proxy.hold_these_for_good();
+    let began = Instant::now();
+    // A question that meets a stalled connection gets an answer, and soon a good one.
+    let http = site.server.http.clone();
+    let url = format!("{}/api/v1/sites/default/pages?period=24h", site.server.url);
+    loop {
+        let asked = http.get(&url).bearer_auth(&site.server.token).timeout(Duration::from_secs(50));
+        let answer = asked.send().await.expect("an answer, good or bad");
+        if answer.status() == 200 {
+            break;
+        }
+        assert_eq!(answer.status(), 500);
+        assert!(began.elapsed() < Duration::from_secs(100));
+    }
+    load.more(400).await;
+    assert_eq!(load.refused() + load.unanswered(), 0, "{}", load.refusal());
+    load.finish().await;
+    // The loader gives its connection up, and goes on with another.
+    let began = Instant::now();
+    while site.server.get("status").await.unwrap()["spool"]["waiting"] != 0 {
+        assert!(began.elapsed() < Duration::from_secs(90), "the loader hangs: {}", site.server.log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    site.judge(&mut load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_to_commits_are_lost() {
+    let site = Site::start().await;
+    let mut load = site.load();
+    load.more(200).await;
+    for round in 1..=10 {
+        site.proxy.swallow(3);
+        eventually(|| async {
+            let swallowed = site.proxy.swallowed();
+            if swallowed >= round * 3 { Ok(()) } else { Err(format!("{swallowed} swallowed")) }
+        })
+        .await;
+        load.more(50).await;
+    }
+    assert_eq!(load.refused() + load.unanswered(), 0, "{}", load.refusal());
+    site.judge(&mut load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_drains_into_postgres() {
+    let mut site = Site::start().await;
+    let mut load = site.load();
+    load.more(800).await;
+    load.redirect(None);
+    assert_eq!(site.server.terminate().await, Some(0));
+    let acknowledged = load.acknowledged();
+    let views = site.cluster.sql("select count(*) from page_view").parse::<u64>().unwrap();
+    // Workers whose beacon had no answer send it again; it may be among the views.
+    assert!(views >= acknowledged * 3 / 4 - 16, "{views} views of {acknowledged} beacons are in the store");
+    let left = std::fs::metadata(site.server.data_dir().join("spool.db-wal"));
+    assert!(left.is_err(), "the spool was closed");
+    site.server.start_again().await;
+    let status = site.server.get("status").await.unwrap();
+    assert_eq!(status["spool"]["appended"], 0, "nothing was left to load: {status}");
+    load.redirect(Some(&site.server));
+    load.more(100).await;
+    site.judge(&mut load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_is_killed_under_load_on_postgres() {
+    let mut site = Site::start().await;
+    let mut load = site.load();
+    for round in 0..4 {
+        load.more(300).await;
+        if round % 2 == 1 {
+            // With beacons in the spool that the store does not have.
+            site.proxy.cut();
+            load.more(300).await;
+        }
+        site.server.kill().await;
+        site.proxy.pass();
+        site.server.start_again().await;
+        load.redirect(Some(&site.server));
+    }
+    load.more(300).await;
+    site.judge(&mut load).await;
+}
