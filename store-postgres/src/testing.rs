@@ -50,8 +50,12 @@ fn server() -> &'static Server {
     })
 }
 
-/// The folder of the newest Postgres that is installed.
-fn bin() -> PathBuf {
+/// The folder of the programs of the newest Postgres that is installed.
+///
+/// # Panics
+/// Where there is none, with how to install it.
+#[must_use]
+pub fn bin() -> PathBuf {
     let has_initdb = |dir: &PathBuf| dir.join("initdb").is_file();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = debian.filter_map(|entry| {
@@ -64,17 +68,36 @@ fn bin() -> PathBuf {
     })
 }
 
-fn start(bin: &Path) -> (Child, String) {
+fn is_root() -> bool {
     let user = Command::new("id").arg("-u").output().map(|output| output.stdout).unwrap_or_default();
-    // Postgres refuses to be run by root; the package made a user for it.
-    let mut command = if user.trim_ascii() == b"0" {
+    user.trim_ascii() == b"0"
+}
+
+/// A shell as a user who may run Postgres, which refuses root; the package made a user for it.
+#[must_use]
+pub fn shell() -> Command {
+    if is_root() {
         let mut command = Command::new("runuser");
         command.args(["-u", "postgres", "--", "sh"]);
         command
     } else {
         Command::new("sh")
-    };
-    let mut child = command
+    }
+}
+
+/// Gives a folder to the user of [`shell`].
+///
+/// # Errors
+/// Where it cannot be given.
+pub fn give(folder: &Path) -> std::io::Result<()> {
+    if is_root() && !Command::new("chown").arg("-R").arg("postgres").arg(folder).status()?.success() {
+        return Err(std::io::Error::other(format!("{} cannot be given to postgres", folder.display())));
+    }
+    Ok(())
+}
+
+fn start(bin: &Path) -> (Child, String) {
+    let mut child = shell()
         .args(["-c", RUN, "sh"])
         .arg(bin)
         .stdin(Stdio::piped())

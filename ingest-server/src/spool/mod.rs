@@ -123,6 +123,8 @@ pub struct Bounds {
     pub commit_bytes: usize,
     /// Page view updates in one group commit, and in one load.
     pub load_views: usize,
+    /// Time for which beacons gather before a load that is not full.
+    pub gather: Duration,
     /// Longest pause between two tries of the loader.
     pub retry: Duration,
     /// Time to empty the spool when the server stops.
@@ -137,6 +139,7 @@ impl Default for Bounds {
             commit_beacons: limits::COMMIT_BEACONS_MAX,
             commit_bytes: limits::COMMIT_BYTES_MAX,
             load_views: limits::LOAD_VIEWS_MAX,
+            gather: Duration::from_millis(limits::LOAD_GATHER_MS_MAX),
             retry: Duration::from_millis(limits::LOAD_RETRY_MS_MAX),
             drain: Duration::from_millis(limits::DRAIN_MS_MAX),
         }
