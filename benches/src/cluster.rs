@@ -66,6 +66,8 @@ impl Cluster {
         for (program, args) in [("dropdb", &["--if-exists", "--force"][..]), ("createdb", &[])] {
             let mut command = Command::new(testing::bin().join(program));
             command.args(["-h", &self.socket, "-U", "postgres"]).args(args).arg(database);
+            // That there was none yet is no news.
+            command.env("PGOPTIONS", "-c client_min_messages=warning");
             if !command.stderr(Stdio::inherit()).status()?.success() {
                 bail!("{program} failed; it said why above");
             }

@@ -23,8 +23,25 @@ const SECTIONS: [&str; 25] = [
     "kids", "home", "garden", "sport",
 ];
 const TOPICS: [&str; 20] = [
-    "shoes", "jackets", "running-shoes", "shirts", "trousers", "lamps", "tables", "chairs", "tools",
-    "toys", "bags", "watches", "books", "phones", "cameras", "headphones", "tents", "bicycles", "balls",
+    "shoes",
+    "jackets",
+    "running-shoes",
+    "shirts",
+    "trousers",
+    "lamps",
+    "tables",
+    "chairs",
+    "tools",
+    "toys",
+    "bags",
+    "watches",
+    "books",
+    "phones",
+    "cameras",
+    "headphones",
+    "tents",
+    "bicycles",
+    "balls",
     "plants",
 ];
 const COUNTRIES: [&str; 40] = [
@@ -291,9 +308,8 @@ mod tests {
         assert_eq!(views.iter().map(|view| view.id).collect::<HashSet<_>>().len(), views.len());
         let routes: HashSet<&str> = views.iter().map(|view| view.route.as_str()).collect();
         assert!(routes.len() > 490, "{}", routes.len());
-        let share = |metric| {
-            views.iter().filter(|view| view.values.get(metric).is_some()).count() as f64 / 20_000.0
-        };
+        let share =
+            |metric| views.iter().filter(|view| view.values.get(metric).is_some()).count() as f64 / 20_000.0;
         assert!(share(Metric::Lcp) == 1.0 && (0.68..0.72).contains(&share(Metric::Inp)));
         let mut updated = Traffic::new(7, 1, 0, day_ms);
         assert!(updated.update(&views[0]).values.get(Metric::Inp).is_some());

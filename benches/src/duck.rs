@@ -40,7 +40,14 @@ impl Duck {
         if !ready() {
             say("installing DuckDB in a virtual environment");
             run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "duckdb"]))?;
+            run(Command::new(&python).args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "duckdb",
+            ]))?;
         }
         let duck = Self { python, database: folder.join(format!("{name}.duckdb")) };
         if !duck.database.exists() {
@@ -75,7 +82,8 @@ impl Duck {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let status = command.stdout(std::io::stderr()).status().with_context(|| format!("{command:?} cannot be run"))?;
+    let status =
+        command.stdout(std::io::stderr()).status().with_context(|| format!("{command:?} cannot be run"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");
     }

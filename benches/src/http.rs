@@ -194,7 +194,12 @@ async fn send_always(to: SocketAddr, requests: &Requests, number: usize, counts:
     }
 }
 
-async fn send_over_one(to: SocketAddr, requests: &Requests, views: &mut Views, counts: &Counts) -> Result<()> {
+async fn send_over_one(
+    to: SocketAddr,
+    requests: &Requests,
+    views: &mut Views,
+    counts: &Counts,
+) -> Result<()> {
     let mut stream = tokio::net::TcpStream::connect(to).await?;
     stream.set_nodelay(true)?;
     let (mut request, mut answer) = (Vec::new(), [0; 2_048]);

@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Beacons a second at which latency and memory are measured.
     #[arg(long, default_value_t = 10_000.0)]
     rate: f64,
+    /// Seconds of a target in a round at that rate.
+    #[arg(long, default_value_t = 10.0)]
+    rate_seconds: f64,
     /// Leave out the naive design, which needs Postgres.
     #[arg(long)]
     no_naive: bool,
@@ -61,7 +64,10 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
         let (round, whole) = ours_round(&server, &requests, args.seconds)?;
         say(format!(
             "round {number}: fieldvitals {:.0}/s, {:.1} µs CPU; loaded {:.0} % meanwhile, {:.1} µs until all was loaded",
-            round.per_second, round.cpu_micros, whole.loaded_share * 100.0, whole.cpu_micros
+            round.per_second,
+            round.cpu_micros,
+            whole.loaded_share * 100.0,
+            whole.cpu_micros
         ));
         ours.push(round);
         loaded_cpu.push(whole.cpu_micros);
@@ -103,14 +109,13 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
             .compared("bare handler", median(&bare_cpu), ratio(&our_cpu, &bare_cpu))
             .bound(Bound::RatioAtMost(3.0)),
         Figure::new("of the beacons taken, loaded meanwhile", median(&loaded_share), "%"),
-        Figure::new("server CPU a beacon, until all is loaded", median(&loaded_cpu), "µs")
-            .compared("bare handler", median(&bare_cpu), ratio(&loaded_cpu, &bare_cpu)),
-        Figure::new(
-            "beacons that failed",
-            ours.iter().map(|round| round.failed).sum::<u64>() as f64,
-            "",
-        )
-        .bound(Bound::AtMost(0.0)),
+        Figure::new("server CPU a beacon, until all is loaded", median(&loaded_cpu), "µs").compared(
+            "bare handler",
+            median(&bare_cpu),
+            ratio(&loaded_cpu, &bare_cpu),
+        ),
+        Figure::new("beacons that failed", ours.iter().map(|round| round.failed).sum::<u64>() as f64, "")
+            .bound(Bound::AtMost(0.0)),
     ]);
     figures.extend(at_a_rate(args, &bare, &requests)?);
     Ok(figures)
@@ -134,7 +139,10 @@ fn ours_round(server: &Target, requests: &Requests, seconds: f64) -> Result<(Rou
             break spool;
         }
         if Instant::now() > deadline {
-            bail!("the loader has not emptied the spool within {DRAIN_SECONDS_MAX} s; {} wait", spool.waiting);
+            bail!(
+                "the loader has not emptied the spool within {DRAIN_SECONDS_MAX} s; {} wait",
+                spool.waiting
+            );
         }
         thread::sleep(Duration::from_millis(50));
     };
@@ -197,7 +205,7 @@ fn at_a_rate(args: &Args, bare: &Target, requests: &Requests) -> Result<Vec<Figu
     let dir = place::empty("ingest-rate")?;
     let server = Target::fieldvitals(&dir, &[])?;
     let own = Requests::new(&server.key)?;
-    let time = Duration::from_secs_f64(args.seconds * 2.5);
+    let time = Duration::from_secs_f64(args.rate_seconds);
     let (mut p99s, mut p50s, mut bare_p99s) = (Vec::new(), Vec::new(), Vec::new());
     let (mut rss, mut failed, mut cpus) = (0, 0, Vec::new());
     for number in 1..=args.rounds.min(3) {
@@ -228,7 +236,8 @@ fn at_a_rate(args: &Args, bare: &Target, requests: &Requests) -> Result<Vec<Figu
             .beside("bare handler", median(&bare_p99s))
             .bound(Bound::AtMost(5.0)),
         Figure::new(format!("server CPU a beacon, loader keeping up, {at}"), median(&cpus), "µs"),
-        Figure::new(format!("server memory, {at}"), rss as f64 / 1024.0 / 1024.0, "MiB").bound(Bound::AtMost(150.0)),
+        Figure::new(format!("server memory, {at}"), rss as f64 / 1024.0 / 1024.0, "MiB")
+            .bound(Bound::AtMost(150.0)),
         Figure::new(format!("beacons that failed, {at}"), failed as f64, "").bound(Bound::AtMost(0.0)),
         Figure::new(format!("beacons not loaded at the end, {at}"), spool.waiting, ""),
     ])

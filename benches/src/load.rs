@@ -54,7 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     for number in 1..=args.rounds {
         for (&(backend, maintained), rounds) in kinds.iter().zip(&mut rounds) {
             let what = format!("round {number}: {}{}", backend.name(), meanwhile(maintained));
-            let round = runtime.block_on(load(backend, maintained, &folder, &cluster, &batches, views, &what))?;
+            let round =
+                runtime.block_on(load(backend, maintained, &folder, &cluster, &batches, views, &what))?;
             say(format!(
                 "{what}: {:.0} views/s, {:.1} µs CPU a view, {:.1} s to fold the rest",
                 round.per_second, round.cpu_micros, round.fold_seconds
@@ -70,11 +71,19 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
         figures.extend([
             Figure::new(format!("{name}: page views"), of(|round| round.per_second), "/s")
                 .bound(Bound::AtLeast(60_000.0)),
-            Figure::new(format!("{name}: CPU a page view, all processes"), of(|round| round.cpu_micros), "µs"),
+            Figure::new(
+                format!("{name}: CPU a page view, all processes"),
+                of(|round| round.cpu_micros),
+                "µs",
+            ),
             Figure::new(format!("{name}: folding what is left"), of(|round| round.fold_seconds), "s"),
         ]);
         if !maintained {
-            let bytes = Figure::new(format!("{name}: a raw page view with indexes"), of(|round| round.raw_bytes), "B");
+            let bytes = Figure::new(
+                format!("{name}: a raw page view with indexes"),
+                of(|round| round.raw_bytes),
+                "B",
+            );
             let bound = backend == Backend::Postgres;
             figures.push(if bound { bytes.bound(Bound::AtMost(220.0)) } else { bytes });
         }

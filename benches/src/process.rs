@@ -40,14 +40,16 @@ fn stat(pid: u32) -> Result<Stat> {
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3).and_then(|field| field.parse::<u64>().ok());
     let ticks = |a, b| Some((field(a)? + field(b)?) * TICK_MICROS);
-    let read = || Some(Stat { parent: field(4)? as u32, own_micros: ticks(14, 15)?, ended_micros: ticks(16, 17)? });
+    let read =
+        || Some(Stat { parent: field(4)? as u32, own_micros: ticks(14, 15)?, ended_micros: ticks(16, 17)? });
     read().with_context(|| format!("/proc/{pid}/stat has another shape: {text}"))
 }
 
 /// Memory that a process has in RAM, in bytes.
 pub(crate) fn rss_bytes(pid: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).context("memory is read from /proc")?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let kib =
+        text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
     let kib: u64 = kib.with_context(|| format!("/proc/{pid}/status does not tell VmRSS"))?;
     Ok(kib * 1024)
 }
@@ -61,9 +63,9 @@ pub(crate) fn machine() -> String {
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
         .map_or("unknown CPU", |(_, model)| model.trim());
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = memory.lines().find_map(|line| {
-        line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok()
-    });
+    let kib = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
     let gib = kib.unwrap_or(0.0) / 1024.0 / 1024.0;
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let system = system

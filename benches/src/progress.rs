@@ -48,6 +48,11 @@ impl Progress {
     /// All are done.
     pub(crate) fn end(self) {
         let clear = if self.in_place { "\r\x1b[K" } else { "" };
-        eprintln!("{clear}bench: {}: {} in {:.1} s", self.what, self.of, self.started.elapsed().as_secs_f64());
+        eprintln!(
+            "{clear}bench: {}: {} in {:.1} s",
+            self.what,
+            self.of,
+            self.started.elapsed().as_secs_f64()
+        );
     }
 }

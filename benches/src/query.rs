@@ -59,7 +59,13 @@ pub(crate) fn question(
 }
 
 /// A question how many views stay within a value.
-pub(crate) fn tally(site: SiteId, from_ms: i64, to_ms: i64, routes: Vec<String>, at_most: Value) -> TallyQuery {
+pub(crate) fn tally(
+    site: SiteId,
+    from_ms: i64,
+    to_ms: i64,
+    routes: Vec<String>,
+    at_most: Value,
+) -> TallyQuery {
     TallyQuery { site, from_ms, to_ms, routes, device: None, release: None, metric: Metric::Lcp, at_most }
 }
 
@@ -140,7 +146,8 @@ async fn measure(args: &Args, folder: &Path, cluster: &Cluster) -> Result<Vec<Fi
 
     let mut figures = Vec::new();
     say("asking the raw rows in Postgres");
-    let postgres = whole.iter().find(|loaded| loaded.backend == Backend::Postgres).context("one is Postgres")?;
+    let postgres =
+        whole.iter().find(|loaded| loaded.backend == Backend::Postgres).context("one is Postgres")?;
     let Location::Database { name, .. } = &postgres.location else { bail!("Postgres is a database") };
     let mut raw = cluster.connect(name).await?;
     let raw_ms = ask_raw(&mut raw, postgres.site, args.times.div_ceil(5)).await?;
@@ -159,7 +166,9 @@ async fn measure(args: &Args, folder: &Path, cluster: &Cluster) -> Result<Vec<Fi
     let mut millis: HashMap<(bool, &str, &str), Vec<f64>> = HashMap::new();
     // In turn, so that what else the machine does falls on all alike; the first time warms up.
     for time in 0..=args.times {
-        for (is_whole, loaded) in whole.iter().map(|loaded| (true, loaded)).chain(tenth.iter().map(|loaded| (false, loaded))) {
+        for (is_whole, loaded) in
+            whole.iter().map(|loaded| (true, loaded)).chain(tenth.iter().map(|loaded| (false, loaded)))
+        {
             for question in Question::ALL {
                 let query = question.cells(loaded.site);
                 let started = Instant::now();
@@ -194,12 +203,23 @@ async fn measure(args: &Args, folder: &Path, cluster: &Cluster) -> Result<Vec<Fi
             });
             if let Some(&raw) = raw_ms.get(question.name()) {
                 let figure = Figure::new(&name, ms, "ms").faster_than("percentile_cont over raw rows", raw);
-                figures.push(if question == Question::AllRoutes { figure.bound(Bound::RatioAtLeast(150.0)) } else { figure });
+                figures.push(if question == Question::AllRoutes {
+                    figure.bound(Bound::RatioAtLeast(150.0))
+                } else {
+                    figure
+                });
             }
-            let duck = duck_ms.as_ref().and_then(|answer| Some((&answer.version, (*answer.millis.get(question.name())?)?)));
+            let duck = duck_ms
+                .as_ref()
+                .and_then(|answer| Some((&answer.version, (*answer.millis.get(question.name())?)?)));
             if let Some((version, duck)) = duck {
-                let figure = Figure::new(&name, ms, "ms").faster_than(format!("DuckDB {version} quantile_cont"), duck);
-                figures.push(if question == Question::AllRoutes { figure.bound(Bound::RatioAtLeast(3.0)) } else { figure });
+                let figure =
+                    Figure::new(&name, ms, "ms").faster_than(format!("DuckDB {version} quantile_cont"), duck);
+                figures.push(if question == Question::AllRoutes {
+                    figure.bound(Bound::RatioAtLeast(3.0))
+                } else {
+                    figure
+                });
             }
         }
         let name = format!("{}: all routes, 10 × the page views", backend.name());
@@ -241,7 +261,13 @@ fn percentiles(cells: &[RouteCell], question: Question) -> Vec<Option<f64>> {
 }
 
 /// A store with so many page views, from an earlier run where there is one.
-async fn loaded(backend: Backend, views: u64, stamp: &str, folder: &Path, cluster: &Cluster) -> Result<Loaded> {
+async fn loaded(
+    backend: Backend,
+    views: u64,
+    stamp: &str,
+    folder: &Path,
+    cluster: &Cluster,
+) -> Result<Loaded> {
     let name = format!("query_{views}");
     let marker = folder.join(format!("{name}.{}.done", backend.name()));
     if fs::read_to_string(&marker).is_ok_and(|done| done == stamp) {
@@ -256,7 +282,8 @@ async fn loaded(backend: Backend, views: u64, stamp: &str, folder: &Path, cluste
     let location = Location::empty(backend, &name, folder, cluster)?;
     let mut loading = Loading::begin(location.open().await?).await?;
     let mut traffic = Traffic::new(SEED, views, FROM_MS, TO_MS);
-    let mut progress = Progress::new(format!("loading {}; this is kept for the next run", backend.name()), views);
+    let mut progress =
+        Progress::new(format!("loading {}; this is kept for the next run", backend.name()), views);
     let mut done = 0;
     for number in 1.. {
         let size = (views - done).min(BATCH as u64);
@@ -319,7 +346,11 @@ const RAW_ONE: &str = "select route_id, percentile_cont(0.75) within group (orde
     (select route_id from route where site_id = $1 and route = $4) group by route_id";
 
 /// Milliseconds of each question over raw rows.
-async fn ask_raw(connection: &mut PgConnection, site: SiteId, times: u32) -> Result<HashMap<&'static str, f64>> {
+async fn ask_raw(
+    connection: &mut PgConnection,
+    site: SiteId,
+    times: u32,
+) -> Result<HashMap<&'static str, f64>> {
     let route = Question::OneRoute.cells(site).route.unwrap_or_default();
     let mut millis = HashMap::new();
     for (question, sql) in
@@ -413,7 +444,12 @@ impl Truth {
         let cells = loaded.store.cells(&Question::AllMetrics.cells(loaded.site)).await?;
         let (mut wrong, mut error_max) = (0.0, 0.0_f64);
         if cells.len() != self.counts.len() {
-            bail!("{} has {} routes, the rows have {}", loaded.backend.name(), cells.len(), self.counts.len());
+            bail!(
+                "{} has {} routes, the rows have {}",
+                loaded.backend.name(),
+                cells.len(),
+                self.counts.len()
+            );
         }
         for RouteCell { route, cell } in &cells {
             let counts = self.counts.get(route).with_context(|| format!("no row has the route {route}"))?;
@@ -433,8 +469,12 @@ impl Truth {
         }
         let name = loaded.backend.name();
         Ok(vec![
-            Figure::new(format!("{name}: largest error of a p75 (LCP, INP, CLS of 500 routes)"), error_max, "%")
-                .bound(Bound::AtMost(0.6)),
+            Figure::new(
+                format!("{name}: largest error of a p75 (LCP, INP, CLS of 500 routes)"),
+                error_max,
+                "%",
+            )
+            .bound(Bound::AtMost(0.6)),
             Figure::new(format!("{name}: rating counts that differ from the rows"), wrong, "")
                 .bound(Bound::AtMost(0.0)),
         ])

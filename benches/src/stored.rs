@@ -84,10 +84,11 @@ impl Location {
     pub(crate) async fn bytes(&self, cluster: &Cluster) -> Result<Vec<(String, f64)>> {
         let rows: Vec<(String, i64)> = match self {
             Self::File(path) => {
-                let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await?;
+                let mut connection =
+                    SqliteConnection::connect(&format!("sqlite://{}", path.display())).await?;
                 sqlx::query_as(
                     "select o.tbl_name, sum(s.pgsize) from dbstat s join sqlite_schema o on o.name = s.name \
-                     where s.aggregate group by o.tbl_name order by 1",
+                     where s.aggregate = 1 group by o.tbl_name order by 1",
                 )
                 .fetch_all(&mut connection)
                 .await?

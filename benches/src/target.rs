@@ -27,7 +27,10 @@ impl Target {
         };
         let log = File::create(data_dir.join("server.log"))?;
         let mut command = Command::new(&binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--data-dir"]).arg(data_dir).args(args);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--data-dir"])
+            .arg(data_dir)
+            .args(args);
         command.env_remove("DATABASE_URL").stderr(log);
         let (child, lines) = start(command)
             .with_context(|| format!("{} cannot be run; `cargo xtask bench` builds it", binary.display()))?;

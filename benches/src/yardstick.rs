@@ -47,7 +47,9 @@ pub(crate) fn serve(args: &Args) -> Result<()> {
                 let pool = PgPoolOptions::new().max_connections(POOL).connect(database_url).await?;
                 sqlx::raw_sql(TABLE).execute(&pool).await?;
                 let app = move || {
-                    App::new().app_data(web::Data::new(pool.clone())).route("/v1/beacon", web::post().to(naive))
+                    App::new()
+                        .app_data(web::Data::new(pool.clone()))
+                        .route("/v1/beacon", web::post().to(naive))
                 };
                 let server = HttpServer::new(app).workers(workers).bind("127.0.0.1:0")?;
                 greet(&server.addrs())?;
@@ -77,7 +79,8 @@ const TABLE: &str = "
         tti float8);
     create index if not exists naive_site_ts on naive (site, ts)";
 
-const INSERT: &str = "insert into naive values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+const INSERT: &str =
+    "insert into naive values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
 /// Wire format v1 with serde_json alone, as the beacon's own types read it.
 #[derive(Deserialize)]

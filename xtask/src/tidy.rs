@@ -42,7 +42,13 @@ const IMPORTS: [(&str, &[&str]); 10] = [
 const CONFINED: [(&str, &[&str], &str); 3] = [
     (
         "sqlx",
-        &["store-sqlite/", "store-postgres/", "ingest-server/src/spool", "ingest-server/tests/spool", "benches/"],
+        &[
+            "store-sqlite/",
+            "store-postgres/",
+            "ingest-server/src/spool",
+            "ingest-server/tests/spool",
+            "benches/",
+        ],
         "all SQL lives in store-* and the spool (and the benches' yardsticks)",
     ),
     (

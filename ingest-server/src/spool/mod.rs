@@ -14,6 +14,7 @@
 mod file;
 mod loader;
 mod payload;
+mod reply;
 mod writer;
 
 pub use loader::Loader;
@@ -281,10 +282,10 @@ impl Spool {
         if self.shared.stats().bytes.saturating_add(in_flight) > self.shared.bounds.spool_bytes {
             return Err(AppendError::Full);
         }
-        let (reply, answer) = oneshot::channel();
+        let (waiting, answer) = reply::wait();
         let closed = || AppendError::Failed("the spool is closed".to_owned());
         self.writer
-            .send(writer::Message::Append(writer::Append { bytes, views, reply, _held: held }))
+            .send(writer::Message::Append(writer::Append { bytes, views, waiting, _held: held }))
             .map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
