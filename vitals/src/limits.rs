@@ -90,6 +90,9 @@ pub const COMMIT_BEACONS_MAX: usize = 2_048;
 pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Page view updates that the loader hands to the store in one transaction.
 pub const LOAD_VIEWS_MAX: usize = 4_096;
+/// Time for which the loader lets beacons gather before a load that is not full, in milliseconds: reports
+/// are that much behind.
+pub const LOAD_GATHER_MS_MAX: u64 = 200;
 /// Longest pause between two tries of the loader while the store is away, in milliseconds.
 pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
 /// Time that a server that stops gives the loader to empty the spool, in milliseconds.

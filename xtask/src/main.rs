@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, serves, tests and measures fieldvitals. Nothing else is needed on a machine
 //! that has Rust; what is missing is installed where that is possible, and named where it is not.
 
+mod bench;
 mod chaos;
 mod collector;
 mod deny;
@@ -58,6 +59,20 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Measure ingest, loading or queries beside their yardsticks (docs/performance.md).
+    Bench {
+        /// What to measure.
+        bench: bench::Bench,
+        /// As JSON: the machine and a list of figures.
+        #[arg(long)]
+        json: bool,
+        /// Fail where a figure misses its bound.
+        #[arg(long)]
+        check: bool,
+        /// Arguments of the bench, such as `-- --rounds 3`; `-- --help` lists them.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Check the rules of the source that the compiler does not know.
     Tidy,
 }
@@ -70,6 +85,7 @@ fn main() -> std::process::ExitCode {
         Task::Chaos { arguments } => chaos::chaos(&arguments),
         Task::Dist => dist::dist(),
         Task::Size { json } => size::print(json),
+        Task::Bench { bench, json, check, arguments } => bench::bench(bench, json, check, &arguments),
         Task::Tidy => tidy::tidy(),
     };
     match result {

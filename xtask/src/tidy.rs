@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Which of our crates each of our crates may import. Down only: `vitals` imports none of ours, nobody
 /// imports `fieldvitals`, the binary.
-const IMPORTS: [(&str, &[&str]); 9] = [
+const IMPORTS: [(&str, &[&str]); 10] = [
     ("vitals", &[]),
     ("fieldvitals-collector", &["vitals"]),
     ("fieldvitals-store", &["vitals"]),
@@ -31,6 +31,10 @@ const IMPORTS: [(&str, &[&str]); 9] = [
             "vitals",
         ],
     ),
+    (
+        "fieldvitals-bench",
+        &["fieldvitals-store", "fieldvitals-store-postgres", "fieldvitals-store-sqlite", "vitals"],
+    ),
     ("xtask", &[]),
 ];
 
@@ -38,10 +42,20 @@ const IMPORTS: [(&str, &[&str]); 9] = [
 const CONFINED: [(&str, &[&str], &str); 3] = [
     (
         "sqlx",
-        &["store-sqlite/", "store-postgres/", "ingest-server/src/spool", "ingest-server/tests/spool"],
-        "all SQL lives in store-* and the spool",
+        &[
+            "store-sqlite/",
+            "store-postgres/",
+            "ingest-server/src/spool",
+            "ingest-server/tests/spool",
+            "benches/",
+        ],
+        "all SQL lives in store-* and the spool (and the benches' yardsticks)",
     ),
-    ("actix_web", &["ingest-server/src/http", "cli/src/main.rs"], "HTTP ends in ingest-server/src/http"),
+    (
+        "actix_web",
+        &["ingest-server/src/http", "cli/src/main.rs", "benches/"],
+        "HTTP ends in ingest-server/src/http",
+    ),
     (
         "reqwest",
         &["cli/", "tests/", "ingest-server/src/alert/"],

@@ -10,6 +10,8 @@ use crate::outcome::{Invalid, Outcome};
 use crate::spool::{AppendError, Record};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use vitals::limits;
 
 /// Take a beacon of the collector.
@@ -109,9 +111,9 @@ async fn take(
         .and_then(|origin| origin.to_str().ok())
         .map(|origin| scrub::label(origin, limits::URL_BYTES_MAX));
     let limited = !state.client_rate.allows(request);
-    // A task of its own: this future is dropped when the client goes away, and what has begun must come
-    // to its outcome, kept and counted.
-    let taking = actix_web::rt::spawn(async move {
+    // This future is dropped when the client goes away, and what has begun must come to its outcome, kept
+    // and counted.
+    let taken = ToItsEnd::new(async move {
         state.outcomes.receive();
         let taken = decide_and_keep(&state, body, origin, limited, &format).await;
         match &taken {
@@ -119,16 +121,48 @@ async fn take(
             Err(refused) => refuse(&state, refused),
         }
         taken
-    });
-    let mut response = match taking.await {
-        Ok(Ok(())) => HttpResponse::NoContent().finish(),
-        Ok(Err(refused)) => ApiError::from(&refused).error_response(),
-        // The task is never cancelled and does not panic; if it did, nothing was promised.
-        Err(_) => HttpResponse::InternalServerError().finish(),
+    })
+    .await;
+    let mut response = match taken {
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(refused) => ApiError::from(&refused).error_response(),
     };
     // A page on any origin may read why its beacon was refused; no credentials are ever allowed.
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, header::HeaderValue::from_static("*"));
     response
+}
+
+/// A future that runs to its end, also where whoever waits for it goes away: in a task of its own then, which
+/// would cost every other beacon too much.
+struct ToItsEnd<F: Future + 'static>(Option<Pin<Box<F>>>)
+where
+    F::Output: 'static;
+
+impl<F: Future + 'static> ToItsEnd<F> {
+    fn new(future: F) -> Self {
+        Self(Some(Box::pin(future)))
+    }
+}
+
+impl<F: Future + 'static> Future for ToItsEnd<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Some(future) = &mut self.0 else { return Poll::Pending };
+        let polled = future.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl<F: Future + 'static> Drop for ToItsEnd<F> {
+    fn drop(&mut self) {
+        if let Some(future) = self.0.take() {
+            actix_web::rt::spawn(future);
+        }
+    }
 }
 
 async fn decide_and_keep(
@@ -202,4 +236,25 @@ fn refuse(state: &State, refused: &Refused) {
     let origin = refused.origin.as_deref().unwrap_or_default();
     tracing::debug!(reason, origin, message = refused.message, "beacon refused");
     state.rejections.note(refused.site, reason, origin, &refused.message, now_ms());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
+
+    #[actix_web::test]
+    async fn what_has_begun_comes_to_its_end_though_nobody_waits() {
+        let (go_on, held) = oneshot::channel::<()>();
+        let (ended, end) = oneshot::channel();
+        let mut future = ToItsEnd::new(async move {
+            held.await.unwrap();
+            ended.send(()).unwrap();
+        });
+        assert!((&mut future).now_or_never().is_none());
+        drop(future);
+        go_on.send(()).unwrap();
+        end.await.unwrap();
+    }
 }

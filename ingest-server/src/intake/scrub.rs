@@ -57,8 +57,13 @@ fn is_token(segment: &str) -> bool {
 /// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters.
 #[must_use]
 pub fn label(text: &str, bytes_max: usize) -> String {
+    let text = text.trim();
+    if text.len() <= bytes_max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // What nearly all texts are.
+        return text.to_owned();
+    }
     let mut label = String::new();
-    for character in text.trim().chars().filter(|character| !character.is_control()) {
+    for character in text.chars().filter(|character| !character.is_control()) {
         if label.len().saturating_add(character.len_utf8()) > bytes_max {
             break;
         }

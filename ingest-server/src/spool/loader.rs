@@ -117,7 +117,10 @@ impl Loader {
             // Looked at before the spool is: what was appended before the stop must be seen.
             let stopping = *stop.borrow() || stop.has_changed().is_err();
             match self.step().await {
-                Ok(Step::Done) => self.pause.over(),
+                Ok(Step::Done) => {
+                    self.pause.over();
+                    self.gather(stopping, &mut stop).await;
+                }
                 Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
                     self.pause.over();
@@ -126,10 +129,25 @@ impl Loader {
                         // Looked at in the next round.
                         _ = stop.changed() => {}
                     }
+                    self.gather(false, &mut stop).await;
                 }
                 Err(StepError::Store(error)) => self.pause.after(&error).await,
                 Err(StepError::Spool(reason)) => return self.spool.shared.fail(reason),
             }
+        }
+    }
+
+    /// Lets beacons gather while there are fewer than one load may take. A load of few costs nearly as
+    /// much as one of many, and its syncs are in the way of the writer's.
+    async fn gather(&self, stopping: bool, stop: &mut watch::Receiver<bool>) {
+        let bounds = self.spool.shared.bounds;
+        if stopping || self.spool.stats().waiting >= bounds.load_views as u64 {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(bounds.gather) => {}
+            // Looked at in the next round.
+            _ = stop.changed() => {}
         }
     }
 

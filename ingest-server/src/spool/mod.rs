@@ -14,6 +14,7 @@
 mod file;
 mod loader;
 mod payload;
+mod reply;
 mod rest;
 mod writer;
 
@@ -125,6 +126,8 @@ pub struct Bounds {
     pub commit_bytes: usize,
     /// Page view updates in one group commit, and in one load.
     pub load_views: usize,
+    /// Time for which beacons gather before a load that is not full.
+    pub gather: Duration,
     /// Longest pause between two tries of the loader.
     pub retry: Duration,
     /// Time to empty the spool when the server stops.
@@ -139,6 +142,7 @@ impl Default for Bounds {
             commit_beacons: limits::COMMIT_BEACONS_MAX,
             commit_bytes: limits::COMMIT_BYTES_MAX,
             load_views: limits::LOAD_VIEWS_MAX,
+            gather: Duration::from_millis(limits::LOAD_GATHER_MS_MAX),
             retry: Duration::from_millis(limits::LOAD_RETRY_MS_MAX),
             drain: Duration::from_millis(limits::DRAIN_MS_MAX),
         }
@@ -280,10 +284,10 @@ impl Spool {
         if self.shared.stats().bytes.saturating_add(in_flight) > self.shared.bounds.spool_bytes {
             return Err(AppendError::Full);
         }
-        let (reply, answer) = oneshot::channel();
+        let (waiting, answer) = reply::wait();
         let closed = || AppendError::Failed("the spool is closed".to_owned());
         self.writer
-            .send(writer::Message::Append(writer::Append { bytes, views, reply, _held: held }))
+            .send(writer::Message::Append(writer::Append { bytes, views, waiting, _held: held }))
             .map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }

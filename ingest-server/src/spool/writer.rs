@@ -1,5 +1,6 @@
 //! The writer: one task that makes beacons durable, as many at once as are waiting.
 
+use super::reply::{self, Waiting};
 use super::{AppendError, InFlight, Shared, file, payload};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
@@ -34,7 +35,7 @@ pub(crate) struct Append {
     pub(crate) bytes: Vec<u8>,
     /// How many updates it has.
     pub(crate) views: usize,
-    pub(crate) reply: oneshot::Sender<Result<(), AppendError>>,
+    pub(crate) waiting: Waiting,
     pub(crate) _held: InFlight,
 }
 
@@ -174,7 +175,7 @@ impl Writer {
             Message::Close(closed) => *closing = Some(closed),
             Message::Append(append) => {
                 // Collected before it could come here; answered all the same.
-                let _ = append.reply.send(Err(AppendError::Full));
+                reply::answer([append.waiting], &Err(AppendError::Full));
             }
         }
     }
@@ -186,10 +187,7 @@ impl Writer {
             Some(reason) => Err(AppendError::Failed(reason)),
             None => self.write(&batch).await,
         };
-        for append in batch {
-            // A caller that is gone needs no answer.
-            let _ = append.reply.send(answer.clone());
-        }
+        reply::answer(batch.into_iter().map(|append| append.waiting), &answer);
     }
 
     async fn write(&mut self, batch: &[Append]) -> Result<(), AppendError> {

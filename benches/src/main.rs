@@ -1,0 +1,67 @@
+//! What fieldvitals costs, as ratios to yardsticks that are measured in the same run: `cargo xtask bench`.
+//!
+//! docs/performance.md says what each figure means. Milliseconds depend on the machine and on what else
+//! it does; ratios of interleaved rounds are what binds.
+
+mod cluster;
+mod data;
+mod duck;
+mod figure;
+mod http;
+mod ingest;
+mod load;
+mod place;
+mod process;
+mod progress;
+mod query;
+mod stored;
+mod target;
+mod yardstick;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "fieldvitals-bench", about = "Measures fieldvitals beside its yardsticks")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Bench,
+    /// Print JSON: the machine, the date and a list of figures.
+    #[arg(long, global = true)]
+    json: bool,
+    /// End with exit code 1 where a figure misses its bound.
+    #[arg(long, global = true)]
+    check: bool,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Beacons over HTTP until they are durable, beside a bare handler and the naive design.
+    Ingest(ingest::Args),
+    /// Page views into the stores, with their rollups.
+    Load(load::Args),
+    /// Percentiles over a month of page views, beside sorting the raw rows and DuckDB.
+    Query(query::Args),
+    /// Run a yardstick's server.
+    #[command(hide = true)]
+    Yardstick(yardstick::Args),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let figures = match &arguments.command {
+        Bench::Ingest(args) => ingest::run(args),
+        Bench::Load(args) => load::run(args),
+        Bench::Query(args) => query::run(args),
+        Bench::Yardstick(args) => yardstick::serve(args).map(|()| Vec::new()),
+    };
+    let missed = figures.and_then(|figures| figure::show(&figures, arguments.json));
+    match missed {
+        Ok(missed) if missed > 0 && arguments.check => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
