@@ -30,7 +30,8 @@ pub enum Module {
 #[derive(Clone, Debug, Default)]
 pub struct Folder {
     /// Names and HTML of pages. `__HEAD__` becomes the observer, the reference and the embed tag,
-    /// `__LAB__` the first two, `__TAG__` the tag, `__TAG_URL__` its address and `__KEY__` the site's key.
+    /// `__LAB__` the first two, `__TAG__` the tag, `__TAG_URL__` its address `__KEY__` the site's key,
+    /// `__BASE__` the folder; `__SOFT__` is `__LAB__` with the reference's soft navigations.
     pub pages: Vec<(String, String)>,
     /// How the module is served.
     pub module: Module,
@@ -258,7 +259,9 @@ impl Shared {
         let lab = format!(
             r#"<meta charset="utf-8"><link rel="icon" href="data:,"><script src="{base}/observer.js"></script><script src="{base}/web-vitals.js"></script><script src="{base}/reference.js"></script>"#
         );
+        let soft = lab.replace("reference.js\"", "reference.js\" data-soft");
         html.replace("__HEAD__", "__LAB____TAG__")
+            .replace("__SOFT__", &soft)
             .replace("__LAB__", &lab)
             .replace("__TAG__", &tag)
             .replace("__TAG_URL__", &tag_url)

@@ -100,6 +100,12 @@ impl Visit<'_> {
         self.browser.driver.execute_async(script, Vec::new()).await.expect("the script runs");
     }
 
+    /// Gives the reference the time that it needs to take an interaction: up to a second of idleness.
+    pub async fn idle(&self) {
+        let now = self.browser.run("return performance.now()").await.as_f64().unwrap_or(0.0);
+        self.browser.until(&format!("performance.now() > {now} + 1300")).await;
+    }
+
     /// Waits until the observer has seen so many entries of a type.
     pub async fn entries(&self, kind: &str, count: usize) {
         self.browser.until(&format!("(window.lab.counts['{kind}'] || 0) >= {count}")).await;
