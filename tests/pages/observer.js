@@ -33,7 +33,7 @@
   const observer = new PerformanceObserver((list) => take(list.getEntries()));
   const supported = PerformanceObserver.supportedEntryTypes || [];
   for (const type of TYPES) {
-    if (supported.includes(type)) observer.observe({ type, buffered: true, durationThreshold: 16 });
+    if (supported.includes(type)) observer.observe({ type, buffered: true, durationThreshold: 40 });
   }
 
   const send = (report) => navigator.sendBeacon(base + "capture", JSON.stringify(report));

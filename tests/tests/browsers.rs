@@ -8,8 +8,9 @@
 
 use fieldvitals_tests::engines::{Engine, Window};
 use fieldvitals_tests::scenarios::Scenario;
-use fieldvitals_tests::scenarios::lab::Lab;
+use fieldvitals_tests::scenarios::lab::{Capture, Lab};
 use fieldvitals_tests::scenarios::list::SCENARIOS;
+use fieldvitals_tests::scenarios::seen::Seen;
 use fieldvitals_tests::scenarios::verdict::{Row, judge, table};
 use fieldvitals_tests::server::Server;
 use std::io::Write as _;
@@ -32,6 +33,7 @@ struct Outcome {
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let started = Instant::now();
+    std::fs::create_dir_all(folder()).expect("target/ can be written");
     let server = Server::start().await;
     let lab = Arc::new(Lab::start(&server, library()).await);
     let jobs: Vec<(&'static Scenario, Engine)> = Engine::ALL
@@ -58,12 +60,12 @@ async fn main() -> ExitCode {
                 writeln!(out, "    {wrong}")?;
             }
         }
-        let file = target().join("browsers.json");
+        let file = folder().join("table.json");
         let json: Vec<_> = rows.iter().map(Row::json).collect();
         std::fs::write(&file, serde_json::to_vec_pretty(&json)?)?;
         writeln!(
             out,
-            "\nthe table is in {}\n\ntest result: {}. {} passed; {failed} failed; 0 ignored; finished in {:.2}s",
+            "\nthe table is in {}, what the pages sent beside it\n\ntest result: {}. {} passed; {failed} failed; 0 ignored; finished in {:.2}s",
             file.display(),
             if failed == 0 { "ok" } else { "FAILED" },
             outcomes.len() - failed,
@@ -103,7 +105,11 @@ async fn one(lab: &Arc<Lab>, scenario: &'static Scenario, engine: Engine, number
     let started = Instant::now();
     let lab = Arc::clone(lab);
     let job = tokio::spawn(async move {
-        let seen = scenario.run(engine, Window::Headless, &lab, number).await;
+        let captures = scenario.run(engine, Window::Headless, &lab, number).await;
+        let lines: Vec<String> = captures.iter().map(Capture::line).collect();
+        let file = folder().join(format!("{}-{}.txt", scenario.name, engine.name()));
+        std::fs::write(file, lines.join("\n")).expect("target/ can be written");
+        let seen = Seen::of(&captures);
         let built = (scenario.built)(&seen, engine);
         judge(scenario.name, engine, &seen, &built, scenario.known)
     });
@@ -119,6 +125,11 @@ async fn one(lab: &Arc<Lab>, scenario: &'static Scenario, engine: Engine, number
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("this program has a file");
     test.ancestors().nth(3).expect("it lies in target/<profile>/deps").to_owned()
+}
+
+/// What the run leaves for people to look at.
+fn folder() -> PathBuf {
+    target().join("browsers")
 }
 
 /// The reference library: `FIELDVITALS_WEB_VITALS`, or where `cargo xtask test browsers` puts it.

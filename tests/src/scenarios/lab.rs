@@ -48,6 +48,17 @@ pub enum Capture {
     Report(Value),
 }
 
+impl Capture {
+    /// A line for people who look into a failure.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match self {
+            Self::Beacon(body, status) => format!("beacon, {status}: {}", String::from_utf8_lossy(body)),
+            Self::Report(report) => report.to_string(),
+        }
+    }
+}
+
 struct Shared {
     upstream: String,
     key: String,

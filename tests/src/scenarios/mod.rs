@@ -13,12 +13,12 @@ use crate::eventually;
 use futures_util::future::BoxFuture;
 use lab::{Capture, Folder, Lab};
 use seen::Seen;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thirtyfour::prelude::*;
 use verdict::{Built, Known};
 
 /// How long nothing more must have come before a run is over: what is absent cannot be waited for.
-const QUIET: Duration = Duration::from_millis(700);
+const QUIET: Duration = Duration::from_millis(1_000);
 
 /// One scenario.
 pub struct Scenario {
@@ -49,8 +49,8 @@ pub struct Visit<'a> {
 }
 
 impl Scenario {
-    /// Runs it once and gives what it left behind.
-    pub async fn run(&self, engine: Engine, window: Window, lab: &Lab, number: usize) -> Seen {
+    /// Runs it once and gives what its pages sent.
+    pub async fn run(&self, engine: Engine, window: Window, lab: &Lab, number: usize) -> Vec<Capture> {
         let name = format!("{}-{}-{number}", self.name, engine.name());
         let base = lab.folder(&name, (self.folder)());
         let browser = Browser::start_with(engine, window).await;
@@ -58,7 +58,7 @@ impl Scenario {
         (self.drive)(&visit).await;
         let captures = visit.settled().await;
         visit.browser.quit().await;
-        Seen::of(&captures)
+        captures
     }
 }
 
@@ -127,6 +127,13 @@ impl Visit<'_> {
         actions.move_to_element_center(&element).click().perform().await.expect("it can be clicked");
     }
 
+    /// A trusted press while the main thread is hardly ever free, for some seconds.
+    pub async fn press_while_busy(&self, css: &str) {
+        // Drivers ask the page before they press, so it must be free at times.
+        self.browser.run("let left = 20; setTimeout(function again() { lab.busy(150); if (left--) setTimeout(again) })").await;
+        self.press(css).await;
+    }
+
     /// Leaves the page by a navigation to another site.
     pub async fn leave(&self) {
         self.browser.leave().await;
@@ -172,8 +179,10 @@ impl Visit<'_> {
 
     /// Waits until observer and collector have reported and nothing more comes.
     async fn settled(&self) -> Vec<Capture> {
+        let since = Instant::now();
         eventually(|| async {
             let (captures, quiet) = self.lab.captured(&self.name);
+            let quiet = quiet.min(since.elapsed());
             let observed = |capture: &Capture| matches!(capture, Capture::Report(report) if report["kind"] == "observed");
             let ours = |capture: &Capture| matches!(capture, Capture::Beacon(..));
             if !captures.iter().any(observed) {

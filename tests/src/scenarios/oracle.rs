@@ -11,7 +11,7 @@ const WINDOW_MS: f64 = 5_000.0;
 pub fn views(document: &Document) -> Vec<View> {
     let navigation = document.navigation.as_ref();
     let activation = navigation.map_or(0.0, |entry| entry.number("activationStart"));
-    let mut starts = vec![(activation, load_type(navigation, activation), "load")];
+    let mut starts = vec![(activation, load_type(&document.navigation_type, activation), "load")];
     for moment in &document.life {
         if moment.what == "pageshow" && moment.persisted {
             starts.push((moment.at, "back-forward-cache".to_owned(), "restore"));
@@ -29,8 +29,7 @@ pub fn views(document: &Document) -> Vec<View> {
         .collect()
 }
 
-fn load_type(navigation: Option<&Entry>, activation: f64) -> String {
-    let kind = navigation.map_or("", |entry| entry.text("type"));
+fn load_type(kind: &str, activation: f64) -> String {
     if activation > 0.0 || kind == "prerender" { "prerender".to_owned() } else { kind.replace('_', "-") }
 }
 
@@ -60,7 +59,7 @@ fn values(document: &Document, cause: &str, start: f64, end: f64) -> BTreeMap<&'
             .filter(seen)
             .map(since),
         "restore" => frame(),
-        _ => None,
+        _ => soft(document, start, "soft-navigation").first().copied(),
     };
     tell("FCP", fcp);
     tell(
@@ -68,13 +67,14 @@ fn values(document: &Document, cause: &str, start: f64, end: f64) -> BTreeMap<&'
         match cause {
             "load" => starts("largest-contentful-paint").filter(seen).last().map(since),
             "restore" if knows("largest-contentful-paint") => frame(),
-            _ => None,
+            "restore" => None,
+            _ => soft(document, start, "interaction-contentful-paint").last().copied(),
         },
     );
     tell(
         "TTFB",
         match cause {
-            "load" => document.navigation.as_ref().map(|entry| since(entry.number("responseStart"))),
+            "load" => navigation_response(document).map(since),
             "restore" => Some(0.0),
             _ => None,
         },
@@ -96,6 +96,24 @@ fn values(document: &Document, cause: &str, start: f64, end: f64) -> BTreeMap<&'
         }
     }
     found
+}
+
+/// The paints that the browser tells of the soft navigation which the page began at this time, since the
+/// interaction that caused it.
+fn soft(document: &Document, at: f64, kind: &str) -> Vec<f64> {
+    let of = |kind: &str| document.entries.iter().filter(|entry| entry.kind() == kind).collect::<Vec<_>>();
+    let navigations = of("soft-navigation");
+    let Some(navigation) = navigations.iter().rfind(|entry| entry.number("startTime") <= at) else {
+        return Vec::new();
+    };
+    let caused = |entry: &&Entry| entry.number("interactionId") == navigation.number("interactionId");
+    let painted = |entry: &Entry| entry.number("presentationTime").max(entry.number("paintTime"));
+    of(kind).into_iter().filter(caused).map(|entry| painted(entry) - navigation.number("startTime")).collect()
+}
+
+/// When the response began; a browser that does not tell says 0, and so does one whose clock is too coarse.
+fn navigation_response(document: &Document) -> Option<f64> {
+    document.navigation.as_ref().map(|entry| entry.number("responseStart")).filter(|&at| at > 0.0)
 }
 
 /// When the page was first hidden in a view; its start where it was so from the start.

@@ -69,6 +69,8 @@ pub struct Document {
     pub life: Vec<Moment>,
     /// The navigation entry as last read.
     pub navigation: Option<Entry>,
+    /// The navigation entry's type as first read: Firefox writes another into it when a page is restored.
+    pub navigation_type: String,
     /// The entry types that the browser knows.
     pub supported: Vec<String>,
     /// `performance.interactionCount`, where the browser has it.
@@ -186,6 +188,9 @@ fn observe(document: &mut Document, report: &Value) {
     }));
     document.supported =
         list("supported").iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    if document.navigation.is_none() {
+        document.navigation_type = report["navigation"]["type"].as_str().unwrap_or_default().to_owned();
+    }
     document.navigation = Some(Entry(report["navigation"].clone()));
     document.interactions = report["interactionCount"].as_f64();
     document.now = report["now"].as_f64().unwrap_or(0.0);
