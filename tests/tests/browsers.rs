@@ -23,6 +23,21 @@ use std::time::Instant;
 /// Browsers at once. They wait more than they compute, but their clocks are compared with each other's.
 const AT_ONCE: usize = 3;
 
+/// A scenario to run in a browser.
+#[derive(Clone, Copy)]
+struct Job {
+    scenario: &'static Scenario,
+    engine: Engine,
+    window: Window,
+}
+
+impl Job {
+    fn name(&self) -> String {
+        let window = if self.window == Window::Headed { "-headed" } else { "" };
+        format!("{}/{}{window}", self.scenario.name, self.engine.name())
+    }
+}
+
 struct Outcome {
     name: String,
     rows: Vec<Row>,
@@ -36,15 +51,10 @@ async fn main() -> ExitCode {
     std::fs::create_dir_all(folder()).expect("target/ can be written");
     let server = Server::start().await;
     let lab = Arc::new(Lab::start(&server, library()).await);
-    let jobs: Vec<(&'static Scenario, Engine)> = Engine::ALL
-        .into_iter()
-        .flat_map(|engine| SCENARIOS.iter().map(move |scenario| (scenario, engine)))
-        .filter(|(scenario, engine)| scenario.engines.contains(engine))
-        .filter(|(scenario, engine)| {
-            let name = format!("{}/{}", scenario.name, engine.name());
-            arguments.iter().all(|word| name.contains(word.as_str()))
-        })
-        .collect();
+    let jobs = match arguments.as_slice() {
+        [option, times] if option == "--inp-on-hide" => inp_on_hide(times.parse().expect("a number")),
+        words => every(words),
+    };
     let outcomes = run(&lab, jobs).await;
 
     let mut out = std::io::stdout();
@@ -52,6 +62,9 @@ async fn main() -> ExitCode {
     let mut failed = 0;
     let mut report = || -> std::io::Result<()> {
         write!(out, "\n{}\n", table(&rows))?;
+        for (name, told, all) in reported(&outcomes) {
+            writeln!(out, "{name}: our collector told INP in {told} of {all}")?;
+        }
         for outcome in &outcomes {
             let ok = outcome.wrong.is_empty() && !outcome.rows.iter().any(|row| row.failed);
             failed += usize::from(!ok);
@@ -76,7 +89,47 @@ async fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn run(lab: &Arc<Lab>, jobs: Vec<(&'static Scenario, Engine)>) -> Vec<Outcome> {
+/// Of scenarios that ran more than once: how often our INP was there.
+fn reported(outcomes: &[Outcome]) -> Vec<(String, usize, usize)> {
+    let mut sums: Vec<(String, usize, usize)> = Vec::new();
+    for outcome in outcomes {
+        let told = outcome.rows.iter().any(|row| row.metric == "INP" && row.ours.is_some());
+        match sums.iter_mut().find(|(name, ..)| *name == outcome.name) {
+            Some((_, sum, all)) => {
+                *sum += usize::from(told);
+                *all += 1;
+            }
+            None => sums.push((outcome.name.clone(), usize::from(told), 1)),
+        }
+    }
+    sums.retain(|&(.., all)| all > 1);
+    sums
+}
+
+/// Every scenario in every engine, as far as its name contains these words.
+fn every(words: &[String]) -> Vec<Job> {
+    let jobs = SCENARIOS.iter().flat_map(|scenario| {
+        scenario.engines.iter().map(|&engine| Job { scenario, engine, window: Window::Headless })
+    });
+    let mut jobs: Vec<Job> =
+        jobs.filter(|job| words.iter().all(|word| job.name().contains(word.as_str()))).collect();
+    jobs.sort_by_key(|job| Engine::ALL.iter().position(|&engine| engine == job.engine));
+    jobs
+}
+
+/// A slow interaction and at once a hidden page, or another page; so many times in each kind of window.
+fn inp_on_hide(times: usize) -> Vec<Job> {
+    let scenarios = SCENARIOS.iter().filter(|scenario| scenario.name.starts_with("inp-then-"));
+    scenarios
+        .flat_map(|scenario| {
+            [Window::Headless, Window::Headed].into_iter().flat_map(move |window| {
+                (0..times).map(move |_| Job { scenario, engine: Engine::Chromium, window })
+            })
+        })
+        .collect()
+}
+
+async fn run(lab: &Arc<Lab>, jobs: Vec<Job>) -> Vec<Outcome> {
     let (jobs, next) = (Arc::new(jobs), Arc::new(AtomicUsize::new(0)));
     let workers: Vec<_> = (0..AT_ONCE)
         .map(|_| {
@@ -85,8 +138,8 @@ async fn run(lab: &Arc<Lab>, jobs: Vec<(&'static Scenario, Engine)>) -> Vec<Outc
                 let mut outcomes = Vec::new();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(&(scenario, engine)) = jobs.get(number) else { break outcomes };
-                    outcomes.push((number, one(&lab, scenario, engine, number).await));
+                    let Some(&job) = jobs.get(number) else { break outcomes };
+                    outcomes.push((number, one(&lab, job, number).await));
                 }
             })
         })
@@ -100,20 +153,21 @@ async fn run(lab: &Arc<Lab>, jobs: Vec<(&'static Scenario, Engine)>) -> Vec<Outc
 }
 
 /// One scenario in one engine; what panics in it has failed.
-async fn one(lab: &Arc<Lab>, scenario: &'static Scenario, engine: Engine, number: usize) -> Outcome {
-    let name = format!("{}/{}", scenario.name, engine.name());
+async fn one(lab: &Arc<Lab>, job: Job, number: usize) -> Outcome {
+    let Job { scenario, engine, window } = job;
+    let name = job.name();
     let started = Instant::now();
     let lab = Arc::clone(lab);
-    let job = tokio::spawn(async move {
-        let captures = scenario.run(engine, Window::Headless, &lab, number).await;
+    let running = tokio::spawn(async move {
+        let captures = scenario.run(engine, window, &lab, number).await;
         let lines: Vec<String> = captures.iter().map(Capture::line).collect();
-        let file = folder().join(format!("{}-{}.txt", scenario.name, engine.name()));
+        let file = folder().join(format!("{}.txt", job.name().replace('/', "-")));
         std::fs::write(file, lines.join("\n")).expect("target/ can be written");
         let seen = Seen::of(&captures);
         let built = (scenario.built)(&seen, engine);
         judge(scenario.name, engine, &seen, &built, scenario.known)
     });
-    let outcome = match job.await {
+    let outcome = match running.await {
         Ok((rows, wrong)) => Outcome { name, rows, wrong },
         Err(panic) => Outcome { name, rows: Vec::new(), wrong: vec![panic.to_string()] },
     };

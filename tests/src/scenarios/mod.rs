@@ -4,6 +4,7 @@
 pub mod lab;
 pub mod list;
 pub mod oracle;
+pub mod replay;
 pub mod seen;
 pub mod verdict;
 
@@ -129,8 +130,16 @@ impl Visit<'_> {
 
     /// A trusted press while the main thread is hardly ever free, for some seconds.
     pub async fn press_while_busy(&self, css: &str) {
-        // Drivers ask the page before they press, so it must be free at times.
-        self.browser.run("let left = 20; setTimeout(function again() { lab.busy(150); if (left--) setTimeout(again) })").await;
+        // Drivers ask the page before they press, so it must be free at times; but as a timer leaves some
+        // milliseconds, in which the press would fall, messages make the page busy again.
+        self.browser
+            .run(
+                "const { port1, port2 } = new MessageChannel();
+                 let left = 20;
+                 port1.onmessage = () => { lab.busy(150); if (left--) port2.postMessage(0) };
+                 setTimeout(() => port2.postMessage(0))",
+            )
+            .await;
         self.press(css).await;
     }
 

@@ -62,7 +62,7 @@ pub struct Known {
     pub engines: &'static [Engine],
     /// The view's place, or every view.
     pub view: Option<usize>,
-    /// Metrics.
+    /// Metrics; or `views` alone, for the list of the views' types.
     pub metrics: &'static [&'static str],
     /// Compared with whom.
     pub side: Side,
@@ -122,7 +122,8 @@ pub fn judge(
         wrong.push(format!("the server answered {status} to {body}"));
     }
     let navs = |views: &[View]| views.iter().map(|view| view.nav.clone()).collect::<Vec<_>>();
-    if navs(&seen.ours) != navs(&truths) {
+    let navs_known = known.iter().any(|known| known.metrics == ["views"] && known.engines.contains(&engine));
+    if navs(&seen.ours) != navs(&truths) && !navs_known {
         wrong.push(format!("our views are {:?}, the truth is {:?}", navs(&seen.ours), navs(&truths)));
     }
     let mut references: Vec<Option<&View>> = seen.reference.iter().map(Some).collect();
