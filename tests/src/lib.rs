@@ -4,9 +4,11 @@ pub mod beacon;
 pub mod browser;
 pub mod chaos;
 pub mod disk;
+pub mod engines;
 pub mod load;
 pub mod pages;
 pub mod proxy;
+pub mod scenarios;
 pub mod server;
 
 use std::time::{Duration, Instant};
