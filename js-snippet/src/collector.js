@@ -94,7 +94,7 @@ export default async (
   const listeners = [];
   const endpointUrl = new URL(endpoint, doc.baseURI).href;
   let granted = data.consent == "granted";
-  let raw, failing, deferred, more;
+  let raw, failing, deferred, more, late;
 
   try {
     const { instance, module } = await WebAssembly.instantiateStreaming(
@@ -219,6 +219,8 @@ export default async (
     if (item[0] == 5 && !item[4]) return;
     if (entry?.initiatorType == "beacon" || entry?.name == endpointUrl) return;
     tell(item);
+    // The browser may tell of an interaction only after the page was hidden, and it may have no other moment.
+    if (shared._hidden && (item[0] == 4 || item[0] == 5)) late ||= Promise.resolve().then(() => flush());
     if (entry) explain(item[0], entry, item._target || entry.element || entry.target);
   };
 
@@ -395,7 +397,7 @@ export default async (
     read(observer?.takeRecords() || []);
     more?.takeRecords().forEach(extra);
     askAll();
-    begun = 0;
+    begun = late = 0;
     deferred?.abort();
     const list = news(!maySend());
     if (maySend()) list.forEach((body) => send(body, left));

@@ -209,19 +209,25 @@ impl<T: Text> Details<T> {
 
     fn inp(&self, span: &Span<'_>, inp: f64, load_state: impl Fn(f64) -> LoadState) -> Option<InpCause<T>> {
         let within = |start: f64| span.start <= start && start < span.end;
-        let ([start, duration, ..], target, event) = self
+        let (numbers, target, event) = self
             .events
             .iter()
             .filter(|([start, duration, ..], ..)| within(*start) && same(*duration, inp))
             .max_by(|one, other| order(one, other))?;
+        let [start, duration, ..] = numbers;
         let shown = start + duration;
         // A press, a release and a click may share a frame; what any of them ran is what the visitor
         // waited for.
         let (mut begun, mut done) = (f64::INFINITY, 0.0_f64);
-        for ([other, duration, processing_start, processing_end], ..) in &self.events {
+        // An element that is gone has no selector; another event of the frame may still know it.
+        let mut known = T::default();
+        for ([other, duration, processing_start, processing_end], target, _) in &self.events {
             if (other + duration - shown).abs() <= FRAME_MS {
                 begun = begun.min(*processing_start);
                 done = done.max(*processing_end);
+                if *target > known {
+                    known.clone_from(target);
+                }
             }
         }
         let begun = begun.max(*start).min(shown);
@@ -232,7 +238,7 @@ impl<T: Text> Details<T> {
             .filter(|([frame, _, long, _], ..)| *frame < shown && frame + long > *start)
             .max_by(|one, other| order(one, other));
         Some(InpCause {
-            target: target.clone(),
+            target: target.filled().unwrap_or(known),
             event: event.clone(),
             at_ms: span.since_start(*start),
             parts_ms: [begun - start, done - begun, shown - done],
