@@ -1,63 +1,46 @@
-//! Headless Chromium, driven through chromedriver.
+//! A browser that a test drives.
 
+use crate::engines::{Display, Engine, Window};
 use crate::eventually;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// A browser with one session. Dropping it ends both processes.
 pub struct Browser {
     /// The session.
     pub driver: WebDriver,
+    /// What it runs on.
+    pub engine: Engine,
     port: u16,
-    _chromedriver: Child,
+    _program: Child,
+    _display: Option<Display>,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// A new Chromium with an empty profile.
+    /// A new headless Chromium with an empty profile.
+    pub async fn start() -> Self {
+        Self::start_with(Engine::Chromium, Window::Headless).await
+    }
+
+    /// A new browser with an empty profile.
     ///
     /// # Panics
-    /// Where chromedriver or Chromium cannot be started (`cargo xtask test` installs both).
-    pub async fn start() -> Self {
+    /// Where its driver or itself cannot be started (`cargo xtask test` installs both).
+    pub async fn start_with(engine: Engine, window: Window) -> Self {
         let profile = TempDir::new().expect("a temporary folder");
-        let mut chromedriver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("chromedriver can be run: Debian's package chromium-driver");
-        let mut lines = BufReader::new(chromedriver.stdout.take().expect("its output is piped")).lines();
-        let port = loop {
-            let line =
-                lines.next_line().await.expect("chromedriver's output").expect("chromedriver says its port");
-            if let Some((_, rest)) = line.split_once("started successfully on port ") {
-                break rest.trim_end_matches('.').parse().expect("a port");
-            }
-        };
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let user_data = format!("--user-data-dir={}", profile.path().display());
-        let options = json!({
-            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                     "--window-size=1000,800", user_data],
-        });
-        let mut wanted = Map::new();
-        wanted.insert("browserName".to_owned(), "chrome".into());
-        wanted.insert("goog:chromeOptions".to_owned(), options);
-        wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
-        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), Capabilities::from(wanted))
+        let display = if engine.needs_display(window) { Some(Display::start().await) } else { None };
+        let (program, port) = engine.start(display.as_ref(), profile.path()).await;
+        let capabilities = engine.capabilities(window, profile.path());
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities)
             .await
-            .expect("Chromium starts");
-        Self { driver, port, _chromedriver: chromedriver, _profile: profile }
+            .unwrap_or_else(|error| panic!("{} starts: {error}", engine.name()));
+        Self { driver, engine, port, _program: program, _display: display, _profile: profile }
     }
 
     /// Opens a page and waits for its load event.

@@ -2,7 +2,9 @@
 
 pub mod beacon;
 pub mod browser;
+pub mod engines;
 pub mod pages;
+pub mod scenarios;
 pub mod server;
 
 use std::time::{Duration, Instant};

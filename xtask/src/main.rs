@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, serves, tests and measures fieldvitals. Nothing else is needed on a machine
 //! that has Rust; what is missing is installed where that is possible, and named where it is not.
 
+mod browsers;
 mod collector;
 mod deny;
 mod dist;
@@ -40,6 +41,13 @@ enum Task {
     Test {
         /// The part to run alone.
         part: Option<test::Part>,
+        /// Of `browsers`: only a slow interaction that is followed at once by a hidden or another page, so
+        /// many times in headless and in headed Chromium.
+        #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "20")]
+        inp_on_hide: Option<u32>,
+        /// Of `browsers`: only the scenarios whose `name/engine` contains these words.
+        #[arg(last = true)]
+        words: Vec<String>,
     },
     /// Put the release binary and the collector's files under dist/.
     Dist,
@@ -57,7 +65,12 @@ fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Task::Collector { toolchain } => collector::build_with(toolchain).map(drop),
         Task::Serve { arguments } => serve::serve(&arguments),
-        Task::Test { part } => test::test(part),
+        Task::Test { part, inp_on_hide, words } => {
+            let mut arguments = words;
+            arguments
+                .extend(inp_on_hide.iter().flat_map(|times| ["--inp-on-hide".to_owned(), times.to_string()]));
+            test::test(part, &arguments)
+        }
         Task::Dist => dist::dist(),
         Task::Size { json } => size::print(json),
         Task::Tidy => tidy::tidy(),

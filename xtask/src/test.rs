@@ -2,7 +2,7 @@
 
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
 use crate::serve::build_server;
-use crate::{collector, deny, tidy, toolchain};
+use crate::{browsers, collector, deny, tidy, toolchain};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,12 +24,14 @@ pub(crate) enum Part {
     Unit,
     /// The collector builds.
     Collector,
-    /// Real browsers against the real server.
+    /// A real browser against the real server.
     E2e,
+    /// What is measured in three engines, beside a reference and the truth.
+    Browsers,
 }
 
-const ALL: [Part; 7] =
-    [Part::Tidy, Part::Fmt, Part::Clippy, Part::Deny, Part::Unit, Part::Collector, Part::E2e];
+const ALL: [Part; 8] =
+    [Part::Tidy, Part::Fmt, Part::Clippy, Part::Deny, Part::Unit, Part::Collector, Part::E2e, Part::Browsers];
 
 impl Part {
     const fn name(self) -> &'static str {
@@ -41,10 +43,11 @@ impl Part {
             Self::Unit => "unit",
             Self::Collector => "collector",
             Self::E2e => "e2e",
+            Self::Browsers => "browsers",
         }
     }
 
-    fn run(self, counts: &mut Counts) -> Result<()> {
+    fn run(self, counts: &mut Counts, arguments: &[String]) -> Result<()> {
         match self {
             Self::Tidy => tidy::tidy(),
             Self::Fmt => {
@@ -79,12 +82,16 @@ impl Part {
                     binary.canonicalize().context("the server was built and is gone")?,
                 ))
             }
+            Self::Browsers => counts.run(browsers::tests()?.args(arguments)),
         }
     }
 }
 
-/// Runs one part, or all; stops at the first that fails, and names it.
-pub(crate) fn test(only: Option<Part>) -> Result<()> {
+/// Runs one part, or all; stops at the first that fails, and names it. The arguments are those of `browsers`.
+pub(crate) fn test(only: Option<Part>, arguments: &[String]) -> Result<()> {
+    if !arguments.is_empty() && only != Some(Part::Browsers) {
+        bail!("{} belongs to `cargo xtask test browsers`", arguments.join(" "));
+    }
     let started = Instant::now();
     let mut counts = Counts::default();
     let mut durations = Vec::new();
@@ -92,7 +99,8 @@ pub(crate) fn test(only: Option<Part>) -> Result<()> {
     for part in ALL.into_iter().filter(|&part| only.is_none_or(|only| only == part)) {
         say(format!("===== {} =====", part.name()));
         let part_started = Instant::now();
-        result = part.run(&mut counts).with_context(|| format!("the part `{}` failed", part.name()));
+        result =
+            part.run(&mut counts, arguments).with_context(|| format!("the part `{}` failed", part.name()));
         let outcome = if result.is_ok() { "ok" } else { "FAILED" };
         say(format!("{}: {outcome}, {}", part.name(), seconds(part_started.elapsed())));
         durations.push((part, outcome, part_started.elapsed()));

@@ -184,7 +184,7 @@ pub(crate) fn postgres() -> Result<()> {
 }
 
 /// Installs Debian packages, as root or through sudo without a password.
-fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let Some(apt) = find_program("apt-get") else {
         bail!("{list} cannot be installed, as there is no apt-get here; install what corresponds to it");

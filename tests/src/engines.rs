@@ -1,0 +1,195 @@
+//! The browser engines and how each is started: its driver, its window, its profile.
+
+use serde_json::{Map, Value, json};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use thirtyfour::Capabilities;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// A browser engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Chromium, through chromedriver.
+    Chromium,
+    /// Firefox, through geckodriver.
+    Firefox,
+    /// WebKit's GTK port with its own small browser, through WebKitWebDriver. It has no headless mode.
+    WebKit,
+}
+
+/// How a browser's window is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Not at all, where the engine can do without.
+    Headless,
+    /// On a virtual display.
+    Headed,
+}
+
+impl Engine {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
+
+    /// The name in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chromium => "chromium",
+            Self::Firefox => "firefox",
+            Self::WebKit => "webkit",
+        }
+    }
+
+    /// The driver's program.
+    fn program(self) -> PathBuf {
+        match self {
+            Self::Chromium => "chromedriver".into(),
+            Self::Firefox => geckodriver(),
+            Self::WebKit => "WebKitWebDriver".into(),
+        }
+    }
+
+    /// The capabilities of a session whose profile is this folder.
+    #[must_use]
+    pub fn capabilities(self, window: Window, profile: &Path) -> Capabilities {
+        let headless = |argument: &str| (window == Window::Headless).then(|| argument.to_owned());
+        let mut wanted = Map::new();
+        match self {
+            Self::Chromium => {
+                let mut args: Vec<String> = [
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-quic",
+                    "--no-first-run",
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    "--disable-sync",
+                    "--window-size=1000,800",
+                ]
+                .map(str::to_owned)
+                .into();
+                args.push(format!("--user-data-dir={}", profile.display()));
+                args.extend(headless("--headless=new"));
+                wanted.insert("browserName".to_owned(), "chrome".into());
+                wanted.insert("goog:chromeOptions".to_owned(), json!({"args": args}));
+                wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
+            }
+            Self::Firefox => {
+                // geckodriver makes a profile of its own under this folder (see `start`).
+                let args: Vec<String> = headless("-headless").into_iter().collect();
+                wanted.insert("browserName".to_owned(), "firefox".into());
+                wanted.insert("moz:firefoxOptions".to_owned(), json!({"args": args}));
+            }
+            Self::WebKit => {
+                let options = json!({"binary": mini_browser(), "args": ["--automation"]});
+                wanted.insert("webkitgtk:browserOptions".to_owned(), options);
+            }
+        }
+        Capabilities::from(wanted)
+    }
+
+    /// Whether a window of this kind needs a display.
+    #[must_use]
+    pub fn needs_display(self, window: Window) -> bool {
+        self == Self::WebKit || window == Window::Headed
+    }
+
+    /// Starts the driver; gives its process and the port at which it listens.
+    ///
+    /// # Panics
+    /// Where it cannot be started, with what is missing.
+    pub async fn start(self, display: Option<&Display>, profile: &Path) -> (Child, u16) {
+        let port = free_port();
+        let mut driver = Command::new(self.program());
+        driver.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        match self {
+            Self::Chromium => driver.arg(format!("--port={port}")),
+            Self::Firefox => driver
+                .args(["--port", &port.to_string(), "--websocket-port", &free_port().to_string()])
+                .arg("--profile-root")
+                .arg(profile),
+            Self::WebKit => driver
+                .arg(format!("--port={port}"))
+                .env("HOME", profile)
+                // The tests run as root in containers, without a graphics card.
+                .env("WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "1")
+                .env("WEBKIT_DISABLE_COMPOSITING_MODE", "1"),
+        };
+        if let Some(display) = display {
+            driver.env("DISPLAY", &display.name);
+        }
+        let child = driver.spawn().unwrap_or_else(|error| {
+            panic!(
+                "{} cannot be run ({error}): `cargo xtask test browsers` installs it",
+                self.program().display()
+            )
+        });
+        crate::eventually(|| async {
+            tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+                .await
+                .map(drop)
+                .map_err(|error| format!("{}: {error}", self.name()))
+        })
+        .await;
+        (child, port)
+    }
+}
+
+/// A virtual display. Dropping it ends it.
+pub struct Display {
+    /// What `DISPLAY` names.
+    name: String,
+    _server: Child,
+}
+
+impl Display {
+    /// A new display.
+    ///
+    /// # Panics
+    /// Where Xvfb cannot be started.
+    pub async fn start() -> Self {
+        let mut server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", "1200x1000x24", "-nolisten", "tcp"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("Xvfb can be run: Debian's package xvfb");
+        let mut lines = BufReader::new(server.stdout.take().expect("its output is piped")).lines();
+        let number = lines.next_line().await.expect("Xvfb's output").expect("Xvfb says its display's number");
+        Self { name: format!(":{}", number.trim()), _server: server }
+    }
+}
+
+/// `FIELDVITALS_GECKODRIVER`, or what `cargo xtask test browsers` installed, or the one on the search path.
+fn geckodriver() -> PathBuf {
+    if let Some(path) = std::env::var_os("FIELDVITALS_GECKODRIVER") {
+        return path.into();
+    }
+    std::env::current_exe()
+        .ok()
+        .and_then(|test| Some(test.ancestors().nth(3)?.join("tools/bin/geckodriver")))
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| "geckodriver".into())
+}
+
+/// WebKit's own small browser lies in a folder named after the machine's architecture.
+fn mini_browser() -> Value {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let found = folders
+        .flat_map(|folder| {
+            ["webkit2gtk-4.1", "webkitgtk-6.0", "webkit2gtk-4.0"]
+                .map(|api| folder.path().join(api).join("MiniBrowser"))
+        })
+        .find(|file| file.is_file());
+    found.expect("MiniBrowser is installed: Debian's package webkit2gtk-driver").display().to_string().into()
+}
+
+/// A port that nobody listens at in this moment.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    listener.local_addr().expect("its address").port()
+}

@@ -1,0 +1,795 @@
+//! The scenarios.
+
+use super::lab::{Folder, Module};
+use super::replay::replay;
+use super::seen::Seen;
+use super::verdict::{Built, Known, Must, Side, first};
+use super::{Scenario, Visit};
+use crate::engines::Engine::{self, Chromium, Firefox, WebKit};
+use crate::eventually;
+use futures_util::FutureExt as _;
+use std::time::Duration;
+use thirtyfour::prelude::*;
+use vitals::view::TtiGap;
+
+const ALL: &[Engine] = &[Chromium, Firefox, WebKit];
+/// The engines that know LCP and interactions.
+const RICH: &[Engine] = &[Chromium, Firefox];
+
+const TEXT: &str =
+    "<!doctype html><title>t</title>__HEAD__<h1 style='font-size:60px'>A page of text</h1><p>more</p>";
+const AWAY: &str = "<!doctype html><meta charset=utf-8><link rel=icon href='data:,'><title>away</title>away";
+
+fn pages(pages: &[(&str, &str)]) -> Folder {
+    let pages = pages.iter().map(|&(name, html)| (name.to_owned(), html.to_owned())).collect();
+    Folder { pages, ..Folder::default() }
+}
+
+fn page(html: &str) -> Folder {
+    pages(&[("page.html", html), ("away.html", AWAY)])
+}
+
+fn text() -> Folder {
+    page(TEXT)
+}
+
+const fn nothing(_: &Seen, _: Engine) -> Vec<Built> {
+    Vec::new()
+}
+
+/// Whether an engine knows a metric at all.
+fn knows(engine: Engine, metric: &str) -> bool {
+    match metric {
+        "CLS" | "TTI" => engine == Chromium,
+        "LCP" | "INP" | "FID" => engine != WebKit,
+        _ => true,
+    }
+}
+
+/// A condition where the engine knows the metric, absence where it does not.
+fn where_known(engine: Engine, metric: &'static str, must: Must) -> Built {
+    first(metric, if knows(engine, metric) { must } else { Must::BeAbsent })
+}
+
+async fn load_and_leave(visit: &Visit<'_>) {
+    visit.open("page.html").await;
+    visit.measured().await;
+    visit.leave().await;
+}
+
+/// Every scenario.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "text",
+        engines: ALL,
+        folder: text,
+        drive: |visit| load_and_leave(visit).boxed(),
+        built: |_, engine| {
+            vec![
+                where_known(engine, "LCP", Must::Reach(1.0)),
+                where_known(engine, "CLS", Must::Be(0.0, 0.0)),
+                where_known(engine, "TTI", Must::Lack(TtiGap::Hidden)),
+                first("INP", Must::BeAbsent),
+                first("FID", Must::BeAbsent),
+            ]
+        },
+        known: &[],
+    },
+    Scenario {
+        name: "late-image",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<p>text</p><img src='image.bmp?delay=700' width=480 height=480>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                if visit.engine() != WebKit {
+                    visit.browser.until("lab.largest > 700").await;
+                }
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| vec![where_known(engine, "LCP", Must::Reach(700.0))],
+        known: &[],
+    },
+    Scenario {
+        name: "slow-server",
+        engines: ALL,
+        folder: text,
+        drive: |visit| {
+            async {
+                visit.open("page.html?delay=500").await;
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| {
+            vec![first("TTFB", Must::Reach(500.0)), where_known(engine, "LCP", Must::Reach(500.0))]
+        },
+        known: &[],
+    },
+    Scenario {
+        name: "shift",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title><style>body{margin:0}</style>__HEAD__<div id=pad></div><div id=box style='height:200px;background:#ccc'>text</div>
+                 <script>addEventListener('load', () => setTimeout(() => {
+                     pad.style.height = '120px';
+                     lab.expect('CLS', (200 + 120) / innerHeight * 120 / Math.max(innerWidth, innerHeight));
+                 }, 300))</script>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.told("CLS").await;
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |seen, engine| vec![where_known(engine, "CLS", Must::Be(seen.expected["CLS"], 0.002))],
+        known: &[],
+    },
+    Scenario {
+        name: "slow-handler",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<h1>text</h1><button onclick='lab.busy(150)'>a button</button>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.press("button").await;
+                if visit.engine() != WebKit {
+                    visit.entries("event", 1).await;
+                }
+                visit.idle().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| {
+            vec![where_known(engine, "INP", Must::Reach(144.0)), where_known(engine, "FID", Must::Reach(0.0))]
+        },
+        known: &[],
+    },
+    Scenario {
+        name: "shift-windows",
+        engines: &[Chromium],
+        folder: || {
+            page(
+                "<!doctype html><title>t</title><style>body{margin:0}</style>__HEAD__<div id=pad></div><div id=box style='height:200px;background:#ccc'>text</div>
+                 <script>
+                 const shift = () => { pad.style.height = pad.style.height ? '' : '100px'; lab.busy(1); };
+                 addEventListener('load', () => {
+                     lab.expect('one', (200 + 100) / innerHeight * 100 / Math.max(innerWidth, innerHeight));
+                     // Two shifts, a gap of more than a second, and a row of more than five seconds.
+                     for (const ms of [300, 600]) setTimeout(shift, ms);
+                     for (let place = 0; place < 10; place++) setTimeout(shift, 2200 + 600 * place);
+                 })</script>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.entries("layout-shift", 12).await;
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |seen, _| {
+            let one = seen.expected["one"];
+            // Nine of the ten lie within five seconds; a late timer may leave the ninth out.
+            vec![first("CLS", Must::LieIn(7.5 * one, 9.5 * one))]
+        },
+        known: &[],
+    },
+    Scenario {
+        name: "many-inputs",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<h1>text</h1><input onkeydown='lab.busy({x: 300, y: 200}[event.key] || 0)'>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                let input = visit.browser.driver.find(By::Css("input")).await.expect("the input is there");
+                // Keys that come while the page is busy would wait with it, and be as slow.
+                for keys in ["a".repeat(15), "x".to_owned(), "a".repeat(28), "y".to_owned(), "a".repeat(15)] {
+                    input.send_keys(keys).await.expect("it takes keys");
+                    visit.turns().await;
+                }
+                visit.idle().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| vec![where_known(engine, "INP", Must::LieIn(192.0, 300.0))],
+        known: &[],
+    },
+    Scenario {
+        name: "first-input",
+        engines: ALL,
+        folder: || page("<!doctype html><title>t</title>__HEAD__<h1>text</h1><button>a button</button>"),
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.press_while_busy("button").await;
+                visit.idle().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| {
+            // Only Chromium takes a press while the page is busy; other drivers hand it over afterwards.
+            let least = if engine == Chromium { 50.0 } else { 0.0 };
+            vec![where_known(engine, "FID", Must::Reach(least))]
+        },
+        known: &[],
+    },
+    Scenario {
+        name: "long-tasks",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<h1>text</h1>
+                 <script>addEventListener('load', () => { for (const ms of [200, 900, 1600]) setTimeout(lab.busy, ms, 120) })</script>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.at(8_000).await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| vec![where_known(engine, "TTI", Must::LieIn(1_720.0, 3_000.0))],
+        known: &[],
+    },
+    Scenario {
+        name: "tti-never-free",
+        engines: &[Chromium],
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<h1>text</h1>
+                 <script>setInterval(lab.busy, 1500, 120)</script>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.at(7_500).await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, _| vec![first("TTI", Must::Lack(TtiGap::Cpu))],
+        known: &[],
+    },
+    Scenario {
+        name: "tti-never-silent",
+        engines: &[Chromium],
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<h1>text</h1>
+                 <script>
+                 const again = () => fetch('slow?delay=1200').then(again);
+                 for (const ms of [0, 300, 600, 900]) setTimeout(again, ms);
+                 </script>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.at(7_500).await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, _| vec![first("TTI", Must::Lack(TtiGap::Network))],
+        known: &[],
+    },
+    Scenario {
+        name: "background-open",
+        engines: RICH,
+        folder: || {
+            pages(&[
+                ("start.html", "<!doctype html><title>s</title><a href='page.html?delay=100'>a link</a>"),
+                ("page.html", TEXT),
+            ])
+        },
+        drive: |visit| {
+            async {
+                visit.open("start.html").await;
+                let driver = &visit.browser.driver;
+                let link = driver.find(By::Css("a")).await.expect("the link is there");
+                let actions = driver.action_chain().key_down(Key::Control);
+                actions
+                    .move_to_element_center(&link)
+                    .click()
+                    .key_up(Key::Control)
+                    .perform()
+                    .await
+                    .expect("a click");
+                let tabs = eventually(|| async {
+                    let tabs = driver.windows().await.map_err(|error| error.to_string())?;
+                    if tabs.len() > 1 { Ok(tabs) } else { Err("no tab was opened".to_owned()) }
+                })
+                .await;
+                // Long enough in the background for a load; there is nothing in it that could be asked.
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                driver.switch_to_window(tabs[1].clone()).await.expect("the tab comes to the front");
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, _| {
+            vec![
+                first("FCP", Must::BeAbsent),
+                first("LCP", Must::BeAbsent),
+                first("CLS", Must::BeAbsent),
+                first("TTFB", Must::Reach(50.0)),
+            ]
+        },
+        known: &[],
+    },
+    Scenario {
+        name: "hide-and-show",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<h1>text</h1>
+                 <script>addEventListener('visibilitychange', () => {
+                     if (document.visibilityState === 'hidden') {
+                         const image = new Image(600, 600);
+                         image.src = 'image.bmp?delay=300';
+                         document.body.append(image);
+                         lab.expect('hidden', performance.now());
+                     }
+                 })</script>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.hide().await;
+                visit.told("hidden").await;
+                visit.show().await;
+                if visit.engine() != WebKit {
+                    visit.browser.until("lab.counts['largest-contentful-paint'] > 1").await;
+                }
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |seen, engine| vec![where_known(engine, "LCP", Must::LieIn(0.0, seen.expected["hidden"]))],
+        known: &[],
+    },
+    Scenario {
+        name: "inp-then-hide",
+        engines: RICH,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<h1>text</h1><button onclick='lab.busy(200)'>a button</button>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.press("button").await;
+                visit.hide().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| vec![where_known(engine, "INP", Must::Reach(192.0))],
+        known: INP_LOST,
+    },
+    Scenario {
+        name: "inp-then-leave",
+        engines: RICH,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD__<h1>text</h1><a href='away.html' onclick='lab.busy(200)'>a link</a>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.press("a").await;
+                visit.browser.until("location.pathname.endsWith('away.html')").await;
+            }
+            .boxed()
+        },
+        built: |_, engine| vec![where_known(engine, "INP", Must::Reach(192.0))],
+        known: INP_LOST,
+    },
+    Scenario {
+        name: "bfcache",
+        engines: ALL,
+        folder: text,
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.browser.run("window.kept = true").await;
+                visit.measured().await;
+                visit.open("away.html").await;
+                visit.browser.run("setTimeout(() => history.back())").await;
+                visit.browser.until("location.pathname.endsWith('page.html') && window.kept").await;
+                visit.turns().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| {
+            let restored = |metric, must| Built { view: 1, metric, must };
+            let mut built =
+                vec![restored("TTFB", Must::Be(0.0, 0.0)), restored("FCP", Must::LieIn(0.0, 1_000.0))];
+            if knows(engine, "LCP") {
+                built.push(restored("LCP", Must::LieIn(0.0, 1_000.0)));
+            }
+            built
+        },
+        known: RETYPED,
+    },
+    Scenario {
+        name: "prerender",
+        engines: &[Chromium],
+        folder: || {
+            let prerendered =
+                format!("{TEXT}<script>lab.expect('prerendering', +document.prerendering)</script>");
+            pages(&[
+                (
+                    "start.html",
+                    r#"<!doctype html><title>s</title><a href="page.html">a link</a>
+                    <script type="speculationrules">{"prerender": [{"urls": ["page.html"], "eagerness": "immediate"}]}</script>"#,
+                ),
+                ("page.html", &prerendered),
+            ])
+        },
+        drive: |visit| {
+            async {
+                visit.open("start.html").await;
+                visit.told("prerendering").await;
+                visit.press("a").await;
+                visit.browser.until("location.pathname.endsWith('page.html')").await;
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |seen, _| {
+            assert_eq!(seen.expected["prerendering"], 1.0, "the browser prerendered the page");
+            vec![first("TTFB", Must::Be(0.0, 0.0)), first("FCP", Must::LieIn(0.0, 1_000.0))]
+        },
+        known: &[],
+    },
+    Scenario {
+        name: "reload",
+        engines: ALL,
+        folder: text,
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.browser.driver.refresh().await.expect("the page can be loaded again");
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, _| vec![Built { view: 1, metric: "TTFB", must: Must::Reach(0.1) }],
+        known: &[],
+    },
+    Scenario {
+        // WebKit keeps such a page in its cache all the same.
+        name: "back-forward",
+        engines: RICH,
+        folder: || {
+            // What listens to `unload` is not kept in the cache.
+            let held = format!("{TEXT}<script>addEventListener('unload', () => {{}})</script>");
+            page(&held)
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.browser.run("window.kept = true").await;
+                visit.measured().await;
+                visit.open("away.html").await;
+                visit.browser.run("setTimeout(() => history.back())").await;
+                visit.browser.until("location.pathname.endsWith('page.html') && !window.kept").await;
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: nothing,
+        known: FROM_CACHE,
+    },
+    Scenario {
+        name: "wasm-forbidden",
+        engines: ALL,
+        folder: || Folder {
+            policy: Some(
+                "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:",
+            ),
+            ..text()
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: nothing,
+        known: &[],
+    },
+    Scenario {
+        name: "wasm-missing",
+        engines: ALL,
+        folder: || Folder { module: Module::Missing, ..text() },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.painted().await;
+                visit
+                    .browser
+                    .until(
+                        "performance.getEntriesByType('resource').some(entry => entry.name.includes('/c/'))",
+                    )
+                    .await;
+                visit.turns().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: nothing,
+        known: &[],
+    },
+    Scenario {
+        name: "same-code",
+        engines: ALL,
+        folder: || {
+            Folder {
+            module: Module::Missing,
+            ..page(
+                "<!doctype html><title>t</title><style>body{margin:0}</style>__HEAD__<div id=pad></div><h1>text</h1>
+                 <button id=slow onclick='lab.busy(70)'>slow</button> <button id=next>next</button>
+                 <script>
+                 setTimeout(() => { pad.style.height = '90px' }, 200);
+                 setTimeout(lab.busy, 500, 90);
+                 next.onclick = () => { lab.busy(45); lab.soft(); history.pushState(null, '', 'second.html') };
+                 </script>",
+            )
+        }
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.painted().await;
+                visit.press("#slow").await;
+                visit.idle().await;
+                if visit.engine() == Chromium {
+                    visit.at(6_500).await;
+                }
+                visit.press("#next").await;
+                visit.idle().await;
+                visit.open("away.html").await;
+                visit.browser.run("setTimeout(() => history.back())").await;
+                visit.browser.until("location.pathname.endsWith('second.html')").await;
+                visit.turns().await;
+                visit.press("#slow").await;
+                visit.idle().await;
+                visit.open("away.html").await;
+                replay(visit).await;
+            }
+            .boxed()
+        },
+        built: |_, engine| {
+            let mut built = vec![
+                where_known(engine, "TTI", Must::Reach(590.0)),
+                where_known(engine, "INP", Must::Reach(70.0)),
+            ];
+            if knows(engine, "INP") {
+                built.push(Built { view: 2, metric: "INP", must: Must::Reach(70.0) });
+            }
+            built
+        },
+        known: SAME_CODE,
+    },
+    Scenario {
+        name: "late-script",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__LAB__<h1 style='font-size:60px'>A page of text</h1><button onclick='lab.busy(150)'>a button</button>
+                 <script>lab.arrive = () => {
+                     const script = document.createElement('script');
+                     script.src = '__TAG_URL__';
+                     script.dataset.site = '__KEY__';
+                     script.dataset.endpoint = '__BASE__/v1/beacon';
+                     document.head.append(script);
+                 }</script>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.painted().await;
+                visit.press("button").await;
+                if visit.engine() != WebKit {
+                    visit.entries("first-input", 1).await;
+                }
+                visit.idle().await;
+                visit.browser.run("lab.arrive()").await;
+                visit.measured().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| vec![where_known(engine, "INP", Must::Reach(144.0))],
+        known: &[],
+    },
+    Scenario {
+        name: "iframe",
+        engines: ALL,
+        folder: || {
+            pages(&[
+                ("page.html", TEXT),
+                (
+                    "outer.html",
+                    "<!doctype html><meta charset=utf-8><title>o</title><link rel=icon href='data:,'><p>outer</p><iframe src='page.html' width=800 height=500></iframe>",
+                ),
+            ])
+        },
+        drive: |visit| {
+            async {
+                visit.open("outer.html").await;
+                visit.browser.driver.enter_frame(0).await.expect("there is a frame");
+                visit.measured().await;
+                visit.browser.driver.enter_default_frame().await.expect("there is a page around it");
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: nothing,
+        known: &[],
+    },
+    Scenario {
+        name: "two-tags",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__HEAD____TAG__<h1 style='font-size:60px'>A page of text</h1>__TAG__",
+            )
+        },
+        drive: |visit| load_and_leave(visit).boxed(),
+        built: nothing,
+        known: &[],
+    },
+    Scenario {
+        name: "single-page",
+        engines: ALL,
+        folder: || {
+            page(
+                "<!doctype html><title>t</title>__SOFT____TAG__<div id=main><h1>First</h1></div><button>next</button>
+                 <script>
+                 document.querySelector('button').onclick = async () => {
+                     lab.busy(60);
+                     lab.soft();
+                     history.pushState(null, '', 'second.html');
+                     await fetch('slow?delay=100');
+                     main.innerHTML = '<h1 style=\"font-size:60px\">The second view, larger</h1>';
+                     lab.expect('second', performance.now());
+                 };
+                 </script>",
+            )
+        },
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.press("button").await;
+                visit.told("second").await;
+                visit.idle().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: nothing,
+        known: SOFT,
+    },
+];
+
+const SAME_CODE: &[Known] = &[
+    Known {
+        engines: ALL,
+        view: Some(1),
+        metrics: &["CLS"],
+        side: Side::Reference,
+        reason: "ok: the reference is not asked for soft navigations here",
+    },
+    RETYPED[0],
+    RETYPED[1],
+];
+
+const SOFT_REASON: &str = "known: the browser's own soft navigations are not read yet";
+const SOFT: &[Known] = &[
+    Known {
+        engines: &[Chromium],
+        view: Some(1),
+        metrics: &["TTFB"],
+        side: Side::Reference,
+        reason: "ok: nothing is requested; the reference says 0",
+    },
+    Known {
+        engines: &[Chromium],
+        view: Some(1),
+        metrics: &["LCP", "FCP"],
+        side: Side::Reference,
+        reason: SOFT_REASON,
+    },
+    Known {
+        engines: &[Chromium],
+        view: Some(1),
+        metrics: &["LCP", "FCP"],
+        side: Side::Truth,
+        reason: SOFT_REASON,
+    },
+];
+
+/// Firefox takes the page from its HTTP cache and says that the response began at 0. The reference does not
+/// believe such an entry, and calls the view a `navigate`.
+const FROM_CACHE: &[Known] = &[Known {
+    engines: &[Firefox],
+    view: Some(1),
+    metrics: &["LCP", "FCP"],
+    side: Side::Reference,
+    reason: "ok: the reference takes the view for a `navigate`, as Firefox says that the response began at 0",
+}];
+
+/// Firefox writes another type into the navigation entry when it restores a page.
+const RETYPED: &[Known] = &[
+    Known {
+        engines: &[Firefox],
+        view: Some(0),
+        metrics: &["LCP", "FCP", "TTFB", "INP"],
+        side: Side::Reference,
+        reason: RETYPED_REASON,
+    },
+    Known { engines: &[Firefox], view: None, metrics: &["views"], side: Side::Truth, reason: RETYPED_REASON },
+];
+const RETYPED_REASON: &str = "known: the first view takes the type that Firefox tells after the restore";
+/// The reference takes interactions when the page is next idle, and reports before that when it is hidden.
+const INP_LOST: &[Known] = &[Known {
+    engines: RICH,
+    view: Some(0),
+    metrics: &["INP"],
+    side: Side::Reference,
+    reason: "ok: the reference loses an INP that is hidden before its idle task",
+}];

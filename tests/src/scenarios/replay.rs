@@ -1,0 +1,72 @@
+//! The same facts through the module in a browser and through `vitals` here: bit-equal page views.
+//!
+//! The facts are those of a real visit: the queue that the snippet sent raw, as the module was not there.
+//! Another page of the same browser then gives them to the real snippet's real module, by glue of the
+//! test's own that puts them in the place of the page's own queue, with the clock at the moment of sending.
+
+use super::Visit;
+use super::lab::{Capture, Folder, Module};
+use crate::eventually;
+use serde_json::Value;
+use vitals::beacon::{Content, decode};
+
+const GLUE: &str = r#"
+import init, { start as begin } from "__GLUE__";
+const raw = __RAW__;
+export default (...given) => init(...given);
+export const start = (shared, ...more) => {
+    shared.queue = raw.queue;
+    shared.id = raw.id;
+    // What this page itself does is not to be observed.
+    shared.types = [];
+    performance.now = () => raw.now;
+    const started = begin(shared, ...more);
+    shared.flush();
+    delete performance.now;
+    return started;
+};
+"#;
+
+/// Replays the last raw queue of a visit.
+///
+/// # Panics
+/// Where the two differ.
+pub async fn replay(visit: &Visit<'_>) {
+    let raw = eventually(|| async {
+        let (captures, _) = visit.lab.captured(&visit.name);
+        let bodies = captures.into_iter().filter_map(|capture| match capture {
+            Capture::Beacon(body, _) => Some(body),
+            Capture::Report(_) => None,
+        });
+        bodies
+            .filter(|body| decode(body).is_ok_and(|beacon| matches!(beacon.content, Content::Raw(_))))
+            .max_by_key(|body| decode(body).map_or(0, |beacon| beacon.seq))
+            .ok_or_else(|| "there was no raw beacon".to_owned())
+    })
+    .await;
+    let fields: Value = serde_json::from_slice(&raw).expect("a beacon is JSON");
+    let native = decode(&raw).expect("it is a beacon").snapshots();
+
+    let name = format!("{}-again", visit.name);
+    let page = "<!doctype html><meta charset=utf-8><link rel=icon href='data:,'><title>t</title>__TAG__<h1>text</h1>";
+    let base = visit.lab.folder(
+        &name,
+        Folder {
+            pages: vec![("again.html".to_owned(), page.to_owned())],
+            module: Module::Behind(GLUE.replace("__RAW__", &fields["raw"].to_string())),
+            ..Folder::default()
+        },
+    );
+    visit.browser.open(&format!("{base}again.html")).await;
+    let in_browser = eventually(|| async {
+        let (captures, _) = visit.lab.captured(&name);
+        let beacon = captures.iter().find_map(|capture| match capture {
+            Capture::Beacon(body, _) => decode(body).ok(),
+            Capture::Report(_) => None,
+        });
+        beacon.ok_or_else(|| "the module did not report".to_owned())
+    })
+    .await;
+    assert!(matches!(in_browser.content, Content::Views(_)), "the module measured: {in_browser:?}");
+    assert_eq!(in_browser.snapshots(), native, "wasm and native differ for {}", fields["raw"]);
+}

@@ -1,0 +1,253 @@
+//! Our values beside the reference's and the truth: rows of the table, and what is wrong in them.
+
+use super::oracle;
+use super::seen::{Seen, View};
+use crate::engines::Engine;
+use serde_json::{Value, json};
+use vitals::metric::Metric;
+use vitals::view::TtiGap;
+
+/// Metrics that the reference measures.
+const REFERENCE: [&str; 5] = ["LCP", "INP", "CLS", "FCP", "TTFB"];
+const TOLERANCE_MS: f64 = 1.0;
+const TOLERANCE_CLS: f64 = 0.0005;
+/// A restore's paint is the second frame after it, which everyone waits for on their own.
+const TOLERANCE_RESTORE_MS: f64 = 40.0;
+
+/// What a page was built to have.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The view's place among those of the run.
+    pub view: usize,
+    /// The metric.
+    pub metric: &'static str,
+    /// The condition.
+    pub must: Must,
+}
+
+/// A condition on a value.
+#[derive(Clone, Debug)]
+pub enum Must {
+    /// To be this, within a tolerance.
+    Be(f64, f64),
+    /// To be no less.
+    Reach(f64),
+    /// To be no less than the first and less than the second.
+    LieIn(f64, f64),
+    /// To be absent.
+    BeAbsent,
+    /// TTI to be absent for this reason.
+    Lack(TtiGap),
+}
+
+/// Shorthand for a condition on the first view.
+#[must_use]
+pub const fn first(metric: &'static str, must: Must) -> Built {
+    Built { view: 0, metric, must }
+}
+
+/// Whom our value is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The web-vitals library.
+    Reference,
+    /// The truth from the raw entries.
+    Truth,
+}
+
+/// A difference that is right, or a fault that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// In which engines.
+    pub engines: &'static [Engine],
+    /// The view's place, or every view.
+    pub view: Option<usize>,
+    /// Metrics; or `views` alone, for the list of the views' types.
+    pub metrics: &'static [&'static str],
+    /// Compared with whom.
+    pub side: Side,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The scenario.
+    pub scenario: String,
+    /// The engine.
+    pub engine: Engine,
+    /// The view: its place and navigation type.
+    pub view: String,
+    /// The metric.
+    pub metric: &'static str,
+    /// Ours.
+    pub ours: Option<f64>,
+    /// The reference's; `None` also where it does not know the metric.
+    pub reference: Option<f64>,
+    /// From the raw entries.
+    pub truth: Option<f64>,
+    /// By construction.
+    pub built: String,
+    /// `ok`, or why it differs.
+    pub verdict: String,
+    /// Whether that makes the test fail.
+    pub failed: bool,
+}
+
+impl Row {
+    /// As JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({
+            "scenario": self.scenario, "engine": self.engine.name(), "view": self.view, "metric": self.metric,
+            "ours": self.ours, "reference": self.reference, "truth": self.truth, "built": self.built,
+            "verdict": self.verdict, "failed": self.failed,
+        })
+    }
+}
+
+/// Compares; gives the rows and what is wrong beyond them.
+#[must_use]
+pub fn judge(
+    scenario: &str,
+    engine: Engine,
+    seen: &Seen,
+    built: &[Built],
+    known: &[Known],
+) -> (Vec<Row>, Vec<String>) {
+    let truths: Vec<View> = seen.documents.iter().flat_map(oracle::views).collect();
+    let mut wrong = Vec::new();
+    for (status, body) in &seen.refused {
+        wrong.push(format!("the server answered {status} to {body}"));
+    }
+    let navs = |views: &[View]| views.iter().map(|view| view.nav.clone()).collect::<Vec<_>>();
+    let navs_known = known.iter().any(|known| known.metrics == ["views"] && known.engines.contains(&engine));
+    if navs(&seen.ours) != navs(&truths) && !navs_known {
+        wrong.push(format!("our views are {:?}, the truth is {:?}", navs(&seen.ours), navs(&truths)));
+    }
+    let mut references: Vec<Option<&View>> = seen.reference.iter().map(Some).collect();
+    let mut rows = Vec::new();
+    for (place, ours) in seen.ours.iter().enumerate() {
+        let reference = references.iter_mut().find(|slot| slot.is_some_and(|view| view.nav == ours.nav));
+        let reference = reference.and_then(Option::take);
+        let truth = truths.get(place);
+        for metric in Metric::ALL.map(Metric::name) {
+            let value = |view: Option<&View>| view.and_then(|view| view.values.get(metric).copied());
+            let mut row = Row {
+                scenario: scenario.to_owned(),
+                engine,
+                view: format!("{} {}{}", place + 1, ours.nav, if ours.raw { " (raw)" } else { "" }),
+                metric,
+                ours: value(Some(ours)),
+                reference: value(reference),
+                truth: value(truth),
+                built: String::new(),
+                verdict: "ok".to_owned(),
+                failed: false,
+            };
+            let mut verdicts = Vec::new();
+            let mut differs = |side: Side, what: String, failed: &mut bool| {
+                let reason = known.iter().find(|known| {
+                    known.engines.contains(&engine)
+                        && known.view.is_none_or(|view| view == place)
+                        && known.metrics.contains(&metric)
+                        && known.side == side
+                });
+                *failed |= reason.is_none();
+                verdicts.push(reason.map_or(what, |known| known.reason.to_owned()));
+            };
+            if REFERENCE.contains(&metric) && !same(metric, &ours.nav, row.ours, row.reference) {
+                differs(Side::Reference, "DIFFERS from the reference".to_owned(), &mut row.failed);
+            }
+            if !same(metric, &ours.nav, row.ours, row.truth) {
+                differs(Side::Truth, "DIFFERS from the truth".to_owned(), &mut row.failed);
+            }
+            for condition in built.iter().filter(|built| built.view == place && built.metric == metric) {
+                let (text, holds) = check(&condition.must, row.ours, ours.tti_gap);
+                if !holds {
+                    differs(Side::Truth, format!("NOT {text}"), &mut row.failed);
+                }
+                row.built = text;
+            }
+            if !verdicts.is_empty() {
+                row.verdict = verdicts.join("; ");
+            }
+            let empty = row.ours.is_none() && row.reference.is_none() && row.truth.is_none();
+            if !(empty && row.built.is_empty() && !row.failed) {
+                rows.push(row);
+            }
+        }
+    }
+    for condition in built.iter().filter(|built| built.view >= seen.ours.len()) {
+        wrong.push(format!(
+            "there is no view {} to have {} {:?}",
+            condition.view + 1,
+            condition.metric,
+            condition.must
+        ));
+    }
+    (rows, wrong)
+}
+
+fn same(metric: &str, nav: &str, one: Option<f64>, other: Option<f64>) -> bool {
+    let tolerance = match metric {
+        "CLS" => TOLERANCE_CLS,
+        "LCP" | "FCP" if nav == "back-forward-cache" => TOLERANCE_RESTORE_MS,
+        _ => TOLERANCE_MS,
+    };
+    match (one, other) {
+        (Some(one), Some(other)) => (one - other).abs() <= tolerance,
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// The condition in words, and whether it holds.
+fn check(must: &Must, value: Option<f64>, gap: Option<TtiGap>) -> (String, bool) {
+    match *must {
+        Must::Be(wanted, tolerance) => {
+            (format!("= {}", number(wanted)), value.is_some_and(|value| (value - wanted).abs() <= tolerance))
+        }
+        Must::Reach(least) => (format!(">= {}", number(least)), value.is_some_and(|value| value >= least)),
+        Must::LieIn(least, below) => (
+            format!("{} to {}", number(least), number(below)),
+            value.is_some_and(|value| (least..below).contains(&value)),
+        ),
+        Must::BeAbsent => ("absent".to_owned(), value.is_none()),
+        Must::Lack(wanted) => {
+            (format!("not reached: {wanted:?}").to_lowercase(), value.is_none() && gap == Some(wanted))
+        }
+    }
+}
+
+fn number(value: f64) -> String {
+    if value.abs() < 10.0 && value.fract() != 0.0 { format!("{value:.4}") } else { format!("{value:.1}") }
+}
+
+/// The table for people.
+#[must_use]
+pub fn table(rows: &[Row]) -> String {
+    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
+    let mut text = format!(
+        "{:<18} {:<9} {:<26} {:<6} {:>9} {:>9} {:>9} {:<20} verdict\n",
+        "scenario", "engine", "view", "metric", "ours", "reference", "truth", "by construction"
+    );
+    for row in rows {
+        let reference = if REFERENCE.contains(&row.metric) { cell(row.reference) } else { "n/a".to_owned() };
+        text += &format!(
+            "{:<18} {:<9} {:<26} {:<6} {:>9} {:>9} {:>9} {:<20} {}{}\n",
+            row.scenario,
+            row.engine.name(),
+            row.view,
+            row.metric,
+            cell(row.ours),
+            reference,
+            cell(row.truth),
+            row.built,
+            if row.failed { "FAILED: " } else { "" },
+            row.verdict
+        );
+    }
+    text
+}

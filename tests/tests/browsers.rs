@@ -1,0 +1,196 @@
+//! The three-engine suite: `cargo xtask test browsers`.
+//!
+//! Every scenario in every engine that can do it, with our collector, the web-vitals library and an
+//! independent observer on the same load. Prints scenario × engine × metric with our value, the
+//! reference's and the truth; fails on a difference that no reason is known for. Arguments: words that a
+//! test's name (`scenario/engine`) must contain, and `--inp-on-hide N` for that scenario alone, N times in
+//! headless and in headed Chromium.
+
+use fieldvitals_tests::engines::{Engine, Window};
+use fieldvitals_tests::scenarios::Scenario;
+use fieldvitals_tests::scenarios::lab::{Capture, Lab};
+use fieldvitals_tests::scenarios::list::SCENARIOS;
+use fieldvitals_tests::scenarios::seen::Seen;
+use fieldvitals_tests::scenarios::verdict::{Row, judge, table};
+use fieldvitals_tests::server::Server;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// Browsers at once. They wait more than they compute, but their clocks are compared with each other's.
+const AT_ONCE: usize = 3;
+
+/// A scenario to run in a browser.
+#[derive(Clone, Copy)]
+struct Job {
+    scenario: &'static Scenario,
+    engine: Engine,
+    window: Window,
+}
+
+impl Job {
+    fn name(&self) -> String {
+        let window = if self.window == Window::Headed { "-headed" } else { "" };
+        format!("{}/{}{window}", self.scenario.name, self.engine.name())
+    }
+}
+
+struct Outcome {
+    name: String,
+    rows: Vec<Row>,
+    wrong: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let started = Instant::now();
+    std::fs::create_dir_all(folder()).expect("target/ can be written");
+    let server = Server::start().await;
+    let lab = Arc::new(Lab::start(&server, library()).await);
+    let jobs = match arguments.as_slice() {
+        [option, times] if option == "--inp-on-hide" => inp_on_hide(times.parse().expect("a number")),
+        words => every(words),
+    };
+    let outcomes = run(&lab, jobs).await;
+
+    let mut out = std::io::stdout();
+    let rows: Vec<Row> = outcomes.iter().flat_map(|outcome| outcome.rows.clone()).collect();
+    let mut failed = 0;
+    let mut report = || -> std::io::Result<()> {
+        write!(out, "\n{}\n", table(&rows))?;
+        for (name, told, all) in reported(&outcomes) {
+            writeln!(out, "{name}: our collector told INP in {told} of {all}")?;
+        }
+        for outcome in &outcomes {
+            let ok = outcome.wrong.is_empty() && !outcome.rows.iter().any(|row| row.failed);
+            failed += usize::from(!ok);
+            writeln!(out, "test {} ... {}", outcome.name, if ok { "ok" } else { "FAILED" })?;
+            for wrong in &outcome.wrong {
+                writeln!(out, "    {wrong}")?;
+            }
+        }
+        let file = folder().join("table.json");
+        let json: Vec<_> = rows.iter().map(Row::json).collect();
+        std::fs::write(&file, serde_json::to_vec_pretty(&json)?)?;
+        writeln!(
+            out,
+            "\nthe table is in {}, what the pages sent beside it\n\ntest result: {}. {} passed; {failed} failed; 0 ignored; finished in {:.2}s",
+            file.display(),
+            if failed == 0 { "ok" } else { "FAILED" },
+            outcomes.len() - failed,
+            started.elapsed().as_secs_f64()
+        )
+    };
+    report().expect("standard output and target/ can be written");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Of scenarios that ran more than once: how often our INP was there.
+fn reported(outcomes: &[Outcome]) -> Vec<(String, usize, usize)> {
+    let mut sums: Vec<(String, usize, usize)> = Vec::new();
+    for outcome in outcomes {
+        let told = outcome.rows.iter().any(|row| row.metric == "INP" && row.ours.is_some());
+        match sums.iter_mut().find(|(name, ..)| *name == outcome.name) {
+            Some((_, sum, all)) => {
+                *sum += usize::from(told);
+                *all += 1;
+            }
+            None => sums.push((outcome.name.clone(), usize::from(told), 1)),
+        }
+    }
+    sums.retain(|&(.., all)| all > 1);
+    sums
+}
+
+/// Every scenario in every engine, as far as its name contains these words.
+fn every(words: &[String]) -> Vec<Job> {
+    let jobs = SCENARIOS.iter().flat_map(|scenario| {
+        scenario.engines.iter().map(|&engine| Job { scenario, engine, window: Window::Headless })
+    });
+    let mut jobs: Vec<Job> =
+        jobs.filter(|job| words.iter().all(|word| job.name().contains(word.as_str()))).collect();
+    jobs.sort_by_key(|job| Engine::ALL.iter().position(|&engine| engine == job.engine));
+    jobs
+}
+
+/// A slow interaction and at once a hidden page, or another page; so many times in each kind of window.
+fn inp_on_hide(times: usize) -> Vec<Job> {
+    let scenarios = SCENARIOS.iter().filter(|scenario| scenario.name.starts_with("inp-then-"));
+    scenarios
+        .flat_map(|scenario| {
+            [Window::Headless, Window::Headed].into_iter().flat_map(move |window| {
+                (0..times).map(move |_| Job { scenario, engine: Engine::Chromium, window })
+            })
+        })
+        .collect()
+}
+
+async fn run(lab: &Arc<Lab>, jobs: Vec<Job>) -> Vec<Outcome> {
+    let (jobs, next) = (Arc::new(jobs), Arc::new(AtomicUsize::new(0)));
+    let workers: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let (lab, jobs, next) = (Arc::clone(lab), Arc::clone(&jobs), Arc::clone(&next));
+            tokio::spawn(async move {
+                let mut outcomes = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(&job) = jobs.get(number) else { break outcomes };
+                    outcomes.push((number, one(&lab, job, number).await));
+                }
+            })
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for worker in workers {
+        outcomes.extend(worker.await.expect("a worker ends"));
+    }
+    outcomes.sort_by_key(|(number, _)| *number);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// One scenario in one engine; what panics in it has failed.
+async fn one(lab: &Arc<Lab>, job: Job, number: usize) -> Outcome {
+    let Job { scenario, engine, window } = job;
+    let name = job.name();
+    let started = Instant::now();
+    let lab = Arc::clone(lab);
+    let running = tokio::spawn(async move {
+        let captures = scenario.run(engine, window, &lab, number).await;
+        let lines: Vec<String> = captures.iter().map(Capture::line).collect();
+        let file = folder().join(format!("{}.txt", job.name().replace('/', "-")));
+        std::fs::write(file, lines.join("\n")).expect("target/ can be written");
+        let seen = Seen::of(&captures);
+        let built = (scenario.built)(&seen, engine);
+        judge(scenario.name, engine, &seen, &built, scenario.known)
+    });
+    let outcome = match running.await {
+        Ok((rows, wrong)) => Outcome { name, rows, wrong },
+        Err(panic) => Outcome { name, rows: Vec::new(), wrong: vec![panic.to_string()] },
+    };
+    eprintln!("{} ({:.1} s)", outcome.name, started.elapsed().as_secs_f64());
+    outcome
+}
+
+/// Where cargo builds.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("this program has a file");
+    test.ancestors().nth(3).expect("it lies in target/<profile>/deps").to_owned()
+}
+
+/// What the run leaves for people to look at.
+fn folder() -> PathBuf {
+    target().join("browsers")
+}
+
+/// The reference library: `FIELDVITALS_WEB_VITALS`, or where `cargo xtask test browsers` puts it.
+fn library() -> Vec<u8> {
+    let file = std::env::var_os("FIELDVITALS_WEB_VITALS")
+        .map_or_else(|| target().join("web-vitals/package/dist/web-vitals.iife.js"), PathBuf::from);
+    std::fs::read(&file).unwrap_or_else(|error| {
+        panic!("{}: {error}; `cargo xtask test browsers` fetches the library", file.display())
+    })
+}
