@@ -3,406 +3,205 @@
 //
 // From its first moment it observes and queues what the browser tells, as short arrays
 // [kind, numbers…, texts…]; vitals/src/entry.rs says what the fields of each kind mean. After the load
-// event, when the browser is idle, it fetches the wasm module, which takes the queue over and measures.
-// Where the page is left earlier, or the module cannot run, the snippet sends the queue itself ("raw")
-// and the server measures with the module's code. Nothing is stored in the browser: no cookie, no
-// storage; every id is random and lives as long as one page view.
+// event, when the browser is idle, it fetches the glue (collector.js), which takes over. Where the page is
+// left earlier, or the glue cannot be had, the snippet sends its queue itself ("raw") and the server
+// measures with the module's code.
+//
+// Every byte here is paid before the load event, so what can wait is in the glue. Names that begin with an
+// underscore are shared with it and shortened by `cargo xtask collector`.
 (() => {
-  "use strict";
-
   // The glue's file name, which carries its hash. `cargo xtask collector` writes it here; where it is
   // empty, the snippet never asks for the module.
   const COLLECTOR = "";
-  // The same numbers as in vitals/src/limits.rs; `cargo xtask tidy` compares them.
-  const QUEUE_ITEMS_MAX = 1500;
-  const VIEWS_PER_BEACON_MAX = 16;
-  // A raw queue's body in UTF-16 units: what stays of 64 KiB after names that take more bytes than units.
-  const BODY_UNITS_MAX = 56000;
-  // Shorter events make no INP worth knowing; the browser's own default would miss those under 104 ms.
-  const EVENT_DURATION_MS_MIN = 40;
-  // How long after the load event the module may wait for an idle moment.
-  const IDLE_WAIT_MS_MAX = 3000;
+  // Fewer than a server takes (vitals::limits::QUEUE_ITEMS_MAX).
+  const QUEUED_MAX = 1200;
+  // Of these, so many may be entries that come in masses (kinds 3 and 5 to 7); the rest stays free for facts
+  // that every view needs. A raw body then fits 64 KiB.
+  const MASSES_MAX = 700;
+  // An entry's kind is its type's place here, counted from 1; the types observed make kind 16, by bit.
+  const TYPES =
+    "paint,largest-contentful-paint,layout-shift,first-input,event,longtask,resource,visibility-state".split(",");
 
-  // Entry types and their bits of vitals::entry::support.
-  const TYPES = {
-    paint: 1,
-    "largest-contentful-paint": 2,
-    "layout-shift": 4,
-    "first-input": 8,
-    event: 16,
-    longtask: 32,
-    "visibility-state": 64,
-    resource: 0,
+  const doc = document;
+  const perf = performance;
+  const tag = doc.currentScript;
+  const data = tag?.dataset;
+  if (!data?.site) return console.warn("fieldvitals: no data-site");
+  // A second copy does nothing.
+  if (window.fieldvitals) return;
+  const api = (window.fieldvitals = {});
+  const queue = [];
+  const calls = [];
+  const endpoint = data.endpoint || new URL("/v1/beacon", tag.src);
+  const isHidden = () => doc.hidden;
+  // What changes, here and in the glue.
+  const shared = {
+    _errors: 0,
+    _seq: 0,
+    // Whether this page view is not among those that `data-sample` wants.
+    _out: Math.random() >= (data.sample || 1),
+    // The last argument of the page's call of this name.
+    consent: data.consent != "required",
+    navigate: data.route,
   };
-  const NAVIGATION_TYPES = ["navigate", "reload", "back_forward", "back_forward_cache", "prerender"];
+  let observer;
+  let support = 0;
 
-  let say = () => {};
-  // Whatever goes wrong in here, the page does not notice.
-  const safe = (run) =>
-    function () {
-      try {
-        return run.apply(this, arguments);
-      } catch (error) {
-        say("failed:", error);
-      }
-    };
-  const on = (type, run, target = window) => target.addEventListener(type, safe(run), true);
-
-  safe(() => {
-    const tag = document.currentScript || document.querySelector("script[data-site]");
-    const data = (tag && tag.dataset) || {};
-    if ("debug" in data) say = (...words) => console.debug("fieldvitals:", ...words);
-    if (!data.site) {
-      console.warn('fieldvitals: nothing is measured, as the script tag has no data-site="KEY"');
-      return;
+  // Whatever goes wrong in here, the page does not notice; the next beacon says that something did.
+  const safe = (run) => (event) => {
+    try {
+      return run(event);
+    } catch {
+      shared._errors |= 1;
     }
-    if (window.fieldvitals && window.fieldvitals.navigate) {
-      say("this second copy does nothing; the page has one already");
-      return;
+  };
+  const on = (type, run) => addEventListener(type, safe(run), true);
+  // The page's own hook may rewrite the URL, or drop the page view by giving none.
+  const pageUrl = () => {
+    const url = location.origin + location.pathname;
+    return data.beforeSend ? window[data.beforeSend](url) : url;
+  };
+
+  // A UUID version 7: the view's start in UTC milliseconds (12 hexadecimal digits, the first 0 until the
+  // year 2527), then random ones. It tells views apart and guards nothing, so Math.random will do.
+  const makeId = (ms) =>
+    ("0" + Math.round(ms).toString(16)).replace(/.{4}$/, "-$&-") +
+    "7xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, () => ((Math.random() * 16) | 0).toString(16));
+  const id = makeId(perf.timeOrigin);
+
+  // Queues an item; the entry that it was read from goes along for the glue, unseen by JSON, as does the
+  // element, which the entry forgets when it is removed.
+  let push = (item, entry) => {
+    // Masses are no powers of two.
+    if (queue.length < (item[0] & (item[0] - 1) ? MASSES_MAX : QUEUED_MAX)) {
+      item._entry = entry;
+      item._target = entry?.element;
+      queue.push(item);
     }
-
-    const now = () => performance.now();
-    const pageUrl = () => location.href.split(/[?#]/)[0];
-    const endpoint = new URL(data.endpoint || new URL("/v1/beacon", tag.src), document.baseURI).href;
-
-    // A UUID version 7: the view's start in UTC milliseconds, then random bits. (randomUUID is version 4,
-    // and missing on pages without TLS.)
-    const makeId = (start) => {
-      // performance.now() stands still while a device sleeps, so a later view's start is told from now.
-      const ms = start ? Date.now() - now() + start : performance.timeOrigin;
-      let hex = Math.round(ms).toString(16).padStart(12, "0");
-      crypto.getRandomValues(new Uint8Array(10)).forEach((byte, place) => {
-        const bits = place === 0 ? (byte & 15) | 112 : place === 2 ? (byte & 63) | 128 : byte;
-        hex += bits.toString(16).padStart(2, "0");
-      });
-      return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-    };
-
-    const coarse = matchMedia("(pointer:coarse)").matches;
-    const release = data.release || (document.querySelector('meta[name="release"]') || {}).content;
-    // What snippet and module share; the module replaces `push` and `flush` when it takes over.
-    const shared = {
-      // The fields of every beacon. Whoever sends next counts `seq` up.
-      wire: {
-        v: 1,
-        site: data.site,
-        seq: 0,
-        url: pageUrl(),
-        route: data.route || undefined,
-        device: coarse ? (Math.min(screen.width, screen.height) < 600 ? "phone" : "tablet") : "desktop",
-        connection: (navigator.connection || {}).effectiveType,
-        release: release || undefined,
-      },
-      id: makeId(0),
-      queue: [],
-      // The entry types that are observed.
-      types: [],
-      // Whether a resource entry is that of our own beacon.
-      own: (entry) => entry.name.startsWith(endpoint),
-      safe,
-    };
-    const listeners = [];
-    let changed = false;
-    let views = 1;
-    let wasHidden = document.visibilityState === "hidden";
-    // Whether the current view has had its first trusted input; only that one ends its LCP.
-    let inputSeen = false;
-    // The last items of the kinds that are read and not told.
-    const lastRead = {};
-    // The soft navigation that made the current view, and whether the page has named its route.
-    let soft = { path: location.pathname, named: true };
-
-    // ---- The queue ----
-
-    // Makes room by letting go of the newest item of the least valuable kind: resources and long tasks
-    // serve TTI alone, then layout shifts, then events. False where the queue holds none of them.
-    const dropOne = () => {
-      const kinds = shared.queue.map((item) => item[0]);
-      for (const kind of [7, 6, 3, 5]) {
-        const place = kinds.lastIndexOf(kind);
-        if (place >= 0) return shared.queue.splice(place, 1);
-      }
-      return false;
-    };
-
-    shared.push = (item) => {
-      // A raw beacon is a whole document. Past the views that one may hold, the queue stays as it is:
-      // what came later is lost, and what was measured stays right.
-      if (views > VIEWS_PER_BEACON_MAX) return;
-      if (shared.queue.length < QUEUE_ITEMS_MAX || dropOne()) {
-        shared.queue.push(item);
-        // Being hidden or shown alone is no news worth a beacon.
-        if (item[0] !== 8) changed = true;
-      }
-    };
-    const push = (...item) => shared.push(item);
-
-    // ---- Entries ----
-
-    const read = {
-      paint: (e) => e.name === "first-contentful-paint" && push(1, e.startTime),
-      "largest-contentful-paint": (e) => push(2, e.startTime),
-      "layout-shift": (e) => e.hadRecentInput || push(3, e.startTime, e.value),
-      "first-input": (e) => push(4, e.startTime, e.duration, e.processingStart, e.interactionId || 0),
-      event: (e) =>
-        e.interactionId && push(5, e.startTime, e.duration, e.processingStart, e.interactionId),
-      longtask: (e) => push(6, e.startTime, e.duration),
-      "visibility-state": (e) => push(8, e.startTime, +(e.name === "hidden")),
-      resource: (e) => shared.own(e) || push(7, e.startTime, e.responseEnd, e.responseStatus || 0),
-    };
-    const readAll = (entries) => entries.forEach((entry) => read[entry.entryType](entry));
-
-    const observer = new PerformanceObserver(safe((list) => readAll(list.getEntries())));
-    const supported = PerformanceObserver.supportedEntryTypes || [];
-    let bits = 0;
-    for (const type in TYPES) {
-      // Event entries without interaction ids cannot make an INP.
-      if (
-        supported.includes(type) &&
-        (type !== "event" || "interactionId" in PerformanceEventTiming.prototype)
-      ) {
-        safe(() => {
-          observer.observe({ type, buffered: true, durationThreshold: EVENT_DURATION_MS_MIN });
-          bits |= TYPES[type];
-          shared.types.push(type);
-        })();
-      }
-    }
-    push(16, bits);
-
-    // Where the browser keeps no visibility-state entries, a page that is hidden now counts as hidden from
-    // its start; a prerendered one is not seen as hidden before it is activated.
-    if (wasHidden && !document.prerendering && !(bits & 64)) push(8, 0, 1);
-
-    const pushNew = (known, ...item) => {
-      if (lastRead[item[0]] !== known) {
-        lastRead[item[0]] = known;
-        shared.push(item);
-      }
-    };
-
-    // What the browser tells only when asked: the navigation entry and the number of interactions.
-    const ask = () => {
-      const entry = performance.getEntriesByType("navigation")[0];
-      if (entry) {
-        const activation = entry.activationStart || 0;
-        const type =
-          document.prerendering || activation > 0
-            ? 4
-            : document.wasDiscarded
-              ? 5
-              : Math.max(0, NAVIGATION_TYPES.indexOf(entry.type));
-        const times = [entry.responseStart, activation, entry.domContentLoadedEventEnd, type, entry.responseEnd];
-        pushNew(String(times), 0, ...times);
-      }
-      const count = performance.interactionCount;
-      if (count >= 0) pushNew(views + " " + count, 15, count, now());
-    };
-    ask();
-
-    // ---- Sending ----
-
-    shared.send = (body) => {
-      if ("debug" in data) {
-        say("sends", JSON.parse(body));
-        fetch(endpoint, { method: "POST", body, keepalive: true, credentials: "omit" })
-          .then((answer) =>
-            answer.ok
-              ? say("the server took it:", answer.status)
-              : answer.text().then((text) => {
-                  console.warn("fieldvitals: the server did not take it:", answer.status, text);
-                }),
-          )
-          .catch((error) => console.warn("fieldvitals: the server did not answer at", endpoint, error));
-      } else if (!(navigator.sendBeacon && navigator.sendBeacon(endpoint, body))) {
-        fetch(endpoint, { method: "POST", body, keepalive: true, credentials: "omit" }).catch(() => {});
-      }
-    };
-
-    // Sends the queue raw; the module puts its own in this place.
-    shared.flush = () => {
-      readAll(observer.takeRecords());
-      if (!changed) return;
-      changed = false;
-      const wire = shared.wire;
-      wire.seq++;
-      let body;
-      do {
-        const raw = { id: shared.id, now: now(), queue: shared.queue };
-        // Browsers give times as 12.300000000745; what is cut off is below any clock's step.
-        body = JSON.stringify({ ...wire, raw }, (_, value) =>
-          typeof value === "number" ? Math.round(value * 1e6) / 1e6 : value,
+  };
+  // Reads entries. Fields that a kind does not have are 0, and fields beyond a kind's are not looked at.
+  const read = (entries) => {
+    for (const e of entries) {
+      const kind = TYPES.indexOf(e.entryType) + 1;
+      if (kind && e.name != "first-paint" && !e.hadRecentInput) {
+        push(
+          [
+            kind,
+            e.startTime,
+            e.value ?? e.responseEnd ?? (kind > 7 ? +(e.name == "hidden") : e.duration),
+            e.processingStart || e.responseStatus || 0,
+            e.interactionId || 0,
+          ],
+          e,
         );
-      } while (body.length > BODY_UNITS_MAX && Array(200).fill().filter(dropOne).length);
-      shared.send(body);
-    };
-
-    // Asks and sends, unless nobody has seen the page yet. Synchronous to the end: the page may be gone
-    // when this returns.
-    shared.report = safe(() => {
-      if (document.prerendering) return;
-      ask();
-      shared.flush();
-    });
-
-    // ---- The life of the page ----
-
-    // Queues a change of visibility; true where the page is hidden from now on.
-    const isHidden = (event) => {
-      if (document.prerendering) return false;
-      // A page that is being left is hidden, though the browser may say so only afterwards.
-      const hidden = event.type === "pagehide" || document.visibilityState === "hidden";
-      if (hidden !== wasHidden) push(8, event.timeStamp, +hidden);
-      return (wasHidden = hidden);
-    };
-    const visibility = (event) => isHidden(event) && shared.report();
-    on("visibilitychange", visibility);
-    on("pagehide", visibility);
-    on("pageshow", (event) => {
-      if (!event.persisted) return;
-      isHidden(event);
-      views++;
-      inputSeen = false;
-      soft.named = true;
-      push(10, event.timeStamp, makeId(event.timeStamp));
-      ask();
-      requestAnimationFrame(() => requestAnimationFrame(safe(() => push(11, now()))));
-    });
-    on(
-      "prerenderingchange",
-      () => {
-        ask();
-        push(14, performance.getEntriesByType("navigation")[0].activationStart);
-        // It was hidden while nobody could see it; what counts begins here.
-        wasHidden = document.visibilityState === "hidden";
-        if (wasHidden) push(8, performance.getEntriesByType("navigation")[0].activationStart, 1);
-      },
-      document,
-    );
-
-    const input = (event) => {
-      if (event.isTrusted && !inputSeen) {
-        inputSeen = true;
-        push(9, event.timeStamp);
       }
-    };
-    on("keydown", input);
-    on("click", input);
-
-    // ---- Navigations inside the document ----
-
-    const pushSoft = (route) => push(12, soft.at, soft.id, pageUrl(), route || "");
-    const begin = (at, route) => {
-      views++;
-      inputSeen = false;
-      soft = { path: location.pathname, at, id: makeId(at), named: !!route };
-      pushSoft(route);
-      ask();
-    };
-    // Until the page has loaded or the visitor has done something, a new path is no navigation but where
-    // the load was led to, by a router's redirect: the first view is that of the new URL.
-    const starting = () => views < 2 && !inputSeen && document.readyState !== "complete";
-    // A new path is a new view; a new query or fragment alone is not.
-    const moved = safe((at) => {
-      if (location.pathname === soft.path) return;
-      if (starting()) {
-        soft.path = location.pathname;
-        shared.wire.url = pageUrl();
-      } else begin(at);
-    });
-
-    if (window.navigation && navigation.currentEntry) {
-      let startedAt = 0;
-      on("navigate", (event) => (startedAt = event.timeStamp), navigation);
-      on(
-        "currententrychange",
-        () => {
-          moved(startedAt || now());
-          startedAt = 0;
-        },
-        navigation,
-      );
-    } else {
-      for (const name of ["pushState", "replaceState"]) {
-        const original = history[name];
-        history[name] = function () {
-          const at = now();
-          const result = original.apply(this, arguments);
-          moved(at);
-          return result;
-        };
-      }
-      on("popstate", (event) => moved(event.timeStamp));
     }
+  };
+  // What the browser tells only when asked.
+  const ask = () => {
+    const e = perf.getEntriesByType("navigation")[0];
+    return [
+      0,
+      e.responseStart,
+      e.activationStart || 0,
+      e.domContentLoadedEventEnd,
+      "nrb".indexOf(e.type[0]),
+      e.responseEnd,
+      e.domComplete,
+    ];
+  };
+  // What every beacon holds. Whoever sends next counts `seq` up.
+  const wire = () => ({
+    v: 1,
+    site: data.site,
+    seq: ++shared._seq,
+    url: shared._url || pageUrl(),
+    route: shared.navigate,
+    // Of a touch screen its shorter side, which tells a phone from a tablet.
+    device: matchMedia("(pointer:coarse)").matches && Math.min(screen.width, screen.height),
+    connection: navigator.connection?.effectiveType,
+    // Or what `<meta name="release">` says.
+    release: data.release || doc.all.release?.content,
+    sample: +data.sample || 1,
+    errors: shared._errors,
+  });
+  // Sends everything now, synchronously to the end: the page may be gone when this returns.
+  let flush = () => {
+    read(observer.takeRecords());
+    const body = { ...wire(), raw: { id, now: perf.now(), queue: [...queue, ask()] } };
+    if (body.url && shared.consent && !shared._out) navigator.sendBeacon(endpoint, JSON.stringify(body));
+  };
+  // Calls of the page's are kept for the glue; only the consent counts before, and the route, which names
+  // the first view until the page has loaded.
+  let call = (name, args) => {
+    if (!shared._path || name == "consent") shared[name] = args[0];
+    calls.push([name, args, perf.now()]);
+  };
+  for (const name of ["navigate", "tag", "mark", "consent", "on"]) {
+    api[name] = (...args) => safe(() => call(name, args))();
+  }
 
-    // ---- The page's own interface ----
-
-    // A value, as the module tells it. A listener's own failure is told in the console and stays there.
-    shared.tell = (name, value, rating) => {
-      for (const [metric, run] of listeners) {
-        if (metric === name) {
-          try {
-            run({ name, value, rating });
-          } catch (error) {
-            console.error(error);
-          }
-        }
+  const life = (event) => {
+    // A page that is being left is hidden, though the browser may say so only afterwards.
+    const left = event.type == "pagehide";
+    const hidden = left || isHidden();
+    const before = shared._hidden;
+    if (hidden != before) push([8, event.timeStamp, +(shared._hidden = hidden)]);
+    if (left || hidden > before) flush(left);
+    if (event.persisted && !left) {
+      shared._input = 0;
+      push([10, event.timeStamp, makeId(Date.now())]);
+    }
+  };
+  // The first trusted input ends a view's LCP.
+  const input = (event) => {
+    if (event.isTrusted && !shared._input) push([9, (shared._input = event.timeStamp)]);
+  };
+  const load = () =>
+    // Relative to this script's own URL.
+    import("./c/" + COLLECTOR)
+      .then((glue) =>
+        glue.default(
+          shared,
+          data,
+          endpoint,
+          id,
+          queue,
+          calls,
+          observer,
+          [on, pageUrl, makeId, read, ask, wire],
+          (...own) => ([push, flush, call] = own),
+        ),
+      )
+      .catch(() => (shared._errors |= 4));
+  const whenLoaded = () => {
+    // What was a redirect until now is a navigation from now on.
+    shared._url = pageUrl();
+    shared._path = location.pathname;
+    if (COLLECTOR) (window.requestIdleCallback || setTimeout)(load, { timeout: 3e3 });
+  };
+  // A prerendered page begins when it is activated; until then the browser keeps its entries.
+  const begin = () => {
+    shared._hidden = isHidden();
+    for (const type of ["visibilitychange", "pagehide", "pageshow"]) on(type, life);
+    for (const type of ["keydown", "click"]) on(type, input);
+    if (doc.readyState == "complete") whenLoaded();
+    else on("load", whenLoaded);
+    // Last, as a browser may have no observers.
+    observer = new PerformanceObserver(safe((list) => read(list.getEntries())));
+    TYPES.forEach((type, place) => {
+      if (PerformanceObserver.supportedEntryTypes.includes(type)) {
+        // Shorter events make no INP worth knowing; the browser's own default would miss those under 104 ms.
+        observer.observe({ type, buffered: true, durationThreshold: 40 });
+        support |= 1 << place;
       }
-    };
-
-    window.fieldvitals = {
-      // Begins a view of this route; or names the view that the load or the browser's history has just begun.
-      navigate: safe((route) => {
-        if (starting()) shared.wire.route = String(route);
-        else if (soft.named || inputSeen || soft.path !== location.pathname) {
-          begin(now(), String(route));
-        } else {
-          soft.named = true;
-          pushSoft(String(route));
-        }
-      }),
-      // Calls back with { name, value, rating } whenever a report finds a new value.
-      on: (metric, run) => {
-        listeners.push([metric, run]);
-      },
-    };
-
-    // ---- The module ----
-
-    shared.observer = observer;
-    // A page that is hidden may never be seen again: it reports what there is.
-    const reportIfHidden = () => wasHidden && shared.report();
-    const load = () =>
-      import(new URL("c/" + COLLECTOR, tag.src).href)
-        .then((glue) =>
-          glue.default().then(() => {
-            // From here to the end is one task, so no entry can fall between the two observers.
-            readAll(observer.takeRecords());
-            ask();
-            reportIfHidden();
-            if (!glue.start(shared, !changed)) throw Error("the module does not understand the queue");
-            say("the wasm module measures from now on");
-          }),
-        )
-        .catch((error) => {
-          say("stays in raw-queue mode, as the wasm module did not start:", error);
-          reportIfHidden();
-        });
-    const arrive = () => {
-      if (COLLECTOR) return load();
-      say("stays in raw-queue mode, as this server was built without the wasm module");
-      reportIfHidden();
-    };
-    const whenIdle = () =>
-      window.requestIdleCallback
-        ? requestIdleCallback(safe(arrive), { timeout: IDLE_WAIT_MS_MAX })
-        : setTimeout(safe(arrive), 200);
-    const whenLoaded = () => {
-      if (document.readyState === "complete") whenIdle();
-      else on("load", whenIdle);
-    };
-    if (document.prerendering) document.addEventListener("prerenderingchange", whenLoaded, { once: true });
-    else whenLoaded();
-    say("measures, and will send to", endpoint);
-  })();
+    });
+    push([16, support]);
+    const at = ask()[2];
+    // Where the browser keeps no visibility-state entries, or they are those of a page that nobody could see, a
+    // page that is hidden now counts as hidden from its start.
+    if (shared._hidden && (at || support < 128)) push([8, at, 1]);
+  };
+  if (doc.prerendering) on("prerenderingchange", begin);
+  else safe(begin)();
 })();

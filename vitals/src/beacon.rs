@@ -5,13 +5,18 @@
 //! of items that the snippet saw (`raw`, where the module never came). [`decode`] reads both;
 //! [`Beacon::snapshots`] turns a raw queue into page views with the code that the module runs.
 
+pub mod cause;
+
+use crate::attribution::Attribution;
 use crate::document::Document;
 use crate::entry::{Item, NUMBERS_MAX, TEXTS_MAX};
 use crate::limits;
 use crate::metric::{Metric, Value, Values};
-use crate::view::{Device, NavigationType, Snapshot, TtiGap, ViewId};
+use crate::view::{Device, NavigationType, Snapshot, TtiGap, ViewId, Viewport};
+use cause::WireAttribution;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version that this code writes.
@@ -36,8 +41,42 @@ pub struct Beacon {
     pub connection: Option<String>,
     /// The release of the page, by `data-release`.
     pub release: Option<String>,
+    /// The class of the window's width.
+    pub viewport: Option<Viewport>,
+    /// What the page says of itself, by name: at most [`limits::TAGS_MAX`].
+    pub tags: BTreeMap<String, String>,
+    /// The share of page views that are sent, above 0 and at most 1: one that is sent stands for `1 / sample`.
+    pub sample: f64,
+    /// Which parts of the collector have failed in this document, a sum of the [`errors`] bits.
+    pub errors: u32,
+    /// Moments that the page has marked.
+    pub marks: Vec<Mark>,
     /// What was seen.
     pub content: Content,
+}
+
+/// A moment that the page has named by `fieldvitals.mark(name)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// The page view.
+    pub view: ViewId,
+    /// The name.
+    pub name: String,
+    /// When, since the view's start.
+    pub at: Value,
+}
+
+/// Bits of [`Beacon::errors`]. Whatever fails in the collector stays unseen by the page; this is how it is
+/// seen all the same.
+pub mod errors {
+    /// The snippet.
+    pub const SNIPPET: u32 = 1;
+    /// The glue.
+    pub const GLUE: u32 = 2;
+    /// The module was refused, missing, or has trapped.
+    pub const MODULE: u32 = 4;
+    /// A function of the page's: a listener, a hook.
+    pub const PAGE: u32 = 8;
 }
 
 /// What a beacon carries.
@@ -109,7 +148,6 @@ impl Beacon {
 ///
 /// # Errors
 /// Where the body is not UTF-8, not JSON, not of a known version, or not of its shape.
-#[cfg(feature = "native")]
 pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
     #[derive(Deserialize)]
     struct Version {
@@ -130,10 +168,8 @@ pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
     }
 }
 
-#[cfg(feature = "native")]
 /// Whether JSON is nested deeper than any beacon is: serde skips a field that it does not know however
 /// deep it is.
-#[cfg(feature = "native")]
 #[must_use]
 pub fn too_deep(text: &str) -> bool {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
@@ -159,7 +195,8 @@ fn known(version: u64) -> bool {
     u32::try_from(version).is_ok_and(|version| VERSIONS.contains(&version))
 }
 
-/// The JSON object of a beacon. The collector serialises it, the server reads it.
+/// The JSON object of a beacon. The glue builds it in the browser (`js-snippet/src/collector.js`), the server
+/// reads it, and tests write it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(expecting = "a beacon object")]
 pub struct Wire {
@@ -176,13 +213,25 @@ pub struct Wire {
     pub route: Option<String>,
     /// See [`Beacon::device`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device: Option<Device>,
+    pub device: Option<WireDevice>,
     /// See [`Beacon::connection`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
     /// See [`Beacon::release`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+    /// See [`Beacon::viewport`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub viewport: Option<Viewport>,
+    /// See [`Beacon::tags`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// See [`Beacon::sample`]; absent is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<f64>,
+    /// See [`Beacon::errors`].
+    #[serde(default)]
+    pub errors: u32,
     /// Page views, or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub views: Option<Vec<WireView>>,
@@ -210,6 +259,15 @@ pub struct WireView {
     /// See [`Snapshot::tti_gap`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tti_gap: Option<TtiGap>,
+    /// See [`Snapshot::tbt`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tbt: Option<WireMs>,
+    /// See [`Snapshot::attribution`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<WireAttribution>,
+    /// See [`Beacon::marks`]; at most [`limits::MARKS_MAX`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub marks: BTreeMap<String, WireMs>,
 }
 
 /// The JSON object of a raw queue.
@@ -224,6 +282,15 @@ pub struct WireRaw {
     #[serde(skip_serializing)]
     pub queue: WireQueue,
 }
+
+/// A device's class: its name; or `false` where the primary pointer is fine, else the shorter side of the
+/// screen in CSS pixels, which is what the snippet sends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WireDevice(pub Device);
+
+/// A time of a metric's bounds, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WireMs(pub Value);
 
 /// A view's id as text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -246,16 +313,26 @@ impl From<&Snapshot> for WireView {
             nav: snapshot.navigation_type,
             values: WireValues(snapshot.values),
             tti_gap: snapshot.tti_gap,
+            tbt: snapshot.tbt.map(WireMs),
+            marks: BTreeMap::new(),
+            attribution: (!snapshot.attribution.is_empty()).then(|| (&snapshot.attribution).into()),
         }
     }
 }
 
-#[cfg(feature = "native")]
 impl Wire {
     fn into_beacon(self) -> Result<Beacon, DecodeError> {
         if !known(self.v) {
             return Err(DecodeError::Version(self.v));
         }
+        let sample = self.sample.unwrap_or(1.0);
+        if !(sample > 0.0 && sample <= 1.0) {
+            return Err(DecodeError::Malformed(format!("`sample` is {sample}; above 0 to 1 is expected")));
+        }
+        if self.tags.len() > limits::TAGS_MAX {
+            return Err(DecodeError::Malformed(format!("`tags` has more than {}", limits::TAGS_MAX)));
+        }
+        let mut marks = Vec::new();
         let content = match (self.views, self.raw) {
             (Some(views), None) => {
                 if views.is_empty() || views.len() > limits::VIEWS_PER_BEACON_MAX {
@@ -264,6 +341,18 @@ impl Wire {
                         views.len(),
                         limits::VIEWS_PER_BEACON_MAX
                     )));
+                }
+                for view in &views {
+                    if view.marks.len() > limits::MARKS_MAX {
+                        let problem = format!("`marks` has more than {}", limits::MARKS_MAX);
+                        return Err(DecodeError::Malformed(problem));
+                    }
+                    let mark = |(name, at): (&String, &WireMs)| Mark {
+                        view: view.id.0,
+                        name: name.clone(),
+                        at: at.0,
+                    };
+                    marks.extend(view.marks.iter().map(mark));
                 }
                 Content::Views(views.into_iter().map(WireView::into_snapshot).collect())
             }
@@ -277,15 +366,19 @@ impl Wire {
             seq: self.seq,
             url: self.url,
             route: self.route,
-            device: self.device,
+            device: self.device.map(|WireDevice(device)| device),
             connection: self.connection,
             release: self.release,
+            viewport: self.viewport,
+            tags: self.tags,
+            sample,
+            errors: self.errors,
+            marks,
             content,
         })
     }
 }
 
-#[cfg(feature = "native")]
 impl WireView {
     fn into_snapshot(self) -> Snapshot {
         Snapshot {
@@ -295,7 +388,67 @@ impl WireView {
             navigation_type: self.nav,
             values: self.values.0,
             tti_gap: self.tti_gap,
+            tbt: self.tbt.map(|WireMs(value)| value),
+            attribution: self.attribution.map_or(Attribution::NONE, Attribution::from),
         }
+    }
+}
+
+impl Serialize for WireDevice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for WireDevice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DeviceVisitor;
+
+        impl Visitor<'_> for DeviceVisitor {
+            type Value = WireDevice;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`phone`, `tablet`, `desktop`, false, or a touch screen's shorter side")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<WireDevice, E> {
+                Device::from_name(name)
+                    .map(WireDevice)
+                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(name), &self))
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, coarse: bool) -> Result<WireDevice, E> {
+                if coarse {
+                    return Err(E::invalid_value(serde::de::Unexpected::Bool(coarse), &self));
+                }
+                Ok(WireDevice(Device::Desktop))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, side: u64) -> Result<WireDevice, E> {
+                self.visit_f64(side as f64)
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, side: f64) -> Result<WireDevice, E> {
+                Ok(WireDevice(if side < Device::TABLET_SIDE_MIN { Device::Phone } else { Device::Tablet }))
+            }
+        }
+
+        deserializer.deserialize_any(DeviceVisitor)
+    }
+}
+
+impl Serialize for WireMs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0.number(Metric::Tti))
+    }
+}
+
+impl<'de> Deserialize<'de> for WireMs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        Value::new(Metric::Tti, number)
+            .map(Self)
+            .map_err(|error| D::Error::custom(format_args!("{number} {error}")))
     }
 }
 
@@ -441,8 +594,8 @@ impl<'de> Deserialize<'de> for WireItem {
                     }
                 }
                 let kind = u8::try_from(kind).ok();
-                let texts = texts.each_ref().map(String::as_str);
-                Ok(WireItem(kind.and_then(|kind| Item::from_fields(kind, &numbers, texts))))
+                let id = texts.first().and_then(|text| ViewId::parse(text));
+                Ok(WireItem(kind.and_then(|kind| Item::from_fields(kind, &numbers, id, texts))))
             }
         }
 

@@ -1,6 +1,7 @@
 //! One document from its first byte to its last: items in, page views out.
 
-use crate::entry::{Item, support};
+use crate::attribution::{Attribution, Details};
+use crate::entry::{Item, Text, support};
 use crate::metric::{Metric, Value, Values};
 use crate::metrics::cls::Cls;
 use crate::metrics::fcp::Fcp;
@@ -18,19 +19,20 @@ use crate::view::{NavigationType, Snapshot, ViewId};
 /// [`crate::limits`] does it matter that they came roughly in order of time. A prerendered document
 /// must not be asked before it is activated: nothing tells a time that nobody saw from any other.
 #[derive(Clone, Debug)]
-pub struct Document {
+pub struct Document<T = String> {
     first: ViewId,
     support: u32,
-    life: Lifecycle,
+    life: Lifecycle<T>,
     fcp: Fcp,
     lcp: Lcp,
     cls: Cls,
     fid: Fid,
     inp: Inp,
     tti: Tti,
+    details: Details<T>,
 }
 
-impl Document {
+impl<T: Text> Document<T> {
     /// A document whose first page view has this id.
     #[must_use]
     pub fn new(first: ViewId) -> Self {
@@ -44,11 +46,12 @@ impl Document {
             fid: Fid::default(),
             inp: Inp::default(),
             tti: Tti::default(),
+            details: Details::default(),
         }
     }
 
     /// Takes one fact. Facts may come late, twice, and in any order.
-    pub fn push(&mut self, item: &Item) {
+    pub fn push(&mut self, item: &Item<T>) {
         let bounds = self.life.bounds();
         match *item {
             Item::Navigation(navigation) => self.life.navigation(navigation),
@@ -65,7 +68,7 @@ impl Document {
             Item::Visibility { at, hidden } => self.life.visibility(at, hidden),
             Item::Input(at) => self.life.input(at),
             Item::Restore { at, id } => {
-                self.begin(Later { at, id, cause: Cause::Restore, url: String::new(), route: String::new() });
+                self.begin(Later { at, id, cause: Cause::Restore, url: T::default(), route: T::default() });
             }
             Item::RestorePaint(at) => self.life.restore_paint(at),
             Item::SoftNavigation { at, id, ref url, ref route } => {
@@ -75,10 +78,11 @@ impl Document {
             Item::Activation(at) => self.life.activation(at),
             Item::InteractionCount { at, count } => self.inp.count(at, count, bounds),
             Item::Support(bits) => self.support |= bits,
+            Item::Detail(ref detail) => self.details.push(detail),
         }
     }
 
-    fn begin(&mut self, view: Later) {
+    fn begin(&mut self, view: Later<T>) {
         if view.id != self.first {
             self.life.begin(view);
         }
@@ -89,7 +93,7 @@ impl Document {
     /// At least one, the first, and at most [`crate::limits::VIEWS_PER_BEACON_MAX`]: the first and the
     /// latest. A sender that wants every view sends at the latest when there are so many.
     #[must_use]
-    pub fn snapshots(&self, now: f64) -> Vec<Snapshot> {
+    pub fn snapshots(&self, now: f64) -> Vec<Snapshot<T>> {
         // A clock that says nothing knows of no time that has passed.
         let now = if now.is_nan() { 0.0 } else { now };
         let mut views = Vec::with_capacity(self.life.later().len().saturating_add(1));
@@ -98,10 +102,11 @@ impl Document {
         for (place, view) in self.life.later().iter().enumerate() {
             let Some(span) = self.life.later_span(place) else { continue };
             // A restore shows the page that was left.
-            if view.cause == Cause::Soft || !view.url.is_empty() {
-                url = text(&view.url);
-                route = text(&view.route);
+            if view.cause == Cause::Soft || view.url.filled().is_some() {
+                url = view.url.filled();
+                route = view.route.filled();
             }
+            let values = self.values(&span, now);
             views.push(Snapshot {
                 id: view.id,
                 url: url.clone(),
@@ -110,21 +115,28 @@ impl Document {
                     Cause::Soft => NavigationType::SoftNavigation,
                     _ => NavigationType::BackForwardCache,
                 },
-                values: self.values(&span, now),
+                values,
                 tti_gap: None,
+                tbt: None,
+                attribution: self.attribution(&span, &values),
             });
         }
         views
     }
 
-    fn first_view(&self, now: f64) -> Snapshot {
+    fn first_view(&self, now: f64) -> Snapshot<T> {
         let span = self.life.first_span();
         let navigation = self.life.navigation_entry();
         let mut values = self.values(&span, now);
-        let mut tti_gap = None;
+        let (mut tti_gap, mut tbt) = (None, None);
         if self.supports(support::LONG_TASK) {
-            match self.tti.value(&span, navigation, self.fcp.value(&span), now) {
-                Ok(number) => values.set(Metric::Tti, Value::new(Metric::Tti, number).ok()),
+            let fcp = self.fcp.value(&span);
+            match self.tti.value(&span, navigation, fcp, now) {
+                Ok(number) => {
+                    values.set(Metric::Tti, Value::new(Metric::Tti, number).ok());
+                    let blocking = fcp.map(|fcp| self.tti.blocking(&span, fcp, number));
+                    tbt = blocking.and_then(|number| Value::new(Metric::Tti, number).ok());
+                }
                 Err(gap) => tti_gap = Some(gap),
             }
         }
@@ -139,7 +151,14 @@ impl Document {
             },
             values,
             tti_gap,
+            tbt,
+            attribution: self.attribution(&span, &values),
         }
+    }
+
+    fn attribution(&self, span: &Span<'_>, values: &Values) -> Attribution<T> {
+        let window = values.get(Metric::Cls).and_then(|_| self.cls.window(span));
+        self.details.of(span, values, window, self.life.navigation_entry())
     }
 
     /// All values but TTI, which only a load has.
@@ -166,8 +185,4 @@ impl Document {
     const fn supports(&self, bit: u32) -> bool {
         self.support & bit != 0
     }
-}
-
-fn text(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
 }

@@ -5,14 +5,28 @@
 //! beacon. [`Item::from_fields`] is the only place that knows what the fields of a kind mean, so both
 //! read the same facts.
 //!
+//! A text (a URL, a route, a selector) is never read here, only kept and given back. So items are generic
+//! in it: the server keeps the text itself, the module the text's number in a table of the glue's, and no
+//! text crosses into wasm.
+//!
 //! All times are milliseconds since the document's time origin.
 
 use crate::view::{NavigationType, ViewId};
 
 /// Numbers that an item may have.
-pub const NUMBERS_MAX: usize = 5;
-/// Texts that an item may have.
+pub const NUMBERS_MAX: usize = 6;
+/// Texts that an item may have, a view's id among them.
 pub const TEXTS_MAX: usize = 3;
+
+/// What stands for a text; its default is the empty text.
+pub trait Text: Clone + core::fmt::Debug + Default + Ord {
+    /// The text, or nothing where it is empty.
+    fn filled(&self) -> Option<Self> {
+        (*self != Self::default()).then(|| self.clone())
+    }
+}
+
+impl<T: Clone + core::fmt::Debug + Default + Ord> Text for T {}
 
 /// The document's navigation entry, read when its response has begun, and again after load.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +41,8 @@ pub struct Navigation {
     pub navigation_type: NavigationType,
     /// When the last byte of the response arrived; 0 before, or where it was not read.
     pub response_end: f64,
+    /// When the document was complete, just before its load event; 0 before.
+    pub dom_complete: f64,
 }
 
 /// An `event` or `first-input` entry.
@@ -44,7 +60,7 @@ pub struct Event {
 
 /// One fact about a document.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Item {
+pub enum Item<T = String> {
     /// Kind 0: the navigation entry.
     Navigation(Navigation),
     /// Kind 1: `first-contentful-paint`, by its start.
@@ -105,9 +121,9 @@ pub enum Item {
         /// The new view.
         id: ViewId,
         /// The new URL.
-        url: String,
+        url: T,
         /// The route that the page named, or empty.
-        route: String,
+        route: T,
     },
     /// Kind 13: a contentful paint that a soft navigation caused, by its presentation time.
     SoftPaint(f64),
@@ -122,6 +138,62 @@ pub enum Item {
     },
     /// Kind 16: which entry types the browser supports: a sum of the [`support`] bits.
     Support(u32),
+    /// Kinds 17 to 20: what explains a value.
+    Detail(Detail<T>),
+}
+
+/// What is known of an entry beyond what makes a metric; told only where the visitor has not asked to be
+/// left alone. It changes no value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Detail<T = String> {
+    /// Kind 17: of a largest paint.
+    Paint {
+        /// The candidate's start (of a soft navigation: its presentation time), by which it is found.
+        start: f64,
+        /// When the request of its image began; 0 where it has none.
+        request_start: f64,
+        /// When that image had arrived; 0 where it has none.
+        response_end: f64,
+        /// The element, as a selector.
+        target: T,
+        /// The image's URL.
+        url: T,
+    },
+    /// Kind 18: of an event of an interaction.
+    Event {
+        /// When the browser received the input.
+        start: f64,
+        /// From start to the next paint.
+        duration: f64,
+        /// When the first handler began.
+        processing_start: f64,
+        /// When the last handler had ended.
+        processing_end: f64,
+        /// The element, as a selector.
+        target: T,
+        /// The event's type, such as `click`.
+        name: T,
+    },
+    /// Kind 19: of a layout shift.
+    Shift {
+        /// When it happened.
+        start: f64,
+        /// Its score.
+        value: f64,
+        /// The element that moved most, as a selector.
+        target: T,
+    },
+    /// Kind 20: the longest script of a long animation frame.
+    Script {
+        /// When the frame began.
+        start: f64,
+        /// How long the frame was.
+        duration: f64,
+        /// How long the script ran.
+        script_duration: f64,
+        /// The script's URL.
+        url: T,
+    },
 }
 
 /// Bits of [`Item::Support`].
@@ -138,29 +210,38 @@ pub mod support {
     pub const EVENT: u32 = 16;
     /// `longtask`
     pub const LONG_TASK: u32 = 32;
+    /// `resource`
+    pub const RESOURCE: u32 = 64;
     /// `visibility-state`
-    pub const VISIBILITY_STATE: u32 = 64;
+    pub const VISIBILITY_STATE: u32 = 128;
 }
 
-impl Item {
+impl<T: Text> Item<T> {
     /// The item of a kind's number and fields, or `None` where they are not an item's.
     ///
-    /// Missing numbers are 0, missing texts empty. A number that is not finite makes no item.
+    /// `id` is the first text of a kind whose first text is a view's id; `texts` are all of them. Missing
+    /// numbers are 0, missing texts empty. A number that is not finite makes no item.
     #[must_use]
-    pub fn from_fields(kind: u8, numbers: &[f64; NUMBERS_MAX], texts: [&str; TEXTS_MAX]) -> Option<Self> {
-        let [a, b, c, d, e] = *numbers;
-        let [id, url, route] = texts;
+    pub fn from_fields(
+        kind: u8,
+        numbers: &[f64; NUMBERS_MAX],
+        id: Option<ViewId>,
+        texts: [T; TEXTS_MAX],
+    ) -> Option<Self> {
+        let [a, b, c, d, e, f] = *numbers;
+        let [first, second, third] = texts;
         if numbers.iter().any(|number| !number.is_finite()) {
             return None;
         }
         Some(match kind {
-            // [0, responseStart, activationStart, domContentLoadedEventEnd, type, responseEnd]
+            // [0, responseStart, activationStart, domContentLoadedEventEnd, type, responseEnd, domComplete]
             0 => Self::Navigation(Navigation {
                 response_start: a,
                 activation_start: b,
                 dom_content_loaded_end: c,
                 navigation_type: NavigationType::from_number(d as u8)?,
                 response_end: e,
+                dom_complete: f,
             }),
             1 => Self::FirstContentfulPaint(a),
             2 => Self::LargestContentfulPaint(a),
@@ -172,19 +253,31 @@ impl Item {
             7 => Self::Resource { start: a, end: b, status: c },
             8 => Self::Visibility { at: a, hidden: b != 0.0 },
             9 => Self::Input(a),
-            10 => Self::Restore { at: a, id: ViewId::parse(id)? },
+            10 => Self::Restore { at: a, id: id? },
             11 => Self::RestorePaint(a),
-            12 => Self::SoftNavigation {
-                at: a,
-                id: ViewId::parse(id)?,
-                url: url.to_owned(),
-                route: route.to_owned(),
-            },
+            12 => Self::SoftNavigation { at: a, id: id?, url: second, route: third },
             13 => Self::SoftPaint(a),
             14 => Self::Activation(a),
             // [15, interactionCount, time of reading]
             15 => Self::InteractionCount { at: b, count: a },
             16 => Self::Support(a as u32),
+            17 => Self::Detail(Detail::Paint {
+                start: a,
+                request_start: b,
+                response_end: c,
+                target: first,
+                url: second,
+            }),
+            18 => Self::Detail(Detail::Event {
+                start: a,
+                duration: b,
+                processing_start: c,
+                processing_end: d,
+                target: first,
+                name: second,
+            }),
+            19 => Self::Detail(Detail::Shift { start: a, value: b, target: first }),
+            20 => Self::Detail(Detail::Script { start: a, duration: b, script_duration: c, url: first }),
             _ => return None,
         })
     }

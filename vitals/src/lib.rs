@@ -9,12 +9,16 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
 )]
 
+pub mod attribution;
+#[cfg(feature = "native")]
 pub mod beacon;
 #[cfg(feature = "native")]
 pub mod budget;
 pub mod document;
 pub mod entry;
+#[cfg(feature = "native")]
 pub mod gate;
+#[cfg(feature = "native")]
 pub mod histogram;
 pub mod limits;
 pub mod metric;

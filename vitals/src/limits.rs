@@ -28,6 +28,9 @@ pub const LONG_TASKS_MAX: usize = 512;
 /// Resources that are kept of a document, the earliest. At it, the time after the last counts as busy.
 pub const RESOURCES_MAX: usize = 512;
 
+/// Details of one kind (paints, events, shifts, scripts) that are kept of a document to explain its values.
+pub const DETAILS_MAX: usize = 128;
+
 /// Items of a raw queue that one beacon may carry.
 pub const QUEUE_ITEMS_MAX: usize = 1_500;
 /// Metrics in one web-vitals array.
@@ -37,6 +40,12 @@ pub const FOREIGN_METRICS_MAX: usize = 64;
 pub const URL_BYTES_MAX: usize = 1_024;
 /// Bytes of a route.
 pub const ROUTE_BYTES_MAX: usize = 512;
+/// Bytes of a selector: tags, ids and classes, never text.
+pub const SELECTOR_BYTES_MAX: usize = 128;
+/// Tags of a document.
+pub const TAGS_MAX: usize = 8;
+/// Moments that a page may mark in one page view.
+pub const MARKS_MAX: usize = 16;
 /// Bytes of a release name.
 pub const RELEASE_BYTES_MAX: usize = 128;
 /// Bytes of the message that says what is wrong with a beacon; it may quote the beacon.

@@ -1,6 +1,7 @@
 //! A page view: its id, what it was, and the snapshot of what it measured.
 
-use crate::metric::Values;
+use crate::attribution::Attribution;
+use crate::metric::{Value, Values};
 use serde::{Deserialize, Serialize};
 
 /// The id of a page view: a UUID version 7, made in the browser, whose first 48 bits are the view's
@@ -54,6 +55,19 @@ impl ViewId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// Stands for the id of this number in the collector's table, inside the module: no text goes there, and
+    /// of an id nothing is asked but whether two are the same.
+    #[must_use]
+    pub const fn stand_in(number: u32) -> Self {
+        Self((number as u128).to_be_bytes())
+    }
+
+    /// The number that this stands for.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        u128::from_be_bytes(self.0) as u32
     }
 
     /// The start of the view, in UTC milliseconds.
@@ -151,6 +165,23 @@ names! {
     }
 }
 
+impl Device {
+    /// The shorter side from which on a touch screen is a tablet's, in CSS pixels.
+    pub const TABLET_SIDE_MIN: f64 = 600.0;
+}
+
+names! {
+    /// The class of the window's width, in CSS pixels.
+    Viewport {
+        /// Under 600.
+        Small = 0 "small",
+        /// Under 1,200.
+        Medium = 1 "medium",
+        /// From 1,200 on.
+        Large = 2 "large",
+    }
+}
+
 names! {
     /// Why a page view has no TTI although the browser can tell long tasks.
     TtiGap {
@@ -165,19 +196,23 @@ names! {
 
 /// All that is known of a page view at one moment; a later snapshot replaces an earlier one whole.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot {
+pub struct Snapshot<T = String> {
     /// The page view.
     pub id: ViewId,
     /// The page's URL, where the view has one of its own (soft navigations); else that of the document.
-    pub url: Option<String>,
+    pub url: Option<T>,
     /// The route that the page itself named for this view.
-    pub route: Option<String>,
+    pub route: Option<T>,
     /// How the view came to be.
     pub navigation_type: NavigationType,
     /// What was measured. Absent is absent: never 0.
     pub values: Values,
     /// Why TTI is absent, where the browser could have told it.
     pub tti_gap: Option<TtiGap>,
+    /// Total Blocking Time, where there is a TTI; of the same unit and bounds.
+    pub tbt: Option<Value>,
+    /// What explains the values.
+    pub attribution: Attribution<T>,
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Wire format v1, read back and refused.
 
-use vitals::beacon::{Beacon, Content, DecodeError, VERSION, Wire, WireView, decode};
+use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
+use vitals::beacon::{Beacon, Content, DecodeError, Mark, VERSION, Wire, WireDevice, WireView, decode};
 use vitals::entry::{Event, Item, Navigation};
 use vitals::limits;
 use vitals::metric::{Metric, Value, Values};
-use vitals::view::{Device, NavigationType, Snapshot, TtiGap, ViewId};
+use vitals::view::{Device, NavigationType, Snapshot, TtiGap, ViewId, Viewport};
 
 const ID: &str = "019a9f3c-1b7b-7fff-bfff-ffffffffffff";
 
@@ -20,6 +21,29 @@ fn snapshot() -> Snapshot {
         navigation_type: NavigationType::SoftNavigation,
         values,
         tti_gap: Some(TtiGap::Network),
+        tbt: Value::new(Metric::Tti, 120.5).ok(),
+        attribution: Attribution {
+            lcp: Some(LcpCause {
+                target: "#hero>img.wide".to_owned(),
+                url: "https://shop.example/hero.avif".to_owned(),
+                parts_ms: [0.0, 400.25, 1_500.0, 499.873],
+            }),
+            inp: Some(InpCause {
+                target: "button.buy".to_owned(),
+                event: "click".to_owned(),
+                at_ms: 9_000_000.5,
+                parts_ms: [8.0, 180.0, 20.0],
+                script: "https://shop.example/app.js".to_owned(),
+                script_ms: 150.0,
+                load_state: LoadState::Complete,
+            }),
+            cls: Some(ClsCause {
+                target: "div.ad".to_owned(),
+                at_ms: 812.0,
+                value: 0.05,
+                load_state: LoadState::Loading,
+            }),
+        },
     }
 }
 
@@ -30,9 +54,13 @@ fn wire(views: &[Snapshot]) -> Wire {
         seq: 7,
         url: "https://shop.example/".to_owned(),
         route: Some("/".to_owned()),
-        device: Some(Device::Phone),
+        device: Some(WireDevice(Device::Phone)),
         connection: Some("4g".to_owned()),
         release: Some("2026-11".to_owned()),
+        viewport: Some(Viewport::Small),
+        tags: [("plan".to_owned(), "free".to_owned())].into(),
+        sample: Some(0.25),
+        errors: 5,
         views: Some(views.iter().map(WireView::from).collect()),
         raw: None,
     }
@@ -51,6 +79,10 @@ fn view(values: &str) -> String {
     body(&format!(r#""views":[{{"id":"{ID}","nav":"navigate","values":{values}}}]"#))
 }
 
+fn attributed(attribution: &str) -> String {
+    body(&format!(r#""views":[{{"id":"{ID}","nav":"navigate","values":{{}},"attribution":{attribution}}}]"#))
+}
+
 fn problem(body: &str) -> String {
     decode(body.as_bytes()).expect_err(body).to_string()
 }
@@ -64,6 +96,8 @@ fn views_are_read_back() {
         navigation_type: NavigationType::Navigate,
         values: Values::EMPTY,
         tti_gap: None,
+        tbt: None,
+        attribution: Attribution::NONE,
     };
     let views = vec![snapshot(), minimal];
     let beacon = decode(&serde_json::to_vec(&wire(&views)).unwrap()).unwrap();
@@ -77,6 +111,11 @@ fn views_are_read_back() {
             device: Some(Device::Phone),
             connection: Some("4g".to_owned()),
             release: Some("2026-11".to_owned()),
+            viewport: Some(Viewport::Small),
+            tags: [("plan".to_owned(), "free".to_owned())].into(),
+            sample: 0.25,
+            errors: 5,
+            marks: Vec::new(),
             content: Content::Views(views.clone()),
         }
     );
@@ -100,7 +139,7 @@ fn every_value_is_read_back_exactly() {
 #[test]
 fn a_raw_queue_is_read_by_kind() {
     let body = raw(&format!(
-        r#"[[0,120.5,0,700,1,300],[1,812.3],[2,900],[3,400,0.125],[4,2000,104,2037.5,4001],[5,2100,16,2101,4008],
+        r#"[[0,120.5,0,700,1,300,900],[1,812.3],[2,900],[3,400,0.125],[4,2000,104,2037.5,4001],[5,2100,16,2101,4008],
             [6,3000,100],[7,600,900,404],[8,0],[8,5000,1],[9,2000],[10,6000,"{ID}"],[11,6030],
             [12,7000,"{ID}","https://shop.example/cart","/cart"],[13,7080],[14,1000],[15,3,8000],[16,127]]"#
     ));
@@ -122,6 +161,7 @@ fn a_raw_queue_is_read_by_kind() {
                 dom_content_loaded_end: 700.0,
                 navigation_type: NavigationType::Reload,
                 response_end: 300.0,
+                dom_complete: 900.0,
             }),
             Item::FirstContentfulPaint(812.3),
             Item::LargestContentfulPaint(900.0),
@@ -180,7 +220,17 @@ fn a_malformed_body_is_told_what_is_wrong() {
         (r#"{"v":1,"site":7}"#.to_owned(), "expected a string"),
         (r#"{"v":1,"site":"s","seq":-1}"#.to_owned(), "expected u32"),
         (r#"{"v":1,"site":"s","seq":4294967296}"#.to_owned(), "expected u32"),
-        (body(r#""device":"watch","views":[]"#), "unknown variant `watch`"),
+        (body(r#""device":"watch","views":[]"#), "expected `phone`, `tablet`, `desktop`"),
+        (body(r#""device":true,"views":[]"#), "or a touch screen's shorter side"),
+        (body(r#""sample":0,"views":[]"#), "`sample` is 0"),
+        (body(r#""sample":1.5,"views":[]"#), "`sample` is 1.5"),
+        (body(r#""tags":{"a":7},"views":[]"#), "expected a string"),
+        (body(r#""viewport":"huge","views":[]"#), "unknown variant `huge`"),
+        (attributed(r#"{"lcp":{"parts":[1,2,3]}}"#), "invalid length 3"),
+        (attributed(r#"{"lcp":{"parts":[1,2,3,-4]}}"#), "-4 is no time"),
+        (attributed(r#"{"inp":{"parts":[1,2,3],"at":1e300,"load":"complete"}}"#), "is no time"),
+        (attributed(r#"{"inp":{"parts":[1,2,3],"at":1,"load":"asleep"}}"#), "`load` is none of"),
+        (attributed(r#"{"cls":{"at":1,"value":-1,"load":"complete"}}"#), "the shift -1 is negative"),
         (body(r#""views":[]"#), "`views` has 0 page views"),
         (body(r#""route":"/""#), "exactly one of `views` and `raw`"),
         (body(&format!(r#""views":[],"raw":{{"id":"{ID}","now":1,"queue":[]}}"#)), "exactly one of"),
@@ -290,4 +340,32 @@ fn more_than_the_bounds_is_an_error() {
     let queue = |len| raw(&format!("[{}]", vec!["[1,2]"; len].join(",")));
     assert!(decode(queue(limits::QUEUE_ITEMS_MAX).as_bytes()).is_ok());
     assert!(problem(&queue(limits::QUEUE_ITEMS_MAX + 1)).contains("`queue` has more than 1500 items"));
+}
+
+#[test]
+fn a_device_may_be_told_by_its_screen() {
+    for (told, device) in [
+        ("false", Device::Desktop),
+        ("599", Device::Phone),
+        ("600", Device::Tablet),
+        ("411.4", Device::Phone),
+    ] {
+        let body = body(&format!(r#""device":{told},"raw":{{"id":"{ID}","now":1,"queue":[]}}"#));
+        assert_eq!(decode(body.as_bytes()).unwrap().device, Some(device), "{told}");
+    }
+}
+
+#[test]
+fn marks_belong_to_their_view() {
+    let marked = |marks: &str| {
+        body(&format!(r#""views":[{{"id":"{ID}","nav":"navigate","values":{{}},"marks":{marks}}}]"#))
+    };
+    let beacon = decode(marked(r#"{"cart":812.5}"#).as_bytes()).unwrap();
+    let at = Value::new(Metric::Tti, 812.5).unwrap();
+    assert_eq!(beacon.marks, [Mark { view: ViewId::parse(ID).unwrap(), name: "cart".to_owned(), at }]);
+    let many: Vec<String> = (0..=limits::MARKS_MAX).map(|n| format!(r#""m{n}":1"#)).collect();
+    assert!(problem(&marked(&format!("{{{}}}", many.join(",")))).contains("`marks` has more than 16"));
+    let tags: Vec<String> = (0..=limits::TAGS_MAX).map(|n| format!(r#""t{n}":"v""#)).collect();
+    let tagged = body(&format!(r#""tags":{{{}}},"views":[]"#, tags.join(",")));
+    assert!(problem(&tagged).contains("`tags` has more than 8"));
 }

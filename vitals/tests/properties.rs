@@ -6,7 +6,7 @@ use proptest::sample::select;
 use serde_json::{Value as Json, json};
 use vitals::beacon::{Beacon, Content, decode};
 use vitals::document::Document;
-use vitals::entry::{Event, Item, NUMBERS_MAX, Navigation};
+use vitals::entry::{Detail, Event, Item, NUMBERS_MAX, Navigation};
 use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::{NavigationType, Snapshot, ViewId};
@@ -52,8 +52,37 @@ fn navigation() -> impl Strategy<Value = Item> {
             dom_content_loaded_end: dcl,
             navigation_type: kind,
             response_end: end,
+            dom_complete: end,
         })
     })
+}
+
+/// Explains what the entries above could be, often at their times.
+fn detail() -> impl Strategy<Value = Detail> {
+    let name = || "[a-c]{0,1}";
+    prop_oneof![
+        (time(), time(), time(), name(), name()).prop_map(
+            |(start, request_start, response_end, target, url)| Detail::Paint {
+                start,
+                request_start,
+                response_end,
+                target,
+                url
+            }
+        ),
+        (event(), 0.0..300.0, name(), name()).prop_map(|(event, took, target, name)| Detail::Event {
+            start: event.start,
+            duration: event.duration,
+            processing_start: event.processing_start,
+            processing_end: event.processing_start + took,
+            target,
+            name,
+        }),
+        (time(), 0.0..0.4, name()).prop_map(|(start, value, target)| Detail::Shift { start, value, target }),
+        (time(), 0.0..400.0, 0.0..400.0, name()).prop_map(|(start, duration, script_duration, url)| {
+            Detail::Script { start, duration, script_duration, url }
+        }),
+    ]
 }
 
 /// What a browser could tell.
@@ -77,7 +106,8 @@ fn item() -> impl Strategy<Value = Item> {
         2 => time().prop_map(Item::SoftPaint),
         1 => time().prop_map(Item::Activation),
         2 => (time(), 0..200_u32).prop_map(|(at, count)| Item::InteractionCount { at, count: count.into() }),
-        1 => prop_oneof![Just(u32::MAX), 0..128_u32].prop_map(Item::Support),
+        1 => prop_oneof![Just(u32::MAX), 0..256_u32].prop_map(Item::Support),
+        6 => detail().prop_map(Item::Detail),
     ]
 }
 
@@ -123,6 +153,7 @@ fn garbage() -> impl Strategy<Value = Item> {
                     dom_content_loaded_end: c,
                     navigation_type: kind,
                     response_end: d,
+                    dom_complete: d,
                 })
             }
         ),
@@ -157,7 +188,8 @@ fn wire(item: &Item) -> Json {
             n.activation_start,
             n.dom_content_loaded_end,
             n.navigation_type as u8,
-            n.response_end
+            n.response_end,
+            n.dom_complete
         ]),
         Item::FirstContentfulPaint(at) => json!([1, at]),
         Item::LargestContentfulPaint(at) => json!([2, at]),
@@ -175,6 +207,16 @@ fn wire(item: &Item) -> Json {
         Item::Activation(at) => json!([14, at]),
         Item::InteractionCount { at, count } => json!([15, count, at]),
         Item::Support(bits) => json!([16, bits]),
+        Item::Detail(Detail::Paint { start, request_start, response_end, target, url }) => {
+            json!([17, start, request_start, response_end, target, url])
+        }
+        Item::Detail(Detail::Event { start, duration, processing_start, processing_end, target, name }) => {
+            json!([18, start, duration, processing_start, processing_end, target, name])
+        }
+        Item::Detail(Detail::Shift { start, value, target }) => json!([19, start, value, target]),
+        Item::Detail(Detail::Script { start, duration, script_duration, url }) => {
+            json!([20, start, duration, script_duration, url])
+        }
     }
 }
 
@@ -205,7 +247,7 @@ fn later(item: &Item, ms: f64, round: u32) -> Item {
         }
         Item::SoftPaint(at) => Item::SoftPaint(at + ms),
         Item::InteractionCount { at, count } => Item::InteractionCount { at: at + ms, count: *count },
-        Item::Navigation(_) | Item::Activation(_) | Item::Support(_) => item.clone(),
+        Item::Navigation(_) | Item::Activation(_) | Item::Support(_) | Item::Detail(_) => item.clone(),
     }
 }
 
@@ -230,6 +272,21 @@ fn assert_sound(views: &[Snapshot]) {
         assert!(load || view.values.get(Metric::Fid).is_none());
         assert!(load || (view.values.get(Metric::Tti).is_none() && view.tti_gap.is_none()));
         assert!(view.values.get(Metric::Tti).is_none() || view.tti_gap.is_none());
+        assert_eq!(view.tbt.is_some(), view.values.get(Metric::Tti).is_some());
+        let number = |metric| view.values.get(metric).map(|value| value.number(metric));
+        if let Some(cause) = &view.attribution.lcp {
+            let sum: f64 = cause.parts_ms.iter().sum();
+            assert!(cause.parts_ms.iter().all(|part| *part >= 0.0), "{cause:?}");
+            assert!((sum - number(Metric::Lcp).unwrap()).abs() < 0.001, "{cause:?}");
+        }
+        if let Some(cause) = &view.attribution.inp {
+            let sum: f64 = cause.parts_ms.iter().sum();
+            assert!(cause.parts_ms.iter().all(|part| *part >= 0.0), "{cause:?}");
+            assert!((sum - number(Metric::Inp).unwrap()).abs() < 0.002, "{cause:?}");
+        }
+        if let Some(cause) = &view.attribution.cls {
+            assert!(cause.value <= number(Metric::Cls).unwrap() + 0.4, "{cause:?}");
+        }
         // No paint is larger than itself: the largest is never before the first of the same kind.
         if let (false, Some(fcp), Some(lcp)) =
             (load, view.values.get(Metric::Fcp), view.values.get(Metric::Lcp))
@@ -310,13 +367,13 @@ proptest! {
     #[test]
     fn any_fields_are_an_item_or_none(
         kind in any::<u8>(),
-        numbers in [number(), number(), number(), number(), number()],
+        numbers in [number(), number(), number(), number(), number(), number()],
         texts in [any::<String>(), any::<String>(), any::<String>()],
         now in number(),
     ) {
         let _: [f64; NUMBERS_MAX] = numbers;
-        let [a, b, c] = &texts;
-        if let Some(item) = Item::from_fields(kind, &numbers, [a, b, c]) {
+        let id = ViewId::parse(&texts[0]);
+        if let Some(item) = Item::from_fields(kind, &numbers, id, texts) {
             prop_assert!(numbers.iter().all(|number| number.is_finite()));
             assert_sound(&snapshots(&[item], now));
         }
@@ -356,6 +413,7 @@ proptest! {
                 dom_content_loaded_end: ms(dcl),
                 navigation_type: NavigationType::Navigate,
                 response_end: 0.0,
+                dom_complete: 0.0,
             }),
         ];
         let mut requests = requests;

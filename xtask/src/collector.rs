@@ -5,6 +5,7 @@ use crate::run::{output, root, run, say, seconds, target_dir};
 use crate::toolchain::{Choice, Toolchain, WASM, program};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,11 @@ use std::time::Instant;
 
 /// The line of the snippet's source that takes the glue's name.
 const NAME_LINE: &str = "const COLLECTOR = \"\";";
-/// How the glue that wasm-bindgen writes names the module.
-const GLUE_WASM_NAME: &str = "collector_bg.wasm";
+/// The line of the glue's source that takes the module's name.
+const MODULE_LINE: &str = "const MODULE = \"\";";
+/// The end of what wasm-bindgen writes. Our glue follows in its place: it loads the module itself, and the
+/// minifier leaves out what is not used then.
+const BINDINGS_EXPORT: &str = "export { initSync, __wbg_init as default };";
 
 /// Up to this version wasm-opt writes every export of a table as one of table 0 (seen with 108).
 const WASM_OPT_ONE_TABLE: u32 = 108;
@@ -48,15 +52,18 @@ pub(crate) fn build_with(choice: Option<Choice>) -> Result<Collector> {
     let started = Instant::now();
     let toolchain = Toolchain::find(choice)?;
     let wasm = compile(&toolchain)?;
-    let snippet_file = root().join("js-snippet/src/v.js");
-    let snippet = fs::read_to_string(&snippet_file)
-        .with_context(|| format!("cannot read {}", snippet_file.display()))?;
+    let source = |name: &str| {
+        let file = root().join("js-snippet/src").join(name);
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let [snippet, glue] = shorten([source("v.js")?, source("collector.js")?]);
     let optimizer = program("wasm-opt", "binaryen");
 
     // Everything that the files follow from.
     let mut inputs = Sha256::new();
     inputs.update(&wasm);
     inputs.update(&snippet);
+    inputs.update(&glue);
     inputs.update(fs::read(std::env::current_exe()?)?);
     if let Ok(optimizer) = &optimizer {
         inputs.update(output(Command::new(optimizer).arg("--version"))?);
@@ -69,7 +76,8 @@ pub(crate) fn build_with(choice: Option<Choice>) -> Result<Collector> {
         return Ok(collector);
     }
 
-    let (glue, wasm) = bind(wasm)?;
+    let (bindings, wasm) = bind(wasm)?;
+    let glue = replace_once(&bindings, BINDINGS_EXPORT, &glue, "what wasm-bindgen writes")?;
     let wasm = match optimizer {
         Ok(optimizer) if has_tables(&wasm) && version(&optimizer)? <= WASM_OPT_ONE_TABLE => {
             say(format!(
@@ -123,7 +131,7 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
     let mut output = wasm_bindgen_cli_support::Bindgen::new()
         .input_bytes("collector", wasm)
         .web(true)?
-        .omit_default_module_path(false)
+        .omit_default_module_path(true)
         .typescript(false)
         .remove_name_section(true)
         .remove_producers_section(true)
@@ -170,8 +178,13 @@ fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector
     hash.update(glue);
     hash.update(wasm);
     let hash = hex(&hash.finalize());
-    let stem = format!("collector-{}", &hash[..16]);
-    let glue = replace_once(glue, GLUE_WASM_NAME, &format!("{stem}.wasm"), "the glue")?;
+    let stem = format!("collector-{}", &hash[..8]);
+    let glue = replace_once(
+        glue,
+        MODULE_LINE,
+        &format!("const MODULE = \"{stem}.wasm\";"),
+        "js-snippet/src/collector.js",
+    )?;
     let snippet = replace_once(
         snippet,
         NAME_LINE,
@@ -198,6 +211,51 @@ fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector
         fs::write(dir.join(format!("{name}.gz")), gzip(content)?)?;
     }
     Ok(collector)
+}
+
+/// Gives the names that snippet and glue share, which begin with an underscore, one or two letters. The
+/// minifier sees one file at a time and leaves properties alone.
+fn shorten(sources: [String; 2]) -> [String; 2] {
+    let mut names = BTreeSet::new();
+    for source in &sources {
+        shared_names(source, |name| {
+            names.insert(name.to_owned());
+        });
+    }
+    let short: BTreeMap<String, String> = names
+        .into_iter()
+        .enumerate()
+        .map(|(place, name)| {
+            let letter = |place: usize| char::from(b'a' + (place % 26) as u8);
+            let first = if place < 26 { String::new() } else { letter(place / 26 - 1).to_string() };
+            (name, format!("{first}{}_", letter(place)))
+        })
+        .collect();
+    sources.map(|source| {
+        let mut out = String::with_capacity(source.len());
+        let mut rest = 0;
+        let mut places = Vec::new();
+        shared_names(&source, |name| places.push((name.as_ptr() as usize - source.as_ptr() as usize, name)));
+        for (at, name) in places {
+            out.push_str(&source[rest..at]);
+            out.push_str(&short[name]);
+            rest = at + name.len();
+        }
+        out + &source[rest..]
+    })
+}
+
+/// Calls back with each `_name` of a source. (`__wbg_…` belongs to wasm-bindgen.)
+fn shared_names<'a>(source: &'a str, mut each: impl FnMut(&'a str)) {
+    let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '$';
+    for word in source.split(|character| !is_word(character)) {
+        let mut letters = word.strip_prefix('_').unwrap_or_default().chars();
+        if letters.next().is_some_and(|first| first.is_ascii_lowercase())
+            && letters.all(|letter| letter != '_')
+        {
+            each(word);
+        }
+    }
 }
 
 fn replace_once(text: &str, from: &str, to: &str, name: &str) -> Result<String> {

@@ -182,7 +182,7 @@ fn pins(files: &[File], problems: &mut Vec<String>) -> Result<()> {
 /// A bound that nothing applies is none.
 fn limits(files: &[File], problems: &mut Vec<String>) {
     const PATH: &str = "vitals/src/limits.rs";
-    const SNIPPET: &str = "js-snippet/src/v.js";
+    const SNIPPETS: &str = "js-snippet/src/";
     let Some(limits) = files.iter().find(|file| file.path == PATH) else {
         problems.push(format!("{PATH}: every bound belongs into this file, and it is missing"));
         return;
@@ -201,17 +201,13 @@ fn limits(files: &[File], problems: &mut Vec<String>) {
         let value =
             rest.split_once('=').map(|(_, value)| value.trim().trim_end_matches(';').replace('_', ""));
         let prefix = format!("const {name} = ");
-        let repeated = files
-            .iter()
-            .find(|file| file.path == SNIPPET)
-            .and_then(|file| file.text.lines().find_map(|line| line.trim().strip_prefix(&prefix)));
-        if let Some(repeated) = repeated.map(|value| value.trim_end_matches(';'))
-            && value.as_deref() != Some(repeated)
-        {
-            problems.push(format!(
-                "{SNIPPET}: {name} is {repeated} here and {} in {PATH}",
-                value.unwrap_or_default()
-            ));
+        for file in files.iter().filter(|file| file.path.starts_with(SNIPPETS)) {
+            let repeated = file.text.lines().find_map(|line| line.trim().strip_prefix(&prefix));
+            let Some(repeated) = repeated.map(|value| value.trim_end_matches(';')) else { continue };
+            if value.as_deref() != Some(repeated) {
+                let value = value.as_deref().unwrap_or_default();
+                problems.push(format!("{}: {name} is {repeated} here and {value} in {PATH}", file.path));
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ const RUSTFLAGS: &str = "-Clink-arg=-zstack-size=65536";
 /// the module is smaller, and binaryen 108 can be trusted with it. (They cannot be left out of a standard
 /// library that comes built: wasm-bindgen takes none or all.)
 const RUSTFLAGS_WITH_STD: &str =
-    "-Zunstable-options -Cpanic=immediate-abort -Ctarget-feature=-reference-types";
+    "-Zunstable-options -Zlocation-detail=none -Cpanic=immediate-abort -Ctarget-feature=-reference-types";
 
 /// How long rustup may try; without a network it must not hold up the build.
 const RUSTUP_TIME_MAX: Duration = Duration::from_secs(60);

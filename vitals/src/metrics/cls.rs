@@ -37,6 +37,18 @@ impl Cls {
         shown.then(|| Windows(self.shifts.within(span.start, span.end)).map(sum).fold(0.0, f64::max))
     }
 
+    /// The first and the last time of the window that is a view's CLS; of equal ones the first.
+    #[must_use]
+    pub fn window(&self, span: &Span<'_>) -> Option<(f64, f64)> {
+        let mut largest: &[Fact] = &[];
+        for window in Windows(self.shifts.within(span.start, span.end)) {
+            if sum(window) > sum(largest) {
+                largest = window;
+            }
+        }
+        Some((time(largest.first()?), time(largest.last()?)))
+    }
+
     /// Of each stretch between `bounds`, keeps the largest window and the last, which may still grow.
     /// The others cannot become CLS, and no window's beginning depends on them.
     fn compact(&mut self, bounds: &[f64]) {

@@ -1,7 +1,7 @@
 //! The life of a document: its page views, and when it was hidden, used and painted anew.
 
 use super::facts::{Fact, Facts, time};
-use crate::entry::Navigation;
+use crate::entry::{Navigation, Text};
 use crate::limits;
 use crate::view::ViewId;
 use core::cmp::Ordering;
@@ -19,7 +19,7 @@ pub enum Cause {
 
 /// A page view after the document's first.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Later {
+pub struct Later<T = String> {
     /// When it began.
     pub at: f64,
     /// Its id.
@@ -27,12 +27,12 @@ pub struct Later {
     /// What began it.
     pub cause: Cause,
     /// Its URL; that of a restore is that of the view before, and empty here.
-    pub url: String,
+    pub url: T,
     /// The route that the page named, or empty.
-    pub route: String,
+    pub route: T,
 }
 
-impl Later {
+impl<T: Text> Later<T> {
     /// Views in order of time.
     fn order(&self, other: &Self) -> Ordering {
         self.at.total_cmp(&other.at).then_with(|| self.id.cmp(&other.id))
@@ -81,7 +81,7 @@ impl Span<'_> {
 
 /// The facts about a document's life.
 #[derive(Clone, Debug, Default)]
-pub struct Lifecycle {
+pub struct Lifecycle<T = String> {
     navigation: Option<Navigation>,
     activations: Facts,
     hidden: Facts,
@@ -90,21 +90,20 @@ pub struct Lifecycle {
     restore_paints: Facts,
     soft_paints: Facts,
     /// The latest views after the first, by start.
-    later: Vec<Later>,
+    later: Vec<Later<T>>,
     /// Where the first view ends, then the starts of `later`: ascending. Between the first two lie the
     /// views that were dropped. Empty without later views.
     bounds: Vec<f64>,
 }
 
-impl Lifecycle {
+impl<T: Text> Lifecycle<T> {
     /// Takes the navigation entry. It may be read while its later fields are still 0, so of several
     /// readings each field's largest counts.
     pub fn navigation(&mut self, new: Navigation) {
-        let Navigation { response_start, activation_start, dom_content_loaded_end, response_end, .. } = new;
-        if ![response_start, activation_start, dom_content_loaded_end, response_end]
-            .iter()
-            .all(|at| at.is_finite())
-        {
+        let Navigation { response_start, activation_start, dom_content_loaded_end, .. } = new;
+        let Navigation { response_end, dom_complete, .. } = new;
+        let times = [response_start, activation_start, dom_content_loaded_end, response_end, dom_complete];
+        if !times.iter().all(|at| at.is_finite()) {
             return;
         }
         let old = self.navigation.unwrap_or(new);
@@ -113,6 +112,7 @@ impl Lifecycle {
             activation_start: activation_start.max(old.activation_start),
             dom_content_loaded_end: dom_content_loaded_end.max(old.dom_content_loaded_end),
             response_end: response_end.max(old.response_end),
+            dom_complete: dom_complete.max(old.dom_complete),
             navigation_type: new.navigation_type.max(old.navigation_type),
         });
     }
@@ -145,7 +145,7 @@ impl Lifecycle {
 
     /// Takes a new view. Of a document's later views the latest are kept, so that a document that lives
     /// for days goes on being measured.
-    pub fn begin(&mut self, view: Later) {
+    pub fn begin(&mut self, view: Later<T>) {
         if !(view.at >= 0.0 && view.at.is_finite()) {
             return;
         }
@@ -161,7 +161,7 @@ impl Lifecycle {
             // A restore shows the page of the view before, which is now told nowhere else.
             if let Some(next) = self.later.first_mut()
                 && next.cause == Cause::Restore
-                && next.url.is_empty()
+                && next.url.filled().is_none()
             {
                 next.url = dropped.url;
                 next.route = dropped.route;
@@ -180,7 +180,7 @@ impl Lifecycle {
 
     /// The views after the first, by start.
     #[must_use]
-    pub fn later(&self) -> &[Later] {
+    pub fn later(&self) -> &[Later<T>] {
         &self.later
     }
 

@@ -3,6 +3,7 @@
 //! Definition: <https://web.dev/articles/ttfb>.
 
 use super::lifecycle::{Cause, Lifecycle, Span};
+use crate::entry::Text;
 
 /// TTFB of a view in milliseconds, as known at `now`.
 ///
@@ -10,7 +11,7 @@ use super::lifecycle::{Cause, Lifecycle, Span};
 /// response: 0. A soft navigation makes no navigation request, so it has no TTFB; web-vitals reports 0
 /// there, which would make a site look the faster the more it navigates by itself.
 #[must_use]
-pub fn value(life: &Lifecycle, span: &Span<'_>, now: f64) -> Option<f64> {
+pub fn value<T: Text>(life: &Lifecycle<T>, span: &Span<'_>, now: f64) -> Option<f64> {
     match span.cause {
         Cause::Load => {
             let response_start = life.navigation_entry()?.response_start;

@@ -97,6 +97,15 @@ impl Tti {
             .fold(0.0, |free, &[_, end]| end.max(free));
         Ok(span.since_start(free.max(from).max(content_loaded)))
     }
+
+    /// Total Blocking Time in milliseconds: what long tasks took beyond 50 ms each, between FCP and TTI (both
+    /// since the view's start). A task that began before FCP counts from there, as in Lighthouse.
+    #[must_use]
+    pub fn blocking(&self, span: &Span<'_>, fcp: f64, tti: f64) -> f64 {
+        let (from, to) = (span.start + fcp, span.start + tti);
+        let clipped = |&[start, end]: &Fact| end.min(to) - start.max(from);
+        self.tasks.all().iter().map(|task| (clipped(task) - LONG_TASK_MS).max(0.0)).sum()
+    }
 }
 
 /// The first time from `from` on at which a window without any of the `busy` stretches begins. They

@@ -47,6 +47,7 @@ fn navigation() -> Item {
         dom_content_loaded_end: 700.0,
         navigation_type: NavigationType::Navigate,
         response_end: 300.0,
+        dom_complete: 900.0,
     })
 }
 

@@ -7,6 +7,7 @@ fn ttfb(response_start: f64, activation_start: f64, now: f64) -> Option<f64> {
         dom_content_loaded_end: 0.0,
         navigation_type: NavigationType::Reload,
         response_end: 0.0,
+        dom_complete: 0.0,
     });
     number(&views(&[item], now)[0], Metric::Ttfb)
 }

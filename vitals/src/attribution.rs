@@ -1,0 +1,291 @@
+//! What explains a value: which element was the largest, which handler was slow, what moved.
+//!
+//! Pure, like the metrics: [`Detail`]s in, and of each page view the ones that its values came from. Nothing
+//! here changes a value. The parts of LCP and INP are those of web.dev's "Optimize LCP" and "Optimize INP".
+
+use crate::entry::{Detail, Navigation, Text};
+use crate::limits::DETAILS_MAX;
+use crate::metric::{Metric, Values};
+use crate::metrics::lifecycle::Span;
+
+/// Events that end within this time of each other are shown by the same frame: browsers give durations in
+/// steps of 8 ms.
+const FRAME_MS: f64 = 8.0;
+
+/// How far the document had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LoadState {
+    /// Before `DOMContentLoaded` had ended.
+    Loading = 0,
+    /// Before the document was complete.
+    DomContentLoaded = 1,
+    /// From just before the load event on.
+    Complete = 2,
+}
+
+impl LoadState {
+    /// All of them, in the order of a load.
+    pub const ALL: [Self; 3] = [Self::Loading, Self::DomContentLoaded, Self::Complete];
+
+    /// The name in wire format, API and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::DomContentLoaded => "dom-content-loaded",
+            Self::Complete => "complete",
+        }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// What explains LCP. The four parts sum to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LcpCause<T = String> {
+    /// The element, as a selector; empty where it was removed at once.
+    pub target: T,
+    /// The image's URL, empty for text.
+    pub url: T,
+    /// TTFB; then until the image's request began, until it had arrived, until it was painted, all in
+    /// milliseconds. For text, the second and third are 0.
+    pub parts_ms: [f64; 4],
+}
+
+/// What explains INP. The three parts sum to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InpCause<T = String> {
+    /// The element that was used, as a selector.
+    pub target: T,
+    /// The type of the interaction's longest event, such as `click`.
+    pub event: T,
+    /// When the interaction began, in milliseconds since the view's start.
+    pub at_ms: f64,
+    /// Until the first handler of the frame, until its last had ended, until the frame was shown, all in
+    /// milliseconds.
+    pub parts_ms: [f64; 3],
+    /// The script that ran longest in the frames of the interaction, empty where the browser does not tell.
+    pub script: T,
+    /// How long it ran, in milliseconds.
+    pub script_ms: f64,
+    /// How far the document had come.
+    pub load_state: LoadState,
+}
+
+/// What explains CLS: the largest shift of its window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClsCause<T = String> {
+    /// The element that moved most, as a selector.
+    pub target: T,
+    /// When, in milliseconds since the view's start.
+    pub at_ms: f64,
+    /// The shift's own score.
+    pub value: f64,
+    /// How far the document had come.
+    pub load_state: LoadState,
+}
+
+/// What explains the values of one page view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attribution<T = String> {
+    /// Of LCP.
+    pub lcp: Option<LcpCause<T>>,
+    /// Of INP.
+    pub inp: Option<InpCause<T>>,
+    /// Of CLS, where something moved.
+    pub cls: Option<ClsCause<T>>,
+}
+
+impl<T> Attribution<T> {
+    /// Explains nothing.
+    pub const NONE: Self = Self { lcp: None, inp: None, cls: None };
+
+    /// Whether it explains nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.lcp.is_none() && self.inp.is_none() && self.cls.is_none()
+    }
+}
+
+/// What a [`Detail`] becomes: numbers by which it is found and ranked, and two texts.
+type Known<T> = ([f64; 4], T, T);
+
+/// Keeps details, a bounded number of each kind: past it, those of least weight go, and of the same weight
+/// the latest.
+#[derive(Clone, Debug)]
+pub struct Details<T> {
+    paints: Vec<Known<T>>,
+    events: Vec<Known<T>>,
+    shifts: Vec<Known<T>>,
+    scripts: Vec<Known<T>>,
+}
+
+impl<T> Default for Details<T> {
+    fn default() -> Self {
+        Self { paints: Vec::new(), events: Vec::new(), shifts: Vec::new(), scripts: Vec::new() }
+    }
+}
+
+impl<T: Text> Details<T> {
+    /// Takes a detail. One with a number that is negative or not finite is none.
+    pub fn push(&mut self, detail: &Detail<T>) {
+        // The first number is the time by which a detail is found, the second its weight.
+        let (list, numbers, first, second) = match detail {
+            Detail::Paint { start, request_start, response_end, target, url } => {
+                (&mut self.paints, [*start, *start, *request_start, *response_end], target, url)
+            }
+            Detail::Event { start, duration, processing_start, processing_end, target, name } => {
+                (&mut self.events, [*start, *duration, *processing_start, *processing_end], target, name)
+            }
+            Detail::Shift { start, value, target } => {
+                (&mut self.shifts, [*start, *value, 0.0, 0.0], target, target)
+            }
+            Detail::Script { start, duration, script_duration, url } => {
+                (&mut self.scripts, [*start, *script_duration, *duration, 0.0], url, url)
+            }
+        };
+        if !numbers.iter().all(|number| number.is_finite() && *number >= 0.0) {
+            return;
+        }
+        let known = (numbers, first.clone(), second.clone());
+        if list.contains(&known) {
+            return;
+        }
+        if list.len() >= DETAILS_MAX {
+            // The least may be the new one itself, and then the list stays as it is.
+            match list.iter_mut().min_by(|one, other| order(one, other)) {
+                Some(least) if order(least, &known).is_lt() => *least = known,
+                _ => {}
+            }
+            return;
+        }
+        list.push(known);
+    }
+
+    /// What explains these values of a view. `shifts` are the first and the last time of its CLS window.
+    #[must_use]
+    pub fn of(
+        &self,
+        span: &Span<'_>,
+        values: &Values,
+        shifts: Option<(f64, f64)>,
+        navigation: Option<&Navigation>,
+    ) -> Attribution<T> {
+        let number = |metric: Metric| values.get(metric).map(|value| value.number(metric));
+        let load_state = |at: f64| match navigation {
+            Some(navigation) if after(at, navigation.dom_complete) => LoadState::Complete,
+            Some(navigation) if after(at, navigation.dom_content_loaded_end) => LoadState::DomContentLoaded,
+            _ => LoadState::Loading,
+        };
+        Attribution {
+            lcp: number(Metric::Lcp).and_then(|lcp| self.lcp(span, lcp, number(Metric::Ttfb).unwrap_or(0.0))),
+            inp: number(Metric::Inp).and_then(|inp| self.inp(span, inp, load_state)),
+            cls: shifts.and_then(|window| self.cls(span, window, load_state)),
+        }
+    }
+
+    fn lcp(&self, span: &Span<'_>, lcp: f64, ttfb: f64) -> Option<LcpCause<T>> {
+        let (numbers, target, url) = self
+            .paints
+            .iter()
+            .filter(|([start, ..], ..)| same(span.since_start(*start), lcp) && *start < span.end)
+            .max_by(|one, other| order(one, other))?;
+        let &[_, _, request_start, response_end] = numbers;
+        let ttfb = ttfb.min(lcp);
+        let since = |at: f64, from: f64| span.since_start(at).max(from).min(lcp);
+        let requested = if request_start > 0.0 { since(request_start, ttfb) } else { ttfb };
+        let arrived = if request_start > 0.0 { since(response_end, requested) } else { ttfb };
+        Some(LcpCause {
+            target: target.clone(),
+            url: url.clone(),
+            parts_ms: [ttfb, requested - ttfb, arrived - requested, lcp - arrived],
+        })
+    }
+
+    fn inp(&self, span: &Span<'_>, inp: f64, load_state: impl Fn(f64) -> LoadState) -> Option<InpCause<T>> {
+        let within = |start: f64| span.start <= start && start < span.end;
+        let (numbers, target, event) = self
+            .events
+            .iter()
+            .filter(|([start, duration, ..], ..)| within(*start) && same(*duration, inp))
+            .max_by(|one, other| order(one, other))?;
+        let [start, duration, ..] = numbers;
+        let shown = start + duration;
+        // A press, a release and a click may share a frame; what any of them ran is what the visitor
+        // waited for.
+        let (mut begun, mut done) = (f64::INFINITY, 0.0_f64);
+        // An element that is gone has no selector; another event of the frame may still know it.
+        let mut known = T::default();
+        for ([other, duration, processing_start, processing_end], target, _) in &self.events {
+            if (other + duration - shown).abs() <= FRAME_MS {
+                begun = begun.min(*processing_start);
+                done = done.max(*processing_end);
+                if *target > known {
+                    known.clone_from(target);
+                }
+            }
+        }
+        let begun = begun.max(*start).min(shown);
+        let done = done.max(begun).min(shown);
+        let script = self
+            .scripts
+            .iter()
+            .filter(|([frame, _, long, _], ..)| *frame < shown && frame + long > *start)
+            .max_by(|one, other| order(one, other));
+        Some(InpCause {
+            target: target.filled().unwrap_or(known),
+            event: event.clone(),
+            at_ms: span.since_start(*start),
+            parts_ms: [begun - start, done - begun, shown - done],
+            script: script.map(|(_, url, _)| url.clone()).unwrap_or_default(),
+            script_ms: script.map_or(0.0, |([_, ran, ..], ..)| *ran),
+            load_state: load_state(*start),
+        })
+    }
+
+    fn cls(
+        &self,
+        span: &Span<'_>,
+        (first, last): (f64, f64),
+        load_state: impl Fn(f64) -> LoadState,
+    ) -> Option<ClsCause<T>> {
+        let ([start, value, ..], target, _) = self
+            .shifts
+            .iter()
+            .filter(|([start, ..], ..)| first <= *start && *start <= last)
+            .max_by(|one, other| order(one, other))?;
+        Some(ClsCause {
+            target: target.clone(),
+            at_ms: span.since_start(*start),
+            value: *value,
+            load_state: load_state(*start),
+        })
+    }
+}
+
+/// By weight, then by whatever else tells two apart, so that the order of telling does not matter.
+fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
+    let key = |known: &Known<T>| {
+        let [start, weight, third, fourth] = known.0;
+        [weight, fourth - third, -start, third]
+    };
+    let (one_key, other_key) = (key(one), key(other));
+    let pairs = one_key.iter().zip(&other_key);
+    let numbers = pairs.map(|(one, other)| one.total_cmp(other)).find(|order| order.is_ne());
+    numbers.unwrap_or_else(|| (&one.1, &one.2).cmp(&(&other.1, &other.2)))
+}
+
+/// Whether a time is after a moment that has been told.
+fn after(at: f64, moment: f64) -> bool {
+    moment > 0.0 && at >= moment
+}
+
+/// Whether two numbers are the same metric's value: values are whole millionths.
+fn same(one: f64, other: f64) -> bool {
+    (one - other).abs() < 0.001
+}
