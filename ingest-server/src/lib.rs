@@ -28,6 +28,9 @@ pub const FIRST_SITE: &str = "default";
 /// The file of the embedded store in the data folder.
 pub const EMBEDDED_STORE: &str = "store.db";
 
+/// The file of the spool in the data folder.
+pub const SPOOL: &str = "spool.db";
+
 /// How a server is run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -163,7 +166,7 @@ impl Server {
         let first_start = first_start(store.as_ref()).await?;
         let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
         let (spool, loader) =
-            spool::Spool::open(&config.data_dir.join("spool.db"), Arc::clone(&store)).await?;
+            spool::Spool::open(&config.data_dir.join(SPOOL), Arc::clone(&store)).await?;
         let sites = directory.current().sites().to_vec();
 
         let (stop_loader, stopped) = watch::channel(false);
@@ -207,6 +210,8 @@ impl Server {
         // Both fail only when the loader has ended already.
         let _ = self.stop_loader.send(true);
         let _ = self.loader.await;
+        // What is loaded leaves the file too, so that a spool without a server tells what is not.
+        self.spool.close().await;
         failure.map_or(Ok(()), |reason| Err(ServeError::SpoolFailed(reason)))
     }
 }

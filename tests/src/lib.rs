@@ -2,6 +2,7 @@
 
 pub mod beacon;
 pub mod browser;
+pub mod filled;
 pub mod pages;
 pub mod server;
 
