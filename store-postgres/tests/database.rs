@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, everything, load, site, update};
+use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, hour_of, route_id};
-use fieldvitals_store::{Cell, Retention, RouteCell, SiteId, Source, Store, StoreError, ViewUpdate};
+use fieldvitals_store::{
+    Cell, CellQuery, Retention, RouteCell, SiteId, Source, Store, StoreError, ViewUpdate,
+};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
 use std::collections::BTreeMap;
@@ -154,7 +156,7 @@ async fn two_servers_that_update_the_same_views_leave_rollups_right() {
             assert_eq!(database.sql("select count(*) from rollup_delta"), "0");
         }
         for (hour, cells) in recomputed(&views) {
-            let query = everything(site, hour, hour + HOUR_MS);
+            let query = CellQuery::new(site, hour, hour + HOUR_MS);
             assert_eq!(servers[0].cells(&query).await.unwrap(), cells, "hour {hour}, folded {folded}");
         }
     }
@@ -209,8 +211,10 @@ async fn a_route_whose_id_is_taken_gets_the_next_one() {
     let store = open(&database.url).await;
     let site = site(&store, "a").await;
     let id = route_id("/", 0);
-    let _ = database
-        .sql(&format!("insert into route (site_id, route_id, route) values ({}, {id}, '/squatter')", site.0));
+    let _ = database.sql(&format!(
+        "insert into route (site_id, route_id, route, last_day) values ({}, {id}, '/squatter', 0)",
+        site.0
+    ));
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     assert_eq!(database.sql("select route_id from route where route = '/'"), route_id("/", 1).to_string());
 }
@@ -226,7 +230,7 @@ async fn a_deletion_that_was_cut_short_is_finished() {
         database.sql("delete from site_key; delete from site; insert into site_deleted (site_id) values (1)");
     store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     let left = "select (select count(*) from page_view) + (select count(*) from route) \
-                + (select count(*) from rollup_delta) + (select count(*) from load_cursor) \
+                + (select count(*) from label) + (select count(*) from rollup_delta) + (select count(*) from load_cursor) \
                 + (select count(*) from site_deleted)";
     assert_eq!(database.sql(left), "0");
 }

@@ -7,8 +7,8 @@
 use crate::bulk::{self, Sizes, sizes};
 use crate::error::{damaged, failed};
 use crate::names::json;
-use fieldvitals_store::rollup::{Grain, Part, RowKey, from_slot};
-use fieldvitals_store::{Dimension, SiteId, StoreError, rollup};
+use fieldvitals_store::rollup::{Grain, RowKey, from_slot};
+use fieldvitals_store::{SiteId, StoreError, rollup};
 use futures_util::TryStreamExt;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
@@ -125,13 +125,6 @@ const fn table(grain: Grain) -> &'static Table {
     }
 }
 
-/// Every slot that there is, as a list.
-pub(crate) fn slots() -> impl Iterator<Item = i16> {
-    Dimension::ALL.into_iter().flat_map(|dimension| {
-        (0..).map_while(Part::from_number).map(move |part| rollup::slot(dimension, part))
-    })
-}
-
 /// Hands every row of a slot and some steps, of all routes or one, to `take`: its step, its route's id and
 /// its bytes. `take` says where they are not what it expects.
 pub(crate) async fn read(
@@ -206,30 +199,13 @@ pub(crate) async fn all(
     if steps.is_empty() {
         return Ok(());
     }
-    for slot in slots() {
+    for slot in rollup::slots() {
         let Some((_, part)) = from_slot(slot) else { continue };
         read(connection, site, grain, slot, steps.clone(), None, |step, route_id, cells| {
             let key = RowKey { grain, slot, step, route_id };
             rows.entry(key).or_insert_with(|| rollup::Row::empty(part)).add_encoded(cells).ok()
         })
         .await?;
-    }
-    Ok(())
-}
-
-/// Adds rows to others in memory.
-pub(crate) fn merge(rows: &mut Rows, more: Rows) -> Result<(), StoreError> {
-    for (key, row) in more {
-        match rows.entry(key) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(row);
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                if let Some(cells) = row.encode() {
-                    entry.get_mut().add_encoded(&cells).map_err(|_| damaged(READING, "a rollup row"))?;
-                }
-            }
-        }
     }
     Ok(())
 }
@@ -311,7 +287,7 @@ pub(crate) async fn clear(
     grain: Grain,
     steps: Range<i32>,
 ) -> Result<(), StoreError> {
-    let slots: Vec<i16> = slots().collect();
+    let slots: Vec<i16> = rollup::slots().collect();
     sqlx::query(table(grain).clear)
         .bind(site.0)
         .bind(json(&slots)?)
@@ -334,7 +310,7 @@ pub(crate) async fn remove(
     if steps.is_empty() || limit == 0 {
         return Ok(0);
     }
-    let slots: Vec<i16> = slots().collect();
+    let slots: Vec<i16> = rollup::slots().collect();
     let removed = sqlx::query(table(grain).remove)
         .bind(site.0)
         .bind(json(&slots)?)

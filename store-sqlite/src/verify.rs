@@ -4,7 +4,7 @@ use crate::error::{damaged, failed};
 use crate::rows::{self, Rows};
 use crate::{SqliteStore, names, query, site, view};
 use fieldvitals_store::rollup::{
-    Counted, DAY_MS, Difference, Fold, Grain, day_of, differences, steps_of_day,
+    Counted, DAY_MS, Difference, Fold, Grain, add_rows, day_of, differences, steps_of_day,
 };
 use fieldvitals_store::{Kept, Rebuilt, SiteId, StoreError};
 use futures_util::TryStreamExt;
@@ -137,10 +137,10 @@ async fn count(
         count += 1;
         // A fold holds every value that it is given; rows are much less.
         if fold.views() >= limits::FOLD_VIEWS_MAX {
-            rows::merge(&mut rows, std::mem::take(&mut fold).rows())?;
+            add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }
     }
-    rows::merge(&mut rows, fold.rows())?;
+    add_rows(&mut rows, fold.rows());
     Ok((rows, count))
 }
 
@@ -165,9 +165,9 @@ pub(crate) async fn folded_deltas(
         let views: &[u8] = row.try_get(1).map_err(failed(VERIFYING))?;
         fold.add_delta(hour_ms, views, kept).map_err(|_| damaged(VERIFYING, "a rollup delta"))?;
         if fold.views() >= limits::FOLD_VIEWS_MAX {
-            rows::merge(&mut rows, std::mem::take(&mut fold).rows())?;
+            add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }
     }
-    rows::merge(&mut rows, fold.rows())?;
+    add_rows(&mut rows, fold.rows());
     Ok(rows)
 }

@@ -9,6 +9,7 @@ use super::log::{self, Counted};
 use super::{DAY_MS, HOUR_MS, day_of};
 use crate::dimension::{Code, Dimension};
 use crate::kept::Kept;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use vitals::histogram::{EncodingError, Histogram, Place, read_varint, write_varint};
 use vitals::metric::Metric;
@@ -136,6 +137,24 @@ impl Row {
             }
         }
         if bytes.is_empty() { Ok(()) } else { Err(EncodingError) }
+    }
+
+    /// Adds a row of the same part.
+    pub fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Views(views), Self::Views(more)) => {
+                for (&code, &more) in more {
+                    let count = views.entry(code).or_default();
+                    *count = count.saturating_add(more);
+                }
+            }
+            (Self::Metric(values), Self::Metric(more)) => {
+                for (&code, histogram) in more {
+                    values.entry(code).or_default().merge(histogram);
+                }
+            }
+            (Self::Views(_), Self::Metric(_)) | (Self::Metric(_), Self::Views(_)) => {}
+        }
     }
 
     /// The row's bytes; `None` where it counts nothing, so that there is nothing to keep.
@@ -284,6 +303,22 @@ impl Fold {
     }
 }
 
+/// Adds rows to others.
+pub fn add_rows(rows: &mut BTreeMap<RowKey, Row>, more: BTreeMap<RowKey, Row>) {
+    for (key, more) in more {
+        match rows.entry(key) {
+            Entry::Vacant(entry) => drop(entry.insert(more)),
+            Entry::Occupied(mut entry) => entry.get_mut().merge(&more),
+        }
+    }
+}
+
+/// Every slot that there is, ascending.
+pub fn slots() -> impl Iterator<Item = i16> {
+    let parts = || (0..).map_while(Part::from_number);
+    Dimension::ALL.into_iter().flat_map(move |dimension| parts().map(move |part| slot(dimension, part)))
+}
+
 fn row(rows: &mut BTreeMap<RowKey, Row>, key: RowKey, part: Part) -> &mut Row {
     rows.entry(key).or_insert_with(|| Row::empty(part))
 }
@@ -406,6 +441,9 @@ mod tests {
                 }
             }
             assert_eq!(differences(&left, &whole), [], "split at {split}");
+            let mut sum = rows(&all[split..]);
+            add_rows(&mut sum, rows(&all[..split]));
+            assert_eq!(differences(&sum, &whole), [], "split at {split}");
         }
     }
 
@@ -445,6 +483,7 @@ mod tests {
                 assert_eq!(from_slot(slot(dimension, part)), Some((dimension, part)));
             }
         }
+        assert!(slots().is_sorted() && slots().count() == Dimension::COUNT * Part::COUNT);
         assert_eq!(Part::COUNT, (0..).map_while(Part::from_number).count());
         assert_eq!((from_slot(-1), from_slot(8), from_slot(16 * 6)), (None, None, None));
     }

@@ -6,7 +6,9 @@ mod fold;
 mod log;
 
 pub use answer::{Answer, From};
-pub use fold::{Difference, Fold, Grain, Part, Row, RowKey, differences, from_slot, slot, steps_of_day};
+pub use fold::{
+    Difference, Fold, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
+};
 pub use log::{Counted, deltas};
 
 use crate::cell::CellQuery;
