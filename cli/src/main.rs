@@ -36,7 +36,6 @@ struct Cli {
 enum Command {
     /// Take beacons, keep them, report them; serve the script, the dashboard and a demo site.
     Serve(serve::Args),
-    /// Bring a store up to date, as `serve` does when it starts.
     Migrate(migrate::Args),
     /// Add, list, change and remove sites, give them new keys, erase what was measured.
     Site(site::Args),

@@ -7,11 +7,11 @@ use fieldvitals_store::Kept;
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Bring a store up to date, as `serve` does when it starts: for those who want to see it done before the
-/// new release serves, or whose servers may not change the schema.
+/// Bring a store up to date, as `serve` does when it starts.
 ///
-/// It is done in one transaction: it takes place whole or not at all, and a second one meanwhile waits and
-/// finds nothing left to do. A store that a newer release wrote is left alone and told.
+/// For those who want to see it done before the new release serves. It is done in one transaction: it takes
+/// place whole or not at all, and a second one meanwhile waits and finds nothing left to do. A store that a
+/// newer release wrote is left alone, and said to be one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

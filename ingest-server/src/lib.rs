@@ -33,6 +33,9 @@ pub const EMBEDDED_STORE: &str = "store.db";
 /// Time between two tries to open a store that is away.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
+/// The file of the spool in the data folder.
+pub const SPOOL: &str = "spool.db";
+
 /// How a server is run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -193,7 +196,7 @@ impl Server {
         let first_start = first_start(store.as_ref()).await?;
         let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
         let (spool, loader) =
-            spool::Spool::open(&config.data_dir.join("spool.db"), Arc::clone(&store)).await?;
+            spool::Spool::open(&config.data_dir.join(SPOOL), Arc::clone(&store)).await?;
         let sites = directory.current().sites().to_vec();
 
         let (stop_loader, stopped) = watch::channel(false);
@@ -238,7 +241,7 @@ impl Server {
         let _ = self.stop_loader.send(true);
         let _ = self.loader.await;
         if failure.is_none() {
-            // With it, what is loaded is removed from the file. Where the disk hangs, the next start does it.
+            // What is loaded leaves the file too, so that a spool without a server tells what is not. Where the disk hangs, the next start does it.
             let time = Duration::from_millis(limits::DRAIN_MS_MAX);
             if tokio::time::timeout(time, self.spool.close()).await.is_err() {
                 tracing::warn!("the spool file was not closed in time; the next start goes on with it");

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod chaos;
 pub mod disk;
 pub mod engines;
+pub mod filled;
 pub mod load;
 pub mod pages;
 pub mod proxy;

@@ -1,13 +1,11 @@
 //! Where a store is: in a data folder, in a file, or in Postgres.
 
-use fieldvitals_server::{EMBEDDED_STORE, ServeError, open_store};
+use fieldvitals_server::{EMBEDDED_STORE, SPOOL, ServeError, open_store};
 use fieldvitals_store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use url::Url;
 
-/// The file of the spool in a data folder.
-const SPOOL: &str = "spool.db";
 /// Endings by which a file is known that is not there yet.
 const ENDINGS: [&str; 3] = ["db", "sqlite", "sqlite3"];
 /// The port of a Postgres whose address names none.

@@ -1,0 +1,125 @@
+//! Stores with something in them, and commands that work on them without a server.
+
+use crate::beacon::now_ms;
+use crate::server::binary;
+use fieldvitals_store::rollup::{DAY_MS, day_of};
+use fieldvitals_store::{LoadBatch, NewSite, Retention, Site, Source, SpoolId, Store, ViewUpdate};
+use std::process::{Command, Stdio};
+use vitals::metric::{Metric, Value, Values};
+use vitals::view::{Device, ViewId};
+
+/// Page views of a day that lies further back than they are kept by default; of each of two such days.
+pub const OLD_VIEWS: u32 = 400;
+/// Days since then.
+const OLD_DAYS: i64 = 40;
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its exit code; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub stdout: String,
+    /// What it said beside that.
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The JSON that it printed.
+    ///
+    /// # Panics
+    /// Where it printed something else.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// The binary with these arguments, beside no server.
+#[must_use]
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args).env_remove("DATABASE_URL").env_remove("FIELDVITALS_DATA_DIR").stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+///
+/// # Panics
+/// Where the binary cannot be run.
+#[must_use]
+pub fn run(args: &[&str]) -> Ran {
+    let output = command(args).output().expect("the binary runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// The start of the UTC day before yesterday: one that is over for every question.
+#[must_use]
+pub fn recent_day_ms() -> i64 {
+    day_of(now_ms() as i64) - 2 * DAY_MS
+}
+
+/// The UTC day that a moment lies in, as commands take it.
+#[must_use]
+pub fn day_text(at_ms: i64) -> String {
+    let at = jiff::Timestamp::from_millisecond(at_ms).expect("a moment");
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// Adds a site with page views in three days that are kept, `views` in all, and in two whose page views
+/// retention has removed, and lets maintenance do its work.
+///
+/// # Panics
+/// Where the store fails.
+pub async fn fill(store: &dyn Store, name: &str, views: u32) -> Site {
+    let key = format!("fvk_test_{name}");
+    let origins = vec!["https://shop.example".to_owned()];
+    let created_ms = recent_day_ms() - OLD_DAYS * DAY_MS;
+    let site = store.site_add(NewSite { name: name.to_owned(), key, origins, created_ms }).await;
+    let site = site.expect("a site");
+    let routes = vec!["/p/:id".to_owned()];
+    let site = store.site_update(site.id, name, &site.origins, &routes).await.expect("its routes");
+    let recent_ms = recent_day_ms();
+    let mut all: Vec<ViewUpdate> = (0..views).map(|number| update(recent_ms, views, number)).collect();
+    all.extend((0..2 * OLD_VIEWS).map(|number| update(created_ms, 3 * OLD_VIEWS, number)));
+    let (spool, mut after) = (SpoolId([7; 16]), 0);
+    for part in all.chunks(4_000) {
+        let beacons: Vec<Vec<ViewUpdate>> = part.iter().map(|update| vec![update.clone()]).collect();
+        let up_to = after + beacons.len() as u64;
+        store.load(LoadBatch { site: site.id, spool, after, up_to, beacons }).await.expect("a load");
+        after = up_to;
+    }
+    store.cursors_forget(spool).await.expect("the cursor goes");
+    store.maintain(now_ms() as i64, Retention::default()).await.expect("maintenance");
+    site
+}
+
+/// One of `of` page views over three days, each with values of its own; every eighth is told by another
+/// library.
+fn update(first_ms: i64, of: u32, number: u32) -> ViewUpdate {
+    let start_ms = first_ms + 3 * DAY_MS * i64::from(number) / i64::from(of.max(1));
+    let start_ms = start_ms.min(now_ms() as i64);
+    let mut values = Values::EMPTY;
+    values.set(Metric::Lcp, Value::from_micros(Metric::Lcp, 900_000 + number % 3_000 * 1_000));
+    values.set(Metric::Cls, Value::from_micros(Metric::Cls, number % 400 * 1_000));
+    let pick = |from: [&str; 3]| Some(from[number as usize % 3].to_owned());
+    ViewUpdate {
+        id: ViewId::new(
+            start_ms as u64,
+            u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
+        ),
+        source: if number % 8 == 0 { Source::Foreign } else { Source::Own { seq: 1 } },
+        received_ms: start_ms + 500,
+        url: format!("https://shop.example/p/{}", number % 10),
+        route: ["/p/:id", "/cart", "/"][number as usize % 3].to_owned(),
+        navigation_type: None,
+        device: [None, Some(Device::Phone), Some(Device::Desktop)][number as usize % 3],
+        browser: pick(["Firefox", "Chrome", "Safari"]),
+        connection: pick(["4g", "3g", "4g"]),
+        country: pick(["DE", "FR", "JP"]),
+        release: pick(["1.0", "1.1", "1.1"]),
+        values,
+        tti_gap: None,
+    }
+}

@@ -1,0 +1,158 @@
+//! `fieldvitals store copy`, between real stores, killed half-way.
+
+use fieldvitals_store::{Judgement, Store as _};
+use fieldvitals_store_postgres::testing::Database;
+use fieldvitals_store_sqlite::SqliteStore;
+use fieldvitals_tests::eventually;
+use fieldvitals_tests::filled::{OLD_VIEWS, command, fill, recent_day_ms, run};
+use fieldvitals_tests::server::{Server, binary};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use vitals::metric::{Metric, Value as Measured};
+
+/// Page views that are kept: enough for several loads.
+const VIEWS: u32 = 24_000;
+
+/// A data folder with a site, its violation and a token, whose secret is returned.
+async fn source(folder: &Path, views: u32) -> String {
+    let made = run(&["token", "add", "ci", "--json", "--data-dir", folder.to_str().unwrap()]);
+    let store = SqliteStore::open(&folder.join("store.db")).await.unwrap();
+    let site = fill(&store, "shop", views).await;
+    let judgement = Judgement {
+        key: "lcp".to_owned(),
+        broken: Some(true),
+        route: "/cart".to_owned(),
+        metric: Metric::Lcp,
+        percentile: 75,
+        at_most: Measured::new(Metric::Lcp, 2_500.0).unwrap(),
+        device: None,
+        release: None,
+        measured: Measured::new(Metric::Lcp, 3_000.0).ok(),
+        n: 100,
+        within: 50,
+    };
+    store.judgements(site.id, recent_day_ms(), &[judgement]).await.unwrap();
+    store.close().await;
+    made.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// What `fieldvitals report` and the API say of a store, asked of a server on it.
+async fn told(args: &[&str], token: &str) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Command::new(binary())
+        .args(["serve", "--listen", "127.0.0.1:0", "--no-demo"])
+        .args(args)
+        .env_remove("DATABASE_URL")
+        .env("FIELDVITALS_DATA_DIR", folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let url = loop {
+        let line = lines.next_line().await.unwrap().expect("a greeting");
+        if let Some((_, url)) = line.split_once("takes beacons at ") {
+            break url.to_owned();
+        }
+    };
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let mut told = Vec::new();
+    for question in [
+        &["report", "--period", "90d", "--format", "json"][..],
+        &["report", "--period", "90d", "--route", "/cart", "--format", "json"],
+        &["report", "--period", "7d", "--device", "phone", "--format", "json"],
+    ] {
+        let report = command(question)
+            .args(["--site", "shop"])
+            .env("FIELDVITALS_SERVER", &url)
+            .env("FIELDVITALS_TOKEN", token)
+            .output()
+            .unwrap();
+        assert!(report.status.success(), "{question:?}: {}", String::from_utf8_lossy(&report.stderr));
+        let mut report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        // It ends with the current hour, which is another one for who asks later.
+        report.as_object_mut().unwrap().remove("period");
+        told.push(report);
+    }
+    let violations = format!("{url}/api/v1/sites/shop/violations");
+    let answer = reqwest::Client::new().get(violations).bearer_auth(token).send().await.unwrap();
+    told.push(answer.json().await.unwrap());
+    server.kill().await.unwrap();
+    told
+}
+
+#[tokio::test]
+async fn a_copy_that_is_killed_goes_on_and_answers_as_the_original() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = source(folder.path(), VIEWS).await;
+    let (from, database) = (folder.path().to_str().unwrap(), Database::migrated().await);
+    let args = ["store", "copy", "--from", from, "--to", &database.url, "--verify"];
+    let views = || database.sql("select count(*) from page_view").parse::<u32>().unwrap();
+
+    let mut copy = command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually(|| async { if views() > 0 { Ok(()) } else { Err("nothing is copied".to_owned()) } }).await;
+    copy.kill().unwrap();
+    copy.wait().unwrap();
+    let half = views();
+    assert!(half > 0 && half < VIEWS, "killed in the middle: {half}");
+
+    let resumed = run(&args);
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    assert!(resumed.stderr.contains("page views are there already"), "{resumed:?}");
+    assert!(resumed.stdout.contains("Both hold the same"), "{resumed:?}");
+    assert!(resumed.stdout.contains("rollups are what the page views come to"), "{resumed:?}");
+    assert_eq!(views(), VIEWS);
+
+    let original = told(&["--data-dir", from], &token).await;
+    let copied = told(&["--database-url", &database.url], &token).await;
+    assert_eq!(original, copied);
+    let all = original[0]["pages"].as_array().unwrap().iter().map(|page| page["views"].as_u64().unwrap());
+    assert_eq!(all.sum::<u64>(), u64::from(VIEWS + 2 * OLD_VIEWS), "also what only rollups remember");
+    assert_eq!(original[3]["violations"].as_array().map(Vec::len), Some(1));
+
+    // Once more, all of it: everything is there, and nothing is counted twice.
+    let again = run(&args);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(told(&["--database-url", &database.url], &token).await, copied);
+
+    // And back, into a folder that is not there yet.
+    let back = folder.path().join("back");
+    let back = back.to_str().unwrap();
+    let returned = run(&["store", "copy", "--from", &database.url, "--to", back]);
+    assert_eq!(returned.code, Some(0), "{returned:?}");
+    assert!(returned.stderr.contains("cannot be seen from here"), "{returned:?}");
+    assert_eq!(told(&["--data-dir", back], &token).await, original);
+}
+
+#[tokio::test]
+async fn what_would_be_missed_is_not_copied() {
+    let mut server = Server::start().await;
+    let from = server.data_dir().to_str().unwrap().to_owned();
+    let target = tempfile::tempdir().unwrap();
+    let to = target.path().join("copy.db");
+    let to = to.to_str().unwrap();
+    let refused = |from: &str, to: &str, expected: &str| {
+        let ran = run(&["store", "copy", "--from", from, "--to", to]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(expected), "{ran:?}");
+    };
+    refused(&from, to, "a server runs on the source");
+    refused(&from, &from, "--from and --to are the same");
+    refused(&from, &format!("sqlite:{from}/store.db"), "the same");
+    refused(&format!("{from}/nowhere"), to, "there is no store to be copied");
+    refused("mysql://x", to, "postgres://USER@HOST/NAME");
+
+    assert_eq!(server.terminate().await, Some(0));
+    let copied = run(&["store", "copy", "--from", &from, "--to", to]);
+    assert_eq!(copied.code, Some(0), "{copied:?}");
+
+    // Another site of the same name is no copy.
+    let other = target.path().join("other");
+    let other = other.to_str().unwrap();
+    assert_eq!(run(&["site", "add", "default", "--origin", "*", "--data-dir", other]).code, Some(0));
+    refused(&from, other, "different keys");
+}
