@@ -50,12 +50,8 @@ fn server() -> &'static Server {
     })
 }
 
-/// The folder of the programs of the newest Postgres that is installed.
-///
-/// # Panics
-/// Where there is none, with how to install it.
-#[must_use]
-pub fn bin() -> PathBuf {
+/// The folder of the newest Postgres that is installed.
+fn bin() -> PathBuf {
     let has_initdb = |dir: &PathBuf| dir.join("initdb").is_file();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = debian.filter_map(|entry| {
@@ -68,36 +64,17 @@ pub fn bin() -> PathBuf {
     })
 }
 
-fn is_root() -> bool {
+fn start(bin: &Path) -> (Child, String) {
     let user = Command::new("id").arg("-u").output().map(|output| output.stdout).unwrap_or_default();
-    user.trim_ascii() == b"0"
-}
-
-/// A shell as a user who may run Postgres, which refuses root; the package made a user for it.
-#[must_use]
-pub fn shell() -> Command {
-    if is_root() {
+    // Postgres refuses to be run by root; the package made a user for it.
+    let mut command = if user.trim_ascii() == b"0" {
         let mut command = Command::new("runuser");
         command.args(["-u", "postgres", "--", "sh"]);
         command
     } else {
         Command::new("sh")
-    }
-}
-
-/// Gives a folder to the user of [`shell`].
-///
-/// # Errors
-/// Where it cannot be given.
-pub fn give(folder: &Path) -> std::io::Result<()> {
-    if is_root() && !Command::new("chown").arg("-R").arg("postgres").arg(folder).status()?.success() {
-        return Err(std::io::Error::other(format!("{} cannot be given to postgres", folder.display())));
-    }
-    Ok(())
-}
-
-fn start(bin: &Path) -> (Child, String) {
-    let mut child = shell()
+    };
+    let mut child = command
         .args(["-c", RUN, "sh"])
         .arg(bin)
         .stdin(Stdio::piped())
