@@ -1,7 +1,6 @@
 //! A private Postgres whose data stays, so that what took minutes to load is there the next time.
 
 use anyhow::{Context as _, Result, bail};
-use fieldvitals_store_postgres::testing;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use std::io::{BufRead as _, BufReader};
@@ -26,6 +25,29 @@ echo "$dir $(head -n 1 "$data/postmaster.pid")"
 cat >/dev/null
 "#;
 
+/// The folder of the programs of the newest Postgres that is installed.
+fn bin() -> Result<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
+        })
+        .filter(|(_, dir)| dir.join("initdb").is_file())
+        .max();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    newest
+        .map(|(_, dir)| dir)
+        .or_else(|| std::env::split_paths(&path).find(|dir| dir.join("initdb").is_file()))
+        .context(
+            "Postgres' programs are missing: install the package postgresql (`apt-get install postgresql`)",
+        )
+}
+
+fn is_root() -> bool {
+    // Our own folder in /proc belongs to whom we run as.
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
 /// A running Postgres; ended with this, its data stays.
 pub(crate) struct Cluster {
     child: Child,
@@ -39,9 +61,18 @@ impl Cluster {
     pub(crate) fn start(folder: &Path) -> Result<Self> {
         let data: PathBuf = folder.join("postgres");
         std::fs::create_dir_all(&data)?;
-        testing::give(&data).context("the folder of Postgres' data")?;
-        let mut command = testing::unprivileged("sh");
-        command.args(["-c", RUN, "sh"]).arg(testing::bin()).arg(&data);
+        let mut command = if is_root() {
+            // Postgres refuses to be run by root; the package made a user for it.
+            if !Command::new("chown").arg("-R").arg("postgres").arg(&data).status()?.success() {
+                bail!("{} cannot be given to the user postgres", data.display());
+            }
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--", "sh"]);
+            command
+        } else {
+            Command::new("sh")
+        };
+        command.args(["-c", RUN, "sh"]).arg(bin()?).arg(&data);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("its output is piped")?).read_line(&mut line)?;
@@ -64,7 +95,7 @@ impl Cluster {
     /// Makes an empty database, in place of the one of this name, and gives its address.
     pub(crate) fn empty(&self, database: &str) -> Result<String> {
         for (program, args) in [("dropdb", &["--if-exists", "--force"][..]), ("createdb", &[])] {
-            let mut command = Command::new(testing::bin().join(program));
+            let mut command = Command::new(bin()?.join(program));
             command.args(["-h", &self.socket, "-U", "postgres"]).args(args).arg(database);
             // That there was none yet is no news.
             command.env("PGOPTIONS", "-c client_min_messages=warning");

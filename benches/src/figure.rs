@@ -175,7 +175,7 @@ mod tests {
         let figure = Figure::new("x", 50.0, "/s").beside("y", 100.0);
         assert_eq!(figure.clone().bound(Bound::RatioAtLeast(0.45)).ok, Some(true));
         assert_eq!(figure.clone().bound(Bound::RatioAtLeast(0.51)).ok, Some(false));
-        assert_eq!(figure.clone().bound(Bound::AtMost(49.0)).ok, Some(false));
+        assert_eq!(figure.bound(Bound::AtMost(49.0)).ok, Some(false));
         assert_eq!(Figure::new("x", 2.0, "ms").faster_than("y", 300.0).ratio, Some(150.0));
         assert_eq!(Figure::new("x", f64::NAN, "ms").bound(Bound::AtMost(1.0)).ok, Some(false));
         assert_eq!(Figure::new("x", 1.0, "ms").bound(Bound::RatioAtMost(1.0)).ok, Some(false));

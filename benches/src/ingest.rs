@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// Seconds of a target in a round at that rate.
     #[arg(long, default_value_t = 10.0)]
     rate_seconds: f64,
+    /// Load into Postgres instead of the embedded store; its CPU is not the server's then.
+    #[arg(long, conflicts_with = "no_naive")]
+    postgres: bool,
     /// Leave out the naive design, which needs Postgres.
     #[arg(long)]
     no_naive: bool,
@@ -44,10 +47,9 @@ struct Round {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
-    let dir = place::empty("ingest")?;
-    let server = Target::fieldvitals(&dir, &[])?;
-    let bare = Target::yardstick(&["bare"])?;
     let cluster = if args.no_naive { None } else { Some(Cluster::start(&place::folder()?)?) };
+    let server = server(args, "ingest", cluster.as_ref())?;
+    let bare = Target::yardstick(&["bare"])?;
     let naive = match &cluster {
         None => None,
         Some(cluster) => {
@@ -82,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
         }
     }
     check_counts(&server, &ours)?;
-    drop((server, naive, cluster));
+    drop((server, naive));
 
     let pick = |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     let per_second = |rounds: &[Round]| pick(rounds, |round| round.per_second);
@@ -117,8 +119,20 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
         Figure::new("beacons that failed", ours.iter().map(|round| round.failed).sum::<u64>() as f64, "")
             .bound(Bound::AtMost(0.0)),
     ]);
-    figures.extend(at_a_rate(args, &bare, &requests)?);
+    figures.extend(at_a_rate(args, cluster.as_ref(), &bare, &requests)?);
     Ok(figures)
+}
+
+/// fieldvitals on an empty store.
+fn server(args: &Args, name: &str, cluster: Option<&Cluster>) -> Result<Target> {
+    let dir = place::empty(name)?;
+    match cluster {
+        Some(cluster) if args.postgres => {
+            let url = cluster.empty("ingest")?;
+            Target::fieldvitals(&dir, &["--database-url", &url])
+        }
+        _ => Target::fieldvitals(&dir, &[]),
+    }
 }
 
 /// What became of a round's beacons in the store.
@@ -201,9 +215,13 @@ fn measure(target: &Target, requests: &Requests, seconds: f64) -> Result<Round> 
 }
 
 /// Latency and memory at a fixed rate, on a server that is new.
-fn at_a_rate(args: &Args, bare: &Target, requests: &Requests) -> Result<Vec<Figure>> {
-    let dir = place::empty("ingest-rate")?;
-    let server = Target::fieldvitals(&dir, &[])?;
+fn at_a_rate(
+    args: &Args,
+    cluster: Option<&Cluster>,
+    bare: &Target,
+    requests: &Requests,
+) -> Result<Vec<Figure>> {
+    let server = server(args, "ingest-rate", cluster)?;
     let own = Requests::new(&server.key)?;
     let time = Duration::from_secs_f64(args.rate_seconds);
     let (mut p99s, mut p50s, mut bare_p99s) = (Vec::new(), Vec::new(), Vec::new());

@@ -413,6 +413,9 @@ const RANKS: &str = "select r.route, percentile_disc(0.75) within group (order b
     where v.site_id = $1 and v.id >= $2 and v.id < $3 group by r.route";
 const RANKED: [Metric; 3] = [Metric::Lcp, Metric::Inp, Metric::Cls];
 
+/// A route and the discrete p75 of each of [`RANKED`], in millionths.
+type Ranks = (String, Option<i32>, Option<i32>, Option<i32>);
+
 impl Truth {
     async fn of(connection: &mut PgConnection, site: SiteId) -> Result<Self> {
         let counts: Vec<(String, Vec<i64>)> = sqlx::query_as(COUNTS)
@@ -421,7 +424,7 @@ impl Truth {
             .bind(first_id(TO_MS))
             .fetch_all(&mut *connection)
             .await?;
-        let ranks: Vec<(String, Option<i32>, Option<i32>, Option<i32>)> = sqlx::query_as(RANKS)
+        let ranks: Vec<Ranks> = sqlx::query_as(RANKS)
             .bind(site.0)
             .bind(first_id(FROM_MS))
             .bind(first_id(TO_MS))

@@ -82,12 +82,8 @@ fn server() -> &'static Server {
     })
 }
 
-/// The folder of the programs of the newest Postgres that is installed.
-///
-/// # Panics
-/// Where there is none, with how to install it.
-#[must_use]
-pub fn bin() -> PathBuf {
+/// The folder of the newest Postgres that is installed.
+fn bin() -> PathBuf {
     let has_initdb = |dir: &PathBuf| dir.join("initdb").is_file();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = debian.filter_map(|entry| {
@@ -100,27 +96,11 @@ pub fn bin() -> PathBuf {
     })
 }
 
-fn is_root() -> bool {
-    let user = Command::new("id").arg("-u").output().map(|output| output.stdout).unwrap_or_default();
-    user.trim_ascii() == b"0"
-}
-
-/// Gives a folder to the user of [`unprivileged`].
-///
-/// # Errors
-/// Where it cannot be given.
-pub fn give(folder: &Path) -> std::io::Result<()> {
-    if is_root() && !Command::new("chown").arg("-R").arg("postgres").arg(folder).status()?.success() {
-        return Err(std::io::Error::other(format!("{} cannot be given to postgres", folder.display())));
-    }
-    Ok(())
-}
-
 /// A command that runs as a user whom Postgres and PgBouncer accept: both refuse root, and the package of
 /// Postgres made a user for it.
-#[must_use]
-pub fn unprivileged(program: &str) -> Command {
-    if is_root() {
+fn unprivileged(program: &str) -> Command {
+    let user = Command::new("id").arg("-u").output().map(|output| output.stdout).unwrap_or_default();
+    if user.trim_ascii() == b"0" {
         let mut command = Command::new("runuser");
         command.args(["-u", "postgres", "--", program]);
         command

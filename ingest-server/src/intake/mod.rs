@@ -104,9 +104,10 @@ fn own_updates(
     let named = beacon.route.as_deref().and_then(route::named);
     let connection = beacon.connection.as_deref().and_then(short_label);
     let release = beacon.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
-    let mut updates = Vec::new();
+    let snapshots = beacon.snapshots();
+    let mut updates = Vec::with_capacity(snapshots.len());
     let mut out_of_time = None;
-    for snapshot in beacon.snapshots() {
+    for snapshot in snapshots {
         // A tab that is open for days still has its first view; the fresh ones beside it count.
         if let Err(refused) = check_clock(snapshot.id, request.received_ms) {
             out_of_time = Some(refused);

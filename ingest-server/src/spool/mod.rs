@@ -262,7 +262,16 @@ impl Spool {
         let current = epochs.last().map_or(0, |epoch| epoch.number);
         let mut loader = Loader::new(spool.clone(), store, reader, epochs);
         loader.check().await?;
-        tokio::spawn(writer::run(shared, lock, writer, checkpointer, current, last, receiver));
+        // A thread of its own: beacons that wait must not wait for loading and folding, which take whole
+        // cores for tens of milliseconds.
+        let failed = |error: std::io::Error| SpoolError::Open {
+            path: path.to_owned(),
+            reason: format!("its writer cannot be started: {error}"),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let writing = writer::run(shared, lock, writer, checkpointer, current, last, receiver);
+        let thread = std::thread::Builder::new().name("spool writer".to_owned());
+        thread.spawn(move || runtime.block_on(writing)).map_err(failed)?;
         Ok((spool, loader))
     }
 

@@ -14,12 +14,15 @@ const HEAD: usize = 5;
 
 /// The bytes of one record, to be joined by [`join`].
 pub(crate) fn encode_record(record: &Record) -> Result<Vec<u8>, postcard::Error> {
-    postcard::to_stdvec(&(record.site, &record.updates))
+    // Most have one update, in about so many bytes.
+    postcard::to_extend(&(record.site, &record.updates), Vec::with_capacity(192))
 }
 
 /// The payload of a row of encoded records.
-pub(crate) fn join<'a>(records: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut payload = vec![FORMAT, 0, 0, 0, 0];
+pub(crate) fn join<'a>(records: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Vec<u8> {
+    let bytes: usize = records.clone().map(<[u8]>::len).sum();
+    let mut payload = Vec::with_capacity(bytes + HEAD + 10);
+    payload.extend_from_slice(&[FORMAT, 0, 0, 0, 0]);
     write_varint(&mut payload, records.len() as u64);
     for record in records {
         payload.extend_from_slice(record);
