@@ -2,6 +2,7 @@
 //!
 //! A beacon's way: [`http`] → [`intake`] → [`spool`] → the store; and back as [`report`] and [`gate`].
 
+mod clock;
 pub mod directory;
 pub mod gate;
 pub mod http;

@@ -1,5 +1,6 @@
 //! What the store needs done now and then: rollup deltas folded, old data removed.
 
+use crate::clock::{Clock, Jump};
 use crate::http::now_ms;
 use crate::report::time_text;
 use crate::spool::Spool;
@@ -11,8 +12,11 @@ use utoipa::ToSchema;
 
 /// Time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// How often it is looked whether so much was loaded that a round should begin sooner.
+/// Time between two looks at what was loaded and at the clock.
 const LOOK: Duration = Duration::from_secs(1);
+/// Removes nothing.
+const KEEP_EVERYTHING: Retention =
+    Retention { raw_days: u32::MAX, hourly_days: u32::MAX, daily_days: u32::MAX };
 /// Beacons loaded since the last round at which the next one begins: questions read what is not folded
 /// yet one page view after the other, which this many cost some hundredths of a second.
 const LOADED_MAX: u64 = 200_000;
@@ -86,20 +90,34 @@ impl Maintenance {
 
     /// Runs rounds for as long as it is polled: every minute, and sooner while much is loaded.
     pub async fn run(&self) {
+        let mut clock = Clock::new(Instant::now(), now_ms());
         loop {
             let loaded = self.spool.stats().loaded;
-            self.round().await;
-            let due = Instant::now() + INTERVAL;
-            while Instant::now() < due && self.spool.stats().loaded.saturating_sub(loaded) < LOADED_MAX {
-                tokio::time::sleep(LOOK).await;
+            self.round(if clock.is_trusted() { self.retention } else { KEEP_EVERYTHING }).await;
+            self.wait(loaded, &mut clock).await;
+        }
+    }
+
+    /// Waits for the next round. A jump of the clock brings it at once: edges of what is kept that lie in
+    /// the future would have the store take page views for old.
+    async fn wait(&self, loaded: u64, clock: &mut Clock) {
+        let due = Instant::now() + INTERVAL;
+        while Instant::now() < due && self.spool.stats().loaded.saturating_sub(loaded) < LOADED_MAX {
+            tokio::time::sleep(LOOK).await;
+            match clock.look(Instant::now(), now_ms()) {
+                None => {}
+                Some(Jump::Forward(by_ms)) => {
+                    return tracing::error!(by_ms, "the clock jumped forward; nothing is removed for an hour");
+                }
+                Some(Jump::Back(by_ms)) => return tracing::warn!(by_ms, "the clock jumped back"),
             }
         }
     }
 
-    async fn round(&self) {
+    async fn round(&self, retention: Retention) {
         let began = Instant::now();
         self.history().running_since_ms = Some(now_ms());
-        let done = self.store.maintain(now_ms(), self.retention).await;
+        let done = self.store.maintain(now_ms(), retention).await;
         let took = began.elapsed();
         let mut history = self.history();
         history.rounds += 1;

@@ -114,3 +114,33 @@ async fn a_clock_that_jumps_and_returns_shuts_nothing_for_good() {
     .await;
     assert!(views.as_u64().unwrap() >= 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_jumps_ahead_takes_nothing_away() {
+    let clock = Clock::new();
+    let server = Server::launch(clock.launch()).await;
+    assert_eq!(send(&server, 1, 0).await.0, 204);
+    assert_eq!(server.reported("/clock", &["LCP"]).await["views"], 1);
+    let said = |words: &'static str| {
+        let server = &server;
+        eventually(move || async move {
+            let log = server.log();
+            if log.contains(words) { Ok(()) } else { Err(log) }
+        })
+    };
+    clock.set("+400d");
+    said("the clock jumped forward").await;
+    // Its round comes at once, and folds what is new: then it is over.
+    assert_eq!(send(&server, 2, 400).await.0, 204);
+    server.settled().await;
+    clock.set("+0");
+    said("the clock jumped back").await;
+    assert_eq!(server.reported("/clock", &["LCP"]).await["views"], 1);
+    assert_eq!(send(&server, 3, 0).await.0, 204);
+    eventually(|| async {
+        let page = server.reported("/clock", &["LCP"]).await;
+        if page["views"] == 2 { Ok(()) } else { Err(page.to_string()) }
+    })
+    .await;
+    assert!(!server.log().contains("views_removed=1"), "{}", server.log());
+}

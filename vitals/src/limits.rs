@@ -89,6 +89,11 @@ pub const TIME_MS_MAX: u32 = 600_000;
 /// Largest plausible layout shift score.
 pub const CLS_MAX: u32 = 100;
 
+/// A clock that moves further than this against the monotonic one has jumped, in milliseconds.
+pub const CLOCK_JUMP_MS_MAX: i64 = 3_600_000;
+/// How long nothing is removed after the clock jumped forward, in milliseconds.
+pub const CLOCK_DOUBT_MS: u64 = 3_600_000;
+
 /// Bytes of beacons between the socket and the spool's fsync.
 pub const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of spool on disk that wait for the loader.
