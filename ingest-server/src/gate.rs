@@ -1,7 +1,6 @@
 //! Budgets judged with stored page views: counts from the store, verdicts from `vitals::gate`.
 
 use crate::report::{self, PeriodReport, Range};
-use fieldvitals_store::rollup;
 use fieldvitals_store::{Cell, CellQuery, Filters, Judgement, Site, Store, StoreError, TallyQuery};
 use serde::Serialize;
 use std::collections::HashMap;

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use vitals::limits;
-use vitals::metric::Metric;
 use vitals::view::Device;
 
 /// What an API handler answers.
@@ -393,8 +392,8 @@ pub struct ViolationReport {
     percentile: u8,
     max: f64,
     unit: &'static str,
-    #[serde(flatten)]
-    filters: FiltersReport,
+    device: Option<&'static str>,
+    release: Option<String>,
     /// The percentile measured when it was last found broken.
     measured: Option<f64>,
     /// Samples, and those at or under the budget.
@@ -484,10 +483,7 @@ pub async fn gate(
     let body = body.0.map_err(ApiError::body)?;
     let text = std::str::from_utf8(&body).map_err(|_| ApiError::budget("the budget file is not UTF-8"))?;
     let budgets = vitals::budget::parse(text).map_err(|error| ApiError::budget(error.to_string()))?;
-    let question = gate::Question {
-        range: filter.range()?,
-        device: filter.device()?,
-        release: given(&filter.release).map(str::to_owned),
-    };
+    let (device, release) = filter.of_gate()?;
+    let question = gate::Question { range: filter.range()?, device, release };
     Ok(json(gate::check(state.store.as_ref(), &site, &budgets, question, now_ms()).await?))
 }

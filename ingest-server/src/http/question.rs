@@ -87,6 +87,19 @@ impl Filter {
         })
     }
 
+    /// The filters of a gate, which judges by device and release alone.
+    pub fn of_gate(&self) -> Result<(Option<Device>, Option<String>), ApiError> {
+        let filters = self.filters()?;
+        let others = filters.dimensions().find(|by| !matches!(by, Dimension::Device | Dimension::Release));
+        match others {
+            Some(other) => Err(ApiError::parameter(format!(
+                "`{}` is not taken here: budgets are judged for a device and a release",
+                other.name()
+            ))),
+            None => Ok((filters.device, filters.release)),
+        }
+    }
+
     fn metrics(&self) -> Result<Metrics, ApiError> {
         let Some(names) = given(&self.metrics) else { return Ok(Metrics::ALL) };
         names.split(',').map(|name| metric(name.trim())).collect()
