@@ -44,11 +44,20 @@ async fn broken(
     now_ms: i64,
     judgement: &Judgement,
 ) -> Result<(), StoreError> {
+    // The site's row is locked: nobody else takes the number. A select of its own, as a distributed insert
+    // takes none inside.
+    let next: i64 = query(
+        "/* violation.next */ select coalesce(max(violation_id), 0) + 1 from violation where site_id = $1",
+    )
+    .bind(site.0)
+    .fetch_one(&mut *connection)
+    .await
+    .and_then(|row| row.try_get(0))
+    .map_err(failed(WRITING))?;
     query(
         "/* violation.broken */ insert into violation (site_id, violation_id, budget_key, route, metric, \
          percentile, at_most, device, release, measured, n, within, opened_ms, last_seen_ms) \
-         values ($1, (select coalesce(max(violation_id), 0) + 1 from violation where site_id = $1), \
-         $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) \
+         values ($1, $13, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) \
          on conflict (site_id, budget_key) where resolved_ms is null do update set route = excluded.route, \
          metric = excluded.metric, percentile = excluded.percentile, at_most = excluded.at_most, \
          device = excluded.device, release = excluded.release, measured = excluded.measured, \
@@ -66,6 +75,7 @@ async fn broken(
     .bind(judgement.n)
     .bind(judgement.within)
     .bind(now_ms)
+    .bind(next)
     .execute(connection)
     .await
     .map_err(failed(WRITING))?;
