@@ -259,11 +259,16 @@ async fn labels(
         if !differences.iter().any(concerned) {
             continue;
         }
-        let query = CellQuery {
-            metrics: Metrics::NONE,
-            ..CellQuery::new(day.site, day.day_ms, day.day_ms.saturating_add(DAY_MS))
+        // From page views, as it is the rollups that are wrong; where they are too many, as far as rollups know.
+        let mut query = CellQuery::new(day.site, day.day_ms, day.day_ms.saturating_add(DAY_MS));
+        (query.metrics, query.exact) = (Metrics::NONE, true);
+        let values = match store.breakdown(&query, dimension).await {
+            Err(StoreError::TooManyViews { .. }) => {
+                query.exact = false;
+                store.breakdown(&query, dimension).await?
+            }
+            values => values?,
         };
-        let values = store.breakdown(&query, dimension).await?;
         for label in values.into_iter().filter_map(|cell| cell.value) {
             for attempt in (0..ATTEMPTS).rev() {
                 labels.insert((dimension, label_code(&label, attempt)), label.clone());

@@ -109,7 +109,7 @@ fn update(first_ms: i64, of: u32, number: u32) -> ViewUpdate {
             start_ms as u64,
             u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
         ),
-        source: if number % 8 == 0 { Source::Foreign } else { Source::Own { seq: 1 } },
+        source: if number.is_multiple_of(8) { Source::Foreign } else { Source::Own { seq: 1 } },
         received_ms: start_ms + 500,
         url: format!("https://shop.example/p/{}", number % 10),
         route: ["/p/:id", "/cart", "/"][number as usize % 3].to_owned(),

@@ -66,6 +66,34 @@ async fn a_site_lives_from_add_to_delete() {
 }
 
 #[tokio::test]
+async fn a_site_says_what_its_routes_are() {
+    let server = Server::start().await;
+    let update = |args: &'static [&'static str]| {
+        let args = [&["site", "update", "default"], args, &["--json"]].concat();
+        let server = &server;
+        async move { server.cli_json(&args).await["routes"].clone() }
+    };
+    let rules = json!(["/product/:name", "/docs/*"]);
+    assert_eq!(update(&["--route", "/product/:name", "--route", "/docs/*"]).await, rules);
+    assert_eq!(update(&["--origin", "*"]).await, rules, "what is not named stays");
+    assert_eq!(server.cli_json(&["site", "list", "--json"]).await[0]["routes"], rules);
+    let listed = server.cli(&["site", "list"]).await;
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("routes   /product/:name, /docs/*"));
+    eventually(|| async {
+        let id = view_id(fieldvitals_tests::beacon::now_ms().into());
+        let body = beacon(&server.key, id, "https://shop.example/product/blue-shoes", &json!({"LCP": 900.0}));
+        assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+        let pages = server.get("sites/default/pages?period=24h").await?;
+        let routed = pages["pages"]
+            .as_array()
+            .is_some_and(|pages| pages.iter().any(|page| page["route"] == "/product/:name"));
+        if routed { Ok(()) } else { Err(pages.to_string()) }
+    })
+    .await;
+    assert_eq!(update(&["--no-routes"]).await, json!([]));
+}
+
+#[tokio::test]
 async fn a_token_lives_from_add_to_revoke() {
     let server = Server::start().await;
     let token = server.cli_json(&["token", "add", "ci", "--scope", "read", "--json"]).await;
@@ -154,6 +182,21 @@ async fn mistakes_are_named_with_exit_2() {
         (vec!["site", "add", "Bad Name", "--origin", "*", "--data-dir", data], "lower-case"),
         (vec!["site", "add", "shop", "--origin", "shop.example", "--data-dir", data], "https://shop.example"),
         (vec!["site", "update", "nobody", "--origin", "*", "--data-dir", data], "there is no site `nobody`"),
+        (vec!["site", "update", "nobody", "--data-dir", data], "--no-routes"),
+        (vec!["site", "update", "nobody", "--route", "product/:id", "--data-dir", data], "/product/:id"),
+        (vec!["site", "erase", "nobody", "--all", "--data-dir", data], "there is no site `nobody`"),
+        (vec!["site", "erase", "nobody", "--data-dir", data], "--all"),
+        (vec!["site", "erase", "nobody", "--url", "/cart", "--data-dir", data], "the whole URL"),
+        (
+            vec!["site", "erase", "nobody", "--all", "--from", "noon", "--data-dir", data],
+            "2026-11-21T14:30:00Z",
+        ),
+        (vec!["rollup", "verify", "--from", "noon", "--data-dir", data], "2026-11-21"),
+        (vec!["rollup", "verify", "--data-dir", nowhere], "there is no store in"),
+        (vec!["store", "copy", "--from", nowhere, "--to", data], "there is no store to be copied"),
+        (vec!["store", "copy", "--from", data, "--to", nowhere], "there is no site in the source"),
+        (vec!["serve", "--keep-views-days", "1", "--data-dir", data], "--keep-views-days"),
+        (vec!["serve", "--keep-rollups-days", "7", "--data-dir", data], "--keep-rollups-days 7"),
         (vec!["token", "revoke", "99", "--data-dir", data], "token 99"),
         (vec!["token", "add", "x", "--scope", "all", "--data-dir", data], "admin"),
         (vec!["serve", "--data-dir", "/proc/nowhere"], "--data-dir"),

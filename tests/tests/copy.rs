@@ -18,8 +18,15 @@ const VIEWS: u32 = 24_000;
 
 /// A data folder with a site, its violation and a token, whose secret is returned.
 async fn source(folder: &Path, views: u32) -> String {
-    let made = run(&["token", "add", "ci", "--json", "--data-dir", folder.to_str().unwrap()]);
-    let store = SqliteStore::open(&folder.join("store.db")).await.unwrap();
+    let made = run(&[
+        "token",
+        "add",
+        "ci",
+        "--json",
+        "--data-dir",
+        folder.to_str().expect("what the test needs works"),
+    ]);
+    let store = SqliteStore::open(&folder.join("store.db")).await.expect("what the test needs works");
     let site = fill(&store, "shop", views).await;
     let judgement = Judgement {
         key: "lcp".to_owned(),
@@ -27,21 +34,21 @@ async fn source(folder: &Path, views: u32) -> String {
         route: "/cart".to_owned(),
         metric: Metric::Lcp,
         percentile: 75,
-        at_most: Measured::new(Metric::Lcp, 2_500.0).unwrap(),
+        at_most: Measured::new(Metric::Lcp, 2_500.0).expect("what the test needs works"),
         device: None,
         release: None,
         measured: Measured::new(Metric::Lcp, 3_000.0).ok(),
         n: 100,
         within: 50,
     };
-    store.judgements(site.id, recent_day_ms(), &[judgement]).await.unwrap();
+    store.judgements(site.id, recent_day_ms(), &[judgement]).await.expect("what the test needs works");
     store.close().await;
-    made.json()["token"].as_str().unwrap().to_owned()
+    made.json()["token"].as_str().expect("what the test needs works").to_owned()
 }
 
 /// What `fieldvitals report` and the API say of a store, asked of a server on it.
 async fn told(args: &[&str], token: &str) -> Vec<Value> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("what the test needs works");
     let mut server = Command::new(binary())
         .args(["serve", "--listen", "127.0.0.1:0", "--no-demo"])
         .args(args)
@@ -51,10 +58,10 @@ async fn told(args: &[&str], token: &str) -> Vec<Value> {
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+        .expect("what the test needs works");
+    let mut lines = BufReader::new(server.stdout.take().expect("what the test needs works")).lines();
     let url = loop {
-        let line = lines.next_line().await.unwrap().expect("a greeting");
+        let line = lines.next_line().await.expect("what the test needs works").expect("a greeting");
         if let Some((_, url)) = line.split_once("takes beacons at ") {
             break url.to_owned();
         }
@@ -71,17 +78,22 @@ async fn told(args: &[&str], token: &str) -> Vec<Value> {
             .env("FIELDVITALS_SERVER", &url)
             .env("FIELDVITALS_TOKEN", token)
             .output()
-            .unwrap();
+            .expect("what the test needs works");
         assert!(report.status.success(), "{question:?}: {}", String::from_utf8_lossy(&report.stderr));
-        let mut report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        let mut report: Value = serde_json::from_slice(&report.stdout).expect("what the test needs works");
         // It ends with the current hour, which is another one for who asks later.
-        report.as_object_mut().unwrap().remove("period");
+        report.as_object_mut().expect("what the test needs works").remove("period");
         told.push(report);
     }
     let violations = format!("{url}/api/v1/sites/shop/violations");
-    let answer = reqwest::Client::new().get(violations).bearer_auth(token).send().await.unwrap();
-    told.push(answer.json().await.unwrap());
-    server.kill().await.unwrap();
+    let answer = reqwest::Client::new()
+        .get(violations)
+        .bearer_auth(token)
+        .send()
+        .await
+        .expect("what the test needs works");
+    told.push(answer.json().await.expect("what the test needs works"));
+    server.kill().await.expect("what the test needs works");
     told
 }
 

@@ -15,13 +15,13 @@ const VIEWS: u32 = 600;
 /// Both stores with a site in them, as arguments that name them.
 async fn both(folder: &std::path::Path, database: &Database) -> [[String; 2]; 2] {
     let path = folder.join("store.db");
-    let sqlite = SqliteStore::open(&path).await.unwrap();
+    let sqlite = SqliteStore::open(&path).await.expect("the store opens");
     fill(&sqlite, "shop", VIEWS).await;
     sqlite.close().await;
-    let postgres = PostgresStore::open(&database.url).await.unwrap();
+    let postgres = PostgresStore::open(&database.url).await.expect("the store opens");
     fill(&postgres, "shop", VIEWS).await;
     postgres.close().await;
-    let folder = folder.to_str().unwrap().to_owned();
+    let folder = folder.to_str().expect("a path in UTF-8").to_owned();
     [["--data-dir".to_owned(), folder], ["--database-url".to_owned(), database.url.clone()]]
 }
 
