@@ -7,7 +7,7 @@
   let values = [];
   const send = () => {
     if (!values.length) return;
-    navigator.sendBeacon(base + "capture", JSON.stringify({ kind: "reference", origin: performance.timeOrigin, values }));
+    navigator.sendBeacon(base + "capture", JSON.stringify({ kind: "reference", origin: performance.timeOrigin, now: performance.now(), values }));
     values = [];
   };
   const take = ({ name, value, id, navigationType, navigationId }) => {

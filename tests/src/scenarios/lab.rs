@@ -20,6 +20,8 @@ pub enum Module {
     /// As the server serves it.
     #[default]
     Served,
+    /// Without its wasm: 404.
+    WasmMissing,
     /// Not at all: 404.
     Missing,
     /// Behind glue of the test's own. In it, `__GLUE__` becomes the name of the real glue.
@@ -244,6 +246,9 @@ impl Shared {
                 script(
                     glue.replace("__GLUE__", &format!("./{}?real", name.trim_start_matches("c/"))).as_bytes(),
                 )
+            }
+            (name, Module::WasmMissing) if name.ends_with(".wasm") => {
+                (404, "text/plain".to_owned(), Vec::new())
             }
             (name, module) if name == "v.js" || (name.starts_with("c/") && *module != Module::Missing) => {
                 let answer = self

@@ -7,23 +7,30 @@
 use super::Visit;
 use super::lab::{Capture, Folder, Module};
 use crate::eventually;
-use serde_json::Value;
-use vitals::beacon::{Content, decode};
+use serde_json::{Value, json};
+use vitals::beacon::{Content, WireView, decode};
+use vitals::view::Snapshot;
 
 const GLUE: &str = r#"
-import init, { start as begin } from "__GLUE__";
+import real from "__GLUE__";
 const raw = __RAW__;
-export default (...given) => init(...given);
-export const start = (shared, ...more) => {
-    shared.queue = raw.queue;
-    shared.id = raw.id;
+export default async (shared, data, endpoint, id, queue, calls, observer, parts, install) => {
     // What this page itself does is not to be observed.
-    shared.types = [];
+    observer.disconnect();
+    window.PerformanceObserver = undefined;
+    Object.defineProperty(performance, "interactionCount", { value: undefined });
     performance.now = () => raw.now;
-    const started = begin(shared, ...more);
-    shared.flush();
+    // The queue ends with the navigation entry.
+    const navigation = raw.queue.pop();
+    const [on, pageUrl, makeId, read, , wire] = parts;
+    const own = [on, pageUrl, makeId, read, () => [...navigation], wire];
+    let flush;
+    await real(shared, data, endpoint, raw.id, raw.queue, calls, null, own, (...taken) => {
+        flush = taken[1];
+        install(...taken);
+    });
+    flush();
     delete performance.now;
-    return started;
 };
 "#;
 
@@ -68,5 +75,22 @@ pub async fn replay(visit: &Visit<'_>) {
     })
     .await;
     assert!(matches!(in_browser.content, Content::Views(_)), "the module measured: {in_browser:?}");
-    assert_eq!(in_browser.snapshots(), native, "wasm and native differ for {}", fields["raw"]);
+    let in_browser = in_browser.snapshots();
+    let values = |views: &[Snapshot]| views.iter().map(|view| (view.id, view.values)).collect::<Vec<_>>();
+    assert_eq!(values(&in_browser), values(&native), "wasm and native differ for {}", fields["raw"]);
+    // Values are whole millionths. What explains them are times, of which the glue sends six decimals.
+    let whole = |views: &[Snapshot]| {
+        views.iter().map(|view| rounded(&json!(WireView::from(view)))).collect::<Vec<_>>()
+    };
+    assert_eq!(whole(&in_browser), whole(&native), "wasm and native explain otherwise for {}", fields["raw"]);
+}
+
+/// The same JSON with six decimals to a number.
+fn rounded(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!((number.as_f64().unwrap_or(f64::NAN) * 1e6).round()),
+        Value::Array(items) => items.iter().map(rounded).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), rounded(value))).collect(),
+        other => other.clone(),
+    }
 }

@@ -109,6 +109,9 @@ impl Seen {
         let mut views: BTreeMap<ViewId, (u32, View)> = BTreeMap::new();
         let mut references: BTreeMap<u64, Vec<(String, View)>> = BTreeMap::new();
         let mut documents: BTreeMap<u64, Document> = BTreeMap::new();
+        // Requests overtake each other; what the page said first is read first.
+        let mut captures: Vec<&Capture> = captures.iter().collect();
+        captures.sort_by(|one, other| said_at(one).total_cmp(&said_at(other)));
         for capture in captures {
             match capture {
                 Capture::Beacon(body, status) => {
@@ -150,6 +153,14 @@ impl Seen {
         seen.reference = references.into_values().flatten().map(|(_, view)| view).collect();
         seen.documents = documents.into_values().collect();
         seen
+    }
+}
+
+/// When a report was sent, by the page's clock; 0 where the order does not matter.
+fn said_at(capture: &Capture) -> f64 {
+    match capture {
+        Capture::Report(report) => report["now"].as_f64().unwrap_or(0.0),
+        Capture::Beacon(..) => 0.0,
     }
 }
 
