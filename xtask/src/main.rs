@@ -6,6 +6,7 @@ mod collector;
 mod deny;
 mod dist;
 mod minify;
+mod npm;
 mod run;
 mod serve;
 mod size;
@@ -49,6 +50,8 @@ enum Task {
         #[arg(last = true)]
         words: Vec<String>,
     },
+    /// Write the collector as an npm package into target/npm.
+    Npm,
     /// Put the release binary and the collector's files under dist/.
     Dist,
     /// Print the bytes of snippet, module and glue.
@@ -71,6 +74,7 @@ fn main() -> std::process::ExitCode {
                 .extend(inp_on_hide.iter().flat_map(|times| ["--inp-on-hide".to_owned(), times.to_string()]));
             test::test(part, &arguments)
         }
+        Task::Npm => npm::package().map(drop),
         Task::Dist => dist::dist(),
         Task::Size { json } => size::print(json),
         Task::Tidy => tidy::tidy(),

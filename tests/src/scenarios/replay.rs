@@ -11,19 +11,25 @@ use serde_json::Value;
 use vitals::beacon::{Content, decode};
 
 const GLUE: &str = r#"
-import init, { start as begin } from "__GLUE__";
+import real from "__GLUE__";
 const raw = __RAW__;
-export default (...given) => init(...given);
-export const start = (shared, ...more) => {
-    shared.queue = raw.queue;
-    shared.id = raw.id;
+export default async (shared, data, endpoint, id, queue, calls, observer, parts, install) => {
     // What this page itself does is not to be observed.
-    shared.types = [];
+    observer.disconnect();
+    window.PerformanceObserver = undefined;
+    Object.defineProperty(performance, "interactionCount", { value: undefined });
     performance.now = () => raw.now;
-    const started = begin(shared, ...more);
-    shared.flush();
+    // The queue ends with the navigation entry.
+    const navigation = raw.queue.pop();
+    const [on, pageUrl, makeId, read, , wire] = parts;
+    const own = [on, pageUrl, makeId, read, () => [...navigation], wire];
+    let flush;
+    await real(shared, data, endpoint, raw.id, raw.queue, calls, null, own, (...taken) => {
+        flush = taken[1];
+        install(...taken);
+    });
+    flush();
     delete performance.now;
-    return started;
 };
 "#;
 
