@@ -283,7 +283,7 @@ fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
 
 /// A time in whole microseconds, so that it is the same number after it was written and read.
 fn micros(ms: f64) -> f64 {
-    (ms * 1_000.0).round() / 1_000.0
+    (ms * 1_000.0 + 0.5).floor() / 1_000.0
 }
 
 /// Whether a time is after a moment that has been told.
