@@ -196,8 +196,7 @@ impl Server {
         let store = await_store(config).await?;
         let first_start = first_start(store.as_ref()).await?;
         let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
-        let (spool, loader) =
-            spool::Spool::open(&config.data_dir.join(SPOOL), Arc::clone(&store)).await?;
+        let (spool, loader) = spool::Spool::open(&config.data_dir.join(SPOOL), Arc::clone(&store)).await?;
         let sites = directory.current().sites().to_vec();
 
         let (stop_loader, stopped) = watch::channel(false);

@@ -107,7 +107,10 @@ impl Maintenance {
             match clock.look(Instant::now(), now_ms()) {
                 None => {}
                 Some(Jump::Forward(by_ms)) => {
-                    return tracing::error!(by_ms, "the clock jumped forward; nothing is removed for an hour");
+                    return tracing::error!(
+                        by_ms,
+                        "the clock jumped forward; nothing is removed for an hour"
+                    );
                 }
                 Some(Jump::Back(by_ms)) => return tracing::warn!(by_ms, "the clock jumped back"),
             }

@@ -117,7 +117,7 @@ export default async (
     if (bodies.length) localStorage[KEY] = JSON.stringify(bodies.slice(-KEPT_MAX));
     else delete localStorage[KEY];
   });
-  const keep = (body) => canStore() && store([...stored(), body]);
+  const keep = safe((body) => canStore() && store([...stored(), body]));
   // Where it may be stored, one number decides for the whole session.
   const sample = safe(() => {
     if (data.sample && canStore()) shared._out = (sessionStorage[KEY] ||= Math.random()) >= data.sample;
@@ -366,7 +366,8 @@ export default async (
       ? [list.slice(0, half), list.slice(half)].flatMap(bodies)
       : [body];
   };
-  const told = {};
+  // What was told of the views that the module still has, by id.
+  let told = {};
   // The bodies of what is news, with all told from now on unless it is only a draft.
   const news = (draft) => {
     if (raw) {
@@ -381,14 +382,15 @@ export default async (
     report(now());
     const decoded = decode();
     decoded.forEach(tellListeners);
+    const next = {};
     const list = decoded
       .map(([view]) => view)
       .filter((view) => {
         const text = json(view);
-        const isNew = view.url != "about:blank" && told[view.id] != text;
-        if (!draft) told[view.id] = text;
-        return isNew;
+        next[view.id] = text;
+        return view.url != "about:blank" && told[view.id] != text;
       });
+    if (!draft) told = next;
     return list.length ? bodies(list) : list;
   };
   // Where the hook has dropped the document's URL, nothing of the document is sent.

@@ -5,15 +5,15 @@
 //! renewing the lease: whoever lost it meanwhile stops, and whoever wants it waits for the step to end.
 //! Whoever else changes rollup rows locks the lease's table for as long ([`exclude`]).
 
+use crate::connection::Transaction;
 use crate::error::{code, damaged, failed};
 use crate::sql::{self, Statement, query};
 use crate::{PostgresStore, copy, load, query as questions, rows, view};
 use fieldvitals_store::rollup::{Fold, Grain};
 use fieldvitals_store::{Dimension, Kept, Maintained, Retention, SiteId, StoreError};
+use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
-use sqlx::Row;
-use crate::connection::Transaction;
 use std::time::Duration;
 use vitals::limits;
 

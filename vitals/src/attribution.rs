@@ -45,7 +45,7 @@ impl LoadState {
     }
 }
 
-/// What explains LCP. The four parts sum to it.
+/// What explains LCP. The four parts sum to it, but for the rounding to microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LcpCause<T = String> {
     /// The element, as a selector; empty where it was removed at once.
@@ -203,7 +203,7 @@ impl<T: Text> Details<T> {
         Some(LcpCause {
             target: target.clone(),
             url: url.clone(),
-            parts_ms: [ttfb, requested - ttfb, arrived - requested, lcp - arrived],
+            parts_ms: [ttfb, requested - ttfb, arrived - requested, lcp - arrived].map(micros),
         })
     }
 
@@ -240,10 +240,10 @@ impl<T: Text> Details<T> {
         Some(InpCause {
             target: target.filled().unwrap_or(known),
             event: event.clone(),
-            at_ms: span.since_start(*start),
-            parts_ms: [begun - start, done - begun, shown - done],
+            at_ms: micros(span.since_start(*start)),
+            parts_ms: [begun - start, done - begun, shown - done].map(micros),
             script: script.map(|(_, url, _)| url.clone()).unwrap_or_default(),
-            script_ms: script.map_or(0.0, |([_, ran, ..], ..)| *ran),
+            script_ms: script.map_or(0.0, |([_, ran, ..], ..)| micros(*ran)),
             load_state: load_state(*start),
         })
     }
@@ -261,8 +261,9 @@ impl<T: Text> Details<T> {
             .max_by(|one, other| order(one, other))?;
         Some(ClsCause {
             target: target.clone(),
-            at_ms: span.since_start(*start),
-            value: *value,
+            at_ms: micros(span.since_start(*start)),
+            // In millionths, as any score.
+            value: micros(*value * 1_000.0) / 1_000.0,
             load_state: load_state(*start),
         })
     }
@@ -278,6 +279,11 @@ fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
     let pairs = one_key.iter().zip(&other_key);
     let numbers = pairs.map(|(one, other)| one.total_cmp(other)).find(|order| order.is_ne());
     numbers.unwrap_or_else(|| (&one.1, &one.2).cmp(&(&other.1, &other.2)))
+}
+
+/// A time in whole microseconds, so that it is the same number after it was written and read.
+fn micros(ms: f64) -> f64 {
+    (ms * 1_000.0 + 0.5).floor() / 1_000.0
 }
 
 /// Whether a time is after a moment that has been told.

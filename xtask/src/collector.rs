@@ -52,11 +52,7 @@ pub(crate) fn build_with(choice: Option<Choice>) -> Result<Collector> {
     let started = Instant::now();
     let toolchain = Toolchain::find(choice)?;
     let wasm = compile(&toolchain)?;
-    let source = |name: &str| {
-        let file = root().join("js-snippet/src").join(name);
-        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
-    };
-    let [snippet, glue] = shorten([source("v.js")?, source("collector.js")?]);
+    let [snippet, glue] = shortened_sources()?;
     let optimizer = program("wasm-opt", "binaryen");
 
     // Everything that the files follow from.
@@ -213,6 +209,15 @@ fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector
     Ok(collector)
 }
 
+/// The sources of snippet and glue, with the names that they share shortened.
+pub(crate) fn shortened_sources() -> Result<[String; 2]> {
+    let source = |name: &str| {
+        let file = root().join("js-snippet/src").join(name);
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    Ok(shorten([source("v.js")?, source("collector.js")?]))
+}
+
 /// Gives the names that snippet and glue share, which begin with an underscore, one or two letters. The
 /// minifier sees one file at a time and leaves properties alone.
 fn shorten(sources: [String; 2]) -> [String; 2] {
@@ -258,7 +263,7 @@ fn shared_names<'a>(source: &'a str, mut each: impl FnMut(&'a str)) {
     }
 }
 
-fn replace_once(text: &str, from: &str, to: &str, name: &str) -> Result<String> {
+pub(crate) fn replace_once(text: &str, from: &str, to: &str, name: &str) -> Result<String> {
     match text.matches(from).count() {
         1 => Ok(text.replacen(from, to, 1)),
         count => bail!("{name} has {count} times `{from}`, where once is expected"),

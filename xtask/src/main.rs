@@ -8,6 +8,7 @@ mod collector;
 mod deny;
 mod dist;
 mod minify;
+mod npm;
 mod run;
 mod serve;
 mod size;
@@ -59,6 +60,8 @@ enum Task {
         #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
         arguments: Vec<String>,
     },
+    /// Write the collector as an npm package into target/npm.
+    Npm,
     /// Put the release binary and the collector's files under dist/.
     Dist,
     /// Print the bytes of snippet, module and glue.
@@ -95,7 +98,8 @@ fn main() -> std::process::ExitCode {
                 .extend(inp_on_hide.iter().flat_map(|times| ["--inp-on-hide".to_owned(), times.to_string()]));
             test::test(part, &arguments)
         }
-            Task::Chaos { arguments } => chaos::chaos(&arguments),
+        Task::Chaos { arguments } => chaos::chaos(&arguments),
+        Task::Npm => npm::package().map(drop),
         Task::Dist => dist::dist(),
         Task::Size { json } => size::print(json),
         Task::Bench { bench, json, check, arguments } => bench::bench(bench, json, check, &arguments),

@@ -149,14 +149,13 @@ fn pins(files: &[File], problems: &mut Vec<String>) -> Result<()> {
         let entry = manifest.get("workspace")?.get("dependencies")?.get(name)?;
         entry.as_str().or_else(|| entry.get("version")?.as_str())
     };
-    for (one, other) in [("wasm-bindgen", "wasm-bindgen-cli-support"), ("js-sys", "web-sys")] {
-        if version(one) != version(other) || !version(one).is_some_and(|version| version.starts_with('=')) {
-            problems.push(format!(
-                "Cargo.toml: {one} ({}) and {other} ({}) must be pinned to the same version, with `=`",
-                version(one).unwrap_or("missing"),
-                version(other).unwrap_or("missing"),
-            ));
-        }
+    let (one, other) = ("wasm-bindgen", "wasm-bindgen-cli-support");
+    if version(one) != version(other) || !version(one).is_some_and(|version| version.starts_with('=')) {
+        problems.push(format!(
+            "Cargo.toml: {one} ({}) and {other} ({}) must be pinned to the same version, with `=`",
+            version(one).unwrap_or("missing"),
+            version(other).unwrap_or("missing"),
+        ));
     }
     let lock: toml::Table = find(files, "Cargo.lock")?.parse().context("Cargo.lock is not TOML")?;
     let packages = lock.get("package").and_then(toml::Value::as_array).map_or(&[][..], Vec::as_slice);

@@ -3,6 +3,7 @@
 //! decode → find the site → check the origin → scrub → filter by clock → route. Every body ends in
 //! exactly one [`Outcome`]; a refused one is data, not a failure.
 
+pub mod browser;
 pub mod origin;
 pub mod route;
 pub mod scrub;

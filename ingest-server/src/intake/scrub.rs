@@ -1,6 +1,7 @@
 //! What must not be kept is taken out: queries, fragments, credentials, personal-looking segments.
 
 use url::Url;
+use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
 use vitals::limits;
 
 /// What stands in place of a segment that looks personal.
@@ -78,9 +79,83 @@ pub fn url_text(url: &Url) -> String {
     label(url.as_str(), limits::URL_BYTES_MAX)
 }
 
+/// What explains a view's values, with its texts held to their bounds: selectors keep what a selector can
+/// have, URLs lose query and fragment, and whatever looks personal is replaced.
+#[must_use]
+pub fn attribution(attribution: Attribution) -> Attribution {
+    let Attribution { lcp, inp, cls } = attribution;
+    Attribution {
+        lcp: lcp.map(|cause| LcpCause {
+            target: selector(&cause.target),
+            url: resource_url(&cause.url),
+            ..cause
+        }),
+        inp: inp.map(|cause| InpCause {
+            target: selector(&cause.target),
+            event: label(&cause.event, limits::LABEL_BYTES_MAX),
+            script: resource_url(&cause.script),
+            ..cause
+        }),
+        cls: cls.map(|cause| ClsCause { target: selector(&cause.target), ..cause }),
+    }
+}
+
+/// A selector of tags, ids and classes. Bodies are written by strangers, so a text or a tag in its place loses
+/// what would make it one.
+fn selector(text: &str) -> String {
+    let plain = |character: &char| character.is_alphanumeric() || "-_#.>:/[]%!".contains(*character);
+    let part = |part: &str| {
+        let kept: String = part.chars().filter(plain).collect();
+        if is_email(part) { REDACTED.to_owned() } else { kept }
+    };
+    let parts: Vec<String> = text.split('>').map(part).collect();
+    label(&parts.join(">"), limits::SELECTOR_BYTES_MAX)
+}
+
+/// The URL of an image or a script; of one that is no web address, only its scheme or a word that stands for it.
+fn resource_url(text: &str) -> String {
+    match page_url(text) {
+        Some(url) => url_text(&url),
+        None => {
+            let word: String =
+                text.chars().take_while(|character| character.is_ascii_alphanumeric()).collect();
+            label(&word, limits::LABEL_BYTES_MAX)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vitals::attribution::LoadState;
+
+    #[test]
+    fn what_explains_a_value_names_nobody() {
+        let hostile = Attribution {
+            lcp: Some(LcpCause {
+                target: format!("#{}>img.wide", "x".repeat(500)),
+                url: "https://cdn.example/a.avif?token=secret#x".to_owned(),
+                parts_ms: [1.0, 2.0, 3.0, 4.0],
+            }),
+            inp: Some(InpCause {
+                target: "#jo@mail.example>button.\"buy now\"<script>".to_owned(),
+                event: "click\n".to_owned(),
+                at_ms: 1.0,
+                parts_ms: [1.0, 2.0, 3.0],
+                script: "data:text/javascript,alert(1)".to_owned(),
+                script_ms: 9.0,
+                load_state: LoadState::Complete,
+            }),
+            cls: None,
+        };
+        let Attribution { lcp: Some(lcp), inp: Some(inp), cls: None } = attribution(hostile) else {
+            panic!()
+        };
+        assert_eq!(lcp.target.len(), limits::SELECTOR_BYTES_MAX);
+        assert_eq!((lcp.url.as_str(), lcp.parts_ms), ("https://cdn.example/a.avif", [1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(inp.target, ":redacted>button.buynowscript>");
+        assert_eq!((inp.event.as_str(), inp.script.as_str()), ("click", "data"));
+    }
 
     fn scrubbed(text: &str) -> Option<String> {
         page_url(text).map(|url| url_text(&url))

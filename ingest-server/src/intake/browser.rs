@@ -1,0 +1,125 @@
+//! Which browser and system a request comes from: families alone, never versions.
+//!
+//! Client hints come first, as Chromium freezes its `User-Agent`; what they leave open, woothee reads from
+//! that header. Only known families are told, so that a stranger cannot fill a report with names.
+
+/// What a request's headers tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Agent<'a> {
+    /// `Sec-CH-UA`, a list of brands.
+    pub brands: Option<&'a str>,
+    /// `Sec-CH-UA-Platform`, a quoted name.
+    pub platform: Option<&'a str>,
+    /// `User-Agent`
+    pub user_agent: Option<&'a str>,
+}
+
+/// A brand's name in client hints, and its family.
+const BRANDS: [(&str, &str); 8] = [
+    ("Google Chrome", "Chrome"),
+    ("Microsoft Edge", "Edge"),
+    ("Opera", "Opera"),
+    ("Samsung Internet", "Samsung Internet"),
+    ("Brave", "Brave"),
+    ("YaBrowser", "Yandex Browser"),
+    ("Vivaldi", "Vivaldi"),
+    // Every one of these has this brand too, so it counts only where no other does.
+    ("Chromium", "Chromium"),
+];
+
+/// Marks in a `User-Agent` that woothee takes for another browser: on Apple's phones every browser is built on
+/// Safari and says so.
+const MARKS: [(&str, &str); 6] = [
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("CriOS/", "Chrome"),
+    ("FxiOS/", "Firefox"),
+    ("EdgiOS/", "Edge"),
+    ("EdgA/", "Edge"),
+    ("OPR/", "Opera"),
+];
+
+/// The browser's family, such as `Chrome`; `None` where it is none that is known.
+#[must_use]
+pub fn family(agent: &Agent<'_>) -> Option<&'static str> {
+    if let Some(brands) = agent.brands {
+        let has = |brand: &str| brands.split(',').any(|one| one.split('"').nth(1) == Some(brand));
+        if let Some((_, family)) = BRANDS.iter().find(|(brand, _)| has(brand)) {
+            return Some(family);
+        }
+    }
+    let text = agent.user_agent?;
+    if let Some((_, family)) = MARKS.iter().find(|(mark, _)| text.contains(mark)) {
+        return Some(family);
+    }
+    match woothee::parser::Parser::new().parse(text)?.name {
+        "Chrome" => Some("Chrome"),
+        "Edge" => Some("Edge"),
+        "Firefox" => Some("Firefox"),
+        "Safari" => Some("Safari"),
+        "Opera" => Some("Opera"),
+        "Vivaldi" => Some("Vivaldi"),
+        "Yandex Browser" => Some("Yandex Browser"),
+        "Internet Explorer" => Some("Internet Explorer"),
+        _ => None,
+    }
+}
+
+/// The system's family, such as `Windows`; `None` where it is none that is known.
+#[must_use]
+pub fn system(agent: &Agent<'_>) -> Option<&'static str> {
+    let name = match agent.platform {
+        Some(platform) => platform.trim().trim_matches('"'),
+        None => woothee::parser::Parser::new().parse(agent.user_agent?)?.os,
+    };
+    match name {
+        "Android" => Some("Android"),
+        "iOS" | "iPhone" | "iPad" | "iPod" => Some("iOS"),
+        "macOS" | "Mac OSX" => Some("macOS"),
+        "Linux" => Some("Linux"),
+        "Chrome OS" | "Chromium OS" | "ChromeOS" => Some("Chrome OS"),
+        name if name.starts_with("Windows") => Some("Windows"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAFARI: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15";
+    const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Mobile/15E148 Safari/604.1";
+    const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0";
+    const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
+
+    fn by_text(user_agent: &str) -> (Option<&'static str>, Option<&'static str>) {
+        let agent = Agent { user_agent: Some(user_agent), ..Agent::default() };
+        (family(&agent), system(&agent))
+    }
+
+    #[test]
+    fn brands_come_first() {
+        for (brands, expected) in [
+            (r#""Chromium";v="156", "Google Chrome";v="156", "Not=A?Brand";v="24""#, Some("Chrome")),
+            (r#""Not)A;Brand";v="8", "Chromium";v="156", "Microsoft Edge";v="156""#, Some("Edge")),
+            (r#""Chromium";v="156""#, Some("Chromium")),
+            (r#""Invented Browser";v="1""#, None),
+            ("", None),
+        ] {
+            assert_eq!(family(&Agent { brands: Some(brands), ..Agent::default() }), expected, "{brands}");
+        }
+        let agent = Agent { platform: Some("\"macOS\""), user_agent: Some(CHROME), ..Agent::default() };
+        assert_eq!((family(&agent), system(&agent)), (Some("Chrome"), Some("macOS")));
+    }
+
+    #[test]
+    fn without_them_the_header_of_old_tells() {
+        assert_eq!(by_text(SAFARI), (Some("Safari"), Some("macOS")));
+        assert_eq!(by_text(IPHONE), (Some("Safari"), Some("iOS")));
+        assert_eq!(by_text(FIREFOX), (Some("Firefox"), Some("Linux")));
+        assert_eq!(by_text(CHROME), (Some("Chrome"), Some("Windows")));
+        assert_eq!(by_text(&IPHONE.replace("Version/26.0", "CriOS/156.0")).0, Some("Chrome"));
+        assert_eq!(by_text(&CHROME.replace("Safari/537.36", "Safari/537.36 Edg/156.0")).0, Some("Edge"));
+        assert_eq!(by_text("curl/8"), (None, None));
+        assert_eq!(by_text(&"x".repeat(100_000)), (None, None));
+    }
+}

@@ -1,0 +1,138 @@
+//! The collector as an npm package, and the test that a bundler can use it.
+
+use crate::collector::{self, replace_once, shortened_sources};
+use crate::minify::{Kind, minify};
+use crate::run::{find_program, root, run, say, target_dir};
+use crate::toolchain;
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What differs between the script tag's snippet and the package's `init`: the options come as an object, and the
+/// glue is a file of the bundle.
+const REPLACED: [(&str, &str); 6] = [
+    ("(() => {\n", "export const init = (options) => {\n"),
+    ("const tag = doc.currentScript;", "const tag = { src: options.host };"),
+    (
+        "const data = tag?.dataset;",
+        "const data = { ...options, debug: options.debug ? \"\" : undefined, \
+         tags: Object.entries(options.tags || {}).map((pair) => pair.join(\"=\")).join(\";\") };",
+    ),
+    ("window[data.beforeSend](url)", "data.beforeSend(url)"),
+    ("import(\"./c/\" + COLLECTOR)", "import(\"./collector.js\")"),
+    ("if (COLLECTOR) ", ""),
+];
+/// The end of the snippet, and what follows it in the package. A page may call before `init`, or without it.
+const END: (&str, &str) = (
+    "})();\n",
+    "};\n\
+     const call = (name) => (...args) => window.fieldvitals?.[name]?.(...args);\n\
+     export const navigate = call(\"navigate\");\n\
+     export const tag = call(\"tag\");\n\
+     export const mark = call(\"mark\");\n\
+     export const consent = call(\"consent\");\n\
+     export const on = call(\"on\");\n",
+);
+
+/// The bundler and the type checker that the package is tested with.
+const TOOLS: [&str; 2] = ["vite@8", "typescript@5"];
+
+const PAGE: &str = "<!doctype html><title>t</title><script type=\"module\" src=\"/main.ts\"></script>\n";
+const MAIN: &str = "import { init, navigate, on, type Value } from \"fieldvitals\";\n\
+    init({ site: \"KEY\", host: \"https://vitals.example\", sample: 0.5, tags: { plan: \"free\" },\n\
+    \x20      beforeSend: (url) => (url.includes(\"/private\") ? null : url) });\n\
+    navigate(\"/product/:id\");\n\
+    on(\"LCP\", (value: Value) => console.log(value.rating));\n";
+/// Uses that the types must refuse.
+const WRONG: [&str; 3] = ["init({ site: \"KEY\" });", "on(\"XYZ\", () => {});", "navigate(7);"];
+
+/// Writes the package into `target/npm` and gives the folder.
+pub(crate) fn package() -> Result<PathBuf> {
+    let collector = collector::build()?;
+    let [snippet, _] = shortened_sources()?;
+    let mut index = snippet;
+    for (from, to) in REPLACED {
+        index = replace_once(&index, from, to, "js-snippet/src/v.js")?;
+    }
+    let (end, more) = END;
+    let Some(body) = index.strip_suffix(end) else { bail!("js-snippet/src/v.js does not end with {end:?}") };
+    let index = minify(&format!("{body}{more}"), Kind::Module, "the package's index.js")?;
+
+    let glue = fs::read_to_string(collector.dir.join(format!("{}.js", collector.stem)))?;
+    let glue = replace_once(&glue, &format!("{}.wasm", collector.stem), "./collector.wasm", "the glue")?;
+
+    let dir = target_dir().join("npm");
+    fs::create_dir_all(&dir)?;
+    fs::write(dir.join("index.js"), index)?;
+    fs::write(dir.join("collector.js"), glue)?;
+    let copies = [
+        (collector.dir.join(format!("{}.wasm", collector.stem)), "collector.wasm"),
+        (root().join("js-snippet/src/index.d.ts"), "index.d.ts"),
+        (root().join("js-snippet/package.json"), "package.json"),
+        (root().join("js-snippet/README.md"), "README.md"),
+    ];
+    for (from, to) in copies {
+        fs::copy(&from, dir.join(to)).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    say(format!("the npm package is in {}", dir.display()));
+    Ok(dir)
+}
+
+/// Builds a page that uses the package with Vite and checks its types; says so plainly where npm cannot be had.
+pub(crate) fn test() -> Result<()> {
+    let package = package()?.canonicalize()?;
+    let (Ok(npm), true) = (toolchain::program("npm", "npm"), find_program("node").is_some()) else {
+        say("NOT TESTED with a bundler: npm is not here and cannot be installed");
+        return Ok(());
+    };
+    let dir = target_dir().join("npm-test");
+    if dir.exists() {
+        fs::remove_dir_all(&dir)?;
+    }
+    fs::create_dir_all(&dir)?;
+    fs::write(dir.join("package.json"), "{\"name\":\"bundled\",\"private\":true,\"type\":\"module\"}\n")?;
+    fs::write(dir.join("index.html"), PAGE)?;
+    fs::write(dir.join("main.ts"), MAIN)?;
+    let mut install = Command::new(&npm);
+    install
+        .args(["install", "--silent", "--no-audit", "--no-fund", "--install-links"])
+        .args(TOOLS)
+        .arg(&package);
+    if run(quiet(&mut install, &dir)).is_err() {
+        say(format!("NOT TESTED with a bundler: npm could not fetch {}", TOOLS.join(" and ")));
+        return Ok(());
+    }
+    let tool = |name: &str| Command::new(dir.join("node_modules/.bin").join(name));
+    run(quiet(tool("vite").arg("build"), &dir)).context("Vite cannot build a page with the package")?;
+    let assets = dir.join("dist/assets");
+    let names: Vec<String> =
+        fs::read_dir(&assets)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let count = |ending: &str| names.iter().filter(|name| name.ends_with(ending)).count();
+    if count(".wasm") != 1 || count(".js") < 2 {
+        bail!("Vite's build has {names:?}; the module and the glue should be files of their own");
+    }
+
+    let check =
+        ["--noEmit", "--strict", "--module", "esnext", "--moduleResolution", "bundler", "--target", "esnext"];
+    run(quiet(tool("tsc").args(check).arg("main.ts"), &dir))
+        .context("the package's types refuse what is right")?;
+    for wrong in WRONG {
+        fs::write(
+            dir.join("wrong.ts"),
+            format!("import {{ init, navigate, on }} from \"fieldvitals\";\n{wrong}\n"),
+        )?;
+        let mut tsc = tool("tsc");
+        tsc.args(check).arg("wrong.ts");
+        if quiet(&mut tsc, &dir).stdout(Stdio::null()).status()?.success() {
+            bail!("the package's types take `{wrong}`");
+        }
+    }
+    say("the npm package: Vite builds it, and its types hold");
+    Ok(())
+}
+
+/// Standard output is the caller's.
+fn quiet<'a>(command: &'a mut Command, dir: &Path) -> &'a mut Command {
+    command.current_dir(dir).stdin(Stdio::null()).stdout(std::io::stderr())
+}
