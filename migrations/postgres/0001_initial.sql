@@ -12,6 +12,8 @@ create table site (
     name text collate "C" not null unique,
     -- A JSON array of origins; read and written whole.
     origins text not null,
+    -- A JSON array of route patterns; read and written whole.
+    routes text not null,
     created_ms bigint not null
 );
 
@@ -44,9 +46,25 @@ create table api_token (
 create table route (
     site_id bigint not null,
     route_id bigint not null,
+    -- The UTC day, since 1970-01-01, of the newest page view seen.
+    last_day integer not null,
     route text collate "C" not null,
     primary key (site_id, route_id),
     unique (site_id, route)
+);
+
+-- A site's browsers, countries, connections and releases. The code is a hash of the text
+-- (store::dimension::label_code), never 0.
+create table label (
+    site_id bigint not null,
+    -- As of a route.
+    last_day integer not null,
+    code integer not null,
+    -- store::Dimension.
+    dimension smallint not null,
+    label text collate "C" not null,
+    primary key (site_id, dimension, code),
+    unique (site_id, dimension, label)
 );
 
 -- One row a page view: the truth that rollups are made of. The first 48 bits of the id are the view's
@@ -54,11 +72,10 @@ create table route (
 -- partition. Columns go from wide to narrow, so that no byte is lost to alignment.
 create table page_view (
     site_id bigint not null,
-    id uuid not null,
     route_id bigint not null,
     received_ms bigint not null,
-    -- The number of our collector's snapshot; null where another library sent the view.
-    seq bigint,
+    -- The 32 bits of the number of our collector's snapshot; null where another library sent the view.
+    seq integer,
     -- Millionths of the metric's unit; null: not measured.
     lcp integer,
     inp integer,
@@ -68,10 +85,13 @@ create table page_view (
     fid integer,
     tti integer,
     navigation_type smallint,
-    -- store::rollup::device_code: 0 is an unknown device.
+    -- store::dimension::device_code: 0 is an unknown device.
     device smallint not null,
     tti_gap smallint,
+    id uuid not null,
+    -- store::pack_url.
     url text not null,
+    browser text,
     connection text,
     country text,
     release text,
@@ -80,8 +100,9 @@ create table page_view (
     primary key (site_id, id)
 ) partition by range (id);
 
--- A gate asks for some routes over some days; the dashboard for the routes that exist.
-create index page_view_route on page_view (site_id, route_id, id);
+-- A gate asks for some routes over some days; the dashboard for the routes that exist. Few keys and many
+-- rows each, so that the index keeps little more than a pointer a row; the days are partitions already.
+create index page_view_route on page_view (site_id, route_id);
 
 -- How far each spool is loaded, for each site; moved in the transaction that loads.
 create table load_cursor (
@@ -91,49 +112,45 @@ create table load_cursor (
     primary key (site_id, spool)
 );
 
--- What one load changed in one hour: signed counts of several cells, packed (store::rollup::pack). Read
--- beside the cells until maintenance folds it into them.
+-- What one load changed in one hour: page views added and taken away, packed (store::rollup::deltas). Read
+-- beside the rows until maintenance folds it into them.
 create table rollup_delta (
     site_id bigint not null,
     hour_ms bigint not null,
-    spool uuid not null,
     up_to bigint not null,
-    cells bytea not null,
+    spool uuid not null,
+    views bytea not null,
     primary key (site_id, hour_ms, spool, up_to)
 );
 
--- One row a cell, one packed histogram a metric (null: no values), most asked for first.
+-- It is packed already, and short-lived.
+alter table rollup_delta alter column views set storage external;
+
+-- One row an hour, a route and a slot, which is a dimension and a metric (store::rollup::slot): the packed
+-- histograms of the dimension's values. A step counts hours since 1970-01-01 UTC. Rows are packed already,
+-- and stay in the table up to nearly a page, so that a question reads them in one go.
 create table rollup_hour (
     site_id bigint not null,
-    start_ms bigint not null,
     route_id bigint not null,
-    views bigint not null,
-    device smallint not null,
-    lcp bytea,
-    inp bytea,
-    cls bytea,
-    fcp bytea,
-    ttfb bytea,
-    fid bytea,
-    tti bytea,
-    primary key (site_id, start_ms, route_id, device)
-);
+    step integer not null,
+    slot smallint not null,
+    cells bytea not null,
+    primary key (site_id, slot, step, route_id)
+) with (toast_tuple_target = 8160);
 
+alter table rollup_hour alter column cells set storage external;
+
+-- The same for days.
 create table rollup_day (
     site_id bigint not null,
-    start_ms bigint not null,
     route_id bigint not null,
-    views bigint not null,
-    device smallint not null,
-    lcp bytea,
-    inp bytea,
-    cls bytea,
-    fcp bytea,
-    ttfb bytea,
-    fid bytea,
-    tti bytea,
-    primary key (site_id, start_ms, route_id, device)
-);
+    step integer not null,
+    slot smallint not null,
+    cells bytea not null,
+    primary key (site_id, slot, step, route_id)
+) with (toast_tuple_target = 8160);
+
+alter table rollup_day alter column cells set storage external;
 
 -- The first day of which each kind of row is kept (store::Kept); one row. A load holds it shared, so that
 -- an edge never moves past page views that are being written.
@@ -171,7 +188,7 @@ create table violation (
     resolved_ms bigint,
     metric smallint not null,
     percentile smallint not null,
-    -- store::rollup::device_code: 0 is every device.
+    -- store::dimension::device_code: 0 is every device.
     device smallint not null,
     budget_key text not null,
     route text not null,

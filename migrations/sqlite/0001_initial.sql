@@ -8,6 +8,8 @@ create table site (
     name text not null unique,
     -- A JSON array of origins; read and written whole.
     origins text not null,
+    -- A JSON array of route patterns, in the order in which they are tried; read and written whole.
+    routes text not null,
     created_ms integer not null
 ) strict;
 
@@ -39,8 +41,26 @@ create table route (
     site_id integer not null,
     route_id integer not null,
     route text not null,
+    -- The UTC day (since 1970) of the newest page view seen: names that were not seen lately leave their
+    -- place to others, and those of which nothing is kept are removed.
+    last_day integer not null,
     primary key (site_id, route_id),
     unique (site_id, route)
+) strict, without rowid;
+
+-- The texts of browsers, countries, connections and releases, under the codes that rollups have for them
+-- (store::dimension::label_code).
+create table label (
+    site_id integer not null,
+    -- store::Dimension.
+    dimension integer not null,
+    -- 1 to 65535.
+    code integer not null,
+    label text not null,
+    -- As of a route.
+    last_day integer not null,
+    primary key (site_id, dimension, code),
+    unique (site_id, dimension, label)
 ) strict, without rowid;
 
 -- One row a page view: the truth that rollups are made of. The first 48 bits of the id are the view's
@@ -51,11 +71,13 @@ create table page_view (
     -- The number of our collector's snapshot; null where another library sent the view.
     seq integer,
     received_ms integer not null,
+    -- Without what the route says (store::pack_url).
     url text not null,
     route_id integer not null,
     navigation_type integer,
-    -- store::rollup::device_code: 0 is an unknown device.
+    -- store::dimension::device_code: 0 is an unknown device.
     device integer not null,
+    browser text,
     connection text,
     country text,
     release text,
@@ -84,49 +106,38 @@ create table load_cursor (
     primary key (site_id, spool)
 ) strict, without rowid;
 
--- What one load changed in one hour: signed counts of several cells, packed (store::rollup::pack). Read
--- beside the cells until maintenance folds it into them.
+-- What one load changed in one hour: signed page views, packed (store::rollup::deltas). Read beside the
+-- rollups until maintenance folds it into them.
 create table rollup_delta (
     site_id integer not null,
     hour_ms integer not null,
     spool blob not null,
     up_to integer not null,
-    cells blob not null,
+    views blob not null,
     primary key (site_id, hour_ms, spool, up_to)
 ) strict, without rowid;
 
--- One row a cell, one packed histogram a metric (null: no values), most asked for first, so that what
--- is not asked for stays unread on overflow pages.
+-- One row an hour (or day), route, dimension and metric, with a histogram for each value of the dimension
+-- (store::rollup::Row). A question asks for one dimension and one metric over some time: with both in front
+-- (store::rollup::slot), what it reads lies together and what it does not ask for stays unread.
 create table rollup_hour (
     site_id integer not null,
-    start_ms integer not null,
+    slot integer not null,
+    -- Hours since 1970-01-01 UTC.
+    step integer not null,
     route_id integer not null,
-    device integer not null,
-    views integer not null,
-    lcp blob,
-    inp blob,
-    cls blob,
-    fcp blob,
-    ttfb blob,
-    fid blob,
-    tti blob,
-    primary key (site_id, start_ms, route_id, device)
+    cells blob not null,
+    primary key (site_id, slot, step, route_id)
 ) strict, without rowid;
 
 create table rollup_day (
     site_id integer not null,
-    start_ms integer not null,
+    slot integer not null,
+    -- Days since 1970-01-01 UTC.
+    step integer not null,
     route_id integer not null,
-    device integer not null,
-    views integer not null,
-    lcp blob,
-    inp blob,
-    cls blob,
-    fcp blob,
-    ttfb blob,
-    fid blob,
-    tti blob,
-    primary key (site_id, start_ms, route_id, device)
+    cells blob not null,
+    primary key (site_id, slot, step, route_id)
 ) strict, without rowid;
 
 -- The first day of which each kind of row is kept (store::Kept); one row.
@@ -145,7 +156,7 @@ create table violation (
     metric integer not null,
     percentile integer not null,
     at_most integer not null,
-    -- store::rollup::device_code: 0 is every device.
+    -- store::dimension::device_code: 0 is every device.
     device integer not null,
     release text,
     measured integer,

@@ -6,22 +6,29 @@
 //!
 //! A pooler in transaction mode may stand in between (the module `sql` says what that asks for).
 
+mod copy;
+mod erase;
 mod error;
 mod load;
 mod maintain;
+mod names;
 mod query;
+mod rows;
 mod schema;
 mod site;
 mod sql;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod verify;
 mod view;
 mod violation;
 
 use async_trait::async_trait;
+use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    CellQuery, Judgement, LoadBatch, LoadReport, Maintained, NewSite, NewToken, Retention, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Violation,
+    CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport, Maintained,
+    NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store, StoreError,
+    StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use sqlx::postgres::PgPool;
 use sqlx::{Postgres, Transaction};
@@ -75,8 +82,14 @@ impl Store for PostgresStore {
         site::all(self).await
     }
 
-    async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError> {
-        site::update(self, site, name, origins).await
+    async fn site_update(
+        &self,
+        site: SiteId,
+        name: &str,
+        origins: &[String],
+        routes: &[String],
+    ) -> Result<Site, StoreError> {
+        site::update(self, site, name, origins, routes).await
     }
 
     async fn site_rotate_key(
@@ -130,6 +143,10 @@ impl Store for PostgresStore {
         query::cells(self, query).await
     }
 
+    async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError> {
+        query::breakdown(self, query, by).await
+    }
+
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
         query::tally(self, query).await
     }
@@ -159,5 +176,67 @@ impl Store for PostgresStore {
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
         maintain::maintain(self, now_ms, retention).await
+    }
+
+    async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {
+        erase::erase(self, erase).await
+    }
+
+    async fn view_days(&self, site: SiteId) -> Result<Vec<i64>, StoreError> {
+        verify::view_days(self, site).await
+    }
+
+    async fn verify_day(&self, site: SiteId, day_ms: i64) -> Result<Vec<Difference>, StoreError> {
+        verify::verify_day(self, site, day_ms).await
+    }
+
+    async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError> {
+        verify::rebuild_day(self, site, day_ms).await
+    }
+
+    async fn kept(&self) -> Result<Kept, StoreError> {
+        copy::kept(self).await
+    }
+
+    async fn keep(&self, kept: Kept) -> Result<(), StoreError> {
+        copy::keep(self, kept).await
+    }
+
+    async fn holding(&self, site: SiteId) -> Result<Holding, StoreError> {
+        copy::holding(self, site).await
+    }
+
+    async fn site_put(&self, site: &Site) -> Result<Site, StoreError> {
+        site::put(self, site).await
+    }
+
+    async fn views(
+        &self,
+        site: SiteId,
+        after: Option<ViewId>,
+        limit: u32,
+    ) -> Result<Vec<StoredView>, StoreError> {
+        copy::views(self, site, after, limit).await
+    }
+
+    async fn view_at(&self, site: SiteId, count: u64) -> Result<Option<ViewId>, StoreError> {
+        copy::view_at(self, site, count).await
+    }
+
+    async fn rollups(
+        &self,
+        site: SiteId,
+        after: Option<(Grain, i64)>,
+        limit: u32,
+    ) -> Result<Vec<RollupGroup>, StoreError> {
+        copy::rollups(self, site, after, limit).await
+    }
+
+    async fn rollups_put(&self, site: SiteId, groups: Vec<RollupGroup>) -> Result<(), StoreError> {
+        copy::rollups_put(self, site, &groups).await
+    }
+
+    async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
+        violation::put(self, site, violations).await
     }
 }

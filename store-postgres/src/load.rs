@@ -6,15 +6,16 @@
 //! are read. Both in the order of ids, so nobody waits in a circle.
 
 use crate::error::{code, damaged, failed};
+use crate::names::{self, Names, Used};
 use crate::sql::query;
 use crate::{PostgresStore, query as questions, view};
-use fieldvitals_store::load::{self, Changed, Merged, corrections, ids, merge};
-use fieldvitals_store::rollup::{DAY_MS, day_of, pack, route_id};
+use fieldvitals_store::load::{Changed, Merged, ids, merge};
+use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
 use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, ViewUpdate};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 use vitals::view::ViewId;
 
@@ -110,31 +111,40 @@ async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> 
     let kept = begin(connection, site, spool, after).await?;
     let ids: Vec<ViewId> = ids.iter().filter(|id| id.start_ms() >= kept.views_from_ms).copied().collect();
     let mut beacons = batch.beacons.clone();
-    bound(connection, site, &mut beacons).await?;
-    let (merged, route_ids) = write_views(connection, site, &ids, &beacons, &kept).await?;
-
-    let (mut hours, mut cells) = (Vec::new(), Vec::new());
-    for (hour_ms, corrections) in corrections(&merged.changed) {
-        hours.push(hour_ms);
-        cells.push(pack(&corrections, &route_ids));
-    }
-    if !hours.is_empty() {
-        query(
-            "/* rollup.delta */ insert into rollup_delta (site_id, spool, up_to, hour_ms, cells) \
-             select $1, $2, $3, u.* from unnest($4::bigint[], $5::bytea[]) u",
-        )
-        .bind(site.0)
-        .bind(Uuid::from_bytes(spool.0))
-        .bind(position(up_to)?)
-        .bind(hours)
-        .bind(cells)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(LOADING))?;
-    }
+    let mut names = names::bound(connection, site, &mut beacons, &kept).await?;
+    let merged = write_views(connection, site, &ids, beacons, &kept, &mut names).await?;
+    write_deltas(connection, site, &merged.changed, &names, (spool, position(up_to)?)).await?;
     move_cursor(connection, batch).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
     Ok(merged.report)
+}
+
+/// Writes the delta rows of changed views, as those of a position of a spool.
+pub(crate) async fn write_deltas(
+    connection: &mut PgConnection,
+    site: SiteId,
+    changed: &[Changed],
+    names: &Names,
+    (spool, up_to): (SpoolId, i64),
+) -> Result<(), StoreError> {
+    let (hours, views): (Vec<i64>, Vec<Vec<u8>>) =
+        deltas(changed, &names.route_ids, &names.labels).into_iter().unzip();
+    if hours.is_empty() {
+        return Ok(());
+    }
+    query(
+        "/* rollup.delta */ insert into rollup_delta (site_id, spool, up_to, hour_ms, views) \
+         select $1, $2, $3, u.* from unnest($4::bigint[], $5::bytea[]) u",
+    )
+    .bind(site.0)
+    .bind(Uuid::from_bytes(spool.0))
+    .bind(up_to)
+    .bind(hours)
+    .bind(views)
+    .execute(connection)
+    .await
+    .map_err(failed(LOADING))?;
+    Ok(())
 }
 
 fn position(position: u64) -> Result<i64, StoreError> {
@@ -149,12 +159,7 @@ async fn begin(
     spool: SpoolId,
     after: u64,
 ) -> Result<Kept, StoreError> {
-    query("/* load.site */ select site_id from site where site_id = $1 for key share")
-        .bind(site.0)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(failed(LOADING))?
-        .ok_or(StoreError::NoSuchSite)?;
+    hold_site(connection, site).await?;
     let at = query(
         "/* load.cursor */ select position from load_cursor where site_id = $1 and spool = $2 \
          for no key update",
@@ -169,11 +174,27 @@ async fn begin(
     if at != after {
         return Err(StoreError::CursorMoved { at, expected: after });
     }
+    hold_kept(connection).await
+}
+
+/// Checks that a site is there; it stays so until the transaction ends.
+pub(crate) async fn hold_site(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreError> {
+    query("/* load.site */ select site_id from site where site_id = $1 for key share")
+        .bind(site.0)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed(LOADING))?
+        .map(drop)
+        .ok_or(StoreError::NoSuchSite)
+}
+
+/// What is kept. It stays so, and so does every name, until the transaction ends.
+pub(crate) async fn hold_kept(connection: &mut PgConnection) -> Result<Kept, StoreError> {
     let row = query(
         "/* load.kept */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1 \
          for share",
     )
-    .fetch_one(&mut *connection)
+    .fetch_one(connection)
     .await
     .map_err(failed(LOADING))?;
     questions::kept(&row)
@@ -207,52 +228,24 @@ async fn move_cursor(connection: &mut PgConnection, batch: &LoadBatch) -> Result
     Err(StoreError::CursorMoved { at: u64::try_from(at).unwrap_or(0), expected: batch.after })
 }
 
-/// Holds the site's routes to their bound. Servers that add the last ones at the same moment may pass it
-/// by what one batch holds.
-async fn bound(
-    connection: &mut PgConnection,
-    site: SiteId,
-    beacons: &mut [Vec<ViewUpdate>],
-) -> Result<(), StoreError> {
-    let asked: Vec<String> = load::routes(beacons).into_iter().map(str::to_owned).collect();
-    let known: BTreeSet<String> =
-        query("/* route.known */ select route from route where site_id = $1 and route = any($2)")
-            .bind(site.0)
-            .bind(&asked)
-            .fetch_all(&mut *connection)
-            .await
-            .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
-            .map_err(failed(LOADING))?;
-    if known.len() < asked.len() {
-        let count: i64 = query("/* route.count */ select count(*) from route where site_id = $1")
-            .bind(site.0)
-            .fetch_one(&mut *connection)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(failed(LOADING))?;
-        load::bound_routes(beacons, &known, usize::try_from(count).unwrap_or(usize::MAX));
-    }
-    Ok(())
-}
-
-/// Writes what the beacons make of their views, and returns it with the ids of all routes in it.
+/// Writes what the beacons make of their views, and returns it; their names are then known.
 async fn write_views(
     connection: &mut PgConnection,
     site: SiteId,
     ids: &[ViewId],
-    beacons: &[Vec<ViewUpdate>],
+    beacons: Vec<Vec<ViewUpdate>>,
     kept: &Kept,
-) -> Result<(Merged, HashMap<String, i64>), Failed> {
+    names: &mut Names,
+) -> Result<Merged, Failed> {
     // First as if no view was known, which is true of most.
-    let merged = merge(Vec::new(), beacons.to_vec(), kept);
-    let mut route_ids = HashMap::new();
+    let merged = merge(Vec::new(), beacons.clone(), kept);
     if ids.is_empty() {
-        return Ok((merged, route_ids));
+        return Ok(merged);
     }
-    add_routes(connection, site, &merged.changed, &mut route_ids).await?;
+    names.use_all(connection, site, &Used::by(&merged.changed)).await?;
     let mut columns = view::Columns::default();
-    for Changed { after, .. } in &merged.changed {
-        columns.push(after, id_of(&route_ids, &after.update.route));
+    for after in merged.changed.iter().filter_map(|changed| changed.after.as_ref()) {
+        columns.push(after, id_of(names, &after.update.route));
     }
     let added =
         columns.bind(query(view::ADD).bind(site.0)).fetch_all(&mut *connection).await.map_err(|error| {
@@ -268,30 +261,31 @@ async fn write_views(
         .map_err(|error| Failed::Other(failed(LOADING)(error)))?;
     let known: Vec<Uuid> = ids.iter().map(|&id| view::uuid(id)).filter(|id| !added.contains(id)).collect();
     if known.is_empty() {
-        return Ok((merged, route_ids));
+        return Ok(merged);
     }
     let stored = lock(connection, site, &known).await?;
-    let merged = merge(stored, beacons.to_vec(), kept);
-    let replaced: Vec<&Changed> = merged.changed.iter().filter(|changed| changed.before.is_some()).collect();
-    add_routes(connection, site, &merged.changed, &mut route_ids).await?;
+    let merged = merge(stored, beacons, kept);
+    names.use_all(connection, site, &Used::by(&merged.changed)).await?;
+    let replaced = merged.changed.iter().filter(|changed| changed.before.is_some());
+    let replaced: Vec<&StoredView> = replaced.filter_map(|changed| changed.after.as_ref()).collect();
     if let (Some(first), Some(last)) = (replaced.first(), replaced.last()) {
         let mut columns = view::Columns::default();
-        for Changed { after, .. } in &replaced {
-            columns.push(after, id_of(&route_ids, &after.update.route));
+        for after in &replaced {
+            columns.push(after, id_of(names, &after.update.route));
         }
         columns
             .bind(query(view::REPLACE).bind(site.0))
-            .bind(view::uuid(first.after.update.id))
-            .bind(view::uuid(last.after.update.id))
+            .bind(view::uuid(first.update.id))
+            .bind(view::uuid(last.update.id))
             .execute(&mut *connection)
             .await
             .map_err(failed(LOADING))?;
     }
-    Ok((merged, route_ids))
+    Ok(merged)
 }
 
 /// Locks and reads views that are stored.
-async fn lock(
+pub(crate) async fn lock(
     connection: &mut PgConnection,
     site: SiteId,
     known: &[Uuid],
@@ -309,73 +303,9 @@ async fn lock(
     rows.iter().map(view::read).collect()
 }
 
-fn id_of(route_ids: &HashMap<String, i64>, route: &str) -> i64 {
+fn id_of(names: &Names, route: &str) -> i64 {
     // Every route has been looked up or added before.
-    route_ids.get(route).copied().unwrap_or_default()
-}
-
-/// Finds the ids of all routes that changed views had or have; new ones are added, under the first of
-/// their ids that no other route has.
-async fn add_routes(
-    connection: &mut PgConnection,
-    site: SiteId,
-    changed: &[Changed],
-    route_ids: &mut HashMap<String, i64>,
-) -> Result<(), StoreError> {
-    let mut missing: BTreeSet<&str> = changed
-        .iter()
-        .flat_map(|changed| changed.before.iter().chain([&changed.after]))
-        .map(|view| view.update.route.as_str())
-        .filter(|route| !route_ids.contains_key(*route))
-        .collect();
-    find_routes(connection, site, &mut missing, route_ids).await?;
-    for attempt in 0..=u8::MAX {
-        if missing.is_empty() {
-            return Ok(());
-        }
-        // In the order of texts, so that two servers that add the same ones do not wait in a circle.
-        let (ids, routes): (Vec<i64>, Vec<&str>) =
-            missing.iter().map(|&route| (route_id(route, attempt), route)).unzip();
-        query(
-            "/* route.add */ insert into route (site_id, route_id, route) \
-             select $1, u.* from unnest($2::bigint[], $3::text[]) u on conflict do nothing",
-        )
-        .bind(site.0)
-        .bind(ids)
-        .bind(routes)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(LOADING))?;
-        find_routes(connection, site, &mut missing, route_ids).await?;
-    }
-    let route = missing.first().copied().unwrap_or_default();
-    Err(damaged(LOADING, format_args!("the table of routes: every id of `{route}` is taken")))
-}
-
-/// Moves routes that are stored from the missing ones to the known ones.
-async fn find_routes(
-    connection: &mut PgConnection,
-    site: SiteId,
-    missing: &mut BTreeSet<&str>,
-    route_ids: &mut HashMap<String, i64>,
-) -> Result<(), StoreError> {
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let texts: Vec<&str> = missing.iter().copied().collect();
-    let rows =
-        query("/* route.ids */ select route, route_id from route where site_id = $1 and route = any($2)")
-            .bind(site.0)
-            .bind(texts)
-            .fetch_all(connection)
-            .await
-            .map_err(failed(LOADING))?;
-    for row in rows {
-        let route: String = row.try_get(0).map_err(failed(LOADING))?;
-        missing.remove(route.as_str());
-        route_ids.insert(route, row.try_get(1).map_err(failed(LOADING))?);
-    }
-    Ok(())
+    names.route_ids.get(route).copied().unwrap_or_default()
 }
 
 pub(crate) async fn cursor(store: &PostgresStore, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {

@@ -3,30 +3,30 @@
 //!
 //! One server at a time does it, by a lease. Every step is a short transaction of its own that begins by
 //! renewing the lease: whoever lost it meanwhile stops, and whoever wants it waits for the step to end.
+//! Whoever else changes rollup rows locks the lease's table for as long ([`exclude`]).
 
 use crate::error::{code, damaged, failed};
 use crate::sql::{self, Statement, query};
-use crate::{PostgresStore, load, query as questions, view};
-use fieldvitals_store::rollup::{CellKey, Fold};
-use fieldvitals_store::{Cell, Kept, Maintained, Retention, SiteId, StoreError};
+use crate::{PostgresStore, copy, load, query as questions, rows, view};
+use fieldvitals_store::rollup::{Fold, Grain};
+use fieldvitals_store::{Dimension, Kept, Maintained, Retention, SiteId, StoreError};
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 use sqlx::{Postgres, Row, Transaction};
-use std::collections::BTreeMap;
 use std::time::Duration;
-use vitals::metric::Metric;
+use vitals::limits;
 
 const LEASING: &str = "taking the lease of maintenance";
 const FOLDING: &str = "folding rollups";
 const REMOVING: &str = "removing what is past retention";
 const DELETING: &str = "removing the rows of a deleted site";
 
-/// Cells that one transaction folds, or the first row that takes it past this.
-const FOLD_CELLS: usize = 2_000;
-/// Delta rows that are read at once; few are left over when [`FOLD_CELLS`] is reached.
-const FOLD_ROWS: i64 = 64;
+/// Delta rows that one transaction folds at most.
+const FOLD_ROWS: i64 = 2_048;
+/// Bytes of delta rows that one transaction reads, about: those of [`limits::FOLD_VIEWS_MAX`] page views.
+const FOLD_BYTES: i64 = 24 * limits::FOLD_VIEWS_MAX as i64;
 /// Rows that one transaction removes.
-const REMOVE_ROWS: i64 = 5_000;
+pub(crate) const REMOVE_ROWS: i64 = 5_000;
 /// How often a partition is tried to be dropped in one round; each try lets others wait for at most the
 /// lock timeout of a step.
 const DROP_TRIES: u32 = 3;
@@ -122,10 +122,13 @@ impl<'a> Lease<'a> {
             done.deltas_folded += self.fold_site(site, &kept).await?;
         }
         for site in self.sites("/* site.ids */ select site_id from site").await? {
-            done.cells_removed += self.remove_cells(REMOVE_HOURS, site, kept.hours_from_ms).await?;
-            done.cells_removed += self.remove_cells(REMOVE_DAYS, site, kept.days_from_ms).await?;
+            done.rows_removed += self.remove_rows(site, Grain::Hour, kept.hours_from_ms).await?;
+            done.rows_removed += self.remove_rows(site, Grain::Day, kept.days_from_ms).await?;
         }
         done.views_removed = self.drop_days(&kept).await?;
+        for site in self.sites("/* site.ids */ select site_id from site").await? {
+            done.names_removed += self.remove_names(site, &kept).await?;
+        }
         Ok(done)
     }
 
@@ -142,16 +145,8 @@ impl<'a> Lease<'a> {
         let kept = before.after(now_ms, retention);
         if kept != before {
             // Waits for the loads that hold the row; they may be writing what is about to go.
-            query(
-                "/* kept.move */ update kept set views_from_ms = $1, hours_from_ms = $2, days_from_ms = $3 \
-                 where one = 1",
-            )
-            .bind(kept.views_from_ms)
-            .bind(kept.hours_from_ms)
-            .bind(kept.days_from_ms)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed(REMOVING))?;
+            wait_little(&mut transaction).await?;
+            copy::move_kept(&mut transaction, &kept).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
         }
         Ok(kept)
@@ -184,23 +179,26 @@ impl<'a> Lease<'a> {
         let mut transaction = self.step(FOLDING).await?;
         let connection = &mut *transaction;
         let rows = query(
-            "/* rollup.delta.next */ select hour_ms, spool, up_to, cells from rollup_delta \
-             where site_id = $1 order by hour_ms, spool, up_to limit $2",
+            "/* rollup.delta.next */ select hour_ms, spool, up_to, views from (select d.*, \
+             sum(octet_length(views)) over (order by hour_ms, spool, up_to) - octet_length(views) as before \
+             from (select hour_ms, spool, up_to, views from rollup_delta where site_id = $1 \
+             order by hour_ms, spool, up_to limit $2) d) d where before < $3 order by hour_ms, spool, up_to",
         )
         .bind(site.0)
         .bind(FOLD_ROWS)
+        .bind(FOLD_BYTES)
         .fetch_all(&mut *connection)
         .await
         .map_err(failed(FOLDING))?;
         let mut fold = Fold::default();
         let (mut hours, mut spools, mut ups) = (Vec::<i64>::new(), Vec::<Uuid>::new(), Vec::<i64>::new());
         for row in &rows {
-            if fold.len() >= FOLD_CELLS {
+            if fold.views() >= limits::FOLD_VIEWS_MAX {
                 break;
             }
             let hour_ms: i64 = row.try_get(0).map_err(failed(FOLDING))?;
-            let cells: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
-            fold.add(hour_ms, cells, kept).map_err(|_| damaged(FOLDING, "a rollup delta"))?;
+            let views: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
+            fold.add_delta(hour_ms, views, kept).map_err(|_| damaged(FOLDING, "a rollup delta"))?;
             hours.push(hour_ms);
             spools.push(row.try_get(1).map_err(failed(FOLDING))?);
             ups.push(row.try_get(2).map_err(failed(FOLDING))?);
@@ -209,8 +207,7 @@ impl<'a> Lease<'a> {
             return Ok(0);
         }
         let count = hours.len() as u64;
-        merge(connection, &HOURS, site, fold.hours).await?;
-        merge(connection, &DAYS, site, fold.days).await?;
+        rows::add(connection, site, fold.rows()).await?;
         // These rows and no others: loads may have added some between them.
         let folded = query(
             "/* rollup.delta.folded */ delete from rollup_delta d \
@@ -232,25 +229,86 @@ impl<'a> Lease<'a> {
         Ok(count)
     }
 
-    /// Removes the cells before a start and returns how many they were.
-    async fn remove_cells(&self, sql: &'static str, site: SiteId, from_ms: i64) -> Result<u64, StoreError> {
+    /// Removes the rows before a day and returns how many they were.
+    async fn remove_rows(&self, site: SiteId, grain: Grain, from_ms: i64) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let mut transaction = self.step(REMOVING).await?;
-            let rows = query(sql)
-                .bind(site.0)
-                .bind(from_ms)
-                .bind(REMOVE_ROWS)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed(REMOVING))?
-                .rows_affected();
+            let steps = (grain, i32::MIN..grain.step(from_ms));
+            let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_ROWS).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
             removed += rows;
             if rows < REMOVE_ROWS as u64 {
                 return Ok(removed);
             }
         }
+    }
+
+    /// Removes routes and labels of which nothing is kept any more, and returns how many they were.
+    async fn remove_names(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+        let oldest = Grain::Day.step(kept.days_from_ms);
+        let mut transaction = self.store.read(REMOVING).await?;
+        let any: bool = query(
+            "/* name.old */ select exists (select 1 from route where site_id = $1 and last_day < $2) \
+             or exists (select 1 from label where site_id = $1 and last_day < $2)",
+        )
+        .bind(site.0)
+        .bind(oldest)
+        .fetch_one(&mut *transaction)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(REMOVING))?;
+        drop(transaction);
+        if !any {
+            return Ok(0);
+        }
+        let mut transaction = self.step(REMOVING).await?;
+        wait_little(&mut transaction).await?;
+        // Waits for whoever writes with names that it has read, and lets no one begin: each of the next
+        // statements sees all that refers to a name.
+        let locked = query("/* name.lock */ select one from kept where one = 1 for update")
+            .execute(&mut *transaction)
+            .await;
+        match locked {
+            Ok(_) => {}
+            // Loads are too busy; another round does it.
+            Err(error) if code(&error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str())) => {
+                return Ok(0);
+            }
+            Err(error) => return Err(failed(REMOVING)(error)),
+        }
+        // A page view that has a name is no newer than the name.
+        let end = view::first_id(kept.days_from_ms);
+        let routes = query(
+            "/* route.remove.old */ delete from route r where r.site_id = $1 and r.last_day < $2 \
+             and not exists (select 1 from page_view v where v.site_id = $1 and v.route_id = r.route_id \
+             and v.id < $3)",
+        )
+        .bind(site.0)
+        .bind(oldest)
+        .bind(end)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(REMOVING))?;
+        let mut removed = routes.rows_affected();
+        for dimension in Dimension::LABELLED {
+            let labels = query(
+                "/* label.remove.old */ delete from label l where l.site_id = $1 and l.dimension = $2 \
+                 and l.last_day < $3 and not exists (select 1 from page_view v where v.site_id = $1 \
+                 and v.id < $4 and l.label = case $2::smallint when 1 then v.browser when 2 then v.country \
+                 when 3 then v.connection when 5 then v.release end)",
+            )
+            .bind(site.0)
+            .bind(dimension as i16)
+            .bind(oldest)
+            .bind(end)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed(REMOVING))?;
+            removed += labels.rows_affected();
+        }
+        transaction.commit().await.map_err(failed(REMOVING))?;
+        Ok(removed)
     }
 
     /// Drops the partitions of days that are no longer kept, and returns how many page views went.
@@ -277,6 +335,7 @@ impl<'a> Lease<'a> {
     async fn drop_day(&self, day_ms: i64) -> Result<u64, StoreError> {
         for tried in 1.. {
             let mut transaction = self.step(REMOVING).await?;
+            wait_little(&mut transaction).await?;
             let dropped = query("/* view.day.drop */ select page_view_day_drop($1)")
                 .bind(day_ms)
                 .fetch_one(&mut *transaction)
@@ -301,144 +360,35 @@ impl<'a> Lease<'a> {
     }
 }
 
-/// The statements that read and write the cells of a table.
-struct Table {
-    read: &'static str,
-    put: &'static str,
-    remove: &'static str,
-}
-
-macro_rules! table {
-    ($name:literal) => {
-        Table {
-            read: concat!(
-                "/* ",
-                $name,
-                ".read */ select c.start_ms, c.route_id, c.device, c.views, c.lcp, c.inp, c.cls, c.fcp, \
-                 c.ttfb, c.fid, c.tti from ",
-                $name,
-                " c join unnest($2::bigint[], $3::bigint[], $4::smallint[]) u (start_ms, route_id, device) \
-                 on c.start_ms = u.start_ms and c.route_id = u.route_id and c.device = u.device \
-                 where c.site_id = $1"
-            ),
-            put: concat!(
-                "/* ",
-                $name,
-                ".put */ insert into ",
-                $name,
-                " (site_id, start_ms, route_id, device, views, lcp, inp, cls, fcp, ttfb, fid, tti) \
-                 select $1, u.* from unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], \
-                 $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], \
-                 $12::bytea[]) u \
-                 on conflict (site_id, start_ms, route_id, device) do update set views = excluded.views, \
-                 lcp = excluded.lcp, inp = excluded.inp, cls = excluded.cls, fcp = excluded.fcp, \
-                 ttfb = excluded.ttfb, fid = excluded.fid, tti = excluded.tti"
-            ),
-            remove: concat!(
-                "/* ",
-                $name,
-                ".empty */ delete from ",
-                $name,
-                " c using unnest($2::bigint[], $3::bigint[], $4::smallint[]) u (start_ms, route_id, device) \
-                 where c.site_id = $1 and c.start_ms = u.start_ms and c.route_id = u.route_id \
-                 and c.device = u.device"
-            ),
-        }
-    };
-}
-
-const HOURS: Table = table!("rollup_hour");
-const DAYS: Table = table!("rollup_day");
-
-/// Keys of cells, a list a column.
-fn columns<'a>(keys: impl Iterator<Item = &'a CellKey>) -> (Vec<i64>, Vec<i64>, Vec<i16>) {
-    let mut columns = (Vec::new(), Vec::new(), Vec::new());
-    for key in keys {
-        columns.0.push(key.start_ms);
-        columns.1.push(key.route_id);
-        columns.2.push(i16::from(key.device));
-    }
-    columns
-}
-
-/// Adds cells to those that are stored; a cell in which nothing is left goes.
-async fn merge(
-    connection: &mut PgConnection,
-    table: &Table,
-    site: SiteId,
-    mut cells: BTreeMap<CellKey, Cell>,
-) -> Result<(), StoreError> {
-    let (starts, routes, devices) = columns(cells.keys());
-    let rows = query(table.read)
-        .bind(site.0)
-        .bind(starts)
-        .bind(routes)
-        .bind(devices)
-        .fetch_all(&mut *connection)
+/// Lets the transaction wait for the next locks only a little, where others would wait behind it.
+async fn wait_little(connection: &mut PgConnection) -> Result<(), StoreError> {
+    query("/* lock.little */ set local lock_timeout = '1s'")
+        .execute(connection)
         .await
-        .map_err(failed(FOLDING))?;
-    for row in &rows {
-        let device: i16 = row.try_get(2).map_err(failed(FOLDING))?;
-        let key = CellKey {
-            start_ms: row.try_get(0).map_err(failed(FOLDING))?,
-            route_id: row.try_get(1).map_err(failed(FOLDING))?,
-            device: u8::try_from(device).map_err(|_| damaged(FOLDING, "a rollup cell"))?,
-        };
-        let stored = questions::cell(row, 3).map_err(|_| damaged(FOLDING, "a rollup cell"))?;
-        cells.entry(key).or_default().merge(&stored);
-    }
-    let (empty, full): (Vec<_>, Vec<_>) = cells.into_iter().partition(|(_, cell)| cell.is_empty());
-    if !full.is_empty() {
-        let (starts, routes, devices) = columns(full.iter().map(|(key, _)| key));
-        let views: Vec<i64> = full.iter().map(|(_, cell)| cell.views).collect();
-        let statement = query(table.put).bind(site.0).bind(starts).bind(routes).bind(devices).bind(views);
-        Metric::ALL
-            .into_iter()
-            .fold(statement, |statement, metric| {
-                let packed = full.iter().map(|(_, cell)| packed(cell, metric));
-                statement.bind(packed.collect::<Vec<Option<Vec<u8>>>>())
-            })
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(FOLDING))?;
-    }
-    if !empty.is_empty() {
-        let (starts, routes, devices) = columns(empty.iter().map(|(key, _)| key));
-        query(table.remove)
-            .bind(site.0)
-            .bind(starts)
-            .bind(routes)
-            .bind(devices)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(FOLDING))?;
-    }
-    Ok(())
+        .map(drop)
+        .map_err(failed(REMOVING))
 }
 
-fn packed(cell: &Cell, metric: Metric) -> Option<Vec<u8>> {
-    let histogram = cell.metric(metric);
-    (!histogram.is_empty()).then(|| {
-        let mut bytes = Vec::new();
-        histogram.encode(&mut bytes);
-        bytes
-    })
+/// Waits for the step of maintenance that is under way, and keeps others from beginning before the
+/// transaction ends. It must be the transaction's first statement: locking a table takes no snapshot, so
+/// what the next ones see is what that step left.
+pub(crate) async fn exclude(connection: &mut PgConnection) -> Result<(), StoreError> {
+    query("/* lease.exclude */ lock table lease in share row exclusive mode")
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed(LEASING))
 }
 
-const REMOVE_HOURS: &str = "/* rollup.hour.remove */ delete from rollup_hour where site_id = $1 and \
-    (start_ms, route_id, device) in (select start_ms, route_id, device from rollup_hour \
-    where site_id = $1 and start_ms < $2 order by start_ms, route_id, device limit $3)";
-const REMOVE_DAYS: &str = "/* rollup.day.remove */ delete from rollup_day where site_id = $1 and \
-    (start_ms, route_id, device) in (select start_ms, route_id, device from rollup_day \
-    where site_id = $1 and start_ms < $2 order by start_ms, route_id, device limit $3)";
 /// `$2` is past every id.
 const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_id = $1 and id < \
     coalesce((select id from page_view where site_id = $1 order by id offset $3 limit 1), $2)";
 const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
 /// The note that the site is to be removed goes last.
-const REMOVE_REST: [&str; 4] = [
+const REMOVE_REST: [&str; 5] = [
     "/* cursor.remove */ delete from load_cursor where site_id = $1",
     "/* route.remove */ delete from route where site_id = $1",
+    "/* label.remove */ delete from label where site_id = $1",
     "/* violation.remove */ delete from violation where site_id = $1",
     "/* site.deleted.done */ delete from site_deleted where site_id = $1",
 ];
@@ -448,14 +398,23 @@ const REMOVE_REST: [&str; 4] = [
 pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(), StoreError> {
     // Deltas first: a fold of them, under way, either is waited for or finds them gone and gives up.
     remove_all(store, REMOVE_DELTAS, site).await?;
-    for sql in [REMOVE_HOURS, REMOVE_DAYS] {
-        while remove_some(store, query(sql).bind(site.0).bind(i64::MAX)).await? {}
+    for grain in [Grain::Hour, Grain::Day] {
+        while remove_rows(store, site, grain).await? {}
     }
     while remove_some(store, query(REMOVE_VIEWS).bind(site.0).bind(view::first_id(i64::MAX))).await? {}
     for sql in REMOVE_REST {
         remove_all(store, sql, site).await?;
     }
     Ok(())
+}
+
+/// Removes at most [`REMOVE_ROWS`] rollup rows; whether there may be more.
+async fn remove_rows(store: &PostgresStore, site: SiteId, grain: Grain) -> Result<bool, StoreError> {
+    let mut transaction = store.write(DELETING).await?;
+    let steps = (grain, i32::MIN..i32::MAX);
+    let removed = rows::remove_steps(&mut transaction, site, steps, REMOVE_ROWS).await?;
+    transaction.commit().await.map_err(failed(DELETING))?;
+    Ok(removed >= REMOVE_ROWS as u64)
 }
 
 /// Runs a statement that removes at most [`REMOVE_ROWS`]; whether there may be more.

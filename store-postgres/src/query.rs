@@ -1,72 +1,24 @@
 //! Questions: each is answered from one state of the store, in one short transaction.
 
-use crate::error::{damaged, failed};
+use crate::error::failed;
 use crate::sql::query as sql;
-use crate::{PostgresStore, view};
-use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Plan, device_code, unpack};
+use crate::{PostgresStore, names, rows, view};
+use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
+use fieldvitals_store::rollup::{Answer, From, Plan, slot};
 use fieldvitals_store::{
-    Cell, CellQuery, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
+    Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
+    ValueCell,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::ops::Range;
-use vitals::histogram::Histogram;
-use vitals::metric::Metric;
+use vitals::limits;
+use vitals::metric::Metrics;
 use vitals::view::ViewId;
 
 const READING: &str = "reading a report";
-
-/// Up to this many hours or days, one route's cells are looked up one by one, instead of reading
-/// everybody's and leaving out most.
-const LOOKUPS_MAX: i64 = 1_000;
-
-/// The two ways to read the cells of a table.
-struct Table {
-    what: &'static str,
-    step_ms: i64,
-    range: &'static str,
-    lookup: &'static str,
-}
-
-macro_rules! table {
-    ($name:literal, $step_ms:expr) => {
-        Table {
-            what: concat!("a cell of ", $name),
-            step_ms: $step_ms,
-            range: concat!(
-                "/* ",
-                $name,
-                ".range */ select route_id, views, lcp, inp, cls, fcp, ttfb, fid, tti from ",
-                $name,
-                " where site_id = $1 and start_ms >= $2 and start_ms < $3 \
-                 and ($4::bigint is null or route_id = $4) and ($5::smallint is null or device = $5)"
-            ),
-            lookup: concat!(
-                "/* ",
-                $name,
-                ".lookup */ select route_id, views, lcp, inp, cls, fcp, ttfb, fid, tti from ",
-                $name,
-                " where site_id = $1 and start_ms = any($2) and route_id = $3 \
-                 and ($4::smallint is null or device = $4)"
-            ),
-        }
-    };
-}
-
-const HOURS: Table = table!("rollup_hour", HOUR_MS);
-const DAYS: Table = table!("rollup_day", DAY_MS);
-
-/// What is asked for, as the tables have it.
-struct Filter {
-    site: SiteId,
-    route_id: Option<i64>,
-    device: Option<u8>,
-}
-
-/// Cells by the id of their route.
-type Cells = HashMap<i64, Cell>;
 
 pub(crate) async fn kept_now(connection: &mut PgConnection) -> Result<Kept, StoreError> {
     let row =
@@ -86,30 +38,91 @@ pub(crate) fn kept(row: &PgRow) -> Result<Kept, StoreError> {
 pub(crate) async fn cells(store: &PostgresStore, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
+    let labels = if query.filters == Filters::NONE {
+        Labels::default()
+    } else {
+        names::labels(connection, query.site).await?
+    };
+    let cells = answer(connection, query, None, &labels).await?;
+    name(connection, query.site, cells).await
+}
+
+pub(crate) async fn breakdown(
+    store: &PostgresStore,
+    query: &CellQuery,
+    by: Dimension,
+) -> Result<Vec<ValueCell>, StoreError> {
+    let mut transaction = store.read(READING).await?;
+    let connection = &mut *transaction;
+    let labels = names::labels(connection, query.site).await?;
+    let cells = answer(connection, query, Some(by), &labels).await?;
+    let names = labels.names(by);
+    let named = cells.into_iter().map(|(code, cell)| {
+        let known = |code| by.fixed_name(code).or_else(|| names.get(&code).copied());
+        ValueCell { value: u16::try_from(code).ok().and_then(known).map(str::to_owned), cell }
+    });
+    let mut values: Vec<ValueCell> = named.collect();
+    values.sort_by(|a, b| {
+        let key = |one: &ValueCell| (Reverse(one.cell.views), one.value.is_none());
+        key(a).cmp(&key(b)).then_with(|| a.value.cmp(&b.value))
+    });
+    Ok(values)
+}
+
+/// The cells that answer a question, by route id, or by the code of a value.
+async fn answer(
+    connection: &mut PgConnection,
+    query: &CellQuery,
+    by: Option<Dimension>,
+    labels: &Labels,
+) -> Result<HashMap<i64, Cell>, StoreError> {
     let kept = kept_now(connection).await?;
     let route_id = match &query.route {
         None => None,
         Some(route) => match route_id(connection, query.site, route).await? {
-            None => return Ok(Vec::new()),
+            None => return Ok(HashMap::new()),
             found => found,
         },
     };
-    let device = query.device.map(|device| device_code(Some(device)));
-    let filter = Filter { site: query.site, route_id, device };
-    let mut cells = Cells::new();
-    if let Some(release) = &query.release {
-        let range = query.from_ms.max(kept.views_from_ms)..query.to_ms;
-        read_views(connection, &filter, range, release, &mut cells).await?;
-    } else {
-        let plan = Plan::new(query, &kept);
-        read_cells(connection, &DAYS, &filter, plan.days, &mut cells).await?;
-        for hours in plan.hours {
-            read_cells(connection, &HOURS, &filter, hours, &mut cells).await?;
+    let Some(mut answer) = Answer::new(query, by, route_id, labels) else { return Ok(HashMap::new()) };
+    match From::question(query, by) {
+        From::Rollups(dimension) => {
+            read_rollups(connection, query, dimension, &kept, route_id, &mut answer).await?;
         }
-        read_deltas(connection, &filter, plan.deltas, &mut cells).await?;
+        From::Views => {
+            let range = query.from_ms.max(kept.views_from_ms)..query.to_ms;
+            if range.is_empty() {
+                return Ok(HashMap::new());
+            }
+            let scanned = CellQuery {
+                route: query.route.clone(),
+                ..CellQuery::new(query.site, range.start, range.end)
+            };
+            let views = u64::try_from(count(connection, &scanned, route_id, &kept).await?).unwrap_or(0);
+            if views > limits::SCAN_VIEWS_MAX {
+                return Err(StoreError::TooManyViews { views, max: limits::SCAN_VIEWS_MAX });
+            }
+            read_views(connection, &scanned, &query.filters, route_id, (by, labels), &mut answer).await?;
+        }
     }
-    cells.retain(|_, cell| !cell.is_empty());
-    name(connection, query.site, cells).await
+    Ok(answer.finish())
+}
+
+/// How many page views rollups count in a range.
+pub(crate) async fn count(
+    connection: &mut PgConnection,
+    query: &CellQuery,
+    route_id: Option<i64>,
+    kept: &Kept,
+) -> Result<i64, StoreError> {
+    let query = CellQuery {
+        metrics: Metrics::NONE,
+        route: query.route.clone(),
+        ..CellQuery::new(query.site, query.from_ms, query.to_ms)
+    };
+    let Some(mut answer) = Answer::new(&query, None, route_id, &Labels::default()) else { return Ok(0) };
+    read_rollups(connection, &query, Dimension::Device, kept, route_id, &mut answer).await?;
+    Ok(answer.finish().values().map(|cell| cell.views).sum())
 }
 
 async fn route_id(
@@ -126,107 +139,67 @@ async fn route_id(
         .map_err(failed(READING))
 }
 
-async fn read_cells(
+async fn read_rollups(
     connection: &mut PgConnection,
-    table: &Table,
-    filter: &Filter,
-    range: Range<i64>,
-    cells: &mut Cells,
+    query: &CellQuery,
+    dimension: Dimension,
+    kept: &Kept,
+    route_id: Option<i64>,
+    answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    if range.is_empty() {
+    let plan = Plan::new(query, dimension, kept);
+    let slots: Vec<i16> = answer.parts().map(|part| slot(dimension, part)).collect();
+    for steps in plan.steps() {
+        let take = |row: &rows::Stored<'_>| answer.add_row(row.key.route_id, row.part, row.cells);
+        rows::read(connection, query.site, &slots, steps, route_id, take).await?;
+    }
+    if plan.deltas.is_empty() {
         return Ok(());
     }
-    let device = filter.device.map(i16::from);
-    let steps = (i128::from(range.end) - i128::from(range.start)) / i128::from(table.step_ms);
-    let statement = match filter.route_id {
-        Some(route_id) if steps <= i128::from(LOOKUPS_MAX) => {
-            let starts: Vec<i64> = (0..)
-                .map(|step| range.start + step * table.step_ms)
-                .take_while(|at| *at < range.end)
-                .collect();
-            sql(table.lookup).bind(filter.site.0).bind(starts).bind(route_id).bind(device)
-        }
-        route_id => {
-            sql(table.range).bind(filter.site.0).bind(range.start).bind(range.end).bind(route_id).bind(device)
-        }
-    };
-    let mut rows = statement.fetch(connection);
-    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
-        let cell = cell(&row, 1).map_err(|_| damaged(READING, table.what))?;
-        cells.entry(route_id).or_default().merge(&cell);
-    }
-    Ok(())
+    rows::read_deltas(connection, query.site, plan.deltas, |_, views| answer.add_delta(views)).await
 }
 
-/// Reads a cell from the column `views` at `first` and the seven metrics after it.
-pub(crate) fn cell(row: &PgRow, first: usize) -> Result<Cell, sqlx::Error> {
-    let mut cell = Cell::default();
-    cell.views = row.try_get(first)?;
-    for metric in Metric::ALL {
-        if let Some(mut bytes) = row.try_get::<Option<&[u8]>, _>(first + 1 + metric.index())? {
-            let histogram =
-                Histogram::decode(&mut bytes).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            cell.set_metric(metric, histogram);
-        }
-    }
-    Ok(cell)
-}
-
-async fn read_deltas(
-    connection: &mut PgConnection,
-    filter: &Filter,
-    range: Range<i64>,
-    cells: &mut Cells,
-) -> Result<(), StoreError> {
-    if range.is_empty() {
-        return Ok(());
-    }
-    let mut rows = sql("/* rollup.delta.read */ select cells from rollup_delta \
-         where site_id = $1 and hour_ms >= $2 and hour_ms < $3")
-    .bind(filter.site.0)
-    .bind(range.start)
-    .bind(range.end)
-    .fetch(connection);
-    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let bytes: &[u8] = row.try_get(0).map_err(failed(READING))?;
-        for (route_id, device, cell) in unpack(bytes).map_err(|_| damaged(READING, "a rollup delta"))? {
-            if filter.route_id.is_none_or(|asked| asked == route_id)
-                && filter.device.is_none_or(|asked| asked == device)
-            {
-                cells.entry(route_id).or_default().merge(&cell);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Counts the page views of a release.
+/// Adds the page views of a range that pass the filters.
 async fn read_views(
     connection: &mut PgConnection,
-    filter: &Filter,
-    range: Range<i64>,
-    release: &str,
-    cells: &mut Cells,
+    query: &CellQuery,
+    filters: &Filters,
+    route_id: Option<i64>,
+    (by, labels): (Option<Dimension>, &Labels),
+    answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    if range.is_empty() {
-        return Ok(());
-    }
-    let mut rows =
-        sql("/* view.release */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti from page_view \
-         where site_id = $1 and id >= $2 and id < $3 and release = $4 \
-         and ($5::bigint is null or route_id = $5) and ($6::smallint is null or device = $6)")
-        .bind(filter.site.0)
-        .bind(view::first_id(range.start))
-        .bind(view::first_id(range.end))
-        .bind(release)
-        .bind(filter.route_id)
-        .bind(filter.device.map(i16::from))
-        .fetch(connection);
+    let by = by.unwrap_or(Dimension::Device);
+    let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
+         (case $11::smallint when 0 then device when 4 then navigation_type + 1 end)::smallint, \
+         case $11::smallint when 1 then browser when 2 then country when 3 then connection \
+         when 5 then release end from page_view \
+         where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
+         and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
+         and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
+         and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10)")
+    .bind(query.site.0)
+    .bind(view::first_id(query.from_ms))
+    .bind(view::first_id(query.to_ms))
+    .bind(route_id)
+    .bind(filters.device.map(|device| i16::from(device_code(Some(device)))))
+    .bind(filters.browser.as_deref())
+    .bind(filters.country.as_deref())
+    .bind(filters.connection.as_deref())
+    .bind(filters.navigation_type.map(|kind| kind as i16))
+    .bind(filters.release.as_deref())
+    .bind(by as i16)
+    .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
-        let values = view::values(&row, 1).map_err(failed(READING))?;
-        cells.entry(route_id).or_default().add(&values, 1);
+        let columns = || {
+            let label: Option<&str> = row.try_get(9)?;
+            Ok((row.try_get(0)?, view::values(&row, 1)?, row.try_get::<Option<i16>, _>(8)?, label))
+        };
+        let (route_id, values, number, label) = columns().map_err(failed(READING))?;
+        let code = match label {
+            Some(label) => labels.code(by, label).unwrap_or_else(|| label_code(label, 0)),
+            None => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
+        };
+        answer.add_view(route_id, code, &values);
     }
     Ok(())
 }
@@ -235,7 +208,7 @@ async fn read_views(
 async fn name(
     connection: &mut PgConnection,
     site: SiteId,
-    mut cells: Cells,
+    mut cells: HashMap<i64, Cell>,
 ) -> Result<Vec<RouteCell>, StoreError> {
     if cells.is_empty() {
         return Ok(Vec::new());
@@ -257,7 +230,6 @@ async fn name(
     named.sort_unstable_by(|a, b| a.route.cmp(&b.route));
     Ok(named)
 }
-
 pub(crate) async fn routes(
     store: &PostgresStore,
     site: SiteId,

@@ -16,11 +16,11 @@ const UNIQUE_VIOLATION: &str = "23505";
 pub(crate) async fn add(store: &PostgresStore, site: NewSite) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     let added = query(
-        "/* site.add */ insert into site (name, origins, created_ms) values ($1, $2, $3) \
+        "/* site.add */ insert into site (name, origins, routes, created_ms) values ($1, $2, '[]', $3) \
          on conflict (name) do nothing returning site_id",
     )
     .bind(site.name.as_str())
-    .bind(origins_text(&site.origins)?)
+    .bind(texts(&site.origins)?)
     .bind(site.created_ms)
     .fetch_optional(&mut *transaction)
     .await
@@ -28,6 +28,41 @@ pub(crate) async fn add(store: &PostgresStore, site: NewSite) -> Result<Site, St
     let Some(added) = added else { return Err(StoreError::SiteExists(site.name)) };
     let id = SiteId(added.try_get(0).map_err(failed(CHANGING))?);
     add_key(&mut transaction, id, &site.key, site.created_ms).await?;
+    let site = one(&mut transaction, id).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+/// Adds a site as it is elsewhere.
+pub(crate) async fn put(store: &PostgresStore, site: &Site) -> Result<Site, StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    let added = query(
+        "/* site.put */ insert into site (name, origins, routes, created_ms) values ($1, $2, $3, $4) \
+         on conflict (name) do nothing returning site_id",
+    )
+    .bind(site.name.as_str())
+    .bind(texts(&site.origins)?)
+    .bind(texts(&site.routes)?)
+    .bind(site.created_ms)
+    .fetch_optional(&mut *transaction)
+    .await
+    .map_err(failed(CHANGING))?;
+    let Some(added) = added else { return Err(StoreError::SiteExists(site.name.clone())) };
+    let id = SiteId(added.try_get(0).map_err(failed(CHANGING))?);
+    // Newest first there, and told apart by their number here.
+    for SiteKey { key, until_ms } in site.keys.iter().rev() {
+        query(
+            "/* site.key.put */ insert into site_key (site_id, key, until_ms, created_ms) \
+             values ($1, $2, $3, $4)",
+        )
+        .bind(id.0)
+        .bind(key.as_str())
+        .bind(until_ms)
+        .bind(site.created_ms)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    }
     let site = one(&mut transaction, id).await?;
     transaction.commit().await.map_err(failed(CHANGING))?;
     Ok(site)
@@ -60,8 +95,9 @@ async fn lock(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreEr
         .ok_or(StoreError::NoSuchSite)
 }
 
-fn origins_text(origins: &[String]) -> Result<String, StoreError> {
-    serde_json::to_string(origins).map_err(|error| damaged(CHANGING, error))
+/// A list of texts as it is kept.
+fn texts(texts: &[String]) -> Result<String, StoreError> {
+    serde_json::to_string(texts).map_err(|error| damaged(CHANGING, error))
 }
 
 pub(crate) async fn all(store: &PostgresStore) -> Result<Vec<Site>, StoreError> {
@@ -75,7 +111,7 @@ async fn one(connection: &mut PgConnection, site: SiteId) -> Result<Site, StoreE
 
 async fn read(connection: &mut PgConnection, site: Option<SiteId>) -> Result<Vec<Site>, StoreError> {
     let rows = query(
-        "/* site.read */ select s.site_id, s.name, s.origins, s.created_ms, k.key, k.until_ms \
+        "/* site.read */ select s.site_id, s.name, s.origins, s.created_ms, k.key, k.until_ms, s.routes \
          from site s left join site_key k on k.site_id = s.site_id \
          where $1::bigint is null or s.site_id = $1 order by s.name, k.created_ms desc, k.number desc",
     )
@@ -87,13 +123,17 @@ async fn read(connection: &mut PgConnection, site: Option<SiteId>) -> Result<Vec
     for row in rows {
         let id = SiteId(row.try_get(0).map_err(failed(SITES))?);
         if sites.last().is_none_or(|site| site.id != id) {
-            let origins: &str = row.try_get(2).map_err(failed(SITES))?;
+            let list = |place, what| {
+                let text: &str = row.try_get(place).map_err(failed(SITES))?;
+                serde_json::from_str(text)
+                    .map_err(|_| damaged(SITES, format_args!("the {what} of site {}", id.0)))
+            };
             sites.push(Site {
                 id,
                 name: row.try_get(1).map_err(failed(SITES))?,
                 keys: Vec::new(),
-                origins: serde_json::from_str(origins)
-                    .map_err(|_| damaged(SITES, format_args!("the origins of site {}", id.0)))?,
+                origins: list(2, "origins")?,
+                routes: list(6, "routes")?,
                 created_ms: row.try_get(3).map_err(failed(SITES))?,
             });
         }
@@ -110,11 +150,13 @@ pub(crate) async fn update(
     site: SiteId,
     name: &str,
     origins: &[String],
+    routes: &[String],
 ) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
-    query("/* site.update */ update site set name = $1, origins = $2 where site_id = $3")
+    query("/* site.update */ update site set name = $1, origins = $2, routes = $3 where site_id = $4")
         .bind(name)
-        .bind(origins_text(origins)?)
+        .bind(texts(origins)?)
+        .bind(texts(routes)?)
         .bind(site.0)
         .execute(&mut *transaction)
         .await

@@ -23,9 +23,13 @@ pub(crate) const WRITE: &str = "begin isolation level read committed; set local 
 pub(crate) const READ: &str = "begin isolation level repeatable read read only; \
     set local statement_timeout = '30s'; set local idle_in_transaction_session_timeout = '30s'";
 
-/// Begins a step of maintenance. It gives up soon where it would make others wait behind it.
+/// Begins a transaction that writes what follows from one state of the store.
+pub(crate) const REBUILD: &str = "begin isolation level repeatable read; set local statement_timeout = '60s'; \
+    set local lock_timeout = '60s'; set local idle_in_transaction_session_timeout = '60s'";
+
+/// Begins a step of maintenance.
 pub(crate) const MAINTAIN: &str = "begin isolation level read committed; \
-    set local statement_timeout = '60s'; set local lock_timeout = '1s'; \
+    set local statement_timeout = '60s'; set local lock_timeout = '60s'; \
     set local idle_in_transaction_session_timeout = '60s'";
 
 #[cfg(all(test, feature = "testing"))]
@@ -33,8 +37,8 @@ mod tests {
     use super::*;
     use crate::PostgresStore;
     use crate::testing::Database;
-    use fieldvitals_store::conformance::{DAY0_MS, everything, load, site, update};
-    use fieldvitals_store::{Retention, Store};
+    use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
+    use fieldvitals_store::{CellQuery, Erase, Retention, Store};
     use sqlx::Row;
     use std::sync::Arc;
 
@@ -48,7 +52,9 @@ mod tests {
             load(&store, site, seq, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
             store.maintain(DAY0_MS, Retention::default()).await.unwrap();
         }
-        store.cells(&everything(site, DAY0_MS, DAY0_MS + 1)).await.unwrap();
+        store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + 1)).await.unwrap();
+        store.rebuild_day(site, DAY0_MS).await.unwrap();
+        store.erase(&Erase { site, from_ms: 0, to_ms: i64::MAX, url: None }).await.unwrap();
         store.site_delete(site).await.unwrap();
         let mut connections = Vec::new();
         while postgres.pool.num_idle() > 0 {

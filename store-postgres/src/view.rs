@@ -2,8 +2,8 @@
 
 use crate::error::damaged;
 use crate::sql::Statement;
-use fieldvitals_store::rollup::{device_code, device_of_code};
-use fieldvitals_store::{Source, StoreError, StoredView, ViewUpdate};
+use fieldvitals_store::dimension::{device_code, device_of_code};
+use fieldvitals_store::{Source, StoreError, StoredView, ViewUpdate, pack_url, unpack_url};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
@@ -13,24 +13,24 @@ use vitals::view::{NavigationType, TtiGap, ViewId};
 /// Inserts the views that are not there, and says which these are: `$1` the site, then [`Columns`].
 pub(crate) const ADD: &str = "/* view.add */ insert into page_view (site_id, id, seq, received_ms, url, \
     route_id, navigation_type, device, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, \
-    tti, foreign_received) select $1, u.* from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], \
+    tti, foreign_received, browser) select $1, u.* from unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[], \
     $6::bigint[], $7::smallint[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::smallint[], \
     $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], \
-    $19::integer[], $20::bytea[]) u on conflict (site_id, id) do nothing returning id";
+    $19::integer[], $20::bytea[], $21::text[]) u on conflict (site_id, id) do nothing returning id";
 
-/// Replaces views: `$1` the site, then [`Columns`], `$21` and `$22` the first and the last id, which spare
+/// Replaces views: `$1` the site, then [`Columns`], `$22` and `$23` the first and the last id, which spare
 /// the other days' partitions.
 pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq = u.seq, \
     received_ms = u.received_ms, url = u.url, route_id = u.route_id, navigation_type = u.navigation_type, \
     device = u.device, connection = u.connection, country = u.country, release = u.release, \
     tti_gap = u.tti_gap, lcp = u.lcp, inp = u.inp, cls = u.cls, fcp = u.fcp, ttfb = u.ttfb, fid = u.fid, \
-    tti = u.tti, foreign_received = u.foreign_received \
-    from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], \
+    tti = u.tti, foreign_received = u.foreign_received, browser = u.browser \
+    from unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[], \
     $6::bigint[], $7::smallint[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::smallint[], \
     $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], \
-    $19::integer[], $20::bytea[]) u (id, seq, received_ms, url, route_id, navigation_type, device, \
-    connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received) \
-    where v.site_id = $1 and v.id = u.id and v.id >= $21 and v.id <= $22";
+    $19::integer[], $20::bytea[], $21::text[]) u (id, seq, received_ms, url, route_id, navigation_type, device, \
+    connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received, browser) \
+    where v.site_id = $1 and v.id = u.id and v.id >= $22 and v.id <= $23";
 
 /// Makes others who want to change views wait: `$1` the site, `$2` their ids. Locked in the order of ids, so
 /// that two loaders cannot wait for each other. Reading comes after it, as a statement that waited for a
@@ -41,16 +41,31 @@ pub(crate) const LOCK: &str = "/* view.lock */ select id from page_view where si
 /// Reads views for [`read`]: `$1` the site, `$2` their ids.
 pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser \
     from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
     where v.site_id = $1 and v.id = any($2)";
 
 /// Reads one view for [`read`]: `$1` the site, `$2` the id.
 pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser \
     from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
     where v.site_id = $1 and v.id = $2";
+
+/// Reads views by id for [`read`]: `$1` the site, `$2` the id after which and `$3` the id from which, and how
+/// many.
+pub(crate) const PAGE: &str = "/* view.page */ select v.id, v.seq, v.received_ms, v.url, r.route, \
+    v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser \
+    from (select * from page_view where site_id = $1 and id > $2 and id >= $3 order by id limit $4) v \
+    join route r on r.site_id = v.site_id and r.route_id = v.route_id \
+    where r.site_id = $1 order by v.id";
+
+/// Reads what is counted of views for [`read_counted`]: `$1` the site, `$2` the first id and `$3` the first
+/// one after.
+pub(crate) const COUNTED: &str = "/* view.counted */ select id, route_id, navigation_type, device, \
+    connection, country, release, browser, lcp, inp, cls, fcp, ttfb, fid, tti from page_view \
+    where site_id = $1 and id >= $2 and id < $3";
 
 /// The id as the driver takes it.
 pub(crate) fn uuid(id: ViewId) -> Uuid {
@@ -61,7 +76,7 @@ pub(crate) fn uuid(id: ViewId) -> Uuid {
 #[derive(Default)]
 pub(crate) struct Columns {
     id: Vec<Uuid>,
-    seq: Vec<Option<i64>>,
+    seq: Vec<Option<i32>>,
     received_ms: Vec<i64>,
     url: Vec<String>,
     route_id: Vec<i64>,
@@ -73,6 +88,7 @@ pub(crate) struct Columns {
     tti_gap: Vec<Option<i16>>,
     values: [Vec<Option<i32>>; Metric::COUNT],
     foreign_received: Vec<Option<Vec<u8>>>,
+    browser: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -80,13 +96,13 @@ impl Columns {
     pub(crate) fn push(&mut self, view: &StoredView, route_id: i64) {
         let update = &view.update;
         let (seq, foreign_received) = match update.source {
-            Source::Own { seq } => (Some(i64::from(seq)), None),
+            Source::Own { seq } => (Some(seq.cast_signed()), None),
             Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
         };
         self.id.push(uuid(update.id));
         self.seq.push(seq);
         self.received_ms.push(update.received_ms);
-        self.url.push(update.url.clone());
+        self.url.push(pack_url(&update.url, &update.route));
         self.route_id.push(route_id);
         self.navigation_type.push(update.navigation_type.map(|kind| kind as i16));
         self.device.push(i16::from(device_code(update.device)));
@@ -99,6 +115,7 @@ impl Columns {
             self.values[metric.index()].push(micros);
         }
         self.foreign_received.push(foreign_received);
+        self.browser.push(update.browser.clone());
     }
 
     /// Binds all columns, in the order of [`ADD`].
@@ -115,7 +132,11 @@ impl Columns {
             .bind(self.country)
             .bind(self.release)
             .bind(self.tti_gap);
-        self.values.into_iter().fold(statement, Statement::bind).bind(self.foreign_received)
+        self.values
+            .into_iter()
+            .fold(statement, Statement::bind)
+            .bind(self.foreign_received)
+            .bind(self.browser)
     }
 }
 
@@ -123,17 +144,49 @@ const _: () =
     assert!(vitals::limits::TIME_MS_MAX as u64 * 1_000 <= i32::MAX as u64, "a time fits an integer");
 const _: () = assert!(vitals::limits::CLS_MAX as u64 * 1_000_000 <= i32::MAX as u64, "a score fits too");
 
-/// Reads a row of [`KNOWN`] or [`ONE`].
+/// Reads a row of [`KNOWN`], [`ONE`] or [`PAGE`].
 pub(crate) fn read(row: &PgRow) -> Result<StoredView, StoreError> {
     parse(row).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
 }
 
+/// Reads the id in the first column.
+pub(crate) fn read_id(row: &PgRow) -> Result<ViewId, StoreError> {
+    id(row).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
+}
+
+/// Reads a row of [`COUNTED`]: the id of the view's route, and the view without what is not counted.
+pub(crate) fn read_counted(row: &PgRow) -> Result<(i64, ViewUpdate), StoreError> {
+    let parse = || {
+        let view = ViewUpdate {
+            id: id(row)?,
+            source: Source::Foreign,
+            received_ms: 0,
+            url: String::new(),
+            route: String::new(),
+            navigation_type: code(row.try_get(2)?, NavigationType::from_number),
+            device: code(row.try_get(3)?, device_of_code),
+            connection: row.try_get(4)?,
+            country: row.try_get(5)?,
+            release: row.try_get(6)?,
+            browser: row.try_get(7)?,
+            tti_gap: None,
+            values: values(row, 8)?,
+        };
+        Ok((row.try_get(1)?, view))
+    };
+    parse().map_err(|error: sqlx::Error| damaged("reading a page view", format!("a page view ({error})")))
+}
+
+fn id(row: &PgRow) -> Result<ViewId, sqlx::Error> {
+    let id = row.try_get::<Uuid, _>(0)?;
+    ViewId::from_bytes(id.into_bytes()).ok_or_else(|| sqlx::Error::Decode("id".into()))
+}
+
 fn parse(row: &PgRow) -> Result<StoredView, sqlx::Error> {
     let wrong = |what: &str| sqlx::Error::Decode(what.into());
-    let id = row.try_get::<Uuid, _>(0)?;
-    let id = ViewId::from_bytes(id.into_bytes()).ok_or_else(|| wrong("id"))?;
-    let source = match row.try_get::<Option<i64>, _>(1)? {
-        Some(seq) => Source::Own { seq: u32::try_from(seq).map_err(|_| wrong("seq"))? },
+    let id = id(row)?;
+    let source = match row.try_get::<Option<i32>, _>(1)? {
+        Some(seq) => Source::Own { seq: seq.cast_unsigned() },
         None => Source::Foreign,
     };
     let mut received_ms = [0; Metric::COUNT];
@@ -146,15 +199,17 @@ fn parse(row: &PgRow) -> Result<StoredView, sqlx::Error> {
             *time = i64::from_be_bytes(*bytes);
         }
     }
+    let route: String = row.try_get(4)?;
     Ok(StoredView {
         update: ViewUpdate {
             id,
             source,
             received_ms: row.try_get(2)?,
-            url: row.try_get(3)?,
-            route: row.try_get(4)?,
+            url: unpack_url(row.try_get(3)?, &route),
+            route,
             navigation_type: code(row.try_get(5)?, NavigationType::from_number),
             device: code(row.try_get(6)?, device_of_code),
+            browser: row.try_get(19)?,
             connection: row.try_get(7)?,
             country: row.try_get(8)?,
             release: row.try_get(9)?,

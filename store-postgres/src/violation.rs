@@ -3,7 +3,7 @@
 use crate::PostgresStore;
 use crate::error::{damaged, failed};
 use crate::sql::query;
-use fieldvitals_store::rollup::{device_code, device_of_code};
+use fieldvitals_store::dimension::{device_code, device_of_code};
 use fieldvitals_store::{Judgement, SiteId, StoreError, Violation};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -44,11 +44,20 @@ async fn broken(
     now_ms: i64,
     judgement: &Judgement,
 ) -> Result<(), StoreError> {
+    // The site's row is locked: nobody else takes the number. A select of its own, as a distributed insert
+    // takes none inside.
+    let next: i64 = query(
+        "/* violation.next */ select coalesce(max(violation_id), 0) + 1 from violation where site_id = $1",
+    )
+    .bind(site.0)
+    .fetch_one(&mut *connection)
+    .await
+    .and_then(|row| row.try_get(0))
+    .map_err(failed(WRITING))?;
     query(
         "/* violation.broken */ insert into violation (site_id, violation_id, budget_key, route, metric, \
          percentile, at_most, device, release, measured, n, within, opened_ms, last_seen_ms) \
-         values ($1, (select coalesce(max(violation_id), 0) + 1 from violation where site_id = $1), \
-         $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) \
+         values ($1, $13, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) \
          on conflict (site_id, budget_key) where resolved_ms is null do update set route = excluded.route, \
          metric = excluded.metric, percentile = excluded.percentile, at_most = excluded.at_most, \
          device = excluded.device, release = excluded.release, measured = excluded.measured, \
@@ -66,6 +75,7 @@ async fn broken(
     .bind(judgement.n)
     .bind(judgement.within)
     .bind(now_ms)
+    .bind(next)
     .execute(connection)
     .await
     .map_err(failed(WRITING))?;
@@ -139,4 +149,47 @@ fn parse(row: &PgRow) -> Result<Violation, sqlx::Error> {
         last_seen_ms: row.try_get(12)?,
         resolved_ms: row.try_get(13)?,
     })
+}
+
+pub(crate) async fn put(
+    store: &PostgresStore,
+    site: SiteId,
+    violations: &[Violation],
+) -> Result<(), StoreError> {
+    let mut transaction = store.write(WRITING).await?;
+    let connection = &mut *transaction;
+    // As in `judge`.
+    query("/* site.judged */ select site_id from site where site_id = $1 for no key update")
+        .bind(site.0)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed(WRITING))?
+        .ok_or(StoreError::NoSuchSite)?;
+    for Violation { id, judgement, opened_ms, last_seen_ms, resolved_ms } in violations {
+        query(
+            "/* violation.put */ insert into violation (site_id, violation_id, budget_key, route, metric, \
+             percentile, at_most, device, release, measured, n, within, opened_ms, last_seen_ms, \
+             resolved_ms) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) on conflict do nothing",
+        )
+        .bind(site.0)
+        .bind(id)
+        .bind(judgement.key.as_str())
+        .bind(judgement.route.as_str())
+        .bind(judgement.metric as i16)
+        .bind(i16::from(judgement.percentile))
+        .bind(i64::from(judgement.at_most.micros()))
+        .bind(i16::from(device_code(judgement.device)))
+        .bind(judgement.release.as_deref())
+        .bind(judgement.measured.map(|value| i64::from(value.micros())))
+        .bind(judgement.n)
+        .bind(judgement.within)
+        .bind(opened_ms)
+        .bind(last_seen_ms)
+        .bind(resolved_ms)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(WRITING))?;
+    }
+    transaction.commit().await.map_err(failed(WRITING))
 }

@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, everything, load, site, update};
-use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, hour_of, route_id};
-use fieldvitals_store::{Cell, Retention, RouteCell, SiteId, Source, Store, StoreError, ViewUpdate};
+use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
+use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
+use fieldvitals_store::{CellQuery, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use vitals::metric::Metric;
 use vitals::view::ViewId;
@@ -93,19 +92,6 @@ async fn a_wrong_password_and_missing_rights_are_told_apart() {
     }
 }
 
-/// The hourly cells that these views come to.
-fn recomputed(views: &[ViewUpdate]) -> BTreeMap<i64, Vec<RouteCell>> {
-    let mut hours: BTreeMap<i64, BTreeMap<String, Cell>> = BTreeMap::new();
-    for view in views {
-        let routes = hours.entry(hour_of(view.id.start_ms())).or_default();
-        routes.entry(view.route.clone()).or_default().add(&view.values, 1);
-    }
-    let named = |routes: BTreeMap<String, Cell>| {
-        routes.into_iter().map(|(route, cell)| RouteCell { route, cell }).collect()
-    };
-    hours.into_iter().map(|(hour, routes)| (hour, named(routes))).collect()
-}
-
 /// Two servers, each with connections of its own, update the same views in different orders, while both
 /// fold: rollups equal a recomputation from the page views, which are what the last word says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -142,21 +128,78 @@ async fn two_servers_that_update_the_same_views_leave_rollups_right() {
     for server in servers_at_work {
         server.await.unwrap();
     }
-    let mut views = Vec::new();
-    for view in 0..VIEWS {
-        let id = ViewId::new(start(view).unsigned_abs(), view as u128);
-        views.push(servers[0].view(site, id).await.unwrap().unwrap().update);
-    }
     assert_eq!(database.sql("select count(*) from page_view"), VIEWS.to_string());
     for folded in [false, true] {
         if folded {
             servers[1].maintain(DAY0_MS + DAY_MS, Retention::default()).await.unwrap();
             assert_eq!(database.sql("select count(*) from rollup_delta"), "0");
         }
-        for (hour, cells) in recomputed(&views) {
-            let query = everything(site, hour, hour + HOUR_MS);
-            assert_eq!(servers[0].cells(&query).await.unwrap(), cells, "hour {hour}, folded {folded}");
+        for day_ms in servers[0].view_days(site).await.unwrap() {
+            let found = servers[0].verify_day(site, day_ms).await.unwrap();
+            assert_eq!(found, [], "day {day_ms}, folded {folded}");
         }
+    }
+    // And what is verified against is what the last words say.
+    for view in 0..VIEWS {
+        let id = ViewId::new(start(view).unsigned_abs(), view as u128);
+        let stored = servers[0].view(site, id).await.unwrap().unwrap().update;
+        let Source::Own { seq } = stored.source else { panic!("{stored:?}") };
+        assert_eq!(stored.route, format!("/{}", (view + i64::from(seq)) % 7));
+    }
+    let counted: i64 = servers[0]
+        .cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + 3 * DAY_MS))
+        .await
+        .unwrap()
+        .iter()
+        .map(|cell| cell.cell.views)
+        .sum();
+    assert_eq!(counted, VIEWS);
+}
+
+/// What was damaged behind the store's back is found, and made again from the page views.
+#[tokio::test]
+async fn damage_is_found_and_mended() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let views = |first: u128| {
+        (first..first + 9).map(move |i| {
+            let mut view = update(DAY0_MS + i as i64 * HOUR_MS, i, &[(Metric::Lcp, i as f64 * 100.0)]);
+            view.country = Some(format!("C{}", i % 3));
+            view
+        })
+    };
+    let verify = || store.verify_day(site, DAY0_MS);
+    let lcp_by_country = slot(Dimension::Country, Part::Metric(Metric::Lcp));
+    for damage in [
+        format!("delete from rollup_day where slot = {lcp_by_country}"),
+        "delete from rollup_hour where step % 2 = 0".to_owned(),
+        "update rollup_day a set cells = b.cells from rollup_day b where a.slot = 0 and b.slot = 7"
+            .to_owned(),
+        "delete from rollup_delta".to_owned(),
+        format!("delete from page_view where id < page_view_first_id({})", DAY0_MS + HOUR_MS),
+    ] {
+        load(&store, site, 1, views(0).collect()).await.unwrap();
+        store.maintain(DAY0_MS + DAY_MS, Retention::default()).await.unwrap();
+        load(&store, site, 1, views(9).collect()).await.unwrap();
+        assert_eq!(verify().await.unwrap(), [], "before: {damage}");
+        let _ = database.sql(&damage);
+        match verify().await {
+            Ok(found) => {
+                assert!(!found.is_empty(), "{damage}");
+                assert!(found.iter().all(|one| one.route.as_deref() == Some("/")), "{damage}: {found:?}");
+            }
+            Err(error) => assert!(error.to_string().contains("damaged"), "{damage}: {error}"),
+        }
+        let rebuilt = store.rebuild_day(site, DAY0_MS).await.unwrap();
+        assert!(rebuilt.views >= 17 && rebuilt.rows > 0, "{damage}: {rebuilt:?}");
+        assert_eq!(verify().await.unwrap(), [], "after: {damage}");
+        let everything = Erase { site, from_ms: 0, to_ms: i64::MAX, url: None };
+        while store.erase(&everything).await.unwrap().more {}
+        store.maintain(DAY0_MS + DAY_MS, Retention::default()).await.unwrap();
+        let left = "select (select count(*) from page_view) + (select count(*) from rollup_day) \
+                    + (select count(*) from rollup_hour) + (select count(*) from rollup_delta)";
+        assert_eq!(database.sql(left), "0", "{damage}");
     }
 }
 
@@ -209,8 +252,10 @@ async fn a_route_whose_id_is_taken_gets_the_next_one() {
     let store = open(&database.url).await;
     let site = site(&store, "a").await;
     let id = route_id("/", 0);
-    let _ = database
-        .sql(&format!("insert into route (site_id, route_id, route) values ({}, {id}, '/squatter')", site.0));
+    let _ = database.sql(&format!(
+        "insert into route (site_id, route_id, route, last_day) values ({}, {id}, '/squatter', 0)",
+        site.0
+    ));
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     assert_eq!(database.sql("select route_id from route where route = '/'"), route_id("/", 1).to_string());
 }
@@ -226,7 +271,7 @@ async fn a_deletion_that_was_cut_short_is_finished() {
         database.sql("delete from site_key; delete from site; insert into site_deleted (site_id) values (1)");
     store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     let left = "select (select count(*) from page_view) + (select count(*) from route) \
-                + (select count(*) from rollup_delta) + (select count(*) from load_cursor) \
+                + (select count(*) from label) + (select count(*) from rollup_delta) + (select count(*) from load_cursor) \
                 + (select count(*) from site_deleted)";
     assert_eq!(database.sql(left), "0");
 }

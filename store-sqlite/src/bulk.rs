@@ -46,7 +46,7 @@ pub(crate) use times;
 
 /// The three sizes of `before values row, row… after`.
 macro_rules! sizes {
-    ($before:literal, $row:literal, $after:literal) => {
+    ($before:expr, $row:literal, $after:literal) => {
         [
             concat!($before, $crate::bulk::times!(128, $row), $after),
             concat!($before, $crate::bulk::times!(16, $row), $after),
@@ -60,13 +60,13 @@ pub(crate) use sizes;
 pub(crate) async fn write<T>(
     connection: &mut SqliteConnection,
     sizes: &Sizes,
-    mut rows: &[T],
-    bind: impl Fn(Statement, &T) -> Statement,
+    rows: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    bind: impl Fn(Statement, T) -> Statement,
 ) -> Result<(), sqlx::Error> {
+    let mut rows = rows.into_iter();
     for (&sql, &size) in sizes.iter().zip(&ROWS) {
-        while let Some((now, rest)) = rows.split_at_checked(size) {
-            now.iter().fold(sqlx::query(sql), &bind).execute(&mut *connection).await?;
-            rows = rest;
+        while rows.len() >= size {
+            rows.by_ref().take(size).fold(sqlx::query(sql), &bind).execute(&mut *connection).await?;
         }
     }
     Ok(())

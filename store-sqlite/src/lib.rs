@@ -1,27 +1,35 @@
 //! The embedded store: one SQLite file, written by one connection, read by a few.
 //!
 //! All SQL of this backend is in this crate, as static text with bound values; the schema is in
-//! `migrations/sqlite`. What a batch changes, how cells are packed and which tables answer a question
-//! is decided by pure functions of the `store` crate.
+//! `migrations/sqlite`. What a batch changes, what rows hold and which of them answer a question is
+//! decided by pure functions of the `store` crate.
 //!
 //! The file may be opened by several processes at once (the command line beside a running server).
 //! Writers wait for each other; readers see one consistent state a question and wait for nobody.
 
 mod bulk;
+mod copy;
+mod erase;
 mod error;
 mod load;
 mod maintain;
+mod names;
 mod query;
+mod rows;
 mod schema;
 mod site;
+mod verify;
 mod view;
 mod violation;
 
 use async_trait::async_trait;
+use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    CellQuery, Judgement, LoadBatch, LoadReport, Maintained, NewSite, NewToken, Retention, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Violation,
+    CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport, Maintained,
+    NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store, StoreError,
+    StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use std::path::{Path, PathBuf};
@@ -61,6 +69,11 @@ impl SqliteStore {
         self.writer.begin_with("begin immediate").await.map_err(failed(what))
     }
 
+    /// The connection that writes, for a single statement.
+    async fn connection(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.writer.acquire().await.map_err(failed("waiting to write"))
+    }
+
     /// Begins a transaction that sees one state of the store.
     async fn read(&self, what: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.readers.begin().await.map_err(failed(what))
@@ -77,8 +90,14 @@ impl Store for SqliteStore {
         site::all(self).await
     }
 
-    async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError> {
-        site::update(self, site, name, origins).await
+    async fn site_update(
+        &self,
+        site: SiteId,
+        name: &str,
+        origins: &[String],
+        routes: &[String],
+    ) -> Result<Site, StoreError> {
+        site::update(self, site, name, origins, routes).await
     }
 
     async fn site_rotate_key(
@@ -132,6 +151,10 @@ impl Store for SqliteStore {
         query::cells(self, query).await
     }
 
+    async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError> {
+        query::breakdown(self, query, by).await
+    }
+
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
         query::tally(self, query).await
     }
@@ -161,5 +184,66 @@ impl Store for SqliteStore {
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
         maintain::maintain(self, now_ms, retention).await
+    }
+    async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {
+        erase::erase(self, erase).await
+    }
+
+    async fn view_days(&self, site: SiteId) -> Result<Vec<i64>, StoreError> {
+        verify::view_days(self, site).await
+    }
+
+    async fn verify_day(&self, site: SiteId, day_ms: i64) -> Result<Vec<Difference>, StoreError> {
+        verify::verify_day(self, site, day_ms).await
+    }
+
+    async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError> {
+        verify::rebuild_day(self, site, day_ms).await
+    }
+
+    async fn kept(&self) -> Result<Kept, StoreError> {
+        query::kept_now(&mut *self.read("reading what is kept").await?).await
+    }
+
+    async fn keep(&self, kept: Kept) -> Result<(), StoreError> {
+        maintain::keep(self, kept).await
+    }
+
+    async fn holding(&self, site: SiteId) -> Result<Holding, StoreError> {
+        copy::holding(self, site).await
+    }
+
+    async fn site_put(&self, site: &Site) -> Result<Site, StoreError> {
+        site::put(self, site).await
+    }
+
+    async fn views(
+        &self,
+        site: SiteId,
+        after: Option<ViewId>,
+        limit: u32,
+    ) -> Result<Vec<StoredView>, StoreError> {
+        copy::views(self, site, after, limit).await
+    }
+
+    async fn view_at(&self, site: SiteId, count: u64) -> Result<Option<ViewId>, StoreError> {
+        copy::view_at(self, site, count).await
+    }
+
+    async fn rollups(
+        &self,
+        site: SiteId,
+        after: Option<(Grain, i64)>,
+        limit: u32,
+    ) -> Result<Vec<RollupGroup>, StoreError> {
+        copy::rollups(self, site, after, limit).await
+    }
+
+    async fn rollups_put(&self, site: SiteId, groups: Vec<RollupGroup>) -> Result<(), StoreError> {
+        copy::rollups_put(self, site, &groups).await
+    }
+
+    async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
+        violation::put(self, site, violations).await
     }
 }

@@ -1,14 +1,13 @@
 //! Loading: a batch's page views, corrections and cursor, in one transaction.
 
 use crate::error::{damaged, failed};
-use crate::{SqliteStore, bulk, view};
-use fieldvitals_store::load::{self, Changed, corrections, ids, merge};
-use fieldvitals_store::rollup::{pack, route_id};
-use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, ViewUpdate};
+use crate::{SqliteStore, bulk, names, view};
+use fieldvitals_store::load::{ids, merge};
+use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, rollup};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
+use vitals::view::ViewId;
 
 const LOADING: &str = "loading beacons";
 const CURSOR: &str = "reading the load cursor";
@@ -20,27 +19,29 @@ pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadRe
     let connection = &mut *transaction;
 
     let kept = begin(connection, site, spool, after).await?;
-    bound(connection, site, &mut beacons).await?;
+    names::bound(connection, site, &kept, &mut beacons).await?;
     let known = known(connection, site, &ids).await?;
     let merged = merge(known, beacons, &kept);
-    let route_ids = routes(connection, site, &merged.changed).await?;
+    let names = names::take(connection, site, &names::Used::by(&merged.changed)).await?;
 
-    bulk::write(connection, &view::PUT, &merged.changed, |statement, changed| {
-        let id = route_ids.get(&changed.after.update.route).copied().unwrap_or_default();
-        view::bind(statement, site, &changed.after, id)
+    let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
+    let views: Vec<StoredView> = merged.changed.into_iter().filter_map(|changed| changed.after).collect();
+    bulk::write(connection, &view::PUT, views, |statement, view| {
+        let id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();
+        view::bind(statement, site, view, id)
     })
     .await
     .map_err(failed(LOADING))?;
-    for (hour_ms, cells) in corrections(&merged.changed) {
+    for (hour_ms, views) in deltas {
         sqlx::query(
-            "/* rollup.delta */ insert into rollup_delta (site_id, hour_ms, spool, up_to, cells) \
+            "/* rollup.delta */ insert into rollup_delta (site_id, hour_ms, spool, up_to, views) \
              values (?, ?, ?, ?, ?)",
         )
         .bind(site.0)
         .bind(hour_ms)
         .bind(spool.0.as_slice())
         .bind(position(up_to)?)
-        .bind(pack(&cells, &route_ids))
+        .bind(views)
         .execute(&mut *connection)
         .await
         .map_err(failed(LOADING))?;
@@ -101,122 +102,40 @@ pub(crate) fn kept(views: Option<i64>, hours: Option<i64>, days: Option<i64>) ->
     }
 }
 
-/// The views that are stored already.
-async fn known(
+/// The views among these ids that are stored.
+pub(crate) async fn known(
     connection: &mut SqliteConnection,
     site: SiteId,
-    ids: &[vitals::view::ViewId],
+    ids: &[ViewId],
 ) -> Result<Vec<StoredView>, StoreError> {
-    // JSON has no bytes, so ids travel as hexadecimal digits.
-    let mut hex = String::with_capacity(ids.len() * 35 + 2);
-    for id in ids {
-        let separator = if hex.is_empty() { '[' } else { ',' };
-        let number = u128::from_be_bytes(*id.as_bytes());
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{separator}\"{number:032x}\"");
-    }
-    if hex.is_empty() {
+    if ids.is_empty() {
         return Ok(Vec::new());
     }
-    hex.push(']');
-    let rows = sqlx::query(
-        "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, v.navigation_type, v.device, \
-         v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, v.ttfb, v.fid, v.tti, \
-         v.foreign_received \
-         from json_each(?2) j cross join page_view v on v.site_id = ?1 and v.id = unhex(j.value) \
-         cross join route r on r.site_id = ?1 and r.route_id = v.route_id",
-    )
+    let rows = sqlx::query(concat!(
+        "/* view.known */ select ",
+        view::columns!(),
+        " from json_each(?2) j cross join page_view v on v.site_id = ?1 and v.id = unhex(j.value) \
+         cross join route r on r.site_id = ?1 and r.route_id = v.route_id"
+    ))
     .bind(site.0)
-    .bind(hex)
+    .bind(id_list(ids))
     .fetch_all(connection)
     .await
     .map_err(failed(LOADING))?;
     rows.iter().map(view::read).collect()
 }
 
-/// Holds the site's routes to their bound.
-async fn bound(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    beacons: &mut [Vec<ViewUpdate>],
-) -> Result<(), StoreError> {
-    let asked = load::routes(beacons);
-    let list = serde_json::to_string(&asked).map_err(|error| damaged(LOADING, error))?;
-    let known: BTreeSet<String> = sqlx::query_scalar(
-        "/* route.known */ select r.route from json_each(?2) j \
-         cross join route r on r.site_id = ?1 and r.route = j.value",
-    )
-    .bind(site.0)
-    .bind(list)
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed(LOADING))?
-    .into_iter()
-    .collect();
-    if known.len() < asked.len() {
-        let count: i64 = sqlx::query_scalar("/* route.count */ select count(*) from route where site_id = ?")
-            .bind(site.0)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed(LOADING))?;
-        load::bound_routes(beacons, &known, usize::try_from(count).unwrap_or(usize::MAX));
+/// Ids as the one value that a statement takes: JSON has no bytes, so they travel as hexadecimal digits.
+pub(crate) fn id_list(ids: &[ViewId]) -> String {
+    let mut list = String::with_capacity(ids.len() * 35 + 2);
+    for id in ids {
+        let separator = if list.is_empty() { '[' } else { ',' };
+        let number = u128::from_be_bytes(*id.as_bytes());
+        // Writing to a String cannot fail.
+        let _ = write!(list, "{separator}\"{number:032x}\"");
     }
-    Ok(())
-}
-
-/// The ids of all routes that changed views had or have; new ones are added.
-async fn routes(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    changed: &[Changed],
-) -> Result<HashMap<String, i64>, StoreError> {
-    let routes: BTreeSet<&str> = changed
-        .iter()
-        .flat_map(|changed| changed.before.iter().chain([&changed.after]))
-        .map(|view| view.update.route.as_str())
-        .collect();
-    if routes.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let list = serde_json::to_string(&routes).map_err(|error| damaged(LOADING, error))?;
-    let mut ids: HashMap<String, i64> = sqlx::query_as(
-        "/* route.ids */ select r.route, r.route_id from json_each(?2) j \
-         cross join route r on r.site_id = ?1 and r.route = j.value",
-    )
-    .bind(site.0)
-    .bind(list)
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed(LOADING))?
-    .into_iter()
-    .collect();
-    for route in routes {
-        if !ids.contains_key(route) {
-            ids.insert(route.to_owned(), add_route(connection, site, route).await?);
-        }
-    }
-    Ok(ids)
-}
-
-/// Adds a route under the first of its ids that no other route has.
-async fn add_route(connection: &mut SqliteConnection, site: SiteId, route: &str) -> Result<i64, StoreError> {
-    for attempt in 0..=u8::MAX {
-        let id = route_id(route, attempt);
-        let added = sqlx::query(
-            "/* route.add */ insert into route (site_id, route_id, route) values (?, ?, ?) \
-             on conflict (site_id, route_id) do nothing",
-        )
-        .bind(site.0)
-        .bind(id)
-        .bind(route)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(LOADING))?;
-        if added.rows_affected() == 1 {
-            return Ok(id);
-        }
-    }
-    Err(damaged(LOADING, format_args!("the table of routes: every id of `{route}` is taken")))
+    list.push_str(if list.is_empty() { "[]" } else { "]" });
+    list
 }
 
 pub(crate) async fn cursor(store: &SqliteStore, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {

@@ -2,72 +2,24 @@
 
 use crate::error::{damaged, failed};
 use crate::load::kept;
-use crate::{SqliteStore, view};
-use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Plan, device_code, unpack};
+use crate::{SqliteStore, names, rows, view};
+use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
+use fieldvitals_store::rollup::{Answer, From, Plan, slot};
 use fieldvitals_store::{
-    Cell, CellQuery, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
+    Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
+    ValueCell,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use vitals::histogram::Histogram;
-use vitals::metric::Metric;
+use vitals::limits;
+use vitals::metric::Metrics;
 use vitals::view::ViewId;
 
 const READING: &str = "reading a report";
-
-/// Up to this many hours or days, one route's cells are looked up one by one, instead of reading
-/// everybody's and leaving out most.
-const LOOKUPS_MAX: i64 = 1_000;
-
-/// The two ways to read the cells of a table.
-struct Table {
-    what: &'static str,
-    step_ms: i64,
-    range: &'static str,
-    lookup: &'static str,
-}
-
-macro_rules! table {
-    ($name:literal, $step_ms:expr) => {
-        Table {
-            what: concat!("a cell of ", $name),
-            step_ms: $step_ms,
-            range: concat!(
-                "/* ",
-                $name,
-                ".range */ select route_id, views, lcp, inp, cls, fcp, ttfb, fid, tti from ",
-                $name,
-                " where site_id = ?1 and start_ms >= ?2 and start_ms < ?3 \
-                 and (?4 is null or route_id = ?4) and (?5 is null or device = ?5)"
-            ),
-            lookup: concat!(
-                "/* ",
-                $name,
-                ".lookup */ select c.route_id, c.views, c.lcp, c.inp, c.cls, c.fcp, c.ttfb, c.fid, \
-                 c.tti from json_each(?2) j cross join ",
-                $name,
-                " c on c.site_id = ?1 and c.start_ms = j.value and c.route_id = ?3 \
-                 and (?4 is null or c.device = ?4)"
-            ),
-        }
-    };
-}
-
-const HOURS: Table = table!("rollup_hour", HOUR_MS);
-const DAYS: Table = table!("rollup_day", DAY_MS);
-
-/// What is asked for, as the tables have it.
-struct Filter {
-    site: SiteId,
-    route_id: Option<i64>,
-    device: Option<u8>,
-}
-
-/// Cells by the id of their route.
-type Cells = HashMap<i64, Cell>;
 
 pub(crate) async fn kept_now(connection: &mut SqliteConnection) -> Result<Kept, StoreError> {
     let row: Option<(i64, i64, i64)> = sqlx::query_as(
@@ -81,184 +33,197 @@ pub(crate) async fn kept_now(connection: &mut SqliteConnection) -> Result<Kept, 
 
 pub(crate) async fn cells(store: &SqliteStore, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let connection = &mut *transaction;
-    let kept = kept_now(connection).await?;
-    let route_id = match &query.route {
-        None => None,
-        Some(route) => match route_id(connection, query.site, route).await? {
-            None => return Ok(Vec::new()),
-            found => found,
-        },
-    };
-    let device = query.device.map(|device| device_code(Some(device)));
-    let filter = Filter { site: query.site, route_id, device };
-    let mut cells = Cells::new();
-    if let Some(release) = &query.release {
-        let range = query.from_ms.max(kept.views_from_ms)..query.to_ms;
-        read_views(connection, &filter, range, release, &mut cells).await?;
-    } else {
-        let plan = Plan::new(query, &kept);
-        read_cells(connection, &DAYS, &filter, plan.days, &mut cells).await?;
-        for hours in plan.hours {
-            read_cells(connection, &HOURS, &filter, hours, &mut cells).await?;
-        }
-        read_deltas(connection, &filter, plan.deltas, &mut cells).await?;
-    }
-    cells.retain(|_, cell| !cell.is_empty());
-    name(connection, query.site, cells).await
-}
-
-async fn route_id(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    route: &str,
-) -> Result<Option<i64>, StoreError> {
-    sqlx::query_scalar("/* route.id */ select route_id from route where site_id = ? and route = ?")
-        .bind(site.0)
-        .bind(route)
-        .fetch_optional(connection)
-        .await
-        .map_err(failed(READING))
-}
-
-async fn read_cells(
-    connection: &mut SqliteConnection,
-    table: &Table,
-    filter: &Filter,
-    range: Range<i64>,
-    cells: &mut Cells,
-) -> Result<(), StoreError> {
-    if range.is_empty() {
-        return Ok(());
-    }
-    let device = filter.device.map(i64::from);
-    let steps = (i128::from(range.end) - i128::from(range.start)) / i128::from(table.step_ms);
-    let statement = match filter.route_id {
-        Some(route_id) if steps <= i128::from(LOOKUPS_MAX) => {
-            let starts: Vec<i64> = (0..)
-                .map(|step| range.start + step * table.step_ms)
-                .take_while(|at| *at < range.end)
-                .collect();
-            let starts = serde_json::to_string(&starts).map_err(|error| damaged(READING, error))?;
-            sqlx::query(table.lookup).bind(filter.site.0).bind(starts).bind(route_id).bind(device)
-        }
-        route_id => sqlx::query(table.range)
-            .bind(filter.site.0)
-            .bind(range.start)
-            .bind(range.end)
-            .bind(route_id)
-            .bind(device),
-    };
-    let mut rows = statement.fetch(connection);
-    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
-        let cell = cell(&row, 1).map_err(|_| damaged(READING, table.what))?;
-        cells.entry(route_id).or_default().merge(&cell);
-    }
-    Ok(())
-}
-
-/// Reads a cell from the column `views` at `first` and the seven metrics after it.
-pub(crate) fn cell(row: &SqliteRow, first: usize) -> Result<Cell, sqlx::Error> {
-    let mut cell = Cell::default();
-    cell.views = row.try_get(first)?;
-    for metric in Metric::ALL {
-        if let Some(mut bytes) = row.try_get::<Option<&[u8]>, _>(first + 1 + metric.index())? {
-            let histogram =
-                Histogram::decode(&mut bytes).map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            cell.set_metric(metric, histogram);
-        }
-    }
-    Ok(cell)
-}
-
-async fn read_deltas(
-    connection: &mut SqliteConnection,
-    filter: &Filter,
-    range: Range<i64>,
-    cells: &mut Cells,
-) -> Result<(), StoreError> {
-    if range.is_empty() {
-        return Ok(());
-    }
-    let mut rows = sqlx::query(
-        "/* rollup.delta.read */ select cells from rollup_delta \
-         where site_id = ?1 and hour_ms >= ?2 and hour_ms < ?3",
-    )
-    .bind(filter.site.0)
-    .bind(range.start)
-    .bind(range.end)
-    .fetch(connection);
-    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let bytes: &[u8] = row.try_get(0).map_err(failed(READING))?;
-        for (route_id, device, cell) in unpack(bytes).map_err(|_| damaged(READING, "a rollup delta"))? {
-            if filter.route_id.is_none_or(|asked| asked == route_id)
-                && filter.device.is_none_or(|asked| asked == device)
-            {
-                cells.entry(route_id).or_default().merge(&cell);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Counts the page views of a release.
-async fn read_views(
-    connection: &mut SqliteConnection,
-    filter: &Filter,
-    range: Range<i64>,
-    release: &str,
-    cells: &mut Cells,
-) -> Result<(), StoreError> {
-    if range.is_empty() {
-        return Ok(());
-    }
-    let mut rows = sqlx::query(
-        "/* view.release */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti from page_view \
-         where site_id = ?1 and id >= ?2 and id < ?3 and release = ?4 \
-         and (?5 is null or route_id = ?5) and (?6 is null or device = ?6)",
-    )
-    .bind(filter.site.0)
-    .bind(view::first_id(range.start))
-    .bind(view::first_id(range.end))
-    .bind(release)
-    .bind(filter.route_id)
-    .bind(filter.device.map(i64::from))
-    .fetch(connection);
-    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
-        let values = view::values(&row, 1).map_err(failed(READING))?;
-        cells.entry(route_id).or_default().add(&values, 1);
-    }
-    Ok(())
-}
-
-/// Puts the routes' texts to their cells.
-async fn name(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    mut cells: Cells,
-) -> Result<Vec<RouteCell>, StoreError> {
-    if cells.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<i64> = cells.keys().copied().collect();
-    let ids = serde_json::to_string(&ids).map_err(|error| damaged(READING, error))?;
-    let names: Vec<(i64, String)> = sqlx::query_as(
-        "/* route.names */ select r.route_id, r.route from json_each(?2) j \
-         cross join route r on r.site_id = ?1 and r.route_id = j.value",
-    )
-    .bind(site.0)
-    .bind(ids)
-    .fetch_all(connection)
-    .await
-    .map_err(failed(READING))?;
-    let mut named: Vec<RouteCell> = names
+    let mut cells = answer(&mut transaction, query, None).await?;
+    let routes = names::routes(&mut transaction, query.site, cells.keys().copied()).await?;
+    let mut named: Vec<RouteCell> = routes
         .into_iter()
         .filter_map(|(id, route)| Some(RouteCell { route, cell: cells.remove(&id)? }))
         .collect();
     named.sort_unstable_by(|a, b| a.route.cmp(&b.route));
     Ok(named)
+}
+
+pub(crate) async fn breakdown(
+    store: &SqliteStore,
+    query: &CellQuery,
+    by: Dimension,
+) -> Result<Vec<ValueCell>, StoreError> {
+    let mut transaction = store.read(READING).await?;
+    let cells = answer(&mut transaction, query, Some(by)).await?;
+    let labels = names::all_labels(&mut transaction, query.site, Some(by)).await?;
+    let names = labels.names(by);
+    let mut values: BTreeMap<Option<&str>, Cell> = BTreeMap::new();
+    for (code, cell) in &cells {
+        let code = u16::try_from(*code).unwrap_or(NO_VALUE);
+        let name = by.fixed_name(code).or_else(|| names.get(&code).copied());
+        values.entry(name).or_default().merge(cell);
+    }
+    let mut values: Vec<ValueCell> =
+        values.into_iter().map(|(value, cell)| ValueCell { value: value.map(str::to_owned), cell }).collect();
+    // Those of equal numbers are in order already, but for the unknown one.
+    values.sort_by_key(|one| (Reverse(one.cell.views), one.value.is_none()));
+    Ok(values)
+}
+
+/// The cells that answer a question, by route id or, where `by` says so, by code.
+async fn answer(
+    connection: &mut SqliteConnection,
+    query: &CellQuery,
+    by: Option<Dimension>,
+) -> Result<HashMap<i64, Cell>, StoreError> {
+    let kept = kept_now(connection).await?;
+    let route_id = match &query.route {
+        None => None,
+        Some(route) => match names::route(connection, query.site, route).await? {
+            None => return Ok(HashMap::new()),
+            found => found,
+        },
+    };
+    let labels = names::of_filters(connection, query.site, &query.filters).await?;
+    let Some(mut answer) = Answer::new(query, by, route_id, &labels) else { return Ok(HashMap::new()) };
+    match From::question(query, by) {
+        From::Rollups(dimension) => {
+            read_rollups(connection, query, dimension, &kept, route_id, &mut answer).await?;
+        }
+        From::Views => {
+            let range = query.from_ms.max(kept.views_from_ms)..query.to_ms;
+            if !range.is_empty() {
+                bound(connection, query, &range, &kept, route_id).await?;
+                scan(connection, query, &range, by, route_id, &mut answer).await?;
+            }
+        }
+    }
+    Ok(answer.finish())
+}
+
+/// Adds the rows and deltas of a dimension that answer a question.
+pub(crate) async fn read_rollups(
+    connection: &mut SqliteConnection,
+    query: &CellQuery,
+    dimension: Dimension,
+    kept: &Kept,
+    route_id: Option<i64>,
+    answer: &mut Answer,
+) -> Result<(), StoreError> {
+    let plan = Plan::new(query, dimension, kept);
+    let parts: Vec<_> = answer.parts().collect();
+    for (grain, steps) in plan.steps() {
+        for &part in &parts {
+            let slot = slot(dimension, part);
+            rows::read(connection, query.site, grain, slot, steps.clone(), route_id, |_, route_id, cells| {
+                answer.add_row(route_id, part, cells).ok()
+            })
+            .await?;
+        }
+    }
+    if plan.deltas.is_empty() {
+        return Ok(());
+    }
+    let mut rows = sqlx::query(
+        "/* rollup.delta.read */ select views from rollup_delta \
+         where site_id = ?1 and hour_ms >= ?2 and hour_ms < ?3",
+    )
+    .bind(query.site.0)
+    .bind(plan.deltas.start)
+    .bind(plan.deltas.end)
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        let views: &[u8] = row.try_get(0).map_err(failed(READING))?;
+        answer.add_delta(views).map_err(|_| damaged(READING, "a rollup delta"))?;
+    }
+    Ok(())
+}
+
+/// Refuses a question that would read too many page views, by what rollups say of its hours.
+async fn bound(
+    connection: &mut SqliteConnection,
+    query: &CellQuery,
+    range: &Range<i64>,
+    kept: &Kept,
+    route_id: Option<i64>,
+) -> Result<(), StoreError> {
+    let count = CellQuery {
+        from_ms: range.start,
+        to_ms: range.end,
+        filters: Filters::NONE,
+        metrics: Metrics::NONE,
+        exact: false,
+        ..query.clone()
+    };
+    let Some(mut answer) = Answer::new(&count, None, route_id, &Labels::default()) else { return Ok(()) };
+    read_rollups(connection, &count, Dimension::Device, kept, route_id, &mut answer).await?;
+    let views = answer.finish().values().map(|cell| cell.views).fold(0, i64::saturating_add);
+    let views = u64::try_from(views).unwrap_or(0);
+    if views > limits::SCAN_VIEWS_MAX {
+        return Err(StoreError::TooManyViews { views, max: limits::SCAN_VIEWS_MAX });
+    }
+    Ok(())
+}
+
+macro_rules! scan {
+    ($name:literal, $route:literal) => {
+        concat!(
+            "/* ",
+            $name,
+            " */ select v.route_id, lcp, inp, cls, fcp, ttfb, fid, tti, case ?11 \
+             when 0 then v.device when 1 then v.browser when 2 then v.country when 3 then v.connection \
+             when 4 then v.navigation_type + 1 when 5 then v.release end \
+             from page_view v where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",
+            $route,
+            " and (?5 is null or v.device = ?5) and (?6 is null or v.browser = ?6) \
+             and (?7 is null or v.country = ?7) and (?8 is null or v.connection = ?8) \
+             and (?9 is null or v.navigation_type = ?9) and (?10 is null or v.release = ?10)"
+        )
+    };
+}
+
+/// Counts the page views that match a question.
+async fn scan(
+    connection: &mut SqliteConnection,
+    query: &CellQuery,
+    range: &Range<i64>,
+    by: Option<Dimension>,
+    route_id: Option<i64>,
+    answer: &mut Answer,
+) -> Result<(), StoreError> {
+    let labels = match by {
+        Some(by) => names::all_labels(connection, query.site, Some(by)).await?,
+        None => Labels::default(),
+    };
+    let sql = match route_id {
+        Some(_) => scan!("view.scan.route", "v.route_id = ?4"),
+        None => scan!("view.scan", "?4 is null"),
+    };
+    let filters = &query.filters;
+    let mut rows = sqlx::query(sql)
+        .bind(query.site.0)
+        .bind(view::first_id(range.start))
+        .bind(view::first_id(range.end))
+        .bind(route_id)
+        .bind(filters.device.map(|device| device_code(Some(device))))
+        .bind(filters.browser.as_deref())
+        .bind(filters.country.as_deref())
+        .bind(filters.connection.as_deref())
+        .bind(filters.navigation_type.map(|kind| kind as i64))
+        .bind(filters.release.as_deref())
+        .bind(by.map(|by| by as u8))
+        .fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
+        let code = code(&row, by, &labels).map_err(failed(READING))?;
+        answer.add_view(route_id, code, &view::values(&row, 1).map_err(failed(READING))?);
+    }
+    Ok(())
+}
+
+/// The code of a scanned page view in the dimension that is asked for.
+fn code(row: &SqliteRow, by: Option<Dimension>, labels: &Labels) -> Result<u16, sqlx::Error> {
+    let code = match by {
+        None => None,
+        Some(by) if by.labels_max() == 0 => row.try_get(8)?,
+        Some(by) => row.try_get::<Option<&str>, _>(8)?.and_then(|label| labels.code(by, label)),
+    };
+    Ok(code.unwrap_or(NO_VALUE))
 }
 
 pub(crate) async fn routes(
@@ -318,13 +283,12 @@ pub(crate) async fn view(
     if id.start_ms() < kept_now(&mut transaction).await?.views_from_ms {
         return Ok(None);
     }
-    let row = sqlx::query(
-        "/* view.read */ select v.id, v.seq, v.received_ms, v.url, r.route, v.navigation_type, v.device, \
-         v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, v.ttfb, v.fid, v.tti, \
-         v.foreign_received \
-         from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
-         where v.site_id = ? and v.id = ?",
-    )
+    let row = sqlx::query(concat!(
+        "/* view.read */ select ",
+        view::columns!(),
+        " from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
+         where v.site_id = ? and v.id = ?"
+    ))
     .bind(site.0)
     .bind(id.as_bytes().as_slice())
     .fetch_optional(&mut *transaction)

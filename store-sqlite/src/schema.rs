@@ -89,7 +89,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     // Looking first keeps the write lock free when there is nothing to do, which is nearly always.
     if version(connection).await? == known {
-        return Ok(());
+        return as_released(connection).await;
     }
     // One transaction, under the write lock: two processes cannot migrate at once, and a migration
     // that fails leaves the schema as it was.
@@ -105,6 +105,28 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
         passing: false,
     })?;
     transaction.commit().await.map_err(failed(OPENING))
+}
+
+/// Refuses a store whose schema has our version and other tables: one from before the first release.
+async fn as_released(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let applied: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as("/* schema.applied */ select version, checksum from _sqlx_migrations")
+            .fetch_all(connection)
+            .await
+            .map_err(failed(OPENING))?;
+    let ours = |version: i64, checksum: &[u8]| {
+        MIGRATIONS.iter().any(|ours| ours.version == version && *ours.checksum == *checksum)
+    };
+    if applied.iter().all(|(version, checksum)| ours(*version, checksum)) {
+        return Ok(());
+    }
+    Err(StoreError::Database {
+        what: OPENING,
+        reason: "an unreleased fieldvitals made this store, with other tables than this one has; \
+                 move the file away, and a new one is made"
+            .to_owned(),
+        passing: false,
+    })
 }
 
 /// The schema's version; 0 for an empty file.

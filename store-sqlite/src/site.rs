@@ -11,45 +11,70 @@ const CHANGING: &str = "changing a site";
 const TOKENS: &str = "reading or changing API tokens";
 
 pub(crate) async fn add(store: &SqliteStore, site: NewSite) -> Result<Site, StoreError> {
+    let NewSite { name, key, origins, created_ms } = site;
+    let keys = vec![SiteKey { key, until_ms: None }];
+    put(store, &Site { id: SiteId(0), name, keys, origins, routes: Vec::new(), created_ms }).await
+}
+
+/// Adds a site as it is, under an id of its own.
+pub(crate) async fn put(store: &SqliteStore, site: &Site) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     let added = sqlx::query(
-        "/* site.add */ insert into site (name, origins, created_ms) values (?, ?, ?) \
+        "/* site.add */ insert into site (name, origins, routes, created_ms) values (?, ?, ?, ?) \
          on conflict (name) do nothing",
     )
     .bind(site.name.as_str())
-    .bind(origins_text(&site.origins)?)
+    .bind(list_text(&site.origins)?)
+    .bind(list_text(&site.routes)?)
     .bind(site.created_ms)
     .execute(&mut *transaction)
     .await
     .map_err(failed(CHANGING))?;
     if added.rows_affected() == 0 {
-        return Err(StoreError::SiteExists(site.name));
+        return Err(StoreError::SiteExists(site.name.clone()));
     }
     let id = SiteId(added.last_insert_rowid());
-    add_key(&mut transaction, id, &site.key, site.created_ms).await?;
+    // Of keys of one age the one that was written last is the newest.
+    for key in site.keys.iter().rev() {
+        add_key(&mut transaction, id, key, site.created_ms).await?;
+    }
     let site = one(&mut transaction, id).await?;
     transaction.commit().await.map_err(failed(CHANGING))?;
     Ok(site)
 }
 
+/// Refuses a site that is not there.
+pub(crate) async fn exists(connection: &mut SqliteConnection, site: SiteId) -> Result<(), StoreError> {
+    let found: Option<i64> =
+        sqlx::query_scalar("/* site.exists */ select site_id from site where site_id = ?")
+            .bind(site.0)
+            .fetch_optional(connection)
+            .await
+            .map_err(failed(SITES))?;
+    found.map(|_| ()).ok_or(StoreError::NoSuchSite)
+}
+
 async fn add_key(
     connection: &mut SqliteConnection,
     site: SiteId,
-    key: &str,
+    key: &SiteKey,
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("/* site.key.add */ insert into site_key (site_id, key, created_ms) values (?, ?, ?)")
-        .bind(site.0)
-        .bind(key)
-        .bind(now_ms)
-        .execute(connection)
-        .await
-        .map_err(failed(CHANGING))?;
+    sqlx::query(
+        "/* site.key.add */ insert into site_key (site_id, key, until_ms, created_ms) values (?, ?, ?, ?)",
+    )
+    .bind(site.0)
+    .bind(key.key.as_str())
+    .bind(key.until_ms)
+    .bind(now_ms)
+    .execute(connection)
+    .await
+    .map_err(failed(CHANGING))?;
     Ok(())
 }
 
-fn origins_text(origins: &[String]) -> Result<String, StoreError> {
-    serde_json::to_string(origins).map_err(|error| damaged(CHANGING, error))
+fn list_text(list: &[String]) -> Result<String, StoreError> {
+    serde_json::to_string(list).map_err(|error| damaged(CHANGING, error))
 }
 
 pub(crate) async fn all(store: &SqliteStore) -> Result<Vec<Site>, StoreError> {
@@ -63,7 +88,7 @@ async fn one(connection: &mut SqliteConnection, site: SiteId) -> Result<Site, St
 
 async fn read(connection: &mut SqliteConnection, site: Option<SiteId>) -> Result<Vec<Site>, StoreError> {
     let rows = sqlx::query(
-        "/* site.read */ select s.site_id, s.name, s.origins, s.created_ms, k.key, k.until_ms \
+        "/* site.read */ select s.site_id, s.name, s.origins, s.routes, s.created_ms, k.key, k.until_ms \
          from site s left join site_key k on k.site_id = s.site_id \
          where ?1 is null or s.site_id = ?1 order by s.name, k.created_ms desc, k.rowid desc",
     )
@@ -75,19 +100,23 @@ async fn read(connection: &mut SqliteConnection, site: Option<SiteId>) -> Result
     for row in rows {
         let id = SiteId(row.try_get(0).map_err(failed(SITES))?);
         if sites.last().is_none_or(|site| site.id != id) {
-            let origins: &str = row.try_get(2).map_err(failed(SITES))?;
+            let list = |place: usize, what: &str| -> Result<Vec<String>, StoreError> {
+                let text: &str = row.try_get(place).map_err(failed(SITES))?;
+                serde_json::from_str(text)
+                    .map_err(|_| damaged(SITES, format_args!("the {what} of site {}", id.0)))
+            };
             sites.push(Site {
                 id,
                 name: row.try_get(1).map_err(failed(SITES))?,
                 keys: Vec::new(),
-                origins: serde_json::from_str(origins)
-                    .map_err(|_| damaged(SITES, format_args!("the origins of site {}", id.0)))?,
-                created_ms: row.try_get(3).map_err(failed(SITES))?,
+                origins: list(2, "origins")?,
+                routes: list(3, "routes")?,
+                created_ms: row.try_get(4).map_err(failed(SITES))?,
             });
         }
-        let key: Option<String> = row.try_get(4).map_err(failed(SITES))?;
+        let key: Option<String> = row.try_get(5).map_err(failed(SITES))?;
         if let (Some(site), Some(key)) = (sites.last_mut(), key) {
-            site.keys.push(SiteKey { key, until_ms: row.try_get(5).map_err(failed(SITES))? });
+            site.keys.push(SiteKey { key, until_ms: row.try_get(6).map_err(failed(SITES))? });
         }
     }
     Ok(sites)
@@ -98,6 +127,7 @@ pub(crate) async fn update(
     site: SiteId,
     name: &str,
     origins: &[String],
+    routes: &[String],
 ) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     let taken: Option<i64> =
@@ -110,9 +140,10 @@ pub(crate) async fn update(
     if taken.is_some() {
         return Err(StoreError::SiteExists(name.to_owned()));
     }
-    sqlx::query("/* site.update */ update site set name = ?, origins = ? where site_id = ?")
+    sqlx::query("/* site.update */ update site set name = ?, origins = ?, routes = ? where site_id = ?")
         .bind(name)
-        .bind(origins_text(origins)?)
+        .bind(list_text(origins)?)
+        .bind(list_text(routes)?)
         .bind(site.0)
         .execute(&mut *transaction)
         .await
@@ -140,7 +171,8 @@ pub(crate) async fn rotate_key(
     .execute(&mut *transaction)
     .await
     .map_err(failed(CHANGING))?;
-    add_key(&mut transaction, site, new_key, now_ms).await?;
+    let key = SiteKey { key: new_key.to_owned(), until_ms: None };
+    add_key(&mut transaction, site, &key, now_ms).await?;
     let site = one(&mut transaction, site).await?;
     transaction.commit().await.map_err(failed(CHANGING))?;
     Ok(site)

@@ -2,8 +2,8 @@
 
 use crate::bulk::{Sizes, Statement, sizes};
 use crate::error::damaged;
-use fieldvitals_store::rollup::{device_code, device_of_code};
-use fieldvitals_store::{SiteId, Source, StoreError, StoredView, ViewUpdate};
+use fieldvitals_store::dimension::{device_code, device_of_code};
+use fieldvitals_store::{SiteId, Source, StoreError, StoredView, ViewUpdate, pack_url, unpack_url};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use vitals::metric::{Metric, Value, Values};
@@ -12,20 +12,20 @@ use vitals::view::{NavigationType, TtiGap, ViewId};
 /// Inserts views, or replaces them.
 pub(crate) const PUT: Sizes = sizes!(
     "/* view.put */ insert into page_view (site_id, id, seq, received_ms, url, route_id, navigation_type, \
-     device, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received) \
-     values ",
-    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+     device, browser, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, \
+     foreign_received) values ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     " on conflict (site_id, id) do update set seq = excluded.seq, received_ms = excluded.received_ms, \
      url = excluded.url, route_id = excluded.route_id, navigation_type = excluded.navigation_type, \
-     device = excluded.device, connection = excluded.connection, country = excluded.country, \
+     device = excluded.device, browser = excluded.browser, connection = excluded.connection, country = excluded.country, \
      release = excluded.release, tti_gap = excluded.tti_gap, lcp = excluded.lcp, inp = excluded.inp, \
      cls = excluded.cls, fcp = excluded.fcp, ttfb = excluded.ttfb, fid = excluded.fid, tti = excluded.tti, \
      foreign_received = excluded.foreign_received"
 );
 
 /// Binds a view to one row of [`PUT`].
-pub(crate) fn bind(statement: Statement, site: SiteId, view: &StoredView, route_id: i64) -> Statement {
-    let update = &view.update;
+pub(crate) fn bind(statement: Statement, site: SiteId, view: StoredView, route_id: i64) -> Statement {
+    let update = view.update;
     let (seq, foreign_received) = match update.source {
         Source::Own { seq } => (Some(i64::from(seq)), None),
         Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
@@ -35,13 +35,14 @@ pub(crate) fn bind(statement: Statement, site: SiteId, view: &StoredView, route_
         .bind(update.id.as_bytes().as_slice())
         .bind(seq)
         .bind(update.received_ms)
-        .bind(update.url.as_str())
+        .bind(pack_url(&update.url, &update.route))
         .bind(route_id)
         .bind(update.navigation_type.map(|kind| kind as i64))
         .bind(i64::from(device_code(update.device)))
-        .bind(update.connection.as_deref())
-        .bind(update.country.as_deref())
-        .bind(update.release.as_deref())
+        .bind(update.browser)
+        .bind(update.connection)
+        .bind(update.country)
+        .bind(update.release)
         .bind(update.tti_gap.map(|gap| gap as i64));
     Metric::ALL
         .into_iter()
@@ -51,7 +52,21 @@ pub(crate) fn bind(statement: Statement, site: SiteId, view: &StoredView, route_
         .bind(foreign_received)
 }
 
-/// Reads a row of the columns of [`PUT`] after `site_id`, with the route's text in place of its id.
+/// The columns of [`PUT`] after `site_id`, of a `page_view v`, with the text of its `route r` in place of
+/// the id.
+macro_rules! columns {
+    () => {
+        "v.id, v.seq, v.received_ms, v.url, r.route, v.navigation_type, v.device, v.browser, v.connection, \
+         v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, v.ttfb, v.fid, v.tti, \
+         v.foreign_received"
+    };
+}
+pub(crate) use columns;
+
+/// How many [`columns`] there are.
+pub(crate) const COLUMNS: usize = 20;
+
+/// Reads a row of [`columns`].
 pub(crate) fn read(row: &SqliteRow) -> Result<StoredView, StoreError> {
     parse(row).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
 }
@@ -66,7 +81,7 @@ fn parse(row: &SqliteRow) -> Result<StoredView, sqlx::Error> {
         None => Source::Foreign,
     };
     let mut received_ms = [0; Metric::COUNT];
-    if let Some(bytes) = row.try_get::<Option<&[u8]>, _>(18)? {
+    if let Some(bytes) = row.try_get::<Option<&[u8]>, _>(19)? {
         let times = bytes.as_chunks::<8>().0;
         if times.len() != received_ms.len() {
             return Err(wrong("foreign_received"));
@@ -75,20 +90,22 @@ fn parse(row: &SqliteRow) -> Result<StoredView, sqlx::Error> {
             *time = i64::from_be_bytes(*bytes);
         }
     }
+    let route: String = row.try_get(4)?;
     Ok(StoredView {
         update: ViewUpdate {
             id,
             source,
             received_ms: row.try_get(2)?,
-            url: row.try_get(3)?,
-            route: row.try_get(4)?,
+            url: unpack_url(row.try_get(3)?, &route),
+            route,
             navigation_type: code(number(5)?, NavigationType::from_number),
             device: code(number(6)?, device_of_code),
-            connection: row.try_get(7)?,
-            country: row.try_get(8)?,
-            release: row.try_get(9)?,
-            tti_gap: code(number(10)?, TtiGap::from_number),
-            values: values(row, 11)?,
+            browser: row.try_get(7)?,
+            connection: row.try_get(8)?,
+            country: row.try_get(9)?,
+            release: row.try_get(10)?,
+            tti_gap: code(number(11)?, TtiGap::from_number),
+            values: values(row, 12)?,
         },
         received_ms,
     })

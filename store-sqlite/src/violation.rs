@@ -1,8 +1,8 @@
 //! Violations of budgets.
 
-use crate::SqliteStore;
 use crate::error::{damaged, failed};
-use fieldvitals_store::rollup::{device_code, device_of_code};
+use crate::{SqliteStore, site};
+use fieldvitals_store::dimension::{device_code, device_of_code};
 use fieldvitals_store::{Judgement, SiteId, StoreError, Violation};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -19,15 +19,7 @@ pub(crate) async fn judge(
 ) -> Result<(), StoreError> {
     let mut transaction = store.write(WRITING).await?;
     let connection = &mut *transaction;
-    let site_found: Option<i64> =
-        sqlx::query_scalar("/* site.exists */ select site_id from site where site_id = ?")
-            .bind(site.0)
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(failed(WRITING))?;
-    if site_found.is_none() {
-        return Err(StoreError::NoSuchSite);
-    }
+    site::exists(connection, site).await?;
     for judgement in judgements {
         match judgement.broken {
             Some(true) => broken(connection, site, now_ms, judgement).await?,
@@ -116,6 +108,44 @@ pub(crate) async fn list(
     rows.iter()
         .map(|row| parse(row).map_err(|error| damaged(READING, format_args!("a violation ({error})"))))
         .collect()
+}
+
+/// Writes violations under the ids that they have elsewhere.
+pub(crate) async fn put(
+    store: &SqliteStore,
+    site: SiteId,
+    violations: &[Violation],
+) -> Result<(), StoreError> {
+    let mut transaction = store.write(WRITING).await?;
+    let connection = &mut *transaction;
+    site::exists(connection, site).await?;
+    for violation in violations {
+        let judgement = &violation.judgement;
+        sqlx::query(
+            "/* violation.put */ insert into violation (site_id, violation_id, budget_key, route, metric, \
+             percentile, at_most, device, release, measured, n, within, opened_ms, last_seen_ms, \
+             resolved_ms) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+        )
+        .bind(site.0)
+        .bind(violation.id)
+        .bind(judgement.key.as_str())
+        .bind(judgement.route.as_str())
+        .bind(judgement.metric as i64)
+        .bind(i64::from(judgement.percentile))
+        .bind(i64::from(judgement.at_most.micros()))
+        .bind(i64::from(device_code(judgement.device)))
+        .bind(judgement.release.as_deref())
+        .bind(judgement.measured.map(|value| i64::from(value.micros())))
+        .bind(judgement.n)
+        .bind(judgement.within)
+        .bind(violation.opened_ms)
+        .bind(violation.last_seen_ms)
+        .bind(violation.resolved_ms)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(WRITING))?;
+    }
+    transaction.commit().await.map_err(failed(WRITING))
 }
 
 fn parse(row: &SqliteRow) -> Result<Violation, sqlx::Error> {

@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, everything, load, site, update};
-use fieldvitals_store::rollup::{DAY_MS, route_id};
-use fieldvitals_store::{Retention, SiteId, Store, StoreError};
+use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
+use fieldvitals_store::dimension::label_code;
+use fieldvitals_store::rollup::{DAY_MS, Difference, Part, Row, from_slot, route_id, slot};
+use fieldvitals_store::{CellQuery, Dimension, Erase, Erased, Filters, Retention, SiteId, Store, StoreError};
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use vitals::limits;
 use vitals::metric::Metric;
 
 async fn open(path: &Path) -> Arc<dyn Store> {
@@ -63,7 +66,7 @@ async fn two_processes_may_write_to_it() {
     }
     let server = loader.await.unwrap();
     assert_eq!(server.sites().await.unwrap().len(), 21);
-    let query = everything(shop, DAY0_MS, DAY0_MS + DAY_MS);
+    let query = CellQuery::new(shop, DAY0_MS, DAY0_MS + DAY_MS);
     assert_eq!(command_line.cells(&query).await.unwrap()[0].cell.views, 50);
 }
 
@@ -103,7 +106,7 @@ async fn a_route_whose_id_is_taken_gets_the_next_one() {
     let path = directory.path().join("store.db");
     let store = open(&path).await;
     let site = site(&store, "a").await;
-    sqlx::query("insert into route (site_id, route_id, route) values (?, ?, '/squatter')")
+    sqlx::query("insert into route (site_id, route_id, route, last_day) values (?, ?, '/squatter', 0)")
         .bind(site.0)
         .bind(route_id("/", 0))
         .execute(&mut raw(&path).await)
@@ -115,7 +118,7 @@ async fn a_route_whose_id_is_taken_gets_the_next_one() {
         load(&store, site, seq, vec![update(DAY0_MS, 1, &[]), squatter.clone()]).await.unwrap();
         store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     }
-    let found = store.cells(&everything(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    let found = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
     let found: Vec<_> = found.iter().map(|cell| (cell.route.as_str(), cell.cell.views)).collect();
     assert_eq!(found, [("/", 1), ("/squatter", 1)]);
     let ids: Vec<(i64,)> = sqlx::query_as("select route_id from route where route = '/'")
@@ -131,7 +134,9 @@ async fn a_deletion_that_was_cut_short_is_finished() {
     let path = directory.path().join("store.db");
     let store = open(&path).await;
     let site = site(&store, "a").await;
-    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    let mut view = update(DAY0_MS, 1, &[]);
+    view.country = Some("DE".to_owned());
+    load(&store, site, 1, vec![view]).await.unwrap();
     // The first step of a deletion, as a server that died then left it.
     let mut raw = raw(&path).await;
     for sql in ["delete from site_key", "delete from site", "insert into site_deleted (site_id) values (1)"] {
@@ -141,7 +146,7 @@ async fn a_deletion_that_was_cut_short_is_finished() {
     store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     let left: i64 = sqlx::query_scalar(
         "select (select count(*) from page_view) + (select count(*) from route) \
-         + (select count(*) from rollup_delta) + (select count(*) from load_cursor) \
+         + (select count(*) from label) + (select count(*) from rollup_delta) + (select count(*) from load_cursor) \
          + (select count(*) from site_deleted)",
     )
     .fetch_one(&mut raw)
@@ -172,7 +177,7 @@ async fn a_transaction_that_sqlite_rolled_back_by_itself_does_no_further_harm() 
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     // Seen from outside, so it is committed and not only written.
     let other = open(&path).await;
-    let found = other.cells(&everything(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    let found = other.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
     assert_eq!(found[0].cell.views, 1);
 }
 
@@ -182,20 +187,196 @@ async fn folding_takes_any_number_of_deltas() {
     let path = directory.path().join("store.db");
     let store = open(&path).await;
     let site = site(&store, "a").await;
-    // More rows than are read at once, of more cells than one transaction folds.
-    for hour in 0..40 {
-        let updates = (0..120).map(|i| {
-            let mut update = update(DAY0_MS + hour * 3_600_000, i, &[(Metric::Lcp, 1.0)]);
-            update.route = format!("/{i}");
+    // Of more page views than one transaction folds.
+    const VIEWS: usize = limits::FOLD_VIEWS_MAX / 10;
+    for hour in 0..12 {
+        let at_ms = DAY0_MS + hour * 3_600_000;
+        let updates = (0..VIEWS).map(|i| {
+            let mut update = update(at_ms, i as u128, &[(Metric::Lcp, 1.0)]);
+            update.route = format!("/{}", i % 7);
             update
         });
         load(&store, site, 1, updates.collect()).await.unwrap();
-        load(&store, site, 1, vec![update(DAY0_MS + hour * 3_600_000, 999, &[])]).await.unwrap();
+        load(&store, site, 1, vec![update(at_ms + 1, 0, &[])]).await.unwrap();
     }
-    let query = everything(site, DAY0_MS, DAY0_MS + 2 * DAY_MS);
+    let query = CellQuery::new(site, DAY0_MS, DAY0_MS + 2 * DAY_MS);
     let before = store.cells(&query).await.unwrap();
     let done = store.maintain(DAY0_MS + 2 * DAY_MS, Retention::default()).await.unwrap();
-    assert_eq!(done.deltas_folded, 80);
+    assert_eq!(done.deltas_folded, 24);
     assert_eq!(store.cells(&query).await.unwrap(), before);
-    assert_eq!(before.iter().map(|cell| cell.cell.views).sum::<i64>(), 40 * 121);
+    assert_eq!(before.iter().map(|cell| cell.cell.views).sum::<i64>(), 12 * (VIEWS as i64 + 1));
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_label_whose_code_is_taken_gets_the_next_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    let site = site(&store, "a").await;
+    let country = Dimension::Country as u8;
+    sqlx::query("insert into label (site_id, dimension, code, label, last_day) values (?, ?, ?, 'XX', 0)")
+        .bind(site.0)
+        .bind(country)
+        .bind(label_code("DE", 0))
+        .execute(&mut raw(&path).await)
+        .await
+        .unwrap();
+    for (random, name) in [(1, "DE"), (2, "XX"), (3, "DE")] {
+        let mut view = update(DAY0_MS, random, &[]);
+        view.country = Some(name.to_owned());
+        load(&store, site, 1, vec![view]).await.unwrap();
+        store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    }
+    let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
+    let found = store.breakdown(&query, Dimension::Country).await.unwrap();
+    let found: Vec<_> = found.iter().map(|one| (one.value.as_deref(), one.cell.views)).collect();
+    assert_eq!(found, [(Some("DE"), 2), (Some("XX"), 1)]);
+    let codes: Vec<(u16,)> = sqlx::query_as("select code from label where label = 'DE'")
+        .fetch_all(&mut raw(&path).await)
+        .await
+        .unwrap();
+    assert_eq!(codes, [(label_code("DE", 1),)]);
+}
+
+#[tokio::test]
+async fn a_store_from_before_the_first_release_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    open(&path).await;
+    sqlx::query("update _sqlx_migrations set checksum = x'00'").execute(&mut raw(&path).await).await.unwrap();
+    let message = SqliteStore::open(&path).await.err().unwrap().to_string();
+    assert!(message.contains("store.db") && message.contains("move the file away"), "{message}");
+}
+
+/// A folded day of two routes, and an hour that is not folded.
+async fn damaged(path: &Path, sql: &str) -> (Arc<dyn Store>, SiteId, Vec<Difference>) {
+    let store = open(path).await;
+    let site = site(&store, "a").await;
+    let mut views: Vec<_> =
+        (0..5).map(|i| update(DAY0_MS + i, i as u128, &[(Metric::Lcp, i as f64)])).collect();
+    views[0].route = "/b".to_owned();
+    load(&store, site, 1, views).await.unwrap();
+    store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    load(&store, site, 1, vec![update(DAY0_MS + 9, 9, &[(Metric::Lcp, 7.0)])]).await.unwrap();
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+    let done = sqlx::query(sql::checked(sql)).execute(&mut raw(path).await).await.unwrap();
+    assert!(done.rows_affected() > 0, "{sql}");
+    let found = store.verify_day(site, DAY0_MS).await.unwrap();
+    assert_eq!(store.verify_day(site, DAY0_MS + DAY_MS).await.unwrap(), []);
+    (store, site, found)
+}
+
+mod sql {
+    /// The texts of these tests are their own.
+    pub(crate) fn checked(text: &str) -> sqlx::AssertSqlSafe<String> {
+        sqlx::AssertSqlSafe(text.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn damaged_rollups_are_found_and_mended() {
+    let of_devices = slot(Dimension::Device, Part::Views);
+    let of_lcp = slot(Dimension::Country, Part::Metric(Metric::Lcp));
+    let b = route_id("/b", 0);
+    for (what, expected) in [
+        // One page view of one value goes, at two grains in every dimension, with its LCP.
+        ("delete from rollup_delta".to_owned(), 2 * (1 + Dimension::COUNT)),
+        (format!("delete from rollup_day where slot = {of_lcp} and route_id = {b}"), 1),
+        ("delete from rollup_hour".to_owned(), 4),
+        // As many values, but another one.
+        (
+            format!(
+                "update rollup_day set cells = (select cells from rollup_day where slot = {of_devices} \
+                 and route_id = {b}) where slot = {of_devices} and route_id <> {b}"
+            ),
+            1,
+        ),
+        (
+            format!(
+                "insert into rollup_day select site_id, slot, step, 4711, cells from rollup_day \
+                 where route_id = {b}"
+            ),
+            2 * Dimension::COUNT,
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, site, found) = damaged(&directory.path().join("store.db"), &what).await;
+        assert_eq!(found.len(), expected, "{what}: {found:?}");
+        assert!(found.iter().all(|one| from_slot(one.key.slot).is_some() && one.stored != one.expected));
+        if what.contains(&format!("{of_lcp}")) {
+            assert_eq!((found[0].key.slot, found[0].route.as_deref()), (of_lcp, Some("/b")));
+            assert_eq!((found[0].stored, found[0].expected), (0, 1));
+        }
+        let rebuilt = store.rebuild_day(site, DAY0_MS).await.unwrap();
+        assert_eq!((rebuilt.views, rebuilt.rows), (6, 2 * 2 * (1 + Dimension::COUNT as u64)));
+        assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), [], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_scan_of_too_many_page_views_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    let site = site(&store, "a").await;
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    let exact = CellQuery { exact: true, ..CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS) };
+    assert_eq!(store.cells(&exact).await.unwrap().len(), 1);
+    let many = Row::Views(BTreeMap::from([(0, limits::SCAN_VIEWS_MAX as i64 + 1)])).encode().unwrap();
+    sqlx::query("update rollup_day set cells = ? where slot = ?")
+        .bind(many)
+        .bind(slot(Dimension::Device, Part::Views))
+        .execute(&mut raw(&path).await)
+        .await
+        .unwrap();
+    // Nobody is from there: nothing needs to be read.
+    let filters = Filters { country: Some("DE".to_owned()), ..Filters::NONE };
+    let nobody = CellQuery { filters, ..exact.clone() };
+    assert_eq!(store.breakdown(&nobody, Dimension::Browser).await.unwrap(), []);
+    for query in [exact.clone(), CellQuery { route: Some("/".to_owned()), ..exact.clone() }] {
+        let refused = store.cells(&query).await;
+        let Err(StoreError::TooManyViews { views, max }) = refused else { panic!("{refused:?}") };
+        assert_eq!((views, max), (limits::SCAN_VIEWS_MAX + 1, limits::SCAN_VIEWS_MAX));
+    }
+    // A shorter time may be read.
+    let hour = CellQuery { to_ms: DAY0_MS + 3_600_000, ..exact };
+    assert_eq!(store.cells(&hour).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn erasing_goes_on_in_steps_and_leaves_no_trace() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    let site = site(&store, "a").await;
+    let views = (0..4_500_i64).map(|i| {
+        let mut view = update(DAY0_MS + i, 1, &[(Metric::Lcp, 1.0)]);
+        view.route = "/p/:id".to_owned();
+        view.url = format!("https://shop.example/p/{}", i % 2);
+        view
+    });
+    load(&store, site, 1, views.collect()).await.unwrap();
+    let erase =
+        |url: Option<&str>| Erase { site, from_ms: i64::MIN, to_ms: i64::MAX, url: url.map(str::to_owned) };
+    let of_url = erase(Some("https://shop.example/p/1"));
+    let steps = [store.erase(&of_url).await.unwrap(), store.erase(&of_url).await.unwrap()];
+    assert_eq!(steps.map(|step| (step.views, step.more)), [(2_000, true), (250, false)]);
+    let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
+    assert_eq!(store.cells(&query).await.unwrap()[0].cell.views, 2_250);
+    store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    while store.erase(&erase(None)).await.unwrap().more {}
+    store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    let left: i64 = sqlx::query_scalar(
+        "select (select count(*) from page_view) + (select count(*) from rollup_delta) \
+         + (select count(*) from rollup_hour) + (select count(*) from rollup_day)",
+    )
+    .fetch_one(&mut raw(&path).await)
+    .await
+    .unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(store.erase(&erase(None)).await.unwrap(), Erased::default());
+    let nobody = Erase { site: SiteId(999), ..erase(None) };
+    assert!(matches!(store.erase(&nobody).await, Err(StoreError::NoSuchSite)));
 }

@@ -1,15 +1,13 @@
 //! Rollup cells, and the questions that are answered with them.
 
+use crate::dimension::Filters;
 use crate::site::SiteId;
 use crate::view::ViewUpdate;
-use vitals::histogram::{EncodingError, Histogram, read_varint, write_varint};
-use vitals::metric::{Metric, Value, Values};
+use vitals::histogram::Histogram;
+use vitals::metric::{Metric, Metrics, Value, Values};
 use vitals::view::Device;
 
 /// What a group of page views measured: their number and a histogram a metric.
-///
-/// Counts are signed, so a cell can also be a correction: a view's old values taken away, its new
-/// ones added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     /// Page views.
@@ -45,43 +43,21 @@ impl Cell {
         self.metrics[metric.index()] = histogram;
     }
 
-    /// Whether nothing is counted, not even a correction.
+    /// The cell without the metrics that were not asked for.
+    #[must_use]
+    pub fn only(mut self, metrics: Metrics) -> Self {
+        for metric in Metric::ALL {
+            if !metrics.has(metric) {
+                self.set_metric(metric, Histogram::default());
+            }
+        }
+        self
+    }
+
+    /// Whether nothing is counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.views == 0 && self.metrics.iter().all(Histogram::is_empty)
-    }
-
-    /// Appends the cell's bytes: the number of views (zigzag), a bit mask of the metrics that follow,
-    /// and their histograms.
-    pub fn encode(&self, bytes: &mut Vec<u8>) {
-        write_varint(bytes, ((self.views << 1) ^ (self.views >> 63)) as u64);
-        let mask = Metric::ALL
-            .into_iter()
-            .filter(|&metric| !self.metric(metric).is_empty())
-            .fold(0_u64, |mask, metric| mask | 1 << metric.index());
-        write_varint(bytes, mask);
-        for histogram in self.metrics.iter().filter(|histogram| !histogram.is_empty()) {
-            histogram.encode(bytes);
-        }
-    }
-
-    /// Reads a cell from the front of `bytes` and moves them past it.
-    ///
-    /// # Errors
-    /// Where the bytes are not a cell.
-    pub fn decode(bytes: &mut &[u8]) -> Result<Self, EncodingError> {
-        let views = read_varint(bytes)?;
-        let mask = read_varint(bytes)?;
-        if mask >> Metric::COUNT != 0 {
-            return Err(EncodingError);
-        }
-        let mut cell = Self { views: (views >> 1) as i64 ^ -(views as i64 & 1), ..Self::default() };
-        for metric in Metric::ALL {
-            if mask & (1 << metric.index()) != 0 {
-                cell.metrics[metric.index()] = Histogram::decode(bytes)?;
-            }
-        }
-        Ok(cell)
     }
 }
 
@@ -90,27 +66,42 @@ impl Cell {
 pub struct CellQuery {
     /// The site.
     pub site: SiteId,
-    /// First start of a page view, UTC milliseconds, on a whole hour.
+    /// First start of a page view, UTC milliseconds.
     pub from_ms: i64,
-    /// End of the range, excluded, on a whole hour.
+    /// End of the range, excluded.
     pub to_ms: i64,
     /// Only this route.
     pub route: Option<String>,
-    /// Only this class of device.
-    pub device: Option<Device>,
-    /// Only this release; answered from page views, within their retention.
-    pub release: Option<String>,
+    /// Only page views of which this is known.
+    pub filters: Filters,
+    /// The metrics that are asked for: a question about one of them reads no other. Page views are
+    /// always counted.
+    pub metrics: Metrics,
+    /// Whether the range is to be held to the millisecond, which takes page views and their retention.
+    pub exact: bool,
 }
 
 impl CellQuery {
+    /// A question about everything that a site measured in a range.
+    #[must_use]
+    pub const fn new(site: SiteId, from_ms: i64, to_ms: i64) -> Self {
+        Self {
+            site,
+            from_ms,
+            to_ms,
+            route: None,
+            filters: Filters::NONE,
+            metrics: Metrics::ALL,
+            exact: false,
+        }
+    }
+
     /// Whether a page view of the site is asked for.
     #[must_use]
     pub fn takes(&self, view: &ViewUpdate) -> bool {
-        let start_ms = view.id.start_ms();
-        (self.from_ms..self.to_ms).contains(&start_ms)
+        (self.from_ms..self.to_ms).contains(&view.id.start_ms())
             && self.route.as_ref().is_none_or(|route| *route == view.route)
-            && self.device.is_none_or(|device| Some(device) == view.device)
-            && self.release.as_ref().is_none_or(|release| Some(release) == view.release.as_ref())
+            && self.filters.take(view)
     }
 }
 
@@ -119,6 +110,15 @@ impl CellQuery {
 pub struct RouteCell {
     /// The route.
     pub route: String,
+    /// What was measured.
+    pub cell: Cell,
+}
+
+/// The cell of a value of a dimension over a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueCell {
+    /// The value; `None` for the page views of which it is not known.
+    pub value: Option<String>,
     /// What was measured.
     pub cell: Cell,
 }

@@ -9,6 +9,9 @@
 mod cell;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod copy;
+pub mod dimension;
+mod erase;
 mod kept;
 pub mod load;
 pub mod rollup;
@@ -16,13 +19,17 @@ mod site;
 mod view;
 mod violation;
 
-pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery};
+pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery, ValueCell};
+pub use copy::{Holding, RollupGroup, RollupKey};
+pub use dimension::{Dimension, Filters};
+pub use erase::{Erase, Erased};
 pub use kept::Kept;
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
-pub use view::{Source, StoredView, ViewUpdate};
+pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
 
 use async_trait::async_trait;
+use rollup::Difference;
 use serde::{Deserialize, Serialize};
 
 /// Why a store could not do what was asked.
@@ -44,6 +51,17 @@ pub enum StoreError {
         at: u64,
         /// Where the caller believed it to be.
         expected: u64,
+    },
+    /// A question would read more page views than it may.
+    #[error(
+        "the question would read {views} page views, more than {max}: rollups hold one dimension at a time; \
+         ask for a shorter time, one route, or fewer filters"
+    )]
+    TooManyViews {
+        /// Page views in its range.
+        views: u64,
+        /// How many it may read.
+        max: u64,
     },
     /// The store was written by a newer fieldvitals.
     #[error(
@@ -119,8 +137,19 @@ pub struct Maintained {
     pub deltas_folded: u64,
     /// Page views past retention, removed.
     pub views_removed: u64,
-    /// Rollup cells past retention, removed.
-    pub cells_removed: u64,
+    /// Rollup rows past retention, removed.
+    pub rows_removed: u64,
+    /// Routes and labels of which nothing is kept any more, removed.
+    pub names_removed: u64,
+}
+
+/// What rebuilding the rollups of a day came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Page views counted.
+    pub views: u64,
+    /// Rollup rows written.
+    pub rows: u64,
 }
 
 /// A place where sites, page views and their rollups are kept.
@@ -130,8 +159,14 @@ pub trait Store: Send + Sync {
     async fn site_add(&self, site: NewSite) -> Result<Site, StoreError>;
     /// All sites with their keys, by name.
     async fn sites(&self) -> Result<Vec<Site>, StoreError>;
-    /// Replaces a site's name and allowed origins; keys are not touched.
-    async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError>;
+    /// Replaces a site's name, allowed origins and route rules; keys are not touched.
+    async fn site_update(
+        &self,
+        site: SiteId,
+        name: &str,
+        origins: &[String],
+        routes: &[String],
+    ) -> Result<Site, StoreError>;
     /// Gives a site a new key; its other keys are taken until `old_until_ms`, or until their own end
     /// where that is earlier.
     async fn site_rotate_key(
@@ -172,10 +207,21 @@ pub trait Store: Send + Sync {
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;
     /// What was measured, a cell a route, sorted by route; routes without page views are left out.
     ///
-    /// From rollups, which equal a recomputation from page views. The range is rounded outwards to
-    /// whole hours; where it begins or ends in a day whose hourly rollups are past retention, to whole
-    /// UTC days. With a release it is answered from page views, to the millisecond.
+    /// From rollups, which equal a recomputation from page views, where no more is filtered by than one
+    /// dimension. The range is rounded outwards to whole hours; to whole UTC days where it is filtered by
+    /// another dimension than device, and where it begins or ends in a day whose hourly rollups are past
+    /// retention. Otherwise ([`CellQuery::exact`], several filters) from page views, to the millisecond.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyViews`] where it would read too many page views.
     async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError>;
+    /// What was measured, a cell a value of a dimension, of all routes or the one that is asked for: those
+    /// with most page views first, of equal ones by value, an unknown one last. The rest is as in
+    /// [`Store::cells`].
+    ///
+    /// # Errors
+    /// As there.
+    async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError>;
     /// How many page views stay within a value: exact, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.
@@ -196,4 +242,57 @@ pub trait Store: Send + Sync {
 
     /// Folds rollup deltas and removes what is past retention, in short steps that never block loading.
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError>;
+    /// Erases some of what is asked for, in one transaction; to be called again while there is more.
+    ///
+    /// Page views go, and what they counted in every rollup with them. Of days whose page views are past
+    /// retention, rollups go too where such a day lies in the range whole and no URL is asked for: a URL
+    /// cannot be told apart there.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] where the site is gone.
+    async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError>;
+
+    /// The starts of the UTC days of which page views of a site are kept, ascending: those whose rollups
+    /// can be verified and rebuilt.
+    async fn view_days(&self, site: SiteId) -> Result<Vec<i64>, StoreError>;
+    /// Where the rollups of a UTC day, unfolded deltas included, differ from what its page views come to, in
+    /// one state of the store; nowhere, unless something is broken. A day without page views is compared
+    /// with nothing, unless its page views are past retention.
+    async fn verify_day(&self, site: SiteId, day_ms: i64) -> Result<Vec<Difference>, StoreError>;
+    /// Makes the rollups of a UTC day again from its page views; loads may go on meanwhile. A day whose page
+    /// views are past retention is left alone.
+    async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError>;
+
+    /// What is kept.
+    async fn kept(&self) -> Result<Kept, StoreError>;
+    /// Says what is kept, in a store that is a copy of another. Nothing is removed by it.
+    async fn keep(&self, kept: Kept) -> Result<(), StoreError>;
+    /// How much is held of a site.
+    async fn holding(&self, site: SiteId) -> Result<Holding, StoreError>;
+    /// Adds a site as it is elsewhere, under an id of its own: name, keys, origins, routes and age.
+    ///
+    /// # Errors
+    /// [`StoreError::SiteExists`] where its name is taken.
+    async fn site_put(&self, site: &Site) -> Result<Site, StoreError>;
+    /// Page views that are kept, by id, at most `limit` after one.
+    async fn views(
+        &self,
+        site: SiteId,
+        after: Option<vitals::view::ViewId>,
+        limit: u32,
+    ) -> Result<Vec<StoredView>, StoreError>;
+    /// The last id of the first `count` page views that are kept, by id; `None` where there are fewer.
+    async fn view_at(&self, site: SiteId, count: u64) -> Result<Option<vitals::view::ViewId>, StoreError>;
+    /// Rollups of days whose page views are past retention, folded, in order of their keys: about `limit`
+    /// groups after one, an hour or day never split; empty at the end.
+    async fn rollups(
+        &self,
+        site: SiteId,
+        after: Option<(rollup::Grain, i64)>,
+        limit: u32,
+    ) -> Result<Vec<RollupGroup>, StoreError>;
+    /// Writes such rollups, in place of those that are there.
+    async fn rollups_put(&self, site: SiteId, groups: Vec<RollupGroup>) -> Result<(), StoreError>;
+    /// Writes violations as they are elsewhere; one that is there stays.
+    async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError>;
 }

@@ -1,20 +1,27 @@
 //! What a batch of beacons makes of the page views that are known: the part of loading that is not SQL.
 
+use crate::dimension::{Dimension, Labels, OTHER, Said};
 use crate::kept::Kept;
-use crate::rollup::{Corrections, device_code, hour_of};
 use crate::view::{StoredView, ViewUpdate};
 use crate::{LoadBatch, LoadReport};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use vitals::limits;
 use vitals::view::ViewId;
 
-/// A page view that a batch changes.
+/// A page view that changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changed {
     /// What was stored; `None` for a new view.
     pub before: Option<StoredView>,
-    /// What is to be stored.
-    pub after: StoredView,
+    /// What is to be stored; `None` for one that is erased.
+    pub after: Option<StoredView>,
+}
+
+impl Changed {
+    /// What was said of the view, and what is.
+    pub fn updates(&self) -> impl Iterator<Item = &ViewUpdate> {
+        self.before.iter().chain(&self.after).map(|view| &view.update)
+    }
 }
 
 /// What loading a batch comes to.
@@ -36,16 +43,13 @@ pub fn ids(batch: &LoadBatch) -> Vec<ViewId> {
     ids
 }
 
-/// The route under which page views are counted once a site has as many routes as it may have.
-pub const OTHER_ROUTE: &str = "(other)";
-
 /// The distinct routes of a batch.
 #[must_use]
 pub fn routes(beacons: &[Vec<ViewUpdate>]) -> BTreeSet<&str> {
     beacons.iter().flatten().map(|update| update.route.as_str()).collect()
 }
 
-/// Counts updates whose route is neither `known` nor fits under the bound as those of [`OTHER_ROUTE`],
+/// Counts updates whose route is neither `known` nor fits under the bound as those of [`OTHER`],
 /// where a site has `count` routes already. The first ones in spool order get the places that are left.
 ///
 /// A route once decided is stored on the view, so nothing is counted twice when places become free.
@@ -53,14 +57,51 @@ pub fn bound_routes(beacons: &mut [Vec<ViewUpdate>], known: &BTreeSet<String>, c
     let mut left = limits::ROUTES_PER_SITE_MAX.saturating_sub(count);
     let mut taken: BTreeSet<String> = BTreeSet::new();
     for update in beacons.iter_mut().flatten() {
-        if known.contains(&update.route) || taken.contains(&update.route) || update.route == OTHER_ROUTE {
+        if known.contains(&update.route) || taken.contains(&update.route) || update.route == OTHER {
             continue;
         }
         if left > 0 {
             left -= 1;
             taken.insert(update.route.clone());
         } else {
-            OTHER_ROUTE.clone_into(&mut update.route);
+            OTHER.clone_into(&mut update.route);
+        }
+    }
+}
+
+/// The distinct labels of a batch, by dimension.
+#[must_use]
+pub fn labels(beacons: &[Vec<ViewUpdate>]) -> BTreeSet<(Dimension, &str)> {
+    let updates = beacons.iter().flatten();
+    updates
+        .flat_map(|update| Dimension::LABELLED.map(|dimension| (dimension, dimension.of(update))))
+        .filter_map(|(dimension, said)| match said {
+            Said::Label(label) => Some((dimension, label)),
+            Said::Code(_) => None,
+        })
+        .collect()
+}
+
+/// Replaces labels that are neither `known` nor fit under their dimension's bound by [`OTHER`], where a
+/// site has `counts` labels of each dimension that were seen within raw retention. The first ones in spool
+/// order get the places that are left.
+///
+/// A label once decided is stored on the view, so nothing is counted twice when places become free.
+pub fn bound_labels(beacons: &mut [Vec<ViewUpdate>], known: &Labels, counts: &[usize; Dimension::COUNT]) {
+    for dimension in Dimension::LABELLED {
+        let mut left = dimension.labels_max().saturating_sub(counts[dimension.index()]);
+        let mut taken: BTreeSet<String> = BTreeSet::new();
+        for update in beacons.iter_mut().flatten() {
+            let Some(label) = dimension.label_mut(update) else { continue };
+            if label == OTHER || known.code(dimension, label).is_some() || taken.contains(label) {
+                continue;
+            }
+            if left > 0 {
+                left -= 1;
+                taken.insert(label.clone());
+            } else {
+                OTHER.clone_into(label);
+            }
         }
     }
 }
@@ -83,9 +124,11 @@ pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept)
         }
     }
     let mut known = known;
-    let mut changed: Vec<Changed> =
-        views.into_iter().map(|(id, after)| Changed { before: known.remove(&id), after }).collect();
-    changed.sort_unstable_by_key(|changed| changed.after.update.id);
+    let mut changed: Vec<Changed> = views
+        .into_iter()
+        .map(|(id, after)| Changed { before: known.remove(&id), after: Some(after) })
+        .collect();
+    changed.sort_unstable_by_key(|changed| changed.after.as_ref().map(|view| view.update.id));
     Merged { changed, report }
 }
 
@@ -112,31 +155,4 @@ fn take(
         views.insert(id, view);
     }
     changed
-}
-
-/// What changed views change in the rollups, by the start of the hour: old values taken away, new
-/// ones added. A view of which only the description changed leaves no trace.
-#[must_use]
-pub fn corrections(changed: &[Changed]) -> BTreeMap<i64, Corrections<'_>> {
-    let mut hours: BTreeMap<i64, Corrections<'_>> = BTreeMap::new();
-    for Changed { before, after } in changed {
-        let cells = hours.entry(hour_of(after.update.id.start_ms())).or_default();
-        let mut count = |update: &'_ ViewUpdate, key, by| {
-            let cell: &mut crate::Cell = cells.entry(key).or_default();
-            cell.add(&update.values, by);
-        };
-        if let Some(before) = before {
-            count(&before.update, key(&before.update), -1);
-        }
-        count(&after.update, key(&after.update), 1);
-    }
-    for cells in hours.values_mut() {
-        cells.retain(|_, cell| !cell.is_empty());
-    }
-    hours.retain(|_, cells| !cells.is_empty());
-    hours
-}
-
-fn key(update: &ViewUpdate) -> (&str, u8) {
-    (&update.route, device_code(update.device))
 }

@@ -18,6 +18,8 @@ pub struct Site {
     pub keys: Vec<SiteKey>,
     /// Origins whose pages may send: `https://shop.example`, `https://*.shop.example`, or `*` for any.
     pub origins: Vec<String>,
+    /// Patterns of its routes, such as `/product/:id`, in the order in which they are tried.
+    pub routes: Vec<String>,
     /// When it was added, UTC milliseconds.
     pub created_ms: i64,
 }

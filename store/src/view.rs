@@ -33,6 +33,8 @@ pub struct ViewUpdate {
     pub navigation_type: Option<NavigationType>,
     /// The class of the device.
     pub device: Option<Device>,
+    /// The browser's family.
+    pub browser: Option<String>,
     /// The effective connection type.
     pub connection: Option<String>,
     /// The country, ISO 3166-1 alpha-2, upper case.
@@ -112,12 +114,34 @@ impl StoredView {
     }
 }
 
+impl StoredView {
+    /// The updates that make the view what it is, where nothing else is known of it: what a store is told
+    /// that is to hold the view as this one does.
+    #[must_use]
+    pub fn updates(&self) -> Vec<ViewUpdate> {
+        let Source::Foreign = self.update.source else { return vec![self.update.clone()] };
+        let mut updates: Vec<ViewUpdate> = self
+            .update
+            .values
+            .iter()
+            .map(|(metric, value)| {
+                let mut values = Values::EMPTY;
+                values.set(metric, Some(value));
+                ViewUpdate { received_ms: self.received_ms[metric.index()], values, ..self.update.clone() }
+            })
+            .collect();
+        // The description's own time, which no metric needs to share.
+        updates.push(ViewUpdate { values: Values::EMPTY, ..self.update.clone() });
+        updates
+    }
+}
+
 impl ViewUpdate {
     /// Everything but the values, the source and the time received, to be compared.
     fn description(&self) -> impl Ord {
         (
             (&self.url, &self.route, self.navigation_type, self.device),
-            (&self.connection, &self.country, &self.release, self.tti_gap),
+            (&self.browser, &self.connection, &self.country, &self.release, self.tti_gap),
         )
     }
 
@@ -131,6 +155,78 @@ impl ViewUpdate {
             .then_with(|| other.received_ms.cmp(&self.received_ms))
             .is_gt()
     }
+}
+
+/// Says of the path only what the route does not: the host, then the path's segments where the route has a
+/// parameter, a slash between them.
+const BY_ROUTE: char = '>';
+/// As [`BY_ROUTE`], of a path that ends with a slash where its route does not.
+const BY_ROUTE_SLASH: char = '|';
+
+/// A URL as stores keep it beside its view's route: short, as it is in every row. [`unpack_url`] gives it
+/// back whatever it is.
+///
+/// `https://` is left out, and so is the part of the path that the route says:
+/// `https://shop.example/p/17/sizes` under `/p/:id/sizes` is `shop.example>17`. Any other text is kept whole
+/// after a `>`.
+#[must_use]
+pub fn pack_url(url: &str, route: &str) -> String {
+    let whole = || format!("{BY_ROUTE}{url}");
+    let Some(rest) = url.strip_prefix("https://") else { return whole() };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if host.is_empty() || host.contains([BY_ROUTE, BY_ROUTE_SLASH]) {
+        return whole();
+    }
+    if let Some(said) = beyond_route(path, route) {
+        return format!("{host}{BY_ROUTE}{said}");
+    }
+    if let Some(said) = path.strip_suffix('/').and_then(|path| beyond_route(path, route)) {
+        return format!("{host}{BY_ROUTE_SLASH}{said}");
+    }
+    rest.to_owned()
+}
+
+/// The URL that [`pack_url`] made this of, under the same route.
+#[must_use]
+pub fn unpack_url(packed: &str, route: &str) -> String {
+    if let Some(url) = packed.strip_prefix(BY_ROUTE) {
+        return url.to_owned();
+    }
+    let end = packed.find(['/', BY_ROUTE, BY_ROUTE_SLASH]).unwrap_or(packed.len());
+    let (host, rest) = packed.split_at(end);
+    let slash = rest.starts_with(BY_ROUTE_SLASH);
+    let Some(said) = rest.strip_prefix([BY_ROUTE, BY_ROUTE_SLASH]) else {
+        return format!("https://{packed}");
+    };
+    let mut said = said.split('/');
+    let segments = route.split('/').map(|segment| match is_parameter(segment) {
+        true => said.next().unwrap_or_default(),
+        false => segment,
+    });
+    let path = segments.collect::<Vec<_>>().join("/");
+    format!("https://{host}{path}{}", if slash { "/" } else { "" })
+}
+
+/// The segments of a path at the route's parameters, where all others are the route's own.
+fn beyond_route(path: &str, route: &str) -> Option<String> {
+    if !path.starts_with('/') || !route.starts_with('/') {
+        return None;
+    }
+    let mut said = Vec::new();
+    let mut segments = path.split('/');
+    for of_route in route.split('/') {
+        let segment = segments.next()?;
+        if is_parameter(of_route) {
+            said.push(segment);
+        } else if segment != of_route {
+            return None;
+        }
+    }
+    segments.next().is_none().then(|| said.join("/"))
+}
+
+fn is_parameter(segment: &str) -> bool {
+    segment.starts_with(':') || segment == "*"
 }
 
 #[cfg(test)]
@@ -153,6 +249,7 @@ mod tests {
             route: "/".to_owned(),
             navigation_type: None,
             device: None,
+            browser: None,
             connection: None,
             country: None,
             release: None,
@@ -234,13 +331,65 @@ mod tests {
         view
     }
 
+    #[test]
+    fn a_packed_url_says_no_more_than_the_route() {
+        for (url, route, packed) in [
+            ("https://a.example/", "/", "a.example>"),
+            ("https://a.example", "/", "a.example"),
+            ("https://a.example/p/17/sizes", "/p/:id/sizes", "a.example>17"),
+            ("https://a.example/p/17/", "/p/:id", "a.example|17"),
+            ("https://a.example/p//x/2", "/p/:id/x/:id", "a.example>/2"),
+            ("https://a.example/p/17", "/other", "a.example/p/17"),
+            ("https://a.example/p/17/x", "/p/:id", "a.example/p/17/x"),
+            ("http://a.example/", "/", ">http://a.example/"),
+            ("", "/", ">"),
+        ] {
+            assert_eq!(pack_url(url, route), packed, "{url} under {route}");
+            assert_eq!(unpack_url(packed, route), url, "{packed} under {route}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_url_is_unpacked_as_it_was(
+            url in "(https?://)?[a.|>/:*é]{0,12}",
+            route in "[a.|>/:*é]{0,12}",
+            any_url in any::<String>(),
+            any_route in any::<String>(),
+        ) {
+            for url in [&url, &any_url, &format!("https://{any_url}")] {
+                for route in [&route, &any_route] {
+                    prop_assert_eq!(&unpack_url(&pack_url(url, route), route), url);
+                }
+            }
+        }
+
+        #[test]
+        fn a_url_under_its_own_route_is_unpacked_as_it_was(
+            segments in vec(("[ab:>|]{0,2}", any::<bool>()), 1..5),
+            slash in any::<bool>(),
+        ) {
+            let (mut path, mut route) = (String::new(), String::new());
+            for (segment, parameter) in segments {
+                path.extend(["/", &segment]);
+                route.extend(["/", if parameter { ":id" } else { &segment }]);
+            }
+            let url = format!("https://a.example{path}{}", if slash { "/" } else { "" });
+            prop_assert_eq!(&unpack_url(&pack_url(&url, &route), &route), &url);
+        }
+
         #[test]
         fn a_view_does_not_depend_on_the_order_of_its_updates(
             (updates, shuffled) in vec(any_update(), 1..7)
                 .prop_flat_map(|updates| (Just(updates.clone()), Just(updates).prop_shuffle())),
         ) {
             prop_assert_eq!(view_after(&updates), view_after(&shuffled));
+        }
+
+        #[test]
+        fn a_view_is_made_again_by_its_updates(updates in vec(any_update(), 1..7)) {
+            let view = view_after(&updates);
+            prop_assert_eq!(view_after(&view.updates()), view);
         }
 
         #[test]

@@ -4,6 +4,14 @@
 //! 6, Prometheus schema 6): bucket `k` holds the integers from `ceil(2^(k/64))` up to, not including,
 //! `ceil(2^((k+1)/64))`, in millionths of the metric's unit. A bucket's index is found with integers
 //! alone, so that every platform and every merge order gives the same histogram.
+//!
+//! Encoded, a histogram is: LEB128 of twice the number of buckets, and one more where a count is
+//! negative; the three rating counters (LEB128, zigzagged where counts are signed); and unless there is
+//! no bucket, the first one's index (LEB128), a byte with two orders, and for each bucket the gap to the
+//! one before and its count less one, both as exponential Golomb codes of their order
+//! (Teuhola, 1978), packed into bits, most significant first, the last byte filled with zeros.
+
+mod bits;
 
 use crate::metric::{Metric, Rating, Value};
 use core::cmp::Ordering;
@@ -55,10 +63,15 @@ pub struct Bin {
 impl Histogram {
     /// Counts a value `by` more times; `by` may be negative.
     pub fn add(&mut self, metric: Metric, value: Value, by: i64) {
-        if let Some(count) = self.ratings.get_mut(metric.rate(value) as usize) {
+        self.count(Place::new(metric, value), by);
+    }
+
+    /// Counts a value at its place `by` more times; `by` may be negative.
+    pub fn count(&mut self, place: Place, by: i64) {
+        if let Some(count) = self.ratings.get_mut(place.rating as usize) {
             *count = count.saturating_add(by);
         }
-        self.add_bucket(bucket(value.micros()), by);
+        self.add_bucket(place.bucket, by);
     }
 
     fn add_bucket(&mut self, index: u16, by: i64) {
@@ -178,19 +191,37 @@ impl Histogram {
         bins
     }
 
-    /// Appends the histogram's bytes: the three rating counts, the number of buckets, then a gap and a
-    /// count a bucket; all as LEB128, counts zigzagged.
+    /// Appends the histogram's bytes; see [`crate::histogram`] for their form.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
+        let signed = self.ratings.iter().chain(self.buckets.iter().map(|(_, count)| count)).any(|&n| n < 0);
+        let count_code = |count: i64| if signed { zigzag(count) } else { count.unsigned_abs() };
+        write_varint(bytes, (self.buckets.len() as u64).wrapping_shl(1) | u64::from(signed));
         for &count in &self.ratings {
-            write_varint(bytes, zigzag(count));
+            write_varint(bytes, count_code(count));
         }
-        write_varint(bytes, self.buckets.len() as u64);
-        let mut next = 0_u16;
-        for &(index, count) in &self.buckets {
-            write_varint(bytes, u64::from(index.saturating_sub(next)));
-            write_varint(bytes, zigzag(count));
-            next = index.saturating_add(1);
+        let Some(&(first, _)) = self.buckets.first() else { return };
+        write_varint(bytes, u64::from(first));
+        // No count is zero, so one less is written.
+        let symbols = || {
+            let mut next = first;
+            self.buckets.iter().map(move |&(index, count)| {
+                let gap = u64::from(index.saturating_sub(next));
+                next = index.saturating_add(1);
+                (gap, count_code(count).wrapping_sub(1))
+            })
+        };
+        let (gaps, counts) = symbols().fold((0_u64, 0_u64), |(gaps, counts), (gap, count)| {
+            (gaps.saturating_add(gap), counts.saturating_add(count))
+        });
+        let (gap_order, count_order) =
+            (bits::order(gaps, self.buckets.len()), bits::order(counts, self.buckets.len()));
+        bytes.push(gap_order | count_order.wrapping_shl(4));
+        let mut writer = bits::Writer::new(bytes);
+        for (gap, count) in symbols() {
+            writer.write(gap, gap_order);
+            writer.write(count, count_order);
         }
+        writer.finish();
     }
 
     /// Reads a histogram from the front of `bytes` and moves them past it.
@@ -198,26 +229,145 @@ impl Histogram {
     /// # Errors
     /// Where the bytes end too early, or name a bucket that does not exist.
     pub fn decode(bytes: &mut &[u8]) -> Result<Self, EncodingError> {
-        let mut ratings = [0; 3];
-        for count in &mut ratings {
-            *count = unzigzag(read_varint(bytes)?);
-        }
-        let len = read_varint(bytes)?;
-        if len > u64::from(BUCKETS) {
-            return Err(EncodingError);
-        }
-        let mut buckets = Vec::with_capacity(usize::try_from(len).map_err(|_| EncodingError)?);
-        let mut next = 0_u64;
-        for _ in 0..len {
-            let index = next.checked_add(read_varint(bytes)?).ok_or(EncodingError)?;
-            let count = unzigzag(read_varint(bytes)?);
-            if index >= u64::from(BUCKETS) || count == 0 {
-                return Err(EncodingError);
-            }
-            buckets.push((index as u16, count));
-            next = index.saturating_add(1);
-        }
+        let mut buckets = Vec::new();
+        let ratings = read(bytes, |index, count| buckets.push((index, count)))?;
+        // A gap cannot be written that goes back, so the buckets ascend.
         Ok(Self { ratings, buckets })
+    }
+}
+
+/// Reads encoded counts: the rating counters are returned, the buckets handed to `take`.
+fn read(bytes: &mut &[u8], mut take: impl FnMut(u16, i64)) -> Result<[i64; 3], EncodingError> {
+    let head = read_varint(bytes)?;
+    let (len, signed) = (head.wrapping_shr(1), head & 1 == 1);
+    if len > u64::from(BUCKETS) {
+        return Err(EncodingError);
+    }
+    let count_of = |code: u64| {
+        if signed { Ok(unzigzag(code)) } else { i64::try_from(code).map_err(|_| EncodingError) }
+    };
+    let mut ratings = [0; 3];
+    for count in &mut ratings {
+        *count = count_of(read_varint(bytes)?)?;
+    }
+    if len == 0 {
+        return Ok(ratings);
+    }
+    let mut next = read_varint(bytes)?;
+    let (&orders, rest) = bytes.split_first().ok_or(EncodingError)?;
+    let (gap_order, count_order) = (orders & 0xf, orders.wrapping_shr(4));
+    let mut reader = bits::Reader::new(rest);
+    for _ in 0..len {
+        let gap = reader.read(gap_order).ok_or(EncodingError)?;
+        let index = next.checked_add(gap).filter(|&index| index < u64::from(BUCKETS)).ok_or(EncodingError)?;
+        let code = reader.read(count_order).and_then(|code| code.checked_add(1)).ok_or(EncodingError)?;
+        take(index as u16, count_of(code)?);
+        next = index.wrapping_add(1);
+    }
+    *bytes = reader.rest();
+    Ok(ratings)
+}
+
+/// Where a value is counted: its bucket, and its rating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    bucket: u16,
+    rating: Rating,
+}
+
+impl Place {
+    /// The place of a metric's value.
+    #[must_use]
+    pub fn new(metric: Metric, value: Value) -> Self {
+        Self { bucket: bucket(value.micros()), rating: metric.rate(value) }
+    }
+
+    /// The place as one number, to be kept.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.bucket.wrapping_shl(2) | self.rating as u16
+    }
+
+    /// The place of this number; `None` where there is none.
+    #[must_use]
+    pub const fn from_number(number: u16) -> Option<Self> {
+        let bucket = number.wrapping_shr(2);
+        let rating = match number & 3 {
+            0 => Rating::Good,
+            1 => Rating::NeedsImprovement,
+            2 => Rating::Poor,
+            _ => return None,
+        };
+        if bucket < BUCKETS { Some(Self { bucket, rating }) } else { None }
+    }
+}
+
+/// Adds up many histograms of one metric, encoded ones without building them.
+///
+/// Its counts lie side by side, one for every bucket between the lowest and the highest seen, so that
+/// adding is a single addition a bucket.
+#[derive(Clone, Debug, Default)]
+pub struct Sum {
+    ratings: [i64; 3],
+    /// The bucket of the first count.
+    first: u16,
+    counts: Vec<i64>,
+}
+
+impl Sum {
+    /// Counts a value at its place `by` more times; `by` may be negative.
+    pub fn add(&mut self, place: Place, by: i64) {
+        if let Some(count) = self.ratings.get_mut(place.rating as usize) {
+            *count = count.saturating_add(by);
+        }
+        self.add_bucket(place.bucket, by);
+    }
+
+    fn add_bucket(&mut self, index: u16, by: i64) {
+        let place = usize::from(index.wrapping_sub(self.first));
+        match self.counts.get_mut(place) {
+            Some(count) if index >= self.first => *count = count.saturating_add(by),
+            _ => self.widen(index, by),
+        }
+    }
+
+    /// Makes room for a bucket beyond the lowest or the highest, and counts it.
+    #[cold]
+    fn widen(&mut self, index: u16, by: i64) {
+        if self.counts.is_empty() {
+            self.first = index;
+        }
+        if index < self.first {
+            let more = usize::from(self.first.saturating_sub(index));
+            self.counts.splice(0..0, core::iter::repeat_n(0, more));
+            self.first = index;
+        }
+        let place = usize::from(index.saturating_sub(self.first));
+        if place >= self.counts.len() {
+            self.counts.resize(place.saturating_add(1), 0);
+        }
+        if let Some(count) = self.counts.get_mut(place) {
+            *count = count.saturating_add(by);
+        }
+    }
+
+    /// Adds a histogram from the front of `bytes` and moves them past it.
+    ///
+    /// # Errors
+    /// Where the bytes are not a histogram; what was read of them stays added.
+    pub fn add_encoded(&mut self, bytes: &mut &[u8]) -> Result<(), EncodingError> {
+        let ratings = read(bytes, |index, count| self.add_bucket(index, count))?;
+        for (mine, theirs) in self.ratings.iter_mut().zip(ratings) {
+            *mine = mine.saturating_add(theirs);
+        }
+        Ok(())
+    }
+
+    /// The sum as a histogram.
+    #[must_use]
+    pub fn finish(&self) -> Histogram {
+        let counted = (self.first..).zip(&self.counts).filter(|&(_, &count)| count != 0);
+        Histogram { ratings: self.ratings, buckets: counted.map(|(index, &count)| (index, count)).collect() }
     }
 }
 
@@ -473,11 +623,11 @@ mod tests {
             assert_eq!(Histogram::decode(&mut &bytes[..len]), Err(EncodingError), "cut off at {len}");
         }
         for damaged in [
-            &[0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f][..], // more buckets than there are
-            &[0, 0, 0, 1, 0x81, 0x10, 2],                                         // a bucket beyond the last
-            &[0, 0, 0, 1, 0, 0],                // a bucket that counts nothing
-            &[0, 0, 0, 2, 0, 2, 0x80, 0x10, 2], // a gap beyond the last
-            &[0x80; 11],                        // a number without end
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0][..], // more buckets than there are
+            &[2, 0, 0, 0, 0x81, 0x10, 0, 0xc0],                                   // a bucket beyond the last
+            &[4, 0, 0, 0, 0x80, 0x10, 0, 0xf0],                                   // a gap beyond the last
+            &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],                                   // a symbol without end
+            &[0x80; 11],                                                          // a number without end
         ] {
             assert_eq!(Histogram::decode(&mut &damaged[..]), Err(EncodingError), "{damaged:?}");
         }

@@ -45,6 +45,18 @@ pub const MESSAGE_BYTES_MAX: usize = 300;
 pub const JSON_DEPTH_MAX: usize = 32;
 /// Routes of a site; page views of further ones are counted under `(other)`.
 pub const ROUTES_PER_SITE_MAX: usize = 2_000;
+/// Browser families of a site that were seen within raw retention; further ones are `(other)`.
+pub const BROWSERS_PER_SITE_MAX: usize = 64;
+/// Countries of a site: all there are.
+pub const COUNTRIES_PER_SITE_MAX: usize = 300;
+/// Effective connection types of a site: there are five.
+pub const CONNECTIONS_PER_SITE_MAX: usize = 16;
+/// Releases of a site that were seen within raw retention.
+pub const RELEASES_PER_SITE_MAX: usize = 2_000;
+/// Page views that one question may read, where rollups cannot answer it.
+pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
+/// Page views that one transaction folds into rollups, about.
+pub const FOLD_VIEWS_MAX: usize = 65_536;
 /// Connections that the server holds open.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Bytes of any other short text of a beacon: connection, foreign ids.

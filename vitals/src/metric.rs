@@ -26,6 +26,52 @@ pub enum Metric {
     Tti = 6,
 }
 
+/// A set of metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Metrics(u8);
+
+impl Metrics {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// All of them.
+    pub const ALL: Self = Self((1 << Metric::COUNT) - 1);
+
+    /// One metric alone.
+    #[must_use]
+    pub const fn only(metric: Metric) -> Self {
+        Self::NONE.with(metric)
+    }
+
+    /// The set with one more metric.
+    #[must_use]
+    pub const fn with(self, metric: Metric) -> Self {
+        Self(self.0 | 1 << metric as u8)
+    }
+
+    /// Whether a metric is in the set.
+    #[must_use]
+    pub const fn has(self, metric: Metric) -> bool {
+        self.0 & (1 << metric as u8) != 0
+    }
+
+    /// The metrics of the set, in the order of [`Metric::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Metric> {
+        Metric::ALL.into_iter().filter(move |&metric| self.has(metric))
+    }
+}
+
+impl FromIterator<Metric> for Metrics {
+    fn from_iter<I: IntoIterator<Item = Metric>>(metrics: I) -> Self {
+        metrics.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl core::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_set().entries(self.iter().map(Metric::name)).finish()
+    }
+}
+
 /// The unit in which a metric's value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {

@@ -1,11 +1,11 @@
 //! The cases, each on a fresh store. They panic where the store does not keep its promise.
 
-use super::{DAY0_MS, Model, everything, load, site, update};
-use crate::load::OTHER_ROUTE;
+use super::{DAY0_MS, Model, load, site, update};
+use crate::dimension::OTHER;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    CellQuery, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention, RouteCell, Scope, SiteId,
-    Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Violation,
+    CellQuery, Dimension, Filters, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention, RouteCell,
+    Scope, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Violation,
 };
 use std::sync::Arc;
 use vitals::limits;
@@ -45,12 +45,16 @@ pub async fn sites_and_keys(store: Arc<dyn Store>) {
     let names: Vec<String> = store.sites().await.unwrap().into_iter().map(|site| site.name).collect();
     assert_eq!(names, ["blog", "shop"]);
 
-    let renamed = store.site_update(shop.id, "store", &["*".to_owned()]).await.unwrap();
+    let renamed =
+        store.site_update(shop.id, "store", &["*".to_owned()], &["/product/:id".to_owned()]).await.unwrap();
     assert_eq!((renamed.name.as_str(), renamed.origins.as_slice()), ("store", &["*".to_owned()][..]));
     assert_eq!(renamed.keys, shop.keys);
-    let clash = store.site_update(blog, "store", &[]).await;
+    let clash = store.site_update(blog, "store", &[], &[]).await;
     assert!(matches!(clash, Err(StoreError::SiteExists(_))));
-    assert!(store.site_update(blog, "blog", &[]).await.unwrap().origins.is_empty(), "its own name is free");
+    assert!(
+        store.site_update(blog, "blog", &[], &[]).await.unwrap().origins.is_empty(),
+        "its own name is free"
+    );
 
     let keys = |site: crate::Site| -> Vec<(String, Option<i64>)> {
         site.keys.into_iter().map(|key| (key.key, key.until_ms)).collect()
@@ -65,7 +69,7 @@ pub async fn sites_and_keys(store: Arc<dyn Store>) {
     );
 
     let nobody = SiteId(999_999);
-    assert!(matches!(store.site_update(nobody, "x", &[]).await, Err(StoreError::NoSuchSite)));
+    assert!(matches!(store.site_update(nobody, "x", &[], &[]).await, Err(StoreError::NoSuchSite)));
     assert!(matches!(store.site_rotate_key(nobody, "x", 0, 0).await, Err(StoreError::NoSuchSite)));
     assert!(matches!(store.site_delete(nobody).await, Err(StoreError::NoSuchSite)));
     store.site_delete(blog).await.unwrap();
@@ -179,7 +183,7 @@ pub async fn a_stale_cursor_is_refused(store: Arc<dyn Store>) {
         );
     }
     assert_eq!(store.cursor(site, SpoolId([1; 16])).await.unwrap(), 1);
-    assert_eq!(counts(&cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
+    assert_eq!(counts(&cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
 }
 
 /// The same beacons from another spool, or from one whose cursor is forgotten, change nothing.
@@ -189,7 +193,7 @@ pub async fn loading_again_changes_nothing(store: Arc<dyn Store>) {
     foreign.source = Source::Foreign;
     let updates = vec![update(DAY0_MS, 1, &[(Metric::Lcp, 2_500.0)]), update(DAY0_MS + 1, 2, &[]), foreign];
     load(&store, site, 1, updates.clone()).await.unwrap();
-    let before = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+    let before = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
     for again in 0..4 {
         if again == 2 {
             fold(&store).await;
@@ -198,7 +202,7 @@ pub async fn loading_again_changes_nothing(store: Arc<dyn Store>) {
         store.cursors_forget(SpoolId([spool; 16])).await.unwrap();
         let report = load(&store, site, spool, updates.clone()).await.unwrap();
         assert_eq!(report, LoadReport { loaded: 0, superseded: 3 });
-        assert_eq!(cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await, before);
+        assert_eq!(cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await, before);
     }
     assert_eq!(before[0].cell.views, 3);
     assert_eq!(before[0].cell.metric(Metric::Lcp).rated(Rating::Good), 1);
@@ -217,13 +221,16 @@ pub async fn a_view_that_changes_route_leaves_its_old_cell(store: Arc<dyn Store>
         if folded {
             fold(&store).await;
         }
-        let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+        let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
         assert_eq!(counts(&found), [(view.route.as_str(), 1)]);
         assert_eq!(found[0].cell.metric(Metric::Lcp).n(), 1);
-        let phones = CellQuery { device: Some(Device::Phone), ..everything(site, DAY0_MS, DAY1_MS) };
+        let phones = CellQuery {
+            filters: Filters { device: Some(Device::Phone), ..Filters::NONE },
+            ..CellQuery::new(site, DAY0_MS, DAY1_MS)
+        };
         let on_phones = cells(&store, &phones).await.len();
         assert_eq!(on_phones, usize::from(seq % 2 == 0), "an unknown device is no phone");
-        let route = CellQuery { route: Some("/1".to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+        let route = CellQuery { route: Some("/1".to_owned()), ..CellQuery::new(site, DAY0_MS, DAY1_MS) };
         assert_eq!(cells(&store, &route).await.len(), usize::from(seq == 1));
     }
     assert_eq!(store.routes(site, DAY0_MS, DAY1_MS).await.unwrap(), ["/4"]);
@@ -243,12 +250,12 @@ pub async fn foreign_metrics_are_joined_over_loads(store: Arc<dyn Store>) {
     load(&store, site, 2, vec![foreign(20, Metric::Cls, 0.3)]).await.unwrap();
     fold(&store).await;
     load(&store, site, 1, vec![foreign(10, Metric::Lcp, 5_000.0)]).await.unwrap();
-    let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+    let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
     assert_eq!(counts(&found), [("/", 1)]);
     assert_eq!(found[0].cell.metric(Metric::Lcp).rated(Rating::Good), 1);
     assert_eq!(found[0].cell.metric(Metric::Cls).rated(Rating::Poor), 1);
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[(Metric::Fcp, 1.0)])]).await.unwrap();
-    let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+    let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
     assert_eq!(counts(&found), [("/", 1)]);
     assert_eq!(found[0].cell.metric(Metric::Lcp).n(), 0);
     assert_eq!(found[0].cell.metric(Metric::Fcp).n(), 1);
@@ -265,8 +272,8 @@ pub async fn the_same_view_on_two_sites_is_two_views(store: Arc<dyn Store>) {
         if folded {
             fold(&store).await;
         }
-        assert_eq!(counts(&cells(&store, &everything(a, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
-        assert_eq!(counts(&cells(&store, &everything(b, DAY0_MS, DAY1_MS)).await), [("/b", 1)]);
+        assert_eq!(counts(&cells(&store, &CellQuery::new(a, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
+        assert_eq!(counts(&cells(&store, &CellQuery::new(b, DAY0_MS, DAY1_MS)).await), [("/b", 1)]);
     }
     assert_eq!(store.view(b, other.id).await.unwrap(), Some(StoredView::first(other)));
     assert_eq!(store.routes(a, DAY0_MS, DAY1_MS).await.unwrap(), ["/"]);
@@ -286,13 +293,13 @@ pub async fn a_deleted_site_takes_everything_with_it(store: Arc<dyn Store>) {
     let refused = load(&store, gone, 1, vec![update(DAY0_MS, 3, &[])]).await;
     assert!(matches!(refused, Err(StoreError::NoSuchSite)));
     let spool = SpoolId([1; 16]);
-    assert!(cells(&store, &everything(gone, DAY0_MS, DAY1_MS)).await.is_empty());
+    assert!(cells(&store, &CellQuery::new(gone, DAY0_MS, DAY1_MS)).await.is_empty());
     assert!(store.routes(gone, DAY0_MS, DAY1_MS).await.unwrap().is_empty());
     assert!(store.violations(gone, false, 0, 10).await.unwrap().is_empty());
     assert_eq!(store.view(gone, update(DAY0_MS, 1, &[]).id).await.unwrap(), None);
     assert_eq!(store.cursor(gone, spool).await.unwrap(), 0);
     assert_eq!(store.sites().await.unwrap().len(), 1);
-    assert_eq!(counts(&cells(&store, &everything(stays, DAY0_MS, DAY1_MS)).await), [("/", 2_501)]);
+    assert_eq!(counts(&cells(&store, &CellQuery::new(stays, DAY0_MS, DAY1_MS)).await), [("/", 2_501)]);
     assert_eq!(store.cursor(stays, spool).await.unwrap(), 2_501);
     assert_eq!(store.violations(stays, false, 0, 10).await.unwrap().len(), 1);
 }
@@ -307,11 +314,15 @@ pub async fn releases_are_told_apart(store: Arc<dyn Store>) {
         updates.push(update);
     }
     load(&store, site, 1, updates).await.unwrap();
-    let query = CellQuery { release: Some("v2".to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+    let query = CellQuery {
+        filters: Filters { release: Some("v2".to_owned()), ..Filters::NONE },
+        exact: true,
+        ..CellQuery::new(site, DAY0_MS, DAY1_MS)
+    };
     assert_eq!(counts(&cells(&store, &query).await), [("/", 2)]);
     let query = CellQuery { to_ms: DAY0_MS + 3, ..query };
     assert_eq!(counts(&cells(&store, &query).await), [("/", 1)]);
-    let query = CellQuery { release: Some("v3".to_owned()), ..query };
+    let query = CellQuery { filters: Filters { release: Some("v3".to_owned()), ..Filters::NONE }, ..query };
     assert!(cells(&store, &query).await.is_empty());
 }
 
@@ -329,10 +340,10 @@ pub async fn routes_are_any_text(store: Arc<dyn Store>) {
     fold(&store).await;
     routes.sort_unstable();
     assert_eq!(store.routes(site, DAY0_MS, DAY1_MS).await.unwrap(), routes);
-    let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+    let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
     assert_eq!(found.iter().map(|cell| cell.route.as_str()).collect::<Vec<_>>(), routes);
     for route in routes {
-        let query = CellQuery { route: Some(route.to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+        let query = CellQuery { route: Some(route.to_owned()), ..CellQuery::new(site, DAY0_MS, DAY1_MS) };
         assert_eq!(counts(&cells(&store, &query).await), [(route, 1)]);
     }
 }
@@ -352,10 +363,10 @@ pub async fn routes_have_a_bound(store: Arc<dyn Store>) {
         if folded {
             fold(&store).await;
         }
-        let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await;
+        let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
         assert_eq!(found.len(), limits::ROUTES_PER_SITE_MAX + 1);
         let other: Vec<i64> =
-            found.iter().filter(|row| row.route == OTHER_ROUTE).map(|row| row.cell.views).collect();
+            found.iter().filter(|row| row.route == OTHER).map(|row| row.cell.views).collect();
         assert_eq!(other, [50]);
         // The first and the last again, and one more of a known route.
         let mut more = of_route(count + usize::from(folded), 1);
@@ -363,10 +374,10 @@ pub async fn routes_have_a_bound(store: Arc<dyn Store>) {
         let seq = if folded { 3 } else { 2 };
         load(&store, site, 1, vec![of_route(0, seq), of_route(count - 1, seq), more]).await.unwrap();
     }
-    let query = CellQuery { route: Some("/r0".to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
+    let query = CellQuery { route: Some("/r0".to_owned()), ..CellQuery::new(site, DAY0_MS, DAY1_MS) };
     assert_eq!(counts(&cells(&store, &query).await), [("/r0", 3)]);
-    let query = CellQuery { route: Some(OTHER_ROUTE.to_owned()), ..everything(site, DAY0_MS, DAY1_MS) };
-    assert_eq!(counts(&cells(&store, &query).await), [(OTHER_ROUTE, 50)]);
+    let query = CellQuery { route: Some(OTHER.to_owned()), ..CellQuery::new(site, DAY0_MS, DAY1_MS) };
+    assert_eq!(counts(&cells(&store, &query).await), [(OTHER, 50)]);
 }
 
 /// Empty, reversed, endless, and outside of all data.
@@ -394,7 +405,7 @@ pub async fn odd_ranges_are_answered(store: Arc<dyn Store>) {
             (DAY0_MS - 30 * DAY_MS, DAY0_MS + 5_000 * DAY_MS, 1),
         ] {
             for route in [None, Some("/".to_owned())] {
-                let query = CellQuery { route, ..everything(site, from_ms, to_ms) };
+                let query = CellQuery { route, ..CellQuery::new(site, from_ms, to_ms) };
                 let found: i64 = cells(&store, &query).await.iter().map(|cell| cell.cell.views).sum();
                 assert_eq!(found, expected, "{query:?}, folded {folded}");
             }
@@ -455,7 +466,7 @@ pub async fn old_edges_are_whole_days(store: Arc<dyn Store>) {
     let updates = (0..3 * 24).map(|hour| update(DAY0_MS + hour * HOUR_MS, 1, &[])).collect();
     load(&store, site, 1, updates).await.unwrap();
     let views = async |from_hour: i64, to_hour: i64, route: Option<&str>| {
-        let query = everything(site, DAY0_MS + from_hour * HOUR_MS, DAY0_MS + to_hour * HOUR_MS);
+        let query = CellQuery::new(site, DAY0_MS + from_hour * HOUR_MS, DAY0_MS + to_hour * HOUR_MS);
         let query = CellQuery { route: route.map(str::to_owned), ..query };
         cells(&store, &query).await.iter().map(|cell| cell.cell.views).sum::<i64>()
     };
@@ -465,7 +476,7 @@ pub async fn old_edges_are_whole_days(store: Arc<dyn Store>) {
     // Keeps the hours of the third day only.
     let retention = Retention { raw_days: 30, hourly_days: 1, daily_days: 700 };
     let done = store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
-    assert_eq!((done.deltas_folded, done.cells_removed), (0, 48));
+    assert_eq!((done.deltas_folded, done.rows_removed), (0, 48));
     for route in [None, Some("/")] {
         assert_eq!(views(1, 50, route).await, 50);
         assert_eq!(views(1, 25, route).await, 48);
@@ -488,7 +499,8 @@ pub async fn cells_past_retention_are_gone(store: Arc<dyn Store>) {
     let retention = Retention { raw_days: 1, hourly_days: 1, daily_days: 2 };
     let done = store.maintain(DAY0_MS + 3 * DAY_MS + 5, retention).await.unwrap();
     assert_eq!((done.views_removed, done.deltas_folded), (2, 3));
-    let views = async |from_ms, to_ms| counts(&cells(&store, &everything(site, from_ms, to_ms)).await).len();
+    let views =
+        async |from_ms, to_ms| counts(&cells(&store, &CellQuery::new(site, from_ms, to_ms)).await).len();
     assert_eq!(views(DAY0_MS, DAY1_MS).await, 0, "the first day is past all retention");
     assert_eq!(views(DAY1_MS, DAY1_MS + DAY_MS).await, 1, "the second one is in daily rollups");
     let raw = |day: i64| store.view(site, update(DAY0_MS + day * DAY_MS, 1, &[]).id);
@@ -511,7 +523,7 @@ pub async fn updates_past_retention_change_nothing(store: Arc<dyn Store>) {
     view.source = Source::Own { seq: 2 };
     let report = load(&store, site, 1, vec![view]).await.unwrap();
     assert_eq!(report, LoadReport { loaded: 0, superseded: 1 });
-    assert_eq!(counts(&cells(&store, &everything(site, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
+    assert_eq!(counts(&cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
 }
 
 fn judgement(key: &str, broken: Option<bool>) -> Judgement {
@@ -611,7 +623,7 @@ pub async fn concurrent_loaders_agree(store: Arc<dyn Store>) {
             (0..12).rev().flat_map(|round| batch(spool, round)).map(|update| vec![update]).collect();
         model.load(LoadBatch { site, spool: SpoolId([spool; 16]), after: 0, up_to: 1, beacons }).unwrap();
     }
-    let query = everything(site, DAY0_MS, DAY1_MS);
+    let query = CellQuery::new(site, DAY0_MS, DAY1_MS);
     assert_eq!(cells(&store, &query).await, model.cells(&query));
     fold(&store).await;
     assert_eq!(cells(&store, &query).await, model.cells(&query));
@@ -641,7 +653,7 @@ pub async fn a_question_beside_loads_and_maintenance_sees_one_state(store: Arc<d
     });
     let mut seen = 0;
     while seen < LOADS * 3 {
-        let found = cells(&store, &everything(site, DAY0_MS, DAY1_MS + 2 * HOUR_MS)).await;
+        let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS + 2 * HOUR_MS)).await;
         let views = found.iter().map(|cell| cell.cell.views).sum();
         let measured: i64 = found.iter().map(|cell| cell.cell.metric(Metric::Lcp).n()).sum();
         assert!(views >= seen, "what was counted stays counted: {seen}, then {views}");
@@ -651,4 +663,145 @@ pub async fn a_question_beside_loads_and_maintenance_sees_one_state(store: Arc<d
     }
     loader.await.unwrap();
     maintainer.await.unwrap();
+}
+
+/// Past its dimension's bound a label is counted under one; routes and labels of which nothing is kept make
+/// room for others.
+pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let max = limits::BROWSERS_PER_SITE_MAX;
+    let of_browser = |i: usize, at_ms: i64| {
+        let mut update = update(at_ms, i as u128, &[(Metric::Lcp, 1.0)]);
+        update.browser = Some(format!("b{i}"));
+        update
+    };
+    load(&store, site, 1, (0..max + 3).map(|i| of_browser(i, DAY0_MS)).collect()).await.unwrap();
+    let query = CellQuery::new(site, DAY0_MS, DAY1_MS);
+    for folded in [false, true] {
+        if folded {
+            fold(&store).await;
+        }
+        let found = store.breakdown(&query, Dimension::Browser).await.unwrap();
+        assert_eq!(found.len(), max + 1);
+        assert_eq!((found[0].value.as_deref(), found[0].cell.views), (Some(OTHER), 3));
+        let one = Filters { browser: Some("b3".to_owned()), ..Filters::NONE };
+        assert_eq!(counts(&cells(&store, &CellQuery { filters: one, ..query.clone() }).await), [("/", 1)]);
+    }
+    // A month on, the old browsers hold no place any more.
+    let later_ms = DAY0_MS + 40 * DAY_MS;
+    store.maintain(later_ms, Retention::default()).await.unwrap();
+    load(&store, site, 1, vec![of_browser(max + 1, later_ms)]).await.unwrap();
+    let query = CellQuery::new(site, later_ms, later_ms + DAY_MS);
+    let found = store.breakdown(&query, Dimension::Browser).await.unwrap();
+    assert_eq!(found[0].value, Some(format!("b{}", max + 1)));
+    // Names go with the last of what they name.
+    let retention = Retention { raw_days: 1, hourly_days: 1, daily_days: 2 };
+    let done = store.maintain(later_ms + DAY_MS, retention).await.unwrap();
+    assert!(done.names_removed >= max as u64, "{done:?}");
+    assert_eq!(store.breakdown(&query, Dimension::Browser).await.unwrap(), found);
+}
+
+/// A site that is carried over, raw page views and old rollups, answers as it did.
+pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
+    let old = site(&store, "old").await;
+    let mut model = Model::default();
+    let mut updates = Vec::new();
+    for i in 0..200_i64 {
+        let mut update =
+            update(DAY0_MS + i * HOUR_MS, i as u128, &[(Metric::Lcp, i as f64), (Metric::Cls, 0.1)]);
+        update.route = format!("/{}", i % 3);
+        update.country = (i % 4 > 0).then(|| format!("C{}", i % 4));
+        update.device = Device::from_number((i % 4) as u8);
+        update.url = format!("https://shop.example/{i}");
+        if i % 5 == 0 {
+            update.source = Source::Foreign;
+        }
+        updates.push(update);
+    }
+    load(&store, old, 1, updates.clone()).await.unwrap();
+    let now_ms = DAY0_MS + 9 * DAY_MS;
+    let retention = Retention { raw_days: 4, hourly_days: 6, daily_days: 100 };
+    store.maintain(now_ms, retention).await.unwrap();
+    model.site_add(old);
+    let beacons = updates.into_iter().map(|update| vec![update]).collect();
+    model.load(LoadBatch { site: old, spool: SpoolId([1; 16]), after: 0, up_to: 1, beacons }).unwrap();
+    model.maintain(now_ms, retention);
+
+    let original = store.sites().await.unwrap().remove(0);
+    assert!(matches!(store.site_put(&original).await, Err(StoreError::SiteExists(_))));
+    let keys =
+        original.keys.iter().map(|key| crate::SiteKey { key: format!("new-{}", key.key), ..key.clone() });
+    let renamed = crate::Site { name: "new".to_owned(), keys: keys.collect(), ..original.clone() };
+    let copied = store.site_put(&renamed).await.unwrap();
+    assert_eq!(copied, crate::Site { id: copied.id, ..renamed });
+
+    let kept = store.kept().await.unwrap();
+    store.keep(kept).await.unwrap();
+    assert_eq!(store.kept().await.unwrap(), kept);
+    let (mut after, mut count) = (None, 0);
+    while let views = store.views(old, after, 7).await.unwrap()
+        && !views.is_empty()
+    {
+        count += views.len() as u64;
+        after = views.last().map(|view| view.update.id);
+        assert_eq!(store.view_at(old, count).await.unwrap(), after);
+        load(&store, copied.id, 2, views.iter().flat_map(StoredView::updates).collect()).await.unwrap();
+    }
+    assert_eq!(store.view_at(old, count + 1).await.unwrap(), None);
+    let mut after = None;
+    while let groups = store.rollups(old, after, 10).await.unwrap()
+        && let Some(last) = groups.last()
+    {
+        after = Some((last.key.grain, last.key.start_ms));
+        // Twice, as when a copy is resumed.
+        for _ in 0..2 {
+            store.rollups_put(copied.id, groups.clone()).await.unwrap();
+        }
+    }
+    let holding = store.holding(old).await.unwrap();
+    assert_eq!((holding.views, holding.counted), (count, 200));
+    assert_eq!(store.holding(copied.id).await.unwrap(), holding);
+    for from_ms in [DAY0_MS, now_ms - 3 * DAY_MS, now_ms - 5 * DAY_MS + HOUR_MS] {
+        for site in [old, copied.id] {
+            let query = CellQuery::new(site, from_ms, now_ms);
+            let expected = model.cells(&CellQuery { site: old, ..query.clone() });
+            assert_eq!(cells(&store, &query).await, expected);
+            let by = store.breakdown(&query, Dimension::Country).await.unwrap();
+            assert_eq!(by, model.breakdown(&CellQuery { site: old, ..query }, Dimension::Country));
+        }
+    }
+}
+
+/// Rollups are made again while loads and folds go on, and nothing is counted twice or lost.
+pub async fn rollups_are_rebuilt_beside_loads(store: Arc<dyn Store>) {
+    const LOADS: i64 = 40;
+    let site = site(&store, "a").await;
+    let loader = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for i in 0..LOADS {
+                let mut batch: Vec<_> =
+                    (0..5).map(|j| update(DAY0_MS + j * HOUR_MS + i, 1, &[(Metric::Lcp, 1.0)])).collect();
+                // One view changes with every load.
+                let mut again = update(DAY0_MS, 7, &[(Metric::Lcp, i as f64)]);
+                again.source = Source::Own { seq: i as u32 };
+                batch.push(again);
+                load(&store, site, 1, batch).await.unwrap();
+            }
+        }
+    });
+    let mut rounds = 0;
+    while !loader.is_finished() || rounds < 3 {
+        rounds += 1;
+        store.rebuild_day(site, DAY0_MS).await.unwrap();
+        assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+        fold(&store).await;
+        assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+    }
+    loader.await.unwrap();
+    let rebuilt = store.rebuild_day(site, DAY0_MS).await.unwrap();
+    assert_eq!(rebuilt.views, LOADS as u64 * 5 + 1);
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+    let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
+    assert_eq!(counts(&found), [("/", LOADS * 5 + 1)]);
 }

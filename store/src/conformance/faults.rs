@@ -1,8 +1,10 @@
 //! A store that fails on demand, for the tests of whatever stands in front of one.
 
+use crate::rollup::{Difference, Grain};
 use crate::{
-    CellQuery, Judgement, LoadBatch, LoadReport, Maintained, NewSite, NewToken, Retention, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Violation,
+    CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport, Maintained,
+    NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store, StoreError,
+    StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -79,8 +81,14 @@ impl Store for FaultyStore {
         self.inner.sites().await
     }
 
-    async fn site_update(&self, site: SiteId, name: &str, origins: &[String]) -> Result<Site, StoreError> {
-        self.inner.site_update(site, name, origins).await
+    async fn site_update(
+        &self,
+        site: SiteId,
+        name: &str,
+        origins: &[String],
+        routes: &[String],
+    ) -> Result<Site, StoreError> {
+        self.inner.site_update(site, name, origins, routes).await
     }
 
     async fn site_rotate_key(
@@ -139,6 +147,10 @@ impl Store for FaultyStore {
         self.inner.cells(query).await
     }
 
+    async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError> {
+        self.inner.breakdown(query, by).await
+    }
+
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
         self.inner.tally(query).await
     }
@@ -168,5 +180,67 @@ impl Store for FaultyStore {
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
         self.inner.maintain(now_ms, retention).await
+    }
+
+    async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {
+        self.inner.erase(erase).await
+    }
+
+    async fn view_days(&self, site: SiteId) -> Result<Vec<i64>, StoreError> {
+        self.inner.view_days(site).await
+    }
+
+    async fn verify_day(&self, site: SiteId, day_ms: i64) -> Result<Vec<Difference>, StoreError> {
+        self.inner.verify_day(site, day_ms).await
+    }
+
+    async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError> {
+        self.inner.rebuild_day(site, day_ms).await
+    }
+
+    async fn kept(&self) -> Result<Kept, StoreError> {
+        self.inner.kept().await
+    }
+
+    async fn keep(&self, kept: Kept) -> Result<(), StoreError> {
+        self.inner.keep(kept).await
+    }
+
+    async fn holding(&self, site: SiteId) -> Result<Holding, StoreError> {
+        self.inner.holding(site).await
+    }
+
+    async fn site_put(&self, site: &Site) -> Result<Site, StoreError> {
+        self.inner.site_put(site).await
+    }
+
+    async fn views(
+        &self,
+        site: SiteId,
+        after: Option<ViewId>,
+        limit: u32,
+    ) -> Result<Vec<StoredView>, StoreError> {
+        self.inner.views(site, after, limit).await
+    }
+
+    async fn view_at(&self, site: SiteId, count: u64) -> Result<Option<ViewId>, StoreError> {
+        self.inner.view_at(site, count).await
+    }
+
+    async fn rollups(
+        &self,
+        site: SiteId,
+        after: Option<(Grain, i64)>,
+        limit: u32,
+    ) -> Result<Vec<RollupGroup>, StoreError> {
+        self.inner.rollups(site, after, limit).await
+    }
+
+    async fn rollups_put(&self, site: SiteId, groups: Vec<RollupGroup>) -> Result<(), StoreError> {
+        self.inner.rollups_put(site, groups).await
+    }
+
+    async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
+        self.inner.violations_put(site, violations).await
     }
 }

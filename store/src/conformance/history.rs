@@ -2,14 +2,17 @@
 
 use super::{DAY0_MS, Fresh, Model, site};
 use crate::rollup::{DAY_MS, HOUR_MS};
-use crate::{CellQuery, LoadBatch, Retention, SiteId, Source, SpoolId, Store, TallyQuery, ViewUpdate};
+use crate::{
+    CellQuery, Dimension, Erase, Filters, LoadBatch, Retention, SiteId, Source, SpoolId, Store, StoredView,
+    TallyQuery, ViewUpdate,
+};
 use proptest::collection::vec;
 use proptest::option;
-use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::sync::Arc;
-use vitals::metric::{Metric, Value, Values};
+use vitals::metric::{Metric, Metrics, Value, Values};
 use vitals::view::{Device, NavigationType, TtiGap, ViewId};
 
 /// One thing that happens.
@@ -21,6 +24,10 @@ enum Op {
     Maintain { hours: i64, retention: Retention },
     /// A site is deleted; a new one takes its place in the history.
     Delete { site: usize },
+    /// Hours of a site, or one URL in them, are erased.
+    Erase { site: usize, from_hour: i64, hours: i64, url: Option<String> },
+    /// A day's rollups are made again.
+    Rebuild { site: usize, day: i64 },
 }
 
 /// A question after each thing that happens.
@@ -30,8 +37,9 @@ struct Ask {
     from_hour: i64,
     hours: i64,
     route: Option<String>,
-    device: Option<Device>,
-    release: Option<String>,
+    filters: Filters,
+    by: Dimension,
+    exact: bool,
     metric: Metric,
     at_most: u32,
 }
@@ -45,6 +53,9 @@ fn text(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
 
 const ROUTES: &[&str] = &["/", "/a", "/über/:id"];
 const RELEASES: &[&str] = &["r1", "r2"];
+const URLS: &[&str] = &["https://a.example/", "https://a.example/é"];
+const BROWSERS: &[&str] = &["chrome", "firefox"];
+const COUNTRIES: &[&str] = &["DE", "FR"];
 
 fn any_values() -> impl Strategy<Value = Values> {
     // Values around the thresholds and the bucket edges, and few enough to collide.
@@ -68,15 +79,16 @@ fn any_update() -> impl Strategy<Value = ViewUpdate> {
         option::of(select(TtiGap::ALL)),
     );
     let texts = (
-        text(&["https://a.example/", "https://a.example/é"]),
+        text(URLS),
         text(ROUTES),
         option::of(text(&["4g"])),
-        option::of(text(&["DE", "FR"])),
+        option::of(text(COUNTRIES)),
         option::of(text(RELEASES)),
+        option::of(text(BROWSERS)),
     );
     (id, source, 0_i64..4, kinds, texts, any_values()).prop_map(
         |(id, source, received_ms, (navigation_type, device, tti_gap), texts, values)| {
-            let (url, route, connection, country, release) = texts;
+            let (url, route, connection, country, release, browser) = texts;
             ViewUpdate {
                 id,
                 source,
@@ -85,6 +97,7 @@ fn any_update() -> impl Strategy<Value = ViewUpdate> {
                 route,
                 navigation_type,
                 device,
+                browser,
                 connection,
                 country,
                 release,
@@ -106,36 +119,61 @@ fn any_op() -> impl Strategy<Value = Op> {
     // Long enough that most maintenance only folds.
     let days = prop_oneof![3 => Just(Retention::default()), 1 => days];
     let maintain = (0_i64..12, days).prop_map(|(hours, retention)| Op::Maintain { hours, retention });
-    prop_oneof![8 => load, 4 => maintain, 1 => (0..SITES).prop_map(|site| Op::Delete { site })]
+    let erase = (0..SITES, 0..HOURS, 1_i64..60, option::of(text(URLS)))
+        .prop_map(|(site, from_hour, hours, url)| Op::Erase { site, from_hour, hours, url });
+    let rebuild = (0..SITES, 0_i64..4).prop_map(|(site, day)| Op::Rebuild { site, day });
+    let delete = (0..SITES).prop_map(|site| Op::Delete { site });
+    prop_oneof![16 => load, 8 => maintain, 2 => erase, 2 => rebuild, 1 => delete]
+}
+
+/// Mostly one filter or none, as rollups answer.
+fn any_filters() -> impl Strategy<Value = Filters> {
+    let one = prop_oneof![
+        select(Device::ALL).prop_map(|device| Filters { device: Some(device), ..Filters::NONE }),
+        text(BROWSERS).prop_map(|browser| Filters { browser: Some(browser), ..Filters::NONE }),
+        text(COUNTRIES).prop_map(|country| Filters { country: Some(country), ..Filters::NONE }),
+        text(&["4g", "3g"]).prop_map(|connection| Filters { connection: Some(connection), ..Filters::NONE }),
+        select(NavigationType::ALL).prop_map(|kind| Filters { navigation_type: Some(kind), ..Filters::NONE }),
+        text(RELEASES).prop_map(|release| Filters { release: Some(release), ..Filters::NONE }),
+    ];
+    let two = (select(Device::ALL), text(RELEASES)).prop_map(|(device, release)| Filters {
+        device: Some(device),
+        release: Some(release),
+        ..Filters::NONE
+    });
+    prop_oneof![3 => Just(Filters::NONE), 4 => one, 1 => two]
 }
 
 fn any_ask() -> impl Strategy<Value = Ask> {
     (
         (0..SITES, -2..HOURS, 0..HOURS + 4),
-        (option::of(text(ROUTES)), option::of(select(Device::ALL)), option::of(text(RELEASES))),
+        (option::of(text(ROUTES)), any_filters(), select(&Dimension::ALL[..]), prop::bool::weighted(0.2)),
         (select(&Metric::ALL[..]), select(&[0_u32, 99_999, 100_000, 2_500_000][..]), any::<bool>()),
     )
-        .prop_map(|((site, from_hour, hours), (route, device, release), (metric, at_most, whole))| {
+        .prop_map(|((site, from_hour, hours), (route, filters, by, exact), (metric, at_most, whole))| {
             // Half of the questions are about whole days, which the other half rarely is.
             let (from_hour, hours) =
                 if whole { (from_hour / 24 * 24, (hours / 24 + 1) * 24) } else { (from_hour, hours) };
-            Ask { site, from_hour, hours, route, device, release, metric, at_most }
+            Ask { site, from_hour, hours, route, filters, by, exact, metric, at_most }
         })
 }
 
-/// Plays `cases` random histories (`PROPTEST_CASES` overrides), each on a fresh store.
+/// Plays `cases` random histories (`PROPTEST_CASES` overrides), each on a fresh store, or on several that
+/// then all answer alike.
 ///
 /// # Panics
 /// Where a store and the model disagree; the message holds the shortest history found.
-pub fn random_histories<F: Future<Output = Fresh>>(cases: u32, fresh: impl Fn() -> F) {
+pub fn random_histories<F: Future<Output = Vec<Fresh>>>(cases: u32, fresh: impl Fn() -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { cases };
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let history = vec((any_op(), any_ask()), 1..16);
     let played = runner.run(&history, |history| {
         runtime.block_on(async {
-            let fresh = fresh().await;
-            Play::new(Arc::clone(&fresh.store)).await.play(history).await
+            for fresh in fresh().await {
+                Play::new(Arc::clone(&fresh.store)).await.play(history.clone()).await?;
+            }
+            Ok(())
         })
     });
     if let Err(error) = played {
@@ -184,15 +222,16 @@ impl Play {
             from_hour: 0,
             hours: HOURS,
             route: None,
-            device: None,
-            release: None,
+            filters: Filters::NONE,
+            by: Dimension::Country,
+            exact: false,
             metric: Metric::Lcp,
             at_most: 2_500_000,
         };
         for site in 0..SITES {
             self.ask(&Ask { site, ..whole.clone() }).await?;
         }
-        Ok(())
+        self.verify().await
     }
 
     async fn happen(&mut self, op: Op) -> Result<Vec<(SiteId, ViewId)>, TestCaseError> {
@@ -222,7 +261,39 @@ impl Play {
                 self.sites[site] = self.add_site().await;
                 Ok(Vec::new())
             }
+            Op::Erase { site, from_hour, hours, url } => {
+                let from_ms = DAY0_MS + from_hour * HOUR_MS;
+                let erase = Erase { site: self.sites[site], from_ms, to_ms: from_ms + hours * HOUR_MS, url };
+                while self.store.erase(&erase).await.unwrap().more {}
+                self.model.erase(&erase);
+                Ok(Vec::new())
+            }
+            Op::Rebuild { site, day } => {
+                self.store.rebuild_day(self.sites[site], DAY0_MS + day * DAY_MS).await.unwrap();
+                Ok(Vec::new())
+            }
         }
+    }
+
+    /// Holds all page views against the model's, and all rollups against the page views.
+    async fn verify(&self) -> Result<(), TestCaseError> {
+        for &site in &self.sites {
+            let mut views = Vec::new();
+            while let page =
+                self.store.views(site, views.last().map(|view: &StoredView| view.update.id), 3).await.unwrap()
+                && !page.is_empty()
+            {
+                views.extend(page);
+            }
+            same("views", &site, &views, &self.model.views(site))?;
+            let days = self.store.view_days(site).await.unwrap();
+            same("days", &site, &days, &self.model.view_days(site))?;
+            for day in -1..5 {
+                let found = self.store.verify_day(site, DAY0_MS + day * DAY_MS).await.unwrap();
+                same("differences", &day, &found, &Vec::new())?;
+            }
+        }
+        Ok(())
     }
 
     async fn ask(&self, ask: &Ask) -> Result<(), TestCaseError> {
@@ -231,26 +302,29 @@ impl Play {
         let to_ms = from_ms + ask.hours * HOUR_MS;
         let routes = self.store.routes(site, from_ms, to_ms).await.unwrap();
         same("routes", ask, &routes, &self.model.routes(site, from_ms, to_ms))?;
-        let query = CellQuery {
-            site,
-            from_ms,
-            to_ms,
+        let asked = CellQuery {
             route: ask.route.clone(),
-            device: ask.device,
-            release: ask.release.clone(),
+            filters: ask.filters.clone(),
+            exact: ask.exact,
+            ..CellQuery::new(site, from_ms, to_ms)
         };
-        let without_release = CellQuery { release: None, ..query.clone() };
-        for query in [query, without_release] {
-            let cells = self.store.cells(&query).await.unwrap();
-            same("cells", &query, &cells, &self.model.cells(&query))?;
+        let one_metric = CellQuery { metrics: Metrics::only(ask.metric), ..asked.clone() };
+        let unfiltered = CellQuery { filters: Filters::NONE, ..asked.clone() };
+        for query in [&asked, &one_metric, &unfiltered] {
+            let cells = self.store.cells(query).await.unwrap();
+            same("cells", query, &cells, &self.model.cells(query))?;
+        }
+        for query in [&asked, &unfiltered] {
+            let values = self.store.breakdown(query, ask.by).await.unwrap();
+            same("breakdown", &(query, ask.by), &values, &self.model.breakdown(query, ask.by))?;
         }
         let query = TallyQuery {
             site,
             from_ms,
             to_ms,
             routes: ask.route.clone().map_or(routes, |route| vec![route]),
-            device: ask.device,
-            release: ask.release.clone(),
+            device: ask.filters.device,
+            release: ask.filters.release.clone(),
             metric: ask.metric,
             at_most: Value::from_micros(ask.metric, ask.at_most).unwrap(),
         };

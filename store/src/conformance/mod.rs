@@ -12,21 +12,21 @@ mod history;
 mod model;
 
 pub use cases::{
-    a_batch_of_many_views_is_read_back, a_deleted_site_takes_everything_with_it,
-    a_load_takes_place_whole_or_not, a_question_beside_loads_and_maintenance_sees_one_state,
-    a_stale_cursor_is_refused, a_view_that_changes_route_leaves_its_old_cell, cells_past_retention_are_gone,
-    concurrent_loaders_agree, foreign_metrics_are_joined_over_loads, loading_again_changes_nothing,
-    odd_ranges_are_answered, old_edges_are_whole_days, releases_are_told_apart, routes_are_any_text,
-    routes_have_a_bound, sites_and_keys, tallies_are_exact, the_same_view_on_two_sites_is_two_views, tokens,
+    a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,
+    a_deleted_site_takes_everything_with_it, a_load_takes_place_whole_or_not,
+    a_question_beside_loads_and_maintenance_sees_one_state, a_stale_cursor_is_refused,
+    a_view_that_changes_route_leaves_its_old_cell, cells_past_retention_are_gone, concurrent_loaders_agree,
+    foreign_metrics_are_joined_over_loads, labels_have_a_bound, loading_again_changes_nothing,
+    odd_ranges_are_answered, old_edges_are_whole_days, releases_are_told_apart,
+    rollups_are_rebuilt_beside_loads, routes_are_any_text, routes_have_a_bound, sites_and_keys,
+    tallies_are_exact, the_same_view_on_two_sites_is_two_views, tokens,
     updates_past_retention_change_nothing, violations_open_and_close,
 };
 pub use faults::FaultyStore;
 pub use history::random_histories;
 pub use model::Model;
 
-use crate::{
-    CellQuery, LoadBatch, LoadReport, NewSite, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate,
-};
+use crate::{LoadBatch, LoadReport, NewSite, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate};
 use std::any::Any;
 use std::sync::Arc;
 use vitals::metric::{Metric, Value, Values};
@@ -46,6 +46,7 @@ pub struct Fresh {
 macro_rules! conformance {
     ($fresh:path) => {
         $crate::conformance!(@cases $fresh:
+            a_copy_answers_as_the_original, labels_have_a_bound, rollups_are_rebuilt_beside_loads,
             a_batch_of_many_views_is_read_back, a_deleted_site_takes_everything_with_it,
             a_load_takes_place_whole_or_not, a_question_beside_loads_and_maintenance_sees_one_state,
             a_stale_cursor_is_refused, a_view_that_changes_route_leaves_its_old_cell,
@@ -58,7 +59,7 @@ macro_rules! conformance {
 
         #[test]
         fn random_histories() {
-            $crate::conformance::random_histories(64, $fresh);
+            $crate::conformance::random_histories(64, || async { vec![$fresh().await] });
         }
     };
     (@cases $fresh:path: $($case:ident,)+) => {
@@ -104,6 +105,7 @@ pub fn update(start_ms: i64, random: u128, values: &[(Metric, f64)]) -> ViewUpda
         route: "/".to_owned(),
         navigation_type: None,
         device: None,
+        browser: None,
         connection: None,
         country: None,
         release: None,
@@ -127,10 +129,4 @@ pub async fn load(
     let up_to = after + updates.len() as u64;
     let beacons = updates.into_iter().map(|update| vec![update]).collect();
     store.load(LoadBatch { site, spool, after, up_to, beacons }).await
-}
-
-/// Everything that was measured on a site between two moments.
-#[must_use]
-pub fn everything(site: SiteId, from_ms: i64, to_ms: i64) -> CellQuery {
-    CellQuery { site, from_ms, to_ms, route: None, device: None, release: None }
 }

@@ -1,10 +1,11 @@
 //! The plain model: what a store must answer, computed the slow and obvious way.
 
+use crate::dimension::Said;
 use crate::load::merge;
-use crate::rollup::{DAY_MS, HOUR_MS, day_of, hour_of};
+use crate::rollup::{DAY_MS, From, HOUR_MS, day_of, hour_of};
 use crate::{
-    Cell, CellQuery, Kept, LoadBatch, LoadReport, Retention, RouteCell, SiteId, SpoolId, StoreError,
-    StoredView, Tally, TallyQuery, ViewUpdate,
+    Cell, CellQuery, Dimension, Erase, Kept, LoadBatch, LoadReport, Retention, RouteCell, SiteId, SpoolId,
+    StoreError, StoredView, Tally, TallyQuery, ValueCell, ViewUpdate,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use vitals::view::ViewId;
@@ -84,8 +85,8 @@ impl Model {
         let known = self.views.get(&key).cloned().into_iter().collect();
         let merged = merge(known, vec![vec![update]], &self.kept);
         let changed = !merged.changed.is_empty();
-        for change in merged.changed {
-            self.views.insert(key, change.after);
+        for view in merged.changed.into_iter().filter_map(|change| change.after) {
+            self.views.insert(key, view);
         }
         changed
     }
@@ -118,39 +119,97 @@ impl Model {
     #[must_use]
     pub fn cells(&self, query: &CellQuery) -> Vec<RouteCell> {
         let mut cells: BTreeMap<&String, Cell> = BTreeMap::new();
-        if query.release.is_some() {
-            for view in self.raw_views(query.site).filter(|view| query.takes(view)) {
-                cells.entry(&view.route).or_default().add(&view.values, 1);
-            }
-        } else {
-            let rounded = self.rounded(query);
-            for view in self.site_views(query.site) {
-                if rounded.takes(view) && day_of(view.id.start_ms()) >= self.kept.days_from_ms {
-                    cells.entry(&view.route).or_default().add(&view.values, 1);
-                }
+        for view in self.asked(query, None) {
+            cells.entry(&view.route).or_default().add(&view.values, 1);
+        }
+        let only = |cell: Cell| cell.only(query.metrics);
+        cells.into_iter().map(|(route, cell)| RouteCell { route: route.clone(), cell: only(cell) }).collect()
+    }
+
+    /// See [`crate::Store::breakdown`].
+    #[must_use]
+    pub fn breakdown(&self, query: &CellQuery, by: Dimension) -> Vec<ValueCell> {
+        let mut cells: BTreeMap<Option<String>, Cell> = BTreeMap::new();
+        for view in self.asked(query, Some(by)) {
+            let value = match by.of(view) {
+                Said::Code(code) => by.fixed_name(code).map(str::to_owned),
+                Said::Label(label) => Some(label.to_owned()),
+            };
+            cells.entry(value).or_default().add(&view.values, 1);
+        }
+        let mut cells: Vec<ValueCell> = cells
+            .into_iter()
+            .map(|(value, cell)| ValueCell { value, cell: cell.only(query.metrics) })
+            .collect();
+        cells.sort_by_key(|one| (std::cmp::Reverse(one.cell.views), one.value.is_none(), one.value.clone()));
+        cells
+    }
+
+    /// The page views that a question is about, as far as what it is answered from holds them.
+    fn asked(&self, query: &CellQuery, by: Option<Dimension>) -> Vec<&ViewUpdate> {
+        match From::question(query, by) {
+            From::Views => self.raw_views(query.site).filter(|view| query.takes(view)).collect(),
+            From::Rollups(dimension) => {
+                let rounded = self.rounded(query, dimension);
+                self.site_views(query.site)
+                    .filter(|view| rounded.takes(view))
+                    .filter(|view| day_of(view.id.start_ms()) >= self.kept.days_from_ms)
+                    .collect()
             }
         }
-        cells.into_iter().map(|(route, cell)| RouteCell { route: route.clone(), cell }).collect()
     }
 
     /// The range as rollups can answer it: whole hours, whole days where there are no hours.
-    fn rounded(&self, query: &CellQuery) -> CellQuery {
-        let hours_gone = |edge_ms: i64| day_of(edge_ms) < self.kept.hours_from_ms;
+    fn rounded(&self, query: &CellQuery, dimension: Dimension) -> CellQuery {
+        let no_hours =
+            |edge_ms: i64| dimension != Dimension::Device || day_of(edge_ms) < self.kept.hours_from_ms;
         let mut from_ms = hour_of(query.from_ms);
-        if hours_gone(from_ms) {
+        if no_hours(from_ms) {
             from_ms = day_of(from_ms);
         }
         let mut to_ms = hour_of(query.to_ms);
         if to_ms < query.to_ms {
             to_ms = to_ms.saturating_add(HOUR_MS);
         }
-        if hours_gone(to_ms) && day_of(to_ms) < to_ms {
+        if no_hours(to_ms) && day_of(to_ms) < to_ms {
             to_ms = day_of(to_ms).saturating_add(DAY_MS);
         }
         if query.from_ms >= query.to_ms {
             to_ms = from_ms;
         }
         CellQuery { from_ms, to_ms, ..query.clone() }
+    }
+
+    /// See [`crate::Store::erase`], to its end.
+    pub fn erase(&mut self, erase: &Erase) {
+        let kept = self.kept;
+        self.views.retain(|&(site, id), view| {
+            let day_ms = day_of(id.start_ms());
+            let erased = if day_ms >= kept.views_from_ms {
+                erase.takes(&view.update)
+            } else {
+                erase.url.is_none() && erase.from_ms <= day_ms && erase.to_ms >= day_ms.saturating_add(DAY_MS)
+            };
+            site != erase.site || !erased
+        });
+    }
+
+    /// See [`crate::Store::view_days`].
+    #[must_use]
+    pub fn view_days(&self, site: SiteId) -> Vec<i64> {
+        let days: BTreeSet<i64> = self.raw_views(site).map(|view| day_of(view.id.start_ms())).collect();
+        days.into_iter().collect()
+    }
+
+    /// See [`crate::Store::views`].
+    #[must_use]
+    pub fn views(&self, site: SiteId) -> Vec<StoredView> {
+        self.views
+            .range((site, ViewId::new(0, 0))..)
+            .take_while(|((owner, _), _)| *owner == site)
+            .filter(|((_, id), _)| id.start_ms() >= self.kept.views_from_ms)
+            .map(|(_, view)| view.clone())
+            .collect()
     }
 
     /// See [`crate::Store::tally`].

@@ -1,0 +1,137 @@
+//! Erasing: page views together with what they counted, and old rollups.
+
+use crate::error::failed;
+use crate::load::{hold_kept, hold_site, lock, write_deltas};
+use crate::maintain::{REMOVE_ROWS, exclude};
+use crate::names::{self, Names, Used};
+use crate::sql::query;
+use crate::{PostgresStore, rows, view};
+use fieldvitals_store::load::Changed;
+use fieldvitals_store::rollup::{DAY_MS, Grain};
+use fieldvitals_store::{Erase, Erased, Kept, SpoolId, StoreError, pack_url};
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
+use sqlx::types::Uuid;
+
+const ERASING: &str = "erasing page views";
+
+/// Page views that one step erases.
+const STEP_VIEWS: i64 = 2_000;
+
+pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased, StoreError> {
+    let mut transaction = store.write(ERASING).await?;
+    hold_site(&mut transaction, erase.site).await?;
+    let kept = hold_kept(&mut transaction).await?;
+    let views = erase_views(&mut transaction, erase, &kept).await?;
+    if views > 0 {
+        transaction.commit().await.map_err(failed(ERASING))?;
+        // Not only where the step was full: one that waited for a load may have skipped what it changed.
+        return Ok(Erased { views, rows: 0, more: true });
+    }
+    drop(transaction);
+    if erase.url.is_some() {
+        return Ok(Erased::default());
+    }
+    let rows = erase_rows(store, erase).await?;
+    Ok(Erased { views: 0, rows, more: rows > 0 })
+}
+
+async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) -> Result<u64, StoreError> {
+    let site = erase.site;
+    let range = erase.from_ms.max(kept.views_from_ms)..erase.to_ms;
+    if range.is_empty() {
+        return Ok(0);
+    }
+    let (first, end) = (view::first_id(range.start), view::first_id(range.end));
+    // Locked in the order of ids, as loads do; read after it, as they do.
+    let statement = match &erase.url {
+        None => query(
+            "/* erase.lock */ select id from page_view where site_id = $1 and id >= $2 and id < $3 \
+             order by id limit $4 for update",
+        )
+        .bind(site.0)
+        .bind(first)
+        .bind(end)
+        .bind(STEP_VIEWS),
+        Some(url) => {
+            // What is kept of the URL depends on the route.
+            let (ids, urls): (Vec<i64>, Vec<String>) = names::routes(connection, site)
+                .await?
+                .into_iter()
+                .map(|(id, route)| (id, pack_url(url, &route)))
+                .unzip();
+            query(
+                "/* erase.lock.url */ select v.id from page_view v \
+                 join unnest($5::bigint[], $6::text[]) u (route_id, url) \
+                 on v.route_id = u.route_id and v.url = u.url \
+                 where v.site_id = $1 and v.id >= $2 and v.id < $3 order by v.id limit $4 for update of v",
+            )
+            .bind(site.0)
+            .bind(first)
+            .bind(end)
+            .bind(STEP_VIEWS)
+            .bind(ids)
+            .bind(urls)
+        }
+    };
+    let ids: Vec<Uuid> = statement
+        .fetch_all(&mut *connection)
+        .await
+        .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
+        .map_err(failed(ERASING))?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let stored = lock(connection, site, &ids).await?;
+    let changed: Vec<Changed> =
+        stored.into_iter().map(|view| Changed { before: Some(view), after: None }).collect();
+    query("/* erase.views */ delete from page_view where site_id = $1 and id = any($2)")
+        .bind(site.0)
+        .bind(ids)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(ERASING))?;
+    let mut names = Names::default();
+    names.use_all(connection, site, &Used::by(&changed)).await?;
+    let mut spool = [0; 16];
+    getrandom::fill(&mut spool).map_err(|error| StoreError::Database {
+        what: ERASING,
+        reason: format!("the system gave no random numbers ({error})"),
+        passing: true,
+    })?;
+    write_deltas(connection, site, &changed, &names, (SpoolId(spool), 0)).await?;
+    Ok(changed.len() as u64)
+}
+
+/// Removes rows of days that lie in the range whole and whose page views are past retention.
+async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreError> {
+    let mut transaction = store.write(ERASING).await?;
+    let connection = &mut *transaction;
+    // A fold under way would write its rows again.
+    exclude(connection).await?;
+    hold_site(connection, erase.site).await?;
+    let kept = hold_kept(connection).await?;
+    let first = Grain::Day.step(erase.from_ms.saturating_add(DAY_MS - 1));
+    let end = Grain::Day.step(erase.to_ms.min(kept.views_from_ms));
+    let range = i64::from(first) * DAY_MS..i64::from(end) * DAY_MS;
+    if range.is_empty() {
+        return Ok(0);
+    }
+    query(
+        "/* erase.deltas */ delete from rollup_delta where site_id = $1 and hour_ms >= $2 and hour_ms < $3",
+    )
+    .bind(erase.site.0)
+    .bind(range.start)
+    .bind(range.end)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(ERASING))?;
+    let mut removed = 0;
+    for grain in [Grain::Hour, Grain::Day] {
+        let steps = (grain, grain.step(range.start)..grain.step(range.end));
+        let limit = REMOVE_ROWS - i64::try_from(removed).unwrap_or(0);
+        removed += rows::remove_steps(connection, erase.site, steps, limit).await?;
+    }
+    transaction.commit().await.map_err(failed(ERASING))?;
+    Ok(removed)
+}

@@ -1,0 +1,157 @@
+//! Rollups held against page views, and made again from them.
+
+use crate::error::failed;
+use crate::load::hold_site;
+use crate::maintain::{REMOVE_ROWS, exclude};
+use crate::sql::{self, query};
+use crate::{PostgresStore, names, query as questions, rows, view};
+use fieldvitals_store::dimension::Labels;
+use fieldvitals_store::rollup::{
+    Counted, DAY_MS, Difference, Fold, Grain, Row, RowKey, add_rows, day_of, differences, steps_of_day,
+};
+use fieldvitals_store::{Kept, Rebuilt, SiteId, StoreError};
+use futures_util::TryStreamExt;
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use vitals::limits;
+
+const VERIFYING: &str = "verifying rollups";
+const REBUILDING: &str = "rebuilding rollups";
+
+pub(crate) async fn view_days(store: &PostgresStore, site: SiteId) -> Result<Vec<i64>, StoreError> {
+    let mut transaction = store.read(VERIFYING).await?;
+    let kept = questions::kept_now(&mut transaction).await?;
+    let rows =
+        query("/* view.days.kept */ select day from page_view_days() day where day >= $1 order by day")
+            .bind(kept.views_from_ms)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(failed(VERIFYING))?;
+    let mut days = Vec::new();
+    for row in rows {
+        let day_ms: i64 = row.try_get(0).map_err(failed(VERIFYING))?;
+        let any: bool = query(
+            "/* view.day.any */ select exists (select 1 from page_view where site_id = $1 \
+             and id >= $2 and id < $3)",
+        )
+        .bind(site.0)
+        .bind(view::first_id(day_ms))
+        .bind(view::first_id(day_ms.saturating_add(DAY_MS)))
+        .fetch_one(&mut *transaction)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(VERIFYING))?;
+        if any {
+            days.push(day_ms);
+        }
+    }
+    Ok(days)
+}
+
+/// The start and the end of a UTC day.
+fn day(day_ms: i64) -> Range<i64> {
+    let day_ms = day_of(day_ms);
+    day_ms..day_ms.saturating_add(DAY_MS)
+}
+
+/// The rows of a day that are kept, as steps of each grain.
+fn steps(day_ms: i64, kept: &Kept) -> impl Iterator<Item = (Grain, Range<i32>)> {
+    [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)]
+        .into_iter()
+        .filter(move |&(_, from_ms)| day_ms >= from_ms)
+        .map(move |(grain, _)| (grain, steps_of_day(grain, day_ms)))
+}
+
+/// What the page views of a day come to, and how many they are.
+async fn expected(
+    connection: &mut PgConnection,
+    site: SiteId,
+    day: Range<i64>,
+    labels: &Labels,
+    kept: &Kept,
+) -> Result<(BTreeMap<RowKey, Row>, u64), StoreError> {
+    let (mut rows, mut views) = (BTreeMap::new(), 0);
+    let mut fold = Fold::default();
+    let mut found = query(view::COUNTED)
+        .bind(site.0)
+        .bind(view::first_id(day.start))
+        .bind(view::first_id(day.end))
+        .fetch(connection);
+    while let Some(row) = found.try_next().await.map_err(failed(VERIFYING))? {
+        let (route_id, view) = view::read_counted(&row)?;
+        let counted = Counted::new(&view, route_id, labels.codes(&view), 1);
+        fold.add(view.id.start_ms(), &counted, kept);
+        views += 1;
+        // What is counted of each view is kept until then.
+        if fold.views() >= limits::FOLD_VIEWS_MAX {
+            add_rows(&mut rows, std::mem::take(&mut fold).rows());
+        }
+    }
+    add_rows(&mut rows, fold.rows());
+    Ok((rows, views))
+}
+
+pub(crate) async fn verify_day(
+    store: &PostgresStore,
+    site: SiteId,
+    day_ms: i64,
+) -> Result<Vec<Difference>, StoreError> {
+    let mut transaction = store.read(VERIFYING).await?;
+    let connection = &mut *transaction;
+    let kept = questions::kept_now(connection).await?;
+    let day = day(day_ms);
+    if day.start < kept.views_from_ms {
+        return Ok(Vec::new());
+    }
+    let labels = names::labels(connection, site).await?;
+    let (expected, _) = expected(connection, site, day.clone(), &labels, &kept).await?;
+    let mut stored = rows::fold_deltas(connection, site, day.clone(), &kept).await?;
+    for steps in steps(day.start, &kept) {
+        rows::read_steps(connection, site, steps, &mut stored).await?;
+    }
+    let mut found = differences(&stored, &expected);
+    if !found.is_empty() {
+        let routes = names::routes(connection, site).await?;
+        for difference in &mut found {
+            difference.route = routes.get(&difference.key.route_id).cloned();
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) async fn rebuild_day(
+    store: &PostgresStore,
+    site: SiteId,
+    day_ms: i64,
+) -> Result<Rebuilt, StoreError> {
+    let mut transaction = store.pool.begin_with(sql::REBUILD).await.map_err(failed(REBUILDING))?;
+    let connection = &mut *transaction;
+    // Loads go on: what they add is not seen here, and is read and folded beside what this leaves.
+    exclude(connection).await?;
+    hold_site(connection, site).await?;
+    let kept = questions::kept_now(connection).await?;
+    let day = day(day_ms);
+    if day.start < kept.views_from_ms {
+        return Ok(Rebuilt::default());
+    }
+    let labels = names::labels(connection, site).await?;
+    let (rows, views) = expected(connection, site, day.clone(), &labels, &kept).await?;
+    query(
+        "/* rollup.delta.rebuilt */ delete from rollup_delta \
+         where site_id = $1 and hour_ms >= $2 and hour_ms < $3",
+    )
+    .bind(site.0)
+    .bind(day.start)
+    .bind(day.end)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(REBUILDING))?;
+    for steps in steps(day.start, &kept) {
+        while rows::remove_steps(connection, site, steps.clone(), REMOVE_ROWS).await? >= REMOVE_ROWS as u64 {}
+    }
+    rows::put(connection, site, &rows).await?;
+    transaction.commit().await.map_err(failed(REBUILDING))?;
+    Ok(Rebuilt { views, rows: rows.len() as u64 })
+}

@@ -1,0 +1,152 @@
+//! Erasing: page views with all that they count, and rollups that have outlived theirs.
+
+use crate::error::{damaged, failed};
+use crate::maintain::REMOVE_ROWS;
+use crate::{SqliteStore, load, names, query, rows, site, view};
+use fieldvitals_store::load::Changed;
+use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
+use fieldvitals_store::{Erase, Erased, Kept, StoreError, StoredView, pack_url};
+use sqlx::sqlite::SqliteConnection;
+use std::ops::Range;
+use vitals::view::ViewId;
+
+const ERASING: &str = "erasing";
+
+/// Page views that one step erases.
+const STEP_VIEWS: usize = 2_000;
+
+pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, StoreError> {
+    // Finding the views of a URL can mean reading very many, which needs no write lock. Whether they are
+    // still to be erased is asked again under it.
+    let ids = find(store, erase).await?;
+    let mut transaction = store.write(ERASING).await?;
+    let connection = &mut *transaction;
+    site::exists(connection, erase.site).await?;
+    let kept = query::kept_now(connection).await?;
+    let mut views = load::known(connection, erase.site, &ids).await?;
+    views.retain(|view| erase.takes(&view.update) && view.update.id.start_ms() >= kept.views_from_ms);
+    let mut erased = Erased { views: views.len() as u64, rows: 0, more: ids.len() == STEP_VIEWS };
+    remove(connection, erase, views).await?;
+    if !erased.more && erase.url.is_none() {
+        erased.rows = remove_rows(connection, erase, &kept).await?;
+        erased.more = erased.rows == REMOVE_ROWS;
+    }
+    transaction.commit().await.map_err(failed(ERASING))?;
+    Ok(erased)
+}
+
+/// The ids of the first page views that are to be erased.
+async fn find(store: &SqliteStore, erase: &Erase) -> Result<Vec<ViewId>, StoreError> {
+    let mut transaction = store.read(ERASING).await?;
+    let from_ms = erase.from_ms.max(query::kept_now(&mut transaction).await?.views_from_ms);
+    let found: Vec<Vec<u8>> = match &erase.url {
+        None => {
+            sqlx::query_scalar(
+                "/* view.erase.find */ select id from page_view \
+                 where site_id = ?1 and id >= ?2 and id < ?3 order by id limit ?4",
+            )
+            .bind(erase.site.0)
+            .bind(view::first_id(from_ms))
+            .bind(view::first_id(erase.to_ms))
+            .bind(STEP_VIEWS as i64)
+            .fetch_all(&mut *transaction)
+            .await
+        }
+        Some(url) => {
+            // A URL is another text under each route. The plus signs keep SQLite from going through the
+            // index of routes, view by view.
+            let routes = names::all_routes(&mut transaction, erase.site).await?;
+            let urls: Vec<(i64, String)> =
+                routes.into_iter().map(|(id, route)| (id, pack_url(url, &route))).collect();
+            sqlx::query_scalar(
+                "/* view.erase.find.url */ select id from page_view \
+                 where site_id = ?1 and id >= ?2 and id < ?3 \
+                 and (+route_id, +url) in (select value ->> 0, value ->> 1 from json_each(?5)) \
+                 order by id limit ?4",
+            )
+            .bind(erase.site.0)
+            .bind(view::first_id(from_ms))
+            .bind(view::first_id(erase.to_ms))
+            .bind(STEP_VIEWS as i64)
+            .bind(names::json(&urls)?)
+            .fetch_all(&mut *transaction)
+            .await
+        }
+    }
+    .map_err(failed(ERASING))?;
+    let id = |bytes: Vec<u8>| bytes.try_into().ok().and_then(ViewId::from_bytes);
+    found.into_iter().map(|bytes| id(bytes).ok_or_else(|| damaged(ERASING, "a page view (id)"))).collect()
+}
+
+/// Removes page views, and takes them out of the rollups.
+async fn remove(
+    connection: &mut SqliteConnection,
+    erase: &Erase,
+    views: Vec<StoredView>,
+) -> Result<(), StoreError> {
+    if views.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<ViewId> = views.iter().map(|view| view.update.id).collect();
+    let changed: Vec<Changed> =
+        views.into_iter().map(|view| Changed { before: Some(view), after: None }).collect();
+    let names = names::take(connection, erase.site, &names::Used::by(&changed)).await?;
+    sqlx::query(
+        "/* view.erase */ delete from page_view \
+         where site_id = ?1 and id in (select unhex(value) from json_each(?2))",
+    )
+    .bind(erase.site.0)
+    .bind(load::id_list(&ids))
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(ERASING))?;
+    for (hour_ms, views) in deltas(&changed, &names.route_ids, &names.labels) {
+        // From a spool that nobody else can have, so that no key clashes.
+        sqlx::query(
+            "/* rollup.delta.erase */ insert into rollup_delta (site_id, hour_ms, spool, up_to, views) \
+             values (?, ?, randomblob(16), 0, ?)",
+        )
+        .bind(erase.site.0)
+        .bind(hour_ms)
+        .bind(views)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(ERASING))?;
+    }
+    Ok(())
+}
+
+/// Removes some rollup rows of days that lie in the range whole and whose page views are past retention.
+async fn remove_rows(
+    connection: &mut SqliteConnection,
+    erase: &Erase,
+    kept: &Kept,
+) -> Result<u64, StoreError> {
+    let Range { start, end } = whole_days(erase.from_ms, erase.to_ms.min(kept.views_from_ms));
+    if start >= end {
+        return Ok(0);
+    }
+    // First, so that no fold makes the rows again.
+    sqlx::query(
+        "/* rollup.delta.clear */ delete from rollup_delta where site_id = ? and hour_ms >= ? and hour_ms < ?",
+    )
+    .bind(erase.site.0)
+    .bind(start)
+    .bind(end)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(ERASING))?;
+    let mut removed = 0;
+    for grain in [Grain::Hour, Grain::Day] {
+        let steps = grain.step(start)..grain.step(end);
+        removed += rows::remove(connection, erase.site, grain, steps, REMOVE_ROWS - removed).await?;
+    }
+    Ok(removed)
+}
+
+/// The whole UTC days between two moments.
+fn whole_days(from_ms: i64, to_ms: i64) -> Range<i64> {
+    let start = day_of(from_ms);
+    let start = if start < from_ms { start.saturating_add(DAY_MS) } else { start };
+    start..day_of(to_ms)
+}

@@ -1,0 +1,173 @@
+//! Holding rollups against the page views that they are made of.
+
+use crate::error::{damaged, failed};
+use crate::rows::{self, Rows};
+use crate::{SqliteStore, names, query, site, view};
+use fieldvitals_store::rollup::{
+    Counted, DAY_MS, Difference, Fold, Grain, add_rows, day_of, differences, steps_of_day,
+};
+use fieldvitals_store::{Kept, Rebuilt, SiteId, StoreError};
+use futures_util::TryStreamExt;
+use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
+use std::ops::Range;
+use vitals::limits;
+use vitals::view::ViewId;
+
+const READING: &str = "reading page views";
+const VERIFYING: &str = "verifying rollups";
+const REBUILDING: &str = "rebuilding rollups";
+
+pub(crate) async fn view_days(store: &SqliteStore, site: SiteId) -> Result<Vec<i64>, StoreError> {
+    let mut transaction = store.read(READING).await?;
+    let mut from_ms = query::kept_now(&mut transaction).await?.views_from_ms;
+    let mut days = Vec::new();
+    // From the first view of a day to the first one after it: the views between are not read.
+    loop {
+        let id: Option<Vec<u8>> =
+            sqlx::query_scalar("/* view.next */ select min(id) from page_view where site_id = ? and id >= ?")
+                .bind(site.0)
+                .bind(view::first_id(from_ms))
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(failed(READING))?;
+        let Some(id) = id else { return Ok(days) };
+        let id = id.try_into().ok().and_then(ViewId::from_bytes);
+        let day_ms = day_of(id.ok_or_else(|| damaged(READING, "a page view (id)"))?.start_ms());
+        days.push(day_ms);
+        from_ms = day_ms + DAY_MS;
+    }
+}
+
+pub(crate) async fn verify_day(
+    store: &SqliteStore,
+    site: SiteId,
+    day_ms: i64,
+) -> Result<Vec<Difference>, StoreError> {
+    let day = day(day_ms);
+    let mut transaction = store.read(VERIFYING).await?;
+    let connection = &mut *transaction;
+    let kept = query::kept_now(connection).await?;
+    if day.start < kept.views_from_ms {
+        return Ok(Vec::new());
+    }
+    let (expected, _) = count(connection, site, &day, &kept).await?;
+    let mut stored = folded_deltas(connection, site, &day, &kept).await?;
+    for grain in [Grain::Hour, Grain::Day] {
+        rows::all(connection, site, grain, kept_steps(grain, &day, &kept), &mut stored).await?;
+    }
+    let mut differences = differences(&stored, &expected);
+    let routes = names::routes(connection, site, differences.iter().map(|found| found.key.route_id)).await?;
+    for found in &mut differences {
+        found.route = routes.get(&found.key.route_id).cloned();
+    }
+    Ok(differences)
+}
+
+pub(crate) async fn rebuild_day(
+    store: &SqliteStore,
+    site: SiteId,
+    day_ms: i64,
+) -> Result<Rebuilt, StoreError> {
+    let day = day(day_ms);
+    // Under the write lock from the start: no load or fold can come between what is read and written.
+    let mut transaction = store.write(REBUILDING).await?;
+    let connection = &mut *transaction;
+    site::exists(connection, site).await?;
+    let kept = query::kept_now(connection).await?;
+    if day.start < kept.views_from_ms {
+        return Ok(Rebuilt::default());
+    }
+    let (rows, views) = count(connection, site, &day, &kept).await?;
+    for grain in [Grain::Hour, Grain::Day] {
+        rows::clear(connection, site, grain, steps_of_day(grain, day.start)).await?;
+    }
+    let rows = rows::replace(connection, site, rows).await?;
+    sqlx::query(
+        "/* rollup.delta.clear */ delete from rollup_delta where site_id = ? and hour_ms >= ? and hour_ms < ?",
+    )
+    .bind(site.0)
+    .bind(day.start)
+    .bind(day.end)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(REBUILDING))?;
+    transaction.commit().await.map_err(failed(REBUILDING))?;
+    Ok(Rebuilt { views, rows })
+}
+
+fn day(day_ms: i64) -> Range<i64> {
+    let start = day_of(day_ms);
+    start..start.saturating_add(DAY_MS)
+}
+
+/// The steps of a day of which rows are kept.
+fn kept_steps(grain: Grain, day: &Range<i64>, kept: &Kept) -> Range<i32> {
+    let from_ms = match grain {
+        Grain::Hour => kept.hours_from_ms,
+        Grain::Day => kept.days_from_ms,
+    };
+    grain.step(day.start.max(from_ms))..grain.step(day.end)
+}
+
+/// The rows that the page views of a day come to, and how many views they are.
+async fn count(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    day: &Range<i64>,
+    kept: &Kept,
+) -> Result<(Rows, u64), StoreError> {
+    let labels = names::all_labels(connection, site, None).await?;
+    let mut views = sqlx::query(concat!(
+        "/* view.day */ select ",
+        view::columns!(),
+        ", v.route_id from page_view v cross join route r on r.site_id = ?1 and r.route_id = v.route_id \
+         where v.site_id = ?1 and v.id >= ?2 and v.id < ?3"
+    ))
+    .bind(site.0)
+    .bind(view::first_id(day.start))
+    .bind(view::first_id(day.end))
+    .fetch(connection);
+    let (mut rows, mut fold, mut count) = (Rows::new(), Fold::default(), 0);
+    while let Some(row) = views.try_next().await.map_err(failed(READING))? {
+        let update = view::read(&row)?.update;
+        let route_id = row.try_get(view::COLUMNS).map_err(failed(READING))?;
+        let counted = Counted::new(&update, route_id, labels.codes(&update), 1);
+        fold.add(update.id.start_ms(), &counted, kept);
+        count += 1;
+        // A fold holds every value that it is given; rows are much less.
+        if fold.views() >= limits::FOLD_VIEWS_MAX {
+            add_rows(&mut rows, std::mem::take(&mut fold).rows());
+        }
+    }
+    add_rows(&mut rows, fold.rows());
+    Ok((rows, count))
+}
+
+/// What the deltas of some hours come to that are not folded yet.
+pub(crate) async fn folded_deltas(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    hours: &Range<i64>,
+    kept: &Kept,
+) -> Result<Rows, StoreError> {
+    let mut deltas = sqlx::query(
+        "/* rollup.delta.hours */ select hour_ms, views from rollup_delta \
+         where site_id = ? and hour_ms >= ? and hour_ms < ?",
+    )
+    .bind(site.0)
+    .bind(hours.start)
+    .bind(hours.end)
+    .fetch(connection);
+    let (mut rows, mut fold) = (Rows::new(), Fold::default());
+    while let Some(row) = deltas.try_next().await.map_err(failed(VERIFYING))? {
+        let hour_ms: i64 = row.try_get(0).map_err(failed(VERIFYING))?;
+        let views: &[u8] = row.try_get(1).map_err(failed(VERIFYING))?;
+        fold.add_delta(hour_ms, views, kept).map_err(|_| damaged(VERIFYING, "a rollup delta"))?;
+        if fold.views() >= limits::FOLD_VIEWS_MAX {
+            add_rows(&mut rows, std::mem::take(&mut fold).rows());
+        }
+    }
+    add_rows(&mut rows, fold.rows());
+    Ok(rows)
+}

@@ -1,0 +1,128 @@
+//! What is carried from one store to another beside page views, which are loaded again.
+
+use crate::dimension::{Code, Labels, NO_VALUE};
+use crate::rollup::{Grain, Part, Row, RowKey, from_slot, slot};
+use crate::{Cell, Dimension};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
+
+/// The rollups of one hour or day, one route and one dimension, in words that any store understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupGroup {
+    /// Where it belongs.
+    pub key: RollupKey,
+    /// A cell a value of the dimension; `None` for the page views of which it is not known.
+    pub cells: Vec<(Option<String>, Cell)>,
+}
+
+/// Where a [`RollupGroup`] belongs; groups are ordered by it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RollupKey {
+    /// How long a time it counts.
+    pub grain: Grain,
+    /// Its start, UTC milliseconds.
+    pub start_ms: i64,
+    /// What its values are.
+    pub dimension: Dimension,
+    /// The route.
+    pub route: String,
+}
+
+/// How much a store holds of a site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Page views that are kept.
+    pub views: u64,
+    /// Page views that daily rollups count, those included that are not kept any more.
+    pub counted: i64,
+    /// Violations.
+    pub violations: u64,
+}
+
+/// Stored rows in words; those whose route or part is not known are left out.
+#[must_use]
+pub fn groups<S: BuildHasher>(
+    rows: &BTreeMap<RowKey, Row>,
+    routes: &HashMap<i64, String, S>,
+    labels: &Labels,
+) -> Vec<RollupGroup> {
+    let names = Dimension::ALL.map(|dimension| labels.names(dimension));
+    let name = |dimension: Dimension, code| {
+        let label = names[dimension.index()].get(&code).copied();
+        dimension.fixed_name(code).or(label).map(str::to_owned)
+    };
+    let mut groups: BTreeMap<RollupKey, BTreeMap<Code, Cell>> = BTreeMap::new();
+    for (key, row) in rows {
+        let (Some((dimension, part)), Some(route)) = (from_slot(key.slot), routes.get(&key.route_id)) else {
+            continue;
+        };
+        let start_ms = i64::from(key.step) * key.grain.step_ms();
+        let key = RollupKey { grain: key.grain, start_ms, dimension, route: route.clone() };
+        let cells = groups.entry(key).or_default();
+        match (row, part) {
+            (Row::Views(views), _) => {
+                for (&code, &count) in views {
+                    cells.entry(code).or_default().views = count;
+                }
+            }
+            (Row::Metric(values), Part::Metric(metric)) => {
+                for (&code, histogram) in values {
+                    cells.entry(code).or_default().set_metric(metric, histogram.clone());
+                }
+            }
+            (Row::Metric(_), Part::Views) => {}
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(key, cells)| {
+            let cells = cells.into_iter().map(|(code, cell)| (name(key.dimension, code), cell)).collect();
+            RollupGroup { key, cells }
+        })
+        .collect()
+}
+
+/// The labels that groups name, by dimension.
+#[must_use]
+pub fn labels(groups: &[RollupGroup]) -> BTreeSet<(Dimension, &str)> {
+    let labelled = groups.iter().filter(|group| Dimension::LABELLED.contains(&group.key.dimension));
+    labelled
+        .flat_map(|group| {
+            group.cells.iter().filter_map(|(value, _)| Some((group.key.dimension, value.as_deref()?)))
+        })
+        .collect()
+}
+
+/// The rows of groups. `route_ids` and `labels` must know every route and label.
+#[must_use]
+pub fn rows<S: BuildHasher>(
+    groups: &[RollupGroup],
+    route_ids: &HashMap<String, i64, S>,
+    labels: &Labels,
+) -> BTreeMap<RowKey, Row> {
+    let mut rows: BTreeMap<RowKey, Row> = BTreeMap::new();
+    for RollupGroup { key: RollupKey { grain, start_ms, dimension, route }, cells } in groups {
+        let Some(&route_id) = route_ids.get(route) else { continue };
+        let mut row = |part, code, cell: &Cell| {
+            let key =
+                RowKey { grain: *grain, slot: slot(*dimension, part), step: grain.step(*start_ms), route_id };
+            match (rows.entry(key).or_insert_with(|| Row::empty(part)), part) {
+                (Row::Views(views), _) => *views.entry(code).or_default() += cell.views,
+                (Row::Metric(values), Part::Metric(metric)) => {
+                    values.entry(code).or_default().merge(cell.metric(metric));
+                }
+                (Row::Metric(_), Part::Views) => {}
+            }
+        };
+        for (value, cell) in cells {
+            let code = value.as_deref().map_or(Some(NO_VALUE), |value| {
+                dimension.fixed_code(value).or_else(|| labels.code(*dimension, value))
+            });
+            let Some(code) = code else { continue };
+            for part in (0..).map_while(Part::from_number) {
+                row(part, code, cell);
+            }
+        }
+    }
+    rows
+}

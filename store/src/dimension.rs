@@ -1,0 +1,338 @@
+//! What page views are told apart by, besides their route and their time.
+
+use crate::view::ViewUpdate;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use vitals::limits;
+use vitals::view::{Device, NavigationType};
+
+/// Something that is known of a page view, and of which rollups keep a cell a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Dimension {
+    /// The class of the device; the only one that hours are told apart by, too.
+    Device = 0,
+    /// The browser's family.
+    Browser = 1,
+    /// The country.
+    Country = 2,
+    /// The effective connection type.
+    Connection = 3,
+    /// How the view came to be.
+    NavigationType = 4,
+    /// The release of the page.
+    Release = 5,
+}
+
+/// The number under which rollups keep a value of a dimension: [`NO_VALUE`] where it is not known; of a
+/// device or a navigation type its number and one; of any other its label's code.
+pub type Code = u16;
+
+/// The code of a value that is not known.
+pub const NO_VALUE: Code = 0;
+
+/// The label of values for which a site has no place left.
+pub const OTHER: &str = "(other)";
+
+/// What a page view says of a dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// A value of a fixed set, or nothing.
+    Code(Code),
+    /// A text, whose code is in the site's [`Labels`].
+    Label(&'a str),
+}
+
+impl Dimension {
+    /// How many dimensions there are.
+    pub const COUNT: usize = 6;
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Device, Self::Browser, Self::Country, Self::Connection, Self::NavigationType, Self::Release];
+    /// Those whose values are texts.
+    pub const LABELLED: [Self; 4] = [Self::Browser, Self::Country, Self::Connection, Self::Release];
+
+    /// The name in API and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Browser => "browser",
+            Self::Country => "country",
+            Self::Connection => "connection",
+            Self::NavigationType => "navigation_type",
+            Self::Release => "release",
+        }
+    }
+
+    /// The dimension of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dimension| dimension.name() == name)
+    }
+
+    /// The dimension of this number, as stored.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Device),
+            1 => Some(Self::Browser),
+            2 => Some(Self::Country),
+            3 => Some(Self::Connection),
+            4 => Some(Self::NavigationType),
+            5 => Some(Self::Release),
+            _ => None,
+        }
+    }
+
+    /// The dimension's place in [`Dimension::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// How many labels a site may have that were seen within raw retention; further ones are counted
+    /// under [`OTHER`]. Zero where values are no texts.
+    #[must_use]
+    pub const fn labels_max(self) -> usize {
+        match self {
+            Self::Device | Self::NavigationType => 0,
+            Self::Browser => limits::BROWSERS_PER_SITE_MAX,
+            Self::Country => limits::COUNTRIES_PER_SITE_MAX,
+            Self::Connection => limits::CONNECTIONS_PER_SITE_MAX,
+            Self::Release => limits::RELEASES_PER_SITE_MAX,
+        }
+    }
+
+    /// What a page view says.
+    #[must_use]
+    pub fn of(self, view: &ViewUpdate) -> Said<'_> {
+        let label = match self {
+            Self::Device => return Said::Code(device_code(view.device).into()),
+            Self::NavigationType => return Said::Code(navigation_code(view.navigation_type)),
+            Self::Browser => &view.browser,
+            Self::Country => &view.country,
+            Self::Connection => &view.connection,
+            Self::Release => &view.release,
+        };
+        label.as_deref().map_or(Said::Code(NO_VALUE), Said::Label)
+    }
+
+    /// The label of a page view; `None` also where values are no texts.
+    pub fn label_mut(self, view: &mut ViewUpdate) -> Option<&mut String> {
+        match self {
+            Self::Device | Self::NavigationType => None,
+            Self::Browser => view.browser.as_mut(),
+            Self::Country => view.country.as_mut(),
+            Self::Connection => view.connection.as_mut(),
+            Self::Release => view.release.as_mut(),
+        }
+    }
+
+    /// The name of a value of a fixed set by its code; `None` for one that is not known.
+    #[must_use]
+    pub fn fixed_name(self, code: Code) -> Option<&'static str> {
+        let number = u8::try_from(code.checked_sub(1)?).ok()?;
+        match self {
+            Self::Device => Device::from_number(number).map(Device::name),
+            Self::NavigationType => NavigationType::from_number(number).map(NavigationType::name),
+            _ => None,
+        }
+    }
+
+    /// The code of a value of a fixed set by its name.
+    #[must_use]
+    pub fn fixed_code(self, name: &str) -> Option<Code> {
+        match self {
+            Self::Device => Device::from_name(name).map(|device| device_code(Some(device)).into()),
+            Self::NavigationType => NavigationType::from_name(name).map(|kind| navigation_code(Some(kind))),
+            _ => None,
+        }
+    }
+}
+
+/// The code of a class of device in keys: 0 for an unknown one, else its number and one.
+#[must_use]
+pub const fn device_code(device: Option<Device>) -> u8 {
+    match device {
+        None => 0,
+        Some(device) => device as u8 + 1,
+    }
+}
+
+/// The class of device of a code in keys; `None` for an unknown one, and for a code that is none.
+#[must_use]
+pub const fn device_of_code(code: u8) -> Option<Device> {
+    match code {
+        0 => None,
+        _ => Device::from_number(code - 1),
+    }
+}
+
+const fn navigation_code(kind: Option<NavigationType>) -> Code {
+    match kind {
+        None => NO_VALUE,
+        Some(kind) => kind as u8 as Code + 1,
+    }
+}
+
+/// The code under which a site keeps a label: the first two bytes of the SHA-256 of its text, so that
+/// servers that never spoke to each other choose the same one. Should it be taken by another label, or be
+/// [`NO_VALUE`], the next `attempt` gives another; the label's row says which one holds.
+#[must_use]
+pub fn label_code(label: &str, attempt: u8) -> Code {
+    let mut hash = Sha256::new_with_prefix(label);
+    if attempt > 0 {
+        // 0xff is no byte of any UTF-8 text, so this is no other label's first attempt.
+        hash.update([0xff, attempt]);
+    }
+    let hashed = hash.finalize();
+    hashed.first_chunk::<2>().map_or(NO_VALUE, |&bytes| Code::from_be_bytes(bytes))
+}
+
+/// The codes of a site's labels, as far as they were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    codes: [HashMap<String, Code>; Dimension::COUNT],
+}
+
+impl Labels {
+    /// Takes note of a label's code.
+    pub fn insert(&mut self, dimension: Dimension, label: String, code: Code) {
+        self.codes[dimension.index()].insert(label, code);
+    }
+
+    /// The code of a label.
+    #[must_use]
+    pub fn code(&self, dimension: Dimension, label: &str) -> Option<Code> {
+        self.codes[dimension.index()].get(label).copied()
+    }
+
+    /// How many labels are known, of all dimensions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.codes.iter().map(HashMap::len).sum()
+    }
+
+    /// Whether none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A page view's code in each dimension. Every label of the view must be known.
+    #[must_use]
+    pub fn codes(&self, view: &ViewUpdate) -> [Code; Dimension::COUNT] {
+        Dimension::ALL.map(|dimension| match dimension.of(view) {
+            Said::Code(code) => code,
+            Said::Label(label) => self.code(dimension, label).unwrap_or_else(|| label_code(label, 0)),
+        })
+    }
+
+    /// The name of each code, for a dimension: of a label its text, of a fixed set's value its name.
+    #[must_use]
+    pub fn names(&self, dimension: Dimension) -> HashMap<Code, &str> {
+        self.codes[dimension.index()].iter().map(|(label, &code)| (code, label.as_str())).collect()
+    }
+}
+
+/// Only page views of which this is known; what is `None` is not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// Of this class of device.
+    pub device: Option<Device>,
+    /// Of this browser family.
+    pub browser: Option<String>,
+    /// From this country.
+    pub country: Option<String>,
+    /// Over this effective connection type.
+    pub connection: Option<String>,
+    /// That came to be in this way.
+    pub navigation_type: Option<NavigationType>,
+    /// Of this release.
+    pub release: Option<String>,
+}
+
+impl Filters {
+    /// Takes every page view.
+    pub const NONE: Self = Self {
+        device: None,
+        browser: None,
+        country: None,
+        connection: None,
+        navigation_type: None,
+        release: None,
+    };
+
+    /// What is asked of a dimension, if anything.
+    #[must_use]
+    pub fn asked(&self, dimension: Dimension) -> Option<Said<'_>> {
+        let label = match dimension {
+            Dimension::Device => {
+                return self.device.map(|device| Said::Code(device_code(Some(device)).into()));
+            }
+            Dimension::NavigationType => {
+                return self.navigation_type.map(|kind| Said::Code(navigation_code(Some(kind))));
+            }
+            Dimension::Browser => &self.browser,
+            Dimension::Country => &self.country,
+            Dimension::Connection => &self.connection,
+            Dimension::Release => &self.release,
+        };
+        label.as_deref().map(Said::Label)
+    }
+
+    /// The dimensions of which something is asked.
+    pub fn dimensions(&self) -> impl Iterator<Item = Dimension> {
+        Dimension::ALL.into_iter().filter(|&dimension| self.asked(dimension).is_some())
+    }
+
+    /// Whether a page view is asked for.
+    #[must_use]
+    pub fn take(&self, view: &ViewUpdate) -> bool {
+        self.dimensions().all(|dimension| self.asked(dimension) == Some(dimension.of(view)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_device_is_no_phone() {
+        assert_eq!(device_code(None), 0);
+        for &device in Device::ALL {
+            assert_ne!(device_code(Some(device)), 0);
+            assert_eq!(device_of_code(device_code(Some(device))), Some(device));
+        }
+        assert_eq!(device_of_code(200), None);
+    }
+
+    #[test]
+    fn fixed_values_have_names() {
+        for &kind in NavigationType::ALL {
+            let code = Dimension::NavigationType.fixed_code(kind.name()).unwrap();
+            assert_ne!(code, NO_VALUE);
+            assert_eq!(Dimension::NavigationType.fixed_name(code), Some(kind.name()));
+        }
+        assert_eq!(Dimension::Device.fixed_name(NO_VALUE), None);
+        assert_eq!(Dimension::Browser.fixed_name(1), None);
+    }
+
+    #[test]
+    fn label_codes_never_change() {
+        // Stored: another code would split the label's history.
+        assert_eq!(label_code("4g", 0), 0x6654);
+        assert_ne!(label_code("4g", 1), label_code("4g", 0));
+    }
+
+    #[test]
+    fn dimensions_have_numbers_and_names() {
+        for (number, dimension) in (0..).zip(Dimension::ALL) {
+            assert_eq!(dimension as u8, number);
+            assert_eq!(Dimension::from_number(number), Some(dimension));
+            assert_eq!(Dimension::from_name(dimension.name()), Some(dimension));
+            assert_eq!(dimension.labels_max() > 0, Dimension::LABELLED.contains(&dimension));
+        }
+    }
+}

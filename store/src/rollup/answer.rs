@@ -1,0 +1,209 @@
+//! Answers: rows, deltas or page views, added up.
+
+use super::fold::{Part, read_code, read_count, read_part};
+use super::log::{self, Counted};
+use crate::cell::{Cell, CellQuery};
+use crate::dimension::{Code, Dimension, Labels, Said};
+use std::collections::HashMap;
+use vitals::histogram::{EncodingError, Place, Sum, read_varint};
+use vitals::metric::{Metric, Metrics, Values};
+
+/// Where a question is answered from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Rollups of a dimension.
+    Rollups(Dimension),
+    /// Page views.
+    Views,
+}
+
+impl From {
+    /// Where a question is answered from, if its answer is a cell a route, or a cell a value of `by`.
+    ///
+    /// Rollups know one dimension at a time; two of them, and ranges to the millisecond, take page views.
+    #[must_use]
+    pub fn question(query: &CellQuery, by: Option<Dimension>) -> Self {
+        if query.exact {
+            return Self::Views;
+        }
+        let mut dimensions = query.filters.dimensions().chain(by);
+        let first = dimensions.next().unwrap_or(Dimension::Device);
+        if dimensions.all(|dimension| dimension == first) { Self::Rollups(first) } else { Self::Views }
+    }
+}
+
+/// An answer in the making.
+#[derive(Debug)]
+pub struct Answer {
+    metrics: Metrics,
+    route_id: Option<i64>,
+    /// The dimension of the rows that are read.
+    dimension: Dimension,
+    /// What each dimension must be.
+    asked: [Option<Code>; Dimension::COUNT],
+    /// Whether the answer is a cell a value of the dimension, and not a cell a route.
+    by_value: bool,
+    places: HashMap<i64, usize>,
+    sums: Vec<(i64, Sums)>,
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    views: i64,
+    metrics: [Sum; Metric::COUNT],
+}
+
+impl Answer {
+    /// An answer to a question; by value of a dimension, or by route. `route_id` is that of the route that
+    /// is asked for, if one is; `labels` must know the labels of the filters.
+    ///
+    /// `None` where a label is asked for that the site does not have: then nothing matches.
+    #[must_use]
+    pub fn new(
+        query: &CellQuery,
+        by: Option<Dimension>,
+        route_id: Option<i64>,
+        labels: &Labels,
+    ) -> Option<Self> {
+        let mut asked = [None; Dimension::COUNT];
+        for dimension in query.filters.dimensions() {
+            asked[dimension.index()] = match query.filters.asked(dimension)? {
+                Said::Code(code) => Some(code),
+                Said::Label(label) => Some(labels.code(dimension, label)?),
+            };
+        }
+        let dimension = by.or_else(|| query.filters.dimensions().next()).unwrap_or(Dimension::Device);
+        Some(Self {
+            metrics: query.metrics,
+            route_id,
+            dimension,
+            asked,
+            by_value: by.is_some(),
+            places: HashMap::new(),
+            sums: Vec::new(),
+        })
+    }
+
+    /// The parts that are to be read.
+    pub fn parts(&self) -> impl Iterator<Item = Part> {
+        self.metrics.iter().map(Part::Metric).chain([Part::Views])
+    }
+
+    fn sums(&mut self, route_id: i64, code: Code) -> &mut Sums {
+        let key = if self.by_value { i64::from(code) } else { route_id };
+        let place = *self.places.entry(key).or_insert_with(|| {
+            self.sums.push((key, Sums::default()));
+            self.sums.len() - 1
+        });
+        &mut self.sums[place].1
+    }
+
+    /// Adds a stored row of a part and of the dimension.
+    ///
+    /// # Errors
+    /// Where the bytes are not a row.
+    pub fn add_row(&mut self, route_id: i64, part: Part, mut bytes: &[u8]) -> Result<(), EncodingError> {
+        let asked = self.asked[self.dimension.index()];
+        for _ in 0..read_varint(&mut bytes)? {
+            let code = read_code(&mut bytes)?;
+            let is_asked = asked.is_none_or(|asked| asked == code);
+            match part {
+                Part::Views => {
+                    let views = read_count(&mut bytes)?;
+                    if is_asked {
+                        let sums = self.sums(route_id, code);
+                        sums.views = sums.views.saturating_add(views);
+                    }
+                }
+                Part::Metric(metric) => {
+                    let mut histogram = read_part(&mut bytes)?;
+                    if is_asked {
+                        self.sums(route_id, code).metrics[metric.index()].add_encoded(&mut histogram)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a delta row that is not folded yet.
+    ///
+    /// # Errors
+    /// Where the bytes are not a delta row.
+    pub fn add_delta(&mut self, bytes: &[u8]) -> Result<(), EncodingError> {
+        log::read(bytes, |counted| self.add_counted(counted))
+    }
+
+    fn add_counted(&mut self, counted: &Counted) {
+        let matches = self.route_id.is_none_or(|asked| asked == counted.route_id)
+            && self
+                .asked
+                .iter()
+                .zip(counted.codes)
+                .all(|(asked, code)| asked.is_none_or(|asked| asked == code));
+        if !matches {
+            return;
+        }
+        let (metrics, code) = (self.metrics, counted.codes[self.dimension.index()]);
+        let sums = self.sums(counted.route_id, code);
+        sums.views = sums.views.saturating_add(counted.by);
+        for metric in metrics.iter() {
+            if let Some(place) = counted.places[metric.index()] {
+                sums.metrics[metric.index()].add(place, counted.by);
+            }
+        }
+    }
+
+    /// Adds a page view that matches the question, with its code in the dimension.
+    pub fn add_view(&mut self, route_id: i64, code: Code, values: &Values) {
+        let metrics = self.metrics;
+        let sums = self.sums(route_id, code);
+        sums.views = sums.views.saturating_add(1);
+        for (metric, value) in values.iter().filter(|&(metric, _)| metrics.has(metric)) {
+            sums.metrics[metric.index()].add(Place::new(metric, value), 1);
+        }
+    }
+
+    /// The cells that count something, by route id or by code.
+    #[must_use]
+    pub fn finish(self) -> HashMap<i64, Cell> {
+        let cells = self.sums.into_iter().map(|(key, sums)| {
+            let mut cell = Cell::default();
+            cell.views = sums.views;
+            for (metric, sum) in Metric::ALL.into_iter().zip(&sums.metrics) {
+                cell.set_metric(metric, sum.finish());
+            }
+            (key, cell)
+        });
+        cells.filter(|(_, cell)| !cell.is_empty()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Filters, SiteId};
+    use vitals::view::Device;
+
+    #[test]
+    fn one_dimension_is_answered_from_rollups_and_two_from_page_views() {
+        let mut query = CellQuery::new(SiteId(1), 0, 1);
+        assert_eq!(From::question(&query, None), From::Rollups(Dimension::Device));
+        query.filters.country = Some("DE".to_owned());
+        assert_eq!(From::question(&query, None), From::Rollups(Dimension::Country));
+        assert_eq!(From::question(&query, Some(Dimension::Country)), From::Rollups(Dimension::Country));
+        assert_eq!(From::question(&query, Some(Dimension::Browser)), From::Views);
+        query.filters.device = Some(Device::Phone);
+        assert_eq!(From::question(&query, None), From::Views);
+        query.filters = Filters::NONE;
+        query.exact = true;
+        assert_eq!(From::question(&query, None), From::Views);
+    }
+
+    #[test]
+    fn a_label_that_nobody_has_matches_nothing() {
+        let mut query = CellQuery::new(SiteId(1), 0, 1);
+        query.filters.country = Some("DE".to_owned());
+        assert!(Answer::new(&query, None, None, &Labels::default()).is_none());
+    }
+}

@@ -1,0 +1,497 @@
+//! Cells as they are kept, and what folding adds to them.
+//!
+//! A row holds, for one hour or day, one route and one metric, the histograms of all values of a dimension:
+//! a question about one metric reads no other, and a row is not mostly key. `[number of values, then for
+//! each its code, the length of its histogram, and the histogram]`; the row of page views has their number
+//! (zigzagged) in place of the last two. Numbers are LEB128.
+
+use super::log::{self, Counted};
+use super::{DAY_MS, HOUR_MS, day_of};
+use crate::dimension::{Code, Dimension};
+use crate::kept::Kept;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use vitals::histogram::{EncodingError, Histogram, Place, read_varint, write_varint};
+use vitals::metric::Metric;
+
+/// How long a time one row counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Grain {
+    /// An hour; of the dimension device alone.
+    Hour,
+    /// A UTC day; of every dimension.
+    Day,
+}
+
+impl Grain {
+    /// Milliseconds of a step.
+    #[must_use]
+    pub const fn step_ms(self) -> i64 {
+        match self {
+            Self::Hour => HOUR_MS,
+            Self::Day => DAY_MS,
+        }
+    }
+
+    /// The number of the step that a moment lies in, since 1970-01-01 UTC.
+    #[must_use]
+    pub fn step(self, at_ms: i64) -> i32 {
+        let step = at_ms.div_euclid(self.step_ms());
+        i32::try_from(step).unwrap_or(if step < 0 { i32::MIN } else { i32::MAX })
+    }
+}
+
+/// What a row counts of its page views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// A metric's values.
+    Metric(Metric),
+    /// The views themselves.
+    Views,
+}
+
+impl Part {
+    /// How many parts there are.
+    pub const COUNT: usize = Metric::COUNT + 1;
+
+    /// The part's number: the metric's, and the first beyond.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Metric(metric) => metric as u8,
+            Self::Views => Metric::COUNT as u8,
+        }
+    }
+
+    /// The part of this number.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        match Metric::ALL.get(usize::from(number)) {
+            Some(&metric) => Some(Self::Metric(metric)),
+            None => (usize::from(number) == Metric::COUNT).then_some(Self::Views),
+        }
+    }
+}
+
+/// A dimension and a part as one number, as keys have it: sixteen times the dimension's, and the part's.
+#[must_use]
+pub const fn slot(dimension: Dimension, part: Part) -> i16 {
+    dimension as i16 * 16 + part.number() as i16
+}
+
+/// The dimension and the part of a number in keys.
+#[must_use]
+pub fn from_slot(slot: i16) -> Option<(Dimension, Part)> {
+    let slot = u8::try_from(slot).ok()?;
+    Some((Dimension::from_number(slot / 16)?, Part::from_number(slot % 16)?))
+}
+
+/// Where a row belongs within a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowKey {
+    /// How long a time it counts.
+    pub grain: Grain,
+    /// See [`slot`].
+    pub slot: i16,
+    /// See [`Grain::step`].
+    pub step: i32,
+    /// See [`super::route_id`].
+    pub route_id: i64,
+}
+
+/// The counts of a row, by the code of the dimension's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// How many page views.
+    Views(BTreeMap<Code, i64>),
+    /// A metric's values.
+    Metric(BTreeMap<Code, Histogram>),
+}
+
+impl Row {
+    /// A row of a part that counts nothing.
+    #[must_use]
+    pub const fn empty(part: Part) -> Self {
+        match part {
+            Part::Views => Self::Views(BTreeMap::new()),
+            Part::Metric(_) => Self::Metric(BTreeMap::new()),
+        }
+    }
+
+    /// Adds a stored row.
+    ///
+    /// # Errors
+    /// Where the bytes are not a row of this part.
+    pub fn add_encoded(&mut self, mut bytes: &[u8]) -> Result<(), EncodingError> {
+        for _ in 0..read_varint(&mut bytes)? {
+            let code = read_code(&mut bytes)?;
+            match self {
+                Self::Views(views) => {
+                    let count = views.entry(code).or_default();
+                    *count = count.saturating_add(read_count(&mut bytes)?);
+                }
+                Self::Metric(values) => {
+                    let histogram = Histogram::decode(&mut read_part(&mut bytes)?)?;
+                    values.entry(code).or_default().merge(&histogram);
+                }
+            }
+        }
+        if bytes.is_empty() { Ok(()) } else { Err(EncodingError) }
+    }
+
+    /// Adds a row of the same part.
+    pub fn merge(&mut self, other: &Self) {
+        match (self, other) {
+            (Self::Views(views), Self::Views(more)) => {
+                for (&code, &more) in more {
+                    let count = views.entry(code).or_default();
+                    *count = count.saturating_add(more);
+                }
+            }
+            (Self::Metric(values), Self::Metric(more)) => {
+                for (&code, histogram) in more {
+                    values.entry(code).or_default().merge(histogram);
+                }
+            }
+            (Self::Views(_), Self::Metric(_)) | (Self::Metric(_), Self::Views(_)) => {}
+        }
+    }
+
+    /// The row's bytes; `None` where it counts nothing, so that there is nothing to keep.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut part = Vec::new();
+        match self {
+            Self::Views(views) => {
+                let counted = views.iter().filter(|&(_, &count)| count != 0);
+                write_varint(&mut bytes, counted.clone().count() as u64);
+                for (&code, &count) in counted {
+                    write_varint(&mut bytes, code.into());
+                    write_varint(&mut bytes, ((count << 1) ^ (count >> 63)) as u64);
+                }
+            }
+            Self::Metric(values) => {
+                let counted = values.iter().filter(|(_, histogram)| !histogram.is_empty());
+                write_varint(&mut bytes, counted.clone().count() as u64);
+                for (&code, histogram) in counted {
+                    write_varint(&mut bytes, code.into());
+                    part.clear();
+                    histogram.encode(&mut part);
+                    write_varint(&mut bytes, part.len() as u64);
+                    bytes.extend_from_slice(&part);
+                }
+            }
+        }
+        // The number of values comes first; that of none is a single zero.
+        (bytes != [0]).then_some(bytes)
+    }
+}
+
+pub(super) fn read_code(bytes: &mut &[u8]) -> Result<Code, EncodingError> {
+    Code::try_from(read_varint(bytes)?).map_err(|_| EncodingError)
+}
+
+pub(super) fn read_count(bytes: &mut &[u8]) -> Result<i64, EncodingError> {
+    let number = read_varint(bytes)?;
+    Ok((number >> 1) as i64 ^ -(number as i64 & 1))
+}
+
+/// The bytes of one value's histogram.
+pub(super) fn read_part<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], EncodingError> {
+    let len = usize::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?;
+    let (part, rest) = bytes.split_at_checked(len).ok_or(EncodingError)?;
+    *bytes = rest;
+    Ok(part)
+}
+
+/// Page views on their way into rows.
+#[derive(Debug, Default)]
+pub struct Fold {
+    /// For each hour or day, dimension and route: its values' codes, and what is counted of each.
+    groups: HashMap<GroupKey, Vec<(Code, Counts)>>,
+    views: usize,
+}
+
+/// Grain, dimension, step and route id.
+type GroupKey = (Grain, Dimension, i32, i64);
+
+/// What is counted of the page views of one value.
+#[derive(Debug, Default)]
+struct Counts {
+    views: i64,
+    /// Metric (bits 16 and up), place (the 16 bits below) and how often (signed) of each value, in no
+    /// order: sorted once, this is several times faster than a histogram for each.
+    values: Vec<(u32, i32)>,
+}
+
+impl Fold {
+    /// Takes in the delta row of an hour.
+    ///
+    /// # Errors
+    /// Where the bytes are not a delta row.
+    pub fn add_delta(&mut self, hour_ms: i64, bytes: &[u8], kept: &Kept) -> Result<(), EncodingError> {
+        log::read(bytes, |counted| self.add(hour_ms, counted, kept))
+    }
+
+    /// Takes in a page view that starts at a moment.
+    pub fn add(&mut self, start_ms: i64, counted: &Counted, kept: &Kept) {
+        self.views += 1;
+        if start_ms >= kept.hours_from_ms {
+            self.count(Grain::Hour, Dimension::Device, start_ms, counted);
+        }
+        if start_ms >= kept.days_from_ms {
+            for dimension in Dimension::ALL {
+                self.count(Grain::Day, dimension, start_ms, counted);
+            }
+        }
+    }
+
+    fn count(&mut self, grain: Grain, dimension: Dimension, start_ms: i64, counted: &Counted) {
+        let group =
+            self.groups.entry((grain, dimension, grain.step(start_ms), counted.route_id)).or_default();
+        let code = counted.codes[dimension.index()];
+        let place = group.iter().position(|&(known, _)| known == code).unwrap_or_else(|| {
+            group.push((code, Counts::default()));
+            group.len() - 1
+        });
+        let counts = &mut group[place].1;
+        counts.views += counted.by;
+        let by = counted.by as i32;
+        for (metric, place) in (0_u32..).zip(&counted.places) {
+            if let Some(place) = place {
+                counts.values.push((metric << 16 | u32::from(place.number()), by));
+            }
+        }
+    }
+
+    /// How many page views were taken in.
+    #[must_use]
+    pub const fn views(&self) -> usize {
+        self.views
+    }
+
+    /// The rows that it comes to, to be added to those that are stored. A row in which nothing is left is
+    /// among them, where what was added and taken away cancels out.
+    #[must_use]
+    pub fn rows(self) -> BTreeMap<RowKey, Row> {
+        let mut rows = BTreeMap::new();
+        for ((grain, dimension, step, route_id), group) in self.groups {
+            let key = |part| RowKey { grain, slot: slot(dimension, part), step, route_id };
+            for (code, mut counts) in group {
+                if let Row::Views(views) = row(&mut rows, key(Part::Views), Part::Views) {
+                    *views.entry(code).or_default() += counts.views;
+                }
+                counts.values.sort_unstable_by_key(|&(value, _)| value);
+                for values in counts.values.chunk_by(|(a, _), (b, _)| a >> 16 == b >> 16) {
+                    let metric =
+                        values.first().and_then(|(value, _)| Metric::ALL.get((value >> 16) as usize));
+                    let Some(&metric) = metric else { continue };
+                    let part = Part::Metric(metric);
+                    let Row::Metric(histograms) = row(&mut rows, key(part), part) else { continue };
+                    let histogram = histograms.entry(code).or_default();
+                    for same in values.chunk_by(|(a, _), (b, _)| a == b) {
+                        let place = same.first().and_then(|&(value, _)| Place::from_number(value as u16));
+                        if let Some(place) = place {
+                            histogram.count(place, same.iter().map(|&(_, by)| i64::from(by)).sum());
+                        }
+                    }
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Adds rows to others.
+pub fn add_rows(rows: &mut BTreeMap<RowKey, Row>, more: BTreeMap<RowKey, Row>) {
+    for (key, more) in more {
+        match rows.entry(key) {
+            Entry::Vacant(entry) => drop(entry.insert(more)),
+            Entry::Occupied(mut entry) => entry.get_mut().merge(&more),
+        }
+    }
+}
+
+/// Every slot that there is, ascending.
+pub fn slots() -> impl Iterator<Item = i16> {
+    let parts = || (0..).map_while(Part::from_number);
+    Dimension::ALL.into_iter().flat_map(move |dimension| parts().map(move |part| slot(dimension, part)))
+}
+
+fn row(rows: &mut BTreeMap<RowKey, Row>, key: RowKey, part: Part) -> &mut Row {
+    rows.entry(key).or_insert_with(|| Row::empty(part))
+}
+
+/// A count that is not what it would be if it were made from page views.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Where it is.
+    pub key: RowKey,
+    /// The route, where the store knows one of that id.
+    pub route: Option<String>,
+    /// The code of the dimension's value.
+    pub code: Code,
+    /// What is stored: page views, or values of the metric.
+    pub stored: i64,
+    /// What page views come to. Equal to `stored` where as many values are counted, but others.
+    pub expected: i64,
+}
+
+/// Where stored rows differ from those that page views come to, by key and code; `route` is left open.
+#[must_use]
+pub fn differences(stored: &BTreeMap<RowKey, Row>, expected: &BTreeMap<RowKey, Row>) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut keys: Vec<&RowKey> = stored.keys().chain(expected.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for &key in keys {
+        let (stored, expected) = (counts(stored.get(&key)), counts(expected.get(&key)));
+        let mut codes: Vec<&Code> = stored.keys().chain(expected.keys()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        for code in codes {
+            let (stored, expected) = (stored.get(code), expected.get(code));
+            if stored != expected {
+                let n = |count: Option<&Count<'_>>| count.map_or(0, Count::n);
+                differences.push(Difference {
+                    key,
+                    route: None,
+                    code: *code,
+                    stored: n(stored),
+                    expected: n(expected),
+                });
+            }
+        }
+    }
+    differences
+}
+
+#[derive(PartialEq)]
+enum Count<'a> {
+    Views(i64),
+    Values(&'a Histogram),
+}
+
+impl Count<'_> {
+    fn n(&self) -> i64 {
+        match self {
+            Self::Views(views) => *views,
+            Self::Values(histogram) => histogram.n(),
+        }
+    }
+}
+
+/// What a row counts, without what counts nothing.
+fn counts(row: Option<&Row>) -> BTreeMap<Code, Count<'_>> {
+    match row {
+        None => BTreeMap::new(),
+        Some(Row::Views(views)) => {
+            views.iter().filter(|&(_, &n)| n != 0).map(|(&code, &n)| (code, Count::Views(n))).collect()
+        }
+        Some(Row::Metric(values)) => values
+            .iter()
+            .filter(|(_, histogram)| !histogram.is_empty())
+            .map(|(&code, histogram)| (code, Count::Values(histogram)))
+            .collect(),
+    }
+}
+
+/// The first and the step after the last of a UTC day, in each grain: the rows of that day.
+#[must_use]
+pub fn steps_of_day(grain: Grain, day_ms: i64) -> std::ops::Range<i32> {
+    let day_ms = day_of(day_ms);
+    grain.step(day_ms)..grain.step(day_ms.saturating_add(DAY_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(by: i64, device: Code, lcp: u16) -> Counted {
+        let mut codes = [0; Dimension::COUNT];
+        codes[Dimension::Device.index()] = device;
+        let mut places = [None; Metric::COUNT];
+        places[0] = Place::from_number(lcp);
+        Counted { by, route_id: 9, codes, places }
+    }
+
+    fn rows(all: &[Counted]) -> BTreeMap<RowKey, Row> {
+        let mut fold = Fold::default();
+        for counted in all {
+            fold.add(DAY_MS + HOUR_MS, counted, &Kept::EVERYTHING);
+        }
+        assert_eq!(fold.views(), all.len());
+        fold.rows()
+    }
+
+    #[test]
+    fn rows_add_up_whatever_the_order() {
+        let all = [counted(1, 1, 400), counted(1, 2, 404), counted(-1, 1, 400), counted(1, 1, 8)];
+        let whole = rows(&all);
+        // Hours of devices, and days of every dimension, each with views and LCP.
+        assert_eq!(whole.len(), 2 * (1 + Dimension::COUNT));
+        for split in 0..all.len() {
+            let (mut left, right) = (rows(&all[split..]), rows(&all[..split]));
+            for (key, row) in right {
+                let part = from_slot(key.slot).unwrap().1;
+                let sum = left.entry(key).or_insert_with(|| Row::empty(part));
+                if let Some(bytes) = row.encode() {
+                    sum.add_encoded(&bytes).unwrap();
+                }
+            }
+            assert_eq!(differences(&left, &whole), [], "split at {split}");
+            let mut sum = rows(&all[split..]);
+            add_rows(&mut sum, rows(&all[..split]));
+            assert_eq!(differences(&sum, &whole), [], "split at {split}");
+        }
+    }
+
+    #[test]
+    fn what_cancels_out_leaves_nothing_to_keep() {
+        let rows = rows(&[counted(1, 1, 400), counted(-1, 1, 400)]);
+        assert!(!rows.is_empty() && rows.values().all(|row| row.encode().is_none()));
+        assert_eq!(differences(&rows, &BTreeMap::new()), []);
+    }
+
+    #[test]
+    fn a_difference_says_where_it_is() {
+        let found = differences(&rows(&[counted(1, 1, 400)]), &rows(&[counted(1, 1, 404)]));
+        assert!(
+            found.iter().all(|one| matches!(from_slot(one.key.slot), Some((_, Part::Metric(Metric::Lcp)))))
+        );
+        assert_eq!((found.len(), found[0].stored, found[0].expected), (1 + Dimension::COUNT, 1, 1));
+        let found = differences(&rows(&[counted(1, 1, 400)]), &rows(&[counted(1, 2, 400)]));
+        assert!(found.iter().all(|one| from_slot(one.key.slot).unwrap().0 == Dimension::Device));
+    }
+
+    #[test]
+    fn damaged_rows_are_refused() {
+        for row in rows(&[counted(1, 1, 400), counted(1, 300, 404)]).into_values() {
+            let bytes = row.encode().unwrap();
+            let part = if matches!(row, Row::Views(_)) { Part::Views } else { Part::Metric(Metric::Lcp) };
+            for end in 0..bytes.len() {
+                assert!(Row::empty(part).add_encoded(&bytes[..end]).is_err(), "{end} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn slots_are_read_back() {
+        for dimension in Dimension::ALL {
+            for part in (0..).map_while(Part::from_number) {
+                assert_eq!(from_slot(slot(dimension, part)), Some((dimension, part)));
+            }
+        }
+        assert!(slots().is_sorted() && slots().count() == Dimension::COUNT * Part::COUNT);
+        assert_eq!(Part::COUNT, (0..).map_while(Part::from_number).count());
+        assert_eq!((from_slot(-1), from_slot(8), from_slot(16 * 6)), (None, None, None));
+    }
+
+    #[test]
+    fn steps_are_whole() {
+        assert_eq!((Grain::Day.step(DAY_MS - 1), Grain::Day.step(DAY_MS), Grain::Day.step(-1)), (0, 1, -1));
+        assert_eq!(steps_of_day(Grain::Hour, DAY_MS + 5), 24..48);
+        assert_eq!(Grain::Hour.step(i64::MAX), i32::MAX);
+    }
+}

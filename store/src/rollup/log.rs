@@ -1,0 +1,232 @@
+//! Delta rows: what one load changed in one hour, a page view after the other.
+//!
+//! A delta is a list of signed page views, each with its route, its codes and where its values are
+//! counted, in about 25 bytes. Cells are made of it when it is folded, for every dimension at once, and by
+//! whoever asks before that: writing the cells of a batch instead would take several times the bytes, as
+//! most of them would hold one view.
+//!
+//! `[number of routes, their ids (8 bytes each, big endian), number of entries, entries…]`, an entry being
+//! `[sign and metrics (a byte: bit 7 is set where the view is taken away, bit m where metric m follows), place of
+//! the route in the list, the six codes (a byte for device and navigation type, two for others, little
+//! endian), and the place of each metric's value (two bytes, little endian)]`; numbers are LEB128.
+
+use super::HOUR_MS;
+use crate::dimension::{Code, Dimension, Labels};
+use crate::load::Changed;
+use crate::view::ViewUpdate;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
+use vitals::histogram::{EncodingError, Place, read_varint, write_varint};
+use vitals::metric::Metric;
+
+/// The bit of an entry that takes its view away.
+const TAKEN: u8 = 1 << 7;
+
+/// A page view as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// 1 where it is added, -1 where it is taken away.
+    pub by: i64,
+    /// See [`super::route_id`].
+    pub route_id: i64,
+    /// Its code in each dimension.
+    pub codes: [Code; Dimension::COUNT],
+    /// Where its values are counted.
+    pub places: [Option<Place>; Metric::COUNT],
+}
+
+impl Counted {
+    /// A page view under its route's id and its codes.
+    #[must_use]
+    pub fn new(view: &ViewUpdate, route_id: i64, codes: [Code; Dimension::COUNT], by: i64) -> Self {
+        let places = Metric::ALL.map(|metric| view.values.get(metric).map(|value| Place::new(metric, value)));
+        Self { by, route_id, codes, places }
+    }
+
+    fn encode(&self, route: usize, bytes: &mut Vec<u8>) {
+        let metrics =
+            (0..).zip(&self.places).fold(0, |bits, (bit, place)| bits | u8::from(place.is_some()) << bit);
+        bytes.push(if self.by < 0 { metrics | TAKEN } else { metrics });
+        write_varint(bytes, route as u64);
+        for (dimension, code) in Dimension::ALL.into_iter().zip(self.codes) {
+            let [low, high] = code.to_le_bytes();
+            bytes.push(low);
+            if is_wide(dimension) {
+                bytes.push(high);
+            }
+        }
+        for place in self.places.iter().flatten() {
+            bytes.extend_from_slice(&place.number().to_le_bytes());
+        }
+    }
+
+    fn decode(bytes: &mut &[u8], routes: &[i64]) -> Result<Self, EncodingError> {
+        let head = byte(bytes)?;
+        let route = usize::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?;
+        let route_id = *routes.get(route).ok_or(EncodingError)?;
+        let mut codes = [0; Dimension::COUNT];
+        for (dimension, code) in Dimension::ALL.into_iter().zip(&mut codes) {
+            *code = if is_wide(dimension) { two(bytes)? } else { byte(bytes)?.into() };
+        }
+        let mut places = [None; Metric::COUNT];
+        for (bit, place) in (0..).zip(&mut places) {
+            if head & 1 << bit != 0 {
+                *place = Some(Place::from_number(two(bytes)?).ok_or(EncodingError)?);
+            }
+        }
+        Ok(Self { by: if head & TAKEN == 0 { 1 } else { -1 }, route_id, codes, places })
+    }
+}
+
+/// Whether a dimension's codes take two bytes.
+const fn is_wide(dimension: Dimension) -> bool {
+    dimension.labels_max() > 0
+}
+
+fn byte(bytes: &mut &[u8]) -> Result<u8, EncodingError> {
+    let (&first, rest) = bytes.split_first().ok_or(EncodingError)?;
+    *bytes = rest;
+    Ok(first)
+}
+
+fn two(bytes: &mut &[u8]) -> Result<u16, EncodingError> {
+    let (&first, rest) = bytes.split_first_chunk::<2>().ok_or(EncodingError)?;
+    *bytes = rest;
+    Ok(u16::from_le_bytes(first))
+}
+
+/// The delta rows of changed views, by the start of their hour. A view of which nothing changed that is
+/// counted leaves no trace.
+///
+/// `route_ids` and `labels` must know every route and label, those before the change among them.
+#[must_use]
+pub fn deltas<S: BuildHasher>(
+    changed: &[Changed],
+    route_ids: &HashMap<String, i64, S>,
+    labels: &Labels,
+) -> BTreeMap<i64, Vec<u8>> {
+    let counted = |view: &ViewUpdate, by| {
+        let id = route_ids.get(&view.route).copied().unwrap_or_else(|| super::route_id(&view.route, 0));
+        Counted::new(view, id, labels.codes(view), by)
+    };
+    let mut hours: BTreeMap<i64, Delta> = BTreeMap::new();
+    for Changed { before, after } in changed {
+        let before = before.as_ref().map(|view| (view.update.id, counted(&view.update, -1)));
+        let after = after.as_ref().map(|view| (view.update.id, counted(&view.update, 1)));
+        if let (Some((_, before)), Some((_, after))) = (&before, &after)
+            && (Counted { by: 1, ..*before }) == *after
+        {
+            continue;
+        }
+        for (id, counted) in before.into_iter().chain(after) {
+            hours.entry(super::floor(id.start_ms(), HOUR_MS)).or_default().push(&counted);
+        }
+    }
+    hours.into_iter().map(|(hour_ms, delta)| (hour_ms, delta.finish())).collect()
+}
+
+/// A delta row in the making.
+#[derive(Debug, Default)]
+struct Delta {
+    routes: Vec<i64>,
+    places: HashMap<i64, usize>,
+    len: u64,
+    entries: Vec<u8>,
+}
+
+impl Delta {
+    fn push(&mut self, counted: &Counted) {
+        let route = *self.places.entry(counted.route_id).or_insert_with(|| {
+            self.routes.push(counted.route_id);
+            self.routes.len() - 1
+        });
+        self.len += 1;
+        counted.encode(route, &mut self.entries);
+    }
+
+    fn finish(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.entries.len() + self.routes.len() * 8 + 8);
+        write_varint(&mut bytes, self.routes.len() as u64);
+        for route_id in self.routes {
+            bytes.extend_from_slice(&route_id.to_be_bytes());
+        }
+        write_varint(&mut bytes, self.len);
+        bytes.extend_from_slice(&self.entries);
+        bytes
+    }
+}
+
+/// Hands every page view of a delta row to `take`, in order.
+///
+/// # Errors
+/// Where the bytes are not a delta row.
+pub(super) fn read(mut bytes: &[u8], mut take: impl FnMut(&Counted)) -> Result<(), EncodingError> {
+    let len = read_varint(&mut bytes)?;
+    let mut routes = Vec::new();
+    for _ in 0..len {
+        let (&id, rest) = bytes.split_first_chunk::<8>().ok_or(EncodingError)?;
+        bytes = rest;
+        routes.push(i64::from_be_bytes(id));
+    }
+    let len = read_varint(&mut bytes)?;
+    for _ in 0..len {
+        take(&Counted::decode(&mut bytes, &routes)?);
+    }
+    if bytes.is_empty() { Ok(()) } else { Err(EncodingError) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::{Source, StoredView};
+    use vitals::metric::{Value, Values};
+    use vitals::view::{Device, ViewId};
+
+    fn view(start_ms: u64, route: &str, release: &str, lcp: u32) -> StoredView {
+        let mut values = Values::EMPTY;
+        values.set(Metric::Lcp, Value::from_micros(Metric::Lcp, lcp));
+        StoredView::first(ViewUpdate {
+            id: ViewId::new(start_ms, 1),
+            source: Source::Own { seq: 1 },
+            received_ms: 5,
+            url: "https://a.example/".to_owned(),
+            route: route.to_owned(),
+            navigation_type: None,
+            device: Some(Device::Phone),
+            browser: None,
+            connection: None,
+            country: None,
+            release: Some(release.to_owned()),
+            values,
+            tti_gap: None,
+        })
+    }
+
+    #[test]
+    fn a_delta_row_is_read_back() {
+        let ids = HashMap::from([("/".to_owned(), 5), ("/a".to_owned(), -6)]);
+        let mut labels = Labels::default();
+        labels.insert(Dimension::Release, "r1".to_owned(), 300);
+        labels.insert(Dimension::Release, "r2".to_owned(), 7);
+        let hour = HOUR_MS as u64;
+        let (a, b) = (view(hour, "/", "r1", 2_500_000), view(hour + 1, "/a", "r2", 0));
+        let only_described = StoredView { received_ms: [1; Metric::COUNT], ..a.clone() };
+        let changed = [
+            Changed { before: None, after: Some(a.clone()) },
+            Changed { before: Some(a.clone()), after: Some(b.clone()) },
+            Changed { before: Some(a.clone()), after: Some(only_described) },
+            Changed { before: Some(b.clone()), after: None },
+        ];
+        let rows = deltas(&changed, &ids, &labels);
+        assert_eq!(rows.keys().collect::<Vec<_>>(), [&HOUR_MS]);
+        let mut found = Vec::new();
+        read(&rows[&HOUR_MS], |counted| found.push(*counted)).unwrap();
+        let counted =
+            |view: &StoredView, id, by| Counted::new(&view.update, id, labels.codes(&view.update), by);
+        assert_eq!(found, [counted(&a, 5, 1), counted(&a, 5, -1), counted(&b, -6, 1), counted(&b, -6, -1)]);
+        assert_eq!(found[0].codes[Dimension::Release.index()], 300);
+        for end in 0..rows[&HOUR_MS].len() {
+            assert!(read(&rows[&HOUR_MS][..end], |_| {}).is_err(), "{end} bytes");
+        }
+    }
+}

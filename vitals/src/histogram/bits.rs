@@ -1,0 +1,177 @@
+//! Exponential Golomb codes, packed into bits, most significant first.
+//!
+//! The code of order `k` of a number `n` is `n + 2^k` in binary, after as many zeros as it has bits
+//! beyond `k + 1`: small numbers take few bits, and any number can be written.
+
+/// The largest order: one of four bits.
+const ORDER_MAX: u8 = 15;
+
+/// The order that suits numbers of this sum: that of their mean.
+pub(super) fn order(sum: u64, numbers: usize) -> u8 {
+    let mean = sum.checked_div(numbers as u64).unwrap_or(0);
+    (mean.checked_ilog2().unwrap_or(0) as u8).min(ORDER_MAX)
+}
+
+/// Writes codes at the end of bytes.
+pub(super) struct Writer<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// Bits that do not fill a byte yet, in the lowest places.
+    held: u64,
+    held_bits: u32,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
+        Self { bytes, held: 0, held_bits: 0 }
+    }
+
+    pub(super) fn write(&mut self, number: u64, order: u8) {
+        // Counts are at most i64::MAX, zigzagged u64::MAX less one, so the sum may need 65 bits.
+        let code = u128::from(number).wrapping_add(1_u128.wrapping_shl(u32::from(order)));
+        let code_bits = 128_u32.wrapping_sub(code.leading_zeros());
+        self.push(0, code_bits.saturating_sub(u32::from(order)).saturating_sub(1));
+        if code_bits > 32 {
+            self.push(code.wrapping_shr(64) as u64, code_bits.saturating_sub(64));
+            self.push((code as u64).wrapping_shr(32), code_bits.min(64).saturating_sub(32));
+        }
+        self.push(code as u64, code_bits.min(32));
+    }
+
+    /// Appends the lowest `bits` of a number: at most 64 zeros, or 32 bits of anything.
+    fn push(&mut self, number: u64, bits: u32) {
+        let mut left = bits;
+        while left > 0 {
+            let now = left.min(32);
+            left = left.wrapping_sub(now);
+            let part = number.checked_shr(left).unwrap_or(0) & 1_u64.wrapping_shl(now).wrapping_sub(1);
+            self.held = self.held.wrapping_shl(now) | part;
+            self.held_bits = self.held_bits.wrapping_add(now);
+            while self.held_bits >= 8 {
+                self.held_bits = self.held_bits.wrapping_sub(8);
+                self.bytes.push(self.held.wrapping_shr(self.held_bits) as u8);
+            }
+        }
+    }
+
+    /// Fills the last byte with zeros.
+    pub(super) fn finish(mut self) {
+        if self.held_bits > 0 {
+            self.push(0, 8_u32.wrapping_sub(self.held_bits));
+        }
+    }
+}
+
+/// Reads codes from the front of bytes.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    /// Bits that are read.
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The next bits, from the top down: at least 57, zeros past the end.
+    fn peek(&self) -> u64 {
+        let (byte, bit) = (self.at.wrapping_shr(3), (self.at & 7) as u32);
+        let rest = self.bytes.get(byte..).unwrap_or_default();
+        let word = match rest.first_chunk::<8>() {
+            Some(&bytes) => u64::from_be_bytes(bytes),
+            None => {
+                let mut bytes = [0; 8];
+                for (to, from) in bytes.iter_mut().zip(rest) {
+                    *to = *from;
+                }
+                u64::from_be_bytes(bytes)
+            }
+        };
+        word.wrapping_shl(bit)
+    }
+
+    /// The next number, of a code of this order; `None` where the bytes end inside it, or it does not
+    /// fit 64 bits.
+    pub(super) fn read(&mut self, order: u8) -> Option<u64> {
+        let word = self.peek();
+        let zeros = word.leading_zeros();
+        let code_bits = zeros.wrapping_add(1).wrapping_add(u32::from(order));
+        let bits = zeros.wrapping_add(code_bits);
+        if bits > 57 {
+            return self.read_long(order);
+        }
+        self.advance(bits)?;
+        let code = word.wrapping_shr(64_u32.wrapping_sub(bits));
+        Some(code.wrapping_sub(1_u64.wrapping_shl(u32::from(order))))
+    }
+
+    /// As [`Self::read`], for codes that are longer than what one look shows.
+    #[cold]
+    fn read_long(&mut self, order: u8) -> Option<u64> {
+        let mut zeros = 0_u32;
+        while self.bit()? == 0 {
+            zeros = zeros.checked_add(1).filter(|&zeros| zeros <= 64)?;
+        }
+        let mut code = 1_u128;
+        for _ in 0..zeros.checked_add(u32::from(order))? {
+            code = code.checked_mul(2)? | u128::from(self.bit()?);
+        }
+        u64::try_from(code.checked_sub(1_u128.wrapping_shl(u32::from(order)))?).ok()
+    }
+
+    fn bit(&mut self) -> Option<u8> {
+        let bit = self.peek().wrapping_shr(63) as u8;
+        self.advance(1)?;
+        Some(bit)
+    }
+
+    fn advance(&mut self, bits: u32) -> Option<()> {
+        let at = self.at.checked_add(bits as usize)?;
+        if at > self.bytes.len().checked_mul(8)? {
+            return None;
+        }
+        self.at = at;
+        Some(())
+    }
+
+    /// What follows the byte of the last bit that was read.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at.div_ceil(8)..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_is_read_back_in_any_order() {
+        let numbers: Vec<u64> =
+            (0..64).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 1]).chain([u64::MAX]).collect();
+        for order in 0..=ORDER_MAX {
+            let mut bytes = Vec::new();
+            let mut writer = Writer::new(&mut bytes);
+            for &number in &numbers {
+                writer.write(number, order);
+            }
+            writer.finish();
+            let mut reader = Reader::new(&bytes);
+            for &number in &numbers {
+                assert_eq!(reader.read(order), Some(number), "order {order}");
+            }
+            assert!(reader.rest().is_empty());
+            assert_eq!(Reader::new(&bytes[..3]).read(order).and(Reader::new(&[]).read(order)), None);
+        }
+    }
+
+    #[test]
+    fn small_numbers_take_few_bits() {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes);
+        for number in [0, 0, 1, 2] {
+            writer.write(number, 0);
+        }
+        writer.finish();
+        assert_eq!(bytes, [0b1101_0011]);
+    }
+}
