@@ -13,8 +13,8 @@ mod token;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// A beacon is dozens of small allocations, made on one thread and freed on another; the system's
-/// allocator takes a sixth of the server's time with them (docs/performance.md).
+/// A beacon is dozens of small allocations, made on one thread and freed on another, which the system's
+/// allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
