@@ -13,7 +13,7 @@ pub(crate) const ROUTES: usize = 500;
 /// How much of a route's traffic the next one has: frequencies fall as rank^-0.9.
 const ZIPF: f64 = 0.9;
 /// Changes whenever the same seed gives other views.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -49,6 +49,7 @@ const COUNTRIES: [&str; 40] = [
     "IE", "HU", "RO", "GR", "BG", "SK", "HR", "SI", "LT", "LV", "EE", "LU", "CA", "AU", "JP", "BR", "MX",
     "IN", "TR", "ZA", "KR", "SG", "NZ",
 ];
+const BROWSERS: [&str; 6] = ["Chrome", "Safari", "Edge", "Firefox", "Samsung Internet", "Opera"];
 const RELEASES: [&str; 4] = ["2026.40.1", "2026.41.0", "2026.42.3", "2026.43.0"];
 
 /// Random numbers: SplitMix64 (Steele, Lea, Flood 2014).
@@ -130,6 +131,7 @@ pub(crate) struct Traffic {
     route: Choice,
     country: Choice,
     device: Choice,
+    browser: Choice,
     connection: Choice,
     navigation: Choice,
     from_ms: i64,
@@ -159,6 +161,7 @@ impl Traffic {
             route: Choice::zipf(ROUTES, ZIPF),
             country: Choice::zipf(COUNTRIES.len(), 1.0),
             device: Choice::new([0.62, 0.03, 0.35]),
+            browser: Choice::new([0.58, 0.22, 0.09, 0.05, 0.04, 0.02]),
             connection: Choice::new([0.87, 0.1, 0.02, 0.01]),
             navigation: Choice::new([0.72, 0.06, 0.04, 0.1, 0.03, 0.01, 0.04]),
             from_ms,
@@ -204,6 +207,7 @@ impl Traffic {
             route: route.name.clone(),
             navigation_type: Some(navigation_type),
             device: Some(device),
+            browser: Some(BROWSERS[self.browser.pick(random)].to_owned()),
             connection: Some(["4g", "3g", "2g", "slow-2g"][connection].to_owned()),
             country: Some(COUNTRIES[self.country.pick(random)].to_owned()),
             release: Some(release.to_owned()),

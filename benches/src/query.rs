@@ -7,9 +7,9 @@ use crate::duck::Duck;
 use crate::figure::{Bound, Figure, median};
 use crate::place;
 use crate::progress::{Progress, say};
-use crate::stored::{BATCH, Backend, Loading, Location, site_of};
+use crate::stored::{BATCH, BY_DEVICE, Backend, Loading, Location, site_of};
 use anyhow::{Context as _, Result, bail};
-use fieldvitals_store::{CellQuery, RouteCell, SiteId, Store, TallyQuery};
+use fieldvitals_store::{CellQuery, Filters, RouteCell, SiteId, Store, TallyQuery};
 use sqlx::postgres::PgConnection;
 use std::collections::HashMap;
 use std::fs;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use vitals::histogram::rank;
-use vitals::metric::{Metric, Rating, Value};
+use vitals::metric::{Metric, Metrics, Rating, Value};
 use vitals::view::Device;
 
 /// How much there is to ask about.
@@ -51,11 +51,16 @@ pub(crate) fn question(
     site: SiteId,
     from_ms: i64,
     to_ms: i64,
-    _metric: Option<Metric>,
+    metric: Option<Metric>,
     route: Option<String>,
     device: Option<Device>,
 ) -> CellQuery {
-    CellQuery { site, from_ms, to_ms, route, device, release: None }
+    CellQuery {
+        route,
+        filters: Filters { device, ..Filters::NONE },
+        metrics: metric.map_or(Metrics::ALL, Metrics::only),
+        ..CellQuery::new(site, from_ms, to_ms)
+    }
 }
 
 /// A question how many views stay within a value.
@@ -243,7 +248,8 @@ async fn measure(args: &Args, folder: &Path, cluster: &Cluster) -> Result<Vec<Fi
             );
             match (table.as_str(), loaded.backend) {
                 ("page_view", Backend::Postgres) => figures.push(figure.bound(Bound::AtMost(220.0))),
-                ("rollup_day", _) => figures.push(figure.bound(Bound::AtMost(8.0))),
+                (BY_DEVICE, _) => figures.push(figure.bound(Bound::AtMost(8.0))),
+                ("rollup_day", _) => figures.push(figure.bound(Bound::AtMost(25.0))),
                 (name, _) if bytes > 1e6 && !name.starts_with("sqlite_") => figures.push(figure),
                 _ => {}
             }

@@ -14,6 +14,13 @@ use vitals::limits;
 /// Beacons in a batch: what the loader hands over at once when there is much to do.
 pub(crate) const BATCH: usize = limits::LOAD_VIEWS_MAX;
 
+/// The name of the part of the daily rollups that tells routes and devices apart.
+pub(crate) const BY_DEVICE: &str = "rollup_day by route and device";
+/// The part of the daily rollups' bytes that is theirs: a slot is sixteen times its dimension's number, and
+/// device is the first (store::rollup::slot). Some 30 bytes of key and head a row.
+const DEVICE_SHARE: &str = "select cast(coalesce(sum(case when slot < 16 then length(cells) + 30.0 else 0.0 end) \
+    / sum(length(cells) + 30.0), 0.0) as double precision) from rollup_day";
+
 /// Which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
@@ -80,31 +87,36 @@ impl Location {
         })
     }
 
-    /// Bytes of tables with their indexes, by name; the days of page views together as `page_view`.
+    /// Bytes of tables with their indexes, by name; the days of page views together as `page_view`, and of
+    /// the daily rollups also those by device alone, as [`BY_DEVICE`].
     pub(crate) async fn bytes(&self, cluster: &Cluster) -> Result<Vec<(String, f64)>> {
-        let rows: Vec<(String, i64)> = match self {
+        let (mut rows, by_device): (Vec<(String, i64)>, f64) = match self {
             Self::File(path) => {
                 let mut connection =
                     SqliteConnection::connect(&format!("sqlite://{}", path.display())).await?;
-                sqlx::query_as(
+                let rows = sqlx::query_as(
                     "select o.tbl_name, sum(s.pgsize) from dbstat s join sqlite_schema o on o.name = s.name \
                      where s.aggregate = 1 group by o.tbl_name order by 1",
                 )
                 .fetch_all(&mut connection)
-                .await?
+                .await?;
+                (rows, sqlx::query_scalar(DEVICE_SHARE).fetch_one(&mut connection).await?)
             }
             Self::Database { name, .. } => {
                 let mut connection = cluster.connect(name).await?;
-                sqlx::query_as(
+                let rows = sqlx::query_as(
                     "select coalesce(p.relname, c.relname)::text, sum(pg_total_relation_size(c.oid))::bigint \
                      from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'public' \
                      left join pg_inherits i on i.inhrelid = c.oid left join pg_class p on p.oid = i.inhparent \
                      where c.relkind = 'r' group by 1 order by 1",
                 )
                 .fetch_all(&mut connection)
-                .await?
+                .await?;
+                (rows, sqlx::query_scalar(DEVICE_SHARE).fetch_one(&mut connection).await?)
             }
         };
+        let daily = rows.iter().find(|(table, _)| table == "rollup_day").map_or(0, |&(_, bytes)| bytes);
+        rows.push((BY_DEVICE.to_owned(), (daily as f64 * by_device) as i64));
         Ok(rows.into_iter().map(|(name, bytes)| (name, bytes as f64)).collect())
     }
 }

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use fieldvitals_server::spool::{AppendError, Bounds, Record, Spool, SpoolError, Stats, rest};
-use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, everything, site, update};
+use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, site, update};
 use fieldvitals_store::rollup::DAY_MS;
-use fieldvitals_store::{SiteId, Source, SpoolId, Store};
+use fieldvitals_store::{CellQuery, SiteId, Source, SpoolId, Store};
 use fieldvitals_store_sqlite::SqliteStore;
 use futures_util::future::join_all;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -81,7 +81,7 @@ impl Place {
     async fn views(&self) -> i64 {
         let mut views = 0;
         for &site in &self.sites {
-            for cell in self.store.cells(&everything(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap() {
+            for cell in self.store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap() {
                 assert_eq!(cell.cell.metric(Metric::Lcp).n(), cell.cell.views);
                 views += cell.cell.views;
             }
