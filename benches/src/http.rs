@@ -2,13 +2,14 @@
 
 use crate::data::{Random, Traffic};
 use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use vitals::beacon::{Wire, WireId, WireValues, WireView};
+use vitals::beacon::{Wire, WireDevice, WireId, WireValues, WireView};
 use vitals::metric::Metric;
 use vitals::view::ViewId;
 
@@ -49,9 +50,13 @@ impl Requests {
                 seq: 1,
                 url: view.url,
                 route: None,
-                device: view.device,
+                device: view.device.map(WireDevice),
                 connection: view.connection,
                 release: view.release,
+                viewport: None,
+                tags: BTreeMap::new(),
+                sample: None,
+                errors: 0,
                 views: Some(vec![WireView {
                     id: WireId(view.id),
                     url: None,
@@ -59,6 +64,9 @@ impl Requests {
                     nav: view.navigation_type.context("it has one")?,
                     values: WireValues(view.values),
                     tti_gap: None,
+                    tbt: None,
+                    attribution: None,
+                    marks: BTreeMap::new(),
                 }]),
                 raw: None,
             })?;

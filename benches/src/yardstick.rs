@@ -99,7 +99,7 @@ async fn naive(pool: web::Data<PgPool>, body: Bytes) -> HttpResponse {
             .bind(view.id.0.to_string())
             .bind(i64::from(beacon.seq))
             .bind(&beacon.url)
-            .bind(beacon.device.map(|device| device.name()))
+            .bind(beacon.device.map(|device| device.0.name()))
             .bind(&beacon.connection)
             .bind(&beacon.release);
         for metric in Metric::ALL {

@@ -5,7 +5,7 @@ use crate::http::body::BeaconBody;
 use crate::http::error::{ApiError, invalid_body, message_of};
 use crate::http::{State, now_ms};
 use crate::intake::web_vitals::Query;
-use crate::intake::{self, Accepted, Refused, Request, scrub};
+use crate::intake::{self, Accepted, Refused, Request, browser, scrub};
 use crate::outcome::{Invalid, Outcome};
 use crate::spool::{AppendError, Record};
 use actix_web::http::header;
@@ -110,12 +110,18 @@ async fn take(
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok())
         .map(|origin| scrub::label(origin, limits::URL_BYTES_MAX));
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let browser = browser::family(&browser::Agent {
+        brands: text("sec-ch-ua"),
+        platform: None,
+        user_agent: text("user-agent"),
+    });
     let limited = !state.client_rate.allows(request);
     // This future is dropped when the client goes away, and what has begun must come to its outcome, kept
     // and counted.
     let taken = ToItsEnd::new(async move {
         state.outcomes.receive();
-        let taken = decide_and_keep(&state, body, origin, limited, &format).await;
+        let taken = decide_and_keep(&state, body, (origin, browser), limited, &format).await;
         match &taken {
             Ok(()) => state.outcomes.count(Outcome::Accepted),
             Err(refused) => refuse(&state, refused),
@@ -168,7 +174,7 @@ impl<F: Future + 'static> Drop for ToItsEnd<F> {
 async fn decide_and_keep(
     state: &State,
     body: BeaconBody,
-    origin: Option<String>,
+    (origin, browser): (Option<String>, Option<&'static str>),
     limited: bool,
     format: &Format,
 ) -> Result<(), Refused> {
@@ -181,7 +187,7 @@ async fn decide_and_keep(
         return Err(because(Outcome::RateLimited, "this network sends more beacons than one may"));
     }
     let body = body.0.map_err(|error| because(Outcome::Invalid(invalid_body(error)), message_of(error)))?;
-    let request = Request { body: &body, origin: origin.as_deref(), received_ms: now_ms() };
+    let request = Request { body: &body, origin: origin.as_deref(), browser, received_ms: now_ms() };
     let Accepted { site, updates } = decide_or_refresh(state, &request, format).await?;
     state.spool.append(Record { site, updates }).await.map_err(|error| {
         let message = match error {

@@ -23,6 +23,8 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// The `Origin` header.
     pub origin: Option<&'a str>,
+    /// The family of the browser that sent it; see [`browser::family`].
+    pub browser: Option<&'static str>,
     /// When the request came, UTC milliseconds.
     pub received_ms: i64,
 }
@@ -131,7 +133,7 @@ fn own_updates(
             route,
             navigation_type: Some(snapshot.navigation_type),
             device,
-            browser: None,
+            browser: request.browser.map(str::to_owned),
             connection: connection.clone(),
             country: None,
             release: release.clone(),
@@ -246,7 +248,7 @@ mod tests {
     }
 
     fn take(body: &[u8], origin: Option<&str>) -> Result<Accepted, Refused> {
-        own(&Request { body, origin, received_ms: NOW_MS }, &directory())
+        own(&Request { body, origin, browser: Some("Firefox"), received_ms: NOW_MS }, &directory())
     }
 
     fn refusal(change: impl Fn(&mut serde_json::Value)) -> (Outcome, String) {

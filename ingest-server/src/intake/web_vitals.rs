@@ -180,7 +180,7 @@ fn updates(
             url: scrub::url_text(&url),
             navigation_type: metric.navigation_type.as_deref().and_then(navigation_type),
             device,
-            browser: None,
+            browser: request.browser.map(str::to_owned),
             connection: query.connection.as_deref().and_then(short_label),
             country: country.clone(),
             release: query.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX)),
@@ -259,7 +259,7 @@ mod tests {
 
     fn post(body: &serde_json::Value, query: &Query) -> Result<Accepted, Refused> {
         let body = serde_json::to_vec(body).unwrap();
-        take(&Request { body: &body, origin: None, received_ms: NOW_MS }, &directory(), query)
+        take(&Request { body: &body, origin: None, browser: None, received_ms: NOW_MS }, &directory(), query)
     }
 
     #[test]
