@@ -24,6 +24,9 @@ pub const VERSION: u32 = 1;
 /// The versions that this code reads.
 pub const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
 
+/// Stands in a raw queue for the URL of a view that the page's own hook has dropped: it is not kept.
+pub const DROPPED_URL: &str = "about:blank";
+
 /// One beacon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Beacon {

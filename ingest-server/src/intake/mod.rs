@@ -116,6 +116,9 @@ fn own_updates(
             out_of_time = Some(refused);
             continue;
         }
+        if snapshot.url.as_deref() == Some(beacon::DROPPED_URL) {
+            continue;
+        }
         let own_url = snapshot.url.as_deref().map(page_url).transpose()?;
         let route = snapshot.route.as_deref().and_then(route::named);
         // The document's own route does not name what it navigated to afterwards.
@@ -300,6 +303,19 @@ mod tests {
         let routes: Vec<&str> = accepted.updates.iter().map(|update| update.route.as_str()).collect();
         assert_eq!(routes, ["/named", "/cart"]);
         assert_eq!(accepted.updates[1].url, "https://shop.example/cart");
+    }
+
+    #[test]
+    fn a_view_that_the_page_has_dropped_is_left_out() {
+        let body = beacon(|beacon| {
+            let mut dropped = beacon["views"][0].clone();
+            dropped["id"] = ViewId::new(NOW_MS as u64 - 1_000, 2).to_string().into();
+            dropped["url"] = "about:blank".into();
+            beacon["views"].as_array_mut().unwrap().push(dropped);
+        });
+        let accepted = take(&body, None).unwrap();
+        assert_eq!(accepted.updates.len(), 1);
+        assert_eq!(accepted.updates[0].url, "https://shop.example/p/42");
     }
 
     #[test]
