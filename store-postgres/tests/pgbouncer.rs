@@ -37,7 +37,7 @@ fieldvitals_store::conformance!(@cases fresh:
 
 #[test]
 fn random_histories() {
-    fieldvitals_store::conformance::random_histories(4, fresh);
+    fieldvitals_store::conformance::random_histories(4, || async { vec![fresh().await] });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -61,12 +61,15 @@ impl Capture {
     }
 }
 
+/// What lies in each load's folder, what its page sent, and when it was asked for.
+type Folders = HashMap<String, (Folder, Vec<Capture>, Instant)>;
+
 struct Shared {
     upstream: String,
     key: String,
     http: reqwest::Client,
     library: Vec<u8>,
-    folders: Mutex<HashMap<String, (Folder, Vec<Capture>, Instant)>>,
+    folders: Mutex<Folders>,
 }
 
 /// The running site.
@@ -172,7 +175,7 @@ async fn read(socket: &mut BufReader<TcpStream>) -> std::io::Result<Option<Reque
 }
 
 impl Shared {
-    fn folders(&self) -> MutexGuard<'_, HashMap<String, (Folder, Vec<Capture>, Instant)>> {
+    fn folders(&self) -> MutexGuard<'_, Folders> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -65,7 +65,7 @@ fn values(document: &Document, cause: &str, start: f64, end: f64) -> BTreeMap<&'
     tell(
         "LCP",
         match cause {
-            "load" => starts("largest-contentful-paint").filter(seen).last().map(since),
+            "load" => starts("largest-contentful-paint").rfind(seen).map(since),
             "restore" if knows("largest-contentful-paint") => frame(),
             "restore" => None,
             _ => soft(document, start, "interaction-contentful-paint").last().copied(),
