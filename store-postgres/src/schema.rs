@@ -5,7 +5,7 @@ use crate::error::failed;
 use crate::sql::query;
 use fieldvitals_store::StoreError;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::time::Duration;
 use vitals::limits;
@@ -40,7 +40,7 @@ pub(crate) async fn open(url: &str) -> Result<PgPool, StoreError> {
     let place = format!("Postgres at {}", place(&options));
     let at = |error| named(&place, error);
     // One connection of its own first: a pool would keep trying and then not say why it failed.
-    let mut connection = tokio::time::timeout(CONNECT_TIME_MAX, options.connect())
+    let (mut connection, options) = tokio::time::timeout(CONNECT_TIME_MAX, connect(options))
         .await
         .map_err(|_| StoreError::Database {
             what: OPENING,
@@ -68,6 +68,20 @@ pub(crate) async fn open(url: &str) -> Result<PgPool, StoreError> {
         .idle_timeout(IDLE_TIME_MAX)
         .max_lifetime(CONNECTION_AGE_MAX)
         .connect_lazy_with(options))
+}
+
+/// Connects. Without an `sslmode`, encryption is used where it can be: a server whose certificate cannot even
+/// be read (such as those that Citus makes for itself) is spoken to without, as other clients of Postgres do.
+async fn connect(options: PgConnectOptions) -> Result<(PgConnection, PgConnectOptions), sqlx::Error> {
+    match options.connect().await {
+        Err(sqlx::Error::Tls(_) | sqlx::Error::Io(_))
+            if matches!(options.get_ssl_mode(), PgSslMode::Prefer) =>
+        {
+            let plain = options.ssl_mode(PgSslMode::Disable);
+            Ok((plain.connect().await?, plain))
+        }
+        connected => Ok((connected?, options)),
+    }
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
@@ -191,13 +205,28 @@ async fn schema_version(connection: &mut PgConnection, known: i64) -> Result<i64
     if !migrated {
         return Ok(0);
     }
-    let found = query("/* schema.version */ select coalesce(max(version), 0) from _sqlx_migrations")
-        .fetch_one(connection)
+    let rows = query("/* schema.applied */ select version, checksum from _sqlx_migrations order by version")
+        .fetch_all(connection)
         .await
-        .and_then(|row| row.try_get(0))
         .map_err(failed(OPENING))?;
+    let mut found = 0;
+    let mut is_ours = true;
+    for row in rows {
+        found = row.try_get(0).map_err(failed(OPENING))?;
+        let checksum: &[u8] = row.try_get(1).map_err(failed(OPENING))?;
+        is_ours &= MIGRATIONS.iter().any(|ours| ours.version == found && *ours.checksum == *checksum);
+    }
     if found > known {
         return Err(StoreError::NewerSchema { found, known });
+    }
+    if !is_ours {
+        return Err(StoreError::Database {
+            what: OPENING,
+            reason: "its schema is of a development version of fieldvitals, which no release can bring up to date; \
+                     use another database, and a new schema is made"
+                .to_owned(),
+            passing: false,
+        });
     }
     Ok(found)
 }

@@ -3,6 +3,8 @@
 //!
 //! Each case has a schema of its own, dropped with it.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_store::Store;
 use fieldvitals_store::conformance::{self, Fresh};
 use fieldvitals_store_postgres::PostgresStore;
@@ -80,6 +82,7 @@ macro_rules! cases {
 }
 cases!(
     a_batch_of_many_views_is_read_back,
+    a_copy_answers_as_the_original,
     a_deleted_site_takes_everything_with_it,
     a_load_takes_place_whole_or_not,
     a_question_beside_loads_and_maintenance_sees_one_state,
@@ -88,10 +91,12 @@ cases!(
     cells_past_retention_are_gone,
     concurrent_loaders_agree,
     foreign_metrics_are_joined_over_loads,
+    labels_have_a_bound,
     loading_again_changes_nothing,
     odd_ranges_are_answered,
     old_edges_are_whole_days,
     releases_are_told_apart,
+    rollups_are_rebuilt_beside_loads,
     routes_are_any_text,
     routes_have_a_bound,
     sites_and_keys,
