@@ -8,7 +8,8 @@
 use fieldvitals_store::Store;
 use fieldvitals_store::conformance::{self, Fresh};
 use fieldvitals_store_postgres::PostgresStore;
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -37,9 +38,18 @@ impl Schema {
     }
 
     async fn run(&self, sql: &str) {
-        let mut connection = PgConnection::connect(&self.address()).await.unwrap();
+        let mut connection = connect(&self.address()).await;
         connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
         connection.close().await.unwrap();
+    }
+}
+
+/// Connects as the store does: a certificate that Citus made for itself cannot be read.
+async fn connect(url: &str) -> PgConnection {
+    let options: PgConnectOptions = url.parse().unwrap();
+    match options.connect().await {
+        Ok(connection) => connection,
+        Err(_) => options.ssl_mode(PgSslMode::Disable).connect().await.unwrap(),
     }
 }
 
@@ -49,7 +59,7 @@ impl Drop for Schema {
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let mut connection = PgConnection::connect(&url).await.unwrap();
+                let mut connection = connect(&url).await;
                 let sql = format!("drop schema {name} cascade");
                 connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
             });
