@@ -241,7 +241,8 @@ impl Server {
         let _ = self.stop_loader.send(true);
         let _ = self.loader.await;
         if failure.is_none() {
-            // What is loaded leaves the file too, so that a spool without a server tells what is not. Where the disk hangs, the next start does it.
+            // What is loaded leaves the file too, so that a spool without a server tells what is not. Where
+            // the disk hangs, the next start does it.
             let time = Duration::from_millis(limits::DRAIN_MS_MAX);
             if tokio::time::timeout(time, self.spool.close()).await.is_err() {
                 tracing::warn!("the spool file was not closed in time; the next start goes on with it");

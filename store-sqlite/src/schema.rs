@@ -59,9 +59,12 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
     let writer = pool().max_connections(1).connect_with(options(path)).await.map_err(at)?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
-    // A file that cannot be written opens all the same; better told now than by every load.
-    let write = connection.begin_with("begin immediate").await.map_err(at)?;
-    write.rollback().await.map_err(at)?;
+    // A file that cannot be written opens all the same, and begins transactions; better told now than by
+    // every load. This changes nothing, but asks for the right to.
+    sqlx::query("/* file.writable */ delete from site where site_id is null")
+        .execute(&mut *connection)
+        .await
+        .map_err(at)?;
     drop(connection);
     let readers = pool().max_connections(READERS).connect_lazy_with(options(path).read_only(true));
     Ok((writer, readers))

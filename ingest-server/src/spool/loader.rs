@@ -3,6 +3,7 @@
 use super::file::{self, Epoch, SpoolRow};
 use super::{Record, Spool, SpoolError, payload, writer};
 use fieldvitals_store::{LoadBatch, SiteId, Store, StoreError, ViewUpdate};
+use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -109,6 +110,10 @@ impl Loader {
         tokio::select! {
             () = self.work(stop) => {}
             () = deadline => tracing::warn!("the spool was not emptied in time; the next start goes on with it"),
+        }
+        // Waited for: the spool's log goes with the last connection that is closed.
+        if let Err(error) = self.reader.close().await {
+            tracing::debug!(%error, "a connection to the spool was not closed cleanly");
         }
     }
 

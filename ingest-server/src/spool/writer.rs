@@ -75,7 +75,8 @@ pub(crate) async fn run(
     mut inbox: mpsc::UnboundedReceiver<Message>,
 ) {
     let checkpoint = Arc::new(Notify::new());
-    let checkpoints = tokio::spawn(keep_checkpointing(checkpointer, Arc::clone(&checkpoint)));
+    let (ended, end) = oneshot::channel();
+    let checkpoints = tokio::spawn(keep_checkpointing(checkpointer, Arc::clone(&checkpoint), end));
     let unchecked_bytes = 0;
     let mut writer =
         Writer { shared, connection, epoch, last, tidy: Tidy::default(), unchecked_bytes, checkpoint };
@@ -103,8 +104,9 @@ pub(crate) async fn run(
         }
     }
     drop(inbox);
-    checkpoints.abort();
-    // Ended or aborted; either way its connection is gone.
+    // The log goes with the last connection that is closed, so each is waited for. Sending fails, and so
+    // does waiting, where the task has ended already.
+    let _: Result<(), ()> = ended.send(());
     let _ = checkpoints.await;
     if let Err(error) = writer.connection.close().await {
         tracing::warn!(%error, "the spool file was not closed cleanly");
@@ -116,13 +118,23 @@ pub(crate) async fn run(
     }
 }
 
-async fn keep_checkpointing(mut connection: SqliteConnection, due: Arc<Notify>) {
+async fn keep_checkpointing(
+    mut connection: SqliteConnection,
+    due: Arc<Notify>,
+    mut end: oneshot::Receiver<()>,
+) {
     loop {
-        due.notified().await;
+        tokio::select! {
+            () = due.notified() => {}
+            _ = &mut end => break,
+        }
         if let Err(error) = file::checkpoint(&mut connection).await {
             // The writer empties the log itself when it has grown too long.
             tracing::debug!(%error, "the spool's log was not checkpointed");
         }
+    }
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "a connection to the spool was not closed cleanly");
     }
 }
 
