@@ -154,10 +154,11 @@ impl<F: Future + 'static> Future for ToItsEnd<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Some(future) = &mut self.0 else { return Poll::Pending };
+        // Out of its place while it is polled: should it panic, it must not be polled again.
+        let Some(mut future) = self.0.take() else { return Poll::Pending };
         let polled = future.as_mut().poll(context);
-        if polled.is_ready() {
-            self.0 = None;
+        if polled.is_pending() {
+            self.0 = Some(future);
         }
         polled
     }

@@ -24,6 +24,20 @@ impl Plan {
         ensure!(!sites.is_empty(), "there is no site in the source, so there is nothing to copy");
         let (kept, target_kept) = (source.kept().await?, target.kept().await?);
         if kept != target_kept {
+            // Page views that the target has let go are counted in its rollups still; copied again, they
+            // would be counted twice.
+            let moved_on = target_kept.views_from_ms > kept.views_from_ms;
+            for site in theirs.iter().filter(|_| moved_on) {
+                ensure!(
+                    target.holding(site.id).await? == Holding::default(),
+                    "a server has run on the target since `{}` was copied there, and has let go of older page views: \
+                     the source {}; the target {}. What is missing cannot be told from that any more; copy into a \
+                     new store",
+                    site.name,
+                    kept_text(&kept),
+                    kept_text(&target_kept)
+                );
+            }
             for site in &theirs {
                 let is_copy =
                     sites.iter().any(|(_, there)| there.as_ref().is_some_and(|there| there.id == site.id));
