@@ -23,6 +23,9 @@ use std::time::Instant;
 /// Browsers at once. They wait more than they compute, but their clocks are compared with each other's.
 const AT_ONCE: usize = 3;
 
+/// Failures that are run again alone.
+const ALONE_MAX: usize = 5;
+
 /// A scenario to run in a browser.
 #[derive(Clone, Copy)]
 struct Job {
@@ -44,6 +47,12 @@ struct Outcome {
     wrong: Vec<String>,
 }
 
+impl Outcome {
+    fn is_ok(&self) -> bool {
+        self.wrong.is_empty() && !self.rows.iter().any(|row| row.failed)
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -51,11 +60,16 @@ async fn main() -> ExitCode {
     std::fs::create_dir_all(folder()).expect("target/ can be written");
     let server = Server::start().await;
     let lab = Arc::new(Lab::start(&server, library()).await);
-    let jobs = match arguments.as_slice() {
-        [option, times] if option == "--inp-on-hide" => inp_on_hide(times.parse().expect("a number")),
-        words => every(words),
+    let outcomes = match arguments.as_slice() {
+        [option, times] if option == "--inp-on-hide" => {
+            run(&lab, inp_on_hide(times.parse().expect("a number"))).await
+        }
+        words => {
+            let jobs = every(words);
+            let outcomes = run(&lab, jobs.clone()).await;
+            alone(&lab, &jobs, outcomes).await
+        }
     };
-    let outcomes = run(&lab, jobs).await;
 
     let mut out = std::io::stdout();
     let rows: Vec<Row> = outcomes.iter().flat_map(|outcome| outcome.rows.clone()).collect();
@@ -66,7 +80,7 @@ async fn main() -> ExitCode {
             writeln!(out, "{name}: our collector told INP in {told} of {all}")?;
         }
         for outcome in &outcomes {
-            let ok = outcome.wrong.is_empty() && !outcome.rows.iter().any(|row| row.failed);
+            let ok = outcome.is_ok();
             failed += usize::from(!ok);
             writeln!(out, "test {} ... {}", outcome.name, if ok { "ok" } else { "FAILED" })?;
             for wrong in &outcome.wrong {
@@ -150,6 +164,22 @@ async fn run(lab: &Arc<Lab>, jobs: Vec<Job>) -> Vec<Outcome> {
     }
     outcomes.sort_by_key(|(number, _)| *number);
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Runs what failed once more, with no other browser beside it: times are compared, and two cores are few
+/// for three browsers. More than a few failures are no accident.
+async fn alone(lab: &Arc<Lab>, jobs: &[Job], mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    if outcomes.iter().filter(|outcome| !outcome.is_ok()).count() > ALONE_MAX {
+        return outcomes;
+    }
+    for (number, (job, outcome)) in jobs.iter().zip(&mut outcomes).enumerate() {
+        if !outcome.is_ok() {
+            let failed: Vec<Row> = outcome.rows.iter().filter(|row| row.failed).cloned().collect();
+            eprintln!("{} failed beside others: {:?} {}", outcome.name, outcome.wrong, table(&failed));
+            *outcome = one(lab, *job, jobs.len() + number).await;
+        }
+    }
+    outcomes
 }
 
 /// One scenario in one engine; what panics in it has failed.
