@@ -14,6 +14,7 @@ pub mod dimension;
 mod erase;
 mod kept;
 pub mod load;
+pub mod priority;
 pub mod rollup;
 mod site;
 mod view;
