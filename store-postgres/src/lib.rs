@@ -6,6 +6,7 @@
 //!
 //! A pooler in transaction mode may stand in between (the module `sql` says what that asks for).
 
+mod compute;
 mod connection;
 mod copy;
 mod erase;

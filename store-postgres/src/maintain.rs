@@ -5,11 +5,12 @@
 //! renewing the lease: whoever lost it meanwhile stops, and whoever wants it waits for the step to end.
 //! Whoever else changes rollup rows locks the lease's table for as long ([`exclude`]).
 
+use crate::compute::compute;
 use crate::connection::Transaction;
 use crate::error::{code, damaged, failed};
 use crate::sql::{self, Statement, query};
 use crate::{PostgresStore, copy, load, query as questions, rows, view};
-use fieldvitals_store::rollup::{Fold, Grain};
+use fieldvitals_store::rollup::{Fold, Grain, Stored};
 use fieldvitals_store::{Dimension, Kept, Maintained, Retention, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
@@ -26,8 +27,10 @@ const DELETING: &str = "removing the rows of a deleted site";
 const FOLD_ROWS: i64 = 2_048;
 /// Bytes of delta rows that one transaction reads, about: those of [`limits::FOLD_VIEWS_MAX`] page views.
 const FOLD_BYTES: i64 = 24 * limits::FOLD_VIEWS_MAX as i64;
-/// Rows that one transaction removes.
-pub(crate) const REMOVE_ROWS: i64 = 5_000;
+/// Page views that one transaction removes.
+const REMOVE_VIEWS_MAX: i64 = 5_000;
+/// Rollup blocks that one transaction removes.
+pub(crate) const REMOVE_BLOCKS_MAX: i64 = 500;
 /// How often a partition is tried to be dropped in one round; each try lets others wait for at most the
 /// lock timeout of a step.
 const DROP_TRIES: u32 = 3;
@@ -208,7 +211,8 @@ impl<'a> Lease<'a> {
             return Ok(0);
         }
         let count = hours.len() as u64;
-        rows::add(connection, site, fold.rows()).await?;
+        let rows = compute(move || fold.rows()).await?;
+        rows::write(connection, site, rows, Stored::Kept).await?;
         // These rows and no others: loads may have added some between them.
         let folded = query(
             "/* rollup.delta.folded */ delete from rollup_delta d \
@@ -230,16 +234,16 @@ impl<'a> Lease<'a> {
         Ok(count)
     }
 
-    /// Removes the rows before a day and returns how many they were.
+    /// Removes the blocks before a day and returns how many they were.
     async fn remove_rows(&self, site: SiteId, grain: Grain, from_ms: i64) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let mut transaction = self.step(REMOVING).await?;
             let steps = (grain, i32::MIN..grain.step(from_ms));
-            let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_ROWS).await?;
+            let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
             removed += rows;
-            if rows < REMOVE_ROWS as u64 {
+            if rows < REMOVE_BLOCKS_MAX as u64 {
                 return Ok(removed);
             }
         }
@@ -409,21 +413,22 @@ pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(
     Ok(())
 }
 
-/// Removes at most [`REMOVE_ROWS`] rollup rows; whether there may be more.
+/// Removes at most [`REMOVE_BLOCKS_MAX`] rollup blocks; whether there may be more.
 async fn remove_rows(store: &PostgresStore, site: SiteId, grain: Grain) -> Result<bool, StoreError> {
     let mut transaction = store.write(DELETING).await?;
     let steps = (grain, i32::MIN..i32::MAX);
-    let removed = rows::remove_steps(&mut transaction, site, steps, REMOVE_ROWS).await?;
+    let removed = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
     transaction.commit().await.map_err(failed(DELETING))?;
-    Ok(removed >= REMOVE_ROWS as u64)
+    Ok(removed >= REMOVE_BLOCKS_MAX as u64)
 }
 
-/// Runs a statement that removes at most [`REMOVE_ROWS`]; whether there may be more.
+/// Runs a statement that removes at most [`REMOVE_VIEWS_MAX`]; whether there may be more.
 async fn remove_some(store: &PostgresStore, statement: Statement) -> Result<bool, StoreError> {
     let mut transaction = store.write(DELETING).await?;
-    let removed = statement.bind(REMOVE_ROWS).execute(&mut *transaction).await.map_err(failed(DELETING))?;
+    let removed =
+        statement.bind(REMOVE_VIEWS_MAX).execute(&mut *transaction).await.map_err(failed(DELETING))?;
     transaction.commit().await.map_err(failed(DELETING))?;
-    Ok(removed.rows_affected() >= REMOVE_ROWS as u64)
+    Ok(removed.rows_affected() >= REMOVE_VIEWS_MAX as u64)
 }
 
 async fn remove_all(store: &PostgresStore, sql: &'static str, site: SiteId) -> Result<(), StoreError> {
