@@ -9,7 +9,7 @@
 use crate::compute::compute;
 use crate::error::{code, damaged, failed};
 use crate::names::{self, Names, Used};
-use crate::sql::query;
+use crate::sql::{self, query};
 use crate::{PostgresStore, query as questions, view};
 use fieldvitals_store::load::{Changed, ids, merge};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
@@ -119,7 +119,7 @@ pub(crate) fn forget_days(store: &PostgresStore, before_ms: i64) {
 
 async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> Result<LoadReport, Failed> {
     let &LoadBatch { site, spool, after, up_to, .. } = batch;
-    let mut transaction = store.write(LOADING).await?;
+    let mut transaction = store.begin(LOADING, sql::LOAD).await?;
     let connection = &mut *transaction;
 
     let kept = begin(connection, site, spool, after).await?;
@@ -301,18 +301,18 @@ async fn replace(
         .map_err(failed(LOADING))
 }
 
-/// Locks those of some views that are stored, and reads them.
+/// Locks those of some views, their ids ascending, that are stored, and reads them.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
     site: SiteId,
     ids: &[Uuid],
 ) -> Result<Vec<StoredView>, StoreError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let locked = query(view::LOCK)
-        .bind(site.0)
+    let (Some(&first), Some(&last)) = (ids.first(), ids.last()) else { return Ok(Vec::new()) };
+    let of = |sql| query(sql).bind(site.0);
+    let locked = of(view::LOCK)
         .bind(ids)
+        .bind(first)
+        .bind(last)
         .fetch_all(&mut *connection)
         .await
         .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Uuid>, _>>())
@@ -321,7 +321,7 @@ pub(crate) async fn lock(
         return Ok(Vec::new());
     }
     let count = locked.len();
-    let rows = query(view::KNOWN).bind(site.0).bind(locked).fetch_all(connection).await;
+    let rows = of(view::KNOWN).bind(locked).bind(first).bind(last).fetch_all(connection).await;
     let rows = rows.map_err(failed(LOADING))?;
     if rows.len() != count {
         return Err(damaged(LOADING, "the table of routes: page views have one that is not there"));

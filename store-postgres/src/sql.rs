@@ -19,6 +19,12 @@ pub(crate) fn query(sql: &'static str) -> Statement {
 pub(crate) const WRITE: &str = "begin isolation level read committed; set local statement_timeout = '30s'; \
     set local lock_timeout = '20s'; set local idle_in_transaction_session_timeout = '30s'";
 
+/// Begins a transaction that loads. Few rows are found among very many, each by its key; a plan that goes through
+/// them all, or one that is compiled first, would take longer than the load.
+pub(crate) const LOAD: &str = "begin isolation level read committed; set local statement_timeout = '30s'; \
+    set local lock_timeout = '20s'; set local idle_in_transaction_session_timeout = '30s'; set local jit = off; \
+    set local enable_hashjoin = off; set local enable_mergejoin = off; set local enable_material = off";
+
 /// Begins a transaction that sees one state of the store.
 pub(crate) const READ: &str = "begin isolation level repeatable read read only; \
     set local statement_timeout = '30s'; set local idle_in_transaction_session_timeout = '30s'";
@@ -69,7 +75,8 @@ mod tests {
             let row = query(
                 "select (select count(*) from pg_prepared_statements where name <> '') \
                  + (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory') \
-                 + (select count(*) from pg_settings where source = 'session' and name like '%timeout')",
+                 + (select count(*) from pg_settings where source = 'session' \
+                 and name similar to 'jit|enable%|%timeout')",
             )
             .fetch_one(&mut **connection)
             .await

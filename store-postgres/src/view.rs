@@ -30,18 +30,24 @@ pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq 
     connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received, browser) \
     where v.site_id = $1 and v.id = u.id and v.id >= $22 and v.id <= $23";
 
-/// Makes others who want to change views wait: `$1` the site, `$2` their ids. Locked in the order of ids, so
-/// that two loaders cannot wait for each other. Reading comes after it, as a statement that waited for a
-/// lock still joins with what it saw before it waited.
-pub(crate) const LOCK: &str = "/* view.lock */ select id from page_view where site_id = $1 and id = any($2) \
-    order by id for no key update";
+/// Locks those of some views that are stored, so that others who want to change them wait, and says which they
+/// are: `$1` the site, `$2` ids in order, `$3` and `$4` the first and the last, which spare the other days'
+/// partitions. Locked in the order of ids, so that two loaders cannot wait for each other. Reading comes after
+/// it, as a statement that waited for a lock still joins with what it saw before it waited.
+///
+/// Each is looked up in the index, whatever statistics say of a day that has just begun: going through a day
+/// of page views costs many loads' time.
+pub(crate) const LOCK: &str = "/* view.lock */ select v.id from unnest($2::uuid[]) u (id) cross join lateral \
+    (select v.id from page_view v where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 \
+    for no key update of v) v";
 
-/// Reads views for [`read`]: `$1` the site, `$2` their ids.
+/// Reads views for [`read`]: as [`LOCK`].
 pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
     v.ttfb, v.fid, v.tti, v.foreign_received, v.browser \
-    from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
-    where v.site_id = $1 and v.id = any($2)";
+    from unnest($2::uuid[]) u (id) cross join lateral (select v.* from page_view v \
+    where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 offset 0) v \
+    join route r on r.site_id = v.site_id and r.route_id = v.route_id where r.site_id = $1";
 
 /// Reads one view for [`read`]: `$1` the site, `$2` the id.
 pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms, v.url, r.route, \
