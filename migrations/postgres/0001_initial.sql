@@ -128,7 +128,8 @@ alter table rollup_delta alter column views set storage external;
 
 -- What was measured in an hour: for each slot, which is a dimension and a metric (store::rollup::slot), the packed
 -- histograms of the dimension's values, route by route; routes are told apart into sixteen blocks
--- (store::rollup::block_of). A step counts hours since 1970-01-01 UTC. Blocks are packed already.
+-- (store::rollup::block_of). A step counts hours since 1970-01-01 UTC. Blocks are packed already. A fold writes
+-- those of today anew, which are few of all: their room is to be free again before the table grows by a fifth.
 create table rollup_hour (
     site_id bigint not null,
     step integer not null,
@@ -136,7 +137,7 @@ create table rollup_hour (
     block smallint not null,
     cells bytea not null,
     primary key (site_id, slot, step, block)
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, toast.autovacuum_vacuum_scale_factor = 0.02);
 
 alter table rollup_hour alter column cells set storage external;
 
@@ -148,7 +149,7 @@ create table rollup_day (
     block smallint not null,
     cells bytea not null,
     primary key (site_id, slot, step, block)
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, toast.autovacuum_vacuum_scale_factor = 0.02);
 
 alter table rollup_day alter column cells set storage external;
 
