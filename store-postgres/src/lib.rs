@@ -8,6 +8,7 @@
 
 mod compute;
 mod connection;
+mod copied;
 mod copy;
 mod erase;
 mod error;

@@ -10,7 +10,7 @@ use crate::compute::compute;
 use crate::error::{code, damaged, failed};
 use crate::names::{self, Names, Used};
 use crate::sql::{self, query};
-use crate::{PostgresStore, query as questions, view};
+use crate::{PostgresStore, copied, query as questions, view};
 use fieldvitals_store::load::{Changed, ids, merge};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
 use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView};
@@ -265,8 +265,8 @@ async fn add(
         Some(NOT_UNIQUE) => Failed::Raced,
         _ => Failed::Other(failed(LOADING)(error)),
     };
-    let mut copy = connection.copy_in_raw(view::ADD).await.map_err(failed)?;
-    let mut copied = view::Copied::new();
+    let mut copy = connection.copy_in_raw(copied::ADD).await.map_err(failed)?;
+    let mut copied = copied::Copied::new();
     for after in new {
         copied.push(site, after, id_of(names, &after.update.route));
         if let Some(bytes) = copied.take(COPY_BYTES) {
