@@ -111,6 +111,6 @@ mod tests {
     #[test]
     fn postgres_gives_up_before_we_do() {
         let timeout = format!("statement_timeout = '{}s'", limits::DATABASE_STATEMENT_MS_MAX / 1_000);
-        assert!([sql::READ, sql::WRITE, sql::LOAD].iter().all(|begin| begin.contains(&timeout)));
+        assert!(sql::READ.contains(&timeout) && sql::WRITE.contains(&timeout));
     }
 }

@@ -9,7 +9,7 @@
 use crate::compute::compute;
 use crate::error::{code, damaged, failed};
 use crate::names::{self, Names, Used};
-use crate::sql::{self, query};
+use crate::sql::query;
 use crate::{PostgresStore, copied, query as questions, view};
 use fieldvitals_store::load::{Changed, ids, merge};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
@@ -119,7 +119,7 @@ pub(crate) fn forget_days(store: &PostgresStore, before_ms: i64) {
 
 async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> Result<LoadReport, Failed> {
     let &LoadBatch { site, spool, after, up_to, .. } = batch;
-    let mut transaction = store.begin(LOADING, sql::LOAD).await?;
+    let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
 
     let kept = begin(connection, site, spool, after).await?;
