@@ -15,6 +15,7 @@ use fieldvitals_store::{Dimension, Kept, Maintained, Retention, SiteId, StoreErr
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vitals::limits;
 
@@ -27,6 +28,8 @@ const DELETING: &str = "removing the rows of a deleted site";
 const FOLD_ROWS: i64 = 2_048;
 /// Bytes of delta rows that one transaction reads, about: those of [`limits::FOLD_VIEWS_MAX`] page views.
 const FOLD_BYTES: i64 = 24 * limits::FOLD_VIEWS_MAX as i64;
+/// Bytes of replaced blocks after which there is a vacuum.
+const VACUUM_BYTES: u64 = 16 * 1024 * 1024;
 /// Page views that one transaction removes.
 const REMOVE_VIEWS_MAX: i64 = 5_000;
 /// Rollup blocks that one transaction removes.
@@ -125,6 +128,7 @@ impl<'a> Lease<'a> {
         for site in self.sites("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
             done.deltas_folded += self.fold_site(site, &kept).await?;
         }
+        self.vacuum().await;
         for site in self.sites("/* site.ids */ select site_id from site").await? {
             done.rows_removed += self.remove_rows(site, Grain::Hour, kept.hours_from_ms).await?;
             done.rows_removed += self.remove_rows(site, Grain::Day, kept.days_from_ms).await?;
@@ -212,7 +216,7 @@ impl<'a> Lease<'a> {
         }
         let count = hours.len() as u64;
         let rows = compute(move || fold.rows()).await?;
-        rows::write(connection, site, rows, Stored::Kept).await?;
+        let replaced = rows::write(connection, site, rows, Stored::Kept).await?;
         // These rows and no others: loads may have added some between them.
         let folded = query(
             "/* rollup.delta.folded */ delete from rollup_delta d \
@@ -231,7 +235,21 @@ impl<'a> Lease<'a> {
             return Ok(0);
         }
         transaction.commit().await.map_err(failed(FOLDING))?;
+        self.store.replaced_bytes.fetch_add(replaced, Ordering::Relaxed);
         Ok(count)
+    }
+
+    /// Makes room of what folds have replaced, once that is much: a fold writes whole blocks anew, and where
+    /// much is caught up at once, the tables would double before Postgres' own vacuum comes round.
+    async fn vacuum(&self) {
+        if self.store.replaced_bytes.load(Ordering::Relaxed) < VACUUM_BYTES {
+            return;
+        }
+        self.store.replaced_bytes.store(0, Ordering::Relaxed);
+        // Where it fails, or somebody else does it just now, Postgres' own does it later.
+        for sql in ["vacuum (skip_locked) rollup_hour", "vacuum (skip_locked) rollup_day"] {
+            let _ = Transaction::alone(&self.store.pool, self.store.bounds.back, sql).await;
+        }
     }
 
     /// Removes the blocks before a day and returns how many they were.

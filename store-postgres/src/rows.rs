@@ -205,13 +205,15 @@ impl Keys {
     }
 }
 
-/// Writes rows over those that are stored; what counts nothing goes.
+/// Writes rows over those that are stored; what counts nothing goes. Returns how many bytes they took before,
+/// which wait for a vacuum now.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     site: SiteId,
     rows: BTreeMap<RowKey, Row>,
     stored: Stored,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
+    let mut replaced = 0;
     let mut blocks = compute(move || blocks(rows)).await?.into_iter().peekable();
     while let Some(first) = blocks.next() {
         let grain = first.key.grain;
@@ -221,9 +223,9 @@ pub(crate) async fn write(
         {
             some.push(next);
         }
-        write_some(connection, site, grain, some, stored).await?;
+        replaced += write_some(connection, site, grain, some, stored).await?;
     }
-    Ok(())
+    Ok(replaced)
 }
 
 async fn write_some(
@@ -232,7 +234,7 @@ async fn write_some(
     grain: Grain,
     blocks: Vec<Block>,
     stored: Stored,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let mut keys = Keys::default();
     blocks.iter().for_each(|block| keys.push(block.key));
     let mut known: HashMap<BlockKey, Vec<u8>> = HashMap::with_capacity(blocks.len());
@@ -242,6 +244,7 @@ async fn write_some(
         known.insert(key, cells.to_vec());
     }
     drop(found);
+    let replaced = known.values().map(|cells| cells.len() as u64).sum();
     // Packing takes milliseconds, in which others want this thread.
     let encode = move || {
         let encode = |block: Block| {
@@ -269,7 +272,7 @@ async fn write_some(
         let statement = empty.bind(table(grain).remove_keys, site);
         statement.execute(connection).await.map_err(failed(WRITING))?;
     }
-    Ok(())
+    Ok(replaced)
 }
 
 /// Removes at most `limit` blocks of a range of steps, and returns how many they were.
