@@ -128,7 +128,6 @@ impl<'a> Lease<'a> {
         for site in self.sites("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
             done.deltas_folded += self.fold_site(site, &kept).await?;
         }
-        self.vacuum().await;
         for site in self.sites("/* site.ids */ select site_id from site").await? {
             done.rows_removed += self.remove_rows(site, Grain::Hour, kept.hours_from_ms).await?;
             done.rows_removed += self.remove_rows(site, Grain::Day, kept.days_from_ms).await?;
@@ -137,6 +136,8 @@ impl<'a> Lease<'a> {
         for site in self.sites("/* site.ids */ select site_id from site").await? {
             done.names_removed += self.remove_names(site, &kept).await?;
         }
+        // Last, as it may take longer than the lease lasts.
+        self.vacuum().await;
         Ok(done)
     }
 
