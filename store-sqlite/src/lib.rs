@@ -9,6 +9,7 @@
 
 mod bulk;
 mod copy;
+mod deltas;
 mod erase;
 mod error;
 mod load;
