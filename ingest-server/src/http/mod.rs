@@ -82,8 +82,12 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
             .app_data(state.clone())
             .app_data(web::QueryConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
             .app_data(web::PathConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
-            .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
-            .configure(routes)
+            .configure(ingest_routes)
+            .service(
+                web::scope("")
+                    .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
+                    .configure(routes),
+            )
     })
     .workers(workers)
     .max_connections(limits::CONNECTIONS_MAX.div_ceil(workers))
@@ -97,9 +101,9 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
     Ok(Running(handle))
 }
 
-fn routes(config: &mut web::ServiceConfig) {
-    let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
-    let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
+/// What browsers send. Its answers have no body that could be taken for something else, but for errors, which
+/// say so themselves.
+fn ingest_routes(config: &mut web::ServiceConfig) {
     config
         .service(
             web::resource("/v1/beacon")
@@ -112,7 +116,13 @@ fn routes(config: &mut web::ServiceConfig) {
                 .default_service(web::to(ingest::wrong_method))
                 .route(web::post().to(ingest::web_vitals))
                 .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
-        )
+        );
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
+    let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
+    config
         .service(get("/healthz").route(web::get().to(api::healthz)).route(web::head().to(api::healthz)))
         .service(get("/api/v1/status").route(web::get().to(api::status)))
         .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))

@@ -12,6 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 /// How long the writer waits before it tries again to remove rows, on a disk that is full.
 const TIDY_RETRY: Duration = Duration::from_secs(1);
 
+/// How often the writer gives way before a commit. Each time it may cost a time slice of whoever else is busy.
+const YIELDS_MAX: usize = 4;
+
 /// What the writer is asked to do.
 pub(crate) enum Message {
     /// Keep a beacon.
@@ -177,18 +180,17 @@ impl Writer {
         let mut batch = Batch { bytes: first.bytes.len(), views: first.views, appends: vec![first] };
         // Who was answered with one of the last two commits is about to come again.
         let enough = self.sizes.iter().sum::<usize>().div_ceil(2);
-        let next = loop {
-            if let Some(next) = self.take(&mut batch, inbox, closing) {
-                break Some(next);
-            }
-            if batch.appends.len() >= enough || closing.is_some() {
-                break None;
+        let mut next = self.take(&mut batch, inbox, closing);
+        for _ in 0..YIELDS_MAX {
+            if next.is_some() || batch.appends.len() >= enough || closing.is_some() {
+                break;
             }
             std::thread::yield_now();
             if inbox.is_empty() {
-                break None;
+                break;
             }
-        };
+            next = self.take(&mut batch, inbox, closing);
+        }
         self.sizes = [self.sizes[1], batch.appends.len()];
         (batch.appends, next)
     }
