@@ -9,6 +9,7 @@
 mod cell;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod context;
 pub mod copy;
 pub mod dimension;
 mod erase;
@@ -18,8 +19,11 @@ pub mod rollup;
 mod site;
 mod view;
 mod violation;
+mod weight;
 
-pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery, ValueCell};
+pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery, ValueCell, Views};
+pub use context::causes::{Cause, CauseQuery, Causes, Explained};
+pub use context::{Context, Detail};
 pub use copy::{Holding, RollupGroup, RollupKey};
 pub use dimension::{Dimension, Filters};
 pub use erase::{Erase, Erased};
@@ -27,6 +31,7 @@ pub use kept::Kept;
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
+pub use weight::{Weight, estimate};
 
 use async_trait::async_trait;
 use rollup::Difference;

@@ -8,7 +8,7 @@ use super::{Accepted, Refused, Request, admit, check_clock, page_url, route, sho
 use crate::directory::Snapshot;
 use crate::intake::{bounded_label, scrub};
 use crate::outcome::Invalid;
-use fieldvitals_store::{Site, Source, ViewUpdate};
+use fieldvitals_store::{Context, Site, Source, ViewUpdate, Weight};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use vitals::beacon::unknown_metric;
@@ -186,6 +186,8 @@ fn updates(
             release: query.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX)),
             values,
             tti_gap: None,
+            weight: Weight::ONE,
+            context: Context::NONE,
         });
     }
     Ok(updates)

@@ -26,7 +26,9 @@ pub use faults::FaultyStore;
 pub use history::random_histories;
 pub use model::Model;
 
-use crate::{LoadBatch, LoadReport, NewSite, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate};
+use crate::{
+    Context, LoadBatch, LoadReport, NewSite, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Weight,
+};
 use std::any::Any;
 use std::sync::Arc;
 use vitals::metric::{Metric, Value, Values};
@@ -111,6 +113,8 @@ pub fn update(start_ms: i64, random: u128, values: &[(Metric, f64)]) -> ViewUpda
         release: None,
         values: measured,
         tti_gap: None,
+        weight: Weight::ONE,
+        context: Context::NONE,
     }
 }
 

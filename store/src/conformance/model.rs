@@ -120,7 +120,7 @@ impl Model {
     pub fn cells(&self, query: &CellQuery) -> Vec<RouteCell> {
         let mut cells: BTreeMap<&String, Cell> = BTreeMap::new();
         for view in self.asked(query, None) {
-            cells.entry(&view.route).or_default().add(&view.values, 1);
+            cells.entry(&view.route).or_default().add(&view.values, view.weight, 1);
         }
         let only = |cell: Cell| cell.only(query.metrics);
         cells.into_iter().map(|(route, cell)| RouteCell { route: route.clone(), cell: only(cell) }).collect()
@@ -135,7 +135,7 @@ impl Model {
                 Said::Code(code) => by.fixed_name(code).map(str::to_owned),
                 Said::Label(label) => Some(label.to_owned()),
             };
-            cells.entry(value).or_default().add(&view.values, 1);
+            cells.entry(value).or_default().add(&view.values, view.weight, 1);
         }
         let mut cells: Vec<ValueCell> = cells
             .into_iter()

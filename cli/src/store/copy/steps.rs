@@ -289,6 +289,8 @@ mod tests {
                 release: None,
                 values,
                 tti_gap: None,
+                weight: Weight::ONE,
+                context: Context::NONE,
             })
         };
         let own: Vec<StoredView> = (0..VIEWS.into()).map(|n| view(Source::Own { seq: 1 }, n)).collect();
