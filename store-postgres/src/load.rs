@@ -8,7 +8,8 @@
 use crate::error::{code, damaged, failed};
 use crate::names::{self, Names, Used};
 use crate::sql::query;
-use crate::{PostgresStore, query as questions, view};
+use crate::{PostgresStore, query as questions, texts, view};
+use fieldvitals_store::context::texts::TextCodes;
 use fieldvitals_store::load::{Changed, Merged, ids, merge};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
 use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, ViewUpdate};
@@ -112,7 +113,8 @@ async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> 
     let ids: Vec<ViewId> = ids.iter().filter(|id| id.start_ms() >= kept.views_from_ms).copied().collect();
     let mut beacons = batch.beacons.clone();
     let mut names = names::bound(connection, site, &mut beacons, &kept).await?;
-    let merged = write_views(connection, site, &ids, beacons, &kept, &mut names).await?;
+    let mut texts = texts::bound(connection, site, &mut beacons).await?;
+    let merged = write_views(connection, site, &ids, beacons, &kept, (&mut names, &mut texts)).await?;
     write_deltas(connection, site, &merged.changed, &names, (spool, position(up_to)?)).await?;
     move_cursor(connection, batch).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
@@ -235,7 +237,7 @@ async fn write_views(
     ids: &[ViewId],
     beacons: Vec<Vec<ViewUpdate>>,
     kept: &Kept,
-    names: &mut Names,
+    (names, texts): (&mut Names, &mut TextCodes),
 ) -> Result<Merged, Failed> {
     // First as if no view was known, which is true of most.
     let merged = merge(Vec::new(), beacons.clone(), kept);
@@ -243,9 +245,10 @@ async fn write_views(
         return Ok(merged);
     }
     names.use_all(connection, site, &Used::by(&merged.changed)).await?;
+    texts::add(connection, site, &merged.changed, texts).await?;
     let mut columns = view::Columns::default();
     for after in merged.changed.iter().filter_map(|changed| changed.after.as_ref()) {
-        columns.push(after, id_of(names, &after.update.route));
+        columns.push(after, id_of(names, &after.update.route), texts);
     }
     let added =
         columns.bind(query(view::ADD).bind(site.0)).fetch_all(&mut *connection).await.map_err(|error| {
@@ -266,12 +269,13 @@ async fn write_views(
     let stored = lock(connection, site, &known).await?;
     let merged = merge(stored, beacons, kept);
     names.use_all(connection, site, &Used::by(&merged.changed)).await?;
+    texts::add(connection, site, &merged.changed, texts).await?;
     let replaced = merged.changed.iter().filter(|changed| changed.before.is_some());
     let replaced: Vec<&StoredView> = replaced.filter_map(|changed| changed.after.as_ref()).collect();
     if let (Some(first), Some(last)) = (replaced.first(), replaced.last()) {
         let mut columns = view::Columns::default();
         for after in &replaced {
-            columns.push(after, id_of(names, &after.update.route));
+            columns.push(after, id_of(names, &after.update.route), texts);
         }
         columns
             .bind(query(view::REPLACE).bind(site.0))
@@ -291,8 +295,12 @@ pub(crate) async fn lock(
     known: &[Uuid],
 ) -> Result<Vec<StoredView>, StoreError> {
     query(view::LOCK).bind(site.0).bind(known).execute(&mut *connection).await.map_err(failed(LOADING))?;
-    let rows =
-        query(view::KNOWN).bind(site.0).bind(known).fetch_all(connection).await.map_err(failed(LOADING))?;
+    let rows = query(view::KNOWN)
+        .bind(site.0)
+        .bind(known)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed(LOADING))?;
     if rows.len() != known.len() {
         return Err(StoreError::Database {
             what: LOADING,
@@ -300,7 +308,8 @@ pub(crate) async fn lock(
             passing: true,
         });
     }
-    rows.iter().map(view::read).collect()
+    let texts = texts::of_rows(connection, site, &rows).await?;
+    rows.iter().map(|row| view::read(row, &texts)).collect()
 }
 
 fn id_of(names: &Names, route: &str) -> i64 {

@@ -3,7 +3,7 @@
 //! Every step is a transaction of its own, small enough that a load waits for milliseconds.
 
 use crate::error::{damaged, failed};
-use crate::{SqliteStore, names, query, rows, schema, view};
+use crate::{SqliteStore, names, query, rows, schema, texts, view};
 use fieldvitals_store::rollup::{Fold, Grain};
 use fieldvitals_store::{Kept, Maintained, Retention, SiteId, StoreError};
 use futures_util::TryStreamExt;
@@ -42,6 +42,12 @@ pub(crate) async fn maintain(
             done.rows_removed += remove_rows(store, site, grain, grain.step(from_ms)).await?;
         }
         done.names_removed += names::remove(&mut *store.connection().await?, site, &kept).await?;
+        done.names_removed += texts::remove(store, site, Grain::Day.step(kept.views_from_ms)).await?;
+    }
+    // What an erasure that was cut short has left.
+    for site in sites(store, "/* text.doubt.sites */ select distinct site_id from context_text_doubt").await?
+    {
+        while texts::clean(store, site).await? {}
     }
     checkpoint(store).await?;
     Ok(done)
@@ -210,6 +216,7 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
     for grain in [Grain::Hour, Grain::Day] {
         remove_rows(store, site, grain, i32::MAX).await?;
     }
+    texts::remove(store, site, i32::MAX).await?;
     let mut transaction = store.write(DELETING).await?;
     for sql in [
         "/* site.rows */ delete from load_cursor where site_id = ?",

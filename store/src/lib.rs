@@ -59,8 +59,8 @@ pub enum StoreError {
     },
     /// A question would read more page views than it may.
     #[error(
-        "the question would read {views} page views, more than {max}: rollups hold one dimension at a time; \
-         ask for a shorter time, one route, or fewer filters"
+        "the question would read {views} page views, more than {max}: rollups hold one dimension at a time, and \
+         no attribution; ask for a shorter time, one route, or fewer filters"
     )]
     TooManyViews {
         /// Page views in its range.
@@ -144,7 +144,7 @@ pub struct Maintained {
     pub views_removed: u64,
     /// Rollup rows past retention, removed.
     pub rows_removed: u64,
-    /// Routes and labels of which nothing is kept any more, removed.
+    /// Routes, labels and texts of which nothing is kept any more, removed.
     pub names_removed: u64,
 }
 
@@ -227,6 +227,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As there.
     async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError>;
+    /// What explains a metric's values, and what else page views say that is not rolled up: from page views
+    /// that are kept, to the millisecond.
+    ///
+    /// # Errors
+    /// As there.
+    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError>;
     /// How many page views stay within a value: exact, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.

@@ -3,7 +3,9 @@
 use crate::beacon::now_ms;
 use crate::server::binary;
 use fieldvitals_store::rollup::{DAY_MS, day_of};
-use fieldvitals_store::{Context, Weight, LoadBatch, NewSite, Retention, Site, Source, SpoolId, Store, ViewUpdate};
+use fieldvitals_store::{
+    Context, LoadBatch, NewSite, Retention, Site, Source, SpoolId, Store, ViewUpdate, Weight,
+};
 use std::process::{Command, Stdio};
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{Device, ViewId};

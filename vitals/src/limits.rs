@@ -171,7 +171,11 @@ pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
 pub const REJECTION_KINDS_MAX: usize = 1_000;
 
 const _: () = assert!(
-    SELECTORS_PER_DAY_MAX + IMAGES_PER_DAY_MAX + SCRIPTS_PER_DAY_MAX + WORDS_PER_DAY_MAX + TAG_VALUES_PER_DAY_MAX
+    SELECTORS_PER_DAY_MAX
+        + IMAGES_PER_DAY_MAX
+        + SCRIPTS_PER_DAY_MAX
+        + WORDS_PER_DAY_MAX
+        + TAG_VALUES_PER_DAY_MAX
         <= 1 << 12,
     "a text must soon find a code of two bytes that is free"
 );

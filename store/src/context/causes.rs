@@ -332,11 +332,8 @@ mod tests {
 
     #[test]
     fn causes_are_counted_over_days_and_past_their_bound_together() {
-        let query = CauseQuery {
-            views: CellQuery::new(SiteId(1), 0, 1),
-            explained: Explained::Lcp,
-            limit: 2,
-        };
+        let query =
+            CauseQuery { views: CellQuery::new(SiteId(1), 0, 1), explained: Explained::Lcp, limit: 2 };
         let mut names = TextNames::default();
         for (day, code) in [(1, 7), (2, 8)] {
             names.insert(day, code, "img".to_owned());

@@ -102,8 +102,7 @@ pub fn decode(mut bytes: &[u8]) -> Result<Context<Code>, EncodingError> {
     let bytes = &mut bytes;
     let &[parts, classes] = take(bytes)?;
     let has = |part| parts & part != 0;
-    let load_state =
-        |bits: u8| LoadState::ALL.get(usize::from(bits & 3)).copied().ok_or(EncodingError);
+    let load_state = |bits: u8| LoadState::ALL.get(usize::from(bits & 3)).copied().ok_or(EncodingError);
     let lcp = match has(LCP) {
         true => Some(LcpDetail { target: text(bytes)?, url: text(bytes)?, parts_ms: many(bytes)? }),
         false => None,

@@ -255,8 +255,7 @@ mod tests {
         assert_eq!(Detail::new(Attribution::NONE, Vec::new(), Vec::new()), None);
         let lcp = LcpCause { target: "img".to_owned(), url: String::new(), parts_ms: [1.0; 4] };
         let attribution = Attribution { lcp: Some(lcp), ..Attribution::NONE };
-        let context =
-            Context { detail: Detail::new(attribution, Vec::new(), Vec::new()), ..Context::NONE };
+        let context = Context { detail: Detail::new(attribution, Vec::new(), Vec::new()), ..Context::NONE };
         let mut texts = Vec::new();
         context.texts(|kind, text| texts.push((kind, text)));
         assert_eq!(texts, [(TextKind::Selector, "img")], "an empty text is none");

@@ -187,11 +187,7 @@ fn of<'a>(views: impl Iterator<Item = &'a ViewUpdate>) -> Vec<Text<'a>> {
 /// site has `counts` texts. The first ones in spool order get the places that are left.
 ///
 /// A text once decided is stored with the view, so nothing changes when places become free.
-pub fn bound(
-    beacons: &mut [Vec<ViewUpdate>],
-    known: &TextCodes,
-    counts: &HashMap<(i32, TextKind), usize>,
-) {
+pub fn bound(beacons: &mut [Vec<ViewUpdate>], known: &TextCodes, counts: &HashMap<(i32, TextKind), usize>) {
     let mut left: HashMap<(i32, TextKind), usize> = HashMap::new();
     let mut taken: HashMap<(i32, TextKind), HashSet<String>> = HashMap::new();
     for update in beacons.iter_mut().flatten().filter(|update| update.context.detail.is_some()) {

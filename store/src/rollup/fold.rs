@@ -438,7 +438,7 @@ mod tests {
         codes[Dimension::Device.index()] = device;
         let mut places = [None; Metric::COUNT];
         places[0] = Place::from_number(lcp);
-        Counted { by, route_id: 9, codes, places }
+        Counted { by, weight_milli: Weight::ONE.milli(), route_id: 9, codes, places }
     }
 
     fn rows(all: &[Counted]) -> BTreeMap<RowKey, Row> {
@@ -470,6 +470,28 @@ mod tests {
             add_rows(&mut sum, rows(&all[..split]));
             assert_eq!(differences(&sum, &whole), [], "split at {split}");
         }
+    }
+
+    #[test]
+    fn page_views_that_stand_for_others_take_bytes_and_no_others_do() {
+        let bytes_of = |devices: &[Code]| {
+            let one =
+                |&device| Counted { weight_milli: 1_000 * u32::from(device), ..counted(1, device, 400) };
+            let all: Vec<Counted> = devices.iter().map(one).collect();
+            let key = RowKey {
+                grain: Grain::Day,
+                slot: slot(Dimension::Device, Part::Views),
+                step: Grain::Day.step(DAY_MS),
+                route_id: 9,
+            };
+            let row = rows(&all).remove(&key).unwrap();
+            (row.encode().unwrap().len(), row)
+        };
+        assert_eq!(bytes_of(&[1]).0, 3);
+        let (len, row) = bytes_of(&[2, 2]);
+        assert_eq!(len, 5);
+        let views = Views { count: 2, weight_milli: 4_000 };
+        assert_eq!(row, Row::Views(BTreeMap::from([(2, views)])));
     }
 
     #[test]

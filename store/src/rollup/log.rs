@@ -226,7 +226,8 @@ mod tests {
         labels.insert(Dimension::Release, "r1".to_owned(), 300);
         labels.insert(Dimension::Release, "r2".to_owned(), 7);
         let hour = HOUR_MS as u64;
-        let (a, b) = (view(hour, "/", "r1", 2_500_000), view(hour + 1, "/a", "r2", 0));
+        let (a, mut b) = (view(hour, "/", "r1", 2_500_000), view(hour + 1, "/a", "r2", 0));
+        b.update.weight = Weight::of_sample(0.3);
         let only_described = StoredView { received_ms: [1; Metric::COUNT], ..a.clone() };
         let changed = [
             Changed { before: None, after: Some(a.clone()) },
@@ -241,6 +242,7 @@ mod tests {
         let counted =
             |view: &StoredView, id, by| Counted::new(&view.update, id, labels.codes(&view.update), by);
         assert_eq!(found, [counted(&a, 5, 1), counted(&a, 5, -1), counted(&b, -6, 1), counted(&b, -6, -1)]);
+        assert_eq!((found[0].weight_milli, found[2].weight_milli), (1_000, 3_333));
         assert_eq!(found[0].codes[Dimension::Release.index()], 300);
         for end in 0..rows[&HOUR_MS].len() {
             assert!(read(&rows[&HOUR_MS][..end], |_| {}).is_err(), "{end} bytes");

@@ -249,8 +249,8 @@ fn place_of(cursor: u64) -> Option<(Grain, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldvitals_store::Source;
     use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};
+    use fieldvitals_store::{Context, Source, Weight};
     use vitals::metric::{Metric, Value, Values};
     use vitals::view::ViewId;
 
