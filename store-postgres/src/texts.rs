@@ -218,7 +218,7 @@ pub(crate) async fn doubt(
 ) -> Result<(), StoreError> {
     query(
         "/* text.doubt */ insert into context_text_doubt (site_id, day) \
-         select $1, unnest($2::integer[]) on conflict do nothing",
+         select $1, u.* from unnest($2::integer[]) u on conflict do nothing",
     )
     .bind(site.0)
     .bind(days.into_iter().collect::<Vec<i32>>())
