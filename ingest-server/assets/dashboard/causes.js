@@ -39,7 +39,7 @@ function panel(name, answer) {
     answer.causes.length === 0
       ? h("p", { class: "soft" }, NOBODY[name])
       : h("ol", {}, answer.causes.map((cause) => item(name, answer, cause))),
-    more > 0 ? h("p", { class: "soft small" }, `${counted(more, "more element")} of fewer page views.`) : null);
+    more > 0 ? h("p", { class: "soft small" }, `${count(more)} more not shown.`) : null);
 }
 
 function item(name, { unit, explained }, cause) {
