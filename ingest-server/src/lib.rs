@@ -13,7 +13,7 @@ pub mod outcome;
 pub mod report;
 pub mod spool;
 
-pub use actix_web::http::header::HeaderName;
+pub use http::client::HeaderName;
 
 use directory::Directory;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};

@@ -85,15 +85,15 @@ pub(crate) const CONTEXT: usize = 21;
 
 /// Reads a row of [`columns`], with the texts of its context; without texts, without its context.
 pub(crate) fn read(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, StoreError> {
-    parse(row, texts).map_err(wrong)
+    parse(row, texts).map_err(|error| wrong(&error))
 }
 
 /// Reads the id in the first column.
 pub(crate) fn read_id(row: &SqliteRow) -> Result<ViewId, StoreError> {
-    id(row).map_err(wrong)
+    id(row).map_err(|error| wrong(&error))
 }
 
-fn wrong(error: sqlx::Error) -> StoreError {
+fn wrong(error: &sqlx::Error) -> StoreError {
     damaged("reading a page view", format!("a page view ({error})"))
 }
 

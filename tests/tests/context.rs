@@ -19,7 +19,7 @@ fn explained(server: &Server, number: u128, page: &str, target: &str) -> Value {
 }
 
 async fn causes(server: &Server, question: &str) -> Value {
-    server.get(&format!("sites/default/attribution?{question}")).await.unwrap()
+    server.get(&format!("sites/default/attribution?{question}")).await.expect("an answer")
 }
 
 #[tokio::test]

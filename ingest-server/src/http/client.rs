@@ -2,7 +2,7 @@
 
 use crate::intake::country;
 use actix_web::HttpRequest;
-use actix_web::http::header::HeaderName;
+pub use actix_web::http::header::HeaderName;
 use governor::clock::DefaultClock;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};

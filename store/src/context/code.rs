@@ -247,7 +247,7 @@ mod tests {
             of(Detail { inp: detail.inp.clone(), ..none.clone() }),
             of(Detail { cls: detail.cls.clone(), ..none.clone() }),
             of(Detail { tags: vec![(0, 1)], ..none.clone() }),
-            of(Detail { marks: vec![(300, 0)], ..none.clone() }),
+            of(Detail { marks: vec![(300, 0)], ..none }),
         ] {
             assert_eq!(decode(&encode(&context).unwrap()), Ok(context));
         }
