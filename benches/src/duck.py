@@ -8,6 +8,8 @@ import duckdb
 
 database, table, times, questions = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
 connection = duckdb.connect(database)
+# It would be drawn into the answer.
+connection.execute("set enable_progress_bar = false")
 if table:
     connection.execute(
         "create or replace table view as select * from read_csv(?, header=false, columns={"

@@ -67,9 +67,11 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     for number in 1..=args.rounds {
         let (round, whole) = ours_round(&server, &requests, args.seconds)?;
         say(format!(
-            "round {number}: fieldvitals {:.0}/s, {:.1} µs CPU; loaded {:.0} % meanwhile, {:.1} µs until all was loaded",
+            "round {number}: fieldvitals {:.0}/s, {:.1} µs CPU, {:.1} beacons a commit; loaded {:.0} % meanwhile, \
+             {:.1} µs until all was loaded",
             round.per_second,
             round.cpu_micros,
+            whole.commit_beacons,
             whole.loaded_share * 100.0,
             whole.cpu_micros
         ));
@@ -141,6 +143,7 @@ fn server(args: &Args, name: &str, cluster: Option<&Cluster>) -> Result<Target> 
 struct Whole {
     loaded_share: f64,
     cpu_micros: f64,
+    commit_beacons: f64,
 }
 
 fn ours_round(server: &Target, requests: &Requests, seconds: f64) -> Result<(Round, Whole)> {
@@ -165,13 +168,15 @@ fn ours_round(server: &Target, requests: &Requests, seconds: f64) -> Result<(Rou
     let taken = drained.appended - before.appended;
     let meanwhile = after.appended - before.appended - after.waiting;
     let cpu_micros = (process::cpu_micros(server.pid())? - cpu_before) as f64 / taken;
-    Ok((round, Whole { loaded_share: meanwhile / taken, cpu_micros }))
+    let commit_beacons = taken / (drained.commits - before.commits);
+    Ok((round, Whole { loaded_share: meanwhile / taken, cpu_micros, commit_beacons }))
 }
 
 /// The server's word on its spool.
 struct Spool {
     appended: f64,
     waiting: f64,
+    commits: f64,
 }
 
 impl Spool {
@@ -180,7 +185,7 @@ impl Spool {
         let number = |name: &str| {
             status["spool"][name].as_f64().with_context(|| format!("spool.{name} is missing in {status}"))
         };
-        Ok(Self { appended: number("appended")?, waiting: number("waiting")? })
+        Ok(Self { appended: number("appended")?, waiting: number("waiting")?, commits: number("commits")? })
     }
 }
 

@@ -22,6 +22,10 @@ mod yardstick;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
+/// As the server's: stores are measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "fieldvitals-bench", about = "Measures fieldvitals beside its yardsticks")]
 struct Arguments {

@@ -16,7 +16,7 @@ pub mod spool;
 pub use http::client::HeaderName;
 
 use directory::Directory;
-use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
+use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError, priority};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_sqlite::SqliteStore;
 use maintenance::Maintenance;
@@ -24,6 +24,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use vitals::limits;
 
@@ -38,6 +39,9 @@ const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// The file of the spool in the data folder.
 pub const SPOOL: &str = "spool.db";
+
+/// Threads of the background: the loader's, and maintenance's.
+const BACKGROUND_THREADS: usize = 2;
 
 /// How a server is run.
 #[derive(Clone, Debug)]
@@ -90,6 +94,9 @@ pub enum ServeError {
     /// The database URL is not one that this release can use.
     #[error("--database-url: {0}")]
     DatabaseUrl(String),
+    /// The threads that load and maintain cannot be started.
+    #[error("threads cannot be started: {0}")]
+    Threads(std::io::Error),
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(std::io::Error),
@@ -110,6 +117,33 @@ pub struct FirstStart {
     pub token: Option<String>,
 }
 
+/// The threads on which beacons are loaded and the store is maintained. They give way to those that answer.
+struct Background {
+    threads: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl Background {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(BACKGROUND_THREADS)
+            .thread_name("background")
+            .on_thread_start(priority::give_way)
+            .enable_all()
+            .build()?;
+        Ok(Self { threads: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Not by its own drop, which waits for the threads, and is refused inside a task of another.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A server that listens.
 pub struct Server {
     /// Where it listens; the port is the real one if 0 was asked for.
@@ -122,6 +156,8 @@ pub struct Server {
     spool: spool::Spool,
     loader: tokio::task::JoinHandle<()>,
     helpers: Vec<tokio::task::JoinHandle<()>>,
+    /// Ends when the server does.
+    _background: Background,
     stop_loader: watch::Sender<bool>,
 }
 
@@ -204,13 +240,14 @@ impl Server {
         let sites = directory.current().sites().to_vec();
 
         let (stop_loader, stopped) = watch::channel(false);
-        let loader = tokio::spawn(loader.run(stopped));
+        let background = Background::start().map_err(ServeError::Threads)?;
+        let loader = background.threads.spawn(loader.run(stopped));
         let fresh = Arc::clone(&directory);
         let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
         let maintained = Arc::clone(&maintenance);
         let helpers = vec![
             tokio::spawn(async move { fresh.keep_fresh().await }),
-            tokio::spawn(async move { maintained.run().await }),
+            background.threads.spawn(async move { maintained.run().await }),
         ];
         let state = http::State {
             store,
@@ -227,7 +264,17 @@ impl Server {
             demo: config.demo,
         };
         let http = http::serve(state, listener).map_err(ServeError::Http)?;
-        Ok(Self { address, first_start, sites, http, spool, loader, helpers, stop_loader })
+        Ok(Self {
+            address,
+            first_start,
+            sites,
+            http,
+            spool,
+            loader,
+            helpers,
+            _background: background,
+            stop_loader,
+        })
     }
 
     /// Serves until `stop` is done, then ends requests in flight, empties the spool into the store as

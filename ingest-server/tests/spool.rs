@@ -497,17 +497,17 @@ async fn a_second_server_on_the_same_file_is_refused() {
 #[tokio::test]
 async fn a_spool_at_rest_says_what_is_in_it_and_keeps_servers_away() {
     let place = Place::new().await;
-    let nothing = rest(&place.path()).await.unwrap();
+    let nothing = rest(&place.path()).unwrap();
     assert_eq!((nothing.beacons, nothing.last), (0, None));
     assert!(!place.path().exists(), "looking makes no spool");
     drop(nothing);
 
     let spool = place.still().await;
     place.append(&spool, 0..3).await;
-    let refused = rest(&place.path()).await.err();
+    let refused = rest(&place.path()).err();
     assert!(matches!(refused, Some(SpoolError::InUse { .. })), "{refused:?}");
     spool.close().await;
-    let waiting = rest(&place.path()).await.unwrap();
+    let waiting = rest(&place.path()).unwrap();
     assert_eq!(waiting.beacons, 3);
     let kept_away = Spool::open(&place.path(), place.store()).await.err();
     assert!(matches!(kept_away, Some(SpoolError::InUse { .. })), "{kept_away:?}");
@@ -515,13 +515,13 @@ async fn a_spool_at_rest_says_what_is_in_it_and_keeps_servers_away() {
     drop(waiting);
 
     place.start().await.stop().await;
-    let empty = rest(&place.path()).await.unwrap();
+    let empty = rest(&place.path()).unwrap();
     assert_eq!(empty.beacons, 0, "a server that stops leaves nothing that is loaded");
     assert!(empty.last.is_some() && empty.last != first, "a server that ran is seen");
     drop(empty);
     let mut raw = place.raw().await;
     sqlx::query("pragma user_version = 7").execute(&mut raw).await.unwrap();
-    let refused = rest(&place.path()).await.err();
+    let refused = rest(&place.path()).err();
     assert!(matches!(refused, Some(SpoolError::OtherVersion { found: 7, .. })), "{refused:?}");
 }
 

@@ -151,29 +151,30 @@ create table rollup_delta (
 -- It is packed already, and short-lived.
 alter table rollup_delta alter column views set storage external;
 
--- One row an hour, a route and a slot, which is a dimension and a metric (store::rollup::slot): the packed
--- histograms of the dimension's values. A step counts hours since 1970-01-01 UTC. Rows are packed already,
--- and stay in the table up to nearly a page, so that a question reads them in one go.
+-- What was measured in an hour: for each slot, which is a dimension and a metric (store::rollup::slot), the packed
+-- histograms of the dimension's values, route by route; routes are told apart into sixteen blocks
+-- (store::rollup::block_of). A step counts hours since 1970-01-01 UTC. Blocks are packed already. A fold writes
+-- those of today anew, which are few of all: their room is to be free again before the table grows by a fifth.
 create table rollup_hour (
     site_id bigint not null,
-    route_id bigint not null,
     step integer not null,
     slot smallint not null,
+    block smallint not null,
     cells bytea not null,
-    primary key (site_id, slot, step, route_id)
-) with (toast_tuple_target = 8160);
+    primary key (site_id, slot, step, block)
+) with (autovacuum_vacuum_scale_factor = 0.02, toast.autovacuum_vacuum_scale_factor = 0.02);
 
 alter table rollup_hour alter column cells set storage external;
 
 -- The same for days.
 create table rollup_day (
     site_id bigint not null,
-    route_id bigint not null,
     step integer not null,
     slot smallint not null,
+    block smallint not null,
     cells bytea not null,
-    primary key (site_id, slot, step, route_id)
-) with (toast_tuple_target = 8160);
+    primary key (site_id, slot, step, block)
+) with (autovacuum_vacuum_scale_factor = 0.02, toast.autovacuum_vacuum_scale_factor = 0.02);
 
 alter table rollup_day alter column cells set storage external;
 

@@ -142,17 +142,18 @@ create table rollup_delta (
     primary key (site_id, hour_ms, spool, up_to)
 ) strict, without rowid;
 
--- One row an hour (or day), route, dimension and metric, with a histogram for each value of the dimension
--- (store::rollup::Row). A question asks for one dimension and one metric over some time: with both in front
--- (store::rollup::slot), what it reads lies together and what it does not ask for stays unread.
+-- What was measured in an hour (or day), of one dimension and one metric: a histogram for each route and value
+-- of the dimension; routes are told apart into sixteen blocks (store::rollup::block_of). A question asks for one
+-- dimension and one metric over some time: with both in front (store::rollup::slot), what it reads lies
+-- together and what it does not ask for stays unread.
 create table rollup_hour (
     site_id integer not null,
     slot integer not null,
     -- Hours since 1970-01-01 UTC.
     step integer not null,
-    route_id integer not null,
+    block integer not null,
     cells blob not null,
-    primary key (site_id, slot, step, route_id)
+    primary key (site_id, slot, step, block)
 ) strict, without rowid;
 
 create table rollup_day (
@@ -160,9 +161,16 @@ create table rollup_day (
     slot integer not null,
     -- Days since 1970-01-01 UTC.
     step integer not null,
-    route_id integer not null,
+    block integer not null,
     cells blob not null,
-    primary key (site_id, slot, step, route_id)
+    primary key (site_id, slot, step, block)
+) strict, without rowid;
+
+-- How often a site's rows above were changed: a fold makes its blocks before it takes the write lock, and sees by
+-- this that they are still what it made them from.
+create table rollup_version (
+    site_id integer primary key,
+    version integer not null
 ) strict, without rowid;
 
 -- The first day of which each kind of row is kept (store::Kept); one row.

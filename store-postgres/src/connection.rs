@@ -52,6 +52,17 @@ impl Transaction {
         Ok(transaction)
     }
 
+    /// Runs a statement that cannot be part of a transaction, and leaves nothing behind in its session.
+    pub(crate) async fn alone(
+        pool: &PgPool,
+        back: Duration,
+        statement: &'static str,
+    ) -> Result<(), sqlx::Error> {
+        let mut alone = Self::begin(pool, back, statement).await?;
+        alone.open = false;
+        Ok(())
+    }
+
     /// Commits it. Where that fails, only the database knows whether it took place.
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.execute("commit").await?;

@@ -2,7 +2,7 @@
 
 use crate::error::failed;
 use crate::load::{hold_kept, hold_site, lock, write_deltas};
-use crate::maintain::{REMOVE_ROWS, exclude};
+use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::names::{self, Names, Used};
 use crate::sql::query;
 use crate::{PostgresStore, rows, texts, view};
@@ -133,7 +133,7 @@ async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreEr
     let mut removed = 0;
     for grain in [Grain::Hour, Grain::Day] {
         let steps = (grain, grain.step(range.start)..grain.step(range.end));
-        let limit = REMOVE_ROWS - i64::try_from(removed).unwrap_or(0);
+        let limit = REMOVE_BLOCKS_MAX - i64::try_from(removed).unwrap_or(0);
         removed += rows::remove_steps(connection, erase.site, steps, limit).await?;
     }
     transaction.commit().await.map_err(failed(ERASING))?;

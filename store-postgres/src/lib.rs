@@ -7,7 +7,9 @@
 //! A pooler in transaction mode may stand in between (the module `sql` says what that asks for).
 
 mod causes;
+mod compute;
 mod connection;
+mod copied;
 mod copy;
 mod erase;
 mod error;
@@ -38,6 +40,7 @@ use fieldvitals_store::{
 use sqlx::postgres::PgPool;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use vitals::limits;
 use vitals::view::ViewId;
@@ -73,6 +76,8 @@ pub struct PostgresStore {
     bounds: Bounds,
     /// The days that have had a partition when last looked at; only to save looking again.
     days: Mutex<BTreeSet<i64>>,
+    /// Bytes of rollup blocks that folds have replaced since the last vacuum of ours.
+    replaced_bytes: AtomicU64,
 }
 
 impl PostgresStore {
@@ -91,7 +96,12 @@ impl PostgresStore {
     /// # Errors
     /// As [`PostgresStore::open`].
     pub async fn open_with(url: &str, bounds: Bounds) -> Result<Self, StoreError> {
-        Ok(Self { pool: schema::open(url).await?, bounds, days: Mutex::default() })
+        Ok(Self {
+            pool: schema::open(url).await?,
+            bounds,
+            days: Mutex::default(),
+            replaced_bytes: AtomicU64::new(0),
+        })
     }
 
     /// Waits for what is running and closes all connections.

@@ -1,22 +1,24 @@
 //! Loading: a batch's page views, corrections and cursor, in one transaction.
 //!
 //! Several servers load at once, and Postgres shows each statement what the others have committed by then
-//! (READ COMMITTED). What a view said before is known for certain all the same: new views are inserted
-//! where there are none, which waits for whoever inserts the same one; all others are locked before they
-//! are read. Both in the order of ids, so nobody waits in a circle.
+//! (READ COMMITTED). What a view said before is known for certain all the same: those that are stored are
+//! locked before they are read, and the others are added, which waits for whoever adds the same one, and
+//! fails if that is committed; then the load begins anew, and finds it stored. Both in the order of ids, so
+//! nobody waits in a circle.
 
+use crate::compute::compute;
 use crate::error::{code, damaged, failed};
 use crate::names::{self, Names, Used};
 use crate::sql::query;
-use crate::{PostgresStore, query as questions, texts, view};
+use crate::{PostgresStore, copied, query as questions, texts, view};
 use fieldvitals_store::context::texts::TextCodes;
-use fieldvitals_store::load::{Changed, Merged, ids, merge};
+use fieldvitals_store::load::{Changed, ids, merge};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
-use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, ViewUpdate};
+use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use vitals::view::ViewId;
 
@@ -26,24 +28,38 @@ const ADDING_DAYS: &str = "adding a day's partition";
 
 /// The code of a row that fits no partition.
 const NO_PARTITION: &str = "23514";
+/// The code of a row whose key is there already.
+const NOT_UNIQUE: &str = "23505";
+
+/// How often a load begins anew because others added the same views, or a partition was gone.
+const TRIES: u32 = 5;
+/// Bytes of views that are sent at a time: while Postgres writes some, the next are made.
+const COPY_BYTES: usize = 64 * 1024;
 
 pub(crate) async fn load(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
     let ids = ids(&batch);
     let days: BTreeSet<i64> = ids.iter().map(|id| day_of(id.start_ms())).collect();
-    add_days(store, &days).await?;
-    match load_once(store, &ids, &batch).await {
-        // A partition that we have seen is gone: the clock of a server jumped, and back.
-        Err(Failed::NoPartition) => {
-            known_days(store).clear();
-            add_days(store, &days).await?;
-            load_once(store, &ids, &batch).await.map_err(StoreError::from)
+    let mut why = Failed::Raced;
+    for _ in 0..TRIES {
+        add_days(store, &days).await?;
+        match load_once(store, &ids, &batch).await {
+            Err(Failed::Other(error)) => return Err(error),
+            Err(failed) => {
+                // A partition that we have seen is gone: the clock of a server jumped, and back.
+                if matches!(failed, Failed::NoPartition) {
+                    known_days(store).clear();
+                }
+                why = failed;
+            }
+            Ok(report) => return Ok(report),
         }
-        done => done.map_err(StoreError::from),
     }
+    Err(why.into())
 }
 
 enum Failed {
     NoPartition,
+    Raced,
     Other(StoreError),
 }
 
@@ -55,14 +71,12 @@ impl From<StoreError> for Failed {
 
 impl From<Failed> for StoreError {
     fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::NoPartition => Self::Database {
-                what: LOADING,
-                reason: "a day's partition was removed while page views were written into it".to_owned(),
-                passing: true,
-            },
-            Failed::Other(error) => error,
-        }
+        let reason = match failed {
+            Failed::NoPartition => "a day's partition was removed while page views were written into it",
+            Failed::Raced => "other servers keep adding the same page views",
+            Failed::Other(error) => return error,
+        };
+        Self::Database { what: LOADING, reason: reason.to_owned(), passing: true }
     }
 }
 
@@ -110,11 +124,18 @@ async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> 
     let connection = &mut *transaction;
 
     let kept = begin(connection, site, spool, after).await?;
-    let ids: Vec<ViewId> = ids.iter().filter(|id| id.start_ms() >= kept.views_from_ms).copied().collect();
-    let mut beacons = batch.beacons.clone();
+    let ids: Vec<Uuid> =
+        ids.iter().filter(|id| id.start_ms() >= kept.views_from_ms).map(|&id| view::uuid(id)).collect();
+    // Copied while Postgres looks.
+    let (stored, mut beacons) = tokio::join!(lock(connection, site, &ids), async { batch.beacons.clone() });
+    let stored = stored?;
     let mut names = names::bound(connection, site, &mut beacons, &kept).await?;
     let mut texts = texts::bound(connection, site, &mut beacons).await?;
-    let merged = write_views(connection, site, &ids, beacons, &kept, (&mut names, &mut texts)).await?;
+    let merged = compute(move || merge(stored, beacons, &kept)).await?;
+    names.use_all(connection, site, &Used::by(&merged.changed)).await?;
+    texts::add(connection, site, &merged.changed, &mut texts).await?;
+    add(connection, site, &merged.changed, (&names, &texts)).await?;
+    replace(connection, site, &merged.changed, (&names, &texts)).await?;
     write_deltas(connection, site, &merged.changed, &names, (spool, position(up_to)?)).await?;
     move_cursor(connection, batch).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
@@ -230,83 +251,83 @@ async fn move_cursor(connection: &mut PgConnection, batch: &LoadBatch) -> Result
     Err(StoreError::CursorMoved { at: u64::try_from(at).unwrap_or(0), expected: batch.after })
 }
 
-/// Writes what the beacons make of their views, and returns it; their names are then known.
-async fn write_views(
+/// Adds the views that are not stored. Their names are known.
+async fn add(
     connection: &mut PgConnection,
     site: SiteId,
-    ids: &[ViewId],
-    beacons: Vec<Vec<ViewUpdate>>,
-    kept: &Kept,
-    (names, texts): (&mut Names, &mut TextCodes),
-) -> Result<Merged, Failed> {
-    // First as if no view was known, which is true of most.
-    let merged = merge(Vec::new(), beacons.clone(), kept);
-    if ids.is_empty() {
-        return Ok(merged);
+    changed: &[Changed],
+    (names, texts): (&Names, &TextCodes),
+) -> Result<(), Failed> {
+    let new = changed.iter().filter(|changed| changed.before.is_none());
+    let new: Vec<&StoredView> = new.filter_map(|changed| changed.after.as_ref()).collect();
+    if new.is_empty() {
+        return Ok(());
     }
-    names.use_all(connection, site, &Used::by(&merged.changed)).await?;
-    texts::add(connection, site, &merged.changed, texts).await?;
-    let mut columns = view::Columns::default();
-    for after in merged.changed.iter().filter_map(|changed| changed.after.as_ref()) {
-        columns.push(after, id_of(names, &after.update.route), texts);
-    }
-    let added =
-        columns.bind(query(view::ADD).bind(site.0)).fetch_all(&mut *connection).await.map_err(|error| {
-            match code(&error).as_deref() {
-                Some(NO_PARTITION) => Failed::NoPartition,
-                _ => Failed::Other(failed(LOADING)(error)),
-            }
-        })?;
-    let added: HashSet<Uuid> = added
-        .iter()
-        .map(|row| row.try_get(0))
-        .collect::<Result<_, _>>()
-        .map_err(|error| Failed::Other(failed(LOADING)(error)))?;
-    let known: Vec<Uuid> = ids.iter().map(|&id| view::uuid(id)).filter(|id| !added.contains(id)).collect();
-    if known.is_empty() {
-        return Ok(merged);
-    }
-    let stored = lock(connection, site, &known).await?;
-    let merged = merge(stored, beacons, kept);
-    names.use_all(connection, site, &Used::by(&merged.changed)).await?;
-    texts::add(connection, site, &merged.changed, texts).await?;
-    let replaced = merged.changed.iter().filter(|changed| changed.before.is_some());
-    let replaced: Vec<&StoredView> = replaced.filter_map(|changed| changed.after.as_ref()).collect();
-    if let (Some(first), Some(last)) = (replaced.first(), replaced.last()) {
-        let mut columns = view::Columns::default();
-        for after in &replaced {
-            columns.push(after, id_of(names, &after.update.route), texts);
+    let failed = |error: sqlx::Error| match code(&error).as_deref() {
+        Some(NO_PARTITION) => Failed::NoPartition,
+        Some(NOT_UNIQUE) => Failed::Raced,
+        _ => Failed::Other(failed(LOADING)(error)),
+    };
+    let mut copy = connection.copy_in_raw(copied::ADD).await.map_err(failed)?;
+    let mut copied = copied::Copied::new();
+    for after in new {
+        copied.push(site, after, id_of(names, &after.update.route), texts);
+        if let Some(bytes) = copied.take(COPY_BYTES) {
+            copy.send(bytes).await.map_err(failed)?;
         }
-        columns
-            .bind(query(view::REPLACE).bind(site.0))
-            .bind(view::uuid(first.update.id))
-            .bind(view::uuid(last.update.id))
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(LOADING))?;
     }
-    Ok(merged)
+    copy.send(copied.end()).await.map_err(failed)?;
+    copy.finish().await.map(drop).map_err(failed)
 }
 
-/// Locks and reads views that are stored.
+/// Writes the views that are stored and say something else now. They are locked.
+async fn replace(
+    connection: &mut PgConnection,
+    site: SiteId,
+    changed: &[Changed],
+    (names, texts): (&Names, &TextCodes),
+) -> Result<(), StoreError> {
+    let replaced = changed.iter().filter(|changed| changed.before.is_some());
+    let replaced: Vec<&StoredView> = replaced.filter_map(|changed| changed.after.as_ref()).collect();
+    let (Some(first), Some(last)) = (replaced.first(), replaced.last()) else { return Ok(()) };
+    let mut columns = view::Columns::default();
+    for after in &replaced {
+        columns.push(after, id_of(names, &after.update.route), texts);
+    }
+    columns
+        .bind(query(view::REPLACE).bind(site.0))
+        .bind(view::uuid(first.update.id))
+        .bind(view::uuid(last.update.id))
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed(LOADING))
+}
+
+/// Locks those of some views, their ids ascending, that are stored, and reads them.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
     site: SiteId,
-    known: &[Uuid],
+    ids: &[Uuid],
 ) -> Result<Vec<StoredView>, StoreError> {
-    query(view::LOCK).bind(site.0).bind(known).execute(&mut *connection).await.map_err(failed(LOADING))?;
-    let rows = query(view::KNOWN)
-        .bind(site.0)
-        .bind(known)
+    let (Some(&first), Some(&last)) = (ids.first(), ids.last()) else { return Ok(Vec::new()) };
+    let of = |sql| query(sql).bind(site.0);
+    let locked = of(view::LOCK)
+        .bind(ids)
+        .bind(first)
+        .bind(last)
         .fetch_all(&mut *connection)
         .await
+        .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Uuid>, _>>())
         .map_err(failed(LOADING))?;
-    if rows.len() != known.len() {
-        return Err(StoreError::Database {
-            what: LOADING,
-            reason: "page views were removed while they were being updated".to_owned(),
-            passing: true,
-        });
+    if locked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let count = locked.len();
+    let rows = of(view::KNOWN).bind(locked).bind(first).bind(last).fetch_all(&mut *connection).await;
+    let rows = rows.map_err(failed(LOADING))?;
+    if rows.len() != count {
+        return Err(damaged(LOADING, "the table of routes: page views have one that is not there"));
     }
     let texts = texts::of_rows(connection, site, &rows).await?;
     rows.iter().map(|row| view::read(row, &texts)).collect()

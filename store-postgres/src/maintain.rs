@@ -5,15 +5,17 @@
 //! renewing the lease: whoever lost it meanwhile stops, and whoever wants it waits for the step to end.
 //! Whoever else changes rollup rows locks the lease's table for as long ([`exclude`]).
 
+use crate::compute::compute;
 use crate::connection::Transaction;
 use crate::error::{code, damaged, failed};
 use crate::sql::{self, Statement, query};
 use crate::{PostgresStore, copy, load, query as questions, rows, texts, view};
-use fieldvitals_store::rollup::{Fold, Grain};
+use fieldvitals_store::rollup::{Fold, Grain, Stored};
 use fieldvitals_store::{Dimension, Kept, Maintained, Retention, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vitals::limits;
 
@@ -26,8 +28,12 @@ const DELETING: &str = "removing the rows of a deleted site";
 const FOLD_ROWS: i64 = 2_048;
 /// Bytes of delta rows that one transaction reads, about: those of [`limits::FOLD_VIEWS_MAX`] page views.
 const FOLD_BYTES: i64 = 24 * limits::FOLD_VIEWS_MAX as i64;
-/// Rows that one transaction removes.
-pub(crate) const REMOVE_ROWS: i64 = 5_000;
+/// Bytes of replaced blocks after which there is a vacuum.
+const VACUUM_BYTES: u64 = 16 * 1024 * 1024;
+/// Page views that one transaction removes.
+const REMOVE_VIEWS_MAX: i64 = 5_000;
+/// Rollup blocks that one transaction removes.
+pub(crate) const REMOVE_BLOCKS_MAX: i64 = 500;
 /// How often a partition is tried to be dropped in one round; each try lets others wait for at most the
 /// lock timeout of a step.
 const DROP_TRIES: u32 = 3;
@@ -135,6 +141,8 @@ impl<'a> Lease<'a> {
         for site in self.sites(texts::DOUBTED).await? {
             while texts::clean(self.store, site).await? {}
         }
+        // Last, as it may take longer than the lease lasts.
+        self.vacuum().await;
         Ok(done)
     }
 
@@ -213,7 +221,8 @@ impl<'a> Lease<'a> {
             return Ok(0);
         }
         let count = hours.len() as u64;
-        rows::add(connection, site, fold.rows()).await?;
+        let rows = compute(move || fold.rows()).await?;
+        let replaced = rows::write(connection, site, rows, Stored::Kept).await?;
         // These rows and no others: loads may have added some between them.
         let folded = query(
             "/* rollup.delta.folded */ delete from rollup_delta d \
@@ -232,19 +241,33 @@ impl<'a> Lease<'a> {
             return Ok(0);
         }
         transaction.commit().await.map_err(failed(FOLDING))?;
+        self.store.replaced_bytes.fetch_add(replaced, Ordering::Relaxed);
         Ok(count)
     }
 
-    /// Removes the rows before a day and returns how many they were.
+    /// Makes room of what folds have replaced, once that is much: a fold writes whole blocks anew, and where
+    /// much is caught up at once, the tables would double before Postgres' own vacuum comes round.
+    async fn vacuum(&self) {
+        if self.store.replaced_bytes.load(Ordering::Relaxed) < VACUUM_BYTES {
+            return;
+        }
+        self.store.replaced_bytes.store(0, Ordering::Relaxed);
+        // Where it fails, or somebody else does it just now, Postgres' own does it later.
+        for sql in ["vacuum (skip_locked) rollup_hour", "vacuum (skip_locked) rollup_day"] {
+            let _ = Transaction::alone(&self.store.pool, self.store.bounds.back, sql).await;
+        }
+    }
+
+    /// Removes the blocks before a day and returns how many they were.
     async fn remove_rows(&self, site: SiteId, grain: Grain, from_ms: i64) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let mut transaction = self.step(REMOVING).await?;
             let steps = (grain, i32::MIN..grain.step(from_ms));
-            let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_ROWS).await?;
+            let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
             removed += rows;
-            if rows < REMOVE_ROWS as u64 {
+            if rows < REMOVE_BLOCKS_MAX as u64 {
                 return Ok(removed);
             }
         }
@@ -323,7 +346,7 @@ impl<'a> Lease<'a> {
         let mut removed = 0;
         while texts::any_before(&mut *self.store.read(REMOVING).await?, site, before).await? {
             let mut transaction = self.step(REMOVING).await?;
-            let texts = texts::remove_some(&mut transaction, site, before, REMOVE_ROWS).await?;
+            let texts = texts::remove_some(&mut transaction, site, before, REMOVE_VIEWS_MAX).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
             removed += texts;
         }
@@ -429,21 +452,22 @@ pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(
     Ok(())
 }
 
-/// Removes at most [`REMOVE_ROWS`] rollup rows; whether there may be more.
+/// Removes at most [`REMOVE_BLOCKS_MAX`] rollup blocks; whether there may be more.
 async fn remove_rows(store: &PostgresStore, site: SiteId, grain: Grain) -> Result<bool, StoreError> {
     let mut transaction = store.write(DELETING).await?;
     let steps = (grain, i32::MIN..i32::MAX);
-    let removed = rows::remove_steps(&mut transaction, site, steps, REMOVE_ROWS).await?;
+    let removed = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
     transaction.commit().await.map_err(failed(DELETING))?;
-    Ok(removed >= REMOVE_ROWS as u64)
+    Ok(removed >= REMOVE_BLOCKS_MAX as u64)
 }
 
-/// Runs a statement that removes at most [`REMOVE_ROWS`]; whether there may be more.
+/// Runs a statement that removes at most [`REMOVE_VIEWS_MAX`]; whether there may be more.
 async fn remove_some(store: &PostgresStore, statement: Statement) -> Result<bool, StoreError> {
     let mut transaction = store.write(DELETING).await?;
-    let removed = statement.bind(REMOVE_ROWS).execute(&mut *transaction).await.map_err(failed(DELETING))?;
+    let removed =
+        statement.bind(REMOVE_VIEWS_MAX).execute(&mut *transaction).await.map_err(failed(DELETING))?;
     transaction.commit().await.map_err(failed(DELETING))?;
-    Ok(removed.rows_affected() >= REMOVE_ROWS as u64)
+    Ok(removed.rows_affected() >= REMOVE_VIEWS_MAX as u64)
 }
 
 async fn remove_all(store: &PostgresStore, sql: &'static str, site: SiteId) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use crate::error::failed;
 use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
-use fieldvitals_store::rollup::{Answer, From, Plan, slot};
+use fieldvitals_store::rollup::{Answer, From, Plan, from_slot, slot};
 use fieldvitals_store::{
     Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
     ValueCell, Weight,
@@ -14,6 +14,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use vitals::histogram::EncodingError;
 use vitals::limits;
 use vitals::metric::Metrics;
 use vitals::view::ViewId;
@@ -150,8 +151,11 @@ async fn read_rollups(
     let plan = Plan::new(query, dimension, kept);
     let slots: Vec<i16> = answer.parts().map(|part| slot(dimension, part)).collect();
     for steps in plan.steps() {
-        let take = |row: &rows::Stored<'_>| answer.add_row(row.key.route_id, row.part, row.cells);
-        rows::read(connection, query.site, &slots, steps, route_id, take).await?;
+        rows::read(connection, query.site, &slots, steps, route_id, |key, cells| {
+            let (_, part) = from_slot(key.slot).ok_or(EncodingError)?;
+            answer.add_block(part, cells)
+        })
+        .await?;
     }
     if plan.deltas.is_empty() {
         return Ok(());

@@ -1,25 +1,29 @@
-//! Rollup rows and deltas as the database has them.
+//! Rollup blocks and deltas as the database has them.
 
+use crate::compute::compute;
 use crate::error::{damaged, failed};
 use crate::sql::query;
-use fieldvitals_store::rollup::{Fold, Grain, Part, Row, RowKey, from_slot, slots};
+use fieldvitals_store::rollup::{
+    Block, BlockKey, Fold, Grain, Row, RowKey, Stored, add_block, block_of, blocks, slots,
+};
 use fieldvitals_store::{Kept, SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use vitals::histogram::EncodingError;
 
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
 
-/// Up to this many hours or days, one route's rows are looked up one by one, instead of reading
+/// Up to this many hours or days, one route's blocks are looked up one by one, instead of reading
 /// everybody's and leaving out most.
 const LOOKUPS_MAX: usize = 1_000;
-/// Rows that one statement writes, so that no message is larger than some megabytes.
-const WRITE_ROWS: usize = 4_096;
+/// Blocks that one statement reads or writes, so that no message is larger than some megabytes.
+const WRITE_BLOCKS: usize = 128;
 
-/// The statements about a table of rows.
+/// The statements about a table of blocks.
 struct Table {
     what: &'static str,
     range: &'static str,
@@ -33,52 +37,52 @@ struct Table {
 macro_rules! table {
     ($name:literal) => {
         Table {
-            what: concat!("a row of ", $name),
+            what: concat!("a block of ", $name),
             range: concat!(
                 "/* ",
                 $name,
-                ".range */ select slot, step, route_id, cells from ",
+                ".range */ select slot, step, block, cells from ",
                 $name,
                 " where site_id = $1 and slot = any($2) and step >= $3 and step < $4"
             ),
             lookup: concat!(
                 "/* ",
                 $name,
-                ".lookup */ select slot, step, route_id, cells from ",
+                ".lookup */ select slot, step, block, cells from ",
                 $name,
-                " where site_id = $1 and slot = any($2) and step = any($3) and route_id = $4"
+                " where site_id = $1 and slot = any($2) and step = any($3) and block = $4"
             ),
             keys: concat!(
                 "/* ",
                 $name,
-                ".keys */ select r.slot, r.step, r.route_id, r.cells from ",
+                ".keys */ select r.slot, r.step, r.block, r.cells from ",
                 $name,
-                " r join unnest($2::smallint[], $3::integer[], $4::bigint[]) u (slot, step, route_id) \
-                 on r.slot = u.slot and r.step = u.step and r.route_id = u.route_id where r.site_id = $1"
+                " r join unnest($2::smallint[], $3::integer[], $4::smallint[]) u (slot, step, block) \
+                 on r.slot = u.slot and r.step = u.step and r.block = u.block where r.site_id = $1"
             ),
             put: concat!(
                 "/* ",
                 $name,
                 ".put */ insert into ",
                 $name,
-                " (site_id, slot, step, route_id, cells) \
-                 select $1, u.* from unnest($2::smallint[], $3::integer[], $4::bigint[], $5::bytea[]) u \
-                 on conflict (site_id, slot, step, route_id) do update set cells = excluded.cells"
+                " (site_id, slot, step, block, cells) \
+                 select $1, u.* from unnest($2::smallint[], $3::integer[], $4::smallint[], $5::bytea[]) u \
+                 on conflict (site_id, slot, step, block) do update set cells = excluded.cells"
             ),
             remove_keys: concat!(
                 "/* ",
                 $name,
                 ".empty */ delete from ",
                 $name,
-                " r using unnest($2::smallint[], $3::integer[], $4::bigint[]) u (slot, step, route_id) \
-                 where r.site_id = $1 and r.slot = u.slot and r.step = u.step and r.route_id = u.route_id"
+                " r using unnest($2::smallint[], $3::integer[], $4::smallint[]) u (slot, step, block) \
+                 where r.site_id = $1 and r.slot = u.slot and r.step = u.step and r.block = u.block"
             ),
             remove_steps: concat!(
                 "/* ",
                 $name,
                 ".remove */ delete from ",
                 $name,
-                " where site_id = $1 and (slot, step, route_id) in (select slot, step, route_id from ",
+                " where site_id = $1 and (slot, step, block) in (select slot, step, block from ",
                 $name,
                 " where site_id = $1 and slot = any($2) and step >= $3 and step < $4 limit $5)"
             ),
@@ -96,51 +100,41 @@ const fn table(grain: Grain) -> &'static Table {
     }
 }
 
-/// A stored row.
-pub(crate) struct Stored<'a> {
-    pub(crate) key: RowKey,
-    pub(crate) part: Part,
-    pub(crate) cells: &'a [u8],
+/// Reads the key and the bytes of a stored block.
+fn read_row(row: &PgRow, grain: Grain) -> Result<(BlockKey, &[u8]), StoreError> {
+    let columns = || {
+        let key = BlockKey { grain, slot: row.try_get(0)?, step: row.try_get(1)?, block: row.try_get(2)? };
+        Ok((key, row.try_get(3)?))
+    };
+    columns().map_err(failed(READING))
 }
 
-impl<'a> Stored<'a> {
-    fn read(row: &'a PgRow, grain: Grain) -> Result<Self, StoreError> {
-        let columns = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get::<&[u8], _>(3)?));
-        let (slot, step, route_id, cells) = columns().map_err(failed(READING))?;
-        let key = RowKey { grain, slot, step, route_id };
-        let (_, part) = from_slot(slot).ok_or_else(|| wrong(grain))?;
-        Ok(Self { key, part, cells })
-    }
-}
-
-/// The error for a row that no fieldvitals wrote.
+/// The error for a block that no fieldvitals wrote.
 fn wrong(grain: Grain) -> StoreError {
     damaged(READING, table(grain).what)
 }
 
-/// Hands the rows of some slots, of a range of steps and of one route or all, to `take`.
+/// Hands the blocks of some slots, of a range of steps and of one route or all, to `take`.
 pub(crate) async fn read(
     connection: &mut PgConnection,
     site: SiteId,
     slots: &[i16],
     (grain, steps): (Grain, Range<i32>),
     route_id: Option<i64>,
-    mut take: impl FnMut(&Stored<'_>) -> Result<(), vitals::histogram::EncodingError>,
+    mut take: impl FnMut(BlockKey, &[u8]) -> Result<(), EncodingError>,
 ) -> Result<(), StoreError> {
     let table = table(grain);
     let statement = match route_id {
         Some(route_id) if steps.len() <= LOOKUPS_MAX => {
             let steps: Vec<i32> = steps.collect();
-            query(table.lookup).bind(site.0).bind(slots).bind(steps).bind(route_id)
+            query(table.lookup).bind(site.0).bind(slots).bind(steps).bind(block_of(route_id))
         }
         _ => query(table.range).bind(site.0).bind(slots).bind(steps.start).bind(steps.end),
     };
     let mut rows = statement.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let row = Stored::read(&row, grain)?;
-        if route_id.is_none_or(|asked| asked == row.key.route_id) {
-            take(&row).map_err(|_| wrong(grain))?;
-        }
+        let (key, cells) = read_row(&row, grain)?;
+        take(key, cells).map_err(|_| wrong(grain))?;
     }
     Ok(())
 }
@@ -153,10 +147,7 @@ pub(crate) async fn read_steps(
     rows: &mut BTreeMap<RowKey, Row>,
 ) -> Result<(), StoreError> {
     let slots: Vec<i16> = slots().collect();
-    read(connection, site, &slots, steps, None, |row| {
-        rows.entry(row.key).or_insert_with(|| Row::empty(row.part)).add_encoded(row.cells)
-    })
-    .await
+    read(connection, site, &slots, steps, None, |key, cells| add_block(rows, key, cells)).await
 }
 
 /// Hands the deltas of a range of hours, by its start and its end, to `take`.
@@ -164,7 +155,7 @@ pub(crate) async fn read_deltas(
     connection: &mut PgConnection,
     site: SiteId,
     range: Range<i64>,
-    mut take: impl FnMut(i64, &[u8]) -> Result<(), vitals::histogram::EncodingError>,
+    mut take: impl FnMut(i64, &[u8]) -> Result<(), EncodingError>,
 ) -> Result<(), StoreError> {
     let mut rows = query(
         "/* rollup.delta.read */ select hour_ms, views from rollup_delta \
@@ -194,97 +185,97 @@ pub(crate) async fn fold_deltas(
     Ok(fold.rows())
 }
 
-/// Keys of rows, a list a column.
+/// Keys of blocks, a list a column.
 #[derive(Default)]
 struct Keys {
     slots: Vec<i16>,
     steps: Vec<i32>,
-    route_ids: Vec<i64>,
+    blocks: Vec<i16>,
 }
 
 impl Keys {
-    fn push(&mut self, key: &RowKey) {
+    fn push(&mut self, key: BlockKey) {
         self.slots.push(key.slot);
         self.steps.push(key.step);
-        self.route_ids.push(key.route_id);
-    }
-
-    fn of<'a>(keys: impl Iterator<Item = &'a RowKey>) -> Self {
-        let mut columns = Self::default();
-        keys.for_each(|key| columns.push(key));
-        columns
+        self.blocks.push(key.block);
     }
 
     fn bind(self, sql: &'static str, site: SiteId) -> crate::sql::Statement {
-        query(sql).bind(site.0).bind(self.slots).bind(self.steps).bind(self.route_ids)
+        query(sql).bind(site.0).bind(self.slots).bind(self.steps).bind(self.blocks)
     }
 }
 
-/// Adds rows to those that are stored; one in which nothing is left goes.
-pub(crate) async fn add(
+/// Writes rows over those that are stored; what counts nothing goes. Returns how many bytes they took before,
+/// which wait for a vacuum now.
+pub(crate) async fn write(
     connection: &mut PgConnection,
     site: SiteId,
-    mut rows: BTreeMap<RowKey, Row>,
-) -> Result<(), StoreError> {
-    for grain in [Grain::Hour, Grain::Day] {
-        let keys = Keys::of(rows.keys().filter(|key| key.grain == grain));
-        if keys.slots.is_empty() {
-            continue;
+    rows: BTreeMap<RowKey, Row>,
+    stored: Stored,
+) -> Result<u64, StoreError> {
+    let mut replaced = 0;
+    let mut blocks = compute(move || blocks(rows)).await?.into_iter().peekable();
+    while let Some(first) = blocks.next() {
+        let grain = first.key.grain;
+        let mut some = vec![first];
+        while some.len() < WRITE_BLOCKS
+            && let Some(next) = blocks.next_if(|block| block.key.grain == grain)
+        {
+            some.push(next);
         }
-        let mut found = keys.bind(table(grain).keys, site).fetch(&mut *connection);
-        while let Some(row) = found.try_next().await.map_err(failed(READING))? {
-            let stored = Stored::read(&row, grain)?;
-            let row = rows.entry(stored.key).or_insert_with(|| Row::empty(stored.part));
-            row.add_encoded(stored.cells).map_err(|_| wrong(grain))?;
-        }
+        replaced += write_some(connection, site, grain, some, stored).await?;
     }
-    put(connection, site, &rows).await
+    Ok(replaced)
 }
 
-/// Writes rows in place of those that are stored; those that count nothing go.
-pub(crate) async fn put(
+async fn write_some(
     connection: &mut PgConnection,
     site: SiteId,
-    rows: &BTreeMap<RowKey, Row>,
-) -> Result<(), StoreError> {
-    for grain in [Grain::Hour, Grain::Day] {
-        let (mut full, mut cells, mut empty) = (Keys::default(), Vec::new(), Keys::default());
-        for (key, row) in rows.iter().filter(|(key, _)| key.grain == grain) {
-            match row.encode() {
-                Some(bytes) => {
-                    full.push(key);
-                    cells.push(bytes);
-                }
-                None => empty.push(key),
-            }
-            if cells.len() == WRITE_ROWS {
-                write(connection, grain, site, std::mem::take(&mut full), std::mem::take(&mut cells)).await?;
-            }
-        }
-        if !cells.is_empty() {
-            write(connection, grain, site, full, cells).await?;
-        }
-        if !empty.slots.is_empty() {
-            let statement = empty.bind(table(grain).remove_keys, site);
-            statement.execute(&mut *connection).await.map_err(failed(WRITING))?;
-        }
-    }
-    Ok(())
-}
-
-async fn write(
-    connection: &mut PgConnection,
     grain: Grain,
-    site: SiteId,
-    keys: Keys,
-    cells: Vec<Vec<u8>>,
-) -> Result<(), StoreError> {
-    let statement = keys.bind(table(grain).put, site).bind(cells);
-    statement.execute(connection).await.map_err(failed(WRITING))?;
-    Ok(())
+    blocks: Vec<Block>,
+    stored: Stored,
+) -> Result<u64, StoreError> {
+    let mut keys = Keys::default();
+    blocks.iter().for_each(|block| keys.push(block.key));
+    let mut known: HashMap<BlockKey, Vec<u8>> = HashMap::with_capacity(blocks.len());
+    let mut found = keys.bind(table(grain).keys, site).fetch(&mut *connection);
+    while let Some(row) = found.try_next().await.map_err(failed(READING))? {
+        let (key, cells) = read_row(&row, grain)?;
+        known.insert(key, cells.to_vec());
+    }
+    drop(found);
+    let replaced = known.values().map(|cells| cells.len() as u64).sum();
+    // Packing takes milliseconds, in which others want this thread.
+    let encode = move || {
+        let encode = |block: Block| {
+            let key = block.key;
+            let bytes = known.get(&key).map(Vec::as_slice).unwrap_or_default();
+            block.encode(bytes, stored).map(|bytes| (key, bytes))
+        };
+        blocks.into_iter().map(encode).collect::<Result<Vec<_>, _>>()
+    };
+    let (mut full, mut cells, mut empty) = (Keys::default(), Vec::new(), Keys::default());
+    for (key, bytes) in compute(encode).await?.map_err(|_| wrong(grain))? {
+        match bytes {
+            Some(bytes) => {
+                full.push(key);
+                cells.push(bytes);
+            }
+            None => empty.push(key),
+        }
+    }
+    if !cells.is_empty() {
+        let statement = full.bind(table(grain).put, site).bind(cells);
+        statement.execute(&mut *connection).await.map_err(failed(WRITING))?;
+    }
+    if !empty.slots.is_empty() {
+        let statement = empty.bind(table(grain).remove_keys, site);
+        statement.execute(connection).await.map_err(failed(WRITING))?;
+    }
+    Ok(replaced)
 }
 
-/// Removes at most `limit` rows of a range of steps, and returns how many they were.
+/// Removes at most `limit` blocks of a range of steps, and returns how many they were.
 pub(crate) async fn remove_steps(
     connection: &mut PgConnection,
     site: SiteId,

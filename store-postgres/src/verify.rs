@@ -2,12 +2,13 @@
 
 use crate::error::failed;
 use crate::load::hold_site;
-use crate::maintain::{REMOVE_ROWS, exclude};
+use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::sql::{self, query};
 use crate::{PostgresStore, names, query as questions, rows, view};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::rollup::{
-    Counted, DAY_MS, Difference, Fold, Grain, Row, RowKey, add_rows, day_of, differences, steps_of_day,
+    Counted, DAY_MS, Difference, Fold, Grain, Row, RowKey, Stored, add_rows, day_of, differences,
+    steps_of_day,
 };
 use fieldvitals_store::{Kept, Rebuilt, SiteId, StoreError};
 use futures_util::TryStreamExt;
@@ -149,9 +150,12 @@ pub(crate) async fn rebuild_day(
     .await
     .map_err(failed(REBUILDING))?;
     for steps in steps(day.start, &kept) {
-        while rows::remove_steps(connection, site, steps.clone(), REMOVE_ROWS).await? >= REMOVE_ROWS as u64 {}
+        while rows::remove_steps(connection, site, steps.clone(), REMOVE_BLOCKS_MAX).await?
+            >= REMOVE_BLOCKS_MAX as u64
+        {}
     }
-    rows::put(connection, site, &rows).await?;
+    let rebuilt = Rebuilt { views, rows: rows.len() as u64 };
+    rows::write(connection, site, rows, Stored::Replaced).await?;
     transaction.commit().await.map_err(failed(REBUILDING))?;
-    Ok(Rebuilt { views, rows: rows.len() as u64 })
+    Ok(rebuilt)
 }

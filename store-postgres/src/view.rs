@@ -13,14 +13,6 @@ use sqlx::types::Uuid;
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{NavigationType, TtiGap, ViewId};
 
-/// Inserts the views that are not there, and says which these are: `$1` the site, then [`Columns`].
-pub(crate) const ADD: &str = "/* view.add */ insert into page_view (site_id, id, seq, received_ms, url, \
-    route_id, navigation_type, device, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, \
-    tti, foreign_received, browser, weight, context) select $1, u.* from unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[], \
-    $6::bigint[], $7::smallint[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::smallint[], \
-    $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], \
-    $19::integer[], $20::bytea[], $21::text[], $22::integer[], $23::bytea[]) u on conflict (site_id, id) do nothing returning id";
-
 /// Replaces views: `$1` the site, then [`Columns`], `$24` and `$25` the first and the last id, which spare
 /// the other days' partitions.
 pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq = u.seq, \
@@ -35,18 +27,24 @@ pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq 
     connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received, browser, \
     weight, context) where v.site_id = $1 and v.id = u.id and v.id >= $24 and v.id <= $25";
 
-/// Makes others who want to change views wait: `$1` the site, `$2` their ids. Locked in the order of ids, so
-/// that two loaders cannot wait for each other. Reading comes after it, as a statement that waited for a
-/// lock still joins with what it saw before it waited.
-pub(crate) const LOCK: &str = "/* view.lock */ select id from page_view where site_id = $1 and id = any($2) \
-    order by id for no key update";
+/// Locks those of some views that are stored, so that others who want to change them wait, and says which they
+/// are: `$1` the site, `$2` ids in order, `$3` and `$4` the first and the last, which spare the other days'
+/// partitions. Locked in the order of ids, so that two loaders cannot wait for each other. Reading comes after
+/// it, as a statement that waited for a lock still joins with what it saw before it waited.
+///
+/// Each is looked up in the index, whatever statistics say of a day that has just begun: going through a day
+/// of page views costs many loads' time.
+pub(crate) const LOCK: &str = "/* view.lock */ select v.id from unnest($2::uuid[]) u (id) cross join lateral \
+    (select v.id from page_view v where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 \
+    for no key update of v) v";
 
-/// Reads views for [`read`]: `$1` the site, `$2` their ids.
+/// Reads views for [`read`]: as [`LOCK`].
 pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
     v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context \
-    from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
-    where v.site_id = $1 and v.id = any($2)";
+    from unnest($2::uuid[]) u (id) cross join lateral (select v.* from page_view v \
+    where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 offset 0) v \
+    join route r on r.site_id = v.site_id and r.route_id = v.route_id where r.site_id = $1";
 
 /// Reads one view for [`read`]: `$1` the site, `$2` the id.
 pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms, v.url, r.route, \
@@ -100,10 +98,7 @@ impl Columns {
     /// Adds a view.
     pub(crate) fn push(&mut self, view: &StoredView, route_id: i64, texts: &TextCodes) {
         let update = &view.update;
-        let (seq, foreign_received) = match update.source {
-            Source::Own { seq } => (Some(seq.cast_signed()), None),
-            Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
-        };
+        let (seq, foreign_received) = source(view);
         self.id.push(uuid(update.id));
         self.seq.push(seq);
         self.received_ms.push(update.received_ms);
@@ -116,8 +111,7 @@ impl Columns {
         self.release.push(update.release.clone());
         self.tti_gap.push(update.tti_gap.map(|gap| gap as i16));
         for metric in Metric::ALL {
-            let micros = update.values.get(metric).and_then(|value| i32::try_from(value.micros()).ok());
-            self.values[metric.index()].push(micros);
+            self.values[metric.index()].push(micros(update, metric));
         }
         self.foreign_received.push(foreign_received);
         self.browser.push(update.browser.clone());
@@ -125,7 +119,7 @@ impl Columns {
         self.context.push(texts.encode(update));
     }
 
-    /// Binds all columns, in the order of [`ADD`].
+    /// Binds all columns, in the order of [`REPLACE`].
     pub(crate) fn bind(self, statement: Statement) -> Statement {
         let statement = statement
             .bind(self.id)
@@ -147,6 +141,19 @@ impl Columns {
             .bind(self.weight)
             .bind(self.context)
     }
+}
+
+/// The columns that say who sent a view: the snapshot's number, or the times of another library's metrics.
+pub(crate) fn source(view: &StoredView) -> (Option<i32>, Option<Vec<u8>>) {
+    match view.update.source {
+        Source::Own { seq } => (Some(seq.cast_signed()), None),
+        Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
+    }
+}
+
+/// A metric's value as its column has it.
+pub(crate) fn micros(update: &ViewUpdate, metric: Metric) -> Option<i32> {
+    update.values.get(metric).and_then(|value| i32::try_from(value.micros()).ok())
 }
 
 const _: () =

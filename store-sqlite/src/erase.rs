@@ -1,7 +1,7 @@
 //! Erasing: page views with all that they count, and rollups that have outlived theirs.
 
 use crate::error::{damaged, failed};
-use crate::maintain::REMOVE_ROWS;
+use crate::maintain::REMOVE_BLOCKS_MAX;
 use crate::{SqliteStore, load, names, query, rows, site, texts, view};
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
@@ -30,7 +30,7 @@ pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, 
     remove(connection, erase, views).await?;
     if !erased.more && erase.url.is_none() {
         erased.rows = remove_rows(connection, erase, &kept).await?;
-        erased.more = erased.rows == REMOVE_ROWS;
+        erased.more = erased.rows == REMOVE_BLOCKS_MAX;
     }
     transaction.commit().await.map_err(failed(ERASING))?;
     if !erased.more {
@@ -145,7 +145,7 @@ async fn remove_rows(
     let mut removed = 0;
     for grain in [Grain::Hour, Grain::Day] {
         let steps = grain.step(start)..grain.step(end);
-        removed += rows::remove(connection, erase.site, grain, steps, REMOVE_ROWS - removed).await?;
+        removed += rows::remove(connection, erase.site, grain, steps, REMOVE_BLOCKS_MAX - removed).await?;
     }
     Ok(removed)
 }

@@ -10,6 +10,7 @@
 mod bulk;
 mod causes;
 mod copy;
+mod deltas;
 mod erase;
 mod error;
 mod load;

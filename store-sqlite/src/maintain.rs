@@ -3,13 +3,12 @@
 //! Every step is a transaction of its own, small enough that a load waits for milliseconds.
 
 use crate::error::{damaged, failed};
-use crate::{SqliteStore, names, query, rows, schema, texts, view};
-use fieldvitals_store::rollup::{Fold, Grain};
+use crate::{SqliteStore, deltas, names, query, rows, schema, texts, view};
+use fieldvitals_store::rollup::{Fold, Grain, Stored};
 use fieldvitals_store::{Kept, Maintained, Retention, SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use std::fmt::Write;
 use vitals::limits;
 
 const FOLDING: &str = "folding rollups";
@@ -18,8 +17,10 @@ const DELETING: &str = "removing the rows of a deleted site";
 
 /// Delta rows that one transaction folds at most.
 const FOLD_ROWS: i64 = 8_192;
-/// Rows that one transaction removes.
-pub(crate) const REMOVE_ROWS: u64 = 2_000;
+/// Page views that one transaction removes.
+pub(crate) const REMOVE_VIEWS_MAX: u64 = 2_000;
+/// Rollup blocks that one transaction removes.
+pub(crate) const REMOVE_BLOCKS_MAX: u64 = 500;
 /// Size of the write-ahead log at which it is emptied, in bytes.
 const LOG_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -39,7 +40,7 @@ pub(crate) async fn maintain(
     for site in sites(store, "/* site.ids */ select site_id from site").await? {
         done.views_removed += remove_views(store, site, kept.views_from_ms).await?;
         for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
-            done.rows_removed += remove_rows(store, site, grain, grain.step(from_ms)).await?;
+            done.rows_removed += remove_blocks(store, site, grain, grain.step(from_ms)).await?;
         }
         done.names_removed += names::remove(&mut *store.connection().await?, site, &kept).await?;
         done.names_removed += texts::remove(store, site, Grain::Day.step(kept.views_from_ms)).await?;
@@ -114,11 +115,11 @@ async fn fold_site(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
 }
 
 async fn fold_some(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
-    // Deltas never change, so they are added up before the write lock is taken. That they are all still
-    // there is seen when they are removed.
+    // Everything is read and made before the write lock is taken. Deltas never change; that they are all still
+    // there is seen when they are removed, and that blocks are as they were by their version.
+    let mut transaction = store.read(FOLDING).await?;
     let mut fold = Fold::default();
-    let mut keys = String::new();
-    let mut count = 0;
+    let mut counted = deltas::Keys::default();
     {
         let mut deltas = sqlx::query(
             "/* rollup.delta.next */ select hour_ms, spool, up_to, views from rollup_delta \
@@ -126,45 +127,35 @@ async fn fold_some(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
         )
         .bind(site.0)
         .bind(FOLD_ROWS)
-        .fetch(&store.readers);
+        .fetch(&mut *transaction);
         while fold.views() < limits::FOLD_VIEWS_MAX
             && let Some(row) = deltas.try_next().await.map_err(failed(FOLDING))?
         {
             let hour_ms: i64 = row.try_get(0).map_err(failed(FOLDING))?;
-            let spool: &[u8] = row.try_get(1).map_err(failed(FOLDING))?;
-            let up_to: i64 = row.try_get(2).map_err(failed(FOLDING))?;
             let views: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
             fold.add_delta(hour_ms, views, kept).map_err(|_| damaged(FOLDING, "a rollup delta"))?;
-            let separator = if count == 0 { '[' } else { ',' };
-            // Writing to a String cannot fail.
-            let _ = write!(keys, "{separator}[{hour_ms},\"");
-            for byte in spool {
-                let _ = write!(keys, "{byte:02x}");
-            }
-            let _ = write!(keys, "\",{up_to}]");
-            count += 1;
+            counted.push(
+                hour_ms,
+                row.try_get(1).map_err(failed(FOLDING))?,
+                row.try_get(2).map_err(failed(FOLDING))?,
+            );
         }
     }
+    let count = counted.count();
     if count == 0 {
         return Ok(0);
     }
-    keys.push(']');
-    let rows = fold.rows();
+    let version = rows::version(&mut transaction, site).await?;
+    let made = rows::make(&mut transaction, site, fold.rows(), Stored::Kept).await?;
+    drop(transaction);
+
     let mut transaction = store.write(FOLDING).await?;
-    let removed = sqlx::query(
-        "/* rollup.delta.folded */ delete from rollup_delta where site_id = ?1 and (hour_ms, spool, up_to) \
-         in (select value ->> 0, unhex(value ->> 1), value ->> 2 from json_each(?2))",
-    )
-    .bind(site.0)
-    .bind(keys)
-    .execute(&mut *transaction)
-    .await
-    .map_err(failed(FOLDING))?;
-    if removed.rows_affected() != count {
+    if !rows::claim(&mut transaction, site, version).await? || !counted.remove(&mut transaction, site).await?
+    {
         // Another process folded some of them, or they are erased: the next round begins anew.
         return Ok(0);
     }
-    rows::add(&mut transaction, site, rows).await?;
+    rows::put(&mut transaction, site, made).await?;
     transaction.commit().await.map_err(failed(FOLDING))?;
     Ok(count)
 }
@@ -179,26 +170,32 @@ async fn remove_views(store: &SqliteStore, site: SiteId, from_ms: i64) -> Result
         )
         .bind(site.0)
         .bind(view::first_id(from_ms))
-        .bind(REMOVE_ROWS as i64)
+        .bind(REMOVE_VIEWS_MAX as i64)
         .execute(&store.writer)
         .await
         .map_err(failed(REMOVING))?
         .rows_affected();
         removed += rows;
-        if rows < REMOVE_ROWS {
+        if rows < REMOVE_VIEWS_MAX {
             return Ok(removed);
         }
     }
 }
 
-/// Removes the rollup rows of a site before a step and returns how many they were.
-async fn remove_rows(store: &SqliteStore, site: SiteId, grain: Grain, from: i32) -> Result<u64, StoreError> {
+/// Removes the rollup blocks of a site before a step and returns how many they were.
+async fn remove_blocks(
+    store: &SqliteStore,
+    site: SiteId,
+    grain: Grain,
+    from: i32,
+) -> Result<u64, StoreError> {
     let mut removed = 0;
     loop {
-        let rows =
-            rows::remove(&mut *store.connection().await?, site, grain, i32::MIN..from, REMOVE_ROWS).await?;
-        removed += rows;
-        if rows < REMOVE_ROWS {
+        let mut transaction = store.write(REMOVING).await?;
+        let blocks = rows::remove(&mut transaction, site, grain, i32::MIN..from, REMOVE_BLOCKS_MAX).await?;
+        transaction.commit().await.map_err(failed(REMOVING))?;
+        removed += blocks;
+        if blocks < REMOVE_BLOCKS_MAX {
             return Ok(removed);
         }
     }
@@ -214,12 +211,13 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
         .map_err(failed(DELETING))?;
     remove_views(store, site, i64::MAX).await?;
     for grain in [Grain::Hour, Grain::Day] {
-        remove_rows(store, site, grain, i32::MAX).await?;
+        remove_blocks(store, site, grain, i32::MAX).await?;
     }
     texts::remove(store, site, i32::MAX).await?;
     let mut transaction = store.write(DELETING).await?;
     for sql in [
         "/* site.rows */ delete from load_cursor where site_id = ?",
+        "/* site.rows */ delete from rollup_version where site_id = ?",
         "/* site.rows */ delete from route where site_id = ?",
         "/* site.rows */ delete from label where site_id = ?",
         "/* site.rows */ delete from violation where site_id = ?",

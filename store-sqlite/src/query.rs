@@ -110,8 +110,8 @@ pub(crate) async fn read_rollups(
     for (grain, steps) in plan.steps() {
         for &part in &parts {
             let slot = slot(dimension, part);
-            rows::read(connection, query.site, grain, slot, steps.clone(), route_id, |_, route_id, cells| {
-                answer.add_row(route_id, part, cells).ok()
+            rows::read(connection, query.site, grain, slot, steps.clone(), route_id, |_, cells| {
+                answer.add_block(part, cells).ok()
             })
             .await?;
         }

@@ -1,31 +1,33 @@
-//! Rollup rows: read, added to, replaced and removed.
+//! Rollup blocks: read, written and removed.
 //!
-//! A row costs sqlx a trip between two threads, several times what SQLite takes to read it. So rows that lie
-//! together are read as one value, each as its route's id and its length in decimal digits, a space after
-//! either, and its bytes.
+//! Whoever changes a site's blocks counts it in `rollup_version`. So blocks can be made without the write
+//! lock, from those of one state of the store: [`claim`] says whether they are still that.
 
 use crate::bulk::{self, Sizes, sizes};
 use crate::error::{damaged, failed};
 use crate::names::json;
-use fieldvitals_store::rollup::{Grain, RowKey, from_slot};
-use fieldvitals_store::{SiteId, StoreError, rollup};
+use fieldvitals_store::rollup::{self, Block, BlockKey, Grain, RowKey, Stored, add_block, block_of};
+use fieldvitals_store::{SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
 
-/// Up to this many hours or days, one route's rows are looked up one by one, instead of reading everybody's
+/// Up to this many hours or days, one route's blocks are looked up one by one, instead of reading everybody's
 /// and leaving out most.
 const LOOKUPS_MAX: i64 = 1_000;
 
 /// Rows by key.
 pub(crate) type Rows = BTreeMap<RowKey, rollup::Row>;
 
-/// The statements about the rows of a grain.
+/// Blocks as they are to be: none of those that are to go.
+pub(crate) type Made = Vec<(BlockKey, Option<Vec<u8>>)>;
+
+/// The statements about the blocks of a grain.
 struct Table {
     range: &'static str,
     lookup: &'static str,
@@ -36,42 +38,30 @@ struct Table {
     remove: &'static str,
 }
 
-macro_rules! packed {
-    () => {
-        "cast(group_concat(c.route_id || ' ' || length(c.cells) || ' ' || c.cells, '') as blob)"
-    };
-}
-
 macro_rules! table {
     ($name:literal) => {
         Table {
             range: concat!(
                 "/* ",
                 $name,
-                ".range */ select c.step, ",
-                packed!(),
-                " from ",
+                ".range */ select c.step, c.cells from ",
                 $name,
-                " c where c.site_id = ?1 and c.slot = ?2 and c.step >= ?3 and c.step < ?4 \
-                 and (?5 is null or c.route_id = ?5) group by c.step"
+                " c where c.site_id = ?1 and c.slot = ?2 and c.step >= ?3 and c.step < ?4"
             ),
             lookup: concat!(
                 "/* ",
                 $name,
-                ".lookup */ select ",
-                packed!(),
-                " from json_each(?3) j cross join ",
+                ".lookup */ select c.step, c.cells from json_each(?3) j cross join ",
                 $name,
-                " c on c.site_id = ?1 and c.slot = ?2 and c.step = j.value and c.route_id = ?4"
+                " c on c.site_id = ?1 and c.slot = ?2 and c.step = j.value and c.block = ?4"
             ),
             some: concat!(
                 "/* ",
                 $name,
-                ".some */ select ",
-                packed!(),
-                " from json_each(?4) j cross join ",
+                ".some */ select c.slot, c.step, c.block, c.cells from json_each(?2) j cross join ",
                 $name,
-                " c on c.site_id = ?1 and c.slot = ?2 and c.step = ?3 and c.route_id = j.value"
+                " c on c.site_id = ?1 and c.slot = j.value ->> 0 and c.step = j.value ->> 1 \
+                 and c.block = j.value ->> 2"
             ),
             put: sizes!(
                 concat!(
@@ -79,18 +69,18 @@ macro_rules! table {
                     $name,
                     ".put */ insert into ",
                     $name,
-                    " (site_id, slot, step, route_id, cells) values "
+                    " (site_id, slot, step, block, cells) values "
                 ),
                 "(?, ?, ?, ?, ?)",
-                " on conflict (site_id, slot, step, route_id) do update set cells = excluded.cells"
+                " on conflict (site_id, slot, step, block) do update set cells = excluded.cells"
             ),
             empty: concat!(
                 "/* ",
                 $name,
                 ".empty */ delete from ",
                 $name,
-                " where site_id = ?1 and slot = ?2 \
-                 and step = ?3 and route_id in (select value from json_each(?4))"
+                " where site_id = ?1 and (slot, step, block) \
+                 in (select value ->> 0, value ->> 1, value ->> 2 from json_each(?2))"
             ),
             clear: concat!(
                 "/* ",
@@ -106,7 +96,7 @@ macro_rules! table {
                 ".remove */ delete from ",
                 $name,
                 " where site_id = ?1 \
-                 and (slot, step, route_id) in (select slot, step, route_id from ",
+                 and (slot, step, block) in (select slot, step, block from ",
                 $name,
                 " where site_id = ?1 and slot in (select value from json_each(?2)) \
                  and step >= ?3 and step < ?4 limit ?5)"
@@ -125,8 +115,12 @@ const fn table(grain: Grain) -> &'static Table {
     }
 }
 
-/// Hands every row of a slot and some steps, of all routes or one, to `take`: its step, its route's id and
-/// its bytes. `take` says where they are not what it expects.
+fn wrong() -> StoreError {
+    damaged(READING, "a rollup block")
+}
+
+/// Hands every block of a slot and some steps, of all routes or one, to `take`: its step and its bytes.
+/// `take` says where they are not what it expects.
 pub(crate) async fn read(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -134,61 +128,26 @@ pub(crate) async fn read(
     slot: i16,
     steps: Range<i32>,
     route_id: Option<i64>,
-    mut take: impl FnMut(i32, i64, &[u8]) -> Option<()>,
+    mut take: impl FnMut(i32, &[u8]) -> Option<()>,
 ) -> Result<(), StoreError> {
-    if let Some(route_id) = route_id
-        && i64::from(steps.end) - i64::from(steps.start) <= LOOKUPS_MAX
-    {
-        let list: Vec<i32> = steps.clone().collect();
-        let packed: Option<Vec<u8>> = sqlx::query_scalar(table(grain).lookup)
-            .bind(site.0)
-            .bind(slot)
-            .bind(json(&list)?)
-            .bind(route_id)
-            .fetch_one(connection)
-            .await
-            .map_err(failed(READING))?;
-        return unpack(packed.as_deref().unwrap_or_default(), |id, cells| take(steps.start, id, cells));
-    }
-    let mut rows = sqlx::query(table(grain).range)
-        .bind(site.0)
-        .bind(slot)
-        .bind(steps.start)
-        .bind(steps.end)
-        .bind(route_id)
-        .fetch(connection);
+    let list;
+    let statement = match route_id {
+        Some(route_id) if i64::from(steps.end) - i64::from(steps.start) <= LOOKUPS_MAX => {
+            list = json(&steps.collect::<Vec<i32>>())?;
+            sqlx::query(table(grain).lookup).bind(site.0).bind(slot).bind(list).bind(block_of(route_id))
+        }
+        _ => sqlx::query(table(grain).range).bind(site.0).bind(slot).bind(steps.start).bind(steps.end),
+    };
+    let mut rows = statement.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let step: i32 = row.try_get(0).map_err(failed(READING))?;
-        let packed: &[u8] = row.try_get(1).map_err(failed(READING))?;
-        unpack(packed, |id, cells| take(step, id, cells))?;
+        let step = row.try_get(0).map_err(failed(READING))?;
+        let cells = row.try_get(1).map_err(failed(READING))?;
+        take(step, cells).ok_or_else(wrong)?;
     }
     Ok(())
 }
 
-/// Hands the rows in a packed value to `take`.
-fn unpack(mut bytes: &[u8], mut take: impl FnMut(i64, &[u8]) -> Option<()>) -> Result<(), StoreError> {
-    let mut one = || -> Option<()> {
-        while !bytes.is_empty() {
-            let id = number(&mut bytes)?;
-            let len = usize::try_from(number(&mut bytes)?).ok()?;
-            let (cells, rest) = bytes.split_at_checked(len)?;
-            bytes = rest;
-            take(id, cells)?;
-        }
-        Some(())
-    };
-    one().ok_or_else(|| damaged(READING, "a rollup row"))
-}
-
-/// A number in decimal digits, and the space after it.
-fn number(bytes: &mut &[u8]) -> Option<i64> {
-    let end = bytes.iter().position(|&byte| byte == b' ')?;
-    let (digits, rest) = bytes.split_at_checked(end)?;
-    *bytes = rest.get(1..)?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// Reads all rows of some steps of a grain.
+/// Adds all rows of some steps of a grain to `rows`.
 pub(crate) async fn all(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -200,87 +159,149 @@ pub(crate) async fn all(
         return Ok(());
     }
     for slot in rollup::slots() {
-        let Some((_, part)) = from_slot(slot) else { continue };
-        read(connection, site, grain, slot, steps.clone(), None, |step, route_id, cells| {
-            let key = RowKey { grain, slot, step, route_id };
-            rows.entry(key).or_insert_with(|| rollup::Row::empty(part)).add_encoded(cells).ok()
+        read(connection, site, grain, slot, steps.clone(), None, |step, cells| {
+            add_block(rows, BlockKey { grain, slot, step, block: 0 }, cells).ok()
         })
         .await?;
     }
     Ok(())
 }
 
-/// Adds rows to those that are stored; one in which nothing is left goes.
-pub(crate) async fn add(
+/// How often a site's blocks were changed.
+pub(crate) async fn version(connection: &mut SqliteConnection, site: SiteId) -> Result<i64, StoreError> {
+    sqlx::query_scalar(
+        "/* rollup.version */ select coalesce((select version from rollup_version where site_id = ?), 0)",
+    )
+    .bind(site.0)
+    .fetch_one(connection)
+    .await
+    .map_err(failed(READING))
+}
+
+/// Counts a change of a site's blocks, if they are still those of a version; whether they are.
+pub(crate) async fn claim(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    version: i64,
+) -> Result<bool, StoreError> {
+    let claimed = sqlx::query(
+        "/* rollup.claim */ insert into rollup_version (site_id, version) values (?1, 1) \
+         on conflict (site_id) do update set version = version + 1 where version = ?2",
+    )
+    .bind(site.0)
+    .bind(version)
+    .execute(connection)
+    .await
+    .map_err(failed(WRITING))?;
+    Ok(claimed.rows_affected() == 1)
+}
+
+/// Counts a change of a site's blocks, whatever their version.
+pub(crate) async fn count_change(connection: &mut SqliteConnection, site: SiteId) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* rollup.changed */ insert into rollup_version (site_id, version) values (?, 1) \
+         on conflict (site_id) do update set version = version + 1",
+    )
+    .bind(site.0)
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(failed(WRITING))
+}
+
+/// What the blocks of rows are to be, written over those that are stored.
+pub(crate) async fn make(
     connection: &mut SqliteConnection,
     site: SiteId,
     rows: Rows,
-) -> Result<(), StoreError> {
-    let mut rows: Vec<(RowKey, rollup::Row)> = rows.into_iter().collect();
-    for rows in rows.chunk_by_mut(|(a, _), (b, _)| together(a, b)) {
-        let Some(&(key, _)) = rows.first() else { continue };
-        let ids: Vec<i64> = rows.iter().map(|(key, _)| key.route_id).collect();
-        let packed: Option<Vec<u8>> = sqlx::query_scalar(table(key.grain).some)
-            .bind(site.0)
-            .bind(key.slot)
-            .bind(key.step)
-            .bind(json(&ids)?)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed(READING))?;
-        unpack(packed.as_deref().unwrap_or_default(), |id, cells| {
-            let place = rows.binary_search_by_key(&id, |(key, _)| key.route_id).ok()?;
-            rows.get_mut(place)?.1.add_encoded(cells).ok()
-        })?;
-    }
-    replace(connection, site, rows).await?;
-    Ok(())
-}
-
-/// Whether two rows are next to each other in their table.
-fn together(a: &RowKey, b: &RowKey) -> bool {
-    (a.grain, a.slot, a.step) == (b.grain, b.slot, b.step)
-}
-
-/// Writes rows, sorted by key, in place of those that are stored; one in which nothing is left goes. Returns
-/// how many are there then.
-pub(crate) async fn replace(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    rows: impl IntoIterator<Item = (RowKey, rollup::Row)>,
-) -> Result<u64, StoreError> {
-    let (mut full, mut empty) = (Vec::new(), Vec::new());
-    for (key, row) in rows {
-        match row.encode() {
-            Some(cells) => full.push((key, cells)),
-            None => empty.push(key),
+    stored: Stored,
+) -> Result<Made, StoreError> {
+    let mut blocks = rollup::blocks(rows);
+    let days = blocks.split_off(blocks.partition_point(|block| block.key.grain == Grain::Hour));
+    let mut made = Vec::with_capacity(blocks.len() + days.len());
+    for (grain, blocks) in [(Grain::Hour, blocks), (Grain::Day, days)] {
+        let known = known(connection, site, grain, &blocks).await?;
+        for block in blocks {
+            let key = block.key;
+            let bytes = known.get(&key).map(Vec::as_slice).unwrap_or_default();
+            made.push((key, block.encode(bytes, stored).map_err(|_| wrong())?));
         }
     }
-    let count = full.len() as u64;
-    let days = full.split_off(full.partition_point(|(key, _)| key.grain == Grain::Hour));
-    for (grain, rows) in [(Grain::Hour, full), (Grain::Day, days)] {
-        bulk::write(connection, &table(grain).put, rows, |statement, (key, cells)| {
-            statement.bind(site.0).bind(key.slot).bind(key.step).bind(key.route_id).bind(cells)
+    Ok(made)
+}
+
+/// The stored ones of some blocks.
+async fn known(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    grain: Grain,
+    blocks: &[Block],
+) -> Result<HashMap<BlockKey, Vec<u8>>, StoreError> {
+    let keys: Vec<(i16, i32, i16)> =
+        blocks.iter().map(|block| (block.key.slot, block.key.step, block.key.block)).collect();
+    let mut known = HashMap::with_capacity(keys.len());
+    if keys.is_empty() {
+        return Ok(known);
+    }
+    let mut rows = sqlx::query(table(grain).some).bind(site.0).bind(json(&keys)?).fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        let columns = || {
+            let key =
+                BlockKey { grain, slot: row.try_get(0)?, step: row.try_get(1)?, block: row.try_get(2)? };
+            Ok((key, row.try_get(3)?))
+        };
+        let (key, cells) = columns().map_err(failed(READING))?;
+        known.insert(key, cells);
+    }
+    Ok(known)
+}
+
+/// Puts blocks in their place, those of hours first; the caller counts the change.
+pub(crate) async fn put(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    made: Made,
+) -> Result<(), StoreError> {
+    let (mut hours, mut days, mut empty) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, cells) in made {
+        match (key.grain, cells) {
+            (Grain::Hour, Some(cells)) => hours.push((key, cells)),
+            (Grain::Day, Some(cells)) => days.push((key, cells)),
+            (_, None) => empty.push(key),
+        }
+    }
+    for (grain, blocks) in [(Grain::Hour, hours), (Grain::Day, days)] {
+        bulk::write(connection, &table(grain).put, blocks, |statement, (key, cells)| {
+            statement.bind(site.0).bind(key.slot).bind(key.step).bind(key.block).bind(cells)
         })
         .await
         .map_err(failed(WRITING))?;
     }
-    for keys in empty.chunk_by(together) {
-        let Some(key) = keys.first() else { continue };
-        let ids: Vec<i64> = keys.iter().map(|key| key.route_id).collect();
-        sqlx::query(table(key.grain).empty)
+    for keys in empty.chunk_by(|a, b| a.grain == b.grain) {
+        let Some(first) = keys.first() else { continue };
+        let keys: Vec<(i16, i32, i16)> = keys.iter().map(|key| (key.slot, key.step, key.block)).collect();
+        sqlx::query(table(first.grain).empty)
             .bind(site.0)
-            .bind(key.slot)
-            .bind(key.step)
-            .bind(json(&ids)?)
+            .bind(json(&keys)?)
             .execute(&mut *connection)
             .await
             .map_err(failed(WRITING))?;
     }
-    Ok(count)
+    Ok(())
 }
 
-/// Removes all rows of some steps.
+/// Writes rows in place of those that are stored; one in which nothing is left goes.
+pub(crate) async fn replace(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    rows: Rows,
+) -> Result<(), StoreError> {
+    let made = make(connection, site, rows, Stored::Replaced).await?;
+    count_change(connection, site).await?;
+    put(connection, site, made).await
+}
+
+/// Removes all blocks of some steps; the caller counts the change.
 pub(crate) async fn clear(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -299,7 +320,7 @@ pub(crate) async fn clear(
     Ok(())
 }
 
-/// Removes some rows of some steps, at most `limit`, and returns how many.
+/// Removes some blocks of some steps, at most `limit`, in the caller's transaction, and returns how many.
 pub(crate) async fn remove(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -317,52 +338,12 @@ pub(crate) async fn remove(
         .bind(steps.start)
         .bind(steps.end)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .execute(connection)
+        .execute(&mut *connection)
         .await
-        .map_err(failed(WRITING))?;
-    Ok(removed.rows_affected())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sqlx::{Connection, SqliteConnection};
-
-    #[tokio::test]
-    async fn rows_of_any_bytes_are_read_together() {
-        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        sqlx::query("create table c (route_id integer, cells blob) strict")
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        let rows: [(i64, Vec<u8>); 5] = [
-            (i64::MIN, vec![0; 3]),
-            (-1, (0..=255).collect()),
-            (0, Vec::new()),
-            (7, b" 12 34 ".to_vec()),
-            (i64::MAX, vec![0xff; 100_000]),
-        ];
-        for (id, cells) in &rows {
-            sqlx::query("insert into c values (?, ?)")
-                .bind(id)
-                .bind(cells)
-                .execute(&mut connection)
-                .await
-                .unwrap();
-        }
-        let packed: Vec<u8> = sqlx::query_scalar(concat!("select ", packed!(), " from c order by route_id"))
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        let mut found = Vec::new();
-        unpack(&packed, |id, cells| {
-            found.push((id, cells.to_vec()));
-            Some(())
-        })
-        .unwrap();
-        assert_eq!(found, rows);
-        for end in [1, packed.len() / 2, packed.len() - 1] {
-            assert!(unpack(&packed[..end], |_, _| Some(())).is_err(), "{end} bytes");
-        }
+        .map_err(failed(WRITING))?
+        .rows_affected();
+    if removed > 0 {
+        count_change(connection, site).await?;
     }
+    Ok(removed)
 }

@@ -1,7 +1,7 @@
 //! Opening the file: connections and migrations.
 
 use crate::error::failed;
-use fieldvitals_store::StoreError;
+use fieldvitals_store::{StoreError, priority};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -10,6 +10,8 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 use std::path::Path;
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -56,7 +58,7 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
             .max_lifetime(None)
             .after_release(|connection, _| Box::pin(is_clean(connection)))
     };
-    let writer = pool().max_connections(1).connect_with(options(path)).await.map_err(at)?;
+    let writer = background(pool().max_connections(1).connect_with(options(path))).await.map_err(at)?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
     // A file that cannot be written opens all the same, and begins transactions; better told now than by
@@ -68,6 +70,21 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
     drop(connection);
     let readers = pool().max_connections(READERS).connect_lazy_with(options(path).read_only(true));
     Ok((writer, readers))
+}
+
+/// Opens connections whose threads give way to others: a connection's thread has the priority of the one that
+/// opens it.
+async fn background<T: Send + 'static>(
+    opening: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+) -> Result<T, sqlx::Error> {
+    let (done, opened) = oneshot::channel();
+    let runtime = Handle::current();
+    std::thread::Builder::new().name("store opener".to_owned()).spawn(move || {
+        priority::give_way();
+        // Nobody may be waiting any more.
+        let _ = done.send(runtime.block_on(opening));
+    })?;
+    opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 /// Whether a connection may be used again.

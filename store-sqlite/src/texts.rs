@@ -1,7 +1,7 @@
 //! The texts of page views' contexts, by day, under the codes that the contexts have for them.
 
 use crate::error::{damaged, failed};
-use crate::maintain::REMOVE_ROWS;
+use crate::maintain::REMOVE_VIEWS_MAX;
 use crate::names::json;
 use crate::{SqliteStore, view};
 use fieldvitals_store::context::code::decode;
@@ -247,13 +247,13 @@ pub(crate) async fn remove(store: &SqliteStore, site: SiteId, before: i32) -> Re
         )
         .bind(site.0)
         .bind(before)
-        .bind(REMOVE_ROWS as i64)
+        .bind(REMOVE_VIEWS_MAX as i64)
         .execute(&mut *store.connection().await?)
         .await
         .map_err(failed(NAMING))?
         .rows_affected();
         removed += rows;
-        if rows < REMOVE_ROWS {
+        if rows < REMOVE_VIEWS_MAX {
             break;
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{damaged, failed};
 use crate::rows::{self, Rows};
-use crate::{SqliteStore, names, query, site, view};
+use crate::{SqliteStore, deltas, names, query, site, view};
 use fieldvitals_store::rollup::{
     Counted, DAY_MS, Difference, Fold, Grain, add_rows, day_of, differences, steps_of_day,
 };
@@ -64,36 +64,61 @@ pub(crate) async fn verify_day(
     Ok(differences)
 }
 
+/// How often a rebuild is begun anew because something else changed rollups before it was written.
+const REBUILD_TRIES: u32 = 5;
+
 pub(crate) async fn rebuild_day(
     store: &SqliteStore,
     site: SiteId,
     day_ms: i64,
 ) -> Result<Rebuilt, StoreError> {
-    let day = day(day_ms);
-    // Under the write lock from the start: no load or fold can come between what is read and written.
-    let mut transaction = store.write(REBUILDING).await?;
+    for _ in 0..REBUILD_TRIES {
+        if let Some(rebuilt) = try_rebuild_day(store, site, day(day_ms)).await? {
+            return Ok(rebuilt);
+        }
+    }
+    Err(StoreError::Database {
+        what: REBUILDING,
+        reason: "other processes keep changing the rollups of this site".to_owned(),
+        passing: true,
+    })
+}
+
+/// Makes a day's rollups from one state of the store, and writes them if nobody changed rollups meanwhile.
+/// What loads add after that state is in deltas that stay.
+async fn try_rebuild_day(
+    store: &SqliteStore,
+    site: SiteId,
+    day: Range<i64>,
+) -> Result<Option<Rebuilt>, StoreError> {
+    let mut transaction = store.read(REBUILDING).await?;
     let connection = &mut *transaction;
     site::exists(connection, site).await?;
     let kept = query::kept_now(connection).await?;
     if day.start < kept.views_from_ms {
-        return Ok(Rebuilt::default());
+        return Ok(Some(Rebuilt::default()));
     }
+    let version = rows::version(connection, site).await?;
+    let counted = deltas::Keys::of(connection, site, &day).await?;
     let (rows, views) = count(connection, site, &day, &kept).await?;
+    drop(transaction);
+
+    let rebuilt = Rebuilt { views, rows: rows.len() as u64 };
+    let mut transaction = store.write(REBUILDING).await?;
+    let connection = &mut *transaction;
+    // Page views of a day that is past retention by now may be half gone.
+    if query::kept_now(connection).await? != kept
+        || !rows::claim(connection, site, version).await?
+        || !counted.remove(connection, site).await?
+    {
+        return Ok(None);
+    }
     for grain in [Grain::Hour, Grain::Day] {
         rows::clear(connection, site, grain, steps_of_day(grain, day.start)).await?;
     }
-    let rows = rows::replace(connection, site, rows).await?;
-    sqlx::query(
-        "/* rollup.delta.clear */ delete from rollup_delta where site_id = ? and hour_ms >= ? and hour_ms < ?",
-    )
-    .bind(site.0)
-    .bind(day.start)
-    .bind(day.end)
-    .execute(&mut *connection)
-    .await
-    .map_err(failed(REBUILDING))?;
+    rows::replace(connection, site, rows).await?;
     transaction.commit().await.map_err(failed(REBUILDING))?;
-    Ok(Rebuilt { views, rows })
+    Ok(Some(rebuilt))
 }
 
 fn day(day_ms: i64) -> Range<i64> {

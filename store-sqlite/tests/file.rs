@@ -4,7 +4,9 @@
 
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
 use fieldvitals_store::dimension::label_code;
-use fieldvitals_store::rollup::{DAY_MS, Difference, Part, Row, from_slot, route_id, slot};
+use fieldvitals_store::rollup::{
+    DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
+};
 use fieldvitals_store::{
     CauseQuery, CellQuery, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId, Store,
     StoreError, Views, Weight,
@@ -281,24 +283,25 @@ mod sql {
 async fn damaged_rollups_are_found_and_mended() {
     let of_devices = slot(Dimension::Device, Part::Views);
     let of_lcp = slot(Dimension::Country, Part::Metric(Metric::Lcp));
-    let b = route_id("/b", 0);
+    let b = block_of(route_id("/b", 0));
+    assert_ne!(b, block_of(route_id("/", 0)));
     for (what, expected) in [
         // One page view of one value goes, at two grains in every dimension, with its LCP.
         ("delete from rollup_delta".to_owned(), 2 * (1 + Dimension::COUNT)),
-        (format!("delete from rollup_day where slot = {of_lcp} and route_id = {b}"), 1),
+        (format!("delete from rollup_day where slot = {of_lcp} and block = {b}"), 1),
         ("delete from rollup_hour".to_owned(), 4),
-        // As many values, but another one.
+        // The views of one route stand where those of the other were.
         (
             format!(
                 "update rollup_day set cells = (select cells from rollup_day where slot = {of_devices} \
-                 and route_id = {b}) where slot = {of_devices} and route_id <> {b}"
+                 and block = {b}) where slot = {of_devices} and block <> {b}"
             ),
-            1,
+            2,
         ),
         (
             format!(
-                "insert into rollup_day select site_id, slot, step, 4711, cells from rollup_day \
-                 where route_id = {b}"
+                "insert into rollup_day select site_id, slot, step, 15, cells from rollup_day \
+                 where block = {b}"
             ),
             2 * Dimension::COUNT,
         ),
@@ -329,10 +332,13 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     assert_eq!(store.cells(&exact).await.unwrap().len(), 1);
     let count = limits::SCAN_VIEWS_MAX as i64 + 1;
     let many = Views { count, weight_milli: count * Weight::ONE_MILLI };
-    let many = Row::Views(BTreeMap::from([(0, many)])).encode().unwrap();
+    let many = Row::Views(BTreeMap::from([(0, many)]));
+    let slot = slot(Dimension::Device, Part::Views);
+    let key = RowKey { grain: Grain::Day, slot, step: Grain::Day.step(DAY0_MS), route_id: route_id("/", 0) };
+    let many = blocks(BTreeMap::from([(key, many)])).remove(0).encode(&[], Stored::Replaced).unwrap();
     sqlx::query("update rollup_day set cells = ? where slot = ?")
         .bind(many)
-        .bind(slot(Dimension::Device, Part::Views))
+        .bind(slot)
         .execute(&mut raw(&path).await)
         .await
         .unwrap();

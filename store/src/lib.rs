@@ -15,6 +15,7 @@ pub mod dimension;
 mod erase;
 mod kept;
 pub mod load;
+pub mod priority;
 pub mod rollup;
 mod site;
 mod view;

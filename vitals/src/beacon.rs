@@ -176,6 +176,15 @@ pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
 /// deep it is.
 #[must_use]
 pub fn too_deep(text: &str) -> bool {
+    // Nearly every beacon opens fewer than may stand in one another, which is quickly counted.
+    let opened: usize = text
+        .as_bytes()
+        .chunks(usize::from(u8::MAX))
+        .map(|chunk| usize::from(chunk.iter().map(|byte| u8::from(matches!(byte, b'[' | b'{'))).sum::<u8>()))
+        .sum();
+    if opened <= limits::JSON_DEPTH_MAX {
+        return false;
+    }
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in text.bytes() {
         match byte {
@@ -504,10 +513,7 @@ impl<'de> Deserialize<'de> for WireValues {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WireValues, A::Error> {
                 let mut values = Values::EMPTY;
-                while let Some(name) = map.next_key::<String>()? {
-                    let Some(metric) = Metric::from_name(&name) else {
-                        return Err(A::Error::custom(unknown_metric(&name)));
-                    };
+                while let Some(MetricName(metric)) = map.next_key()? {
                     let number = map.next_value::<f64>()?;
                     let value = Value::new(metric, number).map_err(|error| {
                         A::Error::custom(format_args!("{}: {number} {error}", metric.name()))
@@ -519,6 +525,29 @@ impl<'de> Deserialize<'de> for WireValues {
         }
 
         deserializer.deserialize_map(ValuesVisitor)
+    }
+}
+
+/// A metric by its name.
+struct MetricName(Metric);
+
+impl<'de> Deserialize<'de> for MetricName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl Visitor<'_> for NameVisitor {
+            type Value = MetricName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a metric's name")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<MetricName, E> {
+                Metric::from_name(name).map(MetricName).ok_or_else(|| E::custom(unknown_metric(name)))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
     }
 }
 

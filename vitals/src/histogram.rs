@@ -5,13 +5,15 @@
 //! `ceil(2^((k+1)/64))`, in millionths of the metric's unit. A bucket's index is found with integers
 //! alone, so that every platform and every merge order gives the same histogram.
 //!
-//! Encoded, a histogram is: LEB128 of twice the number of buckets, and one more where a count is
-//! negative; the three rating counters (LEB128, zigzagged where counts are signed); and unless there is
-//! no bucket, the first one's index (LEB128), a byte with two orders, and for each bucket the gap to the
-//! one before and its count less one, both as exponential Golomb codes of their order
+//! Encoded, a histogram is: LEB128 of four times a number and a form; the three rating counters (LEB128,
+//! zigzagged in form 1); and its buckets. Form 2 is that of values that lie close together: so many bit planes
+//! (the module `planes`). Forms 0 and 1, the latter where a count is negative, are a list of so many buckets:
+//! unless there is none, the first one's index (LEB128), a byte with two orders, and for each bucket the gap
+//! to the one before and its count less one, both as exponential Golomb codes of their order
 //! (Teuhola, 1978), packed into bits, most significant first, the last byte filled with zeros.
 
 mod bits;
+mod planes;
 
 use crate::metric::{Metric, Rating, Value};
 use core::cmp::Ordering;
@@ -194,34 +196,22 @@ impl Histogram {
     /// Appends the histogram's bytes; see [`crate::histogram`] for their form.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         let signed = self.ratings.iter().chain(self.buckets.iter().map(|(_, count)| count)).any(|&n| n < 0);
-        let count_code = |count: i64| if signed { zigzag(count) } else { count.unsigned_abs() };
-        write_varint(bytes, (self.buckets.len() as u64).wrapping_shl(1) | u64::from(signed));
-        for &count in &self.ratings {
-            write_varint(bytes, count_code(count));
-        }
-        let Some(&(first, _)) = self.buckets.first() else { return };
-        write_varint(bytes, u64::from(first));
-        // No count is zero, so one less is written.
-        let symbols = || {
-            let mut next = first;
-            self.buckets.iter().map(move |&(index, count)| {
-                let gap = u64::from(index.saturating_sub(next));
-                next = index.saturating_add(1);
-                (gap, count_code(count).wrapping_sub(1))
-            })
+        let list = List::of(&self.buckets, signed);
+        let planes = if signed { None } else { planes::Planes::of(&self.buckets) };
+        // A few more bytes are worth the faster reading.
+        let planes = planes.filter(|planes| planes.bytes() <= list.bytes().saturating_mul(9).wrapping_div(8));
+        let (number, form) = match &planes {
+            Some(planes) => (planes.len(), Form::Planes),
+            None => (self.buckets.len(), if signed { Form::Signed } else { Form::Unsigned }),
         };
-        let (gaps, counts) = symbols().fold((0_u64, 0_u64), |(gaps, counts), (gap, count)| {
-            (gaps.saturating_add(gap), counts.saturating_add(count))
-        });
-        let (gap_order, count_order) =
-            (bits::order(gaps, self.buckets.len()), bits::order(counts, self.buckets.len()));
-        bytes.push(gap_order | count_order.wrapping_shl(4));
-        let mut writer = bits::Writer::new(bytes);
-        for (gap, count) in symbols() {
-            writer.write(gap, gap_order);
-            writer.write(count, count_order);
+        write_varint(bytes, (number as u64).wrapping_shl(2) | form as u64);
+        for &count in &self.ratings {
+            write_varint(bytes, count_code(count, signed));
         }
-        writer.finish();
+        match planes {
+            Some(planes) => planes.write(bytes),
+            None => list.write(bytes),
+        }
     }
 
     /// Reads a histogram from the front of `bytes` and moves them past it.
@@ -229,43 +219,134 @@ impl Histogram {
     /// # Errors
     /// Where the bytes end too early, or name a bucket that does not exist.
     pub fn decode(bytes: &mut &[u8]) -> Result<Self, EncodingError> {
+        let head = Head::read(bytes)?;
+        if head.form == Form::Planes {
+            let mut sum = Sum::default();
+            planes::add(bytes, head.number, &mut sum)?;
+            return Ok(Self { ratings: head.ratings, buckets: sum.buckets() });
+        }
         let mut buckets = Vec::new();
-        let ratings = read(bytes, |index, count| buckets.push((index, count)))?;
         // A gap cannot be written that goes back, so the buckets ascend.
-        Ok(Self { ratings, buckets })
+        read_list(bytes, &head, |index, count| buckets.push((index, count)))?;
+        Ok(Self { ratings: head.ratings, buckets })
     }
 }
 
-/// Reads encoded counts: the rating counters are returned, the buckets handed to `take`.
-fn read(bytes: &mut &[u8], mut take: impl FnMut(u16, i64)) -> Result<[i64; 3], EncodingError> {
-    let head = read_varint(bytes)?;
-    let (len, signed) = (head.wrapping_shr(1), head & 1 == 1);
-    if len > u64::from(BUCKETS) {
+/// How buckets are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A list of counts.
+    Unsigned = 0,
+    /// A list of zigzagged counts.
+    Signed = 1,
+    /// Bit planes.
+    Planes = 2,
+}
+
+/// What comes before the buckets.
+struct Head {
+    form: Form,
+    /// Of buckets, or planes.
+    number: u64,
+    ratings: [i64; 3],
+}
+
+impl Head {
+    fn read(bytes: &mut &[u8]) -> Result<Self, EncodingError> {
+        let head = read_varint(bytes)?;
+        let form = match head & 3 {
+            0 => Form::Unsigned,
+            1 => Form::Signed,
+            2 => Form::Planes,
+            _ => return Err(EncodingError),
+        };
+        let mut ratings = [0; 3];
+        for count in &mut ratings {
+            *count = count_of(read_varint(bytes)?, form == Form::Signed)?;
+        }
+        Ok(Self { form, number: head.wrapping_shr(2), ratings })
+    }
+}
+
+fn count_code(count: i64, signed: bool) -> u64 {
+    if signed { zigzag(count) } else { count.unsigned_abs() }
+}
+
+fn count_of(code: u64, signed: bool) -> Result<i64, EncodingError> {
+    if signed { Ok(unzigzag(code)) } else { i64::try_from(code).map_err(|_| EncodingError) }
+}
+
+/// Buckets as a list of codes.
+struct List<'a> {
+    buckets: &'a [(u16, i64)],
+    signed: bool,
+    gap_order: u8,
+    count_order: u8,
+}
+
+impl<'a> List<'a> {
+    fn of(buckets: &'a [(u16, i64)], signed: bool) -> Self {
+        let (gaps, counts) = symbols(buckets, signed).fold((0_u64, 0_u64), |(gaps, counts), (gap, count)| {
+            (gaps.saturating_add(gap), counts.saturating_add(count))
+        });
+        let (gap_order, count_order) = (bits::order(gaps, buckets.len()), bits::order(counts, buckets.len()));
+        Self { buckets, signed, gap_order, count_order }
+    }
+
+    /// How many bytes it takes.
+    fn bytes(&self) -> usize {
+        let bits = symbols(self.buckets, self.signed).fold(0_usize, |sum, (gap, count)| {
+            let (gap, count) = (bits::len(gap, self.gap_order), bits::len(count, self.count_order));
+            sum.saturating_add(gap as usize).saturating_add(count as usize)
+        });
+        bits.div_ceil(8).saturating_add(3)
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        let Some(&(first, _)) = self.buckets.first() else { return };
+        write_varint(bytes, u64::from(first));
+        bytes.push(self.gap_order | self.count_order.wrapping_shl(4));
+        let mut writer = bits::Writer::new(bytes);
+        for (gap, count) in symbols(self.buckets, self.signed) {
+            writer.write(gap, self.gap_order);
+            writer.write(count, self.count_order);
+        }
+        writer.finish();
+    }
+}
+
+/// The gap before each bucket, and its count's code; no count is zero, so one less is written.
+fn symbols(buckets: &[(u16, i64)], signed: bool) -> impl Iterator<Item = (u64, u64)> {
+    let mut next = buckets.first().map_or(0, |&(first, _)| first);
+    buckets.iter().map(move |&(index, count)| {
+        let gap = u64::from(index.saturating_sub(next));
+        next = index.saturating_add(1);
+        (gap, count_code(count, signed).wrapping_sub(1))
+    })
+}
+
+/// Reads a list of buckets.
+fn read_list(bytes: &mut &[u8], head: &Head, mut take: impl FnMut(u16, i64)) -> Result<(), EncodingError> {
+    let &Head { number, form, .. } = head;
+    if number > u64::from(BUCKETS) {
         return Err(EncodingError);
     }
-    let count_of = |code: u64| {
-        if signed { Ok(unzigzag(code)) } else { i64::try_from(code).map_err(|_| EncodingError) }
-    };
-    let mut ratings = [0; 3];
-    for count in &mut ratings {
-        *count = count_of(read_varint(bytes)?)?;
-    }
-    if len == 0 {
-        return Ok(ratings);
+    if number == 0 {
+        return Ok(());
     }
     let mut next = read_varint(bytes)?;
     let (&orders, rest) = bytes.split_first().ok_or(EncodingError)?;
     let (gap_order, count_order) = (orders & 0xf, orders.wrapping_shr(4));
     let mut reader = bits::Reader::new(rest);
-    for _ in 0..len {
+    for _ in 0..number {
         let gap = reader.read(gap_order).ok_or(EncodingError)?;
         let index = next.checked_add(gap).filter(|&index| index < u64::from(BUCKETS)).ok_or(EncodingError)?;
         let code = reader.read(count_order).and_then(|code| code.checked_add(1)).ok_or(EncodingError)?;
-        take(index as u16, count_of(code)?);
+        take(index as u16, count_of(code, form == Form::Signed)?);
         next = index.wrapping_add(1);
     }
     *bytes = reader.rest();
-    Ok(ratings)
+    Ok(())
 }
 
 /// Where a value is counted: its bucket, and its rating.
@@ -356,18 +437,37 @@ impl Sum {
     /// # Errors
     /// Where the bytes are not a histogram; what was read of them stays added.
     pub fn add_encoded(&mut self, bytes: &mut &[u8]) -> Result<(), EncodingError> {
-        let ratings = read(bytes, |index, count| self.add_bucket(index, count))?;
-        for (mine, theirs) in self.ratings.iter_mut().zip(ratings) {
+        let head = Head::read(bytes)?;
+        if head.form == Form::Planes {
+            planes::add(bytes, head.number, self)?;
+        } else {
+            read_list(bytes, &head, |index, count| self.add_bucket(index, count))?;
+        }
+        for (mine, theirs) in self.ratings.iter_mut().zip(head.ratings) {
             *mine = mine.saturating_add(theirs);
         }
         Ok(())
     }
 
+    /// The counts of some buckets, for which room is made.
+    fn span(&mut self, first: u16, last: u16) -> &mut [i64] {
+        self.add_bucket(first, 0);
+        self.add_bucket(last, 0);
+        let start = usize::from(first.saturating_sub(self.first));
+        let end = usize::from(last.saturating_sub(self.first)).saturating_add(1);
+        self.counts.get_mut(start..end).unwrap_or_default()
+    }
+
+    /// The buckets whose count is not zero.
+    fn buckets(&self) -> Vec<(u16, i64)> {
+        let counted = (self.first..).zip(&self.counts).filter(|&(_, &count)| count != 0);
+        counted.map(|(index, &count)| (index, count)).collect()
+    }
+
     /// The sum as a histogram.
     #[must_use]
     pub fn finish(&self) -> Histogram {
-        let counted = (self.first..).zip(&self.counts).filter(|&(_, &count)| count != 0);
-        Histogram { ratings: self.ratings, buckets: counted.map(|(index, &count)| (index, count)).collect() }
+        Histogram { ratings: self.ratings, buckets: self.buckets() }
     }
 }
 
@@ -615,18 +715,25 @@ mod tests {
 
     #[test]
     fn damaged_bytes_are_refused() {
-        let mut histogram = Histogram::default();
-        histogram.add(Metric::Lcp, Value::new(Metric::Lcp, 2_500.0).unwrap(), 300);
-        let mut bytes = Vec::new();
-        histogram.encode(&mut bytes);
-        for len in 0..bytes.len() {
-            assert_eq!(Histogram::decode(&mut &bytes[..len]), Err(EncodingError), "cut off at {len}");
+        for step in [1.0, 900.0] {
+            let mut histogram = Histogram::default();
+            for number in 0..20 {
+                let value = Value::new(Metric::Lcp, 2_500.0 + step * f64::from(number)).unwrap();
+                histogram.add(Metric::Lcp, value, 300);
+            }
+            let mut bytes = Vec::new();
+            histogram.encode(&mut bytes);
+            for len in 0..bytes.len() {
+                assert_eq!(Histogram::decode(&mut &bytes[..len]), Err(EncodingError), "cut off at {len}");
+            }
         }
         for damaged in [
             &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0][..], // more buckets than there are
-            &[2, 0, 0, 0, 0x81, 0x10, 0, 0xc0],                                   // a bucket beyond the last
-            &[4, 0, 0, 0, 0x80, 0x10, 0, 0xf0],                                   // a gap beyond the last
-            &[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],                                   // a symbol without end
+            &[4, 0, 0, 0, 0x81, 0x10, 0, 0xc0],                                   // a bucket beyond the last
+            &[8, 0, 0, 0, 0x80, 0x10, 0, 0xf0],                                   // a gap beyond the last
+            &[4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],                                   // a symbol without end
+            &[3, 0, 0, 0],                                                        // no form
+            &[6, 0, 0, 0, 2, 1],                                                  // a plane that is cut off
             &[0x80; 11],                                                          // a number without end
         ] {
             assert_eq!(Histogram::decode(&mut &damaged[..]), Err(EncodingError), "{damaged:?}");

@@ -56,6 +56,10 @@ pub const RELEASE_BYTES_MAX: usize = 128;
 pub const MESSAGE_BYTES_MAX: usize = 300;
 /// How deep the JSON of a beacon may be nested: ours is 4 deep, what the web-vitals library sends about 8.
 pub const JSON_DEPTH_MAX: usize = 32;
+/// Browsers' headers whose family a thread remembers.
+pub const AGENTS_MAX: usize = 1_024;
+/// Bytes of such headers; longer ones are parsed each time.
+pub const AGENT_BYTES_MAX: usize = 1_024;
 /// Routes of a site; page views of further ones are counted under `(other)`.
 pub const ROUTES_PER_SITE_MAX: usize = 2_000;
 /// Route rules of a site.

@@ -134,7 +134,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// The spool beside a store, where there is one, without a server.
 async fn at_rest(place: &Place, which: &str) -> anyhow::Result<Option<Rest>> {
     let Some(path) = place.spool() else { return Ok(None) };
-    match spool::rest(&path).await {
+    match spool::rest(&path) {
         Ok(rest) => Ok(Some(rest)),
         Err(SpoolError::InUse { .. }) => {
             bail!("a server runs on the {which}, {}; stop it (SIGTERM) and try again", place.name())

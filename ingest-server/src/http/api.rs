@@ -69,6 +69,8 @@ pub struct SpoolReport {
     waiting: u64,
     /// Bytes waiting.
     waiting_bytes: u64,
+    /// Group commits since the start: each makes all beacons durable that waited for it.
+    commits: u64,
 }
 
 /// What the server itself is doing.
@@ -90,6 +92,7 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
             discarded: spool.discarded,
             waiting: spool.waiting,
             waiting_bytes: spool.bytes,
+            commits: spool.commits,
         },
         maintenance: state.maintenance.report(),
     }))

@@ -5,6 +5,9 @@ use actix_web::web::{self, Bytes};
 use actix_web::{FromRequest, HttpRequest, http::header};
 use futures_util::future::LocalBoxFuture;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use vitals::limits;
 
@@ -51,8 +54,15 @@ impl<const BYTES_MAX: usize> FromRequest for Body<BYTES_MAX> {
                 return Ok(Self(Err(BodyError::TooLarge)));
             }
             let Ok(payload) = payload.await else { return Ok(Self(Err(BodyError::Aborted))) };
-            let time = Duration::from_millis(limits::BODY_TIME_MS_MAX);
-            let read = tokio::time::timeout(time, payload.to_bytes_limited(BYTES_MAX)).await;
+            let mut reading = pin!(payload.to_bytes_limited(BYTES_MAX));
+            // Most bodies have come with their head, and need no clock.
+            let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+                Poll::Ready(read) => Ok(read),
+                Poll::Pending => {
+                    let time = Duration::from_millis(limits::BODY_TIME_MS_MAX);
+                    tokio::time::timeout(time, reading).await
+                }
+            };
             Ok(Self(match read {
                 Ok(Ok(Ok(bytes))) => Ok(bytes),
                 Ok(Ok(Err(_))) => Err(BodyError::Aborted),

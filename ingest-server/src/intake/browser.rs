@@ -3,6 +3,10 @@
 //! Client hints come first, as Chromium freezes its `User-Agent`; what they leave open, woothee reads from
 //! that header. Only known families are told, so that a stranger cannot fill a report with names.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use vitals::limits;
+
 /// What a request's headers tell.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Agent<'a> {
@@ -38,9 +42,42 @@ const MARKS: [(&str, &str); 6] = [
     ("OPR/", "Opera"),
 ];
 
+/// What [`family`] has found for headers that came to a thread.
+#[derive(Default)]
+struct Families {
+    known: HashMap<String, Option<&'static str>>,
+    /// The headers that are asked for, joined.
+    key: String,
+}
+
+thread_local! {
+    /// Parsing costs as much as decoding a whole beacon, and a few hundred texts make up nearly all traffic.
+    static FAMILIES: RefCell<Families> = RefCell::default();
+}
+
 /// The browser's family, such as `Chrome`; `None` where it is none that is known.
 #[must_use]
 pub fn family(agent: &Agent<'_>) -> Option<&'static str> {
+    FAMILIES.with_borrow_mut(|Families { known, key }| {
+        key.clear();
+        key.push_str(agent.brands.unwrap_or_default());
+        key.push('\n');
+        key.push_str(agent.user_agent.unwrap_or_default());
+        if let Some(&family) = known.get(key.as_str()) {
+            return family;
+        }
+        let family = parse(agent);
+        if key.len() <= limits::AGENT_BYTES_MAX {
+            if known.len() >= limits::AGENTS_MAX {
+                known.clear();
+            }
+            known.insert(key.clone(), family);
+        }
+        family
+    })
+}
+
+fn parse(agent: &Agent<'_>) -> Option<&'static str> {
     if let Some(brands) = agent.brands {
         let has = |brand: &str| brands.split(',').any(|one| one.split('"').nth(1) == Some(brand));
         if let Some((_, family)) = BRANDS.iter().find(|(brand, _)| has(brand)) {
@@ -94,6 +131,23 @@ mod tests {
     fn by_text(user_agent: &str) -> (Option<&'static str>, Option<&'static str>) {
         let agent = Agent { user_agent: Some(user_agent), ..Agent::default() };
         (family(&agent), system(&agent))
+    }
+
+    #[test]
+    fn what_is_known_of_a_header_is_not_told_of_another() {
+        let agent = |brands, user_agent| Agent { brands, platform: None, user_agent };
+        for _ in 0..2 {
+            assert_eq!(family(&agent(None, Some(FIREFOX))), Some("Firefox"));
+            assert_eq!(family(&agent(Some(r#""Opera";v="1""#), Some(FIREFOX))), Some("Opera"));
+            assert_eq!(family(&agent(Some(FIREFOX), None)), None);
+        }
+        // Strangers who send a text of their own each time fill no memory, and displace nothing for long.
+        for number in 0..3 * limits::AGENTS_MAX {
+            let text = format!("{FIREFOX} {number}");
+            assert_eq!(by_text(&text).0, Some("Firefox"));
+        }
+        FAMILIES.with_borrow(|families| assert!(families.known.len() <= limits::AGENTS_MAX));
+        assert_eq!(family(&agent(None, Some(FIREFOX))), Some("Firefox"));
     }
 
     #[test]

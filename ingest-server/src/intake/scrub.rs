@@ -40,7 +40,7 @@ pub fn is_personal(segment: &str) -> bool {
 
 fn is_email(segment: &str) -> bool {
     let split = segment.split_once('@').or_else(|| {
-        let at = segment.to_ascii_lowercase().find("%40")?;
+        let at = segment.find("%40")?;
         Some((segment.get(..at)?, segment.get(at.saturating_add(3)..)?))
     });
     split.is_some_and(|(user, host)| {

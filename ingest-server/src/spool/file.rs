@@ -6,10 +6,7 @@
 
 use super::{SpoolError, payload};
 use fieldvitals_store::SpoolId;
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +19,7 @@ const ROW_BYTES: u64 = 64;
 const FREE_PAGES: i64 = 4_096;
 /// Pages of write-ahead log at which the writer itself empties it, should [`checkpoint`] not keep up:
 /// 32 MiB.
-const LOG_PAGES: &str = "8192";
+const LOG_PAGES: u32 = 8_192;
 /// Bytes that the writer appends between two [`checkpoint`]s.
 pub(crate) const CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -48,9 +45,9 @@ pragma user_version = 1;
 pub(crate) struct Opened {
     /// Held as long as the file is used.
     pub(crate) lock: File,
-    pub(crate) writer: SqliteConnection,
-    pub(crate) reader: SqliteConnection,
-    pub(crate) checkpointer: SqliteConnection,
+    pub(crate) writer: Connection,
+    pub(crate) reader: Connection,
+    pub(crate) checkpointer: Connection,
     /// All epochs, oldest first; the last one is new.
     pub(crate) epochs: Vec<Epoch>,
     /// Beacons in the file.
@@ -79,31 +76,48 @@ pub(crate) const fn row_bytes(payload: usize) -> u64 {
     (payload as u64).saturating_add(ROW_BYTES)
 }
 
-pub(crate) async fn open(path: &Path) -> Result<Opened, SpoolError> {
+pub(crate) fn open(path: &Path) -> Result<Opened, SpoolError> {
     let lock = lock(path)?;
     let failed = |error| open_error(path, &error);
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .busy_timeout(Duration::from_secs(5))
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("journal_size_limit", "67108864");
-    // Before the first table is made, and by the writer alone: a reader may not set it.
-    let mut writer = options
-        .clone()
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
-        .pragma("wal_autocheckpoint", LOG_PAGES)
-        .connect()
-        .await
-        .map_err(failed)?;
-    check(&mut writer, path).await?;
-    let (beacons, bytes) = measure(&mut writer).await.map_err(failed)?;
-    begin_epoch(&mut writer, path).await?;
-    let epochs = epochs(&mut writer, path).await?;
-    let reader = options.clone().read_only(true).connect().await.map_err(failed)?;
-    let checkpointer = options.connect().await.map_err(failed)?;
+    let mut writer = connect(path, Access::Write).map_err(failed)?;
+    check(&mut writer, path)?;
+    let (beacons, bytes) = measure(&writer).map_err(failed)?;
+    begin_epoch(&writer, path)?;
+    let epochs = epochs(&writer, path)?;
+    let reader = connect(path, Access::Read).map_err(failed)?;
+    let checkpointer = connect(path, Access::Checkpoint).map_err(failed)?;
     Ok(Opened { lock, writer, reader, checkpointer, epochs, beacons, bytes })
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Write,
+    Read,
+    Checkpoint,
+    /// To look at a file that is at rest: nothing is set, and the file is not made.
+    Rest,
+}
+
+pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlite::Error> {
+    let access_flags = match access {
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        Access::Checkpoint | Access::Rest => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    let connection = Connection::open_with_flags(path, access_flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    if access == Access::Write {
+        // Before the journal's mode, which makes the first page.
+        connection.pragma_update(None, "auto_vacuum", "incremental")?;
+        connection.query_row("pragma journal_mode = wal", [], |_| Ok(()))?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    }
+    if matches!(access, Access::Write | Access::Checkpoint) {
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "journal_size_limit", 67_108_864)?;
+    }
+    Ok(connection)
 }
 
 /// Takes the lock that tells a second server that the spool is in use. It goes with the process,
@@ -131,7 +145,7 @@ pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
 }
 
 /// The error of opening for one of SQLite.
-pub(crate) fn open_error(path: &Path, error: &sqlx::Error) -> SpoolError {
+pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> SpoolError {
     let path = path.to_owned();
     match code(error) {
         // SQLITE_CORRUPT and SQLITE_NOTADB.
@@ -146,25 +160,21 @@ pub(crate) fn open_error(path: &Path, error: &sqlx::Error) -> SpoolError {
 }
 
 /// SQLite's primary result code (<https://www.sqlite.org/rescode.html>).
-pub(crate) fn code(error: &sqlx::Error) -> Option<u32> {
+pub(crate) fn code(error: &rusqlite::Error) -> Option<u32> {
     Some(extended_code(error)? & 0xff)
 }
 
 /// SQLite's extended result code.
-pub(crate) fn extended_code(error: &sqlx::Error) -> Option<u32> {
-    match error {
-        sqlx::Error::Database(error) => error.code()?.parse().ok(),
-        _ => None,
-    }
+pub(crate) fn extended_code(error: &rusqlite::Error) -> Option<u32> {
+    u32::try_from(error.sqlite_error()?.extended_code).ok()
 }
 
 /// Makes the tables of a new file; checks those of an old one, and that commits will be synced.
-async fn check(writer: &mut SqliteConnection, path: &Path) -> Result<(), SpoolError> {
+fn check(writer: &mut Connection, path: &Path) -> Result<(), SpoolError> {
     let failed = |error| open_error(path, &error);
-    let mode: String =
-        sqlx::query_scalar("pragma journal_mode").fetch_one(&mut *writer).await.map_err(failed)?;
+    let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
     let synchronous: i64 =
-        sqlx::query_scalar("pragma synchronous").fetch_one(&mut *writer).await.map_err(failed)?;
+        writer.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(failed)?;
     if (mode.as_str(), synchronous) != ("wal", 2) {
         return Err(SpoolError::Open {
             path: path.to_owned(),
@@ -174,85 +184,89 @@ async fn check(writer: &mut SqliteConnection, path: &Path) -> Result<(), SpoolEr
             ),
         });
     }
-    let tables: i64 =
-        sqlx::query_scalar("pragma user_version").fetch_one(&mut *writer).await.map_err(failed)?;
-    let objects: i64 = sqlx::query_scalar("/* spool.objects */ select count(*) from sqlite_schema")
-        .fetch_one(&mut *writer)
-        .await
+    let tables = tables(writer).map_err(failed)?;
+    let objects: i64 = writer
+        .query_row("/* spool.objects */ select count(*) from sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
     if objects == 0 {
-        let mut transaction = writer.begin().await.map_err(failed)?;
-        sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await.map_err(failed)?;
-        return transaction.commit().await.map_err(failed);
+        let transaction = writer.transaction().map_err(failed)?;
+        transaction.execute_batch(SCHEMA).map_err(failed)?;
+        return transaction.commit().map_err(failed);
     }
     if tables != TABLES {
         return Err(SpoolError::OtherVersion {
             path: path.to_owned(),
             found: tables,
             known: TABLES,
-            beacons: measure(writer).await.map_or(0, |(beacons, _)| beacons),
+            beacons: measure(writer).map_or(0, |(beacons, _)| beacons),
         });
     }
-    let found: String =
-        sqlx::query_scalar("pragma quick_check(1)").fetch_one(&mut *writer).await.map_err(failed)?;
+    let found: String = writer.query_row("pragma quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
     if found != "ok" {
         return Err(SpoolError::Damaged { path: path.to_owned(), reason: found });
     }
-    let other: Option<(Vec<u8>, i64)> = sqlx::query_as(
-        "/* spool.formats */ select substr(payload, 1, 1), sum(beacons) from spool_row \
-         where substr(payload, 1, 1) <> ?",
-    )
-    .bind([payload::FORMAT].as_slice())
-    .fetch_optional(&mut *writer)
-    .await
-    .map_err(failed)?
-    .and_then(|row: (Option<Vec<u8>>, Option<i64>)| Some((row.0?, row.1?)));
+    let other: Option<(Option<Vec<u8>>, Option<i64>)> = writer
+        .query_row(
+            "/* spool.formats */ select substr(payload, 1, 1), sum(beacons) from spool_row \
+             where substr(payload, 1, 1) <> ?",
+            [[payload::FORMAT].as_slice()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()
+        .map_err(failed)?;
     match other {
-        None => Ok(()),
-        Some((format, beacons)) => Err(SpoolError::OtherVersion {
+        Some((Some(format), Some(beacons))) => Err(SpoolError::OtherVersion {
             path: path.to_owned(),
             found: format.first().map_or(0, |&byte| i64::from(byte)),
             known: i64::from(payload::FORMAT),
             beacons: beacons.unsigned_abs(),
         }),
+        _ => Ok(()),
     }
 }
 
+/// The version of the tables in a file; 0 where there are none.
+pub(super) fn tables(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
 /// How many beacons wait in the file, and how many bytes their rows take.
-pub(super) async fn measure(connection: &mut SqliteConnection) -> Result<(u64, u64), sqlx::Error> {
-    let (rows, beacons, bytes): (i64, i64, i64) = sqlx::query_as(
+pub(super) fn measure(connection: &Connection) -> Result<(u64, u64), rusqlite::Error> {
+    let (rows, beacons, bytes): (i64, i64, i64) = connection.query_row(
         "/* spool.measure */ select count(*), coalesce(sum(beacons), 0), coalesce(sum(length(payload)), 0) \
          from spool_row",
-    )
-    .fetch_one(connection)
-    .await?;
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
     Ok((beacons.unsigned_abs(), bytes.unsigned_abs() + rows.unsigned_abs() * ROW_BYTES))
 }
 
-async fn begin_epoch(writer: &mut SqliteConnection, path: &Path) -> Result<(), SpoolError> {
+fn begin_epoch(writer: &Connection, path: &Path) -> Result<(), SpoolError> {
     let mut id = [0_u8; 16];
     getrandom::fill(&mut id).map_err(|error| SpoolError::Open {
         path: path.to_owned(),
         reason: format!("the system gave no random numbers: {error}"),
     })?;
-    sqlx::query(
-        "/* epoch.begin */ insert into epoch (epoch, id, last) \
-         select coalesce(max(epoch), 0) + 1, ?, coalesce(max(last), 0) from epoch",
-    )
-    .bind(id.as_slice())
-    .execute(writer)
-    .await
-    .map_err(|error| open_error(path, &error))?;
+    writer
+        .execute(
+            "/* epoch.begin */ insert into epoch (epoch, id, last) \
+             select coalesce(max(epoch), 0) + 1, ?, coalesce(max(last), 0) from epoch",
+            [id.as_slice()],
+        )
+        .map_err(|error| open_error(path, &error))?;
     Ok(())
 }
 
-pub(super) async fn epochs(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<Epoch>, SpoolError> {
-    let rows: Vec<(i64, Vec<u8>, i64)> =
-        sqlx::query_as("/* epoch.read */ select epoch, id, last from epoch order by epoch")
-            .fetch_all(connection)
-            .await
-            .map_err(|error| open_error(path, &error))?;
-    rows.into_iter()
+pub(super) fn epochs(connection: &Connection, path: &Path) -> Result<Vec<Epoch>, SpoolError> {
+    let read = || -> Result<Vec<(i64, Vec<u8>, i64)>, rusqlite::Error> {
+        connection
+            .prepare("/* epoch.read */ select epoch, id, last from epoch order by epoch")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect()
+    };
+    read()
+        .map_err(|error| open_error(path, &error))?
+        .into_iter()
         .map(|(number, id, last)| {
             let id = <[u8; 16]>::try_from(id).map_err(|_| SpoolError::Damaged {
                 path: path.to_owned(),
@@ -264,96 +278,92 @@ pub(super) async fn epochs(connection: &mut SqliteConnection, path: &Path) -> Re
 }
 
 /// Writes a group commit and waits for the disk.
-pub(crate) async fn append(
-    writer: &mut SqliteConnection,
+pub(crate) fn append(
+    writer: &Connection,
     epoch: i64,
     position: u64,
     beacons: usize,
-    payload: Vec<u8>,
-) -> Result<(), sqlx::Error> {
+    payload: &[u8],
+) -> Result<(), rusqlite::Error> {
     // A statement on its own is a transaction: the row and, by the trigger, the epoch's last position.
-    sqlx::query(
-        "/* spool.append */ insert into spool_row (position, epoch, beacons, payload) values (?, ?, ?, ?)",
-    )
-    .bind(position as i64)
-    .bind(epoch)
-    .bind(beacons as i64)
-    .bind(payload)
-    .execute(writer)
-    .await?;
+    writer
+        .prepare_cached(
+            "/* spool.append */ insert into spool_row (position, epoch, beacons, payload) values (?, ?, ?, ?)",
+        )?
+        .execute(params![position as i64, epoch, beacons as i64, payload])?;
     Ok(())
 }
 
 /// The rows of an epoch after a position, in order: at least one if there is any, and further ones
 /// while all payloads together keep to `bytes_max`.
-pub(crate) async fn read(
-    reader: &mut SqliteConnection,
+pub(crate) fn read(
+    reader: &Connection,
     epoch: i64,
     after: u64,
     bytes_max: usize,
-) -> Result<Vec<SpoolRow>, sqlx::Error> {
+) -> Result<Vec<SpoolRow>, rusqlite::Error> {
     // The lengths first, which lie before the payloads: rows that do not fit are not read at all.
-    let lengths: Vec<(i64, i64)> = sqlx::query_as(
-        "/* spool.lengths */ select position, length(payload) from spool_row \
-         where position > ?1 and epoch = ?2 order by position limit 256",
-    )
-    .bind(after as i64)
-    .bind(epoch)
-    .fetch_all(&mut *reader)
-    .await?;
+    let lengths: Vec<(i64, i64)> = reader
+        .prepare_cached(
+            "/* spool.lengths */ select position, length(payload) from spool_row \
+             where position > ?1 and epoch = ?2 order by position limit 256",
+        )?
+        .query_map(params![after as i64, epoch], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
     let mut bytes = 0_u64;
     let fitting = lengths.iter().enumerate().take_while(|(place, (_, length))| {
         bytes = bytes.saturating_add(length.unsigned_abs());
         *place == 0 || bytes <= bytes_max as u64
     });
     let Some((_, &(last, _))) = fitting.last() else { return Ok(Vec::new()) };
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "/* spool.read */ select position, payload from spool_row \
-         where position > ?1 and position <= ?2 and epoch = ?3 order by position",
-    )
-    .bind(after as i64)
-    .bind(last)
-    .bind(epoch)
-    .fetch_all(reader)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(position, payload)| SpoolRow { position: position.unsigned_abs(), payload })
-        .collect())
+    reader
+        .prepare_cached(
+            "/* spool.read */ select position, payload from spool_row \
+             where position > ?1 and position <= ?2 and epoch = ?3 order by position",
+        )?
+        .query_map(params![after as i64, last, epoch], |row| {
+            Ok(SpoolRow { position: row.get::<_, i64>(0)?.unsigned_abs(), payload: row.get(1)? })
+        })?
+        .collect()
 }
 
 /// Removes rows up to a position.
-pub(crate) async fn trim(writer: &mut SqliteConnection, up_to: u64) -> Result<(), sqlx::Error> {
-    sqlx::query("/* spool.trim */ delete from spool_row where position <= ?")
-        .bind(up_to as i64)
-        .execute(writer)
-        .await?;
+pub(crate) fn trim(writer: &Connection, up_to: u64) -> Result<(), rusqlite::Error> {
+    writer
+        .prepare_cached("/* spool.trim */ delete from spool_row where position <= ?")?
+        .execute([up_to as i64])?;
     Ok(())
 }
 
 /// Removes an epoch whose rows are gone.
-pub(crate) async fn forget(writer: &mut SqliteConnection, epoch: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("/* epoch.forget */ delete from epoch where epoch = ?").bind(epoch).execute(writer).await?;
+pub(crate) fn forget(writer: &Connection, epoch: i64) -> Result<(), rusqlite::Error> {
+    writer.execute("/* epoch.forget */ delete from epoch where epoch = ?", [epoch])?;
     Ok(())
 }
 
 /// Gives some of the file's free space back to the disk, after a long outage of the store.
-pub(crate) async fn shrink(writer: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let free: i64 = sqlx::query_scalar("pragma freelist_count").fetch_one(&mut *writer).await?;
+pub(crate) fn shrink(writer: &Connection) -> Result<(), rusqlite::Error> {
+    let free: i64 = writer.prepare_cached("pragma freelist_count")?.query_row([], |row| row.get(0))?;
     if free > FREE_PAGES {
-        sqlx::query("pragma incremental_vacuum(4096)").fetch_all(writer).await?;
+        run(writer, "pragma incremental_vacuum(4096)")?;
     }
     Ok(())
 }
 
 /// Copies the write-ahead log into the file beside the writer, which then need not stop for it.
-pub(crate) async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("pragma wal_checkpoint(passive)").fetch_all(connection).await?;
-    Ok(())
+pub(crate) fn checkpoint(connection: &Connection) -> Result<(), rusqlite::Error> {
+    run(connection, "pragma wal_checkpoint(passive)")
 }
 
 /// Copies the whole write-ahead log into the file and cuts it to nothing.
-pub(crate) async fn empty_log(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("pragma wal_checkpoint(truncate)").fetch_all(connection).await?;
+pub(crate) fn empty_log(connection: &Connection) -> Result<(), rusqlite::Error> {
+    run(connection, "pragma wal_checkpoint(truncate)")
+}
+
+/// Runs a statement to its end, whatever rows it gives.
+fn run(connection: &Connection, statement: &'static str) -> Result<(), rusqlite::Error> {
+    let mut statement = connection.prepare_cached(statement)?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
     Ok(())
 }

@@ -3,10 +3,10 @@
 use super::file::{self, Epoch, SpoolRow};
 use super::{Record, Spool, SpoolError, payload, writer};
 use fieldvitals_store::{LoadBatch, SiteId, Store, StoreError, ViewUpdate};
-use sqlx::Connection;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -17,7 +17,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub struct Loader {
     spool: Spool,
     store: Arc<dyn Store>,
-    reader: SqliteConnection,
+    reader: Reader,
     /// The epochs that are not loaded whole, oldest first; the last one is this server's own.
     epochs: VecDeque<Epoch>,
     /// Whether no epoch ends before the store's cursor.
@@ -57,17 +57,13 @@ impl From<StoreError> for StepError {
 type Part = Vec<(u64, Vec<ViewUpdate>)>;
 
 impl Loader {
-    pub(super) fn new(
-        spool: Spool,
-        store: Arc<dyn Store>,
-        reader: SqliteConnection,
-        epochs: Vec<Epoch>,
-    ) -> Self {
+    pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {
+        let path = spool.shared.path.clone();
         let pause = Pause { next: RETRY_FIRST, longest: spool.shared.bounds.retry, failure: None };
         Self {
             spool,
             store,
-            reader,
+            reader: Reader::new(path, reader),
             epochs: epochs.into(),
             checked: false,
             read_up_to: 0,
@@ -112,9 +108,7 @@ impl Loader {
             () = deadline => tracing::warn!("the spool was not emptied in time; the next start goes on with it"),
         }
         // Waited for: the spool's log goes with the last connection that is closed.
-        if let Err(error) = self.reader.close().await {
-            tracing::debug!(%error, "a connection to the spool was not closed cleanly");
-        }
+        self.reader.close().await;
     }
 
     async fn work(&mut self, mut stop: watch::Receiver<bool>) {
@@ -172,9 +166,7 @@ impl Loader {
         }
         let Some(&epoch) = self.epochs.front() else { return Ok(Step::Empty) };
         let bytes_max = self.spool.shared.bounds.commit_bytes;
-        let rows = file::read(&mut self.reader, epoch.number, self.read_up_to, bytes_max).await.map_err(
-            |error| StepError::Spool(file::open_error(&self.spool.shared.path, &error).to_string()),
-        )?;
+        let rows = self.reader.read(epoch.number, self.read_up_to, bytes_max).await?;
         if rows.is_empty() {
             return self.end_epoch(epoch).await;
         }
@@ -285,6 +277,43 @@ impl Loader {
         self.cursors.clear();
         self.counted.clear();
         Ok(Step::Done)
+    }
+}
+
+/// The loader's connection to the spool. It is used on threads that may wait for the disk.
+struct Reader {
+    path: PathBuf,
+    connection: Arc<Mutex<Option<Connection>>>,
+}
+
+impl Reader {
+    fn new(path: PathBuf, connection: Connection) -> Self {
+        Self { path, connection: Arc::new(Mutex::new(Some(connection))) }
+    }
+
+    async fn read(&self, epoch: i64, after: u64, bytes_max: usize) -> Result<Vec<SpoolRow>, StepError> {
+        let connection = Arc::clone(&self.connection);
+        let reading = tokio::task::spawn_blocking(move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            connection.as_ref().map(|connection| file::read(connection, epoch, after, bytes_max))
+        });
+        match reading.await {
+            Ok(Some(Ok(rows))) => Ok(rows),
+            Ok(Some(Err(error))) => Err(StepError::Spool(file::open_error(&self.path, &error).to_string())),
+            Ok(None) => Err(StepError::Spool("its reader is closed".to_owned())),
+            Err(error) => Err(StepError::Spool(error.to_string())),
+        }
+    }
+
+    async fn close(&self) {
+        let connection = Arc::clone(&self.connection);
+        let closing = tokio::task::spawn_blocking(move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+            connection.and_then(|connection| connection.close().err().map(|(_, error)| error))
+        });
+        if let Ok(Some(error)) = closing.await {
+            tracing::debug!(%error, "a connection to the spool was not closed cleanly");
+        }
     }
 }
 

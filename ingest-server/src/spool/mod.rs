@@ -246,8 +246,7 @@ impl Spool {
         store: Arc<dyn Store>,
         bounds: Bounds,
     ) -> Result<(Self, Loader), SpoolError> {
-        let file::Opened { lock, writer, reader, checkpointer, epochs, beacons, bytes } =
-            file::open(path).await?;
+        let file::Opened { lock, writer, reader, checkpointer, epochs, beacons, bytes } = file::open(path)?;
         let shared = Arc::new(Shared {
             path: path.to_owned(),
             bounds,

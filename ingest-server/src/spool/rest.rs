@@ -2,11 +2,8 @@
 
 use super::{SpoolError, file};
 use fieldvitals_store::SpoolId;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
 use std::fs::File;
 use std::path::Path;
-use std::time::Duration;
 
 /// A spool that no server uses, and that none can for as long as this is held.
 #[derive(Debug)]
@@ -24,27 +21,25 @@ pub struct Rest {
 ///
 /// # Errors
 /// [`SpoolError::InUse`] where a server runs on it; else with what is wrong with the file, and what to do.
-pub async fn rest(path: &Path) -> Result<Rest, SpoolError> {
+pub fn rest(path: &Path) -> Result<Rest, SpoolError> {
     let lock = file::lock(path)?;
     if !path.exists() {
         return Ok(Rest { _lock: lock, beacons: 0, last: None });
     }
     let failed = |error| file::open_error(path, &error);
     // Not for reading alone: the log that a killed server left may have to be recovered.
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(5));
-    let mut connection = options.connect().await.map_err(failed)?;
-    let tables: i64 =
-        sqlx::query_scalar("pragma user_version").fetch_one(&mut connection).await.map_err(failed)?;
+    let connection = file::connect(path, file::Access::Rest).map_err(failed)?;
+    let tables = file::tables(&connection).map_err(failed)?;
     if tables == 0 {
         // A server that was killed before it made the tables.
         return Ok(Rest { _lock: lock, beacons: 0, last: None });
     }
-    let (beacons, _) = file::measure(&mut connection).await.map_err(failed)?;
+    let (beacons, _) = file::measure(&connection).map_err(failed)?;
     if tables != file::TABLES {
         let path = path.to_owned();
         return Err(SpoolError::OtherVersion { path, found: tables, known: file::TABLES, beacons });
     }
-    let last = file::epochs(&mut connection, path).await?.last().map(|epoch| epoch.id);
-    connection.close().await.map_err(failed)?;
+    let last = file::epochs(&connection, path)?.last().map(|epoch| epoch.id);
+    connection.close().map_err(|(_, error)| failed(error))?;
     Ok(Rest { _lock: lock, beacons, last })
 }

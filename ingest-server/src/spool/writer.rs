@@ -2,12 +2,12 @@
 
 use super::reply::{self, Waiting};
 use super::{AppendError, InFlight, Shared, file, payload};
-use sqlx::Connection;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::Connection;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// How long the writer waits before it tries again to remove rows, on a disk that is full.
 const TIDY_RETRY: Duration = Duration::from_secs(1);
@@ -53,33 +53,53 @@ impl Tidy {
     }
 }
 
+/// Beacons that one commit makes durable.
+struct Batch {
+    appends: Vec<Append>,
+    bytes: usize,
+    views: usize,
+}
+
 struct Writer {
     shared: Arc<Shared>,
-    connection: SqliteConnection,
+    connection: Connection,
     epoch: i64,
     last: u64,
     tidy: Tidy,
+    /// Beacons in each of the last two commits.
+    sizes: [usize; 2],
     /// Bytes appended since the checkpointer was called.
     unchecked_bytes: usize,
-    checkpoint: Arc<Notify>,
+    checkpoint: SyncSender<()>,
 }
 
-/// Runs until every sender is gone or it is told to close.
+/// Writes on the thread that it is polled on, and waits for the disk there. Runs until every sender is gone or it is told to close.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     lock: File,
-    connection: SqliteConnection,
-    checkpointer: SqliteConnection,
+    connection: Connection,
+    checkpointer: Connection,
     epoch: i64,
     last: u64,
     mut inbox: mpsc::UnboundedReceiver<Message>,
 ) {
-    let checkpoint = Arc::new(Notify::new());
-    let (ended, end) = oneshot::channel();
-    let checkpoints = tokio::spawn(keep_checkpointing(checkpointer, Arc::clone(&checkpoint), end));
+    let (checkpoint, due) = sync_channel(1);
+    let thread = std::thread::Builder::new().name("spool checkpoints".to_owned());
+    let checkpoints = match thread.spawn(move || keep_checkpointing(checkpointer, &due)) {
+        Ok(checkpoints) => checkpoints,
+        Err(error) => return shared.fail(format!("its checkpoints cannot be started: {error}")),
+    };
     let unchecked_bytes = 0;
-    let mut writer =
-        Writer { shared, connection, epoch, last, tidy: Tidy::default(), unchecked_bytes, checkpoint };
+    let mut writer = Writer {
+        shared,
+        connection,
+        epoch,
+        last,
+        tidy: Tidy::default(),
+        sizes: [0; 2],
+        unchecked_bytes,
+        checkpoint,
+    };
     let mut closing = None;
     let mut carried = None;
     loop {
@@ -91,24 +111,24 @@ pub(crate) async fn run(
             Some(Message::Append(first)) => {
                 let (batch, next) = writer.collect(first, &mut inbox, &mut closing);
                 carried = next;
-                writer.commit(batch).await;
+                writer.commit(batch);
             }
             Some(other) => writer.note(other, &mut closing),
             None => break,
         }
         if !writer.tidy.is_empty() {
-            writer.tidy().await;
+            writer.tidy();
         }
         if closing.is_some() && carried.is_none() {
             break;
         }
     }
     drop(inbox);
-    // The log goes with the last connection that is closed, so each is waited for. Sending fails, and so
-    // does waiting, where the task has ended already.
-    let _: Result<(), ()> = ended.send(());
-    let _ = checkpoints.await;
-    if let Err(error) = writer.connection.close().await {
+    // The log goes with the last connection that is closed, so each is waited for. Joining fails where the
+    // thread has panicked, which it has told.
+    drop(writer.checkpoint);
+    let _ = checkpoints.join();
+    if let Err((_, error)) = writer.connection.close() {
         tracing::warn!(%error, "the spool file was not closed cleanly");
     }
     drop(lock);
@@ -118,22 +138,15 @@ pub(crate) async fn run(
     }
 }
 
-async fn keep_checkpointing(
-    mut connection: SqliteConnection,
-    due: Arc<Notify>,
-    mut end: oneshot::Receiver<()>,
-) {
-    loop {
-        tokio::select! {
-            () = due.notified() => {}
-            _ = &mut end => break,
-        }
-        if let Err(error) = file::checkpoint(&mut connection).await {
+/// Checkpoints whenever it is called, until nobody can call any more.
+fn keep_checkpointing(connection: Connection, due: &Receiver<()>) {
+    while due.recv().is_ok() {
+        if let Err(error) = file::checkpoint(&connection) {
             // The writer empties the log itself when it has grown too long.
             tracing::debug!(%error, "the spool's log was not checkpointed");
         }
     }
-    if let Err(error) = connection.close().await {
+    if let Err((_, error)) = connection.close() {
         tracing::debug!(%error, "a connection to the spool was not closed cleanly");
     }
 }
@@ -144,37 +157,66 @@ impl Writer {
         while !self.tidy.is_empty() {
             match tokio::time::timeout(TIDY_RETRY, inbox.recv()).await {
                 Ok(message) => return message,
-                Err(_) => self.tidy().await,
+                Err(_) => self.tidy(),
             }
         }
         inbox.recv().await
     }
 
     /// Takes what is waiting, up to one commit; returns also the one that did not fit.
+    ///
+    /// On busy cores the threads that hold more beacons go first, so that a commit carries what they have in
+    /// hand, until it has half of those that are under way: the other half is then received while this one is
+    /// synced. On idle cores nothing comes of giving way, and the commit begins at once.
     fn collect(
         &mut self,
         first: Append,
         inbox: &mut mpsc::UnboundedReceiver<Message>,
         closing: &mut Option<oneshot::Sender<()>>,
     ) -> (Vec<Append>, Option<Append>) {
+        let mut batch = Batch { bytes: first.bytes.len(), views: first.views, appends: vec![first] };
+        // Who was answered with one of the last two commits is about to come again.
+        let enough = self.sizes.iter().sum::<usize>().div_ceil(2);
+        let next = loop {
+            if let Some(next) = self.take(&mut batch, inbox, closing) {
+                break Some(next);
+            }
+            if batch.appends.len() >= enough || closing.is_some() {
+                break None;
+            }
+            std::thread::yield_now();
+            if inbox.is_empty() {
+                break None;
+            }
+        };
+        self.sizes = [self.sizes[1], batch.appends.len()];
+        (batch.appends, next)
+    }
+
+    /// Takes what has come into a batch; returns the one that does not fit.
+    fn take(
+        &mut self,
+        batch: &mut Batch,
+        inbox: &mut mpsc::UnboundedReceiver<Message>,
+        closing: &mut Option<oneshot::Sender<()>>,
+    ) -> Option<Append> {
         let bounds = self.shared.bounds;
-        let (mut bytes, mut views) = (first.bytes.len(), first.views);
-        let mut batch = vec![first];
-        while batch.len() < bounds.commit_beacons && closing.is_none() {
+        while batch.appends.len() < bounds.commit_beacons && closing.is_none() {
             match inbox.try_recv() {
                 Ok(Message::Append(next)) => {
-                    bytes += next.bytes.len();
-                    views += next.views;
+                    let (bytes, views) = (batch.bytes + next.bytes.len(), batch.views + next.views);
                     if bytes > bounds.commit_bytes || views > bounds.load_views {
-                        return (batch, Some(next));
+                        return Some(next);
                     }
-                    batch.push(next);
+                    batch.bytes = bytes;
+                    batch.views = views;
+                    batch.appends.push(next);
                 }
                 Ok(other) => self.note(other, closing),
                 Err(_) => break,
             }
         }
-        (batch, None)
+        None
     }
 
     fn note(&mut self, message: Message, closing: &mut Option<oneshot::Sender<()>>) {
@@ -193,22 +235,22 @@ impl Writer {
     }
 
     /// Writes a batch as one row and answers it.
-    async fn commit(&mut self, batch: Vec<Append>) {
+    fn commit(&mut self, batch: Vec<Append>) {
         let failed = self.shared.failed.borrow().clone();
         let answer = match failed {
             Some(reason) => Err(AppendError::Failed(reason)),
-            None => self.write(&batch).await,
+            None => self.write(&batch),
         };
         reply::answer(batch.into_iter().map(|append| append.waiting), &answer);
     }
 
-    async fn write(&mut self, batch: &[Append]) -> Result<(), AppendError> {
+    fn write(&mut self, batch: &[Append]) -> Result<(), AppendError> {
         let payload = payload::join(batch.iter().map(|append| append.bytes.as_slice()));
         let bytes = payload.len();
         let position = self.last + 1;
         // Counted before the commit: the loader may read the row before this task goes on.
         self.count_waiting(|count| count + batch.len() as u64);
-        let written = file::append(&mut self.connection, self.epoch, position, batch.len(), payload).await;
+        let written = file::append(&self.connection, self.epoch, position, batch.len(), &payload);
         if written.is_err() {
             self.count_waiting(|count| count.saturating_sub(batch.len() as u64));
         }
@@ -223,7 +265,8 @@ impl Writer {
                 self.unchecked_bytes += bytes;
                 if self.unchecked_bytes >= file::CHECKPOINT_BYTES {
                     self.unchecked_bytes = 0;
-                    self.checkpoint.notify_one();
+                    // One call that waits is enough.
+                    let _ = self.checkpoint.try_send(());
                 }
                 Ok(())
             }
@@ -248,8 +291,8 @@ impl Writer {
 
     /// Removes what is loaded. What cannot be removed now stays noted; loading it again would be
     /// harmless.
-    async fn tidy(&mut self) {
-        match self.try_tidy().await {
+    fn tidy(&mut self) {
+        match self.try_tidy() {
             Ok(()) => {
                 let mut stats = self.shared.stats();
                 stats.bytes = stats.bytes.saturating_sub(self.tidy.bytes);
@@ -259,7 +302,7 @@ impl Writer {
             Err(error) if is_passing(&error) => {
                 tracing::debug!(%error, "loaded rows stay in the spool for now");
                 // On a full disk the log is what takes room; emptied into the file, it may leave enough.
-                if let Err(error) = file::empty_log(&mut self.connection).await {
+                if let Err(error) = file::empty_log(&self.connection) {
                     tracing::debug!(%error, "the spool's log cannot be emptied");
                 }
             }
@@ -270,18 +313,18 @@ impl Writer {
         }
     }
 
-    async fn try_tidy(&mut self) -> Result<(), sqlx::Error> {
+    fn try_tidy(&self) -> Result<(), rusqlite::Error> {
         // No transaction around this: each statement stands on its own. One that SQLite rolled back by
-        // itself, on a full disk, would leave sqlx believing that it is still open, and an append
-        // inside it would be acknowledged without being on disk.
+        // itself, on a full disk, would be taken for open, and an append inside it would be acknowledged
+        // without being on disk.
         if self.tidy.bytes > 0 {
-            file::trim(&mut self.connection, self.tidy.up_to).await?;
+            file::trim(&self.connection, self.tidy.up_to)?;
         }
         for &epoch in &self.tidy.epochs {
-            file::forget(&mut self.connection, epoch).await?;
+            file::forget(&self.connection, epoch)?;
         }
         if self.shared.stats().bytes <= self.tidy.bytes {
-            file::shrink(&mut self.connection).await?;
+            file::shrink(&self.connection)?;
         }
         Ok(())
     }
@@ -290,6 +333,6 @@ impl Writer {
 /// Whether it can go by itself: a full disk (SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the index of the log,
 /// before anything is written), or another process that holds the file for a moment (SQLITE_BUSY,
 /// SQLITE_LOCKED), such as a backup.
-fn is_passing(error: &sqlx::Error) -> bool {
+fn is_passing(error: &rusqlite::Error) -> bool {
     matches!(file::code(error), Some(5 | 6 | 13)) || file::extended_code(error) == Some(4_874)
 }

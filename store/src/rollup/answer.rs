@@ -1,5 +1,6 @@
 //! Answers: rows, deltas or page views, added up.
 
+use super::block::read_block;
 use super::fold::{Part, read_code, read_part, read_views};
 use super::log::{self, Counted};
 use crate::cell::{Cell, CellQuery, Views};
@@ -99,11 +100,22 @@ impl Answer {
         &mut self.sums[place].1
     }
 
-    /// Adds a stored row of a part and of the dimension.
+    /// Adds a stored block of a part and of the dimension.
     ///
     /// # Errors
-    /// Where the bytes are not a row.
-    pub fn add_row(&mut self, route_id: i64, part: Part, mut bytes: &[u8]) -> Result<(), EncodingError> {
+    /// Where the bytes are not a block.
+    pub fn add_block(&mut self, part: Part, bytes: &[u8]) -> Result<(), EncodingError> {
+        let asked = self.route_id;
+        read_block(bytes, |route_id, bytes| {
+            if asked.is_some_and(|asked| asked != route_id) {
+                Ok(())
+            } else {
+                self.add_row(route_id, part, bytes)
+            }
+        })
+    }
+
+    fn add_row(&mut self, route_id: i64, part: Part, mut bytes: &[u8]) -> Result<(), EncodingError> {
         let asked = self.asked[self.dimension.index()];
         for _ in 0..read_varint(&mut bytes)? {
             let code = read_code(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Cells as they are kept, and what folding adds to them.
+//! Rows of cells, and what folding adds to them.
 //!
 //! A row holds, for one hour or day, one route and one metric, the histograms of all values of a dimension:
 //! a question about one metric reads no other, and a row is not mostly key. `[number of values, then for

@@ -2,10 +2,12 @@
 //! question is answered from. Every backend calls these, so that all answer alike.
 
 mod answer;
+mod block;
 mod fold;
 mod log;
 
 pub use answer::{Answer, From};
+pub use block::{Block, BlockKey, Stored, add_block, block_of, blocks, read_block};
 pub use fold::{
     Difference, Fold, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
 };

@@ -12,6 +12,13 @@ pub(super) fn order(sum: u64, numbers: usize) -> u8 {
     (mean.checked_ilog2().unwrap_or(0) as u8).min(ORDER_MAX)
 }
 
+/// The bits of a number's code.
+pub(super) fn len(number: u64, order: u8) -> u32 {
+    let code = u128::from(number).wrapping_add(1_u128.wrapping_shl(u32::from(order)));
+    let code_bits = 128_u32.wrapping_sub(code.leading_zeros());
+    code_bits.saturating_mul(2).saturating_sub(u32::from(order)).saturating_sub(1)
+}
+
 /// Writes codes at the end of bytes.
 pub(super) struct Writer<'a> {
     bytes: &'a mut Vec<u8>,

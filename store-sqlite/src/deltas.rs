@@ -1,0 +1,82 @@
+//! Rollup deltas: which ones were counted, and that they go.
+
+use crate::error::failed;
+use fieldvitals_store::{SiteId, StoreError};
+use sqlx::sqlite::SqliteConnection;
+use std::fmt::Write;
+use std::ops::Range;
+
+const READING: &str = "reading rollup deltas";
+const REMOVING: &str = "removing rollup deltas";
+
+/// The keys of deltas that were counted, as the one value that a statement takes.
+#[derive(Default)]
+pub(crate) struct Keys {
+    /// Without its last bracket.
+    json: String,
+    count: u64,
+}
+
+impl Keys {
+    /// Adds a delta.
+    pub(crate) fn push(&mut self, hour_ms: i64, spool: &[u8], up_to: i64) {
+        let separator = if self.count == 0 { '[' } else { ',' };
+        // Writing to a String cannot fail. JSON has no bytes, so they travel as hexadecimal digits.
+        let _ = write!(self.json, "{separator}[{hour_ms},\"");
+        for byte in spool {
+            let _ = write!(self.json, "{byte:02x}");
+        }
+        let _ = write!(self.json, "\",{up_to}]");
+        self.count += 1;
+    }
+
+    /// All deltas of some hours.
+    pub(crate) async fn of(
+        connection: &mut SqliteConnection,
+        site: SiteId,
+        hours: &Range<i64>,
+    ) -> Result<Self, StoreError> {
+        let rows: Vec<(i64, Vec<u8>, i64)> = sqlx::query_as(
+            "/* rollup.delta.keys */ select hour_ms, spool, up_to from rollup_delta \
+             where site_id = ? and hour_ms >= ? and hour_ms < ?",
+        )
+        .bind(site.0)
+        .bind(hours.start)
+        .bind(hours.end)
+        .fetch_all(connection)
+        .await
+        .map_err(failed(READING))?;
+        let mut keys = Self::default();
+        for (hour_ms, spool, up_to) in rows {
+            keys.push(hour_ms, &spool, up_to);
+        }
+        Ok(keys)
+    }
+
+    /// How many they are.
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Removes them; whether all were still there.
+    pub(crate) async fn remove(
+        self,
+        connection: &mut SqliteConnection,
+        site: SiteId,
+    ) -> Result<bool, StoreError> {
+        if self.count == 0 {
+            return Ok(true);
+        }
+        let removed = sqlx::query(
+            "/* rollup.delta.folded */ delete from rollup_delta where site_id = ?1 \
+             and (hour_ms, spool, up_to) \
+             in (select value ->> 0, unhex(value ->> 1), value ->> 2 from json_each(?2))",
+        )
+        .bind(site.0)
+        .bind(self.json + "]")
+        .execute(connection)
+        .await
+        .map_err(failed(REMOVING))?;
+        Ok(removed.rows_affected() == self.count)
+    }
+}

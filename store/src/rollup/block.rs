@@ -1,0 +1,228 @@
+//! Blocks: how rows lie in a table.
+//!
+//! A row of few page views is smaller than what a database adds to it, and a question about a month would
+//! fetch tens of thousands of them. So the rows of one hour or day and one slot are kept together, in up to
+//! sixteen blocks: a route's is told by the first four bits of its id, which is a hash, so that blocks are of
+//! one size, and the one of a route is known without looking.
+//!
+//! A block is `[for each row, ascending by route: the route's id (8 bytes, big endian), the length of the
+//! row's bytes (LEB128), and those]`.
+
+use super::fold::{Grain, Row, RowKey, from_slot, read_part};
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use vitals::histogram::{EncodingError, write_varint};
+
+/// Bits of a route's id that tell its block.
+const BITS: u32 = 4;
+
+/// Where a block belongs within a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockKey {
+    /// How long a time its rows count.
+    pub grain: Grain,
+    /// See [`super::slot`].
+    pub slot: i16,
+    /// See [`Grain::step`].
+    pub step: i32,
+    /// See [`block_of`].
+    pub block: i16,
+}
+
+/// The number of the block that a route's rows are in, from -8 to 7: it ascends with the route's id.
+#[must_use]
+pub const fn block_of(route_id: i64) -> i16 {
+    (route_id >> (i64::BITS - BITS)) as i16
+}
+
+impl RowKey {
+    /// The block that the row is in.
+    #[must_use]
+    pub const fn block(&self) -> BlockKey {
+        BlockKey { grain: self.grain, slot: self.slot, step: self.step, block: block_of(self.route_id) }
+    }
+}
+
+/// What becomes of a row that is stored already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is added to.
+    Kept,
+    /// The new one takes its place.
+    Replaced,
+}
+
+/// Rows on their way into their block.
+#[derive(Debug)]
+pub struct Block {
+    /// Where it belongs.
+    pub key: BlockKey,
+    /// By route, ascending.
+    rows: Vec<(i64, Row)>,
+}
+
+impl Block {
+    /// The block's bytes, once its rows are written over those in `bytes` (none: there is no such block
+    /// yet). What counts nothing is left out; `None` where nothing is left.
+    ///
+    /// # Errors
+    /// Where the bytes are not a block.
+    pub fn encode(self, bytes: &[u8], stored: Stored) -> Result<Option<Vec<u8>>, EncodingError> {
+        let mut written = Writer(Vec::with_capacity(bytes.len()));
+        let mut rows = self.rows.into_iter().peekable();
+        read_block(bytes, |route_id, bytes| {
+            written.all_before(&mut rows, route_id);
+            match rows.next_if(|&(id, _)| id == route_id) {
+                // As it was: nothing of it is decoded.
+                None => written.row(route_id, bytes),
+                Some((_, mut row)) => {
+                    if stored == Stored::Kept {
+                        row.add_encoded(bytes)?;
+                    }
+                    written.encode(route_id, &row);
+                }
+            }
+            Ok(())
+        })?;
+        for (route_id, row) in rows {
+            written.encode(route_id, &row);
+        }
+        Ok((!written.0.is_empty()).then_some(written.0))
+    }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn all_before(&mut self, rows: &mut Peekable<impl Iterator<Item = (i64, Row)>>, route_id: i64) {
+        while let Some((id, row)) = rows.next_if(|&(id, _)| id < route_id) {
+            self.encode(id, &row);
+        }
+    }
+
+    fn encode(&mut self, route_id: i64, row: &Row) {
+        if let Some(bytes) = row.encode() {
+            self.row(route_id, &bytes);
+        }
+    }
+
+    fn row(&mut self, route_id: i64, bytes: &[u8]) {
+        self.0.extend_from_slice(&route_id.to_be_bytes());
+        write_varint(&mut self.0, bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// Rows by their blocks, ascending.
+#[must_use]
+pub fn blocks(rows: BTreeMap<RowKey, Row>) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    for (key, row) in rows {
+        match blocks.last_mut() {
+            Some(block) if block.key == key.block() => block.rows.push((key.route_id, row)),
+            _ => blocks.push(Block { key: key.block(), rows: vec![(key.route_id, row)] }),
+        }
+    }
+    blocks
+}
+
+/// Hands every row of a block, its route's id and its bytes, to `take`.
+///
+/// # Errors
+/// Where the bytes are not a block.
+pub fn read_block<'a>(
+    mut bytes: &'a [u8],
+    mut take: impl FnMut(i64, &'a [u8]) -> Result<(), EncodingError>,
+) -> Result<(), EncodingError> {
+    let mut before = None;
+    while !bytes.is_empty() {
+        let (&route_id, rest) = bytes.split_first_chunk::<8>().ok_or(EncodingError)?;
+        let route_id = i64::from_be_bytes(route_id);
+        if before.is_some_and(|before| before >= route_id) {
+            return Err(EncodingError);
+        }
+        before = Some(route_id);
+        bytes = rest;
+        take(route_id, read_part(&mut bytes)?)?;
+    }
+    Ok(())
+}
+
+/// Adds the rows of a block to `rows`.
+///
+/// # Errors
+/// Where the bytes are not a block of this slot.
+pub fn add_block(rows: &mut BTreeMap<RowKey, Row>, key: BlockKey, bytes: &[u8]) -> Result<(), EncodingError> {
+    let BlockKey { grain, slot, step, .. } = key;
+    let (_, part) = from_slot(slot).ok_or(EncodingError)?;
+    read_block(bytes, |route_id, bytes| {
+        let key = RowKey { grain, slot, step, route_id };
+        rows.entry(key).or_insert_with(|| Row::empty(part)).add_encoded(bytes)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Views;
+    use crate::dimension::Dimension;
+    use crate::rollup::{Part, slot};
+    use crate::weight::Weight;
+
+    const SLOT: i16 = slot(Dimension::Country, Part::Views);
+
+    fn own(count: i64) -> Views {
+        Views { count, weight_milli: count * Weight::ONE_MILLI }
+    }
+
+    fn rows(counts: &[(i64, i64)]) -> BTreeMap<RowKey, Row> {
+        let key = |route_id| RowKey { grain: Grain::Day, slot: SLOT, step: 7, route_id };
+        counts.iter().map(|&(id, n)| (key(id), Row::Views(BTreeMap::from([(3, own(n))])))).collect()
+    }
+
+    fn block(counts: &[(i64, i64)]) -> Block {
+        let mut blocks = blocks(rows(counts));
+        assert_eq!(blocks.len(), 1);
+        blocks.remove(0)
+    }
+
+    #[test]
+    fn a_route_has_one_block_and_blocks_ascend_with_routes() {
+        let ids = [i64::MIN, -1, 0, i64::MAX, i64::MIN + 5];
+        let blocks = blocks(rows(&ids.map(|id| (id, 1))));
+        assert_eq!(blocks.iter().map(|block| block.key.block).collect::<Vec<_>>(), [-8, -1, 0, 7]);
+        assert_eq!(blocks.iter().map(|block| block.rows.len()).collect::<Vec<_>>(), [2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn rows_are_added_to_those_of_their_routes_and_the_others_stay() {
+        let stored = block(&[(2, 20), (5, 50), (9, 90)]).encode(&[], Stored::Kept).unwrap().unwrap();
+        for (how, five) in [(Stored::Kept, 51), (Stored::Replaced, 1)] {
+            let bytes = block(&[(1, 1), (5, 1), (7, 1), (12, 1)]).encode(&stored, how).unwrap().unwrap();
+            let mut found = BTreeMap::new();
+            add_block(&mut found, rows(&[(1, 1)]).keys().next().unwrap().block(), &bytes).unwrap();
+            assert_eq!(found, rows(&[(1, 1), (2, 20), (5, five), (7, 1), (9, 90), (12, 1)]));
+        }
+    }
+
+    #[test]
+    fn what_counts_nothing_goes_and_with_the_last_row_the_block() {
+        let stored = block(&[(2, 20), (5, 50)]).encode(&[], Stored::Kept).unwrap().unwrap();
+        let left = block(&[(2, -20)]).encode(&stored, Stored::Kept).unwrap().unwrap();
+        assert_eq!(left, block(&[(5, 50)]).encode(&[], Stored::Kept).unwrap().unwrap());
+        assert_eq!(block(&[(5, -50)]).encode(&left, Stored::Kept), Ok(None));
+        assert_eq!(block(&[(5, 0)]).encode(&[], Stored::Kept), Ok(None));
+    }
+
+    #[test]
+    fn damaged_blocks_are_refused() {
+        let stored = block(&[(2, 20), (5, 50)]).encode(&[], Stored::Kept).unwrap().unwrap();
+        let rows = stored.len() / 2;
+        for end in (1..stored.len()).filter(|&end| end != rows) {
+            assert!(read_block(&stored[..end], |_, _| Ok(())).is_err(), "{end} bytes");
+            assert!(block(&[(3, 1)]).encode(&stored[..end], Stored::Kept).is_err(), "{end} bytes");
+        }
+        let turned = [&stored[rows..], &stored[..rows]].concat();
+        assert!(read_block(&turned, |_, _| Ok(())).is_err());
+    }
+}
