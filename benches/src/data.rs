@@ -4,7 +4,7 @@
 //! (TTFB < FCP < LCP < TTI) and depend on route, device and connection; INP and FID only where somebody
 //! interacted, TTI only where the page came to rest.
 
-use fieldvitals_store::{Source, ViewUpdate};
+use fieldvitals_store::{Context, Source, ViewUpdate, Weight};
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{Device, NavigationType, TtiGap, ViewId};
 
@@ -213,6 +213,8 @@ impl Traffic {
             release: Some(release.to_owned()),
             values,
             tti_gap,
+            weight: Weight::ONE,
+            context: Context::NONE,
         }
     }
 

@@ -1,7 +1,9 @@
-//! `bench load`: batches into the stores, with and without maintenance folding rollups meanwhile.
+//! `bench load`: batches into the stores, with and without maintenance folding rollups meanwhile, and with what
+//! explains the values.
 
 use crate::cluster::Cluster;
 use crate::data::{Random, Traffic};
+use crate::explained::Explained;
 use crate::figure::{Bound, Figure, median};
 use crate::progress::{Progress, say};
 use crate::stored::{BATCH, Backend, Loading, Location};
@@ -30,8 +32,33 @@ const UPDATE_EVERY: usize = 20;
 /// A fixed day, so that rows and partitions are the same in every run: 2026-11-01T12:00:00Z.
 const FROM_MS: i64 = 1_793_534_400_000;
 const TO_MS: i64 = FROM_MS + 2 * 3_600_000;
+/// What explains a page view may take so many bytes more, its texts among it.
+const CONTEXT_BYTES: f64 = 64.0;
 /// Pause between two rounds of maintenance; the server's own is a minute.
 const MAINTENANCE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How a store is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Values alone.
+    Plain,
+    /// While maintenance folds rollups.
+    Folding,
+    /// With what a beacon of the collector carries beside values.
+    Explained,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Plain, Self::Folding, Self::Explained];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Folding => ", folding meanwhile",
+            Self::Explained => ", with attribution",
+        }
+    }
+}
 
 /// What loading cost in one round.
 struct Round {
@@ -39,6 +66,7 @@ struct Round {
     cpu_micros: f64,
     fold_seconds: f64,
     raw_bytes: f64,
+    text_bytes: f64,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
@@ -47,15 +75,16 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     let cluster = Cluster::start(&folder)?;
     say(format!("making {} beacons", args.beacons));
     let (batches, views) = batches(args.beacons);
+    let explained = explained(&batches);
 
-    let kinds: Vec<(Backend, bool)> =
-        Backend::ALL.into_iter().flat_map(|backend| [(backend, false), (backend, true)]).collect();
+    let kinds: Vec<(Backend, Kind)> =
+        Backend::ALL.into_iter().flat_map(|backend| Kind::ALL.map(|kind| (backend, kind))).collect();
     let mut rounds: Vec<Vec<Round>> = kinds.iter().map(|_| Vec::new()).collect();
     for number in 1..=args.rounds {
-        for (&(backend, maintained), rounds) in kinds.iter().zip(&mut rounds) {
-            let what = format!("round {number}: {}{}", backend.name(), meanwhile(maintained));
-            let round =
-                runtime.block_on(load(backend, maintained, &folder, &cluster, &batches, views, &what))?;
+        for (&(backend, kind), rounds) in kinds.iter().zip(&mut rounds) {
+            let what = format!("round {number}: {}{}", backend.name(), kind.name());
+            let batches = if kind == Kind::Explained { &explained } else { &batches };
+            let round = runtime.block_on(load(backend, kind, &folder, &cluster, batches, views, &what))?;
             say(format!(
                 "{what}: {:.0} views/s, {:.1} µs CPU a view, {:.1} s to fold the rest",
                 round.per_second, round.cpu_micros, round.fold_seconds
@@ -65,9 +94,10 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     }
 
     let mut figures = Vec::new();
-    for (&(backend, maintained), rounds) in kinds.iter().zip(&rounds) {
+    let mut plain_bytes = f64::NAN;
+    for (&(backend, kind), rounds) in kinds.iter().zip(&rounds) {
         let of = |field: fn(&Round) -> f64| median(&rounds.iter().map(field).collect::<Vec<_>>());
-        let name = format!("{}{}", backend.name(), meanwhile(maintained));
+        let name = format!("{}{}", backend.name(), kind.name());
         figures.extend([
             Figure::new(format!("{name}: page views"), of(|round| round.per_second), "/s")
                 .bound(Bound::AtLeast(60_000.0)),
@@ -78,7 +108,23 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
             ),
             Figure::new(format!("{name}: folding what is left"), of(|round| round.fold_seconds), "s"),
         ]);
-        if !maintained {
+        if kind == Kind::Explained {
+            figures.push(
+                Figure::new(
+                    format!("{name}: what explains a page view, its texts among it"),
+                    of(|round| round.raw_bytes + round.text_bytes) - plain_bytes,
+                    "B",
+                )
+                .bound(Bound::AtMost(CONTEXT_BYTES)),
+            );
+            figures.push(Figure::new(
+                format!("{name}: texts a page view"),
+                of(|round| round.text_bytes),
+                "B",
+            ));
+        }
+        if kind == Kind::Plain {
+            plain_bytes = of(|round| round.raw_bytes);
             let bytes = Figure::new(
                 format!("{name}: a raw page view with indexes"),
                 of(|round| round.raw_bytes),
@@ -91,8 +137,14 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-const fn meanwhile(maintained: bool) -> &'static str {
-    if maintained { ", folding meanwhile" } else { "" }
+/// The same beacons, with what a page view's beacon carries beside its values.
+fn explained(batches: &[Vec<Vec<ViewUpdate>>]) -> Vec<Vec<Vec<ViewUpdate>>> {
+    let mut explained = Explained::new(4);
+    let mut batches = batches.to_vec();
+    for view in batches.iter_mut().flatten().flatten() {
+        view.context = explained.context(view);
+    }
+    batches
 }
 
 /// Beacons in batches, and how many page views they are about.
@@ -128,7 +180,7 @@ const fn new_view() -> fieldvitals_store::Source {
 
 async fn load(
     backend: Backend,
-    maintained: bool,
+    kind: Kind,
     folder: &Path,
     cluster: &Cluster,
     batches: &[Vec<Vec<ViewUpdate>>],
@@ -141,7 +193,7 @@ async fn load(
     // Copied before the clock runs: the loader has them from the spool.
     let copies = batches.to_vec();
     let stop = Arc::new(AtomicBool::new(false));
-    let maintenance = maintained.then(|| {
+    let maintenance = (kind == Kind::Folding).then(|| {
         let (store, stop) = (Arc::clone(&loading.store), Arc::clone(&stop));
         tokio::spawn(async move {
             while !stop.load(Ordering::Relaxed) {
@@ -174,17 +226,17 @@ async fn load(
     let fold_seconds = folding.elapsed().as_secs_f64();
     loading.check(beacons as u64)?;
     verify(&loading, views).await?;
-    let raw_bytes = location
-        .bytes(cluster)
-        .await?
-        .iter()
-        .find(|(table, _)| table == "page_view")
-        .map_or(f64::NAN, |(_, bytes)| bytes / views as f64);
+    let tables = location.bytes(cluster).await?;
+    let bytes = |name: &str| {
+        let table = tables.iter().find(|(table, _)| table == name);
+        table.map_or(f64::NAN, |(_, bytes)| bytes / views as f64)
+    };
     Ok(Round {
         per_second: beacons as f64 / seconds,
         cpu_micros: cpu as f64 / beacons as f64,
         fold_seconds,
-        raw_bytes,
+        raw_bytes: bytes("page_view"),
+        text_bytes: bytes("context_text"),
     })
 }
 

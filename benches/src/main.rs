@@ -6,6 +6,7 @@
 mod cluster;
 mod data;
 mod duck;
+mod explained;
 mod figure;
 mod http;
 mod ingest;

@@ -1,8 +1,9 @@
 //! `fieldvitals report`: what was measured, as the API tells it.
 
+mod attribution;
 mod tables;
 
-use crate::client::answer::{Metrics, PagesAnswer, RejectionsAnswer, ReportAnswer};
+use crate::client::answer::{AttributionAnswer, Metrics, PagesAnswer, RejectionsAnswer, ReportAnswer};
 use crate::client::{Client, ServerArgs, devices, period};
 use crate::exit::{Done, Exit, Failure, finish};
 use crate::output::{Colour, csv};
@@ -42,8 +43,13 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 50, conflicts_with = "route", value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ROWS_MAX as i64))]
     limit: u16,
+    /// What explains LCP, INP or CLS: the elements that page views name, of one route or the whole site; and why
+    /// TTI was not reached.
+    #[arg(long, value_name = "METRIC", value_parser = ["lcp", "inp", "cls"], ignore_case = true,
+          conflicts_with_all = ["sort", "order", "limit", "metric"])]
+    attribution: Option<String>,
     /// Why is there no data? Shows which beacons were refused of late, and why.
-    #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "release", "period"])]
+    #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "release", "period", "attribution"])]
     rejections: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -97,6 +103,8 @@ async fn execute(args: &Args, colour: Colour) -> Result<Done, Failure> {
     let site = client.site(args.server.site.as_deref()).await?;
     let stdout = if args.rejections {
         rejections(args, &client, &site, colour).await?
+    } else if let Some(metric) = &args.attribution {
+        causes(args, &client, &site, metric, colour).await?
     } else if let Some(route) = &args.route {
         one_route(args, &client, &site, route, colour).await?
     } else {
@@ -126,7 +134,7 @@ async fn ranking(args: &Args, client: &Client, site: &str, colour: Colour) -> Re
         Format::Csv => {
             let mut text = heading();
             for page in &answer.pages {
-                rows(&mut text, args, &answer.site, &page.route, page.views, &page.metrics);
+                rows(&mut text, args, &answer.site, &page.route, page.counts(), &page.metrics);
             }
             text
         }
@@ -152,9 +160,33 @@ async fn one_route(
         Format::Text => tables::one_route(&answer, route, args, colour),
         Format::Csv => {
             let mut text = heading();
-            rows(&mut text, args, &answer.site, route, answer.views, &answer.metrics);
+            rows(&mut text, args, &answer.site, route, answer.counts(), &answer.metrics);
             text
         }
+    })
+}
+
+async fn causes(
+    args: &Args,
+    client: &Client,
+    site: &str,
+    metric: &str,
+    colour: Colour,
+) -> Result<String, Failure> {
+    let query = [
+        ("metric", Some(metric)),
+        ("route", args.route.as_deref()),
+        ("period", Some(args.period.as_str())),
+        ("device", args.device.as_deref()),
+        ("release", args.release.as_deref()),
+        ("limit", Some("20")),
+    ];
+    let (json, answer): (Value, AttributionAnswer) =
+        client.get(&["sites", site, "attribution"], &query).await?;
+    Ok(match args.format {
+        Format::Json => pretty(&json),
+        Format::Text => attribution::table(&answer, args, colour),
+        Format::Csv => attribution::csv(&answer),
     })
 }
 
@@ -201,6 +233,7 @@ fn heading() -> String {
         "site",
         "route",
         "views",
+        "views_estimated",
         "metric",
         "unit",
         "n",
@@ -218,7 +251,14 @@ fn heading() -> String {
     csv::line(&names.map(str::to_owned))
 }
 
-fn rows(text: &mut String, args: &Args, site: &str, route: &str, views: u64, metrics: &Metrics) {
+fn rows(
+    text: &mut String,
+    args: &Args,
+    site: &str,
+    route: &str,
+    [views, estimated]: [u64; 2],
+    metrics: &Metrics,
+) {
     for (metric, answer) in shown(args, metrics) {
         let end = |end: usize| answer.p75_interval.map(|ends| ends[end].to_string()).unwrap_or_default();
         let unit = match metric.unit() {
@@ -229,6 +269,7 @@ fn rows(text: &mut String, args: &Args, site: &str, route: &str, views: u64, met
             csv::text(site),
             csv::text(route),
             views.to_string(),
+            estimated.to_string(),
             metric.name().to_owned(),
             unit.to_owned(),
             answer.n.to_string(),

@@ -2,7 +2,7 @@
 
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::ensure;
-use fieldvitals_server::{Config, FIRST_SITE, Server, http};
+use fieldvitals_server::{Config, FIRST_SITE, HeaderName, Server, http};
 use fieldvitals_store::Retention;
 use ipnet::IpNet;
 use std::io::IsTerminal as _;
@@ -25,6 +25,10 @@ pub(crate) struct Args {
     /// A proxy whose X-Forwarded-For is believed, as an address or network; may be repeated.
     #[arg(long = "trusted-proxy", env = "FIELDVITALS_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR", value_parser = network)]
     trusted_proxies: Vec<IpNet>,
+    /// The header in which a trusted proxy names the visitor's country, such as CF-IPCountry; without it no country
+    /// is known.
+    #[arg(long, env = "FIELDVITALS_COUNTRY_HEADER", value_name = "NAME", requires = "trusted_proxies", value_parser = header)]
+    country_header: Option<HeaderName>,
     /// Beacons a second that one client network (IPv4 /24, IPv6 /56) may send, ten times that at once;
     /// 0 for no limit. This machine itself is not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
@@ -85,6 +89,10 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("the name has no address; {expected}"))
 }
 
+fn header(text: &str) -> Result<HeaderName, String> {
+    text.parse().map_err(|_| "expected the name of a header, such as CF-IPCountry".to_owned())
+}
+
 fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
@@ -108,6 +116,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         demo: !args.no_demo,
         client_rate: args.client_rate,
         trusted_proxies: args.trusted_proxies.clone(),
+        country_header: args.country_header.clone(),
         retention,
     })
     .await?;

@@ -13,6 +13,8 @@ pub mod outcome;
 pub mod report;
 pub mod spool;
 
+pub use http::client::HeaderName;
+
 use directory::Directory;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError, priority};
 use fieldvitals_store_postgres::PostgresStore;
@@ -58,6 +60,8 @@ pub struct Config {
     pub client_rate: u32,
     /// Proxies whose word on a client's address is believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// The header in which one of them names a client's country.
+    pub country_header: Option<HeaderName>,
     /// How long what is kept.
     pub retention: Retention,
 }
@@ -252,6 +256,10 @@ impl Server {
             outcomes: outcome::Outcomes::default(),
             rejections: outcome::Rejections::default(),
             client_rate: http::client::ClientRate::new(config.client_rate, config.trusted_proxies.clone()),
+            country_header: http::client::CountryHeader::new(
+                config.country_header.clone(),
+                config.trusted_proxies.clone(),
+            ),
             maintenance,
             demo: config.demo,
         };

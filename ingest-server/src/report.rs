@@ -356,6 +356,7 @@ impl Ranking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_store::Weight;
     use vitals::metric::Values;
 
     const NOW_MS: i64 = 1_763_632_800_000 + 1_234_567;
@@ -365,10 +366,10 @@ mod tests {
         for &lcp in lcps {
             let mut values = Values::EMPTY;
             values.set(Metric::Lcp, Value::new(Metric::Lcp, lcp).ok());
-            cell.add(&values, 1);
+            cell.add(&values, Weight::ONE, 1);
         }
         if lcps.is_empty() {
-            cell.add(&Values::EMPTY, 1);
+            cell.add(&Values::EMPTY, Weight::ONE, 1);
         }
         RouteCell { route: route.to_owned(), cell }
     }

@@ -5,6 +5,8 @@
 select create_distributed_table('route', 'site_id');
 select create_distributed_table('label', 'site_id', colocate_with => 'route');
 select create_distributed_table('page_view', 'site_id', colocate_with => 'route');
+select create_distributed_table('context_text', 'site_id', colocate_with => 'route');
+select create_distributed_table('context_text_doubt', 'site_id', colocate_with => 'route');
 select create_distributed_table('load_cursor', 'site_id', colocate_with => 'route');
 select create_distributed_table('rollup_delta', 'site_id', colocate_with => 'route');
 select create_distributed_table('rollup_hour', 'site_id', colocate_with => 'route');

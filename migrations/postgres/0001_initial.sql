@@ -84,6 +84,8 @@ create table page_view (
     ttfb integer,
     fid integer,
     tti integer,
+    -- How many page views it stands for, in thousandths (store::Weight); null: itself alone.
+    weight integer,
     navigation_type smallint,
     -- store::dimension::device_code: 0 is an unknown device.
     device smallint not null,
@@ -97,8 +99,31 @@ create table page_view (
     release text,
     -- Seven 8-byte big-endian times, one a metric, when a foreign view's metrics were received.
     foreign_received bytea,
+    -- What explains its values, tags, marks: packed (store::context), its texts as codes of context_text.
+    context bytea,
     primary key (site_id, id)
 ) partition by range (id);
+
+-- The texts that the contexts of a UTC day's page views name (store::context::texts). They go with the day.
+create table context_text (
+    site_id bigint not null,
+    -- Days since 1970-01-01 UTC.
+    day integer not null,
+    -- 2 to 65535.
+    code integer not null,
+    -- store::context::texts::TextKind.
+    kind smallint not null,
+    text text collate "C" not null,
+    primary key (site_id, day, code),
+    unique (site_id, day, kind, text)
+);
+
+-- Days of which page views were erased: texts that only those had are still to be removed.
+create table context_text_doubt (
+    site_id bigint not null,
+    day integer not null,
+    primary key (site_id, day)
+);
 
 -- A gate asks for some routes over some days; the dashboard for the routes that exist. Few keys and many
 -- rows each, so that the index keeps little more than a pointer a row; the days are partitions already.

@@ -92,7 +92,32 @@ create table page_view (
     tti integer,
     -- Seven 8-byte big-endian times, one a metric, when a foreign view's metrics were received.
     foreign_received blob,
+    -- How many page views it stands for, in thousandths (store::Weight); null: itself alone.
+    weight integer,
+    -- What explains its values, tags, marks: packed (store::context), its texts as codes of context_text.
+    context blob,
     primary key (site_id, id)
+) strict, without rowid;
+
+-- The texts that the contexts of a UTC day's page views name (store::context::texts). They go with the day.
+create table context_text (
+    site_id integer not null,
+    -- Days since 1970-01-01 UTC.
+    day integer not null,
+    -- 2 to 65535.
+    code integer not null,
+    -- store::context::texts::TextKind.
+    kind integer not null,
+    text text not null,
+    primary key (site_id, day, code),
+    unique (site_id, day, kind, text)
+) strict, without rowid;
+
+-- Days of which page views were erased: texts that only those had are still to be removed.
+create table context_text_doubt (
+    site_id integer not null,
+    day integer not null,
+    primary key (site_id, day)
 ) strict, without rowid;
 
 -- A gate asks for some routes over some days; the dashboard for the routes that exist.

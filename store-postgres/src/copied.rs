@@ -1,6 +1,7 @@
 //! New page views, as Postgres' `copy` takes them.
 
 use crate::view::{micros, source};
+use fieldvitals_store::context::texts::TextCodes;
 use fieldvitals_store::dimension::device_code;
 use fieldvitals_store::{SiteId, StoredView, pack_url};
 use vitals::metric::Metric;
@@ -9,7 +10,7 @@ use vitals::metric::Metric;
 /// whether it is there; whoever adds the same view at the same moment fails (a unique violation).
 pub(crate) const ADD: &str = "/* view.add */ copy page_view (site_id, route_id, received_ms, seq, lcp, inp, cls, \
     fcp, ttfb, fid, tti, navigation_type, device, tti_gap, id, url, browser, connection, country, release, \
-    foreign_received) from stdin (format binary)";
+    foreign_received, weight, context) from stdin (format binary)";
 
 /// Views for [`ADD`], in the binary form of `copy`: a head; for each row the number of its columns, and each
 /// column's length (-1: null) and bytes, big endian; and an end.
@@ -18,7 +19,7 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    const COLUMNS: i16 = 21;
+    const COLUMNS: i16 = 23;
 
     pub(crate) fn new() -> Self {
         let mut bytes = b"PGCOPY\n\xff\r\n\0".to_vec();
@@ -51,7 +52,7 @@ impl Copied {
     }
 
     /// Adds a view.
-    pub(crate) fn push(&mut self, site: SiteId, view: &StoredView, route_id: i64) {
+    pub(crate) fn push(&mut self, site: SiteId, view: &StoredView, route_id: i64, texts: &TextCodes) {
         let update = &view.update;
         let (seq, foreign_received) = source(view);
         self.bytes.extend_from_slice(&Self::COLUMNS.to_be_bytes());
@@ -72,6 +73,8 @@ impl Copied {
         self.text(update.country.as_deref());
         self.text(update.release.as_deref());
         self.column(foreign_received.as_deref());
+        self.integer(update.weight.stored());
+        self.column(texts.encode(update).as_deref());
     }
 
     /// Takes what has been written since it was last taken, once it is so many bytes.

@@ -5,7 +5,7 @@ use crate::load::{hold_kept, hold_site};
 use crate::maintain::exclude;
 use crate::names::{self, Names, Used};
 use crate::sql::query;
-use crate::{PostgresStore, query as questions, rows, view};
+use crate::{PostgresStore, query as questions, rows, texts, view};
 use fieldvitals_store::rollup::{Grain, Part, Stored, slot};
 use fieldvitals_store::{
     CellQuery, Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy,
@@ -87,7 +87,8 @@ pub(crate) async fn views(
         .fetch_all(&mut *transaction)
         .await
         .map_err(failed(READING))?;
-    rows.iter().map(view::read).collect()
+    let texts = texts::of_rows(&mut transaction, site, &rows).await?;
+    rows.iter().map(|row| view::read(row, &texts)).collect()
 }
 
 pub(crate) async fn view_at(

@@ -5,7 +5,8 @@ use crate::load::{hold_kept, hold_site, lock, write_deltas};
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::names::{self, Names, Used};
 use crate::sql::query;
-use crate::{PostgresStore, rows, view};
+use crate::{PostgresStore, rows, texts, view};
+use fieldvitals_store::context::texts::day;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::rollup::{DAY_MS, Grain};
 use fieldvitals_store::{Erase, Erased, Kept, SpoolId, StoreError, pack_url};
@@ -29,6 +30,7 @@ pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased
         return Ok(Erased { views, rows: 0, more: true });
     }
     drop(transaction);
+    while texts::clean(store, erase.site).await? {}
     if erase.url.is_some() {
         return Ok(Erased::default());
     }
@@ -85,6 +87,8 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
     let stored = lock(connection, site, &ids).await?;
     let changed: Vec<Changed> =
         stored.into_iter().map(|view| Changed { before: Some(view), after: None }).collect();
+    let days = changed.iter().flat_map(Changed::updates).map(day).collect();
+    texts::doubt(connection, site, days).await?;
     query("/* erase.views */ delete from page_view where site_id = $1 and id = any($2)")
         .bind(site.0)
         .bind(ids)

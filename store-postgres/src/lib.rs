@@ -6,6 +6,7 @@
 //!
 //! A pooler in transaction mode may stand in between (the module `sql` says what that asks for).
 
+mod causes;
 mod compute;
 mod connection;
 mod copied;
@@ -22,6 +23,7 @@ mod site;
 mod sql;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod texts;
 mod verify;
 mod view;
 mod violation;
@@ -31,9 +33,9 @@ use connection::{Transaction, bounded};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport, Maintained,
-    NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store, StoreError,
-    StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    CauseQuery, Causes, CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
+    Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
+    StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use sqlx::postgres::PgPool;
 use std::collections::BTreeSet;
@@ -201,6 +203,10 @@ impl Store for PostgresStore {
 
     async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError> {
         bounded(self.bounds.call, query::breakdown(self, query, by)).await
+    }
+
+    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
+        causes::causes(self, query).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {

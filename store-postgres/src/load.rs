@@ -10,7 +10,8 @@ use crate::compute::compute;
 use crate::error::{code, damaged, failed};
 use crate::names::{self, Names, Used};
 use crate::sql::query;
-use crate::{PostgresStore, copied, query as questions, view};
+use crate::{PostgresStore, copied, query as questions, texts, view};
+use fieldvitals_store::context::texts::TextCodes;
 use fieldvitals_store::load::{Changed, ids, merge};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
 use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView};
@@ -129,10 +130,12 @@ async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> 
     let (stored, mut beacons) = tokio::join!(lock(connection, site, &ids), async { batch.beacons.clone() });
     let stored = stored?;
     let mut names = names::bound(connection, site, &mut beacons, &kept).await?;
+    let mut texts = texts::bound(connection, site, &mut beacons).await?;
     let merged = compute(move || merge(stored, beacons, &kept)).await?;
     names.use_all(connection, site, &Used::by(&merged.changed)).await?;
-    add(connection, site, &merged.changed, &names).await?;
-    replace(connection, site, &merged.changed, &names).await?;
+    texts::add(connection, site, &merged.changed, &mut texts).await?;
+    add(connection, site, &merged.changed, (&names, &texts)).await?;
+    replace(connection, site, &merged.changed, (&names, &texts)).await?;
     write_deltas(connection, site, &merged.changed, &names, (spool, position(up_to)?)).await?;
     move_cursor(connection, batch).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
@@ -253,7 +256,7 @@ async fn add(
     connection: &mut PgConnection,
     site: SiteId,
     changed: &[Changed],
-    names: &Names,
+    (names, texts): (&Names, &TextCodes),
 ) -> Result<(), Failed> {
     let new = changed.iter().filter(|changed| changed.before.is_none());
     let new: Vec<&StoredView> = new.filter_map(|changed| changed.after.as_ref()).collect();
@@ -268,7 +271,7 @@ async fn add(
     let mut copy = connection.copy_in_raw(copied::ADD).await.map_err(failed)?;
     let mut copied = copied::Copied::new();
     for after in new {
-        copied.push(site, after, id_of(names, &after.update.route));
+        copied.push(site, after, id_of(names, &after.update.route), texts);
         if let Some(bytes) = copied.take(COPY_BYTES) {
             copy.send(bytes).await.map_err(failed)?;
         }
@@ -282,14 +285,14 @@ async fn replace(
     connection: &mut PgConnection,
     site: SiteId,
     changed: &[Changed],
-    names: &Names,
+    (names, texts): (&Names, &TextCodes),
 ) -> Result<(), StoreError> {
     let replaced = changed.iter().filter(|changed| changed.before.is_some());
     let replaced: Vec<&StoredView> = replaced.filter_map(|changed| changed.after.as_ref()).collect();
     let (Some(first), Some(last)) = (replaced.first(), replaced.last()) else { return Ok(()) };
     let mut columns = view::Columns::default();
     for after in &replaced {
-        columns.push(after, id_of(names, &after.update.route));
+        columns.push(after, id_of(names, &after.update.route), texts);
     }
     columns
         .bind(query(view::REPLACE).bind(site.0))
@@ -321,12 +324,13 @@ pub(crate) async fn lock(
         return Ok(Vec::new());
     }
     let count = locked.len();
-    let rows = of(view::KNOWN).bind(locked).bind(first).bind(last).fetch_all(connection).await;
+    let rows = of(view::KNOWN).bind(locked).bind(first).bind(last).fetch_all(&mut *connection).await;
     let rows = rows.map_err(failed(LOADING))?;
     if rows.len() != count {
         return Err(damaged(LOADING, "the table of routes: page views have one that is not there"));
     }
-    rows.iter().map(view::read).collect()
+    let texts = texts::of_rows(connection, site, &rows).await?;
+    rows.iter().map(|row| view::read(row, &texts)).collect()
 }
 
 fn id_of(names: &Names, route: &str) -> i64 {

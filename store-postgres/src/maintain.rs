@@ -9,7 +9,7 @@ use crate::compute::compute;
 use crate::connection::Transaction;
 use crate::error::{code, damaged, failed};
 use crate::sql::{self, Statement, query};
-use crate::{PostgresStore, copy, load, query as questions, rows, view};
+use crate::{PostgresStore, copy, load, query as questions, rows, texts, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored};
 use fieldvitals_store::{Dimension, Kept, Maintained, Retention, SiteId, StoreError};
 use sqlx::Row;
@@ -41,7 +41,7 @@ const DROP_TRIES: u32 = 3;
 const DROP_PAUSE: Duration = Duration::from_millis(500);
 
 /// The codes of a lock that was not had in time, and of two that waited for each other.
-const LOCK_NOT_HAD: [&str; 2] = ["55P03", "40P01"];
+pub(crate) const LOCK_NOT_HAD: [&str; 2] = ["55P03", "40P01"];
 
 pub(crate) async fn maintain(
     store: &PostgresStore,
@@ -135,6 +135,11 @@ impl<'a> Lease<'a> {
         done.views_removed = self.drop_days(&kept).await?;
         for site in self.sites("/* site.ids */ select site_id from site").await? {
             done.names_removed += self.remove_names(site, &kept).await?;
+            done.names_removed += self.remove_texts(site, &kept).await?;
+        }
+        // What an erasure that was cut short has left.
+        for site in self.sites(texts::DOUBTED).await? {
+            while texts::clean(self.store, site).await? {}
         }
         // Last, as it may take longer than the lease lasts.
         self.vacuum().await;
@@ -335,6 +340,19 @@ impl<'a> Lease<'a> {
         Ok(removed)
     }
 
+    /// Removes the texts of days whose page views are no longer kept, and returns how many they were.
+    async fn remove_texts(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+        let before = Grain::Day.step(kept.views_from_ms);
+        let mut removed = 0;
+        while texts::any_before(&mut *self.store.read(REMOVING).await?, site, before).await? {
+            let mut transaction = self.step(REMOVING).await?;
+            let texts = texts::remove_some(&mut transaction, site, before, REMOVE_VIEWS_MAX).await?;
+            transaction.commit().await.map_err(failed(REMOVING))?;
+            removed += texts;
+        }
+        Ok(removed)
+    }
+
     /// Drops the partitions of days that are no longer kept, and returns how many page views went.
     async fn drop_days(&self, kept: &Kept) -> Result<u64, StoreError> {
         let mut transaction = self.store.read(REMOVING).await?;
@@ -409,9 +427,11 @@ const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_i
     coalesce((select id from page_view where site_id = $1 order by id offset $3 limit 1), $2)";
 const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
 /// The note that the site is to be removed goes last.
-const REMOVE_REST: [&str; 5] = [
+const REMOVE_REST: [&str; 7] = [
     "/* cursor.remove */ delete from load_cursor where site_id = $1",
     "/* route.remove */ delete from route where site_id = $1",
+    "/* text.remove */ delete from context_text where site_id = $1",
+    "/* text.doubt.remove */ delete from context_text_doubt where site_id = $1",
     "/* label.remove */ delete from label where site_id = $1",
     "/* violation.remove */ delete from violation where site_id = $1",
     "/* site.deleted.done */ delete from site_deleted where site_id = $1",

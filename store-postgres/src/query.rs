@@ -2,12 +2,12 @@
 
 use crate::error::failed;
 use crate::sql::query as sql;
-use crate::{PostgresStore, names, rows, view};
+use crate::{PostgresStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::rollup::{Answer, From, Plan, from_slot, slot};
 use fieldvitals_store::{
     Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
-    ValueCell,
+    ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -126,7 +126,7 @@ pub(crate) async fn count(
     Ok(answer.finish().values().map(|cell| cell.views).sum())
 }
 
-async fn route_id(
+pub(crate) async fn route_id(
     connection: &mut PgConnection,
     site: SiteId,
     route: &str,
@@ -176,7 +176,7 @@ async fn read_views(
     let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
-         when 5 then release end from page_view \
+         when 5 then release end, weight from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
@@ -196,14 +196,16 @@ async fn read_views(
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let columns = || {
             let label: Option<&str> = row.try_get(9)?;
-            Ok((row.try_get(0)?, view::values(&row, 1)?, row.try_get::<Option<i16>, _>(8)?, label))
+            let number: Option<i16> = row.try_get(8)?;
+            let weight = Weight::from_stored(row.try_get(10)?);
+            Ok((row.try_get(0)?, view::values(&row, 1)?, number, label, weight))
         };
-        let (route_id, values, number, label) = columns().map_err(failed(READING))?;
+        let (route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
         let code = match label {
             Some(label) => labels.code(by, label).unwrap_or_else(|| label_code(label, 0)),
             None => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
         };
-        answer.add_view(route_id, code, &values);
+        answer.add_view(route_id, code, weight, &values);
     }
     Ok(())
 }
@@ -296,5 +298,7 @@ pub(crate) async fn view(
         .fetch_optional(&mut *transaction)
         .await
         .map_err(failed(READING))?;
-    row.as_ref().map(view::read).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let texts = texts::of_rows(&mut transaction, site, std::slice::from_ref(&row)).await?;
+    view::read(&row, &texts).map(Some)
 }

@@ -2,27 +2,30 @@
 
 use crate::error::damaged;
 use crate::sql::Statement;
+use fieldvitals_store::context::code::decode;
+use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::dimension::{device_code, device_of_code};
-use fieldvitals_store::{Source, StoreError, StoredView, ViewUpdate, pack_url, unpack_url};
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{Context, Source, StoreError, StoredView, ViewUpdate, Weight, pack_url, unpack_url};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{NavigationType, TtiGap, ViewId};
 
-/// Replaces views: `$1` the site, then [`Columns`], `$22` and `$23` the first and the last id, which spare
+/// Replaces views: `$1` the site, then [`Columns`], `$24` and `$25` the first and the last id, which spare
 /// the other days' partitions.
 pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq = u.seq, \
     received_ms = u.received_ms, url = u.url, route_id = u.route_id, navigation_type = u.navigation_type, \
     device = u.device, connection = u.connection, country = u.country, release = u.release, \
     tti_gap = u.tti_gap, lcp = u.lcp, inp = u.inp, cls = u.cls, fcp = u.fcp, ttfb = u.ttfb, fid = u.fid, \
-    tti = u.tti, foreign_received = u.foreign_received, browser = u.browser \
+    tti = u.tti, foreign_received = u.foreign_received, browser = u.browser, weight = u.weight, context = u.context \
     from unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[], \
     $6::bigint[], $7::smallint[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::smallint[], \
     $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], \
-    $19::integer[], $20::bytea[], $21::text[]) u (id, seq, received_ms, url, route_id, navigation_type, device, \
-    connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received, browser) \
-    where v.site_id = $1 and v.id = u.id and v.id >= $22 and v.id <= $23";
+    $19::integer[], $20::bytea[], $21::text[], $22::integer[], $23::bytea[]) u (id, seq, received_ms, url, route_id, navigation_type, device, \
+    connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received, browser, \
+    weight, context) where v.site_id = $1 and v.id = u.id and v.id >= $24 and v.id <= $25";
 
 /// Locks those of some views that are stored, so that others who want to change them wait, and says which they
 /// are: `$1` the site, `$2` ids in order, `$3` and `$4` the first and the last, which spare the other days'
@@ -38,7 +41,7 @@ pub(crate) const LOCK: &str = "/* view.lock */ select v.id from unnest($2::uuid[
 /// Reads views for [`read`]: as [`LOCK`].
 pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context \
     from unnest($2::uuid[]) u (id) cross join lateral (select v.* from page_view v \
     where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 offset 0) v \
     join route r on r.site_id = v.site_id and r.route_id = v.route_id where r.site_id = $1";
@@ -46,7 +49,7 @@ pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_
 /// Reads one view for [`read`]: `$1` the site, `$2` the id.
 pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context \
     from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
     where v.site_id = $1 and v.id = $2";
 
@@ -54,7 +57,7 @@ pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms,
 /// many.
 pub(crate) const PAGE: &str = "/* view.page */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context \
     from (select * from page_view where site_id = $1 and id > $2 and id >= $3 order by id limit $4) v \
     join route r on r.site_id = v.site_id and r.route_id = v.route_id \
     where r.site_id = $1 order by v.id";
@@ -62,7 +65,7 @@ pub(crate) const PAGE: &str = "/* view.page */ select v.id, v.seq, v.received_ms
 /// Reads what is counted of views for [`read_counted`]: `$1` the site, `$2` the first id and `$3` the first
 /// one after.
 pub(crate) const COUNTED: &str = "/* view.counted */ select id, route_id, navigation_type, device, \
-    connection, country, release, browser, lcp, inp, cls, fcp, ttfb, fid, tti from page_view \
+    connection, country, release, browser, lcp, inp, cls, fcp, ttfb, fid, tti, weight from page_view \
     where site_id = $1 and id >= $2 and id < $3";
 
 /// The id as the driver takes it.
@@ -87,11 +90,13 @@ pub(crate) struct Columns {
     values: [Vec<Option<i32>>; Metric::COUNT],
     foreign_received: Vec<Option<Vec<u8>>>,
     browser: Vec<Option<String>>,
+    weight: Vec<Option<i32>>,
+    context: Vec<Option<Vec<u8>>>,
 }
 
 impl Columns {
     /// Adds a view.
-    pub(crate) fn push(&mut self, view: &StoredView, route_id: i64) {
+    pub(crate) fn push(&mut self, view: &StoredView, route_id: i64, texts: &TextCodes) {
         let update = &view.update;
         let (seq, foreign_received) = source(view);
         self.id.push(uuid(update.id));
@@ -110,6 +115,8 @@ impl Columns {
         }
         self.foreign_received.push(foreign_received);
         self.browser.push(update.browser.clone());
+        self.weight.push(update.weight.stored());
+        self.context.push(texts.encode(update));
     }
 
     /// Binds all columns, in the order of [`REPLACE`].
@@ -131,6 +138,8 @@ impl Columns {
             .fold(statement, Statement::bind)
             .bind(self.foreign_received)
             .bind(self.browser)
+            .bind(self.weight)
+            .bind(self.context)
     }
 }
 
@@ -151,9 +160,12 @@ const _: () =
     assert!(vitals::limits::TIME_MS_MAX as u64 * 1_000 <= i32::MAX as u64, "a time fits an integer");
 const _: () = assert!(vitals::limits::CLS_MAX as u64 * 1_000_000 <= i32::MAX as u64, "a score fits too");
 
-/// Reads a row of [`KNOWN`], [`ONE`] or [`PAGE`].
-pub(crate) fn read(row: &PgRow) -> Result<StoredView, StoreError> {
-    parse(row).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
+/// The place of the context in the rows of [`KNOWN`], [`ONE`] and [`PAGE`].
+pub(crate) const CONTEXT: usize = 21;
+
+/// Reads a row of [`KNOWN`], [`ONE`] or [`PAGE`], with the texts of its context.
+pub(crate) fn read(row: &PgRow, texts: &TextNames) -> Result<StoredView, StoreError> {
+    parse(row, texts).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
 }
 
 /// Reads the id in the first column.
@@ -178,6 +190,8 @@ pub(crate) fn read_counted(row: &PgRow) -> Result<(i64, ViewUpdate), StoreError>
             browser: row.try_get(7)?,
             tti_gap: None,
             values: values(row, 8)?,
+            weight: Weight::from_stored(row.try_get(15)?),
+            context: Context::NONE,
         };
         Ok((row.try_get(1)?, view))
     };
@@ -189,7 +203,7 @@ fn id(row: &PgRow) -> Result<ViewId, sqlx::Error> {
     ViewId::from_bytes(id.into_bytes()).ok_or_else(|| sqlx::Error::Decode("id".into()))
 }
 
-fn parse(row: &PgRow) -> Result<StoredView, sqlx::Error> {
+fn parse(row: &PgRow, texts: &TextNames) -> Result<StoredView, sqlx::Error> {
     let wrong = |what: &str| sqlx::Error::Decode(what.into());
     let id = id(row)?;
     let source = match row.try_get::<Option<i32>, _>(1)? {
@@ -206,6 +220,13 @@ fn parse(row: &PgRow) -> Result<StoredView, sqlx::Error> {
             *time = i64::from_be_bytes(*bytes);
         }
     }
+    let context = match row.try_get::<Option<&[u8]>, _>(CONTEXT)? {
+        Some(bytes) => {
+            let context = decode(bytes).map_err(|_| wrong("context"))?;
+            texts.name(Grain::Day.step(id.start_ms()), &context)
+        }
+        None => Context::NONE,
+    };
     let route: String = row.try_get(4)?;
     Ok(StoredView {
         update: ViewUpdate {
@@ -222,6 +243,8 @@ fn parse(row: &PgRow) -> Result<StoredView, sqlx::Error> {
             release: row.try_get(9)?,
             tti_gap: code(row.try_get(10)?, TtiGap::from_number),
             values: values(row, 11)?,
+            weight: Weight::from_stored(row.try_get(20)?),
+            context,
         },
         received_ms,
     })

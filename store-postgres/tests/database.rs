@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
+use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
 use fieldvitals_store::{CellQuery, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
 use fieldvitals_store_postgres::PostgresStore;
@@ -274,4 +274,38 @@ async fn a_deletion_that_was_cut_short_is_finished() {
                 + (select count(*) from label) + (select count(*) from rollup_delta) + (select count(*) from load_cursor) \
                 + (select count(*) from site_deleted)";
     assert_eq!(database.sql(left), "0");
+}
+
+#[tokio::test]
+async fn texts_go_with_the_last_page_view_that_has_them() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let (site, gone) = (site(&store, "a").await, site(&store, "b").await);
+    for (site, day, target) in [(site, 0, "#old"), (site, 5, "#p0"), (site, 5, "#p1"), (gone, 5, "#p0")] {
+        let mut view = explained(DAY0_MS + day * DAY_MS, u128::from(target == "#p1"), target, "");
+        view.url = format!("https://shop.example/{target}");
+        load(&store, site, 1, vec![view]).await.unwrap();
+    }
+    let texts = |site: SiteId| {
+        let sql = "select coalesce(string_agg(text, ' ' order by day, text), '') from context_text where site_id = ";
+        database.sql(&format!("{sql}{}", site.0))
+    };
+    let rest = |targets: &str| format!("#buy {targets} click free https://shop.example/hero.avif plan ready");
+    assert_eq!(texts(site), format!("{} {}", rest("#old"), rest("#p0 #p1")));
+    let url = Some("https://shop.example/#p1".to_owned());
+    let erase = Erase { site, from_ms: i64::MIN, to_ms: i64::MAX, url };
+    while store.erase(&erase).await.unwrap().more {}
+    assert_eq!(texts(site), format!("{} {}", rest("#old"), rest("#p0")));
+    assert_eq!(database.sql("select count(*) from context_text_doubt"), "0");
+    // One that was cut short is finished by maintenance.
+    let _ = database.sql(&format!(
+        "insert into context_text_doubt values ({0}, {1}); delete from page_view where site_id = {0}",
+        gone.0,
+        DAY0_MS / DAY_MS + 5
+    ));
+    let retention = Retention { raw_days: 3, ..Retention::default() };
+    store.maintain(DAY0_MS + 6 * DAY_MS, retention).await.unwrap();
+    assert_eq!((texts(site), texts(gone)), (rest("#p0"), String::new()));
+    store.site_delete(site).await.unwrap();
+    assert_eq!(texts(site), "");
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{damaged, failed};
 use crate::rows::{self, Rows};
-use crate::{SqliteStore, names, query, site, verify, view};
+use crate::{SqliteStore, names, query, site, texts, verify, view};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::rollup::{Answer, Grain, Part, slot};
 use fieldvitals_store::{
@@ -61,7 +61,8 @@ pub(crate) async fn views(
     .fetch_all(&mut *transaction)
     .await
     .map_err(failed(READING))?;
-    rows.iter().map(view::read).collect()
+    let texts = texts::of_rows(&mut transaction, site, &rows).await?;
+    rows.iter().map(|row| view::read(row, Some(&texts))).collect()
 }
 
 pub(crate) async fn view_at(

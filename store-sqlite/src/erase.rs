@@ -2,11 +2,12 @@
 
 use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_BLOCKS_MAX;
-use crate::{SqliteStore, load, names, query, rows, site, view};
+use crate::{SqliteStore, load, names, query, rows, site, texts, view};
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
 use fieldvitals_store::{Erase, Erased, Kept, StoreError, StoredView, pack_url};
 use sqlx::sqlite::SqliteConnection;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use vitals::view::ViewId;
 
@@ -32,6 +33,9 @@ pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, 
         erased.more = erased.rows == REMOVE_BLOCKS_MAX;
     }
     transaction.commit().await.map_err(failed(ERASING))?;
+    if !erased.more {
+        while texts::clean(store, erase.site).await? {}
+    }
     Ok(erased)
 }
 
@@ -88,6 +92,8 @@ async fn remove(
         return Ok(());
     }
     let ids: Vec<ViewId> = views.iter().map(|view| view.update.id).collect();
+    let days: BTreeSet<i32> = ids.iter().map(|id| Grain::Day.step(id.start_ms())).collect();
+    texts::doubt(connection, erase.site, &days).await?;
     let changed: Vec<Changed> =
         views.into_iter().map(|view| Changed { before: Some(view), after: None }).collect();
     let names = names::take(connection, erase.site, &names::Used::by(&changed)).await?;

@@ -8,6 +8,7 @@
 //! Writers wait for each other; readers see one consistent state a question and wait for nobody.
 
 mod bulk;
+mod causes;
 mod copy;
 mod deltas;
 mod erase;
@@ -19,6 +20,7 @@ mod query;
 mod rows;
 mod schema;
 mod site;
+mod texts;
 mod verify;
 mod view;
 mod violation;
@@ -26,9 +28,9 @@ mod violation;
 use async_trait::async_trait;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport, Maintained,
-    NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store, StoreError,
-    StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    CauseQuery, Causes, CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
+    Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
+    StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -154,6 +156,10 @@ impl Store for SqliteStore {
 
     async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError> {
         query::breakdown(self, query, by).await
+    }
+
+    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
+        causes::causes(self, query).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {

@@ -1,7 +1,7 @@
 //! Loading: a batch's page views, corrections and cursor, in one transaction.
 
 use crate::error::{damaged, failed};
-use crate::{SqliteStore, bulk, names, view};
+use crate::{SqliteStore, bulk, names, texts, view};
 use fieldvitals_store::load::{ids, merge};
 use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, rollup};
 use sqlx::Row;
@@ -20,15 +20,17 @@ pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadRe
 
     let kept = begin(connection, site, spool, after).await?;
     names::bound(connection, site, &kept, &mut beacons).await?;
+    let mut texts = texts::bound(connection, site, &mut beacons).await?;
     let known = known(connection, site, &ids).await?;
     let merged = merge(known, beacons, &kept);
     let names = names::take(connection, site, &names::Used::by(&merged.changed)).await?;
 
+    texts::add(connection, site, &merged.changed, &mut texts).await?;
     let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
     let views: Vec<StoredView> = merged.changed.into_iter().filter_map(|changed| changed.after).collect();
     bulk::write(connection, &view::PUT, views, |statement, view| {
         let id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();
-        view::bind(statement, site, view, id)
+        view::bind(statement, site, view, id, &texts)
     })
     .await
     .map_err(failed(LOADING))?;
@@ -119,10 +121,11 @@ pub(crate) async fn known(
     ))
     .bind(site.0)
     .bind(id_list(ids))
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await
     .map_err(failed(LOADING))?;
-    rows.iter().map(view::read).collect()
+    let texts = texts::of_rows(connection, site, &rows).await?;
+    rows.iter().map(|row| view::read(row, Some(&texts))).collect()
 }
 
 /// Ids as the one value that a statement takes: JSON has no bytes, so they travel as hexadecimal digits.

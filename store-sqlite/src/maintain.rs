@@ -3,7 +3,7 @@
 //! Every step is a transaction of its own, small enough that a load waits for milliseconds.
 
 use crate::error::{damaged, failed};
-use crate::{SqliteStore, deltas, names, query, rows, schema, view};
+use crate::{SqliteStore, deltas, names, query, rows, schema, texts, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored};
 use fieldvitals_store::{Kept, Maintained, Retention, SiteId, StoreError};
 use futures_util::TryStreamExt;
@@ -18,7 +18,7 @@ const DELETING: &str = "removing the rows of a deleted site";
 /// Delta rows that one transaction folds at most.
 const FOLD_ROWS: i64 = 8_192;
 /// Page views that one transaction removes.
-const REMOVE_VIEWS_MAX: u64 = 2_000;
+pub(crate) const REMOVE_VIEWS_MAX: u64 = 2_000;
 /// Rollup blocks that one transaction removes.
 pub(crate) const REMOVE_BLOCKS_MAX: u64 = 500;
 /// Size of the write-ahead log at which it is emptied, in bytes.
@@ -43,6 +43,12 @@ pub(crate) async fn maintain(
             done.rows_removed += remove_blocks(store, site, grain, grain.step(from_ms)).await?;
         }
         done.names_removed += names::remove(&mut *store.connection().await?, site, &kept).await?;
+        done.names_removed += texts::remove(store, site, Grain::Day.step(kept.views_from_ms)).await?;
+    }
+    // What an erasure that was cut short has left.
+    for site in sites(store, "/* text.doubt.sites */ select distinct site_id from context_text_doubt").await?
+    {
+        while texts::clean(store, site).await? {}
     }
     checkpoint(store).await?;
     Ok(done)
@@ -207,6 +213,7 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
     for grain in [Grain::Hour, Grain::Day] {
         remove_blocks(store, site, grain, i32::MAX).await?;
     }
+    texts::remove(store, site, i32::MAX).await?;
     let mut transaction = store.write(DELETING).await?;
     for sql in [
         "/* site.rows */ delete from load_cursor where site_id = ?",

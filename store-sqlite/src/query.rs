@@ -2,12 +2,12 @@
 
 use crate::error::{damaged, failed};
 use crate::load::kept;
-use crate::{SqliteStore, names, rows, view};
+use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
 use fieldvitals_store::rollup::{Answer, From, Plan, slot};
 use fieldvitals_store::{
     Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
-    ValueCell,
+    ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -135,7 +135,7 @@ pub(crate) async fn read_rollups(
 }
 
 /// Refuses a question that would read too many page views, by what rollups say of its hours.
-async fn bound(
+pub(crate) async fn bound(
     connection: &mut SqliteConnection,
     query: &CellQuery,
     range: &Range<i64>,
@@ -167,7 +167,7 @@ macro_rules! scan {
             $name,
             " */ select v.route_id, lcp, inp, cls, fcp, ttfb, fid, tti, case ?11 \
              when 0 then v.device when 1 then v.browser when 2 then v.country when 3 then v.connection \
-             when 4 then v.navigation_type + 1 when 5 then v.release end \
+             when 4 then v.navigation_type + 1 when 5 then v.release end, v.weight \
              from page_view v where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",
             $route,
             " and (?5 is null or v.device = ?5) and (?6 is null or v.browser = ?6) \
@@ -211,7 +211,8 @@ async fn scan(
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
         let code = code(&row, by, &labels).map_err(failed(READING))?;
-        answer.add_view(route_id, code, &view::values(&row, 1).map_err(failed(READING))?);
+        let weight = Weight::from_stored(row.try_get(9).map_err(failed(READING))?);
+        answer.add_view(route_id, code, weight, &view::values(&row, 1).map_err(failed(READING))?);
     }
     Ok(())
 }
@@ -294,5 +295,7 @@ pub(crate) async fn view(
     .fetch_optional(&mut *transaction)
     .await
     .map_err(failed(READING))?;
-    row.as_ref().map(view::read).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let texts = texts::of_rows(&mut transaction, site, std::slice::from_ref(&row)).await?;
+    view::read(&row, Some(&texts)).map(Some)
 }

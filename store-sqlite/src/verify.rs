@@ -155,7 +155,7 @@ async fn count(
     .fetch(connection);
     let (mut rows, mut fold, mut count) = (Rows::new(), Fold::default(), 0);
     while let Some(row) = views.try_next().await.map_err(failed(READING))? {
-        let update = view::read(&row)?.update;
+        let update = view::read(&row, None)?.update;
         let route_id = row.try_get(view::COLUMNS).map_err(failed(READING))?;
         let counted = Counted::new(&update, route_id, labels.codes(&update), 1);
         fold.add(update.id.start_ms(), &counted, kept);

@@ -2,8 +2,13 @@
 
 use crate::bulk::{Sizes, Statement, sizes};
 use crate::error::damaged;
+use fieldvitals_store::context::code::decode;
+use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::dimension::{device_code, device_of_code};
-use fieldvitals_store::{SiteId, Source, StoreError, StoredView, ViewUpdate, pack_url, unpack_url};
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{
+    Context, SiteId, Source, StoreError, StoredView, ViewUpdate, Weight, pack_url, unpack_url,
+};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use vitals::metric::{Metric, Value, Values};
@@ -13,19 +18,26 @@ use vitals::view::{NavigationType, TtiGap, ViewId};
 pub(crate) const PUT: Sizes = sizes!(
     "/* view.put */ insert into page_view (site_id, id, seq, received_ms, url, route_id, navigation_type, \
      device, browser, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, \
-     foreign_received) values ",
-    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+     foreign_received, weight, context) values ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     " on conflict (site_id, id) do update set seq = excluded.seq, received_ms = excluded.received_ms, \
      url = excluded.url, route_id = excluded.route_id, navigation_type = excluded.navigation_type, \
      device = excluded.device, browser = excluded.browser, connection = excluded.connection, country = excluded.country, \
      release = excluded.release, tti_gap = excluded.tti_gap, lcp = excluded.lcp, inp = excluded.inp, \
      cls = excluded.cls, fcp = excluded.fcp, ttfb = excluded.ttfb, fid = excluded.fid, tti = excluded.tti, \
-     foreign_received = excluded.foreign_received"
+     foreign_received = excluded.foreign_received, weight = excluded.weight, context = excluded.context"
 );
 
 /// Binds a view to one row of [`PUT`].
-pub(crate) fn bind(statement: Statement, site: SiteId, view: StoredView, route_id: i64) -> Statement {
+pub(crate) fn bind(
+    statement: Statement,
+    site: SiteId,
+    view: StoredView,
+    route_id: i64,
+    texts: &TextCodes,
+) -> Statement {
     let update = view.update;
+    let context = texts.encode(&update);
     let (seq, foreign_received) = match update.source {
         Source::Own { seq } => (Some(i64::from(seq)), None),
         Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
@@ -50,6 +62,8 @@ pub(crate) fn bind(statement: Statement, site: SiteId, view: StoredView, route_i
             statement.bind(update.values.get(metric).map(|value| i64::from(value.micros())))
         })
         .bind(foreign_received)
+        .bind(update.weight.stored())
+        .bind(context)
 }
 
 /// The columns of [`PUT`] after `site_id`, of a `page_view v`, with the text of its `route r` in place of
@@ -58,24 +72,40 @@ macro_rules! columns {
     () => {
         "v.id, v.seq, v.received_ms, v.url, r.route, v.navigation_type, v.device, v.browser, v.connection, \
          v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, v.ttfb, v.fid, v.tti, \
-         v.foreign_received"
+         v.foreign_received, v.weight, v.context"
     };
 }
 pub(crate) use columns;
 
 /// How many [`columns`] there are.
-pub(crate) const COLUMNS: usize = 20;
+pub(crate) const COLUMNS: usize = 22;
 
-/// Reads a row of [`columns`].
-pub(crate) fn read(row: &SqliteRow) -> Result<StoredView, StoreError> {
-    parse(row).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
+/// The place of the context among them.
+pub(crate) const CONTEXT: usize = 21;
+
+/// Reads a row of [`columns`], with the texts of its context; without texts, without its context.
+pub(crate) fn read(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, StoreError> {
+    parse(row, texts).map_err(|error| wrong(&error))
 }
 
-fn parse(row: &SqliteRow) -> Result<StoredView, sqlx::Error> {
+/// Reads the id in the first column.
+pub(crate) fn read_id(row: &SqliteRow) -> Result<ViewId, StoreError> {
+    id(row).map_err(|error| wrong(&error))
+}
+
+fn wrong(error: &sqlx::Error) -> StoreError {
+    damaged("reading a page view", format!("a page view ({error})"))
+}
+
+fn id(row: &SqliteRow) -> Result<ViewId, sqlx::Error> {
+    let id = row.try_get::<&[u8], _>(0)?;
+    id.try_into().ok().and_then(ViewId::from_bytes).ok_or_else(|| sqlx::Error::Decode("id".into()))
+}
+
+fn parse(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, sqlx::Error> {
     let number = |place: usize| row.try_get::<Option<i64>, _>(place);
     let wrong = |what: &str| sqlx::Error::Decode(what.into());
-    let id = row.try_get::<&[u8], _>(0)?;
-    let id = id.try_into().ok().and_then(ViewId::from_bytes).ok_or_else(|| wrong("id"))?;
+    let id = id(row)?;
     let source = match number(1)? {
         Some(seq) => Source::Own { seq: u32::try_from(seq).map_err(|_| wrong("seq"))? },
         None => Source::Foreign,
@@ -90,6 +120,13 @@ fn parse(row: &SqliteRow) -> Result<StoredView, sqlx::Error> {
             *time = i64::from_be_bytes(*bytes);
         }
     }
+    let context = match (texts, row.try_get::<Option<&[u8]>, _>(CONTEXT)?) {
+        (Some(texts), Some(bytes)) => {
+            let context = decode(bytes).map_err(|_| wrong("context"))?;
+            texts.name(Grain::Day.step(id.start_ms()), &context)
+        }
+        _ => Context::NONE,
+    };
     let route: String = row.try_get(4)?;
     Ok(StoredView {
         update: ViewUpdate {
@@ -106,6 +143,8 @@ fn parse(row: &SqliteRow) -> Result<StoredView, sqlx::Error> {
             release: row.try_get(10)?,
             tti_gap: code(number(11)?, TtiGap::from_number),
             values: values(row, 12)?,
+            weight: Weight::from_stored(row.try_get(20)?),
+            context,
         },
         received_ms,
     })

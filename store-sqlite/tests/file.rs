@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
+use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
 use fieldvitals_store::dimension::label_code;
 use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
 };
-use fieldvitals_store::{CellQuery, Dimension, Erase, Erased, Filters, Retention, SiteId, Store, StoreError};
+use fieldvitals_store::{
+    CauseQuery, CellQuery, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId, Store,
+    StoreError, Views, Weight,
+};
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
@@ -327,7 +330,9 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     let exact = CellQuery { exact: true, ..CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS) };
     assert_eq!(store.cells(&exact).await.unwrap().len(), 1);
-    let many = Row::Views(BTreeMap::from([(0, limits::SCAN_VIEWS_MAX as i64 + 1)]));
+    let count = limits::SCAN_VIEWS_MAX as i64 + 1;
+    let many = Views { count, weight_milli: count * Weight::ONE_MILLI };
+    let many = Row::Views(BTreeMap::from([(0, many)]));
     let slot = slot(Dimension::Device, Part::Views);
     let key = RowKey { grain: Grain::Day, slot, step: Grain::Day.step(DAY0_MS), route_id: route_id("/", 0) };
     let many = blocks(BTreeMap::from([(key, many)])).remove(0).encode(&[], Stored::Replaced).unwrap();
@@ -346,6 +351,8 @@ async fn a_scan_of_too_many_page_views_is_refused() {
         let Err(StoreError::TooManyViews { views, max }) = refused else { panic!("{refused:?}") };
         assert_eq!((views, max), (limits::SCAN_VIEWS_MAX + 1, limits::SCAN_VIEWS_MAX));
     }
+    let causes = CauseQuery { views: exact.clone(), explained: Explained::Lcp, limit: 1 };
+    assert!(matches!(store.causes(&causes).await, Err(StoreError::TooManyViews { .. })));
     // A shorter time may be read.
     let hour = CellQuery { to_ms: DAY0_MS + 3_600_000, ..exact };
     assert_eq!(store.cells(&hour).await.unwrap().len(), 1);
@@ -361,6 +368,7 @@ async fn erasing_goes_on_in_steps_and_leaves_no_trace() {
         let mut view = update(DAY0_MS + i, 1, &[(Metric::Lcp, 1.0)]);
         view.route = "/p/:id".to_owned();
         view.url = format!("https://shop.example/p/{}", i % 2);
+        view.context = explained(0, 0, &format!("#p{}", i % 2), "").context;
         view
     });
     load(&store, site, 1, views.collect()).await.unwrap();
@@ -371,12 +379,16 @@ async fn erasing_goes_on_in_steps_and_leaves_no_trace() {
     assert_eq!(steps.map(|step| (step.views, step.more)), [(2_000, true), (250, false)]);
     let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
     assert_eq!(store.cells(&query).await.unwrap()[0].cell.views, 2_250);
+    let texts = "select group_concat(text, ' ') from (select text from context_text order by text)";
+    let left: String = sqlx::query_scalar(texts).fetch_one(&mut raw(&path).await).await.unwrap();
+    assert_eq!(left, "#buy #p0 click free https://shop.example/hero.avif plan ready");
     store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     while store.erase(&erase(None)).await.unwrap().more {}
     store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     let left: i64 = sqlx::query_scalar(
         "select (select count(*) from page_view) + (select count(*) from rollup_delta) \
-         + (select count(*) from rollup_hour) + (select count(*) from rollup_day)",
+         + (select count(*) from rollup_hour) + (select count(*) from rollup_day) \
+         + (select count(*) from context_text) + (select count(*) from context_text_doubt)",
     )
     .fetch_one(&mut raw(&path).await)
     .await
@@ -385,4 +397,28 @@ async fn erasing_goes_on_in_steps_and_leaves_no_trace() {
     assert_eq!(store.erase(&erase(None)).await.unwrap(), Erased::default());
     let nobody = Erase { site: SiteId(999), ..erase(None) };
     assert!(matches!(store.erase(&nobody).await, Err(StoreError::NoSuchSite)));
+}
+
+#[tokio::test]
+async fn texts_go_with_their_day_and_with_their_site() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    let (site, gone) = (site(&store, "a").await, site(&store, "b").await);
+    for (site, day) in [(site, 0), (site, 5), (gone, 5)] {
+        let view = explained(DAY0_MS + day * DAY_MS, 1, "img", "");
+        load(&store, site, 1, vec![view]).await.unwrap();
+    }
+    let days = async || -> Vec<(i64, i64)> {
+        sqlx::query_as("select day, count(*) from context_text group by site_id, day order by site_id, day")
+            .fetch_all(&mut raw(&path).await)
+            .await
+            .unwrap()
+    };
+    let day0 = DAY0_MS / DAY_MS;
+    assert_eq!(days().await, [(day0, 7), (day0 + 5, 7), (day0 + 5, 7)]);
+    store.site_delete(gone).await.unwrap();
+    let retention = Retention { raw_days: 3, ..Retention::default() };
+    let done = store.maintain(DAY0_MS + 6 * DAY_MS, retention).await.unwrap();
+    assert_eq!((days().await, done.names_removed), (vec![(day0 + 5, 7)], 7));
 }

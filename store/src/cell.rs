@@ -3,30 +3,75 @@
 use crate::dimension::Filters;
 use crate::site::SiteId;
 use crate::view::ViewUpdate;
+use crate::weight::Weight;
 use vitals::histogram::Histogram;
 use vitals::metric::{Metric, Metrics, Value, Values};
 use vitals::view::Device;
 
+/// A number of page views, and of those that they stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Views {
+    /// Page views that were sent.
+    pub count: i64,
+    /// The sum of their weights, in thousandths.
+    pub weight_milli: i64,
+}
+
+impl Views {
+    /// Counts a page view, `by` 1 to add it and -1 to take it away.
+    pub const fn add(&mut self, weight_milli: u32, by: i64) {
+        self.count = self.count.saturating_add(by);
+        self.weight_milli = self.weight_milli.saturating_add(by.saturating_mul(weight_milli as i64));
+    }
+
+    /// Adds other page views.
+    pub const fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.weight_milli = self.weight_milli.saturating_add(other.weight_milli);
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0 && self.weight_milli == 0
+    }
+}
+
 /// What a group of page views measured: their number and a histogram a metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// Page views.
+    /// Page views that were sent: those of every statistic.
     pub views: i64,
+    /// The sum of their weights, in thousandths: the page views that there were, as far as samples tell
+    /// ([`crate::estimate`]).
+    pub weight_milli: i64,
     metrics: [Histogram; Metric::COUNT],
 }
 
 impl Cell {
     /// Counts a page view with its values, `by` 1 to add it and -1 to take it away.
-    pub fn add(&mut self, values: &Values, by: i64) {
-        self.views = self.views.saturating_add(by);
+    pub fn add(&mut self, values: &Values, weight: Weight, by: i64) {
+        self.count(Views { count: by, weight_milli: by.saturating_mul(weight.milli().into()) });
         for (metric, value) in values.iter() {
             self.metrics[metric.index()].add(metric, value, by);
         }
     }
 
+    /// Counts page views without their values.
+    pub const fn count(&mut self, views: Views) {
+        self.views = self.views.saturating_add(views.count);
+        self.weight_milli = self.weight_milli.saturating_add(views.weight_milli);
+    }
+
+    /// The page views.
+    #[must_use]
+    pub const fn views(&self) -> Views {
+        Views { count: self.views, weight_milli: self.weight_milli }
+    }
+
     /// Adds all counts of another cell.
     pub fn merge(&mut self, other: &Self) {
-        self.views = self.views.saturating_add(other.views);
+        self.count(other.views());
         for (mine, theirs) in self.metrics.iter_mut().zip(&other.metrics) {
             mine.merge(theirs);
         }
@@ -57,7 +102,7 @@ impl Cell {
     /// Whether nothing is counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.views == 0 && self.metrics.iter().all(Histogram::is_empty)
+        self.views().is_empty() && self.metrics.iter().all(Histogram::is_empty)
     }
 }
 

@@ -62,7 +62,7 @@ pub fn groups<S: BuildHasher>(
         match (row, part) {
             (Row::Views(views), _) => {
                 for (&code, &count) in views {
-                    cells.entry(code).or_default().views = count;
+                    cells.entry(code).or_default().count(count);
                 }
             }
             (Row::Metric(values), Part::Metric(metric)) => {
@@ -107,7 +107,7 @@ pub fn rows<S: BuildHasher>(
             let key =
                 RowKey { grain: *grain, slot: slot(*dimension, part), step: grain.step(*start_ms), route_id };
             match (rows.entry(key).or_insert_with(|| Row::empty(part)), part) {
-                (Row::Views(views), _) => *views.entry(code).or_default() += cell.views,
+                (Row::Views(views), _) => views.entry(code).or_default().merge(cell.views()),
                 (Row::Metric(values), Part::Metric(metric)) => {
                     values.entry(code).or_default().merge(cell.metric(metric));
                 }

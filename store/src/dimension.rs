@@ -181,13 +181,19 @@ const fn navigation_code(kind: Option<NavigationType>) -> Code {
 /// [`NO_VALUE`], the next `attempt` gives another; the label's row says which one holds.
 #[must_use]
 pub fn label_code(label: &str, attempt: u8) -> Code {
-    let mut hash = Sha256::new_with_prefix(label);
+    two_bytes(label, &[], attempt)
+}
+
+/// The first two bytes of the SHA-256 of a text and of what tells it apart from others of its name.
+pub(crate) fn two_bytes(text: &str, of: &[u8], attempt: u8) -> u16 {
+    let mut hash = Sha256::new_with_prefix(text);
+    hash.update(of);
     if attempt > 0 {
-        // 0xff is no byte of any UTF-8 text, so this is no other label's first attempt.
+        // 0xff is no byte of any UTF-8 text, so this is no other text's first attempt.
         hash.update([0xff, attempt]);
     }
     let hashed = hash.finalize();
-    hashed.first_chunk::<2>().map_or(NO_VALUE, |&bytes| Code::from_be_bytes(bytes))
+    hashed.first_chunk::<2>().map_or(0, |&bytes| u16::from_be_bytes(bytes))
 }
 
 /// The codes of a site's labels, as far as they were asked for.

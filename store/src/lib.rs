@@ -9,6 +9,7 @@
 mod cell;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod context;
 pub mod copy;
 pub mod dimension;
 mod erase;
@@ -19,8 +20,11 @@ pub mod rollup;
 mod site;
 mod view;
 mod violation;
+mod weight;
 
-pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery, ValueCell};
+pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery, ValueCell, Views};
+pub use context::causes::{Cause, CauseQuery, Causes, Explained};
+pub use context::{Context, Detail};
 pub use copy::{Holding, RollupGroup, RollupKey};
 pub use dimension::{Dimension, Filters};
 pub use erase::{Erase, Erased};
@@ -28,6 +32,7 @@ pub use kept::Kept;
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
+pub use weight::{Weight, estimate};
 
 use async_trait::async_trait;
 use rollup::Difference;
@@ -55,8 +60,8 @@ pub enum StoreError {
     },
     /// A question would read more page views than it may.
     #[error(
-        "the question would read {views} page views, more than {max}: rollups hold one dimension at a time; \
-         ask for a shorter time, one route, or fewer filters"
+        "the question would read {views} page views, more than {max}: rollups hold one dimension at a time, and \
+         no attribution; ask for a shorter time, one route, or fewer filters"
     )]
     TooManyViews {
         /// Page views in its range.
@@ -140,7 +145,7 @@ pub struct Maintained {
     pub views_removed: u64,
     /// Rollup rows past retention, removed.
     pub rows_removed: u64,
-    /// Routes and labels of which nothing is kept any more, removed.
+    /// Routes, labels and texts of which nothing is kept any more, removed.
     pub names_removed: u64,
 }
 
@@ -223,6 +228,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As there.
     async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError>;
+    /// What explains a metric's values, and what else page views say that is not rolled up: from page views
+    /// that are kept, to the millisecond.
+    ///
+    /// # Errors
+    /// As there.
+    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError>;
     /// How many page views stay within a value: exact, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.

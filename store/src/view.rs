@@ -1,5 +1,7 @@
 //! Page views: what an update says, what is kept, and which of two updates has the last word.
 
+use crate::context::Context;
+use crate::weight::Weight;
 use serde::{Deserialize, Serialize};
 use vitals::metric::{Metric, Values};
 use vitals::view::{Device, NavigationType, TtiGap, ViewId};
@@ -45,6 +47,10 @@ pub struct ViewUpdate {
     pub values: Values,
     /// Why there is no TTI.
     pub tti_gap: Option<TtiGap>,
+    /// How many page views it stands for.
+    pub weight: Weight,
+    /// What it carries beyond what is counted of it.
+    pub context: Context,
 }
 
 /// A page view as it is kept.
@@ -142,6 +148,7 @@ impl ViewUpdate {
         (
             (&self.url, &self.route, self.navigation_type, self.device),
             (&self.browser, &self.connection, &self.country, &self.release, self.tti_gap),
+            (self.weight, &self.context),
         )
     }
 
@@ -255,6 +262,8 @@ mod tests {
             release: None,
             values: measured,
             tti_gap: None,
+            weight: Weight::ONE,
+            context: Context::NONE,
         }
     }
 

@@ -3,7 +3,9 @@
 use crate::beacon::now_ms;
 use crate::server::binary;
 use fieldvitals_store::rollup::{DAY_MS, day_of};
-use fieldvitals_store::{LoadBatch, NewSite, Retention, Site, Source, SpoolId, Store, ViewUpdate};
+use fieldvitals_store::{
+    Context, LoadBatch, NewSite, Retention, Site, Source, SpoolId, Store, ViewUpdate, Weight,
+};
 use std::process::{Command, Stdio};
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{Device, ViewId};
@@ -121,5 +123,7 @@ fn update(first_ms: i64, of: u32, number: u32) -> ViewUpdate {
         release: pick(["1.0", "1.1", "1.1"]),
         values,
         tti_gap: None,
+        weight: Weight::ONE,
+        context: Context::NONE,
     }
 }

@@ -7,13 +7,14 @@ use crate::entry::{Detail, Navigation, Text};
 use crate::limits::DETAILS_MAX;
 use crate::metric::{Metric, Values};
 use crate::metrics::lifecycle::Span;
+use serde::{Deserialize, Serialize};
 
 /// Events that end within this time of each other are shown by the same frame: browsers give durations in
 /// steps of 8 ms.
 const FRAME_MS: f64 = 8.0;
 
 /// How far the document had come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum LoadState {
     /// Before `DOMContentLoaded` had ended.

@@ -48,7 +48,8 @@ pub struct Beacon {
     pub viewport: Option<Viewport>,
     /// What the page says of itself, by name: at most [`limits::TAGS_MAX`].
     pub tags: BTreeMap<String, String>,
-    /// The share of page views that are sent, above 0 and at most 1: one that is sent stands for `1 / sample`.
+    /// The share of page views that are sent, [`limits::SAMPLE_MIN`] to 1: one that is sent stands for
+    /// `1 / sample`.
     pub sample: f64,
     /// Which parts of the collector have failed in this document, a sum of the [`errors`] bits.
     pub errors: u32,
@@ -338,8 +339,9 @@ impl Wire {
             return Err(DecodeError::Version(self.v));
         }
         let sample = self.sample.unwrap_or(1.0);
-        if !(sample > 0.0 && sample <= 1.0) {
-            return Err(DecodeError::Malformed(format!("`sample` is {sample}; above 0 to 1 is expected")));
+        if !(limits::SAMPLE_MIN..=1.0).contains(&sample) {
+            let least = limits::SAMPLE_MIN;
+            return Err(DecodeError::Malformed(format!("`sample` is {sample}; {least} to 1 is expected")));
         }
         if self.tags.len() > limits::TAGS_MAX {
             return Err(DecodeError::Malformed(format!("`tags` has more than {}", limits::TAGS_MAX)));

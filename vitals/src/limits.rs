@@ -40,8 +40,12 @@ pub const FOREIGN_METRICS_MAX: usize = 64;
 pub const URL_BYTES_MAX: usize = 1_024;
 /// Bytes of a route.
 pub const ROUTE_BYTES_MAX: usize = 512;
+/// Bytes of the URL of an image or a script, as it is kept.
+pub const RESOURCE_URL_BYTES_MAX: usize = 512;
 /// Bytes of a selector: tags, ids and classes, never text.
 pub const SELECTOR_BYTES_MAX: usize = 128;
+/// The smallest share of page views that a page may send: one that is sent stands for ten thousand.
+pub const SAMPLE_MIN: f64 = 0.000_1;
 /// Tags of a document.
 pub const TAGS_MAX: usize = 8;
 /// Moments that a page may mark in one page view.
@@ -68,6 +72,23 @@ pub const COUNTRIES_PER_SITE_MAX: usize = 300;
 pub const CONNECTIONS_PER_SITE_MAX: usize = 16;
 /// Releases of a site that were seen within raw retention.
 pub const RELEASES_PER_SITE_MAX: usize = 2_000;
+/// Bytes of what a page view carries beyond what is counted of it: what explains its values, tags, marks.
+pub const CONTEXT_BYTES_MAX: usize = 192;
+/// Selectors that the page views of a site and UTC day may name; further ones are `(other)`.
+pub const SELECTORS_PER_DAY_MAX: usize = 1_024;
+/// URLs of images that they may name.
+pub const IMAGES_PER_DAY_MAX: usize = 1_024;
+/// URLs of scripts that they may name.
+pub const SCRIPTS_PER_DAY_MAX: usize = 512;
+/// Types of events and names of tags and marks that they may have.
+pub const WORDS_PER_DAY_MAX: usize = 256;
+/// Values of tags that they may have.
+pub const TAG_VALUES_PER_DAY_MAX: usize = 1_024;
+/// Different causes of a metric's values that one question tells apart; those that are met later are counted
+/// together.
+pub const CAUSES_MAX: usize = 4_096;
+/// Causes in one answer.
+pub const CAUSE_ROWS_MAX: usize = 100;
 /// Fewest days for which page views can be kept: for those that [`CLOCK_SKEW_MS_MAX`] lets in.
 pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
 /// Most days for which anything can be kept.
@@ -153,6 +174,15 @@ pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
 /// Rejections kept for the answer to "why is there no data?": distinct (site, reason, origin).
 pub const REJECTION_KINDS_MAX: usize = 1_000;
 
+const _: () = assert!(
+    SELECTORS_PER_DAY_MAX
+        + IMAGES_PER_DAY_MAX
+        + SCRIPTS_PER_DAY_MAX
+        + WORDS_PER_DAY_MAX
+        + TAG_VALUES_PER_DAY_MAX
+        <= 1 << 12,
+    "a text must soon find a code of two bytes that is free"
+);
 // The page views of a document, and the time of those that were dropped, are told apart.
 const _: () =
     assert!((VIEWS_PER_BEACON_MAX + 1) * 2 <= MOMENTS_MAX, "a first and a last of each view must fit");

@@ -72,7 +72,17 @@ pub(crate) struct PagesAnswer {
 pub(crate) struct PageAnswer {
     pub(crate) route: String,
     pub(crate) views: u64,
+    /// Absent in answers of servers that do not tell it.
+    #[serde(default)]
+    pub(crate) views_estimated: Option<u64>,
     pub(crate) metrics: Metrics,
+}
+
+impl PageAnswer {
+    /// Page views that were sent, and those that there were as far as sampled ones tell.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [self.views, self.views_estimated.unwrap_or(self.views)]
+    }
 }
 
 /// `GET /sites/{site}/report`.
@@ -81,7 +91,81 @@ pub(crate) struct ReportAnswer {
     pub(crate) site: String,
     pub(crate) period: PeriodAnswer,
     pub(crate) views: u64,
+    /// Absent in answers of servers that do not tell it.
+    #[serde(default)]
+    pub(crate) views_estimated: Option<u64>,
     pub(crate) metrics: Metrics,
+}
+
+impl ReportAnswer {
+    /// Page views that were sent, and those that there were as far as sampled ones tell.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [self.views, self.views_estimated.unwrap_or(self.views)]
+    }
+}
+
+/// `GET /sites/{site}/attribution`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AttributionAnswer {
+    pub(crate) site: String,
+    pub(crate) metric: Metric,
+    pub(crate) route: Option<String>,
+    pub(crate) period: PeriodAnswer,
+    pub(crate) views: u64,
+    pub(crate) measured: u64,
+    pub(crate) explained: u64,
+    pub(crate) causes_found: u64,
+    pub(crate) causes: Vec<CauseAnswer>,
+    pub(crate) tbt: BlockingAnswer,
+    pub(crate) tti: TtiAnswer,
+    pub(crate) collector_errors: BTreeMap<String, u64>,
+}
+
+/// Page views of one cause.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CauseAnswer {
+    pub(crate) target: Option<String>,
+    #[serde(default)]
+    pub(crate) url: Option<String>,
+    #[serde(default)]
+    pub(crate) event: Option<String>,
+    pub(crate) n: u64,
+    pub(crate) p75: f64,
+    pub(crate) rating: Rating,
+    #[serde(default)]
+    pub(crate) parts_ms: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(crate) at_ms: Option<u64>,
+    #[serde(default)]
+    pub(crate) shift: Option<f64>,
+    #[serde(default)]
+    pub(crate) load_states: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(crate) script: Option<ScriptAnswer>,
+}
+
+/// A script that ran while somebody waited.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ScriptAnswer {
+    pub(crate) url: String,
+    pub(crate) median_ms: u64,
+}
+
+/// Total Blocking Time in milliseconds.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BlockingAnswer {
+    pub(crate) n: u64,
+    pub(crate) p50: Option<f64>,
+    pub(crate) p75: Option<f64>,
+}
+
+/// In how many page views TTI was reached, and why not in others.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TtiAnswer {
+    pub(crate) reached: u64,
+    pub(crate) hidden: u64,
+    pub(crate) network: u64,
+    pub(crate) cpu: u64,
 }
 
 /// `GET /sites/{site}/rejections`.

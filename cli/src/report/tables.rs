@@ -1,13 +1,15 @@
 //! Reports as tables for people.
 
 use super::{Args, shown};
-use crate::client::answer::{MetricAnswer, PagesAnswer, PeriodAnswer, RejectionsAnswer, ReportAnswer};
+use crate::client::answer::{
+    MetricAnswer, PageAnswer, PagesAnswer, PeriodAnswer, RejectionsAnswer, ReportAnswer,
+};
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{Colour, number, plain, share};
 use vitals::metric::{Metric, Rating};
 
 /// Stands for what was not measured.
-const ABSENT: &str = "–";
+pub(super) const ABSENT: &str = "–";
 
 /// Routes by rows: the 75th percentile of every metric, or all percentiles of one.
 pub(super) fn ranking(answer: &PagesAnswer, args: &Args, colour: Colour) -> String {
@@ -27,11 +29,11 @@ pub(super) fn ranking(answer: &PagesAnswer, args: &Args, colour: Colour) -> Stri
 }
 
 fn overview(answer: &PagesAnswer, colour: Colour) -> String {
-    let mut columns = vec![("ROUTE", Align::Left), ("VIEWS", Align::Right)];
+    let mut columns = views_columns(answer);
     columns.extend(Metric::ALL.map(|metric| (metric.name(), Align::Right)));
     let mut table = Table::new(&columns);
     for page in &answer.pages {
-        let mut row: Vec<Cell> = vec![page.route.as_str().into(), page.views.to_string().into()];
+        let mut row = views_cells(answer, page);
         row.extend(Metric::ALL.map(|metric| match page.metrics.get(metric.name()) {
             Some(one) => rated(metric, one),
             None => ABSENT.into(),
@@ -44,12 +46,33 @@ fn overview(answer: &PagesAnswer, colour: Colour) -> String {
     )
 }
 
-fn detailed(answer: &PagesAnswer, metric: Metric, colour: Colour) -> String {
+/// The route and its page views; also those that there were, where only some are sent.
+fn views_columns(answer: &PagesAnswer) -> Vec<(&'static str, Align)> {
     let mut columns = vec![("ROUTE", Align::Left), ("VIEWS", Align::Right)];
+    columns.extend(is_sampled(answer).then_some(("OF ABOUT", Align::Right)));
+    columns
+}
+
+fn views_cells(answer: &PagesAnswer, page: &PageAnswer) -> Vec<Cell> {
+    let [views, estimated] = page.counts();
+    let mut cells = vec![page.route.as_str().into(), views.to_string().into()];
+    cells.extend(is_sampled(answer).then(|| estimated.to_string().into()));
+    cells
+}
+
+fn is_sampled(answer: &PagesAnswer) -> bool {
+    answer.pages.iter().any(|page| {
+        let [views, estimated] = page.counts();
+        views != estimated
+    })
+}
+
+fn detailed(answer: &PagesAnswer, metric: Metric, colour: Colour) -> String {
+    let mut columns = views_columns(answer);
     columns.extend(DETAIL);
     let mut table = Table::new(&columns);
     for page in &answer.pages {
-        let mut row: Vec<Cell> = vec![page.route.as_str().into(), page.views.to_string().into()];
+        let mut row = views_cells(answer, page);
         match page.metrics.get(metric.name()) {
             Some(one) => row.extend(detail(metric, one)),
             None => row.extend(DETAIL.map(|_| ABSENT.into())),
@@ -74,7 +97,7 @@ pub(super) fn one_route(answer: &ReportAnswer, route: &str, args: &Args, colour:
         row.extend(detail(metric, one));
         table.row(row);
     }
-    text.push_str(&format!("{} page views\n{}{LEGEND}", answer.views, table.render(colour)));
+    text.push_str(&format!("{}\n{}{LEGEND}", sampled(answer.counts()), table.render(colour)));
     text
 }
 
@@ -157,7 +180,16 @@ fn metric_line(metric: Metric) -> String {
     format!("{}\n", metric.name())
 }
 
-fn title(site: &str, route: &str, period: &PeriodAnswer, args: &Args) -> String {
+/// How many page views, and of how many where only some are sent.
+fn sampled([views, estimated]: [u64; 2]) -> String {
+    if views == estimated {
+        format!("{views} page views")
+    } else {
+        format!("{views} page views, of about {estimated}")
+    }
+}
+
+pub(super) fn title(site: &str, route: &str, period: &PeriodAnswer, args: &Args) -> String {
     let mut parts = vec![plain(site)];
     parts.extend((!route.is_empty()).then(|| plain(route)));
     parts.push(format!("{} to {}", plain(&period.from), plain(&period.to)));
@@ -166,7 +198,7 @@ fn title(site: &str, route: &str, period: &PeriodAnswer, args: &Args) -> String 
     format!("{}\n\n", parts.join(" · "))
 }
 
-fn nothing(site: &str, what: &str) -> String {
+pub(super) fn nothing(site: &str, what: &str) -> String {
     format!(
         "There are no {what} in this period. `fieldvitals report --site {} --rejections` shows whether \
          beacons were refused, and why.\n",

@@ -83,13 +83,14 @@ async fn one_metric_is_shown_with_all_percentiles() {
 
 #[tokio::test]
 async fn csv_holds_a_line_a_metric_and_no_formula() {
-    let (text, _) = report(&pages(&Value::Null), &["--format", "csv"]).await;
+    let answer = pages(&Value::Null).replace("\"views\":9", "\"views\":9,\"views_estimated\":90");
+    let (text, _) = report(&answer, &["--format", "csv"]).await;
     assert_eq!(
         text,
-        "site,route,views,metric,unit,n,p50,p75,p90,p95,p75_low,p75_high,rating,good,needs_improvement,poor\n\
-         default,/,123,LCP,ms,120,1200.1,1800.5,2500,3000,1700,1900,good,115,3,2\n\
-         default,/,123,CLS,score,100,0,0.1034,0.2,0.3,0.09,0.12,needs-improvement,50,50,0\n\
-         default,'=cmd|' /C calc'!A0,9,LCP,ms,9,1200.1,5000,2500,3000,,,poor,4,3,2\n"
+        "site,route,views,views_estimated,metric,unit,n,p50,p75,p90,p95,p75_low,p75_high,rating,good,needs_improvement,poor\n\
+         default,/,123,123,LCP,ms,120,1200.1,1800.5,2500,3000,1700,1900,good,115,3,2\n\
+         default,/,123,123,CLS,score,100,0,0.1034,0.2,0.3,0.09,0.12,needs-improvement,50,50,0\n\
+         default,'=cmd|' /C calc'!A0,9,90,LCP,ms,9,1200.1,5000,2500,3000,,,poor,4,3,2\n"
     );
 }
 
@@ -123,6 +124,56 @@ async fn one_route_is_shown_a_metric_a_line() {
             "FID 8 1200 ~3.0 – 2500 3000 37.5 % 37.5 % 25.0 %"
         ]
     );
+}
+
+#[tokio::test]
+async fn sampled_page_views_are_told_with_those_they_stand_for() {
+    let answer =
+        route_answer(130, &json!({})).replace("\"views\":130", "\"views\":130,\"views_estimated\":1300");
+    let (text, _) = report(&answer, &["--route", "/x"]).await;
+    assert!(text.contains("130 page views, of about 1300\n"), "{text}");
+    let answer = pages(&Value::Null).replace("\"views\":9", "\"views\":9,\"views_estimated\":90");
+    let (text, _) = report(&answer, &[]).await;
+    assert!(text.contains("ROUTE               VIEWS  OF ABOUT      LCP"), "{text}");
+    assert!(text.contains("A0      9        90"), "{text}");
+}
+
+#[tokio::test]
+async fn what_explains_a_metric_is_shown() {
+    let answer = json!({"site": "default", "metric": "INP", "unit": "ms", "route": "/x",
+        "period": {"from": "a", "to": "b"}, "views": 30, "views_estimated": 30, "measured": 20, "explained": 10,
+        "causes_found": 3, "causes": [{"target": "#buy\u{1b}[2J", "event": "click", "n": 8, "share": 0.8, "p75": 320.5,
+            "rating": "needs-improvement", "parts_ms": {"input_delay": 10, "processing": 250, "presentation": 60},
+            "at_ms": 9000, "load_states": {"complete": 6, "dom-content-loaded": 2, "loading": 0},
+            "script": {"url": "https://a.example/app.js", "n": 5, "median_ms": 240}}],
+        "tbt": {"n": 4, "p50": 100.2, "p75": 180.0}, "tti": {"reached": 4, "hidden": 3, "network": 2, "cpu": 1},
+        "collector_errors": {"glue": 0, "module": 2}})
+    .to_string();
+    let (text, request) = report(&answer, &["--attribution", "INP", "--route", "/x"]).await;
+    assert!(
+        request.starts_with("GET /api/v1/sites/default/attribution?metric=inp&route=%2Fx&period=7d"),
+        "{request}"
+    );
+    let rows: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        rows[2..],
+        [
+            "30 page views, 20 with INP, 10 of which say what explains it",
+            "ELEMENT EVENT N SHARE P75 INPUT DELAY PROCESSING PRESENTATION AT LOADED LONGEST SCRIPT",
+            "#buy\\u{1b}[2J click 8 80.0 % 320 10 250 60 9000 75.0 % https://a.example/app.js (240 ms)",
+            "Medians in ms; P75 of the metric in these page views.",
+            "2 more are not shown.",
+            "Total Blocking Time of 4 page views: p50 100 ms, p75 180 ms",
+            "TTI reached in 4 page views; not in 3 that were hidden or left, 2 with requests in flight, 1 with a busy \
+             main thread",
+            "The collector's part `module` failed in 2 page views",
+        ],
+        "{text}"
+    );
+    let (text, _) = report(&answer, &["--attribution", "inp", "--format", "csv"]).await;
+    assert!(text.contains("default,/x,INP,#buy,"), "{text}");
+    assert!(text.contains(",click,8,10,320.5,needs-improvement,processing,250\n"), "{text}");
 }
 
 #[tokio::test]
@@ -172,6 +223,8 @@ fn wrong_flags_are_refused() {
         (vec!["--limit", "501"], "501 is not in 1..=500"),
         (vec!["--limit", "0"], "0 is not in 1..=500"),
         (vec!["--route", "/a", "--sort", "p75"], "cannot be used with"),
+        (vec!["--attribution", "fcp"], "[possible values: lcp, inp, cls]"),
+        (vec!["--attribution", "lcp", "--sort", "p75"], "cannot be used with"),
         (vec!["--format", "xml"], "[possible values: text, json, csv]"),
     ] {
         let error = parse("http://127.0.0.1:1", &arguments).unwrap_err();

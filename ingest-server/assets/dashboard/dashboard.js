@@ -2,6 +2,7 @@
 // button works; a change of state reads the API again and draws the page anew.
 import { ApiError, forgetToken, get, hasToken, setToken, sitePath, takeTokenFromAddress } from "./api.js";
 import { h, quoted, readable } from "./dom.js";
+import { EXPLAINED } from "./causes.js";
 import { METRICS } from "./format.js";
 import { detail, failure, noSites, overview, signIn } from "./views.js";
 
@@ -14,6 +15,7 @@ const CHOICES = {
   order: ["asc", "desc"],
 };
 const PAGES_LIMIT = 50;
+const CAUSES_LIMIT = 5;
 const LOOK_AGAIN_MS = 4_000;
 const STALE_MS = 3_000;
 
@@ -124,10 +126,11 @@ async function read(site, signal) {
     if (error.name === "AbortError" || error.status === 401) throw error;
     return error;
   });
-  const [report, pages, violations] = await Promise.all([
+  const [report, pages, violations, ...causes] = await Promise.all([
     of("report", { route, period, device }),
     route === null ? of("pages", pagesQuery(null)) : null,
     softly(of("violations", { status: "open" })),
+    ...(route === null ? [] : EXPLAINED.map((metric) => softly(of("attribution", { route, period, device, metric, limit: CAUSES_LIMIT })))),
   ]);
   const rejections = route === null && report.views === 0 ? await softly(of("rejections")) : null;
   const failed = violations instanceof Error;
@@ -139,13 +142,15 @@ async function read(site, signal) {
     violations: failed ? [] : violations.violations,
     violationsError: failed ? violations : null,
     rejections: rejections?.rejections ?? rejections,
+    causes,
     read: new Date(),
   };
 }
 
 /** What a drawing depends on, without the period, whose end moves with the clock. */
-function figures({ report, pages, violations, rejections }) {
-  return JSON.stringify([report.views, report.metrics, pages, violations, rejections]);
+function figures({ report, pages, violations, rejections, causes }) {
+  const explained = causes.map(({ causes, tbt, tti }) => [causes, tbt, tti]);
+  return JSON.stringify([report.views, report.views_estimated, report.metrics, pages, violations, rejections, explained]);
 }
 
 function pagesQuery(cursor) {

@@ -1,5 +1,6 @@
 // What the dashboard shows, built from the API's answers. `link(change, props, …)` makes a link to the
 // same dashboard with part of its state changed; it comes from dashboard.js, which owns the state.
+import { causePanels } from "./causes.js";
 import { chip, fewMark, figure, histogram, shareBar } from "./chart.js";
 import { h, quoted, readable } from "./dom.js";
 import {
@@ -66,10 +67,15 @@ export function controls(state, link) {
 
 function subtitle(report, refreshed, onRefresh) {
   return h("p", { class: "subtitle" },
-    h("span", {}, counted(report.views, "page view"), report.device ? ` on ${DEVICES[report.device] ?? report.device}` : ""),
+    h("span", {}, counted(report.views, "page view"), sampled(report), report.device ? ` on ${DEVICES[report.device] ?? report.device}` : ""),
     h("span", {}, period(report.period)),
     h("span", {}, `Read at ${clock(refreshed)} `,
       h("button", { class: "refresh", type: "button", onclick: onRefresh, "data-key": "refresh" }, "Refresh")));
+}
+
+/** Of how many page views, where only some are sent. */
+function sampled({ views, views_estimated }) {
+  return views_estimated === undefined || views_estimated === views ? "" : ` of about ${count(views_estimated)}`;
 }
 
 /** The whole site: the seven metrics, open violations, the ranking. */
@@ -184,7 +190,8 @@ function row(page, state, link) {
   const metric = page.metrics[state.metric];
   const name = h("td", { role: "cell", class: "route-cell" },
     link({ route: page.route }, { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")));
-  const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"));
+  const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"),
+    page.views_estimated === page.views ? null : h("span", { class: "soft small estimated" }, sampled(page)));
   if (metric === undefined) {
     return h("tr", { role: "row", class: "none" }, name, views,
       h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, "–", h("span", { class: "slot" }))),
@@ -214,7 +221,10 @@ export function detail(state, answers, link, actions) {
           h("h2", {}, "No page views of this page here"),
           h("p", {}, `Nothing was measured on this page ${narrowed(state)}.`),
           widen(state, link))
-      : h("div", { class: "details" }, METRICS.map((metric) => card(metric, report.metrics[metric.name]))),
+      : [
+          h("div", { class: "details" }, METRICS.map((metric) => card(metric, report.metrics[metric.name]))),
+          causePanels(answers.causes),
+        ],
   ];
 }
 

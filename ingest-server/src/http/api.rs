@@ -10,7 +10,7 @@ use crate::maintenance::MaintenanceReport;
 use crate::report::{self, MetricReport, PeriodReport, time_text, unit_name};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use fieldvitals_store::{Cell, Scope, Site};
+use fieldvitals_store::{Cell, Scope, Site, estimate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -20,7 +20,7 @@ use vitals::view::Device;
 /// What an API handler answers.
 pub type Answer = Result<HttpResponse, ApiError>;
 
-fn json(body: impl Serialize) -> HttpResponse {
+pub(super) fn json(body: impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
@@ -172,7 +172,10 @@ pub struct PagesReport {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PageReport {
     route: String,
+    /// Page views that were sent: the `n` of statistics.
     views: i64,
+    /// Page views that there were, as far as sampled ones tell.
+    views_estimated: i64,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
 }
@@ -204,6 +207,7 @@ pub async fn pages(
             .into_iter()
             .map(|row| PageReport {
                 views: row.cell.views,
+                views_estimated: estimate(row.cell.weight_milli),
                 metrics: report::metrics(&row.cell, false),
                 route: row.route,
             })
@@ -220,6 +224,13 @@ pub struct RouteParam {
     route: Option<String>,
 }
 
+impl RouteParam {
+    /// The route that is asked for.
+    pub(super) fn given(&self) -> Option<&str> {
+        given(&self.route)
+    }
+}
+
 /// One route, or the whole site.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RouteReport {
@@ -228,7 +239,10 @@ pub struct RouteReport {
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
+    /// Page views that were sent: the `n` of statistics.
     views: i64,
+    /// Page views that there were, as far as sampled ones tell.
+    views_estimated: i64,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
 }
@@ -246,7 +260,7 @@ pub async fn report(
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
-    let route = given(&route.route);
+    let route = route.given();
     let query = filter.query(&site, range, route)?;
     let cells = state.store.cells(&query).await?;
     let mut whole = Cell::default();
@@ -259,6 +273,7 @@ pub async fn report(
         period: range.into(),
         filters: query.filters.into(),
         views: whole.views,
+        views_estimated: estimate(whole.weight_milli),
         metrics: report::metrics(&whole, true),
     }))
 }
@@ -282,7 +297,10 @@ pub struct ValueReport {
     /// The value; absent for the page views of which it is not known. `(other)` holds those beyond a
     /// site's bound.
     value: Option<String>,
+    /// Page views that were sent: the `n` of statistics.
     views: i64,
+    /// Page views that there were, as far as sampled ones tell.
+    views_estimated: i64,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
 }
@@ -303,7 +321,7 @@ pub async fn breakdown(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let by = by.dimension()?;
-    let route = given(&route.route);
+    let route = route.given();
     let query = filter.query(&site, range, route)?;
     let values = state.store.breakdown(&query, by).await?;
     Ok(json(BreakdownReport {
@@ -317,6 +335,7 @@ pub async fn breakdown(
             .map(|row| ValueReport {
                 value: row.value,
                 views: row.cell.views,
+                views_estimated: estimate(row.cell.weight_milli),
                 metrics: report::metrics(&row.cell, false),
             })
             .collect(),

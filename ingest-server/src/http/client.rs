@@ -1,6 +1,8 @@
 //! Who is asking: the client's network, seen through trusted proxies, and how often it may.
 
+use crate::intake::country;
 use actix_web::HttpRequest;
+pub use actix_web::http::header::HeaderName;
 use governor::clock::DefaultClock;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
@@ -47,6 +49,34 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
     let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || Some(hop.parse::<SocketAddr>().ok()?.ip());
     hop.parse().ok().or_else(with_port).or_else(bracketed)
+}
+
+/// Which header names the client's country, and whose word it is: that of trusted proxies alone.
+#[derive(Clone, Debug, Default)]
+pub struct CountryHeader {
+    name: Option<HeaderName>,
+    trusted: Vec<IpNet>,
+}
+
+impl CountryHeader {
+    /// The header of this name where a trusted proxy sends it; without a name, no country is known.
+    #[must_use]
+    pub const fn new(name: Option<HeaderName>, trusted: Vec<IpNet>) -> Self {
+        Self { name, trusted }
+    }
+
+    /// The country that the proxy names.
+    #[must_use]
+    pub fn country(&self, request: &HttpRequest) -> Option<&'static str> {
+        let name = self.name.as_ref()?;
+        let peer = request.peer_addr()?.ip().to_canonical();
+        if !self.trusted.iter().any(|net| net.contains(&peer)) {
+            return None;
+        }
+        // Where there are several, the last is the nearest proxy's own.
+        let header = request.headers().get_all(name).last()?;
+        country::of_code(header.to_str().ok()?)
+    }
 }
 
 /// The network that shares one rate: /24 of IPv4, /56 of IPv6, which one customer usually has.
@@ -115,6 +145,28 @@ mod tests {
         assert_eq!(client("::1", "198.51.100.1:4711"), "198.51.100.1");
         assert_eq!(client("::1", "[2001:db8::1]:4711"), "2001:db8::1");
         assert_eq!(client("::1", "[2001:db8::1]"), "2001:db8::1");
+    }
+
+    #[test]
+    fn a_country_is_the_word_of_a_trusted_proxy() {
+        let header = HeaderName::from_static("cf-ipcountry");
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let set = CountryHeader::new(Some(header.clone()), trusted.clone());
+        let country = |by: &CountryHeader, peer: &str, said: &[&str]| {
+            let mut request = TestRequest::default().peer_addr(format!("{peer}:1").parse().unwrap());
+            for said in said {
+                request = request.append_header(("CF-IPCountry", *said));
+            }
+            by.country(&request.to_http_request())
+        };
+        assert_eq!(country(&set, "10.0.0.1", &["de"]), Some("DE"));
+        assert_eq!(country(&set, "10.0.0.1", &["FR", "DE"]), Some("DE"), "the last is the proxy's own");
+        assert_eq!(country(&set, "203.0.113.9", &["DE"]), None, "anybody can send a header");
+        for said in [&["XX"][..], &["T1"], &["Germany"], &[""], &[]] {
+            assert_eq!(country(&set, "10.0.0.1", said), None, "{said:?}");
+        }
+        assert_eq!(country(&CountryHeader::new(None, trusted), "10.0.0.1", &["DE"]), None);
+        assert_eq!(country(&CountryHeader::new(Some(header), Vec::new()), "10.0.0.1", &["DE"]), None);
     }
 
     #[test]

@@ -49,7 +49,6 @@ pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconB
         ("release" = Option<String>, Query, description = "The release of the page"),
         ("device" = Option<String>, Query, description = "phone, tablet or desktop"),
         ("connection" = Option<String>, Query, description = "The effective connection type"),
-        ("country" = Option<String>, Query, description = "ISO 3166-1 alpha-2"),
     ),
     request_body(content = String, content_type = "text/plain", description = "A metric object, or an array of them"),
     responses(
@@ -116,12 +115,13 @@ async fn take(
         platform: None,
         user_agent: text("user-agent"),
     });
+    let country = state.country_header.country(request);
     let limited = !state.client_rate.allows(request);
     // This future is dropped when the client goes away, and what has begun must come to its outcome, kept
     // and counted.
     let taken = ToItsEnd::new(async move {
         state.outcomes.receive();
-        let taken = decide_and_keep(&state, body, (origin, browser), limited, &format).await;
+        let taken = decide_and_keep(&state, body, (origin, browser, country), limited, &format).await;
         match &taken {
             Ok(()) => state.outcomes.count(Outcome::Accepted),
             Err(refused) => refuse(&state, refused),
@@ -175,7 +175,7 @@ impl<F: Future + 'static> Drop for ToItsEnd<F> {
 async fn decide_and_keep(
     state: &State,
     body: BeaconBody,
-    (origin, browser): (Option<String>, Option<&'static str>),
+    (origin, browser, country): (Option<String>, Option<&'static str>, Option<&'static str>),
     limited: bool,
     format: &Format,
 ) -> Result<(), Refused> {
@@ -188,7 +188,7 @@ async fn decide_and_keep(
         return Err(because(Outcome::RateLimited, "this network sends more beacons than one may"));
     }
     let body = body.0.map_err(|error| because(Outcome::Invalid(invalid_body(error)), message_of(error)))?;
-    let request = Request { body: &body, origin: origin.as_deref(), browser, received_ms: now_ms() };
+    let request = Request { body: &body, origin: origin.as_deref(), browser, country, received_ms: now_ms() };
     let Accepted { site, updates } = decide_or_refresh(state, &request, format).await?;
     state.spool.append(Record { site, updates }).await.map_err(|error| {
         let message = match error {

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod assets;
+pub mod attribution;
 pub mod auth;
 pub mod body;
 pub mod client;
@@ -41,6 +42,8 @@ pub struct State {
     pub rejections: Rejections,
     /// How many beacons a client network may send.
     pub client_rate: client::ClientRate,
+    /// What names a client's country.
+    pub country_header: client::CountryHeader,
     /// What maintenance does.
     pub maintenance: Arc<Maintenance>,
     /// Whether the demo site is served.
@@ -130,6 +133,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(api::pages)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(api::report)))
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(api::breakdown)))
+        .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(api::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(api::violations)))
         .service(post("/api/v1/sites/{site}/gate").route(web::post().to(api::gate)))

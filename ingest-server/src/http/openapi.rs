@@ -1,6 +1,6 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
-use crate::http::{api, ingest};
+use crate::http::{api, attribution, ingest};
 use actix_web::HttpResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
     ),
     paths(
         ingest::beacon, ingest::web_vitals, api::healthz, api::status, api::sites, api::pages, api::report,
-        api::breakdown, api::rejections, api::violations, api::gate
+        api::breakdown, attribution::attribution, api::rejections, api::violations, api::gate
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),

@@ -107,10 +107,14 @@ impl Filter {
 
     /// The question about a site, or one of its routes.
     pub fn query(&self, site: &Site, range: Range, route: Option<&str>) -> Result<CellQuery, ApiError> {
+        Ok(CellQuery { metrics: self.metrics()?, ..self.filtered(site, range, route)? })
+    }
+
+    /// The same without a choice of metrics.
+    pub fn filtered(&self, site: &Site, range: Range, route: Option<&str>) -> Result<CellQuery, ApiError> {
         Ok(CellQuery {
             route: route.map(str::to_owned),
             filters: self.filters()?,
-            metrics: self.metrics()?,
             ..CellQuery::new(site.id, range.from_ms, range.to_ms)
         })
     }

@@ -4,6 +4,7 @@
 //! exactly one [`Outcome`]; a refused one is data, not a failure.
 
 pub mod browser;
+pub mod country;
 pub mod origin;
 pub mod route;
 pub mod scrub;
@@ -11,8 +12,8 @@ pub mod web_vitals;
 
 use crate::directory::Snapshot;
 use crate::outcome::{Filtered, Invalid, Outcome};
-use fieldvitals_store::{Site, SiteId, Source, ViewUpdate};
-use vitals::beacon::{self, DecodeError};
+use fieldvitals_store::{Context, Detail, Site, SiteId, Source, ViewUpdate, Weight};
+use vitals::beacon::{self, DecodeError, Mark, errors};
 use vitals::limits;
 use vitals::view::ViewId;
 
@@ -25,6 +26,8 @@ pub struct Request<'a> {
     pub origin: Option<&'a str>,
     /// The family of the browser that sent it; see [`browser::family`].
     pub browser: Option<&'static str>,
+    /// The country that a proxy named; see [`country::of_code`].
+    pub country: Option<&'static str>,
     /// When the request came, UTC milliseconds.
     pub received_ms: i64,
 }
@@ -107,6 +110,11 @@ fn own_updates(
     let named = beacon.route.as_deref().and_then(route::named);
     let connection = beacon.connection.as_deref().and_then(short_label);
     let release = beacon.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
+    let weight = Weight::of_sample(beacon.sample);
+    let (viewport, errors) = (beacon.viewport, errors_of(beacon.errors));
+    let tags: Vec<(String, String)> =
+        beacon.tags.iter().filter_map(|(name, value)| tag(name, value)).collect();
+    let marks = marks(&beacon.marks);
     let snapshots = beacon.snapshots();
     let mut updates = Vec::with_capacity(snapshots.len());
     let mut out_of_time = None;
@@ -138,10 +146,25 @@ fn own_updates(
             device,
             browser: request.browser.map(str::to_owned),
             connection: connection.clone(),
-            country: None,
+            country: request.country.map(str::to_owned),
             release: release.clone(),
             values: snapshot.values,
             tti_gap: snapshot.tti_gap,
+            weight,
+            context: Context {
+                viewport,
+                tbt: snapshot.tbt,
+                errors,
+                detail: Detail::new(
+                    scrub::attribution(snapshot.attribution),
+                    tags.clone(),
+                    marks
+                        .iter()
+                        .filter(|(id, ..)| *id == snapshot.id)
+                        .map(|(_, name, ms)| (name.clone(), *ms))
+                        .collect(),
+                ),
+            },
         });
     }
     if updates.is_empty() {
@@ -203,6 +226,24 @@ fn check_clock(id: ViewId, received_ms: i64) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Which parts of the collector have failed; bits that have no meaning are left out.
+const fn errors_of(bits: u32) -> u8 {
+    (bits & (errors::SNIPPET | errors::GLUE | errors::MODULE | errors::PAGE)) as u8
+}
+
+/// What a page says of itself, where both texts say anything.
+fn tag(name: &str, value: &str) -> Option<(String, String)> {
+    Some((scrub::word(name)?, scrub::word(value)?))
+}
+
+/// The moments that pages have marked, in milliseconds since the view's start.
+fn marks(marks: &[Mark]) -> Vec<(ViewId, String, u32)> {
+    marks
+        .iter()
+        .filter_map(|mark| Some((mark.view, scrub::word(&mark.name)?, mark.at.micros() / 1_000)))
+        .collect()
+}
+
 fn short_label(text: &str) -> Option<String> {
     bounded_label(text, limits::LABEL_BYTES_MAX)
 }
@@ -251,7 +292,10 @@ mod tests {
     }
 
     fn take(body: &[u8], origin: Option<&str>) -> Result<Accepted, Refused> {
-        own(&Request { body, origin, browser: Some("Firefox"), received_ms: NOW_MS }, &directory())
+        own(
+            &Request { body, origin, browser: Some("Firefox"), country: Some("DE"), received_ms: NOW_MS },
+            &directory(),
+        )
     }
 
     fn refusal(change: impl Fn(&mut serde_json::Value)) -> (Outcome, String) {
@@ -270,6 +314,51 @@ mod tests {
         assert_eq!(update.values.get(Metric::Lcp), Value::new(Metric::Lcp, 1234.5).ok());
         assert_eq!(update.values.get(Metric::Inp), None);
         assert_eq!(update.release.as_deref(), Some("1.2.3"));
+    }
+
+    #[test]
+    fn what_a_beacon_carries_is_kept_and_scrubbed() {
+        let body = beacon(|beacon| {
+            beacon["sample"] = 0.25.into();
+            beacon["errors"] = 0xff04.into();
+            beacon["viewport"] = "small".into();
+            beacon["tags"] =
+                serde_json::json!({"plan": "free", "user": "jo@mail.example", "": "x", "empty": ""});
+            beacon["views"][0]["tbt"] = 120.5.into();
+            beacon["views"][0]["marks"] = serde_json::json!({"ready": 1234.9});
+            beacon["views"][0]["attribution"] = serde_json::json!({
+                "lcp": {"target": "#hero>img", "url": "https://cdn.example/a.avif?secret=1", "parts": [100, 200.4, 300.4, 634]},
+            });
+        });
+        let accepted = take(&body, None).unwrap();
+        let update = &accepted.updates[0];
+        assert_eq!((update.weight.milli(), update.country.as_deref()), (4_000, Some("DE")));
+        let context = &update.context;
+        assert_eq!((context.viewport, context.errors), (Some(vitals::view::Viewport::Small), 4));
+        assert_eq!(context.tbt, Value::new(Metric::Tti, 120.5).ok());
+        let detail = context.detail.as_deref().unwrap();
+        let tags: Vec<_> = detail.tags.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(tags, [("plan", "free"), ("user", ":redacted")]);
+        assert_eq!(detail.marks, [("ready".to_owned(), 1_234)]);
+        let lcp = detail.lcp.as_ref().unwrap();
+        assert_eq!((lcp.target.as_str(), lcp.url.as_str()), ("#hero>img", "https://cdn.example/a.avif"));
+        assert_eq!(lcp.parts_ms, [100, 200, 301, 634]);
+
+        let plain = take(&beacon(|_| {}), None).unwrap();
+        assert_eq!((&plain.updates[0].context, plain.updates[0].weight), (&Context::NONE, Weight::ONE));
+    }
+
+    #[test]
+    fn marks_are_those_of_their_own_view() {
+        let body = beacon(|beacon| {
+            let mut second = beacon["views"][0].clone();
+            second["id"] = ViewId::new(NOW_MS as u64 - 1_000, 2).to_string().into();
+            second["marks"] = serde_json::json!({"second": 5});
+            beacon["views"].as_array_mut().unwrap().push(second);
+        });
+        let updates = take(&body, None).unwrap().updates;
+        assert_eq!(updates[0].context.detail, None);
+        assert_eq!(updates[1].context.detail.as_ref().unwrap().marks, [("second".to_owned(), 5)]);
     }
 
     #[test]

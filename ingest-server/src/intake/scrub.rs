@@ -86,23 +86,27 @@ pub fn attribution(attribution: Attribution) -> Attribution {
     let Attribution { lcp, inp, cls } = attribution;
     Attribution {
         lcp: lcp.map(|cause| LcpCause {
-            target: selector(&cause.target),
+            target: selector(cause.target),
             url: resource_url(&cause.url),
             ..cause
         }),
         inp: inp.map(|cause| InpCause {
-            target: selector(&cause.target),
+            target: selector(cause.target),
             event: label(&cause.event, limits::LABEL_BYTES_MAX),
             script: resource_url(&cause.script),
             ..cause
         }),
-        cls: cls.map(|cause| ClsCause { target: selector(&cause.target), ..cause }),
+        cls: cls.map(|cause| ClsCause { target: selector(cause.target), ..cause }),
     }
 }
 
 /// A selector of tags, ids and classes. Bodies are written by strangers, so a text or a tag in its place loses
 /// what would make it one.
-fn selector(text: &str) -> String {
+fn selector(text: String) -> String {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_#.>:/[]%!".contains(&byte);
+    if text.len() <= limits::SELECTOR_BYTES_MAX && text.bytes().all(usual) {
+        return text;
+    }
     let plain = |character: &char| character.is_alphanumeric() || "-_#.>:/[]%!".contains(*character);
     let part = |part: &str| {
         let kept: String = part.chars().filter(plain).collect();
@@ -112,10 +116,23 @@ fn selector(text: &str) -> String {
     label(&parts.join(">"), limits::SELECTOR_BYTES_MAX)
 }
 
+/// A short text of a page's own, such as the name of a mark; `None` where nothing is left of it.
+#[must_use]
+pub fn word(text: &str) -> Option<String> {
+    let word = label(text, limits::LABEL_BYTES_MAX);
+    if is_personal(&word) {
+        return Some(REDACTED.to_owned());
+    }
+    (!word.is_empty()).then_some(word)
+}
+
 /// The URL of an image or a script; of one that is no web address, only its scheme or a word that stands for it.
 fn resource_url(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
     match page_url(text) {
-        Some(url) => url_text(&url),
+        Some(url) => label(url.as_str(), limits::RESOURCE_URL_BYTES_MAX),
         None => {
             let word: String =
                 text.chars().take_while(|character| character.is_ascii_alphanumeric()).collect();
@@ -155,6 +172,9 @@ mod tests {
         assert_eq!((lcp.url.as_str(), lcp.parts_ms), ("https://cdn.example/a.avif", [1.0, 2.0, 3.0, 4.0]));
         assert_eq!(inp.target, ":redacted>button.buynowscript>");
         assert_eq!((inp.event.as_str(), inp.script.as_str()), ("click", "data"));
+        let long = resource_url(&format!("https://cdn.example/{}", "x".repeat(2_000)));
+        assert_eq!(long.len(), limits::RESOURCE_URL_BYTES_MAX);
+        assert_eq!(selector("#hero>img.wide".to_owned()), "#hero>img.wide");
     }
 
     fn scrubbed(text: &str) -> Option<String> {

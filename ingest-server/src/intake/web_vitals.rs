@@ -8,7 +8,7 @@ use super::{Accepted, Refused, Request, admit, check_clock, page_url, route, sho
 use crate::directory::Snapshot;
 use crate::intake::{bounded_label, scrub};
 use crate::outcome::Invalid;
-use fieldvitals_store::{Site, Source, ViewUpdate};
+use fieldvitals_store::{Context, Site, Source, ViewUpdate, Weight};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use vitals::beacon::unknown_metric;
@@ -31,8 +31,6 @@ pub struct Query {
     pub device: Option<String>,
     /// The effective connection type.
     pub connection: Option<String>,
-    /// ISO 3166-1 alpha-2.
-    pub country: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,21 +127,6 @@ fn updates(
             })
         })
         .transpose()?;
-    let country = query
-        .country
-        .as_deref()
-        .filter(|code| !code.is_empty())
-        .map(|code| {
-            if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-                Ok(code.to_ascii_uppercase())
-            } else {
-                Err(invalid(format!(
-                    "country `{}`: expected two letters of ISO 3166-1",
-                    scrub::label(code, 32)
-                )))
-            }
-        })
-        .transpose()?;
     let mut updates: Vec<ViewUpdate> = Vec::new();
     for (place, metric) in reported.iter().enumerate() {
         let Some(kind) = Metric::from_name(&metric.name) else {
@@ -182,10 +165,12 @@ fn updates(
             device,
             browser: request.browser.map(str::to_owned),
             connection: query.connection.as_deref().and_then(short_label),
-            country: country.clone(),
+            country: request.country.map(str::to_owned),
             release: query.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX)),
             values,
             tti_gap: None,
+            weight: Weight::ONE,
+            context: Context::NONE,
         });
     }
     Ok(updates)
@@ -259,7 +244,11 @@ mod tests {
 
     fn post(body: &serde_json::Value, query: &Query) -> Result<Accepted, Refused> {
         let body = serde_json::to_vec(body).unwrap();
-        take(&Request { body: &body, origin: None, browser: None, received_ms: NOW_MS }, &directory(), query)
+        take(
+            &Request { body: &body, origin: None, browser: None, country: None, received_ms: NOW_MS },
+            &directory(),
+            query,
+        )
     }
 
     #[test]
@@ -312,11 +301,6 @@ mod tests {
                 json!(metric("LCP", 1.0, &id(1))),
                 Query { device: Some("watch".into()), ..query() },
                 "device `watch`",
-            ),
-            (
-                json!(metric("LCP", 1.0, &id(1))),
-                Query { country: Some("Germany".into()), ..query() },
-                "ISO 3166-1",
             ),
         ];
         for (body, query, expected) in cases {

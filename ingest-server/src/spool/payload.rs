@@ -8,7 +8,7 @@ use fieldvitals_store::{SiteId, ViewUpdate};
 use vitals::histogram::write_varint;
 
 /// The format of a row. It changes whenever `ViewUpdate` changes its serialized form.
-pub(crate) const FORMAT: u8 = 2;
+pub(crate) const FORMAT: u8 = 3;
 
 const HEAD: usize = 5;
 
@@ -48,14 +48,18 @@ pub(crate) fn split(payload: &[u8]) -> Result<Vec<Record>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldvitals_store::Source;
+    use fieldvitals_store::{Context, Detail, Source, Weight};
+    use vitals::attribution::{Attribution, ClsCause, LoadState};
     use vitals::metric::{Metric, Value, Values};
-    use vitals::view::{Device, NavigationType, TtiGap, ViewId};
+    use vitals::view::{Device, NavigationType, TtiGap, ViewId, Viewport};
 
     fn records() -> Vec<Record> {
         let mut values = Values::EMPTY;
         values.set(Metric::Lcp, Value::new(Metric::Lcp, 2500.0).ok());
         values.set(Metric::Tti, Value::new(Metric::Tti, 3800.0).ok());
+        let cls =
+            ClsCause { target: "#é".to_owned(), at_ms: 9.0, value: 0.1, load_state: LoadState::Complete };
+        let attribution = Attribution { cls: Some(cls), ..Attribution::NONE };
         let own = ViewUpdate {
             id: ViewId::new(1_763_632_800_123, 7),
             source: Source::Own { seq: 300 },
@@ -70,6 +74,13 @@ mod tests {
             release: Some("v1".to_owned()),
             values,
             tti_gap: Some(TtiGap::Cpu),
+            weight: Weight::of_sample(0.3),
+            context: Context {
+                viewport: Some(Viewport::Medium),
+                tbt: Some(Value::ZERO),
+                errors: 4,
+                detail: Detail::new(attribution, vec![("plan".to_owned(), "free".to_owned())], Vec::new()),
+            },
         };
         let foreign = ViewUpdate {
             source: Source::Foreign,
@@ -82,6 +93,8 @@ mod tests {
             release: None,
             values: Values::EMPTY,
             tti_gap: None,
+            weight: Weight::ONE,
+            context: Context::NONE,
             ..own.clone()
         };
         vec![
@@ -107,7 +120,7 @@ mod tests {
     #[test]
     fn the_format_is_the_one_of_its_number() {
         let bytes = payload(&records());
-        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (2, 167, 3_771_747_461));
+        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (3, 205, 204_049_861));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The cases, each on a fresh store. They panic where the store does not keep its promise.
 
-use super::{DAY0_MS, Model, load, site, update};
+use super::{DAY0_MS, Model, explained, load, site, update};
 use crate::dimension::OTHER;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
     CellQuery, Dimension, Filters, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention, RouteCell,
-    Scope, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Violation,
+    Scope, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Violation, Weight,
 };
 use std::sync::Arc;
 use vitals::limits;
@@ -713,6 +713,10 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
         update.country = (i % 4 > 0).then(|| format!("C{}", i % 4));
         update.device = Device::from_number((i % 4) as u8);
         update.url = format!("https://shop.example/{i}");
+        update.weight = Weight::of_sample(if i % 2 == 0 { 0.3 } else { 1.0 });
+        if i % 7 == 1 {
+            update.context = explained(0, 0, &format!("#e{}", i % 3), "https://shop.example/app.js").context;
+        }
         if i % 5 == 0 {
             update.source = Source::Foreign;
         }
@@ -762,6 +766,8 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
     assert_eq!((holding.views, holding.counted), (count, 200));
     assert_eq!(store.holding(copied.id).await.unwrap(), holding);
     for from_ms in [DAY0_MS, now_ms - 3 * DAY_MS, now_ms - 5 * DAY_MS + HOUR_MS] {
+        let all = store.views(old, None, 1_000).await.unwrap();
+        assert_eq!(store.views(copied.id, None, 1_000).await.unwrap(), all);
         for site in [old, copied.id] {
             let query = CellQuery::new(site, from_ms, now_ms);
             let expected = model.cells(&CellQuery { site: old, ..query.clone() });

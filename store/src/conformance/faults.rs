@@ -2,9 +2,9 @@
 
 use crate::rollup::{Difference, Grain};
 use crate::{
-    CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport, Maintained,
-    NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store, StoreError,
-    StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    CauseQuery, Causes, CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
+    Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
+    StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -149,6 +149,10 @@ impl Store for FaultyStore {
 
     async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError> {
         self.inner.breakdown(query, by).await
+    }
+
+    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
+        self.inner.causes(query).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {

@@ -1,10 +1,11 @@
 //! Random histories: whatever happens to a store, it answers as the plain model does.
 
 use super::{DAY0_MS, Fresh, Model, site};
+use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    CellQuery, Dimension, Erase, Filters, LoadBatch, Retention, SiteId, Source, SpoolId, Store, StoredView,
-    TallyQuery, ViewUpdate,
+    CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Explained, Filters, LoadBatch, Retention,
+    SiteId, Source, SpoolId, Store, StoredView, TallyQuery, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -12,8 +13,9 @@ use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::sync::Arc;
+use vitals::attribution::LoadState;
 use vitals::metric::{Metric, Metrics, Value, Values};
-use vitals::view::{Device, NavigationType, TtiGap, ViewId};
+use vitals::view::{Device, NavigationType, TtiGap, ViewId, Viewport};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -86,8 +88,9 @@ fn any_update() -> impl Strategy<Value = ViewUpdate> {
         option::of(text(RELEASES)),
         option::of(text(BROWSERS)),
     );
-    (id, source, 0_i64..4, kinds, texts, any_values()).prop_map(
-        |(id, source, received_ms, (navigation_type, device, tti_gap), texts, values)| {
+    let more = (any_values(), select(&[1.0, 0.5, 0.3][..]), any_context());
+    (id, source, 0_i64..4, kinds, texts, more).prop_map(
+        |(id, source, received_ms, (navigation_type, device, tti_gap), texts, (values, sample, context))| {
             let (url, route, connection, country, release, browser) = texts;
             ViewUpdate {
                 id,
@@ -103,9 +106,48 @@ fn any_update() -> impl Strategy<Value = ViewUpdate> {
                 release,
                 values,
                 tti_gap,
+                weight: Weight::of_sample(sample),
+                context,
             }
         },
     )
+}
+
+/// Few texts, so that page views share them, and also the one that stands for those beyond a bound.
+fn any_context() -> impl Strategy<Value = Context> {
+    let state = || select(&LoadState::ALL[..]);
+    let target = || text(&["", "img", "#é>p", "(other)"]);
+    let ms = || select(&[0_u32, 1, 250, 600_000][..]);
+    let lcp = (target(), text(&["", "https://a.example/x.png"]), ms())
+        .prop_map(|(target, url, ms)| LcpDetail { target, url, parts_ms: [ms, 1, 2, ms] });
+    let inp = (target(), text(&["click", "keydown"]), ms(), text(&["", "https://a.example/a.js"]), state())
+        .prop_map(|(target, event, ms, script, load_state)| {
+            let (parts_ms, script_ms) = ([1, ms, 3], ms);
+            InpDetail { target, event, at_ms: 7_000_000, parts_ms, script, script_ms, load_state }
+        });
+    let cls = (target(), ms(), state()).prop_map(|(target, at_ms, load_state)| ClsDetail {
+        target,
+        at_ms,
+        value_micros: 123_456,
+        load_state,
+    });
+    let said = (vec((text(&["plan"]), text(&["free", "paid"])), 0..2), vec((text(&["ready"]), ms()), 0..2));
+    let detail = (option::of(lcp), option::of(inp), option::of(cls), said).prop_map(
+        |(lcp, inp, cls, (tags, marks))| {
+            let any =
+                lcp.is_some() || inp.is_some() || cls.is_some() || !tags.is_empty() || !marks.is_empty();
+            any.then(|| Box::new(Detail { lcp, inp, cls, tags, marks }))
+        },
+    );
+    let tbt = ms().prop_map(|ms| Value::from_micros(Metric::Tti, ms * 1_000));
+    let plain = (option::of(select(Viewport::ALL)), tbt, 0_u8..16);
+    let full = (plain, detail).prop_map(|((viewport, tbt, errors), detail)| Context {
+        viewport,
+        tbt,
+        errors,
+        detail,
+    });
+    prop_oneof![1 => Just(Context::NONE), 2 => full]
 }
 
 fn any_op() -> impl Strategy<Value = Op> {
@@ -317,6 +359,11 @@ impl Play {
         for query in [&asked, &unfiltered] {
             let values = self.store.breakdown(query, ask.by).await.unwrap();
             same("breakdown", &(query, ask.by), &values, &self.model.breakdown(query, ask.by))?;
+        }
+        for explained in Explained::ALL {
+            let query = CauseQuery { views: asked.clone(), explained, limit: 3 };
+            let causes = self.store.causes(&query).await.unwrap();
+            same("causes", &query, &causes, &self.model.causes(&query))?;
         }
         let query = TallyQuery {
             site,

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod contexts;
 mod faults;
 mod history;
 mod model;
@@ -22,11 +23,17 @@ pub use cases::{
     tallies_are_exact, the_same_view_on_two_sites_is_two_views, tokens,
     updates_past_retention_change_nothing, violations_open_and_close,
 };
+pub use contexts::{
+    contexts_are_those_of_the_last_snapshot, explained, sampled_page_views_count_as_those_they_stand_for,
+    texts_have_a_bound,
+};
 pub use faults::FaultyStore;
 pub use history::random_histories;
 pub use model::Model;
 
-use crate::{LoadBatch, LoadReport, NewSite, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate};
+use crate::{
+    Context, LoadBatch, LoadReport, NewSite, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Weight,
+};
 use std::any::Any;
 use std::sync::Arc;
 use vitals::metric::{Metric, Value, Values};
@@ -54,7 +61,8 @@ macro_rules! conformance {
             loading_again_changes_nothing, odd_ranges_are_answered, old_edges_are_whole_days,
             releases_are_told_apart, routes_are_any_text, routes_have_a_bound, sites_and_keys, tallies_are_exact,
             the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
-            violations_open_and_close,
+            violations_open_and_close, contexts_are_those_of_the_last_snapshot,
+            sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound,
         );
 
         #[test]
@@ -111,6 +119,8 @@ pub fn update(start_ms: i64, random: u128, values: &[(Metric, f64)]) -> ViewUpda
         release: None,
         values: measured,
         tti_gap: None,
+        weight: Weight::ONE,
+        context: Context::NONE,
     }
 }
 

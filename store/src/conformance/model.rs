@@ -1,14 +1,18 @@
 //! The plain model: what a store must answer, computed the slow and obvious way.
 
+use crate::context::causes::{Blocking, Script};
 use crate::dimension::Said;
 use crate::load::merge;
 use crate::rollup::{DAY_MS, From, HOUR_MS, day_of, hour_of};
 use crate::{
-    Cell, CellQuery, Dimension, Erase, Kept, LoadBatch, LoadReport, Retention, RouteCell, SiteId, SpoolId,
-    StoreError, StoredView, Tally, TallyQuery, ValueCell, ViewUpdate,
+    Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, Explained, Kept, LoadBatch,
+    LoadReport, Retention, RouteCell, SiteId, SpoolId, StoreError, StoredView, Tally, TallyQuery, ValueCell,
+    ViewUpdate,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use vitals::view::ViewId;
+use vitals::attribution::LoadState;
+use vitals::metric::{Metric, Value};
+use vitals::view::{TtiGap, ViewId};
 
 /// A store that keeps every page view for ever and recomputes each answer from all of them. Retention
 /// only hides.
@@ -120,7 +124,7 @@ impl Model {
     pub fn cells(&self, query: &CellQuery) -> Vec<RouteCell> {
         let mut cells: BTreeMap<&String, Cell> = BTreeMap::new();
         for view in self.asked(query, None) {
-            cells.entry(&view.route).or_default().add(&view.values, 1);
+            cells.entry(&view.route).or_default().add(&view.values, view.weight, 1);
         }
         let only = |cell: Cell| cell.only(query.metrics);
         cells.into_iter().map(|(route, cell)| RouteCell { route: route.clone(), cell: only(cell) }).collect()
@@ -135,7 +139,7 @@ impl Model {
                 Said::Code(code) => by.fixed_name(code).map(str::to_owned),
                 Said::Label(label) => Some(label.to_owned()),
             };
-            cells.entry(value).or_default().add(&view.values, 1);
+            cells.entry(value).or_default().add(&view.values, view.weight, 1);
         }
         let mut cells: Vec<ValueCell> = cells
             .into_iter()
@@ -178,6 +182,39 @@ impl Model {
             to_ms = from_ms;
         }
         CellQuery { from_ms, to_ms, ..query.clone() }
+    }
+
+    /// See [`crate::Store::causes`].
+    #[must_use]
+    pub fn causes(&self, query: &CauseQuery) -> Causes {
+        let metric = query.explained.metric();
+        let mut answer = Causes::default();
+        let (mut groups, mut tbt) = (BTreeMap::<(String, String), Vec<Sample>>::new(), Vec::new());
+        for view in self.raw_views(query.views.site).filter(|view| query.views.takes(view)) {
+            answer.views.add(view.weight.milli(), 1);
+            answer.tti_reached += i64::from(view.values.get(Metric::Tti).is_some());
+            for (gap, count) in TtiGap::ALL.iter().zip(&mut answer.tti_gaps) {
+                *count += i64::from(view.tti_gap == Some(*gap));
+            }
+            for (bit, count) in answer.errors.iter_mut().enumerate() {
+                *count += i64::from(view.context.errors & 1 << bit != 0);
+            }
+            tbt.extend(view.context.tbt.map(Value::micros));
+            let Some(value) = view.values.get(metric) else { continue };
+            answer.measured += 1;
+            if let Some((key, sample)) = Sample::of(query.explained, value, &view.context) {
+                answer.explained += 1;
+                groups.entry(key).or_default().push(sample);
+            }
+        }
+        answer.found = groups.len();
+        answer.causes =
+            groups.into_iter().map(|(key, samples)| cause(query.explained, key, &samples)).collect();
+        answer.causes.sort_by_key(|cause| std::cmp::Reverse(cause.views));
+        answer.causes.truncate(query.limit);
+        let n = tbt.len() as i64;
+        answer.tbt = Blocking { n, p50_micros: percentile(&tbt, 50), p75_micros: percentile(&tbt, 75) };
+        answer
     }
 
     /// See [`crate::Store::erase`], to its end.
@@ -235,4 +272,80 @@ impl Model {
         let view = self.views.get(&(site, id))?;
         (id.start_ms() >= self.kept.views_from_ms).then(|| view.clone())
     }
+}
+
+/// What one page view says of the metric that is explained.
+struct Sample {
+    value: u32,
+    parts_ms: Vec<u32>,
+    at_ms: u32,
+    shift: u32,
+    load_state: Option<LoadState>,
+    script: Option<(String, u32)>,
+}
+
+impl Sample {
+    fn of(explained: Explained, value: Value, context: &Context) -> Option<((String, String), Self)> {
+        let none = Self {
+            value: value.micros(),
+            parts_ms: vec![],
+            at_ms: 0,
+            shift: 0,
+            load_state: None,
+            script: None,
+        };
+        let detail = context.detail.as_deref()?;
+        match explained {
+            Explained::Lcp => {
+                let lcp = detail.lcp.clone()?;
+                Some(((lcp.target, lcp.url), Self { parts_ms: lcp.parts_ms.to_vec(), ..none }))
+            }
+            Explained::Inp => {
+                let inp = detail.inp.clone()?;
+                let script = (!inp.script.is_empty()).then_some((inp.script, inp.script_ms));
+                let (parts_ms, load_state) = (inp.parts_ms.to_vec(), Some(inp.load_state));
+                let sample = Self { parts_ms, at_ms: inp.at_ms, load_state, script, ..none };
+                Some(((inp.target, inp.event), sample))
+            }
+            Explained::Cls => {
+                let cls = detail.cls.clone()?;
+                let (shift, load_state) = (cls.value_micros, Some(cls.load_state));
+                Some(((cls.target, String::new()), Self { at_ms: cls.at_ms, shift, load_state, ..none }))
+            }
+        }
+    }
+}
+
+fn cause(explained: Explained, (target, what): (String, String), samples: &[Sample]) -> Cause {
+    let of = |number: &dyn Fn(&Sample) -> u32, percent| {
+        percentile(&samples.iter().map(number).collect::<Vec<_>>(), percent)
+    };
+    let states = |state| samples.iter().filter(|one| one.load_state == Some(state)).count() as i64;
+    let mut scripts: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for (url, ran_ms) in samples.iter().filter_map(|one| one.script.clone()) {
+        scripts.entry(url).or_default().push(ran_ms);
+    }
+    let script = scripts.into_iter().min_by_key(|(_, ran)| std::cmp::Reverse(ran.len()));
+    Cause {
+        target,
+        what,
+        views: samples.len() as i64,
+        p75_micros: of(&|one| one.value, 75),
+        parts_ms: (0..samples[0].parts_ms.len()).map(|part| of(&|one| one.parts_ms[part], 50)).collect(),
+        at_ms: (explained != Explained::Lcp).then(|| of(&|one| one.at_ms, 50)),
+        shift_micros: (explained == Explained::Cls).then(|| of(&|one| one.shift, 50)),
+        load_states: LoadState::ALL.map(states),
+        script: script.map(|(url, ran)| Script {
+            url,
+            views: ran.len() as i64,
+            median_ms: percentile(&ran, 50),
+        }),
+    }
+}
+
+/// The smallest number that so many per cent of them do not exceed; 0 of none.
+fn percentile(numbers: &[u32], percent: usize) -> u32 {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable();
+    numbers.get((numbers.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(0)
 }

@@ -1,10 +1,11 @@
 //! Answers: rows, deltas or page views, added up.
 
 use super::block::read_block;
-use super::fold::{Part, read_code, read_count, read_part};
+use super::fold::{Part, read_code, read_part, read_views};
 use super::log::{self, Counted};
-use crate::cell::{Cell, CellQuery};
+use crate::cell::{Cell, CellQuery, Views};
 use crate::dimension::{Code, Dimension, Labels, Said};
+use crate::weight::Weight;
 use std::collections::HashMap;
 use vitals::histogram::{EncodingError, Place, Sum, read_varint};
 use vitals::metric::{Metric, Metrics, Values};
@@ -50,7 +51,7 @@ pub struct Answer {
 
 #[derive(Debug, Default)]
 struct Sums {
-    views: i64,
+    views: Views,
     metrics: [Sum; Metric::COUNT],
 }
 
@@ -121,10 +122,9 @@ impl Answer {
             let is_asked = asked.is_none_or(|asked| asked == code);
             match part {
                 Part::Views => {
-                    let views = read_count(&mut bytes)?;
+                    let views = read_views(&mut bytes)?;
                     if is_asked {
-                        let sums = self.sums(route_id, code);
-                        sums.views = sums.views.saturating_add(views);
+                        self.sums(route_id, code).views.merge(views);
                     }
                 }
                 Part::Metric(metric) => {
@@ -158,7 +158,7 @@ impl Answer {
         }
         let (metrics, code) = (self.metrics, counted.codes[self.dimension.index()]);
         let sums = self.sums(counted.route_id, code);
-        sums.views = sums.views.saturating_add(counted.by);
+        sums.views.add(counted.weight_milli, counted.by);
         for metric in metrics.iter() {
             if let Some(place) = counted.places[metric.index()] {
                 sums.metrics[metric.index()].add(place, counted.by);
@@ -167,10 +167,10 @@ impl Answer {
     }
 
     /// Adds a page view that matches the question, with its code in the dimension.
-    pub fn add_view(&mut self, route_id: i64, code: Code, values: &Values) {
+    pub fn add_view(&mut self, route_id: i64, code: Code, weight: Weight, values: &Values) {
         let metrics = self.metrics;
         let sums = self.sums(route_id, code);
-        sums.views = sums.views.saturating_add(1);
+        sums.views.add(weight.milli(), 1);
         for (metric, value) in values.iter().filter(|&(metric, _)| metrics.has(metric)) {
             sums.metrics[metric.index()].add(Place::new(metric, value), 1);
         }
@@ -181,7 +181,7 @@ impl Answer {
     pub fn finish(self) -> HashMap<i64, Cell> {
         let cells = self.sums.into_iter().map(|(key, sums)| {
             let mut cell = Cell::default();
-            cell.views = sums.views;
+            cell.count(sums.views);
             for (metric, sum) in Metric::ALL.into_iter().zip(&sums.metrics) {
                 cell.set_metric(metric, sum.finish());
             }

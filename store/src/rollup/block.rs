@@ -164,14 +164,20 @@ pub fn add_block(rows: &mut BTreeMap<RowKey, Row>, key: BlockKey, bytes: &[u8]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::Views;
     use crate::dimension::Dimension;
     use crate::rollup::{Part, slot};
+    use crate::weight::Weight;
 
     const SLOT: i16 = slot(Dimension::Country, Part::Views);
 
+    fn own(count: i64) -> Views {
+        Views { count, weight_milli: count * Weight::ONE_MILLI }
+    }
+
     fn rows(counts: &[(i64, i64)]) -> BTreeMap<RowKey, Row> {
         let key = |route_id| RowKey { grain: Grain::Day, slot: SLOT, step: 7, route_id };
-        counts.iter().map(|&(id, n)| (key(id), Row::Views(BTreeMap::from([(3, n)])))).collect()
+        counts.iter().map(|&(id, n)| (key(id), Row::Views(BTreeMap::from([(3, own(n))])))).collect()
     }
 
     fn block(counts: &[(i64, i64)]) -> Block {

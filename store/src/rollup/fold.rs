@@ -2,13 +2,16 @@
 //!
 //! A row holds, for one hour or day, one route and one metric, the histograms of all values of a dimension:
 //! a question about one metric reads no other, and a row is not mostly key. `[number of values, then for
-//! each its code, the length of its histogram, and the histogram]`; the row of page views has their number
-//! (zigzagged) in place of the last two. Numbers are LEB128.
+//! each its code, the length of its histogram, and the histogram]`; the row of page views has in place of the
+//! last two twice their number, and one more where what they weigh beyond it follows (in thousandths). Numbers are
+//! LEB128, those that may be negative zigzagged.
 
 use super::log::{self, Counted};
 use super::{DAY_MS, HOUR_MS, day_of};
+use crate::cell::Views;
 use crate::dimension::{Code, Dimension};
 use crate::kept::Kept;
+use crate::weight::Weight;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use vitals::histogram::{EncodingError, Histogram, Place, read_varint, write_varint};
@@ -103,7 +106,7 @@ pub struct RowKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// How many page views.
-    Views(BTreeMap<Code, i64>),
+    Views(BTreeMap<Code, Views>),
     /// A metric's values.
     Metric(BTreeMap<Code, Histogram>),
 }
@@ -127,8 +130,7 @@ impl Row {
             let code = read_code(&mut bytes)?;
             match self {
                 Self::Views(views) => {
-                    let count = views.entry(code).or_default();
-                    *count = count.saturating_add(read_count(&mut bytes)?);
+                    views.entry(code).or_default().merge(read_views(&mut bytes)?);
                 }
                 Self::Metric(values) => {
                     let histogram = Histogram::decode(&mut read_part(&mut bytes)?)?;
@@ -144,8 +146,7 @@ impl Row {
         match (self, other) {
             (Self::Views(views), Self::Views(more)) => {
                 for (&code, &more) in more {
-                    let count = views.entry(code).or_default();
-                    *count = count.saturating_add(more);
+                    views.entry(code).or_default().merge(more);
                 }
             }
             (Self::Metric(values), Self::Metric(more)) => {
@@ -164,11 +165,11 @@ impl Row {
         let mut part = Vec::new();
         match self {
             Self::Views(views) => {
-                let counted = views.iter().filter(|&(_, &count)| count != 0);
+                let counted = views.iter().filter(|(_, views)| !views.is_empty());
                 write_varint(&mut bytes, counted.clone().count() as u64);
-                for (&code, &count) in counted {
+                for (&code, &views) in counted {
                     write_varint(&mut bytes, code.into());
-                    write_varint(&mut bytes, ((count << 1) ^ (count >> 63)) as u64);
+                    write_views(&mut bytes, views);
                 }
             }
             Self::Metric(values) => {
@@ -192,9 +193,33 @@ pub(super) fn read_code(bytes: &mut &[u8]) -> Result<Code, EncodingError> {
     Code::try_from(read_varint(bytes)?).map_err(|_| EncodingError)
 }
 
-pub(super) fn read_count(bytes: &mut &[u8]) -> Result<i64, EncodingError> {
+pub(super) fn read_views(bytes: &mut &[u8]) -> Result<Views, EncodingError> {
     let number = read_varint(bytes)?;
-    Ok((number >> 1) as i64 ^ -(number as i64 & 1))
+    let count = signed(number >> 1);
+    let beyond_milli = if number & 1 == 0 { 0 } else { signed(read_varint(bytes)?) };
+    Ok(Views { count, weight_milli: own_weight_milli(count).saturating_add(beyond_milli) })
+}
+
+fn write_views(bytes: &mut Vec<u8>, views: Views) {
+    let beyond_milli = views.weight_milli.saturating_sub(own_weight_milli(views.count));
+    // The top bit is free: no site has had so many page views.
+    write_varint(bytes, zigzag(views.count) << 1 | u64::from(beyond_milli != 0));
+    if beyond_milli != 0 {
+        write_varint(bytes, zigzag(beyond_milli));
+    }
+}
+
+/// What page views weigh that stand for themselves alone.
+const fn own_weight_milli(count: i64) -> i64 {
+    count.saturating_mul(Weight::ONE_MILLI)
+}
+
+const fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+const fn signed(zigzagged: u64) -> i64 {
+    (zigzagged >> 1) as i64 ^ -(zigzagged as i64 & 1)
 }
 
 /// The bytes of one value's histogram.
@@ -219,7 +244,7 @@ type GroupKey = (Grain, Dimension, i32, i64);
 /// What is counted of the page views of one value.
 #[derive(Debug, Default)]
 struct Counts {
-    views: i64,
+    views: Views,
     /// Metric (bits 16 and up), place (the 16 bits below) and how often (signed) of each value, in no
     /// order: sorted once, this is several times faster than a histogram for each.
     values: Vec<(u32, i32)>,
@@ -256,7 +281,7 @@ impl Fold {
             group.len() - 1
         });
         let counts = &mut group[place].1;
-        counts.views += counted.by;
+        counts.views.add(counted.weight_milli, counted.by);
         let by = counted.by as i32;
         for (metric, place) in (0_u32..).zip(&counted.places) {
             if let Some(place) = place {
@@ -280,7 +305,7 @@ impl Fold {
             let key = |part| RowKey { grain, slot: slot(dimension, part), step, route_id };
             for (code, mut counts) in group {
                 if let Row::Views(views) = row(&mut rows, key(Part::Views), Part::Views) {
-                    *views.entry(code).or_default() += counts.views;
+                    views.entry(code).or_default().merge(counts.views);
                 }
                 counts.values.sort_unstable_by_key(|&(value, _)| value);
                 for values in counts.values.chunk_by(|(a, _), (b, _)| a >> 16 == b >> 16) {
@@ -369,14 +394,14 @@ pub fn differences(stored: &BTreeMap<RowKey, Row>, expected: &BTreeMap<RowKey, R
 
 #[derive(PartialEq)]
 enum Count<'a> {
-    Views(i64),
+    Views(Views),
     Values(&'a Histogram),
 }
 
 impl Count<'_> {
     fn n(&self) -> i64 {
         match self {
-            Self::Views(views) => *views,
+            Self::Views(views) => views.count,
             Self::Values(histogram) => histogram.n(),
         }
     }
@@ -387,7 +412,7 @@ fn counts(row: Option<&Row>) -> BTreeMap<Code, Count<'_>> {
     match row {
         None => BTreeMap::new(),
         Some(Row::Views(views)) => {
-            views.iter().filter(|&(_, &n)| n != 0).map(|(&code, &n)| (code, Count::Views(n))).collect()
+            views.iter().filter(|(_, n)| !n.is_empty()).map(|(&code, &n)| (code, Count::Views(n))).collect()
         }
         Some(Row::Metric(values)) => values
             .iter()
@@ -413,7 +438,7 @@ mod tests {
         codes[Dimension::Device.index()] = device;
         let mut places = [None; Metric::COUNT];
         places[0] = Place::from_number(lcp);
-        Counted { by, route_id: 9, codes, places }
+        Counted { by, weight_milli: Weight::ONE.milli(), route_id: 9, codes, places }
     }
 
     fn rows(all: &[Counted]) -> BTreeMap<RowKey, Row> {
@@ -445,6 +470,28 @@ mod tests {
             add_rows(&mut sum, rows(&all[..split]));
             assert_eq!(differences(&sum, &whole), [], "split at {split}");
         }
+    }
+
+    #[test]
+    fn page_views_that_stand_for_others_take_bytes_and_no_others_do() {
+        let bytes_of = |devices: &[Code]| {
+            let one =
+                |&device| Counted { weight_milli: 1_000 * u32::from(device), ..counted(1, device, 400) };
+            let all: Vec<Counted> = devices.iter().map(one).collect();
+            let key = RowKey {
+                grain: Grain::Day,
+                slot: slot(Dimension::Device, Part::Views),
+                step: Grain::Day.step(DAY_MS),
+                route_id: 9,
+            };
+            let row = rows(&all).remove(&key).unwrap();
+            (row.encode().unwrap().len(), row)
+        };
+        assert_eq!(bytes_of(&[1]).0, 3);
+        let (len, row) = bytes_of(&[2, 2]);
+        assert_eq!(len, 5);
+        let views = Views { count: 2, weight_milli: 4_000 };
+        assert_eq!(row, Row::Views(BTreeMap::from([(2, views)])));
     }
 
     #[test]

@@ -6,14 +6,16 @@
 //! most of them would hold one view.
 //!
 //! `[number of routes, their ids (8 bytes each, big endian), number of entries, entries…]`, an entry being
-//! `[sign and metrics (a byte: bit 7 is set where the view is taken away, bit m where metric m follows), place of
-//! the route in the list, the six codes (a byte for device and navigation type, two for others, little
-//! endian), and the place of each metric's value (two bytes, little endian)]`; numbers are LEB128.
+//! `[sign and metrics (a byte: bit 7 is set where the view is taken away, bit m where metric m follows), twice the
+//! place of the route in the list, and one more where the view's weight follows, which is one where it does not,
+//! the six codes (a byte for device and navigation type, two for others, little endian), and the place of each
+//! metric's value (two bytes, little endian)]`; numbers are LEB128.
 
 use super::HOUR_MS;
 use crate::dimension::{Code, Dimension, Labels};
 use crate::load::Changed;
 use crate::view::ViewUpdate;
+use crate::weight::Weight;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use vitals::histogram::{EncodingError, Place, read_varint, write_varint};
@@ -27,6 +29,8 @@ const TAKEN: u8 = 1 << 7;
 pub struct Counted {
     /// 1 where it is added, -1 where it is taken away.
     pub by: i64,
+    /// How many page views it stands for, in thousandths.
+    pub weight_milli: u32,
     /// See [`super::route_id`].
     pub route_id: i64,
     /// Its code in each dimension.
@@ -40,14 +44,18 @@ impl Counted {
     #[must_use]
     pub fn new(view: &ViewUpdate, route_id: i64, codes: [Code; Dimension::COUNT], by: i64) -> Self {
         let places = Metric::ALL.map(|metric| view.values.get(metric).map(|value| Place::new(metric, value)));
-        Self { by, route_id, codes, places }
+        Self { by, weight_milli: view.weight.milli(), route_id, codes, places }
     }
 
     fn encode(&self, route: usize, bytes: &mut Vec<u8>) {
         let metrics =
             (0..).zip(&self.places).fold(0, |bits, (bit, place)| bits | u8::from(place.is_some()) << bit);
         bytes.push(if self.by < 0 { metrics | TAKEN } else { metrics });
-        write_varint(bytes, route as u64);
+        let weighted = self.weight_milli != Weight::ONE.milli();
+        write_varint(bytes, (route as u64) << 1 | u64::from(weighted));
+        if weighted {
+            write_varint(bytes, self.weight_milli.into());
+        }
         for (dimension, code) in Dimension::ALL.into_iter().zip(self.codes) {
             let [low, high] = code.to_le_bytes();
             bytes.push(low);
@@ -62,7 +70,12 @@ impl Counted {
 
     fn decode(bytes: &mut &[u8], routes: &[i64]) -> Result<Self, EncodingError> {
         let head = byte(bytes)?;
-        let route = usize::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?;
+        let route = read_varint(bytes)?;
+        let weight_milli = match route & 1 {
+            0 => Weight::ONE.milli(),
+            _ => u32::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?,
+        };
+        let route = usize::try_from(route >> 1).map_err(|_| EncodingError)?;
         let route_id = *routes.get(route).ok_or(EncodingError)?;
         let mut codes = [0; Dimension::COUNT];
         for (dimension, code) in Dimension::ALL.into_iter().zip(&mut codes) {
@@ -74,7 +87,8 @@ impl Counted {
                 *place = Some(Place::from_number(two(bytes)?).ok_or(EncodingError)?);
             }
         }
-        Ok(Self { by: if head & TAKEN == 0 { 1 } else { -1 }, route_id, codes, places })
+        let by = if head & TAKEN == 0 { 1 } else { -1 };
+        Ok(Self { by, weight_milli, route_id, codes, places })
     }
 }
 
@@ -178,6 +192,7 @@ pub(super) fn read(mut bytes: &[u8], mut take: impl FnMut(&Counted)) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Context;
     use crate::view::{Source, StoredView};
     use vitals::metric::{Value, Values};
     use vitals::view::{Device, ViewId};
@@ -199,6 +214,8 @@ mod tests {
             release: Some(release.to_owned()),
             values,
             tti_gap: None,
+            weight: Weight::ONE,
+            context: Context::NONE,
         })
     }
 
@@ -209,7 +226,8 @@ mod tests {
         labels.insert(Dimension::Release, "r1".to_owned(), 300);
         labels.insert(Dimension::Release, "r2".to_owned(), 7);
         let hour = HOUR_MS as u64;
-        let (a, b) = (view(hour, "/", "r1", 2_500_000), view(hour + 1, "/a", "r2", 0));
+        let (a, mut b) = (view(hour, "/", "r1", 2_500_000), view(hour + 1, "/a", "r2", 0));
+        b.update.weight = Weight::of_sample(0.3);
         let only_described = StoredView { received_ms: [1; Metric::COUNT], ..a.clone() };
         let changed = [
             Changed { before: None, after: Some(a.clone()) },
@@ -224,6 +242,7 @@ mod tests {
         let counted =
             |view: &StoredView, id, by| Counted::new(&view.update, id, labels.codes(&view.update), by);
         assert_eq!(found, [counted(&a, 5, 1), counted(&a, 5, -1), counted(&b, -6, 1), counted(&b, -6, -1)]);
+        assert_eq!((found[0].weight_milli, found[2].weight_milli), (1_000, 3_333));
         assert_eq!(found[0].codes[Dimension::Release.index()], 300);
         for end in 0..rows[&HOUR_MS].len() {
             assert!(read(&rows[&HOUR_MS][..end], |_| {}).is_err(), "{end} bytes");

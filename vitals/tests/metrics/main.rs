@@ -1,5 +1,6 @@
 //! How the metrics must behave, by hand-written streams of what browsers tell.
 
+mod attribution;
 mod cls;
 mod fcp;
 mod fid;

@@ -249,8 +249,8 @@ fn place_of(cursor: u64) -> Option<(Grain, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldvitals_store::Source;
     use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};
+    use fieldvitals_store::{Context, Source, Weight};
     use vitals::metric::{Metric, Value, Values};
     use vitals::view::ViewId;
 
@@ -289,6 +289,8 @@ mod tests {
                 release: None,
                 values,
                 tti_gap: None,
+                weight: Weight::ONE,
+                context: Context::NONE,
             })
         };
         let own: Vec<StoredView> = (0..VIEWS.into()).map(|n| view(Source::Own { seq: 1 }, n)).collect();

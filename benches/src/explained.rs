@@ -1,0 +1,110 @@
+//! What page views of the shop say beside their values: elements, images, scripts, parts of times.
+
+use crate::data::Random;
+use fieldvitals_store::context::{ClsDetail, InpDetail, LcpDetail};
+use fieldvitals_store::{Context, Detail, ViewUpdate};
+use vitals::attribution::LoadState;
+use vitals::metric::{Metric, Value};
+use vitals::view::{Device, Viewport};
+
+const SCRIPTS: [&str; 6] = ["app", "vendor", "search", "cart", "consent", "tag-manager"];
+const EVENTS: [&str; 4] = ["click", "pointerdown", "keydown", "keyup"];
+const USED: [&str; 12] = [
+    "button.buy",
+    "#menu>button.toggle",
+    "#search>input",
+    "li.variant>label",
+    "a.product-card",
+    "#filters>div.group>label",
+    "button.close",
+    "div.gallery>button.next",
+    "#consent>button.accept",
+    "select.size",
+    "div.tabs>button",
+    "footer>a",
+];
+const MOVED: [&str; 6] =
+    ["div.banner", "#consent", "main>div.recommendations", "ul.reviews", "img.ad", "header>div.offer"];
+
+/// Contexts of page views, from a seed.
+pub(crate) struct Explained(Random);
+
+impl Explained {
+    /// The contexts of a seed.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(Random::new(seed))
+    }
+
+    /// What a page view says. A page with an id has an image of its own, so that there are more images than a
+    /// day's texts have room for; all else is shared.
+    pub(crate) fn context(&mut self, view: &ViewUpdate) -> Context {
+        let ms = |metric| view.values.get(metric).map(|value| value.micros() / 1_000);
+        let path = view.url.trim_start_matches("https://shop.example");
+        let random = &mut self.0;
+        let mut pick = |from: &[&str]| from[(random.bits() % from.len() as u64) as usize].to_owned();
+        let (used, event, script, moved) = (pick(&USED), pick(&EVENTS), pick(&SCRIPTS), pick(&MOVED));
+        let mut part = |of: u32| (random.unit() * f64::from(of)) as u32;
+        let lcp = ms(Metric::Lcp).map(|lcp| {
+            let ttfb = ms(Metric::Ttfb).unwrap_or(0).min(lcp);
+            let delay = part((lcp - ttfb) / 2);
+            let load = part(lcp - ttfb - delay);
+            let is_text = part(10) < 3;
+            let (target, url) = if is_text {
+                ("main>article>h1.title".to_owned(), String::new())
+            } else {
+                ("div.gallery>img.hero".to_owned(), format!("https://cdn.shop.example/images{path}.avif"))
+            };
+            LcpDetail { target, url, parts_ms: [ttfb, delay, load, lcp - ttfb - delay - load] }
+        });
+        let inp = ms(Metric::Inp).map(|inp| {
+            let delay = part(inp / 3);
+            let processing = part(inp - delay);
+            InpDetail {
+                target: used,
+                event,
+                at_ms: 2_000 + part(120_000),
+                parts_ms: [delay, processing, inp - delay - processing],
+                script: format!("https://shop.example/static/{script}.3f9a1c.js"),
+                script_ms: processing / 2,
+                load_state: LoadState::Complete,
+            }
+        });
+        let cls = view.values.get(Metric::Cls).filter(|&cls| cls > Value::ZERO).map(|cls| ClsDetail {
+            target: moved,
+            at_ms: 300 + part(9_000),
+            value_micros: cls.micros() / 2,
+            load_state: LoadState::DomContentLoaded,
+        });
+        let tbt = ms(Metric::Tti).and_then(|tti| Value::from_micros(Metric::Tti, part(tti / 8) * 1_000));
+        let any = lcp.is_some() || inp.is_some() || cls.is_some();
+        let viewport = if view.device == Some(Device::Phone) { Viewport::Small } else { Viewport::Large };
+        Context {
+            viewport: Some(viewport),
+            tbt,
+            errors: 0,
+            detail: any.then(|| Box::new(Detail { lcp, inp, cls, tags: Vec::new(), marks: Vec::new() })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Traffic;
+
+    #[test]
+    fn what_is_measured_is_explained() {
+        let mut traffic = Traffic::new(7, 1_000, 0, 3_600_000);
+        let mut explained = Explained::new(1);
+        for _ in 0..1_000 {
+            let view = traffic.next();
+            let detail = *explained.context(&view).detail.unwrap();
+            let lcp = detail.lcp.unwrap();
+            assert_eq!(
+                Some(lcp.parts_ms.iter().sum()),
+                view.values.get(Metric::Lcp).map(|lcp| lcp.micros() / 1_000)
+            );
+            assert_eq!(detail.inp.is_some(), view.values.get(Metric::Inp).is_some());
+        }
+    }
+}

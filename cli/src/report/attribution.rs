@@ -1,0 +1,175 @@
+//! What explains a metric's values, as a table for people and for spreadsheets.
+
+use super::Args;
+use super::tables::{ABSENT, nothing, title};
+use crate::client::answer::{AttributionAnswer, CauseAnswer};
+use crate::output::table::{Align, Cell, Table};
+use crate::output::{Colour, csv, number, share};
+use vitals::metric::Metric;
+
+/// The parts of a metric, as the API names them, with their headings.
+const fn parts(metric: Metric) -> &'static [(&'static str, &'static str)] {
+    match metric {
+        Metric::Lcp => &[
+            ("ttfb", "TTFB"),
+            ("load_delay", "LOAD DELAY"),
+            ("load_duration", "LOAD"),
+            ("render_delay", "RENDER DELAY"),
+        ],
+        Metric::Inp => {
+            &[("input_delay", "INPUT DELAY"), ("processing", "PROCESSING"), ("presentation", "PRESENTATION")]
+        }
+        _ => &[],
+    }
+}
+
+/// The causes of most page views, and what else page views say.
+pub(super) fn table(answer: &AttributionAnswer, args: &Args, colour: Colour) -> String {
+    let metric = answer.metric;
+    let mut text = title(&answer.site, answer.route.as_deref().unwrap_or_default(), &answer.period, args);
+    if answer.views == 0 {
+        text.push_str(&nothing(&answer.site, "page views"));
+        return text;
+    }
+    text.push_str(&format!(
+        "{} page views, {} with {}, {} of which say what explains it\n",
+        answer.views,
+        answer.measured,
+        metric.name(),
+        answer.explained
+    ));
+    if !answer.causes.is_empty() {
+        let mut columns = vec![("ELEMENT", Align::Left)];
+        columns.extend(what(metric).map(|heading| (heading, Align::Left)));
+        columns.extend([("N", Align::Right), ("SHARE", Align::Right), ("P75", Align::Right)]);
+        columns.extend(parts(metric).iter().map(|&(_, heading)| (heading, Align::Right)));
+        columns.extend(rest(metric).iter().map(|&heading| (heading, Align::Right)));
+        columns.extend((metric == Metric::Inp).then_some(("LONGEST SCRIPT", Align::Left)));
+        let mut table = Table::new(&columns);
+        for cause in &answer.causes {
+            table.row(row(answer, cause));
+        }
+        text.push_str(&table.render(colour));
+        text.push_str("Medians in ms; P75 of the metric in these page views.\n");
+    }
+    let shown = answer.causes.len() as u64;
+    if answer.causes_found > shown {
+        text.push_str(&format!("{} more are not shown.\n", answer.causes_found - shown));
+    }
+    text.push_str(&beside(answer));
+    text
+}
+
+/// What a cause has beside its element.
+const fn what(metric: Metric) -> Option<&'static str> {
+    match metric {
+        Metric::Lcp => Some("IMAGE"),
+        Metric::Inp => Some("EVENT"),
+        _ => None,
+    }
+}
+
+/// Headings after the parts.
+const fn rest(metric: Metric) -> &'static [&'static str] {
+    match metric {
+        Metric::Inp => &["AT", "LOADED"],
+        Metric::Cls => &["SHIFT", "AT", "LOADED"],
+        _ => &[],
+    }
+}
+
+fn row(answer: &AttributionAnswer, cause: &CauseAnswer) -> Vec<Cell> {
+    let metric = answer.metric;
+    let text = |text: &Option<String>| text.as_deref().unwrap_or(ABSENT).into();
+    let ms = |ms: Option<u64>| ms.map_or_else(|| ABSENT.to_owned(), |ms| ms.to_string()).into();
+    let mut cells: Vec<Cell> = vec![text(&cause.target)];
+    match metric {
+        Metric::Lcp => cells.push(text(&cause.url)),
+        Metric::Inp => cells.push(text(&cause.event)),
+        _ => {}
+    }
+    cells.push(cause.n.to_string().into());
+    cells.push(share(cause.n, answer.explained).into());
+    cells.push(Cell::painted(number(metric, cause.p75), cause.rating.into()));
+    cells.extend(parts(metric).iter().map(|(name, _)| ms(cause.parts_ms.get(*name).copied())));
+    if metric == Metric::Cls {
+        let shift = cause.shift.map(|shift| number(metric, shift));
+        cells.push(shift.unwrap_or_else(|| ABSENT.to_owned()).into());
+    }
+    if metric != Metric::Lcp {
+        cells.push(ms(cause.at_ms));
+        let complete = cause.load_states.get("complete").copied().unwrap_or(0);
+        cells.push(share(complete, cause.load_states.values().sum()).into());
+    }
+    if metric == Metric::Inp {
+        let script = cause.script.as_ref();
+        let script = script.map(|script| format!("{} ({} ms)", script.url, script.median_ms));
+        cells.push(script.as_deref().unwrap_or(ABSENT).into());
+    }
+    cells
+}
+
+/// Total Blocking Time, why TTI was not reached, and what failed in the collector.
+fn beside(answer: &AttributionAnswer) -> String {
+    let mut text = String::new();
+    if let (Some(p50), Some(p75)) = (answer.tbt.p50, answer.tbt.p75) {
+        let n = answer.tbt.n;
+        text.push_str(&format!("Total Blocking Time of {n} page views: p50 {p50:.0} ms, p75 {p75:.0} ms\n"));
+    }
+    let tti = &answer.tti;
+    if tti.reached + tti.hidden + tti.network + tti.cpu > 0 {
+        text.push_str(&format!(
+            "TTI reached in {} page views; not in {} that were hidden or left, {} with requests in flight, {} with a \
+             busy main thread\n",
+            tti.reached, tti.hidden, tti.network, tti.cpu
+        ));
+    }
+    for (part, n) in answer.collector_errors.iter().filter(|(_, n)| **n > 0) {
+        let part = crate::output::plain(part);
+        text.push_str(&format!("The collector's part `{part}` failed in {n} page views\n"));
+    }
+    text
+}
+
+/// A line a cause.
+pub(super) fn csv(answer: &AttributionAnswer) -> String {
+    let names = [
+        "site",
+        "route",
+        "metric",
+        "target",
+        "url",
+        "event",
+        "n",
+        "explained",
+        "p75",
+        "rating",
+        "part",
+        "median_ms",
+    ];
+    let mut text = csv::line(&names.map(str::to_owned));
+    for cause in &answer.causes {
+        let filled = |text: &Option<String>| csv::text(text.as_deref().unwrap_or_default());
+        let head = [
+            csv::text(&answer.site),
+            filled(&answer.route),
+            answer.metric.name().to_owned(),
+            filled(&cause.target),
+            filled(&cause.url),
+            filled(&cause.event),
+            cause.n.to_string(),
+            answer.explained.to_string(),
+            cause.p75.to_string(),
+            cause.rating.name().to_owned(),
+        ];
+        let parts =
+            parts(answer.metric).iter().filter_map(|(name, _)| Some((*name, *cause.parts_ms.get(*name)?)));
+        let lines = parts.chain(cause.at_ms.map(|at_ms| ("at", at_ms)));
+        for (name, ms) in lines {
+            let mut line = head.to_vec();
+            line.extend([name.to_owned(), ms.to_string()]);
+            text.push_str(&csv::line(&line));
+        }
+    }
+    text
+}

@@ -1,0 +1,344 @@
+//! The texts of page views' contexts, by day, under the codes that the contexts have for them.
+//!
+//! As of routes and labels, nothing is remembered between loads. A text that was read stays until the
+//! transaction ends, as loads hold the row of `kept`, which whoever removes texts of days that are kept waits for.
+
+use crate::connection::Transaction;
+use crate::error::{code as sql_code, damaged, failed};
+use crate::maintain::LOCK_NOT_HAD;
+use crate::sql::query;
+use crate::{PostgresStore, view};
+use fieldvitals_store::context::code::decode;
+use fieldvitals_store::context::texts::{
+    self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
+};
+use fieldvitals_store::load::Changed;
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{SiteId, StoreError, ViewUpdate};
+use futures_util::TryStreamExt;
+use sqlx::Row;
+use sqlx::postgres::{PgConnection, PgRow};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+const NAMING: &str = "reading or writing the texts of page views";
+
+/// Holds the texts of a batch to their bounds, and gives the codes of those that are there. Servers that add the
+/// last ones at the same moment may pass a bound by what one batch holds.
+pub(crate) async fn bound(
+    connection: &mut PgConnection,
+    site: SiteId,
+    beacons: &mut [Vec<ViewUpdate>],
+) -> Result<TextCodes, StoreError> {
+    let mut known = TextCodes::default();
+    let asked = texts::of_beacons(beacons);
+    if find(connection, site, &asked, &mut known).await? == asked.len() {
+        return Ok(known);
+    }
+    let days: BTreeSet<i32> = asked.iter().map(|&(day, ..)| day).collect();
+    let rows = query(
+        "/* text.count */ select day, kind, count(*) from context_text where site_id = $1 and day = any($2) \
+         group by day, kind",
+    )
+    .bind(site.0)
+    .bind(days.into_iter().collect::<Vec<i32>>())
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    let mut counts = HashMap::new();
+    for row in rows {
+        let read = || Ok((row.try_get(0)?, row.try_get::<i16, _>(1)?, row.try_get::<i64, _>(2)?));
+        let (day, number, count): (i32, _, _) = read().map_err(failed(NAMING))?;
+        if let Some(kind) = kind(number) {
+            counts.insert((day, kind), usize::try_from(count).unwrap_or(usize::MAX));
+        }
+    }
+    texts::bound(beacons, &known, &counts);
+    Ok(known)
+}
+
+fn kind(number: i16) -> Option<TextKind> {
+    TextKind::from_number(u8::try_from(number).ok()?)
+}
+
+/// Looks texts up, and says how many were found.
+async fn find(
+    connection: &mut PgConnection,
+    site: SiteId,
+    asked: &[Text<'_>],
+    known: &mut TextCodes,
+) -> Result<usize, StoreError> {
+    if asked.is_empty() {
+        return Ok(0);
+    }
+    let (mut days, mut kinds, mut list) = (Vec::<i32>::new(), Vec::<i16>::new(), Vec::<&str>::new());
+    for &(day, kind, text) in asked {
+        days.push(day);
+        kinds.push(kind as i16);
+        list.push(text);
+    }
+    let rows = query(
+        "/* text.codes */ select day, kind, text, code from context_text where site_id = $1 \
+         and (day, kind, text) in (select * from unnest($2::integer[], $3::smallint[], $4::text[]))",
+    )
+    .bind(site.0)
+    .bind(days)
+    .bind(kinds)
+    .bind(list)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    for row in &rows {
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get::<i32, _>(3)?));
+        let (day, number, text, code): (i32, i16, String, _) = read().map_err(failed(NAMING))?;
+        if let (Some(kind), Ok(code)) = (kind(number), Code::try_from(code)) {
+            known.insert(day, kind, text, code);
+        }
+    }
+    Ok(rows.len())
+}
+
+/// Adds the texts of changed page views that are not there, each under the first of its codes that no other has.
+///
+/// Servers that write the same texts at once go through them in the same order, so that they do not wait in a
+/// circle.
+pub(crate) async fn add(
+    connection: &mut PgConnection,
+    site: SiteId,
+    changed: &[Changed],
+    known: &mut TextCodes,
+) -> Result<(), StoreError> {
+    let mut missing = texts::of_changed(changed);
+    missing.retain(|&text| known.code(text).is_none());
+    for attempt in 0..=u8::MAX {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let (mut days, mut list) = (Vec::<i32>::new(), Vec::<i32>::new());
+        let (mut kinds, mut names) = (Vec::<i16>::new(), Vec::<&str>::new());
+        for &(day, kind, text) in &missing {
+            let code = text_code(kind, text, attempt);
+            if is_free(code) {
+                days.push(day);
+                list.push(code.into());
+                kinds.push(kind as i16);
+                names.push(text);
+            }
+        }
+        query(
+            "/* text.add */ insert into context_text (site_id, day, code, kind, text) \
+             select $1, u.* from unnest($2::integer[], $3::integer[], $4::smallint[], $5::text[]) u \
+             on conflict do nothing",
+        )
+        .bind(site.0)
+        .bind(days)
+        .bind(list)
+        .bind(kinds)
+        .bind(names)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(NAMING))?;
+        find(connection, site, &missing, known).await?;
+        missing.retain(|&text| known.code(text).is_none());
+    }
+    Err(damaged(NAMING, "the table of texts: every code of a text is taken"))
+}
+
+/// The texts that rows of page views name; the rows begin with the id.
+pub(crate) async fn of_rows(
+    connection: &mut PgConnection,
+    site: SiteId,
+    rows: &[PgRow],
+) -> Result<TextNames, StoreError> {
+    let mut asked: BTreeSet<(i32, Code)> = BTreeSet::new();
+    for row in rows {
+        let Some(bytes) = row.try_get::<Option<&[u8]>, _>(view::CONTEXT).map_err(failed(NAMING))? else {
+            continue;
+        };
+        let day = Grain::Day.step(view::read_id(row)?.start_ms());
+        let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
+        codes(&context, |code| {
+            asked.insert((day, code));
+        });
+    }
+    if asked.is_empty() {
+        return Ok(TextNames::default());
+    }
+    let (days, list): (Vec<i32>, Vec<i32>) =
+        asked.into_iter().map(|(day, code)| (day, i32::from(code))).unzip();
+    let found = query(
+        "/* text.names */ select day, code, text from context_text where site_id = $1 \
+         and (day, code) in (select * from unnest($2::integer[], $3::integer[]))",
+    )
+    .bind(site.0)
+    .bind(days)
+    .bind(list)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    names(&found)
+}
+
+/// All texts of some days.
+pub(crate) async fn of_days(
+    connection: &mut PgConnection,
+    site: SiteId,
+    days: Range<i32>,
+) -> Result<TextNames, StoreError> {
+    let found = query(
+        "/* text.days */ select day, code, text from context_text \
+         where site_id = $1 and day >= $2 and day < $3",
+    )
+    .bind(site.0)
+    .bind(days.start)
+    .bind(days.end)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    names(&found)
+}
+
+fn names(rows: &[PgRow]) -> Result<TextNames, StoreError> {
+    let mut names = TextNames::default();
+    for row in rows {
+        let read = || Ok((row.try_get(0)?, row.try_get::<i32, _>(1)?, row.try_get(2)?));
+        let (day, code, text) = read().map_err(failed(NAMING))?;
+        if let Ok(code) = Code::try_from(code) {
+            names.insert(day, code, text);
+        }
+    }
+    Ok(names)
+}
+
+/// Takes note that page views of days were erased, whose texts nobody may have any more.
+pub(crate) async fn doubt(
+    connection: &mut PgConnection,
+    site: SiteId,
+    days: BTreeSet<i32>,
+) -> Result<(), StoreError> {
+    query(
+        "/* text.doubt */ insert into context_text_doubt (site_id, day) \
+         select $1, u.* from unnest($2::integer[]) u on conflict do nothing",
+    )
+    .bind(site.0)
+    .bind(days.into_iter().collect::<Vec<i32>>())
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(failed(NAMING))
+}
+
+/// The sites that have days in doubt.
+pub(crate) const DOUBTED: &str = "/* text.doubt.sites */ select distinct site_id from context_text_doubt";
+
+/// Removes the texts that nobody has any more of one of the days that are in doubt; whether there was one. Where
+/// loads are too busy to wait for it, it is left to maintenance.
+pub(crate) async fn clean(store: &PostgresStore, site: SiteId) -> Result<bool, StoreError> {
+    let mut transaction = store.write(NAMING).await?;
+    let Some(day) = next_doubt(&mut transaction, site).await? else { return Ok(false) };
+    // Waits for the loads that hold the row, and lets no one begin: the next statements see every context there
+    // is. They would wait behind it, so it waits only a little.
+    query("/* lock.little */ set local lock_timeout = '1s'")
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(NAMING))?;
+    let held = query("/* text.hold */ select one from kept where one = 1 for update")
+        .execute(&mut *transaction)
+        .await;
+    match held {
+        Ok(_) => {}
+        Err(error) if sql_code(&error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str())) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(failed(NAMING)(error)),
+    }
+    remove_unused(&mut transaction, site, day).await?;
+    transaction.commit().await.map_err(failed(NAMING))?;
+    Ok(true)
+}
+
+async fn next_doubt(transaction: &mut Transaction, site: SiteId) -> Result<Option<i32>, StoreError> {
+    query("/* text.doubt.next */ select min(day) from context_text_doubt where site_id = $1")
+        .bind(site.0)
+        .fetch_one(&mut **transaction)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(NAMING))
+}
+
+async fn remove_unused(connection: &mut PgConnection, site: SiteId, day: i32) -> Result<(), StoreError> {
+    let mut used: BTreeSet<Code> = BTreeSet::new();
+    let start_ms = i64::from(day) * Grain::Day.step_ms();
+    let mut rows = query(
+        "/* text.used */ select context from page_view \
+         where site_id = $1 and id >= $2 and id < $3 and context is not null",
+    )
+    .bind(site.0)
+    .bind(view::first_id(start_ms))
+    .bind(view::first_id(start_ms.saturating_add(Grain::Day.step_ms())))
+    .fetch(&mut *connection);
+    while let Some(row) = rows.try_next().await.map_err(failed(NAMING))? {
+        let bytes: &[u8] = row.try_get(0).map_err(failed(NAMING))?;
+        let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
+        codes(&context, |code| {
+            used.insert(code);
+        });
+    }
+    drop(rows);
+    query("/* text.clean */ delete from context_text where site_id = $1 and day = $2 and code <> all($3)")
+        .bind(site.0)
+        .bind(day)
+        .bind(used.into_iter().map(i32::from).collect::<Vec<i32>>())
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(NAMING))?;
+    query("/* text.doubt.done */ delete from context_text_doubt where site_id = $1 and day = $2")
+        .bind(site.0)
+        .bind(day)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed(NAMING))
+}
+
+/// Whether a site has texts of days before one.
+pub(crate) async fn any_before(
+    connection: &mut PgConnection,
+    site: SiteId,
+    before: i32,
+) -> Result<bool, StoreError> {
+    query("/* text.old */ select exists (select 1 from context_text where site_id = $1 and day < $2)")
+        .bind(site.0)
+        .bind(before)
+        .fetch_one(connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(NAMING))
+}
+
+/// Removes at most `limit` texts of days before one, and what is in doubt of such days; returns how many texts.
+pub(crate) async fn remove_some(
+    connection: &mut PgConnection,
+    site: SiteId,
+    before: i32,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    query("/* text.doubt.remove */ delete from context_text_doubt where site_id = $1 and day < $2")
+        .bind(site.0)
+        .bind(before)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(NAMING))?;
+    let removed = query(
+        "/* text.remove */ delete from context_text t using (select day, code from context_text \
+         where site_id = $1 and day < $2 order by day, code limit $3) old \
+         where t.site_id = $1 and t.day = old.day and t.code = old.code",
+    )
+    .bind(site.0)
+    .bind(before)
+    .bind(limit)
+    .execute(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    Ok(removed.rows_affected())
+}

@@ -1,0 +1,267 @@
+//! The texts of page views' contexts, by day, under the codes that the contexts have for them.
+
+use crate::error::{damaged, failed};
+use crate::maintain::REMOVE_VIEWS_MAX;
+use crate::names::json;
+use crate::{SqliteStore, view};
+use fieldvitals_store::context::code::decode;
+use fieldvitals_store::context::texts::{
+    self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
+};
+use fieldvitals_store::load::Changed;
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{SiteId, StoreError, ViewUpdate};
+use futures_util::TryStreamExt;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+const NAMING: &str = "reading or writing the texts of page views";
+
+/// Holds the texts of a batch to their bounds, and gives the codes of those that are there.
+pub(crate) async fn bound(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    beacons: &mut [Vec<ViewUpdate>],
+) -> Result<TextCodes, StoreError> {
+    let mut known = TextCodes::default();
+    let asked = texts::of_beacons(beacons);
+    if find(connection, site, &asked, &mut known).await? == asked.len() {
+        return Ok(known);
+    }
+    let days: BTreeSet<i32> = asked.iter().map(|&(day, ..)| day).collect();
+    let rows: Vec<(i32, u8, i64)> = sqlx::query_as(
+        "/* text.count */ select t.day, t.kind, count(*) from json_each(?2) j \
+         cross join context_text t on t.site_id = ?1 and t.day = j.value group by t.day, t.kind",
+    )
+    .bind(site.0)
+    .bind(json(&days)?)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    let count = |(day, kind, count): (i32, u8, i64)| {
+        Some(((day, TextKind::from_number(kind)?), usize::try_from(count).unwrap_or(usize::MAX)))
+    };
+    texts::bound(beacons, &known, &rows.into_iter().filter_map(count).collect());
+    Ok(known)
+}
+
+/// Looks texts up, and says how many were found.
+async fn find(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    asked: &[Text<'_>],
+    known: &mut TextCodes,
+) -> Result<usize, StoreError> {
+    if asked.is_empty() {
+        return Ok(0);
+    }
+    let list: Vec<(i32, u8, &str)> = asked.iter().map(|&(day, kind, text)| (day, kind as u8, text)).collect();
+    let rows: Vec<(i32, u8, String, Code)> = sqlx::query_as(
+        "/* text.codes */ select t.day, t.kind, t.text, t.code from json_each(?2) j cross join context_text t \
+         on t.site_id = ?1 and t.day = j.value ->> 0 and t.kind = j.value ->> 1 and t.text = j.value ->> 2",
+    )
+    .bind(site.0)
+    .bind(json(&list)?)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    let found = rows.len();
+    for (day, kind, text, code) in rows {
+        if let Some(kind) = TextKind::from_number(kind) {
+            known.insert(day, kind, text, code);
+        }
+    }
+    Ok(found)
+}
+
+/// Adds the texts of changed page views that are not there, each under the first of its codes that no other has.
+pub(crate) async fn add(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    changed: &[Changed],
+    known: &mut TextCodes,
+) -> Result<(), StoreError> {
+    let mut missing = texts::of_changed(changed);
+    missing.retain(|&text| known.code(text).is_none());
+    for attempt in 0..=u8::MAX {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<(i32, Code, u8, &str)> = missing
+            .iter()
+            .map(|&(day, kind, text)| (day, text_code(kind, text, attempt), kind as u8, text))
+            .filter(|&(_, code, ..)| is_free(code))
+            .collect();
+        sqlx::query(
+            "/* text.add */ insert into context_text (site_id, day, code, kind, text) \
+             select ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(?2) where true \
+             on conflict do nothing",
+        )
+        .bind(site.0)
+        .bind(json(&rows)?)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(NAMING))?;
+        find(connection, site, &missing, known).await?;
+        missing.retain(|&text| known.code(text).is_none());
+    }
+    Err(damaged(NAMING, "the table of texts: every code of a text is taken"))
+}
+
+/// The texts that rows of page views name; the rows begin with the id.
+pub(crate) async fn of_rows(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    rows: &[SqliteRow],
+) -> Result<TextNames, StoreError> {
+    let mut asked: BTreeSet<(i32, Code)> = BTreeSet::new();
+    for row in rows {
+        let Some(bytes) = row.try_get::<Option<&[u8]>, _>(view::CONTEXT).map_err(failed(NAMING))? else {
+            continue;
+        };
+        let day = Grain::Day.step(view::read_id(row)?.start_ms());
+        let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
+        codes(&context, |code| {
+            asked.insert((day, code));
+        });
+    }
+    let mut names = TextNames::default();
+    if asked.is_empty() {
+        return Ok(names);
+    }
+    let found: Vec<(i32, Code, String)> = sqlx::query_as(
+        "/* text.names */ select t.day, t.code, t.text from json_each(?2) j cross join context_text t \
+         on t.site_id = ?1 and t.day = j.value ->> 0 and t.code = j.value ->> 1",
+    )
+    .bind(site.0)
+    .bind(json(&asked)?)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    for (day, code, text) in found {
+        names.insert(day, code, text);
+    }
+    Ok(names)
+}
+
+/// All texts of some days.
+pub(crate) async fn of_days(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    days: Range<i32>,
+) -> Result<TextNames, StoreError> {
+    let found: Vec<(i32, Code, String)> = sqlx::query_as(
+        "/* text.days */ select day, code, text from context_text where site_id = ? and day >= ? and day < ?",
+    )
+    .bind(site.0)
+    .bind(days.start)
+    .bind(days.end)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    let mut names = TextNames::default();
+    for (day, code, text) in found {
+        names.insert(day, code, text);
+    }
+    Ok(names)
+}
+
+/// Takes note that page views of days were erased, whose texts nobody may have any more.
+pub(crate) async fn doubt(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    days: &BTreeSet<i32>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* text.doubt */ insert into context_text_doubt (site_id, day) \
+         select ?1, value from json_each(?2) where true on conflict do nothing",
+    )
+    .bind(site.0)
+    .bind(json(days)?)
+    .execute(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    Ok(())
+}
+
+/// Removes the texts that nobody has any more of one of the days that are in doubt; whether there was one.
+pub(crate) async fn clean(store: &SqliteStore, site: SiteId) -> Result<bool, StoreError> {
+    // Under the write lock from the start: no load can come to name a text that is about to go.
+    let mut transaction = store.write(NAMING).await?;
+    let connection = &mut *transaction;
+    let day: Option<i32> =
+        sqlx::query_scalar("/* text.doubt.next */ select min(day) from context_text_doubt where site_id = ?")
+            .bind(site.0)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed(NAMING))?;
+    let Some(day) = day else { return Ok(false) };
+    let mut used: BTreeSet<Code> = BTreeSet::new();
+    {
+        let start_ms = i64::from(day) * Grain::Day.step_ms();
+        let mut rows = sqlx::query(
+            "/* text.used */ select context from page_view \
+             where site_id = ? and id >= ? and id < ? and context is not null",
+        )
+        .bind(site.0)
+        .bind(view::first_id(start_ms))
+        .bind(view::first_id(start_ms.saturating_add(Grain::Day.step_ms())))
+        .fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await.map_err(failed(NAMING))? {
+            let bytes: &[u8] = row.try_get(0).map_err(failed(NAMING))?;
+            let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
+            codes(&context, |code| {
+                used.insert(code);
+            });
+        }
+    }
+    sqlx::query(
+        "/* text.clean */ delete from context_text where site_id = ?1 and day = ?2 \
+         and code not in (select value from json_each(?3))",
+    )
+    .bind(site.0)
+    .bind(day)
+    .bind(json(&used)?)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(NAMING))?;
+    sqlx::query("/* text.doubt.done */ delete from context_text_doubt where site_id = ? and day = ?")
+        .bind(site.0)
+        .bind(day)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(NAMING))?;
+    transaction.commit().await.map_err(failed(NAMING))?;
+    Ok(true)
+}
+
+/// Removes the texts of days before one, and returns how many they were.
+pub(crate) async fn remove(store: &SqliteStore, site: SiteId, before: i32) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    loop {
+        let rows = sqlx::query(
+            "/* text.remove */ delete from context_text where site_id = ?1 and (day, code) in \
+             (select day, code from context_text where site_id = ?1 and day < ?2 limit ?3)",
+        )
+        .bind(site.0)
+        .bind(before)
+        .bind(REMOVE_VIEWS_MAX as i64)
+        .execute(&mut *store.connection().await?)
+        .await
+        .map_err(failed(NAMING))?
+        .rows_affected();
+        removed += rows;
+        if rows < REMOVE_VIEWS_MAX {
+            break;
+        }
+    }
+    sqlx::query("/* text.doubt.remove */ delete from context_text_doubt where site_id = ? and day < ?")
+        .bind(site.0)
+        .bind(before)
+        .execute(&mut *store.connection().await?)
+        .await
+        .map_err(failed(NAMING))?;
+    Ok(removed)
+}

@@ -1,0 +1,379 @@
+//! What explains a metric's values: the causes that page views name, counted.
+
+use super::code::decode;
+use super::texts::{Code, NO_TEXT, OTHER_TEXT, TextNames};
+use super::{Context, Detail};
+use crate::cell::{CellQuery, Views};
+use crate::dimension::OTHER;
+use crate::weight::Weight;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use vitals::attribution::LoadState;
+use vitals::histogram::{EncodingError, rank};
+use vitals::limits;
+use vitals::metric::{Metric, Value};
+use vitals::view::TtiGap;
+
+/// A metric whose values page views explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Explained {
+    /// By the largest element.
+    Lcp,
+    /// By the slowest interaction.
+    Inp,
+    /// By the largest shift.
+    Cls,
+}
+
+impl Explained {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Lcp, Self::Inp, Self::Cls];
+
+    /// The metric.
+    #[must_use]
+    pub const fn metric(self) -> Metric {
+        match self {
+            Self::Lcp => Metric::Lcp,
+            Self::Inp => Metric::Inp,
+            Self::Cls => Metric::Cls,
+        }
+    }
+}
+
+/// A question what explains a metric's values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CauseQuery {
+    /// The page views that it is about, to the millisecond; metrics are not looked at.
+    pub views: CellQuery,
+    /// What is to be explained.
+    pub explained: Explained,
+    /// How many causes are answered at most, those of most page views.
+    pub limit: usize,
+}
+
+/// What explains a metric's values, and what else page views say that is not rolled up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Causes {
+    /// The page views that are asked about.
+    pub views: Views,
+    /// Those with a value of the metric.
+    pub measured: i64,
+    /// Those that say what explains it.
+    pub explained: i64,
+    /// Different causes that were found.
+    pub found: usize,
+    /// Causes of most page views first.
+    pub causes: Vec<Cause>,
+    /// Total Blocking Time.
+    pub tbt: Blocking,
+    /// Page views with a TTI.
+    pub tti_reached: i64,
+    /// Page views without one, by [`TtiGap`].
+    pub tti_gaps: [i64; 3],
+    /// Page views in which a part of the collector had failed, by the bit of [`vitals::beacon::errors`].
+    pub errors: [i64; 8],
+}
+
+/// Page views of one cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cause {
+    /// The element; empty where it is not known.
+    pub target: String,
+    /// The image's URL of LCP, the event's type of INP; else empty.
+    pub what: String,
+    /// Page views.
+    pub views: i64,
+    /// The 75th percentile of their values, in millionths of the metric's unit.
+    pub p75_micros: u32,
+    /// Medians of the parts, in milliseconds: four of LCP, three of INP, none of CLS.
+    pub parts_ms: Vec<u32>,
+    /// The median of when it was, in milliseconds since the view's start; of LCP nothing.
+    pub at_ms: Option<u32>,
+    /// Of CLS, the median of the largest shift's own score in millionths.
+    pub shift_micros: Option<u32>,
+    /// Page views by [`LoadState`]; zeros of LCP.
+    pub load_states: [i64; 3],
+    /// Of INP, the script that was the longest most often.
+    pub script: Option<Script>,
+}
+
+/// A script that ran longest while somebody waited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Script {
+    /// Its URL.
+    pub url: String,
+    /// In how many page views of the cause.
+    pub views: i64,
+    /// The median of how long it ran, in milliseconds.
+    pub median_ms: u32,
+}
+
+/// Total Blocking Time of some page views.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blocking {
+    /// Page views that have it.
+    pub n: i64,
+    /// The median, in microseconds.
+    pub p50_micros: u32,
+    /// The 75th percentile.
+    pub p75_micros: u32,
+}
+
+/// What a store reads of a page view that is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its UTC day since 1970.
+    pub day: i32,
+    /// What it stands for.
+    pub weight: Weight,
+    /// Its value of the metric that is explained.
+    pub value: Option<Value>,
+    /// Whether it has a TTI.
+    pub has_tti: bool,
+    /// Why it has none.
+    pub tti_gap: Option<TtiGap>,
+    /// Its context as it is kept.
+    pub context: Option<&'a [u8]>,
+}
+
+/// An answer in the making.
+#[derive(Debug)]
+pub struct Explaining {
+    explained: Explained,
+    limit: usize,
+    /// The place of a day's code among the texts.
+    places: HashMap<(i32, Code), usize>,
+    texts: Vec<String>,
+    groups: HashMap<(usize, usize), Group>,
+    tbt_micros: Vec<u32>,
+    answer: Causes,
+}
+
+/// The page views of a cause: of each its value, its parts, when it was, and the shift's score.
+#[derive(Debug, Default)]
+struct Group {
+    samples: Vec<[u32; SAMPLE]>,
+    load_states: [i64; 3],
+    scripts: HashMap<usize, Vec<u32>>,
+}
+
+const SAMPLE: usize = 6;
+const VALUE: usize = 0;
+const PARTS: usize = 1;
+const AT: usize = 5;
+/// CLS has no parts.
+const SHIFT: usize = 1;
+
+/// The places of an empty text and of [`OTHER`].
+const EMPTY: usize = 0;
+const OTHERS: usize = 1;
+
+impl Explaining {
+    /// An answer to a question; `names` must know the texts of the days in its range.
+    #[must_use]
+    pub fn new(query: &CauseQuery, names: &TextNames) -> Self {
+        let mut texts = vec![String::new(), OTHER.to_owned()];
+        let (mut known, mut places) = (HashMap::new(), HashMap::new());
+        for (day, code, text) in names.iter() {
+            // The same text may have different codes on different days.
+            let place = *known.entry(text).or_insert_with(|| {
+                texts.push(text.to_owned());
+                texts.len() - 1
+            });
+            places.insert((day, code), place);
+        }
+        Self {
+            explained: query.explained,
+            limit: query.limit,
+            places,
+            texts,
+            groups: HashMap::new(),
+            tbt_micros: Vec::new(),
+            answer: Causes::default(),
+        }
+    }
+
+    /// Takes in a page view.
+    ///
+    /// # Errors
+    /// Where its context is damaged.
+    pub fn add(&mut self, seen: &Seen<'_>) -> Result<(), EncodingError> {
+        let answer = &mut self.answer;
+        answer.views.add(seen.weight.milli(), 1);
+        answer.measured += i64::from(seen.value.is_some());
+        answer.tti_reached += i64::from(seen.has_tti);
+        if let Some(gap) = seen.tti_gap {
+            answer.tti_gaps[gap as usize] += 1;
+        }
+        let context = seen.context.map_or(Ok(Context::NONE), decode)?;
+        for (bit, errors) in answer.errors.iter_mut().enumerate() {
+            *errors += i64::from(context.errors >> bit & 1);
+        }
+        self.tbt_micros.extend(context.tbt.map(Value::micros));
+        if let (Some(value), Some(detail)) = (seen.value, &context.detail) {
+            self.explain(seen.day, value.micros(), detail);
+        }
+        Ok(())
+    }
+
+    fn explain(&mut self, day: i32, value: u32, detail: &Detail<Code>) {
+        let place = |code| match code {
+            NO_TEXT => EMPTY,
+            OTHER_TEXT => OTHERS,
+            code => self.places.get(&(day, code)).copied().unwrap_or(OTHERS),
+        };
+        let mut sample = [0; SAMPLE];
+        sample[VALUE] = value;
+        let (target, what, load_state, script) = match self.explained {
+            Explained::Lcp => {
+                let Some(lcp) = &detail.lcp else { return };
+                sample[PARTS..AT].copy_from_slice(&lcp.parts_ms);
+                (lcp.target, lcp.url, None, None)
+            }
+            Explained::Inp => {
+                let Some(inp) = &detail.inp else { return };
+                sample[PARTS..PARTS + 3].copy_from_slice(&inp.parts_ms);
+                sample[AT] = inp.at_ms;
+                let script = (inp.script != NO_TEXT).then_some((place(inp.script), inp.script_ms));
+                (inp.target, inp.event, Some(inp.load_state), script)
+            }
+            Explained::Cls => {
+                let Some(cls) = &detail.cls else { return };
+                sample[SHIFT] = cls.value_micros;
+                sample[AT] = cls.at_ms;
+                (cls.target, NO_TEXT, Some(cls.load_state), None)
+            }
+        };
+        let mut key = (place(target), place(what));
+        if !self.groups.contains_key(&key) && self.groups.len() >= limits::CAUSES_MAX {
+            key = (OTHERS, if what == NO_TEXT { EMPTY } else { OTHERS });
+        }
+        let group = self.groups.entry(key).or_default();
+        group.samples.push(sample);
+        if let Some(state) = load_state {
+            group.load_states[state as usize] += 1;
+        }
+        if let Some((script, ran_ms)) = script {
+            group.scripts.entry(script).or_default().push(ran_ms);
+        }
+        self.answer.explained += 1;
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn finish(mut self) -> Causes {
+        let mut causes: Vec<Cause> = Vec::with_capacity(self.groups.len());
+        let mut groups: Vec<((usize, usize), Group)> = self.groups.into_iter().collect();
+        let texts = &self.texts;
+        let key = |((target, what), group): &((usize, usize), Group)| {
+            (Reverse(group.samples.len()), (&texts[*target], &texts[*what]))
+        };
+        groups.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+        self.answer.found = groups.len();
+        for ((target, what), mut group) in groups.into_iter().take(self.limit) {
+            let views = group.samples.len() as i64;
+            let mut at = |place: usize, percent| percentile(&mut group.samples, percent, |one| one[place]);
+            let p75_micros = at(VALUE, 75);
+            let parts = match self.explained {
+                Explained::Lcp => 4,
+                Explained::Inp => 3,
+                Explained::Cls => 0,
+            };
+            let parts_ms = (PARTS..PARTS + parts).map(|place| at(place, 50)).collect();
+            let at_ms = (self.explained != Explained::Lcp).then(|| at(AT, 50));
+            let shift_micros = (self.explained == Explained::Cls).then(|| at(SHIFT, 50));
+            let script = group.scripts.into_iter().min_by(|(one, ran), (other, other_ran)| {
+                let key = |place: usize, ran: &Vec<u32>| (Reverse(ran.len()), &texts[place]);
+                key(*one, ran).cmp(&key(*other, other_ran))
+            });
+            causes.push(Cause {
+                target: texts[target].clone(),
+                what: texts[what].clone(),
+                views,
+                p75_micros,
+                parts_ms,
+                at_ms,
+                shift_micros,
+                load_states: group.load_states,
+                script: script.map(|(place, mut ran)| Script {
+                    url: texts[place].clone(),
+                    views: ran.len() as i64,
+                    median_ms: percentile(&mut ran, 50, |&ms| ms),
+                }),
+            });
+        }
+        self.answer.causes = causes;
+        self.answer.tbt = Blocking {
+            n: self.tbt_micros.len() as i64,
+            p50_micros: percentile(&mut self.tbt_micros, 50, |&micros| micros),
+            p75_micros: percentile(&mut self.tbt_micros, 75, |&micros| micros),
+        };
+        self.answer
+    }
+}
+
+/// The percentile of a number by nearest rank; 0 of none. The order of what is given changes.
+fn percentile<T>(all: &mut [T], percent: u8, number: impl Fn(&T) -> u32) -> u32 {
+    let place = usize::try_from(rank(all.len() as i64, percent) - 1).unwrap_or(0);
+    if place >= all.len() {
+        return 0;
+    }
+    let (_, one, _) = all.select_nth_unstable_by_key(place, &number);
+    number(one)
+}
+
+const _: () = assert!(LoadState::ALL.len() == 3 && TtiGap::ALL.len() == 3, "a count for each");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SiteId;
+    use crate::context::{LcpDetail, code::encode};
+
+    #[test]
+    fn causes_are_counted_over_days_and_past_their_bound_together() {
+        let query =
+            CauseQuery { views: CellQuery::new(SiteId(1), 0, 1), explained: Explained::Lcp, limit: 2 };
+        let mut names = TextNames::default();
+        for (day, code) in [(1, 7), (2, 8)] {
+            names.insert(day, code, "img".to_owned());
+        }
+        for number in 0..limits::CAUSES_MAX as u16 {
+            names.insert(3, 100 + number, format!("p.n{number}"));
+        }
+        let mut explaining = Explaining::new(&query, &names);
+        let mut see = |day, target, lcp: u32| {
+            let lcp_detail = LcpDetail { target, url: 0, parts_ms: [lcp, 1, 2, 3] };
+            let (tags, marks) = (Vec::new(), Vec::new());
+            let detail = Detail { lcp: Some(lcp_detail), inp: None, cls: None, tags, marks };
+            let context = Context { detail: Some(Box::new(detail)), errors: 4, ..Context::NONE };
+            let bytes = encode(&context);
+            let seen = Seen {
+                day,
+                weight: Weight::of_sample(0.5),
+                value: Value::from_micros(Metric::Lcp, lcp * 1_000),
+                has_tti: false,
+                tti_gap: Some(TtiGap::Network),
+                context: bytes.as_deref(),
+            };
+            explaining.add(&seen).unwrap();
+        };
+        see(1, 7, 100);
+        see(2, 8, 300);
+        see(2, 8, 200);
+        for number in 0..limits::CAUSES_MAX as u16 {
+            see(3, 100 + number, 50);
+        }
+        // A text that is gone is another one.
+        see(3, 9, 50);
+        let answer = explaining.finish();
+        let shown: Vec<_> = answer.causes.iter().map(|one| (one.target.as_str(), one.views)).collect();
+        assert_eq!(shown, [("img", 3), (OTHER, 2)]);
+        assert_eq!((answer.causes[0].p75_micros, answer.causes[0].parts_ms[0]), (300_000, 200));
+        let views = limits::CAUSES_MAX as i64 + 4;
+        assert_eq!((answer.views.count, answer.views.weight_milli), (views, views * 2_000));
+        assert_eq!((answer.explained, answer.measured), (views, views));
+        assert_eq!((answer.tti_gaps, answer.errors[2]), ([0, views, 0], views));
+        assert_eq!(answer.tbt, Blocking::default());
+    }
+}

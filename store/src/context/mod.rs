@@ -1,0 +1,263 @@
+//! What a page view carries beyond what is counted of it: what explains its values, and what the page said.
+//!
+//! It is kept beside the page view and goes with it. [`code`] is how it is kept, [`texts`] where its texts are,
+//! [`causes`] what is asked of it.
+
+pub mod causes;
+pub mod code;
+pub mod texts;
+
+use serde::{Deserialize, Serialize};
+use texts::TextKind;
+use vitals::attribution::{Attribution, LoadState};
+use vitals::limits;
+use vitals::metric::Value;
+use vitals::view::Viewport;
+
+/// What a page view carries beyond what is counted of it. A text is a [`String`], or where it is kept its code.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Context<T = String> {
+    /// The class of the window's width.
+    pub viewport: Option<Viewport>,
+    /// Total Blocking Time, where there is a TTI.
+    pub tbt: Option<Value>,
+    /// Which parts of the collector had failed, a sum of [`vitals::beacon::errors`].
+    pub errors: u8,
+    /// Apart, so that a page view without it is small.
+    pub detail: Option<Box<Detail<T>>>,
+}
+
+/// What has texts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Detail<T = String> {
+    /// What explains LCP.
+    pub lcp: Option<LcpDetail<T>>,
+    /// What explains INP.
+    pub inp: Option<InpDetail<T>>,
+    /// What explains CLS.
+    pub cls: Option<ClsDetail<T>>,
+    /// Names and values of what the page says of itself; at most [`limits::TAGS_MAX`].
+    pub tags: Vec<(T, T)>,
+    /// Names of moments and when they were, in milliseconds since the view's start; at most
+    /// [`limits::MARKS_MAX`].
+    pub marks: Vec<(T, u32)>,
+}
+
+/// What explains LCP, in whole milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LcpDetail<T = String> {
+    /// The element.
+    pub target: T,
+    /// The image's URL.
+    pub url: T,
+    /// TTFB, load delay, load duration, render delay.
+    pub parts_ms: [u32; 4],
+}
+
+/// What explains INP, in whole milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct InpDetail<T = String> {
+    /// The element.
+    pub target: T,
+    /// The event's type.
+    pub event: T,
+    /// When, since the view's start.
+    pub at_ms: u32,
+    /// Input delay, processing, presentation.
+    pub parts_ms: [u32; 3],
+    /// The URL of the longest script.
+    pub script: T,
+    /// How long it ran.
+    pub script_ms: u32,
+    /// How far the document had come.
+    pub load_state: LoadState,
+}
+
+/// What explains CLS.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClsDetail<T = String> {
+    /// The element.
+    pub target: T,
+    /// When, in milliseconds since the view's start.
+    pub at_ms: u32,
+    /// The largest shift's score in millionths.
+    pub value_micros: u32,
+    /// How far the document had come.
+    pub load_state: LoadState,
+}
+
+impl<T> Default for Context<T> {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl<T> Context<T> {
+    /// Says nothing.
+    pub const NONE: Self = Self { viewport: None, tbt: None, errors: 0, detail: None };
+
+    /// Whether it says nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.viewport.is_none() && self.tbt.is_none() && self.errors == 0 && self.detail.is_none()
+    }
+
+    /// The same with other texts.
+    pub fn map<U>(&self, mut to: impl FnMut(TextKind, &T) -> U) -> Context<U> {
+        Context {
+            viewport: self.viewport,
+            tbt: self.tbt,
+            errors: self.errors,
+            detail: self.detail.as_ref().map(|detail| Box::new(detail.map(&mut to))),
+        }
+    }
+}
+
+impl Context {
+    /// Hands each text to `take`; those that are empty are none.
+    pub fn texts<'a>(&'a self, mut take: impl FnMut(TextKind, &'a str)) {
+        let Some(detail) = &self.detail else { return };
+        let mut filled = |kind, text: &'a str| {
+            if !text.is_empty() {
+                take(kind, text);
+            }
+        };
+        if let Some(lcp) = &detail.lcp {
+            filled(TextKind::Selector, &lcp.target);
+            filled(TextKind::Image, &lcp.url);
+        }
+        if let Some(inp) = &detail.inp {
+            filled(TextKind::Selector, &inp.target);
+            filled(TextKind::Word, &inp.event);
+            filled(TextKind::Script, &inp.script);
+        }
+        if let Some(cls) = &detail.cls {
+            filled(TextKind::Selector, &cls.target);
+        }
+        for (name, value) in &detail.tags {
+            filled(TextKind::Word, name);
+            filled(TextKind::TagValue, value);
+        }
+        for (name, _) in &detail.marks {
+            filled(TextKind::Word, name);
+        }
+    }
+}
+
+impl<T> Detail<T> {
+    fn map<U>(&self, to: &mut impl FnMut(TextKind, &T) -> U) -> Detail<U> {
+        Detail {
+            lcp: self.lcp.as_ref().map(|lcp| LcpDetail {
+                target: to(TextKind::Selector, &lcp.target),
+                url: to(TextKind::Image, &lcp.url),
+                parts_ms: lcp.parts_ms,
+            }),
+            inp: self.inp.as_ref().map(|inp| InpDetail {
+                target: to(TextKind::Selector, &inp.target),
+                event: to(TextKind::Word, &inp.event),
+                at_ms: inp.at_ms,
+                parts_ms: inp.parts_ms,
+                script: to(TextKind::Script, &inp.script),
+                script_ms: inp.script_ms,
+                load_state: inp.load_state,
+            }),
+            cls: self.cls.as_ref().map(|cls| ClsDetail {
+                target: to(TextKind::Selector, &cls.target),
+                at_ms: cls.at_ms,
+                value_micros: cls.value_micros,
+                load_state: cls.load_state,
+            }),
+            tags: self
+                .tags
+                .iter()
+                .map(|(name, value)| (to(TextKind::Word, name), to(TextKind::TagValue, value)))
+                .collect(),
+            marks: self.marks.iter().map(|(name, at_ms)| (to(TextKind::Word, name), *at_ms)).collect(),
+        }
+    }
+}
+
+impl Detail {
+    /// What a page view says, where it says anything: its attribution, which must be scrubbed, with the page's
+    /// tags and marks. Times become whole milliseconds, those of parts so that their sum is the whole one's.
+    #[must_use]
+    pub fn new(
+        attribution: Attribution,
+        tags: Vec<(String, String)>,
+        marks: Vec<(String, u32)>,
+    ) -> Option<Box<Self>> {
+        if attribution.is_empty() && tags.is_empty() && marks.is_empty() {
+            return None;
+        }
+        Some(Box::new(Self {
+            lcp: attribution.lcp.map(|cause| LcpDetail {
+                target: cause.target,
+                url: cause.url,
+                parts_ms: whole_ms(cause.parts_ms),
+            }),
+            inp: attribution.inp.map(|cause| InpDetail {
+                target: cause.target,
+                event: cause.event,
+                at_ms: moment_ms(cause.at_ms),
+                parts_ms: whole_ms(cause.parts_ms),
+                script: cause.script,
+                script_ms: time_ms(cause.script_ms),
+                load_state: cause.load_state,
+            }),
+            cls: attribution.cls.map(|cause| ClsDetail {
+                target: cause.target,
+                at_ms: moment_ms(cause.at_ms),
+                value_micros: (cause.value * 1e6).round().clamp(0.0, f64::from(limits::CLS_MAX) * 1e6) as u32,
+                load_state: cause.load_state,
+            }),
+            tags,
+            marks,
+        }))
+    }
+}
+
+/// Parts in whole milliseconds: each lasts from one rounded edge to the next.
+fn whole_ms<const N: usize>(parts_ms: [f64; N]) -> [u32; N] {
+    let (mut sum, mut before) = (0.0, 0);
+    parts_ms.map(|part| {
+        sum += part;
+        let edge = time_ms(sum).max(before);
+        edge - std::mem::replace(&mut before, edge)
+    })
+}
+
+fn time_ms(ms: f64) -> u32 {
+    moment_ms(ms).min(limits::TIME_MS_MAX)
+}
+
+/// A moment in the life of a page, which may be open for days; later ones are as the last that fits.
+fn moment_ms(ms: f64) -> u32 {
+    // A cast of a number that is too large gives the largest, of one that is none zero.
+    ms.round() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vitals::attribution::LcpCause;
+
+    #[test]
+    fn parts_sum_to_the_whole_after_rounding() {
+        assert_eq!(whole_ms([0.4, 0.4, 0.4, 0.4]), [0, 1, 0, 1]);
+        assert_eq!(whole_ms([100.5, 0.0, 200.25, 1.0]), [101, 0, 200, 1]);
+        assert_eq!(whole_ms([8.64e9, 8.64e9]), [limits::TIME_MS_MAX, 0]);
+        assert_eq!(whole_ms([f64::NAN, 1.0]), [0, 0]);
+        assert_eq!(moment_ms(1e300), u32::MAX);
+    }
+
+    #[test]
+    fn what_says_nothing_takes_no_room() {
+        assert_eq!(Detail::new(Attribution::NONE, Vec::new(), Vec::new()), None);
+        let lcp = LcpCause { target: "img".to_owned(), url: String::new(), parts_ms: [1.0; 4] };
+        let attribution = Attribution { lcp: Some(lcp), ..Attribution::NONE };
+        let context = Context { detail: Detail::new(attribution, Vec::new(), Vec::new()), ..Context::NONE };
+        let mut texts = Vec::new();
+        context.texts(|kind, text| texts.push((kind, text)));
+        assert_eq!(texts, [(TextKind::Selector, "img")], "an empty text is none");
+    }
+}

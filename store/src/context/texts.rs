@@ -1,0 +1,241 @@
+//! The texts of contexts: a dictionary a site and UTC day, so that a page view holds two bytes a text.
+//!
+//! By day, because they then go when the day's page views go, whatever happened to other days, and what no page
+//! view refers to any more is found by reading one day. A day holds so many texts of each kind; further ones are
+//! [`OTHER`], decided once when they are loaded.
+
+use super::Context;
+use crate::dimension::{OTHER, two_bytes};
+use crate::load::Changed;
+use crate::rollup::Grain;
+use crate::view::ViewUpdate;
+use std::collections::{HashMap, HashSet};
+use vitals::limits;
+
+/// What a text is; each kind has room of its own, so that a flood of one leaves the others alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum TextKind {
+    /// An element.
+    Selector = 0,
+    /// The URL of an image.
+    Image = 1,
+    /// The URL of a script.
+    Script = 2,
+    /// The type of an event, or the name of a tag or a mark.
+    Word = 3,
+    /// The value of a tag.
+    TagValue = 4,
+}
+
+impl TextKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::Selector, Self::Image, Self::Script, Self::Word, Self::TagValue];
+
+    /// The kind of this number, as stored.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// How many texts a day of a site may have; further ones are [`OTHER`].
+    #[must_use]
+    pub const fn texts_max(self) -> usize {
+        match self {
+            Self::Selector => limits::SELECTORS_PER_DAY_MAX,
+            Self::Image => limits::IMAGES_PER_DAY_MAX,
+            Self::Script => limits::SCRIPTS_PER_DAY_MAX,
+            Self::Word => limits::WORDS_PER_DAY_MAX,
+            Self::TagValue => limits::TAG_VALUES_PER_DAY_MAX,
+        }
+    }
+}
+
+/// The number under which page views of a day have a text.
+pub type Code = u16;
+
+/// The code of an empty text.
+pub const NO_TEXT: Code = 0;
+/// The code of [`OTHER`].
+pub const OTHER_TEXT: Code = 1;
+
+/// The code of a text: the first two bytes of the SHA-256 of itself and its kind, so that servers that never
+/// spoke to each other choose the same one. Should it be taken by another text, or be [`NO_TEXT`] or
+/// [`OTHER_TEXT`], the next `attempt` gives another; the text's row says which one holds.
+#[must_use]
+pub fn text_code(kind: TextKind, text: &str, attempt: u8) -> Code {
+    // 0xfe is no byte of any UTF-8 text.
+    two_bytes(text, &[0xfe, kind as u8], attempt)
+}
+
+/// Whether a code can be given to a text.
+#[must_use]
+pub const fn is_free(code: Code) -> bool {
+    code != NO_TEXT && code != OTHER_TEXT
+}
+
+/// The UTC day, since 1970, that the texts of a page view belong to.
+#[must_use]
+pub fn day(view: &ViewUpdate) -> i32 {
+    Grain::Day.step(view.id.start_ms())
+}
+
+/// A text of a day.
+pub type Text<'a> = (i32, TextKind, &'a str);
+
+/// The codes of texts, as far as they were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct TextCodes {
+    codes: HashMap<(i32, TextKind), HashMap<String, Code>>,
+}
+
+impl TextCodes {
+    /// Takes note of a text's code.
+    pub fn insert(&mut self, day: i32, kind: TextKind, text: String, code: Code) {
+        self.codes.entry((day, kind)).or_default().insert(text, code);
+    }
+
+    /// The code of a text.
+    #[must_use]
+    pub fn code(&self, (day, kind, text): Text<'_>) -> Option<Code> {
+        match text {
+            "" => Some(NO_TEXT),
+            OTHER => Some(OTHER_TEXT),
+            text => self.codes.get(&(day, kind))?.get(text).copied(),
+        }
+    }
+
+    /// A page view's context as it is kept; `None` where it says nothing. Every text must be known.
+    #[must_use]
+    pub fn encode(&self, view: &ViewUpdate) -> Option<Vec<u8>> {
+        let day = day(view);
+        let code = |kind, text: &String| self.code((day, kind, text)).unwrap_or(OTHER_TEXT);
+        super::code::encode(&view.context.map(code))
+    }
+}
+
+/// The texts of codes, as far as they were asked for, by day.
+#[derive(Clone, Debug, Default)]
+pub struct TextNames {
+    names: HashMap<(i32, Code), String>,
+}
+
+impl TextNames {
+    /// Takes note of a code's text.
+    pub fn insert(&mut self, day: i32, code: Code, text: String) {
+        self.names.insert((day, code), text);
+    }
+
+    /// The text of a code. One that is not there any more is [`OTHER`].
+    #[must_use]
+    pub fn text(&self, day: i32, code: Code) -> &str {
+        match code {
+            NO_TEXT => "",
+            code => self.names.get(&(day, code)).map_or(OTHER, String::as_str),
+        }
+    }
+
+    /// All texts with their days and codes.
+    pub fn iter(&self) -> impl Iterator<Item = (i32, Code, &str)> {
+        self.names.iter().map(|(&(day, code), text)| (day, code, text.as_str()))
+    }
+
+    /// A context with its texts.
+    #[must_use]
+    pub fn name(&self, day: i32, context: &Context<Code>) -> Context {
+        context.map(|_, &code| self.text(day, code).to_owned())
+    }
+}
+
+/// The codes in a context.
+pub fn codes(context: &Context<Code>, mut take: impl FnMut(Code)) {
+    context.map(|_, &code| {
+        if is_free(code) {
+            take(code);
+        }
+    });
+}
+
+/// The distinct texts of a batch, in order.
+#[must_use]
+pub fn of_beacons(beacons: &[Vec<ViewUpdate>]) -> Vec<Text<'_>> {
+    of(beacons.iter().flatten())
+}
+
+/// The distinct texts that changed page views have from now on, in order.
+#[must_use]
+pub fn of_changed(changed: &[Changed]) -> Vec<Text<'_>> {
+    of(changed.iter().filter_map(|changed| changed.after.as_ref()).map(|view| &view.update))
+}
+
+fn of<'a>(views: impl Iterator<Item = &'a ViewUpdate>) -> Vec<Text<'a>> {
+    let mut texts: HashSet<Text<'_>> = HashSet::new();
+    for view in views.filter(|view| view.context.detail.is_some()) {
+        let day = day(view);
+        view.context.texts(|kind, text| {
+            if text != OTHER {
+                texts.insert((day, kind, text));
+            }
+        });
+    }
+    let mut texts: Vec<Text<'_>> = texts.into_iter().collect();
+    texts.sort_unstable();
+    texts
+}
+
+/// Replaces texts that are neither `known` nor fit under the bound of their day and kind by [`OTHER`], where a
+/// site has `counts` texts. The first ones in spool order get the places that are left.
+///
+/// A text once decided is stored with the view, so nothing changes when places become free.
+pub fn bound(beacons: &mut [Vec<ViewUpdate>], known: &TextCodes, counts: &HashMap<(i32, TextKind), usize>) {
+    let mut left: HashMap<(i32, TextKind), usize> = HashMap::new();
+    let mut taken: HashMap<(i32, TextKind), HashSet<String>> = HashMap::new();
+    for update in beacons.iter_mut().flatten().filter(|update| update.context.detail.is_some()) {
+        let day = day(update);
+        let bounded = update.context.map(|kind, text| {
+            let of_kind = taken.entry((day, kind)).or_default();
+            if known.code((day, kind, text)).is_some() || of_kind.contains(text) {
+                return text.clone();
+            }
+            let left = left.entry((day, kind)).or_insert_with(|| {
+                kind.texts_max().saturating_sub(counts.get(&(day, kind)).copied().unwrap_or(0))
+            });
+            if *left == 0 {
+                return OTHER.to_owned();
+            }
+            *left -= 1;
+            of_kind.insert(text.clone());
+            text.clone()
+        });
+        update.context = bounded;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_codes_never_change() {
+        // Stored: another code would name another text.
+        assert_eq!(text_code(TextKind::Selector, "img", 0), 0x94fd);
+        assert_ne!(text_code(TextKind::Selector, "img", 0), text_code(TextKind::Image, "img", 0));
+        assert_ne!(text_code(TextKind::Selector, "img", 0), text_code(TextKind::Selector, "img", 1));
+    }
+
+    #[test]
+    fn kinds_have_numbers() {
+        for kind in TextKind::ALL {
+            assert_eq!(TextKind::from_number(kind as u8), Some(kind));
+        }
+        assert_eq!(TextKind::from_number(5), None);
+    }
+
+    #[test]
+    fn an_unknown_code_is_another_text() {
+        let mut names = TextNames::default();
+        names.insert(3, 500, "img".to_owned());
+        assert_eq!((names.text(3, 500), names.text(4, 500), names.text(3, NO_TEXT)), ("img", OTHER, ""));
+        assert_eq!(names.text(3, OTHER_TEXT), OTHER);
+    }
+}
