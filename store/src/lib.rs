@@ -143,7 +143,7 @@ pub struct Maintained {
     pub deltas_folded: u64,
     /// Page views past retention, removed.
     pub views_removed: u64,
-    /// Rollup rows past retention, removed.
+    /// Rollup blocks past retention, removed.
     pub rows_removed: u64,
     /// Routes, labels and texts of which nothing is kept any more, removed.
     pub names_removed: u64,
