@@ -151,7 +151,7 @@ async fn what_explains_a_metric_is_shown() {
     .to_string();
     let (text, request) = report(&answer, &["--attribution", "INP", "--route", "/x"]).await;
     assert!(
-        request.starts_with("GET /api/v1/sites/default/attribution?metric=inp&route=%2Fx&period=7d"),
+        request.starts_with("GET /api/v1/sites/default/attribution?metric=INP&route=%2Fx&period=7d"),
         "{request}"
     );
     let rows: Vec<String> =
