@@ -172,7 +172,7 @@ async fn what_explains_a_metric_is_shown() {
         "{text}"
     );
     let (text, _) = report(&answer, &["--attribution", "inp", "--format", "csv"]).await;
-    assert!(text.contains("default,/x,INP,#buy,"), "{text}");
+    assert!(text.contains("default,/x,INP,#buy\u{1b}[2J,,click,"), "{text}");
     assert!(text.contains(",click,8,10,320.5,needs-improvement,processing,250\n"), "{text}");
 }
 
