@@ -15,14 +15,15 @@ const VIEWS_PER_BEACON_MAX = 16;
 const TAGS_MAX = 8;
 const MARKS_MAX = 16;
 const SELECTOR_BYTES_MAX = 128;
-// Texts that explain values; past it, later ones are left out.
-const TEXTS_MAX = 500;
-// What stays of 64 KiB after names that take more bytes than units.
+const TAG_NAME_UNITS_MAX = 32;
+const TAG_VALUE_UNITS_MAX = 64;
+const ROUTE_BYTES_MAX = 512;
+const TIME_MS_MAX = 600000;
+const EXPLAINING_TEXTS_MAX = 500;
+const SOFT_PAINTS_MAX = 50;
 const BODY_UNITS_MAX = 56000;
-// Bodies that wait for a server that did not answer.
-const KEPT_MAX = 8;
-// How often a page that nobody leaves reports what has changed.
-const REPORT_EVERY_MS = 60000;
+const KEPT_BODIES_MAX = 8;
+const REPORT_MS = 60000;
 // The key of everything that is stored.
 const KEY = "fieldvitals";
 
@@ -57,8 +58,7 @@ const selector = (node) => {
 // A resource's URL without query and fragment; of one with its content inside, the scheme.
 const bareUrl = (url) => url?.match(/^http[^?#]{0,500}|^\w*/)[0] || "";
 
-// Browsers give times as 12.300000000745; what is cut off is below any clock's step.
-const json = (value) => JSON.stringify(value, (_, field) => (field?.toFixed ? +field.toFixed(6) : field));
+const json = JSON.stringify;
 
 export default async (
   shared,
@@ -114,7 +114,7 @@ export default async (
   const canStore = () => granted && shared.consent && !quiet;
   const stored = () => (canStore() && JSON.parse(localStorage[KEY] || "[]")) || [];
   const store = safe((bodies) => {
-    if (bodies.length) localStorage[KEY] = JSON.stringify(bodies.slice(-KEPT_MAX));
+    if (bodies.length) localStorage[KEY] = json(bodies.slice(-KEPT_BODIES_MAX));
     else delete localStorage[KEY];
   });
   const keep = safe((body) => canStore() && store([...stored(), body]));
@@ -159,6 +159,8 @@ export default async (
   let changed = 0;
   let views = 1;
   let begun = 0;
+  // The view that lasts, as the item that began it.
+  let current = [12, ask()[2], id];
 
   // Makes room in the queue by letting go of the newest items of the least valuable kinds: resources and long
   // tasks serve TTI alone, then what explains values, then layout shifts, then events.
@@ -174,7 +176,8 @@ export default async (
   // Tells the module a fact, or queues it.
   const tell = (item) => {
     const [kind, ...fields] = item;
-    if (kind == 10 || kind == 12) {
+    if ((kind == 10 || kind == 12) && item != current) {
+      current = item;
       views++;
       // A document keeps so many views; those that it will let go must be sent before.
       if (++begun > VIEWS_PER_BEACON_MAX - 3 && !raw) flush();
@@ -202,7 +205,7 @@ export default async (
   };
   const explain = (kind, entry, target) => {
     const start = entry.startTime;
-    if (quiet || texts.length > TEXTS_MAX) return;
+    if (quiet || texts.length > EXPLAINING_TEXTS_MAX) return;
     if (kind == 2) explainPaint(start, entry, target);
     if (kind == 3) {
       const area = (source) => (source.node ? source.currentRect.width * source.currentRect.height : -1);
@@ -241,7 +244,7 @@ export default async (
   // ---- Views inside the document ----
 
   // The views that navigations inside the document began, as their items; the first is the document's own.
-  let softs = [[12, 0, id]];
+  let softs = [current];
   let named = shared.navigate;
   let path = shared._path;
   const navigated = (at, route) => {
@@ -425,13 +428,13 @@ export default async (
   const extra = (entry) => {
     if (entry.scripts) {
       const script = [...entry.scripts].sort((one, other) => other.duration - one.duration)[0];
-      if (script && !quiet && texts.length < TEXTS_MAX) {
+      if (script && !quiet && texts.length < EXPLAINING_TEXTS_MAX) {
         tell([20, entry.startTime, entry.duration, script.duration, bareUrl(script.sourceURL) || script.invokerType]);
       }
     } else if (entry.largestContentfulPaint) {
       const soft = softs.find((one) => one._by == entry.interactionId);
       if (soft) softPaint(entry, entry.largestContentfulPaint);
-      else paints = [...paints.slice(-49), entry];
+      else paints = [...paints.slice(1 - SOFT_PAINTS_MAX), entry];
     } else {
       // The browser says afterwards which interaction made a navigation that its history has told already.
       const soft = softs.findLast((one) => one[3] && entry.startTime <= one[1] && one[1] < entry.startTime + 5e3);
@@ -459,7 +462,7 @@ export default async (
   const cut = (value, max) => String(value).slice(0, max);
   const api = {
     navigate(at, value) {
-      const route = cut(value, 512);
+      const route = cut(value, ROUTE_BYTES_MAX);
       if (named || shared._input || path != location.pathname) navigated(at, route);
       else {
         named = route;
@@ -471,19 +474,25 @@ export default async (
       }
     },
     tag(at, name, value) {
-      if (name in tags || Object.keys(tags).length < TAGS_MAX) tags[cut(name, 32)] = cut(value, 64);
+      if (name in tags || Object.keys(tags).length < TAGS_MAX) tags[cut(name, TAG_NAME_UNITS_MAX)] = cut(value, TAG_VALUE_UNITS_MAX);
     },
     mark(at, name) {
-      const [, start, id] = softs.at(-1);
+      const [, start, id] = current;
       const own = (marks[id] ||= {});
-      if (Object.keys(own).length < MARKS_MAX) own[cut(name, 32)] = at - start;
+      // A server refuses what no metric could be.
+      if (at >= start && at < start + TIME_MS_MAX && Object.keys(own).length < MARKS_MAX) {
+        own[cut(name, TAG_NAME_UNITS_MAX)] = at - start;
+      }
     },
     consent(at, value) {
       granted = shared.consent = !!value;
       if (value) {
         sample();
         retry();
-      } else safe(() => delete localStorage[KEY])();
+      } else {
+        deferred?.abort();
+        safe(() => delete localStorage[KEY] && delete sessionStorage[KEY])();
+      }
     },
     on(at, metric, run) {
       listeners.push([metric, run, {}]);
@@ -511,6 +520,6 @@ export default async (
   safe(moved)(shared._input > loaded ? shared._input : now());
   if (shared._hidden) flush();
   let ticks = 0;
-  setInterval(() => (++ticks % 6 ? defer() : flush()), REPORT_EVERY_MS / 6);
+  setInterval(() => (++ticks % 6 ? defer() : flush()), REPORT_MS / 6);
   say("measures", raw ? "as a raw queue" : "by wasm", "and sends to", endpointUrl);
 };

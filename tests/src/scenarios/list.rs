@@ -453,7 +453,7 @@ pub const SCENARIOS: &[Scenario] = &[
             }
             built
         },
-        known: RETYPED,
+        known: &[],
     },
     Scenario {
         name: "prerender",
@@ -748,17 +748,13 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-const SAME_CODE: &[Known] = &[
-    Known {
-        engines: ALL,
-        view: Some(1),
-        metrics: &["CLS"],
-        side: Side::Reference,
-        reason: "ok: the reference is not asked for soft navigations here",
-    },
-    RETYPED[0],
-    RETYPED[1],
-];
+const SAME_CODE: &[Known] = &[Known {
+    engines: ALL,
+    view: Some(1),
+    metrics: &["CLS"],
+    side: Side::Reference,
+    reason: "ok: the reference is not asked for soft navigations here",
+}];
 
 const SOFT: &[Known] = &[Known {
     engines: &[Chromium],
@@ -778,18 +774,6 @@ const FROM_CACHE: &[Known] = &[Known {
     reason: "ok: the reference takes the view for a `navigate`, as Firefox says that the response began at 0",
 }];
 
-/// Firefox writes another type into the navigation entry when it restores a page.
-const RETYPED: &[Known] = &[
-    Known {
-        engines: &[Firefox],
-        view: Some(0),
-        metrics: &["LCP", "FCP", "TTFB", "INP"],
-        side: Side::Reference,
-        reason: RETYPED_REASON,
-    },
-    Known { engines: &[Firefox], view: None, metrics: &["views"], side: Side::Truth, reason: RETYPED_REASON },
-];
-const RETYPED_REASON: &str = "known: the first view takes the type that Firefox tells after the restore";
 /// The reference takes interactions when the page is next idle, and reports before that when it is hidden.
 const INP_LOST: &[Known] = &[Known {
     engines: RICH,

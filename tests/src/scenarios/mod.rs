@@ -14,6 +14,7 @@ use crate::eventually;
 use futures_util::future::BoxFuture;
 use lab::{Capture, Folder, Lab};
 use seen::Seen;
+use serde_json::Map;
 use std::time::{Duration, Instant};
 use thirtyfour::prelude::*;
 use verdict::{Built, Known};
@@ -54,7 +55,7 @@ impl Scenario {
     pub async fn run(&self, engine: Engine, window: Window, lab: &Lab, number: usize) -> Vec<Capture> {
         let name = format!("{}-{}-{number}", self.name, engine.name());
         let base = lab.folder(&name, (self.folder)());
-        let browser = Browser::start_with(engine, window).await;
+        let browser = Browser::start_with(engine, window, Map::new()).await;
         let visit = Visit { browser, lab, name, base };
         (self.drive)(&visit).await;
         let captures = visit.settled().await;
