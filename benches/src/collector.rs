@@ -11,6 +11,7 @@ use fieldvitals_tests::scenarios::lab::{Capture, Folder, Lab};
 use fieldvitals_tests::server::Server;
 use fieldvitals_tests::trace::{self, Cost, Trace};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use vitals::beacon::{Content, decode};
 use vitals::limits::SNIPPET_BYTES_MAX;
@@ -19,7 +20,7 @@ use vitals::limits::SNIPPET_BYTES_MAX;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Loads of each page whose main thread is traced.
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     loads: u32,
     /// How many times slower the main thread is made for them.
     #[arg(long, default_value_t = 6)]
@@ -76,7 +77,7 @@ const REPORTER: &str = r"
 ";
 
 /// Time in which everything that comes after the load event has come, also on the slow main thread.
-const SETTLE: Duration = Duration::from_millis(3_000);
+const SETTLE: Duration = Duration::from_millis(2_500);
 /// Time after a click in which its interaction has been told.
 const AFTER_CLICK: Duration = Duration::from_millis(700);
 /// Time after the page was left in which it has ended, and on a fast main thread that in which it was painted.
@@ -132,10 +133,9 @@ async fn measure(args: &Args) -> Result<Vec<Figure>> {
     let library = library.context("`cargo xtask bench collector` fetches the library and names it")?;
     let mut script = std::fs::read(&library)?;
     script.extend(REPORTER.as_bytes());
-    let server = Server::start().await;
-    let lab = Lab::start(&server, script).await;
+    let lab = Lab::start(Arc::new(Server::start().await), script).await;
     let mut figures = main_thread(args, &lab).await?;
-    figures.extend(paints(args, &lab, &server).await?);
+    figures.extend(paints(args, &lab).await?);
     Ok(figures)
 }
 
@@ -270,7 +270,7 @@ fn check(measured: Measured, captures: &[Capture]) -> Result<()> {
 }
 
 /// FCP and LCP of the page with us and without, and what was fetched for us before its load event.
-async fn paints(args: &Args, lab: &Lab, server: &Server) -> Result<Vec<Figure>> {
+async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     let browser = Browser::start_with(Engine::Chromium, Window::Headless, Map::new()).await;
     let base = lab.folder("paints", folder());
     let mut fetched: Vec<String> = Vec::new();
@@ -340,8 +340,13 @@ async fn paints(args: &Args, lab: &Lab, server: &Server) -> Result<Vec<Figure>> 
     let mut bytes = 0;
     for url in &fetched {
         let file = url.rsplit_once("/paints/").map_or(url.as_str(), |(_, file)| file);
-        let answer =
-            server.http.get(format!("{}/{file}", server.url)).header("accept-encoding", "br").send().await?;
+        let answer = lab
+            .server
+            .http
+            .get(format!("{}/{file}", lab.server.url))
+            .header("accept-encoding", "br")
+            .send()
+            .await?;
         bytes += answer.error_for_status()?.bytes().await?.len();
     }
     figures.push(

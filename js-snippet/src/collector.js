@@ -21,7 +21,8 @@ const ROUTE_BYTES_MAX = 512;
 const TIME_MS_MAX = 600000;
 const EXPLAINING_TEXTS_MAX = 500;
 const SOFT_PAINTS_MAX = 50;
-const BODY_UNITS_MAX = 56000;
+const BODY_BYTES_MAX = 65536;
+const URL_BYTES_MAX = 1024;
 const KEPT_BODIES_MAX = 8;
 const REPORT_MS = 60000;
 // The key of everything that is stored.
@@ -125,14 +126,16 @@ export default async (
 
   // ---- Sending ----
 
-  const post = (body) =>
-    fetch(endpoint, { method: "POST", body, keepalive: true, credentials: "omit" }).then(
+  const post = (body, keepalive = true) =>
+    fetch(endpoint, { method: "POST", body, keepalive, credentials: "omit" }).then(
       async (answer) => {
         if (debug) say(answer.ok ? "the server took it:" : "not taken:", answer.status, await answer.text());
         failing = answer.status == 503 || answer.status == 429;
         if (failing) keep(body);
       },
       (error) => {
+        // Browsers let 64 KiB outlive their page; what is more may still come through while the page is there.
+        if (keepalive) return post(body, false);
         say("no answer:", error);
         failing = 1;
         keep(body);
@@ -140,15 +143,16 @@ export default async (
     );
   const send = (body, leaving) => {
     say("sends", body);
-    // What the server did not take when asked before, or cannot be asked, waits for the next page.
-    if ((failing || navigator.onLine === false) && leaving && canStore()) keep(body);
+    // Without a network, or where the server refused before and the page will hear of no answer, it waits for the
+    // next page.
+    if ((navigator.onLine === false || (failing && leaving)) && canStore()) keep(body);
     else if ((canStore() && !leaving) || debug || !navigator.sendBeacon?.(endpoint, body)) post(body);
   };
   const retry = safe(() => {
     const bodies = stored();
     if (bodies.length) {
       store([]);
-      bodies.forEach(post);
+      bodies.forEach((body) => post(body));
     }
   });
 
@@ -255,7 +259,7 @@ export default async (
       12,
       at,
       makeId(Date.now() - now() + at),
-      pageUrl() || "about:blank",
+      (pageUrl() || "about:blank").slice(0, URL_BYTES_MAX),
       route || "",
     ]];
     tell(softs.at(-1));
@@ -274,15 +278,17 @@ export default async (
       }),
     );
   } else {
-    for (const name of ["pushState", "replaceState"]) {
-      const original = history[name];
-      history[name] = function () {
-        const at = now();
-        const result = original.apply(this, arguments);
-        safe(moved)(at);
-        return result;
-      };
-    }
+    safe(() => {
+      for (const name of ["pushState", "replaceState"]) {
+        const original = history[name];
+        history[name] = function () {
+          const at = now();
+          const result = original.apply(this, arguments);
+          safe(moved)(at);
+          return result;
+        };
+      }
+    })();
     on("popstate", (event) => moved(event.timeStamp));
   }
   on("pageshow", (event) => {
@@ -361,11 +367,13 @@ export default async (
     viewport: innerWidth < 600 ? "small" : innerWidth < 1200 ? "medium" : "large",
     tags: quiet ? undefined : tags,
   });
+  // A character has up to three bytes.
+  const tooLarge = (body) => body.length * 3 > BODY_BYTES_MAX && new Blob([body]).size > BODY_BYTES_MAX;
   // The bodies of these views: one, or more where it would be too large.
   const bodies = (list) => {
     const body = json({ ...head(), views: list });
     const half = list.length >> 1;
-    return half && body.length > BODY_UNITS_MAX
+    return half && tooLarge(body)
       ? [list.slice(0, half), list.slice(half)].flatMap(bodies)
       : [body];
   };
@@ -378,7 +386,7 @@ export default async (
       if (!draft) changed = 0;
       let body;
       do body = json({ ...head(), raw: { id, now: now(), queue: [...queue, ask()] } });
-      while (body.length > BODY_UNITS_MAX && drop(100));
+      while (tooLarge(body) && drop(100));
       return [body];
     }
     emitted = [];
@@ -480,7 +488,7 @@ export default async (
       const [, start, id] = current;
       const own = (marks[id] ||= {});
       // A server refuses what no metric could be.
-      if (at >= start && at < start + TIME_MS_MAX && Object.keys(own).length < MARKS_MAX) {
+      if (!quiet && at >= start && at < start + TIME_MS_MAX && Object.keys(own).length < MARKS_MAX) {
         own[cut(name, TAG_NAME_UNITS_MAX)] = at - start;
       }
     },

@@ -51,7 +51,7 @@ pub struct Cost {
 }
 
 impl Trace {
-    /// What ran since the last call in the page of this URL.
+    /// What ran since the last call in the page of this URL, and in its process after it.
     ///
     /// # Panics
     /// Where the browser does not trace, or did not open the page.
@@ -73,22 +73,11 @@ impl Trace {
             events.iter().find(|event| event["name"] == "CommitLoad" && event["args"]["data"]["url"] == url);
         let commit =
             commit.unwrap_or_else(|| panic!("the trace of {} events has no load of {url}", events.len()));
-        // Another page may come into the same process.
-        let from = commit["ts"].as_f64();
-        let next = events
-            .iter()
-            .filter(|event| {
-                event["name"] == "CommitLoad"
-                    && thread(event) == thread(commit)
-                    && event["ts"].as_f64() > from
-            })
-            .filter_map(|event| event["ts"].as_f64())
-            .fold(f64::INFINITY, f64::min);
         let micros = |value: &Value| Duration::from_secs_f64(value.as_f64().unwrap_or(0.0).max(0.0) / 1e6);
         let mut spans: Vec<Span> = events
             .iter()
             .filter(|event| event["ph"] == "X" && thread(event) == thread(commit))
-            .filter(|event| event["ts"].as_f64() >= from && event["ts"].as_f64() < Some(next))
+            .filter(|event| event["ts"].as_f64() >= commit["ts"].as_f64())
             .map(|event| {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 let data = &event["args"]["data"];
@@ -182,6 +171,8 @@ mod tests {
         let ours = json!({"url": "http://x/v.js"});
         let page = json!({"url": "http://x/page.html"});
         let events = [
+            // The page before.
+            event("FunctionCall", 500, 200, &ours),
             event("CommitLoad", 1_000, 10, &page),
             event("ThreadControllerImpl::RunTask", 2_000, 900, &none),
             event("EvaluateScript", 2_100, 300, &ours),
@@ -195,8 +186,6 @@ mod tests {
             event("UpdateLayoutTree", 3_150, 50, &none),
             // Nobody's: the owner's.
             event("RunMicrotasks", 3_400, 50, &none),
-            event("CommitLoad", 5_000, 10, &json!({"url": "about:blank"})),
-            event("FunctionCall", 6_000, 200, &ours),
         ];
         let mut elsewhere = event("FunctionCall", 2_000, 700, &ours);
         elsewhere["tid"] = json!(2);

@@ -4,7 +4,7 @@
 //! checked when this file compiles.
 
 /// Largest body of one beacon, in bytes. Browsers allow 64 KiB of `sendBeacon` bodies in flight.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
+pub const BODY_BYTES_MAX: usize = 65_536;
 /// Time a client has to send a whole body, in milliseconds.
 pub const BODY_TIME_MS_MAX: u64 = 5_000;
 /// Largest body of an authenticated API request (a budget file), in bytes.
@@ -42,8 +42,6 @@ pub const QUEUED_ITEMS_MAX: usize = 1_200;
 /// Of these, entries that come in masses (kinds 3 and 5 to 7); the rest stays free for facts that every view
 /// needs. A raw body then fits [`BODY_BYTES_MAX`].
 pub const QUEUED_MASSES_MAX: usize = 700;
-/// Characters of a body that the collector sends; names of which one takes several bytes have the rest.
-pub const BODY_UNITS_MAX: usize = 56_000;
 /// Texts that explain values, of one document in the browser; past it, later ones are left out.
 pub const EXPLAINING_TEXTS_MAX: usize = 500;
 /// Paints after interactions that the collector keeps until it knows which were navigations.
@@ -187,7 +185,6 @@ const _: () = assert!(
     QUEUED_MASSES_MAX < QUEUED_ITEMS_MAX && QUEUED_ITEMS_MAX < QUEUE_ITEMS_MAX,
     "the snippet's queue, with what is asked at its sending, must be taken"
 );
-const _: () = assert!(BODY_UNITS_MAX < BODY_BYTES_MAX, "what the collector sends must be taken");
 const _: () = assert!(
     KEPT_BODIES_MAX * BODY_BYTES_MAX <= 1024 * 1024,
     "what waits must leave most of a page's storage (5 MiB) to the page"

@@ -1,6 +1,7 @@
 //! What the three-engine tests do: each scenario is a page of our own, measured at once by our collector,
 //! by the reference library and by an independent observer, in a real browser that is driven for real.
 
+pub mod behaviours;
 pub mod lab;
 pub mod list;
 pub mod oracle;
