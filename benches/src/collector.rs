@@ -86,36 +86,36 @@ const CLICKS: u32 = 3;
 
 /// Who measures the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Measured {
-    ByUs,
-    ByTheLibrary,
-    ByNobody,
+enum Measurer {
+    Fieldvitals,
+    Library,
+    Nobody,
 }
 
-impl Measured {
-    const ALL: [Self; 3] = [Self::ByUs, Self::ByTheLibrary, Self::ByNobody];
+impl Measurer {
+    const ALL: [Self; 3] = [Self::Fieldvitals, Self::Library, Self::Nobody];
 
     const fn page(self) -> &'static str {
         match self {
-            Self::ByUs => "fieldvitals.html",
-            Self::ByTheLibrary => "library.html",
-            Self::ByNobody => "nobody.html",
+            Self::Fieldvitals => "fieldvitals.html",
+            Self::Library => "library.html",
+            Self::Nobody => "nobody.html",
         }
     }
 
     const fn tag(self) -> &'static str {
         match self {
-            Self::ByUs => "__TAG__",
-            Self::ByTheLibrary => "<script async src='__BASE__/web-vitals.js'></script>",
-            Self::ByNobody => "",
+            Self::Fieldvitals => "__TAG__",
+            Self::Library => "<script async src='__BASE__/web-vitals.js'></script>",
+            Self::Nobody => "",
         }
     }
 
     fn owns(self, script: &str) -> bool {
         match self {
-            Self::ByUs => is_ours(script),
-            Self::ByTheLibrary => script.contains("/web-vitals.js"),
-            Self::ByNobody => false,
+            Self::Fieldvitals => is_ours(script),
+            Self::Library => script.contains("/web-vitals.js"),
+            Self::Nobody => false,
         }
     }
 }
@@ -145,8 +145,8 @@ fn folder() -> Folder {
     let text: String =
         (0..60).map(|number| format!("<p class='line odd'>Line {number} of a page of text.</p>")).collect();
     let page = PAGE.replace("__IMAGES__", &images).replace("__TEXT__", &text);
-    let pages = Measured::ALL
-        .map(|measured| (measured.page().to_owned(), page.replace("__TAG_HERE__", measured.tag())));
+    let pages = Measurer::ALL
+        .map(|measurer| (measurer.page().to_owned(), page.replace("__TAG_HERE__", measurer.tag())));
     Folder { pages: pages.into(), ..Folder::default() }
 }
 
@@ -158,8 +158,8 @@ async fn main_thread(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     let mut progress = Progress::new("traced loads", u64::from(args.loads) * 3);
     // The first of each warms the browser up.
     for load in 0..=args.loads {
-        for (measured, costs) in Measured::ALL.into_iter().zip(&mut costs) {
-            let cost = visit(&browser, lab, measured, load).await?;
+        for (measurer, costs) in Measurer::ALL.into_iter().zip(&mut costs) {
+            let cost = visit(&browser, lab, measurer, load).await?;
             if load > 0 {
                 costs.push(cost);
             }
@@ -198,9 +198,9 @@ async fn main_thread(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
 }
 
 /// A visit: the page is opened, used and left; what that cost whom measured it.
-async fn visit(browser: &Browser, lab: &Lab, measured: Measured, load: u32) -> Result<Cost> {
-    let name = format!("traced-{load}-{}", measured.page());
-    let url = format!("{}{}", lab.folder(&name, folder()), measured.page());
+async fn visit(browser: &Browser, lab: &Lab, measurer: Measurer, load: u32) -> Result<Cost> {
+    let name = format!("traced-{load}-{}", measurer.page());
+    let url = format!("{}{}", lab.folder(&name, folder()), measurer.page());
     browser.open(&url).await;
     // The driver's questions would be scripts of the page.
     tokio::time::sleep(SETTLE).await;
@@ -215,18 +215,18 @@ async fn visit(browser: &Browser, lab: &Lab, measured: Measured, load: u32) -> R
     tokio::time::sleep(AFTER_LEAVING).await;
     let trace = Trace::take(browser, &url).await;
     let (captures, _) = lab.captured(&name);
-    check(measured, &captures)?;
-    Ok(trace.cost(|script| measured.owns(script)))
+    check(measurer, &captures)?;
+    Ok(trace.cost(|script| measurer.owns(script)))
 }
 
 /// Both must have measured and sent the same, or their costs are not to be compared.
-fn check(measured: Measured, captures: &[Capture]) -> Result<()> {
+fn check(measurer: Measurer, captures: &[Capture]) -> Result<()> {
     const SENT: [&str; 5] = ["LCP", "INP", "CLS", "FCP", "TTFB"];
     let mut explained: Vec<String> = Vec::new();
     let mut sent: Vec<String> = Vec::new();
     for capture in captures {
-        match (capture, measured) {
-            (Capture::Beacon(body, 204), Measured::ByUs) => {
+        match (capture, measurer) {
+            (Capture::Beacon(body, 204), Measurer::Fieldvitals) => {
                 let beacon = decode(body).context("what we send is a beacon")?;
                 let Content::Views(views) = beacon.content else {
                     bail!("the module did not measure: {}", capture.line())
@@ -242,7 +242,7 @@ fn check(measured: Measured, captures: &[Capture]) -> Result<()> {
                     explained.extend(causes.iter().filter(|(_, is)| *is).map(|(name, _)| (*name).to_owned()));
                 }
             }
-            (Capture::Report(report), Measured::ByTheLibrary) => {
+            (Capture::Report(report), Measurer::Library) => {
                 for view in report["views"].as_array().into_iter().flatten() {
                     let name = view["name"].as_str().unwrap_or_default().to_owned();
                     if view["attribution"].is_object() {
@@ -254,15 +254,15 @@ fn check(measured: Measured, captures: &[Capture]) -> Result<()> {
             _ => {}
         }
     }
-    if measured != Measured::ByNobody {
+    if measurer != Measurer::Nobody {
         for name in SENT {
             if !sent.iter().any(|sent| sent == name) {
-                bail!("{measured:?}: {name} was not sent: {captures:?}");
+                bail!("{measurer:?}: {name} was not sent: {captures:?}");
             }
         }
         for name in ["LCP", "INP", "CLS"] {
             if !explained.iter().any(|sent| sent == name) {
-                bail!("{measured:?}: {name} was not explained: {captures:?}");
+                bail!("{measurer:?}: {name} was not explained: {captures:?}");
             }
         }
     }
@@ -280,12 +280,12 @@ async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     let mut without: [Vec<f64>; 2] = Default::default();
     let mut progress = Progress::new("paired loads", u64::from(args.pairs));
     for pair in 0..=args.pairs {
-        let mut order = [Some(Measured::ByUs), Some(Measured::ByNobody), None];
+        let mut order = [Some(Measurer::Fieldvitals), Some(Measurer::Nobody), None];
         order.rotate_left(pair as usize % 3);
         let mut found = [[0.0; 2]; 3];
         for kind in order {
-            let measured = kind.unwrap_or(Measured::ByNobody);
-            browser.open(&format!("{base}{}?{pair}", measured.page())).await;
+            let measurer = kind.unwrap_or(Measurer::Nobody);
+            browser.open(&format!("{base}{}?{pair}", measurer.page())).await;
             tokio::time::sleep(AFTER_LEAVING).await;
             let last = |starts: Vec<f64>| starts.into_iter().fold(0.0, f64::max);
             let fcp = browser
@@ -293,12 +293,12 @@ async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
                 .await;
             let lcp = last(browser.entries("largest-contentful-paint", "startTime").await);
             let place = match kind {
-                Some(Measured::ByUs) => 0,
+                Some(Measurer::Fieldvitals) => 0,
                 Some(_) => 1,
                 None => 2,
             };
             found[place] = [fcp.as_f64().context("FCP")?, lcp];
-            if measured == Measured::ByUs {
+            if measurer == Measurer::Fieldvitals {
                 fetched = before_load(&browser).await;
             }
             browser.leave().await;

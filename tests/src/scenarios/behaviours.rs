@@ -410,10 +410,10 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 visit.open("page.html").await;
                 visit.measured().await;
                 network(true).await;
-                visit.browser.run("setTimeout(() => location = 'away.html')").await;
-                visit.browser.until("location.protocol == 'chrome-error:'").await;
-                network(false).await;
+                hide_and_show(visit).await;
+                assert_eq!(kept(visit).await, 1, "nobody was asked");
                 assert!(sent(visit).is_empty(), "{:?}", sent(visit));
+                network(false).await;
                 counted_once(visit, 2).await;
             }
             .boxed()
@@ -514,10 +514,11 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                     ),
                 ),
                 (
+                    // Held, or Firefox forgets the frozen object and makes another.
                     "history.html",
                     tagged(
                         "",
-                        "Object.freeze(history); if (window.navigation) Object.defineProperty(window, 'navigation', { value: undefined })",
+                        "window.held = Object.freeze(history); if (window.navigation) Object.defineProperty(window, 'navigation', { value: undefined })",
                     ),
                 ),
                 (
