@@ -80,8 +80,10 @@ const REPORTER: &str = r"
 const SETTLE: Duration = Duration::from_millis(2_500);
 /// Time after a click in which its interaction has been told.
 const AFTER_CLICK: Duration = Duration::from_millis(700);
-/// Time after the page was left in which it has ended, and on a fast main thread that in which it was painted.
-const AFTER_LEAVING: Duration = Duration::from_millis(400);
+/// Time after the page was left in which it has ended, and what it sent has come.
+const AFTER_LEAVING: Duration = Duration::from_millis(1_200);
+/// Time after a load in which the page was painted.
+const PAINTED: Duration = Duration::from_millis(400);
 const CLICKS: u32 = 3;
 
 /// Who measures the page.
@@ -153,6 +155,8 @@ fn folder() -> Folder {
 /// Time on the main thread, the longest task and the flush, on a slow machine.
 async fn main_thread(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     let browser = Browser::start_with(Engine::Chromium, Window::Headless, trace::capabilities()).await;
+    // What the browser did to start is long, and reading it would take a slow page's patience.
+    browser.log("performance").await;
     browser.command("Emulation.setCPUThrottlingRate", json!({"rate": args.slowdown})).await;
     let mut costs: [Vec<Cost>; 3] = Default::default();
     let mut progress = Progress::new("traced loads", u64::from(args.loads) * 3);
@@ -211,12 +215,17 @@ async fn visit(browser: &Browser, lab: &Lab, measurer: Measurer, load: u32) -> R
         }
         tokio::time::sleep(AFTER_CLICK).await;
     }
-    browser.leave().await;
+    // The driver's own navigation would cut the trace.
+    browser.command("Page.navigate", json!({"url": "about:blank"})).await;
     tokio::time::sleep(AFTER_LEAVING).await;
     let trace = Trace::take(browser, &url).await;
     let (captures, _) = lab.captured(&name);
     check(measurer, &captures)?;
-    Ok(trace.cost(|script| measurer.owns(script)))
+    let cost = trace.cost(|script| measurer.owns(script));
+    if cost.hiding.is_zero() && measurer != Measurer::Nobody {
+        bail!("the trace of {url} does not have its end");
+    }
+    Ok(cost)
 }
 
 /// Both must have measured and sent the same, or their costs are not to be compared.
@@ -286,7 +295,7 @@ async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
         for kind in order {
             let measurer = kind.unwrap_or(Measurer::Nobody);
             browser.open(&format!("{base}{}?{pair}", measurer.page())).await;
-            tokio::time::sleep(AFTER_LEAVING).await;
+            tokio::time::sleep(PAINTED).await;
             let last = |starts: Vec<f64>| starts.into_iter().fold(0.0, f64::max);
             let fcp = browser
                 .run("return performance.getEntriesByName('first-contentful-paint')[0].startTime")

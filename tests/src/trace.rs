@@ -1,8 +1,10 @@
 //! What scripts cost a page: Chromium's own trace of its main thread.
 
 use crate::browser::Browser;
+use crate::eventually;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// What is traced: tasks, scripts and events, microtasks, wasm.
@@ -35,49 +37,61 @@ struct Span {
     start: Duration,
     /// By the wall.
     long: Duration,
-    /// By the thread's own clock: what other programs did meanwhile is not in it.
+    /// By the thread's own clock.
     cpu: Duration,
 }
 
 /// What scripts of one owner cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Time on the main thread, by the thread's own clock.
+    /// Time on the main thread, by the thread's own clock: what other programs did meanwhile is not in it.
     pub total: Duration,
-    /// The most that it had of one task, by the wall.
+    /// The most that it had of one task, by the same clock.
     pub longest_task: Duration,
-    /// Its listeners while the page was being hidden or left, by the thread's own clock.
+    /// Its listeners while the page was being hidden or left, by the same clock.
     pub hiding: Duration,
 }
 
 impl Trace {
-    /// What ran since the last call in the page of this URL, and in its process after it.
+    /// What ran in the page of this URL, which has been left.
     ///
     /// # Panics
-    /// Where the browser does not trace, or did not open the page.
+    /// Where the browser does not trace, or did not open the page, or the page does not end.
     pub async fn take(browser: &Browser, url: &str) -> Self {
-        let log = browser.log("performance").await;
-        let events: Vec<Value> = log
-            .iter()
-            .filter_map(|entry| serde_json::from_str::<Value>(entry["message"].as_str()?).ok())
-            .map(|mut event| event["message"].take())
-            .filter(|event| event["method"] == "Tracing.dataCollected")
-            .map(|mut event| event["params"].take())
-            .collect();
+        // The driver hands over what it has been told by then; the rest comes with the next question.
+        let events = Mutex::new(Vec::new());
+        eventually(|| async {
+            let log = browser.log("performance").await;
+            let messages = log.iter().filter_map(|entry| entry["message"].as_str());
+            let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
+            events.extend(
+                messages
+                    .filter_map(|message| serde_json::from_str::<Value>(message).ok())
+                    .map(|mut event| event["message"].take())
+                    .filter(|event| event["method"] == "Tracing.dataCollected")
+                    .map(|mut event| event["params"].take()),
+            );
+            let ended = commit(&events, url).is_some_and(|commit| {
+                let of_page = |event: &&Value| {
+                    is_after(event, commit) && event["args"]["data"]["type"] == "visibilitychange"
+                };
+                events.iter().any(|event| of_page(&event))
+            });
+            if ended { Ok(()) } else { Err(format!("{} events, and not the end of {url}", events.len())) }
+        })
+        .await;
+        let events = events.into_inner().unwrap_or_else(PoisonError::into_inner);
         Self::of(&events, url)
     }
 
     fn of(events: &[Value], url: &str) -> Self {
-        let thread = |event: &Value| (event["pid"].as_u64(), event["tid"].as_u64());
-        let commit =
-            events.iter().find(|event| event["name"] == "CommitLoad" && event["args"]["data"]["url"] == url);
+        let commit = commit(events, url);
         let commit =
             commit.unwrap_or_else(|| panic!("the trace of {} events has no load of {url}", events.len()));
         let micros = |value: &Value| Duration::from_secs_f64(value.as_f64().unwrap_or(0.0).max(0.0) / 1e6);
         let mut spans: Vec<Span> = events
             .iter()
-            .filter(|event| event["ph"] == "X" && thread(event) == thread(commit))
-            .filter(|event| event["ts"].as_f64() >= commit["ts"].as_f64())
+            .filter(|event| event["ph"] == "X" && is_after(event, commit))
             .map(|event| {
                 let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 let data = &event["args"]["data"];
@@ -101,17 +115,16 @@ impl Trace {
     #[must_use]
     pub fn cost(&self, owns: impl Fn(&str) -> bool) -> Cost {
         // The open spans, with what their children took and whether they are the owner's.
-        let mut open: Vec<(&Span, bool, Duration, Duration)> = Vec::new();
+        let mut open: Vec<(&Span, bool, Duration)> = Vec::new();
         let mut cost = Cost::default();
         let mut tasks: HashMap<Duration, Duration> = HashMap::new();
-        let mut close = |open: &mut Vec<(&Span, bool, Duration, Duration)>| {
-            let Some((span, owned, children_long, children_cpu)) = open.pop() else { return };
-            if let Some((_, _, long, cpu)) = open.last_mut() {
-                *long += span.long;
-                *cpu += span.cpu;
+        let mut close = |open: &mut Vec<(&Span, bool, Duration)>| {
+            let Some((span, owned, children)) = open.pop() else { return };
+            if let Some((_, _, children)) = open.last_mut() {
+                *children += span.cpu;
             }
             if owned {
-                let cpu = span.cpu.saturating_sub(children_cpu);
+                let cpu = span.cpu.saturating_sub(children);
                 cost.total += cpu;
                 if open
                     .iter()
@@ -120,7 +133,7 @@ impl Trace {
                     cost.hiding += cpu;
                 }
                 let task = open.first().map_or(span.start, |(task, ..)| task.start);
-                *tasks.entry(task).or_default() += span.long.saturating_sub(children_long);
+                *tasks.entry(task).or_default() += cpu;
             }
         };
         for span in &self.spans {
@@ -133,7 +146,7 @@ impl Trace {
                 && if span.script.is_empty() { inherited.unwrap_or(true) } else { owns(&span.script) };
             // What a script makes the browser do (a style, a layout) is the script's.
             let owned = owned || (!is_script(span) && inherited.unwrap_or(false));
-            open.push((span, owned, Duration::ZERO, Duration::ZERO));
+            open.push((span, owned, Duration::ZERO));
         }
         while !open.is_empty() {
             close(&mut open);
@@ -141,6 +154,18 @@ impl Trace {
         cost.longest_task = tasks.into_values().max().unwrap_or_default();
         cost
     }
+}
+
+/// The beginning of the page of this URL.
+fn commit<'a>(events: &'a [Value], url: &str) -> Option<&'a Value> {
+    events.iter().find(|event| event["name"] == "CommitLoad" && event["args"]["data"]["url"] == url)
+}
+
+/// Whether an event is of the same thread as another, and not before it.
+fn is_after(event: &Value, other: &Value) -> bool {
+    event["pid"] == other["pid"]
+        && event["tid"] == other["tid"]
+        && event["ts"].as_f64() >= other["ts"].as_f64()
 }
 
 /// Whether a span runs, compiles or loads a script or wasm.
