@@ -312,14 +312,16 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 // The first draw holds for the session: out.
                 drawn(visit, 0.7).await;
                 drawn(visit, 0.1).await;
-                visit.open("away.html").await;
+                away(visit).await;
                 assert!(sent(visit).is_empty(), "out of the sample: {:?}", sent(visit));
-                visit.browser.run("sessionStorage.clear()").await;
+                let cleared = visit.browser.run("sessionStorage.clear(); return Date.now()").await;
                 // In.
                 drawn(visit, 0.1).await;
                 drawn(visit, 0.9).await;
                 away(visit).await;
                 beacon(visit, "two views", |_| views(visit).len() == 2).await;
+                let cleared = cleared.as_i64().expect("a time");
+                assert!(views(visit).iter().all(|id| id.start_ms() >= cleared), "{:?}", sent(visit));
             }
             .boxed()
         },
@@ -467,6 +469,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                      fieldvitals.navigate(long('/route' + view, 512));
                      for (let mark = 0; mark < 16; mark++) fieldvitals.mark(long('m' + mark, 32));
                  };
+                 document.write('<meta name=release content=' + '語'.repeat(2200) + '>');
                  window.tags = () => { for (let tag = 0; tag < 8; tag++) fieldvitals.tag(long('t' + tag, 32), '語'.repeat(64)) };",
             )
         },
