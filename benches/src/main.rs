@@ -4,6 +4,8 @@
 //! it does; ratios of interleaved rounds are what binds.
 
 mod cluster;
+#[cfg(feature = "collector")]
+mod collector;
 mod data;
 mod duck;
 mod explained;
@@ -11,6 +13,8 @@ mod figure;
 mod http;
 mod ingest;
 mod load;
+#[cfg(feature = "collector")]
+mod paired;
 mod place;
 mod process;
 mod progress;
@@ -45,6 +49,9 @@ enum Bench {
     Ingest(ingest::Args),
     /// Page views into the stores, with their rollups.
     Load(load::Args),
+    /// The collector in a page, beside the web-vitals library.
+    #[cfg(feature = "collector")]
+    Collector(collector::Args),
     /// Percentiles over a month of page views, beside sorting the raw rows and DuckDB.
     Query(query::Args),
     /// Run a yardstick's server.
@@ -57,6 +64,8 @@ fn main() -> ExitCode {
     let figures = match &arguments.command {
         Bench::Ingest(args) => ingest::run(args),
         Bench::Load(args) => load::run(args),
+        #[cfg(feature = "collector")]
+        Bench::Collector(args) => collector::run(args),
         Bench::Query(args) => query::run(args),
         Bench::Yardstick(args) => yardstick::serve(args).map(|()| Vec::new()),
     };

@@ -15,14 +15,16 @@ const VIEWS_PER_BEACON_MAX = 16;
 const TAGS_MAX = 8;
 const MARKS_MAX = 16;
 const SELECTOR_BYTES_MAX = 128;
-// Texts that explain values; past it, later ones are left out.
-const TEXTS_MAX = 500;
-// What stays of 64 KiB after names that take more bytes than units.
-const BODY_UNITS_MAX = 56000;
-// Bodies that wait for a server that did not answer.
-const KEPT_MAX = 8;
-// How often a page that nobody leaves reports what has changed.
-const REPORT_EVERY_MS = 60000;
+const TAG_NAME_UNITS_MAX = 32;
+const TAG_VALUE_UNITS_MAX = 64;
+const ROUTE_BYTES_MAX = 512;
+const TIME_MS_MAX = 600000;
+const EXPLAINING_TEXTS_MAX = 500;
+const SOFT_PAINTS_MAX = 50;
+const BODY_BYTES_MAX = 65536;
+const URL_BYTES_MAX = 1024;
+const KEPT_BODIES_MAX = 8;
+const REPORT_MS = 60000;
 // The key of everything that is stored.
 const KEY = "fieldvitals";
 
@@ -57,8 +59,7 @@ const selector = (node) => {
 // A resource's URL without query and fragment; of one with its content inside, the scheme.
 const bareUrl = (url) => url?.match(/^http[^?#]{0,500}|^\w*/)[0] || "";
 
-// Browsers give times as 12.300000000745; what is cut off is below any clock's step.
-const json = (value) => JSON.stringify(value, (_, field) => (field?.toFixed ? +field.toFixed(6) : field));
+const json = JSON.stringify;
 
 export default async (
   shared,
@@ -114,7 +115,7 @@ export default async (
   const canStore = () => granted && shared.consent && !quiet;
   const stored = () => (canStore() && JSON.parse(localStorage[KEY] || "[]")) || [];
   const store = safe((bodies) => {
-    if (bodies.length) localStorage[KEY] = JSON.stringify(bodies.slice(-KEPT_MAX));
+    if (bodies.length) localStorage[KEY] = json(bodies.slice(-KEPT_BODIES_MAX));
     else delete localStorage[KEY];
   });
   const keep = safe((body) => canStore() && store([...stored(), body]));
@@ -125,14 +126,16 @@ export default async (
 
   // ---- Sending ----
 
-  const post = (body) =>
-    fetch(endpoint, { method: "POST", body, keepalive: true, credentials: "omit" }).then(
+  const post = (body, keepalive = true) =>
+    fetch(endpoint, { method: "POST", body, keepalive, credentials: "omit" }).then(
       async (answer) => {
         if (debug) say(answer.ok ? "the server took it:" : "not taken:", answer.status, await answer.text());
         failing = answer.status == 503 || answer.status == 429;
         if (failing) keep(body);
       },
       (error) => {
+        // Browsers let 64 KiB outlive their page; what is more may still come through while the page is there.
+        if (keepalive) return post(body, false);
         say("no answer:", error);
         failing = 1;
         keep(body);
@@ -140,15 +143,16 @@ export default async (
     );
   const send = (body, leaving) => {
     say("sends", body);
-    // What the server did not take when asked before, or cannot be asked, waits for the next page.
-    if ((failing || navigator.onLine === false) && leaving && canStore()) keep(body);
+    // Without a network, or where the server refused before and the page will hear of no answer, it waits for the
+    // next page.
+    if ((navigator.onLine === false || (failing && leaving)) && canStore()) keep(body);
     else if ((canStore() && !leaving) || debug || !navigator.sendBeacon?.(endpoint, body)) post(body);
   };
   const retry = safe(() => {
     const bodies = stored();
     if (bodies.length) {
       store([]);
-      bodies.forEach(post);
+      bodies.forEach((body) => post(body));
     }
   });
 
@@ -159,6 +163,8 @@ export default async (
   let changed = 0;
   let views = 1;
   let begun = 0;
+  // The view that lasts, as the item that began it.
+  let current = [12, ask()[2], id];
 
   // Makes room in the queue by letting go of the newest items of the least valuable kinds: resources and long
   // tasks serve TTI alone, then what explains values, then layout shifts, then events.
@@ -174,7 +180,8 @@ export default async (
   // Tells the module a fact, or queues it.
   const tell = (item) => {
     const [kind, ...fields] = item;
-    if (kind == 10 || kind == 12) {
+    if ((kind == 10 || kind == 12) && item != current) {
+      current = item;
       views++;
       // A document keeps so many views; those that it will let go must be sent before.
       if (++begun > VIEWS_PER_BEACON_MAX - 3 && !raw) flush();
@@ -202,7 +209,7 @@ export default async (
   };
   const explain = (kind, entry, target) => {
     const start = entry.startTime;
-    if (quiet || texts.length > TEXTS_MAX) return;
+    if (quiet || texts.length > EXPLAINING_TEXTS_MAX) return;
     if (kind == 2) explainPaint(start, entry, target);
     if (kind == 3) {
       const area = (source) => (source.node ? source.currentRect.width * source.currentRect.height : -1);
@@ -241,7 +248,7 @@ export default async (
   // ---- Views inside the document ----
 
   // The views that navigations inside the document began, as their items; the first is the document's own.
-  let softs = [[12, 0, id]];
+  let softs = [current];
   let named = shared.navigate;
   let path = shared._path;
   const navigated = (at, route) => {
@@ -252,7 +259,7 @@ export default async (
       12,
       at,
       makeId(Date.now() - now() + at),
-      pageUrl() || "about:blank",
+      (pageUrl() || "about:blank").slice(0, URL_BYTES_MAX),
       route || "",
     ]];
     tell(softs.at(-1));
@@ -271,15 +278,17 @@ export default async (
       }),
     );
   } else {
-    for (const name of ["pushState", "replaceState"]) {
-      const original = history[name];
-      history[name] = function () {
-        const at = now();
-        const result = original.apply(this, arguments);
-        safe(moved)(at);
-        return result;
-      };
-    }
+    safe(() => {
+      for (const name of ["pushState", "replaceState"]) {
+        const original = history[name];
+        history[name] = function () {
+          const at = now();
+          const result = original.apply(this, arguments);
+          safe(moved)(at);
+          return result;
+        };
+      }
+    })();
     on("popstate", (event) => moved(event.timeStamp));
   }
   on("pageshow", (event) => {
@@ -358,11 +367,13 @@ export default async (
     viewport: innerWidth < 600 ? "small" : innerWidth < 1200 ? "medium" : "large",
     tags: quiet ? undefined : tags,
   });
+  // A character has up to three bytes.
+  const tooLarge = (body) => body.length * 3 > BODY_BYTES_MAX && new Blob([body]).size > BODY_BYTES_MAX;
   // The bodies of these views: one, or more where it would be too large.
   const bodies = (list) => {
     const body = json({ ...head(), views: list });
     const half = list.length >> 1;
-    return half && body.length > BODY_UNITS_MAX
+    return half && tooLarge(body)
       ? [list.slice(0, half), list.slice(half)].flatMap(bodies)
       : [body];
   };
@@ -375,7 +386,7 @@ export default async (
       if (!draft) changed = 0;
       let body;
       do body = json({ ...head(), raw: { id, now: now(), queue: [...queue, ask()] } });
-      while (body.length > BODY_UNITS_MAX && drop(100));
+      while (tooLarge(body) && drop(100));
       return [body];
     }
     emitted = [];
@@ -425,13 +436,13 @@ export default async (
   const extra = (entry) => {
     if (entry.scripts) {
       const script = [...entry.scripts].sort((one, other) => other.duration - one.duration)[0];
-      if (script && !quiet && texts.length < TEXTS_MAX) {
+      if (script && !quiet && texts.length < EXPLAINING_TEXTS_MAX) {
         tell([20, entry.startTime, entry.duration, script.duration, bareUrl(script.sourceURL) || script.invokerType]);
       }
     } else if (entry.largestContentfulPaint) {
       const soft = softs.find((one) => one._by == entry.interactionId);
       if (soft) softPaint(entry, entry.largestContentfulPaint);
-      else paints = [...paints.slice(-49), entry];
+      else paints = [...paints.slice(1 - SOFT_PAINTS_MAX), entry];
     } else {
       // The browser says afterwards which interaction made a navigation that its history has told already.
       const soft = softs.findLast((one) => one[3] && entry.startTime <= one[1] && one[1] < entry.startTime + 5e3);
@@ -459,7 +470,7 @@ export default async (
   const cut = (value, max) => String(value).slice(0, max);
   const api = {
     navigate(at, value) {
-      const route = cut(value, 512);
+      const route = cut(value, ROUTE_BYTES_MAX);
       if (named || shared._input || path != location.pathname) navigated(at, route);
       else {
         named = route;
@@ -471,19 +482,25 @@ export default async (
       }
     },
     tag(at, name, value) {
-      if (name in tags || Object.keys(tags).length < TAGS_MAX) tags[cut(name, 32)] = cut(value, 64);
+      if (name in tags || Object.keys(tags).length < TAGS_MAX) tags[cut(name, TAG_NAME_UNITS_MAX)] = cut(value, TAG_VALUE_UNITS_MAX);
     },
     mark(at, name) {
-      const [, start, id] = softs.at(-1);
+      const [, start, id] = current;
       const own = (marks[id] ||= {});
-      if (Object.keys(own).length < MARKS_MAX) own[cut(name, 32)] = at - start;
+      // A server refuses what no metric could be.
+      if (!quiet && at >= start && at < start + TIME_MS_MAX && Object.keys(own).length < MARKS_MAX) {
+        own[cut(name, TAG_NAME_UNITS_MAX)] = at - start;
+      }
     },
     consent(at, value) {
       granted = shared.consent = !!value;
       if (value) {
         sample();
         retry();
-      } else safe(() => delete localStorage[KEY])();
+      } else {
+        deferred?.abort();
+        safe(() => delete localStorage[KEY] && delete sessionStorage[KEY])();
+      }
     },
     on(at, metric, run) {
       listeners.push([metric, run, {}]);
@@ -511,6 +528,6 @@ export default async (
   safe(moved)(shared._input > loaded ? shared._input : now());
   if (shared._hidden) flush();
   let ticks = 0;
-  setInterval(() => (++ticks % 6 ? defer() : flush()), REPORT_EVERY_MS / 6);
+  setInterval(() => (++ticks % 6 ? defer() : flush()), REPORT_MS / 6);
   say("measures", raw ? "as a raw queue" : "by wasm", "and sends to", endpointUrl);
 };

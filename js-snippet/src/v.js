@@ -13,11 +13,9 @@
   // The glue's file name, which carries its hash. `cargo xtask collector` writes it here; where it is
   // empty, the snippet never asks for the module.
   const COLLECTOR = "";
-  // Fewer than a server takes (vitals::limits::QUEUE_ITEMS_MAX).
-  const QUEUED_MAX = 1200;
-  // Of these, so many may be entries that come in masses (kinds 3 and 5 to 7); the rest stays free for facts
-  // that every view needs. A raw body then fits 64 KiB.
-  const MASSES_MAX = 700;
+  // The same numbers as in vitals/src/limits.rs, which says what they mean; `cargo xtask tidy` compares them.
+  const QUEUED_ITEMS_MAX = 1200;
+  const QUEUED_MASSES_MAX = 700;
   // An entry's kind is its type's place here, counted from 1; the types observed make kind 16, by bit.
   const TYPES =
     "paint,largest-contentful-paint,layout-shift,first-input,event,longtask,resource,visibility-state".split(",");
@@ -33,7 +31,6 @@
   const queue = [];
   const calls = [];
   const endpoint = data.endpoint || new URL("/v1/beacon", tag.src);
-  const isHidden = () => doc.hidden;
   // What changes, here and in the glue.
   const shared = {
     _errors: 0,
@@ -73,7 +70,7 @@
   // element, which the entry forgets when it is removed.
   let push = (item, entry) => {
     // Masses are no powers of two.
-    if (queue.length < (item[0] & (item[0] - 1) ? MASSES_MAX : QUEUED_MAX)) {
+    if (queue.length < (item[0] & (item[0] - 1) ? QUEUED_MASSES_MAX : QUEUED_ITEMS_MAX)) {
       item._entry = entry;
       item._target = entry?.element;
       queue.push(item);
@@ -127,7 +124,7 @@
   });
   // Sends everything now, synchronously to the end: the page may be gone when this returns.
   let flush = () => {
-    read(observer.takeRecords());
+    if (observer) read(observer.takeRecords());
     const body = { ...wire(), raw: { id, now: perf.now(), queue: [...queue, ask()] } };
     if (body.url && shared.consent && !shared._out) navigator.sendBeacon(endpoint, JSON.stringify(body));
   };
@@ -144,7 +141,7 @@
   const life = (event) => {
     // A page that is being left is hidden, though the browser may say so only afterwards.
     const left = event.type == "pagehide";
-    const hidden = left || isHidden();
+    const hidden = left || doc.hidden;
     const before = shared._hidden;
     if (hidden != before) push([8, event.timeStamp, +(shared._hidden = hidden)]);
     if (left || hidden > before) flush(left);
@@ -182,7 +179,7 @@
   };
   // A prerendered page begins when it is activated; until then the browser keeps its entries.
   const begin = () => {
-    shared._hidden = isHidden();
+    shared._hidden = doc.hidden;
     for (const type of ["visibilitychange", "pagehide", "pageshow"]) on(type, life);
     for (const type of ["keydown", "click"]) on(type, input);
     if (doc.readyState == "complete") whenLoaded();
@@ -197,7 +194,10 @@
       }
     });
     push([16, support]);
-    const at = ask()[2];
+    // Read early, as Firefox writes another type into the entry when it restores the page.
+    const start = ask();
+    push(start);
+    const at = start[2];
     // Where the browser keeps no visibility-state entries, or they are those of a page that nobody could see, a
     // page that is hidden now counts as hidden from its start.
     if (shared._hidden && (at || support < 128)) push([8, at, 1]);

@@ -2,7 +2,7 @@
 
 use crate::engines::{Display, Engine, Window};
 use crate::eventually;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -25,18 +25,18 @@ pub struct Browser {
 impl Browser {
     /// A new headless Chromium with an empty profile.
     pub async fn start() -> Self {
-        Self::start_with(Engine::Chromium, Window::Headless).await
+        Self::start_with(Engine::Chromium, Window::Headless, Map::new()).await
     }
 
-    /// A new browser with an empty profile.
+    /// A new browser with an empty profile, and with more capabilities than the engine has by itself.
     ///
     /// # Panics
     /// Where its driver or itself cannot be started (`cargo xtask test` installs both).
-    pub async fn start_with(engine: Engine, window: Window) -> Self {
+    pub async fn start_with(engine: Engine, window: Window, more: Map<String, Value>) -> Self {
         let profile = TempDir::new().expect("a temporary folder");
         let display = if engine.needs_display(window) { Some(Display::start().await) } else { None };
         let (program, port) = engine.start(display.as_ref(), profile.path()).await;
-        let capabilities = engine.capabilities(window, profile.path());
+        let capabilities = engine.capabilities(window, profile.path(), more);
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities)
             .await
             .unwrap_or_else(|error| panic!("{} starts: {error}", engine.name()));
@@ -110,6 +110,28 @@ impl Browser {
         );
         let found = self.driver.execute_async(&script, Vec::new()).await.expect("the script runs");
         found.json().as_array().expect("an array").iter().filter_map(Value::as_f64).collect()
+    }
+
+    /// What the driver has kept of a log since it was last asked; Chromium's alone.
+    ///
+    /// # Panics
+    /// Where it keeps no such log.
+    pub async fn log(&self, kind: &str) -> Vec<Value> {
+        let url = format!("http://127.0.0.1:{}/session/{}/se/log", self.port, self.driver.session_id());
+        let answer = reqwest::Client::new().post(url).json(&serde_json::json!({"type": kind})).send();
+        let mut answer: Value = answer.await.expect("the driver answers").json().await.expect("JSON");
+        match answer["value"].take() {
+            Value::Array(entries) => entries,
+            other => panic!("the driver has no log `{kind}`: {other}"),
+        }
+    }
+
+    /// A command of the browser's own protocol; Chromium's alone.
+    ///
+    /// # Panics
+    /// Where the browser refuses it.
+    pub async fn command(&self, name: &str, parameters: Value) -> Value {
+        self.driver.cdp().send_raw(name, parameters).await.expect("the browser takes the command")
     }
 
     /// Ends the session.

@@ -51,9 +51,9 @@ impl Engine {
         }
     }
 
-    /// The capabilities of a session whose profile is this folder.
+    /// The capabilities of a session whose profile is this folder, and more of them.
     #[must_use]
-    pub fn capabilities(self, window: Window, profile: &Path) -> Capabilities {
+    pub fn capabilities(self, window: Window, profile: &Path, more: Map<String, Value>) -> Capabilities {
         let headless = |argument: &str| (window == Window::Headless).then(|| argument.to_owned());
         let mut wanted = Map::new();
         match self {
@@ -85,6 +85,13 @@ impl Engine {
             Self::WebKit => {
                 let options = json!({"binary": mini_browser(), "args": ["--automation"]});
                 wanted.insert("webkitgtk:browserOptions".to_owned(), options);
+            }
+        }
+        // Options stand one level down.
+        for (name, value) in more {
+            match (wanted.get_mut(&name), value) {
+                (Some(Value::Object(options)), Value::Object(more)) => options.extend(more),
+                (_, value) => drop(wanted.insert(name, value)),
             }
         }
         Capabilities::from(wanted)

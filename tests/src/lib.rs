@@ -11,6 +11,7 @@ pub mod pages;
 pub mod proxy;
 pub mod scenarios;
 pub mod server;
+pub mod trace;
 
 use std::time::{Duration, Instant};
 

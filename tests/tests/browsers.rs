@@ -8,10 +8,11 @@
 
 use fieldvitals_tests::engines::{Engine, Window};
 use fieldvitals_tests::scenarios::Scenario;
+use fieldvitals_tests::scenarios::behaviours::{BEHAVIOURS, Behaviour};
 use fieldvitals_tests::scenarios::lab::{Capture, Lab};
 use fieldvitals_tests::scenarios::list::SCENARIOS;
 use fieldvitals_tests::scenarios::seen::Seen;
-use fieldvitals_tests::scenarios::verdict::{Row, judge, table};
+use fieldvitals_tests::scenarios::verdict::{Row, judge, measured, table};
 use fieldvitals_tests::server::Server;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -23,13 +24,23 @@ use std::time::Instant;
 /// Browsers at once. They wait more than they compute, but their clocks are compared with each other's.
 const AT_ONCE: usize = 3;
 
+/// Pages on which not all of the collector can run, or not from the start.
+const DIFFICULT: [&str; 5] = ["wasm-forbidden", "wasm-missing", "all-missing", "late-script", "iframe"];
+
 /// Failures that are run again alone.
 const ALONE_MAX: usize = 5;
 
-/// A scenario to run in a browser.
+/// What is run: a page that is measured, or a behaviour that is judged by itself.
+#[derive(Clone, Copy)]
+enum Test {
+    Measured(&'static Scenario),
+    Judged(&'static Behaviour),
+}
+
+/// A test to run in a browser.
 #[derive(Clone, Copy)]
 struct Job {
-    scenario: &'static Scenario,
+    test: Test,
     engine: Engine,
     window: Window,
 }
@@ -37,13 +48,19 @@ struct Job {
 impl Job {
     fn name(&self) -> String {
         let window = if self.window == Window::Headed { "-headed" } else { "" };
-        format!("{}/{}{window}", self.scenario.name, self.engine.name())
+        let test = match self.test {
+            Test::Measured(scenario) => scenario.name,
+            Test::Judged(behaviour) => behaviour.name,
+        };
+        format!("{test}/{}{window}", self.engine.name())
     }
 }
 
 struct Outcome {
     name: String,
     rows: Vec<Row>,
+    /// What is still measured, where that is the question.
+    measured: Vec<String>,
     wrong: Vec<String>,
 }
 
@@ -58,8 +75,7 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let started = Instant::now();
     std::fs::create_dir_all(folder()).expect("target/ can be written");
-    let server = Server::start().await;
-    let lab = Arc::new(Lab::start(&server, library()).await);
+    let lab = Arc::new(Lab::start(Arc::new(Server::start().await), library()).await);
     let outcomes = match arguments.as_slice() {
         [option, times] if option == "--inp-on-hide" => {
             run(&lab, inp_on_hide(times.parse().expect("a number"))).await
@@ -76,6 +92,13 @@ async fn main() -> ExitCode {
     let mut failed = 0;
     let mut report = || -> std::io::Result<()> {
         write!(out, "\n{}\n", table(&rows))?;
+        if outcomes.iter().any(|outcome| !outcome.measured.is_empty()) {
+            writeln!(out, "what is still measured, by whom, and what of it is explained:\n")?;
+            for line in outcomes.iter().flat_map(|outcome| &outcome.measured) {
+                writeln!(out, "{line}")?;
+            }
+            writeln!(out)?;
+        }
         for (name, told, all) in reported(&outcomes) {
             writeln!(out, "{name}: our collector told INP in {told} of {all}")?;
         }
@@ -122,8 +145,10 @@ fn reported(outcomes: &[Outcome]) -> Vec<(String, usize, usize)> {
 
 /// Every scenario in every engine, as far as its name contains these words.
 fn every(words: &[String]) -> Vec<Job> {
-    let jobs = SCENARIOS.iter().flat_map(|scenario| {
-        scenario.engines.iter().map(|&engine| Job { scenario, engine, window: Window::Headless })
+    let scenarios = SCENARIOS.iter().map(|scenario| (Test::Measured(scenario), scenario.engines));
+    let behaviours = BEHAVIOURS.iter().map(|behaviour| (Test::Judged(behaviour), behaviour.engines));
+    let jobs = scenarios.chain(behaviours).flat_map(|(test, engines)| {
+        engines.iter().map(move |&engine| Job { test, engine, window: Window::Headless })
     });
     let mut jobs: Vec<Job> =
         jobs.filter(|job| words.iter().all(|word| job.name().contains(word.as_str()))).collect();
@@ -137,7 +162,11 @@ fn inp_on_hide(times: usize) -> Vec<Job> {
     scenarios
         .flat_map(|scenario| {
             [Window::Headless, Window::Headed].into_iter().flat_map(move |window| {
-                (0..times).map(move |_| Job { scenario, engine: Engine::Chromium, window })
+                (0..times).map(move |_| Job {
+                    test: Test::Measured(scenario),
+                    engine: Engine::Chromium,
+                    window,
+                })
             })
         })
         .collect()
@@ -184,22 +213,31 @@ async fn alone(lab: &Arc<Lab>, jobs: &[Job], mut outcomes: Vec<Outcome>) -> Vec<
 
 /// One scenario in one engine; what panics in it has failed.
 async fn one(lab: &Arc<Lab>, job: Job, number: usize) -> Outcome {
-    let Job { scenario, engine, window } = job;
+    let Job { test, engine, window } = job;
     let name = job.name();
     let started = Instant::now();
     let lab = Arc::clone(lab);
     let running = tokio::spawn(async move {
-        let captures = scenario.run(engine, window, &lab, number).await;
+        let captures = match test {
+            Test::Measured(scenario) => scenario.run(engine, window, &lab, number).await,
+            Test::Judged(behaviour) => behaviour.run(engine, window, &lab, number).await,
+        };
         let lines: Vec<String> = captures.iter().map(Capture::line).collect();
         let file = folder().join(format!("{}.txt", job.name().replace('/', "-")));
         std::fs::write(file, lines.join("\n")).expect("target/ can be written");
+        let Test::Measured(scenario) = test else { return Default::default() };
         let seen = Seen::of(&captures);
         let built = (scenario.built)(&seen, engine);
-        judge(scenario.name, engine, &seen, &built, scenario.known)
+        let (rows, wrong) = judge(scenario.name, engine, &seen, &built, scenario.known);
+        let is_difficult = DIFFICULT.contains(&scenario.name);
+        let measured = if is_difficult { measured(scenario.name, engine, &seen) } else { Vec::new() };
+        (rows, wrong, measured)
     });
     let outcome = match running.await {
-        Ok((rows, wrong)) => Outcome { name, rows, wrong },
-        Err(panic) => Outcome { name, rows: Vec::new(), wrong: vec![panic.to_string()] },
+        Ok((rows, wrong, measured)) => Outcome { name, rows, measured, wrong },
+        Err(panic) => {
+            Outcome { name, rows: Vec::new(), measured: Vec::new(), wrong: vec![panic.to_string()] }
+        }
     };
     eprintln!("{} ({:.1} s)", outcome.name, started.elapsed().as_secs_f64());
     outcome

@@ -4,7 +4,7 @@
 //! checked when this file compiles.
 
 /// Largest body of one beacon, in bytes. Browsers allow 64 KiB of `sendBeacon` bodies in flight.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
+pub const BODY_BYTES_MAX: usize = 65_536;
 /// Time a client has to send a whole body, in milliseconds.
 pub const BODY_TIME_MS_MAX: u64 = 5_000;
 /// Largest body of an authenticated API request (a budget file), in bytes.
@@ -33,6 +33,23 @@ pub const DETAILS_MAX: usize = 128;
 
 /// Items of a raw queue that one beacon may carry.
 pub const QUEUE_ITEMS_MAX: usize = 1_500;
+/// Largest snippet, in bytes as brotli sends it: what a page pays before its load event.
+pub const SNIPPET_BYTES_MAX: u64 = 1_400;
+/// Largest module and glue together, in bytes as brotli sends them.
+pub const COLLECTOR_BYTES_MAX: u64 = 15_000;
+/// Items that the snippet queues before the collector is there.
+pub const QUEUED_ITEMS_MAX: usize = 1_200;
+/// Of these, entries that come in masses (kinds 3 and 5 to 7); the rest stays free for facts that every view
+/// needs. A raw body then fits [`BODY_BYTES_MAX`].
+pub const QUEUED_MASSES_MAX: usize = 700;
+/// Texts that explain values, of one document in the browser; past it, later ones are left out.
+pub const EXPLAINING_TEXTS_MAX: usize = 500;
+/// Paints after interactions that the collector keeps until it knows which were navigations.
+pub const SOFT_PAINTS_MAX: usize = 50;
+/// Bodies that wait in the browser's storage for a server that did not take them.
+pub const KEPT_BODIES_MAX: usize = 8;
+/// How often a page that nobody leaves reports what has changed, in milliseconds.
+pub const REPORT_MS: u64 = 60_000;
 /// Metrics in one web-vitals array.
 pub const FOREIGN_METRICS_MAX: usize = 64;
 
@@ -48,6 +65,10 @@ pub const SELECTOR_BYTES_MAX: usize = 128;
 pub const SAMPLE_MIN: f64 = 0.000_1;
 /// Tags of a document.
 pub const TAGS_MAX: usize = 8;
+/// Characters of the name of a tag or a mark, as the collector cuts it.
+pub const TAG_NAME_UNITS_MAX: usize = 32;
+/// Characters of a tag's value, as the collector cuts it.
+pub const TAG_VALUE_UNITS_MAX: usize = 64;
 /// Moments that a page may mark in one page view.
 pub const MARKS_MAX: usize = 16;
 /// Bytes of a release name.
@@ -189,6 +210,14 @@ const _: () =
 const _: () = assert!(
     (VIEWS_PER_BEACON_MAX + 1) * (INTERACTIONS_LONGEST + 2) < INTERACTIONS_MAX,
     "the longest, the first and the last interaction of each view must fit"
+);
+const _: () = assert!(
+    QUEUED_MASSES_MAX < QUEUED_ITEMS_MAX && QUEUED_ITEMS_MAX < QUEUE_ITEMS_MAX,
+    "the snippet's queue, with what is asked at its sending, must be taken"
+);
+const _: () = assert!(
+    KEPT_BODIES_MAX * BODY_BYTES_MAX <= 1024 * 1024,
+    "what waits must leave most of a page's storage (5 MiB) to the page"
 );
 const _: () = assert!(URL_BYTES_MAX + ROUTE_BYTES_MAX < BODY_BYTES_MAX / 4, "a view must fit a beacon");
 const _: () = assert!(BODY_BYTES_MAX < COMMIT_BYTES_MAX, "any beacon must fit a commit");

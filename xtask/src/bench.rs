@@ -1,12 +1,14 @@
 //! Builds the release binary and the benches, and runs one.
 
 use crate::run::{cargo, run, say, target_dir};
+use crate::serve::build_server;
+use crate::{browsers, collector};
 use anyhow::Result;
 use clap::ValueEnum;
 use std::process::Command;
 
 /// What is measured.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bench {
     /// Beacons over HTTP until they are durable.
     Ingest,
@@ -14,6 +16,8 @@ pub(crate) enum Bench {
     Load,
     /// Percentiles over a month of page views.
     Query,
+    /// What the collector costs a page.
+    Collector,
 }
 
 impl Bench {
@@ -22,18 +26,38 @@ impl Bench {
             Self::Ingest => "ingest",
             Self::Load => "load",
             Self::Query => "query",
+            Self::Collector => "collector",
         }
     }
 }
 
 /// Runs a bench with these arguments; its figures go to standard output.
 pub(crate) fn bench(bench: Bench, json: bool, check: bool, arguments: &[String]) -> Result<()> {
-    say("building in release; the first time it takes some minutes");
-    // Together, so that what both are made of is compiled once. The benches ask for no feature of it that the
-    // server does not, so the binary that is measured is the one that ships.
-    let packages = ["--package", "fieldvitals", "--package", "fieldvitals-bench"];
-    run(cargo().args(["build", "--release"]).args(packages).stdout(std::io::stderr()))?;
-    let mut command = Command::new(target_dir().join("release").join("fieldvitals-bench"));
+    let mut command = if bench == Bench::Collector { in_a_browser()? } else { in_release()? };
     command.arg(bench.name()).args(json.then_some("--json")).args(check.then_some("--check")).args(arguments);
     run(&mut command)
+}
+
+/// The benches of the server, whose own speed counts.
+fn in_release() -> Result<Command> {
+    say("building in release; the first time it takes some minutes");
+    // Together, so that what both are made of is compiled once. Without the bench that drives browsers, the benches
+    // ask for no feature of it that the server does not, so the binary that is measured is the one that ships.
+    let packages = ["--package", "fieldvitals", "--package", "fieldvitals-bench", "--no-default-features"];
+    run(cargo().args(["build", "--release"]).args(packages).stdout(std::io::stderr()))?;
+    Ok(Command::new(target_dir().join("release").join("fieldvitals-bench")))
+}
+
+/// The benches of the collector: what is measured runs in the browser, so that server and bench may be slow.
+fn in_a_browser() -> Result<Command> {
+    browsers::install(&browsers::CHROMIUM)?;
+    let library = browsers::web_vitals()?;
+    let collector = collector::build()?;
+    let server = build_server(&collector.dir, false)?;
+    run(cargo().args(["build", "--package", "fieldvitals-bench"]).stdout(std::io::stderr()))?;
+    let mut command = Command::new(target_dir().join("debug").join("fieldvitals-bench"));
+    command
+        .env("FIELDVITALS_BIN", server.canonicalize()?)
+        .env("FIELDVITALS_WEB_VITALS_ATTRIBUTION", library.with_file_name("web-vitals.attribution.iife.js"));
+    Ok(command)
 }

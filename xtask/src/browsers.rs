@@ -9,24 +9,24 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Programs and the Debian packages that they are in.
-const PROGRAMS: [(&str, &str); 6] = [
-    ("chromium", "chromium"),
-    ("chromedriver", "chromium-driver"),
-    ("firefox-esr", "firefox-esr"),
-    ("WebKitWebDriver", "webkit2gtk-driver"),
-    ("Xvfb", "xvfb"),
-    ("npm", "npm"),
-];
+/// A program and the Debian package that it is in.
+type Program = (&'static str, &'static str);
+
+/// What drives Chromium, and what fetches the reference library.
+pub(crate) const CHROMIUM: [Program; 3] =
+    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("npm", "npm")];
+/// What the other engines need.
+const OTHERS: [Program; 3] =
+    [("firefox-esr", "firefox-esr"), ("WebKitWebDriver", "webkit2gtk-driver"), ("Xvfb", "xvfb")];
 /// The driver of Firefox, which Debian does not have; built where none is installed.
 const GECKODRIVER: &str = "0.37.1";
 /// The reference library and the SHA-256 of its package.
 const WEB_VITALS: &str = "web-vitals@6.2.3";
 const WEB_VITALS_SHA256: &str = "0345c05eceae57e921485b0696ab979ef559f3c3dda56abad6ad8145e399a262";
 
-/// Installs what is missing and gives the command that runs the tests.
-pub(crate) fn tests() -> Result<Command> {
-    let missing: Vec<&str> = PROGRAMS
+/// Installs those that are missing.
+pub(crate) fn install(programs: &[Program]) -> Result<()> {
+    let missing: Vec<&str> = programs
         .iter()
         .filter(|(program, _)| find_program(program).is_none())
         .map(|&(_, package)| package)
@@ -34,9 +34,16 @@ pub(crate) fn tests() -> Result<Command> {
     if !missing.is_empty() {
         toolchain::install(&missing)?;
     }
-    for (program, package) in PROGRAMS {
+    for (program, package) in programs {
         toolchain::program(program, package)?;
     }
+    Ok(())
+}
+
+/// Installs what is missing and gives the command that runs the tests.
+pub(crate) fn tests() -> Result<Command> {
+    install(&CHROMIUM)?;
+    install(&OTHERS)?;
     let geckodriver = geckodriver()?;
     let library = web_vitals()?;
     let collector = collector::build()?;
@@ -83,7 +90,7 @@ fn geckodriver() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The script of the reference library, from its package.
+/// The script of the reference library, from its package; that with attribution lies beside it.
 pub(crate) fn web_vitals() -> Result<PathBuf> {
     let dir = target_dir().join("web-vitals");
     let file = dir.join(format!("{}.tgz", WEB_VITALS.replace('@', "-")));

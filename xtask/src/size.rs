@@ -1,7 +1,8 @@
 //! The bytes that a visitor downloads.
 
 use crate::collector;
-use anyhow::Result;
+use crate::tidy::bound;
+use anyhow::{Result, bail};
 use serde::Serialize;
 use std::fs;
 
@@ -19,18 +20,23 @@ struct Row {
     ratio: Option<f64>,
 }
 
-/// Builds the collector and prints its sizes.
+/// Builds the collector and prints its sizes; fails where a page would have to fetch too much.
 pub(crate) fn print(json: bool) -> Result<()> {
     let collector = collector::build()?;
     let mut rows = Vec::new();
     let mut totals = [0; 3];
+    let mut snippet = 0;
     for (name, file) in collector.files() {
         for ((ending, encoding), total) in
             [("", "minified"), (".gz", "gzip"), (".br", "brotli")].into_iter().zip(&mut totals)
         {
             let bytes = fs::metadata(collector.dir.join(format!("{file}{ending}")))?.len();
             *total += bytes;
-            let yardstick = (name == "snippet" && encoding == "brotli").then_some(WEB_VITALS);
+            let is_snippet = name == "snippet" && encoding == "brotli";
+            if is_snippet {
+                snippet = bytes;
+            }
+            let yardstick = is_snippet.then_some(WEB_VITALS);
             rows.push(row(format!("{name} {encoding}"), bytes, yardstick));
         }
     }
@@ -40,8 +46,19 @@ pub(crate) fn print(json: bool) -> Result<()> {
     for yardstick in [WEB_VITALS, WEB_VITALS_ATTRIBUTION, LUX] {
         rows.push(row("whole brotli".to_owned(), brotli, Some(yardstick)));
     }
+    rows.push(row("module and glue brotli".to_owned(), brotli - snippet, None));
     let text = if json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
-    show(&text)
+    show(&text)?;
+    for (what, bytes, name) in [
+        ("the snippet", snippet, "SNIPPET_BYTES_MAX"),
+        ("module and glue", brotli - snippet, "COLLECTOR_BYTES_MAX"),
+    ] {
+        let most = bound(name)?;
+        if bytes > most {
+            bail!("{what}: {bytes} bytes with brotli; vitals::limits::{name} is {most}");
+        }
+    }
+    Ok(())
 }
 
 fn row(name: String, value: u64, yardstick: Option<(&'static str, u64)>) -> Row {
@@ -61,7 +78,7 @@ fn table(rows: &[Row]) -> String {
                 (Some(yardstick), Some(ratio)) => format!("   {ratio:.2} of {yardstick}"),
                 _ => String::new(),
             };
-            format!("{:<18}{:>9} {}{compared}\n", row.name, row.value, row.unit)
+            format!("{:<22}{:>9} {}{compared}\n", row.name, row.value, row.unit)
         })
         .collect()
 }

@@ -37,7 +37,13 @@ const IMPORTS: [(&str, &[&str]); 10] = [
     ),
     (
         "fieldvitals-bench",
-        &["fieldvitals-store", "fieldvitals-store-postgres", "fieldvitals-store-sqlite", "vitals"],
+        &[
+            "fieldvitals-store",
+            "fieldvitals-store-postgres",
+            "fieldvitals-store-sqlite",
+            "fieldvitals-tests",
+            "vitals",
+        ],
     ),
     ("xtask", &[]),
 ];
@@ -182,9 +188,20 @@ fn pins(files: &[File], problems: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
+/// Where bounds stand.
+const PATH: &str = "vitals/src/limits.rs";
+
+/// A bound of that file, which xtask reads rather than links: it builds the collector from the same crate.
+pub(crate) fn bound(name: &str) -> Result<u64> {
+    let text = fs::read_to_string(root().join(PATH)).with_context(|| format!("cannot read {PATH}"))?;
+    let prefix = format!("pub const {name}: u64 = ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&prefix)?.strip_suffix(';'));
+    let value = value.and_then(|value| value.replace('_', "").parse().ok());
+    value.with_context(|| format!("{PATH} has no number `{name}`"))
+}
+
 /// A bound that nothing applies is none.
 fn limits(files: &[File], problems: &mut Vec<String>) {
-    const PATH: &str = "vitals/src/limits.rs";
     const SNIPPETS: &str = "js-snippet/src/";
     let Some(limits) = files.iter().find(|file| file.path == PATH) else {
         problems.push(format!("{PATH}: every bound belongs into this file, and it is missing"));
@@ -193,25 +210,38 @@ fn limits(files: &[File], problems: &mut Vec<String>) {
     let is_user =
         |file: &&File| file.path.ends_with(".rs") && file.path != PATH && !file.path.contains("tests/");
     let users: Vec<_> = files.iter().filter(is_user).collect();
+    // The snippet and the glue cannot read the constants, so they repeat those that they apply.
+    let repeated: Vec<(&File, &str, &str)> = files
+        .iter()
+        .filter(|file| file.path.starts_with(SNIPPETS) && file.path.ends_with(".js"))
+        .flat_map(|file| code(&file.text).map(move |(_, line)| (file, line)))
+        .filter_map(|(file, line)| {
+            let (name, value) = line.strip_prefix("const ")?.trim_end_matches(';').split_once(" = ")?;
+            value.bytes().all(|byte| byte.is_ascii_digit()).then_some((file, name, value))
+        })
+        .collect();
+    let mut known: Vec<&str> = Vec::new();
     for (number, line) in code(&limits.text) {
         let Some((name, rest)) = line.strip_prefix("pub const ").and_then(|rest| rest.split_once(':')) else {
             continue;
         };
-        if !users.iter().any(|file| code(&file.text).any(|(_, line)| has_word(line, name))) {
+        known.push(name);
+        let here: Vec<_> = repeated.iter().filter(|(_, repeats, _)| *repeats == name).collect();
+        if here.is_empty() && !users.iter().any(|file| code(&file.text).any(|(_, line)| has_word(line, name)))
+        {
             problems.push(format!("{PATH}:{number}: nothing uses {name}; apply the bound or remove it"));
         }
-        // The snippet cannot read the constants, so it repeats those that it applies.
         let value =
             rest.split_once('=').map(|(_, value)| value.trim().trim_end_matches(';').replace('_', ""));
-        let prefix = format!("const {name} = ");
-        for file in files.iter().filter(|file| file.path.starts_with(SNIPPETS)) {
-            let repeated = file.text.lines().find_map(|line| line.trim().strip_prefix(&prefix));
-            let Some(repeated) = repeated.map(|value| value.trim_end_matches(';')) else { continue };
-            if value.as_deref() != Some(repeated) {
+        for (file, _, repeats) in here {
+            if value.as_deref() != Some(repeats) {
                 let value = value.as_deref().unwrap_or_default();
-                problems.push(format!("{}: {name} is {repeated} here and {value} in {PATH}", file.path));
+                problems.push(format!("{}: {name} is {repeats} here and {value} in {PATH}", file.path));
             }
         }
+    }
+    for (file, name, _) in repeated.iter().filter(|(_, name, _)| !known.contains(name)) {
+        problems.push(format!("{}: {name} is a bound, and {PATH} does not have it", file.path));
     }
 }
 
@@ -314,7 +344,14 @@ mod tests {
         let bounds_of = |more: File, other: File| [file(&bounds.path, &bounds.text), more, other];
         assert!(problems(limits, &bounds_of(file(&user.path, &user.text), right)).is_empty());
         assert_eq!(problems(limits, &bounds_of(user, wrong)).len(), 1);
-        assert_eq!(problems(limits, &[bounds]).len(), 1);
+        assert_eq!(problems(limits, &[file(&bounds.path, &bounds.text)]).len(), 1);
+        let alone = file("js-snippet/src/v.js", "const A_MAX = 1500;\n");
+        assert!(
+            problems(limits, &[file(&bounds.path, &bounds.text), alone]).is_empty(),
+            "the snippet uses it"
+        );
+        let unknown = file("js-snippet/src/v.js", "const A_MAX = 1500;\nconst B_MAX = 7;\n");
+        assert_eq!(problems(limits, &[bounds, unknown]).len(), 1);
     }
 
     #[test]

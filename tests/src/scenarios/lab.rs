@@ -28,6 +28,15 @@ pub enum Module {
     Behind(String),
 }
 
+/// What a beacon meets in the server's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// This status.
+    Status(u16),
+    /// A connection that ends without a word.
+    Nothing,
+}
+
 /// What lies in a load's folder.
 #[derive(Clone, Debug, Default)]
 pub struct Folder {
@@ -39,6 +48,8 @@ pub struct Folder {
     pub module: Module,
     /// The content security policy of every page.
     pub policy: Option<&'static str>,
+    /// What beacons are answered in the server's place.
+    pub answer: Option<Answer>,
 }
 
 /// Something that a page sent.
@@ -65,9 +76,7 @@ impl Capture {
 type Folders = HashMap<String, (Folder, Vec<Capture>, Instant)>;
 
 struct Shared {
-    upstream: String,
-    key: String,
-    http: reqwest::Client,
+    server: Arc<Server>,
     library: Vec<u8>,
     folders: Mutex<Folders>,
 }
@@ -76,6 +85,8 @@ struct Shared {
 pub struct Lab {
     /// Its origin.
     pub url: String,
+    /// The server behind it.
+    pub server: Arc<Server>,
     shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -91,16 +102,10 @@ impl Lab {
     ///
     /// # Panics
     /// Where no socket can be had.
-    pub async fn start(server: &Server, library: Vec<u8>) -> Self {
+    pub async fn start(server: Arc<Server>, library: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let url = format!("http://localhost:{}", listener.local_addr().expect("its address").port());
-        let shared = Arc::new(Shared {
-            upstream: server.url.clone(),
-            key: server.key.clone(),
-            http: server.http.clone(),
-            library,
-            folders: Mutex::default(),
-        });
+        let shared = Arc::new(Shared { server: Arc::clone(&server), library, folders: Mutex::default() });
         let served = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -109,13 +114,20 @@ impl Lab {
                 tokio::spawn(async move { drop(shared.answer(socket).await) });
             }
         });
-        Self { url, shared, task }
+        Self { url, server, shared, task }
     }
 
     /// Makes a folder; its address ends in a slash.
     pub fn folder(&self, name: &str, folder: Folder) -> String {
         self.shared.folders().insert(name.to_owned(), (folder, Vec::new(), Instant::now()));
         format!("{}/r/{name}/", self.url)
+    }
+
+    /// From now on a folder's beacons are answered so; `None` leaves it to the server.
+    pub fn answer(&self, name: &str, answer: Option<Answer>) {
+        if let Some((folder, ..)) = self.shared.folders().get_mut(name) {
+            folder.answer = answer;
+        }
     }
 
     /// What the pages of a folder have sent, and how long ago the last of it came.
@@ -210,11 +222,18 @@ impl Shared {
     }
 
     /// Takes what a page sends. A beacon goes on to the server, whose answer is the page's.
-    async fn take(&self, _: &Folder, request: &Request) -> std::io::Result<u16> {
-        let capture = if request.file == "v1/beacon" {
+    async fn take(&self, folder: &Folder, request: &Request) -> std::io::Result<u16> {
+        let is_beacon = request.file == "v1/beacon";
+        let capture = if let (Some(answer), true) = (folder.answer, is_beacon) {
+            match answer {
+                Answer::Status(status) => Capture::Beacon(request.body.clone(), status),
+                Answer::Nothing => return Err(std::io::ErrorKind::ConnectionAborted.into()),
+            }
+        } else if is_beacon {
             let sent = self
+                .server
                 .http
-                .post(format!("{}/v1/beacon", self.upstream))
+                .post(format!("{}/v1/beacon", self.server.url))
                 .header("content-type", "text/plain;charset=UTF-8")
                 .body(request.body.clone())
                 .send();
@@ -255,8 +274,9 @@ impl Shared {
             }
             (name, module) if name == "v.js" || (name.starts_with("c/") && *module != Module::Missing) => {
                 let answer = self
+                    .server
                     .http
-                    .get(format!("{}/{name}", self.upstream))
+                    .get(format!("{}/{name}", self.server.url))
                     .send()
                     .await
                     .map_err(std::io::Error::other)?;
@@ -273,7 +293,7 @@ impl Shared {
         let tag_url = format!("{base}/v.js");
         let tag = format!(
             r#"<script async src="{tag_url}" data-site="{}" data-endpoint="{base}/v1/beacon"></script>"#,
-            self.key
+            self.server.key
         );
         let lab = format!(
             r#"<meta charset="utf-8"><link rel="icon" href="data:,"><script src="{base}/observer.js"></script><script src="{base}/web-vitals.js"></script><script src="{base}/reference.js"></script>"#
@@ -285,7 +305,7 @@ impl Shared {
             .replace("__TAG__", &tag)
             .replace("__TAG_URL__", &tag_url)
             .replace("__BASE__", &base)
-            .replace("__KEY__", &self.key)
+            .replace("__KEY__", &self.server.key)
             .into_bytes()
     }
 }

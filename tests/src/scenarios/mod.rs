@@ -1,6 +1,7 @@
 //! What the three-engine tests do: each scenario is a page of our own, measured at once by our collector,
 //! by the reference library and by an independent observer, in a real browser that is driven for real.
 
+pub mod behaviours;
 pub mod lab;
 pub mod list;
 pub mod oracle;
@@ -14,6 +15,7 @@ use crate::eventually;
 use futures_util::future::BoxFuture;
 use lab::{Capture, Folder, Lab};
 use seen::Seen;
+use serde_json::Map;
 use std::time::{Duration, Instant};
 use thirtyfour::prelude::*;
 use verdict::{Built, Known};
@@ -54,7 +56,7 @@ impl Scenario {
     pub async fn run(&self, engine: Engine, window: Window, lab: &Lab, number: usize) -> Vec<Capture> {
         let name = format!("{}-{}-{number}", self.name, engine.name());
         let base = lab.folder(&name, (self.folder)());
-        let browser = Browser::start_with(engine, window).await;
+        let browser = Browser::start_with(engine, window, Map::new()).await;
         let visit = Visit { browser, lab, name, base };
         (self.drive)(&visit).await;
         let captures = visit.settled().await;

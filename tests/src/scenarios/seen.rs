@@ -18,8 +18,10 @@ pub struct View {
     pub tti_gap: Option<TtiGap>,
     /// The URL, where it is not the document's.
     pub url: Option<String>,
-    /// Whether it was measured by the server, from the snippet's raw queue.
+    /// Whether it was measured by the server, from a raw queue.
     pub raw: bool,
+    /// The values of ours that are explained.
+    pub explained: Vec<&'static str>,
 }
 
 /// A performance entry as the observer recorded it.
@@ -133,7 +135,22 @@ impl Seen {
                         let values =
                             values.map(|(metric, value)| (metric.name(), value.number(metric))).collect();
                         let nav = NavigationType::name(snapshot.navigation_type).to_owned();
-                        let view = View { nav, values, tti_gap: snapshot.tti_gap, url: snapshot.url, raw };
+                        let causes = &snapshot.attribution;
+                        let explained = [
+                            ("LCP", causes.lcp.is_some()),
+                            ("INP", causes.inp.is_some()),
+                            ("CLS", causes.cls.is_some()),
+                        ];
+                        let explained =
+                            explained.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect();
+                        let view = View {
+                            nav,
+                            values,
+                            tti_gap: snapshot.tti_gap,
+                            url: snapshot.url,
+                            raw,
+                            explained,
+                        };
                         *known = (seq, view);
                     }
                 }

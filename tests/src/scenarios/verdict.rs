@@ -228,6 +228,23 @@ fn check(must: &Must, value: Option<f64>, gap: Option<TtiGap>) -> (String, bool)
     }
 }
 
+/// What is still measured where not all of the collector can run, a line a view.
+#[must_use]
+pub fn measured(scenario: &str, engine: Engine, seen: &Seen) -> Vec<String> {
+    let line = |(place, view): (usize, &View)| {
+        let by = if view.raw { "server, from the raw queue" } else { "module" };
+        let values: Vec<&str> = view.values.keys().copied().collect();
+        format!(
+            "{scenario:<15} {:<9} {:<20} {by:<27} {:<34} {}",
+            engine.name(),
+            format!("{} {}", place + 1, view.nav),
+            values.join(" "),
+            view.explained.join(" ")
+        )
+    };
+    seen.ours.iter().enumerate().map(line).collect()
+}
+
 fn number(value: f64) -> String {
     if value.abs() < 10.0 && value.fract() != 0.0 { format!("{value:.4}") } else { format!("{value:.1}") }
 }

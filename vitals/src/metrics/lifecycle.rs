@@ -3,7 +3,7 @@
 use super::facts::{Fact, Facts, time};
 use crate::entry::{Navigation, Text};
 use crate::limits;
-use crate::view::ViewId;
+use crate::view::{NavigationType, ViewId};
 use core::cmp::Ordering;
 
 /// What begins a page view.
@@ -98,7 +98,9 @@ pub struct Lifecycle<T = String> {
 
 impl<T: Text> Lifecycle<T> {
     /// Takes the navigation entry. It may be read while its later fields are still 0, so of several
-    /// readings each field's largest counts.
+    /// readings each field's largest counts. Of types the smallest does, as Firefox makes a `back-forward` of
+    /// any when it restores the page; but nothing that the browser tells as a type is a discarded page's
+    /// `restore`.
     pub fn navigation(&mut self, new: Navigation) {
         let Navigation { response_start, activation_start, dom_content_loaded_end, .. } = new;
         let Navigation { response_end, dom_complete, .. } = new;
@@ -113,7 +115,10 @@ impl<T: Text> Lifecycle<T> {
             dom_content_loaded_end: dom_content_loaded_end.max(old.dom_content_loaded_end),
             response_end: response_end.max(old.response_end),
             dom_complete: dom_complete.max(old.dom_complete),
-            navigation_type: new.navigation_type.max(old.navigation_type),
+            navigation_type: match (new.navigation_type, old.navigation_type) {
+                (NavigationType::Restore, _) | (_, NavigationType::Restore) => NavigationType::Restore,
+                (new, old) => new.min(old),
+            },
         });
     }
 

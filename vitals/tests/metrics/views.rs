@@ -45,6 +45,25 @@ fn a_prerendered_view_says_so() {
 }
 
 #[test]
+fn a_type_that_the_browser_rewrites_at_a_restore_is_that_of_the_load() {
+    let Item::Navigation(loaded) = navigation() else { unreachable!() };
+    let typed = |navigation_type| Item::Navigation(Navigation { navigation_type, ..loaded });
+    use NavigationType::{BackForward, Navigate, Reload, Restore};
+    for (told, right) in [
+        (&[Navigate, BackForward][..], Navigate),
+        (&[Reload, BackForward], Reload),
+        (&[BackForward, BackForward], BackForward),
+        // The collector itself says that the page had been discarded.
+        (&[Reload, Restore, BackForward], Restore),
+    ] {
+        let mut items: Vec<_> = told.iter().map(|&told| typed(told)).collect();
+        assert_eq!(views(&items, 2_000.0)[0].navigation_type, right);
+        items.reverse();
+        assert_eq!(views(&items, 2_000.0)[0].navigation_type, right, "in any order");
+    }
+}
+
+#[test]
 fn a_view_told_twice_is_one() {
     let items = [soft(5_000.0, 1), soft(6_000.0, 1), soft(5_000.0, 1), restore(7_000.0, 0), navigation()];
     let views = views(&items, 10_000.0);
