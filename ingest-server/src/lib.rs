@@ -260,6 +260,7 @@ impl Server {
                 config.country_header.clone(),
                 config.trusted_proxies.clone(),
             ),
+            explaining: tokio::sync::Mutex::default(),
             maintenance,
             demo: config.demo,
         };

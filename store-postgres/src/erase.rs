@@ -9,7 +9,7 @@ use crate::{PostgresStore, rows, texts, view};
 use fieldvitals_store::context::texts::day;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::rollup::{DAY_MS, Grain};
-use fieldvitals_store::{Erase, Erased, Kept, SpoolId, StoreError, pack_url};
+use fieldvitals_store::{Erase, Erased, Kept, SpoolId, StoreError, ViewUpdate, pack_url};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
@@ -87,7 +87,8 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
     let stored = lock(connection, site, &ids).await?;
     let changed: Vec<Changed> =
         stored.into_iter().map(|view| Changed { before: Some(view), after: None }).collect();
-    let days = changed.iter().flat_map(Changed::updates).map(day).collect();
+    let has_texts = |view: &&ViewUpdate| view.context.detail.is_some();
+    let days = changed.iter().flat_map(Changed::updates).filter(has_texts).map(day).collect();
     texts::doubt(connection, site, days).await?;
     query("/* erase.views */ delete from page_view where site_id = $1 and id = any($2)")
         .bind(site.0)

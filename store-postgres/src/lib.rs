@@ -206,7 +206,7 @@ impl Store for PostgresStore {
     }
 
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
-        causes::causes(self, query).await
+        bounded(self.bounds.call, causes::causes(self, query)).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {

@@ -160,6 +160,10 @@ impl<'a> Lease<'a> {
         if kept != before {
             // Waits for the loads that hold the row; they may be writing what is about to go.
             wait_little(&mut transaction).await?;
+            if !hold_off_loads(&mut transaction).await? {
+                // What is kept stays for now; folding does not wait for it.
+                return Ok(before);
+            }
             copy::move_kept(&mut transaction, &kept).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
         }
@@ -293,18 +297,10 @@ impl<'a> Lease<'a> {
         }
         let mut transaction = self.step(REMOVING).await?;
         wait_little(&mut transaction).await?;
-        // Waits for whoever writes with names that it has read, and lets no one begin: each of the next
-        // statements sees all that refers to a name.
-        let locked = query("/* name.lock */ select one from kept where one = 1 for update")
-            .execute(&mut *transaction)
-            .await;
-        match locked {
-            Ok(_) => {}
-            // Loads are too busy; another round does it.
-            Err(error) if code(&error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str())) => {
-                return Ok(0);
-            }
-            Err(error) => return Err(failed(REMOVING)(error)),
+        // Each of the next statements sees all that refers to a name. Where loads are too busy, another round does
+        // it.
+        if !hold_off_loads(&mut transaction).await? {
+            return Ok(0);
         }
         // A page view that has a name is no newer than the name.
         let end = view::first_id(kept.days_from_ms);
@@ -403,7 +399,20 @@ impl<'a> Lease<'a> {
 }
 
 /// Lets the transaction wait for the next locks only a little, where others would wait behind it.
-async fn wait_little(connection: &mut PgConnection) -> Result<(), StoreError> {
+/// Waits for the loads under way, and lets none begin before the transaction ends; whether that was had in time.
+///
+/// Loads share a lock on the one row of `kept`. A lock on the row would never be had where they follow each other
+/// without a gap: who shares comes in past who waits. A lock on the table has a queue.
+pub(crate) async fn hold_off_loads(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    match query("/* load.hold_off */ lock table kept in exclusive mode").execute(connection).await {
+        Ok(_) => Ok(true),
+        Err(error) if code(&error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str())) => Ok(false),
+        Err(error) => Err(failed(REMOVING)(error)),
+    }
+}
+
+/// Lets the transaction wait for a lock only a little: loads would wait behind it.
+pub(crate) async fn wait_little(connection: &mut PgConnection) -> Result<(), StoreError> {
     query("/* lock.little */ set local lock_timeout = '1s'")
         .execute(connection)
         .await

@@ -5,7 +5,7 @@
 
 use crate::connection::Transaction;
 use crate::error::{code as sql_code, damaged, failed};
-use crate::maintain::LOCK_NOT_HAD;
+use crate::maintain::{hold_off_loads, wait_little};
 use crate::sql::query;
 use crate::{PostgresStore, view};
 use fieldvitals_store::context::code::decode;
@@ -22,6 +22,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 const NAMING: &str = "reading or writing the texts of page views";
+
+/// The code of a statement that took longer than it may.
+const CANCELED: &str = "57014";
 
 /// Holds the texts of a batch to their bounds, and gives the codes of those that are there. Servers that add the
 /// last ones at the same moment may pass a bound by what one batch holds.
@@ -233,26 +236,27 @@ pub(crate) const DOUBTED: &str = "/* text.doubt.sites */ select distinct site_id
 
 /// Removes the texts that nobody has any more of one of the days that are in doubt; whether there was one. Where
 /// loads are too busy to wait for it, it is left to maintenance.
+///
+/// Loads wait meanwhile, so it may take a little only: of a day with so many page views that it would take more,
+/// texts go with the day.
 pub(crate) async fn clean(store: &PostgresStore, site: SiteId) -> Result<bool, StoreError> {
     let mut transaction = store.write(NAMING).await?;
     let Some(day) = next_doubt(&mut transaction, site).await? else { return Ok(false) };
-    // Waits for the loads that hold the row, and lets no one begin: the next statements see every context there
-    // is. They would wait behind it, so it waits only a little.
-    query("/* lock.little */ set local lock_timeout = '1s'")
+    wait_little(&mut transaction).await?;
+    if !hold_off_loads(&mut transaction).await? {
+        return Ok(false);
+    }
+    query("/* text.little */ set local statement_timeout = '2s'")
         .execute(&mut *transaction)
         .await
         .map_err(failed(NAMING))?;
-    let held = query("/* text.hold */ select one from kept where one = 1 for update")
-        .execute(&mut *transaction)
-        .await;
-    match held {
-        Ok(_) => {}
-        Err(error) if sql_code(&error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str())) => {
-            return Ok(false);
-        }
-        Err(error) => return Err(failed(NAMING)(error)),
+    if remove_unused(&mut transaction, site, day).await? {
+        transaction.commit().await.map_err(failed(NAMING))?;
+        return Ok(true);
     }
-    remove_unused(&mut transaction, site, day).await?;
+    drop(transaction);
+    let mut transaction = store.write(NAMING).await?;
+    no_doubt(&mut transaction, site, day).await?;
     transaction.commit().await.map_err(failed(NAMING))?;
     Ok(true)
 }
@@ -266,7 +270,9 @@ async fn next_doubt(transaction: &mut Transaction, site: SiteId) -> Result<Optio
         .map_err(failed(NAMING))
 }
 
-async fn remove_unused(connection: &mut PgConnection, site: SiteId, day: i32) -> Result<(), StoreError> {
+/// Removes the texts of a day that no page view has; `false` where it was not done in time, and the transaction
+/// is over.
+async fn remove_unused(connection: &mut PgConnection, site: SiteId, day: i32) -> Result<bool, StoreError> {
     let mut used: BTreeSet<Code> = BTreeSet::new();
     let start_ms = i64::from(day) * Grain::Day.step_ms();
     let mut rows = query(
@@ -277,7 +283,13 @@ async fn remove_unused(connection: &mut PgConnection, site: SiteId, day: i32) ->
     .bind(view::first_id(start_ms))
     .bind(view::first_id(start_ms.saturating_add(Grain::Day.step_ms())))
     .fetch(&mut *connection);
-    while let Some(row) = rows.try_next().await.map_err(failed(NAMING))? {
+    loop {
+        let row = match rows.try_next().await {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            Err(error) if sql_code(&error).as_deref() == Some(CANCELED) => return Ok(false),
+            Err(error) => return Err(failed(NAMING)(error)),
+        };
         let bytes: &[u8] = row.try_get(0).map_err(failed(NAMING))?;
         let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
         codes(&context, |code| {
@@ -292,6 +304,11 @@ async fn remove_unused(connection: &mut PgConnection, site: SiteId, day: i32) ->
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
+    no_doubt(connection, site, day).await?;
+    Ok(true)
+}
+
+async fn no_doubt(connection: &mut PgConnection, site: SiteId, day: i32) -> Result<(), StoreError> {
     query("/* text.doubt.done */ delete from context_text_doubt where site_id = $1 and day = $2")
         .bind(site.0)
         .bind(day)

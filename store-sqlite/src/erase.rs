@@ -92,7 +92,11 @@ async fn remove(
         return Ok(());
     }
     let ids: Vec<ViewId> = views.iter().map(|view| view.update.id).collect();
-    let days: BTreeSet<i32> = ids.iter().map(|id| Grain::Day.step(id.start_ms())).collect();
+    let days: BTreeSet<i32> = views
+        .iter()
+        .filter(|view| view.update.context.detail.is_some())
+        .map(|view| Grain::Day.step(view.update.id.start_ms()))
+        .collect();
     texts::doubt(connection, erase.site, &days).await?;
     let changed: Vec<Changed> =
         views.into_iter().map(|view| Changed { before: Some(view), after: None }).collect();

@@ -68,7 +68,13 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
         .await
         .map_err(at)?;
     drop(connection);
-    let readers = pool().max_connections(READERS).connect_lazy_with(options(path).read_only(true));
+    // At once, and from here: a reader that loading is the first to need would have its threads' priority for ever.
+    let readers = pool()
+        .max_connections(READERS)
+        .min_connections(READERS)
+        .connect_with(options(path).read_only(true))
+        .await
+        .map_err(at)?;
     Ok((writer, readers))
 }
 

@@ -106,6 +106,7 @@ async fn try_rebuild_day(
     let rebuilt = Rebuilt { views, rows: rows.len() as u64 };
     let mut transaction = store.write(REBUILDING).await?;
     let connection = &mut *transaction;
+    site::exists(connection, site).await?;
     // Page views of a day that is past retention by now may be half gone.
     if query::kept_now(connection).await? != kept
         || !rows::claim(connection, site, version).await?

@@ -172,7 +172,10 @@ pub async fn attribution(
     let range = filter.range()?;
     let route = route.given();
     let query = CauseQuery { views: filter.filtered(&site, range, route)?, explained, limit };
+    // One at a time: each may read millions of page views, and keeps some bytes of every one of them.
+    let turn = state.explaining.lock().await;
     let found = state.store.causes(&query).await?;
+    drop(turn);
     let metric = explained.metric();
     Ok(json(AttributionReport {
         site: site.name.clone(),

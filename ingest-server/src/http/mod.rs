@@ -44,6 +44,8 @@ pub struct State {
     pub client_rate: client::ClientRate,
     /// What names a client's country.
     pub country_header: client::CountryHeader,
+    /// Whose turn it is to read what explains a metric.
+    pub explaining: tokio::sync::Mutex<()>,
     /// What maintenance does.
     pub maintenance: Arc<Maintenance>,
     /// Whether the demo site is served.

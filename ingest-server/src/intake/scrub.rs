@@ -48,11 +48,12 @@ fn is_email(segment: &str) -> bool {
     })
 }
 
-/// A JSON Web Token: three base64url parts, of which the first opens with an encoded `{"`.
+/// A JSON Web Token: three base64url parts, of which the first opens with an encoded `{"`. One that was cut has
+/// two.
 fn is_token(segment: &str) -> bool {
     segment.starts_with("eyJ")
         && segment.len() >= 40
-        && segment.bytes().filter(|&byte| byte == b'.').count() == 2
+        && segment.bytes().any(|byte| byte == b'.')
 }
 
 /// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters.
@@ -103,7 +104,8 @@ pub fn attribution(attribution: Attribution) -> Attribution {
 /// A selector of tags, ids and classes. Bodies are written by strangers, so a text or a tag in its place loses
 /// what would make it one.
 fn selector(text: String) -> String {
-    let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_#.>:/[]%!".contains(&byte);
+    // Without `%`, as `%40` may stand for the `@` of an address.
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_#.>:/[]!".contains(&byte);
     if text.len() <= limits::SELECTOR_BYTES_MAX && text.bytes().all(usual) {
         return text;
     }
@@ -120,7 +122,9 @@ fn selector(text: String) -> String {
 #[must_use]
 pub fn word(text: &str) -> Option<String> {
     let word = label(text, limits::LABEL_BYTES_MAX);
-    if is_personal(&word) {
+    // The end of an address may have been cut off, here or in the browser.
+    let cut = text.trim().len() >= limits::LABEL_BYTES_MAX && (word.contains('@') || word.contains("%40"));
+    if cut || is_personal(&word) {
         return Some(REDACTED.to_owned());
     }
     (!word.is_empty()).then_some(word)
@@ -175,6 +179,16 @@ mod tests {
         let long = resource_url(&format!("https://cdn.example/{}", "x".repeat(2_000)));
         assert_eq!(long.len(), limits::RESOURCE_URL_BYTES_MAX);
         assert_eq!(selector("#hero>img.wide".to_owned()), "#hero>img.wide");
+    }
+
+    #[test]
+    fn an_address_is_one_however_it_is_written_or_cut() {
+        assert_eq!(selector("li#row-jane%40mail.example".to_owned()), REDACTED);
+        assert_eq!(selector("li#row-50%".to_owned()), "li#row-50%");
+        assert_eq!(word("jane@mail.example").as_deref(), Some(REDACTED));
+        assert_eq!(word(&format!("jane@{}", "a".repeat(80))).as_deref(), Some(REDACTED));
+        assert_eq!(word(&format!("eyJ{}.{}", "a".repeat(40), "b".repeat(40))).as_deref(), Some(REDACTED));
+        assert_eq!(word("@jane").as_deref(), Some("@jane"));
     }
 
     fn scrubbed(text: &str) -> Option<String> {
