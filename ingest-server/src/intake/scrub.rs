@@ -51,9 +51,7 @@ fn is_email(segment: &str) -> bool {
 /// A JSON Web Token: three base64url parts, of which the first opens with an encoded `{"`. One that was cut has
 /// two.
 fn is_token(segment: &str) -> bool {
-    segment.starts_with("eyJ")
-        && segment.len() >= 40
-        && segment.bytes().any(|byte| byte == b'.')
+    segment.starts_with("eyJ") && segment.len() >= 40 && segment.bytes().any(|byte| byte == b'.')
 }
 
 /// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters.
