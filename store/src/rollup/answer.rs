@@ -91,12 +91,17 @@ impl Answer {
         self.metrics.iter().map(Part::Metric).chain([Part::Views])
     }
 
-    fn sums(&mut self, route_id: i64, code: Code) -> &mut Sums {
+    /// The place of the sums of a route, or of a value.
+    fn place(&mut self, route_id: i64, code: Code) -> usize {
         let key = if self.by_value { i64::from(code) } else { route_id };
-        let place = *self.places.entry(key).or_insert_with(|| {
+        *self.places.entry(key).or_insert_with(|| {
             self.sums.push((key, Sums::default()));
             self.sums.len() - 1
-        });
+        })
+    }
+
+    fn sums(&mut self, route_id: i64, code: Code) -> &mut Sums {
+        let place = self.place(route_id, code);
         &mut self.sums[place].1
     }
 
@@ -117,20 +122,26 @@ impl Answer {
 
     fn add_row(&mut self, route_id: i64, part: Part, mut bytes: &[u8]) -> Result<(), EncodingError> {
         let asked = self.asked[self.dimension.index()];
+        // Where the answer is by route, all values of the row go to one place.
+        let mut place = None;
         for _ in 0..read_varint(&mut bytes)? {
             let code = read_code(&mut bytes)?;
             let is_asked = asked.is_none_or(|asked| asked == code);
+            if is_asked && (self.by_value || place.is_none()) {
+                place = Some(self.place(route_id, code));
+            }
+            let sums = place.filter(|_| is_asked).map(|place| &mut self.sums[place].1);
             match part {
                 Part::Views => {
                     let views = read_views(&mut bytes)?;
-                    if is_asked {
-                        self.sums(route_id, code).views.merge(views);
+                    if let Some(sums) = sums {
+                        sums.views.merge(views);
                     }
                 }
                 Part::Metric(metric) => {
                     let mut histogram = read_part(&mut bytes)?;
-                    if is_asked {
-                        self.sums(route_id, code).metrics[metric.index()].add_encoded(&mut histogram)?;
+                    if let Some(sums) = sums {
+                        sums.metrics[metric.index()].add_encoded(&mut histogram)?;
                     }
                 }
             }
