@@ -78,6 +78,10 @@ impl Histogram {
     }
 
     fn add_bucket(&mut self, index: u16, by: i64) {
+        // Values often come in order.
+        if by != 0 && self.buckets.last().is_none_or(|&(last, _)| last < index) {
+            return self.buckets.push((index, by));
+        }
         match self.buckets.binary_search_by_key(&index, |&(at, _)| at) {
             Ok(place) => {
                 let left = self.buckets.get_mut(place).map_or(0, |slot| {

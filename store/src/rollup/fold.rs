@@ -233,21 +233,16 @@ pub(super) fn read_part<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], EncodingEr
 /// Page views on their way into rows.
 #[derive(Debug, Default)]
 pub struct Fold {
-    /// For each hour or day, dimension and route: its values' codes, and what is counted of each.
-    groups: HashMap<GroupKey, Vec<(Code, Counts)>>,
-    views: usize,
+    views: Vec<Folded>,
 }
 
-/// Grain, dimension, step and route id.
-type GroupKey = (Grain, Dimension, i32, i64);
-
-/// What is counted of the page views of one value.
-#[derive(Debug, Default)]
-struct Counts {
-    views: Views,
-    /// Metric (bits 16 and up), place (the 16 bits below) and how often (signed) of each value, in no
-    /// order: sorted once, this is several times faster than a histogram for each.
-    values: Vec<(u32, i32)>,
+/// A page view, and where it is counted.
+#[derive(Debug)]
+struct Folded {
+    hour: i32,
+    in_hours: bool,
+    in_days: bool,
+    counted: Counted,
 }
 
 impl Fold {
@@ -261,70 +256,122 @@ impl Fold {
 
     /// Takes in a page view that starts at a moment.
     pub fn add(&mut self, start_ms: i64, counted: &Counted, kept: &Kept) {
-        self.views += 1;
-        if start_ms >= kept.hours_from_ms {
-            self.count(Grain::Hour, Dimension::Device, start_ms, counted);
-        }
-        if start_ms >= kept.days_from_ms {
-            for dimension in Dimension::ALL {
-                self.count(Grain::Day, dimension, start_ms, counted);
-            }
-        }
-    }
-
-    fn count(&mut self, grain: Grain, dimension: Dimension, start_ms: i64, counted: &Counted) {
-        let group =
-            self.groups.entry((grain, dimension, grain.step(start_ms), counted.route_id)).or_default();
-        let code = counted.codes[dimension.index()];
-        let place = group.iter().position(|&(known, _)| known == code).unwrap_or_else(|| {
-            group.push((code, Counts::default()));
-            group.len() - 1
+        self.views.push(Folded {
+            hour: Grain::Hour.step(start_ms),
+            in_hours: start_ms >= kept.hours_from_ms,
+            in_days: start_ms >= kept.days_from_ms,
+            counted: *counted,
         });
-        let counts = &mut group[place].1;
-        counts.views.add(counted.weight_milli, counted.by);
-        let by = counted.by as i32;
-        for (metric, place) in (0_u32..).zip(&counted.places) {
-            if let Some(place) = place {
-                counts.values.push((metric << 16 | u32::from(place.number()), by));
-            }
-        }
     }
 
     /// How many page views were taken in.
     #[must_use]
     pub const fn views(&self) -> usize {
-        self.views
+        self.views.len()
     }
 
     /// The rows that it comes to, to be added to those that are stored. A row in which nothing is left is
     /// among them, where what was added and taken away cancels out.
     #[must_use]
-    pub fn rows(self) -> BTreeMap<RowKey, Row> {
+    pub fn rows(mut self) -> BTreeMap<RowKey, Row> {
         let mut rows = BTreeMap::new();
-        for ((grain, dimension, step, route_id), group) in self.groups {
-            let key = |part| RowKey { grain, slot: slot(dimension, part), step, route_id };
-            for (code, mut counts) in group {
-                if let Row::Views(views) = row(&mut rows, key(Part::Views), Part::Views) {
-                    views.entry(code).or_default().merge(counts.views);
-                }
-                counts.values.sort_unstable_by_key(|&(value, _)| value);
-                for values in counts.values.chunk_by(|(a, _), (b, _)| a >> 16 == b >> 16) {
-                    let metric =
-                        values.first().and_then(|(value, _)| Metric::ALL.get((value >> 16) as usize));
-                    let Some(&metric) = metric else { continue };
-                    let part = Part::Metric(metric);
-                    let Row::Metric(histograms) = row(&mut rows, key(part), part) else { continue };
-                    let histogram = histograms.entry(code).or_default();
-                    for same in values.chunk_by(|(a, _), (b, _)| a == b) {
-                        let place = same.first().and_then(|&(value, _)| Place::from_number(value as u16));
-                        if let Some(place) = place {
-                            histogram.count(place, same.iter().map(|&(_, by)| i64::from(by)).sum());
-                        }
+        self.views.sort_unstable_by_key(|view| view.counted.route_id);
+        let mut route = Route::default();
+        for views in self.views.chunk_by(|a, b| a.counted.route_id == b.counted.route_id) {
+            route.add(views, &mut rows);
+        }
+        rows
+    }
+}
+
+/// What is counted of one route: the views of one value of a dimension in an hour or a day are a group.
+#[derive(Debug, Default)]
+struct Route {
+    groups: Vec<Group>,
+    places: HashMap<GroupKey, usize, foldhash::fast::RandomState>,
+    /// The groups that each view is in, those of one view after those of another.
+    of_views: Vec<usize>,
+    /// Where those of each view end.
+    ends: Vec<usize>,
+    /// The views that have a metric, by its place.
+    values: Vec<(u16, u32)>,
+}
+
+type GroupKey = (Grain, Dimension, i32, Code);
+
+#[derive(Debug)]
+struct Group {
+    key: GroupKey,
+    views: Views,
+    /// Places of a metric, ascending, and how often (signed).
+    places: Vec<(Place, i64)>,
+}
+
+impl Route {
+    fn add(&mut self, views: &[Folded], rows: &mut BTreeMap<RowKey, Row>) {
+        let Some(route_id) = views.first().map(|view| view.counted.route_id) else { return };
+        self.group(views);
+        for group in &self.groups {
+            if let Row::Views(counts) = row(rows, route_id, group.key, Part::Views) {
+                counts.insert(group.key.3, group.views);
+            }
+        }
+        for metric in Metric::ALL {
+            self.count(metric, views);
+            for group in self.groups.iter_mut().filter(|group| !group.places.is_empty()) {
+                if let Row::Metric(histograms) = row(rows, route_id, group.key, Part::Metric(metric)) {
+                    let histogram = histograms.entry(group.key.3).or_default();
+                    for (place, by) in group.places.drain(..) {
+                        histogram.count(place, by);
                     }
                 }
             }
         }
-        rows
+    }
+
+    /// Finds the groups of views, and how many views are in them.
+    fn group(&mut self, views: &[Folded]) {
+        self.groups.clear();
+        self.places.clear();
+        self.of_views.clear();
+        self.ends.clear();
+        for Folded { hour, in_hours, in_days, counted } in views {
+            let day = Grain::Day.step(i64::from(*hour) * HOUR_MS);
+            let hours = in_hours.then_some((Grain::Hour, Dimension::Device, *hour));
+            let days =
+                Dimension::ALL.into_iter().filter(|_| *in_days).map(|dimension| (Grain::Day, dimension, day));
+            for (grain, dimension, step) in hours.into_iter().chain(days) {
+                let key = (grain, dimension, step, counted.codes[dimension.index()]);
+                let place = *self.places.entry(key).or_insert_with(|| {
+                    self.groups.push(Group { key, views: Views::default(), places: Vec::new() });
+                    self.groups.len() - 1
+                });
+                self.groups[place].views.add(counted.weight_milli, counted.by);
+                self.of_views.push(place);
+            }
+            self.ends.push(self.of_views.len());
+        }
+    }
+
+    /// Counts a metric's values in the groups. They are sorted once, for all dimensions: handed out in order, they
+    /// are in order in every group.
+    fn count(&mut self, metric: Metric, views: &[Folded]) {
+        self.values.clear();
+        for (number, view) in (0_u32..).zip(views) {
+            self.values.extend(view.counted.places[metric.index()].map(|place| (place.number(), number)));
+        }
+        self.values.sort_unstable();
+        for &(place, number) in &self.values {
+            let (Some(place), number) = (Place::from_number(place), number as usize) else { continue };
+            let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+            for &group in &self.of_views[start..self.ends[number]] {
+                let places = &mut self.groups[group].places;
+                match places.last_mut() {
+                    Some((last, count)) if *last == place => *count += views[number].counted.by,
+                    _ => places.push((place, views[number].counted.by)),
+                }
+            }
+        }
     }
 }
 
@@ -344,7 +391,13 @@ pub fn slots() -> impl Iterator<Item = i16> {
     Dimension::ALL.into_iter().flat_map(move |dimension| parts().map(move |part| slot(dimension, part)))
 }
 
-fn row(rows: &mut BTreeMap<RowKey, Row>, key: RowKey, part: Part) -> &mut Row {
+fn row(
+    rows: &mut BTreeMap<RowKey, Row>,
+    route_id: i64,
+    (grain, dimension, step, _): GroupKey,
+    part: Part,
+) -> &mut Row {
+    let key = RowKey { grain, slot: slot(dimension, part), step, route_id };
     rows.entry(key).or_insert_with(|| Row::empty(part))
 }
 
