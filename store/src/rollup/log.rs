@@ -209,6 +209,7 @@ mod tests {
             navigation_type: None,
             device: Some(Device::Phone),
             browser: None,
+            os: None,
             connection: None,
             country: None,
             release: Some(release.to_owned()),
