@@ -4,6 +4,7 @@ use crate::error::failed;
 use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
+use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::rollup::{Answer, From, Plan, from_slot, slot};
 use fieldvitals_store::{
     By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally,
@@ -13,7 +14,6 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use vitals::histogram::EncodingError;
 use vitals::limits;
 use vitals::metric::Metrics;
@@ -81,11 +81,11 @@ async fn answer(
     let route_id = match &query.route {
         None => None,
         Some(route) => match route_id(connection, query.site, route).await? {
-            None => return Ok(HashMap::new()),
+            None => return Ok(HashMap::default()),
             found => found,
         },
     };
-    let Some(mut answer) = Answer::new(query, by, route_id, labels) else { return Ok(HashMap::new()) };
+    let Some(mut answer) = Answer::new(query, by, route_id, labels) else { return Ok(HashMap::default()) };
     match From::question(query, by) {
         From::Rollups(dimension) => {
             read_rollups(connection, query, dimension, &kept, route_id, &mut answer).await?;
@@ -93,7 +93,7 @@ async fn answer(
         From::Views => {
             let range = query.from_ms.max(kept.views_from_ms)..query.to_ms;
             if range.is_empty() {
-                return Ok(HashMap::new());
+                return Ok(HashMap::default());
             }
             let scanned = CellQuery {
                 route: query.route.clone(),

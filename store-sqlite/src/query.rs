@@ -4,6 +4,7 @@ use crate::error::{damaged, failed};
 use crate::load::kept;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
+use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::rollup::{Answer, From, Plan, slot};
 use fieldvitals_store::{
     By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally,
@@ -13,7 +14,7 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use vitals::limits;
 use vitals::metric::Metrics;
@@ -75,12 +76,12 @@ async fn answer(
     let route_id = match &query.route {
         None => None,
         Some(route) => match names::route(connection, query.site, route).await? {
-            None => return Ok(HashMap::new()),
+            None => return Ok(HashMap::default()),
             found => found,
         },
     };
     let labels = names::of_filters(connection, query.site, &query.filters).await?;
-    let Some(mut answer) = Answer::new(query, by, route_id, &labels) else { return Ok(HashMap::new()) };
+    let Some(mut answer) = Answer::new(query, by, route_id, &labels) else { return Ok(HashMap::default()) };
     match From::question(query, by) {
         From::Rollups(dimension) => {
             read_rollups(connection, query, dimension, &kept, route_id, &mut answer).await?;

@@ -1,8 +1,8 @@
 //! What rollups tell page views apart by, besides their route and their time.
 
+use crate::hash::HashMap;
 use crate::view::ViewUpdate;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use vitals::limits;
 use vitals::view::{Device, NavigationType};
 

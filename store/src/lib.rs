@@ -14,6 +14,7 @@ pub mod copy;
 pub mod dimension;
 mod erase;
 mod filter;
+pub mod hash;
 mod kept;
 pub mod load;
 pub mod priority;

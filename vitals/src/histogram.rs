@@ -204,7 +204,8 @@ impl Histogram {
         let list = List::of(&self.buckets, signed);
         let planes = if signed { None } else { planes::Planes::of(&self.buckets) };
         // Some more bytes are worth reading several times faster.
-        let planes = planes.filter(|planes| planes.bytes() <= list.bytes().saturating_mul(11).wrapping_div(8));
+        let planes =
+            planes.filter(|planes| planes.bytes() <= list.bytes().saturating_mul(11).wrapping_div(8));
         let (number, form) = match &planes {
             Some(planes) => (planes.len(), Form::Planes),
             None => (self.buckets.len(), if signed { Form::Signed } else { Form::Unsigned }),

@@ -6,8 +6,8 @@ use super::log::{self, Counted};
 use crate::cell::{Cell, CellQuery, Views};
 use crate::dimension::{Code, Dimension, Labels, Said};
 use crate::filter::By;
+use crate::hash::HashMap;
 use crate::weight::Weight;
-use std::collections::HashMap;
 use vitals::histogram::{EncodingError, Place, Sum, read_varint};
 use vitals::metric::{Metric, Metrics, Values};
 
@@ -85,7 +85,7 @@ impl Answer {
             dimension,
             asked,
             by_value: by.is_some(),
-            places: HashMap::new(),
+            places: HashMap::default(),
             sums: Vec::new(),
         })
     }

@@ -10,10 +10,11 @@ use super::log::{self, Counted};
 use super::{DAY_MS, HOUR_MS, day_of};
 use crate::cell::Views;
 use crate::dimension::{Code, Dimension};
+use crate::hash::HashMap;
 use crate::kept::Kept;
 use crate::weight::Weight;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use vitals::histogram::{EncodingError, Histogram, Place, read_varint, write_varint};
 use vitals::metric::Metric;
 
@@ -288,7 +289,7 @@ impl Fold {
 #[derive(Debug, Default)]
 struct Route {
     groups: Vec<Group>,
-    places: HashMap<GroupKey, usize, foldhash::fast::RandomState>,
+    places: HashMap<GroupKey, usize>,
     /// The groups that each view is in, those of one view after those of another.
     of_views: Vec<usize>,
     /// Where those of each view end.
