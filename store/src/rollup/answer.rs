@@ -1,8 +1,8 @@
 //! Answers: rows, deltas or page views, added up.
 
 use super::block::read_block;
-use super::fold::{Part, read_code, read_part, read_views};
 use super::log::{self, Counted};
+use super::row::{Part, read_code, read_part, read_views};
 use crate::cell::{Cell, CellQuery, Views};
 use crate::dimension::{Code, Dimension, Labels, Said};
 use crate::filter::By;
