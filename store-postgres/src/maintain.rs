@@ -11,7 +11,7 @@ use crate::error::{code, damaged, failed};
 use crate::sql::{self, Statement, query};
 use crate::{PostgresStore, copy, load, query as questions, rows, texts, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored};
-use fieldvitals_store::{Dimension, Kept, Maintained, Retention, SiteId, StoreError};
+use fieldvitals_store::{Concern, Dimension, Kept, Maintained, Retention, Round, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
@@ -121,29 +121,37 @@ impl<'a> Lease<'a> {
 
     async fn round(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
         let kept = self.keep(now_ms, retention).await?;
+        let mut round = Round::default();
         for site in self.sites("/* site.deleted.read */ select site_id from site_deleted").await? {
-            remove_site(self.store, site).await?;
+            round.part(Concern::Site(site), remove_site(self.store, site).await)?;
         }
-        let mut done = Maintained::default();
         for site in self.sites("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
-            done.deltas_folded += self.fold_site(site, &kept).await?;
+            let folded = self.fold_site(site, &kept).await;
+            round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
         }
         for site in self.sites("/* site.ids */ select site_id from site").await? {
-            done.rows_removed += self.remove_rows(site, Grain::Hour, kept.hours_from_ms).await?;
-            done.rows_removed += self.remove_rows(site, Grain::Day, kept.days_from_ms).await?;
+            for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
+                let removed = self.remove_rows(site, grain, from_ms).await;
+                round.done.rows_removed += round.part(Concern::Site(site), removed)?;
+            }
         }
-        done.views_removed = self.drop_days(&kept).await?;
+        round.done.views_removed = self.drop_days(&kept).await?;
         for site in self.sites("/* site.ids */ select site_id from site").await? {
-            done.names_removed += self.remove_names(site, &kept).await?;
-            done.names_removed += self.remove_texts(site, &kept).await?;
+            for removed in [self.remove_names(site, &kept).await, self.remove_texts(site, &kept).await] {
+                round.done.names_removed += round.part(Concern::Site(site), removed)?;
+            }
         }
         // What an erasure that was cut short has left.
         for site in self.sites(texts::DOUBTED).await? {
-            while texts::clean(self.store, site).await? {}
+            let mut cleaned = texts::clean(self.store, site).await;
+            while matches!(cleaned, Ok(true)) {
+                cleaned = texts::clean(self.store, site).await;
+            }
+            round.part(Concern::Site(site), cleaned)?;
         }
         // Last, as it may take longer than the lease lasts.
         self.vacuum().await;
-        Ok(done)
+        Ok(round.done)
     }
 
     async fn sites(&self, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {

@@ -4,7 +4,7 @@
 
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
-use fieldvitals_store::{CellQuery, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
+use fieldvitals_store::{CellQuery, Concern, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
 use std::sync::Arc;
@@ -308,4 +308,41 @@ async fn texts_go_with_the_last_page_view_that_has_them() {
     assert_eq!((texts(site), texts(gone)), (rest("#p0"), String::new()));
     store.site_delete(site).await.unwrap();
     assert_eq!(texts(site), "");
+}
+
+#[tokio::test]
+async fn maintenance_goes_on_past_a_site_that_fails() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let sites = [site(&store, "a").await, site(&store, "b").await];
+    for start_ms in [DAY0_MS - 20 * DAY_MS, DAY0_MS] {
+        // What was loaded before is folded.
+        store.maintain(DAY0_MS - 20 * DAY_MS, Retention::default()).await.unwrap();
+        for site in sites {
+            load(&store, site, 1, vec![update(start_ms, 1, &[(Metric::Lcp, 900.0)])]).await.unwrap();
+        }
+    }
+    let _ =
+        database.sql(&format!("update rollup_delta set views = '\\xffff' where site_id = {}", sites[0].0));
+    let _ = database.sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise 'refused by a trigger'; end $$; \
+         create trigger refuse before delete on rollup_hour for each row when (old.site_id = 1) \
+         execute function refuse()",
+    );
+    let done = store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    assert_eq!(done.deltas_folded, 1);
+    assert!(done.rows_removed > 0, "{done:?}");
+    assert_eq!(
+        done.undone.iter().map(|undone| undone.concern).collect::<Vec<_>>(),
+        [Concern::Site(sites[0])]
+    );
+    assert!(done.undone[0].error.contains("a rollup delta"), "{:?}", done.undone);
+    let old = |site: SiteId| {
+        database.sql(&format!(
+            "select count(*) from rollup_hour where site_id = {} and step < {}",
+            site.0,
+            (DAY0_MS - 14 * DAY_MS) / HOUR_MS
+        ))
+    };
+    assert!(old(sites[0]) != "0" && old(sites[1]) == "0");
 }

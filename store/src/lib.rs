@@ -15,6 +15,7 @@ pub mod dimension;
 mod erase;
 mod kept;
 pub mod load;
+mod maintained;
 pub mod priority;
 pub mod rollup;
 mod site;
@@ -29,6 +30,7 @@ pub use copy::{Holding, RollupGroup, RollupKey};
 pub use dimension::{Dimension, Filters};
 pub use erase::{Erase, Erased};
 pub use kept::Kept;
+pub use maintained::{Concern, Maintained, Round, Undone};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
@@ -136,19 +138,6 @@ impl Default for Retention {
     }
 }
 
-/// What one round of maintenance did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Maintained {
-    /// Delta rows folded into cells.
-    pub deltas_folded: u64,
-    /// Page views past retention, removed.
-    pub views_removed: u64,
-    /// Rollup blocks past retention, removed.
-    pub rows_removed: u64,
-    /// Routes, labels and texts of which nothing is kept any more, removed.
-    pub names_removed: u64,
-}
-
 /// What rebuilding the rollups of a day came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
@@ -252,7 +241,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Violation>, StoreError>;
 
-    /// Folds rollup deltas and removes what is past retention, in short steps that never block loading.
+    /// Folds rollup deltas and removes what is past retention, in short steps that never block loading. What
+    /// fails of one site or day holds up no other, and is told with what was done.
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError>;
     /// Erases some of what is asked for, in one transaction; to be called again while there is more.
     ///

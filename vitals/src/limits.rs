@@ -155,6 +155,8 @@ pub const LOAD_VIEWS_MAX: usize = 4_096;
 pub const LOAD_GATHER_MS_MAX: u64 = 200;
 /// Longest pause between two tries of the loader while the store is away, in milliseconds.
 pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
+/// Longest pause between two tries of the loader to load a site whose beacons the store refuses, in milliseconds.
+pub const LOAD_SITE_RETRY_MS_MAX: u64 = 60_000;
 /// Time that a server that stops gives the loader to empty the spool, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 10_000;
 

@@ -1,17 +1,19 @@
 //! The loader: one task that carries rows of the spool into the store.
 
 use super::file::{self, Epoch, SpoolRow};
-use super::{Record, Spool, SpoolError, payload, writer};
+use super::reader::Reader;
+use super::writer::{Message, Settled};
+use super::{Record, Spool, SpoolError, payload};
+use crate::http::now_ms;
 use fieldvitals_store::{LoadBatch, SiteId, Store, StoreError, ViewUpdate};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{oneshot, watch};
 
 /// The first pause after a failure; each further one is twice as long, up to the bound.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
+pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(50);
 
 /// Carries beacons from the spool into the store.
 pub struct Loader {
@@ -22,12 +24,14 @@ pub struct Loader {
     epochs: VecDeque<Epoch>,
     /// Whether no epoch ends before the store's cursor.
     checked: bool,
-    /// The last position of which every site's part is dealt with.
+    /// The last position of which the part of every site is dealt with that is not held.
     read_up_to: u64,
-    /// Of the first epoch, for each site: the store's cursor, where it is known.
-    cursors: HashMap<SiteId, u64>,
-    /// Of the first epoch, for each site: the last position whose beacons are counted.
+    /// For each epoch (its number) and site: the store's cursor, where it is known.
+    cursors: HashMap<(i64, SiteId), u64>,
+    /// For each site: the last position whose beacons are counted.
     counted: HashMap<SiteId, u64>,
+    /// Whether a held site was tried last, so that it is the others' turn.
+    others_first: bool,
     pause: Pause,
 }
 
@@ -41,15 +45,20 @@ enum Step {
 
 /// Why a step did not succeed.
 enum StepError {
-    /// The store is away, or refuses; the same step is to be tried again.
+    /// The store is away; the same step is to be tried again.
     Store(StoreError),
+    /// The store refuses what it was given of one site.
+    Site(StoreError),
     /// The spool cannot be read any more.
     Spool(String),
 }
 
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::Database { passing: false, .. } => Self::Site(error),
+            error => Self::Store(error),
+        }
     }
 }
 
@@ -59,7 +68,7 @@ type Part = Vec<(u64, Vec<ViewUpdate>)>;
 impl Loader {
     pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {
         let path = spool.shared.path.clone();
-        let pause = Pause { next: RETRY_FIRST, longest: spool.shared.bounds.retry, failure: None };
+        let pause = Pause { next: PAUSE_FIRST, longest: spool.shared.bounds.retry, failure: None };
         Self {
             spool,
             store,
@@ -69,6 +78,7 @@ impl Loader {
             read_up_to: 0,
             cursors: HashMap::new(),
             counted: HashMap::new(),
+            others_first: false,
             pause,
         }
     }
@@ -123,14 +133,16 @@ impl Loader {
                 Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
                     self.pause.over();
+                    let due = self.spool.shared.held().next().map(|(_, due)| due.into());
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
+                        () = tokio::time::sleep_until(due.unwrap_or_else(far)), if due.is_some() => continue,
                         // Looked at in the next round.
                         _ = stop.changed() => {}
                     }
                     self.gather(false, &mut stop).await;
                 }
-                Err(StepError::Store(error)) => self.pause.after(&error).await,
+                Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
                 Err(StepError::Spool(reason)) => return self.spool.shared.fail(reason),
             }
         }
@@ -140,7 +152,11 @@ impl Loader {
     /// much as one of many, and its syncs are in the way of the writer's.
     async fn gather(&self, stopping: bool, stop: &mut watch::Receiver<bool>) {
         let bounds = self.spool.shared.bounds;
-        if stopping || self.spool.stats().waiting >= bounds.load_views as u64 {
+        let (held, due) = {
+            let held = self.spool.shared.held();
+            (held.beacons(), held.next().is_some_and(|(_, due)| due <= Instant::now()))
+        };
+        if stopping || due || self.spool.stats().waiting.saturating_sub(held) >= bounds.load_views as u64 {
             return;
         }
         tokio::select! {
@@ -164,43 +180,225 @@ impl Loader {
                 }
             }
         }
-        let Some(&epoch) = self.epochs.front() else { return Ok(Step::Empty) };
+        let due = self.spool.shared.held().next().filter(|&(_, due)| due <= Instant::now());
+        match due {
+            Some((site, _)) if !self.others_first => {
+                self.others_first = true;
+                self.try_again(site).await
+            }
+            _ => {
+                self.others_first = false;
+                match self.load_next().await? {
+                    Step::Empty if due.is_some() => Ok(Step::Done),
+                    step => Ok(step),
+                }
+            }
+        }
+    }
+
+    async fn read(&self, after: u64) -> Result<Vec<SpoolRow>, StepError> {
         let bytes_max = self.spool.shared.bounds.commit_bytes;
-        let rows = self.reader.read(epoch.number, self.read_up_to, bytes_max).await?;
+        self.reader.read(after, bytes_max).await.map_err(StepError::Spool)
+    }
+
+    /// Loads the next rows, but for what they have of sites that are held; or ends an epoch.
+    async fn load_next(&mut self) -> Result<Step, StepError> {
+        let rows = self.read(self.read_up_to).await?;
+        let Some(&own) = self.epochs.back() else { return Ok(Step::Empty) };
+        // An epoch without rows is read to its end, and so are those before the rows'.
+        let at = rows.first().map_or(own.number, |row| row.epoch);
+        let before = self.epochs.iter().filter(|epoch| epoch.number < at).map(|epoch| epoch.last).max();
+        self.read_up_to = self.read_up_to.max(before.unwrap_or(0));
+        if let Some(epoch) = self.read_to_its_end() {
+            self.end_epoch(epoch).await?;
+            return Ok(Step::Done);
+        }
+        let Some(epoch) = self.epochs.iter().find(|epoch| epoch.number == at).copied() else {
+            return Err(self.damaged(&format!("its rows are of epoch {at}, which is not there")));
+        };
         if rows.is_empty() {
-            return self.end_epoch(epoch).await;
+            return Ok(Step::Empty);
         }
-        let (parts, up_to, bytes) = self.parts(rows)?;
+        let is_free = |site| !self.spool.shared.held().has(site);
+        let (parts, rows) = self.parts(rows, is_free)?;
         for (site, part) in parts {
-            self.load(epoch, site, part).await?;
+            let began = Instant::now();
+            match self.load(epoch, site, part).await {
+                Err(StepError::Site(error)) => self.hold(site, &error, began),
+                done => done?,
+            }
         }
-        self.read_up_to = up_to;
-        // The writer may be closed already; then the next start skips what the cursors tell.
-        let _ = self.spool.writer.send(writer::Message::Trim { up_to, bytes });
+        self.settle(&rows).await?;
         Ok(Step::Done)
     }
 
-    /// Splits as many rows by site as one load may take: at least one.
-    fn parts(&self, rows: Vec<SpoolRow>) -> Result<(BTreeMap<SiteId, Part>, u64, u64), StepError> {
-        let mut parts: BTreeMap<SiteId, Part> = BTreeMap::new();
-        let (mut views, mut up_to, mut bytes) = (0, 0, 0);
+    /// Loads some of what waits of a site that is held.
+    async fn try_again(&mut self, site: SiteId) -> Result<Step, StepError> {
+        let began = Instant::now();
+        let after = self.spool.shared.held().after(site);
+        let mut rows = self.read(after).await?;
+        rows.retain(|row| row.position <= self.read_up_to);
+        let epoch = rows.first().and_then(|row| self.epochs.iter().find(|epoch| epoch.number == row.epoch));
+        let Some(&epoch) = epoch else {
+            self.release(site);
+            return Ok(Step::Done);
+        };
+        let (mut parts, rows) = self.parts(rows, |other| other == site)?;
+        let part = parts.remove(&site).unwrap_or_default();
+        let counted = self.counted.get(&site).copied().unwrap_or(0);
+        let beacons = part.iter().filter(|&&(position, _)| position > counted).count() as u64;
+        match self.load(epoch, site, part).await {
+            Err(StepError::Site(error)) => {
+                self.hold(site, &error, began);
+                return Ok(Step::Done);
+            }
+            done => done?,
+        }
+        let (settled, _) = self.settled(&rows, after, |other| other != site)?;
+        {
+            let mut stats = self.spool.shared.stats();
+            stats.held_bytes = stats.held_bytes.saturating_sub(settled.bytes);
+        }
+        self.tell(settled).await;
+        let up_to = rows.last().map_or(after, |row| row.position);
+        self.spool.shared.held().move_on(site, up_to, beacons);
+        if up_to >= self.read_up_to {
+            self.release(site);
+        }
+        Ok(Step::Done)
+    }
+
+    /// Holds a site back that the store refuses; the same refusal is said once.
+    fn hold(&self, site: SiteId, error: &StoreError, began: Instant) {
+        let error = error.to_string();
+        let longest = self.spool.shared.bounds.site_retry;
+        let when = (began, longest, now_ms());
+        if self.spool.shared.held().hold(site, self.read_up_to, error.clone(), when) {
+            tracing::error!(
+                site = site.0,
+                error,
+                "a site's beacons wait in the spool: the store refuses them"
+            );
+        }
+    }
+
+    fn release(&self, site: SiteId) {
+        self.spool.shared.held().release(site);
+        tracing::info!(site = site.0, "the store takes the site's beacons again");
+    }
+
+    /// Has rows removed, but for what they have of sites that are held.
+    async fn settle(&mut self, rows: &[SpoolRow]) -> Result<(), StepError> {
+        let after = self.read_up_to;
+        let Some(up_to) = rows.last().map(|row| row.position) else { return Ok(()) };
+        if self.spool.shared.held().is_empty() {
+            let bytes = rows.iter().map(|row| file::row_bytes(row.payload.len())).sum();
+            self.tell(Settled { removed: vec![(after, up_to)], bytes, ..Settled::default() }).await;
+        } else {
+            let mut beacons: BTreeMap<SiteId, u64> = BTreeMap::new();
+            let counted = |site| self.counted.get(&site).copied().unwrap_or(0);
+            for row in rows {
+                for Record { site, .. } in self.split(row)? {
+                    *beacons.entry(site).or_default() += u64::from(row.position > counted(site));
+                }
+            }
+            let (settled, kept) = self.settled(rows, after, |site| self.spool.shared.held().has(site))?;
+            for (site, beacons) in beacons {
+                self.spool.shared.held().add(site, beacons);
+            }
+            self.spool.shared.stats().held_bytes += kept;
+            self.tell(settled).await;
+        }
+        self.read_up_to = up_to;
+        Ok(())
+    }
+
+    /// What is settled of rows after a position where the records of some sites are kept, and how many bytes
+    /// these take.
+    fn settled(
+        &self,
+        rows: &[SpoolRow],
+        after: u64,
+        keep: impl Fn(SiteId) -> bool,
+    ) -> Result<(Settled, u64), StepError> {
+        let (mut settled, mut kept_bytes) = (Settled::default(), 0);
+        let (mut free_from, mut up_to) = (after, after);
         for row in rows {
-            let records = payload::split(&row.payload).map_err(|reason| {
-                let path = self.spool.shared.path.clone();
-                let reason = format!("row {}: {reason}", row.position);
-                StepError::Spool(SpoolError::Damaged { path, reason }.to_string())
-            })?;
+            up_to = row.position;
+            let mut records = self.split(row)?;
+            let all = records.len();
+            records.retain(|record| keep(record.site));
+            let mut bytes = file::row_bytes(row.payload.len());
+            if records.is_empty() {
+                settled.bytes += bytes;
+                continue;
+            }
+            if up_to - 1 > free_from {
+                settled.removed.push((free_from, up_to - 1));
+            }
+            free_from = up_to;
+            if records.len() < all {
+                let encoded: Result<Vec<Vec<u8>>, _> = records.iter().map(payload::encode_record).collect();
+                let encoded = encoded.map_err(|error| StepError::Spool(error.to_string()))?;
+                let payload = payload::join(encoded.iter().map(Vec::as_slice));
+                let left = file::row_bytes(payload.len());
+                settled.bytes += bytes.saturating_sub(left);
+                bytes = left;
+                settled.rewritten.push((row.position, records.len(), payload));
+            }
+            kept_bytes += bytes;
+        }
+        if up_to > free_from {
+            settled.removed.push((free_from, up_to));
+        }
+        Ok((settled, kept_bytes))
+    }
+
+    /// Tells the writer what is settled. Rows that it has to write are waited for, so that there are never many.
+    async fn tell(&self, mut settled: Settled) {
+        let (done, told) = oneshot::channel();
+        let waits = !settled.rewritten.is_empty();
+        if waits {
+            settled.done = Some(done);
+        }
+        // The writer may be closed already; then the next start skips what the cursors tell.
+        if self.spool.writer.send(Message::Settle(settled)).is_ok() && waits {
+            let _ = told.await;
+        }
+    }
+
+    fn damaged(&self, reason: &str) -> StepError {
+        let (path, reason) = (self.spool.shared.path.clone(), reason.to_owned());
+        StepError::Spool(SpoolError::Damaged { path, reason }.to_string())
+    }
+
+    fn split(&self, row: &SpoolRow) -> Result<Vec<Record>, StepError> {
+        payload::split(&row.payload)
+            .map_err(|reason| self.damaged(&format!("row {}: {reason}", row.position)))
+    }
+
+    /// Splits as many rows by site as one load may take, at least one; of the sites that are to be taken.
+    fn parts(
+        &self,
+        mut rows: Vec<SpoolRow>,
+        take: impl Fn(SiteId) -> bool,
+    ) -> Result<(BTreeMap<SiteId, Part>, Vec<SpoolRow>), StepError> {
+        let mut parts: BTreeMap<SiteId, Part> = BTreeMap::new();
+        let (mut views, mut taken) = (0, 0);
+        for row in &rows {
+            let mut records = self.split(row)?;
+            records.retain(|record| take(record.site));
             views += records.iter().map(|record| record.updates.len()).sum::<usize>();
-            if up_to > 0 && views > self.spool.shared.bounds.load_views {
+            if taken > 0 && views > self.spool.shared.bounds.load_views {
                 break;
             }
-            up_to = row.position;
-            bytes += file::row_bytes(row.payload.len());
+            taken += 1;
             for Record { site, updates } in records {
                 parts.entry(site).or_default().push((row.position, updates));
             }
         }
-        Ok((parts, up_to, bytes))
+        rows.truncate(taken);
+        Ok((parts, rows))
     }
 
     /// Loads one site's part. After an error the same part comes again: what is counted already is left
@@ -208,11 +406,12 @@ impl Loader {
     async fn load(&mut self, epoch: Epoch, site: SiteId, mut part: Part) -> Result<(), StepError> {
         let counted = self.counted.get(&site).copied().unwrap_or(0);
         part.retain(|&(position, _)| position > counted);
-        let after = match self.cursors.get(&site) {
+        let key = (epoch.number, site);
+        let after = match self.cursors.get(&key) {
             Some(&after) => after,
             None => {
                 let after = self.store.cursor(site, epoch.id).await?;
-                self.cursors.insert(site, after);
+                self.cursors.insert(key, after);
                 after
             }
         };
@@ -220,7 +419,7 @@ impl Loader {
         part.retain(|&(position, _)| position > after);
         let known = (before - part.len()) as u64;
         if known > 0 {
-            let own = self.epochs.len() == 1;
+            let own = self.epochs.back().is_some_and(|own| own.number == epoch.number);
             self.count(site, after, |stats| {
                 *(if own { &mut stats.loaded } else { &mut stats.superseded }) += known;
                 known
@@ -231,7 +430,8 @@ impl Loader {
         let n = beacons.len() as u64;
         match self.store.load(LoadBatch { site, spool: epoch.id, after, up_to, beacons }).await {
             Ok(report) => {
-                self.cursors.insert(site, up_to);
+                self.cursors.insert(key, up_to);
+                self.spool.shared.held().loaded(site);
                 self.count(site, up_to, |stats| {
                     stats.loaded += report.loaded;
                     stats.superseded += report.superseded;
@@ -240,7 +440,7 @@ impl Loader {
                 Ok(())
             }
             Err(StoreError::NoSuchSite) => {
-                self.cursors.remove(&site);
+                self.cursors.remove(&key);
                 self.count(site, up_to, |stats| {
                     stats.discarded += n;
                     n
@@ -249,7 +449,7 @@ impl Loader {
             }
             Err(error) => {
                 // It may have been committed all the same; the store knows.
-                self.cursors.remove(&site);
+                self.cursors.remove(&key);
                 Err(error.into())
             }
         }
@@ -265,55 +465,19 @@ impl Loader {
         *counted = up_to.max(*counted);
     }
 
-    /// Ends an epoch that has no rows left; the server's own stays.
-    async fn end_epoch(&mut self, epoch: Epoch) -> Result<Step, StepError> {
-        if self.epochs.len() <= 1 {
-            return Ok(Step::Empty);
-        }
-        self.store.cursors_forget(epoch.id).await?;
+    /// The first epoch, once it is read to its end and nothing waits in it; the server's own goes on.
+    fn read_to_its_end(&self) -> Option<Epoch> {
+        let first = self.epochs.front().filter(|_| self.epochs.len() > 1)?;
+        (first.last <= self.read_up_to.min(self.spool.shared.held().settled())).then_some(*first)
+    }
+
+    async fn end_epoch(&mut self, epoch: Epoch) -> Result<(), StepError> {
+        self.store.cursors_forget(epoch.id).await.map_err(StepError::Store)?;
         // The writer may be closed already; then the next start ends it.
-        let _ = self.spool.writer.send(writer::Message::Forget(epoch.number));
+        let _ = self.spool.writer.send(Message::Forget(epoch.number));
         self.epochs.pop_front();
-        self.cursors.clear();
-        self.counted.clear();
-        Ok(Step::Done)
-    }
-}
-
-/// The loader's connection to the spool. It is used on threads that may wait for the disk.
-struct Reader {
-    path: PathBuf,
-    connection: Arc<Mutex<Option<Connection>>>,
-}
-
-impl Reader {
-    fn new(path: PathBuf, connection: Connection) -> Self {
-        Self { path, connection: Arc::new(Mutex::new(Some(connection))) }
-    }
-
-    async fn read(&self, epoch: i64, after: u64, bytes_max: usize) -> Result<Vec<SpoolRow>, StepError> {
-        let connection = Arc::clone(&self.connection);
-        let reading = tokio::task::spawn_blocking(move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            connection.as_ref().map(|connection| file::read(connection, epoch, after, bytes_max))
-        });
-        match reading.await {
-            Ok(Some(Ok(rows))) => Ok(rows),
-            Ok(Some(Err(error))) => Err(StepError::Spool(file::open_error(&self.path, &error).to_string())),
-            Ok(None) => Err(StepError::Spool("its reader is closed".to_owned())),
-            Err(error) => Err(StepError::Spool(error.to_string())),
-        }
-    }
-
-    async fn close(&self) {
-        let connection = Arc::clone(&self.connection);
-        let closing = tokio::task::spawn_blocking(move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-            connection.and_then(|connection| connection.close().err().map(|(_, error)| error))
-        });
-        if let Ok(Some(error)) = closing.await {
-            tracing::debug!(%error, "a connection to the spool was not closed cleanly");
-        }
+        self.cursors.retain(|&(number, _), _| number != epoch.number);
+        Ok(())
     }
 }
 
@@ -345,6 +509,11 @@ impl Pause {
         if self.failure.take().is_some() {
             tracing::info!("the store takes beacons again");
         }
-        self.next = RETRY_FIRST.min(self.longest);
+        self.next = PAUSE_FIRST.min(self.longest);
     }
+}
+
+/// A moment that is not waited for.
+fn far() -> tokio::time::Instant {
+    tokio::time::Instant::now()
 }
