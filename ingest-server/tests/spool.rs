@@ -785,3 +785,45 @@ async fn a_store_that_refuses_every_site_is_waited_for_with_the_whole_spool() {
     assert_eq!(stats.loaded, u64::from(kept));
     place.assert_has(0..kept).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_takes_too_long_is_tried_with_fewer_beacons() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..200).await;
+    spool.close().await;
+    // Half of the beacons are of one site: they are loaded in halves until seven fit.
+    place.store.slow(7);
+    let running = place.start_with(eager()).await;
+    until(async || running.spool.stats().waiting == 0).await;
+    assert!(running.spool.held().is_empty());
+    let loads = place.store.loads();
+    assert!((30..80).contains(&loads), "{loads} loads");
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!(stats.loaded, 200);
+    place.assert_has(0..200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
+    let place = Place::new().await;
+    let (spool, loader) = Spool::open_with(&place.path(), place.store(), eager()).await.unwrap();
+    // Alone in a row, and together in the next ones.
+    spool.append(place.record(0)).await.unwrap();
+    let many = join_all((0..20).map(|number| spool.append(place.record(2 + number * 2)))).await;
+    assert!(many.iter().all(Result::is_ok));
+    place.append(&spool, 101..102).await;
+    place.store.slow(1);
+    let (stop, stopped) = watch::channel(false);
+    let loader = tokio::spawn(loader.run(stopped));
+    let other = place.record(101);
+    until(async || place.store.view(other.site, other.updates[0].id).await.unwrap().is_some()).await;
+    until(async || !spool.held().is_empty()).await;
+    assert!(spool.held()[0].error.contains("it took too long"), "{:?}", spool.held());
+    place.store.slow(u64::MAX);
+    until(async || spool.stats().waiting == 0).await;
+    assert_eq!(spool.stats().loaded, 22);
+    stop.send(true).unwrap();
+    loader.await.unwrap();
+}

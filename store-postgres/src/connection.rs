@@ -18,15 +18,23 @@ pub(crate) async fn bounded<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(StoreError::Database {
-            what: "asking Postgres",
-            reason: format!(
-                "no answer within {} s: the database hangs, or the network between loses what is sent",
-                limit.as_secs()
-            ),
-            passing: true,
-        })
+        Err(StoreError::Database { what: "asking Postgres", reason: no_answer(limit), passing: true })
     })
+}
+
+/// The same of a load, which may have been too much at a time.
+pub(crate) async fn bounded_load<T>(
+    limit: Duration,
+    load: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, load).await.unwrap_or_else(|_| {
+        Err(StoreError::TooSlow { what: "loading into Postgres", reason: no_answer(limit), answered: false })
+    })
+}
+
+fn no_answer(limit: Duration) -> String {
+    let seconds = limit.as_secs();
+    format!("no answer within {seconds} s: the database hangs, or the network between loses what is sent")
 }
 
 /// A transaction on a connection of the pool; rolled back where it is dropped without [`Self::commit`].

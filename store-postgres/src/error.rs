@@ -4,10 +4,20 @@ use fieldvitals_store::StoreError;
 
 const TLS_HINT: &str = "; check sslmode and sslrootcert in --database-url, and the server's certificate";
 
+/// The code of a statement that took longer than it may.
+pub(crate) const CANCELED: &str = "57014";
+
 /// Turns an error of sqlx, met while doing `what`, into the store's.
 pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         let code = code(&error).unwrap_or_default();
+        if code == CANCELED {
+            return StoreError::TooSlow {
+                what,
+                reason: format!("{error} (the database is busy)"),
+                answered: true,
+            };
+        }
         let (hint, passing) = match &error {
             sqlx::Error::Database(_) => of_code(&code),
             // What rustls has to say of a certificate comes as one of these.
@@ -60,7 +70,7 @@ fn of_code(code: &str) -> (&'static str, bool) {
         ),
         "53100" => ("; free some disk space on the database server", true),
         "53300" => ("; raise max_connections of Postgres, or run fewer servers on it", true),
-        "57014" | "55P03" => (" (the database is busy)", true),
+        "55P03" => (" (the database is busy)", true),
         "25006" => ("; --database-url must name the primary, not a standby", true),
         // Lost connections; conflicts with others; missing resources; shut down or starting.
         _ if ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => ("", true),

@@ -29,7 +29,7 @@ mod view;
 mod violation;
 
 use async_trait::async_trait;
-use connection::{Transaction, bounded};
+use connection::{Transaction, bounded, bounded_load};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
@@ -190,7 +190,7 @@ impl Store for PostgresStore {
     }
 
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        bounded(self.bounds.load, load::load(self, batch)).await
+        bounded_load(self.bounds.load, load::load(self, batch)).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {

@@ -4,7 +4,7 @@
 //! transaction ends, as loads hold the row of `kept`, which whoever removes texts of days that are kept waits for.
 
 use crate::connection::Transaction;
-use crate::error::{code as sql_code, damaged, failed};
+use crate::error::{CANCELED, code as sql_code, damaged, failed};
 use crate::maintain::{hold_off_loads, wait_little};
 use crate::sql::query;
 use crate::{PostgresStore, view};
@@ -22,9 +22,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 const NAMING: &str = "reading or writing the texts of page views";
-
-/// The code of a statement that took longer than it may.
-const CANCELED: &str = "57014";
 
 /// Holds the texts of a batch to their bounds, and gives the codes of those that are there. Servers that add the
 /// last ones at the same moment may pass a bound by what one batch holds.

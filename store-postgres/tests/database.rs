@@ -5,9 +5,10 @@
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
 use fieldvitals_store::{CellQuery, Concern, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
-use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
+use fieldvitals_store_postgres::{Bounds, PostgresStore};
 use std::sync::Arc;
+use std::time::Duration;
 use vitals::metric::Metric;
 use vitals::view::ViewId;
 
@@ -345,4 +346,30 @@ async fn maintenance_goes_on_past_a_site_that_fails() {
         ))
     };
     assert!(old(sites[0]) != "0" && old(sites[1]) == "0");
+}
+
+#[tokio::test]
+async fn a_load_that_takes_too_long_says_so_and_a_smaller_one_takes_place() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    // From the first new route on a statement has 300 ms, and each page view takes 10.
+    let _ = database.sql(
+        "create function soon() returns trigger language plpgsql as $$ begin \
+         set local statement_timeout = '300ms'; return new; end $$; \
+         create trigger soon before insert on route for each row execute function soon(); \
+         create function slow() returns trigger language plpgsql as $$ begin \
+         perform pg_sleep(0.01); return new; end $$; \
+         create trigger slow before insert on page_view for each row execute function slow()",
+    );
+    let views = |count: u128| (0..count).map(|i| update(DAY0_MS, i, &[(Metric::Lcp, 900.0)])).collect();
+    let slow = load(&store, site, 1, views(200)).await.err();
+    let Some(StoreError::TooSlow { answered: true, .. }) = slow else { panic!("{slow:?}") };
+    load(&store, site, 1, views(2)).await.unwrap();
+    assert_eq!(database.sql("select count(*) from page_view"), "2");
+    // Nor where nothing is said within the time for all of a load.
+    let bounds = Bounds { load: Duration::from_millis(200), ..Bounds::default() };
+    let store: Arc<dyn Store> = Arc::new(PostgresStore::open_with(&database.url, bounds).await.unwrap());
+    let slow = load(&store, site, 1, views(200)).await.err();
+    let Some(StoreError::TooSlow { answered: false, .. }) = slow else { panic!("{slow:?}") };
 }

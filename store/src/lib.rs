@@ -71,6 +71,16 @@ pub enum StoreError {
         /// How many it may read.
         max: u64,
     },
+    /// It took longer than it may; less of it at a time may not.
+    #[error("{what}: {reason}")]
+    TooSlow {
+        /// What was being done.
+        what: &'static str,
+        /// What the database said.
+        reason: String,
+        /// Whether the database itself ended it. Otherwise there was no answer: it may be away.
+        answered: bool,
+    },
     /// The store was written by a newer fieldvitals.
     #[error(
         "the store has schema version {found}, this fieldvitals knows up to {known}; install the newer release that wrote it"
@@ -195,7 +205,8 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::CursorMoved`] where the cursor is not at `batch.after`; [`StoreError::NoSuchSite`]
-    /// where the site is gone. Nothing is changed by a call that fails.
+    /// where the site is gone; [`StoreError::TooSlow`] where it takes too long. Nothing is changed by a call that
+    /// fails.
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
 
     /// The routes that have page views in a range of starts (UTC milliseconds, end excluded), sorted.

@@ -4,7 +4,7 @@
 //! half of the spool: from then on their beacons are shed, so that a site which can never be loaded leaves the
 //! other half to those that can.
 
-use super::loader::PAUSE_FIRST;
+use super::pause::PAUSE_FIRST;
 use fieldvitals_store::SiteId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,37 +1,37 @@
 //! The loader: one task that carries rows of the spool into the store.
 
-use super::file::{self, Epoch, SpoolRow};
+use super::file::{Epoch, SpoolRow};
+use super::pace::Pace;
+use super::pause::Pause;
 use super::reader::Reader;
-use super::writer::{Message, Settled};
-use super::{Record, Spool, SpoolError, payload};
+use super::writer::Message;
+use super::{Spool, SpoolError};
 use crate::http::now_ms;
 use fieldvitals_store::{LoadBatch, SiteId, Store, StoreError, ViewUpdate};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
-
-/// The first pause after a failure; each further one is twice as long, up to the bound.
-pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(50);
+use std::time::Instant;
+use tokio::sync::watch;
 
 /// Carries beacons from the spool into the store.
 pub struct Loader {
-    spool: Spool,
+    pub(super) spool: Spool,
     store: Arc<dyn Store>,
     reader: Reader,
     /// The epochs that are not loaded whole, oldest first; the last one is this server's own.
-    epochs: VecDeque<Epoch>,
+    pub(super) epochs: VecDeque<Epoch>,
     /// Whether no epoch ends before the store's cursor.
     checked: bool,
     /// The last position of which the part of every site is dealt with that is not held.
-    read_up_to: u64,
+    pub(super) read_up_to: u64,
     /// For each epoch (its number) and site: the store's cursor, where it is known.
     cursors: HashMap<(i64, SiteId), u64>,
     /// For each site: the last position whose beacons are counted.
-    counted: HashMap<SiteId, u64>,
+    pub(super) counted: HashMap<SiteId, u64>,
     /// Whether a held site was tried last, so that it is the others' turn.
     others_first: bool,
+    pace: Pace,
     pause: Pause,
 }
 
@@ -44,11 +44,13 @@ enum Step {
 }
 
 /// Why a step did not succeed.
-enum StepError {
+pub(super) enum StepError {
     /// The store is away; the same step is to be tried again.
     Store(StoreError),
     /// The store refuses what it was given of one site.
     Site(StoreError),
+    /// It was too much at a time; the same step is to be tried again with less.
+    TooMuch,
     /// The spool cannot be read any more.
     Spool(String),
 }
@@ -63,12 +65,12 @@ impl From<StoreError> for StepError {
 }
 
 /// The beacons of one site in some rows, with their positions.
-type Part = Vec<(u64, Vec<ViewUpdate>)>;
+pub(super) type Part = Vec<(u64, Vec<ViewUpdate>)>;
 
 impl Loader {
     pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {
         let path = spool.shared.path.clone();
-        let pause = Pause { next: PAUSE_FIRST, longest: spool.shared.bounds.retry, failure: None };
+        let pause = Pause::new(spool.shared.bounds.retry);
         Self {
             spool,
             store,
@@ -79,6 +81,7 @@ impl Loader {
             cursors: HashMap::new(),
             counted: HashMap::new(),
             others_first: false,
+            pace: Pace::default(),
             pause,
         }
     }
@@ -93,7 +96,7 @@ impl Loader {
                     return Err(SpoolError::OlderThanStore { path, last: epoch.last, loaded });
                 }
                 Ok(_) => {}
-                Err(StoreError::Database { passing: true, .. }) => return Ok(()),
+                Err(StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -143,6 +146,7 @@ impl Loader {
                     self.gather(false, &mut stop).await;
                 }
                 Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
+                Err(StepError::TooMuch) => {}
                 Err(StepError::Spool(reason)) => return self.spool.shared.fail(reason),
             }
         }
@@ -287,120 +291,6 @@ impl Loader {
         tracing::info!(site = site.0, "the store takes the site's beacons again");
     }
 
-    /// Has rows removed, but for what they have of sites that are held.
-    async fn settle(&mut self, rows: &[SpoolRow]) -> Result<(), StepError> {
-        let after = self.read_up_to;
-        let Some(up_to) = rows.last().map(|row| row.position) else { return Ok(()) };
-        if self.spool.shared.held().is_empty() {
-            let bytes = rows.iter().map(|row| file::row_bytes(row.payload.len())).sum();
-            self.tell(Settled { removed: vec![(after, up_to)], bytes, ..Settled::default() }).await;
-        } else {
-            let mut beacons: BTreeMap<SiteId, u64> = BTreeMap::new();
-            let counted = |site| self.counted.get(&site).copied().unwrap_or(0);
-            for row in rows {
-                for Record { site, .. } in self.split(row)? {
-                    *beacons.entry(site).or_default() += u64::from(row.position > counted(site));
-                }
-            }
-            let (settled, kept) = self.settled(rows, after, |site| self.spool.shared.held().has(site))?;
-            for (site, beacons) in beacons {
-                self.spool.shared.held().add(site, beacons);
-            }
-            self.spool.shared.stats().held_bytes += kept;
-            self.tell(settled).await;
-        }
-        self.read_up_to = up_to;
-        Ok(())
-    }
-
-    /// What is settled of rows after a position where the records of some sites are kept, and how many bytes
-    /// these take.
-    fn settled(
-        &self,
-        rows: &[SpoolRow],
-        after: u64,
-        keep: impl Fn(SiteId) -> bool,
-    ) -> Result<(Settled, u64), StepError> {
-        let (mut settled, mut kept_bytes) = (Settled::default(), 0);
-        let (mut free_from, mut up_to) = (after, after);
-        for row in rows {
-            up_to = row.position;
-            let mut records = self.split(row)?;
-            let all = records.len();
-            records.retain(|record| keep(record.site));
-            let mut bytes = file::row_bytes(row.payload.len());
-            if records.is_empty() {
-                settled.bytes += bytes;
-                continue;
-            }
-            if up_to - 1 > free_from {
-                settled.removed.push((free_from, up_to - 1));
-            }
-            free_from = up_to;
-            if records.len() < all {
-                let encoded: Result<Vec<Vec<u8>>, _> = records.iter().map(payload::encode_record).collect();
-                let encoded = encoded.map_err(|error| StepError::Spool(error.to_string()))?;
-                let payload = payload::join(encoded.iter().map(Vec::as_slice));
-                let left = file::row_bytes(payload.len());
-                settled.bytes += bytes.saturating_sub(left);
-                bytes = left;
-                settled.rewritten.push((row.position, records.len(), payload));
-            }
-            kept_bytes += bytes;
-        }
-        if up_to > free_from {
-            settled.removed.push((free_from, up_to));
-        }
-        Ok((settled, kept_bytes))
-    }
-
-    /// Tells the writer what is settled. Rows that it has to write are waited for, so that there are never many.
-    async fn tell(&self, mut settled: Settled) {
-        let (done, told) = oneshot::channel();
-        let waits = !settled.rewritten.is_empty();
-        if waits {
-            settled.done = Some(done);
-        }
-        // The writer may be closed already; then the next start skips what the cursors tell.
-        if self.spool.writer.send(Message::Settle(settled)).is_ok() && waits {
-            let _ = told.await;
-        }
-    }
-
-    fn damaged(&self, reason: &str) -> StepError {
-        let (path, reason) = (self.spool.shared.path.clone(), reason.to_owned());
-        StepError::Spool(SpoolError::Damaged { path, reason }.to_string())
-    }
-
-    fn split(&self, row: &SpoolRow) -> Result<Vec<Record>, StepError> {
-        payload::split(&row.payload)
-            .map_err(|reason| self.damaged(&format!("row {}: {reason}", row.position)))
-    }
-
-    /// Splits as many rows by site as one load may take, at least one; of the sites that are to be taken.
-    fn parts(
-        &self,
-        mut rows: Vec<SpoolRow>,
-        take: impl Fn(SiteId) -> bool,
-    ) -> Result<(BTreeMap<SiteId, Part>, Vec<SpoolRow>), StepError> {
-        let mut parts: BTreeMap<SiteId, Part> = BTreeMap::new();
-        let (mut views, mut taken) = (0, 0);
-        for row in &rows {
-            let mut records = self.split(row)?;
-            records.retain(|record| take(record.site));
-            views += records.iter().map(|record| record.updates.len()).sum::<usize>();
-            if taken > 0 && views > self.spool.shared.bounds.load_views {
-                break;
-            }
-            taken += 1;
-            for Record { site, updates } in records {
-                parts.entry(site).or_default().push((row.position, updates));
-            }
-        }
-        rows.truncate(taken);
-        Ok((parts, rows))
-    }
-
     /// Loads one site's part. After an error the same part comes again: what is counted already is left
     /// out then, and the store's cursor is asked whether the failed load took place after all.
     async fn load(&mut self, epoch: Epoch, site: SiteId, mut part: Part) -> Result<(), StepError> {
@@ -425,32 +315,59 @@ impl Loader {
                 known
             });
         }
-        let Some(up_to) = part.last().map(|&(position, _)| position) else { return Ok(()) };
+        let (mut part, mut after) = (part.into(), after);
+        loop {
+            let some = self.pace.take(site, &mut part);
+            let Some(&(up_to, _)) = some.last() else { return Ok(()) };
+            self.load_some((epoch, site), after, some).await?;
+            after = up_to;
+        }
+    }
+
+    /// Loads rows of one site that one load may take.
+    async fn load_some(
+        &mut self,
+        (epoch, site): (Epoch, SiteId),
+        after: u64,
+        part: Part,
+    ) -> Result<(), StepError> {
+        let (Some(&(first, _)), Some(&(up_to, _))) = (part.first(), part.last()) else { return Ok(()) };
+        let key = (epoch.number, site);
         let beacons: Vec<Vec<ViewUpdate>> = part.into_iter().map(|(_, updates)| updates).collect();
-        let n = beacons.len() as u64;
+        let n = beacons.len();
         match self.store.load(LoadBatch { site, spool: epoch.id, after, up_to, beacons }).await {
             Ok(report) => {
                 self.cursors.insert(key, up_to);
+                self.pace.faster(site, self.spool.shared.bounds.load_views);
                 self.spool.shared.held().loaded(site);
                 self.count(site, up_to, |stats| {
                     stats.loaded += report.loaded;
                     stats.superseded += report.superseded;
-                    n
+                    n as u64
                 });
                 Ok(())
             }
             Err(StoreError::NoSuchSite) => {
                 self.cursors.remove(&key);
                 self.count(site, up_to, |stats| {
-                    stats.discarded += n;
-                    n
+                    stats.discarded += n as u64;
+                    n as u64
                 });
                 Ok(())
             }
             Err(error) => {
                 // It may have been committed all the same; the store knows.
                 self.cursors.remove(&key);
-                Err(error.into())
+                match error {
+                    StoreError::TooSlow { answered, .. } if first < up_to => {
+                        let beacons = self.pace.slower(site, n);
+                        tracing::warn!(site = site.0, %error, beacons, "a load is tried again with fewer beacons");
+                        // Where there was no answer, the database may be away.
+                        Err(if answered { StepError::TooMuch } else { StepError::Store(error) })
+                    }
+                    StoreError::TooSlow { answered: true, .. } => Err(StepError::Site(error)),
+                    error => Err(error.into()),
+                }
             }
         }
     }
@@ -478,38 +395,6 @@ impl Loader {
         self.epochs.pop_front();
         self.cursors.retain(|&(number, _), _| number != epoch.number);
         Ok(())
-    }
-}
-
-/// The pauses between failed tries, and what is said about them.
-struct Pause {
-    next: Duration,
-    longest: Duration,
-    /// What was last said.
-    failure: Option<String>,
-}
-
-impl Pause {
-    /// Waits after a failure. The same failure is said once.
-    async fn after(&mut self, error: &StoreError) {
-        if matches!(error, StoreError::CursorMoved { .. }) {
-            // Another loader was here: no failure, the cursor is read again at once.
-            return;
-        }
-        let failure = error.to_string();
-        if self.failure.as_ref() != Some(&failure) {
-            tracing::warn!(error = failure, "beacons wait in the spool until the store takes them");
-            self.failure = Some(failure);
-        }
-        tokio::time::sleep(self.next).await;
-        self.next = self.next.saturating_mul(2).min(self.longest);
-    }
-
-    fn over(&mut self) {
-        if self.failure.take().is_some() {
-            tracing::info!("the store takes beacons again");
-        }
-        self.next = PAUSE_FIRST.min(self.longest);
     }
 }
 

@@ -15,10 +15,13 @@
 mod file;
 mod held;
 mod loader;
+mod pace;
+mod pause;
 mod payload;
 mod reader;
 mod reply;
 mod rest;
+mod settle;
 mod writer;
 
 pub use held::HeldSite;
