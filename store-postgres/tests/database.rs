@@ -7,6 +7,7 @@ use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
 use fieldvitals_store::{CellQuery, Concern, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
 use fieldvitals_store_postgres::testing::Database;
 use fieldvitals_store_postgres::{Bounds, PostgresStore};
+use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use std::time::Duration;
 use vitals::metric::Metric;
@@ -372,4 +373,32 @@ async fn a_load_that_takes_too_long_says_so_and_a_smaller_one_takes_place() {
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open_with(&database.url, bounds).await.unwrap());
     let slow = load(&store, site, 1, views(200)).await.err();
     let Some(StoreError::TooSlow { answered: false, .. }) = slow else { panic!("{slow:?}") };
+}
+
+#[tokio::test]
+async fn a_partition_that_cannot_be_dropped_is_told_and_the_rest_goes_on() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    for day in 0..4 {
+        load(&store, site, 1, vec![update(DAY0_MS + day * DAY_MS, 1, &[])]).await.unwrap();
+    }
+    let partition = |day: i64| format!("page_view_{}", DAY0_MS / DAY_MS + day);
+    let _ = database.sql(&format!("create view pinned as select id from {}", partition(1)));
+    // Somebody reads another one for as long as it takes, and leaves the table of all alone.
+    let mut reader: PgConnection = PgConnection::connect(&database.url).await.unwrap();
+    let read = format!("begin; lock table {} in access share mode", partition(2));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(read)).execute(&mut reader).await.unwrap();
+    let later = DAY0_MS + 40 * DAY_MS;
+    let done = store.maintain(later, Retention::default()).await.unwrap();
+    assert_eq!((done.views_removed, days(&database).iter().filter(|&&day| day < 4).count()), (2, 2));
+    let undone: Vec<Concern> = done.undone.iter().map(|undone| undone.concern).collect();
+    assert_eq!(undone, [Concern::Day(DAY0_MS + DAY_MS), Concern::Day(DAY0_MS + 2 * DAY_MS)]);
+    let depends = &done.undone[0].error;
+    assert!(depends.contains(&partition(1)) && depends.contains("view pinned depends on"), "{depends}");
+    assert!(done.undone[1].error.contains("lock timeout"), "{:?}", done.undone);
+    reader.close().await.unwrap();
+    let _ = database.sql("drop view pinned");
+    let done = store.maintain(later, Retention::default()).await.unwrap();
+    assert_eq!((done.views_removed, done.undone), (2, vec![]));
 }

@@ -63,10 +63,15 @@ impl Round {
             }
             self.doubt = Some(part);
         }
+        self.leave(part, &error);
+        Ok(T::default())
+    }
+
+    /// Leaves a part undone.
+    pub fn leave(&mut self, part: Concern, error: &StoreError) {
         if self.done.undone.iter().all(|undone| undone.concern != part) {
             self.done.undone.push(Undone { concern: part, error: error.to_string() });
         }
-        Ok(T::default())
     }
 }
 
