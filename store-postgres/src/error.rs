@@ -9,7 +9,7 @@ const TLS_HINT: &str = "; check sslmode and sslrootcert in --database-url, and t
 const DEPENDED_ON: &str = "2BP01";
 
 /// The code of a statement that took longer than it may.
-pub(crate) const CANCELED: &str = "57014";
+const CANCELED: &str = "57014";
 
 /// Turns an error of sqlx, met while doing `what`, into the store's.
 pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {

@@ -402,3 +402,49 @@ async fn a_partition_that_cannot_be_dropped_is_told_and_the_rest_goes_on() {
     let done = store.maintain(later, Retention::default()).await.unwrap();
     assert_eq!((done.views_removed, done.undone), (2, vec![]));
 }
+
+/// The texts of a day with more page views than one step reads, beside loads that name a text which is about to go.
+#[tokio::test]
+async fn texts_of_a_large_day_are_removed_in_steps_beside_loads() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let erased = Some("https://shop.example/erased".to_owned());
+    let view = |random: u128, target: &str, url: &Option<String>| {
+        let mut view = explained(DAY0_MS, random, target, "");
+        view.url.clone_from(url.as_ref().unwrap_or(&view.url.clone()));
+        view
+    };
+    load(&store, site, 1, vec![view(100_000, "#kept", &None)]).await.unwrap();
+    let _ = database.sql(
+        "insert into page_view select (jsonb_populate_record(v, jsonb_build_object('id', \
+         left(replace(v.id::text, '-', ''), 12) || '70008000' || lpad(to_hex(200000 + n), 12, '0')))).* \
+         from page_view v, generate_series(1, 50000) n",
+    );
+    load(&store, site, 1, vec![view(1, "#again", &erased), view(2, "#gone", &erased)]).await.unwrap();
+    let erase = Erase { site, from_ms: i64::MIN, to_ms: i64::MAX, url: erased };
+    let until = async |state: &str| {
+        while database.sql("select retired, place is not null from context_text_doubt") != state {
+            assert!(store.erase(&erase).await.unwrap().more, "{state} never comes");
+        }
+    };
+    // Behind what is read already: first under the code that it has, then under a new one.
+    until("f|t").await;
+    load(&store, site, 1, vec![view(3, "#again", &None)]).await.unwrap();
+    until("t|f").await;
+    load(&store, site, 1, vec![view(4, "#again", &None)]).await.unwrap();
+    until("t|t").await;
+    until("").await;
+    for random in [3, 4] {
+        let expected = view(random, "#again", &None);
+        let stored = store.view(site, expected.id).await.unwrap().unwrap();
+        assert_eq!(stored.update, expected);
+    }
+    let targets = || {
+        database.sql("select text from context_text where text like '#%' and text <> '#buy' order by text")
+    };
+    assert_eq!(targets(), "#again\n#again\n#kept");
+    let erase = Erase { url: None, ..erase };
+    while store.erase(&erase).await.unwrap().more {}
+    assert_eq!(database.sql("select count(*) from context_text"), "0");
+}
