@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
+use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
 use fieldvitals_store::{CellQuery, Concern, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
 use fieldvitals_store_postgres::testing::Database;
@@ -447,4 +447,19 @@ async fn texts_of_a_large_day_are_removed_in_steps_beside_loads() {
     let erase = Erase { url: None, ..erase };
     while store.erase(&erase).await.unwrap().more {}
     assert_eq!(database.sql("select count(*) from context_text"), "0");
+}
+
+#[tokio::test]
+async fn codes_of_releases_do_not_run_out() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    releases_come_and_go(store, |site, count, first, last| {
+        let _ = database.sql(&format!(
+            "insert into label (site_id, dimension, code, label, last_day) \
+             select {}, {}, n, 'old-' || n, {first} + n * ({last} - {first}) / {count} from generate_series(1, {count}) n",
+            site.0,
+            Dimension::Release as u8
+        ));
+    })
+    .await;
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
+use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::dimension::label_code;
 use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
@@ -456,4 +456,30 @@ async fn maintenance_goes_on_past_a_site_that_fails() {
     sqlx::query("delete from rollup_delta").execute(&mut raw).await.unwrap();
     let done = store.maintain(DAY0_MS + 40 * DAY_MS, Retention::default()).await.unwrap();
     assert_eq!((done.views_removed, done.undone), (1, vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codes_of_releases_do_not_run_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    releases_come_and_go(store, |site, count, first, last| {
+        let add = async {
+            sqlx::query(
+                "with recursive n (n) as (select 1 union all select n + 1 from n where n < ?3) \
+                 insert into label (site_id, dimension, code, label, last_day) \
+                 select ?1, ?2, n, 'old-' || n, ?4 + n * (?5 - ?4) / ?3 from n",
+            )
+            .bind(site.0)
+            .bind(Dimension::Release as u8)
+            .bind(count as i64)
+            .bind(first)
+            .bind(last)
+            .execute(&mut raw(&path).await)
+            .await
+            .unwrap();
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(add));
+    })
+    .await;
 }

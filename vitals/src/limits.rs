@@ -93,6 +93,9 @@ pub const COUNTRIES_PER_SITE_MAX: usize = 300;
 pub const CONNECTIONS_PER_SITE_MAX: usize = 16;
 /// Releases of a site that were seen within raw retention.
 pub const RELEASES_PER_SITE_MAX: usize = 2_000;
+/// Labels of a site and dimension that may be kept at a time, for as long as any rollup has them: they have
+/// codes of two bytes.
+pub const LABELS_KEPT_MAX: usize = 53_000;
 /// Bytes of what a page view carries beyond what is counted of it: what explains its values, tags, marks.
 pub const CONTEXT_BYTES_MAX: usize = 192;
 /// Selectors that the page views of a site and UTC day may name; further ones are `(other)`.
@@ -197,6 +200,7 @@ pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
 /// Rejections kept for the answer to "why is there no data?": distinct (site, reason, origin).
 pub const REJECTION_KINDS_MAX: usize = 1_000;
 
+const _: () = assert!(LABELS_KEPT_MAX < 1 << 16, "a label must have a code of two bytes");
 const _: () = assert!(
     SELECTORS_PER_DAY_MAX
         + IMAGES_PER_DAY_MAX
