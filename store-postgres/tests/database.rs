@@ -10,6 +10,7 @@ use fieldvitals_store_postgres::{Bounds, PostgresStore};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use std::time::Duration;
+use vitals::limits;
 use vitals::metric::Metric;
 use vitals::view::ViewId;
 
@@ -462,4 +463,28 @@ async fn codes_of_releases_do_not_run_out() {
         ));
     })
     .await;
+}
+
+/// More page views than one fold holds, on hundreds of thousands of cells.
+#[tokio::test]
+async fn a_large_day_is_verified_and_rebuilt_in_portions() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let releases = limits::RELEASES_PER_SITE_MAX as u128;
+    for load_number in 0..18_u128 {
+        let views = (0..4_000_u128).map(|i| {
+            let number = load_number * 4_000 + i;
+            let mut view = update(DAY0_MS, number, &[(Metric::Lcp, (number % 997) as f64)]);
+            view.release = Some(format!("r{}", number % releases));
+            view.route = format!("/{}", number / releases);
+            view
+        });
+        load(&store, site, 1, views.collect()).await.unwrap();
+    }
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+    store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+    assert_eq!(store.rebuild_day(site, DAY0_MS).await.unwrap().views, 72_000);
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
 }

@@ -119,6 +119,13 @@ pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
 pub const KEEP_DAYS_MAX: u32 = 3_660;
 /// Page views that one question may read, where rollups cannot answer it.
 pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
+/// Bytes of a rollup block that a page view takes at most, where it is the only one of its route and its value of the
+/// dimension; further ones of the same take less.
+pub const BLOCK_VIEW_BYTES_MAX: usize = 32;
+/// Bytes that one value may have in either database.
+pub const BLOCK_BYTES_MAX: usize = 1_000_000_000;
+/// Bytes of rollup blocks that one statement reads or writes in Postgres, about, but for a block that is larger.
+pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Page views that one transaction folds into rollups, about.
 pub const FOLD_VIEWS_MAX: usize = 65_536;
 /// Connections that the server holds open.
@@ -200,6 +207,11 @@ pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
 /// Rejections kept for the answer to "why is there no data?": distinct (site, reason, origin).
 pub const REJECTION_KINDS_MAX: usize = 1_000;
 
+// Routes are spread over sixteen blocks by a hash: a sixteenth of this, 8 MB, unless somebody has chosen them.
+const _: () = assert!(
+    (ROUTES_PER_SITE_MAX + 1) * (RELEASES_PER_SITE_MAX + 2) * BLOCK_VIEW_BYTES_MAX * 4 <= BLOCK_BYTES_MAX,
+    "a block must take some page views of every release on every route"
+);
 const _: () = assert!(LABELS_KEPT_MAX < 1 << 16, "a label must have a code of two bytes");
 const _: () = assert!(
     SELECTORS_PER_DAY_MAX
