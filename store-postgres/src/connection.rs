@@ -11,6 +11,39 @@ use sqlx::{Executor as _, Postgres};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+tokio::task_local! {
+    /// Set where work is done that nobody waits for.
+    static BACKGROUND: ();
+}
+
+/// Connections, apart by who uses them: what comes on one is seen by the threads of the runtime that opened it,
+/// and those of loading and maintenance give way to all others.
+pub(crate) struct Pools {
+    /// For those who wait for an answer.
+    pub(crate) front: PgPool,
+    /// For loading and maintenance.
+    pub(crate) background: PgPool,
+}
+
+impl Pools {
+    /// Those of whoever asks.
+    pub(crate) fn own(&self) -> &PgPool {
+        match BACKGROUND.try_with(|()| ()) {
+            Ok(()) => &self.background,
+            Err(_) => &self.front,
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        tokio::join!(self.front.close(), self.background.close());
+    }
+}
+
+/// Does work on the connections for what nobody waits for.
+pub(crate) async fn background<T>(work: impl Future<Output = T>) -> T {
+    BACKGROUND.scope((), work).await
+}
+
 /// What `call` comes to, or after `limit` the error of a connection that is stalled. What was on its way may
 /// take place all the same; callers that must know ask the store.
 pub(crate) async fn bounded<T>(

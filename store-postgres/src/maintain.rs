@@ -271,7 +271,7 @@ impl<'a> Lease<'a> {
         self.store.replaced_bytes.store(0, Ordering::Relaxed);
         // Where it fails, or somebody else does it just now, Postgres' own does it later.
         for sql in ["vacuum (skip_locked) rollup_hour", "vacuum (skip_locked) rollup_day"] {
-            let _ = Transaction::alone(&self.store.pool, self.store.bounds.back, sql).await;
+            let _ = Transaction::alone(self.store.pools.own(), self.store.bounds.back, sql).await;
         }
     }
 

@@ -488,3 +488,38 @@ async fn a_large_day_is_verified_and_rebuilt_in_portions() {
     assert_eq!(store.rebuild_day(site, DAY0_MS).await.unwrap().views, 72_000);
     assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
 }
+
+/// A connection is served by the threads of the runtime that opened it. Those of loading and maintenance give way;
+/// here they do nothing at all, and nobody else may notice.
+#[test]
+fn questions_have_connections_of_their_own() {
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (front, background) = (runtime(), runtime());
+    let database = front.block_on(Database::migrated());
+    let (store, site) = front.block_on(async {
+        let store = open(&database.url).await;
+        let site = site(&store, "a").await;
+        (store, site)
+    });
+    let loading = Arc::clone(&store);
+    background.block_on(async move {
+        load(&loading, site, 1, vec![update(DAY0_MS, 1, &[(Metric::Lcp, 900.0)])]).await.unwrap();
+        loading.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    });
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let (standing, stands) = std::sync::mpsc::channel();
+    background.spawn(async move {
+        standing.send(()).unwrap();
+        held.recv().unwrap();
+    });
+    stands.recv().unwrap();
+    front.block_on(async {
+        let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
+        let asked = (0..7).map(|_| store.cells(&query));
+        for found in futures_util::future::join_all(asked).await {
+            assert_eq!(found.unwrap().len(), 1);
+        }
+    });
+    go_on.send(()).unwrap();
+}
