@@ -4,7 +4,7 @@ use crate::clock::{Clock, Jump};
 use crate::http::now_ms;
 use crate::report::time_text;
 use crate::spool::Spool;
-use fieldvitals_store::{Maintained, Retention, Store};
+use fieldvitals_store::{Concern, Maintained, Retention, SiteId, Store, Undone};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +35,7 @@ struct History {
     failures: u64,
     running_since_ms: Option<i64>,
     last: Option<Round>,
+    /// All that was done; of what is undone, the last word.
     total: Maintained,
 }
 
@@ -56,7 +57,7 @@ pub struct MaintenanceReport {
     daily_days: u32,
     /// Rounds since this server started, failed ones included.
     rounds: u64,
-    /// Rounds that failed; they are tried again.
+    /// Rounds that failed, or left something undone; they are tried again.
     failures: u64,
     /// Since when a round is under way, RFC 3339; absent between two.
     running_since: Option<String>,
@@ -66,6 +67,9 @@ pub struct MaintenanceReport {
     last_took_ms: Option<u64>,
     /// Why it failed; absent where it did not. The server's log says more.
     last_error: Option<String>,
+    /// What it left undone while the rest went on; absent where it did everything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    undone: Vec<UndoneReport>,
     /// Rollup deltas folded since this server started.
     deltas_folded: u64,
     /// Page views past retention removed.
@@ -74,6 +78,17 @@ pub struct MaintenanceReport {
     rows_removed: u64,
     /// Routes and labels removed of which nothing is kept any more.
     names_removed: u64,
+}
+
+/// A part of maintenance that failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UndoneReport {
+    /// The site that it is about, by name or id; absent where it is about a day.
+    site: Option<String>,
+    /// The start of the UTC day whose page views it is about.
+    day: Option<String>,
+    /// What the store said.
+    error: String,
 }
 
 impl Maintenance {
@@ -132,7 +147,19 @@ impl Maintenance {
                 total.views_removed += done.views_removed;
                 total.rows_removed += done.rows_removed;
                 total.names_removed += done.names_removed;
-                if done != Maintained::default() {
+                history.failures += u64::from(!done.undone.is_empty());
+                let before = std::mem::replace(&mut history.total.undone, done.undone.clone());
+                // The same is said once.
+                for undone in done.undone.iter().filter(|undone| !before.contains(undone)) {
+                    let (site, day) = place(undone.concern);
+                    tracing::warn!(
+                        site,
+                        day,
+                        error = undone.error,
+                        "a part of maintenance failed; it is tried again"
+                    );
+                }
+                if done != (Maintained { undone: done.undone.clone(), ..Maintained::default() }) {
                     tracing::info!(
                         deltas_folded = done.deltas_folded,
                         views_removed = done.views_removed,
@@ -153,9 +180,9 @@ impl Maintenance {
         history.last = Some(Round { ended_ms: now_ms(), took, error });
     }
 
-    /// How it goes.
+    /// How it goes; `name` gives the name of a site.
     #[must_use]
-    pub fn report(&self) -> MaintenanceReport {
+    pub fn report(&self, name: impl Fn(SiteId) -> String) -> MaintenanceReport {
         let history = self.history();
         let last = history.last.as_ref();
         MaintenanceReport {
@@ -168,10 +195,24 @@ impl Maintenance {
             last_ended: last.map(|round| time_text(round.ended_ms)),
             last_took_ms: last.map(|round| u64::try_from(round.took.as_millis()).unwrap_or(u64::MAX)),
             last_error: last.and_then(|round| round.error.clone()),
+            undone: history.total.undone.iter().map(|undone| show(undone, &name)).collect(),
             deltas_folded: history.total.deltas_folded,
             views_removed: history.total.views_removed,
             rows_removed: history.total.rows_removed,
             names_removed: history.total.names_removed,
         }
     }
+}
+
+/// The site, or the day, that a part is about.
+fn place(part: Concern) -> (Option<i64>, Option<String>) {
+    match part {
+        Concern::Site(site) => (Some(site.0), None),
+        Concern::Day(day_ms) => (None, Some(time_text(day_ms))),
+    }
+}
+
+fn show(undone: &Undone, name: impl Fn(SiteId) -> String) -> UndoneReport {
+    let (site, day) = place(undone.concern);
+    UndoneReport { site: site.map(|id| name(SiteId(id))), day, error: undone.error.clone() }
 }

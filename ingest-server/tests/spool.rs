@@ -132,6 +132,23 @@ fn assert_law(stats: &Stats) {
     );
 }
 
+/// Has the store refuse page views of a site, as a damaged table of it would.
+async fn refuse(place: &Place, site: SiteId) {
+    let mut raw = raw(&place.directory.path().join("store.db")).await;
+    let sql = format!(
+        "create trigger refuse_{0} before insert on page_view when new.site_id = {0} \
+         begin select raise(abort, 'refused by a trigger'); end",
+        site.0
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+}
+
+async fn repair(place: &Place, site: SiteId) {
+    let mut raw = raw(&place.directory.path().join("store.db")).await;
+    let sql = format!("drop trigger refuse_{}", site.0);
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+}
+
 /// Waits for a condition without a timer.
 async fn until(mut condition: impl AsyncFnMut() -> bool) {
     while !condition().await {
@@ -629,4 +646,184 @@ async fn two_loaders_on_one_epoch_double_nothing() {
     assert_eq!((first.waiting, second.waiting), (0, 0));
     assert_eq!(first.loaded + second.loaded, 30, "{first:?} {second:?}");
     place.assert_has(0..30).await;
+}
+
+/// Bounds of a loader that tries again at once.
+fn eager() -> Bounds {
+    let soon = Duration::from_millis(1);
+    Bounds { retry: soon, site_retry: soon, gather: soon, ..Bounds::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_the_store_refuses_holds_up_no_other() {
+    let place = Place::new().await;
+    refuse(&place, place.sites[0]).await;
+    let mut appended = 0..0;
+    // What is held is held over starts, in epochs of their own.
+    for start in 0..3_u64 {
+        let running = place.start_with(eager()).await;
+        let spool = &running.spool;
+        for _ in 0..4 {
+            // At once, so that rows have beacons of both sites.
+            appended = appended.end..appended.end + 20;
+            let answers = join_all(appended.clone().map(|number| spool.append(place.record(number)))).await;
+            assert!(answers.iter().all(Result::is_ok));
+        }
+        until(async || spool.stats().loaded == 40).await;
+        until(async || spool.held().iter().map(|held| held.beacons).sum::<u64>() == 40 * (start + 1)).await;
+        assert_eq!(spool.stats().waiting, 40 * (start + 1));
+        assert_law(&spool.stats());
+        let held = spool.held();
+        assert_eq!((held.len(), held[0].site), (1, place.sites[0]));
+        assert!(held[0].error.contains("refused by a trigger"), "{held:?}");
+        until(async || spool.stats().bytes == spool.stats().held_bytes).await;
+        running.kill().await;
+        let mut raw = place.raw().await;
+        let left: i64 =
+            sqlx::query_scalar("select sum(beacons) from spool_row").fetch_one(&mut raw).await.unwrap();
+        assert_eq!(left as u64, 40 * (start + 1), "what others had in the same rows is gone");
+    }
+    let running = place.start_with(eager()).await;
+    let spool = &running.spool;
+    until(async || !spool.held().is_empty()).await;
+    repair(&place, place.sites[0]).await;
+    until(async || spool.stats().waiting == 0 && spool.held().is_empty()).await;
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!((stats.loaded, stats.bytes, stats.held_bytes), (120, 0, 0));
+    place.assert_has(0..appended.end).await;
+    let mut raw = place.raw().await;
+    let epochs: i64 = sqlx::query_scalar("select count(*) from epoch").fetch_one(&mut raw).await.unwrap();
+    assert_eq!(epochs, 1, "epochs end once nothing is held in them");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_the_store_refuses_leaves_half_of_the_spool_to_others() {
+    let place = Place::new().await;
+    refuse(&place, place.sites[0]).await;
+    let running = place.start_with(Bounds { spool_bytes: 8_000, ..eager() }).await;
+    let spool = &running.spool;
+    // Beacons of the first site have even numbers.
+    let mut number = 1;
+    let mut others = async || {
+        number += 2;
+        spool.append(place.record(number)).await
+    };
+    others().await.unwrap();
+    let mut kept = 0;
+    loop {
+        others().await.unwrap();
+        until(async || spool.stats().bytes == spool.stats().held_bytes).await;
+        if spool.append(place.record(kept * 2)).await.is_err() {
+            break;
+        }
+        kept += 1;
+        // It is known to fail alone once another was loaded after it.
+        until(async || !spool.held().is_empty() && spool.stats().waiting == u64::from(kept)).await;
+    }
+    let held = spool.stats().held_bytes;
+    assert!((3_800..=4_000).contains(&held), "{held} bytes are held");
+    // Others go on, many times what is left to them.
+    for _ in 0..100 {
+        others().await.unwrap();
+        until(async || spool.stats().bytes == held).await;
+        assert_eq!(spool.append(place.record(kept * 2)).await, Err(AppendError::Full));
+    }
+    repair(&place, place.sites[0]).await;
+    until(async || spool.held().is_empty() && spool.stats().bytes == 0).await;
+    spool.append(place.record(kept * 2)).await.unwrap();
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!(stats.loaded, stats.appended);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spool_that_was_full_of_a_site_which_the_store_refuses_takes_others() {
+    let place = Place::new().await;
+    refuse(&place, place.sites[0]).await;
+    let bounds = Bounds { spool_bytes: 8_000, ..eager() };
+    let running = place.start_with(bounds).await;
+    let spool = &running.spool;
+    // While the database is away nobody knows whose fault it is, nor where nobody else is loaded.
+    place.store.away(u64::MAX);
+    let mut kept = 0;
+    while spool.append(place.record(kept * 2)).await.is_ok() {
+        kept += 1;
+    }
+    assert!(spool.stats().bytes > 7_800);
+    place.store.away(0);
+    until(async || spool.held().first().is_some_and(|held| held.beacons == u64::from(kept))).await;
+    assert_eq!(spool.append(place.record(kept * 2)).await, Err(AppendError::Full));
+    for number in 0..100 {
+        spool.append(place.record(number * 2 + 1)).await.unwrap();
+        until(async || spool.stats().waiting == u64::from(kept)).await;
+        until(async || spool.stats().bytes == spool.stats().held_bytes).await;
+    }
+    assert_law(&running.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_refuses_every_site_is_waited_for_with_the_whole_spool() {
+    let place = Place::new().await;
+    for &site in &place.sites {
+        refuse(&place, site).await;
+    }
+    let running = place.start_with(Bounds { spool_bytes: 8_000, ..eager() }).await;
+    let spool = &running.spool;
+    let mut kept = 0;
+    while spool.append(place.record(kept)).await.is_ok() {
+        kept += 1;
+        until(async || spool.held().iter().map(|held| held.beacons).sum::<u64>() == u64::from(kept)).await;
+    }
+    assert!(spool.stats().bytes > 7_800, "{:?}", spool.stats());
+    for &site in &place.sites {
+        repair(&place, site).await;
+    }
+    until(async || spool.stats().waiting == 0).await;
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!(stats.loaded, u64::from(kept));
+    place.assert_has(0..kept).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_takes_too_long_is_tried_with_fewer_beacons() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..200).await;
+    spool.close().await;
+    // Half of the beacons are of one site: they are loaded in halves until seven fit.
+    place.store.slow(7);
+    let running = place.start_with(eager()).await;
+    until(async || running.spool.stats().waiting == 0).await;
+    assert!(running.spool.held().is_empty());
+    let loads = place.store.loads();
+    assert!((30..80).contains(&loads), "{loads} loads");
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!(stats.loaded, 200);
+    place.assert_has(0..200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
+    let place = Place::new().await;
+    let (spool, loader) = Spool::open_with(&place.path(), place.store(), eager()).await.unwrap();
+    // Alone in a row, and together in the next ones.
+    spool.append(place.record(0)).await.unwrap();
+    let many = join_all((0..20).map(|number| spool.append(place.record(2 + number * 2)))).await;
+    assert!(many.iter().all(Result::is_ok));
+    place.append(&spool, 101..102).await;
+    place.store.slow(1);
+    let (stop, stopped) = watch::channel(false);
+    let loader = tokio::spawn(loader.run(stopped));
+    let other = place.record(101);
+    until(async || place.store.view(other.site, other.updates[0].id).await.unwrap().is_some()).await;
+    until(async || !spool.held().is_empty()).await;
+    assert!(spool.held()[0].error.contains("it took too long"), "{:?}", spool.held());
+    place.store.slow(u64::MAX);
+    until(async || spool.stats().waiting == 0).await;
+    assert_eq!(spool.stats().loaded, 22);
+    stop.send(true).unwrap();
+    loader.await.unwrap();
 }

@@ -115,15 +115,25 @@ create table context_text (
     code integer not null,
     -- store::context::texts::TextKind.
     kind smallint not null,
+    -- No page view may come to name it: it is gone once it is known that none does.
+    retired boolean not null default false,
     text text collate "C" not null,
-    primary key (site_id, day, code),
-    unique (site_id, day, kind, text)
+    primary key (site_id, day, code)
 );
 
--- Days of which page views were erased: texts that only those had are still to be removed.
+create unique index context_text_known on context_text (site_id, day, kind, text) where not retired;
+
+-- Days of which page views were erased: texts that only those had are still to be removed. That reads the day's
+-- page views twice, some at a time: which texts they name, so that the others are retired; then, which of those
+-- that are retired were named meanwhile.
 create table context_text_doubt (
     site_id bigint not null,
     day integer not null,
+    retired boolean not null default false,
+    -- The last page view that was read; null at the start.
+    place uuid,
+    -- The codes that were met.
+    used integer[] not null default '{}',
     primary key (site_id, day)
 );
 

@@ -11,6 +11,39 @@ use sqlx::{Executor as _, Postgres};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+tokio::task_local! {
+    /// Set where work is done that nobody waits for.
+    static BACKGROUND: ();
+}
+
+/// Connections, apart by who uses them: what comes on one is seen by the threads of the runtime that opened it,
+/// and those of loading and maintenance give way to all others.
+pub(crate) struct Pools {
+    /// For those who wait for an answer.
+    pub(crate) front: PgPool,
+    /// For loading and maintenance.
+    pub(crate) background: PgPool,
+}
+
+impl Pools {
+    /// Those of whoever asks.
+    pub(crate) fn own(&self) -> &PgPool {
+        match BACKGROUND.try_with(|()| ()) {
+            Ok(()) => &self.background,
+            Err(_) => &self.front,
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        tokio::join!(self.front.close(), self.background.close());
+    }
+}
+
+/// Does work on the connections for what nobody waits for.
+pub(crate) async fn background<T>(work: impl Future<Output = T>) -> T {
+    BACKGROUND.scope((), work).await
+}
+
 /// What `call` comes to, or after `limit` the error of a connection that is stalled. What was on its way may
 /// take place all the same; callers that must know ask the store.
 pub(crate) async fn bounded<T>(
@@ -18,15 +51,23 @@ pub(crate) async fn bounded<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(StoreError::Database {
-            what: "asking Postgres",
-            reason: format!(
-                "no answer within {} s: the database hangs, or the network between loses what is sent",
-                limit.as_secs()
-            ),
-            passing: true,
-        })
+        Err(StoreError::Database { what: "asking Postgres", reason: no_answer(limit), passing: true })
     })
+}
+
+/// The same of a load, which may have been too much at a time.
+pub(crate) async fn bounded_load<T>(
+    limit: Duration,
+    load: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, load).await.unwrap_or_else(|_| {
+        Err(StoreError::TooSlow { what: "loading into Postgres", reason: no_answer(limit), answered: false })
+    })
+}
+
+fn no_answer(limit: Duration) -> String {
+    let seconds = limit.as_secs();
+    format!("no answer within {seconds} s: the database hangs, or the network between loses what is sent")
 }
 
 /// A transaction on a connection of the pool; rolled back where it is dropped without [`Self::commit`].

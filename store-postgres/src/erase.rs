@@ -30,7 +30,9 @@ pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased
         return Ok(Erased { views, rows: 0, more: true });
     }
     drop(transaction);
-    while texts::clean(store, erase.site).await? {}
+    if texts::clean(store, erase.site).await? {
+        return Ok(Erased { more: true, ..Erased::default() });
+    }
     if erase.url.is_some() {
         return Ok(Erased::default());
     }

@@ -1,13 +1,27 @@
 //! What Postgres says, as the store's errors.
 
 use fieldvitals_store::StoreError;
+use sqlx::postgres::PgDatabaseError;
 
 const TLS_HINT: &str = "; check sslmode and sslrootcert in --database-url, and the server's certificate";
+
+/// The code of what cannot be dropped because of others.
+const DEPENDED_ON: &str = "2BP01";
+
+/// The code of a statement that took longer than it may.
+const CANCELED: &str = "57014";
 
 /// Turns an error of sqlx, met while doing `what`, into the store's.
 pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         let code = code(&error).unwrap_or_default();
+        if code == CANCELED {
+            return StoreError::TooSlow {
+                what,
+                reason: format!("{error} (the database is busy)"),
+                answered: true,
+            };
+        }
         let (hint, passing) = match &error {
             sqlx::Error::Database(_) => of_code(&code),
             // What rustls has to say of a certificate comes as one of these.
@@ -27,13 +41,20 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => ("", true),
             _ => ("", false),
         };
-        StoreError::Database { what, reason: format!("{error}{hint}"), passing }
+        // Which objects depend on what was to be dropped is a detail to Postgres.
+        let detail = detail(&error).filter(|_| code == DEPENDED_ON);
+        let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+        StoreError::Database { what, reason: format!("{error}{detail}{hint}"), passing }
     }
 }
 
 /// The code of an error that Postgres answered with.
 pub(crate) fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
+}
+
+fn detail(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.detail()
 }
 
 /// What to do, and whether it passes by itself, by the code of
@@ -58,9 +79,13 @@ fn of_code(code: &str) -> (&'static str, bool) {
             "; the database holds tables that fieldvitals did not make: give it a database of its own",
             false,
         ),
+        DEPENDED_ON => (
+            "; fieldvitals did not make it: drop it, or have it depend on page_view instead of one day of it",
+            false,
+        ),
         "53100" => ("; free some disk space on the database server", true),
         "53300" => ("; raise max_connections of Postgres, or run fewer servers on it", true),
-        "57014" | "55P03" => (" (the database is busy)", true),
+        "55P03" => (" (the database is busy)", true),
         "25006" => ("; --database-url must name the primary, not a standby", true),
         // Lost connections; conflicts with others; missing resources; shut down or starting.
         _ if ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => ("", true),

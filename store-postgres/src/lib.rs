@@ -29,7 +29,7 @@ mod view;
 mod violation;
 
 use async_trait::async_trait;
-use connection::{Transaction, bounded};
+use connection::{Pools, Transaction, background, bounded, bounded_load};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
@@ -37,7 +37,6 @@ use fieldvitals_store::{
     Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
     StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
-use sqlx::postgres::PgPool;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -72,7 +71,7 @@ impl Default for Bounds {
 
 /// A store in a Postgres database.
 pub struct PostgresStore {
-    pool: PgPool,
+    pools: Pools,
     bounds: Bounds,
     /// The days that have had a partition when last looked at; only to save looking again.
     days: Mutex<BTreeSet<i64>>,
@@ -97,7 +96,7 @@ impl PostgresStore {
     /// As [`PostgresStore::open`].
     pub async fn open_with(url: &str, bounds: Bounds) -> Result<Self, StoreError> {
         Ok(Self {
-            pool: schema::open(url).await?,
+            pools: schema::open(url).await?,
             bounds,
             days: Mutex::default(),
             replaced_bytes: AtomicU64::new(0),
@@ -107,7 +106,7 @@ impl PostgresStore {
     /// Waits for what is running and closes all connections.
     pub async fn close(&self) {
         // A connection that is stalled is gone with the process.
-        let _ = tokio::time::timeout(self.bounds.back, self.pool.close()).await;
+        let _ = tokio::time::timeout(self.bounds.back, self.pools.close()).await;
     }
 
     /// Begins a transaction with a statement that says what kind it is.
@@ -116,7 +115,7 @@ impl PostgresStore {
         what: &'static str,
         begin: &'static str,
     ) -> Result<Transaction, StoreError> {
-        Transaction::begin(&self.pool, self.bounds.back, begin).await.map_err(failed(what))
+        Transaction::begin(self.pools.own(), self.bounds.back, begin).await.map_err(failed(what))
     }
 
     /// Begins a transaction that writes.
@@ -178,19 +177,19 @@ impl Store for PostgresStore {
     }
 
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {
-        bounded(self.bounds.call, load::cursor(self, site, spool)).await
+        background(bounded(self.bounds.call, load::cursor(self, site, spool))).await
     }
 
     async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError> {
-        bounded(self.bounds.call, load::cursor_max(self, spool)).await
+        background(bounded(self.bounds.call, load::cursor_max(self, spool))).await
     }
 
     async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError> {
-        bounded(self.bounds.call, load::cursors_forget(self, spool)).await
+        background(bounded(self.bounds.call, load::cursors_forget(self, spool))).await
     }
 
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        bounded(self.bounds.load, load::load(self, batch)).await
+        background(bounded_load(self.bounds.load, load::load(self, batch))).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
@@ -237,7 +236,7 @@ impl Store for PostgresStore {
     }
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
-        bounded(self.bounds.maintain, maintain::maintain(self, now_ms, retention)).await
+        background(bounded(self.bounds.maintain, maintain::maintain(self, now_ms, retention))).await
     }
 
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {

@@ -11,7 +11,7 @@ use crate::error::{code, damaged, failed};
 use crate::sql::{self, Statement, query};
 use crate::{PostgresStore, copy, load, query as questions, rows, texts, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored};
-use fieldvitals_store::{Dimension, Kept, Maintained, Retention, SiteId, StoreError};
+use fieldvitals_store::{Concern, Dimension, Kept, Maintained, Retention, Round, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
@@ -22,6 +22,7 @@ use vitals::limits;
 const LEASING: &str = "taking the lease of maintenance";
 const FOLDING: &str = "folding rollups";
 const REMOVING: &str = "removing what is past retention";
+const DROPPING: &str = "dropping the partition of a day past retention";
 const DELETING: &str = "removing the rows of a deleted site";
 
 /// Delta rows that one transaction folds at most.
@@ -41,7 +42,11 @@ const DROP_TRIES: u32 = 3;
 const DROP_PAUSE: Duration = Duration::from_millis(500);
 
 /// The codes of a lock that was not had in time, and of two that waited for each other.
-pub(crate) const LOCK_NOT_HAD: [&str; 2] = ["55P03", "40P01"];
+const LOCK_NOT_HAD: [&str; 2] = ["55P03", "40P01"];
+
+fn not_had(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str()))
+}
 
 pub(crate) async fn maintain(
     store: &PostgresStore,
@@ -121,29 +126,37 @@ impl<'a> Lease<'a> {
 
     async fn round(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
         let kept = self.keep(now_ms, retention).await?;
+        let mut round = Round::default();
         for site in self.sites("/* site.deleted.read */ select site_id from site_deleted").await? {
-            remove_site(self.store, site).await?;
+            round.part(Concern::Site(site), remove_site(self.store, site).await)?;
         }
-        let mut done = Maintained::default();
         for site in self.sites("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
-            done.deltas_folded += self.fold_site(site, &kept).await?;
+            let folded = self.fold_site(site, &kept).await;
+            round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
         }
         for site in self.sites("/* site.ids */ select site_id from site").await? {
-            done.rows_removed += self.remove_rows(site, Grain::Hour, kept.hours_from_ms).await?;
-            done.rows_removed += self.remove_rows(site, Grain::Day, kept.days_from_ms).await?;
+            for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
+                let removed = self.remove_rows(site, grain, from_ms).await;
+                round.done.rows_removed += round.part(Concern::Site(site), removed)?;
+            }
         }
-        done.views_removed = self.drop_days(&kept).await?;
+        self.drop_days(&kept, &mut round).await?;
         for site in self.sites("/* site.ids */ select site_id from site").await? {
-            done.names_removed += self.remove_names(site, &kept).await?;
-            done.names_removed += self.remove_texts(site, &kept).await?;
+            for removed in [self.remove_names(site, &kept).await, self.remove_texts(site, &kept).await] {
+                round.done.names_removed += round.part(Concern::Site(site), removed)?;
+            }
         }
         // What an erasure that was cut short has left.
         for site in self.sites(texts::DOUBTED).await? {
-            while texts::clean(self.store, site).await? {}
+            let mut cleaned = texts::clean(self.store, site).await;
+            while matches!(cleaned, Ok(true)) {
+                cleaned = texts::clean(self.store, site).await;
+            }
+            round.part(Concern::Site(site), cleaned)?;
         }
         // Last, as it may take longer than the lease lasts.
         self.vacuum().await;
-        Ok(done)
+        Ok(round.done)
     }
 
     async fn sites(&self, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {
@@ -258,7 +271,7 @@ impl<'a> Lease<'a> {
         self.store.replaced_bytes.store(0, Ordering::Relaxed);
         // Where it fails, or somebody else does it just now, Postgres' own does it later.
         for sql in ["vacuum (skip_locked) rollup_hour", "vacuum (skip_locked) rollup_day"] {
-            let _ = Transaction::alone(&self.store.pool, self.store.bounds.back, sql).await;
+            let _ = Transaction::alone(self.store.pools.own(), self.store.bounds.back, sql).await;
         }
     }
 
@@ -349,8 +362,8 @@ impl<'a> Lease<'a> {
         Ok(removed)
     }
 
-    /// Drops the partitions of days that are no longer kept, and returns how many page views went.
-    async fn drop_days(&self, kept: &Kept) -> Result<u64, StoreError> {
+    /// Drops the partitions of days that are no longer kept.
+    async fn drop_days(&self, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
         let mut transaction = self.store.read(REMOVING).await?;
         let rows =
             query("/* view.days.old */ select day from page_view_days() day where day < $1 order by day")
@@ -360,17 +373,25 @@ impl<'a> Lease<'a> {
                 .map_err(failed(REMOVING))?;
         drop(transaction);
         load::forget_days(self.store, kept.views_from_ms);
-        let mut removed = 0;
+        let mut tries = DROP_TRIES;
         for row in rows {
             let day_ms: i64 = row.try_get(0).map_err(failed(REMOVING))?;
-            removed += self.drop_day(day_ms).await?;
+            match self.drop_day(day_ms, tries).await? {
+                Ok(views) => round.done.views_removed += views,
+                Err(why) => {
+                    // Whoever is in the way of this one may be in that of the others too.
+                    tries = 1;
+                    round.leave(Concern::Day(day_ms), &why);
+                }
+            }
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Drops a partition, which takes page_view for itself for a moment: where that moment does not come
-    /// soon, another round does it.
-    async fn drop_day(&self, day_ms: i64) -> Result<u64, StoreError> {
+    /// soon, or something of another owner depends on the partition, it is left to another round. Returns how
+    /// many page views went, or why none did.
+    async fn drop_day(&self, day_ms: i64, tries: u32) -> Result<Result<u64, StoreError>, StoreError> {
         for tried in 1.. {
             let mut transaction = self.step(REMOVING).await?;
             wait_little(&mut transaction).await?;
@@ -382,23 +403,23 @@ impl<'a> Lease<'a> {
             match dropped {
                 Ok(views) => {
                     transaction.commit().await.map_err(failed(REMOVING))?;
-                    return Ok(u64::try_from(views).unwrap_or(0));
+                    return Ok(Ok(u64::try_from(views).unwrap_or(0)));
                 }
-                Err(error) if code(&error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str())) => {
-                    if tried >= DROP_TRIES {
-                        break;
-                    }
+                Err(error) if not_had(&error) && tried < tries => {
                     drop(transaction);
                     tokio::time::sleep(DROP_PAUSE).await;
                 }
-                Err(error) => return Err(failed(REMOVING)(error)),
+                // Said by Postgres about this one: the connection is there, and the next may go.
+                Err(error) if error.as_database_error().is_some() => {
+                    return Ok(Err(failed(DROPPING)(error)));
+                }
+                Err(error) => return Err(failed(DROPPING)(error)),
             }
         }
-        Ok(0)
+        Ok(Ok(0))
     }
 }
 
-/// Lets the transaction wait for the next locks only a little, where others would wait behind it.
 /// Waits for the loads under way, and lets none begin before the transaction ends; whether that was had in time.
 ///
 /// Loads share a lock on the one row of `kept`. A lock on the row would never be had where they follow each other
@@ -406,7 +427,7 @@ impl<'a> Lease<'a> {
 pub(crate) async fn hold_off_loads(connection: &mut PgConnection) -> Result<bool, StoreError> {
     match query("/* load.hold_off */ lock table kept in exclusive mode").execute(connection).await {
         Ok(_) => Ok(true),
-        Err(error) if code(&error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str())) => Ok(false),
+        Err(error) if not_had(&error) => Ok(false),
         Err(error) => Err(failed(REMOVING)(error)),
     }
 }

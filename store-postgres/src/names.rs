@@ -8,7 +8,7 @@ use crate::error::{damaged, failed};
 use crate::sql::query;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, Said, label_code};
 use fieldvitals_store::hash::{HashMap, HashSet};
-use fieldvitals_store::load::{self, Changed};
+use fieldvitals_store::load::{self, Changed, LabelCounts};
 use fieldvitals_store::rollup::{Grain, route_id};
 use fieldvitals_store::{Dimension, Kept, SiteId, StoreError, ViewUpdate};
 use sqlx::Row;
@@ -393,23 +393,24 @@ pub(crate) async fn bound(
             }
         }
         let rows = query(
-            "/* label.count */ select dimension, count(*) from label where site_id = $1 and last_day >= $2 \
-             group by dimension",
+            "/* label.count */ select dimension, count(*), count(*) filter (where last_day >= $2) from label \
+             where site_id = $1 group by dimension",
         )
         .bind(site.0)
         .bind(oldest)
         .fetch_all(connection)
         .await
         .map_err(failed(NAMING))?;
-        let mut counts = [0; Dimension::COUNT];
+        let mut counts = LabelCounts::default();
         for row in rows {
-            let dimension: i16 = row.try_get(0).map_err(failed(NAMING))?;
-            let count: i64 = row.try_get(1).map_err(failed(NAMING))?;
-            if let Some(held) = usize::try_from(dimension).ok().and_then(|place| counts.get_mut(place)) {
-                *held = usize::try_from(count).unwrap_or(usize::MAX);
+            let (dimension, all, seen): (i16, i64, i64) = three(&row)?;
+            let dimension = u8::try_from(dimension).ok().and_then(Dimension::from_number);
+            if let Some(place) = dimension.map(Dimension::index) {
+                counts.all[place] = usize::try_from(all).unwrap_or(usize::MAX);
+                counts.seen[place] = usize::try_from(seen).unwrap_or(usize::MAX);
             }
         }
-        load::bound_labels(beacons, &known, &counts);
+        load::bound_labels(beacons, &known, &counts, kept);
     }
     Ok(names)
 }

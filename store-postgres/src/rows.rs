@@ -4,7 +4,7 @@ use crate::compute::compute;
 use crate::error::{damaged, failed};
 use crate::sql::query;
 use fieldvitals_store::rollup::{
-    Block, BlockKey, Fold, Grain, Row, RowKey, Stored, add_block, block_of, blocks, slots,
+    Block, BlockKey, Fold, Grain, Row, RowKey, Stored, add_block, add_rows, block_of, blocks, slots,
 };
 use fieldvitals_store::{Kept, SiteId, StoreError};
 use futures_util::TryStreamExt;
@@ -13,6 +13,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use vitals::histogram::EncodingError;
+use vitals::limits;
 
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
@@ -20,7 +21,7 @@ const WRITING: &str = "writing rollups";
 /// Up to this many hours or days, one route's blocks are looked up one by one, instead of reading
 /// everybody's and leaving out most.
 const LOOKUPS_MAX: usize = 1_000;
-/// Blocks that one statement reads or writes, so that no message is larger than some megabytes.
+/// Blocks that one statement reads or writes; fewer where they are large ([`limits::WRITE_BLOCKS_BYTES_MAX`]).
 const WRITE_BLOCKS: usize = 128;
 
 /// The statements about a table of blocks.
@@ -28,6 +29,7 @@ struct Table {
     what: &'static str,
     range: &'static str,
     lookup: &'static str,
+    lengths: &'static str,
     keys: &'static str,
     put: &'static str,
     remove_keys: &'static str,
@@ -51,6 +53,14 @@ macro_rules! table {
                 ".lookup */ select slot, step, block, cells from ",
                 $name,
                 " where site_id = $1 and slot = any($2) and step = any($3) and block = $4"
+            ),
+            lengths: concat!(
+                "/* ",
+                $name,
+                ".lengths */ select r.slot, r.step, r.block, octet_length(r.cells) from ",
+                $name,
+                " r join unnest($2::smallint[], $3::integer[], $4::smallint[]) u (slot, step, block) \
+                 on r.slot = u.slot and r.step = u.step and r.block = u.block where r.site_id = $1"
             ),
             keys: concat!(
                 "/* ",
@@ -180,9 +190,18 @@ pub(crate) async fn fold_deltas(
     range: Range<i64>,
     kept: &Kept,
 ) -> Result<BTreeMap<RowKey, Row>, StoreError> {
-    let mut fold = Fold::default();
-    read_deltas(connection, site, range, |hour_ms, views| fold.add_delta(hour_ms, views, kept)).await?;
-    Ok(fold.rows())
+    let (mut rows, mut fold) = (BTreeMap::new(), Fold::default());
+    let add = |hour_ms, views: &[u8]| {
+        fold.add_delta(hour_ms, views, kept)?;
+        // A fold holds every value that it is given; rows are much less.
+        if fold.views() >= limits::FOLD_VIEWS_MAX {
+            add_rows(&mut rows, std::mem::take(&mut fold).rows());
+        }
+        Ok(())
+    };
+    read_deltas(connection, site, range, add).await?;
+    add_rows(&mut rows, fold.rows());
+    Ok(rows)
 }
 
 /// Keys of blocks, a list a column.
@@ -223,9 +242,49 @@ pub(crate) async fn write(
         {
             some.push(next);
         }
-        replaced += write_some(connection, site, grain, some, stored).await?;
+        let lengths = lengths(connection, site, grain, &some).await?;
+        let bytes = |block: &Block| block.bytes_about() + lengths.get(&block.key).copied().unwrap_or(0);
+        for portion in portions(some, bytes, limits::WRITE_BLOCKS_BYTES_MAX) {
+            replaced += write_some(connection, site, grain, portion, stored).await?;
+        }
     }
     Ok(replaced)
+}
+
+/// Things in their order, as many together as take no more than `most` bytes; at least one.
+fn portions<T>(all: Vec<T>, bytes: impl Fn(&T) -> usize, most: usize) -> Vec<Vec<T>> {
+    let (mut portions, mut left) = (Vec::<Vec<T>>::new(), 0);
+    for one in all {
+        let takes = bytes(&one);
+        match portions.last_mut() {
+            Some(portion) if takes <= left => {
+                left -= takes;
+                portion.push(one);
+            }
+            _ => {
+                left = most.saturating_sub(takes);
+                portions.push(vec![one]);
+            }
+        }
+    }
+    portions
+}
+
+/// How many bytes blocks take that are stored; nothing of them is read for it.
+async fn lengths(
+    connection: &mut PgConnection,
+    site: SiteId,
+    grain: Grain,
+    blocks: &[Block],
+) -> Result<HashMap<BlockKey, usize>, StoreError> {
+    let mut keys = Keys::default();
+    blocks.iter().for_each(|block| keys.push(block.key));
+    let rows = keys.bind(table(grain).lengths, site).fetch_all(connection).await.map_err(failed(READING))?;
+    let read = |row: &PgRow| {
+        let key = BlockKey { grain, slot: row.try_get(0)?, step: row.try_get(1)?, block: row.try_get(2)? };
+        Ok((key, usize::try_from(row.try_get::<i32, _>(3)?).unwrap_or(0)))
+    };
+    rows.iter().map(|row| read(row).map_err(failed(READING))).collect()
 }
 
 async fn write_some(
@@ -296,4 +355,18 @@ pub(crate) async fn remove_steps(
         .await
         .map_err(failed(WRITING))?;
     Ok(removed.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::portions;
+
+    #[test]
+    fn portions_hold_all_in_order_and_few_bytes() {
+        let all = vec![3, 4, 3, 11, 1, 9, 10, 1];
+        let found = portions(all.clone(), |&bytes| bytes, 10);
+        assert_eq!(found, [vec![3, 4, 3], vec![11], vec![1, 9], vec![10], vec![1]]);
+        assert_eq!(found.concat(), all);
+        assert!(portions(Vec::<usize>::new(), |&bytes| bytes, 10).is_empty());
+    }
 }

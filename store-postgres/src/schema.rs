@@ -1,17 +1,19 @@
 //! Opening the database: connections and migrations.
 
-use crate::connection::bounded;
+use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::sql::query;
 use fieldvitals_store::StoreError;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::time::Duration;
 use vitals::limits;
 
-/// Connections of one server. Loading takes one at a time, reports and maintenance the others.
-const CONNECTIONS_MAX: u32 = 10;
+/// Connections of one server for reports, and for the commands.
+const CONNECTIONS_MAX: u32 = 7;
+/// Those for loading, which takes one at a time, and for maintenance, which takes another and starts vacuums.
+const BACKGROUND_CONNECTIONS_MAX: u32 = 3;
 /// How long a connection may take to make, and how long one is waited for.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(limits::DATABASE_CONNECT_MS_MAX);
 /// An idle connection is closed after this.
@@ -35,7 +37,7 @@ const MIGRATE: &str = "begin isolation level read committed; set local statement
     set local lock_timeout = '2min'; set local idle_in_transaction_session_timeout = '10min'";
 
 /// Connects, brings the schema up to date, and returns the connections for everything else.
-pub(crate) async fn open(url: &str) -> Result<PgPool, StoreError> {
+pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
     let options = options(url)?;
     let place = format!("Postgres at {}", place(&options));
     let at = |error| named(&place, error);
@@ -62,12 +64,15 @@ pub(crate) async fn open(url: &str) -> Result<PgPool, StoreError> {
     }
     // Nothing is left to be done on it, so it does not matter how it ends.
     let _ = connection.close().await;
-    Ok(PgPoolOptions::new()
-        .max_connections(CONNECTIONS_MAX)
-        .acquire_timeout(CONNECT_TIME_MAX)
-        .idle_timeout(IDLE_TIME_MAX)
-        .max_lifetime(CONNECTION_AGE_MAX)
-        .connect_lazy_with(options))
+    let pool = |connections| {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(CONNECT_TIME_MAX)
+            .idle_timeout(IDLE_TIME_MAX)
+            .max_lifetime(CONNECTION_AGE_MAX)
+            .connect_lazy_with(options.clone())
+    };
+    Ok(Pools { front: pool(CONNECTIONS_MAX), background: pool(BACKGROUND_CONNECTIONS_MAX) })
 }
 
 /// Connects. Without an `sslmode`, encryption is used where it can be: a server whose certificate cannot even

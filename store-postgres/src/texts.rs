@@ -4,7 +4,7 @@
 //! transaction ends, as loads hold the row of `kept`, which whoever removes texts of days that are kept waits for.
 
 use crate::connection::Transaction;
-use crate::error::{code as sql_code, damaged, failed};
+use crate::error::{damaged, failed};
 use crate::maintain::{hold_off_loads, wait_little};
 use crate::sql::query;
 use crate::{PostgresStore, view};
@@ -19,13 +19,14 @@ use fieldvitals_store::{SiteId, StoreError, ViewUpdate};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::types::Uuid;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 const NAMING: &str = "reading or writing the texts of page views";
 
-/// The code of a statement that took longer than it may.
-const CANCELED: &str = "57014";
+/// Page views that one step of [`clean`] reads.
+const READ_VIEWS: i64 = 20_000;
 
 /// Holds the texts of a batch to their bounds, and gives the codes of those that are there. Servers that add the
 /// last ones at the same moment may pass a bound by what one batch holds.
@@ -42,7 +43,7 @@ pub(crate) async fn bound(
     let days: BTreeSet<i32> = asked.iter().map(|&(day, ..)| day).collect();
     let rows = query(
         "/* text.count */ select day, kind, count(*) from context_text where site_id = $1 and day = any($2) \
-         group by day, kind",
+         and not retired group by day, kind",
     )
     .bind(site.0)
     .bind(days.into_iter().collect::<Vec<i32>>())
@@ -83,7 +84,8 @@ async fn find(
     }
     let rows = query(
         "/* text.codes */ select day, kind, text, code from context_text where site_id = $1 \
-         and (day, kind, text) in (select * from unnest($2::integer[], $3::smallint[], $4::text[]))",
+         and (day, kind, text) in (select * from unnest($2::integer[], $3::smallint[], $4::text[])) \
+         and not retired",
     )
     .bind(site.0)
     .bind(days)
@@ -214,7 +216,8 @@ fn names(rows: &[PgRow]) -> Result<TextNames, StoreError> {
     Ok(names)
 }
 
-/// Takes note that page views of days were erased, whose texts nobody may have any more.
+/// Takes note that page views of days were erased, whose texts nobody may have any more. What was read of a day
+/// before is read again.
 pub(crate) async fn doubt(
     connection: &mut PgConnection,
     site: SiteId,
@@ -222,7 +225,8 @@ pub(crate) async fn doubt(
 ) -> Result<(), StoreError> {
     query(
         "/* text.doubt */ insert into context_text_doubt (site_id, day) \
-         select $1, u.* from unnest($2::integer[]) u on conflict do nothing",
+         select $1, u.* from unnest($2::integer[]) u order by u on conflict (site_id, day) \
+         do update set retired = false, place = null, used = '{}'",
     )
     .bind(site.0)
     .bind(days.into_iter().collect::<Vec<i32>>())
@@ -235,78 +239,123 @@ pub(crate) async fn doubt(
 /// The sites that have days in doubt.
 pub(crate) const DOUBTED: &str = "/* text.doubt.sites */ select distinct site_id from context_text_doubt";
 
-/// Removes the texts that nobody has any more of one of the days that are in doubt; whether there was one. Where
-/// loads are too busy to wait for it, it is left to maintenance.
+/// A step of removing the texts that nobody has any more, of the first day that is in doubt; whether there may be
+/// another. Where loads are too busy to be held off for a moment, it is left to maintenance.
 ///
-/// Loads wait meanwhile, so it may take a little only: of a day with so many page views that it would take more,
-/// texts go with the day.
+/// Page views are read beside loads, so one may come to name a text that was not met. Therefore such texts are
+/// retired first: loads do not find them any more, and add them anew under another code. Those that loads before
+/// have named are met when the day is read again, and stay for it.
 pub(crate) async fn clean(store: &PostgresStore, site: SiteId) -> Result<bool, StoreError> {
     let mut transaction = store.write(NAMING).await?;
-    let Some(day) = next_doubt(&mut transaction, site).await? else { return Ok(false) };
-    wait_little(&mut transaction).await?;
-    if !hold_off_loads(&mut transaction).await? {
-        return Ok(false);
-    }
-    query("/* text.little */ set local statement_timeout = '2s'")
+    let Some(mut doubt) = next_doubt(&mut transaction, site).await? else { return Ok(false) };
+    if !read_some(&mut transaction, site, &mut doubt).await? {
+        remember(&mut transaction, site, &doubt).await?;
+    } else if doubt.retired {
+        query(
+            "/* text.clean */ delete from context_text where site_id = $1 and day = $2 and retired \
+             and code <> all($3)",
+        )
+        .bind(site.0)
+        .bind(doubt.day)
+        .bind(doubt.used.iter().copied().collect::<Vec<i32>>())
         .execute(&mut *transaction)
         .await
         .map_err(failed(NAMING))?;
-    if remove_unused(&mut transaction, site, day).await? {
-        transaction.commit().await.map_err(failed(NAMING))?;
-        return Ok(true);
+        no_doubt(&mut transaction, site, doubt.day).await?;
+    } else {
+        wait_little(&mut transaction).await?;
+        if !hold_off_loads(&mut transaction).await? {
+            return Ok(false);
+        }
+        query(
+            "/* text.retire */ update context_text set retired = true where site_id = $1 and day = $2 \
+             and not retired and code <> all($3)",
+        )
+        .bind(site.0)
+        .bind(doubt.day)
+        .bind(doubt.used.iter().copied().collect::<Vec<i32>>())
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(NAMING))?;
+        let again = Doubt { day: doubt.day, retired: true, place: None, used: BTreeSet::new() };
+        remember(&mut transaction, site, &again).await?;
     }
-    drop(transaction);
-    let mut transaction = store.write(NAMING).await?;
-    no_doubt(&mut transaction, site, day).await?;
     transaction.commit().await.map_err(failed(NAMING))?;
     Ok(true)
 }
 
-async fn next_doubt(transaction: &mut Transaction, site: SiteId) -> Result<Option<i32>, StoreError> {
-    query("/* text.doubt.next */ select min(day) from context_text_doubt where site_id = $1")
-        .bind(site.0)
-        .fetch_one(&mut **transaction)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed(NAMING))
+/// A day that is in doubt, and how far it is read.
+struct Doubt {
+    day: i32,
+    /// Whether what was not met is retired already.
+    retired: bool,
+    place: Option<Uuid>,
+    used: BTreeSet<i32>,
 }
 
-/// Removes the texts of a day that no page view has; `false` where it was not done in time, and the transaction
-/// is over.
-async fn remove_unused(connection: &mut PgConnection, site: SiteId, day: i32) -> Result<bool, StoreError> {
-    let mut used: BTreeSet<Code> = BTreeSet::new();
-    let start_ms = i64::from(day) * Grain::Day.step_ms();
-    let mut rows = query(
-        "/* text.used */ select context from page_view \
-         where site_id = $1 and id >= $2 and id < $3 and context is not null",
+/// The first day in doubt; it stays so until the transaction ends.
+async fn next_doubt(transaction: &mut Transaction, site: SiteId) -> Result<Option<Doubt>, StoreError> {
+    let row = query(
+        "/* text.doubt.next */ select day, retired, place, used from context_text_doubt where site_id = $1 \
+         order by day limit 1 for update",
     )
     .bind(site.0)
-    .bind(view::first_id(start_ms))
+    .fetch_optional(&mut **transaction)
+    .await
+    .map_err(failed(NAMING))?;
+    let Some(row) = row else { return Ok(None) };
+    let read = || {
+        let used = row.try_get::<Vec<i32>, _>(3)?.into_iter().collect();
+        Ok(Doubt { day: row.try_get(0)?, retired: row.try_get(1)?, place: row.try_get(2)?, used })
+    };
+    read().map(Some).map_err(failed(NAMING))
+}
+
+async fn remember(connection: &mut PgConnection, site: SiteId, doubt: &Doubt) -> Result<(), StoreError> {
+    query(
+        "/* text.doubt.place */ update context_text_doubt set retired = $3, place = $4, used = $5 \
+         where site_id = $1 and day = $2",
+    )
+    .bind(site.0)
+    .bind(doubt.day)
+    .bind(doubt.retired)
+    .bind(doubt.place)
+    .bind(doubt.used.iter().copied().collect::<Vec<i32>>())
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(failed(NAMING))
+}
+
+/// Reads which texts the next page views of a day name; whether those were the last.
+async fn read_some(
+    connection: &mut PgConnection,
+    site: SiteId,
+    doubt: &mut Doubt,
+) -> Result<bool, StoreError> {
+    let start_ms = i64::from(doubt.day) * Grain::Day.step_ms();
+    // No view has the first id of a day.
+    let mut rows = query(
+        "/* text.used */ select id, context from page_view where site_id = $1 and id > $2 and id < $3 \
+         order by id limit $4",
+    )
+    .bind(site.0)
+    .bind(doubt.place.unwrap_or_else(|| view::first_id(start_ms)))
     .bind(view::first_id(start_ms.saturating_add(Grain::Day.step_ms())))
-    .fetch(&mut *connection);
-    loop {
-        let row = match rows.try_next().await {
-            Ok(Some(row)) => row,
-            Ok(None) => break,
-            Err(error) if sql_code(&error).as_deref() == Some(CANCELED) => return Ok(false),
-            Err(error) => return Err(failed(NAMING)(error)),
-        };
-        let bytes: &[u8] = row.try_get(0).map_err(failed(NAMING))?;
-        let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
-        codes(&context, |code| {
-            used.insert(code);
-        });
+    .bind(READ_VIEWS)
+    .fetch(connection);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await.map_err(failed(NAMING))? {
+        count += 1;
+        doubt.place = Some(row.try_get(0).map_err(failed(NAMING))?);
+        if let Some(bytes) = row.try_get::<Option<&[u8]>, _>(1).map_err(failed(NAMING))? {
+            let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
+            codes(&context, |code| {
+                doubt.used.insert(code.into());
+            });
+        }
     }
-    drop(rows);
-    query("/* text.clean */ delete from context_text where site_id = $1 and day = $2 and code <> all($3)")
-        .bind(site.0)
-        .bind(day)
-        .bind(used.into_iter().map(i32::from).collect::<Vec<i32>>())
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-    no_doubt(connection, site, day).await?;
-    Ok(true)
+    Ok(count < READ_VIEWS)
 }
 
 async fn no_doubt(connection: &mut PgConnection, site: SiteId, day: i32) -> Result<(), StoreError> {

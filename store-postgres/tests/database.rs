@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
+use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
-use fieldvitals_store::{CellQuery, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
-use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store::{CellQuery, Concern, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
 use fieldvitals_store_postgres::testing::Database;
+use fieldvitals_store_postgres::{Bounds, PostgresStore};
+use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
+use std::time::Duration;
+use vitals::limits;
 use vitals::metric::Metric;
 use vitals::view::ViewId;
 
@@ -308,4 +311,215 @@ async fn texts_go_with_the_last_page_view_that_has_them() {
     assert_eq!((texts(site), texts(gone)), (rest("#p0"), String::new()));
     store.site_delete(site).await.unwrap();
     assert_eq!(texts(site), "");
+}
+
+#[tokio::test]
+async fn maintenance_goes_on_past_a_site_that_fails() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let sites = [site(&store, "a").await, site(&store, "b").await];
+    for start_ms in [DAY0_MS - 20 * DAY_MS, DAY0_MS] {
+        // What was loaded before is folded.
+        store.maintain(DAY0_MS - 20 * DAY_MS, Retention::default()).await.unwrap();
+        for site in sites {
+            load(&store, site, 1, vec![update(start_ms, 1, &[(Metric::Lcp, 900.0)])]).await.unwrap();
+        }
+    }
+    let _ =
+        database.sql(&format!("update rollup_delta set views = '\\xffff' where site_id = {}", sites[0].0));
+    let _ = database.sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise 'refused by a trigger'; end $$; \
+         create trigger refuse before delete on rollup_hour for each row when (old.site_id = 1) \
+         execute function refuse()",
+    );
+    let done = store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    assert_eq!(done.deltas_folded, 1);
+    assert!(done.rows_removed > 0, "{done:?}");
+    assert_eq!(
+        done.undone.iter().map(|undone| undone.concern).collect::<Vec<_>>(),
+        [Concern::Site(sites[0])]
+    );
+    assert!(done.undone[0].error.contains("a rollup delta"), "{:?}", done.undone);
+    let old = |site: SiteId| {
+        database.sql(&format!(
+            "select count(*) from rollup_hour where site_id = {} and step < {}",
+            site.0,
+            (DAY0_MS - 14 * DAY_MS) / HOUR_MS
+        ))
+    };
+    assert!(old(sites[0]) != "0" && old(sites[1]) == "0");
+}
+
+#[tokio::test]
+async fn a_load_that_takes_too_long_says_so_and_a_smaller_one_takes_place() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    // From the first new route on a statement has 300 ms, and each page view takes 10.
+    let _ = database.sql(
+        "create function soon() returns trigger language plpgsql as $$ begin \
+         set local statement_timeout = '300ms'; return new; end $$; \
+         create trigger soon before insert on route for each row execute function soon(); \
+         create function slow() returns trigger language plpgsql as $$ begin \
+         perform pg_sleep(0.01); return new; end $$; \
+         create trigger slow before insert on page_view for each row execute function slow()",
+    );
+    let views = |count: u128| (0..count).map(|i| update(DAY0_MS, i, &[(Metric::Lcp, 900.0)])).collect();
+    let slow = load(&store, site, 1, views(200)).await.err();
+    let Some(StoreError::TooSlow { answered: true, .. }) = slow else { panic!("{slow:?}") };
+    load(&store, site, 1, views(2)).await.unwrap();
+    assert_eq!(database.sql("select count(*) from page_view"), "2");
+    // Nor where nothing is said within the time for all of a load.
+    let bounds = Bounds { load: Duration::from_millis(200), ..Bounds::default() };
+    let store: Arc<dyn Store> = Arc::new(PostgresStore::open_with(&database.url, bounds).await.unwrap());
+    let slow = load(&store, site, 1, views(200)).await.err();
+    let Some(StoreError::TooSlow { answered: false, .. }) = slow else { panic!("{slow:?}") };
+}
+
+#[tokio::test]
+async fn a_partition_that_cannot_be_dropped_is_told_and_the_rest_goes_on() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    for day in 0..4 {
+        load(&store, site, 1, vec![update(DAY0_MS + day * DAY_MS, 1, &[])]).await.unwrap();
+    }
+    let partition = |day: i64| format!("page_view_{}", DAY0_MS / DAY_MS + day);
+    let _ = database.sql(&format!("create view pinned as select id from {}", partition(1)));
+    // Somebody reads another one for as long as it takes, and leaves the table of all alone.
+    let mut reader: PgConnection = PgConnection::connect(&database.url).await.unwrap();
+    let read = format!("begin; lock table {} in access share mode", partition(2));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(read)).execute(&mut reader).await.unwrap();
+    let later = DAY0_MS + 40 * DAY_MS;
+    let done = store.maintain(later, Retention::default()).await.unwrap();
+    assert_eq!((done.views_removed, days(&database).iter().filter(|&&day| day < 4).count()), (2, 2));
+    let undone: Vec<Concern> = done.undone.iter().map(|undone| undone.concern).collect();
+    assert_eq!(undone, [Concern::Day(DAY0_MS + DAY_MS), Concern::Day(DAY0_MS + 2 * DAY_MS)]);
+    let depends = &done.undone[0].error;
+    assert!(depends.contains(&partition(1)) && depends.contains("view pinned depends on"), "{depends}");
+    assert!(done.undone[1].error.contains("lock timeout"), "{:?}", done.undone);
+    reader.close().await.unwrap();
+    let _ = database.sql("drop view pinned");
+    let done = store.maintain(later, Retention::default()).await.unwrap();
+    assert_eq!((done.views_removed, done.undone), (2, vec![]));
+}
+
+/// The texts of a day with more page views than one step reads, beside loads that name a text which is about to go.
+#[tokio::test]
+async fn texts_of_a_large_day_are_removed_in_steps_beside_loads() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let erased = Some("https://shop.example/erased".to_owned());
+    let view = |random: u128, target: &str, url: &Option<String>| {
+        let mut view = explained(DAY0_MS, random, target, "");
+        view.url.clone_from(url.as_ref().unwrap_or(&view.url.clone()));
+        view
+    };
+    load(&store, site, 1, vec![view(100_000, "#kept", &None)]).await.unwrap();
+    let _ = database.sql(
+        "insert into page_view select (jsonb_populate_record(v, jsonb_build_object('id', \
+         left(replace(v.id::text, '-', ''), 12) || '70008000' || lpad(to_hex(200000 + n), 12, '0')))).* \
+         from page_view v, generate_series(1, 50000) n",
+    );
+    load(&store, site, 1, vec![view(1, "#again", &erased), view(2, "#gone", &erased)]).await.unwrap();
+    let erase = Erase { site, from_ms: i64::MIN, to_ms: i64::MAX, url: erased };
+    let until = async |state: &str| {
+        while database.sql("select retired, place is not null from context_text_doubt") != state {
+            assert!(store.erase(&erase).await.unwrap().more, "{state} never comes");
+        }
+    };
+    // Behind what is read already: first under the code that it has, then under a new one.
+    until("f|t").await;
+    load(&store, site, 1, vec![view(3, "#again", &None)]).await.unwrap();
+    until("t|f").await;
+    load(&store, site, 1, vec![view(4, "#again", &None)]).await.unwrap();
+    until("t|t").await;
+    until("").await;
+    for random in [3, 4] {
+        let expected = view(random, "#again", &None);
+        let stored = store.view(site, expected.id).await.unwrap().unwrap();
+        assert_eq!(stored.update, expected);
+    }
+    let targets = || {
+        database.sql("select text from context_text where text like '#%' and text <> '#buy' order by text")
+    };
+    assert_eq!(targets(), "#again\n#again\n#kept");
+    let erase = Erase { url: None, ..erase };
+    while store.erase(&erase).await.unwrap().more {}
+    assert_eq!(database.sql("select count(*) from context_text"), "0");
+}
+
+#[tokio::test]
+async fn codes_of_releases_do_not_run_out() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    releases_come_and_go(store, |site, count, first, last| {
+        let _ = database.sql(&format!(
+            "insert into label (site_id, dimension, code, label, last_day) \
+             select {}, {}, n, 'old-' || n, {first} + n * ({last} - {first}) / {count} from generate_series(1, {count}) n",
+            site.0,
+            Dimension::Release as u8
+        ));
+    })
+    .await;
+}
+
+/// More page views than one fold holds, on hundreds of thousands of cells.
+#[tokio::test]
+async fn a_large_day_is_verified_and_rebuilt_in_portions() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let releases = limits::RELEASES_PER_SITE_MAX as u128;
+    for load_number in 0..18_u128 {
+        let views = (0..4_000_u128).map(|i| {
+            let number = load_number * 4_000 + i;
+            let mut view = update(DAY0_MS, number, &[(Metric::Lcp, (number % 997) as f64)]);
+            view.release = Some(format!("r{}", number % releases));
+            view.route = format!("/{}", number / releases);
+            view
+        });
+        load(&store, site, 1, views.collect()).await.unwrap();
+    }
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+    store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+    assert_eq!(store.rebuild_day(site, DAY0_MS).await.unwrap().views, 72_000);
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+}
+
+/// A connection is served by the threads of the runtime that opened it. Those of loading and maintenance give way;
+/// here they do nothing at all, and nobody else may notice.
+#[test]
+fn questions_have_connections_of_their_own() {
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (front, background) = (runtime(), runtime());
+    let database = front.block_on(Database::migrated());
+    let (store, site) = front.block_on(async {
+        let store = open(&database.url).await;
+        let site = site(&store, "a").await;
+        (store, site)
+    });
+    let loading = Arc::clone(&store);
+    background.block_on(async move {
+        load(&loading, site, 1, vec![update(DAY0_MS, 1, &[(Metric::Lcp, 900.0)])]).await.unwrap();
+        loading.maintain(DAY0_MS, Retention::default()).await.unwrap();
+    });
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let (standing, stands) = std::sync::mpsc::channel();
+    background.spawn(async move {
+        standing.send(()).unwrap();
+        held.recv().unwrap();
+    });
+    stands.recv().unwrap();
+    front.block_on(async {
+        let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
+        let asked = (0..7).map(|_| store.cells(&query));
+        for found in futures_util::future::join_all(asked).await {
+            assert_eq!(found.unwrap().len(), 1);
+        }
+    });
+    go_on.send(()).unwrap();
 }

@@ -5,7 +5,7 @@
 use crate::error::{damaged, failed};
 use crate::{SqliteStore, deltas, names, query, rows, schema, texts, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored};
-use fieldvitals_store::{Kept, Maintained, Retention, SiteId, StoreError};
+use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
@@ -30,28 +30,45 @@ pub(crate) async fn maintain(
     retention: Retention,
 ) -> Result<Maintained, StoreError> {
     let kept = move_edges(store, now_ms, retention).await?;
+    let mut round = Round::default();
     for site in sites(store, "/* site.deleted.read */ select site_id from site_deleted").await? {
-        remove_site(store, site).await?;
+        round.part(Concern::Site(site), remove_site(store, site).await)?;
     }
-    let mut done = Maintained::default();
     for site in sites(store, "/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
-        done.deltas_folded += fold_site(store, site, &kept).await?;
+        let folded = fold_site(store, site, &kept).await;
+        round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
     }
     for site in sites(store, "/* site.ids */ select site_id from site").await? {
-        done.views_removed += remove_views(store, site, kept.views_from_ms).await?;
-        for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
-            done.rows_removed += remove_blocks(store, site, grain, grain.step(from_ms)).await?;
-        }
-        done.names_removed += names::remove(&mut *store.connection().await?, site, &kept).await?;
-        done.names_removed += texts::remove(store, site, Grain::Day.step(kept.views_from_ms)).await?;
+        let removed = remove_old(store, site, &kept, &mut round.done).await;
+        round.part(Concern::Site(site), removed)?;
     }
     // What an erasure that was cut short has left.
     for site in sites(store, "/* text.doubt.sites */ select distinct site_id from context_text_doubt").await?
     {
-        while texts::clean(store, site).await? {}
+        let mut cleaned = texts::clean(store, site).await;
+        while matches!(cleaned, Ok(true)) {
+            cleaned = texts::clean(store, site).await;
+        }
+        round.part(Concern::Site(site), cleaned)?;
     }
     checkpoint(store).await?;
-    Ok(done)
+    Ok(round.done)
+}
+
+/// Removes what is past retention of a site.
+async fn remove_old(
+    store: &SqliteStore,
+    site: SiteId,
+    kept: &Kept,
+    done: &mut Maintained,
+) -> Result<(), StoreError> {
+    done.views_removed += remove_views(store, site, kept.views_from_ms).await?;
+    for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
+        done.rows_removed += remove_blocks(store, site, grain, grain.step(from_ms)).await?;
+    }
+    done.names_removed += names::remove(&mut *store.connection().await?, site, kept).await?;
+    done.names_removed += texts::remove(store, site, Grain::Day.step(kept.views_from_ms)).await?;
+    Ok(())
 }
 
 async fn sites(store: &SqliteStore, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {

@@ -6,7 +6,7 @@
 use crate::error::{damaged, failed};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, Said, label_code};
 use fieldvitals_store::hash::{HashMap, HashSet};
-use fieldvitals_store::load::{self, Changed};
+use fieldvitals_store::load::{self, Changed, LabelCounts};
 use fieldvitals_store::rollup::{Grain, route_id};
 use fieldvitals_store::{Dimension, Filters, Kept, SiteId, StoreError, ViewUpdate};
 use serde::Serialize;
@@ -116,22 +116,23 @@ pub(crate) async fn bound(
     .map_err(failed(NAMING))?;
     if rows.len() < asked.len() {
         let known = labels(rows);
-        let counted: Vec<(u8, i64)> = sqlx::query_as(
-            "/* label.count */ select dimension, count(*) from label \
-             where site_id = ? and last_day >= ? group by dimension",
+        let counted: Vec<(u8, i64, i64)> = sqlx::query_as(
+            "/* label.count */ select dimension, count(*), count(*) filter (where last_day >= ?2) from label \
+             where site_id = ?1 group by dimension",
         )
         .bind(site.0)
         .bind(from_day)
         .fetch_all(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
-        let mut counts = [0; Dimension::COUNT];
-        for (dimension, count) in counted {
-            if let Some(place) = counts.get_mut(usize::from(dimension)) {
-                *place = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut counts = LabelCounts::default();
+        for (dimension, all, seen) in counted {
+            if let Some(place) = Dimension::from_number(dimension).map(Dimension::index) {
+                counts.all[place] = usize::try_from(all).unwrap_or(usize::MAX);
+                counts.seen[place] = usize::try_from(seen).unwrap_or(usize::MAX);
             }
         }
-        load::bound_labels(beacons, &known, &counts);
+        load::bound_labels(beacons, &known, &counts, kept);
     }
     Ok(())
 }

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::conformance::{DAY0_MS, explained, load, site, update};
+use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::dimension::label_code;
 use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
 };
 use fieldvitals_store::{
-    By, CauseQuery, CellQuery, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId, Store,
-    StoreError, Views, Weight,
+    By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId,
+    Store, StoreError, Views, Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -421,4 +421,65 @@ async fn texts_go_with_their_day_and_with_their_site() {
     let retention = Retention { raw_days: 3, ..Retention::default() };
     let done = store.maintain(DAY0_MS + 6 * DAY_MS, retention).await.unwrap();
     assert_eq!((days().await, done.names_removed), (vec![(day0 + 5, 7)], 7));
+}
+
+#[tokio::test]
+async fn maintenance_goes_on_past_a_site_that_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    let sites = [site(&store, "a").await, site(&store, "b").await, site(&store, "c").await];
+    for site in sites {
+        load(&store, site, 1, vec![update(DAY0_MS, 1, &[(Metric::Lcp, 900.0)])]).await.unwrap();
+    }
+    let mut raw = raw(&path).await;
+    sqlx::query("update rollup_delta set views = x'ffff' where site_id = ?")
+        .bind(sites[0].0)
+        .execute(&mut raw)
+        .await
+        .unwrap();
+    sqlx::query(
+        "create trigger refuse before delete on page_view when old.site_id = 2 \
+         begin select raise(abort, 'refused by a trigger'); end",
+    )
+    .execute(&mut raw)
+    .await
+    .unwrap();
+    let done = store.maintain(DAY0_MS + 40 * DAY_MS, Retention::default()).await.unwrap();
+    // The first one is not folded, and what is old of it is removed; of the second one it is the other way round.
+    assert_eq!((done.deltas_folded, done.views_removed), (2, 2));
+    let undone: Vec<Concern> = done.undone.iter().map(|undone| undone.concern).collect();
+    assert_eq!(undone, [Concern::Site(sites[0]), Concern::Site(sites[1])]);
+    assert!(done.undone[0].error.contains("a rollup delta"), "{:?}", done.undone);
+    assert!(done.undone[1].error.contains("refused by a trigger"), "{:?}", done.undone);
+    sqlx::query("drop trigger refuse").execute(&mut raw).await.unwrap();
+    sqlx::query("delete from rollup_delta").execute(&mut raw).await.unwrap();
+    let done = store.maintain(DAY0_MS + 40 * DAY_MS, Retention::default()).await.unwrap();
+    assert_eq!((done.views_removed, done.undone), (1, vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codes_of_releases_do_not_run_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    releases_come_and_go(store, |site, count, first, last| {
+        let add = async {
+            sqlx::query(
+                "with recursive n (n) as (select 1 union all select n + 1 from n where n < ?3) \
+                 insert into label (site_id, dimension, code, label, last_day) \
+                 select ?1, ?2, n, 'old-' || n, ?4 + n * (?5 - ?4) / ?3 from n",
+            )
+            .bind(site.0)
+            .bind(Dimension::Release as u8)
+            .bind(count as i64)
+            .bind(first)
+            .bind(last)
+            .execute(&mut raw(&path).await)
+            .await
+            .unwrap();
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(add));
+    })
+    .await;
 }

@@ -17,6 +17,7 @@ mod filter;
 pub mod hash;
 mod kept;
 pub mod load;
+mod maintained;
 pub mod priority;
 pub mod rollup;
 mod site;
@@ -32,6 +33,7 @@ pub use dimension::Dimension;
 pub use erase::{Erase, Erased};
 pub use filter::{By, Filters};
 pub use kept::Kept;
+pub use maintained::{Concern, Maintained, Round, Undone};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
@@ -71,6 +73,16 @@ pub enum StoreError {
         views: u64,
         /// How many it may read.
         max: u64,
+    },
+    /// It took longer than it may; less of it at a time may not.
+    #[error("{what}: {reason}")]
+    TooSlow {
+        /// What was being done.
+        what: &'static str,
+        /// What the database said.
+        reason: String,
+        /// Whether the database itself ended it. Otherwise there was no answer: it may be away.
+        answered: bool,
     },
     /// The store was written by a newer fieldvitals.
     #[error(
@@ -139,19 +151,6 @@ impl Default for Retention {
     }
 }
 
-/// What one round of maintenance did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Maintained {
-    /// Delta rows folded into cells.
-    pub deltas_folded: u64,
-    /// Page views past retention, removed.
-    pub views_removed: u64,
-    /// Rollup blocks past retention, removed.
-    pub rows_removed: u64,
-    /// Routes, labels and texts of which nothing is kept any more, removed.
-    pub names_removed: u64,
-}
-
 /// What rebuilding the rollups of a day came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
@@ -209,7 +208,8 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::CursorMoved`] where the cursor is not at `batch.after`; [`StoreError::NoSuchSite`]
-    /// where the site is gone. Nothing is changed by a call that fails.
+    /// where the site is gone; [`StoreError::TooSlow`] where it takes too long. Nothing is changed by a call that
+    /// fails.
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
 
     /// The routes that have page views in a range of starts (UTC milliseconds, end excluded), sorted.
@@ -255,7 +255,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Violation>, StoreError>;
 
-    /// Folds rollup deltas and removes what is past retention, in short steps that never block loading.
+    /// Folds rollup deltas and removes what is past retention, in short steps that never block loading. What
+    /// fails of one site or day holds up no other, and is told with what was done.
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError>;
     /// Erases some of what is asked for, in one transaction; to be called again while there is more.
     ///

@@ -3,6 +3,7 @@
 use crate::dimension::{Dimension, Labels, OTHER, Said};
 use crate::hash::{HashMap, HashSet};
 use crate::kept::Kept;
+use crate::rollup::{DAY_MS, day_of};
 use crate::view::{StoredView, ViewUpdate};
 use crate::{LoadBatch, LoadReport};
 use std::hash::Hash;
@@ -91,14 +92,39 @@ pub fn labels(beacons: &[Vec<ViewUpdate>]) -> Vec<(Dimension, &str)> {
     )
 }
 
+/// How many labels a site has, of each dimension.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LabelCounts {
+    /// Those that were seen within raw retention.
+    pub seen: [usize; Dimension::COUNT],
+    /// All that are kept.
+    pub all: [usize; Dimension::COUNT],
+}
+
+/// How many labels of a dimension may have been seen within raw retention. Labels are kept for as long as daily
+/// rollups: even where each span of raw retention brings as many new ones, all that are kept find a code, and the
+/// next ones do.
+fn labels_max(dimension: Dimension, kept: &Kept, today_ms: i64) -> usize {
+    let max = dimension.labels_max();
+    if kept.days_from_ms == i64::MIN {
+        return max;
+    }
+    let days = |from_ms: i64| usize::try_from(today_ms.saturating_sub(from_ms) / DAY_MS).unwrap_or(0).max(1);
+    let (raw, all) = (days(kept.views_from_ms), days(kept.days_from_ms));
+    max.min(limits::LABELS_KEPT_MAX.saturating_mul(raw) / all.saturating_add(raw))
+}
+
 /// Replaces labels that are neither `known` nor fit under their dimension's bound by [`OTHER`], where a
-/// site has `counts` labels of each dimension that were seen within raw retention. The first ones in spool
-/// order get the places that are left.
+/// site has `counts` labels. The first ones in spool order get the places that are left.
 ///
 /// A label once decided is stored on the view, so nothing is counted twice when places become free.
-pub fn bound_labels(beacons: &mut [Vec<ViewUpdate>], known: &Labels, counts: &[usize; Dimension::COUNT]) {
+pub fn bound_labels(beacons: &mut [Vec<ViewUpdate>], known: &Labels, counts: &LabelCounts, kept: &Kept) {
+    let starts = beacons.iter().flatten().map(|update| update.id.start_ms());
+    let today_ms = day_of(starts.max().unwrap_or(0));
     for dimension in Dimension::LABELLED {
-        let mut left = dimension.labels_max().saturating_sub(counts[dimension.index()]);
+        let seen = counts.seen[dimension.index()];
+        let codes = limits::LABELS_KEPT_MAX.saturating_sub(counts.all[dimension.index()]);
+        let mut left = labels_max(dimension, kept, today_ms).saturating_sub(seen).min(codes);
         let mut taken: HashSet<String> = HashSet::default();
         for update in beacons.iter_mut().flatten() {
             let Some(label) = dimension.label_mut(update) else { continue };
@@ -164,4 +190,33 @@ fn take(
         views.insert(id, view);
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Retention;
+
+    #[test]
+    fn labels_find_codes_for_as_long_as_they_are_kept() {
+        let today_ms = 20_000 * DAY_MS;
+        for (raw_days, daily_days) in [(30, 762), (2, 762), (7, 365), (2, 3_660), (3_660, 3_660)] {
+            let retention = Retention { raw_days, hourly_days: 1, daily_days };
+            let kept = Kept::EVERYTHING.after(today_ms, retention);
+            let max = labels_max(Dimension::Release, &kept, today_ms);
+            let windows = daily_days.div_ceil(raw_days) as usize + 1;
+            assert!(
+                max > 0 && max * windows <= limits::LABELS_KEPT_MAX + max,
+                "{raw_days} of {daily_days}: {max}"
+            );
+        }
+        let kept = Kept::EVERYTHING.after(today_ms, Retention::default());
+        for dimension in Dimension::LABELLED {
+            assert_eq!(labels_max(dimension, &kept, today_ms), dimension.labels_max(), "by default");
+        }
+        assert_eq!(
+            labels_max(Dimension::Release, &Kept::EVERYTHING, today_ms),
+            limits::RELEASES_PER_SITE_MAX
+        );
+    }
 }

@@ -93,6 +93,9 @@ pub const COUNTRIES_PER_SITE_MAX: usize = 300;
 pub const CONNECTIONS_PER_SITE_MAX: usize = 16;
 /// Releases of a site that were seen within raw retention.
 pub const RELEASES_PER_SITE_MAX: usize = 2_000;
+/// Labels of a site and dimension that may be kept at a time, for as long as any rollup has them: they have
+/// codes of two bytes.
+pub const LABELS_KEPT_MAX: usize = 53_000;
 /// Bytes of what a page view carries beyond what is counted of it: what explains its values, tags, marks.
 pub const CONTEXT_BYTES_MAX: usize = 192;
 /// Selectors that the page views of a site and UTC day may name; further ones are `(other)`.
@@ -116,6 +119,13 @@ pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
 pub const KEEP_DAYS_MAX: u32 = 3_660;
 /// Page views that one question may read, where rollups cannot answer it.
 pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
+/// Bytes of a rollup block that a page view takes at most, where it is the only one of its route and its value of the
+/// dimension; further ones of the same take less.
+pub const BLOCK_VIEW_BYTES_MAX: usize = 32;
+/// Bytes that one value may have in either database.
+pub const BLOCK_BYTES_MAX: usize = 1_000_000_000;
+/// Bytes of rollup blocks that one statement reads or writes in Postgres, about, but for a block that is larger.
+pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Page views that one transaction folds into rollups, about.
 pub const FOLD_VIEWS_MAX: usize = 262_144;
 /// Connections that the server holds open.
@@ -155,6 +165,8 @@ pub const LOAD_VIEWS_MAX: usize = 16_384;
 pub const LOAD_GATHER_MS_MAX: u64 = 200;
 /// Longest pause between two tries of the loader while the store is away, in milliseconds.
 pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
+/// Longest pause between two tries of the loader to load a site whose beacons the store refuses, in milliseconds.
+pub const LOAD_SITE_RETRY_MS_MAX: u64 = 60_000;
 /// Time that a server that stops gives the loader to empty the spool, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 10_000;
 
@@ -195,6 +207,12 @@ pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
 /// Rejections kept for the answer to "why is there no data?": distinct (site, reason, origin).
 pub const REJECTION_KINDS_MAX: usize = 1_000;
 
+// Routes are spread over sixteen blocks by a hash: a sixteenth of this, 8 MB, unless somebody has chosen them.
+const _: () = assert!(
+    (ROUTES_PER_SITE_MAX + 1) * (RELEASES_PER_SITE_MAX + 2) * BLOCK_VIEW_BYTES_MAX * 4 <= BLOCK_BYTES_MAX,
+    "a block must take some page views of every release on every route"
+);
+const _: () = assert!(LABELS_KEPT_MAX < 1 << 16, "a label must have a code of two bytes");
 const _: () = assert!(
     SELECTORS_PER_DAY_MAX
         + IMAGES_PER_DAY_MAX

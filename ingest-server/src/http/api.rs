@@ -10,7 +10,7 @@ use crate::maintenance::MaintenanceReport;
 use crate::report::{self, MetricReport, PeriodReport, time_text, unit_name};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use fieldvitals_store::{Cell, Scope, Site, estimate};
+use fieldvitals_store::{Cell, Scope, Site, SiteId, estimate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -69,8 +69,25 @@ pub struct SpoolReport {
     waiting: u64,
     /// Bytes waiting.
     waiting_bytes: u64,
+    /// Sites whose beacons wait because the store refuses them; others are loaded past them. Absent where there
+    /// is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held: Vec<HeldReport>,
     /// Group commits since the start: each makes all beacons durable that waited for it.
     commits: u64,
+}
+
+/// A site whose beacons the store refuses. They are tried again now and then, and none is given up.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HeldReport {
+    /// The site's name; its id where it has none any more.
+    site: String,
+    /// Since when.
+    since: String,
+    /// Its beacons that wait.
+    beacons: u64,
+    /// What the store said last.
+    error: String,
 }
 
 /// What the server itself is doing.
@@ -79,6 +96,17 @@ pub struct SpoolReport {
 pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
     auth::require(&state, &request, Scope::Read).await?;
     let spool = state.spool.stats();
+    let directory = state.directory.current();
+    let name = |id: SiteId| {
+        let site = directory.sites().iter().find(|site| site.id == id);
+        site.map_or_else(|| id.0.to_string(), |site| site.name.clone())
+    };
+    let held = state.spool.held().into_iter().map(|held| HeldReport {
+        site: name(held.site),
+        since: time_text(held.since_ms),
+        beacons: held.beacons,
+        error: held.error,
+    });
     Ok(json(StatusReport {
         version: env!("CARGO_PKG_VERSION"),
         wire_versions: [*vitals::beacon::VERSIONS.start(), *vitals::beacon::VERSIONS.end()],
@@ -92,9 +120,10 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
             discarded: spool.discarded,
             waiting: spool.waiting,
             waiting_bytes: spool.bytes,
+            held: held.collect(),
             commits: spool.commits,
         },
-        maintenance: state.maintenance.report(),
+        maintenance: state.maintenance.report(name),
     }))
 }
 

@@ -226,7 +226,7 @@ impl From<StoreError> for ApiError {
         // What the database said is for the log of the server's owner, not for the network.
         tracing::error!(%error, "the store failed to answer");
         match error {
-            StoreError::Database { passing: true, .. } => Self::new(
+            StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_away",
                 "the store cannot be reached now; beacons are taken all the same",

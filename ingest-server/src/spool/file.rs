@@ -68,6 +68,8 @@ pub(crate) struct Epoch {
 /// A group commit as it is read.
 pub(crate) struct SpoolRow {
     pub(crate) position: u64,
+    /// The number of its epoch.
+    pub(crate) epoch: i64,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -294,45 +296,59 @@ pub(crate) fn append(
     Ok(())
 }
 
-/// The rows of an epoch after a position, in order: at least one if there is any, and further ones
+/// The rows after a position, in order and of one epoch: at least one if there is any, and further ones
 /// while all payloads together keep to `bytes_max`.
 pub(crate) fn read(
     reader: &Connection,
-    epoch: i64,
     after: u64,
     bytes_max: usize,
 ) -> Result<Vec<SpoolRow>, rusqlite::Error> {
     // The lengths first, which lie before the payloads: rows that do not fit are not read at all.
-    let lengths: Vec<(i64, i64)> = reader
+    let lengths: Vec<(i64, i64, i64)> = reader
         .prepare_cached(
-            "/* spool.lengths */ select position, length(payload) from spool_row \
-             where position > ?1 and epoch = ?2 order by position limit 256",
+            "/* spool.lengths */ select position, epoch, length(payload) from spool_row \
+             where position > ?1 order by position limit 256",
         )?
-        .query_map(params![after as i64, epoch], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(params![after as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     let mut bytes = 0_u64;
-    let fitting = lengths.iter().enumerate().take_while(|(place, (_, length))| {
+    let first = lengths.first().map_or(0, |&(_, epoch, _)| epoch);
+    let fitting = lengths.iter().enumerate().take_while(|&(place, &(_, epoch, length))| {
         bytes = bytes.saturating_add(length.unsigned_abs());
-        *place == 0 || bytes <= bytes_max as u64
+        epoch == first && (place == 0 || bytes <= bytes_max as u64)
     });
-    let Some((_, &(last, _))) = fitting.last() else { return Ok(Vec::new()) };
+    let Some((_, &(last, ..))) = fitting.last() else { return Ok(Vec::new()) };
     reader
         .prepare_cached(
-            "/* spool.read */ select position, payload from spool_row \
-             where position > ?1 and position <= ?2 and epoch = ?3 order by position",
+            "/* spool.read */ select position, epoch, payload from spool_row \
+             where position > ?1 and position <= ?2 order by position",
         )?
-        .query_map(params![after as i64, last, epoch], |row| {
-            Ok(SpoolRow { position: row.get::<_, i64>(0)?.unsigned_abs(), payload: row.get(1)? })
+        .query_map(params![after as i64, last], |row| {
+            let position = row.get::<_, i64>(0)?.unsigned_abs();
+            Ok(SpoolRow { position, epoch: row.get(1)?, payload: row.get(2)? })
         })?
         .collect()
 }
 
-/// Removes rows up to a position.
-pub(crate) fn trim(writer: &Connection, up_to: u64) -> Result<(), rusqlite::Error> {
+/// Removes the rows after a position, up to another.
+pub(crate) fn remove(writer: &Connection, after: u64, up_to: u64) -> Result<(), rusqlite::Error> {
     writer
-        .prepare_cached("/* spool.trim */ delete from spool_row where position <= ?")?
-        .execute([up_to as i64])?;
+        .prepare_cached("/* spool.remove */ delete from spool_row where position > ? and position <= ?")?
+        .execute([after as i64, up_to as i64])?;
     Ok(())
+}
+
+/// Leaves of some rows what is given, all at once: each one's position, number of beacons and payload.
+pub(crate) fn rewrite(writer: &Connection, rows: &[(u64, usize, Vec<u8>)]) -> Result<(), rusqlite::Error> {
+    let transaction = writer.unchecked_transaction()?;
+    for (position, beacons, payload) in rows {
+        transaction
+            .prepare_cached(
+                "/* spool.rewrite */ update spool_row set beacons = ?, payload = ? where position = ?",
+            )?
+            .execute(params![*beacons as i64, payload, *position as i64])?;
+    }
+    transaction.commit()
 }
 
 /// Removes an epoch whose rows are gone.

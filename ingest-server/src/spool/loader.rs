@@ -1,33 +1,37 @@
 //! The loader: one task that carries rows of the spool into the store.
 
-use super::file::{self, Epoch, SpoolRow};
-use super::{Record, Spool, SpoolError, payload, writer};
+use super::file::{Epoch, SpoolRow};
+use super::pace::Pace;
+use super::pause::Pause;
+use super::reader::Reader;
+use super::writer::Message;
+use super::{Spool, SpoolError};
+use crate::http::now_ms;
 use fieldvitals_store::{LoadBatch, SiteId, Store, StoreError, ViewUpdate};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
-
-/// The first pause after a failure; each further one is twice as long, up to the bound.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
 
 /// Carries beacons from the spool into the store.
 pub struct Loader {
-    spool: Spool,
+    pub(super) spool: Spool,
     store: Arc<dyn Store>,
     reader: Reader,
     /// The epochs that are not loaded whole, oldest first; the last one is this server's own.
-    epochs: VecDeque<Epoch>,
+    pub(super) epochs: VecDeque<Epoch>,
     /// Whether no epoch ends before the store's cursor.
     checked: bool,
-    /// The last position of which every site's part is dealt with.
-    read_up_to: u64,
-    /// Of the first epoch, for each site: the store's cursor, where it is known.
-    cursors: HashMap<SiteId, u64>,
-    /// Of the first epoch, for each site: the last position whose beacons are counted.
-    counted: HashMap<SiteId, u64>,
+    /// The last position of which the part of every site is dealt with that is not held.
+    pub(super) read_up_to: u64,
+    /// For each epoch (its number) and site: the store's cursor, where it is known.
+    cursors: HashMap<(i64, SiteId), u64>,
+    /// For each site: the last position whose beacons are counted.
+    pub(super) counted: HashMap<SiteId, u64>,
+    /// Whether a held site was tried last, so that it is the others' turn.
+    others_first: bool,
+    pace: Pace,
     pause: Pause,
 }
 
@@ -40,26 +44,33 @@ enum Step {
 }
 
 /// Why a step did not succeed.
-enum StepError {
-    /// The store is away, or refuses; the same step is to be tried again.
+pub(super) enum StepError {
+    /// The store is away; the same step is to be tried again.
     Store(StoreError),
+    /// The store refuses what it was given of one site.
+    Site(StoreError),
+    /// It was too much at a time; the same step is to be tried again with less.
+    TooMuch,
     /// The spool cannot be read any more.
     Spool(String),
 }
 
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::Database { passing: false, .. } => Self::Site(error),
+            error => Self::Store(error),
+        }
     }
 }
 
 /// The beacons of one site in some rows, with their positions.
-type Part = Vec<(u64, Vec<ViewUpdate>)>;
+pub(super) type Part = Vec<(u64, Vec<ViewUpdate>)>;
 
 impl Loader {
     pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {
         let path = spool.shared.path.clone();
-        let pause = Pause { next: RETRY_FIRST, longest: spool.shared.bounds.retry, failure: None };
+        let pause = Pause::new(spool.shared.bounds.retry);
         Self {
             spool,
             store,
@@ -69,6 +80,8 @@ impl Loader {
             read_up_to: 0,
             cursors: HashMap::new(),
             counted: HashMap::new(),
+            others_first: false,
+            pace: Pace::default(),
             pause,
         }
     }
@@ -83,7 +96,7 @@ impl Loader {
                     return Err(SpoolError::OlderThanStore { path, last: epoch.last, loaded });
                 }
                 Ok(_) => {}
-                Err(StoreError::Database { passing: true, .. }) => return Ok(()),
+                Err(StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -123,14 +136,17 @@ impl Loader {
                 Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
                     self.pause.over();
+                    let due = self.spool.shared.held().next().map(|(_, due)| due.into());
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
+                        () = tokio::time::sleep_until(due.unwrap_or_else(far)), if due.is_some() => continue,
                         // Looked at in the next round.
                         _ = stop.changed() => {}
                     }
                     self.gather(false, &mut stop).await;
                 }
-                Err(StepError::Store(error)) => self.pause.after(&error).await,
+                Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
+                Err(StepError::TooMuch) => {}
                 Err(StepError::Spool(reason)) => return self.spool.shared.fail(reason),
             }
         }
@@ -140,7 +156,11 @@ impl Loader {
     /// much as one of many, and its syncs are in the way of the writer's.
     async fn gather(&self, stopping: bool, stop: &mut watch::Receiver<bool>) {
         let bounds = self.spool.shared.bounds;
-        if stopping || self.spool.stats().waiting >= bounds.load_views as u64 {
+        let (held, due) = {
+            let held = self.spool.shared.held();
+            (held.beacons(), held.next().is_some_and(|(_, due)| due <= Instant::now()))
+        };
+        if stopping || due || self.spool.stats().waiting.saturating_sub(held) >= bounds.load_views as u64 {
             return;
         }
         tokio::select! {
@@ -164,43 +184,111 @@ impl Loader {
                 }
             }
         }
-        let Some(&epoch) = self.epochs.front() else { return Ok(Step::Empty) };
+        let due = self.spool.shared.held().next().filter(|&(_, due)| due <= Instant::now());
+        match due {
+            Some((site, _)) if !self.others_first => {
+                self.others_first = true;
+                self.try_again(site).await
+            }
+            _ => {
+                self.others_first = false;
+                match self.load_next().await? {
+                    Step::Empty if due.is_some() => Ok(Step::Done),
+                    step => Ok(step),
+                }
+            }
+        }
+    }
+
+    async fn read(&self, after: u64) -> Result<Vec<SpoolRow>, StepError> {
         let bytes_max = self.spool.shared.bounds.commit_bytes;
-        let rows = self.reader.read(epoch.number, self.read_up_to, bytes_max).await?;
+        self.reader.read(after, bytes_max).await.map_err(StepError::Spool)
+    }
+
+    /// Loads the next rows, but for what they have of sites that are held; or ends an epoch.
+    async fn load_next(&mut self) -> Result<Step, StepError> {
+        let rows = self.read(self.read_up_to).await?;
+        let Some(&own) = self.epochs.back() else { return Ok(Step::Empty) };
+        // An epoch without rows is read to its end, and so are those before the rows'.
+        let at = rows.first().map_or(own.number, |row| row.epoch);
+        let before = self.epochs.iter().filter(|epoch| epoch.number < at).map(|epoch| epoch.last).max();
+        self.read_up_to = self.read_up_to.max(before.unwrap_or(0));
+        if let Some(epoch) = self.read_to_its_end() {
+            self.end_epoch(epoch).await?;
+            return Ok(Step::Done);
+        }
+        let Some(epoch) = self.epochs.iter().find(|epoch| epoch.number == at).copied() else {
+            return Err(self.damaged(&format!("its rows are of epoch {at}, which is not there")));
+        };
         if rows.is_empty() {
-            return self.end_epoch(epoch).await;
+            return Ok(Step::Empty);
         }
-        let (parts, up_to, bytes) = self.parts(rows)?;
+        let is_free = |site| !self.spool.shared.held().has(site);
+        let (parts, rows) = self.parts(rows, is_free)?;
         for (site, part) in parts {
-            self.load(epoch, site, part).await?;
+            let began = Instant::now();
+            match self.load(epoch, site, part).await {
+                Err(StepError::Site(error)) => self.hold(site, &error, began),
+                done => done?,
+            }
         }
-        self.read_up_to = up_to;
-        // The writer may be closed already; then the next start skips what the cursors tell.
-        let _ = self.spool.writer.send(writer::Message::Trim { up_to, bytes });
+        self.settle(&rows).await?;
         Ok(Step::Done)
     }
 
-    /// Splits as many rows by site as one load may take: at least one.
-    fn parts(&self, rows: Vec<SpoolRow>) -> Result<(BTreeMap<SiteId, Part>, u64, u64), StepError> {
-        let mut parts: BTreeMap<SiteId, Part> = BTreeMap::new();
-        let (mut views, mut up_to, mut bytes) = (0, 0, 0);
-        for row in rows {
-            let records = payload::split(&row.payload).map_err(|reason| {
-                let path = self.spool.shared.path.clone();
-                let reason = format!("row {}: {reason}", row.position);
-                StepError::Spool(SpoolError::Damaged { path, reason }.to_string())
-            })?;
-            views += records.iter().map(|record| record.updates.len()).sum::<usize>();
-            if up_to > 0 && views > self.spool.shared.bounds.load_views {
-                break;
+    /// Loads some of what waits of a site that is held.
+    async fn try_again(&mut self, site: SiteId) -> Result<Step, StepError> {
+        let began = Instant::now();
+        let after = self.spool.shared.held().after(site);
+        let mut rows = self.read(after).await?;
+        rows.retain(|row| row.position <= self.read_up_to);
+        let epoch = rows.first().and_then(|row| self.epochs.iter().find(|epoch| epoch.number == row.epoch));
+        let Some(&epoch) = epoch else {
+            self.release(site);
+            return Ok(Step::Done);
+        };
+        let (mut parts, rows) = self.parts(rows, |other| other == site)?;
+        let part = parts.remove(&site).unwrap_or_default();
+        let counted = self.counted.get(&site).copied().unwrap_or(0);
+        let beacons = part.iter().filter(|&&(position, _)| position > counted).count() as u64;
+        match self.load(epoch, site, part).await {
+            Err(StepError::Site(error)) => {
+                self.hold(site, &error, began);
+                return Ok(Step::Done);
             }
-            up_to = row.position;
-            bytes += file::row_bytes(row.payload.len());
-            for Record { site, updates } in records {
-                parts.entry(site).or_default().push((row.position, updates));
-            }
+            done => done?,
         }
-        Ok((parts, up_to, bytes))
+        let (settled, _) = self.settled(&rows, after, |other| other != site)?;
+        {
+            let mut stats = self.spool.shared.stats();
+            stats.held_bytes = stats.held_bytes.saturating_sub(settled.bytes);
+        }
+        self.tell(settled).await;
+        let up_to = rows.last().map_or(after, |row| row.position);
+        self.spool.shared.held().move_on(site, up_to, beacons);
+        if up_to >= self.read_up_to {
+            self.release(site);
+        }
+        Ok(Step::Done)
+    }
+
+    /// Holds a site back that the store refuses; the same refusal is said once.
+    fn hold(&self, site: SiteId, error: &StoreError, began: Instant) {
+        let error = error.to_string();
+        let longest = self.spool.shared.bounds.site_retry;
+        let when = (began, longest, now_ms());
+        if self.spool.shared.held().hold(site, self.read_up_to, error.clone(), when) {
+            tracing::error!(
+                site = site.0,
+                error,
+                "a site's beacons wait in the spool: the store refuses them"
+            );
+        }
+    }
+
+    fn release(&self, site: SiteId) {
+        self.spool.shared.held().release(site);
+        tracing::info!(site = site.0, "the store takes the site's beacons again");
     }
 
     /// Loads one site's part. After an error the same part comes again: what is counted already is left
@@ -208,11 +296,12 @@ impl Loader {
     async fn load(&mut self, epoch: Epoch, site: SiteId, mut part: Part) -> Result<(), StepError> {
         let counted = self.counted.get(&site).copied().unwrap_or(0);
         part.retain(|&(position, _)| position > counted);
-        let after = match self.cursors.get(&site) {
+        let key = (epoch.number, site);
+        let after = match self.cursors.get(&key) {
             Some(&after) => after,
             None => {
                 let after = self.store.cursor(site, epoch.id).await?;
-                self.cursors.insert(site, after);
+                self.cursors.insert(key, after);
                 after
             }
         };
@@ -220,37 +309,65 @@ impl Loader {
         part.retain(|&(position, _)| position > after);
         let known = (before - part.len()) as u64;
         if known > 0 {
-            let own = self.epochs.len() == 1;
+            let own = self.epochs.back().is_some_and(|own| own.number == epoch.number);
             self.count(site, after, |stats| {
                 *(if own { &mut stats.loaded } else { &mut stats.superseded }) += known;
                 known
             });
         }
-        let Some(up_to) = part.last().map(|&(position, _)| position) else { return Ok(()) };
+        let (mut part, mut after) = (part.into(), after);
+        loop {
+            let some = self.pace.take(site, &mut part);
+            let Some(&(up_to, _)) = some.last() else { return Ok(()) };
+            self.load_some((epoch, site), after, some).await?;
+            after = up_to;
+        }
+    }
+
+    /// Loads rows of one site that one load may take.
+    async fn load_some(
+        &mut self,
+        (epoch, site): (Epoch, SiteId),
+        after: u64,
+        part: Part,
+    ) -> Result<(), StepError> {
+        let (Some(&(first, _)), Some(&(up_to, _))) = (part.first(), part.last()) else { return Ok(()) };
+        let key = (epoch.number, site);
         let beacons: Vec<Vec<ViewUpdate>> = part.into_iter().map(|(_, updates)| updates).collect();
-        let n = beacons.len() as u64;
+        let n = beacons.len();
         match self.store.load(LoadBatch { site, spool: epoch.id, after, up_to, beacons }).await {
             Ok(report) => {
-                self.cursors.insert(site, up_to);
+                self.cursors.insert(key, up_to);
+                self.pace.faster(site, self.spool.shared.bounds.load_views);
+                self.spool.shared.held().loaded(site);
                 self.count(site, up_to, |stats| {
                     stats.loaded += report.loaded;
                     stats.superseded += report.superseded;
-                    n
+                    n as u64
                 });
                 Ok(())
             }
             Err(StoreError::NoSuchSite) => {
-                self.cursors.remove(&site);
+                self.cursors.remove(&key);
                 self.count(site, up_to, |stats| {
-                    stats.discarded += n;
-                    n
+                    stats.discarded += n as u64;
+                    n as u64
                 });
                 Ok(())
             }
             Err(error) => {
                 // It may have been committed all the same; the store knows.
-                self.cursors.remove(&site);
-                Err(error.into())
+                self.cursors.remove(&key);
+                match error {
+                    StoreError::TooSlow { answered, .. } if first < up_to => {
+                        let beacons = self.pace.slower(site, n);
+                        tracing::warn!(site = site.0, %error, beacons, "a load is tried again with fewer beacons");
+                        // Where there was no answer, the database may be away.
+                        Err(if answered { StepError::TooMuch } else { StepError::Store(error) })
+                    }
+                    StoreError::TooSlow { answered: true, .. } => Err(StepError::Site(error)),
+                    error => Err(error.into()),
+                }
             }
         }
     }
@@ -265,86 +382,23 @@ impl Loader {
         *counted = up_to.max(*counted);
     }
 
-    /// Ends an epoch that has no rows left; the server's own stays.
-    async fn end_epoch(&mut self, epoch: Epoch) -> Result<Step, StepError> {
-        if self.epochs.len() <= 1 {
-            return Ok(Step::Empty);
-        }
-        self.store.cursors_forget(epoch.id).await?;
+    /// The first epoch, once it is read to its end and nothing waits in it; the server's own goes on.
+    fn read_to_its_end(&self) -> Option<Epoch> {
+        let first = self.epochs.front().filter(|_| self.epochs.len() > 1)?;
+        (first.last <= self.read_up_to.min(self.spool.shared.held().settled())).then_some(*first)
+    }
+
+    async fn end_epoch(&mut self, epoch: Epoch) -> Result<(), StepError> {
+        self.store.cursors_forget(epoch.id).await.map_err(StepError::Store)?;
         // The writer may be closed already; then the next start ends it.
-        let _ = self.spool.writer.send(writer::Message::Forget(epoch.number));
+        let _ = self.spool.writer.send(Message::Forget(epoch.number));
         self.epochs.pop_front();
-        self.cursors.clear();
-        self.counted.clear();
-        Ok(Step::Done)
+        self.cursors.retain(|&(number, _), _| number != epoch.number);
+        Ok(())
     }
 }
 
-/// The loader's connection to the spool. It is used on threads that may wait for the disk.
-struct Reader {
-    path: PathBuf,
-    connection: Arc<Mutex<Option<Connection>>>,
-}
-
-impl Reader {
-    fn new(path: PathBuf, connection: Connection) -> Self {
-        Self { path, connection: Arc::new(Mutex::new(Some(connection))) }
-    }
-
-    async fn read(&self, epoch: i64, after: u64, bytes_max: usize) -> Result<Vec<SpoolRow>, StepError> {
-        let connection = Arc::clone(&self.connection);
-        let reading = tokio::task::spawn_blocking(move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            connection.as_ref().map(|connection| file::read(connection, epoch, after, bytes_max))
-        });
-        match reading.await {
-            Ok(Some(Ok(rows))) => Ok(rows),
-            Ok(Some(Err(error))) => Err(StepError::Spool(file::open_error(&self.path, &error).to_string())),
-            Ok(None) => Err(StepError::Spool("its reader is closed".to_owned())),
-            Err(error) => Err(StepError::Spool(error.to_string())),
-        }
-    }
-
-    async fn close(&self) {
-        let connection = Arc::clone(&self.connection);
-        let closing = tokio::task::spawn_blocking(move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-            connection.and_then(|connection| connection.close().err().map(|(_, error)| error))
-        });
-        if let Ok(Some(error)) = closing.await {
-            tracing::debug!(%error, "a connection to the spool was not closed cleanly");
-        }
-    }
-}
-
-/// The pauses between failed tries, and what is said about them.
-struct Pause {
-    next: Duration,
-    longest: Duration,
-    /// What was last said.
-    failure: Option<String>,
-}
-
-impl Pause {
-    /// Waits after a failure. The same failure is said once.
-    async fn after(&mut self, error: &StoreError) {
-        if matches!(error, StoreError::CursorMoved { .. }) {
-            // Another loader was here: no failure, the cursor is read again at once.
-            return;
-        }
-        let failure = error.to_string();
-        if self.failure.as_ref() != Some(&failure) {
-            tracing::warn!(error = failure, "beacons wait in the spool until the store takes them");
-            self.failure = Some(failure);
-        }
-        tokio::time::sleep(self.next).await;
-        self.next = self.next.saturating_mul(2).min(self.longest);
-    }
-
-    fn over(&mut self) {
-        if self.failure.take().is_some() {
-            tracing::info!("the store takes beacons again");
-        }
-        self.next = RETRY_FIRST.min(self.longest);
-    }
+/// A moment that is not waited for.
+fn far() -> tokio::time::Instant {
+    tokio::time::Instant::now()
 }

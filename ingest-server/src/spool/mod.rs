@@ -5,23 +5,31 @@
 //! writes it as one row, and answers all of it after the fsync; then it takes what came meanwhile.
 //! [`loader`] reads rows in order, hands each site's part to the store, and has the rows removed that
 //! every site has. The loader's cursor lives in the store and moves in the transaction that loads, so a
-//! crash anywhere repeats work, and neither loses nor doubles it.
+//! crash anywhere repeats work, and neither loses nor doubles it. Where the store refuses one site's part,
+//! that part stays in its row, the rest of the row goes, and the others go on ([`held`]).
 //!
 //! Each start opens an epoch with an id of its own. Rows of older epochs, left by a server that was
 //! killed, are loaded first. An epoch whose end lies before the store's cursor is an older copy of the
 //! file: what is missing cannot be told from what was loaded, so the file is refused.
 
 mod file;
+mod held;
 mod loader;
+mod pace;
+mod pause;
 mod payload;
+mod reader;
 mod reply;
 mod rest;
+mod settle;
 mod writer;
 
+pub use held::HeldSite;
 pub use loader::Loader;
 pub use rest::{Rest, rest};
 
 use fieldvitals_store::{SiteId, Store, StoreError, ViewUpdate};
+use held::Held;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,6 +138,8 @@ pub struct Bounds {
     pub gather: Duration,
     /// Longest pause between two tries of the loader.
     pub retry: Duration,
+    /// Longest pause between two tries to load a site that fails alone.
+    pub site_retry: Duration,
     /// Time to empty the spool when the server stops.
     pub drain: Duration,
 }
@@ -144,6 +154,7 @@ impl Default for Bounds {
             load_views: limits::LOAD_VIEWS_MAX,
             gather: Duration::from_millis(limits::LOAD_GATHER_MS_MAX),
             retry: Duration::from_millis(limits::LOAD_RETRY_MS_MAX),
+            site_retry: Duration::from_millis(limits::LOAD_SITE_RETRY_MS_MAX),
             drain: Duration::from_millis(limits::DRAIN_MS_MAX),
         }
     }
@@ -169,6 +180,8 @@ pub struct Stats {
     pub commits: u64,
     /// Bytes of rows on disk, those included that are loaded and about to be removed.
     pub bytes: u64,
+    /// Those of them that hold beacons of sites which the store refuses.
+    pub held_bytes: u64,
 }
 
 /// The end of the spool that takes beacons. Cheap to clone.
@@ -184,6 +197,7 @@ struct Shared {
     bounds: Bounds,
     in_flight_bytes: AtomicUsize,
     stats: Mutex<Stats>,
+    held: Mutex<Held>,
     failed: watch::Sender<Option<String>>,
     /// Tells the loader that there is a new row.
     appended: Notify,
@@ -193,6 +207,27 @@ impl Shared {
     fn stats(&self) -> MutexGuard<'_, Stats> {
         // Nothing that holds the lock can panic half-way.
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a site's beacon may be kept, with what is in flight.
+    fn has_room(&self, site: SiteId) -> bool {
+        let stats = *self.stats();
+        let in_flight = self.in_flight_bytes.load(Ordering::Relaxed) as u64;
+        let (all, max) = (stats.bytes.saturating_add(in_flight), self.bounds.spool_bytes);
+        if stats.held_bytes == 0 {
+            return all <= max;
+        }
+        // A site that fails alone has half of the spool. The others have the other half, also where more than the
+        // first was full when it turned out that it fails.
+        if self.held().is_alone(site) {
+            return all <= max / 2;
+        }
+        let free = all.saturating_sub(stats.held_bytes);
+        all <= max || (free <= max / 2 && all <= max.saturating_mul(2) && !self.held().has(site))
     }
 
     /// From now on nothing is acknowledged, and the server is told to end.
@@ -252,6 +287,7 @@ impl Spool {
             bounds,
             in_flight_bytes: AtomicUsize::new(0),
             stats: Mutex::new(Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() }),
+            held: Mutex::default(),
             failed: watch::Sender::new(None),
             appended: Notify::new(),
         });
@@ -288,8 +324,7 @@ impl Spool {
         let bytes = payload::encode_record(&record)
             .map_err(|error| AppendError::Failed(format!("a beacon cannot be encoded: {error}")))?;
         let held = InFlight::hold(&self.shared, bytes.len()).ok_or(AppendError::Full)?;
-        let in_flight = self.shared.in_flight_bytes.load(Ordering::Relaxed) as u64;
-        if self.shared.stats().bytes.saturating_add(in_flight) > self.shared.bounds.spool_bytes {
+        if !self.shared.has_room(record.site) {
             return Err(AppendError::Full);
         }
         let (waiting, answer) = reply::wait();
@@ -304,6 +339,12 @@ impl Spool {
     #[must_use]
     pub fn stats(&self) -> Stats {
         *self.shared.stats()
+    }
+
+    /// The sites whose beacons wait because the store refuses them, and nothing else.
+    #[must_use]
+    pub fn held(&self) -> Vec<HeldSite> {
+        self.shared.held().list()
     }
 
     /// Whether nothing is taken any more because the file cannot be written or read.

@@ -3,6 +3,7 @@
 use super::reply::{self, Waiting};
 use super::{AppendError, InFlight, Shared, file, payload};
 use rusqlite::Connection;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -19,13 +20,8 @@ const YIELDS_MAX: usize = 4;
 pub(crate) enum Message {
     /// Keep a beacon.
     Append(Append),
-    /// Remove rows that are loaded.
-    Trim {
-        /// The last position.
-        up_to: u64,
-        /// What the rows take on disk.
-        bytes: u64,
-    },
+    /// Remove what is loaded.
+    Settle(Settled),
     /// Remove an epoch that is loaded.
     Forget(i64),
     /// Close the file and say so.
@@ -42,17 +38,53 @@ pub(crate) struct Append {
     pub(crate) _held: InFlight,
 }
 
+/// What is loaded, of some rows.
+#[derive(Default)]
+pub(crate) struct Settled {
+    /// Rows of which nothing is left: those after a position, up to another.
+    pub(crate) removed: Vec<(u64, u64)>,
+    /// Rows of which some beacons are held back: position, how many, and their payload.
+    pub(crate) rewritten: Vec<(u64, usize, Vec<u8>)>,
+    /// Bytes on disk that are free then.
+    pub(crate) bytes: u64,
+    /// Told when it is done.
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+impl Settled {
+    /// Takes in what was settled after this, where both are a removal and no more.
+    fn join(&mut self, next: Self) -> Result<(), Self> {
+        match (self.removed.as_mut_slice(), next.removed.as_slice()) {
+            ([(_, up_to)], &[(after, next_up_to)])
+                if after == *up_to && self.rewritten.is_empty() && next.rewritten.is_empty() =>
+            {
+                *up_to = next_up_to;
+                self.bytes += next.bytes;
+                Ok(())
+            }
+            _ => Err(next),
+        }
+    }
+}
+
 /// What the loader is done with and the writer has yet to remove.
 #[derive(Default)]
 struct Tidy {
-    up_to: u64,
-    bytes: u64,
+    settled: VecDeque<Settled>,
     epochs: Vec<i64>,
 }
 
 impl Tidy {
     fn is_empty(&self) -> bool {
-        self.bytes == 0 && self.epochs.is_empty()
+        self.settled.is_empty() && self.epochs.is_empty()
+    }
+
+    fn settle(&mut self, settled: Settled) {
+        let rest = match self.settled.back_mut() {
+            Some(last) => last.join(settled),
+            None => Err(settled),
+        };
+        self.settled.extend(rest.err());
     }
 }
 
@@ -223,10 +255,7 @@ impl Writer {
 
     fn note(&mut self, message: Message, closing: &mut Option<oneshot::Sender<()>>) {
         match message {
-            Message::Trim { up_to, bytes } => {
-                self.tidy.up_to = up_to;
-                self.tidy.bytes += bytes;
-            }
+            Message::Settle(settled) => self.tidy.settle(settled),
             Message::Forget(epoch) => self.tidy.epochs.push(epoch),
             Message::Close(closed) => *closing = Some(closed),
             Message::Append(append) => {
@@ -295,13 +324,8 @@ impl Writer {
     /// harmless.
     fn tidy(&mut self) {
         match self.try_tidy() {
-            Ok(()) => {
-                let mut stats = self.shared.stats();
-                stats.bytes = stats.bytes.saturating_sub(self.tidy.bytes);
-                drop(stats);
-                self.tidy = Tidy::default();
-            }
-            Err(error) if is_passing(&error) => {
+            Ok(()) => {}
+            Err(error) if self.connection.is_autocommit() && is_passing(&error) => {
                 tracing::debug!(%error, "loaded rows stay in the spool for now");
                 // On a full disk the log is what takes room; emptied into the file, it may leave enough.
                 if let Err(error) = file::empty_log(&self.connection) {
@@ -315,17 +339,33 @@ impl Writer {
         }
     }
 
-    fn try_tidy(&self) -> Result<(), rusqlite::Error> {
-        // No transaction around this: each statement stands on its own. One that SQLite rolled back by
-        // itself, on a full disk, would be taken for open, and an append inside it would be acknowledged
-        // without being on disk.
-        if self.tidy.bytes > 0 {
-            file::trim(&self.connection, self.tidy.up_to)?;
+    fn try_tidy(&mut self) -> Result<(), rusqlite::Error> {
+        // No transaction around this: each step stands on its own, and can be done again. An append inside a
+        // transaction that is still open would be acknowledged without being on disk.
+        while let Some(settled) = self.tidy.settled.front() {
+            for &(after, up_to) in &settled.removed {
+                file::remove(&self.connection, after, up_to)?;
+            }
+            if !settled.rewritten.is_empty() {
+                file::rewrite(&self.connection, &settled.rewritten)?;
+            }
+            let mut stats = self.shared.stats();
+            stats.bytes = stats.bytes.saturating_sub(settled.bytes);
+            drop(stats);
+            if let Some(done) = self.tidy.settled.pop_front().and_then(|settled| settled.done) {
+                // A loader that was stopped does not wait any more.
+                let _: Result<(), ()> = done.send(());
+            }
         }
-        for &epoch in &self.tidy.epochs {
+        while let Some(&epoch) = self.tidy.epochs.last() {
             file::forget(&self.connection, epoch)?;
+            self.tidy.epochs.pop();
         }
-        if self.shared.stats().bytes <= self.tidy.bytes {
+        let (all, held) = {
+            let stats = self.shared.stats();
+            (stats.bytes, stats.held_bytes)
+        };
+        if all <= held {
             file::shrink(&self.connection)?;
         }
         Ok(())

@@ -867,3 +867,35 @@ pub async fn rollups_are_rebuilt_beside_loads(store: Arc<dyn Store>) {
     let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
     assert_eq!(counts(&found), [("/", LOADS * 5 + 1)]);
 }
+
+/// Weeks of more releases than there are codes for over the years, on top of `history`, which adds as many of earlier
+/// days as may be kept (the site, their number, and the first and the last UTC day of them, since 1970): loads
+/// succeed, and the newest releases have codes of their own.
+pub async fn releases_come_and_go(store: Arc<dyn Store>, history: impl Fn(SiteId, usize, i64, i64)) {
+    let site = site(&store, "a").await;
+    let retention = Retention { raw_days: 2, hourly_days: 2, daily_days: 400 };
+    store.maintain(DAY0_MS, retention).await.unwrap();
+    let today = DAY0_MS / DAY_MS;
+    history(site, limits::LABELS_KEPT_MAX, today - 400, today - 3);
+    let (mut removed, mut own) = (0, Vec::new());
+    for day in 0..8 {
+        let start_ms = DAY0_MS + day * DAY_MS;
+        let releases = (0..400).map(|i| {
+            let mut update = update(start_ms, i, &[(Metric::Lcp, 1.0)]);
+            update.release = Some(format!("r{day}-{i}"));
+            update
+        });
+        load(&store, site, 1, releases.collect()).await.unwrap();
+        let found = store
+            .breakdown(&CellQuery::new(site, start_ms, start_ms + 1), By::Rolled(Dimension::Release))
+            .await
+            .unwrap();
+        assert_eq!(found.iter().map(|one| one.cell.views).sum::<i64>(), 400);
+        own.push(found.iter().filter(|one| one.value.as_deref() != Some(OTHER)).count());
+        removed += store.maintain(start_ms + DAY_MS, retention).await.unwrap().names_removed;
+    }
+    assert!(removed > 700, "{removed}");
+    // None on the first day: every code is taken. Then those have room that the oldest days leave.
+    assert_eq!(own[0], 0);
+    assert!(own[1..].windows(3).all(|days| days.iter().sum::<usize>() >= 200), "{own:?}");
+}

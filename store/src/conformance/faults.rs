@@ -22,6 +22,8 @@ pub struct FaultyStore {
     after: AtomicU64,
     /// Calls of `load` that came.
     loads: AtomicU64,
+    /// The most beacons that can be loaded in time.
+    in_time: AtomicU64,
 }
 
 impl FaultyStore {
@@ -29,7 +31,7 @@ impl FaultyStore {
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
         let [fine, before, after, loads] = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { inner, fine, before, after, loads }
+        Self { inner, fine, before, after, loads, in_time: AtomicU64::new(u64::MAX) }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -47,6 +49,11 @@ impl FaultyStore {
     /// The next `calls` of `load` commit, and then fail as if the connection was lost.
     pub fn lose_answers(&self, calls: u64) {
         self.after.store(calls, Ordering::SeqCst);
+    }
+
+    /// From now on loads of more beacons fail without any effect, as taking too long.
+    pub fn slow(&self, in_time: u64) {
+        self.in_time.store(in_time, Ordering::SeqCst);
     }
 
     /// Calls of `load` that came, failed ones included.
@@ -135,6 +142,10 @@ impl Store for FaultyStore {
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         self.fail_if_away()?;
+        if batch.beacons.len() as u64 > self.in_time.load(Ordering::SeqCst) {
+            let reason = "it took too long".to_owned();
+            return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
+        }
         let report = self.inner.load(batch).await?;
         if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
     }

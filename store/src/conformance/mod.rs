@@ -18,7 +18,7 @@ pub use cases::{
     a_question_beside_loads_and_maintenance_sees_one_state, a_stale_cursor_is_refused,
     a_view_that_changes_route_leaves_its_old_cell, cells_past_retention_are_gone, concurrent_loaders_agree,
     foreign_metrics_are_joined_over_loads, labels_have_a_bound, loading_again_changes_nothing,
-    odd_ranges_are_answered, old_edges_are_whole_days, releases_are_told_apart,
+    odd_ranges_are_answered, old_edges_are_whole_days, releases_are_told_apart, releases_come_and_go,
     rollups_are_rebuilt_beside_loads, routes_are_any_text, routes_have_a_bound, sites_and_keys,
     systems_are_told_apart, tallies_are_exact, the_same_view_on_two_sites_is_two_views, tokens,
     updates_past_retention_change_nothing, violations_open_and_close,

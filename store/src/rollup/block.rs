@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use vitals::histogram::{EncodingError, write_varint};
 
+/// Bytes of a value of which few page views are counted.
+const CELL_BYTES: usize = 10;
 /// Bits of a route's id that tell its block.
 const BITS: u32 = 4;
 
@@ -62,6 +64,16 @@ pub struct Block {
 }
 
 impl Block {
+    /// What its rows take at least, in bytes, about: what is stored comes on top.
+    #[must_use]
+    pub fn bytes_about(&self) -> usize {
+        let values = self.rows.iter().map(|(_, row)| match row {
+            Row::Views(views) => views.len(),
+            Row::Metric(values) => values.len(),
+        });
+        values.sum::<usize>() * CELL_BYTES
+    }
+
     /// The block's bytes, once its rows are written over those in `bytes` (none: there is no such block
     /// yet). What counts nothing is left out; `None` where nothing is left.
     ///
@@ -168,6 +180,9 @@ mod tests {
     use crate::dimension::Dimension;
     use crate::rollup::{Part, slot};
     use crate::weight::Weight;
+    use vitals::histogram::{Histogram, Place};
+    use vitals::limits;
+    use vitals::metric::{Metric, Value};
 
     const SLOT: i16 = slot(Dimension::Country, Part::Views);
 
@@ -212,6 +227,33 @@ mod tests {
         assert_eq!(left, block(&[(5, 50)]).encode(&[], Stored::Kept).unwrap().unwrap());
         assert_eq!(block(&[(5, -50)]).encode(&left, Stored::Kept), Ok(None));
         assert_eq!(block(&[(5, 0)]).encode(&[], Stored::Kept), Ok(None));
+    }
+
+    #[test]
+    fn a_page_view_takes_few_bytes_of_a_block() {
+        // Each of `views` in a cell, of values as far apart as there are.
+        for views in [1, 2, 3, 10, 100, 1_000] {
+            let mut rows = BTreeMap::new();
+            for route_id in [0, 1 << 20, i64::MAX] {
+                let mut values = BTreeMap::new();
+                for code in [1, 300, u16::MAX] {
+                    let mut histogram = Histogram::default();
+                    for i in 0..views {
+                        let value =
+                            Value::new(Metric::Inp, 600_000.0 / f64::from(views) * f64::from(i)).unwrap();
+                        histogram.count(Place::new(Metric::Inp, value), 1);
+                    }
+                    values.insert(code, histogram);
+                }
+                let slot = slot(Dimension::Release, Part::Metric(Metric::Inp));
+                rows.insert(RowKey { grain: Grain::Day, slot, step: 7, route_id }, Row::Metric(values));
+            }
+            let bytes: usize = blocks(rows)
+                .into_iter()
+                .map(|block| block.encode(&[], Stored::Kept).unwrap().unwrap().len())
+                .sum();
+            assert!(bytes <= 9 * views as usize * limits::BLOCK_VIEW_BYTES_MAX, "{views}: {bytes}");
+        }
     }
 
     #[test]

@@ -1,0 +1,143 @@
+//! Sites whose beacons the store refuses, while it takes those of others.
+//!
+//! What they have in the spool stays there, and is tried again now and then; the others go on. It may fill
+//! half of the spool: from then on their beacons are shed, so that a site which can never be loaded leaves the
+//! other half to those that can.
+
+use super::pause::PAUSE_FIRST;
+use fieldvitals_store::SiteId;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A try that takes long is followed by a pause so many times as long: others wait meanwhile.
+const REST: u32 = 8;
+
+/// A site that waits, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldSite {
+    /// The site.
+    pub site: SiteId,
+    /// Since when, UTC milliseconds.
+    pub since_ms: i64,
+    /// What the store said last.
+    pub error: String,
+    /// Its beacons that wait, as far as they are read.
+    pub beacons: u64,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Held(BTreeMap<SiteId, Waiting>);
+
+struct Waiting {
+    since_ms: i64,
+    error: String,
+    beacons: u64,
+    /// The last position of which its part is dealt with.
+    after: u64,
+    /// When it is tried again.
+    due: Instant,
+    pause: Duration,
+    /// Whether others were loaded since: then it is the site that fails, not the store.
+    alone: bool,
+}
+
+impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn has(&self, site: SiteId) -> bool {
+        self.0.contains_key(&site)
+    }
+
+    /// Whether others are loaded while this one is not.
+    pub(super) fn is_alone(&self, site: SiteId) -> bool {
+        self.0.get(&site).is_some_and(|waiting| waiting.alone)
+    }
+
+    /// Takes note of a failed try, and says whether it fails in another way than before.
+    ///
+    /// `after` is where its part is left where it was not held yet.
+    pub(super) fn hold(
+        &mut self,
+        site: SiteId,
+        after: u64,
+        error: String,
+        (began, longest, now_ms): (Instant, Duration, i64),
+    ) -> bool {
+        let now = Instant::now();
+        let mut is_new = false;
+        let waiting = self.0.entry(site).or_insert_with(|| {
+            is_new = true;
+            let (error, pause) = (error.clone(), PAUSE_FIRST);
+            Waiting { since_ms: now_ms, error, beacons: 0, after, due: now, pause, alone: false }
+        });
+        let rest = now.duration_since(began).saturating_mul(REST);
+        waiting.due = now + waiting.pause.max(rest).min(longest);
+        waiting.pause = waiting.pause.saturating_mul(2);
+        is_new |= waiting.error != error;
+        waiting.error = error;
+        is_new
+    }
+
+    /// Takes note that beacons of a site were loaded.
+    pub(super) fn loaded(&mut self, site: SiteId) {
+        for (_, waiting) in self.0.iter_mut().filter(|&(&held, _)| held != site) {
+            waiting.alone = true;
+        }
+    }
+
+    /// More beacons of a site wait.
+    pub(super) fn add(&mut self, site: SiteId, beacons: u64) {
+        if let Some(waiting) = self.0.get_mut(&site) {
+            waiting.beacons += beacons;
+        }
+    }
+
+    /// A site's part up to a position is dealt with.
+    pub(super) fn move_on(&mut self, site: SiteId, after: u64, beacons: u64) {
+        if let Some(waiting) = self.0.get_mut(&site) {
+            waiting.after = after;
+            waiting.beacons = waiting.beacons.saturating_sub(beacons);
+            (waiting.due, waiting.pause) = (Instant::now(), PAUSE_FIRST);
+        }
+    }
+
+    /// A site has nothing left that waits. What kept it may have kept others, so they are tried at once.
+    pub(super) fn release(&mut self, site: SiteId) {
+        self.0.remove(&site);
+        let now = Instant::now();
+        self.0.values_mut().for_each(|waiting| waiting.due = now);
+    }
+
+    /// The last position of which a site's part is dealt with.
+    pub(super) fn after(&self, site: SiteId) -> u64 {
+        self.0.get(&site).map_or(0, |waiting| waiting.after)
+    }
+
+    /// The last position of which every site's part is dealt with, of those that are held.
+    pub(super) fn settled(&self) -> u64 {
+        self.0.values().map(|waiting| waiting.after).min().unwrap_or(u64::MAX)
+    }
+
+    /// The site that is to be tried first, and when.
+    pub(super) fn next(&self) -> Option<(SiteId, Instant)> {
+        self.0.iter().map(|(&site, waiting)| (site, waiting.due)).min_by_key(|&(_, due)| due)
+    }
+
+    /// Beacons that wait, of all of them.
+    pub(super) fn beacons(&self) -> u64 {
+        self.0.values().map(|waiting| waiting.beacons).sum()
+    }
+
+    pub(super) fn list(&self) -> Vec<HeldSite> {
+        let show = |(&site, waiting): (&SiteId, &Waiting)| HeldSite {
+            site,
+            since_ms: waiting.since_ms,
+            error: waiting.error.clone(),
+            beacons: waiting.beacons,
+        };
+        self.0.iter().map(show).collect()
+    }
+}

@@ -1,0 +1,125 @@
+//! Which rows a load takes, and what of them is done with then.
+
+use super::file::{self, SpoolRow};
+use super::loader::{Loader, Part, StepError};
+use super::writer::{Message, Settled};
+use super::{Record, SpoolError, payload};
+use fieldvitals_store::SiteId;
+use std::collections::BTreeMap;
+use tokio::sync::oneshot;
+
+impl Loader {
+    /// Has rows removed, but for what they have of sites that are held.
+    pub(super) async fn settle(&mut self, rows: &[SpoolRow]) -> Result<(), StepError> {
+        let after = self.read_up_to;
+        let Some(up_to) = rows.last().map(|row| row.position) else { return Ok(()) };
+        if self.spool.shared.held().is_empty() {
+            let bytes = rows.iter().map(|row| file::row_bytes(row.payload.len())).sum();
+            self.tell(Settled { removed: vec![(after, up_to)], bytes, ..Settled::default() }).await;
+        } else {
+            let mut beacons: BTreeMap<SiteId, u64> = BTreeMap::new();
+            let counted = |site| self.counted.get(&site).copied().unwrap_or(0);
+            for row in rows {
+                for Record { site, .. } in self.split(row)? {
+                    *beacons.entry(site).or_default() += u64::from(row.position > counted(site));
+                }
+            }
+            let (settled, kept) = self.settled(rows, after, |site| self.spool.shared.held().has(site))?;
+            for (site, beacons) in beacons {
+                self.spool.shared.held().add(site, beacons);
+            }
+            self.spool.shared.stats().held_bytes += kept;
+            self.tell(settled).await;
+        }
+        self.read_up_to = up_to;
+        Ok(())
+    }
+
+    /// What is settled of rows after a position where the records of some sites are kept, and how many bytes
+    /// these take.
+    pub(super) fn settled(
+        &self,
+        rows: &[SpoolRow],
+        after: u64,
+        keep: impl Fn(SiteId) -> bool,
+    ) -> Result<(Settled, u64), StepError> {
+        let (mut settled, mut kept_bytes) = (Settled::default(), 0);
+        let (mut free_from, mut up_to) = (after, after);
+        for row in rows {
+            up_to = row.position;
+            let mut records = self.split(row)?;
+            let all = records.len();
+            records.retain(|record| keep(record.site));
+            let mut bytes = file::row_bytes(row.payload.len());
+            if records.is_empty() {
+                settled.bytes += bytes;
+                continue;
+            }
+            if up_to - 1 > free_from {
+                settled.removed.push((free_from, up_to - 1));
+            }
+            free_from = up_to;
+            if records.len() < all {
+                let encoded: Result<Vec<Vec<u8>>, _> = records.iter().map(payload::encode_record).collect();
+                let encoded = encoded.map_err(|error| StepError::Spool(error.to_string()))?;
+                let payload = payload::join(encoded.iter().map(Vec::as_slice));
+                let left = file::row_bytes(payload.len());
+                settled.bytes += bytes.saturating_sub(left);
+                bytes = left;
+                settled.rewritten.push((row.position, records.len(), payload));
+            }
+            kept_bytes += bytes;
+        }
+        if up_to > free_from {
+            settled.removed.push((free_from, up_to));
+        }
+        Ok((settled, kept_bytes))
+    }
+
+    /// Tells the writer what is settled. Rows that it has to write are waited for, so that there are never many.
+    pub(super) async fn tell(&self, mut settled: Settled) {
+        let (done, told) = oneshot::channel();
+        let waits = !settled.rewritten.is_empty();
+        if waits {
+            settled.done = Some(done);
+        }
+        // The writer may be closed already; then the next start skips what the cursors tell.
+        if self.spool.writer.send(Message::Settle(settled)).is_ok() && waits {
+            let _ = told.await;
+        }
+    }
+
+    pub(super) fn damaged(&self, reason: &str) -> StepError {
+        let (path, reason) = (self.spool.shared.path.clone(), reason.to_owned());
+        StepError::Spool(SpoolError::Damaged { path, reason }.to_string())
+    }
+
+    fn split(&self, row: &SpoolRow) -> Result<Vec<Record>, StepError> {
+        payload::split(&row.payload)
+            .map_err(|reason| self.damaged(&format!("row {}: {reason}", row.position)))
+    }
+
+    /// Splits as many rows by site as one load may take, at least one; of the sites that are to be taken.
+    pub(super) fn parts(
+        &self,
+        mut rows: Vec<SpoolRow>,
+        take: impl Fn(SiteId) -> bool,
+    ) -> Result<(BTreeMap<SiteId, Part>, Vec<SpoolRow>), StepError> {
+        let mut parts: BTreeMap<SiteId, Part> = BTreeMap::new();
+        let (mut views, mut taken) = (0, 0);
+        for row in &rows {
+            let mut records = self.split(row)?;
+            records.retain(|record| take(record.site));
+            views += records.iter().map(|record| record.updates.len()).sum::<usize>();
+            if taken > 0 && views > self.spool.shared.bounds.load_views {
+                break;
+            }
+            taken += 1;
+            for Record { site, updates } in records {
+                parts.entry(site).or_default().push((row.position, updates));
+            }
+        }
+        rows.truncate(taken);
+        Ok((parts, rows))
+    }
+}
