@@ -121,7 +121,8 @@ export default async (
   const keep = safe((body) => canStore() && store([...stored(), body]));
   // Where it may be stored, one number decides for the whole session.
   const sample = safe(() => {
-    if (data.sample && canStore()) shared._out = (sessionStorage[KEY] ||= Math.random()) >= data.sample;
+    // Both are texts, and would be compared as such.
+    if (data.sample && canStore()) shared._out = (sessionStorage[KEY] ||= Math.random()) >= +data.sample;
   });
 
   // ---- Sending ----
@@ -530,4 +531,6 @@ export default async (
   let ticks = 0;
   setInterval(() => (++ticks % 6 ? defer() : flush()), REPORT_MS / 6);
   say("measures", raw ? "as a raw queue" : "by wasm", "and sends to", endpointUrl);
+  if (data.sample && !(data.sample <= 1)) say(`data-sample="${data.sample}" is no share: all page views are sent`);
+  if (shared._out) say("data-sample leaves this page view out");
 };

@@ -25,9 +25,9 @@
   const tag = doc.currentScript;
   const data = tag?.dataset;
   if (!data?.site) return console.warn("fieldvitals: no data-site");
-  // A second copy does nothing.
-  if (window.fieldvitals) return;
-  const api = (window.fieldvitals = {});
+  // A second copy does nothing. The window is not asked: there an element or a frame of this name passes for a copy.
+  if (perf.fieldvitals) return;
+  const api = (window.fieldvitals = perf.fieldvitals = {});
   const queue = [];
   const calls = [];
   const endpoint = data.endpoint || new URL("/v1/beacon", tag.src);
@@ -35,7 +35,7 @@
   const shared = {
     _errors: 0,
     _seq: 0,
-    // Whether this page view is not among those that `data-sample` wants.
+    // Whether this page view is not among those that `data-sample` wants. What is more than 1, or no number, wants all.
     _out: Math.random() >= (data.sample || 1),
     // The last argument of the page's call of this name.
     consent: data.consent != "required",
@@ -119,7 +119,8 @@
     connection: navigator.connection?.effectiveType,
     // Or what `<meta name="release">` says.
     release: data.release || doc.all.release?.content,
-    sample: +data.sample || 1,
+    // What the page's author got wrong must not cost all data.
+    sample: (data.sample <= 1 && +data.sample) || 1,
     errors: shared._errors,
   });
   // Sends everything now, synchronously to the end: the page may be gone when this returns.
@@ -145,7 +146,7 @@
     const before = shared._hidden;
     if (hidden != before) push([8, event.timeStamp, +(shared._hidden = hidden)]);
     if (left || hidden > before) flush(left);
-    if (event.persisted && !left) {
+    if (!left && event.persisted) {
       shared._input = 0;
       push([10, event.timeStamp, makeId(Date.now())]);
     }

@@ -81,6 +81,37 @@ async fn what_explains_a_page_view_is_kept_read_and_erased_with_it() {
 }
 
 #[tokio::test]
+async fn of_a_visitor_who_asks_to_be_left_alone_the_values_alone_are_kept() {
+    let server = Server::start().await;
+    let asked = [("sec-gpc", "1"), ("dnt", "1"), ("sec-gpc", "0"), ("dnt", "0"), ("dnt", "unspecified")];
+    for (number, (header, value)) in (0..).zip(asked) {
+        let mut beacon = explained(&server, number, "p", &format!("#{header}-{value}"));
+        beacon["tags"] = json!({"plan": format!("plan-{header}-{value}")});
+        beacon["views"][0]["marks"] = json!({format!("mark-{header}-{value}"): 5});
+        let request = server.http.post(format!("{}/v1/beacon", server.url)).header(header, value);
+        assert_eq!(request.body(beacon.to_string()).send().await.unwrap().status(), 204);
+    }
+    server.settled().await;
+    let lcp = causes(&server, "metric=lcp").await;
+    assert_eq!(
+        (&lcp["views"], &lcp["measured"], &lcp["explained"]),
+        (&json!(5), &json!(5), &json!(3)),
+        "{lcp}"
+    );
+    assert_eq!(lcp["tbt"]["n"], 5, "a value like the others");
+    let store = std::fs::read(server.data_dir().join("store.db")).unwrap();
+    let log = std::fs::read(server.data_dir().join("store.db-wal")).unwrap_or_default();
+    let holds = |text: String| {
+        [&store, &log].iter().any(|file| file.windows(text.len()).any(|at| at == text.as_bytes()))
+    };
+    for (header, value) in asked {
+        for what in ["#", "plan-", "mark-"] {
+            assert_eq!(holds(format!("{what}{header}-{value}")), value != "1", "{what}{header}-{value}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn sampled_page_views_are_counted_as_those_they_stand_for() {
     let server = Server::start().await;
     for number in 0..4 {

@@ -73,7 +73,7 @@ pub struct Mark {
 /// Bits of [`Beacon::errors`]. Whatever fails in the collector stays unseen by the page; this is how it is
 /// seen all the same.
 pub mod errors {
-    /// The snippet.
+    /// The snippet; or an item of a raw queue had something that is neither number nor text, and was left out.
     pub const SNIPPET: u32 = 1;
     /// The glue.
     pub const GLUE: u32 = 2;
@@ -315,7 +315,13 @@ pub struct WireValues(pub Values);
 
 /// Items as arrays.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct WireQueue(pub Vec<Item>);
+pub struct WireQueue {
+    /// The items that are known here.
+    pub items: Vec<Item>,
+    /// Whether there were items of which something is null, which JSON makes of a number that is none. They are
+    /// left out: a number told for it would be a lie, and the page view has the others.
+    pub broken: bool,
+}
 
 impl From<&Snapshot> for WireView {
     fn from(snapshot: &Snapshot) -> Self {
@@ -339,14 +345,15 @@ impl Wire {
             return Err(DecodeError::Version(self.v));
         }
         let sample = self.sample.unwrap_or(1.0);
-        if !(limits::SAMPLE_MIN..=1.0).contains(&sample) {
-            let least = limits::SAMPLE_MIN;
-            return Err(DecodeError::Malformed(format!("`sample` is {sample}; {least} to 1 is expected")));
+        if !(sample > 0.0 && sample <= 1.0) {
+            let problem = format!("`sample` is {sample}; more than 0 and at most 1 is expected");
+            return Err(DecodeError::Malformed(problem));
         }
+        let sample = sample.max(limits::SAMPLE_MIN);
         if self.tags.len() > limits::TAGS_MAX {
             return Err(DecodeError::Malformed(format!("`tags` has more than {}", limits::TAGS_MAX)));
         }
-        let mut marks = Vec::new();
+        let (mut marks, mut errors) = (Vec::new(), self.errors);
         let content = match (self.views, self.raw) {
             (Some(views), None) => {
                 if views.is_empty() || views.len() > limits::VIEWS_PER_BEACON_MAX {
@@ -370,7 +377,12 @@ impl Wire {
                 }
                 Content::Views(views.into_iter().map(WireView::into_snapshot).collect())
             }
-            (None, Some(raw)) => Content::Raw(Raw { id: raw.id.0, now: raw.now, queue: raw.queue.0 }),
+            (None, Some(raw)) => {
+                if raw.queue.broken {
+                    errors |= errors::SNIPPET;
+                }
+                Content::Raw(Raw { id: raw.id.0, now: raw.now, queue: raw.queue.items })
+            }
             _ => {
                 return Err(DecodeError::Malformed("expected exactly one of `views` and `raw`".to_owned()));
             }
@@ -386,7 +398,7 @@ impl Wire {
             viewport: self.viewport,
             tags: self.tags,
             sample,
-            errors: self.errors,
+            errors,
             marks,
             content,
         })
@@ -570,9 +582,9 @@ impl<'de> Deserialize<'de> for WireQueue {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<WireQueue, A::Error> {
-                let mut items = Vec::new();
+                let mut queue = WireQueue::default();
                 let mut seen = 0_usize;
-                while let Some(WireItem(item)) = seq.next_element()? {
+                while let Some(item) = seq.next_element()? {
                     seen = seen.saturating_add(1);
                     if seen > limits::QUEUE_ITEMS_MAX {
                         return Err(A::Error::custom(format_args!(
@@ -580,9 +592,13 @@ impl<'de> Deserialize<'de> for WireQueue {
                             limits::QUEUE_ITEMS_MAX
                         )));
                     }
-                    items.extend(item);
+                    match item {
+                        WireItem::Known(item) => queue.items.push(item),
+                        WireItem::Unknown => {}
+                        WireItem::Broken => queue.broken = true,
+                    }
                 }
-                Ok(WireQueue(items))
+                Ok(queue)
             }
         }
 
@@ -590,8 +606,14 @@ impl<'de> Deserialize<'de> for WireQueue {
     }
 }
 
-/// One array of a queue; `None` for a kind that a later snippet may send and this code does not know.
-struct WireItem(Option<Item>);
+/// One array of a queue.
+enum WireItem {
+    Known(Item),
+    /// Of a kind that a later snippet may send and this code does not know.
+    Unknown,
+    /// With a null.
+    Broken,
+}
 
 impl<'de> Deserialize<'de> for WireItem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -605,7 +627,9 @@ impl<'de> Deserialize<'de> for WireItem {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<WireItem, A::Error> {
-                let kind = seq.next_element::<u64>()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                let kind =
+                    seq.next_element::<Option<u64>>()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+                let mut broken = kind.is_none();
                 let mut numbers = [0.0; NUMBERS_MAX];
                 let mut number_slots = numbers.iter_mut();
                 let mut texts: [String; TEXTS_MAX] = Default::default();
@@ -622,14 +646,19 @@ impl<'de> Deserialize<'de> for WireItem {
                                 *slot = text;
                             }
                         }
+                        Field::Null(()) => broken = true,
                         Field::Other(_) => {
                             return Err(A::Error::custom("a field of an item is neither number nor text"));
                         }
                     }
                 }
-                let kind = u8::try_from(kind).ok();
+                if broken {
+                    return Ok(WireItem::Broken);
+                }
+                let kind = kind.and_then(|kind| u8::try_from(kind).ok());
                 let id = texts.first().and_then(|text| ViewId::parse(text));
-                Ok(WireItem(kind.and_then(|kind| Item::from_fields(kind, &numbers, id, texts))))
+                let item = kind.and_then(|kind| Item::from_fields(kind, &numbers, id, texts));
+                Ok(item.map_or(WireItem::Unknown, WireItem::Known))
             }
         }
 
@@ -642,5 +671,6 @@ impl<'de> Deserialize<'de> for WireItem {
 enum Field {
     Number(f64),
     Text(String),
+    Null(()),
     Other(IgnoredAny),
 }

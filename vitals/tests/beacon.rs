@@ -1,7 +1,9 @@
 //! Wire format v1, read back and refused.
 
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
-use vitals::beacon::{Beacon, Content, DecodeError, Mark, VERSION, Wire, WireDevice, WireView, decode};
+use vitals::beacon::{
+    Beacon, Content, DecodeError, Mark, VERSION, Wire, WireDevice, WireView, decode, errors,
+};
 use vitals::entry::{Event, Item, Navigation};
 use vitals::limits;
 use vitals::metric::{Metric, Value, Values};
@@ -200,6 +202,29 @@ fn what_a_later_snippet_adds_is_passed_over() {
     assert!(decode(with_more.as_bytes()).is_ok(), "{with_more}");
 }
 
+/// `JSON.stringify` writes NaN, Infinity and what is undefined as null.
+#[test]
+fn an_item_with_a_null_is_left_out_and_told() {
+    for queue in [
+        r#"[[1,812.3],[2,null],[6,1,2]]"#,
+        r#"[[1,812.3],[19,1,0.5,null],[6,1,2]]"#,
+        r#"[[1,812.3],[null,1],[6,1,2]]"#,
+        r#"[[1,812.3],[99,null,"new"],[6,1,2,null],[6,1,2]]"#,
+    ] {
+        let beacon = decode(raw(queue).as_bytes()).unwrap();
+        let Content::Raw(raw) = &beacon.content else { panic!() };
+        assert_eq!(
+            raw.queue,
+            [Item::FirstContentfulPaint(812.3), Item::LongTask { start: 1.0, duration: 2.0 }],
+            "{queue}"
+        );
+        assert_eq!(beacon.errors, errors::SNIPPET, "{queue}");
+    }
+    let also = raw("[[2,null]]").replace(r#""v":1"#, r#""v":1,"errors":4"#);
+    assert_eq!(decode(also.as_bytes()).unwrap().errors, errors::SNIPPET | errors::MODULE);
+    assert_eq!(decode(raw("[[2,1]]").as_bytes()).unwrap().errors, 0);
+}
+
 fn body_with_unknown_fields() -> String {
     format!(
         r#"{{"new":[1],"v":1,"site":"s","seq":0,"url":"u","views":[{{"id":"{ID}","nav":"reload","values":{{}},"new":1}}]}}"#
@@ -224,6 +249,8 @@ fn a_malformed_body_is_told_what_is_wrong() {
         (body(r#""device":true,"views":[]"#), "or a touch screen's shorter side"),
         (body(r#""sample":0,"views":[]"#), "`sample` is 0"),
         (body(r#""sample":1.5,"views":[]"#), "`sample` is 1.5"),
+        (body(r#""sample":-0.1,"views":[]"#), "`sample` is -0.1"),
+        (body(r#""sample":"1","views":[]"#), "expected f64"),
         (body(r#""tags":{"a":7},"views":[]"#), "expected a string"),
         (body(r#""viewport":"huge","views":[]"#), "unknown variant `huge`"),
         (attributed(r#"{"lcp":{"parts":[1,2,3]}}"#), "invalid length 3"),
@@ -265,7 +292,9 @@ fn a_malformed_body_is_told_what_is_wrong() {
         (raw("[7]"), "an item: an array"),
         (raw("[[]]"), "an item: an array"),
         (raw(r#"[["1"]]"#), "expected u64"),
-        (raw("[[1,null]]"), "neither number nor text"),
+        (raw("[null]"), "an item: an array"),
+        (raw("[[1,true]]"), "neither number nor text"),
+        (raw("[[null,[2]]]"), "neither number nor text"),
         (raw("[[1,[2]]]"), "neither number nor text"),
         (raw("[[1,1e999]]"), "number out of range"),
         (raw("[[-1,2]]"), "expected u64"),
@@ -279,7 +308,7 @@ fn a_malformed_body_is_told_what_is_wrong() {
 
 #[test]
 fn the_problem_is_told_with_its_place() {
-    assert!(problem(&raw("[[1,null]]")).contains("line 1 column"), "{}", problem(&raw("[[1,null]]")));
+    assert!(problem(&raw("[[1,true]]")).contains("line 1 column"), "{}", problem(&raw("[[1,true]]")));
 }
 
 #[test]
@@ -340,6 +369,16 @@ fn more_than_the_bounds_is_an_error() {
     let queue = |len| raw(&format!("[{}]", vec!["[1,2]"; len].join(",")));
     assert!(decode(queue(limits::QUEUE_ITEMS_MAX).as_bytes()).is_ok());
     assert!(problem(&queue(limits::QUEUE_ITEMS_MAX + 1)).contains("`queue` has more than 1500 items"));
+}
+
+#[test]
+fn a_share_is_no_smaller_than_its_bound() {
+    for (told, share) in
+        [("1e-300", limits::SAMPLE_MIN), ("0.00005", limits::SAMPLE_MIN), ("0.5", 0.5), ("1", 1.0)]
+    {
+        let body = body(&format!(r#""sample":{told},"raw":{{"id":"{ID}","now":1,"queue":[]}}"#));
+        assert_eq!(decode(body.as_bytes()).unwrap().sample, share, "{told}");
+    }
 }
 
 #[test]

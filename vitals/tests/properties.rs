@@ -1,10 +1,11 @@
 //! Laws of the document, for any facts in any order.
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 use serde_json::{Value as Json, json};
-use vitals::beacon::{Beacon, Content, decode};
+use vitals::beacon::{Beacon, Content, decode, errors};
 use vitals::document::Document;
 use vitals::entry::{Detail, Event, Item, NUMBERS_MAX, Navigation};
 use vitals::limits;
@@ -345,6 +346,31 @@ proptest! {
         prop_assert_eq!(&raw.queue, &items);
         prop_assert_eq!(raw.now.to_bits(), now.to_bits());
         prop_assert_eq!(beacon.snapshots(), snapshots(&items, now));
+    }
+
+    /// Wherever a null stands, only its item is missing.
+    #[test]
+    fn a_null_in_a_raw_queue_takes_its_item_alone(
+        items in vec((item(), option::of(any::<Index>())), 0..40),
+        now in time(),
+    ) {
+        let broken = items.iter().any(|(_, null)| null.is_some());
+        let queue: Vec<Json> = items
+            .iter()
+            .map(|(item, null)| {
+                let mut fields = wire(item);
+                if let (Some(null), Json::Array(fields)) = (null, &mut fields) {
+                    let place = null.index(fields.len());
+                    fields[place] = Json::Null;
+                }
+                fields
+            })
+            .collect();
+        let left: Vec<Item> =
+            items.into_iter().filter(|(_, null)| null.is_none()).map(|(item, _)| item).collect();
+        let beacon = decode_queue(&queue, now);
+        prop_assert_eq!(beacon.errors, if broken { errors::SNIPPET } else { 0 });
+        prop_assert_eq!(beacon.snapshots(), snapshots(&left, now));
     }
 
     #[test]

@@ -217,7 +217,8 @@ fn limits(files: &[File], problems: &mut Vec<String>) {
         .flat_map(|file| code(&file.text).map(move |(_, line)| (file, line)))
         .filter_map(|(file, line)| {
             let (name, value) = line.strip_prefix("const ")?.trim_end_matches(';').split_once(" = ")?;
-            value.bytes().all(|byte| byte.is_ascii_digit()).then_some((file, name, value))
+            let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            is_number.then_some((file, name, value))
         })
         .collect();
     let mut known: Vec<&str> = Vec::new();

@@ -18,7 +18,8 @@ use vitals::limits;
 /// Take a beacon of the collector.
 ///
 /// `204` says that it is on disk. The body is JSON (docs/wire-format.md), as `text/plain` so that
-/// browsers ask no preflight, or as `application/json`.
+/// browsers ask no preflight, or as `application/json`. With `Sec-GPC: 1` or `DNT: 1` neither attribution nor
+/// tags nor marks are kept.
 #[utoipa::path(
     post, path = "/v1/beacon", tag = "ingest",
     request_body(content = String, content_type = "text/plain", description = "A beacon, wire format v1"),
@@ -116,13 +117,16 @@ async fn take(
         platform: text("sec-ch-ua-platform"),
         user_agent: text("user-agent"),
     });
+    let left_alone =
+        ["sec-gpc", "dnt"].iter().any(|name| text(name).is_some_and(|value| value.trim() == "1"));
     let country = state.country_header.country(request);
     let limited = !state.client_rate.allows(request);
     // This future is dropped when the client goes away, and what has begun must come to its outcome, kept
     // and counted.
     let taken = ToItsEnd::new(async move {
         state.outcomes.receive();
-        let taken = decide_and_keep(&state, body, (origin, sender, country), limited, &format).await;
+        let taken =
+            decide_and_keep(&state, body, (origin, sender, left_alone, country), limited, &format).await;
         match &taken {
             Ok(()) => state.outcomes.count(Outcome::Accepted),
             Err(refused) => refuse(&state, refused),
@@ -176,7 +180,7 @@ impl<F: Future + 'static> Drop for ToItsEnd<F> {
 async fn decide_and_keep(
     state: &State,
     body: BeaconBody,
-    (origin, sender, country): (Option<String>, Sender, Option<&'static str>),
+    (origin, sender, left_alone, country): (Option<String>, Sender, bool, Option<&'static str>),
     limited: bool,
     format: &Format,
 ) -> Result<(), Refused> {
@@ -189,7 +193,14 @@ async fn decide_and_keep(
         return Err(because(Outcome::RateLimited, "this network sends more beacons than one may"));
     }
     let body = body.0.map_err(|error| because(Outcome::Invalid(invalid_body(error)), message_of(error)))?;
-    let request = Request { body: &body, origin: origin.as_deref(), sender, country, received_ms: now_ms() };
+    let request = Request {
+        body: &body,
+        origin: origin.as_deref(),
+        sender,
+        left_alone,
+        country,
+        received_ms: now_ms(),
+    };
     let Accepted { site, updates } = decide_or_refresh(state, &request, format).await?;
     state.spool.append(Record { site, updates }).await.map_err(|error| {
         let message = match error {

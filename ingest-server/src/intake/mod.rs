@@ -14,6 +14,8 @@ use self::browser::Sender;
 use crate::directory::Snapshot;
 use crate::outcome::{Filtered, Invalid, Outcome};
 use fieldvitals_store::{Context, Detail, Site, SiteId, Source, ViewUpdate, Weight};
+use std::collections::BTreeMap;
+use vitals::attribution::Attribution;
 use vitals::beacon::{self, DecodeError, Mark, errors};
 use vitals::limits;
 use vitals::view::ViewId;
@@ -27,6 +29,8 @@ pub struct Request<'a> {
     pub origin: Option<&'a str>,
     /// The browser and the system that sent it; see [`browser::sender`].
     pub sender: Sender,
+    /// Whether the visitor asks to be left alone (Global Privacy Control, Do Not Track).
+    pub left_alone: bool,
     /// The country that a proxy named; see [`country::of_code`].
     pub country: Option<&'static str>,
     /// When the request came, UTC milliseconds.
@@ -113,10 +117,16 @@ fn own_updates(
     let release = beacon.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
     let weight = Weight::of_sample(beacon.sample);
     let (viewport, errors) = (beacon.viewport, errors_of(beacon.errors));
-    let tags: Vec<(String, String)> =
-        beacon.tags.iter().filter_map(|(name, value)| tag(name, value)).collect();
-    let marks = marks(&beacon.marks);
-    let snapshots = beacon.snapshots();
+    let (mut tags, mut marks) = (tags(&beacon.tags), marks(&beacon.marks));
+    let mut snapshots = beacon.snapshots();
+    // The collector sends none of it then; whoever else does has not asked.
+    if request.left_alone {
+        tags.clear();
+        marks.clear();
+        for snapshot in &mut snapshots {
+            snapshot.attribution = Attribution::NONE;
+        }
+    }
     let mut updates = Vec::with_capacity(snapshots.len());
     let mut out_of_time = None;
     for snapshot in snapshots {
@@ -234,8 +244,8 @@ const fn errors_of(bits: u32) -> u8 {
 }
 
 /// What a page says of itself, where both texts say anything.
-fn tag(name: &str, value: &str) -> Option<(String, String)> {
-    Some((scrub::word(name)?, scrub::word(value)?))
+fn tags(tags: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    tags.iter().filter_map(|(name, value)| Some((scrub::word(name)?, scrub::word(value)?))).collect()
 }
 
 /// The moments that pages have marked, in milliseconds since the view's start.
@@ -295,8 +305,12 @@ mod tests {
         serde_json::to_vec(&beacon).unwrap()
     }
 
+    fn request<'a>(body: &'a [u8], origin: Option<&'a str>) -> Request<'a> {
+        Request { body, origin, sender: SENDER, left_alone: false, country: Some("DE"), received_ms: NOW_MS }
+    }
+
     fn take(body: &[u8], origin: Option<&str>) -> Result<Accepted, Refused> {
-        own(&Request { body, origin, sender: SENDER, country: Some("DE"), received_ms: NOW_MS }, &directory())
+        own(&request(body, origin), &directory())
     }
 
     fn refusal(change: impl Fn(&mut serde_json::Value)) -> (Outcome, String) {
@@ -348,6 +362,43 @@ mod tests {
 
         let plain = take(&beacon(|_| {}), None).unwrap();
         assert_eq!((&plain.updates[0].context, plain.updates[0].weight), (&Context::NONE, Weight::ONE));
+    }
+
+    #[test]
+    fn of_a_visitor_who_asks_to_be_left_alone_only_the_values_are_kept() {
+        let views = beacon(|beacon| {
+            beacon["tags"] = serde_json::json!({"plan": "free"});
+            beacon["viewport"] = "small".into();
+            beacon["views"][0]["marks"] = serde_json::json!({"ready": 1234});
+            beacon["views"][0]["attribution"] =
+                serde_json::json!({"lcp": {"target": "#hero", "parts": [100, 200, 300, 634.5]}});
+        });
+        let raw = beacon(|beacon| {
+            let id = beacon["views"][0]["id"].clone();
+            beacon["tags"] = serde_json::json!({"plan": "free"});
+            let queue = serde_json::json!([
+                [0, 20],
+                [2, 900],
+                [17, 900, 30, 40, "#hero", "https://a.example/x"],
+                [16, 255]
+            ]);
+            beacon["raw"] = serde_json::json!({"id": id, "now": 5000, "queue": queue});
+            beacon.as_object_mut().unwrap().remove("views");
+        });
+        for body in [views, raw] {
+            let asked = request(&body, None);
+            let all = &own(&asked, &directory()).unwrap().updates[0];
+            assert!(
+                all.context
+                    .detail
+                    .as_ref()
+                    .is_some_and(|detail| detail.lcp.is_some() && !detail.tags.is_empty())
+            );
+            let left = &own(&Request { left_alone: true, ..asked }, &directory()).unwrap().updates[0];
+            assert_eq!((&left.context.detail, left.values), (&None, all.values));
+            assert!(left.values.get(Metric::Lcp).is_some());
+            assert_eq!(left.context.viewport, all.context.viewport);
+        }
     }
 
     #[test]

@@ -251,6 +251,7 @@ mod tests {
                 body: &body,
                 origin: None,
                 sender: Sender::default(),
+                left_alone: false,
                 country: None,
                 received_ms: NOW_MS,
             },

@@ -329,6 +329,151 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         },
     },
     Behaviour {
+        name: "sample-mistaken",
+        engines: ALL,
+        capabilities: as_it_is,
+        folder: || {
+            const TELL: &str = "console.debug = (...words) => tell('said', words.join(' '))";
+            folder(&[
+                ("percent.html", tagged("data-sample=10% data-debug", TELL)),
+                ("ten.html", tagged("data-sample=10 data-consent=granted data-debug", TELL)),
+                ("empty.html", tagged("data-sample", "")),
+                ("tiny.html", tagged("data-sample=0.00001", "Math.random = () => 0")),
+                ("none.html", tagged("data-sample=0 data-debug", TELL)),
+            ])
+        },
+        check: |visit| {
+            async {
+                let said = || {
+                    let (captures, _) = visit.lab.captured(&visit.name);
+                    let words = |capture: &Capture| match capture {
+                        Capture::Report(report) if report["name"] == "said" => {
+                            report["value"].as_str().map(str::to_owned)
+                        }
+                        _ => None,
+                    };
+                    captures.iter().filter_map(words).collect::<Vec<_>>()
+                };
+                let told = async |what: &str| {
+                    eventually(|| async {
+                        if said().iter().any(|said| said.contains(what)) {
+                            Ok(())
+                        } else {
+                            Err(format!("not in the console: {what}; but {:?}", said()))
+                        }
+                    })
+                    .await;
+                };
+                for (page, share) in
+                    [("percent", 1.0), ("ten", 1.0), ("empty", 1.0), ("tiny", limits::SAMPLE_MIN)]
+                {
+                    visit.open(&format!("{page}.html")).await;
+                    visit.measured().await;
+                    visit.leave().await;
+                    let told =
+                        beacon(visit, page, |beacon| beacon.url.ends_with(&format!("/{page}.html"))).await;
+                    assert_eq!(told.sample, share, "{page}: {told:?}");
+                }
+                assert!(sent(visit).iter().all(|(_, status, _)| *status == 204), "{:?}", sent(visit));
+                told("data-sample=\"10%\" is no share").await;
+                told("data-sample=\"10\" is no share").await;
+                let before = sent(visit).len();
+                visit.open("none.html").await;
+                visit.measured().await;
+                away(visit).await;
+                assert_eq!(sent(visit).len(), before, "a share of nothing");
+                told("leaves this page view out").await;
+            }
+            .boxed()
+        },
+    },
+    Behaviour {
+        name: "name-taken",
+        engines: ALL,
+        capabilities: as_it_is,
+        folder: || {
+            let with = |html: &str| tagged("", &format!("document.write(`{html}`)"));
+            folder(&[
+                ("element.html", with("<p id=fieldvitals>of the page</p>")),
+                ("frame.html", with("<iframe name=fieldvitals src='about:blank'></iframe>")),
+                (
+                    "many.html",
+                    with(
+                        "<form name=fieldvitals id=fieldvitals><input name=on></form><a name=fieldvitals id=fieldvitals></a>",
+                    ),
+                ),
+                (
+                    "twice.html",
+                    with(
+                        "<script async src='__TAG_URL__' data-site='__KEY__' data-endpoint='__BASE__/v1/beacon'><\\/script>",
+                    ),
+                ),
+            ])
+        },
+        check: |visit| {
+            async {
+                for page in ["element", "frame", "many", "twice"] {
+                    visit.open(&format!("{page}.html?delay=50")).await;
+                    visit.measured().await;
+                    visit.browser.run("fieldvitals.mark('mine')").await;
+                    no_errors(visit).await;
+                    away(visit).await;
+                    let is = |beacon: &Beacon| beacon.url.ends_with(&format!("/{page}.html"));
+                    let told = beacon(visit, page, is).await;
+                    assert_eq!((told.errors, told.marks.len()), (0, 1), "{page}: {told:?}");
+                    let [view] = &told.snapshots()[..] else { panic!("{page}: one view") };
+                    assert!(view.values.get(Metric::Ttfb).is_some(), "{page}: {view:?}");
+                    let ids: BTreeSet<ViewId> = sent(visit)
+                        .into_iter()
+                        .filter(|(beacon, ..)| is(beacon))
+                        .flat_map(|(beacon, ..)| beacon.snapshots())
+                        .map(|view| view.id)
+                        .collect();
+                    assert_eq!(ids.len(), 1, "{page}: one collector alone measures");
+                }
+            }
+            .boxed()
+        },
+    },
+    Behaviour {
+        name: "fetch-later",
+        engines: &[Chromium],
+        capabilities: as_it_is,
+        folder: || {
+            // The clock of reports is the test's.
+            page(
+                "",
+                "const every = setInterval;
+                 window.setInterval = (run, ms) => ms == 10000 ? void (window.tick = run) : every(run, ms);",
+            )
+        },
+        check: |visit| {
+            async {
+                visit.open("page.html?delay=50").await;
+                visit.measured().await;
+                assert_eq!(
+                    visit.browser.run("return typeof fetchLater").await,
+                    "function",
+                    "Chromium has it from 135 on"
+                );
+                visit.browser.run("fieldvitals.mark('first'); tick()").await;
+                visit.browser.run("fieldvitals.mark('second'); tick()").await;
+                visit.turns().await;
+                assert!(sent(visit).is_empty(), "left with the browser, not sent: {:?}", sent(visit));
+                // No event and no script of the page's runs any more. The command has no answer then.
+                let crash = visit.browser.driver.cdp();
+                let crashed = crash.send_raw("Page.crash", json!({}));
+                drop(tokio::time::timeout(std::time::Duration::from_secs(2), crashed).await);
+                let told = beacon(visit, "what was left with the browser", |_| true).await;
+                assert_eq!(told.marks.len(), 2, "the last word alone: {told:?}");
+                let [view] = &told.snapshots()[..] else { panic!("one view") };
+                assert!(view.values.get(Metric::Ttfb).is_some(), "{view:?}");
+                assert_eq!(sent(visit).len(), 1, "{:?}", sent(visit));
+            }
+            .boxed()
+        },
+    },
+    Behaviour {
         name: "retry-503",
         engines: ALL,
         capabilities: as_it_is,
