@@ -80,7 +80,7 @@ export interface Options {
   release?: string;
   /** What you want to say of the page: at most 8. */
   tags?: Record<string, string>;
-  /** The share of page views to send, above 0 to 1. */
+  /** The share of page views to send, up to 1; 0 sends nothing. */
   sample?: number;
   /** `required` waits for `consent(true)`; `granted` allows storage. */
   consent?: "required" | "granted";

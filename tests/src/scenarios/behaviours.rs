@@ -308,7 +308,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         name: "sample-by-session",
         engines: ALL,
         capabilities: as_it_is,
-        folder: || page("data-sample=0.5 data-consent=granted", DRAW),
+        folder: || page("data-sample=.5 data-consent=granted", DRAW),
         check: |visit| {
             async {
                 // The first draw holds for the session: out.
