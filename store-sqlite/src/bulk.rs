@@ -2,6 +2,10 @@
 //!
 //! A statement costs sqlx a trip to the connection's thread, many times the work of one row. SQL text is
 //! static, so a statement comes in three sizes; a batch is cut into as few of them as it takes.
+//!
+//! They say `insert or fail`, into a place that is empty: of a statement of many rows that could be undone alone
+//! (`or abort`, which is the default, or `on conflict do update`), SQLite copies every page before it changes it, and
+//! writes the copies to a file. The transaction around them is what is undone.
 
 use sqlx::Sqlite;
 use sqlx::query::Query;
@@ -44,13 +48,13 @@ macro_rules! times {
 }
 pub(crate) use times;
 
-/// The three sizes of `before values row, row… after`.
+/// The three sizes of `before row, row…`.
 macro_rules! sizes {
-    ($before:expr, $row:literal, $after:literal) => {
+    ($before:expr, $row:literal) => {
         [
-            concat!($before, $crate::bulk::times!(128, $row), $after),
-            concat!($before, $crate::bulk::times!(16, $row), $after),
-            concat!($before, $row, $after),
+            concat!($before, $crate::bulk::times!(128, $row)),
+            concat!($before, $crate::bulk::times!(16, $row)),
+            concat!($before, $row),
         ]
     };
 }

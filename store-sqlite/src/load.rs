@@ -27,6 +27,16 @@ pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadRe
 
     texts::add(connection, site, &merged.changed, &mut texts).await?;
     let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
+    let replaced: Vec<ViewId> =
+        merged.changed.iter().filter_map(|changed| Some(changed.before.as_ref()?.update.id)).collect();
+    if !replaced.is_empty() {
+        sqlx::query(view::REMOVE)
+            .bind(site.0)
+            .bind(id_list(&replaced))
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(LOADING))?;
+    }
     let views: Vec<StoredView> = merged.changed.into_iter().filter_map(|changed| changed.after).collect();
     bulk::write(connection, &view::PUT, views, |statement, view| {
         let id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();

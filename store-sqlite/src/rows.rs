@@ -33,7 +33,7 @@ struct Table {
     lookup: &'static str,
     some: &'static str,
     put: Sizes,
-    empty: &'static str,
+    remove_keys: &'static str,
     clear: &'static str,
     remove: &'static str,
 }
@@ -67,17 +67,16 @@ macro_rules! table {
                 concat!(
                     "/* ",
                     $name,
-                    ".put */ insert into ",
+                    ".put */ insert or fail into ",
                     $name,
                     " (site_id, slot, step, block, cells) values "
                 ),
-                "(?, ?, ?, ?, ?)",
-                " on conflict (site_id, slot, step, block) do update set cells = excluded.cells"
+                "(?, ?, ?, ?, ?)"
             ),
-            empty: concat!(
+            remove_keys: concat!(
                 "/* ",
                 $name,
-                ".empty */ delete from ",
+                ".replaced */ delete from ",
                 $name,
                 " where site_id = ?1 and (slot, step, block) \
                  in (select value ->> 0, value ->> 1, value ->> 2 from json_each(?2))"
@@ -262,30 +261,26 @@ pub(crate) async fn put(
     site: SiteId,
     made: Made,
 ) -> Result<(), StoreError> {
-    let (mut hours, mut days, mut empty) = (Vec::new(), Vec::new(), Vec::new());
-    for (key, cells) in made {
-        match (key.grain, cells) {
-            (Grain::Hour, Some(cells)) => hours.push((key, cells)),
-            (Grain::Day, Some(cells)) => days.push((key, cells)),
-            (_, None) => empty.push(key),
+    let (hours, days): (Made, Made) = made.into_iter().partition(|(key, _)| key.grain == Grain::Hour);
+    for (grain, made) in [(Grain::Hour, hours), (Grain::Day, days)] {
+        let keys: Vec<(i16, i32, i16)> =
+            made.iter().map(|(key, _)| (key.slot, key.step, key.block)).collect();
+        if keys.is_empty() {
+            continue;
         }
-    }
-    for (grain, blocks) in [(Grain::Hour, hours), (Grain::Day, days)] {
-        bulk::write(connection, &table(grain).put, blocks, |statement, (key, cells)| {
-            statement.bind(site.0).bind(key.slot).bind(key.step).bind(key.block).bind(cells)
-        })
-        .await
-        .map_err(failed(WRITING))?;
-    }
-    for keys in empty.chunk_by(|a, b| a.grain == b.grain) {
-        let Some(first) = keys.first() else { continue };
-        let keys: Vec<(i16, i32, i16)> = keys.iter().map(|key| (key.slot, key.step, key.block)).collect();
-        sqlx::query(table(first.grain).empty)
+        sqlx::query(table(grain).remove_keys)
             .bind(site.0)
             .bind(json(&keys)?)
             .execute(&mut *connection)
             .await
             .map_err(failed(WRITING))?;
+        let full: Vec<(BlockKey, Vec<u8>)> =
+            made.into_iter().filter_map(|(key, cells)| Some((key, cells?))).collect();
+        bulk::write(connection, &table(grain).put, full, |statement, (key, cells)| {
+            statement.bind(site.0).bind(key.slot).bind(key.step).bind(key.block).bind(cells)
+        })
+        .await
+        .map_err(failed(WRITING))?;
     }
     Ok(())
 }

@@ -14,19 +14,16 @@ use sqlx::sqlite::SqliteRow;
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{NavigationType, Os, TtiGap, ViewId};
 
-/// Inserts views, or replaces them.
+/// Removes views, by a list of ids.
+pub(crate) const REMOVE: &str = "/* view.replaced */ delete from page_view where site_id = ?1 \
+     and id in (select unhex(value) from json_each(?2))";
+
+/// Inserts views that are not there.
 pub(crate) const PUT: Sizes = sizes!(
-    "/* view.put */ insert into page_view (site_id, id, seq, received_ms, url, route_id, navigation_type, \
+    "/* view.put */ insert or fail into page_view (site_id, id, seq, received_ms, url, route_id, navigation_type, \
      device, browser, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, \
      foreign_received, weight, context, os) values ",
-    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    " on conflict (site_id, id) do update set seq = excluded.seq, received_ms = excluded.received_ms, \
-     url = excluded.url, route_id = excluded.route_id, navigation_type = excluded.navigation_type, \
-     device = excluded.device, browser = excluded.browser, connection = excluded.connection, country = excluded.country, \
-     release = excluded.release, tti_gap = excluded.tti_gap, lcp = excluded.lcp, inp = excluded.inp, \
-     cls = excluded.cls, fcp = excluded.fcp, ttfb = excluded.ttfb, fid = excluded.fid, tti = excluded.tti, \
-     foreign_received = excluded.foreign_received, weight = excluded.weight, context = excluded.context, \
-     os = excluded.os"
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 );
 
 /// Binds a view to one row of [`PUT`].

@@ -144,13 +144,12 @@ pub fn bound_labels(beacons: &mut [Vec<ViewUpdate>], known: &Labels, counts: &La
 /// Applies beacons in order to the views that are `known`.
 #[must_use]
 pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept) -> Merged {
-    let known: HashMap<ViewId, StoredView> = known.into_iter().map(|view| (view.update.id, view)).collect();
-    let mut views: HashMap<ViewId, StoredView> = HashMap::default();
+    let mut views = Views::new(known, beacons.len(), kept);
     let mut report = LoadReport::default();
     for beacon in beacons {
         let mut changed = false;
         for update in beacon {
-            changed |= take(&known, &mut views, update, kept);
+            changed |= views.take(update);
         }
         if changed {
             report.loaded += 1;
@@ -158,38 +157,53 @@ pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept)
             report.superseded += 1;
         }
     }
-    let mut known = known;
-    let mut changed: Vec<Changed> = views
-        .into_iter()
-        .map(|(id, after)| Changed { before: known.remove(&id), after: Some(after) })
-        .collect();
+    let mut changed = views.changed;
     changed.sort_unstable_by_key(|changed| changed.after.as_ref().map(|view| view.update.id));
     Merged { changed, report }
 }
 
-fn take(
-    known: &HashMap<ViewId, StoredView>,
-    views: &mut HashMap<ViewId, StoredView>,
-    update: ViewUpdate,
-    kept: &Kept,
-) -> bool {
-    let id = update.id;
-    if id.start_ms() < kept.views_from_ms {
-        return false;
+/// Page views on their way from what is known to what is to be stored.
+struct Views<'a> {
+    known: HashMap<ViewId, StoredView>,
+    /// Where those that change are in the list: a page view is too large to be moved when a map grows.
+    places: HashMap<ViewId, usize>,
+    changed: Vec<Changed>,
+    kept: &'a Kept,
+}
+
+impl<'a> Views<'a> {
+    fn new(known: Vec<StoredView>, beacons: usize, kept: &'a Kept) -> Self {
+        Self {
+            known: known.into_iter().map(|view| (view.update.id, view)).collect(),
+            places: HashMap::default(),
+            changed: Vec::with_capacity(beacons),
+            kept,
+        }
     }
-    if let Some(view) = views.get_mut(&id) {
-        return view.apply(update);
+
+    /// Applies an update; whether it changed anything.
+    fn take(&mut self, update: ViewUpdate) -> bool {
+        let id = update.id;
+        if id.start_ms() < self.kept.views_from_ms {
+            return false;
+        }
+        if let Some(&place) = self.places.get(&id) {
+            return self.changed[place].after.as_mut().is_some_and(|view| view.apply(update));
+        }
+        let (before, after) = match self.known.get(&id) {
+            None => (None, StoredView::first(update)),
+            Some(before) => {
+                let mut view = before.clone();
+                if !view.apply(update) {
+                    return false;
+                }
+                (self.known.remove(&id), view)
+            }
+        };
+        self.places.insert(id, self.changed.len());
+        self.changed.push(Changed { before, after: Some(after) });
+        true
     }
-    let Some(before) = known.get(&id) else {
-        views.insert(id, StoredView::first(update));
-        return true;
-    };
-    let mut view = before.clone();
-    let changed = view.apply(update);
-    if changed {
-        views.insert(id, view);
-    }
-    changed
 }
 
 #[cfg(test)]
