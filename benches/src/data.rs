@@ -6,7 +6,7 @@
 
 use fieldvitals_store::{Context, Source, ViewUpdate, Weight};
 use vitals::metric::{Metric, Value, Values};
-use vitals::view::{Device, NavigationType, TtiGap, ViewId};
+use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
 /// How many routes there are.
 pub(crate) const ROUTES: usize = 500;
@@ -199,15 +199,24 @@ impl Traffic {
         // A release a quarter of the time, the next one taking over within its first two hours.
         let part = (start_ms - self.from_ms) * 4 / (self.to_ms - self.from_ms).max(1);
         let release = RELEASES[usize::try_from(part).unwrap_or(0).min(RELEASES.len() - 1)];
+        let received_ms = start_ms + 8_000 + (random.bits() % 60_000) as i64;
+        let browser = BROWSERS[self.browser.pick(random)];
+        let os = match (device, browser) {
+            (Device::Desktop, "Safari") => Os::Macos,
+            (Device::Desktop, _) => Os::Windows,
+            (_, "Safari") => Os::Ios,
+            _ => Os::Android,
+        };
         ViewUpdate {
             id,
             source: Source::Own { seq: 1 },
-            received_ms: start_ms + 8_000 + (random.bits() % 60_000) as i64,
+            received_ms,
             url,
             route: route.name.clone(),
             navigation_type: Some(navigation_type),
             device: Some(device),
-            browser: Some(BROWSERS[self.browser.pick(random)].to_owned()),
+            browser: Some(browser.to_owned()),
+            os: Some(os),
             connection: Some(["4g", "3g", "2g", "slow-2g"][connection].to_owned()),
             country: Some(COUNTRIES[self.country.pick(random)].to_owned()),
             release: Some(release.to_owned()),

@@ -52,6 +52,11 @@ pub(crate) fn devices() -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(vitals::view::Device::ALL.iter().map(|device| device.name()))
 }
 
+/// The family of operating systems, for clap.
+pub(crate) fn systems() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(vitals::view::Os::ALL.iter().map(|os| os.name()))
+}
+
 /// A connection to a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {

@@ -4,7 +4,7 @@ mod attribution;
 mod tables;
 
 use crate::client::answer::{AttributionAnswer, Metrics, PagesAnswer, RejectionsAnswer, ReportAnswer};
-use crate::client::{Client, ServerArgs, devices, period};
+use crate::client::{Client, ServerArgs, devices, period, systems};
 use crate::exit::{Done, Exit, Failure, finish};
 use crate::output::{Colour, csv};
 use clap::ValueEnum;
@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Only page views on this class of device.
     #[arg(long, value_parser = devices())]
     device: Option<String>,
+    /// Only page views on this family of operating systems; of raw page views, within their retention.
+    #[arg(long, value_parser = systems())]
+    os: Option<String>,
     /// Only page views of this release.
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
@@ -49,7 +52,7 @@ pub(crate) struct Args {
           conflicts_with_all = ["sort", "order", "limit", "metric"])]
     attribution: Option<String>,
     /// Why is there no data? Shows which beacons were refused of late, and why.
-    #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "release", "period", "attribution"])]
+    #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "os", "release", "period", "attribution"])]
     rejections: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -121,6 +124,7 @@ async fn ranking(args: &Args, client: &Client, site: &str, colour: Colour) -> Re
     let query = [
         ("period", Some(args.period.as_str())),
         ("device", args.device.as_deref()),
+        ("os", args.os.as_deref()),
         ("release", args.release.as_deref()),
         ("metric", args.metric.map(Metric::name)),
         ("sort", sort.as_deref()),
@@ -152,6 +156,7 @@ async fn one_route(
         ("route", Some(route)),
         ("period", Some(args.period.as_str())),
         ("device", args.device.as_deref()),
+        ("os", args.os.as_deref()),
         ("release", args.release.as_deref()),
     ];
     let (json, answer): (Value, ReportAnswer) = client.get(&["sites", site, "report"], &query).await?;
@@ -178,6 +183,7 @@ async fn causes(
         ("route", args.route.as_deref()),
         ("period", Some(args.period.as_str())),
         ("device", args.device.as_deref()),
+        ("os", args.os.as_deref()),
         ("release", args.release.as_deref()),
         ("limit", Some("20")),
     ];

@@ -10,7 +10,7 @@ use crate::store_args::{StoreArgs, find_site};
 use clap::Subcommand;
 use fieldvitals_store::dimension::{Code, NO_VALUE, label_code};
 use fieldvitals_store::rollup::{DAY_MS, Difference, Grain, Part, from_slot};
-use fieldvitals_store::{CellQuery, Dimension, Site, SiteId, Store, StoreError};
+use fieldvitals_store::{By, CellQuery, Dimension, Site, SiteId, Store, StoreError};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -262,10 +262,10 @@ async fn labels(
         // From page views, as it is the rollups that are wrong; where they are too many, as far as rollups know.
         let mut query = CellQuery::new(day.site, day.day_ms, day.day_ms.saturating_add(DAY_MS));
         (query.metrics, query.exact) = (Metrics::NONE, true);
-        let values = match store.breakdown(&query, dimension).await {
+        let values = match store.breakdown(&query, By::Rolled(dimension)).await {
             Err(StoreError::TooManyViews { .. }) => {
                 query.exact = false;
-                store.breakdown(&query, dimension).await?
+                store.breakdown(&query, By::Rolled(dimension)).await?
             }
             values => values?,
         };

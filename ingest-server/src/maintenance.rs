@@ -19,7 +19,7 @@ const KEEP_EVERYTHING: Retention =
     Retention { raw_days: u32::MAX, hourly_days: u32::MAX, daily_days: u32::MAX };
 /// Beacons loaded since the last round at which the next one begins: questions read what is not folded
 /// yet one page view after the other, which this many cost some hundredths of a second.
-const LOADED_MAX: u64 = 200_000;
+const LOADED_MAX: u64 = 500_000;
 
 /// Keeps the store in order.
 pub struct Maintenance {

@@ -90,6 +90,8 @@ create table page_view (
     -- store::dimension::device_code: 0 is an unknown device.
     device smallint not null,
     tti_gap smallint,
+    -- vitals::view::Os.
+    os smallint,
     id uuid not null,
     -- store::pack_url.
     url text not null,

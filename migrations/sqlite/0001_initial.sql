@@ -82,6 +82,8 @@ create table page_view (
     country text,
     release text,
     tti_gap integer,
+    -- vitals::view::Os.
+    os integer,
     -- Millionths of the metric's unit; null: not measured.
     lcp integer,
     inp integer,

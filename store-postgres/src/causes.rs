@@ -48,7 +48,8 @@ pub(crate) async fn causes(store: &PostgresStore, query: &CauseQuery) -> Result<
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
-         and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10)")
+         and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
+         and ($12::smallint is null or os = $12)")
     .bind(views.site.0)
     .bind(view::first_id(range.start))
     .bind(view::first_id(range.end))
@@ -60,6 +61,7 @@ pub(crate) async fn causes(store: &PostgresStore, query: &CauseQuery) -> Result<
     .bind(filters.navigation_type.map(|kind| kind as i16))
     .bind(filters.release.as_deref())
     .bind(explained.metric() as i16)
+    .bind(filters.os.map(|os| os as i16))
     .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let seen = read(&row, query).map_err(failed(READING))?;

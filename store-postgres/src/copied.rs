@@ -9,7 +9,7 @@ use vitals::metric::Metric;
 /// Adds new views, as [`Copied`] has them. Copying costs half of what an insert does that looks for each one
 /// whether it is there; whoever adds the same view at the same moment fails (a unique violation).
 pub(crate) const ADD: &str = "/* view.add */ copy page_view (site_id, route_id, received_ms, seq, lcp, inp, cls, \
-    fcp, ttfb, fid, tti, navigation_type, device, tti_gap, id, url, browser, connection, country, release, \
+    fcp, ttfb, fid, tti, navigation_type, device, tti_gap, os, id, url, browser, connection, country, release, \
     foreign_received, weight, context) from stdin (format binary)";
 
 /// Views for [`ADD`], in the binary form of `copy`: a head; for each row the number of its columns, and each
@@ -19,7 +19,7 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    const COLUMNS: i16 = 23;
+    const COLUMNS: i16 = 24;
 
     pub(crate) fn new() -> Self {
         let mut bytes = b"PGCOPY\n\xff\r\n\0".to_vec();
@@ -66,6 +66,7 @@ impl Copied {
         self.small(update.navigation_type.map(|kind| kind as i16));
         self.small(Some(i16::from(device_code(update.device))));
         self.small(update.tti_gap.map(|gap| gap as i16));
+        self.small(update.os.map(|os| os as i16));
         self.column(Some(update.id.as_bytes()));
         self.text(Some(&pack_url(&update.url, &update.route)));
         self.text(update.browser.as_deref());

@@ -33,7 +33,7 @@ use connection::{Pools, Transaction, background, bounded, bounded_load};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    CauseQuery, Causes, CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
+    By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
     Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
     StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
@@ -200,7 +200,7 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, query::cells(self, query)).await
     }
 
-    async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError> {
+    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Vec<ValueCell>, StoreError> {
         bounded(self.bounds.call, query::breakdown(self, query, by)).await
     }
 

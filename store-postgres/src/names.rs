@@ -7,12 +7,13 @@
 use crate::error::{damaged, failed};
 use crate::sql::query;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, Said, label_code};
+use fieldvitals_store::hash::{HashMap, HashSet};
 use fieldvitals_store::load::{self, Changed, LabelCounts};
 use fieldvitals_store::rollup::{Grain, route_id};
 use fieldvitals_store::{Dimension, Kept, SiteId, StoreError, ViewUpdate};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 const NAMING: &str = "reading or writing routes and labels";
 
@@ -362,16 +363,16 @@ pub(crate) async fn bound(
 ) -> Result<Names, StoreError> {
     let oldest = Grain::Day.step(kept.views_from_ms);
     let mut names = Names::default();
-    let mut new_routes = load::routes(beacons);
+    let mut new_routes = load::routes(beacons).into_iter().collect();
     names.find_routes(connection, site, &mut new_routes).await?;
-    let mut new_labels = load::labels(beacons);
+    let mut new_labels = load::labels(beacons).into_iter().collect();
     names.find_labels(connection, site, &mut new_labels).await?;
     // A name that was last seen before takes a place like a new one.
     let held = |day: Option<&i32>| day.is_some_and(|&day| day >= oldest);
     let (routes_new, labels_new) = (!new_routes.is_empty(), !new_labels.is_empty());
     if routes_new || names.route_days.values().any(|&day| day < oldest) {
         let known = names.route_ids.iter().filter(|(_, id)| held(names.route_days.get(id)));
-        let known: BTreeSet<String> = known.map(|(route, _)| route.clone()).collect();
+        let known: HashSet<String> = known.map(|(route, _)| route.clone()).collect();
         let count: i64 =
             query("/* route.count */ select count(*) from route where site_id = $1 and last_day >= $2")
                 .bind(site.0)

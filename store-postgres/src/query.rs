@@ -4,16 +4,16 @@ use crate::error::failed;
 use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
+use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::rollup::{Answer, From, Plan, from_slot, slot};
 use fieldvitals_store::{
-    Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
-    ValueCell, Weight,
+    By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally,
+    TallyQuery, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use vitals::histogram::EncodingError;
 use vitals::limits;
 use vitals::metric::Metrics;
@@ -51,13 +51,13 @@ pub(crate) async fn cells(store: &PostgresStore, query: &CellQuery) -> Result<Ve
 pub(crate) async fn breakdown(
     store: &PostgresStore,
     query: &CellQuery,
-    by: Dimension,
+    by: By,
 ) -> Result<Vec<ValueCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let labels = names::labels(connection, query.site).await?;
     let cells = answer(connection, query, Some(by), &labels).await?;
-    let names = labels.names(by);
+    let names = by.dimension().map(|by| labels.names(by)).unwrap_or_default();
     let named = cells.into_iter().map(|(code, cell)| {
         let known = |code| by.fixed_name(code).or_else(|| names.get(&code).copied());
         ValueCell { value: u16::try_from(code).ok().and_then(known).map(str::to_owned), cell }
@@ -74,18 +74,18 @@ pub(crate) async fn breakdown(
 async fn answer(
     connection: &mut PgConnection,
     query: &CellQuery,
-    by: Option<Dimension>,
+    by: Option<By>,
     labels: &Labels,
 ) -> Result<HashMap<i64, Cell>, StoreError> {
     let kept = kept_now(connection).await?;
     let route_id = match &query.route {
         None => None,
         Some(route) => match route_id(connection, query.site, route).await? {
-            None => return Ok(HashMap::new()),
+            None => return Ok(HashMap::default()),
             found => found,
         },
     };
-    let Some(mut answer) = Answer::new(query, by, route_id, labels) else { return Ok(HashMap::new()) };
+    let Some(mut answer) = Answer::new(query, by, route_id, labels) else { return Ok(HashMap::default()) };
     match From::question(query, by) {
         From::Rollups(dimension) => {
             read_rollups(connection, query, dimension, &kept, route_id, &mut answer).await?;
@@ -93,7 +93,7 @@ async fn answer(
         From::Views => {
             let range = query.from_ms.max(kept.views_from_ms)..query.to_ms;
             if range.is_empty() {
-                return Ok(HashMap::new());
+                return Ok(HashMap::default());
             }
             let scanned = CellQuery {
                 route: query.route.clone(),
@@ -169,18 +169,20 @@ async fn read_views(
     query: &CellQuery,
     filters: &Filters,
     route_id: Option<i64>,
-    (by, labels): (Option<Dimension>, &Labels),
+    (by, labels): (Option<By>, &Labels),
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    let by = by.unwrap_or(Dimension::Device);
+    let by = by.unwrap_or(By::Rolled(Dimension::Device));
     let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
-         (case $11::smallint when 0 then device when 4 then navigation_type + 1 end)::smallint, \
+         (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
+         end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
          when 5 then release end, weight from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
-         and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10)")
+         and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
+         and ($12::smallint is null or os = $12)")
     .bind(query.site.0)
     .bind(view::first_id(query.from_ms))
     .bind(view::first_id(query.to_ms))
@@ -191,7 +193,8 @@ async fn read_views(
     .bind(filters.connection.as_deref())
     .bind(filters.navigation_type.map(|kind| kind as i16))
     .bind(filters.release.as_deref())
-    .bind(by as i16)
+    .bind(i16::from(by.number()))
+    .bind(filters.os.map(|os| os as i16))
     .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let columns = || {
@@ -201,9 +204,9 @@ async fn read_views(
             Ok((row.try_get(0)?, view::values(&row, 1)?, number, label, weight))
         };
         let (route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
-        let code = match label {
-            Some(label) => labels.code(by, label).unwrap_or_else(|| label_code(label, 0)),
-            None => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
+        let code = match (by, label) {
+            (By::Rolled(by), Some(label)) => labels.code(by, label).unwrap_or_else(|| label_code(label, 0)),
+            _ => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
         };
         answer.add_view(route_id, code, weight, &values);
     }

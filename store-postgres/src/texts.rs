@@ -12,6 +12,7 @@ use fieldvitals_store::context::code::decode;
 use fieldvitals_store::context::texts::{
     self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
 };
+use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{SiteId, StoreError, ViewUpdate};
@@ -19,7 +20,7 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::Uuid;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 const NAMING: &str = "reading or writing the texts of page views";
@@ -49,7 +50,7 @@ pub(crate) async fn bound(
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    let mut counts = HashMap::new();
+    let mut counts = HashMap::default();
     for row in rows {
         let read = || Ok((row.try_get(0)?, row.try_get::<i16, _>(1)?, row.try_get::<i64, _>(2)?));
         let (day, number, count): (i32, _, _) = read().map_err(failed(NAMING))?;

@@ -11,21 +11,22 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use vitals::metric::{Metric, Value, Values};
-use vitals::view::{NavigationType, TtiGap, ViewId};
+use vitals::view::{NavigationType, Os, TtiGap, ViewId};
 
-/// Replaces views: `$1` the site, then [`Columns`], `$24` and `$25` the first and the last id, which spare
+/// Replaces views: `$1` the site, then [`Columns`], `$25` and `$26` the first and the last id, which spare
 /// the other days' partitions.
 pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq = u.seq, \
     received_ms = u.received_ms, url = u.url, route_id = u.route_id, navigation_type = u.navigation_type, \
     device = u.device, connection = u.connection, country = u.country, release = u.release, \
     tti_gap = u.tti_gap, lcp = u.lcp, inp = u.inp, cls = u.cls, fcp = u.fcp, ttfb = u.ttfb, fid = u.fid, \
-    tti = u.tti, foreign_received = u.foreign_received, browser = u.browser, weight = u.weight, context = u.context \
+    tti = u.tti, foreign_received = u.foreign_received, browser = u.browser, weight = u.weight, context = u.context, \
+    os = u.os \
     from unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[], \
     $6::bigint[], $7::smallint[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::smallint[], \
     $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], \
-    $19::integer[], $20::bytea[], $21::text[], $22::integer[], $23::bytea[]) u (id, seq, received_ms, url, route_id, navigation_type, device, \
+    $19::integer[], $20::bytea[], $21::text[], $22::integer[], $23::bytea[], $24::smallint[]) u (id, seq, received_ms, url, route_id, navigation_type, device, \
     connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received, browser, \
-    weight, context) where v.site_id = $1 and v.id = u.id and v.id >= $24 and v.id <= $25";
+    weight, context, os) where v.site_id = $1 and v.id = u.id and v.id >= $25 and v.id <= $26";
 
 /// Locks those of some views that are stored, so that others who want to change them wait, and says which they
 /// are: `$1` the site, `$2` ids in order, `$3` and `$4` the first and the last, which spare the other days'
@@ -41,7 +42,7 @@ pub(crate) const LOCK: &str = "/* view.lock */ select v.id from unnest($2::uuid[
 /// Reads views for [`read`]: as [`LOCK`].
 pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context, v.os \
     from unnest($2::uuid[]) u (id) cross join lateral (select v.* from page_view v \
     where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 offset 0) v \
     join route r on r.site_id = v.site_id and r.route_id = v.route_id where r.site_id = $1";
@@ -49,7 +50,7 @@ pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_
 /// Reads one view for [`read`]: `$1` the site, `$2` the id.
 pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context, v.os \
     from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
     where v.site_id = $1 and v.id = $2";
 
@@ -57,7 +58,7 @@ pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms,
 /// many.
 pub(crate) const PAGE: &str = "/* view.page */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context \
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context, v.os \
     from (select * from page_view where site_id = $1 and id > $2 and id >= $3 order by id limit $4) v \
     join route r on r.site_id = v.site_id and r.route_id = v.route_id \
     where r.site_id = $1 order by v.id";
@@ -92,6 +93,7 @@ pub(crate) struct Columns {
     browser: Vec<Option<String>>,
     weight: Vec<Option<i32>>,
     context: Vec<Option<Vec<u8>>>,
+    os: Vec<Option<i16>>,
 }
 
 impl Columns {
@@ -117,6 +119,7 @@ impl Columns {
         self.browser.push(update.browser.clone());
         self.weight.push(update.weight.stored());
         self.context.push(texts.encode(update));
+        self.os.push(update.os.map(|os| os as i16));
     }
 
     /// Binds all columns, in the order of [`REPLACE`].
@@ -140,6 +143,7 @@ impl Columns {
             .bind(self.browser)
             .bind(self.weight)
             .bind(self.context)
+            .bind(self.os)
     }
 }
 
@@ -188,6 +192,7 @@ pub(crate) fn read_counted(row: &PgRow) -> Result<(i64, ViewUpdate), StoreError>
             country: row.try_get(5)?,
             release: row.try_get(6)?,
             browser: row.try_get(7)?,
+            os: None,
             tti_gap: None,
             values: values(row, 8)?,
             weight: Weight::from_stored(row.try_get(15)?),
@@ -238,6 +243,7 @@ fn parse(row: &PgRow, texts: &TextNames) -> Result<StoredView, sqlx::Error> {
             navigation_type: code(row.try_get(5)?, NavigationType::from_number),
             device: code(row.try_get(6)?, device_of_code),
             browser: row.try_get(19)?,
+            os: code(row.try_get(22)?, Os::from_number),
             connection: row.try_get(7)?,
             country: row.try_get(8)?,
             release: row.try_get(9)?,

@@ -26,7 +26,8 @@ macro_rules! seen {
             $route,
             " and (?5 is null or v.device = ?5) and (?6 is null or v.browser = ?6) \
              and (?7 is null or v.country = ?7) and (?8 is null or v.connection = ?8) \
-             and (?9 is null or v.navigation_type = ?9) and (?10 is null or v.release = ?10)"
+             and (?9 is null or v.navigation_type = ?9) and (?10 is null or v.release = ?10) \
+             and (?12 is null or v.os = ?12)"
         )
     };
 }
@@ -68,6 +69,7 @@ pub(crate) async fn causes(store: &SqliteStore, query: &CauseQuery) -> Result<Ca
         .bind(filters.navigation_type.map(|kind| kind as i64))
         .bind(filters.release.as_deref())
         .bind(explained.metric() as i64)
+        .bind(filters.os.map(|os| os as i64))
         .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let seen = read(&row, query).map_err(failed(READING))?;

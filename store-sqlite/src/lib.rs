@@ -28,7 +28,7 @@ mod violation;
 use async_trait::async_trait;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    CauseQuery, Causes, CellQuery, Dimension, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
+    By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
     Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
     StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
@@ -154,7 +154,7 @@ impl Store for SqliteStore {
         query::cells(self, query).await
     }
 
-    async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError> {
+    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Vec<ValueCell>, StoreError> {
         query::breakdown(self, query, by).await
     }
 

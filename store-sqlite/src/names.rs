@@ -5,12 +5,13 @@
 
 use crate::error::{damaged, failed};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, Said, label_code};
+use fieldvitals_store::hash::{HashMap, HashSet};
 use fieldvitals_store::load::{self, Changed, LabelCounts};
 use fieldvitals_store::rollup::{Grain, route_id};
 use fieldvitals_store::{Dimension, Filters, Kept, SiteId, StoreError, ViewUpdate};
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 const NAMING: &str = "reading or writing routes and labels";
 
@@ -73,7 +74,7 @@ pub(crate) async fn bound(
 ) -> Result<(), StoreError> {
     let from_day = Grain::Day.step(kept.views_from_ms);
     let asked = load::routes(beacons);
-    let known: BTreeSet<String> = sqlx::query_scalar(
+    let known: HashSet<String> = sqlx::query_scalar(
         "/* route.known */ select r.route from json_each(?2) j \
          cross join route r on r.site_id = ?1 and r.route = j.value where r.last_day >= ?3",
     )
@@ -324,7 +325,7 @@ pub(crate) async fn routes(
 ) -> Result<HashMap<i64, String>, StoreError> {
     let ids: BTreeSet<i64> = ids.into_iter().collect();
     if ids.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(HashMap::default());
     }
     let names: Vec<(i64, String)> = sqlx::query_as(
         "/* route.names */ select r.route_id, r.route from json_each(?2) j \

@@ -4,16 +4,17 @@ use crate::error::{damaged, failed};
 use crate::load::kept;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
+use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::rollup::{Answer, From, Plan, slot};
 use fieldvitals_store::{
-    Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally, TallyQuery,
-    ValueCell, Weight,
+    By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally,
+    TallyQuery, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use vitals::limits;
 use vitals::metric::Metrics;
@@ -46,12 +47,12 @@ pub(crate) async fn cells(store: &SqliteStore, query: &CellQuery) -> Result<Vec<
 pub(crate) async fn breakdown(
     store: &SqliteStore,
     query: &CellQuery,
-    by: Dimension,
+    by: By,
 ) -> Result<Vec<ValueCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let cells = answer(&mut transaction, query, Some(by)).await?;
-    let labels = names::all_labels(&mut transaction, query.site, Some(by)).await?;
-    let names = labels.names(by);
+    let labels = labels_of(&mut transaction, query.site, Some(by)).await?;
+    let names = by.dimension().map(|by| labels.names(by)).unwrap_or_default();
     let mut values: BTreeMap<Option<&str>, Cell> = BTreeMap::new();
     for (code, cell) in &cells {
         let code = u16::try_from(*code).unwrap_or(NO_VALUE);
@@ -69,18 +70,18 @@ pub(crate) async fn breakdown(
 async fn answer(
     connection: &mut SqliteConnection,
     query: &CellQuery,
-    by: Option<Dimension>,
+    by: Option<By>,
 ) -> Result<HashMap<i64, Cell>, StoreError> {
     let kept = kept_now(connection).await?;
     let route_id = match &query.route {
         None => None,
         Some(route) => match names::route(connection, query.site, route).await? {
-            None => return Ok(HashMap::new()),
+            None => return Ok(HashMap::default()),
             found => found,
         },
     };
     let labels = names::of_filters(connection, query.site, &query.filters).await?;
-    let Some(mut answer) = Answer::new(query, by, route_id, &labels) else { return Ok(HashMap::new()) };
+    let Some(mut answer) = Answer::new(query, by, route_id, &labels) else { return Ok(HashMap::default()) };
     match From::question(query, by) {
         From::Rollups(dimension) => {
             read_rollups(connection, query, dimension, &kept, route_id, &mut answer).await?;
@@ -167,12 +168,13 @@ macro_rules! scan {
             $name,
             " */ select v.route_id, lcp, inp, cls, fcp, ttfb, fid, tti, case ?11 \
              when 0 then v.device when 1 then v.browser when 2 then v.country when 3 then v.connection \
-             when 4 then v.navigation_type + 1 when 5 then v.release end, v.weight \
+             when 4 then v.navigation_type + 1 when 5 then v.release when 6 then v.os + 1 end, v.weight \
              from page_view v where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",
             $route,
             " and (?5 is null or v.device = ?5) and (?6 is null or v.browser = ?6) \
              and (?7 is null or v.country = ?7) and (?8 is null or v.connection = ?8) \
-             and (?9 is null or v.navigation_type = ?9) and (?10 is null or v.release = ?10)"
+             and (?9 is null or v.navigation_type = ?9) and (?10 is null or v.release = ?10) \
+             and (?12 is null or v.os = ?12)"
         )
     };
 }
@@ -182,14 +184,11 @@ async fn scan(
     connection: &mut SqliteConnection,
     query: &CellQuery,
     range: &Range<i64>,
-    by: Option<Dimension>,
+    by: Option<By>,
     route_id: Option<i64>,
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    let labels = match by {
-        Some(by) => names::all_labels(connection, query.site, Some(by)).await?,
-        None => Labels::default(),
-    };
+    let labels = labels_of(connection, query.site, by).await?;
     let sql = match route_id {
         Some(_) => scan!("view.scan.route", "v.route_id = ?4"),
         None => scan!("view.scan", "?4 is null"),
@@ -206,7 +205,8 @@ async fn scan(
         .bind(filters.connection.as_deref())
         .bind(filters.navigation_type.map(|kind| kind as i64))
         .bind(filters.release.as_deref())
-        .bind(by.map(|by| by as u8))
+        .bind(by.map(By::number))
+        .bind(filters.os.map(|os| os as i64))
         .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
@@ -217,12 +217,26 @@ async fn scan(
     Ok(())
 }
 
-/// The code of a scanned page view in the dimension that is asked for.
-fn code(row: &SqliteRow, by: Option<Dimension>, labels: &Labels) -> Result<u16, sqlx::Error> {
+/// The labels of what a breakdown is by, where its values are texts.
+async fn labels_of(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    by: Option<By>,
+) -> Result<Labels, StoreError> {
+    match by.and_then(By::dimension) {
+        Some(dimension) => names::all_labels(connection, site, Some(dimension)).await,
+        None => Ok(Labels::default()),
+    }
+}
+
+/// The code of the value of a scanned page view that a breakdown is by.
+fn code(row: &SqliteRow, by: Option<By>, labels: &Labels) -> Result<u16, sqlx::Error> {
     let code = match by {
         None => None,
-        Some(by) if by.labels_max() == 0 => row.try_get(8)?,
-        Some(by) => row.try_get::<Option<&str>, _>(8)?.and_then(|label| labels.code(by, label)),
+        Some(By::Rolled(by)) if by.labels_max() > 0 => {
+            row.try_get::<Option<&str>, _>(8)?.and_then(|label| labels.code(by, label))
+        }
+        Some(_) => row.try_get(8)?,
     };
     Ok(code.unwrap_or(NO_VALUE))
 }

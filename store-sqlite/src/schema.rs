@@ -33,6 +33,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         // The log is cut back to this after a checkpoint; it grows while a long question is read.
         .pragma("journal_size_limit", "67108864")
+        // Pages (of 4 KiB) in the log after which it is carried over. Every load writes most of the index of routes; in
+        // a longer log more of its versions are passed over.
+        .pragma("wal_autocheckpoint", "8192")
         .pragma("cache_size", "-32768")
 }
 

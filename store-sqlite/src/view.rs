@@ -12,20 +12,21 @@ use fieldvitals_store::{
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use vitals::metric::{Metric, Value, Values};
-use vitals::view::{NavigationType, TtiGap, ViewId};
+use vitals::view::{NavigationType, Os, TtiGap, ViewId};
 
 /// Inserts views, or replaces them.
 pub(crate) const PUT: Sizes = sizes!(
     "/* view.put */ insert into page_view (site_id, id, seq, received_ms, url, route_id, navigation_type, \
      device, browser, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, \
-     foreign_received, weight, context) values ",
-    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+     foreign_received, weight, context, os) values ",
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     " on conflict (site_id, id) do update set seq = excluded.seq, received_ms = excluded.received_ms, \
      url = excluded.url, route_id = excluded.route_id, navigation_type = excluded.navigation_type, \
      device = excluded.device, browser = excluded.browser, connection = excluded.connection, country = excluded.country, \
      release = excluded.release, tti_gap = excluded.tti_gap, lcp = excluded.lcp, inp = excluded.inp, \
      cls = excluded.cls, fcp = excluded.fcp, ttfb = excluded.ttfb, fid = excluded.fid, tti = excluded.tti, \
-     foreign_received = excluded.foreign_received, weight = excluded.weight, context = excluded.context"
+     foreign_received = excluded.foreign_received, weight = excluded.weight, context = excluded.context, \
+     os = excluded.os"
 );
 
 /// Binds a view to one row of [`PUT`].
@@ -64,6 +65,7 @@ pub(crate) fn bind(
         .bind(foreign_received)
         .bind(update.weight.stored())
         .bind(context)
+        .bind(update.os.map(|os| os as i64))
 }
 
 /// The columns of [`PUT`] after `site_id`, of a `page_view v`, with the text of its `route r` in place of
@@ -72,13 +74,13 @@ macro_rules! columns {
     () => {
         "v.id, v.seq, v.received_ms, v.url, r.route, v.navigation_type, v.device, v.browser, v.connection, \
          v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, v.ttfb, v.fid, v.tti, \
-         v.foreign_received, v.weight, v.context"
+         v.foreign_received, v.weight, v.context, v.os"
     };
 }
 pub(crate) use columns;
 
 /// How many [`columns`] there are.
-pub(crate) const COLUMNS: usize = 22;
+pub(crate) const COLUMNS: usize = 23;
 
 /// The place of the context among them.
 pub(crate) const CONTEXT: usize = 21;
@@ -138,6 +140,7 @@ fn parse(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, sqlx:
             navigation_type: code(number(5)?, NavigationType::from_number),
             device: code(number(6)?, device_of_code),
             browser: row.try_get(7)?,
+            os: code(number(22)?, Os::from_number),
             connection: row.try_get(8)?,
             country: row.try_get(9)?,
             release: row.try_get(10)?,

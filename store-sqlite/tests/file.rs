@@ -8,8 +8,8 @@ use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
 };
 use fieldvitals_store::{
-    CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId, Store,
-    StoreError, Views, Weight,
+    By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId,
+    Store, StoreError, Views, Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -234,7 +234,7 @@ async fn a_label_whose_code_is_taken_gets_the_next_one() {
         store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     }
     let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
-    let found = store.breakdown(&query, Dimension::Country).await.unwrap();
+    let found = store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap();
     let found: Vec<_> = found.iter().map(|one| (one.value.as_deref(), one.cell.views)).collect();
     assert_eq!(found, [(Some("DE"), 2), (Some("XX"), 1)]);
     let codes: Vec<(u16,)> = sqlx::query_as("select code from label where label = 'DE'")
@@ -345,7 +345,7 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     // Nobody is from there: nothing needs to be read.
     let filters = Filters { country: Some("DE".to_owned()), ..Filters::NONE };
     let nobody = CellQuery { filters, ..exact.clone() };
-    assert_eq!(store.breakdown(&nobody, Dimension::Browser).await.unwrap(), []);
+    assert_eq!(store.breakdown(&nobody, By::Rolled(Dimension::Browser)).await.unwrap(), []);
     for query in [exact.clone(), CellQuery { route: Some("/".to_owned()), ..exact.clone() }] {
         let refused = store.cells(&query).await;
         let Err(StoreError::TooManyViews { views, max }) = refused else { panic!("{refused:?}") };

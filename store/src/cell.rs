@@ -1,6 +1,6 @@
 //! Rollup cells, and the questions that are answered with them.
 
-use crate::dimension::Filters;
+use crate::filter::Filters;
 use crate::site::SiteId;
 use crate::view::ViewUpdate;
 use crate::weight::Weight;
@@ -159,7 +159,7 @@ pub struct RouteCell {
     pub cell: Cell,
 }
 
-/// The cell of a value of a dimension over a range.
+/// The cell of a value, of what a breakdown is by, over a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueCell {
     /// The value; `None` for the page views of which it is not known.

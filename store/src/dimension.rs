@@ -1,8 +1,8 @@
-//! What page views are told apart by, besides their route and their time.
+//! What rollups tell page views apart by, besides their route and their time.
 
+use crate::hash::HashMap;
 use crate::view::ViewUpdate;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use vitals::limits;
 use vitals::view::{Device, NavigationType};
 
@@ -169,7 +169,7 @@ pub const fn device_of_code(code: u8) -> Option<Device> {
     }
 }
 
-const fn navigation_code(kind: Option<NavigationType>) -> Code {
+pub(crate) const fn navigation_code(kind: Option<NavigationType>) -> Code {
     match kind {
         None => NO_VALUE,
         Some(kind) => kind as u8 as Code + 1,
@@ -239,64 +239,6 @@ impl Labels {
     #[must_use]
     pub fn names(&self, dimension: Dimension) -> HashMap<Code, &str> {
         self.codes[dimension.index()].iter().map(|(label, &code)| (code, label.as_str())).collect()
-    }
-}
-
-/// Only page views of which this is known; what is `None` is not asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filters {
-    /// Of this class of device.
-    pub device: Option<Device>,
-    /// Of this browser family.
-    pub browser: Option<String>,
-    /// From this country.
-    pub country: Option<String>,
-    /// Over this effective connection type.
-    pub connection: Option<String>,
-    /// That came to be in this way.
-    pub navigation_type: Option<NavigationType>,
-    /// Of this release.
-    pub release: Option<String>,
-}
-
-impl Filters {
-    /// Takes every page view.
-    pub const NONE: Self = Self {
-        device: None,
-        browser: None,
-        country: None,
-        connection: None,
-        navigation_type: None,
-        release: None,
-    };
-
-    /// What is asked of a dimension, if anything.
-    #[must_use]
-    pub fn asked(&self, dimension: Dimension) -> Option<Said<'_>> {
-        let label = match dimension {
-            Dimension::Device => {
-                return self.device.map(|device| Said::Code(device_code(Some(device)).into()));
-            }
-            Dimension::NavigationType => {
-                return self.navigation_type.map(|kind| Said::Code(navigation_code(Some(kind))));
-            }
-            Dimension::Browser => &self.browser,
-            Dimension::Country => &self.country,
-            Dimension::Connection => &self.connection,
-            Dimension::Release => &self.release,
-        };
-        label.as_deref().map(Said::Label)
-    }
-
-    /// The dimensions of which something is asked.
-    pub fn dimensions(&self) -> impl Iterator<Item = Dimension> {
-        Dimension::ALL.into_iter().filter(|&dimension| self.asked(dimension).is_some())
-    }
-
-    /// Whether a page view is asked for.
-    #[must_use]
-    pub fn take(&self, view: &ViewUpdate) -> bool {
-        self.dimensions().all(|dimension| self.asked(dimension) == Some(dimension.of(view)))
     }
 }
 

@@ -13,6 +13,8 @@ pub mod context;
 pub mod copy;
 pub mod dimension;
 mod erase;
+mod filter;
+pub mod hash;
 mod kept;
 pub mod load;
 mod maintained;
@@ -27,8 +29,9 @@ pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery, ValueCell, Views};
 pub use context::causes::{Cause, CauseQuery, Causes, Explained};
 pub use context::{Context, Detail};
 pub use copy::{Holding, RollupGroup, RollupKey};
-pub use dimension::{Dimension, Filters};
+pub use dimension::Dimension;
 pub use erase::{Erase, Erased};
+pub use filter::{By, Filters};
 pub use kept::Kept;
 pub use maintained::{Concern, Maintained, Round, Undone};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
@@ -221,13 +224,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::TooManyViews`] where it would read too many page views.
     async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError>;
-    /// What was measured, a cell a value of a dimension, of all routes or the one that is asked for: those
+    /// What was measured, a cell a value of a dimension or of what only page views say, of all routes or the one that is asked for: those
     /// with most page views first, of equal ones by value, an unknown one last. The rest is as in
     /// [`Store::cells`].
     ///
     /// # Errors
     /// As there.
-    async fn breakdown(&self, query: &CellQuery, by: Dimension) -> Result<Vec<ValueCell>, StoreError>;
+    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Vec<ValueCell>, StoreError>;
     /// What explains a metric's values, and what else page views say that is not rolled up: from page views
     /// that are kept, to the millisecond.
     ///

@@ -1,11 +1,12 @@
 //! What a batch of beacons makes of the page views that are known: the part of loading that is not SQL.
 
 use crate::dimension::{Dimension, Labels, OTHER, Said};
+use crate::hash::{HashMap, HashSet};
 use crate::kept::Kept;
 use crate::rollup::{DAY_MS, day_of};
 use crate::view::{StoredView, ViewUpdate};
 use crate::{LoadBatch, LoadReport};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use vitals::limits;
 use vitals::view::ViewId;
 
@@ -44,19 +45,26 @@ pub fn ids(batch: &LoadBatch) -> Vec<ViewId> {
     ids
 }
 
-/// The distinct routes of a batch.
+/// The distinct routes of a batch, in order.
 #[must_use]
-pub fn routes(beacons: &[Vec<ViewUpdate>]) -> BTreeSet<&str> {
-    beacons.iter().flatten().map(|update| update.route.as_str()).collect()
+pub fn routes(beacons: &[Vec<ViewUpdate>]) -> Vec<&str> {
+    distinct(beacons.iter().flatten().map(|update| update.route.as_str()))
+}
+
+/// Each once, in order.
+fn distinct<T: Copy + Eq + Hash + Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut distinct: Vec<T> = all.collect::<HashSet<T>>().into_iter().collect();
+    distinct.sort_unstable();
+    distinct
 }
 
 /// Counts updates whose route is neither `known` nor fits under the bound as those of [`OTHER`],
 /// where a site has `count` routes already. The first ones in spool order get the places that are left.
 ///
 /// A route once decided is stored on the view, so nothing is counted twice when places become free.
-pub fn bound_routes(beacons: &mut [Vec<ViewUpdate>], known: &BTreeSet<String>, count: usize) {
+pub fn bound_routes(beacons: &mut [Vec<ViewUpdate>], known: &HashSet<String>, count: usize) {
     let mut left = limits::ROUTES_PER_SITE_MAX.saturating_sub(count);
-    let mut taken: BTreeSet<String> = BTreeSet::new();
+    let mut taken: HashSet<String> = HashSet::default();
     for update in beacons.iter_mut().flatten() {
         if known.contains(&update.route) || taken.contains(&update.route) || update.route == OTHER {
             continue;
@@ -70,17 +78,18 @@ pub fn bound_routes(beacons: &mut [Vec<ViewUpdate>], known: &BTreeSet<String>, c
     }
 }
 
-/// The distinct labels of a batch, by dimension.
+/// The distinct labels of a batch, by dimension and in order.
 #[must_use]
-pub fn labels(beacons: &[Vec<ViewUpdate>]) -> BTreeSet<(Dimension, &str)> {
+pub fn labels(beacons: &[Vec<ViewUpdate>]) -> Vec<(Dimension, &str)> {
     let updates = beacons.iter().flatten();
-    updates
-        .flat_map(|update| Dimension::LABELLED.map(|dimension| (dimension, dimension.of(update))))
-        .filter_map(|(dimension, said)| match said {
-            Said::Label(label) => Some((dimension, label)),
-            Said::Code(_) => None,
-        })
-        .collect()
+    distinct(
+        updates
+            .flat_map(|update| Dimension::LABELLED.map(|dimension| (dimension, dimension.of(update))))
+            .filter_map(|(dimension, said)| match said {
+                Said::Label(label) => Some((dimension, label)),
+                Said::Code(_) => None,
+            }),
+    )
 }
 
 /// How many labels a site has, of each dimension.
@@ -116,7 +125,7 @@ pub fn bound_labels(beacons: &mut [Vec<ViewUpdate>], known: &Labels, counts: &La
         let seen = counts.seen[dimension.index()];
         let codes = limits::LABELS_KEPT_MAX.saturating_sub(counts.all[dimension.index()]);
         let mut left = labels_max(dimension, kept, today_ms).saturating_sub(seen).min(codes);
-        let mut taken: BTreeSet<String> = BTreeSet::new();
+        let mut taken: HashSet<String> = HashSet::default();
         for update in beacons.iter_mut().flatten() {
             let Some(label) = dimension.label_mut(update) else { continue };
             if label == OTHER || known.code(dimension, label).is_some() || taken.contains(label) {
@@ -135,8 +144,8 @@ pub fn bound_labels(beacons: &mut [Vec<ViewUpdate>], known: &Labels, counts: &La
 /// Applies beacons in order to the views that are `known`.
 #[must_use]
 pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept) -> Merged {
-    let known: BTreeMap<ViewId, StoredView> = known.into_iter().map(|view| (view.update.id, view)).collect();
-    let mut views: HashMap<ViewId, StoredView> = HashMap::new();
+    let known: HashMap<ViewId, StoredView> = known.into_iter().map(|view| (view.update.id, view)).collect();
+    let mut views: HashMap<ViewId, StoredView> = HashMap::default();
     let mut report = LoadReport::default();
     for beacon in beacons {
         let mut changed = false;
@@ -159,7 +168,7 @@ pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept)
 }
 
 fn take(
-    known: &BTreeMap<ViewId, StoredView>,
+    known: &HashMap<ViewId, StoredView>,
     views: &mut HashMap<ViewId, StoredView>,
     update: ViewUpdate,
     kept: &Kept,

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::weight::Weight;
 use serde::{Deserialize, Serialize};
 use vitals::metric::{Metric, Values};
-use vitals::view::{Device, NavigationType, TtiGap, ViewId};
+use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
 /// Who says something about a page view, which decides whose word is the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub struct ViewUpdate {
     pub device: Option<Device>,
     /// The browser's family.
     pub browser: Option<String>,
+    /// The operating system's family.
+    pub os: Option<Os>,
     /// The effective connection type.
     pub connection: Option<String>,
     /// The country, ISO 3166-1 alpha-2, upper case.
@@ -147,7 +149,7 @@ impl ViewUpdate {
     fn description(&self) -> impl Ord {
         (
             (&self.url, &self.route, self.navigation_type, self.device),
-            (&self.browser, &self.connection, &self.country, &self.release, self.tti_gap),
+            (&self.browser, &self.connection, &self.country, &self.release, self.os, self.tti_gap),
             (self.weight, &self.context),
         )
     }
@@ -257,6 +259,7 @@ mod tests {
             navigation_type: None,
             device: None,
             browser: None,
+            os: None,
             connection: None,
             country: None,
             release: None,

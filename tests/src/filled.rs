@@ -8,7 +8,7 @@ use fieldvitals_store::{
 };
 use std::process::{Command, Stdio};
 use vitals::metric::{Metric, Value, Values};
-use vitals::view::{Device, ViewId};
+use vitals::view::{Device, Os, ViewId};
 
 /// Page views of a day that lies further back than they are kept by default; of each of two such days.
 pub const OLD_VIEWS: u32 = 400;
@@ -118,6 +118,7 @@ fn update(first_ms: i64, of: u32, number: u32) -> ViewUpdate {
         navigation_type: None,
         device: [None, Some(Device::Phone), Some(Device::Desktop)][number as usize % 3],
         browser: pick(["Firefox", "Chrome", "Safari"]),
+        os: [None, Some(Os::Android), Some(Os::Macos)][number as usize % 3],
         connection: pick(["4g", "3g", "4g"]),
         country: pick(["DE", "FR", "JP"]),
         release: pick(["1.0", "1.1", "1.1"]),

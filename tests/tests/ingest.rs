@@ -106,6 +106,41 @@ async fn what_web_vitals_users_send_is_taken() {
 }
 
 #[tokio::test]
+async fn a_page_view_has_the_browser_and_the_system_of_who_sends_it() {
+    const FIREFOX: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:153.0) Gecko/20100101 Firefox/153.0";
+    let server = Server::start().await;
+    let metric =
+        |random: u32| json!({"name": "LCP", "value": 900.0, "id": format!("v6-{}-{random:013}", now_ms())});
+    let own = shop(&server, 1, &json!({"LCP": 900.0})).to_string();
+    let foreign = format!("/v1/web-vitals?site={}&url=https://shop.example/x", server.key);
+    for (path, body, platform, user_agent) in [
+        ("/v1/beacon", own, "\"Android\"", FIREFOX),
+        (&foreign, metric(2).to_string(), "", FIREFOX),
+        (&foreign, metric(3).to_string(), "\"Fuchsia\"", ""),
+        (&foreign, metric(4).to_string(), "", ""),
+    ] {
+        let request = server.http.post(format!("{}{path}", server.url)).body(body);
+        let request = request.header("sec-ch-ua-platform", platform).header("user-agent", user_agent);
+        assert_eq!(request.send().await.unwrap().status(), 204);
+    }
+    server.settled().await;
+    let android = server.get("sites/default/report?os=android&browser=Firefox").await.unwrap();
+    assert_eq!((&android["views"], &android["os"]), (&json!(1), &json!("android")));
+    let by = server.get("sites/default/breakdown?by=os&metrics=LCP").await.unwrap();
+    let values = by["values"].as_array().unwrap().iter().map(|one| (&one["value"], &one["views"]));
+    let one = json!(1);
+    let expected = [json!("android"), json!("other"), json!("windows"), Value::Null];
+    assert_eq!(values.collect::<Vec<_>>(), expected.each_ref().map(|name| (name, &one)), "{by}");
+    let refused = server.get("sites/default/report?os=symbian").await.unwrap_err();
+    assert!(refused.contains("expected windows, android, ios, macos, linux, chromeos or other"), "{refused}");
+    let ranked = server.cli_json(&["report", "--os", "android", "--format", "json"]).await;
+    assert_eq!(
+        (&ranked["pages"][0]["route"], ranked["pages"].as_array().unwrap().len()),
+        (&json!("/p/:id"), 1)
+    );
+}
+
+#[tokio::test]
 async fn bad_input_is_named_counted_and_never_stored() {
     let server = Server::start().await;
     let cli =

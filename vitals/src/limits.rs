@@ -127,7 +127,7 @@ pub const BLOCK_BYTES_MAX: usize = 1_000_000_000;
 /// Bytes of rollup blocks that one statement reads or writes in Postgres, about, but for a block that is larger.
 pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Page views that one transaction folds into rollups, about.
-pub const FOLD_VIEWS_MAX: usize = 65_536;
+pub const FOLD_VIEWS_MAX: usize = 262_144;
 /// Connections that the server holds open.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Bytes of any other short text of a beacon: connection, foreign ids.
@@ -159,7 +159,7 @@ pub const COMMIT_BEACONS_MAX: usize = 2_048;
 /// Bytes in one group commit.
 pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Page view updates that the loader hands to the store in one transaction.
-pub const LOAD_VIEWS_MAX: usize = 4_096;
+pub const LOAD_VIEWS_MAX: usize = 16_384;
 /// Time for which the loader lets beacons gather before a load that is not full, in milliseconds: reports
 /// are that much behind.
 pub const LOAD_GATHER_MS_MAX: u64 = 200;

@@ -171,6 +171,27 @@ impl Device {
 }
 
 names! {
+    /// The family of the visitor's operating system. The most frequent ones have the smallest numbers, which
+    /// databases keep in the fewest bytes.
+    Os {
+        /// Windows.
+        Windows = 0 "windows",
+        /// Android.
+        Android = 1 "android",
+        /// iOS and iPadOS.
+        Ios = 2 "ios",
+        /// macOS.
+        Macos = 3 "macos",
+        /// Linux, but for Android and ChromeOS.
+        Linux = 4 "linux",
+        /// ChromeOS.
+        Chromeos = 5 "chromeos",
+        /// One that is told, and none of these.
+        Other = 6 "other",
+    }
+}
+
+names! {
     /// The class of the window's width, in CSS pixels.
     Viewport {
         /// Under 600.
@@ -255,5 +276,8 @@ mod tests {
             assert_eq!(Device::from_name(device.name()), Some(device));
         }
         assert_eq!(Device::from_name("watch"), None);
+        for &os in Os::ALL {
+            assert_eq!((Os::from_name(os.name()), Os::from_number(os as u8)), (Some(os), Some(os)));
+        }
     }
 }

@@ -194,6 +194,7 @@ pub(super) fn title(site: &str, route: &str, period: &PeriodAnswer, args: &Args)
     parts.extend((!route.is_empty()).then(|| plain(route)));
     parts.push(format!("{} to {}", plain(&period.from), plain(&period.to)));
     parts.push(args.device.clone().unwrap_or_else(|| "all devices".to_owned()));
+    parts.extend(args.os.clone());
     parts.extend(args.release.as_deref().map(|release| format!("release {}", plain(release))));
     format!("{}\n\n", parts.join(" · "))
 }

@@ -46,14 +46,18 @@ async fn report(answer: &str, arguments: &[&str]) -> (String, String) {
 
 #[tokio::test]
 async fn a_ranking_shows_every_metric_with_its_rating() {
-    let (text, request) =
-        report(&pages(&json!("next")), &["--sort", "poor", "--limit", "2", "--device", "phone"]).await;
+    let (text, request) = report(
+        &pages(&json!("next")),
+        &["--sort", "poor", "--limit", "2", "--device", "phone", "--os", "ios"],
+    )
+    .await;
     assert!(
-        request.starts_with("GET /api/v1/sites/default/pages?period=7d&device=phone&sort=poor&limit=2 "),
+        request
+            .starts_with("GET /api/v1/sites/default/pages?period=7d&device=phone&os=ios&sort=poor&limit=2 "),
         "{request}"
     );
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "default · 2026-11-13T00:00:00Z to 2026-11-20T00:00:00Z · phone");
+    assert_eq!(lines[0], "default · 2026-11-13T00:00:00Z to 2026-11-20T00:00:00Z · phone · ios");
     assert_eq!(
         lines[2..5],
         [
@@ -220,6 +224,7 @@ fn wrong_flags_are_refused() {
         (vec!["--metric", "TBT"], "expected one of LCP, INP, CLS, FCP, TTFB, FID, TTI"),
         (vec!["--period", "7w"], "expected hours or days"),
         (vec!["--device", "watch"], "[possible values: phone, tablet, desktop]"),
+        (vec!["--os", "symbian"], "[possible values: windows, android, ios, macos, linux, chromeos, other]"),
         (vec!["--limit", "501"], "501 is not in 1..=500"),
         (vec!["--limit", "0"], "0 is not in 1..=500"),
         (vec!["--route", "/a", "--sort", "p75"], "cannot be used with"),

@@ -307,7 +307,7 @@ pub async fn report(
     }))
 }
 
-/// One route, or the whole site, by the values of a dimension.
+/// One route, or the whole site, by what is known of page views.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BreakdownReport {
     site: String,
@@ -334,8 +334,8 @@ pub struct ValueReport {
     metrics: BTreeMap<&'static str, MetricReport>,
 }
 
-/// The metrics of one route, or of the whole site, by device, browser, country, connection, navigation type
-/// or release.
+/// The metrics of one route, or of the whole site, by device, browser, operating system, country, connection,
+/// navigation type or release.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
     responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
@@ -349,7 +349,7 @@ pub async fn breakdown(
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
-    let by = by.dimension()?;
+    let by = by.by()?;
     let route = route.given();
     let query = filter.query(&site, range, route)?;
     let values = state.store.breakdown(&query, by).await?;

@@ -4,8 +4,9 @@ use crate::directory::Snapshot;
 use crate::http::body::BeaconBody;
 use crate::http::error::{ApiError, invalid_body, message_of};
 use crate::http::{State, now_ms};
+use crate::intake::browser::{self, Sender};
 use crate::intake::web_vitals::Query;
-use crate::intake::{self, Accepted, Refused, Request, browser, scrub};
+use crate::intake::{self, Accepted, Refused, Request, scrub};
 use crate::outcome::{Invalid, Outcome};
 use crate::spool::{AppendError, Record};
 use actix_web::http::header;
@@ -110,9 +111,9 @@ async fn take(
         .and_then(|origin| origin.to_str().ok())
         .map(|origin| scrub::label(origin, limits::URL_BYTES_MAX));
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let browser = browser::family(&browser::Agent {
+    let sender = browser::sender(&browser::Agent {
         brands: text("sec-ch-ua"),
-        platform: None,
+        platform: text("sec-ch-ua-platform"),
         user_agent: text("user-agent"),
     });
     let country = state.country_header.country(request);
@@ -121,7 +122,7 @@ async fn take(
     // and counted.
     let taken = ToItsEnd::new(async move {
         state.outcomes.receive();
-        let taken = decide_and_keep(&state, body, (origin, browser, country), limited, &format).await;
+        let taken = decide_and_keep(&state, body, (origin, sender, country), limited, &format).await;
         match &taken {
             Ok(()) => state.outcomes.count(Outcome::Accepted),
             Err(refused) => refuse(&state, refused),
@@ -175,7 +176,7 @@ impl<F: Future + 'static> Drop for ToItsEnd<F> {
 async fn decide_and_keep(
     state: &State,
     body: BeaconBody,
-    (origin, browser, country): (Option<String>, Option<&'static str>, Option<&'static str>),
+    (origin, sender, country): (Option<String>, Sender, Option<&'static str>),
     limited: bool,
     format: &Format,
 ) -> Result<(), Refused> {
@@ -188,7 +189,7 @@ async fn decide_and_keep(
         return Err(because(Outcome::RateLimited, "this network sends more beacons than one may"));
     }
     let body = body.0.map_err(|error| because(Outcome::Invalid(invalid_body(error)), message_of(error)))?;
-    let request = Request { body: &body, origin: origin.as_deref(), browser, country, received_ms: now_ms() };
+    let request = Request { body: &body, origin: origin.as_deref(), sender, country, received_ms: now_ms() };
     let Accepted { site, updates } = decide_or_refresh(state, &request, format).await?;
     state.spool.append(Record { site, updates }).await.map_err(|error| {
         let message = match error {

@@ -3,17 +3,17 @@
 use crate::http::error::ApiError;
 use crate::http::now_ms;
 use crate::report::{Cursor, Order, Range, Ranking, Sort};
-use fieldvitals_store::{CellQuery, Dimension, Filters, Site};
+use fieldvitals_store::{By, CellQuery, Dimension, Filters, Site};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vitals::limits;
 use vitals::metric::{Metric, Metrics};
-use vitals::view::{Device, NavigationType};
+use vitals::view::{Device, NavigationType, Os};
 
 /// Which page views a question is about.
 ///
-/// Rollups answer with one filter: by device in whole hours, by another in whole UTC days. Several filters
-/// are answered from raw page views, to the millisecond, within their retention.
+/// Rollups answer with one filter: by device in whole hours, by another in whole UTC days. Several filters, and
+/// `os`, are answered from raw page views, to the millisecond, within their retention.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
@@ -27,6 +27,8 @@ pub struct Filter {
     device: Option<String>,
     /// Only this browser family.
     browser: Option<String>,
+    /// Only this family of operating systems: `windows`, `android`, `ios`, `macos`, `linux`, `chromeos` or `other`.
+    os: Option<String>,
     /// Only this country, ISO 3166-1 alpha-2.
     country: Option<String>,
     /// Only this effective connection type, such as `4g`.
@@ -44,6 +46,7 @@ pub struct Filter {
 pub struct FiltersReport {
     device: Option<&'static str>,
     browser: Option<String>,
+    os: Option<&'static str>,
     country: Option<String>,
     connection: Option<String>,
     navigation_type: Option<&'static str>,
@@ -55,6 +58,7 @@ impl From<Filters> for FiltersReport {
         Self {
             device: filters.device.map(Device::name),
             browser: filters.browser,
+            os: filters.os.map(Os::name),
             country: filters.country,
             connection: filters.connection,
             navigation_type: filters.navigation_type.map(NavigationType::name),
@@ -75,6 +79,7 @@ impl Filter {
         Ok(Filters {
             device: named("device", &self.device, Device::ALL, Device::name)?,
             browser: text(&self.browser),
+            os: named("os", &self.os, Os::ALL, Os::name)?,
             country: text(&self.country),
             connection: text(&self.connection),
             navigation_type: named(
@@ -90,7 +95,8 @@ impl Filter {
     /// The filters of a gate, which judges by device and release alone.
     pub fn of_gate(&self) -> Result<(Option<Device>, Option<String>), ApiError> {
         let filters = self.filters()?;
-        let others = filters.dimensions().find(|by| !matches!(by, Dimension::Device | Dimension::Release));
+        let judged = [Dimension::Device, Dimension::Release].map(By::Rolled);
+        let others = filters.given().find(|by| !judged.contains(by));
         match others {
             Some(other) => Err(ApiError::parameter(format!(
                 "`{}` is not taken here: budgets are judged for a device and a release",
@@ -120,22 +126,22 @@ impl Filter {
     }
 }
 
-/// The dimension of a breakdown.
+/// What a breakdown is by.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ByParam {
-    /// `device`, `browser`, `country`, `connection`, `navigation_type` or `release`.
+    /// `device`, `browser`, `os`, `country`, `connection`, `navigation_type` or `release`.
     by: Option<String>,
 }
 
 impl ByParam {
-    /// The dimension that is named.
-    pub fn dimension(&self) -> Result<Dimension, ApiError> {
-        match named("by", &self.by, &Dimension::ALL, Dimension::name)? {
-            Some(dimension) => Ok(dimension),
+    /// What is named.
+    pub fn by(&self) -> Result<By, ApiError> {
+        match named("by", &self.by, &By::ALL, By::name)? {
+            Some(by) => Ok(by),
             None => Err(ApiError::parameter(format!(
                 "`by` is missing: expected {}",
-                one_of(Dimension::ALL.map(Dimension::name))
+                one_of(By::ALL.map(By::name))
             ))),
         }
     }

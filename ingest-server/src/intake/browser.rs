@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use vitals::limits;
+use vitals::view::Os;
 
 /// What a request's headers tell.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,42 +43,52 @@ const MARKS: [(&str, &str); 6] = [
     ("OPR/", "Opera"),
 ];
 
-/// What [`family`] has found for headers that came to a thread.
+/// What headers tell of their sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The browser's family, such as `Chrome`; `None` where it is none that is known.
+    pub browser: Option<&'static str>,
+    /// The operating system's family; `None` where none is told.
+    pub os: Option<Os>,
+}
+
+/// What [`sender`] has found for headers that came to a thread.
 #[derive(Default)]
-struct Families {
-    known: HashMap<String, Option<&'static str>>,
+struct Senders {
+    known: HashMap<String, Sender>,
     /// The headers that are asked for, joined.
     key: String,
 }
 
 thread_local! {
     /// Parsing costs as much as decoding a whole beacon, and a few hundred texts make up nearly all traffic.
-    static FAMILIES: RefCell<Families> = RefCell::default();
+    static SENDERS: RefCell<Senders> = RefCell::default();
 }
 
-/// The browser's family, such as `Chrome`; `None` where it is none that is known.
+/// Who sends a request.
 #[must_use]
-pub fn family(agent: &Agent<'_>) -> Option<&'static str> {
-    FAMILIES.with_borrow_mut(|Families { known, key }| {
+pub fn sender(agent: &Agent<'_>) -> Sender {
+    SENDERS.with_borrow_mut(|Senders { known, key }| {
         key.clear();
-        key.push_str(agent.brands.unwrap_or_default());
-        key.push('\n');
-        key.push_str(agent.user_agent.unwrap_or_default());
-        if let Some(&family) = known.get(key.as_str()) {
-            return family;
+        for text in [agent.brands, agent.platform, agent.user_agent] {
+            key.push_str(text.unwrap_or_default());
+            key.push('\n');
         }
-        let family = parse(agent);
+        if let Some(&sender) = known.get(key.as_str()) {
+            return sender;
+        }
+        let sender = Sender { browser: browser(agent), os: os(agent) };
         if key.len() <= limits::AGENT_BYTES_MAX {
             if known.len() >= limits::AGENTS_MAX {
                 known.clear();
             }
-            known.insert(key.clone(), family);
+            known.insert(key.clone(), sender);
         }
-        family
+        sender
     })
 }
 
-fn parse(agent: &Agent<'_>) -> Option<&'static str> {
+fn browser(agent: &Agent<'_>) -> Option<&'static str> {
     if let Some(brands) = agent.brands {
         let has = |brand: &str| brands.split(',').any(|one| one.split('"').nth(1) == Some(brand));
         if let Some((_, family)) = BRANDS.iter().find(|(brand, _)| has(brand)) {
@@ -101,21 +112,24 @@ fn parse(agent: &Agent<'_>) -> Option<&'static str> {
     }
 }
 
-/// The system's family, such as `Windows`; `None` where it is none that is known.
-#[must_use]
-pub fn system(agent: &Agent<'_>) -> Option<&'static str> {
-    let name = match agent.platform {
-        Some(platform) => platform.trim().trim_matches('"'),
+/// What client hints and woothee say where they do not know the system.
+const UNKNOWN: [&str; 3] = ["", "Unknown", "UNKNOWN"];
+
+fn os(agent: &Agent<'_>) -> Option<Os> {
+    let hint = agent.platform.map(|platform| platform.trim().trim_matches('"'));
+    let name = match hint.filter(|name| !UNKNOWN.contains(name)) {
+        Some(name) => name,
         None => woothee::parser::Parser::new().parse(agent.user_agent?)?.os,
     };
     match name {
-        "Android" => Some("Android"),
-        "iOS" | "iPhone" | "iPad" | "iPod" => Some("iOS"),
-        "macOS" | "Mac OSX" => Some("macOS"),
-        "Linux" => Some("Linux"),
-        "Chrome OS" | "Chromium OS" | "ChromeOS" => Some("Chrome OS"),
-        name if name.starts_with("Windows") => Some("Windows"),
-        _ => None,
+        name if UNKNOWN.contains(&name) => None,
+        name if name.starts_with("Windows") => Some(Os::Windows),
+        "Android" => Some(Os::Android),
+        "iOS" | "iPhone" | "iPad" | "iPod" => Some(Os::Ios),
+        "macOS" | "Mac OSX" => Some(Os::Macos),
+        "Linux" => Some(Os::Linux),
+        "Chrome OS" | "Chromium OS" | "ChromeOS" => Some(Os::Chromeos),
+        _ => Some(Os::Other),
     }
 }
 
@@ -128,25 +142,28 @@ mod tests {
     const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0";
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 
-    fn by_text(user_agent: &str) -> (Option<&'static str>, Option<&'static str>) {
-        let agent = Agent { user_agent: Some(user_agent), ..Agent::default() };
-        (family(&agent), system(&agent))
+    fn by_text(user_agent: &str) -> (Option<&'static str>, Option<Os>) {
+        let Sender { browser, os } = sender(&Agent { user_agent: Some(user_agent), ..Agent::default() });
+        (browser, os)
     }
 
     #[test]
     fn what_is_known_of_a_header_is_not_told_of_another() {
+        let family = |agent: &Agent<'_>| sender(agent).browser;
         let agent = |brands, user_agent| Agent { brands, platform: None, user_agent };
         for _ in 0..2 {
             assert_eq!(family(&agent(None, Some(FIREFOX))), Some("Firefox"));
             assert_eq!(family(&agent(Some(r#""Opera";v="1""#), Some(FIREFOX))), Some("Opera"));
             assert_eq!(family(&agent(Some(FIREFOX), None)), None);
+            let windows = Agent { platform: Some("\"Windows\""), ..agent(None, Some(FIREFOX)) };
+            assert_eq!((sender(&windows).os, by_text(FIREFOX).1), (Some(Os::Windows), Some(Os::Linux)));
         }
         // Strangers who send a text of their own each time fill no memory, and displace nothing for long.
         for number in 0..3 * limits::AGENTS_MAX {
             let text = format!("{FIREFOX} {number}");
             assert_eq!(by_text(&text).0, Some("Firefox"));
         }
-        FAMILIES.with_borrow(|families| assert!(families.known.len() <= limits::AGENTS_MAX));
+        SENDERS.with_borrow(|senders| assert!(senders.known.len() <= limits::AGENTS_MAX));
         assert_eq!(family(&agent(None, Some(FIREFOX))), Some("Firefox"));
     }
 
@@ -159,21 +176,48 @@ mod tests {
             (r#""Invented Browser";v="1""#, None),
             ("", None),
         ] {
-            assert_eq!(family(&Agent { brands: Some(brands), ..Agent::default() }), expected, "{brands}");
+            let agent = Agent { brands: Some(brands), ..Agent::default() };
+            assert_eq!(sender(&agent).browser, expected, "{brands}");
         }
         let agent = Agent { platform: Some("\"macOS\""), user_agent: Some(CHROME), ..Agent::default() };
-        assert_eq!((family(&agent), system(&agent)), (Some("Chrome"), Some("macOS")));
+        assert_eq!(sender(&agent), Sender { browser: Some("Chrome"), os: Some(Os::Macos) });
     }
 
     #[test]
     fn without_them_the_header_of_old_tells() {
-        assert_eq!(by_text(SAFARI), (Some("Safari"), Some("macOS")));
-        assert_eq!(by_text(IPHONE), (Some("Safari"), Some("iOS")));
-        assert_eq!(by_text(FIREFOX), (Some("Firefox"), Some("Linux")));
-        assert_eq!(by_text(CHROME), (Some("Chrome"), Some("Windows")));
+        assert_eq!(by_text(SAFARI), (Some("Safari"), Some(Os::Macos)));
+        assert_eq!(by_text(IPHONE), (Some("Safari"), Some(Os::Ios)));
+        assert_eq!(by_text(FIREFOX), (Some("Firefox"), Some(Os::Linux)));
+        assert_eq!(by_text(CHROME), (Some("Chrome"), Some(Os::Windows)));
         assert_eq!(by_text(&IPHONE.replace("Version/26.0", "CriOS/156.0")).0, Some("Chrome"));
         assert_eq!(by_text(&CHROME.replace("Safari/537.36", "Safari/537.36 Edg/156.0")).0, Some("Edge"));
         assert_eq!(by_text("curl/8"), (None, None));
         assert_eq!(by_text(&"x".repeat(100_000)), (None, None));
+        for (system, os) in [
+            ("Linux; Android 10; K", Some(Os::Android)),
+            ("X11; CrOS x86_64 14541.0.0", Some(Os::Chromeos)),
+            ("X11; FreeBSD amd64", Some(Os::Other)),
+            ("", None),
+        ] {
+            assert_eq!(by_text(&CHROME.replace("Windows NT 10.0; Win64; x64", system)).1, os, "{system}");
+        }
+    }
+
+    #[test]
+    fn a_system_is_told_by_its_hint_where_it_is_one() {
+        for (platform, os) in [
+            ("\"Android\"", Some(Os::Android)),
+            ("\"Chrome OS\"", Some(Os::Chromeos)),
+            ("\"Fuchsia\"", Some(Os::Other)),
+            // What the header of old says, then.
+            ("\"Unknown\"", Some(Os::Windows)),
+            ("\"\"", Some(Os::Windows)),
+            ("", Some(Os::Windows)),
+        ] {
+            let agent = Agent { platform: Some(platform), user_agent: Some(CHROME), ..Agent::default() };
+            assert_eq!(sender(&agent).os, os, "{platform}");
+        }
+        let hint_alone = Agent { platform: Some("\"Linux\""), ..Agent::default() };
+        assert_eq!(sender(&hint_alone), Sender { browser: None, os: Some(Os::Linux) });
     }
 }

@@ -10,6 +10,7 @@ pub mod route;
 pub mod scrub;
 pub mod web_vitals;
 
+use self::browser::Sender;
 use crate::directory::Snapshot;
 use crate::outcome::{Filtered, Invalid, Outcome};
 use fieldvitals_store::{Context, Detail, Site, SiteId, Source, ViewUpdate, Weight};
@@ -24,8 +25,8 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// The `Origin` header.
     pub origin: Option<&'a str>,
-    /// The family of the browser that sent it; see [`browser::family`].
-    pub browser: Option<&'static str>,
+    /// The browser and the system that sent it; see [`browser::sender`].
+    pub sender: Sender,
     /// The country that a proxy named; see [`country::of_code`].
     pub country: Option<&'static str>,
     /// When the request came, UTC milliseconds.
@@ -144,7 +145,8 @@ fn own_updates(
             route,
             navigation_type: Some(snapshot.navigation_type),
             device,
-            browser: request.browser.map(str::to_owned),
+            browser: request.sender.browser.map(str::to_owned),
+            os: request.sender.os,
             connection: connection.clone(),
             country: request.country.map(str::to_owned),
             release: release.clone(),
@@ -259,8 +261,10 @@ mod tests {
     use fieldvitals_store::SiteKey;
     use std::collections::HashMap;
     use vitals::metric::{Metric, Value};
+    use vitals::view::Os;
 
     pub(super) const NOW_MS: i64 = 1_763_632_800_000;
+    const SENDER: Sender = Sender { browser: Some("Firefox"), os: Some(Os::Linux) };
 
     pub(super) fn directory() -> Snapshot {
         let site = Site {
@@ -292,10 +296,7 @@ mod tests {
     }
 
     fn take(body: &[u8], origin: Option<&str>) -> Result<Accepted, Refused> {
-        own(
-            &Request { body, origin, browser: Some("Firefox"), country: Some("DE"), received_ms: NOW_MS },
-            &directory(),
-        )
+        own(&Request { body, origin, sender: SENDER, country: Some("DE"), received_ms: NOW_MS }, &directory())
     }
 
     fn refusal(change: impl Fn(&mut serde_json::Value)) -> (Outcome, String) {
@@ -314,6 +315,7 @@ mod tests {
         assert_eq!(update.values.get(Metric::Lcp), Value::new(Metric::Lcp, 1234.5).ok());
         assert_eq!(update.values.get(Metric::Inp), None);
         assert_eq!(update.release.as_deref(), Some("1.2.3"));
+        assert_eq!((update.browser.as_deref(), update.os), (Some("Firefox"), Some(Os::Linux)));
     }
 
     #[test]

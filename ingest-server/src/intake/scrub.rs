@@ -7,6 +7,9 @@ use vitals::limits;
 /// What stands in place of a segment that looks personal.
 pub const REDACTED: &str = ":redacted";
 
+/// Bytes that a signed token has at least.
+const TOKEN_BYTES_MIN: usize = 40;
+
 /// The URL of a page without user, password, query and fragment, with segments that look like an
 /// e-mail address or a secret replaced; `None` where it is not the URL of a page.
 #[must_use]
@@ -15,12 +18,19 @@ pub fn page_url(text: &str) -> Option<Url> {
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return None;
     }
-    url.set_query(None);
-    url.set_fragment(None);
-    // Both fail only for URLs without a host.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    if url.path().split('/').any(is_personal) {
+    // Each of these reads the URL anew, and most have none of them.
+    if url.query().is_some() {
+        url.set_query(None);
+    }
+    if url.fragment().is_some() {
+        url.set_fragment(None);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        // Both fail only for URLs without a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    }
+    if may_be_personal(url.path()) && url.path().split('/').any(is_personal) {
         let path = url
             .path()
             .split('/')
@@ -30,6 +40,12 @@ pub fn page_url(text: &str) -> Option<Url> {
         url.set_path(&path);
     }
     Some(url)
+}
+
+/// Whether a path has what no address and no token is without.
+fn may_be_personal(path: &str) -> bool {
+    let mut bytes = path.bytes();
+    bytes.any(|byte| matches!(byte, b'@' | b'%')) || path.len() >= TOKEN_BYTES_MIN && path.contains('.')
 }
 
 /// Whether a path segment looks like an e-mail address or a signed token.
@@ -51,7 +67,7 @@ fn is_email(segment: &str) -> bool {
 /// A JSON Web Token: three base64url parts, of which the first opens with an encoded `{"`. One that was cut has
 /// two.
 fn is_token(segment: &str) -> bool {
-    segment.starts_with("eyJ") && segment.len() >= 40 && segment.bytes().any(|byte| byte == b'.')
+    segment.starts_with("eyJ") && segment.len() >= TOKEN_BYTES_MIN && segment.bytes().any(|byte| byte == b'.')
 }
 
 /// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters.

@@ -163,7 +163,8 @@ fn updates(
             url: scrub::url_text(&url),
             navigation_type: metric.navigation_type.as_deref().and_then(navigation_type),
             device,
-            browser: request.browser.map(str::to_owned),
+            browser: request.sender.browser.map(str::to_owned),
+            os: request.sender.os,
             connection: query.connection.as_deref().and_then(short_label),
             country: request.country.map(str::to_owned),
             release: query.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX)),
@@ -220,6 +221,7 @@ fn hash(text: &str) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::browser::Sender;
     use super::super::tests::{NOW_MS, directory};
     use super::*;
     use crate::outcome::{Filtered, Outcome};
@@ -245,7 +247,13 @@ mod tests {
     fn post(body: &serde_json::Value, query: &Query) -> Result<Accepted, Refused> {
         let body = serde_json::to_vec(body).unwrap();
         take(
-            &Request { body: &body, origin: None, browser: None, country: None, received_ms: NOW_MS },
+            &Request {
+                body: &body,
+                origin: None,
+                sender: Sender::default(),
+                country: None,
+                received_ms: NOW_MS,
+            },
             &directory(),
             query,
         )

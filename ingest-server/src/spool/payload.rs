@@ -8,7 +8,7 @@ use fieldvitals_store::{SiteId, ViewUpdate};
 use vitals::histogram::write_varint;
 
 /// The format of a row. It changes whenever `ViewUpdate` changes its serialized form.
-pub(crate) const FORMAT: u8 = 3;
+pub(crate) const FORMAT: u8 = 4;
 
 const HEAD: usize = 5;
 
@@ -51,7 +51,7 @@ mod tests {
     use fieldvitals_store::{Context, Detail, Source, Weight};
     use vitals::attribution::{Attribution, ClsCause, LoadState};
     use vitals::metric::{Metric, Value, Values};
-    use vitals::view::{Device, NavigationType, TtiGap, ViewId, Viewport};
+    use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId, Viewport};
 
     fn records() -> Vec<Record> {
         let mut values = Values::EMPTY;
@@ -69,6 +69,7 @@ mod tests {
             navigation_type: Some(NavigationType::BackForwardCache),
             device: Some(Device::Desktop),
             browser: Some("firefox".to_owned()),
+            os: Some(Os::Linux),
             connection: Some("4g".to_owned()),
             country: Some("DE".to_owned()),
             release: Some("v1".to_owned()),
@@ -88,6 +89,7 @@ mod tests {
             navigation_type: None,
             device: None,
             browser: None,
+            os: None,
             connection: None,
             country: None,
             release: None,
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn the_format_is_the_one_of_its_number() {
         let bytes = payload(&records());
-        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (3, 205, 204_049_861));
+        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (4, 208, 3_946_209_903));
     }
 
     #[test]

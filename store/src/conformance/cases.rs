@@ -4,13 +4,14 @@ use super::{DAY0_MS, Model, explained, load, site, update};
 use crate::dimension::OTHER;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    CellQuery, Dimension, Filters, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention, RouteCell,
-    Scope, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Violation, Weight,
+    By, CellQuery, Dimension, Filters, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention,
+    RouteCell, Scope, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, ValueCell,
+    Violation, Weight,
 };
 use std::sync::Arc;
 use vitals::limits;
 use vitals::metric::{Metric, Rating, Value};
-use vitals::view::{Device, NavigationType, TtiGap, ViewId};
+use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
 const DAY1_MS: i64 = DAY0_MS + DAY_MS;
 
@@ -120,6 +121,7 @@ pub async fn a_batch_of_many_views_is_read_back(store: Arc<dyn Store>) {
         update.navigation_type = NavigationType::ALL.get(i as usize % 8).copied();
         update.device = Device::ALL.get(i as usize % 4).copied();
         update.tti_gap = TtiGap::ALL.get(i as usize % 4).copied();
+        update.os = Os::ALL.get(i as usize % 8).copied();
         update.connection = (i % 2 == 0).then(|| "4g".to_owned());
         update.country = (i % 5 == 0).then(|| "DE".to_owned());
         update.release = (i % 2 == 1).then(|| format!("v{i}"));
@@ -324,6 +326,58 @@ pub async fn releases_are_told_apart(store: Arc<dyn Store>) {
     assert_eq!(counts(&cells(&store, &query).await), [("/", 1)]);
     let query = CellQuery { filters: Filters { release: Some("v3".to_owned()), ..Filters::NONE }, ..query };
     assert!(cells(&store, &query).await.is_empty());
+}
+
+/// What only page views say is filtered and broken down by like the rest, to the millisecond, as long as they are
+/// kept.
+pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let systems = [Some(Os::Ios), Some(Os::Windows), None, Some(Os::Ios), Some(Os::Android), Some(Os::Other)];
+    let mut updates = Vec::new();
+    for (i, os) in systems.into_iter().enumerate() {
+        let mut update = update(DAY0_MS + i as i64, i as u128, &[(Metric::Lcp, 1.0)]);
+        update.os = os;
+        update.country = (i < 2).then(|| "DE".to_owned());
+        updates.push(update);
+    }
+    // What the last snapshot says is what counts.
+    let mut moved = update(DAY0_MS + 5, 5, &[]);
+    (moved.source, moved.os) = (Source::Own { seq: 2 }, Some(Os::Windows));
+    load(&store, site, 1, updates).await.unwrap();
+    load(&store, site, 1, vec![moved]).await.unwrap();
+    let all = CellQuery::new(site, DAY0_MS, DAY1_MS);
+    let with = |filters| CellQuery { filters, ..all.clone() };
+    let ios = Filters { os: Some(Os::Ios), ..Filters::NONE };
+    let values = |cells: Vec<ValueCell>| -> Vec<(Option<String>, i64)> {
+        cells.into_iter().map(|one| (one.value, one.cell.views)).collect()
+    };
+    let named = |name: &str, views| (Some(name.to_owned()), views);
+    for folded in [false, true] {
+        if folded {
+            fold(&store).await;
+        }
+        assert_eq!(counts(&cells(&store, &with(ios.clone())).await), [("/", 2)]);
+        let first = CellQuery { to_ms: DAY0_MS + 1, ..with(ios.clone()) };
+        assert_eq!(counts(&cells(&store, &first).await), [("/", 1)]);
+        let linux = with(Filters { os: Some(Os::Linux), ..Filters::NONE });
+        assert_eq!(cells(&store, &linux).await, []);
+        let german = with(Filters { country: Some("DE".to_owned()), ..ios.clone() });
+        assert_eq!(counts(&cells(&store, &german).await), [("/", 1)]);
+        let by_os = store.breakdown(&all, By::Os).await.unwrap();
+        assert_eq!(
+            values(by_os),
+            [named("ios", 2), named("windows", 2), named("android", 1), (None, 1)],
+            "most first, the unknown one last"
+        );
+        let by_country = store.breakdown(&with(ios.clone()), By::Rolled(Dimension::Country)).await.unwrap();
+        assert_eq!(values(by_country), [named("DE", 1), (None, 1)]);
+    }
+    // Past raw retention nobody knows any more, and the rest is still told.
+    let retention = Retention { raw_days: 1, ..Retention::default() };
+    store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
+    assert_eq!(counts(&cells(&store, &all).await), [("/", 6)]);
+    assert_eq!(cells(&store, &with(ios)).await, []);
+    assert_eq!(store.breakdown(&all, By::Os).await.unwrap(), []);
 }
 
 /// Routes are texts of any script and length that a beacon may have; sorted by their bytes.
@@ -681,7 +735,7 @@ pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
         if folded {
             fold(&store).await;
         }
-        let found = store.breakdown(&query, Dimension::Browser).await.unwrap();
+        let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap();
         assert_eq!(found.len(), max + 1);
         assert_eq!((found[0].value.as_deref(), found[0].cell.views), (Some(OTHER), 3));
         let one = Filters { browser: Some("b3".to_owned()), ..Filters::NONE };
@@ -692,13 +746,13 @@ pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
     store.maintain(later_ms, Retention::default()).await.unwrap();
     load(&store, site, 1, vec![of_browser(max + 1, later_ms)]).await.unwrap();
     let query = CellQuery::new(site, later_ms, later_ms + DAY_MS);
-    let found = store.breakdown(&query, Dimension::Browser).await.unwrap();
+    let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap();
     assert_eq!(found[0].value, Some(format!("b{}", max + 1)));
     // Names go with the last of what they name.
     let retention = Retention { raw_days: 1, hourly_days: 1, daily_days: 2 };
     let done = store.maintain(later_ms + DAY_MS, retention).await.unwrap();
     assert!(done.names_removed >= max as u64, "{done:?}");
-    assert_eq!(store.breakdown(&query, Dimension::Browser).await.unwrap(), found);
+    assert_eq!(store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap(), found);
 }
 
 /// A site that is carried over, raw page views and old rollups, answers as it did.
@@ -712,6 +766,7 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
         update.route = format!("/{}", i % 3);
         update.country = (i % 4 > 0).then(|| format!("C{}", i % 4));
         update.device = Device::from_number((i % 4) as u8);
+        update.os = Os::from_number((i % 8) as u8);
         update.url = format!("https://shop.example/{i}");
         update.weight = Weight::of_sample(if i % 2 == 0 { 0.3 } else { 1.0 });
         if i % 7 == 1 {
@@ -772,8 +827,9 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
             let query = CellQuery::new(site, from_ms, now_ms);
             let expected = model.cells(&CellQuery { site: old, ..query.clone() });
             assert_eq!(cells(&store, &query).await, expected);
-            let by = store.breakdown(&query, Dimension::Country).await.unwrap();
-            assert_eq!(by, model.breakdown(&CellQuery { site: old, ..query }, Dimension::Country));
+            let by_country = By::Rolled(Dimension::Country);
+            let by = store.breakdown(&query, by_country).await.unwrap();
+            assert_eq!(by, model.breakdown(&CellQuery { site: old, ..query }, by_country));
         }
     }
 }
@@ -830,8 +886,10 @@ pub async fn releases_come_and_go(store: Arc<dyn Store>, history: impl Fn(SiteId
             update
         });
         load(&store, site, 1, releases.collect()).await.unwrap();
-        let found =
-            store.breakdown(&CellQuery::new(site, start_ms, start_ms + 1), Dimension::Release).await.unwrap();
+        let found = store
+            .breakdown(&CellQuery::new(site, start_ms, start_ms + 1), By::Rolled(Dimension::Release))
+            .await
+            .unwrap();
         assert_eq!(found.iter().map(|one| one.cell.views).sum::<i64>(), 400);
         own.push(found.iter().filter(|one| one.value.as_deref() != Some(OTHER)).count());
         removed += store.maintain(start_ms + DAY_MS, retention).await.unwrap().names_removed;

@@ -4,7 +4,7 @@ use super::{DAY0_MS, load, site, update};
 use crate::dimension::OTHER;
 use crate::rollup::DAY_MS;
 use crate::{
-    CauseQuery, CellQuery, Context, Detail, Dimension, Explained, LoadReport, Retention, SiteId, Source,
+    By, CauseQuery, CellQuery, Context, Detail, Dimension, Explained, LoadReport, Retention, SiteId, Source,
     Store, ViewUpdate, Weight, estimate,
 };
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub async fn sampled_page_views_count_as_those_they_stand_for(store: Arc<dyn Sto
                 assert_eq!((cells.len(), cell.views, cell.weight_milli), (1, 3, weights_milli));
                 assert_eq!(cell.metric(Metric::Lcp).n(), 3);
                 assert_eq!(estimate(cell.weight_milli), (weights_milli + 500) / 1_000);
-                let by = store.breakdown(query, Dimension::Country).await.unwrap();
+                let by = store.breakdown(query, By::Rolled(Dimension::Country)).await.unwrap();
                 let fr = by.iter().find(|one| one.value.as_deref() == Some("FR")).unwrap();
                 assert_eq!(fr.cell.weight_milli, fr_milli);
             }

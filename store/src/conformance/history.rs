@@ -4,7 +4,7 @@ use super::{DAY0_MS, Fresh, Model, site};
 use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Explained, Filters, LoadBatch, Retention,
+    By, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Explained, Filters, LoadBatch, Retention,
     SiteId, Source, SpoolId, Store, StoredView, TallyQuery, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
@@ -15,7 +15,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::sync::Arc;
 use vitals::attribution::LoadState;
 use vitals::metric::{Metric, Metrics, Value, Values};
-use vitals::view::{Device, NavigationType, TtiGap, ViewId, Viewport};
+use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId, Viewport};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ struct Ask {
     hours: i64,
     route: Option<String>,
     filters: Filters,
-    by: Dimension,
+    by: By,
     exact: bool,
     metric: Metric,
     at_most: u32,
@@ -79,6 +79,7 @@ fn any_update() -> impl Strategy<Value = ViewUpdate> {
         option::of(select(NavigationType::ALL)),
         option::of(select(Device::ALL)),
         option::of(select(TtiGap::ALL)),
+        option::of(select(Os::ALL)),
     );
     let texts = (
         text(URLS),
@@ -90,7 +91,14 @@ fn any_update() -> impl Strategy<Value = ViewUpdate> {
     );
     let more = (any_values(), select(&[1.0, 0.5, 0.3][..]), any_context());
     (id, source, 0_i64..4, kinds, texts, more).prop_map(
-        |(id, source, received_ms, (navigation_type, device, tti_gap), texts, (values, sample, context))| {
+        |(
+            id,
+            source,
+            received_ms,
+            (navigation_type, device, tti_gap, os),
+            texts,
+            (values, sample, context),
+        )| {
             let (url, route, connection, country, release, browser) = texts;
             ViewUpdate {
                 id,
@@ -101,6 +109,7 @@ fn any_update() -> impl Strategy<Value = ViewUpdate> {
                 navigation_type,
                 device,
                 browser,
+                os,
                 connection,
                 country,
                 release,
@@ -176,6 +185,7 @@ fn any_filters() -> impl Strategy<Value = Filters> {
         text(COUNTRIES).prop_map(|country| Filters { country: Some(country), ..Filters::NONE }),
         text(&["4g", "3g"]).prop_map(|connection| Filters { connection: Some(connection), ..Filters::NONE }),
         select(NavigationType::ALL).prop_map(|kind| Filters { navigation_type: Some(kind), ..Filters::NONE }),
+        select(Os::ALL).prop_map(|os| Filters { os: Some(os), ..Filters::NONE }),
         text(RELEASES).prop_map(|release| Filters { release: Some(release), ..Filters::NONE }),
     ];
     let two = (select(Device::ALL), text(RELEASES)).prop_map(|(device, release)| Filters {
@@ -183,13 +193,18 @@ fn any_filters() -> impl Strategy<Value = Filters> {
         release: Some(release),
         ..Filters::NONE
     });
-    prop_oneof![3 => Just(Filters::NONE), 4 => one, 1 => two]
+    let with_os = (select(Os::ALL), text(COUNTRIES)).prop_map(|(os, country)| Filters {
+        os: Some(os),
+        country: Some(country),
+        ..Filters::NONE
+    });
+    prop_oneof![6 => Just(Filters::NONE), 8 => one, 2 => two, 1 => with_os]
 }
 
 fn any_ask() -> impl Strategy<Value = Ask> {
     (
         (0..SITES, -2..HOURS, 0..HOURS + 4),
-        (option::of(text(ROUTES)), any_filters(), select(&Dimension::ALL[..]), prop::bool::weighted(0.2)),
+        (option::of(text(ROUTES)), any_filters(), select(&By::ALL[..]), prop::bool::weighted(0.2)),
         (select(&Metric::ALL[..]), select(&[0_u32, 99_999, 100_000, 2_500_000][..]), any::<bool>()),
     )
         .prop_map(|((site, from_hour, hours), (route, filters, by, exact), (metric, at_most, whole))| {
@@ -265,7 +280,7 @@ impl Play {
             hours: HOURS,
             route: None,
             filters: Filters::NONE,
-            by: Dimension::Country,
+            by: By::Rolled(Dimension::Country),
             exact: false,
             metric: Metric::Lcp,
             at_most: 2_500_000,

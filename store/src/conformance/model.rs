@@ -5,7 +5,7 @@ use crate::dimension::Said;
 use crate::load::merge;
 use crate::rollup::{DAY_MS, From, HOUR_MS, day_of, hour_of};
 use crate::{
-    Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, Explained, Kept, LoadBatch,
+    By, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, Explained, Kept, LoadBatch,
     LoadReport, Retention, RouteCell, SiteId, SpoolId, StoreError, StoredView, Tally, TallyQuery, ValueCell,
     ViewUpdate,
 };
@@ -132,7 +132,7 @@ impl Model {
 
     /// See [`crate::Store::breakdown`].
     #[must_use]
-    pub fn breakdown(&self, query: &CellQuery, by: Dimension) -> Vec<ValueCell> {
+    pub fn breakdown(&self, query: &CellQuery, by: By) -> Vec<ValueCell> {
         let mut cells: BTreeMap<Option<String>, Cell> = BTreeMap::new();
         for view in self.asked(query, Some(by)) {
             let value = match by.of(view) {
@@ -150,7 +150,7 @@ impl Model {
     }
 
     /// The page views that a question is about, as far as what it is answered from holds them.
-    fn asked(&self, query: &CellQuery, by: Option<Dimension>) -> Vec<&ViewUpdate> {
+    fn asked(&self, query: &CellQuery, by: Option<By>) -> Vec<&ViewUpdate> {
         match From::question(query, by) {
             From::Views => self.raw_views(query.site).filter(|view| query.takes(view)).collect(),
             From::Rollups(dimension) => {

@@ -6,10 +6,10 @@
 
 use super::Context;
 use crate::dimension::{OTHER, two_bytes};
+use crate::hash::{HashMap, HashSet};
 use crate::load::Changed;
 use crate::rollup::Grain;
 use crate::view::ViewUpdate;
-use std::collections::{HashMap, HashSet};
 use vitals::limits;
 
 /// What a text is; each kind has room of its own, so that a flood of one leaves the others alone.
@@ -169,7 +169,7 @@ pub fn of_changed(changed: &[Changed]) -> Vec<Text<'_>> {
 }
 
 fn of<'a>(views: impl Iterator<Item = &'a ViewUpdate>) -> Vec<Text<'a>> {
-    let mut texts: HashSet<Text<'_>> = HashSet::new();
+    let mut texts: HashSet<Text<'_>> = HashSet::default();
     for view in views.filter(|view| view.context.detail.is_some()) {
         let day = day(view);
         view.context.texts(|kind, text| {
@@ -188,8 +188,8 @@ fn of<'a>(views: impl Iterator<Item = &'a ViewUpdate>) -> Vec<Text<'a>> {
 ///
 /// A text once decided is stored with the view, so nothing changes when places become free.
 pub fn bound(beacons: &mut [Vec<ViewUpdate>], known: &TextCodes, counts: &HashMap<(i32, TextKind), usize>) {
-    let mut left: HashMap<(i32, TextKind), usize> = HashMap::new();
-    let mut taken: HashMap<(i32, TextKind), HashSet<String>> = HashMap::new();
+    let mut left: HashMap<(i32, TextKind), usize> = HashMap::default();
+    let mut taken: HashMap<(i32, TextKind), HashSet<String>> = HashMap::default();
     for update in beacons.iter_mut().flatten().filter(|update| update.context.detail.is_some()) {
         let day = day(update);
         let bounded = update.context.map(|kind, text| {

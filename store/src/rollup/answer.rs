@@ -1,12 +1,13 @@
 //! Answers: rows, deltas or page views, added up.
 
 use super::block::read_block;
-use super::fold::{Part, read_code, read_part, read_views};
 use super::log::{self, Counted};
+use super::row::{Part, read_code, read_part, read_views};
 use crate::cell::{Cell, CellQuery, Views};
 use crate::dimension::{Code, Dimension, Labels, Said};
+use crate::filter::By;
+use crate::hash::HashMap;
 use crate::weight::Weight;
-use std::collections::HashMap;
 use vitals::histogram::{EncodingError, Place, Sum, read_varint};
 use vitals::metric::{Metric, Metrics, Values};
 
@@ -22,15 +23,19 @@ pub enum From {
 impl From {
     /// Where a question is answered from, if its answer is a cell a route, or a cell a value of `by`.
     ///
-    /// Rollups know one dimension at a time; two of them, and ranges to the millisecond, take page views.
+    /// Rollups know one dimension at a time; two of them, what is no dimension, and ranges to the millisecond take
+    /// page views.
     #[must_use]
-    pub fn question(query: &CellQuery, by: Option<Dimension>) -> Self {
+    pub fn question(query: &CellQuery, by: Option<By>) -> Self {
         if query.exact {
             return Self::Views;
         }
-        let mut dimensions = query.filters.dimensions().chain(by);
-        let first = dimensions.next().unwrap_or(Dimension::Device);
-        if dimensions.all(|dimension| dimension == first) { Self::Rollups(first) } else { Self::Views }
+        let mut asked = query.filters.given().chain(by);
+        let first = asked.next().unwrap_or(By::Rolled(Dimension::Device));
+        match first {
+            By::Rolled(dimension) if asked.all(|other| other == first) => Self::Rollups(dimension),
+            _ => Self::Views,
+        }
     }
 }
 
@@ -43,7 +48,7 @@ pub struct Answer {
     dimension: Dimension,
     /// What each dimension must be.
     asked: [Option<Code>; Dimension::COUNT],
-    /// Whether the answer is a cell a value of the dimension, and not a cell a route.
+    /// Whether the answer is a cell a value, and not a cell a route.
     by_value: bool,
     places: HashMap<i64, usize>,
     sums: Vec<(i64, Sums)>,
@@ -56,17 +61,12 @@ struct Sums {
 }
 
 impl Answer {
-    /// An answer to a question; by value of a dimension, or by route. `route_id` is that of the route that
+    /// An answer to a question; by value, or by route. `route_id` is that of the route that
     /// is asked for, if one is; `labels` must know the labels of the filters.
     ///
     /// `None` where a label is asked for that the site does not have: then nothing matches.
     #[must_use]
-    pub fn new(
-        query: &CellQuery,
-        by: Option<Dimension>,
-        route_id: Option<i64>,
-        labels: &Labels,
-    ) -> Option<Self> {
+    pub fn new(query: &CellQuery, by: Option<By>, route_id: Option<i64>, labels: &Labels) -> Option<Self> {
         let mut asked = [None; Dimension::COUNT];
         for dimension in query.filters.dimensions() {
             asked[dimension.index()] = match query.filters.asked(dimension)? {
@@ -74,14 +74,18 @@ impl Answer {
                 Said::Label(label) => Some(labels.code(dimension, label)?),
             };
         }
-        let dimension = by.or_else(|| query.filters.dimensions().next()).unwrap_or(Dimension::Device);
+        // Of page views, which alone say what is no dimension, each brings its code along.
+        let dimension = by
+            .and_then(By::dimension)
+            .or_else(|| query.filters.dimensions().next())
+            .unwrap_or(Dimension::Device);
         Some(Self {
             metrics: query.metrics,
             route_id,
             dimension,
             asked,
             by_value: by.is_some(),
-            places: HashMap::new(),
+            places: HashMap::default(),
             sums: Vec::new(),
         })
     }
@@ -91,12 +95,17 @@ impl Answer {
         self.metrics.iter().map(Part::Metric).chain([Part::Views])
     }
 
-    fn sums(&mut self, route_id: i64, code: Code) -> &mut Sums {
+    /// The place of the sums of a route, or of a value.
+    fn place(&mut self, route_id: i64, code: Code) -> usize {
         let key = if self.by_value { i64::from(code) } else { route_id };
-        let place = *self.places.entry(key).or_insert_with(|| {
+        *self.places.entry(key).or_insert_with(|| {
             self.sums.push((key, Sums::default()));
             self.sums.len() - 1
-        });
+        })
+    }
+
+    fn sums(&mut self, route_id: i64, code: Code) -> &mut Sums {
+        let place = self.place(route_id, code);
         &mut self.sums[place].1
     }
 
@@ -117,20 +126,26 @@ impl Answer {
 
     fn add_row(&mut self, route_id: i64, part: Part, mut bytes: &[u8]) -> Result<(), EncodingError> {
         let asked = self.asked[self.dimension.index()];
+        // Where the answer is by route, all values of the row go to one place.
+        let mut place = None;
         for _ in 0..read_varint(&mut bytes)? {
             let code = read_code(&mut bytes)?;
             let is_asked = asked.is_none_or(|asked| asked == code);
+            if is_asked && (self.by_value || place.is_none()) {
+                place = Some(self.place(route_id, code));
+            }
+            let sums = place.filter(|_| is_asked).map(|place| &mut self.sums[place].1);
             match part {
                 Part::Views => {
                     let views = read_views(&mut bytes)?;
-                    if is_asked {
-                        self.sums(route_id, code).views.merge(views);
+                    if let Some(sums) = sums {
+                        sums.views.merge(views);
                     }
                 }
                 Part::Metric(metric) => {
                     let mut histogram = read_part(&mut bytes)?;
-                    if is_asked {
-                        self.sums(route_id, code).metrics[metric.index()].add_encoded(&mut histogram)?;
+                    if let Some(sums) = sums {
+                        sums.metrics[metric.index()].add_encoded(&mut histogram)?;
                     }
                 }
             }
@@ -166,7 +181,7 @@ impl Answer {
         }
     }
 
-    /// Adds a page view that matches the question, with its code in the dimension.
+    /// Adds a page view that matches the question, with the code of its value.
     pub fn add_view(&mut self, route_id: i64, code: Code, weight: Weight, values: &Values) {
         let metrics = self.metrics;
         let sums = self.sums(route_id, code);
@@ -195,7 +210,7 @@ impl Answer {
 mod tests {
     use super::*;
     use crate::{Filters, SiteId};
-    use vitals::view::Device;
+    use vitals::view::{Device, Os};
 
     #[test]
     fn one_dimension_is_answered_from_rollups_and_two_from_page_views() {
@@ -203,11 +218,16 @@ mod tests {
         assert_eq!(From::question(&query, None), From::Rollups(Dimension::Device));
         query.filters.country = Some("DE".to_owned());
         assert_eq!(From::question(&query, None), From::Rollups(Dimension::Country));
-        assert_eq!(From::question(&query, Some(Dimension::Country)), From::Rollups(Dimension::Country));
-        assert_eq!(From::question(&query, Some(Dimension::Browser)), From::Views);
+        let by = |dimension| Some(By::Rolled(dimension));
+        assert_eq!(From::question(&query, by(Dimension::Country)), From::Rollups(Dimension::Country));
+        assert_eq!(From::question(&query, by(Dimension::Browser)), From::Views);
         query.filters.device = Some(Device::Phone);
         assert_eq!(From::question(&query, None), From::Views);
+        query.filters = Filters { os: Some(Os::Linux), ..Filters::NONE };
+        assert_eq!(From::question(&query, None), From::Views);
+        assert_eq!(From::question(&query, Some(By::Os)), From::Views);
         query.filters = Filters::NONE;
+        assert_eq!(From::question(&query, Some(By::Os)), From::Views);
         query.exact = true;
         assert_eq!(From::question(&query, None), From::Views);
     }

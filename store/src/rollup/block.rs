@@ -8,7 +8,7 @@
 //! A block is `[for each row, ascending by route: the route's id (8 bytes, big endian), the length of the
 //! row's bytes (LEB128), and those]`.
 
-use super::fold::{Grain, Row, RowKey, from_slot, read_part};
+use super::row::{Grain, Row, RowKey, from_slot, read_part};
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 use vitals::histogram::{EncodingError, write_varint};

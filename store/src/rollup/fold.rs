@@ -1,253 +1,29 @@
-//! Rows of cells, and what folding adds to them.
-//!
-//! A row holds, for one hour or day, one route and one metric, the histograms of all values of a dimension:
-//! a question about one metric reads no other, and a row is not mostly key. `[number of values, then for
-//! each its code, the length of its histogram, and the histogram]`; the row of page views has in place of the
-//! last two twice their number, and one more where what they weigh beyond it follows (in thousandths). Numbers are
-//! LEB128, those that may be negative zigzagged.
+//! Folding: page views added up into rows.
 
+use super::HOUR_MS;
 use super::log::{self, Counted};
-use super::{DAY_MS, HOUR_MS, day_of};
+use super::row::{Grain, Part, Row, RowKey, slot};
 use crate::cell::Views;
 use crate::dimension::{Code, Dimension};
+use crate::hash::HashMap;
 use crate::kept::Kept;
-use crate::weight::Weight;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use vitals::histogram::{EncodingError, Histogram, Place, read_varint, write_varint};
+use std::collections::BTreeMap;
+use vitals::histogram::{EncodingError, Histogram, Place};
 use vitals::metric::Metric;
-
-/// How long a time one row counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Grain {
-    /// An hour; of the dimension device alone.
-    Hour,
-    /// A UTC day; of every dimension.
-    Day,
-}
-
-impl Grain {
-    /// Milliseconds of a step.
-    #[must_use]
-    pub const fn step_ms(self) -> i64 {
-        match self {
-            Self::Hour => HOUR_MS,
-            Self::Day => DAY_MS,
-        }
-    }
-
-    /// The number of the step that a moment lies in, since 1970-01-01 UTC.
-    #[must_use]
-    pub fn step(self, at_ms: i64) -> i32 {
-        let step = at_ms.div_euclid(self.step_ms());
-        i32::try_from(step).unwrap_or(if step < 0 { i32::MIN } else { i32::MAX })
-    }
-}
-
-/// What a row counts of its page views.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Part {
-    /// A metric's values.
-    Metric(Metric),
-    /// The views themselves.
-    Views,
-}
-
-impl Part {
-    /// How many parts there are.
-    pub const COUNT: usize = Metric::COUNT + 1;
-
-    /// The part's number: the metric's, and the first beyond.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Metric(metric) => metric as u8,
-            Self::Views => Metric::COUNT as u8,
-        }
-    }
-
-    /// The part of this number.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        match Metric::ALL.get(usize::from(number)) {
-            Some(&metric) => Some(Self::Metric(metric)),
-            None => (usize::from(number) == Metric::COUNT).then_some(Self::Views),
-        }
-    }
-}
-
-/// A dimension and a part as one number, as keys have it: sixteen times the dimension's, and the part's.
-#[must_use]
-pub const fn slot(dimension: Dimension, part: Part) -> i16 {
-    dimension as i16 * 16 + part.number() as i16
-}
-
-/// The dimension and the part of a number in keys.
-#[must_use]
-pub fn from_slot(slot: i16) -> Option<(Dimension, Part)> {
-    let slot = u8::try_from(slot).ok()?;
-    Some((Dimension::from_number(slot / 16)?, Part::from_number(slot % 16)?))
-}
-
-/// Where a row belongs within a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RowKey {
-    /// How long a time it counts.
-    pub grain: Grain,
-    /// See [`slot`].
-    pub slot: i16,
-    /// See [`Grain::step`].
-    pub step: i32,
-    /// See [`super::route_id`].
-    pub route_id: i64,
-}
-
-/// The counts of a row, by the code of the dimension's value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Row {
-    /// How many page views.
-    Views(BTreeMap<Code, Views>),
-    /// A metric's values.
-    Metric(BTreeMap<Code, Histogram>),
-}
-
-impl Row {
-    /// A row of a part that counts nothing.
-    #[must_use]
-    pub const fn empty(part: Part) -> Self {
-        match part {
-            Part::Views => Self::Views(BTreeMap::new()),
-            Part::Metric(_) => Self::Metric(BTreeMap::new()),
-        }
-    }
-
-    /// Adds a stored row.
-    ///
-    /// # Errors
-    /// Where the bytes are not a row of this part.
-    pub fn add_encoded(&mut self, mut bytes: &[u8]) -> Result<(), EncodingError> {
-        for _ in 0..read_varint(&mut bytes)? {
-            let code = read_code(&mut bytes)?;
-            match self {
-                Self::Views(views) => {
-                    views.entry(code).or_default().merge(read_views(&mut bytes)?);
-                }
-                Self::Metric(values) => {
-                    let histogram = Histogram::decode(&mut read_part(&mut bytes)?)?;
-                    values.entry(code).or_default().merge(&histogram);
-                }
-            }
-        }
-        if bytes.is_empty() { Ok(()) } else { Err(EncodingError) }
-    }
-
-    /// Adds a row of the same part.
-    pub fn merge(&mut self, other: &Self) {
-        match (self, other) {
-            (Self::Views(views), Self::Views(more)) => {
-                for (&code, &more) in more {
-                    views.entry(code).or_default().merge(more);
-                }
-            }
-            (Self::Metric(values), Self::Metric(more)) => {
-                for (&code, histogram) in more {
-                    values.entry(code).or_default().merge(histogram);
-                }
-            }
-            (Self::Views(_), Self::Metric(_)) | (Self::Metric(_), Self::Views(_)) => {}
-        }
-    }
-
-    /// The row's bytes; `None` where it counts nothing, so that there is nothing to keep.
-    #[must_use]
-    pub fn encode(&self) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let mut part = Vec::new();
-        match self {
-            Self::Views(views) => {
-                let counted = views.iter().filter(|(_, views)| !views.is_empty());
-                write_varint(&mut bytes, counted.clone().count() as u64);
-                for (&code, &views) in counted {
-                    write_varint(&mut bytes, code.into());
-                    write_views(&mut bytes, views);
-                }
-            }
-            Self::Metric(values) => {
-                let counted = values.iter().filter(|(_, histogram)| !histogram.is_empty());
-                write_varint(&mut bytes, counted.clone().count() as u64);
-                for (&code, histogram) in counted {
-                    write_varint(&mut bytes, code.into());
-                    part.clear();
-                    histogram.encode(&mut part);
-                    write_varint(&mut bytes, part.len() as u64);
-                    bytes.extend_from_slice(&part);
-                }
-            }
-        }
-        // The number of values comes first; that of none is a single zero.
-        (bytes != [0]).then_some(bytes)
-    }
-}
-
-pub(super) fn read_code(bytes: &mut &[u8]) -> Result<Code, EncodingError> {
-    Code::try_from(read_varint(bytes)?).map_err(|_| EncodingError)
-}
-
-pub(super) fn read_views(bytes: &mut &[u8]) -> Result<Views, EncodingError> {
-    let number = read_varint(bytes)?;
-    let count = signed(number >> 1);
-    let beyond_milli = if number & 1 == 0 { 0 } else { signed(read_varint(bytes)?) };
-    Ok(Views { count, weight_milli: own_weight_milli(count).saturating_add(beyond_milli) })
-}
-
-fn write_views(bytes: &mut Vec<u8>, views: Views) {
-    let beyond_milli = views.weight_milli.saturating_sub(own_weight_milli(views.count));
-    // The top bit is free: no site has had so many page views.
-    write_varint(bytes, zigzag(views.count) << 1 | u64::from(beyond_milli != 0));
-    if beyond_milli != 0 {
-        write_varint(bytes, zigzag(beyond_milli));
-    }
-}
-
-/// What page views weigh that stand for themselves alone.
-const fn own_weight_milli(count: i64) -> i64 {
-    count.saturating_mul(Weight::ONE_MILLI)
-}
-
-const fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)) as u64
-}
-
-const fn signed(zigzagged: u64) -> i64 {
-    (zigzagged >> 1) as i64 ^ -(zigzagged as i64 & 1)
-}
-
-/// The bytes of one value's histogram.
-pub(super) fn read_part<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], EncodingError> {
-    let len = usize::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?;
-    let (part, rest) = bytes.split_at_checked(len).ok_or(EncodingError)?;
-    *bytes = rest;
-    Ok(part)
-}
 
 /// Page views on their way into rows.
 #[derive(Debug, Default)]
 pub struct Fold {
-    /// For each hour or day, dimension and route: its values' codes, and what is counted of each.
-    groups: HashMap<GroupKey, Vec<(Code, Counts)>>,
-    views: usize,
+    views: Vec<Folded>,
 }
 
-/// Grain, dimension, step and route id.
-type GroupKey = (Grain, Dimension, i32, i64);
-
-/// What is counted of the page views of one value.
-#[derive(Debug, Default)]
-struct Counts {
-    views: Views,
-    /// Metric (bits 16 and up), place (the 16 bits below) and how often (signed) of each value, in no
-    /// order: sorted once, this is several times faster than a histogram for each.
-    values: Vec<(u32, i32)>,
+/// A page view, and where it is counted.
+#[derive(Debug)]
+struct Folded {
+    hour: i32,
+    in_hours: bool,
+    in_days: bool,
+    counted: Counted,
 }
 
 impl Fold {
@@ -261,177 +37,150 @@ impl Fold {
 
     /// Takes in a page view that starts at a moment.
     pub fn add(&mut self, start_ms: i64, counted: &Counted, kept: &Kept) {
-        self.views += 1;
-        if start_ms >= kept.hours_from_ms {
-            self.count(Grain::Hour, Dimension::Device, start_ms, counted);
-        }
-        if start_ms >= kept.days_from_ms {
-            for dimension in Dimension::ALL {
-                self.count(Grain::Day, dimension, start_ms, counted);
-            }
-        }
-    }
-
-    fn count(&mut self, grain: Grain, dimension: Dimension, start_ms: i64, counted: &Counted) {
-        let group =
-            self.groups.entry((grain, dimension, grain.step(start_ms), counted.route_id)).or_default();
-        let code = counted.codes[dimension.index()];
-        let place = group.iter().position(|&(known, _)| known == code).unwrap_or_else(|| {
-            group.push((code, Counts::default()));
-            group.len() - 1
+        self.views.push(Folded {
+            hour: Grain::Hour.step(start_ms),
+            in_hours: start_ms >= kept.hours_from_ms,
+            in_days: start_ms >= kept.days_from_ms,
+            counted: *counted,
         });
-        let counts = &mut group[place].1;
-        counts.views.add(counted.weight_milli, counted.by);
-        let by = counted.by as i32;
-        for (metric, place) in (0_u32..).zip(&counted.places) {
-            if let Some(place) = place {
-                counts.values.push((metric << 16 | u32::from(place.number()), by));
-            }
-        }
     }
 
     /// How many page views were taken in.
     #[must_use]
     pub const fn views(&self) -> usize {
-        self.views
+        self.views.len()
     }
 
     /// The rows that it comes to, to be added to those that are stored. A row in which nothing is left is
     /// among them, where what was added and taken away cancels out.
     #[must_use]
-    pub fn rows(self) -> BTreeMap<RowKey, Row> {
-        let mut rows = BTreeMap::new();
-        for ((grain, dimension, step, route_id), group) in self.groups {
-            let key = |part| RowKey { grain, slot: slot(dimension, part), step, route_id };
-            for (code, mut counts) in group {
-                if let Row::Views(views) = row(&mut rows, key(Part::Views), Part::Views) {
-                    views.entry(code).or_default().merge(counts.views);
-                }
-                counts.values.sort_unstable_by_key(|&(value, _)| value);
-                for values in counts.values.chunk_by(|(a, _), (b, _)| a >> 16 == b >> 16) {
-                    let metric =
-                        values.first().and_then(|(value, _)| Metric::ALL.get((value >> 16) as usize));
-                    let Some(&metric) = metric else { continue };
-                    let part = Part::Metric(metric);
-                    let Row::Metric(histograms) = row(&mut rows, key(part), part) else { continue };
-                    let histogram = histograms.entry(code).or_default();
-                    for same in values.chunk_by(|(a, _), (b, _)| a == b) {
-                        let place = same.first().and_then(|&(value, _)| Place::from_number(value as u16));
-                        if let Some(place) = place {
-                            histogram.count(place, same.iter().map(|&(_, by)| i64::from(by)).sum());
-                        }
-                    }
+    pub fn rows(mut self) -> BTreeMap<RowKey, Row> {
+        let mut rows = Vec::new();
+        self.views.sort_unstable_by_key(|view| view.counted.route_id);
+        let mut route = Route::default();
+        for views in self.views.chunk_by(|a, b| a.counted.route_id == b.counted.route_id) {
+            route.add(views, &mut rows);
+        }
+        rows.into_iter().collect()
+    }
+}
+
+/// What is counted of one route: the views of one value of a dimension in an hour or a day are a group.
+#[derive(Debug, Default)]
+struct Route {
+    groups: Vec<Group>,
+    places: HashMap<GroupKey, usize>,
+    /// The groups that each view is in, those of one view after those of another.
+    of_views: Vec<usize>,
+    /// Where those of each view end.
+    ends: Vec<usize>,
+    /// The views that have a metric, by its place.
+    values: Vec<(u16, u32)>,
+}
+
+type GroupKey = (Grain, Dimension, i32, Code);
+
+#[derive(Debug)]
+struct Group {
+    key: GroupKey,
+    views: Views,
+    /// Places of a metric, ascending, and how often (signed).
+    places: Vec<(Place, i64)>,
+}
+
+impl Group {
+    /// The row that it is in.
+    const fn row(&self) -> (Grain, Dimension, i32) {
+        (self.key.0, self.key.1, self.key.2)
+    }
+
+    /// Its code and what it counts of the metric; `None` where no view had it.
+    fn histogram(&self) -> Option<(Code, Histogram)> {
+        let mut histogram = Histogram::default();
+        for &(place, by) in &self.places {
+            histogram.count(place, by);
+        }
+        (!self.places.is_empty()).then_some((self.key.3, histogram))
+    }
+}
+
+impl Route {
+    fn add(&mut self, views: &[Folded], rows: &mut Vec<(RowKey, Row)>) {
+        let Some(route_id) = views.first().map(|view| view.counted.route_id) else { return };
+        self.group(views);
+        // Those of one row lie side by side then.
+        let mut order: Vec<usize> = (0..self.groups.len()).collect();
+        order.sort_unstable_by_key(|&place| self.groups[place].key);
+        for part in (0..).map_while(Part::from_number) {
+            if let Part::Metric(metric) = part {
+                self.count(metric, views);
+            }
+            for places in order.chunk_by(|&a, &b| self.groups[a].row() == self.groups[b].row()) {
+                let groups = places.iter().map(|&place| &self.groups[place]);
+                let row = match part {
+                    Part::Views => Row::Views(groups.map(|group| (group.key.3, group.views)).collect()),
+                    Part::Metric(_) => Row::Metric(groups.filter_map(Group::histogram).collect()),
+                };
+                let (grain, dimension, step) = self.groups[places[0]].row();
+                if !matches!(&row, Row::Metric(values) if values.is_empty()) {
+                    rows.push((RowKey { grain, slot: slot(dimension, part), step, route_id }, row));
                 }
             }
         }
-        rows
     }
-}
 
-/// Adds rows to others.
-pub fn add_rows(rows: &mut BTreeMap<RowKey, Row>, more: BTreeMap<RowKey, Row>) {
-    for (key, more) in more {
-        match rows.entry(key) {
-            Entry::Vacant(entry) => drop(entry.insert(more)),
-            Entry::Occupied(mut entry) => entry.get_mut().merge(&more),
-        }
-    }
-}
-
-/// Every slot that there is, ascending.
-pub fn slots() -> impl Iterator<Item = i16> {
-    let parts = || (0..).map_while(Part::from_number);
-    Dimension::ALL.into_iter().flat_map(move |dimension| parts().map(move |part| slot(dimension, part)))
-}
-
-fn row(rows: &mut BTreeMap<RowKey, Row>, key: RowKey, part: Part) -> &mut Row {
-    rows.entry(key).or_insert_with(|| Row::empty(part))
-}
-
-/// A count that is not what it would be if it were made from page views.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// Where it is.
-    pub key: RowKey,
-    /// The route, where the store knows one of that id.
-    pub route: Option<String>,
-    /// The code of the dimension's value.
-    pub code: Code,
-    /// What is stored: page views, or values of the metric.
-    pub stored: i64,
-    /// What page views come to. Equal to `stored` where as many values are counted, but others.
-    pub expected: i64,
-}
-
-/// Where stored rows differ from those that page views come to, by key and code; `route` is left open.
-#[must_use]
-pub fn differences(stored: &BTreeMap<RowKey, Row>, expected: &BTreeMap<RowKey, Row>) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    let mut keys: Vec<&RowKey> = stored.keys().chain(expected.keys()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    for &key in keys {
-        let (stored, expected) = (counts(stored.get(&key)), counts(expected.get(&key)));
-        let mut codes: Vec<&Code> = stored.keys().chain(expected.keys()).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        for code in codes {
-            let (stored, expected) = (stored.get(code), expected.get(code));
-            if stored != expected {
-                let n = |count: Option<&Count<'_>>| count.map_or(0, Count::n);
-                differences.push(Difference {
-                    key,
-                    route: None,
-                    code: *code,
-                    stored: n(stored),
-                    expected: n(expected),
+    /// Finds the groups of views, and how many views are in them.
+    fn group(&mut self, views: &[Folded]) {
+        self.groups.clear();
+        self.places.clear();
+        self.of_views.clear();
+        self.ends.clear();
+        for Folded { hour, in_hours, in_days, counted } in views {
+            let day = Grain::Day.step(i64::from(*hour) * HOUR_MS);
+            let hours = in_hours.then_some((Grain::Hour, Dimension::Device, *hour));
+            let days =
+                Dimension::ALL.into_iter().filter(|_| *in_days).map(|dimension| (Grain::Day, dimension, day));
+            for (grain, dimension, step) in hours.into_iter().chain(days) {
+                let key = (grain, dimension, step, counted.codes[dimension.index()]);
+                let place = *self.places.entry(key).or_insert_with(|| {
+                    self.groups.push(Group { key, views: Views::default(), places: Vec::new() });
+                    self.groups.len() - 1
                 });
+                self.groups[place].views.add(counted.weight_milli, counted.by);
+                self.of_views.push(place);
+            }
+            self.ends.push(self.of_views.len());
+        }
+    }
+
+    /// Counts a metric's values in the groups. They are sorted once, for all dimensions: handed out in order, they
+    /// are in order in every group.
+    fn count(&mut self, metric: Metric, views: &[Folded]) {
+        self.values.clear();
+        self.groups.iter_mut().for_each(|group| group.places.clear());
+        for (number, view) in (0_u32..).zip(views) {
+            self.values.extend(view.counted.places[metric.index()].map(|place| (place.number(), number)));
+        }
+        self.values.sort_unstable();
+        for &(place, number) in &self.values {
+            let (Some(place), number) = (Place::from_number(place), number as usize) else { continue };
+            let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+            for &group in &self.of_views[start..self.ends[number]] {
+                let places = &mut self.groups[group].places;
+                match places.last_mut() {
+                    Some((last, count)) if *last == place => *count += views[number].counted.by,
+                    _ => places.push((place, views[number].counted.by)),
+                }
             }
         }
     }
-    differences
-}
-
-#[derive(PartialEq)]
-enum Count<'a> {
-    Views(Views),
-    Values(&'a Histogram),
-}
-
-impl Count<'_> {
-    fn n(&self) -> i64 {
-        match self {
-            Self::Views(views) => views.count,
-            Self::Values(histogram) => histogram.n(),
-        }
-    }
-}
-
-/// What a row counts, without what counts nothing.
-fn counts(row: Option<&Row>) -> BTreeMap<Code, Count<'_>> {
-    match row {
-        None => BTreeMap::new(),
-        Some(Row::Views(views)) => {
-            views.iter().filter(|(_, n)| !n.is_empty()).map(|(&code, &n)| (code, Count::Views(n))).collect()
-        }
-        Some(Row::Metric(values)) => values
-            .iter()
-            .filter(|(_, histogram)| !histogram.is_empty())
-            .map(|(&code, histogram)| (code, Count::Values(histogram)))
-            .collect(),
-    }
-}
-
-/// The first and the step after the last of a UTC day, in each grain: the rows of that day.
-#[must_use]
-pub fn steps_of_day(grain: Grain, day_ms: i64) -> std::ops::Range<i32> {
-    let day_ms = day_of(day_ms);
-    grain.step(day_ms)..grain.step(day_ms.saturating_add(DAY_MS))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollup::{DAY_MS, add_rows, differences, from_slot};
+    use crate::weight::Weight;
 
     fn counted(by: i64, device: Code, lcp: u16) -> Counted {
         let mut codes = [0; Dimension::COUNT];
@@ -521,24 +270,5 @@ mod tests {
                 assert!(Row::empty(part).add_encoded(&bytes[..end]).is_err(), "{end} bytes");
             }
         }
-    }
-
-    #[test]
-    fn slots_are_read_back() {
-        for dimension in Dimension::ALL {
-            for part in (0..).map_while(Part::from_number) {
-                assert_eq!(from_slot(slot(dimension, part)), Some((dimension, part)));
-            }
-        }
-        assert!(slots().is_sorted() && slots().count() == Dimension::COUNT * Part::COUNT);
-        assert_eq!(Part::COUNT, (0..).map_while(Part::from_number).count());
-        assert_eq!((from_slot(-1), from_slot(8), from_slot(16 * 6)), (None, None, None));
-    }
-
-    #[test]
-    fn steps_are_whole() {
-        assert_eq!((Grain::Day.step(DAY_MS - 1), Grain::Day.step(DAY_MS), Grain::Day.step(-1)), (0, 1, -1));
-        assert_eq!(steps_of_day(Grain::Hour, DAY_MS + 5), 24..48);
-        assert_eq!(Grain::Hour.step(i64::MAX), i32::MAX);
     }
 }

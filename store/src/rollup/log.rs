@@ -13,11 +13,11 @@
 
 use super::HOUR_MS;
 use crate::dimension::{Code, Dimension, Labels};
+use crate::hash::HashMap;
 use crate::load::Changed;
 use crate::view::ViewUpdate;
 use crate::weight::Weight;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::BuildHasher;
+use std::collections::BTreeMap;
 use vitals::histogram::{EncodingError, Place, read_varint, write_varint};
 use vitals::metric::Metric;
 
@@ -114,9 +114,9 @@ fn two(bytes: &mut &[u8]) -> Result<u16, EncodingError> {
 ///
 /// `route_ids` and `labels` must know every route and label, those before the change among them.
 #[must_use]
-pub fn deltas<S: BuildHasher>(
+pub fn deltas(
     changed: &[Changed],
-    route_ids: &HashMap<String, i64, S>,
+    route_ids: &HashMap<String, i64>,
     labels: &Labels,
 ) -> BTreeMap<i64, Vec<u8>> {
     let counted = |view: &ViewUpdate, by| {
@@ -209,6 +209,7 @@ mod tests {
             navigation_type: None,
             device: Some(Device::Phone),
             browser: None,
+            os: None,
             connection: None,
             country: None,
             release: Some(release.to_owned()),
@@ -221,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_delta_row_is_read_back() {
-        let ids = HashMap::from([("/".to_owned(), 5), ("/a".to_owned(), -6)]);
+        let ids = HashMap::from_iter([("/".to_owned(), 5), ("/a".to_owned(), -6)]);
         let mut labels = Labels::default();
         labels.insert(Dimension::Release, "r1".to_owned(), 300);
         labels.insert(Dimension::Release, "r2".to_owned(), 7);

@@ -5,13 +5,15 @@ mod answer;
 mod block;
 mod fold;
 mod log;
+mod row;
 
 pub use answer::{Answer, From};
 pub use block::{Block, BlockKey, Stored, add_block, block_of, blocks, read_block};
-pub use fold::{
-    Difference, Fold, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
-};
+pub use fold::Fold;
 pub use log::{Counted, deltas};
+pub use row::{
+    Difference, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
+};
 
 use crate::cell::CellQuery;
 use crate::dimension::Dimension;

@@ -284,6 +284,7 @@ mod tests {
                 navigation_type: None,
                 device: None,
                 browser: None,
+                os: None,
                 connection: None,
                 country: None,
                 release: None,
