@@ -722,7 +722,7 @@ async fn a_site_that_the_store_refuses_leaves_half_of_the_spool_to_others() {
         until(async || !spool.held().is_empty() && spool.stats().waiting == u64::from(kept)).await;
     }
     let held = spool.stats().held_bytes;
-    assert!((3_800..=4_000).contains(&held), "{held} bytes are held");
+    assert!((3_800..=4_100).contains(&held), "{held} bytes are held");
     // Others go on, many times what is left to them.
     for _ in 0..100 {
         others().await.unwrap();

@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used)]
 
 use fieldvitals_store_postgres::PostgresStore;
-use fieldvitals_store_postgres::testing::Cluster;
+use fieldvitals_store_postgres::testing::{Cluster, Database};
+use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::eventually;
 use fieldvitals_tests::load::Load;
 use fieldvitals_tests::proxy::Proxy;
 use fieldvitals_tests::server::{Launch, Server};
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// A database of its own, a network to it that can fail, and a server behind both.
@@ -182,4 +184,47 @@ async fn the_server_is_killed_under_load_on_postgres() {
     }
     load.more(300).await;
     site.judge(&mut load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_the_database_refuses_is_told_and_holds_up_no_other() {
+    let database = Database::migrated().await;
+    let place = ["--database-url", database.url.as_str()];
+    let server = Server::launch(Launch::with(&place)).await;
+    let broken =
+        server.cli_json(&["site", "add", "broken", "--origin", "*", "--json", place[0], place[1]]).await;
+    let _ = database.sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin \
+         raise 'refused by a trigger'; end $$",
+    );
+    let _ = database.sql(&format!(
+        "create trigger refuse before insert on page_view for each row \
+         when (new.site_id = {}) execute function refuse()",
+        broken["id"]
+    ));
+    let send = async |key: &str, number: u32| {
+        let body = beacon(key, view_id(number.into()), "https://shop.example/", &json!({"LCP": 900.0}));
+        assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+    };
+    let key = broken["keys"][0]["key"].as_str().unwrap();
+    for number in 0..10 {
+        send(key, number).await;
+        send(&server.key, 100 + number).await;
+    }
+    let status = eventually(|| async {
+        let status = server.get("status").await?;
+        let loaded = status["spool"]["loaded"] == 10 && status["spool"]["held"][0]["beacons"] == 10;
+        if loaded { Ok(status) } else { Err(status.to_string()) }
+    })
+    .await;
+    assert_law(&status);
+    let held = &status["spool"]["held"][0];
+    assert_eq!(held["site"], "broken", "{held}");
+    assert!(held["error"].as_str().unwrap().contains("refused by a trigger"), "{held}");
+    assert!(server.log().contains("the store refuses them"), "{}", server.log());
+    let _ = database.sql("drop trigger refuse on page_view");
+    let status = server.settled().await;
+    assert_eq!(status["spool"]["loaded"], 20, "{status}");
+    assert!(status["spool"]["held"].is_null(), "{status}");
+    assert_law(&status);
 }

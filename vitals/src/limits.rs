@@ -123,7 +123,7 @@ pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
 /// dimension; further ones of the same take less.
 pub const BLOCK_VIEW_BYTES_MAX: usize = 32;
 /// Bytes that one value may have in either database.
-pub const BLOCK_BYTES_MAX: usize = 1_000_000_000;
+const BLOCK_BYTES_MAX: usize = 1_000_000_000;
 /// Bytes of rollup blocks that one statement reads or writes in Postgres, about, but for a block that is larger.
 pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Page views that one transaction folds into rollups, about.
