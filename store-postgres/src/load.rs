@@ -259,7 +259,7 @@ async fn add(
     (names, texts): (&Names, &TextCodes),
 ) -> Result<(), Failed> {
     let new = changed.iter().filter(|changed| changed.before.is_none());
-    let new: Vec<&StoredView> = new.filter_map(|changed| changed.after.as_ref()).collect();
+    let new: Vec<&StoredView> = new.filter_map(|changed| changed.after.as_deref()).collect();
     if new.is_empty() {
         return Ok(());
     }
@@ -288,7 +288,7 @@ async fn replace(
     (names, texts): (&Names, &TextCodes),
 ) -> Result<(), StoreError> {
     let replaced = changed.iter().filter(|changed| changed.before.is_some());
-    let replaced: Vec<&StoredView> = replaced.filter_map(|changed| changed.after.as_ref()).collect();
+    let replaced: Vec<&StoredView> = replaced.filter_map(|changed| changed.after.as_deref()).collect();
     let (Some(first), Some(last)) = (replaced.first(), replaced.last()) else { return Ok(()) };
     let mut columns = view::Columns::default();
     for after in &replaced {

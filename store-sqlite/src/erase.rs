@@ -99,7 +99,7 @@ async fn remove(
         .collect();
     texts::doubt(connection, erase.site, &days).await?;
     let changed: Vec<Changed> =
-        views.into_iter().map(|view| Changed { before: Some(view), after: None }).collect();
+        views.into_iter().map(|view| Changed { before: Some(Box::new(view)), after: None }).collect();
     let names = names::take(connection, erase.site, &names::Used::by(&changed)).await?;
     sqlx::query(
         "/* view.erase */ delete from page_view \

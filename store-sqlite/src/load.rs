@@ -37,10 +37,11 @@ pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadRe
             .await
             .map_err(failed(LOADING))?;
     }
-    let views: Vec<StoredView> = merged.changed.into_iter().filter_map(|changed| changed.after).collect();
+    let views: Vec<Box<StoredView>> =
+        merged.changed.into_iter().filter_map(|changed| changed.after).collect();
     bulk::write(connection, &view::PUT, views, |statement, view| {
         let id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();
-        view::bind(statement, site, view, id, &texts)
+        view::bind(statement, site, *view, id, &texts)
     })
     .await
     .map_err(failed(LOADING))?;

@@ -10,13 +10,13 @@ use std::hash::Hash;
 use vitals::limits;
 use vitals::view::ViewId;
 
-/// A page view that changes.
+/// A page view that changes. In boxes: a list of thousands is sorted, and page views are large.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changed {
     /// What was stored; `None` for a new view.
-    pub before: Option<StoredView>,
+    pub before: Option<Box<StoredView>>,
     /// What is to be stored; `None` for one that is erased.
-    pub after: Option<StoredView>,
+    pub after: Option<Box<StoredView>>,
 }
 
 impl Changed {
@@ -164,8 +164,8 @@ pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept)
 
 /// Page views on their way from what is known to what is to be stored.
 struct Views<'a> {
-    known: HashMap<ViewId, StoredView>,
-    /// Where those that change are in the list: a page view is too large to be moved when a map grows.
+    known: HashMap<ViewId, Box<StoredView>>,
+    /// Where those that change are in the list.
     places: HashMap<ViewId, usize>,
     changed: Vec<Changed>,
     kept: &'a Kept,
@@ -174,7 +174,7 @@ struct Views<'a> {
 impl<'a> Views<'a> {
     fn new(known: Vec<StoredView>, beacons: usize, kept: &'a Kept) -> Self {
         Self {
-            known: known.into_iter().map(|view| (view.update.id, view)).collect(),
+            known: known.into_iter().map(|view| (view.update.id, Box::new(view))).collect(),
             places: HashMap::default(),
             changed: Vec::with_capacity(beacons),
             kept,
@@ -191,7 +191,7 @@ impl<'a> Views<'a> {
             return self.changed[place].after.as_mut().is_some_and(|view| view.apply(update));
         }
         let (before, after) = match self.known.get(&id) {
-            None => (None, StoredView::first(update)),
+            None => (None, Box::new(StoredView::first(update))),
             Some(before) => {
                 let mut view = before.clone();
                 if !view.apply(update) {

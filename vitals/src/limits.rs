@@ -127,7 +127,7 @@ const BLOCK_BYTES_MAX: usize = 1_000_000_000;
 /// Bytes of rollup blocks that one statement reads or writes in Postgres, about, but for a block that is larger.
 pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Page views that one transaction folds into rollups, about.
-pub const FOLD_VIEWS_MAX: usize = 262_144;
+pub const FOLD_VIEWS_MAX: usize = 131_072;
 /// Connections that the server holds open.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Bytes of any other short text of a beacon: connection, foreign ids.

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use vitals::histogram::{Histogram, rank, read_varint, write_varint};
+use vitals::histogram::{Histogram, Sum, rank, read_varint, write_varint};
 use vitals::metric::{Metric, Rating, Value};
 
 fn metric() -> impl Strategy<Value = Metric> {
@@ -47,6 +47,22 @@ fn corrections(metric: Metric) -> impl Strategy<Value = Histogram> {
         let mut histogram = Histogram::default();
         for (value, by) in counts {
             histogram.add(metric, value, by);
+        }
+        histogram
+    })
+}
+
+/// Histograms of values that lie close together, as bit planes hold them, with counts up to a million.
+fn dense(metric: Metric) -> impl Strategy<Value = Histogram> {
+    (1..1_000_000_u32, vec((1..4_i32, 0..20_u32, any::<i64>()), 1..150)).prop_map(move |(first, counts)| {
+        let (mut histogram, mut place) = (Histogram::default(), 0);
+        for (step, bits, random) in counts {
+            place += step;
+            // About a bucket's width.
+            let micros = f64::from(first) * 1.0109_f64.powi(place);
+            if let Some(value) = Value::from_micros(metric, micros as u32) {
+                histogram.add(metric, value, 1 + (random & ((1 << bits) - 1)));
+            }
         }
         histogram
     })
@@ -143,20 +159,53 @@ proptest! {
         }
     }
 
+    /// Digit by digit, with carries past those that are kept so, beside lists, and corrections of either sign.
+    #[test]
+    fn adding_encoded_histograms_is_merging_them(
+        (histograms, times) in metric().prop_flat_map(|metric| {
+            (vec(prop_oneof![dense(metric), corrections(metric)], 1..6), 1..60_usize)
+        }),
+    ) {
+        let (mut sum, mut expected) = (Sum::default(), Histogram::default());
+        for _ in 0..times {
+            for histogram in &histograms {
+                let mut bytes = Vec::new();
+                histogram.encode(&mut bytes);
+                let mut rest = &bytes[..];
+                prop_assert_eq!(sum.add_encoded(&mut rest), Ok(()));
+                prop_assert!(rest.is_empty());
+                expected.merge(histogram);
+            }
+        }
+        prop_assert_eq!(sum.finish(), expected);
+    }
+
     /// Bytes that begin as a histogram's do, so that they get as far as the buckets.
     #[test]
     fn nearly_right_bytes_are_a_histogram_or_an_error(
+        form in 0..3_u64,
         len in 0..2_100_u64,
-        fields in vec((0..40_u64, any::<u64>()), 0..100),
+        fields in vec((0..40_u64, 0..300_u64, vec(any::<u8>(), 0..40)), 0..30),
     ) {
-        let mut bytes = vec![2, 4, 6];
-        write_varint(&mut bytes, len);
-        for (gap, count) in fields {
-            write_varint(&mut bytes, gap);
-            write_varint(&mut bytes, count);
+        let planes = form == 2;
+        let mut bytes = Vec::new();
+        write_varint(&mut bytes, if planes { fields.len() as u64 } else { len } << 2 | form);
+        bytes.extend_from_slice(&[2, 4, 6]);
+        for (length, first, plane) in fields {
+            if planes {
+                // Now and then another length than the bytes have.
+                write_varint(&mut bytes, if length == 0 { 20 } else { plane.len() as u64 });
+                write_varint(&mut bytes, first);
+            }
+            bytes.extend_from_slice(&plane);
         }
         let mut rest = &bytes[..];
-        if let Ok(histogram) = Histogram::decode(&mut rest) {
+        let mut sum = Sum::default();
+        let added = sum.add_encoded(&mut &bytes[..]);
+        let decoded = Histogram::decode(&mut rest);
+        prop_assert_eq!(added.is_ok(), decoded.is_ok());
+        if let Ok(histogram) = decoded {
+            prop_assert_eq!(&sum.finish(), &histogram);
             let doubled = merged(&histogram, &histogram);
             let _ = doubled.percentile(Metric::Lcp, 100);
         }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 const TIDY_RETRY: Duration = Duration::from_secs(1);
 
 /// How often the writer gives way before a commit. Each time it may cost a time slice of whoever else is busy.
-const YIELDS_MAX: usize = 4;
+const YIELDS_MAX: usize = 8;
 
 /// What the writer is asked to do.
 pub(crate) enum Message {
@@ -211,7 +211,7 @@ impl Writer {
     ) -> (Vec<Append>, Option<Append>) {
         let mut batch = Batch { bytes: first.bytes.len(), views: first.views, appends: vec![first] };
         // Who was answered with one of the last two commits is about to come again.
-        let enough = self.sizes.iter().sum::<usize>().div_ceil(2);
+        let enough = (self.sizes.iter().sum::<usize>() * 3).div_ceil(4);
         let mut next = self.take(&mut batch, inbox, closing);
         for _ in 0..YIELDS_MAX {
             if next.is_some() || batch.appends.len() >= enough || closing.is_some() {

@@ -90,7 +90,7 @@ impl Model {
         let merged = merge(known, vec![vec![update]], &self.kept);
         let changed = !merged.changed.is_empty();
         for view in merged.changed.into_iter().filter_map(|change| change.after) {
-            self.views.insert(key, view);
+            self.views.insert(key, *view);
         }
         changed
     }

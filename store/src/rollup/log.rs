@@ -231,10 +231,10 @@ mod tests {
         b.update.weight = Weight::of_sample(0.3);
         let only_described = StoredView { received_ms: [1; Metric::COUNT], ..a.clone() };
         let changed = [
-            Changed { before: None, after: Some(a.clone()) },
-            Changed { before: Some(a.clone()), after: Some(b.clone()) },
-            Changed { before: Some(a.clone()), after: Some(only_described) },
-            Changed { before: Some(b.clone()), after: None },
+            Changed { before: None, after: Some(Box::new(a.clone())) },
+            Changed { before: Some(Box::new(a.clone())), after: Some(Box::new(b.clone())) },
+            Changed { before: Some(Box::new(a.clone())), after: Some(Box::new(only_described)) },
+            Changed { before: Some(Box::new(b.clone())), after: None },
         ];
         let rows = deltas(&changed, &ids, &labels);
         assert_eq!(rows.keys().collect::<Vec<_>>(), [&HOUR_MS]);
