@@ -201,7 +201,7 @@ impl Writer {
     /// Takes what is waiting, up to one commit; returns also the one that did not fit.
     ///
     /// On busy cores the threads that hold more beacons go first, so that a commit carries what they have in
-    /// hand, until it has half of those that are under way: the other half is then received while this one is
+    /// hand, until it has three quarters of those that are under way: the others are then received while this one is
     /// synced. On idle cores nothing comes of giving way, and the commit begins at once.
     fn collect(
         &mut self,
