@@ -856,3 +856,32 @@ async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
     stop.send(true).unwrap();
     loader.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_loaded_of_a_site_before_it_is_refused_again_waits_no_more() {
+    let place = Place::new().await;
+    refuse(&place, place.sites[0]).await;
+    let running = place.start_with(eager()).await;
+    let spool = &running.spool;
+    for number in 0..20 {
+        spool.append(place.record(number * 2)).await.unwrap();
+    }
+    until(async || spool.held().first().is_some_and(|held| held.beacons == 20)).await;
+    // From now on loads are of some beacons, and one page view alone is refused.
+    place.store.slow(3);
+    let bad = place.record(24).updates[0].id;
+    let mut raw = raw(&place.directory.path().join("store.db")).await;
+    let sql = format!(
+        "begin; drop trigger refuse_{0}; create trigger refuse_{0} before insert on page_view \
+         when hex(new.id) = '{1}' begin select raise(abort, 'refused by a trigger'); end; commit",
+        place.sites[0].0,
+        bad.to_string().replace('-', "").to_uppercase()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+    until(async || spool.stats().waiting < 12).await;
+    until(async || spool.held().first().is_some_and(|held| held.beacons == spool.stats().waiting)).await;
+    assert!(spool.stats().waiting >= 8, "{:?}", spool.stats());
+    repair(&place, place.sites[0]).await;
+    until(async || spool.stats().waiting == 0 && spool.held().is_empty()).await;
+    assert_law(&running.stop().await);
+}

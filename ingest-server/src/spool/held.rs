@@ -103,11 +103,17 @@ impl Held {
         }
     }
 
+    /// So many of them wait no more.
+    pub(super) fn take(&mut self, site: SiteId, beacons: u64) {
+        if let Some(waiting) = self.0.get_mut(&site) {
+            waiting.beacons = waiting.beacons.saturating_sub(beacons);
+        }
+    }
+
     /// A site's part up to a position is dealt with.
-    pub(super) fn move_on(&mut self, site: SiteId, after: u64, beacons: u64) {
+    pub(super) fn move_on(&mut self, site: SiteId, after: u64) {
         if let Some(waiting) = self.0.get_mut(&site) {
             waiting.after = after;
-            waiting.beacons = waiting.beacons.saturating_sub(beacons);
             (waiting.due, waiting.pause) = (Instant::now(), PAUSE_FIRST);
         }
     }
@@ -129,9 +135,10 @@ impl Held {
         self.0.values().map(|waiting| waiting.after).min().unwrap_or(u64::MAX)
     }
 
-    /// The site that is to be tried first, and when.
-    pub(super) fn next(&self) -> Option<(SiteId, Instant)> {
-        self.0.iter().map(|(&site, waiting)| (site, waiting.due)).min_by_key(|&(_, due)| due)
+    /// The site that is to be tried first, and when; of those that have something that waits up to a position.
+    pub(super) fn next(&self, up_to: u64) -> Option<(SiteId, Instant)> {
+        let waits = self.0.iter().filter(|&(_, waiting)| waiting.after < up_to);
+        waits.map(|(&site, waiting)| (site, waiting.due)).min_by_key(|&(_, due)| due)
     }
 
     /// Beacons that wait, of all of them.
@@ -169,14 +176,22 @@ mod tests {
         for site in [A, B].repeat(20) {
             refuse(&mut held, site);
         }
-        assert!(held.next().unwrap().1 > Instant::now());
+        assert!(held.next(1).unwrap().1 > Instant::now());
         held.loaded(A);
         assert!(!held.is_alone(A) && !held.is_alone(B), "none has failed since");
-        let (site, due) = held.next().unwrap();
+        let (site, due) = held.next(1).unwrap();
         assert!(site == B && due <= Instant::now(), "the others are tried at once");
         refuse(&mut held, B);
         assert!(held.is_alone(B) && !held.is_alone(A));
         held.loaded(A);
-        assert!(held.next().unwrap().1 > Instant::now(), "once");
+        assert!(held.next(1).unwrap().1 > Instant::now(), "once");
+    }
+    #[test]
+    fn a_site_of_which_nothing_waits_yet_is_not_tried() {
+        let mut held = Held::default();
+        refuse(&mut held, A);
+        assert!(held.next(0).is_none() && held.next(1).is_some());
+        held.move_on(A, 7);
+        assert!(held.next(7).is_none() && held.next(8).is_some());
     }
 }
