@@ -486,6 +486,22 @@ async fn who_waits_for_loads_to_retire_texts_keeps_no_day_from_being_in_doubt() 
 }
 
 #[tokio::test]
+async fn a_check_of_the_owners_own_is_no_missing_partition() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let _ = database.sql("alter table page_view add constraint owners_own check (seq is distinct from 7)");
+    let mut refused = update(DAY0_MS, 1, &[]);
+    refused.source = Source::Own { seq: 7 };
+    match load(&store, site, 1, vec![refused]).await {
+        Err(StoreError::Database { passing: false, reason, .. }) => {
+            assert!(reason.contains("owners_own"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn codes_of_releases_do_not_run_out() {
     let database = Database::migrated().await;
     let store = open(&database.url).await;
