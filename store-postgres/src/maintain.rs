@@ -56,7 +56,9 @@ pub(crate) async fn maintain(
     retention: Retention,
 ) -> Result<Maintained, StoreError> {
     load::add_days_around(store, now_ms).await?;
-    let Some(lease) = Lease::take(store).await? else { return Ok(Maintained::default()) };
+    let Some(lease) = Lease::take(store).await? else {
+        return Ok(Maintained { elsewhere: true, ..Maintained::default() });
+    };
     let done = lease.round(now_ms, retention).await;
     // Where this fails the lease ends by itself, a minute later.
     let _ = lease.release().await;
