@@ -487,6 +487,22 @@ async fn who_waits_for_loads_to_retire_texts_keeps_no_day_from_being_in_doubt() 
 }
 
 #[tokio::test]
+async fn maintenance_comes_to_an_end_however_many_days_are_in_doubt() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let days = DAY0_MS / DAY_MS;
+    let doubt = "insert into context_text_doubt select ";
+    let _ = database.sql(&format!("{doubt}{}, {days} + n from generate_series(1, 20) n", site.0));
+    let left = || database.sql("select count(*) from context_text_doubt");
+    // A day takes four steps: it is read, and read again.
+    for expected in ["8", "0"] {
+        store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+        assert_eq!(left(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_check_of_the_owners_own_is_no_missing_partition() {
     let database = Database::migrated().await;
     let store = open(&database.url).await;
