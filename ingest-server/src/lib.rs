@@ -195,7 +195,9 @@ async fn await_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
     let mut said = None;
     loop {
         let error = match open_store(&config.data_dir, config.database_url.as_deref()).await {
-            Err(ServeError::Store(error @ StoreError::Database { passing: true, .. })) => error,
+            Err(ServeError::Store(
+                error @ (StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. }),
+            )) => error,
             done => return done,
         };
         let left = config.database_wait.saturating_sub(began.elapsed());

@@ -39,6 +39,24 @@ struct History {
     total: Maintained,
 }
 
+impl History {
+    /// Takes note of what a round has done; returns what it left undone and the one before did not. What another
+    /// server left undone is not known.
+    fn add<'a>(&mut self, done: &'a Maintained) -> Vec<&'a Undone> {
+        let total = &mut self.total;
+        total.deltas_folded += done.deltas_folded;
+        total.views_removed += done.views_removed;
+        total.rows_removed += done.rows_removed;
+        total.names_removed += done.names_removed;
+        if done.elsewhere {
+            return Vec::new();
+        }
+        self.failures += u64::from(!done.undone.is_empty());
+        let before = std::mem::replace(&mut self.total.undone, done.undone.clone());
+        done.undone.iter().filter(|undone| !before.contains(undone)).collect()
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Round {
     ended_ms: i64,
@@ -142,15 +160,7 @@ impl Maintenance {
         history.running_since_ms = None;
         let error = match done {
             Ok(done) => {
-                let total = &mut history.total;
-                total.deltas_folded += done.deltas_folded;
-                total.views_removed += done.views_removed;
-                total.rows_removed += done.rows_removed;
-                total.names_removed += done.names_removed;
-                history.failures += u64::from(!done.undone.is_empty());
-                let before = std::mem::replace(&mut history.total.undone, done.undone.clone());
-                // The same is said once.
-                for undone in done.undone.iter().filter(|undone| !before.contains(undone)) {
+                for undone in history.add(&done) {
                     let (site, day) = place(undone.concern);
                     tracing::warn!(
                         site,
@@ -159,7 +169,8 @@ impl Maintenance {
                         "a part of maintenance failed; it is tried again"
                     );
                 }
-                if done != (Maintained { undone: done.undone.clone(), ..Maintained::default() }) {
+                let (undone, elsewhere) = (done.undone.clone(), done.elsewhere);
+                if done != (Maintained { undone, elsewhere, ..Maintained::default() }) {
                     tracing::info!(
                         deltas_folded = done.deltas_folded,
                         views_removed = done.views_removed,
@@ -215,4 +226,22 @@ fn place(part: Concern) -> (Option<i64>, Option<String>) {
 fn show(undone: &Undone, name: impl Fn(SiteId) -> String) -> UndoneReport {
     let (site, day) = place(undone.concern);
     UndoneReport { site: site.map(|id| name(SiteId(id))), day, error: undone.error.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_undone_stays_so_while_another_server_maintains() {
+        let undone = Undone { concern: Concern::Site(SiteId(1)), error: "refused".to_owned() };
+        let failed = Maintained { undone: vec![undone], ..Maintained::default() };
+        let elsewhere = Maintained { elsewhere: true, ..Maintained::default() };
+        let mut history = History::default();
+        let said = [&failed, &failed, &elsewhere, &failed].map(|done| history.add(done).len());
+        assert_eq!((said, history.failures, history.total.undone.len()), ([1, 0, 0, 0], 3, 1));
+        history.add(&elsewhere);
+        assert_eq!(history.total.undone, failed.undone);
+        assert!(history.add(&Maintained::default()).is_empty() && history.total.undone.is_empty());
+    }
 }

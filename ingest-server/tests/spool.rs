@@ -787,6 +787,35 @@ async fn a_store_that_refuses_every_site_is_waited_for_with_the_whole_spool() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_takes_every_site_again_has_nothing_shed_of_those_that_wait() {
+    let place = Place::new().await;
+    for &site in &place.sites {
+        refuse(&place, site).await;
+    }
+    let long = Duration::from_secs(3_600);
+    let running = place.start_with(Bounds { spool_bytes: 8_000, site_retry: long, ..eager() }).await;
+    let spool = &running.spool;
+    let mut kept = 0;
+    while spool.stats().bytes < 6_000 {
+        place.append(spool, kept..kept + 1).await;
+        kept += 1;
+        until(async || spool.held().iter().map(|held| held.beacons).sum::<u64>() == u64::from(kept)).await;
+    }
+    for &site in &place.sites {
+        repair(&place, site).await;
+    }
+    // Between two tries of those that wait, another one is loaded.
+    let other = site(&place.store(), "c").await;
+    let record = Record { site: other, ..place.record(0) };
+    spool.append(record.clone()).await.unwrap();
+    until(async || place.store.view(other, record.updates[0].id).await.unwrap().is_some()).await;
+    place.append(spool, kept..kept + 2).await;
+    until(async || spool.stats().waiting == 0 && spool.held().is_empty()).await;
+    assert_law(&running.stop().await);
+    place.assert_has(0..kept + 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_takes_too_long_is_tried_with_fewer_beacons() {
     let place = Place::new().await;
     let spool = place.still().await;
@@ -826,4 +855,33 @@ async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
     assert_eq!(spool.stats().loaded, 22);
     stop.send(true).unwrap();
     loader.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_loaded_of_a_site_before_it_is_refused_again_waits_no_more() {
+    let place = Place::new().await;
+    refuse(&place, place.sites[0]).await;
+    let running = place.start_with(eager()).await;
+    let spool = &running.spool;
+    for number in 0..20 {
+        spool.append(place.record(number * 2)).await.unwrap();
+    }
+    until(async || spool.held().first().is_some_and(|held| held.beacons == 20)).await;
+    // From now on loads are of some beacons, and one page view alone is refused.
+    place.store.slow(3);
+    let bad = place.record(24).updates[0].id;
+    let mut raw = raw(&place.directory.path().join("store.db")).await;
+    let sql = format!(
+        "begin; drop trigger refuse_{0}; create trigger refuse_{0} before insert on page_view \
+         when hex(new.id) = '{1}' begin select raise(abort, 'refused by a trigger'); end; commit",
+        place.sites[0].0,
+        bad.to_string().replace('-', "").to_uppercase()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+    until(async || spool.stats().waiting < 12).await;
+    until(async || spool.held().first().is_some_and(|held| held.beacons == spool.stats().waiting)).await;
+    assert!(spool.stats().waiting >= 8, "{:?}", spool.stats());
+    repair(&place, place.sites[0]).await;
+    until(async || spool.stats().waiting == 0 && spool.held().is_empty()).await;
+    assert_law(&running.stop().await);
 }

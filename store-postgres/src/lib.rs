@@ -54,6 +54,8 @@ pub struct Bounds {
     pub load: Duration,
     /// A round of maintenance, and the removal of a site's rows.
     pub maintain: Duration,
+    /// Removing texts in one step of an erasure.
+    pub clean: Duration,
     /// Making a connection fit for its next user.
     pub back: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for Bounds {
             call: Duration::from_millis(limits::DATABASE_CALL_MS_MAX),
             load: Duration::from_millis(limits::DATABASE_LOAD_MS_MAX),
             maintain: Duration::from_millis(limits::DATABASE_MAINTAIN_MS_MAX),
+            clean: Duration::from_millis(limits::DATABASE_CLEAN_MS_MAX),
             back: Duration::from_millis(limits::DATABASE_RETURN_MS_MAX),
         }
     }

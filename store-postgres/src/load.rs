@@ -7,7 +7,7 @@
 //! nobody waits in a circle.
 
 use crate::compute::compute;
-use crate::error::{code, damaged, failed};
+use crate::error::{code, constraint, damaged, failed};
 use crate::names::{self, Names, Used};
 use crate::sql::query;
 use crate::{PostgresStore, copied, query as questions, texts, view};
@@ -26,7 +26,7 @@ const LOADING: &str = "loading beacons";
 const CURSOR: &str = "reading the load cursor";
 const ADDING_DAYS: &str = "adding a day's partition";
 
-/// The code of a row that fits no partition.
+/// The code of a row that fits no partition, and of one that a check refuses, which then has a name.
 const NO_PARTITION: &str = "23514";
 /// The code of a row whose key is there already.
 const NOT_UNIQUE: &str = "23505";
@@ -264,7 +264,7 @@ async fn add(
         return Ok(());
     }
     let failed = |error: sqlx::Error| match code(&error).as_deref() {
-        Some(NO_PARTITION) => Failed::NoPartition,
+        Some(NO_PARTITION) if constraint(&error).is_none() => Failed::NoPartition,
         Some(NOT_UNIQUE) => Failed::Raced,
         _ => Failed::Other(failed(LOADING)(error)),
     };

@@ -35,6 +35,8 @@ const VACUUM_BYTES: u64 = 16 * 1024 * 1024;
 const REMOVE_VIEWS_MAX: i64 = 5_000;
 /// Rollup blocks that one transaction removes.
 pub(crate) const REMOVE_BLOCKS_MAX: i64 = 500;
+/// Steps of removing a site's texts in one round.
+const CLEAN_STEPS_MAX: u32 = 50;
 /// How often a partition is tried to be dropped in one round; each try lets others wait for at most the
 /// lock timeout of a step.
 const DROP_TRIES: u32 = 3;
@@ -54,7 +56,9 @@ pub(crate) async fn maintain(
     retention: Retention,
 ) -> Result<Maintained, StoreError> {
     load::add_days_around(store, now_ms).await?;
-    let Some(lease) = Lease::take(store).await? else { return Ok(Maintained::default()) };
+    let Some(lease) = Lease::take(store).await? else {
+        return Ok(Maintained { elsewhere: true, ..Maintained::default() });
+    };
     let done = lease.round(now_ms, retention).await;
     // Where this fails the lease ends by itself, a minute later.
     let _ = lease.release().await;
@@ -148,11 +152,7 @@ impl<'a> Lease<'a> {
         }
         // What an erasure that was cut short has left.
         for site in self.sites(texts::DOUBTED).await? {
-            let mut cleaned = texts::clean(self.store, site).await;
-            while matches!(cleaned, Ok(true)) {
-                cleaned = texts::clean(self.store, site).await;
-            }
-            round.part(Concern::Site(site), cleaned)?;
+            round.part(Concern::Site(site), self.clean_texts(site).await)?;
         }
         // Last, as it may take longer than the lease lasts.
         self.vacuum().await;
@@ -360,6 +360,17 @@ impl<'a> Lease<'a> {
             removed += texts;
         }
         Ok(removed)
+    }
+
+    /// Removes the texts that nobody has any more. What is left is for the next round: an erasure under way brings
+    /// more as long as it lasts.
+    async fn clean_texts(&self, site: SiteId) -> Result<(), StoreError> {
+        for _ in 0..CLEAN_STEPS_MAX {
+            if !texts::clean(self.step(REMOVING).await?, site).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Drops the partitions of days that are no longer kept.

@@ -127,6 +127,9 @@ fn named(place: &str, error: StoreError) -> StoreError {
         StoreError::Database { what, reason, passing } => {
             StoreError::Database { what, reason: format!("{place}: {reason}"), passing }
         }
+        StoreError::TooSlow { what, reason, answered } => {
+            StoreError::TooSlow { what, reason: format!("{place}: {reason}"), answered }
+        }
         other => other,
     }
 }

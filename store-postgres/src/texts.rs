@@ -7,7 +7,7 @@ use crate::connection::Transaction;
 use crate::error::{damaged, failed};
 use crate::maintain::{hold_off_loads, wait_little};
 use crate::sql::query;
-use crate::{PostgresStore, view};
+use crate::view;
 use fieldvitals_store::context::code::decode;
 use fieldvitals_store::context::texts::{
     self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
@@ -245,44 +245,60 @@ pub(crate) const DOUBTED: &str = "/* text.doubt.sites */ select distinct site_id
 /// Page views are read beside loads, so one may come to name a text that was not met. Therefore such texts are
 /// retired first: loads do not find them any more, and add them anew under another code. Those that loads before
 /// have named are met when the day is read again, and stay for it.
-pub(crate) async fn clean(store: &PostgresStore, site: SiteId) -> Result<bool, StoreError> {
-    let mut transaction = store.write(NAMING).await?;
-    let Some(mut doubt) = next_doubt(&mut transaction, site).await? else { return Ok(false) };
-    if !read_some(&mut transaction, site, &mut doubt).await? {
-        remember(&mut transaction, site, &doubt).await?;
-    } else if doubt.retired {
-        query(
-            "/* text.clean */ delete from context_text where site_id = $1 and day = $2 and retired \
-             and code <> all($3)",
-        )
-        .bind(site.0)
-        .bind(doubt.day)
-        .bind(doubt.used.iter().copied().collect::<Vec<i32>>())
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed(NAMING))?;
-        no_doubt(&mut transaction, site, doubt.day).await?;
-    } else {
+pub(crate) async fn clean(mut transaction: Transaction, site: SiteId) -> Result<bool, StoreError> {
+    // Loads are held off before the day is taken, as whoever erases holds what is kept before days are in doubt.
+    let unread = query(FIRST_DOUBT).bind(site.0).fetch_optional(&mut *transaction).await;
+    let is_due = |doubt: Doubt| (doubt.is_read() && !doubt.retired).then_some(doubt.day);
+    let to_retire = unread.map_err(failed(NAMING))?.map(|row| Doubt::of(&row)).transpose()?.and_then(is_due);
+    if to_retire.is_some() {
         wait_little(&mut transaction).await?;
         if !hold_off_loads(&mut transaction).await? {
             return Ok(false);
         }
-        query(
-            "/* text.retire */ update context_text set retired = true where site_id = $1 and day = $2 \
-             and not retired and code <> all($3)",
-        )
-        .bind(site.0)
-        .bind(doubt.day)
-        .bind(doubt.used.iter().copied().collect::<Vec<i32>>())
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed(NAMING))?;
-        let again = Doubt { day: doubt.day, retired: true, place: None, used: BTreeSet::new() };
-        remember(&mut transaction, site, &again).await?;
+    }
+    let row = query(NEXT_DOUBT).bind(site.0).fetch_optional(&mut *transaction).await;
+    let Some(row) = row.map_err(failed(NAMING))? else { return Ok(false) };
+    let mut doubt = Doubt::of(&row)?;
+    let statement = match (doubt.is_read(), doubt.retired) {
+        (false, _) => {
+            read_some(&mut transaction, site, &mut doubt).await?;
+            None
+        }
+        (true, true) => Some(CLEAN),
+        (true, false) if to_retire == Some(doubt.day) => Some(RETIRE),
+        // It has come so far meanwhile.
+        (true, false) => None,
+    };
+    if let Some(statement) = statement {
+        query(statement)
+            .bind(site.0)
+            .bind(doubt.day)
+            .bind(doubt.used.iter().copied().collect::<Vec<i32>>())
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed(NAMING))?;
+        if doubt.retired {
+            no_doubt(&mut transaction, site, doubt.day).await?;
+        } else {
+            let again = Doubt { day: doubt.day, retired: true, place: None, used: BTreeSet::new() };
+            remember(&mut transaction, site, &again).await?;
+        }
+    } else {
+        remember(&mut transaction, site, &doubt).await?;
     }
     transaction.commit().await.map_err(failed(NAMING))?;
     Ok(true)
 }
+
+const FIRST_DOUBT: &str = "/* text.doubt.first */ select day, retired, place, used from context_text_doubt \
+    where site_id = $1 order by day limit 1";
+/// The first that nobody else is at; it stays so until the transaction ends.
+const NEXT_DOUBT: &str = "/* text.doubt.next */ select day, retired, place, used from context_text_doubt \
+    where site_id = $1 order by day limit 1 for update skip locked";
+const RETIRE: &str = "/* text.retire */ update context_text set retired = true where site_id = $1 and day = $2 \
+    and not retired and code <> all($3)";
+const CLEAN: &str = "/* text.clean */ delete from context_text where site_id = $1 and day = $2 and retired \
+    and code <> all($3)";
 
 /// A day that is in doubt, and how far it is read.
 struct Doubt {
@@ -293,22 +309,25 @@ struct Doubt {
     used: BTreeSet<i32>,
 }
 
-/// The first day in doubt; it stays so until the transaction ends.
-async fn next_doubt(transaction: &mut Transaction, site: SiteId) -> Result<Option<Doubt>, StoreError> {
-    let row = query(
-        "/* text.doubt.next */ select day, retired, place, used from context_text_doubt where site_id = $1 \
-         order by day limit 1 for update",
-    )
-    .bind(site.0)
-    .fetch_optional(&mut **transaction)
-    .await
-    .map_err(failed(NAMING))?;
-    let Some(row) = row else { return Ok(None) };
-    let read = || {
-        let used = row.try_get::<Vec<i32>, _>(3)?.into_iter().collect();
-        Ok(Doubt { day: row.try_get(0)?, retired: row.try_get(1)?, place: row.try_get(2)?, used })
-    };
-    read().map(Some).map_err(failed(NAMING))
+impl Doubt {
+    fn of(row: &PgRow) -> Result<Self, StoreError> {
+        let read = || {
+            let used = row.try_get::<Vec<i32>, _>(3)?.into_iter().collect();
+            Ok(Self { day: row.try_get(0)?, retired: row.try_get(1)?, place: row.try_get(2)?, used })
+        };
+        read().map_err(failed(NAMING))
+    }
+
+    /// The ids before the first one of the day and of the next day; no view has either.
+    fn ids(&self) -> [Uuid; 2] {
+        let start_ms = i64::from(self.day) * Grain::Day.step_ms();
+        [start_ms, start_ms.saturating_add(Grain::Day.step_ms())].map(view::first_id)
+    }
+
+    /// Whether it is read to its end.
+    fn is_read(&self) -> bool {
+        self.place == Some(self.ids()[1])
+    }
 }
 
 async fn remember(connection: &mut PgConnection, site: SiteId, doubt: &Doubt) -> Result<(), StoreError> {
@@ -327,21 +346,16 @@ async fn remember(connection: &mut PgConnection, site: SiteId, doubt: &Doubt) ->
     .map_err(failed(NAMING))
 }
 
-/// Reads which texts the next page views of a day name; whether those were the last.
-async fn read_some(
-    connection: &mut PgConnection,
-    site: SiteId,
-    doubt: &mut Doubt,
-) -> Result<bool, StoreError> {
-    let start_ms = i64::from(doubt.day) * Grain::Day.step_ms();
-    // No view has the first id of a day.
+/// Reads which texts the next page views of a day name.
+async fn read_some(connection: &mut PgConnection, site: SiteId, doubt: &mut Doubt) -> Result<(), StoreError> {
+    let [first, end] = doubt.ids();
     let mut rows = query(
         "/* text.used */ select id, context from page_view where site_id = $1 and id > $2 and id < $3 \
          order by id limit $4",
     )
     .bind(site.0)
-    .bind(doubt.place.unwrap_or_else(|| view::first_id(start_ms)))
-    .bind(view::first_id(start_ms.saturating_add(Grain::Day.step_ms())))
+    .bind(doubt.place.unwrap_or(first))
+    .bind(end)
     .bind(READ_VIEWS)
     .fetch(connection);
     let mut count = 0;
@@ -355,7 +369,10 @@ async fn read_some(
             });
         }
     }
-    Ok(count < READ_VIEWS)
+    if count < READ_VIEWS {
+        doubt.place = Some(end);
+    }
+    Ok(())
 }
 
 async fn no_doubt(connection: &mut PgConnection, site: SiteId, day: i32) -> Result<(), StoreError> {

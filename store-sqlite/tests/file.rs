@@ -9,7 +9,7 @@ use fieldvitals_store::rollup::{
 };
 use fieldvitals_store::{
     By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId,
-    Store, StoreError, Views, Weight,
+    Source, Store, StoreError, ViewUpdate, Views, Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -482,4 +482,55 @@ async fn codes_of_releases_do_not_run_out() {
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(add));
     })
     .await;
+}
+
+/// Rows are written with `insert or fail`, which leaves those before the one that fails; the transaction is what is
+/// undone.
+#[tokio::test]
+async fn of_a_load_that_fails_in_the_middle_nothing_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    let site = site(&store, "a").await;
+    let views = |seq: u32, lcp: f64| {
+        let view = |number| ViewUpdate {
+            source: Source::Own { seq },
+            ..update(DAY0_MS, number, &[(Metric::Lcp, lcp)])
+        };
+        (0..200).map(view).collect::<Vec<_>>()
+    };
+    // Every fourth one is stored.
+    load(&store, site, 1, views(1, 900.0).into_iter().step_by(4).collect()).await.unwrap();
+    let mut raw = raw(&path).await;
+    let refuse = format!(
+        "create trigger refuse before insert on page_view when hex(new.id) = '{}' \
+         begin select raise(fail, 'refused by a trigger'); end",
+        views(1, 0.0)[101].id.to_string().replace('-', "").to_uppercase()
+    );
+    sqlx::query(sqlx::AssertSqlSafe(refuse)).execute(&mut raw).await.unwrap();
+    let rows = async |raw: &mut SqliteConnection| -> Vec<(String, i64, Vec<u8>)> {
+        sqlx::query_as(
+            "select 'view', seq, id from page_view union all select 'cursor', position, spool from load_cursor \
+             union all select 'delta', up_to, views from rollup_delta order by 1, 2, 3",
+        )
+        .fetch_all(raw)
+        .await
+        .unwrap()
+    };
+    let before = rows(&mut raw).await;
+    assert_eq!(before.len(), 52);
+    let error = load(&store, site, 1, views(2, 1_800.0)).await.unwrap_err().to_string();
+    assert!(error.contains("refused by a trigger"), "{error}");
+    assert_eq!(rows(&mut raw).await, before);
+    for old in views(1, 900.0).into_iter().step_by(4) {
+        assert_eq!(store.view(site, old.id).await.unwrap().unwrap().update, old);
+    }
+    sqlx::query("drop trigger refuse").execute(&mut raw).await.unwrap();
+    let report = load(&store, site, 1, views(2, 1_800.0)).await.unwrap();
+    assert_eq!((report.loaded, report.superseded), (200, 0));
+    for new in views(2, 1_800.0) {
+        assert_eq!(store.view(site, new.id).await.unwrap().unwrap().update, new);
+    }
+    let cells = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    assert_eq!(cells.iter().map(|cell| cell.cell.views).sum::<i64>(), 200);
 }

@@ -5,6 +5,8 @@ use crate::{SiteId, StoreError};
 /// What one round of maintenance did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
+    /// Whether another server was at it, so that nothing was even looked at.
+    pub elsewhere: bool,
     /// Delta rows folded into cells.
     pub deltas_folded: u64,
     /// Page views past retention, removed.

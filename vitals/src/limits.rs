@@ -186,6 +186,8 @@ pub const DATABASE_LOAD_MS_MAX: u64 = 60_000;
 pub const DATABASE_MAINTAIN_MS_MAX: u64 = 600_000;
 /// Time in which migrations must have ended, in milliseconds.
 pub const DATABASE_MIGRATE_MS_MAX: u64 = 720_000;
+/// Time after which one step of an erasure begins no further one of removing texts, in milliseconds.
+pub const DATABASE_CLEAN_MS_MAX: u64 = 10_000;
 /// Time in which a connection must be fit for the next caller, in milliseconds; else it is closed.
 pub const DATABASE_RETURN_MS_MAX: u64 = 5_000;
 /// Time that a beacon of an unknown site waits for sites to be read again, in milliseconds.

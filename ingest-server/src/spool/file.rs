@@ -330,18 +330,20 @@ pub(crate) fn read(
         .collect()
 }
 
-/// Removes the rows after a position, up to another.
-pub(crate) fn remove(writer: &Connection, after: u64, up_to: u64) -> Result<(), rusqlite::Error> {
-    writer
-        .prepare_cached("/* spool.remove */ delete from spool_row where position > ? and position <= ?")?
-        .execute([after as i64, up_to as i64])?;
-    Ok(())
-}
-
-/// Leaves of some rows what is given, all at once: each one's position, number of beacons and payload.
-pub(crate) fn rewrite(writer: &Connection, rows: &[(u64, usize, Vec<u8>)]) -> Result<(), rusqlite::Error> {
+/// Removes rows, each time those after a position up to another, and leaves of others what is given: each one's
+/// position, number of beacons and payload. All at once, as each commit is a sync.
+pub(crate) fn settle(
+    writer: &Connection,
+    removed: &[(u64, u64)],
+    rewritten: &[(u64, usize, Vec<u8>)],
+) -> Result<(), rusqlite::Error> {
     let transaction = writer.unchecked_transaction()?;
-    for (position, beacons, payload) in rows {
+    for &(after, up_to) in removed {
+        transaction
+            .prepare_cached("/* spool.remove */ delete from spool_row where position > ? and position <= ?")?
+            .execute([after as i64, up_to as i64])?;
+    }
+    for (position, beacons, payload) in rewritten {
         transaction
             .prepare_cached(
                 "/* spool.rewrite */ update spool_row set beacons = ?, payload = ? where position = ?",

@@ -38,7 +38,9 @@ struct Waiting {
     /// When it is tried again.
     due: Instant,
     pause: Duration,
-    /// Whether others were loaded since: then it is the site that fails, not the store.
+    /// Whether another was loaded since it is held.
+    others_loaded: bool,
+    /// Whether it failed after that: then it is the site that fails, not the store.
     alone: bool,
 }
 
@@ -51,7 +53,7 @@ impl Held {
         self.0.contains_key(&site)
     }
 
-    /// Whether others are loaded while this one is not.
+    /// Whether it was refused after another was loaded.
     pub(super) fn is_alone(&self, site: SiteId) -> bool {
         self.0.get(&site).is_some_and(|waiting| waiting.alone)
     }
@@ -71,20 +73,26 @@ impl Held {
         let waiting = self.0.entry(site).or_insert_with(|| {
             is_new = true;
             let (error, pause) = (error.clone(), PAUSE_FIRST);
-            Waiting { since_ms: now_ms, error, beacons: 0, after, due: now, pause, alone: false }
+            let (beacons, others_loaded, alone) = (0, false, false);
+            Waiting { since_ms: now_ms, error, beacons, after, due: now, pause, others_loaded, alone }
         });
         let rest = now.duration_since(began).saturating_mul(REST);
         waiting.due = now + waiting.pause.max(rest).min(longest);
         waiting.pause = waiting.pause.saturating_mul(2);
+        waiting.alone |= waiting.others_loaded;
         is_new |= waiting.error != error;
         waiting.error = error;
         is_new
     }
 
-    /// Takes note that beacons of a site were loaded.
+    /// Takes note that beacons of a site were loaded. What kept the others may be over, which their next tries
+    /// tell; the first time, these are due at once.
     pub(super) fn loaded(&mut self, site: SiteId) {
+        let now = Instant::now();
         for (_, waiting) in self.0.iter_mut().filter(|&(&held, _)| held != site) {
-            waiting.alone = true;
+            if !std::mem::replace(&mut waiting.others_loaded, true) {
+                waiting.due = now;
+            }
         }
     }
 
@@ -95,11 +103,17 @@ impl Held {
         }
     }
 
+    /// So many of them wait no more.
+    pub(super) fn take(&mut self, site: SiteId, beacons: u64) {
+        if let Some(waiting) = self.0.get_mut(&site) {
+            waiting.beacons = waiting.beacons.saturating_sub(beacons);
+        }
+    }
+
     /// A site's part up to a position is dealt with.
-    pub(super) fn move_on(&mut self, site: SiteId, after: u64, beacons: u64) {
+    pub(super) fn move_on(&mut self, site: SiteId, after: u64) {
         if let Some(waiting) = self.0.get_mut(&site) {
             waiting.after = after;
-            waiting.beacons = waiting.beacons.saturating_sub(beacons);
             (waiting.due, waiting.pause) = (Instant::now(), PAUSE_FIRST);
         }
     }
@@ -121,9 +135,10 @@ impl Held {
         self.0.values().map(|waiting| waiting.after).min().unwrap_or(u64::MAX)
     }
 
-    /// The site that is to be tried first, and when.
-    pub(super) fn next(&self) -> Option<(SiteId, Instant)> {
-        self.0.iter().map(|(&site, waiting)| (site, waiting.due)).min_by_key(|&(_, due)| due)
+    /// The site that is to be tried first, and when; of those that have something that waits up to a position.
+    pub(super) fn next(&self, up_to: u64) -> Option<(SiteId, Instant)> {
+        let waits = self.0.iter().filter(|&(_, waiting)| waiting.after < up_to);
+        waits.map(|(&site, waiting)| (site, waiting.due)).min_by_key(|&(_, due)| due)
     }
 
     /// Beacons that wait, of all of them.
@@ -139,5 +154,44 @@ impl Held {
             beacons: waiting.beacons,
         };
         self.0.iter().map(show).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: SiteId = SiteId(1);
+    const B: SiteId = SiteId(2);
+
+    fn refuse(held: &mut Held, site: SiteId) {
+        let hour = Duration::from_secs(3_600);
+        held.hold(site, 0, "refused".to_owned(), (Instant::now(), hour, 0));
+    }
+
+    #[test]
+    fn a_site_is_alone_once_it_fails_after_another_was_loaded() {
+        let mut held = Held::default();
+        // So often that they are not due for an hour.
+        for site in [A, B].repeat(20) {
+            refuse(&mut held, site);
+        }
+        assert!(held.next(1).unwrap().1 > Instant::now());
+        held.loaded(A);
+        assert!(!held.is_alone(A) && !held.is_alone(B), "none has failed since");
+        let (site, due) = held.next(1).unwrap();
+        assert!(site == B && due <= Instant::now(), "the others are tried at once");
+        refuse(&mut held, B);
+        assert!(held.is_alone(B) && !held.is_alone(A));
+        held.loaded(A);
+        assert!(held.next(1).unwrap().1 > Instant::now(), "once");
+    }
+    #[test]
+    fn a_site_of_which_nothing_waits_yet_is_not_tried() {
+        let mut held = Held::default();
+        refuse(&mut held, A);
+        assert!(held.next(0).is_none() && held.next(1).is_some());
+        held.move_on(A, 7);
+        assert!(held.next(7).is_none() && held.next(8).is_some());
     }
 }

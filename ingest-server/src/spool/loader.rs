@@ -136,7 +136,7 @@ impl Loader {
                 Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
                     self.pause.over();
-                    let due = self.spool.shared.held().next().map(|(_, due)| due.into());
+                    let due = self.spool.shared.held().next(self.read_up_to).map(|(_, due)| due.into());
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
                         () = tokio::time::sleep_until(due.unwrap_or_else(far)), if due.is_some() => continue,
@@ -158,7 +158,7 @@ impl Loader {
         let bounds = self.spool.shared.bounds;
         let (held, due) = {
             let held = self.spool.shared.held();
-            (held.beacons(), held.next().is_some_and(|(_, due)| due <= Instant::now()))
+            (held.beacons(), held.next(self.read_up_to).is_some_and(|(_, due)| due <= Instant::now()))
         };
         if stopping || due || self.spool.stats().waiting.saturating_sub(held) >= bounds.load_views as u64 {
             return;
@@ -184,7 +184,8 @@ impl Loader {
                 }
             }
         }
-        let due = self.spool.shared.held().next().filter(|&(_, due)| due <= Instant::now());
+        // One that was refused among rows that are to be loaded again has nothing before them.
+        let due = self.spool.shared.held().next(self.read_up_to).filter(|&(_, due)| due <= Instant::now());
         match due {
             Some((site, _)) if !self.others_first => {
                 self.others_first = true;
@@ -249,8 +250,6 @@ impl Loader {
         };
         let (mut parts, rows) = self.parts(rows, |other| other == site)?;
         let part = parts.remove(&site).unwrap_or_default();
-        let counted = self.counted.get(&site).copied().unwrap_or(0);
-        let beacons = part.iter().filter(|&&(position, _)| position > counted).count() as u64;
         match self.load(epoch, site, part).await {
             Err(StepError::Site(error)) => {
                 self.hold(site, &error, began);
@@ -265,7 +264,7 @@ impl Loader {
         }
         self.tell(settled).await;
         let up_to = rows.last().map_or(after, |row| row.position);
-        self.spool.shared.held().move_on(site, up_to, beacons);
+        self.spool.shared.held().move_on(site, up_to);
         if up_to >= self.read_up_to {
             self.release(site);
         }
@@ -378,6 +377,7 @@ impl Loader {
         let n = count(&mut stats);
         stats.waiting = stats.waiting.saturating_sub(n);
         drop(stats);
+        self.spool.shared.held().take(site, n);
         let counted = self.counted.entry(site).or_default();
         *counted = up_to.max(*counted);
     }

@@ -340,15 +340,10 @@ impl Writer {
     }
 
     fn try_tidy(&mut self) -> Result<(), rusqlite::Error> {
-        // No transaction around this: each step stands on its own, and can be done again. An append inside a
+        // No transaction around this: each step is one of its own, and can be done again. An append inside a
         // transaction that is still open would be acknowledged without being on disk.
         while let Some(settled) = self.tidy.settled.front() {
-            for &(after, up_to) in &settled.removed {
-                file::remove(&self.connection, after, up_to)?;
-            }
-            if !settled.rewritten.is_empty() {
-                file::rewrite(&self.connection, &settled.rewritten)?;
-            }
+            file::settle(&self.connection, &settled.removed, &settled.rewritten)?;
             let mut stats = self.shared.stats();
             stats.bytes = stats.bytes.saturating_sub(settled.bytes);
             drop(stats);
