@@ -204,8 +204,7 @@ impl Histogram {
         let list = List::of(&self.buckets, signed);
         let planes = if signed { None } else { planes::Planes::of(&self.buckets) };
         // Some more bytes are worth reading several times faster.
-        let planes =
-            planes.filter(|planes| planes.bytes() <= list.bytes().saturating_mul(11).wrapping_div(8));
+        let planes = planes.filter(|planes| planes.bytes() <= list.bytes().saturating_mul(3).wrapping_div(2));
         let (number, form) = match &planes {
             Some(planes) => (planes.len(), Form::Planes),
             None => (self.buckets.len(), if signed { Form::Signed } else { Form::Unsigned }),
@@ -345,9 +344,9 @@ fn read_list(bytes: &mut &[u8], head: &Head, mut take: impl FnMut(u16, i64)) -> 
     let (gap_order, count_order) = (orders & 0xf, orders.wrapping_shr(4));
     let mut reader = bits::Reader::new(rest);
     for _ in 0..number {
-        let gap = reader.read(gap_order).ok_or(EncodingError)?;
+        let (gap, code) = reader.read_pair(gap_order, count_order).ok_or(EncodingError)?;
         let index = next.checked_add(gap).filter(|&index| index < u64::from(BUCKETS)).ok_or(EncodingError)?;
-        let code = reader.read(count_order).and_then(|code| code.checked_add(1)).ok_or(EncodingError)?;
+        let code = code.checked_add(1).ok_or(EncodingError)?;
         take(index as u16, count_of(code, form == Form::Signed)?);
         next = index.wrapping_add(1);
     }

@@ -112,6 +112,30 @@ impl<'a> Reader<'a> {
         Some(code.wrapping_sub(1_u64.wrapping_shl(u32::from(order))))
     }
 
+    /// The next two numbers, of codes of these orders: as [`Self::read`] twice, with one look at both where they
+    /// are short, as they nearly always are.
+    pub(super) fn read_pair(&mut self, first: u8, second: u8) -> Option<(u64, u64)> {
+        let word = self.peek();
+        let bits = |word: u64, order: u8| {
+            word.leading_zeros().wrapping_mul(2).wrapping_add(u32::from(order)).wrapping_add(1)
+        };
+        let first_bits = bits(word, first);
+        if first_bits < 40 {
+            let rest = word.wrapping_shl(first_bits);
+            let second_bits = bits(rest, second);
+            let both = first_bits.wrapping_add(second_bits);
+            if both <= 57 {
+                self.advance(both)?;
+                let number = |word: u64, bits: u32, order: u8| {
+                    word.wrapping_shr(64_u32.wrapping_sub(bits))
+                        .wrapping_sub(1_u64.wrapping_shl(u32::from(order)))
+                };
+                return Some((number(word, first_bits, first), number(rest, second_bits, second)));
+            }
+        }
+        Some((self.read(first)?, self.read(second)?))
+    }
+
     /// As [`Self::read`], for codes that are longer than what one look shows.
     #[cold]
     fn read_long(&mut self, order: u8) -> Option<u64> {
@@ -165,6 +189,10 @@ mod tests {
             let mut reader = Reader::new(&bytes);
             for &number in &numbers {
                 assert_eq!(reader.read(order), Some(number), "order {order}");
+            }
+            let mut reader = Reader::new(&bytes);
+            for pair in numbers.chunks_exact(2) {
+                assert_eq!(reader.read_pair(order, order), Some((pair[0], pair[1])), "order {order}");
             }
             assert!(reader.rest().is_empty());
             assert_eq!(Reader::new(&bytes[..3]).read(order).and(Reader::new(&[]).read(order)), None);
