@@ -191,9 +191,11 @@ mod tests {
                 assert_eq!(reader.read(order), Some(number), "order {order}");
             }
             let mut reader = Reader::new(&bytes);
-            for pair in numbers.chunks_exact(2) {
-                assert_eq!(reader.read_pair(order, order), Some((pair[0], pair[1])), "order {order}");
+            let (pairs, last) = numbers.as_chunks::<2>();
+            for &[a, b] in pairs {
+                assert_eq!(reader.read_pair(order, order), Some((a, b)), "order {order}");
             }
+            assert_eq!(reader.read(order).as_ref(), last.first(), "order {order}");
             assert!(reader.rest().is_empty());
             assert_eq!(Reader::new(&bytes[..3]).read(order).and(Reader::new(&[]).read(order)), None);
         }
