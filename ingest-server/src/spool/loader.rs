@@ -160,7 +160,13 @@ impl Loader {
             let held = self.spool.shared.held();
             (held.beacons(), held.next(self.read_up_to).is_some_and(|(_, due)| due <= Instant::now()))
         };
-        if stopping || due || self.spool.stats().waiting.saturating_sub(held) >= bounds.load_views as u64 {
+        // Epochs that have ended get no more.
+        let ended = self.epochs.iter().rev().nth(1).is_some_and(|epoch| self.read_up_to < epoch.last);
+        if stopping
+            || ended
+            || due
+            || self.spool.stats().waiting.saturating_sub(held) >= bounds.load_views as u64
+        {
             return;
         }
         tokio::select! {
