@@ -210,6 +210,51 @@ async fn what_a_killed_server_left_is_loaded_first() {
 }
 
 #[tokio::test]
+async fn it_is_known_how_far_epochs_went_although_their_rows_are_gone() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..5).await;
+    spool.close().await;
+    let mut raw = place.raw().await;
+    let mut lasts = async || -> Vec<i64> {
+        sqlx::query_scalar("select last from epoch order by epoch").fetch_all(&mut raw).await.unwrap()
+    };
+    let spool = place.still().await;
+    assert_eq!(lasts().await, [5, 5], "that of an epoch that has ended is written down");
+    place.append(&spool, 5..7).await;
+    spool.close().await;
+    assert_eq!(place.start().await.stop().await.loaded, 7);
+    assert_eq!(lasts().await, [7]);
+    for start in 7..9 {
+        let running = place.start().await;
+        place.append(&running.spool, start..start + 1).await;
+        assert_eq!(running.stop().await.waiting, 0);
+        assert_eq!(lasts().await, [i64::from(start) + 1], "that of the current one when its rows go");
+    }
+    place.assert_has(0..9).await;
+}
+
+#[tokio::test]
+async fn an_empty_file_is_small_again() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    let mut record = place.record(0);
+    record.updates[0].url = "u".repeat(1024 * 1024);
+    for _ in 0..72 {
+        spool.append(record.clone()).await.unwrap();
+    }
+    spool.close().await;
+    let bytes = || std::fs::metadata(place.path()).unwrap().len();
+    assert!(bytes() > 72 * 1024 * 1024);
+    place.store.site_delete(place.sites[0]).await.unwrap();
+    assert_eq!(place.start().await.stop().await.discarded, 72);
+    assert!(bytes() < 1024 * 1024, "{} bytes", bytes());
+    let running = place.start().await;
+    place.append(&running.spool, 1..2).await;
+    assert_eq!(running.stop().await.loaded, 1);
+}
+
+#[tokio::test]
 async fn a_crash_between_load_and_trim_doubles_nothing() {
     let place = Place::new().await;
     let (spool, loader) = Spool::open(&place.path(), place.store()).await.unwrap();
@@ -549,7 +594,7 @@ async fn a_file_of_another_release_is_refused() {
     place.append(&spool, 0..3).await;
     spool.close().await;
     for (change, back) in [
-        ("pragma user_version = 7", "pragma user_version = 1"),
+        ("pragma user_version = 7", "pragma user_version = 2"),
         (
             "update spool_row set payload = cast(x'09' || substr(payload, 2) as blob)",
             "update spool_row set payload = cast(x'04' || substr(payload, 2) as blob)",

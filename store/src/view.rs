@@ -186,13 +186,19 @@ pub fn pack_url(url: &str, route: &str) -> String {
     if host.is_empty() || host.contains([BY_ROUTE, BY_ROUTE_SLASH]) {
         return whole();
     }
-    if let Some(said) = beyond_route(path, route) {
-        return format!("{host}{BY_ROUTE}{said}");
+    let mut packed = String::with_capacity(rest.len() + BY_ROUTE_SLASH.len_utf8());
+    let ends = [(BY_ROUTE, Some(path)), (BY_ROUTE_SLASH, path.strip_suffix('/'))];
+    for (by_route, path) in ends {
+        let Some(path) = path else { continue };
+        packed.push_str(host);
+        packed.push(by_route);
+        if push_beyond_route(path, route, &mut packed) {
+            return packed;
+        }
+        packed.clear();
     }
-    if let Some(said) = path.strip_suffix('/').and_then(|path| beyond_route(path, route)) {
-        return format!("{host}{BY_ROUTE_SLASH}{said}");
-    }
-    rest.to_owned()
+    packed.push_str(rest);
+    packed
 }
 
 /// The URL that [`pack_url`] made this of, under the same route.
@@ -216,22 +222,27 @@ pub fn unpack_url(packed: &str, route: &str) -> String {
     format!("https://{host}{path}{}", if slash { "/" } else { "" })
 }
 
-/// The segments of a path at the route's parameters, where all others are the route's own.
-fn beyond_route(path: &str, route: &str) -> Option<String> {
+/// Appends the segments of a path at the route's parameters, where all others are the route's own; otherwise
+/// `false`, and what is appended says nothing.
+fn push_beyond_route(path: &str, route: &str, said: &mut String) -> bool {
     if !path.starts_with('/') || !route.starts_with('/') {
-        return None;
+        return false;
     }
-    let mut said = Vec::new();
     let mut segments = path.split('/');
+    let mut is_first = true;
     for of_route in route.split('/') {
-        let segment = segments.next()?;
+        let Some(segment) = segments.next() else { return false };
         if is_parameter(of_route) {
-            said.push(segment);
+            if !is_first {
+                said.push('/');
+            }
+            is_first = false;
+            said.push_str(segment);
         } else if segment != of_route {
-            return None;
+            return false;
         }
     }
-    segments.next().is_none().then(|| said.join("/"))
+    segments.next().is_none()
 }
 
 fn is_parameter(segment: &str) -> bool {

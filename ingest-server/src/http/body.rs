@@ -1,8 +1,9 @@
 //! The only way in which a request's body is read: bounded in bytes and in time, never inflated.
 
 use actix_web::dev::Payload;
-use actix_web::web::{self, Bytes};
+use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, http::header};
+use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -45,7 +46,7 @@ impl<const BYTES_MAX: usize> FromRequest for Body<BYTES_MAX> {
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok())
             .and_then(|length| length.parse::<usize>().ok());
-        let payload = web::Payload::from_request(request, payload);
+        let payload = payload.take();
         Box::pin(async move {
             if encoded {
                 return Ok(Self(Err(BodyError::Encoding)));
@@ -53,24 +54,40 @@ impl<const BYTES_MAX: usize> FromRequest for Body<BYTES_MAX> {
             if announced.is_some_and(|bytes| bytes > BYTES_MAX) {
                 return Ok(Self(Err(BodyError::TooLarge)));
             }
-            let Ok(payload) = payload.await else { return Ok(Self(Err(BodyError::Aborted))) };
-            let mut reading = pin!(payload.to_bytes_limited(BYTES_MAX));
+            let mut reading = pin!(read(payload, BYTES_MAX));
             // Most bodies have come with their head, and need no clock.
             let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
-                Poll::Ready(read) => Ok(read),
+                Poll::Ready(read) => read,
                 Poll::Pending => {
                     let time = Duration::from_millis(limits::BODY_TIME_MS_MAX);
-                    tokio::time::timeout(time, reading).await
+                    tokio::time::timeout(time, reading).await.unwrap_or(Err(BodyError::Timeout))
                 }
             };
-            Ok(Self(match read {
-                Ok(Ok(Ok(bytes))) => Ok(bytes),
-                Ok(Ok(Err(_))) => Err(BodyError::Aborted),
-                Ok(Err(_)) => Err(BodyError::TooLarge),
-                Err(_) => Err(BodyError::Timeout),
-            }))
+            Ok(Self(read))
         })
     }
+}
+
+/// A payload of at most `bytes_max`. One that has come in one piece, as beacons do, is handed on as it is.
+async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes, BodyError> {
+    let mut first = Bytes::new();
+    let mut joined = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| BodyError::Aborted)?;
+        if chunk.len() > bytes_max - first.len().max(joined.len()) {
+            return Err(BodyError::TooLarge);
+        }
+        if first.is_empty() && joined.is_empty() {
+            first = chunk;
+            continue;
+        }
+        if !first.is_empty() {
+            joined.extend_from_slice(&first);
+            first = Bytes::new();
+        }
+        joined.extend_from_slice(&chunk);
+    }
+    Ok(if joined.is_empty() { first } else { joined.into() })
 }
 
 /// The extractor's error: there is none, as every reason is the handler's to answer.

@@ -202,6 +202,8 @@ async fn decide_and_keep(
         received_ms: now_ms(),
     };
     let Accepted { site, updates } = decide_or_refresh(state, &request, format).await?;
+    // A piece of what the connection reads into, which it can use again.
+    drop(body);
     state.spool.append(Record { site, updates }).await.map_err(|error| {
         let message = match error {
             AppendError::Full => "the server holds as many beacons as it may; try again",

@@ -1,8 +1,9 @@
 //! The spool's file: its tables, and the statements on them.
 //!
-//! `epoch` has a row for each start of a server whose rows are not all loaded, and one for the current;
-//! `last` is the last position that was ever written in it, kept by a trigger in the same commit.
-//! `spool_row` has a row a group commit. Positions ascend through all epochs.
+//! `epoch` has a row for each start of a server whose rows are not all loaded, and one for the current.
+//! `spool_row` has a row a group commit. Positions ascend through all epochs. The last position that was ever
+//! written in an epoch is that of its last row or `last`, whichever is higher: a commit that removes rows keeps
+//! there what they said of it, so that one that appends need not, nor write the page.
 
 use super::{SpoolError, payload};
 use fieldvitals_store::SpoolId;
@@ -12,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The version of the tables, kept as SQLite's `user_version`.
-pub(super) const TABLES: i64 = 1;
+pub(super) const TABLES: i64 = 2;
 /// What a row takes on disk besides its payload, roughly, in bytes.
 const ROW_BYTES: u64 = 64;
-/// Pages of free space in the file beyond which some is given back to the disk: 16 MiB.
-const FREE_PAGES: i64 = 4_096;
+/// Pages of free space in an empty file beyond which they are given back to the disk: 64 MiB.
+const FREE_PAGES: i64 = 16_384;
+/// Bytes of rows up to which a file counts as empty.
+pub(crate) const EMPTY_BYTES_MAX: u64 = 1024 * 1024;
 /// Pages of write-ahead log at which the writer itself empties it, should [`checkpoint`] not keep up:
 /// 32 MiB.
 const LOG_PAGES: u32 = 8_192;
@@ -35,10 +38,7 @@ create table spool_row (
     beacons integer not null,
     payload blob not null
 ) strict;
-create trigger spool_row_last after insert on spool_row begin
-    update epoch set last = new.position where epoch = new.epoch;
-end;
-pragma user_version = 1;
+pragma user_version = 2;
 ";
 
 /// A spool file that is ours.
@@ -110,10 +110,10 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlit
     let connection = Connection::open_with_flags(path, access_flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     if access == Access::Write {
-        // Before the journal's mode, which makes the first page.
-        connection.pragma_update(None, "auto_vacuum", "incremental")?;
         connection.query_row("pragma journal_mode = wal", [], |_| Ok(()))?;
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+        // What `shrink` puts beside the file is little, and there may be no room for files.
+        connection.pragma_update(None, "temp_store", "memory")?;
     }
     if matches!(access, Access::Write | Access::Checkpoint) {
         connection.pragma_update(None, "synchronous", "full")?;
@@ -249,14 +249,23 @@ fn begin_epoch(writer: &Connection, path: &Path) -> Result<(), SpoolError> {
         path: path.to_owned(),
         reason: format!("the system gave no random numbers: {error}"),
     })?;
-    writer
-        .execute(
+    let begin = || {
+        let transaction = writer.unchecked_transaction()?;
+        // Nothing will be appended to those that are there, and whoever removes their rows knows only its own.
+        transaction.execute(
+            "/* epoch.end */ update epoch set last = r.last from \
+             (select epoch, max(position) as last from spool_row group by epoch) r \
+             where r.epoch = epoch.epoch and r.last > epoch.last",
+            [],
+        )?;
+        transaction.execute(
             "/* epoch.begin */ insert into epoch (epoch, id, last) \
              select coalesce(max(epoch), 0) + 1, ?, coalesce(max(last), 0) from epoch",
             [id.as_slice()],
-        )
-        .map_err(|error| open_error(path, &error))?;
-    Ok(())
+        )?;
+        transaction.commit()
+    };
+    begin().map_err(|error| open_error(path, &error))
 }
 
 pub(super) fn epochs(connection: &Connection, path: &Path) -> Result<Vec<Epoch>, SpoolError> {
@@ -287,7 +296,7 @@ pub(crate) fn append(
     beacons: usize,
     payload: &[u8],
 ) -> Result<(), rusqlite::Error> {
-    // A statement on its own is a transaction: the row and, by the trigger, the epoch's last position.
+    // A statement on its own is a transaction.
     writer
         .prepare_cached(
             "/* spool.append */ insert into spool_row (position, epoch, beacons, payload) values (?, ?, ?, ?)",
@@ -331,13 +340,18 @@ pub(crate) fn read(
 }
 
 /// Removes rows, each time those after a position up to another, and leaves of others what is given: each one's
-/// position, number of beacons and payload. All at once, as each commit is a sync.
+/// position, number of beacons and payload. All at once, as each commit is a sync. `last` is the last position that
+/// was written in the current epoch.
 pub(crate) fn settle(
     writer: &Connection,
+    (epoch, last): (i64, u64),
     removed: &[(u64, u64)],
     rewritten: &[(u64, usize, Vec<u8>)],
 ) -> Result<(), rusqlite::Error> {
     let transaction = writer.unchecked_transaction()?;
+    transaction
+        .prepare_cached("/* epoch.last */ update epoch set last = ?1 where epoch = ?2 and last < ?1")?
+        .execute([last as i64, epoch])?;
     for &(after, up_to) in removed {
         transaction
             .prepare_cached("/* spool.remove */ delete from spool_row where position > ? and position <= ?")?
@@ -359,11 +373,14 @@ pub(crate) fn forget(writer: &Connection, epoch: i64) -> Result<(), rusqlite::Er
     Ok(())
 }
 
-/// Gives some of the file's free space back to the disk, after a long outage of the store.
+/// Gives the file's free space back to the disk, after a long outage of the store. What is left in the file is
+/// written anew, so it should be little.
 pub(crate) fn shrink(writer: &Connection) -> Result<(), rusqlite::Error> {
     let free: i64 = writer.prepare_cached("pragma freelist_count")?.query_row([], |row| row.get(0))?;
     if free > FREE_PAGES {
-        run(writer, "pragma incremental_vacuum(4096)")?;
+        writer.execute_batch("vacuum")?;
+        // The file is cut when the log is copied into it, by this or, where it is being read, by a later one.
+        checkpoint(writer)?;
     }
     Ok(())
 }

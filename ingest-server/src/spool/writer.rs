@@ -343,7 +343,8 @@ impl Writer {
         // No transaction around this: each step is one of its own, and can be done again. An append inside a
         // transaction that is still open would be acknowledged without being on disk.
         while let Some(settled) = self.tidy.settled.front() {
-            file::settle(&self.connection, &settled.removed, &settled.rewritten)?;
+            let now = (self.epoch, self.last);
+            file::settle(&self.connection, now, &settled.removed, &settled.rewritten)?;
             let mut stats = self.shared.stats();
             stats.bytes = stats.bytes.saturating_sub(settled.bytes);
             drop(stats);
@@ -356,11 +357,8 @@ impl Writer {
             file::forget(&self.connection, epoch)?;
             self.tidy.epochs.pop();
         }
-        let (all, held) = {
-            let stats = self.shared.stats();
-            (stats.bytes, stats.held_bytes)
-        };
-        if all <= held {
+        let bytes = self.shared.stats().bytes;
+        if bytes <= file::EMPTY_BYTES_MAX {
             file::shrink(&self.connection)?;
         }
         Ok(())
