@@ -30,6 +30,8 @@ const ADDING_DAYS: &str = "adding a day's partition";
 const NO_PARTITION: &str = "23514";
 /// The code of a row whose key is there already.
 const NOT_UNIQUE: &str = "23505";
+/// The code of an error that has none of its own. On Citus, all that a node says of a `copy` comes under it.
+const NO_CODE: &str = "XX000";
 
 /// How often a load begins anew because others added the same views, or a partition was gone.
 const TRIES: u32 = 5;
@@ -46,7 +48,7 @@ pub(crate) async fn load(store: &PostgresStore, batch: LoadBatch) -> Result<Load
             Err(Failed::Other(error)) => return Err(error),
             Err(failed) => {
                 // A partition that we have seen is gone: the clock of a server jumped, and back.
-                if matches!(failed, Failed::NoPartition) {
+                if matches!(failed, Failed::NoPartition | Failed::Either(_)) {
                     known_days(store).clear();
                 }
                 why = failed;
@@ -60,6 +62,8 @@ pub(crate) async fn load(store: &PostgresStore, batch: LoadBatch) -> Result<Load
 enum Failed {
     NoPartition,
     Raced,
+    /// One of these or something else: there is no code to tell by.
+    Either(StoreError),
     Other(StoreError),
 }
 
@@ -74,7 +78,7 @@ impl From<Failed> for StoreError {
         let reason = match failed {
             Failed::NoPartition => "a day's partition was removed while page views were written into it",
             Failed::Raced => "other servers keep adding the same page views",
-            Failed::Other(error) => return error,
+            Failed::Either(error) | Failed::Other(error) => return error,
         };
         Self::Database { what: LOADING, reason: reason.to_owned(), passing: true }
     }
@@ -266,6 +270,7 @@ async fn add(
     let failed = |error: sqlx::Error| match code(&error).as_deref() {
         Some(NO_PARTITION) if constraint(&error).is_none() => Failed::NoPartition,
         Some(NOT_UNIQUE) => Failed::Raced,
+        Some(NO_CODE) => Failed::Either(failed(LOADING)(error)),
         _ => Failed::Other(failed(LOADING)(error)),
     };
     let mut copy = connection.copy_in_raw(copied::ADD).await.map_err(failed)?;
