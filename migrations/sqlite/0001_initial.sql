@@ -123,7 +123,7 @@ create table context_text_doubt (
 ) strict, without rowid;
 
 -- A gate asks for some routes over some days; the dashboard for the routes that exist.
-create index page_view_route on page_view (site_id, route_id, id);
+create index page_view_route on page_view (route_id, site_id, id);
 
 -- How far each spool is loaded, for each site; moved in the transaction that loads.
 create table load_cursor (
