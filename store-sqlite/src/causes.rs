@@ -16,13 +16,15 @@ use vitals::view::TtiGap;
 const READING: &str = "reading what explains a metric";
 
 macro_rules! seen {
-    ($name:literal, $route:literal) => {
+    ($name:literal, $views:literal, $route:literal) => {
         concat!(
             "/* ",
             $name,
             " */ select v.id, v.weight, v.context, v.tti is not null, v.tti_gap, \
              case ?11 when 0 then v.lcp when 1 then v.inp when 2 then v.cls end \
-             from page_view v where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",
+             from ",
+            $views,
+            " where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",
             $route,
             " and (?5 is null or v.device = ?5) and (?6 is null or v.browser = ?6) \
              and (?7 is null or v.country = ?7) and (?8 is null or v.connection = ?8) \
@@ -53,8 +55,10 @@ pub(crate) async fn causes(store: &SqliteStore, query: &CauseQuery) -> Result<Ca
     let texts = texts::of_days(connection, views.site, days).await?;
     let mut explaining = Explaining::new(query, &texts);
     let sql = match route_id {
-        Some(_) => seen!("view.causes.route", "v.route_id = ?4"),
-        None => seen!("view.causes", "?4 is null"),
+        Some(_) => {
+            seen!("view.causes.route", "page_view v indexed by page_view_route", "v.route_id = ?4")
+        }
+        None => seen!("view.causes", "page_view v", "?4 is null"),
     };
     let filters = &views.filters;
     let mut rows = sqlx::query(sql)

@@ -203,8 +203,12 @@ impl Histogram {
         let signed = self.ratings.iter().chain(self.buckets.iter().map(|(_, count)| count)).any(|&n| n < 0);
         let list = List::of(&self.buckets, signed);
         let planes = if signed { None } else { planes::Planes::of(&self.buckets) };
-        // Some more bytes are worth reading several times faster.
-        let planes = planes.filter(|planes| planes.bytes() <= list.bytes().saturating_mul(3).wrapping_div(2));
+        let bytes_max = if self.buckets.len() < FEW {
+            list.bytes().saturating_mul(3).wrapping_div(2)
+        } else {
+            list.bytes().saturating_mul(2)
+        };
+        let planes = planes.filter(|planes| planes.bytes() <= bytes_max);
         let (number, form) = match &planes {
             Some(planes) => (planes.len(), Form::Planes),
             None => (self.buckets.len(), if signed { Form::Signed } else { Form::Unsigned }),
@@ -236,6 +240,11 @@ impl Histogram {
         Ok(Self { ratings: head.ratings, buckets })
     }
 }
+
+/// Fewer buckets than this are written as bit planes where these take up to half as many bytes again as a list,
+/// others where they take up to twice as many: planes are read up to four times as fast, the more so the more
+/// buckets there are, and most histograms that are stored have few.
+const FEW: usize = 16;
 
 /// How buckets are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
