@@ -359,6 +359,21 @@ async fn a_store_that_is_away_at_the_start_does_not_keep_the_spool_closed() {
 }
 
 #[tokio::test]
+async fn a_store_that_comes_and_goes_at_the_start_does_not_make_the_spool_an_older_copy() {
+    let place = Place::new().await;
+    // At the opening and at the loader's first look, and not right after it.
+    place.store.away(2);
+    let running = place.start().await;
+    for number in 0..3 {
+        place.append(&running.spool, number..number + 1).await;
+        until(async || running.spool.stats().waiting == 0 || running.spool.is_failed()).await;
+        assert!(!running.spool.is_failed(), "{}", running.spool.failed().await);
+    }
+    assert_eq!(running.stop().await.loaded, 3);
+    place.assert_has(0..3).await;
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_a_store_that_stays_away() {
     let place = Place::new().await;
     let drain = Duration::from_millis(20);

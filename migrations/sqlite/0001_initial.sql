@@ -122,7 +122,7 @@ create table context_text_doubt (
     primary key (site_id, day)
 ) strict, without rowid;
 
--- A gate asks for some routes over some days; the dashboard for the routes that exist. Not the site first: nearly every
+-- Questions about one route that rollups cannot answer, and which routes exist. Not the site first: nearly every
 -- comparison of an insertion is decided by what is.
 create index page_view_route on page_view (route_id, site_id, id);
 

@@ -33,7 +33,8 @@ const NOT_UNIQUE: &str = "23505";
 /// The code of an error that has none of its own. On Citus, all that a node says of a `copy` comes under it.
 const NO_CODE: &str = "XX000";
 
-/// How often a load begins anew because others added the same views, or a partition was gone.
+/// How often a load begins anew because others added the same views, a partition was gone, or a node of Citus did
+/// not say why.
 const TRIES: u32 = 5;
 /// Bytes of views that are sent at a time: while Postgres writes some, the next are made.
 const COPY_BYTES: usize = 64 * 1024;

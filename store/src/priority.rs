@@ -13,6 +13,6 @@ pub fn give_way() {
     let _ = rustix::process::setpriority_process(None, NICE);
 }
 
-/// Steps of niceness: a thread with this weighs about a thirtieth of one without (sched(7)).
+/// Steps of niceness: a thread with this weighs about a ninth of one without (sched(7)).
 #[cfg(target_os = "linux")]
-const NICE: i32 = 15;
+const NICE: i32 = 10;

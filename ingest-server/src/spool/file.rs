@@ -251,11 +251,11 @@ fn begin_epoch(writer: &Connection, path: &Path) -> Result<(), SpoolError> {
     })?;
     let begin = || {
         let transaction = writer.unchecked_transaction()?;
-        // Nothing will be appended to those that are there, and whoever removes their rows knows only its own.
+        // Nothing will be appended to the newest one any more, and whoever removes its rows knows only its own. Older
+        // ones were ended so when the next one began.
         transaction.execute(
-            "/* epoch.end */ update epoch set last = r.last from \
-             (select epoch, max(position) as last from spool_row group by epoch) r \
-             where r.epoch = epoch.epoch and r.last > epoch.last",
+            "/* epoch.end */ update epoch set last = max(last, coalesce((select max(position) from spool_row), 0)) \
+             where epoch = (select max(epoch) from epoch)",
             [],
         )?;
         transaction.execute(
@@ -373,16 +373,14 @@ pub(crate) fn forget(writer: &Connection, epoch: i64) -> Result<(), rusqlite::Er
     Ok(())
 }
 
-/// Gives the file's free space back to the disk, after a long outage of the store. What is left in the file is
-/// written anew, so it should be little.
-pub(crate) fn shrink(writer: &Connection) -> Result<(), rusqlite::Error> {
+/// Has the file's free space given back to the disk, after a long outage of the store; the next [`checkpoint`] does
+/// it. What is left in the file is written anew, so it should be little. Returns whether there was much.
+pub(crate) fn shrink(writer: &Connection) -> Result<bool, rusqlite::Error> {
     let free: i64 = writer.prepare_cached("pragma freelist_count")?.query_row([], |row| row.get(0))?;
     if free > FREE_PAGES {
         writer.execute_batch("vacuum")?;
-        // The file is cut when the log is copied into it, by this or, where it is being read, by a later one.
-        checkpoint(writer)?;
     }
-    Ok(())
+    Ok(free > FREE_PAGES)
 }
 
 /// Copies the write-ahead log into the file beside the writer, which then need not stop for it.

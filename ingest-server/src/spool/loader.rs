@@ -87,9 +87,9 @@ impl Loader {
     }
 
     /// Refuses a spool that ends before the store's cursor. A store that is away is asked later: that
-    /// is what the spool is for.
+    /// is what the spool is for. The epoch that this server has begun is no copy, and goes on meanwhile.
     pub(super) async fn check(&mut self) -> Result<(), SpoolError> {
-        for epoch in &self.epochs {
+        for epoch in self.epochs.iter().rev().skip(1) {
             match self.store.cursor_max(epoch.id).await {
                 Ok(loaded) if loaded > epoch.last => {
                     let path = self.spool.shared.path.clone();
@@ -184,10 +184,11 @@ impl Loader {
                 other => StepError::Spool(other.to_string()),
             })?;
             if !self.checked {
-                // The store is still away; asking for a cursor says how.
+                // The store is still away; asking for a cursor says how, unless it is there again.
                 for epoch in &self.epochs {
                     self.store.cursor_max(epoch.id).await?;
                 }
+                return Ok(Step::Done);
             }
         }
         // One that was refused among rows that are to be loaded again has nothing before them.

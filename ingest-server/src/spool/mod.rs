@@ -58,7 +58,8 @@ pub enum SpoolError {
     /// It was written by another release.
     #[error(
         "{} holds {beacons} beacons in format {found}, this release reads format {known}; start the release that \
-         wrote it once more and stop it when its spool is empty, or move the file away to give these beacons up",
+         wrote it once more until its spool is empty, then move the file away; moved earlier, these beacons are given \
+         up",
         path.display()
     )]
     OtherVersion {

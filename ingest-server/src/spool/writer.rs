@@ -295,9 +295,7 @@ impl Writer {
                 self.shared.appended.notify_one();
                 self.unchecked_bytes += bytes;
                 if self.unchecked_bytes >= file::CHECKPOINT_BYTES {
-                    self.unchecked_bytes = 0;
-                    // One call that waits is enough.
-                    let _ = self.checkpoint.try_send(());
+                    self.call_checkpoint();
                 }
                 Ok(())
             }
@@ -312,6 +310,12 @@ impl Writer {
                 Err(AppendError::Failed(error.to_string()))
             }
         }
+    }
+
+    fn call_checkpoint(&mut self) {
+        self.unchecked_bytes = 0;
+        // One call that waits is enough.
+        let _ = self.checkpoint.try_send(());
     }
 
     fn count_waiting(&self, change: impl Fn(u64) -> u64) {
@@ -359,7 +363,15 @@ impl Writer {
         }
         let bytes = self.shared.stats().bytes;
         if bytes <= file::EMPTY_BYTES_MAX {
-            file::shrink(&self.connection)?;
+            match file::shrink(&self.connection) {
+                Ok(true) => self.call_checkpoint(),
+                Ok(false) => {}
+                // Something for another time, as long as it is undone.
+                Err(error) if self.connection.is_autocommit() => {
+                    tracing::debug!(%error, "the spool's free space is not given back for now");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
