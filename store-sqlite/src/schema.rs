@@ -19,6 +19,12 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that read.
 const READERS: u32 = 4;
+/// The pages that a connection keeps, as SQLite is told it: KiB, negative.
+const READER_CACHE: &str = "-32768";
+/// Those of the writer: what loads go on writing (the ends of 2,000 routes' stretches of the index are 8 MiB), and
+/// little more. A commit that has split a page looks at the head of every page that is kept. What a large fold or an
+/// erasure changes beyond it goes to the log before its commit.
+const WRITER_CACHE: &str = "-16384";
 
 const OPENING: &str = "opening the SQLite store";
 
@@ -36,7 +42,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         // Pages (of 4 KiB) in the log after which it is carried over. Every load writes most of the index of routes; in
         // a longer log more of its versions are passed over.
         .pragma("wal_autocheckpoint", "8192")
-        .pragma("cache_size", "-32768")
+        .pragma("cache_size", READER_CACHE)
 }
 
 /// A connection of its own that gives up soon when others are at work.
@@ -61,7 +67,8 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
             .max_lifetime(None)
             .after_release(|connection, _| Box::pin(is_clean(connection)))
     };
-    let writer = background(pool().max_connections(1).connect_with(options(path))).await.map_err(at)?;
+    let writer = options(path).pragma("cache_size", WRITER_CACHE);
+    let writer = background(pool().max_connections(1).connect_with(writer)).await.map_err(at)?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
     // A file that cannot be written opens all the same, and begins transactions; better told now than by

@@ -277,7 +277,7 @@ pub struct WireView {
     pub tbt: Option<WireMs>,
     /// See [`Snapshot::attribution`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attribution: Option<WireAttribution>,
+    pub attribution: Option<Box<WireAttribution>>,
     /// See [`Beacon::marks`]; at most [`limits::MARKS_MAX`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub marks: BTreeMap<String, WireMs>,
@@ -334,7 +334,7 @@ impl From<&Snapshot> for WireView {
             tti_gap: snapshot.tti_gap,
             tbt: snapshot.tbt.map(WireMs),
             marks: BTreeMap::new(),
-            attribution: (!snapshot.attribution.is_empty()).then(|| (&snapshot.attribution).into()),
+            attribution: (!snapshot.attribution.is_empty()).then(|| Box::new((&snapshot.attribution).into())),
         }
     }
 }
@@ -415,7 +415,7 @@ impl WireView {
             values: self.values.0,
             tti_gap: self.tti_gap,
             tbt: self.tbt.map(|WireMs(value)| value),
-            attribution: self.attribution.map_or(Attribution::NONE, Attribution::from),
+            attribution: self.attribution.map_or(Attribution::NONE, |cause| (*cause).into()),
         }
     }
 }

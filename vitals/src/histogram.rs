@@ -69,6 +69,12 @@ impl Histogram {
         self.count(Place::new(metric, value), by);
     }
 
+    /// An empty one with room for values in so many places.
+    #[must_use]
+    pub fn with_capacity(places: usize) -> Self {
+        Self { ratings: [0; 3], buckets: Vec::with_capacity(places) }
+    }
+
     /// Counts a value at its place `by` more times; `by` may be negative.
     pub fn count(&mut self, place: Place, by: i64) {
         if let Some(count) = self.ratings.get_mut(place.rating as usize) {

@@ -126,8 +126,8 @@ pub const BLOCK_VIEW_BYTES_MAX: usize = 32;
 const BLOCK_BYTES_MAX: usize = 1_000_000_000;
 /// Bytes of rollup blocks that one statement reads or writes in Postgres, about, but for a block that is larger.
 pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Page views that one transaction folds into rollups, about.
-pub const FOLD_VIEWS_MAX: usize = 131_072;
+/// Page views that one transaction folds into rollups, about: with those of the last delta hardly more than 131,072.
+pub const FOLD_VIEWS_MAX: usize = 114_688;
 /// Connections that the server holds open.
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Bytes of any other short text of a beacon: connection, foreign ids.

@@ -7,7 +7,7 @@ use crate::progress::{Progress, count};
 use crate::site::{print, print_text};
 use crate::store_args::{StoreArgs, find_site};
 use anyhow::{Context as _, bail, ensure};
-use fieldvitals_server::intake::scrub;
+use fieldvitals_server::intake::page_url::PageUrl;
 use fieldvitals_store::{Erase, Erased};
 use serde_json::json;
 use std::process::ExitCode;
@@ -48,8 +48,8 @@ struct Which {
 
 /// A URL as it is kept.
 fn url(text: &str) -> Result<String, String> {
-    scrub::page_url(text)
-        .map(|url| scrub::url_text(&url))
+    PageUrl::read(text)
+        .map(|url| url.text().into_owned())
         .ok_or_else(|| "expected the whole URL of a page, such as https://shop.example/orders/17".to_owned())
 }
 

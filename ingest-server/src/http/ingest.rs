@@ -9,7 +9,7 @@ use crate::intake::web_vitals::Query;
 use crate::intake::{self, Accepted, Refused, Request, scrub};
 use crate::outcome::{Invalid, Outcome};
 use crate::spool::{AppendError, Record};
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -80,6 +80,12 @@ pub async fn preflight() -> HttpResponse {
         .finish()
 }
 
+/// Client hints: the browser's brands, and its system.
+static BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");
+static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
+/// Global Privacy Control.
+static GPC: HeaderName = HeaderName::from_static("sec-gpc");
+
 /// What a body is.
 enum Format {
     /// A beacon of our collector.
@@ -110,15 +116,15 @@ async fn take(
         .headers()
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok())
-        .map(|origin| scrub::label(origin, limits::URL_BYTES_MAX));
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        .map(|origin| scrub::label(origin, limits::URL_BYTES_MAX).into_owned());
+    let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let sender = browser::sender(&browser::Agent {
-        brands: text("sec-ch-ua"),
-        platform: text("sec-ch-ua-platform"),
-        user_agent: text("user-agent"),
+        brands: text(&BRANDS),
+        platform: text(&PLATFORM),
+        user_agent: text(&header::USER_AGENT),
     });
     let left_alone =
-        ["sec-gpc", "dnt"].iter().any(|name| text(name).is_some_and(|value| value.trim() == "1"));
+        [&GPC, &header::DNT].into_iter().any(|name| text(name).is_some_and(|value| value.trim() == "1"));
     let country = state.country_header.country(request);
     let limited = !state.client_rate.allows(request);
     // This future is dropped when the client goes away, and what has begun must come to its outcome, kept

@@ -159,7 +159,7 @@ async fn refuse(request: HttpRequest, allowed: &'static str) -> HttpResponse {
 
 /// The answer to a query or path that cannot be read.
 fn unreadable(problem: &str) -> actix_web::Error {
-    ApiError::parameter(scrub::label(problem, limits::MESSAGE_BYTES_MAX)).into()
+    ApiError::parameter(scrub::label(problem, limits::MESSAGE_BYTES_MAX).into_owned()).into()
 }
 
 async fn nothing_here(request: HttpRequest) -> HttpResponse {

@@ -6,14 +6,17 @@
 pub mod browser;
 pub mod country;
 pub mod origin;
+pub mod page_url;
 pub mod route;
 pub mod scrub;
 pub mod web_vitals;
 
 use self::browser::Sender;
+use self::page_url::PageUrl;
 use crate::directory::Snapshot;
 use crate::outcome::{Filtered, Invalid, Outcome};
 use fieldvitals_store::{Context, Detail, Site, SiteId, Source, ViewUpdate, Weight};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use vitals::attribution::Attribution;
 use vitals::beacon::{self, DecodeError, Mark, errors};
@@ -62,7 +65,7 @@ pub struct Refused {
 impl Refused {
     /// A refusal; the message is cut, as it may quote what a stranger sent.
     pub(crate) fn new(outcome: Outcome, message: impl AsRef<str>) -> Self {
-        let message = scrub::label(message.as_ref(), limits::MESSAGE_BYTES_MAX);
+        let message = scrub::label(message.as_ref(), limits::MESSAGE_BYTES_MAX).into_owned();
         Self { outcome, site: None, origin: None, message }
     }
 
@@ -108,14 +111,14 @@ pub fn own(request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refu
 fn own_updates(
     request: &Request<'_>,
     site: &Site,
-    beacon: beacon::Beacon,
+    mut beacon: beacon::Beacon,
 ) -> Result<Vec<ViewUpdate>, Refused> {
-    let document_url = page_url(&beacon.url)?;
-    let (seq, device) = (beacon.seq, beacon.device);
+    let url = std::mem::take(&mut beacon.url);
+    let document_url = page_url(&url)?;
     let named = beacon.route.as_deref().and_then(route::named);
-    let connection = beacon.connection.as_deref().and_then(short_label);
-    let release = beacon.release.as_deref().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
-    let weight = Weight::of_sample(beacon.sample);
+    let connection = beacon.connection.take().and_then(short_label);
+    let release = beacon.release.take().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
+    let (seq, device, weight) = (beacon.seq, beacon.device, Weight::of_sample(beacon.sample));
     let (viewport, errors) = (beacon.viewport, errors_of(beacon.errors));
     let (mut tags, mut marks) = (tags(&beacon.tags), marks(&beacon.marks));
     let mut snapshots = beacon.snapshots();
@@ -151,15 +154,15 @@ fn own_updates(
             id: snapshot.id,
             source: Source::Own { seq },
             received_ms: request.received_ms,
-            url: scrub::url_text(own_url.as_ref().unwrap_or(&document_url)),
+            url: own_url.as_ref().unwrap_or(&document_url).text().into_owned(),
             route,
             navigation_type: Some(snapshot.navigation_type),
             device,
             browser: request.sender.browser.map(str::to_owned),
             os: request.sender.os,
-            connection: connection.clone(),
+            connection: None,
             country: request.country.map(str::to_owned),
-            release: release.clone(),
+            release: None,
             values: snapshot.values,
             tti_gap: snapshot.tti_gap,
             weight,
@@ -179,10 +182,16 @@ fn own_updates(
             },
         });
     }
-    if updates.is_empty() {
+    let Some((last, others)) = updates.split_last_mut() else {
         let empty = || Refused::invalid(Invalid::Malformed, "the beacon has no page view");
         return Err(out_of_time.unwrap_or_else(empty));
+    };
+    // Most beacons have one page view, which takes the texts as they are.
+    for update in others {
+        update.connection.clone_from(&connection);
+        update.release.clone_from(&release);
     }
+    (last.connection, last.release) = (connection, release);
     Ok(updates)
 }
 
@@ -191,19 +200,19 @@ fn own_updates(
 /// A browser tells the origin in a header that pages cannot forge; without that header the URL that
 /// the beacon names is the only word on where it comes from.
 fn admit<'a>(
-    request: &Request<'_>,
+    request: &Request<'a>,
     directory: &'a Snapshot,
     key: &str,
     url: &str,
-) -> Result<(&'a Site, String), Refused> {
+) -> Result<(&'a Site, Cow<'a, str>), Refused> {
     let origin = match request.origin {
         Some(origin) => scrub::label(origin, limits::URL_BYTES_MAX),
-        None => origin::of_url(url).unwrap_or_default(),
+        None => origin::of_url(url).unwrap_or_default().into(),
     };
     let Some(site) = directory.by_key(key, request.received_ms) else {
         let shown = scrub::label(key, limits::LABEL_BYTES_MAX);
         let mut refused = Refused::invalid(Invalid::UnknownSite, format!("no site has the key `{shown}`"));
-        refused.origin = Some(origin);
+        refused.origin = Some(origin.into_owned());
         return Err(refused);
     };
     if !origin::allowed(&origin, &site.origins) {
@@ -217,8 +226,8 @@ fn admit<'a>(
     Ok((site, origin))
 }
 
-fn page_url(text: &str) -> Result<url::Url, Refused> {
-    scrub::page_url(text).ok_or_else(|| {
+fn page_url(text: &str) -> Result<PageUrl<'_>, Refused> {
+    PageUrl::read(text).ok_or_else(|| {
         let shown = scrub::label(text, limits::LABEL_BYTES_MAX);
         Refused::invalid(Invalid::Value, format!("`{shown}` is not the http or https URL of a page"))
     })
@@ -256,13 +265,13 @@ fn marks(marks: &[Mark]) -> Vec<(ViewId, String, u32)> {
         .collect()
 }
 
-fn short_label(text: &str) -> Option<String> {
+fn short_label(text: String) -> Option<String> {
     bounded_label(text, limits::LABEL_BYTES_MAX)
 }
 
-fn bounded_label(text: &str, bytes_max: usize) -> Option<String> {
+fn bounded_label(text: String, bytes_max: usize) -> Option<String> {
     let label = scrub::label(text, bytes_max);
-    (!label.is_empty()).then_some(label)
+    (!label.is_empty()).then(|| label.into_owned())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From a URL to its route: the name under which page views are reported together.
 
+use crate::intake::page_url::PageUrl;
 use crate::intake::scrub;
-use url::Url;
 use vitals::limits;
 
 /// The route of a scrubbed URL: the first of the site's rules that its path follows, else the path without
@@ -10,7 +10,7 @@ use vitals::limits;
 /// A segment becomes `:id` when it is a number, a UUID, or a hexadecimal text of eight or more with a
 /// digit in it, and `:date` when it is `YYYY-MM-DD`.
 #[must_use]
-pub fn of_url(url: &Url, rules: &[String]) -> String {
+pub fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
     let segments = || url.path().split('/').filter(|segment| !segment.is_empty());
     if let Some(rule) = rules.iter().find(|rule| follows(segments(), rule)) {
         return rule.clone();
@@ -23,7 +23,7 @@ pub fn of_url(url: &Url, rules: &[String]) -> String {
     if route.is_empty() {
         route.push('/');
     }
-    scrub::label(&route, limits::ROUTE_BYTES_MAX)
+    scrub::label(route, limits::ROUTE_BYTES_MAX).into_owned()
 }
 
 /// Whether a path, as its segments, follows a rule: `:name` stands for any one segment, `*` at the end for
@@ -81,7 +81,7 @@ pub fn check_rule(text: &str) -> Result<String, String> {
 /// of a whole URL its own route remains.
 #[must_use]
 pub fn named(name: &str) -> Option<String> {
-    if let Some(url) = scrub::page_url(name.trim()) {
+    if let Some(url) = PageUrl::read(name.trim()) {
         return Some(of_url(&url, &[]));
     }
     let path = name.split('?').next().unwrap_or_default();
@@ -89,8 +89,8 @@ pub fn named(name: &str) -> Option<String> {
         .split('/')
         .map(|segment| if scrub::is_personal(segment) { scrub::REDACTED } else { segment })
         .collect();
-    let route = scrub::label(&segments.join("/"), limits::ROUTE_BYTES_MAX);
-    (!route.is_empty()).then_some(route)
+    let route = scrub::label(segments.join("/"), limits::ROUTE_BYTES_MAX);
+    (!route.is_empty()).then(|| route.into_owned())
 }
 
 fn collapse(segment: &str) -> &str {
@@ -143,7 +143,8 @@ mod tests {
             ("/demo/late-image.html", "/demo/late-image.html"),
             ("/a/:redacted", "/a/:redacted"),
         ] {
-            let url = Url::parse(&format!("https://a.example{path}")).unwrap();
+            let url = format!("https://a.example{path}");
+            let url = PageUrl::read(&url).unwrap();
             assert_eq!(of_url(&url, &[]), route, "{path}");
         }
     }
@@ -163,7 +164,8 @@ mod tests {
             ("/de/about", "/:lang/about"),
             ("/", "/"),
         ] {
-            let url = Url::parse(&format!("https://a.example{path}")).unwrap();
+            let url = format!("https://a.example{path}");
+            let url = PageUrl::read(&url).unwrap();
             assert_eq!(of_url(&url, &rules), route, "{path}");
         }
     }

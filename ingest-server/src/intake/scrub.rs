@@ -1,6 +1,7 @@
 //! What must not be kept is taken out: queries, fragments, credentials, personal-looking segments.
 
-use url::Url;
+use super::page_url::PageUrl;
+use std::borrow::Cow;
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
 use vitals::limits;
 
@@ -10,48 +11,16 @@ pub const REDACTED: &str = ":redacted";
 /// Bytes that a signed token has at least.
 const TOKEN_BYTES_MIN: usize = 40;
 
-/// The URL of a page without user, password, query and fragment, with segments that look like an
-/// e-mail address or a secret replaced; `None` where it is not the URL of a page.
-#[must_use]
-pub fn page_url(text: &str) -> Option<Url> {
-    let mut url = Url::parse(text).ok()?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-        return None;
-    }
-    // Each of these reads the URL anew, and most have none of them.
-    if url.query().is_some() {
-        url.set_query(None);
-    }
-    if url.fragment().is_some() {
-        url.set_fragment(None);
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        // Both fail only for URLs without a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-    }
-    if may_be_personal(url.path()) && url.path().split('/').any(is_personal) {
-        let path = url
-            .path()
-            .split('/')
-            .map(|segment| if is_personal(segment) { REDACTED } else { segment })
-            .collect::<Vec<_>>()
-            .join("/");
-        url.set_path(&path);
-    }
-    Some(url)
-}
-
-/// Whether a path has what no address and no token is without.
-fn may_be_personal(path: &str) -> bool {
-    let mut bytes = path.bytes();
-    bytes.any(|byte| matches!(byte, b'@' | b'%')) || path.len() >= TOKEN_BYTES_MIN && path.contains('.')
-}
-
 /// Whether a path segment looks like an e-mail address or a signed token.
 #[must_use]
 pub fn is_personal(segment: &str) -> bool {
     is_email(segment) || is_token(segment)
+}
+
+/// Whether a path has what no address and no token is without.
+pub(super) fn may_be_personal(path: &str) -> bool {
+    let mut bytes = path.bytes();
+    bytes.any(|byte| matches!(byte, b'@' | b'%')) || path.len() >= TOKEN_BYTES_MIN && path.contains('.')
 }
 
 fn is_email(segment: &str) -> bool {
@@ -70,28 +39,30 @@ fn is_token(segment: &str) -> bool {
     segment.starts_with("eyJ") && segment.len() >= TOKEN_BYTES_MIN && segment.bytes().any(|byte| byte == b'.')
 }
 
-/// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters.
+/// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters and the blanks
+/// around the whole of it.
 #[must_use]
-pub fn label(text: &str, bytes_max: usize) -> String {
-    let text = text.trim();
-    if text.len() <= bytes_max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+pub fn label<'a>(text: impl Into<Cow<'a, str>>, bytes_max: usize) -> Cow<'a, str> {
+    let text = text.into();
+    let trimmed = text.trim();
+    // Every byte is looked at, which is quicker than to stop at the first that is another.
+    let is_plain = trimmed.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    if is_plain && trimmed.len() <= bytes_max {
         // What nearly all texts are.
-        return text.to_owned();
+        return match text {
+            Cow::Borrowed(text) => text.trim().into(),
+            Cow::Owned(text) if text.len() == trimmed.len() => text.into(),
+            Cow::Owned(_) => trimmed.to_owned().into(),
+        };
     }
     let mut label = String::new();
-    for character in text.chars().filter(|character| !character.is_control()) {
+    for character in trimmed.chars().filter(|character| !character.is_control()) {
         if label.len().saturating_add(character.len_utf8()) > bytes_max {
             break;
         }
         label.push(character);
     }
-    label
-}
-
-/// The text of a scrubbed URL, shortened to its bound.
-#[must_use]
-pub fn url_text(url: &Url) -> String {
-    label(url.as_str(), limits::URL_BYTES_MAX)
+    label.into()
 }
 
 /// What explains a view's values, with its texts held to their bounds: selectors keep what a selector can
@@ -107,7 +78,7 @@ pub fn attribution(attribution: Attribution) -> Attribution {
         }),
         inp: inp.map(|cause| InpCause {
             target: selector(cause.target),
-            event: label(&cause.event, limits::LABEL_BYTES_MAX),
+            event: label(cause.event, limits::LABEL_BYTES_MAX).into_owned(),
             script: resource_url(&cause.script),
             ..cause
         }),
@@ -129,7 +100,7 @@ fn selector(text: String) -> String {
         if is_email(part) { REDACTED.to_owned() } else { kept }
     };
     let parts: Vec<String> = text.split('>').map(part).collect();
-    label(&parts.join(">"), limits::SELECTOR_BYTES_MAX)
+    label(parts.join(">"), limits::SELECTOR_BYTES_MAX).into_owned()
 }
 
 /// A short text of a page's own, such as the name of a mark; `None` where nothing is left of it.
@@ -141,7 +112,7 @@ pub fn word(text: &str) -> Option<String> {
     if cut || is_personal(&word) {
         return Some(REDACTED.to_owned());
     }
-    (!word.is_empty()).then_some(word)
+    (!word.is_empty()).then(|| word.into_owned())
 }
 
 /// The URL of an image or a script; of one that is no web address, only its scheme or a word that stands for it.
@@ -149,14 +120,16 @@ fn resource_url(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
-    match page_url(text) {
-        Some(url) => label(url.as_str(), limits::RESOURCE_URL_BYTES_MAX),
+    let url = PageUrl::read(text);
+    let label = match &url {
+        Some(url) => label(url.text(), limits::RESOURCE_URL_BYTES_MAX),
         None => {
             let word: String =
                 text.chars().take_while(|character| character.is_ascii_alphanumeric()).collect();
-            label(&word, limits::LABEL_BYTES_MAX)
+            label(word, limits::LABEL_BYTES_MAX)
         }
-    }
+    };
+    label.into_owned()
 }
 
 #[cfg(test)]
@@ -205,50 +178,8 @@ mod tests {
         assert_eq!(word("@jane").as_deref(), Some("@jane"));
     }
 
-    fn scrubbed(text: &str) -> Option<String> {
-        page_url(text).map(|url| url_text(&url))
-    }
-
-    #[test]
-    fn queries_fragments_and_credentials_are_dropped() {
-        assert_eq!(
-            scrubbed("https://user:secret@shop.example/a/b?token=1#frag").as_deref(),
-            Some("https://shop.example/a/b")
-        );
-        assert_eq!(scrubbed("http://localhost:8080").as_deref(), Some("http://localhost:8080/"));
-        for other in [
-            "",
-            "about:blank",
-            "file:///etc/passwd",
-            "javascript:alert(1)",
-            "data:text/html,x",
-            "/relative",
-            "https://",
-        ] {
-            assert_eq!(scrubbed(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn personal_segments_are_replaced() {
-        assert_eq!(
-            scrubbed("https://a.example/unsubscribe/jo@mail.example/now").as_deref(),
-            Some("https://a.example/unsubscribe/:redacted/now")
-        );
-        assert_eq!(
-            scrubbed("https://a.example/u/jo%40mail.example").as_deref(),
-            Some("https://a.example/u/:redacted")
-        );
-        let token =
-            format!("https://a.example/t/eyJ{}.{}.{}", "a".repeat(20), "b".repeat(20), "c".repeat(20));
-        assert_eq!(scrubbed(&token).as_deref(), Some("https://a.example/t/:redacted"));
-        assert_eq!(scrubbed("https://a.example/@jo/post").as_deref(), Some("https://a.example/@jo/post"));
-    }
-
     #[test]
     fn long_text_is_cut_on_a_character() {
         assert_eq!(label("  äöü\u{0}\n ", 5), "äö");
-        let url = scrubbed(&format!("https://a.example/{}", "x".repeat(5_000)));
-        assert_eq!(url.map(|url| url.len()), Some(limits::URL_BYTES_MAX));
     }
 }

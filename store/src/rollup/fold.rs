@@ -15,16 +15,28 @@ use vitals::metric::Metric;
 #[derive(Debug, Default)]
 pub struct Fold {
     views: Vec<Folded>,
+    /// The routes that they are of.
+    routes: Vec<i64>,
+    route_places: HashMap<i64, usize>,
 }
 
-/// A page view, and where it is counted.
-#[derive(Debug)]
+/// A page view, and where it is counted. Small, as a fold holds very many.
+#[derive(Clone, Copy, Debug)]
 struct Folded {
+    /// Its place among the routes.
+    route: usize,
+    weight_milli: u32,
     hour: i32,
+    codes: [Code; Dimension::COUNT],
+    /// Numbers of places, [`NO_PLACE`] where a metric has none.
+    places: [u16; Metric::COUNT],
+    is_taken: bool,
     in_hours: bool,
     in_days: bool,
-    counted: Counted,
 }
+
+/// Is no [`Place::number`].
+const NO_PLACE: u16 = u16::MAX;
 
 impl Fold {
     /// Takes in the delta row of an hour.
@@ -37,11 +49,19 @@ impl Fold {
 
     /// Takes in a page view that starts at a moment.
     pub fn add(&mut self, start_ms: i64, counted: &Counted, kept: &Kept) {
+        let route = *self.route_places.entry(counted.route_id).or_insert_with(|| {
+            self.routes.push(counted.route_id);
+            self.routes.len() - 1
+        });
         self.views.push(Folded {
+            route,
+            weight_milli: counted.weight_milli,
             hour: Grain::Hour.step(start_ms),
+            codes: counted.codes,
+            places: counted.places.map(|place| place.map_or(NO_PLACE, Place::number)),
+            is_taken: counted.by < 0,
             in_hours: start_ms >= kept.hours_from_ms,
             in_days: start_ms >= kept.days_from_ms,
-            counted: *counted,
         });
     }
 
@@ -54,15 +74,34 @@ impl Fold {
     /// The rows that it comes to, to be added to those that are stored. A row in which nothing is left is
     /// among them, where what was added and taken away cancels out.
     #[must_use]
-    pub fn rows(mut self) -> BTreeMap<RowKey, Row> {
-        let mut rows = Vec::new();
-        self.views.sort_unstable_by_key(|view| view.counted.route_id);
-        let mut route = Route::default();
-        for views in self.views.chunk_by(|a, b| a.counted.route_id == b.counted.route_id) {
-            route.add(views, &mut rows);
+    pub fn rows(self) -> BTreeMap<RowKey, Row> {
+        let Self { views, routes, .. } = self;
+        let in_order = by_route(&views, routes.len());
+        drop(views);
+        let (mut rows, mut route) = (Vec::new(), Route::default());
+        for views in in_order.chunk_by(|a, b| a.route == b.route) {
+            route.add(routes[views[0].route], views, &mut rows);
         }
         rows.into_iter().collect()
     }
+}
+
+/// Page views with those of one route side by side: they are gone through eight times.
+fn by_route(views: &[Folded], routes: usize) -> Vec<Folded> {
+    let mut ends = vec![0_usize; routes];
+    views.iter().for_each(|view| ends[view.route] += 1);
+    let mut start = 0;
+    for end in &mut ends {
+        let count = std::mem::replace(end, start);
+        start += count;
+    }
+    let mut order = vec![0_u32; views.len()];
+    for (place, view) in (0..).zip(views) {
+        let end = &mut ends[view.route];
+        order[*end] = place;
+        *end += 1;
+    }
+    order.into_iter().map(|place| views[place as usize]).collect()
 }
 
 /// What is counted of one route: the views of one value of a dimension in an hour or a day are a group.
@@ -70,13 +109,16 @@ impl Fold {
 struct Route {
     groups: Vec<Group>,
     places: HashMap<GroupKey, usize>,
-    /// The groups that each view is in, those of one view after those of another.
-    of_views: Vec<usize>,
-    /// Where those of each view end.
-    ends: Vec<usize>,
-    /// The views that have a metric, by its place.
-    values: Vec<(u16, u32)>,
+    /// The groups that each view is in: [`NO_GROUP`] behind the last.
+    of_views: Vec<[u32; GROUPS_MAX]>,
+    /// The views that have a metric, by its place: whether they are taken away last.
+    values: Vec<(u16, u32, bool)>,
 }
+
+/// How many groups a view is in at most: one of hours, and one of each dimension of days.
+const GROUPS_MAX: usize = 1 + Dimension::COUNT;
+/// Is no group's place.
+const NO_GROUP: u32 = u32::MAX;
 
 type GroupKey = (Grain, Dimension, i32, Code);
 
@@ -96,7 +138,7 @@ impl Group {
 
     /// Its code and what it counts of the metric; `None` where no view had it.
     fn histogram(&self) -> Option<(Code, Histogram)> {
-        let mut histogram = Histogram::default();
+        let mut histogram = Histogram::with_capacity(self.places.len());
         for &(place, by) in &self.places {
             histogram.count(place, by);
         }
@@ -105,8 +147,7 @@ impl Group {
 }
 
 impl Route {
-    fn add(&mut self, views: &[Folded], rows: &mut Vec<(RowKey, Row)>) {
-        let Some(route_id) = views.first().map(|view| view.counted.route_id) else { return };
+    fn add(&mut self, route_id: i64, views: &[Folded], rows: &mut Vec<(RowKey, Row)>) {
         self.group(views);
         // Those of one row lie side by side then.
         let mut order: Vec<usize> = (0..self.groups.len()).collect();
@@ -134,22 +175,24 @@ impl Route {
         self.groups.clear();
         self.places.clear();
         self.of_views.clear();
-        self.ends.clear();
-        for Folded { hour, in_hours, in_days, counted } in views {
-            let day = Grain::Day.step(i64::from(*hour) * HOUR_MS);
-            let hours = in_hours.then_some((Grain::Hour, Dimension::Device, *hour));
-            let days =
-                Dimension::ALL.into_iter().filter(|_| *in_days).map(|dimension| (Grain::Day, dimension, day));
-            for (grain, dimension, step) in hours.into_iter().chain(days) {
-                let key = (grain, dimension, step, counted.codes[dimension.index()]);
+        for view in views {
+            let day = Grain::Day.step(i64::from(view.hour) * HOUR_MS);
+            let hours = view.in_hours.then_some((Grain::Hour, Dimension::Device, view.hour));
+            let days = Dimension::ALL
+                .into_iter()
+                .filter(|_| view.in_days)
+                .map(|dimension| (Grain::Day, dimension, day));
+            let mut of_view = [NO_GROUP; GROUPS_MAX];
+            for ((grain, dimension, step), of_view) in hours.into_iter().chain(days).zip(&mut of_view) {
+                let key = (grain, dimension, step, view.codes[dimension.index()]);
                 let place = *self.places.entry(key).or_insert_with(|| {
                     self.groups.push(Group { key, views: Views::default(), places: Vec::new() });
                     self.groups.len() - 1
                 });
-                self.groups[place].views.add(counted.weight_milli, counted.by);
-                self.of_views.push(place);
+                self.groups[place].views.add(view.weight_milli, by(view.is_taken));
+                *of_view = place as u32;
             }
-            self.ends.push(self.of_views.len());
+            self.of_views.push(of_view);
         }
     }
 
@@ -159,21 +202,27 @@ impl Route {
         self.values.clear();
         self.groups.iter_mut().for_each(|group| group.places.clear());
         for (number, view) in (0_u32..).zip(views) {
-            self.values.extend(view.counted.places[metric.index()].map(|place| (place.number(), number)));
+            let place = view.places[metric.index()];
+            if place != NO_PLACE {
+                self.values.push((place, number, view.is_taken));
+            }
         }
         self.values.sort_unstable();
-        for &(place, number) in &self.values {
-            let (Some(place), number) = (Place::from_number(place), number as usize) else { continue };
-            let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-            for &group in &self.of_views[start..self.ends[number]] {
-                let places = &mut self.groups[group].places;
+        for &(place, number, is_taken) in &self.values {
+            let Some(place) = Place::from_number(place) else { continue };
+            for &group in self.of_views[number as usize].iter().take_while(|&&group| group != NO_GROUP) {
+                let places = &mut self.groups[group as usize].places;
                 match places.last_mut() {
-                    Some((last, count)) if *last == place => *count += views[number].counted.by,
-                    _ => places.push((place, views[number].counted.by)),
+                    Some((last, count)) if *last == place => *count += by(is_taken),
+                    _ => places.push((place, by(is_taken))),
                 }
             }
         }
     }
+}
+
+const fn by(is_taken: bool) -> i64 {
+    if is_taken { -1 } else { 1 }
 }
 
 #[cfg(test)]
@@ -241,6 +290,52 @@ mod tests {
         assert_eq!(len, 5);
         let views = Views { count: 2, weight_milli: 4_000 };
         assert_eq!(row, Row::Views(BTreeMap::from([(2, views)])));
+    }
+
+    #[test]
+    fn views_count_in_the_steps_that_are_kept_whatever_lies_between_them() {
+        let kept = |hours_from_ms, days_from_ms| Kept { hours_from_ms, days_from_ms, ..Kept::EVERYTHING };
+        let in_turn: Vec<(i64, Counted)> = (0..40)
+            .map(|number| {
+                let by = if number % 7 == 6 { -1 } else { 1 };
+                let view = counted(by, (number % 3) as Code, 400 + 4 * (number % 5) as u16);
+                let route_id = [9, -3, 4][(number % 3 + number / 9) as usize % 3];
+                (DAY_MS * 3 + HOUR_MS * (number % 50), Counted { route_id, ..view })
+            })
+            .collect();
+        for kept in [
+            Kept::EVERYTHING,
+            kept(DAY_MS * 3 + 20 * HOUR_MS, i64::MIN),
+            kept(i64::MIN, DAY_MS * 4),
+            kept(DAY_MS * 3 + 20 * HOUR_MS, DAY_MS * 4),
+            kept(i64::MAX, i64::MAX),
+        ] {
+            let mut together = Fold::default();
+            let mut one_by_one = BTreeMap::new();
+            let mut expected = BTreeMap::new();
+            for (start_ms, counted) in &in_turn {
+                together.add(*start_ms, counted, &kept);
+                let mut alone = Fold::default();
+                alone.add(*start_ms, counted, &kept);
+                add_rows(&mut one_by_one, alone.rows());
+                let hours = (*start_ms >= kept.hours_from_ms).then_some((Grain::Hour, HOUR_MS));
+                let days = (*start_ms >= kept.days_from_ms).then_some((Grain::Day, DAY_MS));
+                for (grain, step_ms) in hours.into_iter().chain(days) {
+                    let key = (grain, (start_ms / step_ms) as i32, counted.route_id);
+                    *expected.entry(key).or_insert(0) += counted.by;
+                }
+            }
+            let together = together.rows();
+            assert_eq!(differences(&together, &one_by_one), [], "{kept:?}");
+            let mut views = BTreeMap::new();
+            for (key, row) in &together {
+                if let (Row::Views(values), Some((Dimension::Device, _))) = (row, from_slot(key.slot)) {
+                    let count: i64 = values.values().map(|views| views.count).sum();
+                    views.insert((key.grain, key.step, key.route_id), count);
+                }
+            }
+            assert_eq!(views, expected, "{kept:?}");
+        }
     }
 
     #[test]

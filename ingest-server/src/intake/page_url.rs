@@ -1,0 +1,229 @@
+//! The URL of a page, without what must not be kept.
+
+use super::scrub::{REDACTED, is_personal, label, may_be_personal};
+use std::borrow::Cow;
+use url::Url;
+use vitals::limits;
+
+/// The URL of a page without user, password, query and fragment, with segments that look like an
+/// e-mail address or a secret replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageUrl<'a> {
+    text: Cow<'a, str>,
+    /// Where its path begins.
+    path_at: usize,
+}
+
+impl<'a> PageUrl<'a> {
+    /// Reads a URL; `None` where it is not that of a page.
+    #[must_use]
+    pub fn read(text: &'a str) -> Option<Self> {
+        plain(text).or_else(|| Self::parse(text))
+    }
+
+    /// Reads a URL of any shape, by the URL standard.
+    fn parse(text: &str) -> Option<Self> {
+        let mut url = Url::parse(text).ok()?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+            return None;
+        }
+        // Each of these reads the URL anew, and most have none of them.
+        if url.query().is_some() {
+            url.set_query(None);
+        }
+        if url.fragment().is_some() {
+            url.set_fragment(None);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            // Both fail only for URLs without a host.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+        }
+        if may_be_personal(url.path()) && url.path().split('/').any(is_personal) {
+            let path = url
+                .path()
+                .split('/')
+                .map(|segment| if is_personal(segment) { REDACTED } else { segment })
+                .collect::<Vec<_>>()
+                .join("/");
+            url.set_path(&path);
+        }
+        let path_bytes = url.path().len();
+        let text = String::from(url);
+        Some(Self { path_at: text.len().checked_sub(path_bytes)?, text: text.into() })
+    }
+
+    /// Its text, no longer than may be kept.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        label(self.text.as_ref(), limits::URL_BYTES_MAX)
+    }
+
+    /// Its path, at full length.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.text.get(self.path_at..).unwrap_or_default()
+    }
+}
+
+/// Reads a URL of which parsing would change nothing but take away query and fragment, as most are: parsing costs
+/// several times as much. `None` says nothing about a URL.
+fn plain(text: &str) -> Option<PageUrl<'_>> {
+    let host_and_path = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let host_at = text.len() - host_and_path.len();
+    let path_at = host_at + host_and_path.find('/')?;
+    let end = text.find(['?', '#']).unwrap_or(text.len());
+    let (host, path) = (text.get(host_at..path_at)?, text.get(path_at..end)?);
+    let is_plain = is_plain_host(host) && path.bytes().all(is_plain_in_path);
+    if !is_plain || may_be_personal(path) || path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return None;
+    }
+    Some(PageUrl { text: Cow::Borrowed(text.get(..end)?), path_at })
+}
+
+/// Whether a host is a name in lower case, neither an address nor one that is encoded, without a port.
+fn is_plain_host(host: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+    };
+    // A host that ends in a number is an address, and `xn--` is what an encoded label begins with.
+    host.split('.').all(is_label)
+        && host
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.starts_with(|first: char| first.is_ascii_lowercase()))
+        && !host.contains("--")
+}
+
+/// Whether a byte of a path stays as it is, and says nothing of what follows.
+const fn is_plain_in_path(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' | b'!' | b'$' | b'&'
+        | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(url: &str) -> Option<String> {
+        PageUrl::read(url).map(|url| url.text().into_owned())
+    }
+
+    #[test]
+    fn queries_fragments_and_credentials_are_dropped() {
+        assert_eq!(
+            text("https://user:secret@shop.example/a/b?token=1#frag").as_deref(),
+            Some("https://shop.example/a/b")
+        );
+        assert_eq!(
+            text("https://shop.example/a/b?token=1#frag").as_deref(),
+            Some("https://shop.example/a/b")
+        );
+        assert_eq!(text("http://localhost:8080").as_deref(), Some("http://localhost:8080/"));
+        for other in [
+            "",
+            "about:blank",
+            "file:///etc/passwd",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "/relative",
+            "https://",
+        ] {
+            assert_eq!(text(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn personal_segments_are_replaced() {
+        assert_eq!(
+            text("https://a.example/unsubscribe/jo@mail.example/now").as_deref(),
+            Some("https://a.example/unsubscribe/:redacted/now")
+        );
+        assert_eq!(
+            text("https://a.example/u/jo%40mail.example").as_deref(),
+            Some("https://a.example/u/:redacted")
+        );
+        for token in [
+            format!("eyJ{}.{}.{}", "a".repeat(20), "b".repeat(20), "c".repeat(20)),
+            // The shortest that there is.
+            format!("eyJ{}.{}.", "a".repeat(20), "b".repeat(15)),
+        ] {
+            let url = format!("https://a.example/t/{token}");
+            assert_eq!(text(&url).as_deref(), Some("https://a.example/t/:redacted"), "{token}");
+        }
+        assert_eq!(text("https://a.example/@jo/post").as_deref(), Some("https://a.example/@jo/post"));
+    }
+
+    #[test]
+    fn a_long_one_is_cut() {
+        let url = text(&format!("https://a.example/{}", "x".repeat(5_000)));
+        assert_eq!(url.map(|url| url.len()), Some(limits::URL_BYTES_MAX));
+    }
+
+    #[test]
+    fn most_are_plain() {
+        for url in [
+            "https://a.example/",
+            "https://www.shop-1.example/p/17/Red_Shoes.html?a=1#b",
+            "http://localhost/",
+        ] {
+            assert!(plain(url).is_some(), "{url}");
+        }
+        for url in [
+            "https://a.example",
+            "https://A.example/",
+            "https://1.2.3.4/",
+            "https://0x7f.1/",
+            "https://xn--a/",
+            "https://a..example/",
+            "https://a.example./",
+            "https://a.example:443/",
+            "https://u@a.example/",
+            "https://a.example/../b",
+            "https://a.example/a b",
+            "https://a.example/\\",
+            "https://a.example/a\tb",
+            "https://a.example/jo@mail.example",
+            "HTTPS://a.example/",
+            " https://a.example/",
+            "https:///a.example/",
+            "https://a.example?x/y",
+            "https://a.example#/x",
+            "https://a.example\\b/c",
+            "https://a_b.example/",
+            "https://ä.example/",
+            "https://a.xn--p1ai/",
+            "https://a.example/ä",
+            "https://a.example/%2e%2e/b",
+            "https://a.example/./b",
+            "https://a.example/b/..",
+        ] {
+            assert!(plain(url).is_none(), "{url}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_096))]
+
+        /// Whatever a plain URL is, the URL standard says the same of it, and nothing in it is personal.
+        #[test]
+        fn what_is_plain_is_what_the_standard_says(
+            scheme in "https?",
+            host in r"([a-z0-9-]{1,6}|xn--[a-z0-9]{1,8}|0x[0-9a-f]{1,4}|[0-9]{1,3})(\.([a-z0-9-]{1,6}|[0-9]{1,3})){0,3}",
+            path in r"(/|\.|[a-zA-Z0-9_~!$&()*+,;=:-]|eyJ[a-zA-Z0-9]{30,45}){0,20}",
+            odd in prop::option::of((any::<prop::sample::Index>(), r"[?#@\\%\t\n :|^']|%40|\.\.|\PC")),
+        ) {
+            let mut url = format!("{scheme}://{host}/{path}");
+            if let Some((at, odd)) = odd {
+                let places: Vec<usize> = url.char_indices().map(|(at, _)| at).collect();
+                url.insert_str(places[at.index(places.len())], &odd);
+            }
+            if let Some(plain) = plain(&url) {
+                let parsed = PageUrl::parse(&url);
+                prop_assert_eq!(Some(&plain), parsed.as_ref());
+                prop_assert!(!plain.text.contains(['?', '#', '@', '%']) && !plain.path().split('/').any(is_personal));
+            }
+        }
+    }
+}
