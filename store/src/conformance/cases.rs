@@ -4,9 +4,9 @@ use super::{DAY0_MS, Model, explained, load, site, update};
 use crate::dimension::OTHER;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    By, CellQuery, Dimension, Filters, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention,
+    By, CellQuery, Dimension, Erase, Filters, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention,
     RouteCell, Scope, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, ValueCell,
-    Violation, Weight,
+    ViewUpdate, Violation, Weight,
 };
 use std::sync::Arc;
 use vitals::limits;
@@ -236,6 +236,70 @@ pub async fn a_view_that_changes_route_leaves_its_old_cell(store: Arc<dyn Store>
         assert_eq!(cells(&store, &route).await.len(), usize::from(seq == 1));
     }
     assert_eq!(store.routes(site, DAY0_MS, DAY1_MS).await.unwrap(), ["/4"]);
+}
+
+/// Questions that page views have to answer, as they have two filters: about one route or all, over any time, before
+/// and after maintenance.
+pub async fn the_page_views_of_a_route_are_found(store: Arc<dyn Store>) {
+    const SIX_HOURS_MS: i64 = DAY_MS / 4;
+    let site = site(&store, "a").await;
+    // Every six hours of three days, on two routes in turn by threes.
+    let mut views: Vec<ViewUpdate> = (0..36)
+        .map(|i| {
+            let mut view = update(DAY0_MS + i / 3 * SIX_HOURS_MS, i as u128, &[(Metric::Lcp, 1_000.0)]);
+            view.route = format!("/{}", i % 2);
+            view.device = Some(Device::Phone);
+            view.os = Some(Os::Android);
+            view
+        })
+        .collect();
+    let holds = async |views: &[ViewUpdate]| {
+        for from in 0..12 {
+            for to in from + 1..=12 {
+                let range = DAY0_MS + from * SIX_HOURS_MS..DAY0_MS + to * SIX_HOURS_MS;
+                let filters = Filters { device: Some(Device::Phone), os: Some(Os::Android), ..Filters::NONE };
+                for route in ["/0", "/1"] {
+                    let query = CellQuery {
+                        route: Some(route.to_owned()),
+                        filters: filters.clone(),
+                        ..CellQuery::new(site, range.start, range.end)
+                    };
+                    let found: i64 = cells(&store, &query).await.iter().map(|cell| cell.cell.views).sum();
+                    let is_asked =
+                        |view: &&ViewUpdate| view.route == route && range.contains(&view.id.start_ms());
+                    let expected = views.iter().filter(is_asked).count();
+                    assert_eq!(found, expected as i64, "{route} in quarters {from} to {to} of a day");
+                }
+            }
+        }
+    };
+    for some in views.chunks(9) {
+        load(&store, site, 1, some.to_vec()).await.unwrap();
+    }
+    holds(&views).await;
+    fold(&store).await;
+    holds(&views).await;
+    // One goes to the other route, one is erased, and another comes: of those that were sorted, then of those that
+    // were not.
+    for (changes, erased) in [(4, 6), (22, 20)] {
+        views[changes].route = format!("/{}", (changes + 1) % 2);
+        views[changes].source = Source::Own { seq: 2 };
+        load(&store, site, 1, vec![views[changes].clone()]).await.unwrap();
+        holds(&views).await;
+        let at_ms = views[erased].id.start_ms();
+        let erase = Erase { site, from_ms: at_ms, to_ms: at_ms + 1, url: None };
+        store.erase(&erase).await.unwrap();
+        views.retain(|view| view.id.start_ms() != at_ms);
+        holds(&views).await;
+        views.push(ViewUpdate {
+            id: ViewId::new((DAY1_MS + 1).unsigned_abs(), 1_000 + erased as u128),
+            ..views[0].clone()
+        });
+        load(&store, site, 2, views[views.len() - 1..].to_vec()).await.unwrap();
+        holds(&views).await;
+    }
+    fold(&store).await;
+    holds(&views).await;
 }
 
 /// Single metrics of another library, from different servers and batches, become one view; our own

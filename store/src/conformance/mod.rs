@@ -20,8 +20,9 @@ pub use cases::{
     foreign_metrics_are_joined_over_loads, labels_have_a_bound, loading_again_changes_nothing,
     odd_ranges_are_answered, old_edges_are_whole_days, releases_are_told_apart, releases_come_and_go,
     rollups_are_rebuilt_beside_loads, routes_are_any_text, routes_have_a_bound, sites_and_keys,
-    systems_are_told_apart, tallies_are_exact, the_same_view_on_two_sites_is_two_views, tokens,
-    updates_past_retention_change_nothing, violations_open_and_close,
+    systems_are_told_apart, tallies_are_exact, the_page_views_of_a_route_are_found,
+    the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
+    violations_open_and_close,
 };
 pub use contexts::{
     contexts_are_those_of_the_last_snapshot, explained, sampled_page_views_count_as_those_they_stand_for,
@@ -60,7 +61,7 @@ macro_rules! conformance {
             cells_past_retention_are_gone, concurrent_loaders_agree, foreign_metrics_are_joined_over_loads,
             loading_again_changes_nothing, odd_ranges_are_answered, old_edges_are_whole_days,
             releases_are_told_apart, routes_are_any_text, routes_have_a_bound, sites_and_keys, tallies_are_exact,
-            systems_are_told_apart,
+            systems_are_told_apart, the_page_views_of_a_route_are_found,
             the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
             violations_open_and_close, contexts_are_those_of_the_last_snapshot,
             sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound,
