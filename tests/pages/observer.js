@@ -70,6 +70,7 @@
   addEventListener("pageshow", (event) => {
     tell("pageshow", event.timeStamp, { persisted: event.persisted });
     if (event.persisted) {
+      lab.expect("restored", event.timeStamp);
       requestAnimationFrame(() => requestAnimationFrame(() => tell("frame", performance.now())));
     }
   }, true);

@@ -476,8 +476,8 @@ pub const SCENARIOS: &[Scenario] = &[
                 visit.browser.run("window.kept = true").await;
                 visit.measured().await;
                 visit.open("away.html").await;
-                visit.browser.run("setTimeout(() => history.back())").await;
-                visit.browser.until("location.pathname.endsWith('page.html') && window.kept").await;
+                visit.restore().await;
+                assert_eq!(visit.browser.run("return window.kept").await, true, "the page itself is back");
                 visit.turns().await;
                 visit.leave().await;
             }
@@ -605,6 +605,8 @@ pub const SCENARIOS: &[Scenario] = &[
             async {
                 visit.open("page.html").await;
                 visit.painted().await;
+                // The button has moved by then.
+                visit.at(1_000).await;
                 visit.press("#slow").await;
                 visit.idle().await;
                 if visit.engine() == Chromium {
@@ -613,8 +615,7 @@ pub const SCENARIOS: &[Scenario] = &[
                 visit.press("#next").await;
                 visit.idle().await;
                 visit.open("away.html").await;
-                visit.browser.run("setTimeout(() => history.back())").await;
-                visit.browser.until("location.pathname.endsWith('second.html')").await;
+                visit.restore().await;
                 visit.turns().await;
                 visit.press("#slow").await;
                 visit.idle().await;

@@ -130,16 +130,18 @@ impl Visit<'_> {
         actions.move_to_element_center(&element).click().perform().await.expect("it can be clicked");
     }
 
-    /// A trusted press while the main thread is hardly ever free, for some seconds.
+    /// A trusted press while the main thread is busy, which it is from the pointer's way to the element on.
     pub async fn press_while_busy(&self, css: &str) {
-        // Drivers ask the page before they press, so it must be free at times; but as a timer leaves some
-        // milliseconds, in which the press would fall, messages make the page busy again.
+        // The driver presses when the page has taken the move, which it does as part of a frame or by itself; what is
+        // next in either case keeps it busy before the press can be there.
         self.browser
             .run(
-                "const { port1, port2 } = new MessageChannel();
-                 let left = 20;
-                 port1.onmessage = () => { lab.busy(150); if (left--) port2.postMessage(0) };
-                 setTimeout(() => port2.postMessage(0))",
+                "addEventListener('pointermove', () => {
+                     const { port1, port2 } = new MessageChannel();
+                     port1.onmessage = () => lab.busy(250);
+                     port2.postMessage(0);
+                     requestAnimationFrame(() => lab.busy(250));
+                 }, { capture: true, once: true })",
             )
             .await;
         self.press(css).await;
@@ -175,6 +177,13 @@ impl Visit<'_> {
             driver.switch_to_window(tabs[0].clone()).await.expect("the first tab comes to the front");
         }
         self.browser.until("document.visibilityState === 'visible'").await;
+    }
+
+    /// Goes back to the page before, which the browser has kept, and waits until that has told so: WebKit's driver never
+    /// answers a script that is asked for while the pages change.
+    pub async fn restore(&self) {
+        self.browser.run("setTimeout(() => history.back())").await;
+        self.told("restored").await;
     }
 
     /// Waits until the page has told something by this name.
