@@ -16,15 +16,17 @@ pub mod spool;
 pub use http::client::HeaderName;
 
 use directory::Directory;
-use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError, priority};
+use fieldvitals_store::priority::Priority;
+use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_sqlite::SqliteStore;
 use maintenance::Maintenance;
+use spool::Threads;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use vitals::limits;
 
@@ -119,28 +121,31 @@ pub struct FirstStart {
 
 /// The threads on which beacons are loaded and the store is maintained. They give way to those that answer.
 struct Background {
-    threads: Handle,
-    runtime: Option<Runtime>,
+    threads: Threads,
+    runtimes: Vec<Runtime>,
 }
 
 impl Background {
     fn start() -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(BACKGROUND_THREADS)
-            .thread_name("background")
-            .on_thread_start(priority::give_way)
-            .enable_all()
-            .build()?;
-        Ok(Self { threads: runtime.handle().clone(), runtime: Some(runtime) })
+        let start = |name, threads, priority: Priority| {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(threads)
+                .thread_name(name)
+                .on_thread_start(move || priority.take())
+                .enable_all()
+                .build()
+        };
+        let low = start("background", BACKGROUND_THREADS, Priority::Low)?;
+        let idle = start("idle", 1, Priority::Idle)?;
+        let threads = Threads { low: low.handle().clone(), idle: idle.handle().clone() };
+        Ok(Self { threads, runtimes: vec![low, idle] })
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Not by its own drop, which waits for the threads, and is refused inside a task of another.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        // Not by their own drop, which waits for the threads, and is refused inside a task of another.
+        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
     }
 }
 
@@ -243,13 +248,13 @@ impl Server {
 
         let (stop_loader, stopped) = watch::channel(false);
         let background = Background::start().map_err(ServeError::Threads)?;
-        let loader = background.threads.spawn(loader.run(stopped));
+        let loader = background.threads.low.spawn(loader.run(stopped, background.threads.clone()));
         let fresh = Arc::clone(&directory);
         let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
         let maintained = Arc::clone(&maintenance);
         let helpers = vec![
             tokio::spawn(async move { fresh.keep_fresh().await }),
-            background.threads.spawn(async move { maintained.run().await }),
+            background.threads.low.spawn(async move { maintained.run().await }),
         ];
         let state = http::State {
             store,

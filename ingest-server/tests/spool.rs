@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_server::spool::{AppendError, Bounds, Record, Spool, SpoolError, Stats, rest};
+use fieldvitals_server::spool::{AppendError, Bounds, Record, Spool, SpoolError, Stats, Threads, rest};
 use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, site, update};
 use fieldvitals_store::rollup::DAY_MS;
 use fieldvitals_store::{CellQuery, SiteId, Source, SpoolId, Store};
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vitals::metric::Metric;
@@ -31,6 +32,11 @@ struct Running {
     spool: Spool,
     stop: watch::Sender<bool>,
     loader: JoinHandle<()>,
+}
+
+/// The test's own threads.
+fn here() -> Threads {
+    Threads { low: Handle::current(), idle: Handle::current() }
 }
 
 impl Place {
@@ -62,7 +68,7 @@ impl Place {
     async fn start_with(&self, bounds: Bounds) -> Running {
         let (spool, loader) = Spool::open_with(&self.path(), self.store(), bounds).await.unwrap();
         let (stop, stopped) = watch::channel(false);
-        Running { spool, stop, loader: tokio::spawn(loader.run(stopped)) }
+        Running { spool, stop, loader: tokio::spawn(loader.run(stopped, here())) }
     }
 
     fn record(&self, number: u32) -> Record {
@@ -264,12 +270,12 @@ async fn a_crash_between_load_and_trim_doubles_nothing() {
     let copy = place.directory.path().join("copy.db");
     sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped).await;
+    loader.run(stopped, here()).await;
     place.assert_has(0..10).await;
 
     let (spool, loader) = Spool::open(&copy, place.store()).await.unwrap();
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped).await;
+    loader.run(stopped, here()).await;
     let stats = spool.stats();
     assert_law(&stats);
     assert_eq!((stats.loaded, stats.superseded, stats.waiting), (0, 10, 0));
@@ -337,7 +343,7 @@ async fn a_store_that_goes_away_between_two_sites_counts_nothing_twice() {
         // Cursor and load of the first site succeed, what follows fails for a while.
         place.store.away_after(2, 3);
         let (_stop, stopped) = watch::channel(true);
-        loader.run(stopped).await;
+        loader.run(stopped, here()).await;
         let stats = spool.stats();
         assert_law(&stats);
         let expected = if deleted { (5, 5) } else { (10, 0) };
@@ -449,7 +455,7 @@ async fn a_commit_and_a_load_keep_their_bounds() {
         sqlx::query_scalar("select max(beacons) from spool_row").fetch_one(&mut raw).await.unwrap();
     assert_eq!(most, 4);
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped).await;
+    loader.run(stopped, here()).await;
     assert_eq!(spool.stats().loaded, 100);
     let commits = spool.stats().commits;
     assert_eq!(place.store.loads(), commits, "full commits are loaded one at a time");
@@ -532,7 +538,7 @@ async fn an_older_copy_of_the_file_is_refused() {
     sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
     place.append(&spool, 2..6).await;
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped).await;
+    loader.run(stopped, here()).await;
 
     let refused = Spool::open(&copy, place.store()).await.err();
     assert!(matches!(refused, Some(SpoolError::OlderThanStore { .. })), "{refused:?}");
@@ -551,12 +557,12 @@ async fn an_older_copy_is_refused_although_the_store_was_away_at_the_start() {
     sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
     place.append(&spool, 2..6).await;
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped).await;
+    loader.run(stopped, here()).await;
 
     place.store.away(1);
     let (copied, loader) = Spool::open(&copy, place.store()).await.unwrap();
     let (_stop, stopped) = watch::channel(false);
-    loader.run(stopped).await;
+    loader.run(stopped, here()).await;
     assert!(copied.failed().await.contains("older than the store"));
     assert_eq!(copied.stats().waiting, 2);
 }
@@ -669,7 +675,7 @@ async fn any_damage_to_the_file_is_an_error_and_no_panic() {
             Ok((spool, loader)) => {
                 // Either nothing that matters was hit, or the loader says so.
                 let (_stop, stopped) = watch::channel(true);
-                loader.run(stopped).await;
+                loader.run(stopped, here()).await;
                 let stats = spool.stats();
                 assert!(spool.is_failed() || stats.waiting == 0, "{stats:?}");
                 spool.close().await;
@@ -699,7 +705,7 @@ async fn two_loaders_on_one_epoch_double_nothing() {
     let first = place.start().await;
     let (second, loader) = Spool::open(&copy, place.store()).await.unwrap();
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped).await;
+    loader.run(stopped, here()).await;
     let (first, second) = (first.stop().await, second.stats());
     assert_law(&first);
     assert_law(&second);
@@ -905,7 +911,7 @@ async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
     place.append(&spool, 101..102).await;
     place.store.slow(1);
     let (stop, stopped) = watch::channel(false);
-    let loader = tokio::spawn(loader.run(stopped));
+    let loader = tokio::spawn(loader.run(stopped, here()));
     let other = place.record(101);
     until(async || place.store.view(other.site, other.updates[0].id).await.unwrap().is_some()).await;
     until(async || !spool.held().is_empty()).await;

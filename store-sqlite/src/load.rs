@@ -178,7 +178,7 @@ pub(crate) async fn cursors_forget(store: &SqliteStore, spool: SpoolId) -> Resul
     const FORGETTING: &str = "forgetting load cursors";
     sqlx::query("/* cursor.forget */ delete from load_cursor where spool = ?")
         .bind(spool.0.as_slice())
-        .execute(&store.writer)
+        .execute(&mut *store.connection().await?)
         .await
         .map_err(failed(FORGETTING))?;
     Ok(())

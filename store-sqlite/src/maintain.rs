@@ -188,7 +188,7 @@ async fn remove_views(store: &SqliteStore, site: SiteId, from_ms: i64) -> Result
         .bind(site.0)
         .bind(view::first_id(from_ms))
         .bind(REMOVE_VIEWS_MAX as i64)
-        .execute(&store.writer)
+        .execute(&mut *store.connection().await?)
         .await
         .map_err(failed(REMOVING))?
         .rows_affected();
@@ -223,7 +223,7 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
     // First, so that no fold that runs meanwhile, here or in another process, makes cells again.
     sqlx::query("/* site.rows */ delete from rollup_delta where site_id = ?")
         .bind(site.0)
-        .execute(&store.writer)
+        .execute(&mut *store.connection().await?)
         .await
         .map_err(failed(DELETING))?;
     remove_views(store, site, i64::MAX).await?;

@@ -1,7 +1,8 @@
 //! Opening the file: connections and migrations.
 
 use crate::error::failed;
-use fieldvitals_store::{StoreError, priority};
+use fieldvitals_store::StoreError;
+use fieldvitals_store::priority::Priority;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -60,15 +61,7 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
         })?;
     }
     let at = |error| named(path, failed(OPENING)(error));
-    let pool = || {
-        SqlitePoolOptions::new()
-            .test_before_acquire(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .after_release(|connection, _| Box::pin(is_clean(connection)))
-    };
-    let writer = options(path).pragma("cache_size", WRITER_CACHE);
-    let writer = background(pool().max_connections(1).connect_with(writer)).await.map_err(at)?;
+    let writer = writer(path, Priority::Low).await?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
     // A file that cannot be written opens all the same, and begins transactions; better told now than by
@@ -88,19 +81,29 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
     Ok((writer, readers))
 }
 
-/// Opens connections whose threads give way to others: a connection's thread has the priority of the one that
-/// opens it.
-async fn background<T: Send + 'static>(
-    opening: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
-) -> Result<T, sqlx::Error> {
+fn pool() -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_release(|connection, _| Box::pin(is_clean(connection)))
+}
+
+/// Opens the writer: one connection, whose thread has this priority, as it has that of the thread that opens it.
+pub(crate) async fn writer(path: &Path, priority: Priority) -> Result<SqlitePool, StoreError> {
+    let opening = pool().max_connections(1).connect_with(options(path).pragma("cache_size", WRITER_CACHE));
     let (done, opened) = oneshot::channel();
     let runtime = Handle::current();
-    std::thread::Builder::new().name("store opener".to_owned()).spawn(move || {
-        priority::give_way();
+    let opener = std::thread::Builder::new().name("store opener".to_owned()).spawn(move || {
+        priority.take();
         // Nobody may be waiting any more.
         let _ = done.send(runtime.block_on(opening));
-    })?;
-    opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    });
+    let opened = match opener {
+        Ok(_) => opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)),
+        Err(error) => Err(error.into()),
+    };
+    opened.map_err(|error| named(path, failed(OPENING)(error)))
 }
 
 /// Whether a connection may be used again.

@@ -210,7 +210,7 @@ pub(crate) async fn token_add(store: &SqliteStore, token: NewToken) -> Result<To
     .bind(token.scope as i64)
     .bind(token.hash.as_slice())
     .bind(token.created_ms)
-    .execute(&store.writer)
+    .execute(&mut *store.connection().await?)
     .await
     .map_err(failed(TOKENS))?;
     Ok(Token {
@@ -250,7 +250,7 @@ pub(crate) async fn tokens(store: &SqliteStore) -> Result<Vec<Token>, StoreError
 pub(crate) async fn token_revoke(store: &SqliteStore, token: TokenId) -> Result<(), StoreError> {
     let deleted = sqlx::query("/* token.revoke */ delete from api_token where token_id = ?")
         .bind(token.0)
-        .execute(&store.writer)
+        .execute(&mut *store.connection().await?)
         .await
         .map_err(failed(TOKENS))?;
     if deleted.rows_affected() == 0 { Err(StoreError::NoSuchToken) } else { Ok(()) }

@@ -4,12 +4,13 @@
 
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::dimension::label_code;
+use fieldvitals_store::priority::Priority;
 use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
 };
 use fieldvitals_store::{
     By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId,
-    Source, Store, StoreError, ViewUpdate, Views, Weight,
+    Source, SpoolId, Store, StoreError, ViewUpdate, Views, Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -533,4 +534,30 @@ async fn of_a_load_that_fails_in_the_middle_nothing_is_left() {
     }
     let cells = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
     assert_eq!(cells.iter().map(|cell| cell.cell.views).sum::<i64>(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_do_not_notice_that_their_connection_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("store.db")).await;
+    let site = site(&store, "a").await;
+    let writing: Vec<_> = (0..8_u32)
+        .map(|writer| {
+            let (store, name) = (Arc::clone(&store), format!("writer {writer}"));
+            tokio::spawn(async move {
+                for _ in 0..200 {
+                    store.site_update(site, &name, &[], &[]).await.unwrap();
+                    store.cursors_forget(SpoolId([1; 16])).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    while writing.iter().any(|writing| !writing.is_finished()) {
+        for priority in [Priority::Idle, Priority::Low] {
+            assert!(store.write_at(priority).await.unwrap(), "it is this process that writes");
+        }
+    }
+    for writing in writing {
+        writing.await.unwrap();
+    }
 }

@@ -1,18 +1,22 @@
 //! The loader: one task that carries rows of the spool into the store.
 
 use super::file::{Epoch, SpoolRow};
+use super::haste::{Haste, Left};
 use super::pace::Pace;
 use super::pause::Pause;
 use super::reader::Reader;
 use super::writer::Message;
 use super::{Spool, SpoolError};
 use crate::http::now_ms;
+use fieldvitals_store::priority::Priority;
 use fieldvitals_store::{LoadBatch, SiteId, Store, StoreError, ViewUpdate};
 use rusqlite::Connection;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// Carries beacons from the spool into the store.
 pub struct Loader {
@@ -32,7 +36,28 @@ pub struct Loader {
     /// Whether a held site was tried last, so that it is the others' turn.
     others_first: bool,
     pace: Pace,
+    haste: Haste,
+    /// The priority at which the store writes.
+    written_at: Priority,
     pause: Pause,
+}
+
+/// The threads of each priority that a loader may run on.
+#[derive(Clone, Debug)]
+pub struct Threads {
+    /// [`Priority::Low`].
+    pub low: Handle,
+    /// [`Priority::Idle`].
+    pub idle: Handle,
+}
+
+impl Threads {
+    const fn at(&self, priority: Priority) -> &Handle {
+        match priority {
+            Priority::Low => &self.low,
+            Priority::Idle => &self.idle,
+        }
+    }
 }
 
 /// What a step came to.
@@ -82,6 +107,8 @@ impl Loader {
             counted: HashMap::new(),
             others_first: false,
             pace: Pace::default(),
+            haste: Haste::new(Instant::now()),
+            written_at: Priority::Low,
             pause,
         }
     }
@@ -108,7 +135,35 @@ impl Loader {
     /// as the time for it goes. What remains is loaded at the next start.
     ///
     /// Where the spool cannot be read any more, [`Spool::failed`] says so.
-    pub async fn run(mut self, stop: watch::Receiver<bool>) {
+    pub async fn run(self, stop: watch::Receiver<bool>, threads: Threads) {
+        let mut next = Some(self);
+        while let Some(loader) = next {
+            let mut running = JoinSet::new();
+            let priority = loader.haste.priority();
+            running.spawn_on(loader.run_at(priority, stop.clone()), threads.at(priority));
+            next = match running.join_next().await {
+                Some(Ok(loader)) => loader,
+                Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Some(Err(_)) | None => None,
+            };
+        }
+    }
+
+    /// Loads until it is told to stop, or until it is to go on at another priority.
+    async fn run_at(mut self, priority: Priority, stop: watch::Receiver<bool>) -> Option<Self> {
+        if priority != self.written_at {
+            match self.store.write_at(priority).await {
+                Ok(true) => self.written_at = priority,
+                Ok(false) => self.haste.fix(),
+                Err(error) => {
+                    tracing::warn!(%error, "the store goes on writing at the priority that it had");
+                    self.haste.refuse(Instant::now());
+                }
+            }
+            if self.haste.priority() != priority {
+                return Some(self);
+            }
+        }
         let spool = self.spool.clone();
         let mut stopped = stop.clone();
         let deadline = async move {
@@ -116,24 +171,37 @@ impl Loader {
             let _ = stopped.wait_for(|&stop| stop).await;
             tokio::time::sleep(spool.shared.bounds.drain).await;
         };
-        tokio::select! {
-            () = self.work(stop) => {}
-            () = deadline => tracing::warn!("the spool was not emptied in time; the next start goes on with it"),
+        let goes_on = tokio::select! {
+            goes_on = self.work(stop) => goes_on,
+            () = deadline => {
+                tracing::warn!("the spool was not emptied in time; the next start goes on with it");
+                false
+            }
+        };
+        if goes_on {
+            return Some(self);
         }
         // Waited for: the spool's log goes with the last connection that is closed.
         self.reader.close().await;
+        None
     }
 
-    async fn work(&mut self, mut stop: watch::Receiver<bool>) {
+    /// Whether it is to go on at another priority.
+    async fn work(&mut self, mut stop: watch::Receiver<bool>) -> bool {
         loop {
             // Looked at before the spool is: what was appended before the stop must be seen.
             let stopping = *stop.borrow() || stop.has_changed().is_err();
-            match self.step().await {
+            let began = Instant::now();
+            let step = self.step().await;
+            if !stopping && self.haste.step(began.elapsed(), self.left(), Instant::now()) {
+                return true;
+            }
+            match step {
                 Ok(Step::Done) => {
                     self.pause.over();
                     self.gather(stopping, &mut stop).await;
                 }
-                Ok(Step::Empty) if stopping => return,
+                Ok(Step::Empty) if stopping => return false,
                 Ok(Step::Empty) => {
                     self.pause.over();
                     let due = self.spool.shared.held().next(self.read_up_to).map(|(_, due)| due.into());
@@ -147,8 +215,22 @@ impl Loader {
                 }
                 Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
                 Err(StepError::TooMuch) => {}
-                Err(StepError::Spool(reason)) => return self.spool.shared.fail(reason),
+                Err(StepError::Spool(reason)) => {
+                    self.spool.shared.fail(reason);
+                    return false;
+                }
             }
+        }
+    }
+
+    /// What waits, but for what the store refuses.
+    fn left(&self) -> Left {
+        let bounds = self.spool.shared.bounds;
+        let held = self.spool.shared.held().beacons();
+        let stats = self.spool.stats();
+        Left {
+            few: stats.waiting.saturating_sub(held) < bounds.load_views as u64,
+            much: stats.bytes.saturating_sub(stats.held_bytes) > bounds.spool_bytes / 4,
         }
     }
 

@@ -13,6 +13,7 @@
 //! file: what is missing cannot be told from what was loaded, so the file is refused.
 
 mod file;
+mod haste;
 mod held;
 mod loader;
 mod pace;
@@ -25,7 +26,7 @@ mod settle;
 mod writer;
 
 pub use held::HeldSite;
-pub use loader::Loader;
+pub use loader::{Loader, Threads};
 pub use rest::{Rest, rest};
 
 use fieldvitals_store::{SiteId, Store, StoreError, ViewUpdate};

@@ -1,0 +1,66 @@
+//! Loading gives way: the kernel's word on the server's threads.
+
+#![cfg(target_os = "linux")]
+
+use fieldvitals_tests::beacon::{beacon, view_id};
+use fieldvitals_tests::eventually;
+use fieldvitals_tests::server::Server;
+use serde_json::json;
+
+/// `SCHED_OTHER` and `SCHED_IDLE`: sched(7).
+const OTHER: &str = "0";
+const IDLE: &str = "5";
+
+/// Name, policy and niceness of every thread of a process: `/proc/<pid>/task/<tid>/stat`, fields 2, 41 and 19 of
+/// proc_pid_stat(5).
+fn threads(pid: u32) -> Vec<(String, String, i32)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    // A thread that has ended meanwhile is none.
+    let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    stats
+        .map(|stat| {
+            let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+            let fields: Vec<&str> = rest.split_whitespace().collect();
+            (name.to_owned(), fields[38].to_owned(), fields[16].parse().unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_loads_has_the_cores_that_others_leave() {
+    let server = Server::start().await;
+    let body = beacon(&server.key, view_id(1), "https://shop.example/p/1", &json!({"LCP": 1200.0}));
+    assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+    server.settled().await;
+    // The store's writer, and the loader itself.
+    eventually(|| async {
+        let threads = threads(server.pid());
+        let idle = threads.iter().filter(|(_, policy, _)| policy == IDLE).map(|(name, ..)| name.as_str());
+        let mut idle: Vec<&str> = idle.collect();
+        idle.sort_unstable();
+        idle.dedup();
+        let is_writer = |name: &&str| name.starts_with("sqlx-sqlite");
+        if idle.iter().any(is_writer) && idle.contains(&"idle") {
+            Ok(())
+        } else {
+            Err(format!("{threads:?}"))
+        }
+    })
+    .await;
+    // Who answers is none of them, and maintenance, which is never to stand still, is nice.
+    let threads = threads(server.pid());
+    for (name, policy, nice) in &threads {
+        match name.as_str() {
+            "background" => assert_eq!((policy.as_str(), *nice), (OTHER, 10), "{threads:?}"),
+            name if name.starts_with("actix") || name == "spool writer" => {
+                assert_eq!((policy.as_str(), *nice), (OTHER, 0), "{threads:?}");
+            }
+            _ => {}
+        }
+    }
+    let count = |wanted: &str| threads.iter().filter(|(name, ..)| name.starts_with(wanted)).count();
+    assert!(count("actix") > 0 && count("background") > 0 && count("spool writer") == 1, "{threads:?}");
+    let readers =
+        threads.iter().filter(|(name, policy, _)| name.starts_with("sqlx-sqlite") && policy == OTHER);
+    assert!(readers.count() >= 4, "{threads:?}");
+}
