@@ -14,14 +14,16 @@ const IDLE: &str = "5";
 /// Name, policy and niceness of every thread of a process: `/proc/<pid>/task/<tid>/stat`, fields 2, 41 and 19 of
 /// proc_pid_stat(5).
 fn threads(pid: u32) -> Vec<(String, String, i32)> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
     // A thread that has ended meanwhile is none.
     let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
     stats
         .map(|stat| {
-            let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+            // A name may have brackets.
+            let (head, rest) = stat.rsplit_once(')').expect("a name in brackets");
+            let (_, name) = head.split_once('(').expect("a name in brackets");
             let fields: Vec<&str> = rest.split_whitespace().collect();
-            (name.to_owned(), fields[38].to_owned(), fields[16].parse().unwrap())
+            (name.to_owned(), fields[38].to_owned(), fields[16].parse().expect("a number"))
         })
         .collect()
 }
