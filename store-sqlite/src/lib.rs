@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, written by one connection, read by a few.
+//! The embedded store: one SQLite file, written by one connection at a time, read by a few.
 //!
 //! All SQL of this backend is in this crate, as static text with bound values; the schema is in
 //! `migrations/sqlite`. What a batch changes, what rows hold and which of them answer a question is
@@ -24,6 +24,7 @@ mod texts;
 mod verify;
 mod view;
 mod violation;
+mod writing;
 
 use async_trait::async_trait;
 use fieldvitals_store::priority::Priority;
@@ -33,21 +34,18 @@ use fieldvitals_store::{
     Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
     StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
 use vitals::view::ViewId;
 
 use error::failed;
+use writing::Writers;
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
     path: PathBuf,
-    /// One connection: writers queue here instead of at the file's lock. Its thread has the priority of the one that
-    /// opened it, so for another one it is replaced.
-    writer: RwLock<SqlitePool>,
+    writers: Writers,
     readers: SqlitePool,
 }
 
@@ -60,43 +58,13 @@ impl SqliteStore {
     /// where the file cannot be opened, or is no store.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let (writer, readers) = schema::open(path).await?;
-        Ok(Self { path: path.to_owned(), writer: RwLock::new(writer), readers })
+        Ok(Self { path: path.to_owned(), writers: Writers::new(path, writer), readers })
     }
 
     /// Waits for what is running and closes all connections.
     pub async fn close(&self) {
         self.readers.close().await;
-        self.writer().close().await;
-    }
-
-    fn writer(&self) -> SqlitePool {
-        self.writer.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether a call failed because the writer was replaced before its turn came.
-    fn is_replaced<T>(&self, result: &Result<T, sqlx::Error>) -> bool {
-        matches!(result, Err(sqlx::Error::PoolClosed)) && !self.writer().is_closed()
-    }
-
-    /// Begins a transaction that may write. It takes the file's write lock at once, so it never fails
-    /// in its middle because another writer came first.
-    async fn write(&self, what: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        loop {
-            let begun = self.writer().begin_with("begin immediate").await;
-            if !self.is_replaced(&begun) {
-                return begun.map_err(failed(what));
-            }
-        }
-    }
-
-    /// The connection that writes, for a single statement.
-    async fn connection(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
-        loop {
-            let connection = self.writer().acquire().await;
-            if !self.is_replaced(&connection) {
-                return connection.map_err(failed("waiting to write"));
-            }
-        }
+        self.writers.close().await;
     }
 
     /// Begins a transaction that sees one state of the store.
@@ -168,15 +136,8 @@ impl Store for SqliteStore {
         load::load(self, batch).await
     }
 
-    async fn write_at(&self, priority: Priority) -> Result<bool, StoreError> {
-        let new = schema::writer(&self.path, priority).await?;
-        let old = {
-            let mut writer = self.writer.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *writer, new)
-        };
-        // Who has it ends first; who queues for it comes back for the new one.
-        old.close().await;
-        Ok(true)
+    async fn load_at(&self, priority: Priority) -> Result<bool, StoreError> {
+        self.writers.load_at(priority).await.map(|()| true)
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {

@@ -15,7 +15,7 @@ const CURSOR: &str = "reading the load cursor";
 pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
     let ids = ids(&batch);
     let LoadBatch { site, spool, after, up_to, mut beacons } = batch;
-    let mut transaction = store.write(LOADING).await?;
+    let mut transaction = store.writers.begin_load().await.map_err(failed(LOADING))?;
     let connection = &mut *transaction;
 
     let kept = begin(connection, site, spool, after).await?;

@@ -537,7 +537,7 @@ async fn of_a_load_that_fails_in_the_middle_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_do_not_notice_that_their_connection_is_replaced() {
+async fn loads_of_either_priority_and_other_writers_take_turns() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("store.db")).await;
     let site = site(&store, "a").await;
@@ -547,17 +547,21 @@ async fn writers_do_not_notice_that_their_connection_is_replaced() {
             tokio::spawn(async move {
                 for _ in 0..200 {
                     store.site_update(site, &name, &[], &[]).await.unwrap();
-                    store.cursors_forget(SpoolId([1; 16])).await.unwrap();
+                    store.cursors_forget(SpoolId([2; 16])).await.unwrap();
                 }
             })
         })
         .collect();
+    let mut loads = 0;
     while writing.iter().any(|writing| !writing.is_finished()) {
         for priority in [Priority::Idle, Priority::Low] {
-            assert!(store.write_at(priority).await.unwrap(), "it is this process that writes");
+            assert!(store.load_at(priority).await.unwrap(), "it is this process that writes");
+            load(&store, site, 1, vec![update(DAY0_MS, loads, &[(Metric::Lcp, 900.0)])]).await.unwrap();
+            loads += 1;
         }
     }
     for writing in writing {
         writing.await.unwrap();
     }
+    assert_eq!(store.views(site, None, 10_000).await.unwrap().len() as u128, loads);
 }

@@ -40,6 +40,7 @@ pub use violation::{Judgement, Violation};
 pub use weight::{Weight, estimate};
 
 use async_trait::async_trait;
+use priority::Priority;
 use rollup::Difference;
 use serde::{Deserialize, Serialize};
 
@@ -211,13 +212,11 @@ pub trait Store: Send + Sync {
     /// where the site is gone; [`StoreError::TooSlow`] where it takes too long. Nothing is changed by a call that
     /// fails.
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
-    /// From now on what this process does to write has this priority; a caller that loads gives its own threads the same.
+    /// From now on what this process does to load has this priority, but for the caller's own threads.
     ///
-    /// `false` where nothing has changed, as the work is another process's: a connection to it that loading opens may be
-    /// used by those who answer people.
-    async fn write_at(&self, _priority: priority::Priority) -> Result<bool, StoreError> {
-        Ok(false)
-    }
+    /// `false` where it does nothing, as the database is another process's. Such a caller stays at low priority:
+    /// connections belong to the threads that opened them.
+    async fn load_at(&self, priority: Priority) -> Result<bool, StoreError>;
 
     /// The routes that have page views in a range of starts (UTC milliseconds, end excluded), sorted.
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;

@@ -26,6 +26,7 @@ impl Priority {
                 let _ = rustix::process::setpriority_process(None, NICE);
             }
             Self::Idle => {
+                let _ = rustix::process::setpriority_process(None, NICE);
                 use thread_priority::unix::{
                     NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
                     thread_native_id,

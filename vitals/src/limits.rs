@@ -166,7 +166,8 @@ pub const LOAD_GATHER_MS_MAX: u64 = 200;
 /// Time for which loading may have only the cores that others leave while more waits than one load takes, in
 /// milliseconds: on a machine that is busy with beacons, reports are that much behind.
 pub const LOAD_IDLE_BEHIND_MS_MAX: u64 = 30_000;
-/// Time that one load may take so, in milliseconds.
+/// Time that a load may take on the cores that others leave, in milliseconds; then it is given up, and begun anew with
+/// more of them.
 pub const LOAD_IDLE_STEP_MS_MAX: u64 = 3_000;
 /// Longest pause between two tries of the loader while the store is away, in milliseconds.
 pub const LOAD_RETRY_MS_MAX: u64 = 5_000;

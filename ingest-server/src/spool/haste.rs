@@ -4,12 +4,12 @@ use fieldvitals_store::priority::Priority;
 use std::time::{Duration, Instant};
 use vitals::limits;
 
-/// Longest time that a step may take at idle priority: some twenty times what one takes on a core of its own. More
-/// says that others use all cores, and that a transaction of the store stands still meanwhile.
-const STEP_MAX: Duration = Duration::from_millis(limits::LOAD_IDLE_STEP_MS_MAX);
+/// Longest time that a load may take at idle priority, some twenty times what the largest takes on a core of its own:
+/// others use all cores then, and those who want to write to the store wait for it. It is given up.
+pub(super) const STEP_MAX: Duration = Duration::from_millis(limits::LOAD_IDLE_STEP_MS_MAX);
 /// Longest time for which beacons may have to wait for more than the next load.
 const BEHIND_MAX: Duration = Duration::from_millis(limits::LOAD_IDLE_BEHIND_MS_MAX);
-/// Time at low priority after one of these; twice as long each time it follows on the last, up to an hour.
+/// Time at low priority after loading was too slow; twice as long where it is so again soon after, up to an hour.
 const LOW_FIRST: Duration = Duration::from_secs(60);
 const LOW_MAX: Duration = Duration::from_secs(3_600);
 
@@ -49,11 +49,16 @@ impl Haste {
             self.caught_up = now;
         }
         let next = match self.priority {
-            Priority::Idle if left.much || took > STEP_MAX || now - self.caught_up > BEHIND_MAX => {
+            Priority::Idle if left.much || took >= STEP_MAX || now - self.caught_up > BEHIND_MAX => {
                 self.slow_down_idling(now);
                 Priority::Low
             }
-            Priority::Low if left.few && !self.fixed && self.low_until.is_none_or(|until| until <= now) => {
+            Priority::Low
+                if left.few
+                    && !left.much
+                    && !self.fixed
+                    && self.low_until.is_none_or(|until| until <= now) =>
+            {
                 Priority::Idle
             }
             same => same,
@@ -67,10 +72,15 @@ impl Haste {
         self.priority = Priority::Low;
     }
 
-    /// Idle priority can never be had.
-    pub(super) fn fix(&mut self) {
+    /// From now on it is low.
+    pub(super) const fn hurry(&mut self) {
         self.fixed = true;
         self.priority = Priority::Low;
+    }
+
+    /// Something has come after a time in which nothing waited.
+    pub(super) const fn wake(&mut self, now: Instant) {
+        self.caught_up = now;
     }
 
     fn slow_down_idling(&mut self, now: Instant) {
@@ -128,17 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn a_quiet_time_is_none_in_which_something_waited() {
+        let mut clock = Clock::new();
+        clock.step(0, SOON, FEW);
+        clock.1 += Duration::from_secs(3_600);
+        clock.0.wake(clock.1);
+        assert_eq!(clock.step(1, SOON, SOME), Priority::Idle);
+    }
+
+    #[test]
     fn a_machine_that_others_fill_is_tried_less_and_less() {
         let mut clock = Clock::new();
         clock.step(0, SOON, FEW);
         for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
-            assert_eq!(clock.step(1, STEP_MAX + SOON, FEW), Priority::Low);
+            assert_eq!(clock.step(1, STEP_MAX, FEW), Priority::Low);
             assert_eq!(clock.step(minutes * 60 - 1, SOON, FEW), Priority::Low);
             assert_eq!(clock.step(1, SOON, FEW), Priority::Idle);
         }
         // Enough of cores for longer than that.
         clock.step(3_700, SOON, FEW);
-        clock.step(1, STEP_MAX + SOON, FEW);
+        clock.step(1, STEP_MAX, FEW);
         assert_eq!(clock.step(60, SOON, FEW), Priority::Idle);
     }
 
@@ -149,7 +168,7 @@ mod tests {
         clock.0.refuse(clock.1);
         assert_eq!(clock.step(59, SOON, FEW), Priority::Low);
         assert_eq!(clock.step(1, SOON, FEW), Priority::Idle);
-        clock.0.fix();
+        clock.0.hurry();
         assert_eq!(clock.step(4_000, SOON, FEW), Priority::Low);
     }
 }

@@ -1,7 +1,7 @@
 //! The loader: one task that carries rows of the spool into the store.
 
 use super::file::{Epoch, SpoolRow};
-use super::haste::{Haste, Left};
+use super::haste::{self, Haste, Left};
 use super::pace::Pace;
 use super::pause::Pause;
 use super::reader::Reader;
@@ -37,8 +37,6 @@ pub struct Loader {
     others_first: bool,
     pace: Pace,
     haste: Haste,
-    /// The priority at which the store writes.
-    written_at: Priority,
     pause: Pause,
 }
 
@@ -108,7 +106,6 @@ impl Loader {
             others_first: false,
             pace: Pace::default(),
             haste: Haste::new(Instant::now()),
-            written_at: Priority::Low,
             pause,
         }
     }
@@ -135,12 +132,13 @@ impl Loader {
     /// as the time for it goes. What remains is loaded at the next start.
     ///
     /// Where the spool cannot be read any more, [`Spool::failed`] says so.
-    pub async fn run(self, stop: watch::Receiver<bool>, threads: Threads) {
+    pub async fn run(mut self, stop: watch::Receiver<bool>, threads: Threads) {
+        self.reader.use_threads(threads.low.clone());
         let mut next = Some(self);
         while let Some(loader) = next {
             let mut running = JoinSet::new();
-            let priority = loader.haste.priority();
-            running.spawn_on(loader.run_at(priority, stop.clone()), threads.at(priority));
+            let at = threads.at(loader.haste.priority());
+            running.spawn_on(loader.run_here(stop.clone()), at);
             next = match running.join_next().await {
                 Some(Ok(loader)) => loader,
                 Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -149,20 +147,20 @@ impl Loader {
         }
     }
 
-    /// Loads until it is told to stop, or until it is to go on at another priority.
-    async fn run_at(mut self, priority: Priority, stop: watch::Receiver<bool>) -> Option<Self> {
-        if priority != self.written_at {
-            match self.store.write_at(priority).await {
-                Ok(true) => self.written_at = priority,
-                Ok(false) => self.haste.fix(),
-                Err(error) => {
-                    tracing::warn!(%error, "the store goes on writing at the priority that it had");
-                    self.haste.refuse(Instant::now());
-                }
+    /// Loads until it is told to stop, or until it is to go on at another priority; these threads have that of now.
+    async fn run_here(mut self, stop: watch::Receiver<bool>) -> Option<Self> {
+        let priority = self.haste.priority();
+        match self.store.load_at(priority).await {
+            Ok(true) => {}
+            Ok(false) => self.haste.hurry(),
+            // From idle to low priority nothing can fail.
+            Err(error) => {
+                tracing::warn!(%error, "loading stays at low priority");
+                self.haste.refuse(Instant::now());
             }
-            if self.haste.priority() != priority {
-                return Some(self);
-            }
+        }
+        if self.haste.priority() != priority {
+            return Some(self);
         }
         let spool = self.spool.clone();
         let mut stopped = stop.clone();
@@ -191,19 +189,27 @@ impl Loader {
         loop {
             // Looked at before the spool is: what was appended before the stop must be seen.
             let stopping = *stop.borrow() || stop.has_changed().is_err();
-            let began = Instant::now();
-            let step = self.step().await;
-            if !stopping && self.haste.step(began.elapsed(), self.left(), Instant::now()) {
+            if stopping && self.haste.priority() == Priority::Idle {
+                self.haste.hurry();
                 return true;
             }
+            let began = Instant::now();
+            let step = self.step().await;
+            let took = began.elapsed();
             match step {
                 Ok(Step::Done) => {
                     self.pause.over();
+                    if self.haste.step(took, self.left(), Instant::now()) {
+                        return true;
+                    }
                     self.gather(stopping, &mut stop).await;
                 }
                 Ok(Step::Empty) if stopping => return false,
                 Ok(Step::Empty) => {
                     self.pause.over();
+                    if self.haste.step(took, self.left(), Instant::now()) {
+                        return true;
+                    }
                     let due = self.spool.shared.held().next(self.read_up_to).map(|(_, due)| due.into());
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
@@ -211,10 +217,15 @@ impl Loader {
                         // Looked at in the next round.
                         _ = stop.changed() => {}
                     }
+                    self.haste.wake(Instant::now());
                     self.gather(false, &mut stop).await;
                 }
                 Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
-                Err(StepError::TooMuch) => {}
+                Err(StepError::TooMuch) => {
+                    if self.haste.step(took, self.left(), Instant::now()) {
+                        return true;
+                    }
+                }
                 Err(StepError::Spool(reason)) => {
                     self.spool.shared.fail(reason);
                     return false;
@@ -423,7 +434,19 @@ impl Loader {
         let key = (epoch.number, site);
         let beacons: Vec<Vec<ViewUpdate>> = part.into_iter().map(|(_, updates)| updates).collect();
         let n = beacons.len();
-        match self.store.load(LoadBatch { site, spool: epoch.id, after, up_to, beacons }).await {
+        let load = self.store.load(LoadBatch { site, spool: epoch.id, after, up_to, beacons });
+        let loaded = if self.haste.priority() == Priority::Idle {
+            let Ok(loaded) = tokio::time::timeout(haste::STEP_MAX, load).await else {
+                // Given up, so that those who wait to write need not wait for cores that are others'. It may have been
+                // committed all the same; the store knows.
+                self.cursors.remove(&key);
+                return Err(StepError::TooMuch);
+            };
+            loaded
+        } else {
+            load.await
+        };
+        match loaded {
             Ok(report) => {
                 self.cursors.insert(key, up_to);
                 self.pace.faster(site, self.spool.shared.bounds.load_views);

@@ -1,5 +1,6 @@
 //! A store that fails on demand, for the tests of whatever stands in front of one.
 
+use crate::priority::Priority;
 use crate::rollup::{Difference, Grain};
 use crate::{
     By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
@@ -148,6 +149,10 @@ impl Store for FaultyStore {
         }
         let report = self.inner.load(batch).await?;
         if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
+    }
+
+    async fn load_at(&self, priority: Priority) -> Result<bool, StoreError> {
+        self.inner.load_at(priority).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
