@@ -4,6 +4,7 @@
 
 use fieldvitals_server::spool::{AppendError, Bounds, Record, Spool, SpoolError, Stats, Threads, rest};
 use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, site, update};
+use fieldvitals_store::priority::Priority;
 use fieldvitals_store::rollup::DAY_MS;
 use fieldvitals_store::{CellQuery, SiteId, Source, SpoolId, Store};
 use fieldvitals_store_sqlite::SqliteStore;
@@ -258,6 +259,35 @@ async fn an_empty_file_is_small_again() {
     let running = place.start().await;
     place.append(&running.spool, 1..2).await;
     assert_eq!(running.stop().await.loaded, 1);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_load_that_stands_still_at_idle_priority_is_given_up() {
+    let place = Place::new().await;
+    let running = place.start().await;
+    // Nothing waits, so the cores that others leave are enough.
+    until(async || place.store.priorities() == [Priority::Low, Priority::Idle]).await;
+    place.store.stand_still(1);
+    place.append(&running.spool, 0..10).await;
+    until(async || running.spool.stats().waiting == 0).await;
+    assert_eq!(place.store.priorities(), [Priority::Low, Priority::Idle, Priority::Low]);
+    place.assert_has(0..10).await;
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!((stats.loaded, stats.superseded), (10, 0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_waits_at_a_stop_is_loaded_at_low_priority() {
+    let place = Place::new().await;
+    let running = place.start().await;
+    until(async || place.store.priorities() == [Priority::Low, Priority::Idle]).await;
+    place.append(&running.spool, 0..10).await;
+    let stats = running.stop().await;
+    assert_eq!((stats.loaded, stats.waiting), (10, 0));
+    assert_eq!(place.store.priorities(), [Priority::Low, Priority::Idle, Priority::Low]);
 }
 
 #[tokio::test]

@@ -34,19 +34,13 @@ async fn what_loads_has_the_cores_that_others_leave() {
     let body = beacon(&server.key, view_id(1), "https://shop.example/p/1", &json!({"LCP": 1200.0}));
     assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
     server.settled().await;
-    // The store's writer, and the loader itself.
+    // The loader, and its connection to the store.
     eventually(|| async {
         let threads = threads(server.pid());
-        let idle = threads.iter().filter(|(_, policy, _)| policy == IDLE).map(|(name, ..)| name.as_str());
-        let mut idle: Vec<&str> = idle.collect();
-        idle.sort_unstable();
-        idle.dedup();
-        let is_writer = |name: &&str| name.starts_with("sqlx-sqlite");
-        if idle.iter().any(is_writer) && idle.contains(&"idle") {
-            Ok(())
-        } else {
-            Err(format!("{threads:?}"))
-        }
+        let idle = |wanted: &str| {
+            threads.iter().filter(|(name, policy, _)| name.starts_with(wanted) && policy == IDLE).count()
+        };
+        if idle("sqlx-sqlite") == 1 && idle("idle") > 0 { Ok(()) } else { Err(format!("{threads:?}")) }
     })
     .await;
     // Who answers is none of them, and maintenance, which is never to stand still, is nice.
@@ -62,7 +56,12 @@ async fn what_loads_has_the_cores_that_others_leave() {
     }
     let count = |wanted: &str| threads.iter().filter(|(name, ..)| name.starts_with(wanted)).count();
     assert!(count("actix") > 0 && count("background") > 0 && count("spool writer") == 1, "{threads:?}");
-    let readers =
-        threads.iter().filter(|(name, policy, _)| name.starts_with("sqlx-sqlite") && policy == OTHER);
-    assert!(readers.count() >= 4, "{threads:?}");
+    // The connections of those who ask, and the one of others who write.
+    let connections = |wanted: (&str, i32)| {
+        let is_one = |(name, policy, nice): &&(String, String, i32)| {
+            name.starts_with("sqlx-sqlite") && (policy.as_str(), *nice) == wanted
+        };
+        threads.iter().filter(is_one).count()
+    };
+    assert!(connections((OTHER, 0)) >= 4 && connections((OTHER, 10)) == 1, "{threads:?}");
 }

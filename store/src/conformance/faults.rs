@@ -8,8 +8,8 @@ use crate::{
     StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use async_trait::async_trait;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use vitals::view::ViewId;
 
 /// Passes everything on to another store, except for the faults that are due.
@@ -25,14 +25,19 @@ pub struct FaultyStore {
     loads: AtomicU64,
     /// The most beacons that can be loaded in time.
     in_time: AtomicU64,
+    /// How many further loads stand still.
+    still: AtomicU64,
+    /// The priorities at which was to be loaded, in their order.
+    priorities: Mutex<Vec<Priority>>,
 }
 
 impl FaultyStore {
     /// A store without faults yet.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        let [fine, before, after, loads] = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { inner, fine, before, after, loads, in_time: AtomicU64::new(u64::MAX) }
+        let [fine, before, after, loads, still] = std::array::from_fn(|_| AtomicU64::new(0));
+        let in_time = AtomicU64::new(u64::MAX);
+        Self { inner, fine, before, after, loads, in_time, still, priorities: Mutex::default() }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -55,6 +60,17 @@ impl FaultyStore {
     /// From now on loads of more beacons fail without any effect, as taking too long.
     pub fn slow(&self, in_time: u64) {
         self.in_time.store(in_time, Ordering::SeqCst);
+    }
+
+    /// The next `calls` of `load` never end, as on cores that others use.
+    pub fn stand_still(&self, calls: u64) {
+        self.still.store(calls, Ordering::SeqCst);
+    }
+
+    /// The priorities at which was to be loaded until now.
+    #[must_use]
+    pub fn priorities(&self) -> Vec<Priority> {
+        self.priorities.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Calls of `load` that came, failed ones included.
@@ -143,6 +159,9 @@ impl Store for FaultyStore {
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         self.fail_if_away()?;
+        if Self::due(&self.still) {
+            std::future::pending::<()>().await;
+        }
         if batch.beacons.len() as u64 > self.in_time.load(Ordering::SeqCst) {
             let reason = "it took too long".to_owned();
             return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
@@ -152,6 +171,7 @@ impl Store for FaultyStore {
     }
 
     async fn load_at(&self, priority: Priority) -> Result<bool, StoreError> {
+        self.priorities.lock().unwrap_or_else(PoisonError::into_inner).push(priority);
         self.inner.load_at(priority).await
     }
 
