@@ -21,12 +21,11 @@ use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreE
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_sqlite::SqliteStore;
 use maintenance::Maintenance;
-use spool::Threads;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use vitals::limits;
 
@@ -121,7 +120,8 @@ pub struct FirstStart {
 
 /// The threads on which beacons are loaded and the store is maintained. They give way to those that answer.
 struct Background {
-    threads: Threads,
+    low: Handle,
+    idle: Handle,
     runtimes: Vec<Runtime>,
 }
 
@@ -137,8 +137,7 @@ impl Background {
         };
         let low = start("background", BACKGROUND_THREADS, Priority::Low)?;
         let idle = start("idle", 1, Priority::Idle)?;
-        let threads = Threads { low: low.handle().clone(), idle: idle.handle().clone() };
-        Ok(Self { threads, runtimes: vec![low, idle] })
+        Ok(Self { low: low.handle().clone(), idle: idle.handle().clone(), runtimes: vec![low, idle] })
     }
 }
 
@@ -248,13 +247,13 @@ impl Server {
 
         let (stop_loader, stopped) = watch::channel(false);
         let background = Background::start().map_err(ServeError::Threads)?;
-        let loader = background.threads.low.spawn(loader.run(stopped, background.threads.clone()));
+        let loader = background.low.spawn(loader.run(stopped, background.idle.clone()));
         let fresh = Arc::clone(&directory);
         let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
         let maintained = Arc::clone(&maintenance);
         let helpers = vec![
             tokio::spawn(async move { fresh.keep_fresh().await }),
-            background.threads.low.spawn(async move { maintained.run().await }),
+            background.low.spawn(async move { maintained.run().await }),
         ];
         let state = http::State {
             store,

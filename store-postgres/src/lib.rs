@@ -31,7 +31,6 @@ mod violation;
 use async_trait::async_trait;
 use connection::{Pools, Transaction, background, bounded, bounded_load};
 use error::failed;
-use fieldvitals_store::priority::Priority;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
     By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
@@ -196,8 +195,12 @@ impl Store for PostgresStore {
         background(bounded_load(self.bounds.load, load::load(self, batch))).await
     }
 
-    async fn load_at(&self, _: Priority) -> Result<bool, StoreError> {
-        Ok(false)
+    fn loads_itself(&self) -> bool {
+        false
+    }
+
+    async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+        self.load(batch).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {

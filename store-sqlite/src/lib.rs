@@ -133,11 +133,15 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        load::load(self, batch).await
+        load::load(self, Priority::Low, batch).await
     }
 
-    async fn load_at(&self, priority: Priority) -> Result<bool, StoreError> {
-        self.writers.load_at(priority).await.map(|()| true)
+    fn loads_itself(&self) -> bool {
+        true
+    }
+
+    async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+        load::load(self, Priority::Idle, batch).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {

@@ -89,21 +89,25 @@ fn pool() -> SqlitePoolOptions {
         .after_release(|connection, _| Box::pin(is_clean(connection)))
 }
 
-/// Opens the writer: one connection, whose thread has this priority, as it has that of the thread that opens it.
+/// Opens a writer: one connection, whose thread has this priority.
 pub(crate) async fn writer(path: &Path, priority: Priority) -> Result<SqlitePool, StoreError> {
     let opening = pool().max_connections(1).connect_with(options(path).pragma("cache_size", WRITER_CACHE));
+    at_priority(priority, opening).await.map_err(|error| named(path, failed(OPENING)(error)))
+}
+
+/// Does what may open a connection. Its thread gets this priority, as it has that of the thread that opens it.
+pub(crate) async fn at_priority<T: Send + 'static>(
+    priority: Priority,
+    opening: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+) -> Result<T, sqlx::Error> {
     let (done, opened) = oneshot::channel();
     let runtime = Handle::current();
-    let opener = std::thread::Builder::new().name("store opener".to_owned()).spawn(move || {
+    std::thread::Builder::new().name("store opener".to_owned()).spawn(move || {
         priority.take();
         // Nobody may be waiting any more.
         let _ = done.send(runtime.block_on(opening));
-    });
-    let opened = match opener {
-        Ok(_) => opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)),
-        Err(error) => Err(error.into()),
-    };
-    opened.map_err(|error| named(path, failed(OPENING)(error)))
+    })?;
+    opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 /// Whether a connection may be used again.

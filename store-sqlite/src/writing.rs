@@ -10,7 +10,6 @@ use sqlx::{Sqlite, Transaction};
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
@@ -25,7 +24,6 @@ pub(crate) struct Writers {
     own: SqlitePool,
     /// That of loads at idle priority, once there was one.
     idle: OnceCell<SqlitePool>,
-    loads_idle: AtomicBool,
 }
 
 /// Something that writes, until it is dropped.
@@ -57,18 +55,17 @@ impl Writing<Transaction<'static, Sqlite>> {
 
 impl Writers {
     pub(crate) fn new(path: &Path, own: SqlitePool) -> Self {
-        Self {
-            path: path.to_owned(),
-            turn: Arc::default(),
-            own,
-            idle: OnceCell::new(),
-            loads_idle: AtomicBool::new(false),
-        }
+        Self { path: path.to_owned(), turn: Arc::default(), own, idle: OnceCell::new() }
     }
 
     async fn turn(&self) -> Result<OwnedMutexGuard<()>, sqlx::Error> {
         let turn = tokio::time::timeout(TURN, Arc::clone(&self.turn).lock_owned()).await;
-        turn.map_err(|_| sqlx::Error::PoolTimedOut)
+        let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        settled(&self.own, Priority::Low).await?;
+        if let Some(idle) = self.idle.get() {
+            settled(idle, Priority::Idle).await?;
+        }
+        Ok(turn)
     }
 
     async fn begin_on(
@@ -81,29 +78,22 @@ impl Writers {
     }
 
     /// Begins a transaction.
-    pub(crate) async fn begin(&self) -> Result<Writing<Transaction<'static, Sqlite>>, sqlx::Error> {
-        self.begin_on(&self.own).await
-    }
-
-    /// Begins that of a load.
-    pub(crate) async fn begin_load(&self) -> Result<Writing<Transaction<'static, Sqlite>>, sqlx::Error> {
-        let idle = self.idle.get().filter(|_| self.loads_idle.load(Ordering::Relaxed));
-        self.begin_on(idle.unwrap_or(&self.own)).await
+    pub(crate) async fn begin(
+        &self,
+        priority: Priority,
+        what: &'static str,
+    ) -> Result<Writing<Transaction<'static, Sqlite>>, StoreError> {
+        let pool = match priority {
+            Priority::Low => &self.own,
+            Priority::Idle => self.idle.get_or_try_init(|| schema::writer(&self.path, priority)).await?,
+        };
+        self.begin_on(pool).await.map_err(failed(what))
     }
 
     /// For a single statement.
     pub(crate) async fn connection(&self) -> Result<Writing<PoolConnection<Sqlite>>, sqlx::Error> {
         let turn = self.turn().await?;
         Ok(Writing { inner: self.own.acquire().await?, _turn: turn })
-    }
-
-    /// From now on loads are written at this priority.
-    pub(crate) async fn load_at(&self, priority: Priority) -> Result<(), StoreError> {
-        if priority == Priority::Idle {
-            self.idle.get_or_try_init(|| schema::writer(&self.path, priority)).await?;
-        }
-        self.loads_idle.store(priority == Priority::Idle, Ordering::Relaxed);
-        Ok(())
     }
 
     pub(crate) async fn close(&self) {
@@ -120,11 +110,20 @@ impl crate::SqliteStore {
         &self,
         what: &'static str,
     ) -> Result<Writing<Transaction<'static, Sqlite>>, StoreError> {
-        self.writers.begin().await.map_err(failed(what))
+        self.writers.begin(Priority::Low, what).await
     }
 
     /// A connection that may write, for a single statement.
     pub(crate) async fn connection(&self) -> Result<Writing<PoolConnection<Sqlite>>, StoreError> {
         self.writers.connection().await.map_err(failed("waiting to write"))
     }
+}
+
+/// Waits until a pool has its connection again: what a transaction that was given up was in the middle of is undone then,
+/// and does not hold the file's lock. One that was closed is opened anew, at its priority.
+async fn settled(pool: &SqlitePool, priority: Priority) -> Result<(), sqlx::Error> {
+    if pool.num_idle() == 0 {
+        drop(schema::at_priority(priority, pool.acquire()).await?);
+    }
+    Ok(())
 }

@@ -9,8 +9,8 @@ use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
 };
 use fieldvitals_store::{
-    By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, Retention, SiteId,
-    Source, SpoolId, Store, StoreError, ViewUpdate, Views, Weight,
+    By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, LoadBatch, Retention,
+    SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Views, Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -18,6 +18,8 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
+use tokio::time::timeout;
 use vitals::limits;
 use vitals::metric::Metric;
 
@@ -552,16 +554,59 @@ async fn loads_of_either_priority_and_other_writers_take_turns() {
             })
         })
         .collect();
-    let mut loads = 0;
+    let mut up_to = 0;
     while writing.iter().any(|writing| !writing.is_finished()) {
         for priority in [Priority::Idle, Priority::Low] {
-            assert!(store.load_at(priority).await.unwrap(), "it is this process that writes");
-            load(&store, site, 1, vec![update(DAY0_MS, loads, &[(Metric::Lcp, 900.0)])]).await.unwrap();
-            loads += 1;
+            let batch = one_by_one(site, up_to, up_to + 1);
+            up_to = batch.up_to;
+            let loaded = match priority {
+                Priority::Low => store.load(batch).await,
+                Priority::Idle => store.load_idle(batch).await,
+            };
+            assert_eq!(loaded.unwrap().loaded, 1);
         }
     }
     for writing in writing {
         writing.await.unwrap();
     }
-    assert_eq!(store.views(site, None, 10_000).await.unwrap().len() as u128, loads);
+    assert_eq!(store.views(site, None, 10_000).await.unwrap().len() as u64, up_to);
+}
+
+/// A beacon a position, of a view that it alone is of.
+fn one_by_one(site: SiteId, after: u64, up_to: u64) -> LoadBatch {
+    let beacon = |position| vec![update(DAY0_MS, u128::from(position), &[(Metric::Lcp, 900.0)])];
+    LoadBatch { site, spool: SpoolId([1; 16]), after, up_to, beacons: (after..up_to).map(beacon).collect() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_is_given_up_anywhere_is_whole_or_undone_before_others_write() {
+    const N: u64 = 400;
+    const STEPS: u32 = 40;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("store.db")).await;
+    let site = site(&store, "a").await;
+    let began = Instant::now();
+    store.load_idle(one_by_one(site, 0, N)).await.unwrap();
+    let longest = began.elapsed();
+    let (mut up_to, mut whole) = (N, 0);
+    // From before its first moment to a while after its last.
+    for step in 0..STEPS * 2 {
+        let batch = || one_by_one(site, up_to, up_to + N);
+        if let Ok(loaded) = timeout(longest * step / STEPS, store.load_idle(batch())).await {
+            assert_eq!(loaded.unwrap().loaded, N);
+        }
+        store.site_update(site, &format!("step {step}"), &[], &[]).await.unwrap();
+        let cursor = store.cursor(site, SpoolId([1; 16])).await.unwrap();
+        if cursor == up_to {
+            assert_eq!(store.load(batch()).await.unwrap().loaded, N);
+        } else {
+            assert_eq!(cursor, up_to + N);
+            whole += 1;
+        }
+        up_to += N;
+    }
+    assert!((1..STEPS * 2).contains(&whole), "{whole} of {STEPS} * 2");
+    let cells = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    assert_eq!(cells.iter().map(|cell| cell.cell.views).sum::<i64>() as u64, up_to);
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
 }

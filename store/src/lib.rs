@@ -40,7 +40,6 @@ pub use violation::{Judgement, Violation};
 pub use weight::{Weight, estimate};
 
 use async_trait::async_trait;
-use priority::Priority;
 use rollup::Difference;
 use serde::{Deserialize, Serialize};
 
@@ -212,11 +211,12 @@ pub trait Store: Send + Sync {
     /// where the site is gone; [`StoreError::TooSlow`] where it takes too long. Nothing is changed by a call that
     /// fails.
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
-    /// From now on what this process does to load has this priority, but for the caller's own threads.
-    ///
-    /// `false` where it does nothing, as the database is another process's. Such a caller stays at low priority:
-    /// connections belong to the threads that opened them.
-    async fn load_at(&self, priority: Priority) -> Result<bool, StoreError>;
+    /// Whether it is this process that does the work of a load, so that its threads' priority counts.
+    fn loads_itself(&self) -> bool;
+    /// [`Store::load`] at [`Priority::Idle`], which the caller's thread has. It may stand still, holding up all who
+    /// write: whoever calls this gives it up after a while. What it then was in the middle of is undone before the next
+    /// one writes.
+    async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
 
     /// The routes that have page views in a range of starts (UTC milliseconds, end excluded), sorted.
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;

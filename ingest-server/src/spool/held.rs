@@ -6,7 +6,7 @@
 
 use super::pause::PAUSE_FIRST;
 use fieldvitals_store::SiteId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// A try that takes long is followed by a pause so many times as long: others wait meanwhile.
@@ -51,6 +51,10 @@ impl Held {
 
     pub(super) fn has(&self, site: SiteId) -> bool {
         self.0.contains_key(&site)
+    }
+
+    pub(super) fn sites(&self) -> BTreeSet<SiteId> {
+        self.0.keys().copied().collect()
     }
 
     /// Whether it was refused after another was loaded.

@@ -1,14 +1,14 @@
 //! The loader: one task that carries rows of the spool into the store.
 
 use super::file::{Epoch, SpoolRow};
-use super::haste::{self, Haste, Left};
+use super::haste::Left;
+use super::loads::Loads;
 use super::pace::Pace;
 use super::pause::Pause;
 use super::reader::Reader;
 use super::writer::Message;
 use super::{Spool, SpoolError};
 use crate::http::now_ms;
-use fieldvitals_store::priority::Priority;
 use fieldvitals_store::{LoadBatch, SiteId, Store, StoreError, ViewUpdate};
 use rusqlite::Connection;
 use std::collections::{HashMap, VecDeque};
@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 /// Carries beacons from the spool into the store.
 pub struct Loader {
@@ -36,26 +35,8 @@ pub struct Loader {
     /// Whether a held site was tried last, so that it is the others' turn.
     others_first: bool,
     pace: Pace,
-    haste: Haste,
+    pub(super) loads: Loads,
     pause: Pause,
-}
-
-/// The threads of each priority that a loader may run on.
-#[derive(Clone, Debug)]
-pub struct Threads {
-    /// [`Priority::Low`].
-    pub low: Handle,
-    /// [`Priority::Idle`].
-    pub idle: Handle,
-}
-
-impl Threads {
-    const fn at(&self, priority: Priority) -> &Handle {
-        match priority {
-            Priority::Low => &self.low,
-            Priority::Idle => &self.idle,
-        }
-    }
 }
 
 /// What a step came to.
@@ -96,6 +77,7 @@ impl Loader {
         let pause = Pause::new(spool.shared.bounds.retry);
         Self {
             spool,
+            loads: Loads::new(Arc::clone(&store)),
             store,
             reader: Reader::new(path, reader),
             epochs: epochs.into(),
@@ -105,7 +87,6 @@ impl Loader {
             counted: HashMap::new(),
             others_first: false,
             pace: Pace::default(),
-            haste: Haste::new(Instant::now()),
             pause,
         }
     }
@@ -131,37 +112,11 @@ impl Loader {
     /// Loads until it is told to stop (`true`, or the sender is gone); then what is still there, as far
     /// as the time for it goes. What remains is loaded at the next start.
     ///
+    /// This is called on threads of low priority; `idle` are some of idle priority, for the loads that may be at that.
+    ///
     /// Where the spool cannot be read any more, [`Spool::failed`] says so.
-    pub async fn run(mut self, stop: watch::Receiver<bool>, threads: Threads) {
-        self.reader.use_threads(threads.low.clone());
-        let mut next = Some(self);
-        while let Some(loader) = next {
-            let mut running = JoinSet::new();
-            let at = threads.at(loader.haste.priority());
-            running.spawn_on(loader.run_here(stop.clone()), at);
-            next = match running.join_next().await {
-                Some(Ok(loader)) => loader,
-                Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Some(Err(_)) | None => None,
-            };
-        }
-    }
-
-    /// Loads until it is told to stop, or until it is to go on at another priority; these threads have that of now.
-    async fn run_here(mut self, stop: watch::Receiver<bool>) -> Option<Self> {
-        let priority = self.haste.priority();
-        match self.store.load_at(priority).await {
-            Ok(true) => {}
-            Ok(false) => self.haste.hurry(),
-            // From idle to low priority nothing can fail.
-            Err(error) => {
-                tracing::warn!(%error, "loading stays at low priority");
-                self.haste.refuse(Instant::now());
-            }
-        }
-        if self.haste.priority() != priority {
-            return Some(self);
-        }
+    pub async fn run(mut self, stop: watch::Receiver<bool>, idle: Handle) {
+        self.loads.idle_on(idle, stop.clone());
         let spool = self.spool.clone();
         let mut stopped = stop.clone();
         let deadline = async move {
@@ -169,47 +124,29 @@ impl Loader {
             let _ = stopped.wait_for(|&stop| stop).await;
             tokio::time::sleep(spool.shared.bounds.drain).await;
         };
-        let goes_on = tokio::select! {
-            goes_on = self.work(stop) => goes_on,
+        tokio::select! {
+            () = self.work(stop) => {}
             () = deadline => {
                 tracing::warn!("the spool was not emptied in time; the next start goes on with it");
-                false
             }
-        };
-        if goes_on {
-            return Some(self);
         }
         // Waited for: the spool's log goes with the last connection that is closed.
         self.reader.close().await;
-        None
     }
 
-    /// Whether it is to go on at another priority.
-    async fn work(&mut self, mut stop: watch::Receiver<bool>) -> bool {
+    async fn work(&mut self, mut stop: watch::Receiver<bool>) {
         loop {
             // Looked at before the spool is: what was appended before the stop must be seen.
             let stopping = *stop.borrow() || stop.has_changed().is_err();
-            if stopping && self.haste.priority() == Priority::Idle {
-                self.haste.hurry();
-                return true;
-            }
-            let began = Instant::now();
-            let step = self.step().await;
-            let took = began.elapsed();
-            match step {
+            match self.step().await {
                 Ok(Step::Done) => {
                     self.pause.over();
-                    if self.haste.step(took, self.left(), Instant::now()) {
-                        return true;
-                    }
                     self.gather(stopping, &mut stop).await;
                 }
-                Ok(Step::Empty) if stopping => return false,
+                Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
                     self.pause.over();
-                    if self.haste.step(took, self.left(), Instant::now()) {
-                        return true;
-                    }
+                    self.loads.left(self.left());
                     let due = self.spool.shared.held().next(self.read_up_to).map(|(_, due)| due.into());
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
@@ -217,18 +154,14 @@ impl Loader {
                         // Looked at in the next round.
                         _ = stop.changed() => {}
                     }
-                    self.haste.wake(Instant::now());
+                    self.loads.wake();
                     self.gather(false, &mut stop).await;
                 }
                 Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
-                Err(StepError::TooMuch) => {
-                    if self.haste.step(took, self.left(), Instant::now()) {
-                        return true;
-                    }
-                }
+                Err(StepError::TooMuch) => {}
                 Err(StepError::Spool(reason)) => {
                     self.spool.shared.fail(reason);
-                    return false;
+                    return;
                 }
             }
         }
@@ -324,8 +257,8 @@ impl Loader {
         if rows.is_empty() {
             return Ok(Step::Empty);
         }
-        let is_free = |site| !self.spool.shared.held().has(site);
-        let (parts, rows) = self.parts(rows, is_free)?;
+        let held = self.spool.shared.held().sites();
+        let (parts, rows) = self.parts(rows, move |site| !held.contains(&site)).await?;
         for (site, part) in parts {
             let began = Instant::now();
             match self.load(epoch, site, part).await {
@@ -348,7 +281,7 @@ impl Loader {
             self.release(site);
             return Ok(Step::Done);
         };
-        let (mut parts, rows) = self.parts(rows, |other| other == site)?;
+        let (mut parts, rows) = self.parts(rows, move |other| other == site).await?;
         let part = parts.remove(&site).unwrap_or_default();
         match self.load(epoch, site, part).await {
             Err(StepError::Site(error)) => {
@@ -434,17 +367,10 @@ impl Loader {
         let key = (epoch.number, site);
         let beacons: Vec<Vec<ViewUpdate>> = part.into_iter().map(|(_, updates)| updates).collect();
         let n = beacons.len();
-        let load = self.store.load(LoadBatch { site, spool: epoch.id, after, up_to, beacons });
-        let loaded = if self.haste.priority() == Priority::Idle {
-            let Ok(loaded) = tokio::time::timeout(haste::STEP_MAX, load).await else {
-                // Given up, so that those who wait to write need not wait for cores that are others'. It may have been
-                // committed all the same; the store knows.
-                self.cursors.remove(&key);
-                return Err(StepError::TooMuch);
-            };
-            loaded
-        } else {
-            load.await
+        let batch = LoadBatch { site, spool: epoch.id, after, up_to, beacons };
+        let Some(loaded) = self.loads.load(batch).await else {
+            self.cursors.remove(&key);
+            return Err(StepError::TooMuch);
         };
         match loaded {
             Ok(report) => {
@@ -456,6 +382,7 @@ impl Loader {
                     stats.superseded += report.superseded;
                     n as u64
                 });
+                self.loads.left(self.left());
                 Ok(())
             }
             Err(StoreError::NoSuchSite) => {

@@ -16,6 +16,7 @@ mod file;
 mod haste;
 mod held;
 mod loader;
+mod loads;
 mod pace;
 mod pause;
 mod payload;
@@ -26,7 +27,7 @@ mod settle;
 mod writer;
 
 pub use held::HeldSite;
-pub use loader::{Loader, Threads};
+pub use loader::Loader;
 pub use rest::{Rest, rest};
 
 use fieldvitals_store::{SiteId, Store, StoreError, ViewUpdate};

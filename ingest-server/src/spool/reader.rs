@@ -4,33 +4,21 @@ use super::file::{self, SpoolRow};
 use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::runtime::Handle;
 
 /// The loader's connection to the spool. It is used on threads that may wait for the disk.
 pub(super) struct Reader {
     path: PathBuf,
-    /// Whose threads those are, whoever asks: what is read is held fast in the log of the spool, so reading must not stand
-    /// still as loading may.
-    threads: Option<Handle>,
     connection: Arc<Mutex<Option<Connection>>>,
 }
 
 impl Reader {
     pub(super) fn new(path: PathBuf, connection: Connection) -> Self {
-        Self { path, threads: None, connection: Arc::new(Mutex::new(Some(connection))) }
-    }
-
-    pub(super) fn use_threads(&mut self, threads: Handle) {
-        self.threads = Some(threads);
-    }
-
-    fn threads(&self) -> Handle {
-        self.threads.clone().unwrap_or_else(Handle::current)
+        Self { path, connection: Arc::new(Mutex::new(Some(connection))) }
     }
 
     pub(super) async fn read(&self, after: u64, bytes_max: usize) -> Result<Vec<SpoolRow>, String> {
         let connection = Arc::clone(&self.connection);
-        let reading = self.threads().spawn_blocking(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             connection.as_ref().map(|connection| file::read(connection, after, bytes_max))
         });
@@ -44,7 +32,7 @@ impl Reader {
 
     pub(super) async fn close(&self) {
         let connection = Arc::clone(&self.connection);
-        let closing = self.threads().spawn_blocking(move || {
+        let closing = tokio::task::spawn_blocking(move || {
             let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
             connection.and_then(|connection| connection.close().err().map(|(_, error)| error))
         });

@@ -95,31 +95,43 @@ impl Loader {
     }
 
     fn split(&self, row: &SpoolRow) -> Result<Vec<Record>, StepError> {
-        payload::split(&row.payload)
-            .map_err(|reason| self.damaged(&format!("row {}: {reason}", row.position)))
+        split(row).map_err(|reason| self.damaged(&reason))
     }
 
     /// Splits as many rows by site as one load may take, at least one; of the sites that are to be taken.
-    pub(super) fn parts(
-        &self,
-        mut rows: Vec<SpoolRow>,
-        take: impl Fn(SiteId) -> bool,
-    ) -> Result<(BTreeMap<SiteId, Part>, Vec<SpoolRow>), StepError> {
-        let mut parts: BTreeMap<SiteId, Part> = BTreeMap::new();
-        let (mut views, mut taken) = (0, 0);
-        for row in &rows {
-            let mut records = self.split(row)?;
-            records.retain(|record| take(record.site));
-            views += records.iter().map(|record| record.updates.len()).sum::<usize>();
-            if taken > 0 && views > self.spool.shared.bounds.load_views {
-                break;
-            }
-            taken += 1;
-            for Record { site, updates } in records {
-                parts.entry(site).or_default().push((row.position, updates));
-            }
-        }
-        rows.truncate(taken);
-        Ok((parts, rows))
+    pub(super) async fn parts(
+        &mut self,
+        rows: Vec<SpoolRow>,
+        take: impl Fn(SiteId) -> bool + Send + 'static,
+    ) -> Result<Parts, StepError> {
+        let views_max = self.spool.shared.bounds.load_views;
+        let parts = self.loads.prepare(move || parts(rows, views_max, take)).await;
+        parts.ok_or(StepError::TooMuch)?.map_err(|reason| self.damaged(&reason))
     }
+}
+
+/// By site, and the rows of which they are.
+type Parts = (BTreeMap<SiteId, Part>, Vec<SpoolRow>);
+
+fn split(row: &SpoolRow) -> Result<Vec<Record>, String> {
+    payload::split(&row.payload).map_err(|reason| format!("row {}: {reason}", row.position))
+}
+
+fn parts(mut rows: Vec<SpoolRow>, views_max: usize, take: impl Fn(SiteId) -> bool) -> Result<Parts, String> {
+    let mut parts: BTreeMap<SiteId, Part> = BTreeMap::new();
+    let (mut views, mut taken) = (0, 0);
+    for row in &rows {
+        let mut records = split(row)?;
+        records.retain(|record| take(record.site));
+        views += records.iter().map(|record| record.updates.len()).sum::<usize>();
+        if taken > 0 && views > views_max {
+            break;
+        }
+        taken += 1;
+        for Record { site, updates } in records {
+            parts.entry(site).or_default().push((row.position, updates));
+        }
+    }
+    rows.truncate(taken);
+    Ok((parts, rows))
 }

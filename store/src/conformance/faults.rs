@@ -21,23 +21,21 @@ pub struct FaultyStore {
     before: AtomicU64,
     /// How many further loads take place, and lose their answer.
     after: AtomicU64,
-    /// Calls of `load` that came.
-    loads: AtomicU64,
+    /// The priorities of the loads that came, in their order.
+    loads: Mutex<Vec<Priority>>,
     /// The most beacons that can be loaded in time.
     in_time: AtomicU64,
     /// How many further loads stand still.
     still: AtomicU64,
-    /// The priorities at which was to be loaded, in their order.
-    priorities: Mutex<Vec<Priority>>,
 }
 
 impl FaultyStore {
     /// A store without faults yet.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        let [fine, before, after, loads, still] = std::array::from_fn(|_| AtomicU64::new(0));
+        let [fine, before, after, still] = std::array::from_fn(|_| AtomicU64::new(0));
         let in_time = AtomicU64::new(u64::MAX);
-        Self { inner, fine, before, after, loads, in_time, still, priorities: Mutex::default() }
+        Self { inner, fine, before, after, loads: Mutex::default(), in_time, still }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -67,16 +65,10 @@ impl FaultyStore {
         self.still.store(calls, Ordering::SeqCst);
     }
 
-    /// The priorities at which was to be loaded until now.
+    /// The priorities of the loads that came until now, failed ones included.
     #[must_use]
-    pub fn priorities(&self) -> Vec<Priority> {
-        self.priorities.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Calls of `load` that came, failed ones included.
-    #[must_use]
-    pub fn loads(&self) -> u64 {
-        self.loads.load(Ordering::SeqCst)
+    pub fn loads(&self) -> Vec<Priority> {
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn due(left: &AtomicU64) -> bool {
@@ -88,6 +80,23 @@ impl FaultyStore {
             return Ok(());
         }
         if Self::due(&self.before) { Err(fault("the database is away")) } else { Ok(()) }
+    }
+
+    async fn load_at(&self, priority: Priority, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner).push(priority);
+        self.fail_if_away()?;
+        if Self::due(&self.still) {
+            std::future::pending::<()>().await;
+        }
+        if batch.beacons.len() as u64 > self.in_time.load(Ordering::SeqCst) {
+            let reason = "it took too long".to_owned();
+            return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
+        }
+        let report = match priority {
+            Priority::Low => self.inner.load(batch).await?,
+            Priority::Idle => self.inner.load_idle(batch).await?,
+        };
+        if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
     }
 }
 
@@ -157,22 +166,15 @@ impl Store for FaultyStore {
     }
 
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        self.loads.fetch_add(1, Ordering::SeqCst);
-        self.fail_if_away()?;
-        if Self::due(&self.still) {
-            std::future::pending::<()>().await;
-        }
-        if batch.beacons.len() as u64 > self.in_time.load(Ordering::SeqCst) {
-            let reason = "it took too long".to_owned();
-            return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
-        }
-        let report = self.inner.load(batch).await?;
-        if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
+        self.load_at(Priority::Low, batch).await
     }
 
-    async fn load_at(&self, priority: Priority) -> Result<bool, StoreError> {
-        self.priorities.lock().unwrap_or_else(PoisonError::into_inner).push(priority);
-        self.inner.load_at(priority).await
+    fn loads_itself(&self) -> bool {
+        self.inner.loads_itself()
+    }
+
+    async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+        self.load_at(Priority::Idle, batch).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
