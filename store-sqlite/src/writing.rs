@@ -127,3 +127,30 @@ async fn settled(pool: &SqlitePool, priority: Priority) -> Result<(), sqlx::Erro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::SqliteStore;
+    use fieldvitals_store::priority::Priority;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn whose_turn_it_is_finds_the_file_free() {
+        const LONG: &str = "with recursive n (n) as (select 1 union all select n + 1 from n limit 1000000) \
+                            select count(*) from n";
+        let directory = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(&directory.path().join("store.db")).await.expect("a store");
+        for priority in [Priority::Idle, Priority::Low] {
+            let mut given_up = store.writers.begin(priority, "a test").await.expect("it begins");
+            let statement = sqlx::query(LONG).fetch_one(&mut *given_up);
+            assert!(timeout(Duration::from_millis(10), statement).await.is_err(), "it takes longer");
+            drop(given_up);
+            let mut connection = store.connection().await.expect("its turn");
+            for statement in ["pragma busy_timeout = 0", "delete from load_cursor"] {
+                let done = sqlx::query(statement).execute(&mut *connection).await;
+                done.expect("nothing is to be waited for");
+            }
+        }
+    }
+}
