@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vitals::metric::Metric;
@@ -151,7 +151,7 @@ async fn repair(place: &Place, site: SiteId) {
     sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
 }
 
-/// Waits for a condition without a timer.
+/// Waits for a condition.
 async fn until(mut condition: impl AsyncFnMut() -> bool) {
     while !condition().await {
         // A core that is always busy would be one that loading does not get.
@@ -259,35 +259,69 @@ async fn an_empty_file_is_small_again() {
 
 #[tokio::test]
 async fn a_load_that_stands_still_at_idle_priority_is_given_up() {
+    for committed in [false, true] {
+        let place = Place::new().await;
+        let running = place.start().await;
+        place.append(&running.spool, 0..2).await;
+        until(async || running.spool.stats().waiting == 0).await;
+        // Nothing waits, so the cores that others leave are enough.
+        let before = place.store.loads().len();
+        if committed {
+            place.store.stand_still_after(1);
+        } else {
+            place.store.stand_still(1);
+        }
+        place.append(&running.spool, 2..12).await;
+        until(async || running.spool.stats().waiting == 0).await;
+        let loads = place.store.loads().split_off(before);
+        assert_eq!(loads[0], Priority::Idle);
+        assert!(loads.len() > 1 && loads[1..].iter().all(|&load| load == Priority::Low), "{loads:?}");
+        place.assert_has(0..12).await;
+        let stats = running.stop().await;
+        assert_law(&stats);
+        assert_eq!((stats.loaded, stats.superseded), (12, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_threads_of_idle_priority_do_not_come_to_is_done_by_others() {
     let place = Place::new().await;
-    let running = place.start().await;
-    place.append(&running.spool, 0..2).await;
-    until(async || running.spool.stats().waiting == 0).await;
-    // Nothing waits, so the cores that others leave are enough.
+    let idle = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let bounds = Bounds { retry: Duration::from_millis(1), ..Bounds::default() };
+    let (spool, loader) = Spool::open_with(&place.path(), place.store(), bounds).await.unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let loader = tokio::spawn(loader.run(stopped, idle.handle().clone()));
+    let running = Running { spool, stop, loader };
+    // One site's beacons are tried again, with the other's that come.
+    refuse(&place, place.sites[1]).await;
+    place.append(&running.spool, 0..4).await;
+    until(async || running.spool.stats().waiting == 2 && !running.spool.held().is_empty()).await;
     let before = place.store.loads().len();
-    place.store.stand_still(1);
-    place.append(&running.spool, 2..12).await;
+    let (go_on, standing) = std::sync::mpsc::channel::<()>();
+    let stood = idle.spawn(async move { standing.recv().is_err() });
+    repair(&place, place.sites[1]).await;
+    place.append(&running.spool, 4..8).await;
     until(async || running.spool.stats().waiting == 0).await;
     let loads = place.store.loads().split_off(before);
-    assert_eq!(loads[0], Priority::Idle);
-    assert!(loads.len() > 1 && loads[1..].iter().all(|&load| load == Priority::Low), "{loads:?}");
-    place.assert_has(0..12).await;
+    assert_eq!(loads.last(), Some(&Priority::Low), "{loads:?}");
+    drop(go_on);
+    assert!(stood.await.unwrap());
+    place.assert_has(0..8).await;
     let stats = running.stop().await;
     assert_law(&stats);
-    assert_eq!((stats.loaded, stats.superseded), (12, 0));
+    assert_eq!((stats.loaded, stats.superseded), (8, 0));
+    idle.shutdown_background();
 }
 
 #[tokio::test]
 async fn what_waits_at_a_stop_is_loaded_at_low_priority() {
     let place = Place::new().await;
-    let running = place.start().await;
-    place.append(&running.spool, 0..2).await;
-    until(async || running.spool.stats().waiting == 0).await;
-    let before = place.store.loads().len();
-    place.append(&running.spool, 2..12).await;
+    // No load begins by itself.
+    let running = place.start_with(Bounds { gather: Duration::from_hours(1), ..Bounds::default() }).await;
+    place.append(&running.spool, 0..12).await;
     let stats = running.stop().await;
     assert_eq!((stats.loaded, stats.waiting), (12, 0));
-    let loads = place.store.loads().split_off(before);
+    let loads = place.store.loads();
     assert!(!loads.is_empty() && loads.iter().all(|&load| load == Priority::Low), "{loads:?}");
 }
 

@@ -16,6 +16,7 @@ mod error;
 mod load;
 mod maintain;
 mod names;
+mod opener;
 mod query;
 mod rows;
 mod schema;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use vitals::view::ViewId;
 
 use error::failed;
+use opener::Opener;
 use writing::Writers;
 
 /// A store in one SQLite file.
@@ -51,14 +53,15 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the file, which is created with its directory if it is missing, and brings its schema up
-    /// to date.
+    /// to date. The runtime in which it is opened is to outlive it.
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`] where a newer fieldvitals wrote the file; [`StoreError::Database`]
     /// where the file cannot be opened, or is no store.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let (writer, readers) = schema::open(path).await?;
-        Ok(Self { path: path.to_owned(), writers: Writers::new(path, writer), readers })
+        let opener = Opener::start().map_err(|error| failed("starting a thread")(error.into()))?;
+        let (writer, readers) = schema::open(path, &opener).await?;
+        Ok(Self { path: path.to_owned(), writers: Writers::new(path, opener, writer), readers })
     }
 
     /// Waits for what is running and closes all connections.

@@ -1,6 +1,7 @@
 //! Opening the file: connections and migrations.
 
 use crate::error::failed;
+use crate::opener::Opener;
 use fieldvitals_store::StoreError;
 use fieldvitals_store::priority::Priority;
 use sqlx::migrate::Migrator;
@@ -11,8 +12,6 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 use std::path::Path;
 use std::time::Duration;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -52,7 +51,7 @@ pub(crate) async fn impatient(path: &Path) -> Result<SqliteConnection, sqlx::Err
 }
 
 /// Opens the file and returns its writer (one connection) and its readers.
-pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
+pub(crate) async fn open(path: &Path, opener: &Opener) -> Result<(SqlitePool, SqlitePool), StoreError> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|error| StoreError::Database {
             what: OPENING,
@@ -61,7 +60,7 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
         })?;
     }
     let at = |error| named(path, failed(OPENING)(error));
-    let writer = writer(path, Priority::Low).await?;
+    let writer = writer(path, opener, Priority::Low).await?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
     // A file that cannot be written opens all the same, and begins transactions; better told now than by
@@ -90,24 +89,13 @@ fn pool() -> SqlitePoolOptions {
 }
 
 /// Opens a writer: one connection, whose thread has this priority.
-pub(crate) async fn writer(path: &Path, priority: Priority) -> Result<SqlitePool, StoreError> {
-    let opening = pool().max_connections(1).connect_with(options(path).pragma("cache_size", WRITER_CACHE));
-    at_priority(priority, opening).await.map_err(|error| named(path, failed(OPENING)(error)))
-}
-
-/// Does what may open a connection. Its thread gets this priority, as it has that of the thread that opens it.
-pub(crate) async fn at_priority<T: Send + 'static>(
+pub(crate) async fn writer(
+    path: &Path,
+    opener: &Opener,
     priority: Priority,
-    opening: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
-) -> Result<T, sqlx::Error> {
-    let (done, opened) = oneshot::channel();
-    let runtime = Handle::current();
-    std::thread::Builder::new().name("store opener".to_owned()).spawn(move || {
-        priority.take();
-        // Nobody may be waiting any more.
-        let _ = done.send(runtime.block_on(opening));
-    })?;
-    opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+) -> Result<SqlitePool, StoreError> {
+    let opening = pool().max_connections(1).connect_with(options(path).pragma("cache_size", WRITER_CACHE));
+    opener.open(priority, opening).await.map_err(|error| named(path, failed(OPENING)(error)))
 }
 
 /// Whether a connection may be used again.

@@ -1,6 +1,7 @@
 //! Who writes: one at a time, in the order of asking.
 
 use crate::error::failed;
+use crate::opener::Opener;
 use crate::schema;
 use fieldvitals_store::StoreError;
 use fieldvitals_store::priority::Priority;
@@ -11,6 +12,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 /// Longest time for which a writer waits for those before it.
@@ -19,6 +21,7 @@ const TURN: Duration = Duration::from_secs(30);
 /// The connections that write. Their users queue here, as SQLite's own lock knows no order.
 pub(crate) struct Writers {
     path: PathBuf,
+    opener: Opener,
     turn: Arc<Mutex<()>>,
     /// Everyone's.
     own: SqlitePool,
@@ -30,7 +33,8 @@ pub(crate) struct Writers {
 pub(crate) struct Writing<T> {
     // Dropped before the turn is another's.
     inner: T,
-    _turn: OwnedMutexGuard<()>,
+    turn: OwnedMutexGuard<()>,
+    runtime: Handle,
 }
 
 impl<T: Deref<Target = SqliteConnection>> Deref for Writing<T> {
@@ -48,33 +52,53 @@ impl<T: DerefMut<Target = SqliteConnection>> DerefMut for Writing<T> {
 }
 
 impl Writing<Transaction<'static, Sqlite>> {
+    /// Ends it. Once this is called it comes to its end, and the turn ends after it.
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
-        self.inner.commit().await
+        let Self { inner, turn, runtime } = self;
+        let committing = runtime.spawn(async move {
+            let committed = inner.commit().await;
+            drop(turn);
+            committed
+        });
+        committing.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 }
 
 impl Writers {
-    pub(crate) fn new(path: &Path, own: SqlitePool) -> Self {
-        Self { path: path.to_owned(), turn: Arc::default(), own, idle: OnceCell::new() }
+    pub(crate) fn new(path: &Path, opener: Opener, own: SqlitePool) -> Self {
+        Self { path: path.to_owned(), opener, turn: Arc::default(), own, idle: OnceCell::new() }
     }
 
-    async fn turn(&self) -> Result<OwnedMutexGuard<()>, sqlx::Error> {
+    /// Waits for the turn of a writer, and for its connection.
+    async fn turn(&self, priority: Priority) -> Result<OwnedMutexGuard<()>, sqlx::Error> {
         let turn = tokio::time::timeout(TURN, Arc::clone(&self.turn).lock_owned()).await;
         let turn = turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        settled(&self.own, Priority::Low).await?;
+        self.settled(&self.own, Priority::Low, priority).await?;
         if let Some(idle) = self.idle.get() {
-            settled(idle, Priority::Idle).await?;
+            self.settled(idle, Priority::Idle, priority).await?;
         }
         Ok(turn)
+    }
+
+    /// Waits until a pool has its connection again: what a transaction that was given up was in the middle of is undone
+    /// then, and does not hold the file's lock. One that was closed is opened anew, by who needs it.
+    async fn settled(&self, pool: &SqlitePool, of: Priority, needs: Priority) -> Result<(), sqlx::Error> {
+        if pool.num_idle() > 0 || (pool.size() == 0 && of != needs) {
+            return Ok(());
+        }
+        let acquiring = pool.acquire();
+        self.opener.open(of, async { acquiring.await.map(drop) }).await
     }
 
     async fn begin_on(
         &self,
         pool: &SqlitePool,
+        priority: Priority,
     ) -> Result<Writing<Transaction<'static, Sqlite>>, sqlx::Error> {
-        let turn = self.turn().await?;
+        let turn = self.turn(priority).await?;
         // The file's write lock at once: a transaction never fails in its middle because another writer came first.
-        Ok(Writing { inner: pool.begin_with("begin immediate").await?, _turn: turn })
+        let inner = pool.begin_with("begin immediate").await?;
+        Ok(Writing { inner, turn, runtime: self.opener.runtime().clone() })
     }
 
     /// Begins a transaction.
@@ -85,15 +109,18 @@ impl Writers {
     ) -> Result<Writing<Transaction<'static, Sqlite>>, StoreError> {
         let pool = match priority {
             Priority::Low => &self.own,
-            Priority::Idle => self.idle.get_or_try_init(|| schema::writer(&self.path, priority)).await?,
+            Priority::Idle => {
+                self.idle.get_or_try_init(|| schema::writer(&self.path, &self.opener, priority)).await?
+            }
         };
-        self.begin_on(pool).await.map_err(failed(what))
+        self.begin_on(pool, priority).await.map_err(failed(what))
     }
 
     /// For a single statement.
     pub(crate) async fn connection(&self) -> Result<Writing<PoolConnection<Sqlite>>, sqlx::Error> {
-        let turn = self.turn().await?;
-        Ok(Writing { inner: self.own.acquire().await?, _turn: turn })
+        let turn = self.turn(Priority::Low).await?;
+        let inner = self.own.acquire().await?;
+        Ok(Writing { inner, turn, runtime: self.opener.runtime().clone() })
     }
 
     pub(crate) async fn close(&self) {
@@ -119,38 +146,85 @@ impl crate::SqliteStore {
     }
 }
 
-/// Waits until a pool has its connection again: what a transaction that was given up was in the middle of is undone then,
-/// and does not hold the file's lock. One that was closed is opened anew, at its priority.
-async fn settled(pool: &SqlitePool, priority: Priority) -> Result<(), sqlx::Error> {
-    if pool.num_idle() == 0 {
-        drop(schema::at_priority(priority, pool.acquire()).await?);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use crate::SqliteStore;
     use fieldvitals_store::priority::Priority;
     use std::time::Duration;
+    use tokio::sync::Mutex;
     use tokio::time::timeout;
+
+    /// The threads of connections are those of this process.
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    const LONG: &str = "with recursive n (n) as (select 1 union all select n + 1 from n limit 1000000) \
+                        select count(*) from n";
+
+    async fn open(directory: &tempfile::TempDir) -> SqliteStore {
+        SqliteStore::open(&directory.path().join("store.db")).await.expect("a store")
+    }
 
     #[tokio::test]
     async fn whose_turn_it_is_finds_the_file_free() {
-        const LONG: &str = "with recursive n (n) as (select 1 union all select n + 1 from n limit 1000000) \
-                            select count(*) from n";
+        let _alone = ALONE.lock().await;
         let directory = tempfile::tempdir().expect("a folder");
-        let store = SqliteStore::open(&directory.path().join("store.db")).await.expect("a store");
+        let store = open(&directory).await;
         for priority in [Priority::Idle, Priority::Low] {
             let mut given_up = store.writers.begin(priority, "a test").await.expect("it begins");
             let statement = sqlx::query(LONG).fetch_one(&mut *given_up);
             assert!(timeout(Duration::from_millis(10), statement).await.is_err(), "it takes longer");
             drop(given_up);
-            let mut connection = store.connection().await.expect("its turn");
-            for statement in ["pragma busy_timeout = 0", "delete from load_cursor"] {
-                let done = sqlx::query(statement).execute(&mut *connection).await;
-                done.expect("nothing is to be waited for");
+            // Those who do not wait that long leave nothing behind.
+            for wait in [Some(Duration::from_millis(1)), None] {
+                let connecting = store.connection();
+                let connected = match wait {
+                    Some(wait) => timeout(wait, connecting).await,
+                    None => Ok(connecting.await),
+                };
+                let Ok(connected) = connected else { continue };
+                let mut connection = connected.expect("its turn");
+                for statement in ["pragma busy_timeout = 0", "delete from load_cursor"] {
+                    let done = sqlx::query(statement).execute(&mut *connection).await;
+                    done.expect("nothing is to be waited for");
+                }
             }
         }
+        assert_eq!(store.writers.own.size(), 1, "no connection was lost");
+    }
+
+    /// The policies (sched(7)) of the threads of connections of this process: `/proc/<pid>/task/<tid>/stat`, field 41 of
+    /// proc_pid_stat(5).
+    #[cfg(target_os = "linux")]
+    fn policies() -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("its threads");
+        let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        stats
+            .filter_map(|stat| {
+                let (name, fields) = stat.rsplit_once(')')?;
+                name.contains("(sqlx-sqlite").then(|| fields.split_whitespace().nth(38).map(str::to_owned))?
+            })
+            .collect()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_writer_that_is_opened_anew_for_an_idle_thread_has_its_own_priority() {
+        let _alone = ALONE.lock().await;
+        let directory = tempfile::tempdir().expect("a folder");
+        let store = open(&directory).await;
+        let own = store.writers.own.acquire().await.expect("the writer");
+        own.close().await.expect("it closes");
+        let runtime = tokio::runtime::Handle::current();
+        let idle = move || {
+            Priority::Idle.take();
+            for priority in [Priority::Idle, Priority::Low] {
+                let begun = runtime.block_on(store.writers.begin(priority, "a test")).expect("it begins");
+                runtime.block_on(begun.commit()).expect("it ends");
+            }
+            policies()
+        };
+        let policies = tokio::task::spawn_blocking(idle).await.expect("no panic");
+        let idle = policies.iter().filter(|policy| *policy == "5").count();
+        assert_eq!(idle, 1, "{policies:?}");
+        assert!(policies.len() > 2, "{policies:?}");
     }
 }

@@ -213,7 +213,7 @@ pub trait Store: Send + Sync {
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
     /// Whether it is this process that does the work of a load, so that its threads' priority counts.
     fn loads_itself(&self) -> bool;
-    /// [`Store::load`] at [`Priority::Idle`], which the caller's thread has. It may stand still, holding up all who
+    /// [`Store::load`] at [`priority::Priority::Idle`], which the caller's thread has. It may stand still, holding up all who
     /// write: whoever calls this gives it up after a while. What it then was in the middle of is undone before the next
     /// one writes.
     async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;

@@ -10,7 +10,7 @@ pub enum Priority {
     Low,
     /// Little more than what nobody else wants. A core on which such a thread runs counts as free for others that wake
     /// up, which niceness does not make it; but where all cores are always busy, a transaction may stand still for
-    /// seconds.
+    /// seconds. So it may on a busy disk: the kernel takes its I/O for that of the idle class (ioprio_set(2)).
     Idle,
 }
 

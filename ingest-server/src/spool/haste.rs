@@ -43,20 +43,19 @@ impl Haste {
         self.priority
     }
 
-    /// After a load.
-    pub(super) fn left(&mut self, left: Left, now: Instant) {
+    /// After a load: for how long it is low from now on, where it is idle no more.
+    pub(super) fn left(&mut self, left: Left, now: Instant) -> Option<Duration> {
         if left.few {
             self.caught_up = now;
         }
         match self.priority {
-            Priority::Idle if left.much || now - self.caught_up > BEHIND_MAX => {
-                self.slow(now);
-            }
+            Priority::Idle if left.much || now - self.caught_up > BEHIND_MAX => return Some(self.slow(now)),
             Priority::Low if left.few && !left.much && self.low_until.is_none_or(|until| until <= now) => {
                 self.priority = Priority::Idle;
             }
             Priority::Low | Priority::Idle => {}
         }
+        None
     }
 
     /// Idle priority is too slow: it is low for this time.
@@ -92,7 +91,9 @@ mod tests {
         /// A load so many seconds after the last.
         fn load(&mut self, seconds: u64, left: Left) -> Priority {
             self.1 += Duration::from_secs(seconds);
-            self.0.left(left, self.1);
+            let before = self.0.priority();
+            let low_for = self.0.left(left, self.1);
+            assert_eq!(low_for.is_some(), (before, self.0.priority()) == (Priority::Idle, Priority::Low));
             self.0.priority()
         }
     }

@@ -4,7 +4,7 @@ use super::haste::{self, Haste, Left};
 use fieldvitals_store::priority::Priority;
 use fieldvitals_store::{LoadBatch, LoadReport, Store, StoreError};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -14,21 +14,19 @@ use tokio::time::timeout;
 pub(super) struct Loads {
     store: Arc<dyn Store>,
     haste: Haste,
-    /// The threads of idle priority.
-    idle: Option<Handle>,
-    stop: Option<watch::Receiver<bool>>,
+    /// The threads of idle priority, where there are any, and what tells of a stop.
+    idle: Option<(Handle, watch::Receiver<bool>)>,
 }
 
 impl Loads {
     /// All at low priority.
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, haste: Haste::new(Instant::now()), idle: None, stop: None }
+        Self { store, haste: Haste::new(Instant::now()), idle: None }
     }
 
     /// From now on at idle priority too, until a stop.
     pub(super) fn idle_on(&mut self, idle: Handle, stop: watch::Receiver<bool>) {
-        self.idle = self.store.loads_itself().then_some(idle);
-        self.stop = Some(stop);
+        self.idle = self.store.loads_itself().then_some((idle, stop));
     }
 
     /// `None` where it was given up, as idle priority did not get it done. It may have been committed all the same, or
@@ -52,31 +50,37 @@ impl Loads {
 
     /// The threads of idle priority, if it is that now.
     fn idle(&self) -> Option<&Handle> {
+        let (idle, stop) = self.idle.as_ref()?;
         // A sender that is gone is a stop too.
-        let stops = self.stop.as_ref().is_some_and(|stop| *stop.borrow() || stop.has_changed().is_err());
-        self.idle.as_ref().filter(|_| !stops && self.haste.priority() == Priority::Idle)
+        let stops = *stop.borrow() || stop.has_changed().is_err();
+        (!stops && self.haste.priority() == Priority::Idle).then_some(idle)
     }
 
     fn unless_slow<T>(&mut self, done: Option<T>) -> Option<T> {
         if done.is_none() {
             let low_for = self.haste.slow(Instant::now());
-            tracing::info!(
-                seconds = low_for.as_secs(),
-                "loading takes its share of the cores for a while: others leave it too little"
-            );
+            tell(low_for, "a load at idle priority took too long");
         }
         done
     }
 
     /// After loads, and where there was nothing to load.
     pub(super) fn left(&mut self, left: Left) {
-        self.haste.left(left, Instant::now());
+        if let Some(low_for) = self.haste.left(left, Instant::now())
+            && self.idle.is_some()
+        {
+            tell(low_for, "more comes than is loaded at idle priority");
+        }
     }
 
     /// Something has come after a time in which nothing waited.
     pub(super) fn wake(&mut self) {
         self.haste.wake(Instant::now());
     }
+}
+
+fn tell(low_for: Duration, reason: &str) {
+    tracing::info!(seconds = low_for.as_secs(), reason, "loading takes its share of the cores for a while");
 }
 
 /// Does something on threads of idle priority, unless these do not come to it, or not to its end, in time. The clock is

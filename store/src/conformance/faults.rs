@@ -25,17 +25,19 @@ pub struct FaultyStore {
     loads: Mutex<Vec<Priority>>,
     /// The most beacons that can be loaded in time.
     in_time: AtomicU64,
-    /// How many further loads stand still.
+    /// How many further loads stand still before they begin.
     still: AtomicU64,
+    /// How many further ones do after they are committed.
+    still_after: AtomicU64,
 }
 
 impl FaultyStore {
     /// A store without faults yet.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        let [fine, before, after, still] = std::array::from_fn(|_| AtomicU64::new(0));
+        let [fine, before, after, still, still_after] = std::array::from_fn(|_| AtomicU64::new(0));
         let in_time = AtomicU64::new(u64::MAX);
-        Self { inner, fine, before, after, loads: Mutex::default(), in_time, still }
+        Self { inner, fine, before, after, loads: Mutex::default(), in_time, still, still_after }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -63,6 +65,11 @@ impl FaultyStore {
     /// The next `calls` of `load` never end, as on cores that others use.
     pub fn stand_still(&self, calls: u64) {
         self.still.store(calls, Ordering::SeqCst);
+    }
+
+    /// The next `calls` of `load` commit, and then never end.
+    pub fn stand_still_after(&self, calls: u64) {
+        self.still_after.store(calls, Ordering::SeqCst);
     }
 
     /// The priorities of the loads that came until now, failed ones included.
@@ -96,6 +103,9 @@ impl FaultyStore {
             Priority::Low => self.inner.load(batch).await?,
             Priority::Idle => self.inner.load_idle(batch).await?,
         };
+        if Self::due(&self.still_after) {
+            std::future::pending::<()>().await;
+        }
         if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
     }
 }
