@@ -94,7 +94,9 @@ pub(crate) async fn writer(
     opener: &Opener,
     priority: Priority,
 ) -> Result<SqlitePool, StoreError> {
-    let opening = pool().max_connections(1).connect_with(options(path).pragma("cache_size", WRITER_CACHE));
+    // Its statements may be slow by intent, and are long.
+    let options = options(path).pragma("cache_size", WRITER_CACHE).disable_statement_logging();
+    let opening = pool().max_connections(1).connect_with(options);
     opener.open(priority, opening).await.map_err(|error| named(path, failed(OPENING)(error)))
 }
 
