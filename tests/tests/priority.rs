@@ -6,6 +6,7 @@ use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::eventually;
 use fieldvitals_tests::server::Server;
 use serde_json::json;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// `SCHED_OTHER` and `SCHED_IDLE`: sched(7).
 const OTHER: &str = "0";
@@ -31,11 +32,13 @@ fn threads(pid: u32) -> Vec<(String, String, i32)> {
 #[tokio::test]
 async fn what_loads_has_the_cores_that_others_leave() {
     let server = Server::start().await;
-    let body = beacon(&server.key, view_id(1), "https://shop.example/p/1", &json!({"LCP": 1200.0}));
-    assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
-    server.settled().await;
-    // The loader, and its connection to the store.
+    let sent = AtomicU32::new(0);
+    // What loads, and its connection to the store: once there was something to load after a moment without.
     eventually(|| async {
+        let id = view_id(sent.fetch_add(1, Ordering::Relaxed).into());
+        let body = beacon(&server.key, id, "https://shop.example/p/1", &json!({"LCP": 1200.0}));
+        assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+        server.settled().await;
         let threads = threads(server.pid());
         let idle = |wanted: &str| {
             threads.iter().filter(|(name, policy, _)| name.starts_with(wanted) && policy == IDLE).count()
