@@ -153,10 +153,13 @@ async fn repair(place: &Place, site: SiteId) {
 
 /// Waits for a condition.
 async fn until(mut condition: impl AsyncFnMut() -> bool) {
-    while !condition().await {
-        // A core that is always busy would be one that loading does not get.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let met = async {
+        while !condition().await {
+            // A core that is always busy would be one that loading does not get.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), met).await.expect("a condition that comes true");
 }
 
 #[tokio::test]

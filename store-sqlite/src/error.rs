@@ -16,7 +16,11 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
             Some(8) => ("; check who may write to the file and its directory", false),
             Some(11 | 26) => ("; the file is damaged or no store: put back a backup, or move it away", false),
             Some(14) => ("; check that the path is right and its directory may be written", false),
-            _ => ("", matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed)),
+            _ => match &error {
+                sqlx::Error::PoolTimedOut => ("", true),
+                sqlx::Error::Io(error) => ("", error.kind() == std::io::ErrorKind::WouldBlock),
+                _ => ("", false),
+            },
         };
         StoreError::Database { what, reason: format!("{error}{hint}"), passing }
     }

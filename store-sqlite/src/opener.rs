@@ -1,6 +1,7 @@
 //! Who opens the connections that write: a connection's thread has the priority of the one that opens it.
 
 use fieldvitals_store::priority::Priority;
+use std::io::{Error, ErrorKind};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::Builder;
 use tokio::runtime::Handle;
@@ -50,7 +51,8 @@ impl Opener {
                 let _ = done.send(opening.await);
             });
         };
-        self.jobs.send(Box::new(job)).map_err(|_| sqlx::Error::WorkerCrashed)?;
-        opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+        let sent = self.jobs.send(Box::new(job)).is_ok();
+        let opened = if sent { opened.await.ok() } else { None };
+        opened.unwrap_or_else(|| Err(Error::new(ErrorKind::WouldBlock, "no thread can be started").into()))
     }
 }

@@ -5,6 +5,7 @@ use crate::opener::Opener;
 use crate::schema;
 use fieldvitals_store::StoreError;
 use fieldvitals_store::priority::Priority;
+use scopeguard::ScopeGuard;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Sqlite, Transaction};
@@ -32,29 +33,39 @@ pub(crate) struct Writers {
 /// Something that writes, until it is dropped.
 pub(crate) struct Writing<T> {
     // Dropped before the turn is another's.
-    inner: T,
+    inner: In<T>,
     turn: OwnedMutexGuard<()>,
-    runtime: Handle,
+}
+
+/// Something that is dropped in a runtime, whoever drops it: what gives a connection back to its pool is a task.
+type In<T> = ScopeGuard<(T, Handle), fn((T, Handle))>;
+
+fn within<T>(runtime: &Handle, inner: T) -> In<T> {
+    scopeguard::guard((inner, runtime.clone()), |(inner, runtime)| {
+        let _within = runtime.enter();
+        drop(inner);
+    })
 }
 
 impl<T: Deref<Target = SqliteConnection>> Deref for Writing<T> {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        &self.inner
+        &self.inner.0
     }
 }
 
 impl<T: DerefMut<Target = SqliteConnection>> DerefMut for Writing<T> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.inner
+        &mut self.inner.0
     }
 }
 
 impl Writing<Transaction<'static, Sqlite>> {
-    /// Ends it. Once this is called it comes to its end, and the turn ends after it.
+    /// Ends it. What has begun comes to its end, though nobody waits for it any more, and the turn ends after it.
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
-        let Self { inner, turn, runtime } = self;
+        let Self { inner, turn } = self;
+        let (inner, runtime) = ScopeGuard::into_inner(inner);
         let committing = runtime.spawn(async move {
             let committed = inner.commit().await;
             drop(turn);
@@ -87,7 +98,9 @@ impl Writers {
             return Ok(());
         }
         let acquiring = pool.acquire();
-        self.opener.open(of, async { acquiring.await.map(drop) }).await
+        // It is hardly ever closed while it is waited for: then it has the priority of who waits.
+        let by = if of == needs { of } else { Priority::Low };
+        self.opener.open(by, async { acquiring.await.map(drop) }).await
     }
 
     async fn begin_on(
@@ -98,7 +111,7 @@ impl Writers {
         let turn = self.turn(priority).await?;
         // The file's write lock at once: a transaction never fails in its middle because another writer came first.
         let inner = pool.begin_with("begin immediate").await?;
-        Ok(Writing { inner, turn, runtime: self.opener.runtime().clone() })
+        Ok(Writing { inner: within(self.opener.runtime(), inner), turn })
     }
 
     /// Begins a transaction.
@@ -120,7 +133,7 @@ impl Writers {
     pub(crate) async fn connection(&self) -> Result<Writing<PoolConnection<Sqlite>>, sqlx::Error> {
         let turn = self.turn(Priority::Low).await?;
         let inner = self.own.acquire().await?;
-        Ok(Writing { inner, turn, runtime: self.opener.runtime().clone() })
+        Ok(Writing { inner: within(self.opener.runtime(), inner), turn })
     }
 
     pub(crate) async fn close(&self) {
@@ -150,6 +163,8 @@ impl crate::SqliteStore {
 mod tests {
     use crate::SqliteStore;
     use fieldvitals_store::priority::Priority;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
     use tokio::sync::Mutex;
     use tokio::time::timeout;
@@ -191,16 +206,39 @@ mod tests {
         assert_eq!(store.writers.own.size(), 1, "no connection was lost");
     }
 
-    /// The policies (sched(7)) of the threads of connections of this process: `/proc/<pid>/task/<tid>/stat`, field 41 of
-    /// proc_pid_stat(5).
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_threads_that_stand_still_have_given_up_is_undone() {
+        let _alone = ALONE.lock().await;
+        let directory = tempfile::tempdir().expect("a folder");
+        let store = Arc::new(open(&directory).await);
+        let writing = Arc::clone(&store);
+        let given_up = move || {
+            let still =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let begun = still.block_on(writing.writers.begin(Priority::Idle, "a test")).expect("it begins");
+            let within = still.enter();
+            drop(begun);
+            drop(within);
+            // Nothing drives it any more.
+            still
+        };
+        let still = tokio::task::spawn_blocking(given_up).await.expect("no panic");
+        let connection = timeout(Duration::from_secs(20), store.connection()).await.expect("in time");
+        connection.expect("its turn");
+        still.shutdown_background();
+    }
+
+    /// The policies (sched(7)) of the threads of connections of this process, by their ids: `/proc/<pid>/task/<tid>/stat`,
+    /// fields 41 and 1 of proc_pid_stat(5).
     #[cfg(target_os = "linux")]
-    fn policies() -> Vec<String> {
+    fn policies() -> BTreeMap<String, String> {
         let tasks = std::fs::read_dir("/proc/self/task").expect("its threads");
         let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
         stats
             .filter_map(|stat| {
-                let (name, fields) = stat.rsplit_once(')')?;
-                name.contains("(sqlx-sqlite").then(|| fields.split_whitespace().nth(38).map(str::to_owned))?
+                let (head, fields) = stat.rsplit_once(')')?;
+                let (id, _) = head.split_once(" (sqlx-sqlite")?;
+                Some((id.to_owned(), fields.split_whitespace().nth(38)?.to_owned()))
             })
             .collect()
     }
@@ -210,6 +248,8 @@ mod tests {
     async fn a_writer_that_is_opened_anew_for_an_idle_thread_has_its_own_priority() {
         let _alone = ALONE.lock().await;
         let directory = tempfile::tempdir().expect("a folder");
+        // Another test's may not have ended yet.
+        let before = policies();
         let store = open(&directory).await;
         let own = store.writers.own.acquire().await.expect("the writer");
         own.close().await.expect("it closes");
@@ -222,8 +262,9 @@ mod tests {
             }
             policies()
         };
-        let policies = tokio::task::spawn_blocking(idle).await.expect("no panic");
-        let idle = policies.iter().filter(|policy| *policy == "5").count();
+        let mut policies = tokio::task::spawn_blocking(idle).await.expect("no panic");
+        policies.retain(|id, _| !before.contains_key(id));
+        let idle = policies.values().filter(|policy| *policy == "5").count();
         assert_eq!(idle, 1, "{policies:?}");
         assert!(policies.len() > 2, "{policies:?}");
     }

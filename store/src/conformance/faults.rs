@@ -99,10 +99,8 @@ impl FaultyStore {
             let reason = "it took too long".to_owned();
             return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
         }
-        let report = match priority {
-            Priority::Low => self.inner.load(batch).await?,
-            Priority::Idle => self.inner.load_idle(batch).await?,
-        };
+        // Not at idle priority: how long that takes is the machine's, and may be for ever beside other tests.
+        let report = self.inner.load(batch).await?;
         if Self::due(&self.still_after) {
             std::future::pending::<()>().await;
         }
