@@ -273,7 +273,11 @@ fn send_due(
     failed: &AtomicU64,
 ) -> Vec<f64> {
     let mut views = Views::new(number);
-    let (mut latencies, mut request, mut answer) = (Vec::new(), Vec::new(), [0; 2_048]);
+    // All memory at once, and written: where the vectors of all threads grow in the same moment, and the kernel gives
+    // each its pages, it is the client that stands still for a tenth of a second.
+    let mut latencies = vec![f64::MAX; (time.as_secs_f64() * per_second) as usize / CONNECTIONS + 1];
+    latencies.clear();
+    let (mut request, mut answer) = (vec![u8::MAX; 4_096], [0; 2_048]);
     let mut stream: Option<TcpStream> = None;
     for round in 0_u64.. {
         let place = round * CONNECTIONS as u64 + number as u64;
