@@ -22,12 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// After half a minute.
-pub async fn eventually<T, F: Future<Output = Result<T, String>>>(mut attempt: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Result<T, String>>>(attempt: impl FnMut() -> F) -> T {
+    eventually_within(PATIENCE, attempt).await
+}
+
+/// [`eventually`], for what may take longer.
+///
+/// # Panics
+/// After so long.
+pub async fn eventually_within<T, F: Future<Output = Result<T, String>>>(
+    patience: Duration,
+    mut attempt: impl FnMut() -> F,
+) -> T {
     let start = Instant::now();
     loop {
         match attempt().await {
             Ok(value) => return value,
-            Err(reason) => assert!(start.elapsed() < PATIENCE, "waited for {PATIENCE:?}: {reason}"),
+            Err(reason) => assert!(start.elapsed() < patience, "waited for {patience:?}: {reason}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -3,10 +3,11 @@
 #![cfg(target_os = "linux")]
 
 use fieldvitals_tests::beacon::{beacon, view_id};
-use fieldvitals_tests::eventually;
+use fieldvitals_tests::eventually_within;
 use fieldvitals_tests::server::Server;
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// `SCHED_OTHER` and `SCHED_IDLE`: sched(7).
 const OTHER: &str = "0";
@@ -33,8 +34,9 @@ fn threads(pid: u32) -> Vec<(String, String, i32)> {
 async fn what_loads_has_the_cores_that_others_leave() {
     let server = Server::start().await;
     let sent = AtomicU32::new(0);
-    // What loads, and its connection to the store: once there was something to load after a moment without.
-    eventually(|| async {
+    // What loads, and its connection to the store: once there was something to load after a moment without. Where cores
+    // are short in that moment, a minute later.
+    eventually_within(Duration::from_mins(4), || async {
         let id = view_id(sent.fetch_add(1, Ordering::Relaxed).into());
         let body = beacon(&server.key, id, "https://shop.example/p/1", &json!({"LCP": 1200.0}));
         assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
