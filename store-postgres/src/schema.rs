@@ -4,9 +4,10 @@ use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::sql::query;
 use fieldvitals_store::StoreError;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr};
+use std::sync::LazyLock;
 use std::time::Duration;
 use vitals::limits;
 
@@ -23,7 +24,20 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30 * 60);
 /// The oldest Postgres that will do, as `server_version_num`.
 const VERSION_MIN: i32 = 130_000;
 
-const MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+/// The files of `migrations/postgres`: versions, descriptions and texts. (sqlx has a macro that lists them, for which
+/// the drivers of all databases would be built a second time, as parts of the compiler.)
+const FILES: [(i64, &str, &str); 1] =
+    [(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let of = |(version, description, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let mut migrations = Migrator::with_migrations(FILES.map(of).into());
+    // Its lock belongs to a session; ours to the transaction.
+    migrations.set_locking(false);
+    migrations
+});
 
 const OPENING: &str = "opening the Postgres store";
 const MIGRATING: &str = "migrating the Postgres store";
@@ -186,11 +200,8 @@ async fn migrate(connection: &mut PgConnection, known: i64) -> Result<(), StoreE
     if schema_version(&mut transaction, known).await? == known {
         return Ok(());
     }
-    let mut migrations = MIGRATIONS;
-    // Its lock belongs to a session; ours to the transaction.
-    migrations.set_locking(false);
     // `run` would make the future of `open` one that cannot be spawned.
-    migrations.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
+    MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error)
         | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failed(MIGRATING)(error),
         error => StoreError::Database { what: MIGRATING, reason: error.to_string(), passing: false },
@@ -242,6 +253,18 @@ async fn schema_version(connection: &mut PgConnection, known: i64) -> Result<i64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
+    #[tokio::test]
+    async fn every_file_is_a_migration() {
+        let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres");
+        let files = Migrator::new(files).await.unwrap();
+        let all = |migrations: &Migrator| {
+            let told = |one: &Migration| (one.version, one.description.clone(), one.checksum.clone());
+            migrations.iter().map(told).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&MIGRATIONS), all(&files));
+    }
 
     #[test]
     fn an_old_postgres_is_refused_by_its_version() {

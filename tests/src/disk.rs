@@ -3,31 +3,11 @@
 use crate::server::Launch;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use tempfile::TempDir;
-
-/// The library, compiled once a test program.
-fn library() -> &'static Path {
-    static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, library) = LIBRARY.get_or_init(|| {
-        let folder = TempDir::new().expect("a temporary folder");
-        let source = folder.path().join("disk.c");
-        let library = folder.path().join("disk.so");
-        std::fs::write(&source, include_str!("disk.c")).expect("the folder can be written");
-        let compiled = Command::new("cc")
-            .args(["-O2", "-shared", "-fPIC", "-o"])
-            .args([&library, &source])
-            .args(["-ldl", "-lpthread"])
-            .output()
-            .expect("a C compiler, which Rust links with too: `cc`");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        (folder, library)
-    });
-    library
-}
 
 /// The disk of one data folder.
 pub struct Disk {
+    /// With the library in it.
     state: TempDir,
     folder: PathBuf,
 }
@@ -41,7 +21,21 @@ impl Disk {
     pub fn new(folder: &Path) -> Self {
         let state = TempDir::new().expect("a temporary folder");
         std::fs::create_dir(state.path().join("synced")).expect("a folder in it");
-        Self { state, folder: folder.to_owned() }
+        let source = state.path().join("disk.c");
+        std::fs::write(&source, include_str!("disk.c")).expect("the folder can be written");
+        let disk = Self { state, folder: folder.to_owned() };
+        let compiled = Command::new("cc")
+            .args(["-O2", "-shared", "-fPIC", "-o"])
+            .args([&disk.library(), &source])
+            .args(["-ldl", "-lpthread"])
+            .output()
+            .expect("a C compiler, which Rust links with too: `cc`");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        disk
+    }
+
+    fn library(&self) -> PathBuf {
+        self.state.path().join("disk.so")
     }
 
     /// A server started this way has its data on this disk.
@@ -49,7 +43,7 @@ impl Disk {
     pub fn under(&self, launch: Launch) -> Launch {
         let text = |path: &Path| path.to_str().expect("a path that is text").to_owned();
         launch
-            .env("LD_PRELOAD", &text(library()))
+            .env("LD_PRELOAD", &text(&self.library()))
             .env("FAULTY_DISK_FOLDER", &text(&self.folder))
             .env("FAULTY_DISK_STATE", &text(self.state.path()))
     }

@@ -9,6 +9,7 @@ mod deny;
 mod dist;
 mod minify;
 mod npm;
+mod room;
 mod run;
 mod serve;
 mod size;
@@ -109,6 +110,9 @@ fn main() -> std::process::ExitCode {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
+            if let Some(text) = room::why_failed() {
+                run::say(text);
+            }
             std::process::ExitCode::FAILURE
         }
     }

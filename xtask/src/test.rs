@@ -2,7 +2,7 @@
 
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
 use crate::serve::build_server;
-use crate::{browsers, collector, deny, npm, tidy, toolchain};
+use crate::{browsers, collector, deny, npm, room, tidy, toolchain};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -91,6 +91,9 @@ impl Part {
 pub(crate) fn test(only: Option<Part>, arguments: &[String]) -> Result<()> {
     if !arguments.is_empty() && only != Some(Part::Browsers) {
         bail!("{} belongs to `cargo xtask test browsers`", arguments.join(" "));
+    }
+    if only.is_none() {
+        room::look_before_testing();
     }
     let started = Instant::now();
     let mut counts = Counts::default();
