@@ -1,0 +1,64 @@
+//! Removing the rows of a deleted site.
+
+use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX};
+use crate::error::failed;
+use crate::sql::{Statement, query};
+use crate::{PostgresStore, rows, view};
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{SiteId, StoreError};
+
+const DELETING: &str = "removing the rows of a deleted site";
+
+/// `$2` is past every id.
+const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_id = $1 and id < \
+    coalesce((select id from page_view where site_id = $1 order by id offset $3 limit 1), $2)";
+const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
+/// The note that the site is to be removed goes last.
+const REMOVE_REST: [&str; 7] = [
+    "/* cursor.remove */ delete from load_cursor where site_id = $1",
+    "/* route.remove */ delete from route where site_id = $1",
+    "/* text.remove */ delete from context_text where site_id = $1",
+    "/* text.doubt.remove */ delete from context_text_doubt where site_id = $1",
+    "/* label.remove */ delete from label where site_id = $1",
+    "/* violation.remove */ delete from violation where site_id = $1",
+    "/* site.deleted.done */ delete from site_deleted where site_id = $1",
+];
+
+/// Removes the rows of a site that is deleted already; one that is interrupted is taken up again. It
+/// needs no lease, as nobody else touches them but to remove them too.
+pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(), StoreError> {
+    // Deltas first: a fold of them, under way, either is waited for or finds them gone and gives up.
+    remove_all(store, REMOVE_DELTAS, site).await?;
+    for grain in [Grain::Hour, Grain::Day] {
+        while remove_rows(store, site, grain).await? {}
+    }
+    while remove_some(store, query(REMOVE_VIEWS).bind(site.0).bind(view::first_id(i64::MAX))).await? {}
+    for sql in REMOVE_REST {
+        remove_all(store, sql, site).await?;
+    }
+    Ok(())
+}
+
+/// Removes at most [`REMOVE_BLOCKS_MAX`] rollup blocks; whether there may be more.
+async fn remove_rows(store: &PostgresStore, site: SiteId, grain: Grain) -> Result<bool, StoreError> {
+    let mut transaction = store.write(DELETING).await?;
+    let steps = (grain, i32::MIN..i32::MAX);
+    let removed = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
+    transaction.commit().await.map_err(failed(DELETING))?;
+    Ok(removed >= REMOVE_BLOCKS_MAX as u64)
+}
+
+/// Runs a statement that removes at most [`REMOVE_VIEWS_MAX`]; whether there may be more.
+async fn remove_some(store: &PostgresStore, statement: Statement) -> Result<bool, StoreError> {
+    let mut transaction = store.write(DELETING).await?;
+    let removed =
+        statement.bind(REMOVE_VIEWS_MAX).execute(&mut *transaction).await.map_err(failed(DELETING))?;
+    transaction.commit().await.map_err(failed(DELETING))?;
+    Ok(removed.rows_affected() >= REMOVE_VIEWS_MAX as u64)
+}
+
+async fn remove_all(store: &PostgresStore, sql: &'static str, site: SiteId) -> Result<(), StoreError> {
+    let mut transaction = store.write(DELETING).await?;
+    query(sql).bind(site.0).execute(&mut *transaction).await.map_err(failed(DELETING))?;
+    transaction.commit().await.map_err(failed(DELETING))
+}

@@ -1,0 +1,115 @@
+//! The right to maintain, and who waits for whom.
+
+use crate::PostgresStore;
+use crate::connection::Transaction;
+use crate::error::{code, failed};
+use crate::sql::{self, query};
+use fieldvitals_store::StoreError;
+use sqlx::postgres::PgConnection;
+use sqlx::types::Uuid;
+
+const LEASING: &str = "taking the lease of maintenance";
+const WAITING: &str = "waiting for loads";
+
+/// The codes of a lock that was not had in time, and of two that waited for each other.
+const LOCK_NOT_HAD: [&str; 2] = ["55P03", "40P01"];
+
+pub(super) fn not_had(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str()))
+}
+
+/// The right to maintain, for as long as each step renews it.
+pub(super) struct Lease<'a> {
+    pub(super) store: &'a PostgresStore,
+    holder: Uuid,
+}
+
+impl<'a> Lease<'a> {
+    /// Takes the lease, if nobody has it.
+    pub(super) async fn take(store: &'a PostgresStore) -> Result<Option<Self>, StoreError> {
+        let mut holder = [0; 16];
+        getrandom::fill(&mut holder).map_err(|error| StoreError::Database {
+            what: LEASING,
+            reason: format!("the system gave no random numbers ({error})"),
+            passing: true,
+        })?;
+        let holder = Uuid::from_bytes(holder);
+        let mut transaction = store.write(LEASING).await?;
+        let taken = query(
+            "/* lease.take */ update lease set holder = $1, until = clock_timestamp() + interval '1 minute' \
+             where name = 'maintenance' and until < clock_timestamp()",
+        )
+        .bind(holder)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(LEASING))?;
+        transaction.commit().await.map_err(failed(LEASING))?;
+        Ok((taken.rows_affected() == 1).then_some(Self { store, holder }))
+    }
+
+    /// Begins a step. The lease cannot change hands before the step's transaction ends.
+    pub(super) async fn step(&self, what: &'static str) -> Result<Transaction, StoreError> {
+        let mut transaction = self.store.begin(what, sql::MAINTAIN).await?;
+        let renewed = query(
+            "/* lease.renew */ update lease set until = clock_timestamp() + interval '1 minute' \
+             where name = 'maintenance' and holder = $1",
+        )
+        .bind(self.holder)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(what))?;
+        if renewed.rows_affected() == 1 {
+            return Ok(transaction);
+        }
+        Err(StoreError::Database {
+            what,
+            reason: "another server has taken over maintenance, as this one was too slow".to_owned(),
+            passing: true,
+        })
+    }
+
+    pub(super) async fn release(&self) -> Result<(), StoreError> {
+        let mut transaction = self.store.write(LEASING).await?;
+        query(
+            "/* lease.release */ update lease set until = '-infinity' \
+             where name = 'maintenance' and holder = $1",
+        )
+        .bind(self.holder)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(LEASING))?;
+        transaction.commit().await.map_err(failed(LEASING))
+    }
+}
+
+/// Waits for the loads under way, and lets none begin before the transaction ends; whether that was had in time.
+///
+/// Loads share a lock on the one row of `kept`. A lock on the row would never be had where they follow each other
+/// without a gap: who shares comes in past who waits. A lock on the table has a queue.
+pub(crate) async fn hold_off_loads(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    match query("/* load.hold_off */ lock table kept in exclusive mode").execute(connection).await {
+        Ok(_) => Ok(true),
+        Err(error) if not_had(&error) => Ok(false),
+        Err(error) => Err(failed(WAITING)(error)),
+    }
+}
+
+/// Lets the transaction wait for a lock only a little: loads would wait behind it.
+pub(crate) async fn wait_little(connection: &mut PgConnection) -> Result<(), StoreError> {
+    query("/* lock.little */ set local lock_timeout = '1s'")
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed(WAITING))
+}
+
+/// Waits for the step of maintenance that is under way, and keeps others from beginning before the
+/// transaction ends. It must be the transaction's first statement: locking a table takes no snapshot, so
+/// what the next ones see is what that step left.
+pub(crate) async fn exclude(connection: &mut PgConnection) -> Result<(), StoreError> {
+    query("/* lease.exclude */ lock table lease in share row exclusive mode")
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed(LEASING))
+}

@@ -1,0 +1,187 @@
+//! Removing what is past retention: rollup rows, names and texts of each site, and the partitions of days.
+
+use super::lease::{Lease, hold_off_loads, not_had, wait_little};
+use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX, REMOVING};
+use crate::error::failed;
+use crate::sql::query;
+use crate::{load, rows, texts, view};
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{Concern, Dimension, Kept, Round, SiteId, StoreError};
+use sqlx::Row;
+use std::time::Duration;
+
+const DROPPING: &str = "dropping the partition of a day past retention";
+
+/// Steps of removing a site's texts in one round.
+const CLEAN_STEPS_MAX: u32 = 50;
+/// How often a partition is tried to be dropped in one round; each try lets others wait for at most the
+/// lock timeout of a step.
+const DROP_TRIES: u32 = 3;
+/// Time between two tries.
+const DROP_PAUSE: Duration = Duration::from_millis(500);
+
+impl Lease<'_> {
+    /// Removes the blocks before a day and returns how many they were.
+    pub(super) async fn remove_rows(
+        &self,
+        site: SiteId,
+        grain: Grain,
+        from_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let mut transaction = self.step(REMOVING).await?;
+            let steps = (grain, i32::MIN..grain.step(from_ms));
+            let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
+            transaction.commit().await.map_err(failed(REMOVING))?;
+            removed += rows;
+            if rows < REMOVE_BLOCKS_MAX as u64 {
+                return Ok(removed);
+            }
+        }
+    }
+
+    /// Removes routes and labels of which nothing is kept any more, and returns how many they were.
+    pub(super) async fn remove_names(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+        let oldest = Grain::Day.step(kept.days_from_ms);
+        let mut transaction = self.store.read(REMOVING).await?;
+        let any: bool = query(
+            "/* name.old */ select exists (select 1 from route where site_id = $1 and last_day < $2) \
+             or exists (select 1 from label where site_id = $1 and last_day < $2)",
+        )
+        .bind(site.0)
+        .bind(oldest)
+        .fetch_one(&mut *transaction)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(REMOVING))?;
+        drop(transaction);
+        if !any {
+            return Ok(0);
+        }
+        let mut transaction = self.step(REMOVING).await?;
+        wait_little(&mut transaction).await?;
+        // Each of the next statements sees all that refers to a name. Where loads are too busy, another round does
+        // it.
+        if !hold_off_loads(&mut transaction).await? {
+            return Ok(0);
+        }
+        // A page view that has a name is no newer than the name.
+        let end = view::first_id(kept.days_from_ms);
+        let routes = query(
+            "/* route.remove.old */ delete from route r where r.site_id = $1 and r.last_day < $2 \
+             and not exists (select 1 from page_view v where v.site_id = $1 and v.route_id = r.route_id \
+             and v.id < $3)",
+        )
+        .bind(site.0)
+        .bind(oldest)
+        .bind(end)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(REMOVING))?;
+        let mut removed = routes.rows_affected();
+        for dimension in Dimension::LABELLED {
+            let labels = query(
+                "/* label.remove.old */ delete from label l where l.site_id = $1 and l.dimension = $2 \
+                 and l.last_day < $3 and not exists (select 1 from page_view v where v.site_id = $1 \
+                 and v.id < $4 and l.label = case $2::smallint when 1 then v.browser when 2 then v.country \
+                 when 3 then v.connection when 5 then v.release end)",
+            )
+            .bind(site.0)
+            .bind(dimension as i16)
+            .bind(oldest)
+            .bind(end)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed(REMOVING))?;
+            removed += labels.rows_affected();
+        }
+        transaction.commit().await.map_err(failed(REMOVING))?;
+        Ok(removed)
+    }
+
+    /// Removes the texts of days whose page views are no longer kept, and returns how many they were.
+    pub(super) async fn remove_texts(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+        let before = Grain::Day.step(kept.views_from_ms);
+        let mut removed = 0;
+        while texts::any_before(&mut *self.store.read(REMOVING).await?, site, before).await? {
+            let mut transaction = self.step(REMOVING).await?;
+            let texts = texts::remove_some(&mut transaction, site, before, REMOVE_VIEWS_MAX).await?;
+            transaction.commit().await.map_err(failed(REMOVING))?;
+            removed += texts;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the texts that nobody has any more. What is left is for the next round: an erasure under way brings
+    /// more as long as it lasts.
+    pub(super) async fn clean_texts(&self, site: SiteId) -> Result<(), StoreError> {
+        for _ in 0..CLEAN_STEPS_MAX {
+            if !texts::clean(self.step(REMOVING).await?, site).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the partitions of days that are no longer kept.
+    pub(super) async fn drop_days(&self, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
+        let mut transaction = self.store.read(REMOVING).await?;
+        let rows =
+            query("/* view.days.old */ select day from page_view_days() day where day < $1 order by day")
+                .bind(kept.views_from_ms)
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(failed(REMOVING))?;
+        drop(transaction);
+        load::forget_days(self.store, kept.views_from_ms);
+        let mut tries = DROP_TRIES;
+        for row in rows {
+            let day_ms: i64 = row.try_get(0).map_err(failed(REMOVING))?;
+            match self.drop_day(day_ms, tries).await? {
+                Ok(views) => round.done.views_removed += views,
+                Err(why) => {
+                    // Whoever is in the way of this one may be in that of the others too.
+                    tries = 1;
+                    round.leave(Concern::Day(day_ms), &why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops a partition, which takes page_view for itself for a moment: where that moment does not come
+    /// soon, or something of another owner depends on the partition, it is left to another round. Returns how
+    /// many page views went, or why none did.
+    pub(super) async fn drop_day(
+        &self,
+        day_ms: i64,
+        tries: u32,
+    ) -> Result<Result<u64, StoreError>, StoreError> {
+        for tried in 1.. {
+            let mut transaction = self.step(REMOVING).await?;
+            wait_little(&mut transaction).await?;
+            let dropped = query("/* view.day.drop */ select page_view_day_drop($1)")
+                .bind(day_ms)
+                .fetch_one(&mut *transaction)
+                .await
+                .and_then(|row| row.try_get::<i64, _>(0));
+            match dropped {
+                Ok(views) => {
+                    transaction.commit().await.map_err(failed(REMOVING))?;
+                    return Ok(Ok(u64::try_from(views).unwrap_or(0)));
+                }
+                Err(error) if not_had(&error) && tried < tries => {
+                    drop(transaction);
+                    tokio::time::sleep(DROP_PAUSE).await;
+                }
+                // Said by Postgres about this one: the connection is there, and the next may go.
+                Err(error) if error.as_database_error().is_some() => {
+                    return Ok(Err(failed(DROPPING)(error)));
+                }
+                Err(error) => return Err(failed(DROPPING)(error)),
+            }
+        }
+        Ok(Ok(0))
+    }
+}
