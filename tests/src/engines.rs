@@ -112,7 +112,8 @@ impl Engine {
         let mut driver = Command::new(self.program());
         driver.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         match self {
-            Self::Chromium => driver.arg(format!("--port={port}")),
+            // What a browser that is killed leaves goes with its profile.
+            Self::Chromium => driver.arg(format!("--port={port}")).env("TMPDIR", profile),
             Self::Firefox => driver
                 .args(["--port", &port.to_string(), "--websocket-port", &free_port().to_string()])
                 .arg("--profile-root")
