@@ -2,7 +2,7 @@
 //!
 //! A clock that jumps years ahead would have everything removed as past retention. So after a jump forward
 //! nothing is removed for a while, in which a clock that was wrong is put right. Jumps are told by the monotonic
-//! clock; one that took place before the start cannot be.
+//! clock; one that took place before the start, by what maintenance would remove at once.
 
 use std::time::{Duration, Instant};
 use vitals::limits;
@@ -29,13 +29,18 @@ impl Clock {
         Self { seen: now, seen_ms: now_ms, doubted_until: None }
     }
 
+    /// Doubts it for a while.
+    pub(crate) fn doubt(&mut self, now: Instant) {
+        self.doubted_until = Some(now + Duration::from_millis(limits::CLOCK_DOUBT_MS));
+    }
+
     /// Looks at the clock; tells of a jump since the last look.
     pub(crate) fn look(&mut self, now: Instant, now_ms: i64) -> Option<Jump> {
         let passed_ms = i64::try_from((now - self.seen).as_millis()).unwrap_or(i64::MAX);
         let by_ms = now_ms.saturating_sub(self.seen_ms).saturating_sub(passed_ms);
         (self.seen, self.seen_ms) = (now, now_ms);
         if by_ms > limits::CLOCK_JUMP_MS_MAX {
-            self.doubted_until = Some(now + Duration::from_millis(limits::CLOCK_DOUBT_MS));
+            self.doubt(now);
             Some(Jump::Forward(by_ms))
         } else if by_ms < -limits::CLOCK_JUMP_MS_MAX {
             self.doubted_until = None;

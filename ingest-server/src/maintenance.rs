@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
+use vitals::limits;
 
 /// Time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -124,11 +125,33 @@ impl Maintenance {
     /// Runs rounds for as long as it is polled: every minute, and sooner while much is loaded.
     pub async fn run(&self) {
         let mut clock = Clock::new(Instant::now(), now_ms());
+        let mut is_compared = false;
         loop {
             let loaded = self.spool.stats().loaded;
-            self.round(if clock.is_trusted() { self.retention } else { KEEP_EVERYTHING }).await;
+            if !is_compared {
+                is_compared = self.compare(&mut clock).await;
+            }
+            let may_remove = is_compared && clock.is_trusted();
+            self.round(if may_remove { self.retention } else { KEEP_EVERYTHING }).await;
             self.wait(loaded, &mut clock).await;
         }
+    }
+
+    /// Doubts the clock where it would have very much removed at once; whether the store could say.
+    async fn compare(&self, clock: &mut Clock) -> bool {
+        // Where it could not, the round fails for the same reason, and tells it.
+        let Ok(kept) = self.store.kept().await else { return false };
+        let days = kept.leap_days(now_ms(), self.retention);
+        if days > limits::CLOCK_LEAP_DAYS_MAX {
+            tracing::error!(
+                days,
+                clock = time_text(now_ms()),
+                "by this clock so many days are past retention at once; where no server ran for as long, this is \
+                 right, else the clock is wrong: nothing is removed for an hour"
+            );
+            clock.doubt(Instant::now());
+        }
+        true
     }
 
     /// Waits for the next round. A jump of the clock brings it at once: edges of what is kept that lie in

@@ -95,6 +95,22 @@ async fn a_wrong_password_and_missing_rights_are_told_apart() {
     }
 }
 
+/// A server whose clock is ahead of the database's removes nothing, and shuts nobody out.
+#[tokio::test]
+async fn the_database_has_a_word_on_what_is_old() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    let now_ms: i64 = database.sql("select (extract(epoch from now()) * 1000)::bigint").parse().unwrap();
+    load(&store, site, 1, vec![update(now_ms, 1, &[(Metric::Lcp, 400.0)])]).await.unwrap();
+    let done = store.maintain(now_ms + 900 * DAY_MS, Retention::default()).await.unwrap();
+    assert_eq!((done.views_removed, done.rows_removed), (0, 0));
+    let kept = store.kept().await.unwrap();
+    assert!(kept.views_from_ms < now_ms, "{kept:?}");
+    load(&store, site, 2, vec![update(now_ms, 2, &[(Metric::Lcp, 400.0)])]).await.unwrap();
+    assert_eq!(database.sql("select count(*) from page_view"), "2");
+}
+
 /// Two servers, each with connections of its own, update the same views in different orders, while both
 /// fold: rollups equal a recomputation from the page views, which are what the last word says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

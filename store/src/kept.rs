@@ -39,6 +39,24 @@ impl Kept {
             days_from_ms: edge(self.days_from_ms, retention.daily_days),
         }
     }
+
+    /// How many days maintenance at `now_ms` would remove at once, where that cannot be for a retention that was
+    /// lowered: two edges would move as far. 0 in a store that nothing was ever removed of.
+    #[must_use]
+    pub fn leap_days(self, now_ms: i64, retention: Retention) -> i64 {
+        let after = self.after(now_ms, retention);
+        let edges = [
+            (self.views_from_ms, after.views_from_ms),
+            (self.hours_from_ms, after.hours_from_ms),
+            (self.days_from_ms, after.days_from_ms),
+        ];
+        let mut leaps = edges.map(|(from_ms, to_ms)| match from_ms {
+            i64::MIN => 0,
+            _ => to_ms.saturating_sub(from_ms) / DAY_MS,
+        });
+        leaps.sort_unstable();
+        leaps[1].max(0)
+    }
 }
 
 #[cfg(test)]
@@ -62,5 +80,19 @@ mod tests {
         let retention = Retention { raw_days: 2, hourly_days: 1, daily_days: 10 };
         let jumped = Kept::EVERYTHING.after(10_000 * DAY_MS, retention);
         assert_eq!(jumped.after(100 * DAY_MS, retention).views_from_ms, 98 * DAY_MS);
+    }
+
+    #[test]
+    fn a_leap_is_what_two_edges_would_move() {
+        let retention = Retention { raw_days: 2, hourly_days: 1, daily_days: 10 };
+        assert_eq!(Kept::EVERYTHING.leap_days(100 * DAY_MS, retention), 0);
+        let kept = Kept::EVERYTHING.after(100 * DAY_MS, retention);
+        assert_eq!(kept.leap_days(101 * DAY_MS + 5, retention), 1);
+        assert_eq!(kept.leap_days(160 * DAY_MS, retention), 60);
+        assert_eq!(kept.leap_days(40 * DAY_MS, retention), 0, "a clock that is behind removes nothing");
+        let lowered = Retention { daily_days: 3, ..retention };
+        assert_eq!(kept.leap_days(100 * DAY_MS, lowered), 0);
+        let raised = Retention { daily_days: 400, ..retention };
+        assert_eq!(kept.leap_days(160 * DAY_MS, raised), 60);
     }
 }

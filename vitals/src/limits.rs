@@ -147,7 +147,10 @@ pub const CLS_MAX: u32 = 100;
 
 /// A clock that moves further than this against the monotonic one has jumped, in milliseconds.
 pub const CLOCK_JUMP_MS_MAX: i64 = 3_600_000;
-/// How long nothing is removed after the clock jumped forward, in milliseconds.
+/// Where more days than these would be removed at once when a server starts, it was off for as long, or its clock is
+/// ahead.
+pub const CLOCK_LEAP_DAYS_MAX: i64 = 2;
+/// How long nothing is removed after the clock jumped forward, or may have before the start, in milliseconds.
 pub const CLOCK_DOUBT_MS: u64 = 3_600_000;
 
 /// Bytes of beacons between the socket and the spool's fsync.

@@ -2,13 +2,15 @@
 
 use crate::intake::page_url::PageUrl;
 use crate::intake::scrub;
+use percent_encoding::percent_decode_str;
 use vitals::limits;
 
 /// The route of a scrubbed URL: the first of the site's rules that its path follows, else the path without
 /// a slash at the end, segments that are ids replaced.
 ///
-/// A segment becomes `:id` when it is a number, a UUID, or a hexadecimal text of eight or more with a
-/// digit in it, and `:date` when it is `YYYY-MM-DD`.
+/// A segment becomes `:id` when it is a number, a UUID, a ULID, a hexadecimal text of eight or more with a digit in it,
+/// or a text one of whose words is a number of six digits or more (`red-shoes-1048576`); and `:date` when it is
+/// `YYYY-MM-DD`, with or without a time, or `DD-MM-YYYY`.
 #[must_use]
 pub fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
     let segments = || url.path().split('/').filter(|segment| !segment.is_empty());
@@ -34,11 +36,17 @@ fn follows<'a>(mut path: impl Iterator<Item = &'a str>, rule: &str) -> bool {
             return true;
         }
         match path.next() {
-            Some(segment) if part.starts_with(':') || part == segment => {}
+            Some(segment) if part.starts_with(':') || is_same(part, segment) => {}
             _ => return false,
         }
     }
     path.next().is_none()
+}
+
+/// Whether a rule's part is a path's segment. In a URL everything but ASCII is percent-encoded, in a rule it may be
+/// written as it reads.
+fn is_same(part: &str, segment: &str) -> bool {
+    part == segment || segment.contains('%') && percent_decode_str(part).eq(percent_decode_str(segment))
 }
 
 /// Checks a route rule: a path such as `/product/:id`, `/blog/:year/:slug` or `/docs/*`. Returns it as it is
@@ -102,6 +110,9 @@ fn collapse(segment: &str) -> &str {
     if is_date(bytes) {
         return ":date";
     }
+    if is_ulid(bytes) || has_long_number(bytes) {
+        return ":id";
+    }
     let hex = bytes.iter().filter(|byte| byte.is_ascii_hexdigit()).count();
     if hex == bytes.len() && hex >= 8 && digits > 0 {
         return ":id";
@@ -113,12 +124,36 @@ fn collapse(segment: &str) -> &str {
     segment
 }
 
+/// `YYYY-MM-DD`, with or without `T` and a time, or `DD-MM-YYYY`.
 fn is_date(bytes: &[u8]) -> bool {
-    bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            4 | 7 => *byte == b'-',
-            _ => byte.is_ascii_digit(),
+    let Some((day, time)) = bytes.split_at_checked(10) else { return false };
+    let dashes_at = |places: [usize; 2]| {
+        day.iter().enumerate().all(|(at, byte)| match byte {
+            b'-' => places.contains(&at),
+            byte => byte.is_ascii_digit() && !places.contains(&at),
         })
+    };
+    match time {
+        [] => dashes_at([4, 7]) || dashes_at([2, 5]),
+        [b'T', _, ..] => dashes_at([4, 7]),
+        _ => false,
+    }
+}
+
+/// 26 digits of Crockford's base 32: letters without I, L, O and U. The first three bits are none.
+fn is_ulid(bytes: &[u8]) -> bool {
+    let is_digit = |byte: &u8| {
+        byte.is_ascii_digit() || byte.is_ascii_alphabetic() && !b"ILOU".contains(&byte.to_ascii_uppercase())
+    };
+    bytes.len() == 26 && matches!(bytes.first(), Some(b'0'..=b'7')) && bytes.iter().all(is_digit)
+}
+
+/// Whether a word of it is a number that is longer than those people write.
+fn has_long_number(bytes: &[u8]) -> bool {
+    const DIGITS_MIN: usize = 6;
+    bytes
+        .split(|byte| matches!(byte, b'-' | b'_'))
+        .any(|word| word.len() >= DIGITS_MIN && word.iter().all(u8::is_ascii_digit))
 }
 
 #[cfg(test)]
@@ -142,6 +177,20 @@ mod tests {
             ("/v2/users", "/v2/users"),
             ("/demo/late-image.html", "/demo/late-image.html"),
             ("/a/:redacted", "/a/:redacted"),
+            ("/o/01ARZ3NDEKTSV4RRFFQ69G5FAV", "/o/:id"),
+            ("/o/01arz3ndektsv4rrffq69g5fav", "/o/:id"),
+            ("/o/01ARZ3NDEKTSV4RRFFQ69G5FAU", "/o/01ARZ3NDEKTSV4RRFFQ69G5FAU"),
+            ("/o/incomprehensibilitiesagain", "/o/incomprehensibilitiesagain"),
+            ("/p/red-shoes-1048576", "/p/:id"),
+            ("/p/123456_red", "/p/:id"),
+            ("/p/red-shoes-10485", "/p/red-shoes-10485"),
+            ("/p/windows-11-2024", "/p/windows-11-2024"),
+            ("/p/a1234567", "/p/:id"),
+            ("/p/x1234567", "/p/x1234567"),
+            ("/blog/06-05-2024", "/blog/:date"),
+            ("/blog/2024-05-06T10:00:00Z", "/blog/:date"),
+            ("/blog/2024-05-06-release", "/blog/2024-05-06-release"),
+            ("/blog/2024-0506-1", "/blog/2024-0506-1"),
         ] {
             let url = format!("https://a.example{path}");
             let url = PageUrl::read(&url).unwrap();
@@ -151,9 +200,10 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_fits_names_the_route() {
-        let rules: Vec<String> = ["/product/new", "/product/:slug", "/docs/*", "/:lang/about"]
-            .map(|rule| check_rule(rule).unwrap())
-            .into();
+        let rules: Vec<String> =
+            ["/product/new", "/product/:slug", "/docs/*", "/:lang/about", "/größe/:id", "/caf%c3%a9"]
+                .map(|rule| check_rule(rule).unwrap())
+                .into();
         for (path, route) in [
             ("/product/new", "/product/new"),
             ("/product/red-shoes/", "/product/:slug"),
@@ -162,6 +212,10 @@ mod tests {
             ("/docs/a/b", "/docs/*"),
             ("/docsy", "/docsy"),
             ("/de/about", "/:lang/about"),
+            ("/größe/rot", "/größe/:id"),
+            ("/gr%C3%B6%c3%9fe/rot", "/größe/:id"),
+            ("/größer/rot", "/gr%C3%B6%C3%9Fer/rot"),
+            ("/café", "/caf%c3%a9"),
             ("/", "/"),
         ] {
             let url = format!("https://a.example{path}");

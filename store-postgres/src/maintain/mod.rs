@@ -82,11 +82,18 @@ impl Lease<'_> {
         rows.iter().map(|row| row.try_get(0).map(SiteId).map_err(failed(FOLDING))).collect()
     }
 
-    /// Moves the edges of what is kept, before anything is removed.
+    /// Moves the edges of what is kept, before anything is removed. By the earlier one of the server's clock and the
+    /// database's: a server whose clock is ahead removes nothing that others still count.
     async fn keep(&self, now_ms: i64, retention: Retention) -> Result<Kept, StoreError> {
         let mut transaction = self.step(REMOVING).await?;
         let before = questions::kept_now(&mut transaction).await?;
-        let kept = before.after(now_ms, retention);
+        let database_ms: i64 =
+            query("/* clock.read */ select (extract(epoch from clock_timestamp()) * 1000)::bigint")
+                .fetch_one(&mut *transaction)
+                .await
+                .and_then(|row| row.try_get(0))
+                .map_err(failed(REMOVING))?;
+        let kept = before.after(now_ms.min(database_ms), retention);
         if kept != before {
             // Waits for the loads that hold the row; they may be writing what is about to go.
             wait_little(&mut transaction).await?;
