@@ -4,6 +4,7 @@ use crate::error::failed;
 use crate::load::{hold_kept, hold_site, lock, write_deltas};
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::names::{self, Names, Used};
+use crate::query::kept_now;
 use crate::sql::query;
 use crate::{PostgresStore, rows, texts, view};
 use fieldvitals_store::context::texts::day;
@@ -45,6 +46,51 @@ pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased
     Ok(Erased { views: 0, rows, more: rows > 0 })
 }
 
+/// How many page views are to be erased.
+pub(crate) async fn erasable(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreError> {
+    let mut transaction = store.read(ERASING).await?;
+    let from_ms = erase.from_ms.max(kept_now(&mut transaction).await?.views_from_ms);
+    let (first, end) = (view::first_id(from_ms), view::first_id(erase.to_ms));
+    let statement = match &erase.url {
+        None => query(
+            "/* erase.count */ select count(*) from page_view where site_id = $1 and id >= $2 and id < $3",
+        )
+        .bind(erase.site.0)
+        .bind(first)
+        .bind(end),
+        Some(url) => {
+            let (ids, urls) = urls(&mut transaction, erase, url).await?;
+            query(
+                "/* erase.count.url */ select count(*) from page_view v \
+                 join unnest($4::bigint[], $5::text[]) u (route_id, url) \
+                 on v.route_id = u.route_id and v.url = u.url \
+                 where v.site_id = $1 and v.id >= $2 and v.id < $3",
+            )
+            .bind(erase.site.0)
+            .bind(first)
+            .bind(end)
+            .bind(ids)
+            .bind(urls)
+        }
+    };
+    let count: i64 = statement
+        .fetch_one(&mut *transaction)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed(ERASING))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// A URL as it is kept, which depends on the route: routes, and the text under each.
+async fn urls(
+    connection: &mut PgConnection,
+    erase: &Erase,
+    url: &str,
+) -> Result<(Vec<i64>, Vec<String>), StoreError> {
+    let routes = names::routes(connection, erase.site).await?;
+    Ok(routes.into_iter().map(|(id, route)| (id, pack_url(url, &route))).unzip())
+}
+
 async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) -> Result<u64, StoreError> {
     let site = erase.site;
     let range = erase.from_ms.max(kept.views_from_ms)..erase.to_ms;
@@ -63,12 +109,7 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
         .bind(end)
         .bind(STEP_VIEWS),
         Some(url) => {
-            // What is kept of the URL depends on the route.
-            let (ids, urls): (Vec<i64>, Vec<String>) = names::routes(connection, site)
-                .await?
-                .into_iter()
-                .map(|(id, route)| (id, pack_url(url, &route)))
-                .unzip();
+            let (ids, urls) = urls(connection, erase, url).await?;
             query(
                 "/* erase.lock.url */ select v.id from page_view v \
                  join unnest($5::bigint[], $6::text[]) u (route_id, url) \

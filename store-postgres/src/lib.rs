@@ -254,6 +254,10 @@ impl Store for PostgresStore {
         bounded(self.bounds.load, erase::erase(self, erase)).await
     }
 
+    async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {
+        bounded(self.bounds.call, erase::erasable(self, erase)).await
+    }
+
     async fn view_days(&self, site: SiteId) -> Result<Vec<i64>, StoreError> {
         bounded(self.bounds.call, verify::view_days(self, site)).await
     }

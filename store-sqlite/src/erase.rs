@@ -39,10 +39,60 @@ pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, 
     Ok(erased)
 }
 
+/// How many page views are to be erased.
+pub(crate) async fn erasable(store: &SqliteStore, erase: &Erase) -> Result<u64, StoreError> {
+    let mut transaction = store.read(ERASING).await?;
+    let range = range(&mut transaction, erase).await?;
+    let count: i64 = match &erase.url {
+        None => {
+            sqlx::query_scalar(
+                "/* view.erase.count */ select count(*) from page_view \
+                 where site_id = ?1 and id >= ?2 and id < ?3",
+            )
+            .bind(erase.site.0)
+            .bind(range.start)
+            .bind(range.end)
+            .fetch_one(&mut *transaction)
+            .await
+        }
+        Some(url) => {
+            let urls = urls(&mut transaction, erase, url).await?;
+            sqlx::query_scalar(
+                "/* view.erase.count.url */ select count(*) from page_view \
+                 where site_id = ?1 and id >= ?2 and id < ?3 \
+                 and (+route_id, +url) in (select value ->> 0, value ->> 1 from json_each(?4))",
+            )
+            .bind(erase.site.0)
+            .bind(range.start)
+            .bind(range.end)
+            .bind(urls)
+            .fetch_one(&mut *transaction)
+            .await
+        }
+    }
+    .map_err(failed(ERASING))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// The ids that page views to be erased can have.
+async fn range(connection: &mut SqliteConnection, erase: &Erase) -> Result<Range<Vec<u8>>, StoreError> {
+    let from_ms = erase.from_ms.max(query::kept_now(connection).await?.views_from_ms);
+    Ok(view::first_id(from_ms)..view::first_id(erase.to_ms))
+}
+
+/// A URL as it is kept, which is another text under each route: pairs of route and text as JSON. In statements, plus
+/// signs keep SQLite from going through the index of routes, view by view.
+async fn urls(connection: &mut SqliteConnection, erase: &Erase, url: &str) -> Result<String, StoreError> {
+    let routes = names::all_routes(connection, erase.site).await?;
+    let urls: Vec<(i64, String)> =
+        routes.into_iter().map(|(id, route)| (id, pack_url(url, &route))).collect();
+    names::json(&urls)
+}
+
 /// The ids of the first page views that are to be erased.
 async fn find(store: &SqliteStore, erase: &Erase) -> Result<Vec<ViewId>, StoreError> {
     let mut transaction = store.read(ERASING).await?;
-    let from_ms = erase.from_ms.max(query::kept_now(&mut transaction).await?.views_from_ms);
+    let range = range(&mut transaction, erase).await?;
     let found: Vec<Vec<u8>> = match &erase.url {
         None => {
             sqlx::query_scalar(
@@ -50,18 +100,14 @@ async fn find(store: &SqliteStore, erase: &Erase) -> Result<Vec<ViewId>, StoreEr
                  where site_id = ?1 and id >= ?2 and id < ?3 order by id limit ?4",
             )
             .bind(erase.site.0)
-            .bind(view::first_id(from_ms))
-            .bind(view::first_id(erase.to_ms))
+            .bind(range.start)
+            .bind(range.end)
             .bind(STEP_VIEWS as i64)
             .fetch_all(&mut *transaction)
             .await
         }
         Some(url) => {
-            // A URL is another text under each route. The plus signs keep SQLite from going through the
-            // index of routes, view by view.
-            let routes = names::all_routes(&mut transaction, erase.site).await?;
-            let urls: Vec<(i64, String)> =
-                routes.into_iter().map(|(id, route)| (id, pack_url(url, &route))).collect();
+            let urls = urls(&mut transaction, erase, url).await?;
             sqlx::query_scalar(
                 "/* view.erase.find.url */ select id from page_view \
                  where site_id = ?1 and id >= ?2 and id < ?3 \
@@ -69,10 +115,10 @@ async fn find(store: &SqliteStore, erase: &Erase) -> Result<Vec<ViewId>, StoreEr
                  order by id limit ?4",
             )
             .bind(erase.site.0)
-            .bind(view::first_id(from_ms))
-            .bind(view::first_id(erase.to_ms))
+            .bind(range.start)
+            .bind(range.end)
             .bind(STEP_VIEWS as i64)
-            .bind(names::json(&urls)?)
+            .bind(urls)
             .fetch_all(&mut *transaction)
             .await
         }

@@ -197,6 +197,10 @@ impl Store for SqliteStore {
         erase::erase(self, erase).await
     }
 
+    async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {
+        erase::erasable(self, erase).await
+    }
+
     async fn view_days(&self, site: SiteId) -> Result<Vec<i64>, StoreError> {
         verify::view_days(self, site).await
     }

@@ -273,6 +273,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::NoSuchSite`] where the site is gone.
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError>;
+    /// How many page views [`Store::erase`] would remove.
+    ///
+    /// # Errors
+    /// [`StoreError::TooSlow`] where they are too many to be counted in time.
+    async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError>;
 
     /// The starts of the UTC days of which page views of a site are kept, ascending: those whose rollups
     /// can be verified and rebuilt.

@@ -134,6 +134,7 @@ async fn a_url_and_a_time_are_erased() {
             assert!(refused.stderr.contains(told), "{told}: {refused:?}");
         }
         assert!(!refused.stderr.contains("secret"), "{refused:?}");
+        assert!(refused.stderr.contains(&format!("{} page views", VIEWS / 10)), "{refused:?}");
         let erased = on(place, &["site", "erase", "shop", "--url", url, "--yes", "--json"]);
         assert_eq!(
             erased.json(),

@@ -8,7 +8,7 @@ use crate::site::{print, print_text};
 use crate::store_args::{StoreArgs, find_site};
 use anyhow::{Context as _, bail, ensure};
 use fieldvitals_server::intake::page_url::PageUrl;
-use fieldvitals_store::{Erase, Erased};
+use fieldvitals_store::{Erase, Erased, StoreError};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -56,7 +56,11 @@ fn url(text: &str) -> Result<String, String> {
 impl Args {
     fn erase(&self, site: fieldvitals_store::SiteId) -> anyhow::Result<Erase> {
         let (from_ms, to_ms) = (self.from.unwrap_or(0), self.to.unwrap_or(i64::MAX));
-        ensure!(from_ms < to_ms, "there is no time in between: --from is not before --to");
+        ensure!(
+            from_ms < to_ms,
+            "there is no time in between: {}",
+            if self.from.is_some() { "--from is not before --to" } else { "--to is before 1970" }
+        );
         Ok(Erase { site, from_ms, to_ms, url: self.which.url.clone() })
     }
 
@@ -98,7 +102,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let site = find_site(store.as_ref(), &args.name).await?;
     let erase = args.erase(site.id)?;
     if !args.yes {
-        bail!("this erases, for good, {}\nSay --yes to do it", args.words());
+        let views = match store.erasable(&erase).await {
+            Ok(views) => count(views, "page view"),
+            Err(StoreError::TooSlow { .. }) => "more page views than can be counted in time".to_owned(),
+            Err(error) => return Err(error.into()),
+        };
+        bail!("this erases, for good, {}\nThat is {views} at the moment. Say --yes to do it", args.words());
     }
     eprintln!("erasing {}", args.words());
     let interrupt = Interrupt::watch("this step");
@@ -175,5 +184,7 @@ mod tests {
         assert!(words.contains("cannot be told apart"), "{words}");
         let turned = parse(&["shop", "--all", "--from", "2026-11-02", "--to", "2026-11-01"]).unwrap();
         assert!(turned.erase(SiteId(1)).is_err_and(|error| error.to_string().contains("--from")));
+        let early = parse(&["shop", "--all", "--to", "1960-01-01"]).unwrap();
+        assert!(early.erase(SiteId(1)).is_err_and(|error| error.to_string().contains("before 1970")));
     }
 }

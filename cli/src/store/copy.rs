@@ -137,7 +137,11 @@ async fn at_rest(place: &Place, which: &str) -> anyhow::Result<Option<Rest>> {
     match spool::rest(&path) {
         Ok(rest) => Ok(Some(rest)),
         Err(SpoolError::InUse { .. }) => {
-            bail!("a server runs on the {which}, {}; stop it (SIGTERM) and try again", place.name())
+            bail!(
+                "a server runs on the {which}, {}, or another `store copy` has it; stop the server (SIGTERM) or let \
+                 the copy end, and try again",
+                place.name()
+            )
         }
         Err(error) => Err(anyhow::Error::new(error).context(format!("the spool of the {which}"))),
     }

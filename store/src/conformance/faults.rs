@@ -236,6 +236,10 @@ impl Store for FaultyStore {
         self.inner.erase(erase).await
     }
 
+    async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {
+        self.inner.erasable(erase).await
+    }
+
     async fn view_days(&self, site: SiteId) -> Result<Vec<i64>, StoreError> {
         self.inner.view_days(site).await
     }

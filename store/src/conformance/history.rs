@@ -321,7 +321,14 @@ impl Play {
             Op::Erase { site, from_hour, hours, url } => {
                 let from_ms = DAY0_MS + from_hour * HOUR_MS;
                 let erase = Erase { site: self.sites[site], from_ms, to_ms: from_ms + hours * HOUR_MS, url };
-                while self.store.erase(&erase).await.unwrap().more {}
+                let told = self.store.erasable(&erase).await.unwrap();
+                let mut erased = self.store.erase(&erase).await.unwrap();
+                let mut views = erased.views;
+                while erased.more {
+                    erased = self.store.erase(&erase).await.unwrap();
+                    views += erased.views;
+                }
+                assert_eq!(views, told, "{erase:?}");
                 self.model.erase(&erase);
                 Ok(Vec::new())
             }
