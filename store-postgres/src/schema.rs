@@ -163,15 +163,32 @@ fn version_will_do(version: i32) -> Result<(), StoreError> {
     })
 }
 
+/// Refuses a database that cannot hold every text: whatever visitors send that its encoding lacks would stop the
+/// loading of their site.
+fn encoding_will_do(encoding: &str) -> Result<(), StoreError> {
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(StoreError::Database {
+        what: OPENING,
+        reason: format!(
+            "its encoding is {encoding}, and fieldvitals needs UTF8: make a database by \
+             `create database NAME encoding 'UTF8' template template0`, and name it in --database-url"
+        ),
+        passing: false,
+    })
+}
+
 /// Checks that this Postgres will do, and gives the version of its schema.
 async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
     let mut transaction = connection.begin_with(LOOK).await.map_err(failed(OPENING))?;
-    let (version, is_standby) = query(
-        "/* server.version */ select current_setting('server_version_num')::integer, pg_is_in_recovery()",
+    let (version, is_standby, encoding): (_, _, String) = query(
+        "/* server.version */ select current_setting('server_version_num')::integer, pg_is_in_recovery(), \
+         current_setting('server_encoding')",
     )
     .fetch_one(&mut *transaction)
     .await
-    .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+    .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
     .map_err(failed(OPENING))?;
     version_will_do(version)?;
     if is_standby {
@@ -183,6 +200,7 @@ async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreErr
             passing: true,
         });
     }
+    encoding_will_do(&encoding)?;
     let found = schema_version(&mut transaction, known).await?;
     transaction.commit().await.map_err(failed(OPENING))?;
     Ok(found)

@@ -327,6 +327,15 @@ impl Database {
         Self::new(&[])
     }
 
+    /// An empty one of another encoding.
+    ///
+    /// # Panics
+    /// Where there is no Postgres, or it cannot make one.
+    #[must_use]
+    pub fn of_encoding(encoding: &str) -> Self {
+        Self::new(&["--template", "template0", "--locale", "C", "--encoding", encoding])
+    }
+
     /// One with fieldvitals' schema, copied from one that is made once.
     ///
     /// # Panics

@@ -64,6 +64,17 @@ async fn a_database_of_somebody_else_is_left_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_hold_every_text_is_refused() {
+    for encoding in ["WIN1252", "SQL_ASCII"] {
+        let database = Database::of_encoding(encoding);
+        let (message, passing) = refused(&database.url).await;
+        assert!(message.contains(encoding) && message.contains("encoding 'UTF8' template template0"), "{message}");
+        assert!(!passing);
+        assert_eq!(database.sql("select to_regclass('_sqlx_migrations') is null"), "t", "nothing is made");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said() {
     let database = Database::empty();
     let (message, passing) = refused("postgres://nobody@127.0.0.1:1/vitals").await;
