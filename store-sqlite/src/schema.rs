@@ -63,6 +63,7 @@ pub(crate) async fn impatient(path: &Path) -> Result<SqliteConnection, sqlx::Err
 
 /// Opens the file and returns its writer (one connection) and its readers.
 pub(crate) async fn open(path: &Path, opener: &Opener) -> Result<(SqlitePool, SqlitePool), StoreError> {
+    untouched(path).await.map_err(|error| named(path, error))?;
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|error| StoreError::Database {
             what: OPENING,
@@ -89,6 +90,46 @@ pub(crate) async fn open(path: &Path, opener: &Opener) -> Result<(SqlitePool, Sq
         .await
         .map_err(at)?;
     Ok((writer, readers))
+}
+
+/// Refuses a file of another program before anything of it changes, as opening a writer does already.
+async fn untouched(path: &Path) -> Result<(), StoreError> {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        return Ok(());
+    }
+    let looking = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    // What cannot be read is told by the writer, which says it better; it looks again.
+    let Ok(mut connection) = looking.connect().await else { return Ok(()) };
+    let found = match version(&mut connection).await {
+        Ok(0) => no_other(&mut connection).await,
+        _ => Ok(()),
+    };
+    // Nothing is left to be done on it, so it does not matter how it ends.
+    let _ = connection.close().await;
+    found
+}
+
+/// Refuses a file that has tables, though no fieldvitals made any.
+async fn no_other(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let table: Option<String> = sqlx::query_scalar(
+        "/* file.foreign */ select name from sqlite_schema where type = 'table' \
+         and name not like 'sqlite^_%' escape '^' and name <> '_sqlx_migrations' order by name limit 1",
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(failed(OPENING))?;
+    table.map_or(Ok(()), |table| {
+        Err(StoreError::Database {
+            what: OPENING,
+            reason: format!(
+                "this is no store of fieldvitals, but a file of something else, such as a server's spool or another \
+                 program's: it has a table `{table}` and none of a store's. It was left as it is; --database-url, or \
+                 --from and --to of a copy, must name a store's file (store.db in a data folder), or one that is not \
+                 there yet"
+            ),
+            passing: false,
+        })
+    })
 }
 
 fn pool() -> SqlitePoolOptions {
@@ -144,6 +185,9 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let found = version(&mut transaction).await?;
     if found > known {
         return Err(StoreError::NewerSchema { found, known });
+    }
+    if found == 0 {
+        no_other(&mut transaction).await?;
     }
     // `run` would make the future of `open` one that cannot be spawned.
     MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| StoreError::Database {

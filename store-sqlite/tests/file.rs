@@ -14,7 +14,7 @@ use fieldvitals_store::{
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -255,6 +255,24 @@ async fn a_store_from_before_the_first_release_is_refused() {
     sqlx::query("update _sqlx_migrations set checksum = x'00'").execute(&mut raw(&path).await).await.unwrap();
     let message = SqliteStore::open(&path).await.err().unwrap().to_string();
     assert!(message.contains("store.db") && message.contains("move the file away"), "{message}");
+}
+
+#[tokio::test]
+async fn a_file_of_something_else_is_left_as_it_was() {
+    for (journal, table) in [("wal", "spool_row"), ("delete", "site"), ("delete", "sqliteish")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("spool.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut other = options.pragma("journal_mode", journal).connect().await.unwrap();
+        let made = format!("create table {table} (position integer primary key)");
+        sqlx::query(sql::checked(&made)).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let message = SqliteStore::open(&path).await.err().unwrap().to_string();
+        assert!(message.contains("spool.db") && message.contains(&format!("a table `{table}`")), "{message}");
+        assert!(message.contains("--database-url"), "{message}");
+        assert!(std::fs::read(&path).unwrap() == before, "{journal} {table}");
+    }
 }
 
 /// A folded day of two routes, and an hour that is not folded.
