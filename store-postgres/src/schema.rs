@@ -1,5 +1,6 @@
 //! Opening the database: connections and migrations.
 
+use crate::address;
 use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::sql::query;
@@ -52,8 +53,8 @@ const MIGRATE: &str = "begin isolation level read committed; set local statement
 
 /// Connects, brings the schema up to date, and returns the connections for everything else.
 pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
-    let options = options(url)?;
-    let place = format!("Postgres at {}", place(&options));
+    let options = address::options(url)?;
+    let place = format!("Postgres at {}", address::place(&options));
     let at = |error| named(&place, error);
     // One connection of its own first: a pool would keep trying and then not say why it failed.
     let (mut connection, options) = tokio::time::timeout(CONNECT_TIME_MAX, connect(options))
@@ -100,39 +101,6 @@ async fn connect(options: PgConnectOptions) -> Result<(PgConnection, PgConnectOp
             Ok((plain.connect().await?, plain))
         }
         connected => Ok((connected?, options)),
-    }
-}
-
-fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
-    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| StoreError::Database {
-        what: OPENING,
-        reason: format!(
-            "--database-url is no address of a database ({error}); expected postgres://USER:PASSWORD@HOST:PORT/NAME, \
-             where special characters of the password are written as %XX"
-        ),
-        passing: false,
-    })?;
-    // The driver would only say that some file is missing.
-    let root = url.split(['?', '&']).find_map(|parameter| parameter.strip_prefix("sslrootcert="));
-    if let Some(path) = root.filter(|path| !path.contains('%')) {
-        std::fs::File::open(path).map_err(|error| StoreError::Database {
-            what: OPENING,
-            reason: format!(
-                "the certificates of sslrootcert in --database-url, {path}, cannot be read: {error}"
-            ),
-            passing: false,
-        })?;
-    }
-    // See the module `sql`. PgBouncer refuses settings that it does not know at the start of a session.
-    Ok(options.application_name("fieldvitals").statement_cache_capacity(0).extra_float_digits(None))
-}
-
-/// The address for messages, without the password.
-fn place(options: &PgConnectOptions) -> String {
-    let database = options.get_database().unwrap_or_else(|| options.get_username());
-    match options.get_socket() {
-        Some(socket) => format!("{}, database `{database}`", socket.display()),
-        None => format!("{}:{}, database `{database}`", options.get_host(), options.get_port()),
     }
 }
 
@@ -289,13 +257,5 @@ mod tests {
         assert!(version_will_do(130_000).is_ok());
         let message = version_will_do(120_017).unwrap_err().to_string();
         assert!(message.contains("Postgres 12") && message.contains("13 or newer"), "{message}");
-    }
-
-    #[test]
-    fn a_wrong_address_is_told_without_its_password() {
-        let message = options("postgres://me:hush@[1/x").unwrap_err().to_string();
-        assert!(message.contains("postgres://USER") && !message.contains("hush"), "{message}");
-        let options = options("postgres://me:hush@db.example:6432/vitals").unwrap();
-        assert_eq!(place(&options), "db.example:6432, database `vitals`");
     }
 }
