@@ -5,8 +5,9 @@ use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::sql::query;
 use fieldvitals_store::StoreError;
+use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -202,38 +203,46 @@ async fn migrate(connection: &mut PgConnection, known: i64) -> Result<(), StoreE
 
 /// The schema's version, which must not be newer than what is known; 0 for an empty database.
 async fn schema_version(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
-    let migrated: bool = query("/* schema.exists */ select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(&mut *connection)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed(OPENING))?;
+    let (migrated, has_views): (bool, bool) = query(
+        "/* schema.exists */ select to_regclass('_sqlx_migrations') is not null, \
+         to_regclass('page_view') is not null",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+    .map_err(failed(OPENING))?;
     if !migrated {
         return Ok(0);
     }
-    let rows = query("/* schema.applied */ select version, checksum from _sqlx_migrations order by version")
-        .fetch_all(connection)
-        .await
-        .map_err(failed(OPENING))?;
-    let mut found = 0;
-    let mut is_ours = true;
-    for row in rows {
-        found = row.try_get(0).map_err(failed(OPENING))?;
-        let checksum: &[u8] = row.try_get(1).map_err(failed(OPENING))?;
-        is_ours &= MIGRATIONS.iter().any(|ours| ours.version == found && *ours.checksum == *checksum);
-    }
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
-    }
-    if !is_ours {
-        return Err(StoreError::Database {
-            what: OPENING,
-            reason: "its schema is of a development version of fieldvitals, which no release can bring up to date; \
-                     use another database, and a new schema is made"
-                .to_owned(),
-            passing: false,
-        });
-    }
-    Ok(found)
+    let rows =
+        query("/* schema.applied */ select version, description, checksum from _sqlx_migrations order by version")
+            .fetch_all(connection)
+            .await
+            .map_err(failed(OPENING))?;
+    let applied = |row: &PgRow| {
+        let (version, description) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(schema::Migration { version, description, checksum: row.try_get(2)? })
+    };
+    let applied = rows.iter().map(applied).collect::<Result<Vec<_>, _>>().map_err(failed(OPENING))?;
+    let ours = MIGRATIONS.iter().map(|ours| schema::Migration {
+        version: ours.version,
+        description: ours.description.to_string(),
+        checksum: ours.checksum.to_vec(),
+    });
+    let reason = match schema::judge(&applied, &ours.collect::<Vec<_>>(), has_views) {
+        Schema::Ours(version) => return Ok(version),
+        Schema::Newer(found) => return Err(StoreError::NewerSchema { found, known }),
+        Schema::Unreleased => {
+            "its schema is of a development version of fieldvitals, which no release can bring up to date; \
+             use another database, and a new schema is made"
+                .to_owned()
+        }
+        Schema::Foreign(version) => format!(
+            "the database is another program's, whose migrations (up to version {version}) it lists in \
+             `_sqlx_migrations`; give fieldvitals a database of its own, and name it in --database-url"
+        ),
+    };
+    Err(StoreError::Database { what: OPENING, reason, passing: false })
 }
 
 #[cfg(test)]

@@ -64,6 +64,22 @@ async fn a_database_of_somebody_else_is_left_as_it_was() {
 }
 
 #[tokio::test]
+async fn migrations_of_another_program_are_no_newer_schema() {
+    for row in ["20230101000000, 'users'", "1, 'initial'"] {
+        let database = Database::empty();
+        let _ = database.sql(&format!(
+            "create table _sqlx_migrations (version bigint primary key, description text not null, \
+             installed_on timestamptz not null default now(), success boolean not null, checksum bytea not null, \
+             execution_time bigint not null); \
+             insert into _sqlx_migrations values ({row}, now(), true, '', 0)"
+        ));
+        let (message, passing) = refused(&database.url).await;
+        assert!(message.contains("another program's") && message.contains("of its own"), "{message}");
+        assert!(!passing && !message.contains("newer release"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_hold_every_text_is_refused() {
     for encoding in ["WIN1252", "SQL_ASCII"] {
         let database = Database::of_encoding(encoding);

@@ -275,6 +275,28 @@ async fn a_file_of_something_else_is_left_as_it_was() {
     }
 }
 
+#[tokio::test]
+async fn migrations_of_another_program_are_no_newer_schema() {
+    for row in ["20230101000000, 'users'", "1, 'initial'"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let mut other =
+            SqliteConnectOptions::new().filename(&path).create_if_missing(true).connect().await.unwrap();
+        let made = format!(
+            "create table _sqlx_migrations (version bigint primary key, description text not null, \
+             success boolean not null, checksum blob not null, execution_time bigint not null); \
+             insert into _sqlx_migrations values ({row}, true, x'00', 0)"
+        );
+        sqlx::raw_sql(sql::checked(&made)).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let message = SqliteStore::open(&path).await.err().unwrap().to_string();
+        assert!(message.contains("app.db") && message.contains("another program's"), "{message}");
+        assert!(!message.contains("newer release"), "{message}");
+        assert!(std::fs::read(&path).unwrap() == before, "{row}");
+    }
+}
+
 /// A folded day of two routes, and an hour that is not folded.
 async fn damaged(path: &Path, sql: &str) -> (Arc<dyn Store>, SiteId, Vec<Difference>) {
     let store = open(path).await;
