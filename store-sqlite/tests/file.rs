@@ -364,6 +364,32 @@ async fn damaged_rollups_are_found_and_mended() {
 }
 
 #[tokio::test]
+async fn rollups_that_cannot_be_read_say_how_they_are_mended() {
+    for damage in [
+        "update rollup_hour set cells = x'ff'",
+        "update rollup_day set cells = x'ff'",
+        "update rollup_delta set views = x'ff'",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let store = open(&path).await;
+        let site = site(&store, "a").await;
+        load(&store, site, 1, vec![update(DAY0_MS, 1, &[(Metric::Lcp, 7.0)])]).await.unwrap();
+        store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+        load(&store, site, 1, vec![update(DAY0_MS + 9, 9, &[(Metric::Lcp, 7.0)])]).await.unwrap();
+        sqlx::query(sql::checked(damage)).execute(&mut raw(&path).await).await.unwrap();
+        let message = store.verify_day(site, DAY0_MS).await.unwrap_err().to_string();
+        assert!(message.contains("`fieldvitals rollup rebuild`"), "{damage}: {message}");
+        let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
+        if let Err(error) = store.cells(&query).await {
+            assert!(error.to_string().contains("`fieldvitals rollup rebuild`"), "{damage}: {error}");
+        }
+        store.rebuild_day(site, DAY0_MS).await.unwrap();
+        assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), [], "{damage}");
+    }
+}
+
+#[tokio::test]
 async fn a_scan_of_too_many_page_views_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
