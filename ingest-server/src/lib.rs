@@ -93,7 +93,10 @@ pub enum ServeError {
         reason: std::io::Error,
     },
     /// The database URL is not one that this release can use.
-    #[error("--database-url: {0}")]
+    #[error(
+        "--database-url: {0}; expected postgres://USER:PASSWORD@HOST/NAME, sqlite://PATH, or no URL for a file in the \
+         data folder"
+    )]
     DatabaseUrl(String),
     /// The threads that load and maintain cannot be started.
     #[error("threads cannot be started: {0}")]
@@ -177,7 +180,7 @@ pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<A
             StoreUrl::File(data_dir.join(EMBEDDED_STORE))
         }
         Some(text) => {
-            let url = StoreUrl::parse(text).unwrap_or_else(|| Err(store_url::no_url()));
+            let url = StoreUrl::parse(text).unwrap_or_else(|| Err(store_url::NO_URL.to_owned()));
             url.map_err(ServeError::DatabaseUrl)?
         }
     };

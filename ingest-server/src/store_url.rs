@@ -6,8 +6,6 @@ use fieldvitals_store_sqlite::SqliteStore;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-const EXPECTED: &str = "expected postgres://USER:PASSWORD@HOST/NAME, sqlite://PATH, or no URL for a file in the data folder";
-
 /// A store's address.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreUrl {
@@ -21,7 +19,7 @@ impl StoreUrl {
     /// Reads an address; `None` for a text that is no URL.
     ///
     /// # Errors
-    /// With what is wrong and what is expected, without the address, which may hold a password.
+    /// With what is wrong, without the address, which may hold a password.
     #[must_use]
     pub fn parse(text: &str) -> Option<Result<Self, String>> {
         // Files of settings and substitutions leave blanks and ends of lines.
@@ -31,9 +29,10 @@ impl StoreUrl {
             "postgres" | "postgresql" => Ok(Self::Postgres(text.to_owned())),
             "sqlite" => file(rest),
             _ if !rest.starts_with("//") => return None,
-            _ if text.starts_with(['"', '\'']) => Err(format!(
-                "it stands in quotes, which belong to a shell and not to the URL: leave them out; {EXPECTED}"
-            )),
+            _ if text.starts_with(['"', '\'']) => {
+                Err("it stands in quotes, which belong to a shell and not to the URL: leave them out"
+                    .to_owned())
+            }
             other => Err(refused(other)),
         };
         Some(read)
@@ -54,7 +53,7 @@ impl StoreUrl {
 fn file(rest: &str) -> Result<StoreUrl, String> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.is_empty() {
-        return Err(format!("`sqlite:` names no file; {EXPECTED}"));
+        return Err("`sqlite:` names no file".to_owned());
     }
     if let Some((path, parameters)) = path.split_once('?') {
         return Err(format!("sqlite://{path} takes no parameters: leave out `?{parameters}`"));
@@ -64,17 +63,11 @@ fn file(rest: &str) -> Result<StoreUrl, String> {
 
 fn refused(scheme: &str) -> String {
     let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    if is_scheme {
-        format!("`{scheme}:` is no database that fieldvitals can use; {EXPECTED}")
-    } else {
-        no_url()
-    }
+    if is_scheme { format!("`{scheme}:` is no database that fieldvitals can use") } else { NO_URL.to_owned() }
 }
 
 /// What is said of a text that is no URL.
-pub(crate) fn no_url() -> String {
-    format!("this is no address of a database; {EXPECTED}")
-}
+pub(crate) const NO_URL: &str = "this is no address of a database";
 
 #[cfg(test)]
 mod tests {

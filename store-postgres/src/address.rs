@@ -51,9 +51,8 @@ pub(crate) fn options(text: &str) -> Result<PgConnectOptions, StoreError> {
     known(&url)?;
     certificates(&url)?;
     unbracketed(&mut url);
-    let options = PgConnectOptions::from_url(&url).map_err(|error| {
-        is_none(error.to_string().trim_start_matches("error with configuration: "))
-    })?;
+    let options = PgConnectOptions::from_url(&url)
+        .map_err(|error| is_none(error.to_string().trim_start_matches("error with configuration: ")))?;
     let host = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let options = match host.map(str::to_owned) {
         Some(host) => options.host(&host),
@@ -78,7 +77,8 @@ fn known(url: &Url) -> Result<(), StoreError> {
         let small = name.to_ascii_lowercase();
         let nearest = PARAMETERS.iter().map(|known| (slips(&small, known), known)).min();
         let meant = nearest.filter(|&(slips, _)| slips <= SLIPS_MAX);
-        let meant = meant.map(|(_, known)| format!("write `{known}`, if that is meant, or ")).unwrap_or_default();
+        let meant =
+            meant.map(|(_, known)| format!("write `{known}`, if that is meant, or ")).unwrap_or_default();
         return Err(refused(format!(
             "the parameter `{name}` is none that is known, and would have no effect; {meant}leave it out (known are {})",
             PARAMETERS.join(", ")
@@ -109,7 +109,8 @@ fn slips(one: &str, other: &str) -> usize {
 fn certificates(url: &Url) -> Result<(), StoreError> {
     for (name, path) in url.query_pairs() {
         // They may be written out.
-        if !matches!(&*name, "sslrootcert" | "ssl-root-cert" | "ssl-ca") || path.trim().starts_with("-----BEGIN")
+        if !matches!(&*name, "sslrootcert" | "ssl-root-cert" | "ssl-ca")
+            || path.trim().starts_with("-----BEGIN")
         {
             continue;
         }
@@ -220,9 +221,13 @@ mod tests {
 
     #[test]
     fn slips_are_counted() {
-        for (one, other, count) in
-            [("a", "a", 0), ("", "abc", 3), ("sslmod", "sslmode", 1), ("kitten", "sitting", 3), ("abc", "", 3)]
-        {
+        for (one, other, count) in [
+            ("a", "a", 0),
+            ("", "abc", 3),
+            ("sslmod", "sslmode", 1),
+            ("kitten", "sitting", 3),
+            ("abc", "", 3),
+        ] {
             assert_eq!(slips(one, other), count, "{one} {other}");
         }
     }

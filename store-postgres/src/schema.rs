@@ -214,11 +214,12 @@ async fn schema_version(connection: &mut PgConnection, known: i64) -> Result<i64
     if !migrated {
         return Ok(0);
     }
-    let rows =
-        query("/* schema.applied */ select version, description, checksum from _sqlx_migrations order by version")
-            .fetch_all(connection)
-            .await
-            .map_err(failed(OPENING))?;
+    let rows = query(
+        "/* schema.applied */ select version, description, checksum from _sqlx_migrations order by version",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(failed(OPENING))?;
     let applied = |row: &PgRow| {
         let (version, description) = (row.try_get(0)?, row.try_get(1)?);
         Ok(schema::Migration { version, description, checksum: row.try_get(2)? })

@@ -84,7 +84,10 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
     for encoding in ["WIN1252", "SQL_ASCII"] {
         let database = Database::of_encoding(encoding);
         let (message, passing) = refused(&database.url).await;
-        assert!(message.contains(encoding) && message.contains("encoding 'UTF8' template template0"), "{message}");
+        assert!(
+            message.contains(encoding) && message.contains("encoding 'UTF8' template template0"),
+            "{message}"
+        );
         assert!(!passing);
         assert_eq!(database.sql("select to_regclass('_sqlx_migrations') is null"), "t", "nothing is made");
     }

@@ -243,9 +243,11 @@ fn version(applied: &Applied) -> Result<i64, StoreError> {
     let reason = match schema::judge(&applied.migrations, &ours.collect::<Vec<_>>(), applied.has_views) {
         Schema::Ours(version) => return Ok(version),
         Schema::Newer(found) => return Err(StoreError::NewerSchema { found, known: newest() }),
-        Schema::Unreleased => "an unreleased fieldvitals made this store, with other tables than this one has; \
+        Schema::Unreleased => {
+            "an unreleased fieldvitals made this store, with other tables than this one has; \
                                move the file away, and a new one is made"
-            .to_owned(),
+                .to_owned()
+        }
         Schema::Foreign(version) => format!(
             "this is another program's file, whose migrations (up to version {version}) it lists in `_sqlx_migrations`. \
              It was left as it is; --database-url, or --from and --to of a copy, must name a file of fieldvitals' own"

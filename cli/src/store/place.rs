@@ -35,7 +35,7 @@ impl Place {
         match StoreUrl::parse(text) {
             Some(Ok(StoreUrl::Postgres(url))) => return Ok(Self::Postgres(url)),
             Some(Ok(StoreUrl::File(path))) => return Ok(Self::File(path)),
-            Some(Err(wrong)) => return Err(wrong),
+            Some(Err(wrong)) => return Err(format!("{wrong}; {expected}")),
             None if text.is_empty() => return Err(expected.to_owned()),
             None => {}
         }
