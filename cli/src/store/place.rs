@@ -52,6 +52,9 @@ impl Place {
             Self::Folder(path) => format!("the store in {}", path.display()),
             Self::File(path) => format!("the store {}", path.display()),
             Self::Postgres(url) => match Address::of(url) {
+                Some(Address { host, port, database }) if host.contains(':') => {
+                    format!("Postgres at [{host}]:{port}, database `{database}`")
+                }
                 Some(Address { host, port, database }) => {
                     format!("Postgres at {host}:{port}, database `{database}`")
                 }
@@ -123,6 +126,7 @@ impl Address {
         let host = host.or_else(|| url.host_str().filter(|host| !host.is_empty()).map(str::to_lowercase));
         let port = parameter("port").unwrap_or_else(|| url.port().unwrap_or(POSTGRES_PORT).to_string());
         let database = parameter("dbname").unwrap_or_else(|| url.path().trim_matches('/').to_owned());
+        let host = host.map(|host| host.trim_matches(['[', ']']).to_owned());
         Some(Self { host: host.unwrap_or_else(|| "localhost".to_owned()), port, database })
     }
 }
@@ -166,6 +170,11 @@ mod tests {
             postgres("postgresql://db.example:5432/v?sslmode=require")
         );
         assert_eq!(postgres("postgres:///v?host=/run/a"), postgres("postgres:///v?user=x&host=/run/a"));
+        assert_eq!(postgres("postgres://[::1]/v"), postgres("postgres:///v?host=::1"));
+        assert_eq!(
+            Place::Postgres("postgres://[::1]/v".into()).name(),
+            "Postgres at [::1]:5432, database `v`"
+        );
         assert_ne!(postgres("postgres://h/v"), postgres("postgres://h/w"));
         assert_ne!(postgres("postgres://h/v"), postgres("postgres://h:6432/v"));
     }
