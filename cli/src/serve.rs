@@ -111,7 +111,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let server = Server::start(&Config {
         listen: args.listen,
         data_dir: args.store.data_dir.clone(),
-        database_url: args.store.database_url.clone(),
+        database_url: args.store.database_url().map(str::to_owned),
         database_wait: Duration::from_secs(args.database_wait),
         demo: !args.no_demo,
         client_rate: args.client_rate,

@@ -3,7 +3,7 @@
 use crate::store::place::Place;
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use fieldvitals_server::{EMBEDDED_STORE, open_store};
+use fieldvitals_server::{EMBEDDED_STORE, StoreUrl, open_store};
 use fieldvitals_store::{Site, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,9 +25,12 @@ impl StoreArgs {
     pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
         ensure!(
             !self.is_new(),
-            "there is no store in {}; --data-dir (or FIELDVITALS_DATA_DIR) names the server's folder, and the \
-             first `fieldvitals serve`, `site add` or `token add` makes a store",
-            self.data_dir.display()
+            "there is no store in {}; {}, and the first `fieldvitals serve`, `site add` or `token add` makes a store",
+            self.new_place(),
+            match self.database_url() {
+                Some(_) => "--database-url (or DATABASE_URL) names a store's file",
+                None => "--data-dir (or FIELDVITALS_DATA_DIR) names the server's folder",
+            }
         );
         self.open_or_create().await
     }
@@ -35,22 +38,42 @@ impl StoreArgs {
     /// Opens the store, or makes a new one and says so.
     pub(crate) async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
         if self.is_new() {
-            eprintln!("fieldvitals: making a new store in {}", self.data_dir.display());
+            eprintln!("fieldvitals: making a new store in {}", self.new_place());
         }
-        Ok(open_store(&self.data_dir, self.database_url.as_deref()).await?)
+        Ok(open_store(&self.data_dir, self.database_url()).await?)
+    }
+
+    /// The URL; an empty one, as scripts make of what is not set, is none.
+    pub(crate) fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref().filter(|url| !url.trim().is_empty())
     }
 
     /// Where it is, as it was said.
     pub(crate) fn place(&self) -> Place {
-        match self.database_url.as_deref() {
+        match self.database_url() {
             // What is none is refused when the store is opened.
             Some(url) => Place::parse(url).unwrap_or_else(|_| Place::Postgres(url.to_owned())),
             None => Place::Folder(self.data_dir.clone()),
         }
     }
 
+    /// The file of a store that is one; that of a URL which is none is told when the store is opened.
+    fn file(&self) -> Option<PathBuf> {
+        match self.database_url().map(StoreUrl::parse) {
+            None => Some(self.data_dir.join(EMBEDDED_STORE)),
+            Some(Some(Ok(StoreUrl::File(path)))) => Some(path),
+            Some(_) => None,
+        }
+    }
+
     fn is_new(&self) -> bool {
-        self.database_url.is_none() && !self.data_dir.join(EMBEDDED_STORE).exists()
+        self.file().is_some_and(|file| !file.exists())
+    }
+
+    /// The folder or the file in which a new one is made.
+    fn new_place(&self) -> String {
+        let file = self.database_url().and_then(|_| self.file());
+        file.as_ref().unwrap_or(&self.data_dir).display().to_string()
     }
 }
 

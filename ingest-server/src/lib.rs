@@ -12,14 +12,14 @@ pub mod maintenance;
 pub mod outcome;
 pub mod report;
 pub mod spool;
+mod store_url;
 
 pub use http::client::HeaderName;
+pub use store_url::StoreUrl;
 
 use directory::Directory;
 use fieldvitals_store::priority::Priority;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
-use fieldvitals_store_postgres::PostgresStore;
-use fieldvitals_store_sqlite::SqliteStore;
 use maintenance::Maintenance;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -93,7 +93,10 @@ pub enum ServeError {
         reason: std::io::Error,
     },
     /// The database URL is not one that this release can use.
-    #[error("--database-url: {0}")]
+    #[error(
+        "--database-url: {0}; expected postgres://USER:PASSWORD@HOST/NAME, sqlite://PATH, or no URL for a file in the \
+         data folder"
+    )]
     DatabaseUrl(String),
     /// The threads that load and maintain cannot be started.
     #[error("threads cannot be started: {0}")]
@@ -170,27 +173,18 @@ pub struct Server {
 /// # Errors
 /// Where it cannot be opened, with what to do.
 pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<Arc<dyn Store>, ServeError> {
-    let path = match database_url {
+    let url = match database_url {
         None => {
             std::fs::create_dir_all(data_dir)
                 .map_err(|reason| ServeError::DataDir { path: data_dir.to_owned(), reason })?;
-            data_dir.join(EMBEDDED_STORE)
+            StoreUrl::File(data_dir.join(EMBEDDED_STORE))
         }
-        Some(url) if ["postgres", "postgresql"].contains(&scheme(url)) => {
-            return Ok(Arc::new(PostgresStore::open(url).await?));
+        Some(text) => {
+            let url = StoreUrl::parse(text).unwrap_or_else(|| Err(store_url::NO_URL.to_owned()));
+            url.map_err(ServeError::DatabaseUrl)?
         }
-        Some(url) => match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
-            Some(path) if !path.is_empty() => PathBuf::from(path),
-            _ => {
-                return Err(ServeError::DatabaseUrl(format!(
-                    "`{}:` is no database that fieldvitals can use; expected postgres://USER:PASSWORD@HOST/NAME, \
-                     sqlite://PATH, or no URL for a file in the data folder",
-                    scheme(url)
-                )));
-            }
-        },
     };
-    Ok(Arc::new(SqliteStore::open(&path).await?))
+    Ok(url.open().await?)
 }
 
 /// Opens the store of a configuration; one that is away is waited for, one that refuses is not.
@@ -216,10 +210,6 @@ async fn await_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
         }
         tokio::time::sleep(left.min(STORE_RETRY)).await;
     }
-}
-
-fn scheme(url: &str) -> &str {
-    url.split_once(':').map_or("", |(scheme, _)| scheme)
 }
 
 impl Server {

@@ -18,7 +18,7 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
         if code == CANCELED {
             return StoreError::TooSlow {
                 what,
-                reason: format!("{error} (the database is busy)"),
+                reason: format!("{} (the database is busy)", said(&error)),
                 answered: true,
             };
         }
@@ -41,10 +41,12 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => ("", true),
             _ => ("", false),
         };
-        // Which objects depend on what was to be dropped is a detail to Postgres.
-        let detail = detail(&error).filter(|_| code == DEPENDED_ON);
-        let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-        StoreError::Database { what, reason: format!("{error}{detail}{hint}"), passing }
+        // Which objects depend on what was to be dropped is a detail to Postgres. Others may tell what a row holds.
+        let told = told(&error);
+        let detail = told.and_then(PgDatabaseError::detail).filter(|_| code == DEPENDED_ON);
+        let advice = told.and_then(PgDatabaseError::hint).filter(|_| hint.is_empty());
+        let more: String = detail.into_iter().chain(advice).map(|more| format!(" ({more})")).collect();
+        StoreError::Database { what, reason: format!("{}{more}{hint}", said(&error)), passing }
     }
 }
 
@@ -58,8 +60,17 @@ pub(crate) fn constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error()?.constraint()
 }
 
-fn detail(error: &sqlx::Error) -> Option<&str> {
-    error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.detail()
+/// What Postgres itself told.
+fn told(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()
+}
+
+/// What went wrong. The driver would add a line: that of Postgres' own source, which says nothing to its users.
+fn said(error: &sqlx::Error) -> String {
+    match told(error) {
+        Some(told) => format!("error returned from database: {}", told.message()),
+        None => error.to_string(),
+    }
 }
 
 /// What to do, and whether it passes by itself, by the code of
@@ -72,6 +83,11 @@ fn of_code(code: &str) -> (&'static str, bool) {
         // PgBouncer's word for whatever keeps it from Postgres.
         "08P01" => ("; where a pooler stands in between, check its settings and log too", true),
         "3D000" => ("; create it (`createdb NAME`), or name another in --database-url", false),
+        "3F000" => (
+            "; make one (`create schema public`, and `grant create on schema public to USER` for the user of \
+             --database-url), or set search_path of that user to another",
+            false,
+        ),
         "42501" => (
             "; the user of --database-url must own the tables of fieldvitals, and may need \
              `grant create on schema public to USER`",
@@ -103,6 +119,18 @@ pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> Stor
     StoreError::Database {
         what,
         reason: format!("{which} cannot be understood; the database is damaged: put back a backup"),
+        passing: false,
+    }
+}
+
+/// The error for a part of rollups that no fieldvitals wrote: it is made of page views, and can be made again.
+pub(crate) fn damaged_rollup(what: &'static str, which: impl std::fmt::Display) -> StoreError {
+    StoreError::Database {
+        what,
+        reason: format!(
+            "{which} cannot be understood; rollups are damaged: `fieldvitals rollup rebuild` makes those of all days again \
+             whose page views are kept; of days before, put back a backup"
+        ),
         passing: false,
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! A pooler in transaction mode may stand in between (the module `sql` says what that asks for).
 
+mod address;
 mod causes;
 mod compute;
 mod connection;

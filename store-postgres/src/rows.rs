@@ -1,7 +1,7 @@
 //! Rollup blocks and deltas as the database has them.
 
 use crate::compute::compute;
-use crate::error::{damaged, failed};
+use crate::error::{damaged_rollup, failed};
 use crate::sql::query;
 use fieldvitals_store::rollup::{
     Block, BlockKey, Fold, Grain, Row, RowKey, Stored, add_block, add_rows, block_of, blocks, slots,
@@ -121,7 +121,7 @@ fn read_row(row: &PgRow, grain: Grain) -> Result<(BlockKey, &[u8]), StoreError> 
 
 /// The error for a block that no fieldvitals wrote.
 fn wrong(grain: Grain) -> StoreError {
-    damaged(READING, table(grain).what)
+    damaged_rollup(READING, table(grain).what)
 }
 
 /// Hands the blocks of some slots, of a range of steps and of one route or all, to `take`.
@@ -178,7 +178,7 @@ pub(crate) async fn read_deltas(
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let hour_ms = row.try_get(0).map_err(failed(READING))?;
         let views = row.try_get(1).map_err(failed(READING))?;
-        take(hour_ms, views).map_err(|_| damaged(READING, "a rollup delta"))?;
+        take(hour_ms, views).map_err(|_| damaged_rollup(READING, "a rollup delta"))?;
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! Opening the database: connections and migrations.
 
+use crate::address;
 use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::sql::query;
 use fieldvitals_store::StoreError;
+use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -52,8 +54,8 @@ const MIGRATE: &str = "begin isolation level read committed; set local statement
 
 /// Connects, brings the schema up to date, and returns the connections for everything else.
 pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
-    let options = options(url)?;
-    let place = format!("Postgres at {}", place(&options));
+    let options = address::options(url)?;
+    let place = format!("Postgres at {}", address::place(&options));
     let at = |error| named(&place, error);
     // One connection of its own first: a pool would keep trying and then not say why it failed.
     let (mut connection, options) = tokio::time::timeout(CONNECT_TIME_MAX, connect(options))
@@ -103,39 +105,6 @@ async fn connect(options: PgConnectOptions) -> Result<(PgConnection, PgConnectOp
     }
 }
 
-fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
-    let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| StoreError::Database {
-        what: OPENING,
-        reason: format!(
-            "--database-url is no address of a database ({error}); expected postgres://USER:PASSWORD@HOST:PORT/NAME, \
-             where special characters of the password are written as %XX"
-        ),
-        passing: false,
-    })?;
-    // The driver would only say that some file is missing.
-    let root = url.split(['?', '&']).find_map(|parameter| parameter.strip_prefix("sslrootcert="));
-    if let Some(path) = root.filter(|path| !path.contains('%')) {
-        std::fs::File::open(path).map_err(|error| StoreError::Database {
-            what: OPENING,
-            reason: format!(
-                "the certificates of sslrootcert in --database-url, {path}, cannot be read: {error}"
-            ),
-            passing: false,
-        })?;
-    }
-    // See the module `sql`. PgBouncer refuses settings that it does not know at the start of a session.
-    Ok(options.application_name("fieldvitals").statement_cache_capacity(0).extra_float_digits(None))
-}
-
-/// The address for messages, without the password.
-fn place(options: &PgConnectOptions) -> String {
-    let database = options.get_database().unwrap_or_else(|| options.get_username());
-    match options.get_socket() {
-        Some(socket) => format!("{}, database `{database}`", socket.display()),
-        None => format!("{}:{}, database `{database}`", options.get_host(), options.get_port()),
-    }
-}
-
 fn named(place: &str, error: StoreError) -> StoreError {
     match error {
         StoreError::Database { what, reason, passing } => {
@@ -163,15 +132,32 @@ fn version_will_do(version: i32) -> Result<(), StoreError> {
     })
 }
 
+/// Refuses a database that cannot hold every text: whatever visitors send that its encoding lacks would stop the
+/// loading of their site.
+fn encoding_will_do(encoding: &str) -> Result<(), StoreError> {
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(StoreError::Database {
+        what: OPENING,
+        reason: format!(
+            "its encoding is {encoding}, and fieldvitals needs UTF8: make a database by \
+             `create database NAME encoding 'UTF8' template template0`, and name it in --database-url"
+        ),
+        passing: false,
+    })
+}
+
 /// Checks that this Postgres will do, and gives the version of its schema.
 async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
     let mut transaction = connection.begin_with(LOOK).await.map_err(failed(OPENING))?;
-    let (version, is_standby) = query(
-        "/* server.version */ select current_setting('server_version_num')::integer, pg_is_in_recovery()",
+    let (version, is_standby, encoding): (_, _, String) = query(
+        "/* server.version */ select current_setting('server_version_num')::integer, pg_is_in_recovery(), \
+         current_setting('server_encoding')",
     )
     .fetch_one(&mut *transaction)
     .await
-    .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+    .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
     .map_err(failed(OPENING))?;
     version_will_do(version)?;
     if is_standby {
@@ -183,6 +169,7 @@ async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreErr
             passing: true,
         });
     }
+    encoding_will_do(&encoding)?;
     let found = schema_version(&mut transaction, known).await?;
     transaction.commit().await.map_err(failed(OPENING))?;
     Ok(found)
@@ -216,38 +203,47 @@ async fn migrate(connection: &mut PgConnection, known: i64) -> Result<(), StoreE
 
 /// The schema's version, which must not be newer than what is known; 0 for an empty database.
 async fn schema_version(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
-    let migrated: bool = query("/* schema.exists */ select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(&mut *connection)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(failed(OPENING))?;
+    let (migrated, has_views): (bool, bool) = query(
+        "/* schema.exists */ select to_regclass('_sqlx_migrations') is not null, \
+         to_regclass('page_view') is not null",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+    .map_err(failed(OPENING))?;
     if !migrated {
         return Ok(0);
     }
-    let rows = query("/* schema.applied */ select version, checksum from _sqlx_migrations order by version")
-        .fetch_all(connection)
-        .await
-        .map_err(failed(OPENING))?;
-    let mut found = 0;
-    let mut is_ours = true;
-    for row in rows {
-        found = row.try_get(0).map_err(failed(OPENING))?;
-        let checksum: &[u8] = row.try_get(1).map_err(failed(OPENING))?;
-        is_ours &= MIGRATIONS.iter().any(|ours| ours.version == found && *ours.checksum == *checksum);
-    }
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
-    }
-    if !is_ours {
-        return Err(StoreError::Database {
-            what: OPENING,
-            reason: "its schema is of a development version of fieldvitals, which no release can bring up to date; \
-                     use another database, and a new schema is made"
-                .to_owned(),
-            passing: false,
-        });
-    }
-    Ok(found)
+    let rows = query(
+        "/* schema.applied */ select version, description, checksum from _sqlx_migrations order by version",
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(failed(OPENING))?;
+    let applied = |row: &PgRow| {
+        let (version, description) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(schema::Migration { version, description, checksum: row.try_get(2)? })
+    };
+    let applied = rows.iter().map(applied).collect::<Result<Vec<_>, _>>().map_err(failed(OPENING))?;
+    let ours = MIGRATIONS.iter().map(|ours| schema::Migration {
+        version: ours.version,
+        description: ours.description.to_string(),
+        checksum: ours.checksum.to_vec(),
+    });
+    let reason = match schema::judge(&applied, &ours.collect::<Vec<_>>(), has_views) {
+        Schema::Ours(version) => return Ok(version),
+        Schema::Newer(found) => return Err(StoreError::NewerSchema { found, known }),
+        Schema::Unreleased => {
+            "its schema is of a development version of fieldvitals, which no release can bring up to date; \
+             use another database, and a new schema is made"
+                .to_owned()
+        }
+        Schema::Foreign(version) => format!(
+            "the database is another program's, whose migrations (up to version {version}) it lists in \
+             `_sqlx_migrations`; give fieldvitals a database of its own, and name it in --database-url"
+        ),
+    };
+    Err(StoreError::Database { what: OPENING, reason, passing: false })
 }
 
 #[cfg(test)]
@@ -271,13 +267,5 @@ mod tests {
         assert!(version_will_do(130_000).is_ok());
         let message = version_will_do(120_017).unwrap_err().to_string();
         assert!(message.contains("Postgres 12") && message.contains("13 or newer"), "{message}");
-    }
-
-    #[test]
-    fn a_wrong_address_is_told_without_its_password() {
-        let message = options("postgres://me:hush@[1/x").unwrap_err().to_string();
-        assert!(message.contains("postgres://USER") && !message.contains("hush"), "{message}");
-        let options = options("postgres://me:hush@db.example:6432/vitals").unwrap();
-        assert_eq!(place(&options), "db.example:6432, database `vitals`");
     }
 }

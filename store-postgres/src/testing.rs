@@ -38,7 +38,7 @@ tls() {
     openssl x509 -req -in "$dir/server.csr" -CA "$dir/authority.crt" -CAkey "$dir/authority.key" -CAcreateserial \
         -days 2 -extfile "$dir/server.ext" -out "$dir/server.crt"
     printf 'hostssl all all 127.0.0.1/32 trust\nhostssl all all ::1/128 trust\n' >>"$dir/data/pg_hba.conf"
-    options="-k $dir -p $port -h localhost -c ssl=on -c ssl_cert_file=$dir/server.crt -c ssl_key_file=$dir/server.key"
+    options="-k $dir -p $port -h localhost,::1 -c ssl=on -c ssl_cert_file=$dir/server.crt -c ssl_key_file=$dir/server.key"
 }
 stop() { "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true; }
 trap 'stop; rm -rf "$dir"' EXIT
@@ -325,6 +325,15 @@ impl Database {
     #[must_use]
     pub fn empty() -> Self {
         Self::new(&[])
+    }
+
+    /// An empty one of another encoding.
+    ///
+    /// # Panics
+    /// Where there is no Postgres, or it cannot make one.
+    #[must_use]
+    pub fn of_encoding(encoding: &str) -> Self {
+        Self::new(&["--template", "template0", "--locale", "C", "--encoding", encoding])
     }
 
     /// One with fieldvitals' schema, copied from one that is made once.

@@ -51,6 +51,26 @@ async fn the_server_is_who_the_certificate_says() {
 }
 
 #[tokio::test]
+async fn a_literal_of_ipv6_is_an_address_too() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let cluster = Cluster::start_with_tls();
+    assert_eq!(open(&format!("{}?sslmode=require", cluster.url_at("[::1]"))).await, None);
+    let (message, _) = open("postgres://me:hush@[::1]:1/vitals?sslmode=require").await.expect("refused");
+    assert!(message.contains("Postgres at [::1]:1, database `vitals`"), "{message}");
+}
+
+#[tokio::test]
+async fn a_misspelt_parameter_does_not_leave_a_connection_unverified() {
+    let cluster = Cluster::start();
+    for parameter in ["SSLMODE=verify-full", "sslmod=verify-full"] {
+        let (message, passing) = open(&format!("{}&{parameter}", cluster.url())).await.expect("refused");
+        assert!(message.contains("write `sslmode`, if that is meant") && !passing, "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_without_encryption_is_refused_where_it_is_asked_for() {
     let cluster = Cluster::start();
     let (message, passing) = open(&format!("{}&sslmode=require", cluster.url())).await.expect("refused");

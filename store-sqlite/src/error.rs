@@ -34,3 +34,15 @@ pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> Stor
         passing: false,
     }
 }
+
+/// The error for a part of rollups that no fieldvitals wrote: it is made of page views, and can be made again.
+pub(crate) fn damaged_rollup(what: &'static str, which: impl std::fmt::Display) -> StoreError {
+    StoreError::Database {
+        what,
+        reason: format!(
+            "{which} cannot be understood; rollups are damaged: `fieldvitals rollup rebuild` makes those of all days again \
+             whose page views are kept; of days before, put back a backup"
+        ),
+        passing: false,
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Every step is a transaction of its own, small enough that a load waits for milliseconds.
 
-use crate::error::{damaged, failed};
+use crate::error::{damaged_rollup, failed};
 use crate::{SqliteStore, deltas, names, query, rows, schema, texts, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored};
 use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError};
@@ -150,7 +150,7 @@ async fn fold_some(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
         {
             let hour_ms: i64 = row.try_get(0).map_err(failed(FOLDING))?;
             let views: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
-            fold.add_delta(hour_ms, views, kept).map_err(|_| damaged(FOLDING, "a rollup delta"))?;
+            fold.add_delta(hour_ms, views, kept).map_err(|_| damaged_rollup(FOLDING, "a rollup delta"))?;
             counted.push(
                 hour_ms,
                 row.try_get(1).map_err(failed(FOLDING))?,

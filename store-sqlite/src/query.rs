@@ -1,6 +1,6 @@
 //! Questions: each is answered from one state of the store, in one short transaction.
 
-use crate::error::{damaged, failed};
+use crate::error::{damaged, damaged_rollup, failed};
 use crate::load::kept;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
@@ -130,7 +130,7 @@ pub(crate) async fn read_rollups(
     .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let views: &[u8] = row.try_get(0).map_err(failed(READING))?;
-        answer.add_delta(views).map_err(|_| damaged(READING, "a rollup delta"))?;
+        answer.add_delta(views).map_err(|_| damaged_rollup(READING, "a rollup delta"))?;
     }
     Ok(())
 }

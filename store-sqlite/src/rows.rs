@@ -4,7 +4,7 @@
 //! lock, from those of one state of the store: [`claim`] says whether they are still that.
 
 use crate::bulk::{self, Sizes, sizes};
-use crate::error::{damaged, failed};
+use crate::error::{damaged_rollup, failed};
 use crate::names::json;
 use fieldvitals_store::rollup::{self, Block, BlockKey, Grain, RowKey, Stored, add_block, block_of};
 use fieldvitals_store::{SiteId, StoreError};
@@ -115,7 +115,7 @@ const fn table(grain: Grain) -> &'static Table {
 }
 
 fn wrong() -> StoreError {
-    damaged(READING, "a rollup block")
+    damaged_rollup(READING, "a rollup block")
 }
 
 /// Hands every block of a slot and some steps, of all routes or one, to `take`: its step and its bytes.

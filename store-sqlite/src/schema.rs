@@ -4,6 +4,7 @@ use crate::error::failed;
 use crate::opener::Opener;
 use fieldvitals_store::StoreError;
 use fieldvitals_store::priority::Priority;
+use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -63,6 +64,7 @@ pub(crate) async fn impatient(path: &Path) -> Result<SqliteConnection, sqlx::Err
 
 /// Opens the file and returns its writer (one connection) and its readers.
 pub(crate) async fn open(path: &Path, opener: &Opener) -> Result<(SqlitePool, SqlitePool), StoreError> {
+    untouched(path).await.map_err(|error| named(path, error))?;
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|error| StoreError::Database {
             what: OPENING,
@@ -89,6 +91,47 @@ pub(crate) async fn open(path: &Path, opener: &Opener) -> Result<(SqlitePool, Sq
         .await
         .map_err(at)?;
     Ok((writer, readers))
+}
+
+/// Refuses a file of another program before anything of it changes, as opening a writer does already.
+async fn untouched(path: &Path) -> Result<(), StoreError> {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        return Ok(());
+    }
+    let looking = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    // What cannot be read is told by the writer, which says it better; it looks again.
+    let Ok(mut connection) = looking.connect().await else { return Ok(()) };
+    let found = match applied(&mut connection).await {
+        Ok(Some(applied)) => version(&applied).map(drop),
+        Ok(None) => no_other(&mut connection).await,
+        Err(_) => Ok(()),
+    };
+    // Nothing is left to be done on it, so it does not matter how it ends.
+    let _ = connection.close().await;
+    found
+}
+
+/// Refuses a file that has tables, though no fieldvitals made any.
+async fn no_other(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let table: Option<String> = sqlx::query_scalar(
+        "/* file.foreign */ select name from sqlite_schema where type = 'table' \
+         and name not like 'sqlite^_%' escape '^' and name <> '_sqlx_migrations' order by name limit 1",
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(failed(OPENING))?;
+    table.map_or(Ok(()), |table| {
+        Err(StoreError::Database {
+            what: OPENING,
+            reason: format!(
+                "this is no store of fieldvitals, but a file of something else, such as a server's spool or another \
+                 program's: it has a table `{table}` and none of a store's. It was left as it is; --database-url, or \
+                 --from and --to of a copy, must name a store's file (store.db in a data folder), or one that is not \
+                 there yet"
+            ),
+            passing: false,
+        })
+    })
 }
 
 fn pool() -> SqlitePoolOptions {
@@ -133,17 +176,16 @@ fn named(path: &Path, error: StoreError) -> StoreError {
 }
 
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = newest();
     // Looking first keeps the write lock free when there is nothing to do, which is nearly always.
-    if version(connection).await? == known {
-        return as_released(connection).await;
+    if found(connection).await? == known {
+        return Ok(());
     }
     // One transaction, under the write lock: two processes cannot migrate at once, and a migration
     // that fails leaves the schema as it was.
     let mut transaction = connection.begin_with("begin immediate").await.map_err(failed(OPENING))?;
-    let found = version(&mut transaction).await?;
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
+    if found(&mut transaction).await? == 0 {
+        no_other(&mut transaction).await?;
     }
     // `run` would make the future of `open` one that cannot be spawned.
     MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| StoreError::Database {
@@ -154,43 +196,64 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     transaction.commit().await.map_err(failed(OPENING))
 }
 
-/// Refuses a store whose schema has our version and other tables: one from before the first release.
-async fn as_released(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let applied: Vec<(i64, Vec<u8>)> =
-        sqlx::query_as("/* schema.applied */ select version, checksum from _sqlx_migrations")
-            .fetch_all(connection)
-            .await
-            .map_err(failed(OPENING))?;
-    let ours = |version: i64, checksum: &[u8]| {
-        MIGRATIONS.iter().any(|ours| ours.version == version && *ours.checksum == *checksum)
-    };
-    if applied.iter().all(|(version, checksum)| ours(*version, checksum)) {
-        return Ok(());
-    }
-    Err(StoreError::Database {
-        what: OPENING,
-        reason: "an unreleased fieldvitals made this store, with other tables than this one has; \
-                 move the file away, and a new one is made"
-            .to_owned(),
-        passing: false,
-    })
+/// The version of our schema; 0 for an empty file.
+async fn found(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    applied(connection).await?.map_or(Ok(0), |applied| version(&applied))
 }
 
-/// The schema's version; 0 for an empty file.
-async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let migrated: i64 = sqlx::query_scalar(
-        "/* schema.exists */ select count(*) from sqlite_schema where name = '_sqlx_migrations'",
+/// The newest version that is known.
+fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// What was applied to a file, and whether it has page views.
+struct Applied {
+    migrations: Vec<schema::Migration>,
+    has_views: bool,
+}
+
+/// What was applied; `None` for a file that has no list of it.
+async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, StoreError> {
+    let (migrated, has_views): (bool, bool) = sqlx::query_as(
+        "/* schema.exists */ select count(*) filter (where name = '_sqlx_migrations') > 0, \
+         count(*) filter (where name = 'page_view') > 0 from sqlite_schema where type = 'table'",
     )
     .fetch_one(&mut *connection)
     .await
     .map_err(failed(OPENING))?;
-    if migrated == 0 {
-        return Ok(0);
+    if !migrated {
+        return Ok(None);
     }
-    sqlx::query_scalar("/* schema.version */ select coalesce(max(version), 0) from _sqlx_migrations")
-        .fetch_one(connection)
-        .await
-        .map_err(failed(OPENING))
+    let rows: Vec<(i64, String, Vec<u8>)> =
+        sqlx::query_as("/* schema.applied */ select version, description, checksum from _sqlx_migrations")
+            .fetch_all(connection)
+            .await
+            .map_err(failed(OPENING))?;
+    let migration = |(version, description, checksum)| schema::Migration { version, description, checksum };
+    Ok(Some(Applied { migrations: rows.into_iter().map(migration).collect(), has_views }))
+}
+
+/// The version of what was applied, which must be ours and not newer than what is known.
+fn version(applied: &Applied) -> Result<i64, StoreError> {
+    let ours = MIGRATIONS.iter().map(|ours| schema::Migration {
+        version: ours.version,
+        description: ours.description.to_string(),
+        checksum: ours.checksum.to_vec(),
+    });
+    let reason = match schema::judge(&applied.migrations, &ours.collect::<Vec<_>>(), applied.has_views) {
+        Schema::Ours(version) => return Ok(version),
+        Schema::Newer(found) => return Err(StoreError::NewerSchema { found, known: newest() }),
+        Schema::Unreleased => {
+            "an unreleased fieldvitals made this store, with other tables than this one has; \
+                               move the file away, and a new one is made"
+                .to_owned()
+        }
+        Schema::Foreign(version) => format!(
+            "this is another program's file, whose migrations (up to version {version}) it lists in `_sqlx_migrations`. \
+             It was left as it is; --database-url, or --from and --to of a copy, must name a file of fieldvitals' own"
+        ),
+    };
+    Err(StoreError::Database { what: OPENING, reason, passing: false })
 }
 
 #[cfg(test)]

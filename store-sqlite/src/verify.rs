@@ -1,6 +1,6 @@
 //! Holding rollups against the page views that they are made of.
 
-use crate::error::{damaged, failed};
+use crate::error::{damaged, damaged_rollup, failed};
 use crate::rows::{self, Rows};
 use crate::{SqliteStore, deltas, names, query, site, view};
 use fieldvitals_store::rollup::{
@@ -189,7 +189,7 @@ pub(crate) async fn folded_deltas(
     while let Some(row) = deltas.try_next().await.map_err(failed(VERIFYING))? {
         let hour_ms: i64 = row.try_get(0).map_err(failed(VERIFYING))?;
         let views: &[u8] = row.try_get(1).map_err(failed(VERIFYING))?;
-        fold.add_delta(hour_ms, views, kept).map_err(|_| damaged(VERIFYING, "a rollup delta"))?;
+        fold.add_delta(hour_ms, views, kept).map_err(|_| damaged_rollup(VERIFYING, "a rollup delta"))?;
         if fold.views() >= limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }

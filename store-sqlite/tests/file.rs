@@ -14,7 +14,7 @@ use fieldvitals_store::{
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -257,6 +257,46 @@ async fn a_store_from_before_the_first_release_is_refused() {
     assert!(message.contains("store.db") && message.contains("move the file away"), "{message}");
 }
 
+#[tokio::test]
+async fn a_file_of_something_else_is_left_as_it_was() {
+    for (journal, table) in [("wal", "spool_row"), ("delete", "site"), ("delete", "sqliteish")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("spool.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut other = options.pragma("journal_mode", journal).connect().await.unwrap();
+        let made = format!("create table {table} (position integer primary key)");
+        sqlx::query(sql::checked(&made)).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let message = SqliteStore::open(&path).await.err().unwrap().to_string();
+        assert!(message.contains("spool.db") && message.contains(&format!("a table `{table}`")), "{message}");
+        assert!(message.contains("--database-url"), "{message}");
+        assert!(std::fs::read(&path).unwrap() == before, "{journal} {table}");
+    }
+}
+
+#[tokio::test]
+async fn migrations_of_another_program_are_no_newer_schema() {
+    for row in ["20230101000000, 'users'", "1, 'initial'"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let mut other =
+            SqliteConnectOptions::new().filename(&path).create_if_missing(true).connect().await.unwrap();
+        let made = format!(
+            "create table _sqlx_migrations (version bigint primary key, description text not null, \
+             success boolean not null, checksum blob not null, execution_time bigint not null); \
+             insert into _sqlx_migrations values ({row}, true, x'00', 0)"
+        );
+        sqlx::raw_sql(sql::checked(&made)).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let message = SqliteStore::open(&path).await.err().unwrap().to_string();
+        assert!(message.contains("app.db") && message.contains("another program's"), "{message}");
+        assert!(!message.contains("newer release"), "{message}");
+        assert!(std::fs::read(&path).unwrap() == before, "{row}");
+    }
+}
+
 /// A folded day of two routes, and an hour that is not folded.
 async fn damaged(path: &Path, sql: &str) -> (Arc<dyn Store>, SiteId, Vec<Difference>) {
     let store = open(path).await;
@@ -320,6 +360,32 @@ async fn damaged_rollups_are_found_and_mended() {
         let rebuilt = store.rebuild_day(site, DAY0_MS).await.unwrap();
         assert_eq!((rebuilt.views, rebuilt.rows), (6, 2 * 2 * (1 + Dimension::COUNT as u64)));
         assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), [], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn rollups_that_cannot_be_read_say_how_they_are_mended() {
+    for damage in [
+        "update rollup_hour set cells = x'ff'",
+        "update rollup_day set cells = x'ff'",
+        "update rollup_delta set views = x'ff'",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let store = open(&path).await;
+        let site = site(&store, "a").await;
+        load(&store, site, 1, vec![update(DAY0_MS, 1, &[(Metric::Lcp, 7.0)])]).await.unwrap();
+        store.maintain(DAY0_MS, Retention::default()).await.unwrap();
+        load(&store, site, 1, vec![update(DAY0_MS + 9, 9, &[(Metric::Lcp, 7.0)])]).await.unwrap();
+        sqlx::query(sql::checked(damage)).execute(&mut raw(&path).await).await.unwrap();
+        let message = store.verify_day(site, DAY0_MS).await.unwrap_err().to_string();
+        assert!(message.contains("`fieldvitals rollup rebuild`"), "{damage}: {message}");
+        let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
+        if let Err(error) = store.cells(&query).await {
+            assert!(error.to_string().contains("`fieldvitals rollup rebuild`"), "{damage}: {error}");
+        }
+        store.rebuild_day(site, DAY0_MS).await.unwrap();
+        assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), [], "{damage}");
     }
 }
 

@@ -20,6 +20,7 @@ pub mod load;
 mod maintained;
 pub mod priority;
 pub mod rollup;
+pub mod schema;
 mod site;
 mod view;
 mod violation;

@@ -208,6 +208,84 @@ async fn mistakes_are_named_with_exit_2() {
 }
 
 #[tokio::test]
+async fn a_database_url_makes_no_store_where_none_was_asked_for() {
+    let run = |args: &[&str], url: &str| {
+        let output = Command::new(binary()).args(args).env("DATABASE_URL", url).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let typo = folder.path().join("typo");
+    let nowhere = format!("sqlite://{}/store.db", typo.display());
+    for args in [
+        vec!["site", "list"],
+        vec!["site", "erase", "shop", "--all"],
+        vec!["token", "list"],
+        vec!["rollup", "verify"],
+        vec!["rollup", "rebuild"],
+    ] {
+        let (code, error) = run(&args, &nowhere);
+        assert!(code == Some(2) && error.contains("there is no store in"), "{args:?}: {code:?} {error}");
+        assert!(error.contains("typo/store.db") && error.contains("DATABASE_URL"), "{args:?}: {error}");
+        assert!(!typo.exists(), "{args:?}");
+    }
+    let (code, error) = run(&["token", "add"], &format!("{nowhere}?mode=ro"));
+    assert!(code == Some(2) && error.contains("takes no parameters"), "{code:?} {error}");
+    assert!(!typo.exists());
+    let (code, error) = run(&["token", "add"], &nowhere);
+    assert!(code == Some(0) && error.contains("making a new store in"), "{code:?} {error}");
+    assert_eq!(run(&["rollup", "verify"], &nowhere).0, Some(0));
+    // Empty is as if not set.
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    assert_eq!(run(&["token", "add", "--data-dir", data], "").0, Some(0));
+    assert!(folder.path().join("data/store.db").exists());
+    assert_eq!(run(&["token", "list", "--data-dir", data], " ").0, Some(0));
+}
+
+#[tokio::test]
+async fn a_spool_is_no_store_and_a_wrong_address_is_not_repeated() {
+    let mut server = Server::start().await;
+    assert_eq!(server.terminate().await, Some(0));
+    let spool = server.data_dir().join("spool.db");
+    let spool = spool.to_str().unwrap();
+    let before = std::fs::read(spool).unwrap();
+    let url = format!("sqlite://{spool}");
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("to.db");
+    let to = to.to_str().unwrap();
+    let run = |args: &[&str]| {
+        let output = Command::new(binary()).args(args).env_remove("DATABASE_URL").output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for args in [
+        vec!["migrate", "--database-url", &url],
+        vec!["site", "list", "--database-url", &url],
+        vec!["store", "copy", "--from", spool, "--to", to],
+        vec!["serve", "--listen", "127.0.0.1:0", "--data-dir", to, "--database-url", &url],
+    ] {
+        let error = run(&args);
+        assert!(error.contains("no store of fieldvitals") && error.contains("spool.db"), "{args:?}: {error}");
+        assert!(std::fs::read(spool).unwrap() == before, "{args:?}");
+    }
+    for (wrong, expected) in [
+        ("postgres:/me:hush@127.0.0.1:1/v", "//"),
+        ("mysql://me:hush@h/v", "`mysql:` is no database"),
+        ("\"postgres://me:hush@h/v\"", "quotes"),
+    ] {
+        for args in [
+            vec!["migrate", "--database-url", wrong],
+            vec!["store", "copy", "--from", wrong, "--to", to],
+            vec!["store", "copy", "--from", spool, "--to", wrong],
+        ] {
+            let error = run(&args);
+            assert!(!error.contains("hush"), "{args:?}: {error}");
+            assert!(error.contains(expected) || args[3] == spool, "{args:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_address_says_so() {
     let server = Server::start().await;
     let address = server.url.trim_start_matches("http://").to_owned();

@@ -14,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{Colour, print};
 use crate::progress::Progress;
 use crate::rollup::verify_sites;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use fieldvitals_server::spool::{self, Rest, SpoolError};
 use plan::Plan;
 use std::process::ExitCode;
@@ -32,18 +32,20 @@ pub(super) struct Args {
     /// The store that is copied: a data folder, a store's file, or postgres://USER@HOST/NAME.
     ///
     /// A password may also come from PGPASSWORD or ~/.pgpass.
-    #[arg(long, value_name = "STORE", value_parser = Place::parse)]
-    from: Place,
+    #[arg(long, value_name = "STORE")]
+    from: String,
     /// The store that it is copied into; made where it is not there yet.
-    #[arg(long, value_name = "STORE", value_parser = Place::parse)]
-    to: Place,
+    #[arg(long, value_name = "STORE")]
+    to: String,
     /// Compare the rollups of the copy with its page views too, as `rollup verify` does.
     #[arg(long)]
     verify: bool,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let (from, to) = (&args.from, &args.to);
+    // Not by the parser of arguments, which would print one that is wrong, with its password.
+    let place = |option, text| Place::parse(text).map_err(|wrong| anyhow!("{option}: {wrong}"));
+    let (from, to) = (&place("--from", &args.from)?, &place("--to", &args.to)?);
     ensure!(from.identity() != to.identity(), "--from and --to are the same: {}", from.name());
     ensure!(
         from.file().is_none_or(|file| file.exists()),

@@ -1,6 +1,6 @@
 //! Where a store is: in a data folder, in a file, or in Postgres.
 
-use fieldvitals_server::{EMBEDDED_STORE, SPOOL, ServeError, open_store};
+use fieldvitals_server::{EMBEDDED_STORE, SPOOL, ServeError, StoreUrl, open_store};
 use fieldvitals_store::Store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,15 +32,14 @@ impl Place {
     /// The place that a text of the command line names.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let expected = "expected postgres://USER@HOST/NAME, sqlite://PATH, a data folder, or a store's file";
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(text.to_owned()));
+        match StoreUrl::parse(text) {
+            Some(Ok(StoreUrl::Postgres(url))) => return Ok(Self::Postgres(url)),
+            Some(Ok(StoreUrl::File(path))) => return Ok(Self::File(path)),
+            Some(Err(wrong)) => return Err(format!("{wrong}; {expected}")),
+            None if text.is_empty() => return Err(expected.to_owned()),
+            None => {}
         }
-        let path = match text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")) {
-            Some("") => return Err(expected.to_owned()),
-            Some(path) => return Ok(Self::File(path.into())),
-            None if text.is_empty() || text.contains("://") => return Err(expected.to_owned()),
-            None => Path::new(text),
-        };
+        let path = Path::new(text);
         let ending = path.extension().and_then(|ending| ending.to_str());
         let is_file =
             path.is_file() || (!path.is_dir() && ending.is_some_and(|ending| ENDINGS.contains(&ending)));
@@ -53,6 +52,9 @@ impl Place {
             Self::Folder(path) => format!("the store in {}", path.display()),
             Self::File(path) => format!("the store {}", path.display()),
             Self::Postgres(url) => match Address::of(url) {
+                Some(Address { host, port, database }) if host.contains(':') => {
+                    format!("Postgres at [{host}]:{port}, database `{database}`")
+                }
                 Some(Address { host, port, database }) => {
                     format!("Postgres at {host}:{port}, database `{database}`")
                 }
@@ -98,8 +100,8 @@ impl Place {
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, ServeError> {
         match self {
             Self::Folder(path) => open_store(path, None).await,
-            Self::File(path) => open_store(Path::new("."), Some(&format!("sqlite:{}", path.display()))).await,
-            Self::Postgres(url) => open_store(Path::new("."), Some(url)).await,
+            Self::File(path) => Ok(StoreUrl::File(path.clone()).open().await?),
+            Self::Postgres(url) => Ok(StoreUrl::Postgres(url.clone()).open().await?),
         }
     }
 }
@@ -113,7 +115,8 @@ struct Address {
 
 impl Address {
     fn of(url: &str) -> Option<Self> {
-        let url = Url::parse(url).ok()?;
+        // Without `//` it is no address, and its path may hold a password.
+        let url = Url::parse(url).ok().filter(Url::has_authority)?;
         // Of parameters that are given twice, the last one holds.
         let parameter = |name: &str| {
             let named = url.query_pairs().filter(|(of, _)| of == name);
@@ -123,6 +126,7 @@ impl Address {
         let host = host.or_else(|| url.host_str().filter(|host| !host.is_empty()).map(str::to_lowercase));
         let port = parameter("port").unwrap_or_else(|| url.port().unwrap_or(POSTGRES_PORT).to_string());
         let database = parameter("dbname").unwrap_or_else(|| url.path().trim_matches('/').to_owned());
+        let host = host.map(|host| host.trim_matches(['[', ']']).to_owned());
         Some(Self { host: host.unwrap_or_else(|| "localhost".to_owned()), port, database })
     }
 }
@@ -166,6 +170,11 @@ mod tests {
             postgres("postgresql://db.example:5432/v?sslmode=require")
         );
         assert_eq!(postgres("postgres:///v?host=/run/a"), postgres("postgres:///v?user=x&host=/run/a"));
+        assert_eq!(postgres("postgres://[::1]/v"), postgres("postgres:///v?host=::1"));
+        assert_eq!(
+            Place::Postgres("postgres://[::1]/v".into()).name(),
+            "Postgres at [::1]:5432, database `v`"
+        );
         assert_ne!(postgres("postgres://h/v"), postgres("postgres://h/w"));
         assert_ne!(postgres("postgres://h/v"), postgres("postgres://h:6432/v"));
     }
@@ -175,5 +184,7 @@ mod tests {
         let place = Place::Postgres("postgres://me:hush@h/v?password=hush".into());
         assert_eq!(place.name(), "Postgres at h:5432, database `v`");
         assert!(!format!("{place:?}").contains("hush"));
+        let place = Place::Postgres("postgres:/me:hush@h/v".into());
+        assert_eq!(place.name(), "Postgres");
     }
 }

@@ -4,7 +4,7 @@ use super::FOLDING;
 use super::lease::Lease;
 use crate::compute::compute;
 use crate::connection::Transaction;
-use crate::error::{damaged, failed};
+use crate::error::{damaged_rollup, failed};
 use crate::rows;
 use crate::sql::query;
 use fieldvitals_store::rollup::{Fold, Stored};
@@ -68,7 +68,7 @@ impl Lease<'_> {
             }
             let hour_ms: i64 = row.try_get(0).map_err(failed(FOLDING))?;
             let views: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
-            fold.add_delta(hour_ms, views, kept).map_err(|_| damaged(FOLDING, "a rollup delta"))?;
+            fold.add_delta(hour_ms, views, kept).map_err(|_| damaged_rollup(FOLDING, "a rollup delta"))?;
             hours.push(hour_ms);
             spools.push(row.try_get(1).map_err(failed(FOLDING))?);
             ups.push(row.try_get(2).map_err(failed(FOLDING))?);

@@ -1,0 +1,115 @@
+//! What `--database-url` names.
+
+use fieldvitals_store::{Store, StoreError};
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_sqlite::SqliteStore;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A store's address.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A file.
+    File(PathBuf),
+    /// A Postgres database, by its address, which may hold a password.
+    Postgres(String),
+}
+
+impl StoreUrl {
+    /// Reads an address; `None` for a text that is no URL.
+    ///
+    /// # Errors
+    /// With what is wrong, without the address, which may hold a password.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Result<Self, String>> {
+        // Files of settings and substitutions leave blanks and ends of lines.
+        let text = text.trim();
+        let (scheme, rest) = text.split_once(':')?;
+        let read = match scheme.to_ascii_lowercase().as_str() {
+            "postgres" | "postgresql" => Ok(Self::Postgres(text.to_owned())),
+            "sqlite" => file(rest),
+            _ if !rest.starts_with("//") => return None,
+            _ if text.starts_with(['"', '\'']) => {
+                Err("it stands in quotes, which belong to a shell and not to the URL: leave them out"
+                    .to_owned())
+            }
+            other => Err(refused(other)),
+        };
+        Some(read)
+    }
+
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, with what to do.
+    pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(match self {
+            Self::File(path) => Arc::new(SqliteStore::open(path).await?),
+            Self::Postgres(url) => Arc::new(PostgresStore::open(url).await?),
+        })
+    }
+}
+
+fn file(rest: &str) -> Result<StoreUrl, String> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() {
+        return Err("`sqlite:` names no file".to_owned());
+    }
+    if let Some((path, parameters)) = path.split_once('?') {
+        return Err(format!("sqlite://{path} takes no parameters: leave out `?{parameters}`"));
+    }
+    Ok(StoreUrl::File(path.into()))
+}
+
+fn refused(scheme: &str) -> String {
+    let is_scheme = scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    if is_scheme { format!("`{scheme}:` is no database that fieldvitals can use") } else { NO_URL.to_owned() }
+}
+
+/// What is said of a text that is no URL.
+pub(crate) const NO_URL: &str = "this is no address of a database";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file's path, `postgres`, or what is wrong.
+    fn read(text: &str) -> String {
+        match StoreUrl::parse(text) {
+            Some(Ok(StoreUrl::File(path))) => path.display().to_string(),
+            Some(Ok(StoreUrl::Postgres(url))) => url,
+            Some(Err(message)) => message,
+            None => "none".to_owned(),
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("sqlite:///var/store.db", "/var/store.db"),
+            ("sqlite:store.db", "store.db"),
+            ("SQLite://store.db\n", "store.db"),
+            (" Postgres://me@h/v", "Postgres://me@h/v"),
+            ("postgresql://h/v", "postgresql://h/v"),
+            ("not/there", "none"),
+            ("", "none"),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_a_password() {
+        for (text, expected) in [
+            ("sqlite:///var/store.db?mode=ro", "takes no parameters: leave out `?mode=ro`"),
+            ("sqlite:", "names no file"),
+            ("\"postgres://me:hush@h/v\"", "leave them out"),
+            ("'sqlite:///var/store.db'", "leave them out"),
+            ("mysql://me:hush@h/v", "`mysql:` is no database"),
+            ("hush@h://v", "no address"),
+        ] {
+            let message = read(text);
+            assert!(message.contains(expected) && !message.contains("hush"), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The address of the database, as `--database-url` gives it.
+
+use fieldvitals_store::StoreError;
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use url::{Host, Url};
+
+const READING: &str = "reading --database-url";
+const EXPECTED: &str = "expected postgres://USER:PASSWORD@HOST:PORT/NAME, where special characters of user, password and name \
+     are written as %XX";
+
+/// The parameters that the driver knows, by the names that Postgres' own clients have for them. It ignores others.
+const PARAMETERS: [&str; 12] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "options",
+    "application_name",
+];
+/// Other names of theirs, and what changes nothing.
+const ALIASES: [&str; 6] =
+    ["ssl-mode", "ssl-root-cert", "ssl-ca", "ssl-cert", "ssl-key", "statement-cache-capacity"];
+/// Letters by which a name may be wrong, to be told which one was meant.
+const SLIPS_MAX: usize = 3;
+
+fn refused(reason: String) -> StoreError {
+    StoreError::Database { what: READING, reason, passing: false }
+}
+
+/// Reads an address. What is wrong with it is said without the address, as any part may be of a password.
+pub(crate) fn options(text: &str) -> Result<PgConnectOptions, StoreError> {
+    let is_none = |wrong: &str| refused(format!("this is no address of a database ({wrong}); {EXPECTED}"));
+    let mut url = Url::parse(text.trim()).map_err(|error| is_none(&error.to_string()))?;
+    if !url.has_authority() {
+        return Err(is_none("`//` is missing after `postgres:`"));
+    }
+    // These would be cut off, and what is left of a password taken for a name.
+    if url.fragment().is_some() {
+        return Err(is_none("`#` has a meaning of its own, and is written as %23"));
+    }
+    if url.path().contains('@') {
+        return Err(is_none("`@` is behind the first `/`, which is written as %2F in a password"));
+    }
+    known(&url)?;
+    certificates(&url)?;
+    unbracketed(&mut url);
+    let options = PgConnectOptions::from_url(&url)
+        .map_err(|error| is_none(error.to_string().trim_start_matches("error with configuration: ")))?;
+    let host = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let options = match host.map(str::to_owned) {
+        Some(host) => options.host(&host),
+        None => options,
+    };
+    // See the module `sql`. PgBouncer refuses settings that it does not know at the start of a session.
+    Ok(options.application_name("fieldvitals").statement_cache_capacity(0).extra_float_digits(None))
+}
+
+/// Refuses a parameter that the driver would ignore: `sslmod=verify-full` verifies nothing.
+fn known(url: &Url) -> Result<(), StoreError> {
+    for (name, _) in url.query_pairs() {
+        let is_setting = name.starts_with("options[") && name.ends_with(']');
+        if is_setting || PARAMETERS.contains(&&*name) || ALIASES.contains(&&*name) {
+            continue;
+        }
+        if url.query().is_some_and(|query| query.contains('@')) {
+            return Err(refused(format!(
+                "a parameter behind `?` is none that is known; is it a `?` of the password? {EXPECTED}, `?` as %3F"
+            )));
+        }
+        let small = name.to_ascii_lowercase();
+        let nearest = PARAMETERS.iter().map(|known| (slips(&small, known), known)).min();
+        let meant = nearest.filter(|&(slips, _)| slips <= SLIPS_MAX);
+        let meant =
+            meant.map(|(_, known)| format!("write `{known}`, if that is meant, or ")).unwrap_or_default();
+        return Err(refused(format!(
+            "the parameter `{name}` is none that is known, and would have no effect; {meant}leave it out (known are {})",
+            PARAMETERS.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// Letters that are to be changed, added or left out to make one name of another.
+fn slips(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, a) in one.bytes().enumerate() {
+        let (mut left, mut above_left) = (at + 1, at);
+        for (above, b) in row.iter_mut().zip(std::iter::once(None).chain(other.bytes().map(Some))) {
+            let Some(b) = b else {
+                *above = left;
+                continue;
+            };
+            let here = (left.min(*above) + 1).min(above_left + usize::from(a != b));
+            above_left = std::mem::replace(above, here);
+            left = here;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// Sees whether there are the certificates that are named: the driver would only say that some file is missing.
+fn certificates(url: &Url) -> Result<(), StoreError> {
+    for (name, path) in url.query_pairs() {
+        // They may be written out.
+        if !matches!(&*name, "sslrootcert" | "ssl-root-cert" | "ssl-ca")
+            || path.trim().starts_with("-----BEGIN")
+        {
+            continue;
+        }
+        std::fs::File::open(&*path).map_err(|error| {
+            refused(format!("the certificates of {name} in --database-url, {path}, cannot be read: {error}"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Gives a literal of IPv6 as a parameter: of one in the place of the host the driver keeps the brackets, and looks for a
+/// name that has them.
+fn unbracketed(url: &mut Url) {
+    let Some(Host::Ipv6(address)) = url.host() else { return };
+    if !url.query_pairs().any(|(name, _)| matches!(&*name, "host" | "hostaddr"))
+        && url.set_host(Some("localhost")).is_ok()
+    {
+        url.query_pairs_mut().append_pair("host", &address.to_string());
+    }
+}
+
+/// The address for messages, without the password.
+pub(crate) fn place(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    let (host, port) = (options.get_host(), options.get_port());
+    match options.get_socket() {
+        Some(socket) => format!("{}, database `{database}`", socket.display()),
+        None if host.contains(':') => format!("[{host}]:{port}, database `{database}`"),
+        None => format!("{host}:{port}, database `{database}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(url: &str) -> String {
+        place(&options(url).unwrap())
+    }
+
+    #[test]
+    fn a_place_is_told_without_its_password() {
+        assert_eq!(placed("postgres://me:hush@db.example:6432/vitals"), "db.example:6432, database `vitals`");
+        assert_eq!(placed(" Postgres://me:hush@h/v\n"), "h:5432, database `v`");
+        assert_eq!(placed("postgres:///v?host=/run/a&user=me"), "/run/a, database `v`");
+    }
+
+    #[test]
+    fn a_literal_of_ipv6_loses_its_brackets() {
+        for url in [
+            "postgres://me:hush@[::1]:6432/v?sslmode=require",
+            "postgres://me:hush@h:6432/v?host=::1",
+            "postgres://me:hush@h:6432/v?host=[::1]",
+        ] {
+            let options = options(url).unwrap();
+            assert_eq!((options.get_host(), options.get_port()), ("::1", 6432), "{url}");
+            assert_eq!(place(&options), "[::1]:6432, database `v`");
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_told_without_its_password() {
+        for (url, expected) in [
+            ("postgres://me:hush@[1/x", "postgres://USER"),
+            ("postgres:/me:hush@127.0.0.1:1/v", "`//` is missing"),
+            ("postgres:me:hush@h/v", "`//` is missing"),
+            ("postgres://me:hu/hush@h/v", "%XX"),
+            ("postgres://me:12/hush@h/v", "%2F"),
+            ("postgres://me:12#hush@h/v", "%23"),
+            ("postgres://me:12?hush@h/v", "%3F"),
+            ("postgres://me:12?hush=hush@h/v", "%3F"),
+            ("postgres://me:hush@h/v?sslmode=verify", "(unknown value \"verify\""),
+        ] {
+            let message = options(url).unwrap_err().to_string();
+            assert!(message.contains(expected) && !message.contains("hush"), "{url}: {message}");
+            assert!(message.contains("--database-url"), "{url}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_without_effect_is_refused() {
+        for (parameter, meant) in [
+            ("SSLMODE=verify-full", "write `sslmode`"),
+            ("sslmod=verify-full", "write `sslmode`"),
+            ("ssl_mode=verify-full", "write `sslmode`"),
+            ("sslrootcrt=/a", "write `sslrootcert`"),
+            ("connect_timeout=3", "known are sslmode, sslrootcert"),
+            ("options[x=1", "known are"),
+        ] {
+            let url = format!("postgres://me:hush@h/v?port=1&{parameter}");
+            let message = options(&url).unwrap_err().to_string();
+            let name = parameter.split('=').next().unwrap();
+            assert!(message.contains(&format!("`{name}` is none that is known")), "{message}");
+            assert!(message.contains(meant) && !message.contains("hush"), "{message}");
+        }
+        for known in PARAMETERS.into_iter().chain(ALIASES) {
+            let value = match known {
+                "sslmode" | "ssl-mode" => "require",
+                "sslrootcert" | "ssl-root-cert" | "ssl-ca" => "/dev/null",
+                "hostaddr" => "::1",
+                "port" | "statement-cache-capacity" => "7",
+                _ => "a",
+            };
+            assert!(options(&format!("postgres://h/v?{known}={value}")).is_ok(), "{known}");
+        }
+        assert!(options("postgres://h/v?options[work_mem]=9MB").is_ok());
+    }
+
+    #[test]
+    fn slips_are_counted() {
+        for (one, other, count) in [
+            ("a", "a", 0),
+            ("", "abc", 3),
+            ("sslmod", "sslmode", 1),
+            ("kitten", "sitting", 3),
+            ("abc", "", 3),
+        ] {
+            assert_eq!(slips(one, other), count, "{one} {other}");
+        }
+    }
+}
