@@ -75,7 +75,7 @@ fn known(url: &Url) -> Result<(), StoreError> {
             )));
         }
         let small = name.to_ascii_lowercase();
-        let nearest = PARAMETERS.iter().map(|known| (slips(&small, known), known)).min();
+        let nearest = PARAMETERS.iter().map(|known| (strsim::levenshtein(&small, known), known)).min();
         let meant = nearest.filter(|&(slips, _)| slips <= SLIPS_MAX);
         let meant =
             meant.map(|(_, known)| format!("write `{known}`, if that is meant, or ")).unwrap_or_default();
@@ -85,24 +85,6 @@ fn known(url: &Url) -> Result<(), StoreError> {
         )));
     }
     Ok(())
-}
-
-/// Letters that are to be changed, added or left out to make one name of another.
-fn slips(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, a) in one.bytes().enumerate() {
-        let (mut left, mut above_left) = (at + 1, at);
-        for (above, b) in row.iter_mut().zip(std::iter::once(None).chain(other.bytes().map(Some))) {
-            let Some(b) = b else {
-                *above = left;
-                continue;
-            };
-            let here = (left.min(*above) + 1).min(above_left + usize::from(a != b));
-            above_left = std::mem::replace(above, here);
-            left = here;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// Sees whether there are the certificates that are named: the driver would only say that some file is missing.
@@ -217,18 +199,5 @@ mod tests {
             assert!(options(&format!("postgres://h/v?{known}={value}")).is_ok(), "{known}");
         }
         assert!(options("postgres://h/v?options[work_mem]=9MB").is_ok());
-    }
-
-    #[test]
-    fn slips_are_counted() {
-        for (one, other, count) in [
-            ("a", "a", 0),
-            ("", "abc", 3),
-            ("sslmod", "sslmode", 1),
-            ("kitten", "sitting", 3),
-            ("abc", "", 3),
-        ] {
-            assert_eq!(slips(one, other), count, "{one} {other}");
-        }
     }
 }
