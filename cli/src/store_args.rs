@@ -3,7 +3,7 @@
 use crate::store::place::Place;
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use fieldvitals_server::{EMBEDDED_STORE, open_store};
+use fieldvitals_server::{EMBEDDED_STORE, close_store, open_store};
 use fieldvitals_store::{Site, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct StoreArgs {
 
 impl StoreArgs {
     /// Opens a store that is there.
-    pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+    async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
         ensure!(
             !self.is_new(),
             "there is no store in {}; --data-dir (or FIELDVITALS_DATA_DIR) names the server's folder, and the \
@@ -32,8 +32,24 @@ impl StoreArgs {
         self.open_or_create().await
     }
 
+    /// Does something with the store, and closes it, whatever came of it: a store's file holds all of it then.
+    pub(crate) async fn with<T>(
+        &self,
+        work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        closing(self.open().await?, work).await
+    }
+
+    /// The same, with a new store where there is none.
+    pub(crate) async fn with_new<T>(
+        &self,
+        work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        closing(self.open_or_create().await?, work).await
+    }
+
     /// Opens the store, or makes a new one and says so.
-    pub(crate) async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
+    async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
         if self.is_new() {
             eprintln!("fieldvitals: making a new store in {}", self.data_dir.display());
         }
@@ -52,6 +68,15 @@ impl StoreArgs {
     fn is_new(&self) -> bool {
         self.database_url.is_none() && !self.data_dir.join(EMBEDDED_STORE).exists()
     }
+}
+
+async fn closing<T>(
+    store: Arc<dyn Store>,
+    work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let done = work(store.as_ref()).await;
+    close_store(store.as_ref()).await;
+    done
 }
 
 /// The site of this name.

@@ -118,6 +118,16 @@ impl ApiError {
         )
     }
 
+    /// Return `503 Service Unavailable`: the server has not found its store yet.
+    pub fn starting() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting",
+            "the server is starting: it opens its store, or waits for its database",
+            "Try again after the time in Retry-After; the server's log says what it waits for.",
+        )
+    }
+
     /// Return `404 Not Found`: the demo's site does not take this server's own pages.
     pub fn demo_off(site: &str, origin: &str) -> Self {
         Self::new(
