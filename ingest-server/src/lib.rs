@@ -322,9 +322,8 @@ impl Server {
                 return Err(error);
             }
         };
-        if let Err(error) = directory.refresh().await {
-            tracing::warn!(%error, "sites and tokens could not be read again; those made now come later");
-        }
+        // Where that fails, they come with the next one.
+        directory.read_again().await;
         let mut sites = directory.current().sites().to_vec();
         if sites.is_empty() {
             sites.extend(first_start.site.clone().map(Arc::new));

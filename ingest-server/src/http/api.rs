@@ -257,7 +257,7 @@ pub struct PageReport {
 /// Routes ranked, with the percentiles and rating counts of each.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/pages", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams),
-    responses((status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn pages(
     state: web::Data<State>,
     request: HttpRequest,
@@ -324,7 +324,7 @@ pub struct RouteReport {
 /// The metrics of one route, or of the whole site, with their distributions.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/report", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), RouteParam, Filter),
-    responses((status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn report(
     state: web::Data<State>,
     request: HttpRequest,
@@ -383,7 +383,7 @@ pub struct ValueReport {
 /// navigation type or release.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
-    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn breakdown(
     state: web::Data<State>,
     request: HttpRequest,
@@ -504,7 +504,7 @@ pub struct ViolationReport {
 /// Budgets that a check found broken, open ones first, newest first.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/violations", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ViolationParams),
-    responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn violations(
     state: web::Data<State>,
     request: HttpRequest,
@@ -567,7 +567,7 @@ pub async fn violations(
 #[utoipa::path(post, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter),
     request_body(content = String, content_type = "application/toml", description = "A budget file (docs/budgets.md)"),
-    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn gate(
     state: web::Data<State>,
     request: HttpRequest,
