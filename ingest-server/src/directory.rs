@@ -63,6 +63,12 @@ impl Snapshot {
             .or_else(|| self.sites.iter().find(|site| Some(site.id) == id))
     }
 
+    /// Whether there is a site, and a token.
+    #[must_use]
+    pub fn is_set_up(&self) -> bool {
+        !self.sites.is_empty() && !self.tokens.is_empty()
+    }
+
     /// What a token's secret allows.
     #[must_use]
     pub fn scope(&self, secret: &str) -> Option<Scope> {

@@ -314,7 +314,12 @@ impl Server {
             demo: config.demo,
         };
         let http = http::serve(state, listener).map_err(ServeError::Http)?;
-        let first_start = match first_start(store.as_ref()).await {
+        // Looked at first: where both are there, a database that cannot be written now keeps nobody from starting.
+        let first_start = match directory.current().is_set_up() {
+            true => Ok(FirstStart::default()),
+            false => first_start(store.as_ref()).await,
+        };
+        let first_start = match first_start {
             Ok(made) => made,
             Err(error) => {
                 http.stop(false).await;

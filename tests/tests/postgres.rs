@@ -1,8 +1,9 @@
 //! A server, or two, on Postgres.
 
 use fieldvitals_store_postgres::PostgresStore;
-use fieldvitals_store_postgres::testing::{Database, Pooler};
+use fieldvitals_store_postgres::testing::{Cluster, Database, Pooler};
 use fieldvitals_tests::beacon::{beacon, view_id};
+use fieldvitals_tests::eventually;
 use fieldvitals_tests::load::Load;
 use fieldvitals_tests::server::{Launch, Server, run_to_the_end};
 use serde_json::json;
@@ -43,4 +44,26 @@ async fn a_server_without_its_database_says_what_to_do() {
     assert_eq!(code, Some(2));
     assert!(message.contains("127.0.0.1:1") && message.contains("is Postgres running"), "{message}");
     assert!(!message.contains("hush"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_closed_as_postgres_expects_it() {
+    let cluster = Cluster::start_with_tls();
+    let _ = cluster.sql("alter system set log_min_messages = debug1");
+    let _ = cluster.sql("select pg_reload_conf()");
+    let mut server = Server::start_with(&["--database-url", &cluster.url_at("localhost")]).await;
+    let body = beacon(&server.key, view_id(1), "https://shop.example/", &json!({"LCP": 900.0}));
+    assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+    server.settled().await;
+    assert_eq!(server.terminate().await, Some(0));
+    let busy = "select count(*) from pg_stat_activity where application_name = 'fieldvitals'";
+    eventually(|| async {
+        let busy = cluster.sql(busy);
+        if busy == "0" { Ok(()) } else { Err(format!("{busy} connections")) }
+    })
+    .await;
+    let log = std::fs::read_to_string(cluster.dir().join("log")).unwrap();
+    for rude in ["could not receive data from client", "unexpected EOF on client connection"] {
+        assert!(!log.contains(rude), "{log}");
+    }
 }

@@ -3,7 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store_postgres::testing::{Cluster, Database};
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::testing::Cluster;
 use fieldvitals_tests::eventually;
 use fieldvitals_tests::proxy::Proxy;
 use fieldvitals_tests::server::{Launch, Server, run_to_the_end, signal};
@@ -117,8 +118,12 @@ async fn a_server_killed_while_it_migrates_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_that_start_together_on_a_new_database_all_serve() {
-    let database = Database::empty();
-    let launch = Launch::with(&["--database-url", &database.url]);
+    let cluster = Cluster::start();
+    PostgresStore::open(&cluster.url()).await.unwrap().close().await;
+    // A network on which all of them look before one has written.
+    let proxy = Proxy::start(&cluster.socket()).await;
+    proxy.delay(Duration::from_millis(20), Duration::from_millis(20));
+    let launch = Launch::with(&["--database-url", &proxy.url()]);
     let start = || tokio::spawn(Server::launch_on(TempDir::new().unwrap(), launch.clone()));
     let starts: Vec<_> = (0..4).map(|_| start()).collect();
     let (mut keys, mut tokens) = (Vec::new(), Vec::new());
@@ -131,7 +136,7 @@ async fn servers_that_start_together_on_a_new_database_all_serve() {
     }
     keys.dedup();
     assert_eq!((keys.len(), tokens.len()), (1, 1), "one made the site and the token: {keys:?}");
-    assert_eq!(database.sql("select (select count(*) from site) + (select count(*) from api_token)"), "2");
+    assert_eq!(cluster.sql("select (select count(*) from site) + (select count(*) from api_token)"), "2");
     for server in &mut servers {
         server.token.clone_from(&tokens[0]);
         eventually(|| server.get("status")).await;

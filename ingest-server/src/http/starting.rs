@@ -6,6 +6,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{App, HttpResponse, HttpServer, ResponseError as _, web};
 use std::net::TcpListener;
 use std::time::Duration;
+use vitals::limits;
 
 /// Answers 503 to whatever is asked, until it is stopped.
 ///
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub fn serve(listener: TcpListener) -> std::io::Result<Running> {
     let server = HttpServer::new(|| App::new().default_service(web::to(not_yet)))
         .workers(1)
+        .max_connections(limits::CONNECTIONS_MAX)
         .client_request_timeout(Duration::from_secs(5))
         .shutdown_timeout(1)
         .disable_signals()

@@ -412,3 +412,24 @@ fn run(connection: &Connection, statement: &'static str) -> Result<(), rusqlite:
     while rows.next()?.is_some() {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_that_changes_nothing_is_written_all_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = open(&directory.path().join("spool.db")).unwrap();
+        let version = || -> i64 {
+            // It changes with what other connections commit.
+            opened.reader.query_row("pragma data_version", [], |row| row.get(0)).unwrap()
+        };
+        let last =
+            || -> i64 { opened.reader.query_row("select last from epoch", [], |row| row.get(0)).unwrap() };
+        let before = (version(), last());
+        try_commit(&opened.writer, 1).unwrap();
+        assert_ne!(version(), before.0);
+        assert_eq!(last(), before.1);
+    }
+}
