@@ -3,7 +3,7 @@
 use crate::moment::day_text;
 use crate::site::{print, print_text};
 use crate::store_args::StoreArgs;
-use fieldvitals_store::Kept;
+use fieldvitals_store::{Kept, Store};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -22,8 +22,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let store = args.store.open_or_create().await?;
-    let (sites, kept) = (store.sites().await?.len(), store.kept().await?);
+    let look = async |store: &dyn Store| Ok((store.sites().await?.len(), store.kept().await?));
+    let (sites, kept) = args.store.with_new(look).await?;
     let (release, place) = (env!("CARGO_PKG_VERSION"), args.store.place().name());
     if args.json {
         print(&json!({

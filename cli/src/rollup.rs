@@ -100,16 +100,13 @@ impl Days {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Verify { days, json } => {
-            let store = days.store.open().await?;
-            let all = days.of(store.as_ref()).await?;
-            let found = verify(store.as_ref(), &all, "comparing").await?;
+            let compare = async |store: &dyn Store| verify(store, &days.of(store).await?, "comparing").await;
+            let found = days.store.with(compare).await?;
             print(&if json { found.to_json() } else { found.to_text(Colour::of_stdout()) });
             Ok(found.exit().into())
         }
         Command::Rebuild { days } => {
-            let store = days.store.open().await?;
-            let all = days.of(store.as_ref()).await?;
-            rebuild(store.as_ref(), &all).await
+            days.store.with(async |store: &dyn Store| rebuild(store, &days.of(store).await?).await).await
         }
     }
 }

@@ -1,5 +1,8 @@
 //! `fieldvitals serve`
 
+use crate::interrupt::INTERRUPTED;
+#[cfg(unix)]
+use crate::interrupt::TERMINATED;
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::ensure;
 use fieldvitals_server::{Config, FIRST_SITE, HeaderName, Server, http};
@@ -7,7 +10,8 @@ use fieldvitals_store::Retention;
 use ipnet::IpNet;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::process::ExitCode;
+use std::pin::pin;
+use std::process::{self, ExitCode};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use vitals::limits;
@@ -107,8 +111,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 
-    let stop = stop_signal()?;
-    let server = Server::start(&Config {
+    let mut stop = pin!(stop_signal()?);
+    let config = Config {
         listen: args.listen,
         data_dir: args.store.data_dir.clone(),
         database_url: args.store.database_url().map(str::to_owned),
@@ -118,9 +122,21 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         trusted_proxies: args.trusted_proxies.clone(),
         country_header: args.country_header.clone(),
         retention,
-    })
-    .await?;
+    };
+    let opened = tokio::select! {
+        opened = Server::open(&config) => opened?,
+        code = &mut stop => {
+            eprintln!("fieldvitals: stopped before the start was complete; nothing was served");
+            // Not by a return: the system may still be looking for the address of a database.
+            process::exit(code);
+        }
+    };
+    let server = Server::start(opened).await?;
     greet(&args, &server);
+    let stop = async move {
+        stop.await;
+        tracing::info!("stopping: ending requests and emptying the spool");
+    };
     server.run_until(stop).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -173,24 +189,26 @@ fn local_url(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(reached, address.port()))
 }
 
+/// Waits to be told to stop; gives the exit code of a program that this ended, as shells have it: 128 and the signal's
+/// number.
 #[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+fn stop_signal() -> std::io::Result<impl Future<Output = i32>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = terminate.recv() => TERMINATED,
+            _ = interrupt.recv() => INTERRUPTED,
         }
-        tracing::info!("stopping: ending requests and emptying the spool");
     })
 }
 
 #[cfg(not(unix))]
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+fn stop_signal() -> std::io::Result<impl Future<Output = i32>> {
     Ok(async {
         // Fails only where no handler can be installed; then the process is stopped the hard way.
         let _ = tokio::signal::ctrl_c().await;
+        INTERRUPTED
     })
 }
 

@@ -3,7 +3,7 @@
 mod erase;
 
 use crate::store_args::{PublicUrl, StoreArgs, current_key, find_site, script_tag};
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use fieldvitals_server::{
     http,
@@ -11,7 +11,7 @@ use fieldvitals_server::{
     keys,
     report::time_text,
 };
-use fieldvitals_store::{NewSite, Site};
+use fieldvitals_store::{NewSite, Site, Store};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use vitals::limits;
@@ -103,12 +103,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add { name, origins, common } => {
             let name = check_name(&name)?;
             let origins = check_origins(&origins)?;
-            let store = common.store.open_or_create().await?;
             let site = NewSite { name, key: keys::site_key()?, origins, created_ms: http::now_ms() };
-            show_one(&common, &store.site_add(site).await?);
+            let add = async |store: &dyn Store| Ok(store.site_add(site).await?);
+            show_one(&common, &common.store.with_new(add).await?);
         }
         Command::List { common } => {
-            let sites = common.store.open().await?.sites().await?;
+            let sites = common.store.with(async |store: &dyn Store| Ok(store.sites().await?)).await?;
             show_all(&common, &sites);
         }
         Command::Update { name, origins, routes, no_routes, rename, common } => {
@@ -117,30 +117,36 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 "nothing to change: give --origin, --route, --no-routes or --rename"
             );
             let new_routes = check_routes(&routes)?;
-            let store = common.store.open().await?;
-            let site = find_site(store.as_ref(), &name).await?;
-            let name = rename.as_deref().map_or(Ok(site.name.clone()), check_name)?;
-            let origins = if origins.is_empty() { site.origins.clone() } else { check_origins(&origins)? };
-            let routes = if routes.is_empty() && !no_routes { site.routes.clone() } else { new_routes };
-            show_one(&common, &store.site_update(site.id, &name, &origins, &routes).await?);
+            let update = async |store: &dyn Store| {
+                let site = find_site(store, &name).await?;
+                let name = rename.as_deref().map_or(Ok(site.name.clone()), check_name)?;
+                let origins = if origins.is_empty() { site.origins } else { check_origins(&origins)? };
+                let routes = if routes.is_empty() && !no_routes { site.routes } else { new_routes };
+                Ok(store.site_update(site.id, &name, &origins, &routes).await?)
+            };
+            show_one(&common, &common.store.with(update).await?);
         }
         Command::RotateKey { name, keep_old_hours, common } => {
-            let store = common.store.open().await?;
-            let site = find_site(store.as_ref(), &name).await?;
             let now_ms = http::now_ms();
             let until_ms = now_ms.saturating_add(i64::from(keep_old_hours) * HOUR_MS);
-            show_one(&common, &store.site_rotate_key(site.id, &keys::site_key()?, now_ms, until_ms).await?);
+            let rotate = async |store: &dyn Store| {
+                let site = find_site(store, &name).await?;
+                Ok(store.site_rotate_key(site.id, &keys::site_key()?, now_ms, until_ms).await?)
+            };
+            show_one(&common, &common.store.with(rotate).await?);
         }
         Command::Erase(args) => return erase::run(args).await,
         Command::Delete { name, yes, common } => {
-            let store = common.store.open().await?;
-            let site = find_site(store.as_ref(), &name).await?;
-            if !yes {
-                bail!(
+            let delete = async |store: &dyn Store| {
+                let site = find_site(store, &name).await?;
+                ensure!(
+                    yes,
                     "this removes site `{name}` and everything measured on it, for good; say --yes to do it"
                 );
-            }
-            store.site_delete(site.id).await?;
+                store.site_delete(site.id).await?;
+                Ok(site)
+            };
+            let site = common.store.with(delete).await?;
             if common.json {
                 print(&json!({"deleted": site.name}));
             } else {

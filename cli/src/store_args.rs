@@ -3,7 +3,7 @@
 use crate::store::place::Place;
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use fieldvitals_server::{EMBEDDED_STORE, StoreUrl, open_store};
+use fieldvitals_server::{EMBEDDED_STORE, StoreUrl, close_store, open_store};
 use fieldvitals_store::{Site, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct StoreArgs {
 
 impl StoreArgs {
     /// Opens a store that is there.
-    pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+    async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
         ensure!(
             !self.is_new(),
             "there is no store in {}; {}, and the first `fieldvitals serve`, `site add` or `token add` makes a store",
@@ -35,8 +35,24 @@ impl StoreArgs {
         self.open_or_create().await
     }
 
+    /// Does something with the store, and closes it, whatever came of it: a store's file holds all of it then.
+    pub(crate) async fn with<T>(
+        &self,
+        work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        closing(self.open().await?, work).await
+    }
+
+    /// The same, with a new store where there is none.
+    pub(crate) async fn with_new<T>(
+        &self,
+        work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        closing(self.open_or_create().await?, work).await
+    }
+
     /// Opens the store, or makes a new one and says so.
-    pub(crate) async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
+    async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
         if self.is_new() {
             eprintln!("fieldvitals: making a new store in {}", self.new_place());
         }
@@ -75,6 +91,15 @@ impl StoreArgs {
         let file = self.database_url().and_then(|_| self.file());
         file.as_ref().unwrap_or(&self.data_dir).display().to_string()
     }
+}
+
+async fn closing<T>(
+    store: Arc<dyn Store>,
+    work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let done = work(store.as_ref()).await;
+    close_store(store.as_ref()).await;
+    done
 }
 
 /// The site of this name.

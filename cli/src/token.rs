@@ -5,7 +5,7 @@ use crate::store_args::StoreArgs;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use fieldvitals_server::{directory::token_hash, http, keys, report::time_text};
-use fieldvitals_store::{NewToken, Token, TokenId};
+use fieldvitals_store::{NewToken, Store, Token, TokenId};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -75,11 +75,11 @@ impl From<ScopeArg> for fieldvitals_store::Scope {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Add { name, scope, common } => {
-            let store = common.store.open_or_create().await?;
             let secret = keys::token()?;
             let token =
                 NewToken { name, scope: scope.into(), hash: token_hash(&secret), created_ms: http::now_ms() };
-            let token = store.token_add(token).await?;
+            let token =
+                common.store.with_new(async |store: &dyn Store| Ok(store.token_add(token).await?)).await?;
             if common.json {
                 let mut shown = to_json(&token);
                 shown["token"] = secret.into();
@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::List { common } => {
-            let tokens = common.store.open().await?.tokens().await?;
+            let tokens = common.store.with(async |store: &dyn Store| Ok(store.tokens().await?)).await?;
             if common.json {
                 print(&Value::Array(tokens.iter().map(to_json).collect()));
             } else if tokens.is_empty() {
@@ -113,10 +113,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Revoke { id, common } => {
-            let store = common.store.open().await?;
-            store.token_revoke(TokenId(id)).await.with_context(|| {
-                format!("token {id}: `fieldvitals token list` shows those that there are")
-            })?;
+            let revoke = async |store: &dyn Store| {
+                store.token_revoke(TokenId(id)).await.with_context(|| {
+                    format!("token {id}: `fieldvitals token list` shows those that there are")
+                })
+            };
+            common.store.with(revoke).await?;
             if common.json {
                 print(&json!({"revoked": id}));
             } else {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use vitals::limits;
@@ -63,6 +63,12 @@ impl Snapshot {
             .or_else(|| self.sites.iter().find(|site| Some(site.id) == id))
     }
 
+    /// Whether there is a site, and a token.
+    #[must_use]
+    pub fn is_set_up(&self) -> bool {
+        !self.sites.is_empty() && !self.tokens.is_empty()
+    }
+
     /// What a token's secret allows.
     #[must_use]
     pub fn scope(&self, secret: &str) -> Option<Scope> {
@@ -82,6 +88,8 @@ pub struct Directory {
     snapshot: ArcSwap<Snapshot>,
     /// When the last read for something that was missed began.
     last_read: Mutex<Instant>,
+    /// Since when the store cannot be read, which was said.
+    unread: std::sync::Mutex<Option<Instant>>,
 }
 
 impl Directory {
@@ -91,7 +99,12 @@ impl Directory {
     /// Where the store cannot be read.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let snapshot = read(store.as_ref()).await?;
-        Ok(Self { store, snapshot: ArcSwap::from_pointee(snapshot), last_read: Mutex::new(Instant::now()) })
+        Ok(Self {
+            store,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            last_read: Mutex::new(Instant::now()),
+            unread: std::sync::Mutex::default(),
+        })
     }
 
     /// The snapshot as it is.
@@ -113,12 +126,8 @@ impl Directory {
             *last_read = Instant::now();
             // A store that hangs must not make all who miss wait for it.
             let patience = Duration::from_millis(limits::DIRECTORY_MISS_MS_MAX);
-            match tokio::time::timeout(patience, self.refresh()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(%error, "sites and tokens could not be read again; the last known stay");
-                }
-                Err(_) => tracing::warn!("sites and tokens were not read in time; the last known stay"),
+            if tokio::time::timeout(patience, self.read_again()).await.is_err() {
+                self.note(Some("no answer in time".to_owned()));
             }
         }
         drop(last_read);
@@ -135,13 +144,35 @@ impl Directory {
         Ok(())
     }
 
+    /// Reads the snapshot again; where that fails, it stays as it was.
+    pub async fn read_again(&self) {
+        let read = self.refresh().await;
+        self.note(read.err().map(|error| error.to_string()));
+    }
+
+    /// Says once that the store cannot be read, and once that it can be again.
+    fn note(&self, error: Option<String>) {
+        // Nothing that holds the lock can panic half-way.
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        match (error, *unread) {
+            (Some(error), None) => {
+                tracing::warn!(error, "sites and tokens could not be read again; the last known stay");
+                *unread = Some(Instant::now());
+            }
+            (Some(error), Some(_)) => tracing::debug!(error, "sites and tokens still cannot be read"),
+            (None, Some(since)) => {
+                tracing::info!(seconds = since.elapsed().as_secs(), "sites and tokens are read again");
+                *unread = None;
+            }
+            (None, None) => {}
+        }
+    }
+
     /// Keeps the snapshot fresh for as long as it is polled.
     pub async fn keep_fresh(&self) {
         loop {
             tokio::time::sleep(REFRESH).await;
-            if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "sites and tokens could not be read again; the last known stay");
-            }
+            self.read_again().await;
         }
     }
 }

@@ -151,6 +151,43 @@ impl Drop for Background {
     }
 }
 
+/// A server that has what it needs, and serves nothing yet. The address is taken.
+pub struct Opened {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    needs: Needs,
+}
+
+/// What of a server's start may take long, or fail.
+struct Needs {
+    store: Arc<dyn Store>,
+    directory: Arc<Directory>,
+    spool: spool::Spool,
+    loader: spool::Loader,
+    background: Background,
+}
+
+impl Needs {
+    async fn open(config: &Config, address: SocketAddr) -> Result<Self, ServeError> {
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|reason| ServeError::DataDir { path: config.data_dir.clone(), reason })?;
+        let store = await_store(config, address).await?;
+        let opened = Self::open_on(config, Arc::clone(&store)).await;
+        if opened.is_err() {
+            close_store(store.as_ref()).await;
+        }
+        opened
+    }
+
+    async fn open_on(config: &Config, store: Arc<dyn Store>) -> Result<Self, ServeError> {
+        let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
+        let (spool, loader) = spool::Spool::open(&config.data_dir.join(SPOOL), Arc::clone(&store)).await?;
+        let background = Background::start().map_err(ServeError::Threads)?;
+        Ok(Self { store, directory, spool, loader, background })
+    }
+}
+
 /// A server that listens.
 pub struct Server {
     /// Where it listens; the port is the real one if 0 was asked for.
@@ -160,6 +197,7 @@ pub struct Server {
     /// The sites as they are at the start.
     pub sites: Vec<Arc<Site>>,
     http: http::Running,
+    store: Arc<dyn Store>,
     spool: spool::Spool,
     loader: tokio::task::JoinHandle<()>,
     helpers: Vec<tokio::task::JoinHandle<()>>,
@@ -187,8 +225,18 @@ pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<A
     Ok(url.open().await?)
 }
 
+/// Closes a store, as far as that goes in a few seconds. One in a file is that file alone then: it can be copied.
+pub async fn close_store(store: &dyn Store) {
+    let time = Duration::from_millis(limits::STORE_CLOSE_MS_MAX);
+    if tokio::time::timeout(time, store.close()).await.is_err() {
+        tracing::warn!(
+            "the store was not closed in time; nothing is lost, but a file of it has its log beside it"
+        );
+    }
+}
+
 /// Opens the store of a configuration; one that is away is waited for, one that refuses is not.
-async fn await_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+async fn await_store(config: &Config, address: SocketAddr) -> Result<Arc<dyn Store>, ServeError> {
     let began = Instant::now();
     let mut said = None;
     loop {
@@ -205,7 +253,12 @@ async fn await_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
         // The same is said once.
         let reason = error.to_string();
         if said.as_ref() != Some(&reason) {
-            tracing::warn!(error = reason, seconds_left = left.as_secs(), "waiting for the store");
+            let seconds_left = left.as_secs();
+            tracing::warn!(
+                error = reason,
+                seconds_left,
+                "waiting for the store; {address} answers 503 meanwhile"
+            );
             said = Some(reason);
         }
         tokio::time::sleep(left.min(STORE_RETRY)).await;
@@ -213,59 +266,76 @@ async fn await_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
 }
 
 impl Server {
-    /// Opens store and spool, listens, and starts to serve and to load.
+    /// Takes the address, and opens store and spool; a database that is away is waited for. Until that is done whoever
+    /// asks is answered 503. It can be given up at any moment: nothing is made that is not there at the next start.
     ///
     /// # Errors
     /// With what is wrong and what to do; nothing is left running.
-    pub async fn start(config: &Config) -> Result<Self, ServeError> {
+    pub async fn open(config: &Config) -> Result<Opened, ServeError> {
         // The address first: a second server on the same folder should fail before it touches a file.
-        let listener = TcpListener::bind(config.listen)
-            .and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                Ok(listener)
-            })
-            .map_err(|reason| ServeError::Listen { address: config.listen, reason })?;
-        let address =
-            listener.local_addr().map_err(|reason| ServeError::Listen { address: config.listen, reason })?;
-        std::fs::create_dir_all(&config.data_dir)
-            .map_err(|reason| ServeError::DataDir { path: config.data_dir.clone(), reason })?;
-        let store = await_store(config).await?;
-        let first_start = first_start(store.as_ref()).await?;
-        let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
-        let (spool, loader) = spool::Spool::open(&config.data_dir.join(SPOOL), Arc::clone(&store)).await?;
-        let sites = directory.current().sites().to_vec();
+        let refused = |reason| ServeError::Listen { address: config.listen, reason };
+        let listener = TcpListener::bind(config.listen).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let starting = listener.try_clone().and_then(http::starting::serve).map_err(ServeError::Http)?;
+        let needs = Needs::open(config, address).await;
+        starting.stop(true).await;
+        Ok(Opened { config: config.clone(), listener, address, needs: needs? })
+    }
 
-        let (stop_loader, stopped) = watch::channel(false);
-        let background = Background::start().map_err(ServeError::Threads)?;
-        let loader = background.low.spawn(loader.run(stopped, background.idle.clone()));
-        let fresh = Arc::clone(&directory);
+    /// Starts to serve and to load. What a first start makes comes after all that may fail: its token is shown once.
+    ///
+    /// # Errors
+    /// As [`Server::open`].
+    pub async fn start(opened: Opened) -> Result<Self, ServeError> {
+        let Opened { config, listener, address, needs } = opened;
+        let Needs { store, directory, spool, loader, background } = needs;
         let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
-        let maintained = Arc::clone(&maintenance);
-        let helpers = vec![
-            tokio::spawn(async move { fresh.keep_fresh().await }),
-            background.low.spawn(async move { maintained.run().await }),
-        ];
         let state = http::State {
-            store,
+            store: Arc::clone(&store),
             spool: spool.clone(),
-            directory,
+            directory: Arc::clone(&directory),
             outcomes: outcome::Outcomes::default(),
             rejections: outcome::Rejections::default(),
             client_rate: http::client::ClientRate::new(config.client_rate, config.trusted_proxies.clone()),
-            country_header: http::client::CountryHeader::new(
-                config.country_header.clone(),
-                config.trusted_proxies.clone(),
-            ),
+            country_header: http::client::CountryHeader::new(config.country_header, config.trusted_proxies),
             explaining: tokio::sync::Mutex::default(),
-            maintenance,
+            maintenance: Arc::clone(&maintenance),
             demo: config.demo,
         };
         let http = http::serve(state, listener).map_err(ServeError::Http)?;
+        // Looked at first: where both are there, a database that cannot be written now keeps nobody from starting.
+        let first_start = match directory.current().is_set_up() {
+            true => Ok(FirstStart::default()),
+            false => first_start(store.as_ref()).await,
+        };
+        let first_start = match first_start {
+            Ok(made) => made,
+            Err(error) => {
+                http.stop(false).await;
+                close_store(store.as_ref()).await;
+                return Err(error);
+            }
+        };
+        // Where that fails, they come with the next one.
+        directory.read_again().await;
+        let mut sites = directory.current().sites().to_vec();
+        if sites.is_empty() {
+            sites.extend(first_start.site.clone().map(Arc::new));
+        }
+
+        let (stop_loader, stopped) = watch::channel(false);
+        let loader = background.low.spawn(loader.run(stopped, background.idle.clone()));
+        let helpers = vec![
+            tokio::spawn(async move { directory.keep_fresh().await }),
+            background.low.spawn(async move { maintenance.run().await }),
+        ];
         Ok(Self {
             address,
             first_start,
             sites,
             http,
+            store,
             spool,
             loader,
             helpers,
@@ -275,8 +345,8 @@ impl Server {
     }
 
     /// Serves until `stop` is done, then ends requests in flight, empties the spool into the store as
-    /// far as it goes in a few seconds, and returns. What remains in the spool is loaded at the next
-    /// start.
+    /// far as it goes in a few seconds, closes both, and returns. What remains in the spool is loaded at
+    /// the next start.
     ///
     /// # Errors
     /// Where the spool could not be written any more.
@@ -300,6 +370,7 @@ impl Server {
                 tracing::warn!("the spool file was not closed in time; the next start goes on with it");
             }
         }
+        close_store(self.store.as_ref()).await;
         failure.map_or(Ok(()), |reason| Err(ServeError::SpoolFailed(reason)))
     }
 }
@@ -307,18 +378,11 @@ impl Server {
 /// Makes a site where there is none yet, and an admin token where there is no token.
 async fn first_start(store: &dyn Store) -> Result<FirstStart, ServeError> {
     let created_ms = http::now_ms();
-    let mut made = FirstStart::default();
-    if store.sites().await?.is_empty() {
-        let origins = vec!["*".to_owned()];
-        let site = NewSite { name: FIRST_SITE.to_owned(), key: keys::site_key()?, origins, created_ms };
-        made.site = Some(store.site_add(site).await?);
-    }
-    if store.tokens().await?.is_empty() {
-        let secret = keys::token()?;
-        let hash = directory::token_hash(&secret);
-        let token = NewToken { name: "first start".to_owned(), scope: Scope::Admin, hash, created_ms };
-        store.token_add(token).await?;
-        made.token = Some(secret);
-    }
-    Ok(made)
+    let origins = vec!["*".to_owned()];
+    let site = NewSite { name: FIRST_SITE.to_owned(), key: keys::site_key()?, origins, created_ms };
+    let secret = keys::token()?;
+    let hash = directory::token_hash(&secret);
+    let token = NewToken { name: "first start".to_owned(), scope: Scope::Admin, hash, created_ms };
+    let (site, token) = store.first_start(site, token).await?;
+    Ok(FirstStart { site, token: token.map(|_| secret) })
 }

@@ -383,6 +383,21 @@ async fn answers_are_found_again_that_were_lost() {
 }
 
 #[tokio::test]
+async fn why_nothing_is_loaded_is_shown_until_it_goes_on() {
+    let place = Place::new().await;
+    let running = place.start().await;
+    assert_eq!(running.spool.stalled(), None);
+    place.store.away(u64::MAX);
+    place.append(&running.spool, 0..3).await;
+    until(async || running.spool.stalled().is_some()).await;
+    let stalled = running.spool.stalled().unwrap();
+    assert!(stalled.since_ms > DAY0_MS && stalled.error.contains("the database is away"), "{stalled:?}");
+    place.store.away(0);
+    until(async || running.spool.stats().waiting == 0 && running.spool.stalled().is_none()).await;
+    assert_law(&running.stop().await);
+}
+
+#[tokio::test]
 async fn a_store_that_is_away_loses_and_doubles_nothing() {
     let place = Place::new().await;
     let running = place.start().await;
@@ -572,9 +587,17 @@ async fn a_file_that_takes_nothing_for_a_while_sheds_and_recovers() {
     // Whoever holds the write lock stands for whatever passes by itself.
     let mut raw = place.raw().await;
     let held = raw.begin_with("begin immediate").await.unwrap();
-    assert_eq!(spool.append(place.record(3)).await, Err(AppendError::Full));
+    let refused = spool.append(place.record(3)).await;
+    assert!(
+        matches!(&refused, Err(AppendError::Refused(reason)) if reason.contains("another process")),
+        "{refused:?}"
+    );
     assert!(!spool.is_failed());
+    let refusal = spool.refusal().unwrap();
+    assert!(refusal.beacons == 1 && refusal.trouble.error.contains("another process"), "{refusal:?}");
     held.rollback().await.unwrap();
+    until(async || spool.refusal().is_none()).await;
+    assert_eq!(spool.stats().appended, 3, "it is found out without beacons");
     place.append(&spool, 3..4).await;
     spool.close().await;
     place.start().await.stop().await;

@@ -135,6 +135,14 @@ impl PostgresStore {
 
 #[async_trait]
 impl Store for PostgresStore {
+    async fn first_start(
+        &self,
+        site: NewSite,
+        token: NewToken,
+    ) -> Result<(Option<Site>, Option<Token>), StoreError> {
+        bounded(self.bounds.call, site::first(self, site, token)).await
+    }
+
     async fn site_add(&self, site: NewSite) -> Result<Site, StoreError> {
         bounded(self.bounds.call, site::add(self, site)).await
     }
@@ -315,5 +323,10 @@ impl Store for PostgresStore {
 
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
         bounded(self.bounds.call, violation::put(self, site, violations)).await
+    }
+
+    async fn close(&self) {
+        // The one above, which is of the type itself.
+        PostgresStore::close(self).await;
     }
 }

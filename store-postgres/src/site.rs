@@ -13,8 +13,47 @@ const TOKENS: &str = "reading or changing API tokens";
 
 const UNIQUE_VIOLATION: &str = "23505";
 
+/// Makes the first site and the first token, where there are none.
+pub(crate) async fn first(
+    store: &PostgresStore,
+    site: NewSite,
+    token: NewToken,
+) -> Result<(Option<Site>, Option<Token>), StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    // Servers that start together come one after the other. The numbers are fieldvitals' own.
+    query("/* site.first.lock */ select pg_advisory_xact_lock(736374510, -2)")
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    let row = query("/* site.any */ select exists (select 1 from site), exists (select 1 from api_token)")
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    let there = |place| row.try_get::<bool, usize>(place).map_err(failed(CHANGING));
+    let site = match there(0)? {
+        true => None,
+        false => add_in(&mut transaction, site).await.map(Some).or_else(|error| match error {
+            // The command line takes no lock.
+            StoreError::SiteExists(_) => Ok(None),
+            error => Err(error),
+        })?,
+    };
+    let token = match there(1)? {
+        true => None,
+        false => Some(token_add_in(&mut transaction, token).await?),
+    };
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok((site, token))
+}
+
 pub(crate) async fn add(store: &PostgresStore, site: NewSite) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
+    let site = add_in(&mut transaction, site).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+async fn add_in(connection: &mut PgConnection, site: NewSite) -> Result<Site, StoreError> {
     let added = query(
         "/* site.add */ insert into site (name, origins, routes, created_ms) values ($1, $2, '[]', $3) \
          on conflict (name) do nothing returning site_id",
@@ -22,15 +61,13 @@ pub(crate) async fn add(store: &PostgresStore, site: NewSite) -> Result<Site, St
     .bind(site.name.as_str())
     .bind(texts(&site.origins)?)
     .bind(site.created_ms)
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(&mut *connection)
     .await
     .map_err(failed(CHANGING))?;
     let Some(added) = added else { return Err(StoreError::SiteExists(site.name)) };
     let id = SiteId(added.try_get(0).map_err(failed(CHANGING))?);
-    add_key(&mut transaction, id, &site.key, site.created_ms).await?;
-    let site = one(&mut transaction, id).await?;
-    transaction.commit().await.map_err(failed(CHANGING))?;
-    Ok(site)
+    add_key(connection, id, &site.key, site.created_ms).await?;
+    one(connection, id).await
 }
 
 /// Adds a site as it is elsewhere.
@@ -225,6 +262,12 @@ pub(crate) async fn delete(store: &PostgresStore, site: SiteId) -> Result<(), St
 
 pub(crate) async fn token_add(store: &PostgresStore, token: NewToken) -> Result<Token, StoreError> {
     let mut transaction = store.write(TOKENS).await?;
+    let token = token_add_in(&mut transaction, token).await?;
+    transaction.commit().await.map_err(failed(TOKENS))?;
+    Ok(token)
+}
+
+async fn token_add_in(connection: &mut PgConnection, token: NewToken) -> Result<Token, StoreError> {
     let added = query(
         "/* token.add */ insert into api_token (name, scope, hash, created_ms) values ($1, $2, $3, $4) \
          returning token_id",
@@ -233,11 +276,10 @@ pub(crate) async fn token_add(store: &PostgresStore, token: NewToken) -> Result<
     .bind(token.scope as i16)
     .bind(token.hash.as_slice())
     .bind(token.created_ms)
-    .fetch_one(&mut *transaction)
+    .fetch_one(connection)
     .await
     .and_then(|row| row.try_get(0))
     .map_err(failed(TOKENS))?;
-    transaction.commit().await.map_err(failed(TOKENS))?;
     Ok(Token {
         id: TokenId(added),
         name: token.name,

@@ -78,6 +78,14 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    async fn first_start(
+        &self,
+        site: NewSite,
+        token: NewToken,
+    ) -> Result<(Option<Site>, Option<Token>), StoreError> {
+        site::first(self, site, token).await
+    }
+
     async fn site_add(&self, site: NewSite) -> Result<Site, StoreError> {
         site::add(self, site).await
     }
@@ -257,5 +265,10 @@ impl Store for SqliteStore {
 
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
         violation::put(self, site, violations).await
+    }
+
+    async fn close(&self) {
+        // The one above, which is of the type itself.
+        SqliteStore::close(self).await;
     }
 }

@@ -10,15 +10,50 @@ const SITES: &str = "reading sites";
 const CHANGING: &str = "changing a site";
 const TOKENS: &str = "reading or changing API tokens";
 
+/// Makes the first site and the first token, where there are none.
+pub(crate) async fn first(
+    store: &SqliteStore,
+    site: NewSite,
+    token: NewToken,
+) -> Result<(Option<Site>, Option<Token>), StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    let (sites, tokens): (bool, bool) =
+        sqlx::query_as("/* site.any */ select exists (select 1 from site), exists (select 1 from api_token)")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed(CHANGING))?;
+    let site = match sites {
+        true => None,
+        false => Some(put_in(&mut transaction, &whole(site)).await?),
+    };
+    let token = match tokens {
+        true => None,
+        false => Some(token_add_in(&mut transaction, token).await?),
+    };
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok((site, token))
+}
+
 pub(crate) async fn add(store: &SqliteStore, site: NewSite) -> Result<Site, StoreError> {
+    put(store, &whole(site)).await
+}
+
+/// A new site as it is kept, but for its id.
+fn whole(site: NewSite) -> Site {
     let NewSite { name, key, origins, created_ms } = site;
     let keys = vec![SiteKey { key, until_ms: None }];
-    put(store, &Site { id: SiteId(0), name, keys, origins, routes: Vec::new(), created_ms }).await
+    Site { id: SiteId(0), name, keys, origins, routes: Vec::new(), created_ms }
 }
 
 /// Adds a site as it is, under an id of its own.
 pub(crate) async fn put(store: &SqliteStore, site: &Site) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
+    let site = put_in(&mut transaction, site).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+async fn put_in(connection: &mut SqliteConnection, site: &Site) -> Result<Site, StoreError> {
     let added = sqlx::query(
         "/* site.add */ insert into site (name, origins, routes, created_ms) values (?, ?, ?, ?) \
          on conflict (name) do nothing",
@@ -27,7 +62,7 @@ pub(crate) async fn put(store: &SqliteStore, site: &Site) -> Result<Site, StoreE
     .bind(list_text(&site.origins)?)
     .bind(list_text(&site.routes)?)
     .bind(site.created_ms)
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await
     .map_err(failed(CHANGING))?;
     if added.rows_affected() == 0 {
@@ -36,11 +71,9 @@ pub(crate) async fn put(store: &SqliteStore, site: &Site) -> Result<Site, StoreE
     let id = SiteId(added.last_insert_rowid());
     // Of keys of one age the one that was written last is the newest.
     for key in site.keys.iter().rev() {
-        add_key(&mut transaction, id, key, site.created_ms).await?;
+        add_key(connection, id, key, site.created_ms).await?;
     }
-    let site = one(&mut transaction, id).await?;
-    transaction.commit().await.map_err(failed(CHANGING))?;
-    Ok(site)
+    one(connection, id).await
 }
 
 /// Refuses a site that is not there.
@@ -203,6 +236,10 @@ pub(crate) async fn delete(store: &SqliteStore, site: SiteId) -> Result<(), Stor
 }
 
 pub(crate) async fn token_add(store: &SqliteStore, token: NewToken) -> Result<Token, StoreError> {
+    token_add_in(&mut *store.connection().await?, token).await
+}
+
+async fn token_add_in(connection: &mut SqliteConnection, token: NewToken) -> Result<Token, StoreError> {
     let added = sqlx::query(
         "/* token.add */ insert into api_token (name, scope, hash, created_ms) values (?, ?, ?, ?)",
     )
@@ -210,7 +247,7 @@ pub(crate) async fn token_add(store: &SqliteStore, token: NewToken) -> Result<To
     .bind(token.scope as i64)
     .bind(token.hash.as_slice())
     .bind(token.created_ms)
-    .execute(&mut *store.connection().await?)
+    .execute(connection)
     .await
     .map_err(failed(TOKENS))?;
     Ok(Token {

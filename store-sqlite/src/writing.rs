@@ -137,10 +137,11 @@ impl Writers {
     }
 
     pub(crate) async fn close(&self) {
-        self.own.close().await;
         if let Some(idle) = self.idle.get() {
             idle.close().await;
         }
+        // The last one carries the log over into the file, which is no work for idle priority.
+        self.own.close().await;
     }
 }
 

@@ -164,6 +164,13 @@ pub struct Rebuilt {
 /// A place where sites, page views and their rollups are kept.
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// What the first start of a server makes, in one transaction: the site where there is none yet, and the token where
+    /// there is none. Of servers that start together each thing is one's; the others find it there.
+    async fn first_start(
+        &self,
+        site: NewSite,
+        token: NewToken,
+    ) -> Result<(Option<Site>, Option<Token>), StoreError>;
     /// Adds a site with one key.
     async fn site_add(&self, site: NewSite) -> Result<Site, StoreError>;
     /// All sites with their keys, by name.
@@ -323,4 +330,8 @@ pub trait Store: Send + Sync {
     async fn rollups_put(&self, site: SiteId, groups: Vec<RollupGroup>) -> Result<(), StoreError>;
     /// Writes violations as they are elsewhere; one that is there stays.
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError>;
+
+    /// Waits for what is running, and closes all connections; nothing can be asked any more. A store in a file is that
+    /// file alone then. Whoever calls this gives it a time.
+    async fn close(&self);
 }

@@ -63,7 +63,16 @@ impl Launch {
     /// Where it cannot be run.
     #[must_use]
     pub fn spawn(&self, data_dir: &Path) -> Child {
-        let mut command = self.command(data_dir, Path::new("/dev/null")).expect("a log that nobody reads");
+        self.spawn_with_log(data_dir, Path::new("/dev/null"))
+    }
+
+    /// The same, with a file for what it says.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn spawn_with_log(&self, data_dir: &Path, log: &Path) -> Child {
+        let mut command = self.command(data_dir, log).expect("a log that can be written");
         command.stdout(Stdio::null()).spawn().expect("it can be run")
     }
 
@@ -258,9 +267,7 @@ impl Server {
     /// # Panics
     /// Where it cannot be asked.
     pub async fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().expect("the server runs").to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs");
-        assert!(asked.success());
+        signal(&self.child, "-TERM").await;
         self.child.wait().await.expect("the server ends").code()
     }
 
@@ -362,6 +369,16 @@ impl Drop for Server {
             eprintln!("the server's log:\n{}", self.log());
         }
     }
+}
+
+/// Sends a signal to a process, by its name as `kill` has it.
+///
+/// # Panics
+/// Where it has ended.
+pub async fn signal(child: &Child, name: &str) {
+    let pid = child.id().expect("it runs").to_string();
+    let sent = Command::new("kill").args([name, &pid]).status().await.expect("kill runs");
+    assert!(sent.success());
 }
 
 struct Greeting {

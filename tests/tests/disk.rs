@@ -22,6 +22,12 @@ async fn server() -> (Server, Disk) {
     (Server::launch_on(folder, launch).await, disk)
 }
 
+/// What a load balancer is told.
+async fn health(server: &Server) -> (u16, String) {
+    let answer = server.http.get(format!("{}/healthz", server.url)).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
 async fn judge(load: &mut Load, server: &Server) -> Verdict {
     load.finish().await;
     server.settled().await;
@@ -41,7 +47,20 @@ async fn a_full_disk_refuses_and_loses_nothing() {
         })
         .await;
         let refusal = load.refusal();
-        assert!(refusal.starts_with("503 ") && refusal.contains("as many beacons as it may"), "{refusal}");
+        assert!(refusal.starts_with("503 ") && refusal.contains("the spool cannot be written"), "{refusal}");
+        assert!(refusal.contains("free some space on the disk"), "{refusal}");
+        eventually(|| async {
+            let (code, said) = health(&server).await;
+            let told = code == 503 && said.contains("free some space on the disk");
+            if told { Ok(()) } else { Err(format!("{code} {said}")) }
+        })
+        .await;
+        eventually(|| async {
+            let status = server.get("status").await?;
+            let refused = &status["spool"]["refused"];
+            if refused["beacons"].as_u64() > Some(0) { Ok(()) } else { Err(refused.to_string()) }
+        })
+        .await;
         if killed {
             server.kill().await;
             disk.full(false);
@@ -49,11 +68,22 @@ async fn a_full_disk_refuses_and_loses_nothing() {
             load.redirect(Some(&server));
         } else {
             disk.full(false);
+            eventually(|| async {
+                if server.log().contains("the spool takes beacons again") {
+                    Ok(())
+                } else {
+                    Err(server.log())
+                }
+            })
+            .await;
         }
+        assert_eq!(health(&server).await, (200, "ok\n".to_owned()));
     }
     load.more(300).await;
     judge(&mut load, &server).await.must_be_clean();
-    assert!(server.log().contains("the spool takes nothing at the moment"), "{}", server.log());
+    let log = server.log();
+    assert_eq!(log.matches("the spool takes nothing at the moment").count(), 2, "once a time: {log}");
+    assert_eq!(log.matches("the spool takes beacons again").count(), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -84,6 +84,37 @@ async fn postgres_is_out_of_reach_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_is_told_once_and_shown() {
+    let cluster = Cluster::start();
+    let proxy = Proxy::start(&cluster.socket()).await;
+    let launch = Launch::with(&["--database-url", &proxy.url()]);
+    let server = Server::launch(launch.env("FIELDVITALS_LOG", "info,fieldvitals_server=debug")).await;
+    proxy.cut();
+    let body = beacon(&server.key, view_id(1), "https://shop.example/", &json!({"LCP": 900.0}));
+    assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+    let stalled = eventually(|| async {
+        let stalled = server.get("status").await?["spool"]["stalled"].clone();
+        if stalled.is_object() { Ok(stalled) } else { Err("it is not shown".to_owned()) }
+    })
+    .await;
+    assert!(stalled["since"].is_string() && !stalled["error"].as_str().unwrap().is_empty(), "{stalled}");
+    let says = async |words: &str, times: usize| {
+        eventually(|| async {
+            let log = server.log();
+            if log.matches(words).count() >= times { Ok(()) } else { Err(log) }
+        })
+        .await;
+    };
+    says("sites and tokens still cannot be read", 2).await;
+    proxy.pass();
+    says("sites and tokens are read again", 1).await;
+    let status = server.settled().await;
+    assert!(status["spool"]["stalled"].is_null(), "{status}");
+    let log = server.log();
+    assert_eq!(log.matches("sites and tokens could not be read again").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_is_slow_under_load() {
     let site = Site::start().await;
     let mut load = site.load();

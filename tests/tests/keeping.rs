@@ -185,3 +185,36 @@ async fn retention_is_what_the_options_say() {
     assert_eq!(migrated["hours_from"], day_text(today_ms - 7 * DAY_MS));
     assert_eq!(migrated["days_from"], day_text(today_ms - 365 * DAY_MS));
 }
+
+/// After a clean end the store is its file alone, whoever used it.
+#[tokio::test]
+async fn a_store_that_was_closed_can_be_copied_as_a_file() {
+    let mut server = Server::start().await;
+    let body = beacon(&server.key, view_id(1), "https://shop.example/", &json!({"LCP": 900.0}));
+    assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+    server.settled().await;
+    assert_eq!(server.terminate().await, Some(0));
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(server.data_dir().join("store.db"), copy.path().join("store.db")).unwrap();
+    let left = |folder: &std::path::Path| {
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+        let files = files.map(|name| name.to_string_lossy().into_owned());
+        files.filter(|name| name.ends_with("-wal") || name.ends_with("-shm")).collect::<Vec<_>>()
+    };
+    assert!(left(server.data_dir()).is_empty(), "{:?}", left(server.data_dir()));
+    let place = ["--data-dir".to_owned(), copy.path().to_str().unwrap().to_owned()];
+    let verified = on(&place, &["rollup", "verify", "--json"]);
+    assert_eq!((verified.code, &verified.json()["days"]), (Some(0), &json!(1)), "{verified:?}");
+    let commands: [&[&str]; 4] = [
+        &["site", "add", "shop", "--origin", "*"],
+        &["token", "add"],
+        &["site", "delete", "shop", "--yes"],
+        &["site", "delete", "shop", "--yes"],
+    ];
+    for command in commands {
+        let ran = on(&place, command);
+        assert!(left(copy.path()).is_empty(), "{command:?}: {:?}, {ran:?}", left(copy.path()));
+    }
+    let sites = on(&place, &["site", "list", "--json"]);
+    assert_eq!(sites.json()[0]["name"], "default", "{sites:?}");
+}

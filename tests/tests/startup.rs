@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Cluster;
+use fieldvitals_tests::eventually;
 use fieldvitals_tests::proxy::Proxy;
-use fieldvitals_tests::server::{Launch, Server, run_to_the_end};
+use fieldvitals_tests::server::{Launch, Server, run_to_the_end, signal};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -98,7 +100,7 @@ async fn a_server_killed_while_it_migrates_leaves_nothing() {
         }
         child.kill().await.unwrap();
         // Postgres ends what it was doing for a server that is gone.
-        fieldvitals_tests::eventually(|| async {
+        eventually(|| async {
             let busy =
                 cluster.sql("select count(*) from pg_stat_activity where application_name = 'fieldvitals'");
             if busy == "0" { Ok(()) } else { Err(format!("{busy} connections")) }
@@ -112,4 +114,76 @@ async fn a_server_killed_while_it_migrates_leaves_nothing() {
     proxy.delay(Duration::ZERO, Duration::ZERO);
     let _server = Server::launch(launch).await;
     assert_eq!(tables(), all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_start_together_on_a_new_database_all_serve() {
+    let cluster = Cluster::start();
+    PostgresStore::open(&cluster.url()).await.unwrap().close().await;
+    // A network on which all of them look before one has written.
+    let proxy = Proxy::start(&cluster.socket()).await;
+    proxy.delay(Duration::from_millis(20), Duration::from_millis(20));
+    let launch = Launch::with(&["--database-url", &proxy.url()]);
+    let start = || tokio::spawn(Server::launch_on(TempDir::new().unwrap(), launch.clone()));
+    let starts: Vec<_> = (0..4).map(|_| start()).collect();
+    let (mut keys, mut tokens) = (Vec::new(), Vec::new());
+    let mut servers = Vec::new();
+    for start in starts {
+        let server = start.await.unwrap();
+        keys.push(server.key.clone());
+        tokens.extend(Some(server.token.clone()).filter(|token| !token.is_empty()));
+        servers.push(server);
+    }
+    keys.dedup();
+    assert_eq!((keys.len(), tokens.len()), (1, 1), "one made the site and the token: {keys:?}");
+    assert_eq!(cluster.sql("select (select count(*) from site) + (select count(*) from api_token)"), "2");
+    for server in &mut servers {
+        server.token.clone_from(&tokens[0]);
+        eventually(|| server.get("status")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_takes_no_token_with_it() {
+    let folder = TempDir::new().unwrap();
+    let spool = folder.path().join("spool.db");
+    std::fs::write(&spool, [b'x'; 4_096]).unwrap();
+    let (code, log) = run_to_the_end(folder.path(), &Launch::default()).await;
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("is damaged"), "{log}");
+    std::fs::remove_file(&spool).unwrap();
+    let server = Server::launch_on(folder, Launch::default()).await;
+    assert!(!server.token.is_empty(), "the start that succeeds is the first one");
+    server.get("status").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_waits_answers_and_can_be_ended() {
+    let cluster = Cluster::start();
+    let proxy = Proxy::start(&cluster.socket()).await;
+    proxy.cut();
+    let launch = Launch::with(&["--database-wait", "3600", "--database-url", &proxy.url()]);
+    for (name, code) in [("-TERM", 143), ("-INT", 130)] {
+        let folder = TempDir::new().unwrap();
+        let log = folder.path().join("log");
+        let said = || std::fs::read_to_string(&log).unwrap_or_default();
+        let mut child = launch.spawn_with_log(folder.path(), &log);
+        let address = eventually(|| async {
+            let said = said();
+            let (_, waiting) = said.split_once("waiting for the store; ").ok_or_else(|| said.clone())?;
+            let (address, _) = waiting.split_once(" answers 503").ok_or_else(|| said.clone())?;
+            Ok(address.to_owned())
+        })
+        .await;
+        for path in ["healthz", "v1/beacon"] {
+            let answer = reqwest::get(format!("http://{address}/{path}")).await.unwrap();
+            assert_eq!(answer.status(), 503);
+            assert!(answer.text().await.unwrap().contains("\"starting\""));
+        }
+        signal(&child, name).await;
+        let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await;
+        assert_eq!(ended.expect("it ends").unwrap().code(), Some(code), "{}", said());
+        assert!(said().contains("stopped before the start was complete"), "{}", said());
+    }
+    assert_eq!(cluster.sql("select count(*) from pg_class where relname = 'site'"), "0");
 }

@@ -181,6 +181,9 @@ pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
 pub const LOAD_SITE_RETRY_MS_MAX: u64 = 60_000;
 /// Time that a server that stops gives the loader to empty the spool, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 10_000;
+/// Time for closing the store at the end of a server or command, in milliseconds: a log of the embedded one is carried
+/// over into its file.
+pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 
 /// Time that a start waits for a database that is away, in milliseconds, where nothing else is asked for.
 pub const DATABASE_WAIT_MS: u64 = 30_000;

@@ -8,7 +8,7 @@ use crate::site::{print, print_text};
 use crate::store_args::{StoreArgs, find_site};
 use anyhow::{Context as _, bail, ensure};
 use fieldvitals_server::intake::page_url::PageUrl;
-use fieldvitals_store::{Erase, Erased, StoreError};
+use fieldvitals_store::{Erase, Erased, Store, StoreError};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -98,8 +98,11 @@ impl Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let store = args.store.open().await?;
-    let site = find_site(store.as_ref(), &args.name).await?;
+    args.store.with(async |store: &dyn Store| erase(store, &args).await).await
+}
+
+async fn erase(store: &dyn Store, args: &Args) -> anyhow::Result<ExitCode> {
+    let site = find_site(store, &args.name).await?;
     let erase = args.erase(site.id)?;
     if !args.yes {
         let views = match store.erasable(&erase).await {

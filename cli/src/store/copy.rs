@@ -15,7 +15,9 @@ use crate::output::{Colour, print};
 use crate::progress::Progress;
 use crate::rollup::verify_sites;
 use anyhow::{Context as _, anyhow, bail, ensure};
+use fieldvitals_server::close_store;
 use fieldvitals_server::spool::{self, Rest, SpoolError};
+use fieldvitals_store::Store;
 use plan::Plan;
 use std::process::ExitCode;
 use steps::{Copied, Copier};
@@ -63,19 +65,37 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     );
     let _target_rests = at_rest(to, "target").await?;
     let source = from.open().await.context("--from")?;
-    let target = to.open().await.context("--to")?;
+    let target = match to.open().await.context("--to") {
+        Ok(target) => target,
+        Err(error) => {
+            close_store(source.as_ref()).await;
+            return Err(error);
+        }
+    };
+    let done = copy((from, source.as_ref()), (to, target.as_ref()), resting, args.verify).await;
+    close_store(source.as_ref()).await;
+    close_store(target.as_ref()).await;
+    done
+}
+
+async fn copy(
+    (from, source): (&Place, &dyn Store),
+    (to, target): (&Place, &dyn Store),
+    resting: Option<Rest>,
+    verify: bool,
+) -> anyhow::Result<ExitCode> {
     if resting.is_none() {
         eprintln!(
             "note: whether servers still write to {} cannot be seen from here; stop them first",
             from.name()
         );
     }
-    let plan = Plan::make(source.as_ref(), target.as_ref()).await?;
+    let plan = Plan::make(source, target).await?;
     let state = resting.and_then(|spool| spool.last);
     let interrupt = Interrupt::watch("this part");
     let mut copier = Copier {
-        source: source.as_ref(),
-        target: target.as_ref(),
+        source,
+        target,
         identity: format!(
             "{} {}",
             from.identity(),
@@ -116,9 +136,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     copier.forget(&sites).await?;
     let mut exit = Exit::Pass;
-    if args.verify {
+    if verify {
         let sites: Vec<_> = sites.into_iter().map(|(_, site)| site).collect();
-        let verified = verify_sites(target.as_ref(), &sites).await?;
+        let verified = verify_sites(target, &sites).await?;
         print(&format!("\n{}", verified.to_text(Colour::of_stdout())));
         exit = verified.exit();
     }

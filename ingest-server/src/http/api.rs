@@ -8,6 +8,7 @@ use crate::http::question::{ByParam, Filter, FiltersReport, RankingParams, given
 use crate::http::{State, assets, now_ms};
 use crate::maintenance::MaintenanceReport;
 use crate::report::{self, MetricReport, PeriodReport, time_text, unit_name};
+use crate::spool::Trouble;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use fieldvitals_store::{Cell, Scope, Site, SiteId, estimate};
@@ -24,15 +25,24 @@ pub(super) fn json(body: impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
-/// `200` once the server takes beacons; `503` when it cannot keep them.
+/// `200` once the server takes beacons; `503` when it cannot keep them, with the reason.
+///
+/// Where the spool's last commit was refused (a full disk), it is `503` until one goes again; without beacons the server
+/// tries one each second.
 #[utoipa::path(get, path = "/healthz", tag = "read",
-    responses((status = 200, description = "Beacons are taken"), (status = 503, description = "Beacons cannot be kept")))]
+    responses((status = 200, description = "Beacons are taken"), (status = 503, description = "Beacons cannot be kept, or the server is starting")))]
 pub async fn healthz(state: web::Data<State>) -> HttpResponse {
-    if state.spool.is_failed() {
-        HttpResponse::ServiceUnavailable().body("the spool cannot be written; see the log\n")
+    let trouble = if state.spool.is_failed() {
+        "the spool cannot be written; see the log".to_owned()
+    } else if let Some(refusal) = state.spool.refusal() {
+        format!("the spool cannot be written at the moment: {}", refusal.trouble.error)
     } else {
-        HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
-    }
+        return HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
+    };
+    HttpResponse::ServiceUnavailable()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(trouble + "\n")
 }
 
 /// The server's own state.
@@ -73,6 +83,12 @@ pub struct SpoolReport {
     /// is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held: Vec<HeldReport>,
+    /// Why nothing is loaded: the store is away, or fails. Absent while loading goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stalled: Option<TroubleReport>,
+    /// Why beacons are refused: the spool's last commit was. Absent while they are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<RefusalReport>,
     /// Group commits since the start: each makes all beacons durable that waited for it.
     commits: u64,
 }
@@ -88,6 +104,30 @@ pub struct HeldReport {
     beacons: u64,
     /// What the store said last.
     error: String,
+}
+
+/// Something that does not go at the moment.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TroubleReport {
+    /// Since when.
+    since: String,
+    /// What was said last.
+    error: String,
+}
+
+impl From<Trouble> for TroubleReport {
+    fn from(trouble: Trouble) -> Self {
+        Self { since: time_text(trouble.since_ms), error: trouble.error }
+    }
+}
+
+/// A spool that cannot be written at the moment, such as on a full disk.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefusalReport {
+    #[serde(flatten)]
+    trouble: TroubleReport,
+    /// Beacons that were refused for it.
+    beacons: u64,
 }
 
 /// What the server itself is doing.
@@ -121,6 +161,11 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
             waiting: spool.waiting,
             waiting_bytes: spool.bytes,
             held: held.collect(),
+            stalled: state.spool.stalled().map(TroubleReport::from),
+            refused: state
+                .spool
+                .refusal()
+                .map(|refusal| RefusalReport { trouble: refusal.trouble.into(), beacons: refusal.beacons }),
             commits: spool.commits,
         },
         maintenance: state.maintenance.report(name),
@@ -212,7 +257,7 @@ pub struct PageReport {
 /// Routes ranked, with the percentiles and rating counts of each.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/pages", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams),
-    responses((status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn pages(
     state: web::Data<State>,
     request: HttpRequest,
@@ -279,7 +324,7 @@ pub struct RouteReport {
 /// The metrics of one route, or of the whole site, with their distributions.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/report", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), RouteParam, Filter),
-    responses((status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn report(
     state: web::Data<State>,
     request: HttpRequest,
@@ -338,7 +383,7 @@ pub struct ValueReport {
 /// navigation type or release.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
-    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn breakdown(
     state: web::Data<State>,
     request: HttpRequest,
@@ -459,7 +504,7 @@ pub struct ViolationReport {
 /// Budgets that a check found broken, open ones first, newest first.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/violations", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ViolationParams),
-    responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn violations(
     state: web::Data<State>,
     request: HttpRequest,
@@ -522,7 +567,7 @@ pub async fn violations(
 #[utoipa::path(post, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter),
     request_body(content = String, content_type = "application/toml", description = "A budget file (docs/budgets.md)"),
-    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn gate(
     state: web::Data<State>,
     request: HttpRequest,

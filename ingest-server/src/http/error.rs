@@ -118,6 +118,16 @@ impl ApiError {
         )
     }
 
+    /// Return `503 Service Unavailable`: the server has not found its store yet.
+    pub fn starting() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting",
+            "the server is starting: it opens its store, or waits for its database",
+            "Try again after the time in Retry-After; the server's log says what it waits for.",
+        )
+    }
+
     /// Return `404 Not Found`: the demo's site does not take this server's own pages.
     pub fn demo_off(site: &str, origin: &str) -> Self {
         Self::new(
@@ -226,6 +236,13 @@ impl From<StoreError> for ApiError {
         // What the database said is for the log of the server's owner, not for the network.
         tracing::error!(%error, "the store failed to answer");
         match error {
+            StoreError::TooSlow { answered: true, .. } => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "too_slow",
+                "the database did not answer this question within the time that it may take",
+                "Ask for less: a shorter range, fewer metrics (`metrics=`), one route, one filter at a time. Where small \
+                 questions take as long, the database is busy; its server's log says with what.",
+            ),
             StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "store_away",
@@ -270,5 +287,27 @@ impl ResponseError for ApiError {
                 hint: self.hint.clone(),
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_that_took_too_long_is_told_from_a_store_that_is_away() {
+        let slow = |answered| StoreError::TooSlow { what: "reading", reason: "57014".to_owned(), answered };
+        let away = StoreError::Database { what: "reading", reason: "away".to_owned(), passing: true };
+        let told = |error: StoreError| {
+            let error = ApiError::from(error);
+            (error.status.as_u16(), error.code, error.hint)
+        };
+        let (status, code, hint) = told(slow(true));
+        assert_eq!((status, code.as_str()), (504, "too_slow"));
+        assert!(hint.contains("a shorter range, fewer metrics"), "{hint}");
+        for error in [slow(false), away] {
+            let (status, code, _) = told(error);
+            assert_eq!((status, code.as_str()), (503, "store_away"));
+        }
     }
 }

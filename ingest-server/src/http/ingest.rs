@@ -32,7 +32,7 @@ use vitals::limits;
         (status = 415, description = "With a content encoding", body = super::error::ErrorBody),
         (status = 422, description = "The view starts too far from the server's clock", body = super::error::ErrorBody),
         (status = 429, description = "More than one client network may send", body = super::error::ErrorBody),
-        (status = 503, description = "Overloaded; try again", body = super::error::ErrorBody),
+        (status = 503, description = "Overloaded, the spool cannot be written, or the server is starting; the message says which. Try again", body = super::error::ErrorBody),
     )
 )]
 pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
@@ -61,7 +61,7 @@ pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconB
         (status = 413, description = "Over 64 KiB", body = super::error::ErrorBody),
         (status = 422, description = "The view starts too far from the server's clock", body = super::error::ErrorBody),
         (status = 429, description = "More than one client network may send", body = super::error::ErrorBody),
-        (status = 503, description = "Overloaded; try again", body = super::error::ErrorBody),
+        (status = 503, description = "Overloaded, the spool cannot be written, or the server is starting; the message says which. Try again", body = super::error::ErrorBody),
     )
 )]
 pub async fn web_vitals(state: web::Data<State>, request: HttpRequest, body: BeaconBody) -> HttpResponse {
@@ -212,10 +212,11 @@ async fn decide_and_keep(
     drop(body);
     state.spool.append(Record { site, updates }).await.map_err(|error| {
         let message = match error {
-            AppendError::Full => "the server holds as many beacons as it may; try again",
-            AppendError::Failed(_) => "the server cannot keep beacons now; see its log",
+            AppendError::Full => "the server holds as many beacons as it may; try again".to_owned(),
+            AppendError::Refused(_) => format!("{error}; try again"),
+            AppendError::Failed(_) => "the server cannot keep beacons now; see its log".to_owned(),
         };
-        Refused { site: Some(site), ..because(Outcome::Shed, message) }
+        Refused { site: Some(site), ..because(Outcome::Shed, &message) }
     })
 }
 

@@ -12,6 +12,7 @@ pub mod error;
 pub mod ingest;
 pub mod openapi;
 pub mod question;
+pub mod starting;
 
 use crate::directory::Directory;
 use crate::intake::scrub;

@@ -74,7 +74,7 @@ pub(super) type Part = Vec<(u64, Vec<ViewUpdate>)>;
 impl Loader {
     pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {
         let path = spool.shared.path.clone();
-        let pause = Pause::new(spool.shared.bounds.retry);
+        let pause = Pause::new(Arc::clone(&spool.shared));
         Self {
             spool,
             loads: Loads::new(Arc::clone(&store)),

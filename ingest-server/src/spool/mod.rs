@@ -119,6 +119,9 @@ pub enum AppendError {
     /// As much is waiting, in memory or on disk, as may; later it will be taken again.
     #[error("the spool is full")]
     Full,
+    /// The file takes nothing at the moment, such as on a disk that is full; later it will be taken again.
+    #[error("the spool cannot be written at the moment: {0}")]
+    Refused(String),
     /// The disk failed, or the spool is closed: no beacon is taken any more.
     #[error("the spool cannot be written: {0}")]
     Failed(String),
@@ -187,6 +190,24 @@ pub struct Stats {
     pub held_bytes: u64,
 }
 
+/// Something that does not go at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since when, UTC milliseconds.
+    pub since_ms: i64,
+    /// What was said last, and what to do.
+    pub error: String,
+}
+
+/// A file that takes nothing at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Since when, and why.
+    pub trouble: Trouble,
+    /// Beacons that were refused for it.
+    pub beacons: u64,
+}
+
 /// The end of the spool that takes beacons. Cheap to clone.
 #[derive(Clone)]
 pub struct Spool {
@@ -201,6 +222,10 @@ struct Shared {
     in_flight_bytes: AtomicUsize,
     stats: Mutex<Stats>,
     held: Mutex<Held>,
+    /// Set while the last commit was refused.
+    refusal: Mutex<Option<Refusal>>,
+    /// Set while loading fails.
+    stalled: Mutex<Option<Trouble>>,
     failed: watch::Sender<Option<String>>,
     /// Tells the loader that there is a new row.
     appended: Notify,
@@ -214,6 +239,14 @@ impl Shared {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stalled(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a site's beacon may be kept, with what is in flight.
@@ -291,6 +324,8 @@ impl Spool {
             in_flight_bytes: AtomicUsize::new(0),
             stats: Mutex::new(Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() }),
             held: Mutex::default(),
+            refusal: Mutex::default(),
+            stalled: Mutex::default(),
             failed: watch::Sender::new(None),
             appended: Notify::new(),
         });
@@ -348,6 +383,19 @@ impl Spool {
     #[must_use]
     pub fn held(&self) -> Vec<HeldSite> {
         self.shared.held().list()
+    }
+
+    /// Why nothing is taken at the moment, where the last commit was refused. Without beacons the writer tries each
+    /// second whether that is over.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.shared.refusal().clone()
+    }
+
+    /// Why nothing is loaded at the moment, where the store fails.
+    #[must_use]
+    pub fn stalled(&self) -> Option<Trouble> {
+        self.shared.stalled().clone()
     }
 
     /// Whether nothing is taken any more because the file cannot be written or read.

@@ -1,6 +1,9 @@
 //! Waiting after failures.
 
+use super::{Shared, Trouble};
+use crate::http::now_ms;
 use fieldvitals_store::StoreError;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The first pause after a failure; each further one is twice as long, up to the bound.
@@ -9,14 +12,13 @@ pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The pauses between failed tries, and what is said about them.
 pub(super) struct Pause {
     next: Duration,
-    longest: Duration,
-    /// What was last said.
-    failure: Option<String>,
+    /// Where it is shown why nothing is loaded.
+    shared: Arc<Shared>,
 }
 
 impl Pause {
-    pub(super) fn new(longest: Duration) -> Self {
-        Self { next: PAUSE_FIRST, longest, failure: None }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { next: PAUSE_FIRST, shared }
     }
 
     /// Waits after a failure. The same failure is said once.
@@ -25,19 +27,26 @@ impl Pause {
             // Another loader was here: no failure, the cursor is read again at once.
             return;
         }
-        let failure = error.to_string();
-        if self.failure.as_ref() != Some(&failure) {
-            tracing::warn!(error = failure, "beacons wait in the spool until the store takes them");
-            self.failure = Some(failure);
-        }
+        self.note(error.to_string());
         tokio::time::sleep(self.next).await;
-        self.next = self.next.saturating_mul(2).min(self.longest);
+        self.next = self.next.saturating_mul(2).min(self.shared.bounds.retry);
+    }
+
+    fn note(&self, error: String) {
+        let mut stalled = self.shared.stalled();
+        let since_ms = match stalled.as_ref() {
+            Some(known) if known.error == error => return,
+            Some(known) => known.since_ms,
+            None => now_ms(),
+        };
+        tracing::warn!(error, "beacons wait in the spool until the store takes them");
+        *stalled = Some(Trouble { since_ms, error });
     }
 
     pub(super) fn over(&mut self) {
-        if self.failure.take().is_some() {
+        if self.shared.stalled().take().is_some() {
             tracing::info!("the store takes beacons again");
         }
-        self.next = PAUSE_FIRST.min(self.longest);
+        self.next = PAUSE_FIRST.min(self.shared.bounds.retry);
     }
 }

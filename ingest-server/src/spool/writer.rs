@@ -1,17 +1,22 @@
 //! The writer: one task that makes beacons durable, as many at once as are waiting.
 
 use super::reply::{self, Waiting};
-use super::{AppendError, InFlight, Shared, file, payload};
+use super::{AppendError, InFlight, Refusal, Shared, Trouble, file, payload};
+use crate::http::now_ms;
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
-/// How long the writer waits before it tries again to remove rows, on a disk that is full.
+/// How long the writer waits before it tries again to remove rows, or whether commits go again, on a disk that is full.
 const TIDY_RETRY: Duration = Duration::from_secs(1);
+
+/// How long no commit was refused when that is said to be over: on a disk that is nearly full, one goes and the next
+/// does not.
+const CALM: Duration = Duration::from_secs(2);
 
 /// How often the writer gives way before a commit. Each time it may cost a time slice of whoever else is busy.
 const YIELDS_MAX: usize = 8;
@@ -95,6 +100,12 @@ struct Batch {
     views: usize,
 }
 
+/// What is to be said once it is over.
+struct Refused {
+    beacons: u64,
+    last: Instant,
+}
+
 struct Writer {
     shared: Arc<Shared>,
     connection: Connection,
@@ -106,6 +117,10 @@ struct Writer {
     /// Bytes appended since the checkpointer was called.
     unchecked_bytes: usize,
     checkpoint: SyncSender<()>,
+    /// Set from the first refused commit until it is calm.
+    refused: Option<Refused>,
+    /// When it was last tried whether commits go again.
+    tried: Instant,
 }
 
 /// Writes on the thread that it is polled on, and waits for the disk there. Runs until every sender is gone or it is told to close.
@@ -134,6 +149,8 @@ pub(crate) async fn run(
         sizes: [0; 2],
         unchecked_bytes,
         checkpoint,
+        refused: None,
+        tried: Instant::now(),
     };
     let mut closing = None;
     let mut carried = None;
@@ -148,7 +165,10 @@ pub(crate) async fn run(
                 carried = next;
                 writer.commit(batch);
             }
-            Some(other) => writer.note(other, &mut closing),
+            Some(other) => {
+                writer.note(other, &mut closing);
+                writer.try_again();
+            }
             None => break,
         }
         if !writer.tidy.is_empty() {
@@ -187,12 +207,15 @@ fn keep_checkpointing(connection: Connection, due: &Receiver<()>) {
 }
 
 impl Writer {
-    /// The next message; what could not be tidied is tried again meanwhile.
+    /// The next message; what could not be tidied, and a commit where none went, is tried again meanwhile.
     async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Message>) -> Option<Message> {
-        while !self.tidy.is_empty() {
+        while !self.tidy.is_empty() || self.refused.is_some() {
             match tokio::time::timeout(TIDY_RETRY, inbox.recv()).await {
                 Ok(message) => return message,
-                Err(_) => self.tidy(),
+                Err(_) => {
+                    self.try_again();
+                    self.tidy();
+                }
             }
         }
         inbox.recv().await
@@ -297,11 +320,11 @@ impl Writer {
                 if self.unchecked_bytes >= file::CHECKPOINT_BYTES {
                     self.call_checkpoint();
                 }
+                self.taken();
                 Ok(())
             }
             Err(error) if is_passing(&error) => {
-                tracing::warn!(%error, beacons = batch.len(), "the spool takes nothing at the moment");
-                Err(AppendError::Full)
+                Err(AppendError::Refused(self.refuse(&error, batch.len() as u64)))
             }
             Err(error) => {
                 // After a failed write or fsync nobody knows what is on disk, and trying again may
@@ -309,6 +332,55 @@ impl Writer {
                 self.shared.fail(error.to_string());
                 Err(AppendError::Failed(error.to_string()))
             }
+        }
+    }
+
+    /// Takes note that a commit was refused, and gives the reason; the first time it is said.
+    fn refuse(&mut self, error: &rusqlite::Error, beacons: u64) -> String {
+        let reason = reason(error);
+        let last = Instant::now();
+        let refused = self.refused.get_or_insert_with(|| {
+            tracing::warn!(error = reason, "the spool takes nothing at the moment; beacons are refused");
+            Refused { beacons: 0, last }
+        });
+        refused.beacons += beacons;
+        refused.last = last;
+        let mut refusal = self.shared.refusal();
+        let refusal = refusal.get_or_insert_with(|| Refusal {
+            trouble: Trouble { since_ms: now_ms(), error: String::new() },
+            beacons: 0,
+        });
+        refusal.trouble.error.clone_from(&reason);
+        refusal.beacons += beacons;
+        reason
+    }
+
+    /// Takes note that a commit went; once none was refused for a while, that is said.
+    fn taken(&mut self) {
+        let Some(refused) = &self.refused else { return };
+        *self.shared.refusal() = None;
+        if refused.last.elapsed() >= CALM {
+            tracing::info!(refused = refused.beacons, "the spool takes beacons again");
+            self.refused = None;
+        }
+    }
+
+    /// Tries a small commit after refused ones, now and then: who sends beacons where they are taken may send none here
+    /// until it is told that they are.
+    fn try_again(&mut self) {
+        if self.refused.is_none()
+            || self.shared.failed.borrow().is_some()
+            || self.tried.elapsed() < TIDY_RETRY
+        {
+            return;
+        }
+        self.tried = Instant::now();
+        match file::try_commit(&self.connection, self.epoch) {
+            Ok(()) => self.taken(),
+            Err(error) if self.connection.is_autocommit() && is_passing(&error) => {
+                self.refuse(&error, 0);
+            }
+            Err(error) => self.shared.fail(error.to_string()),
         }
     }
 
@@ -374,6 +446,14 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+/// Why a commit was refused, and what to do.
+fn reason(error: &rusqlite::Error) -> String {
+    match file::code(error) {
+        Some(5 | 6) => format!("{error} (another process holds the file)"),
+        _ => format!("{error}; free some space on the disk of the data folder"),
     }
 }
 

@@ -95,6 +95,34 @@ pub async fn tokens(store: Arc<dyn Store>) {
     assert!(matches!(store.token_revoke(early.id).await, Err(StoreError::NoSuchToken)));
 }
 
+/// Of servers that start together on a new store one makes the site and the token, and the others find them.
+pub async fn servers_that_start_together_make_one_beginning(store: Arc<dyn Store>) {
+    let start = |number: u8| {
+        let store = Arc::clone(&store);
+        let key = format!("k{number}");
+        let site = NewSite { name: "default".to_owned(), key, origins: vec!["*".to_owned()], created_ms: 5 };
+        let token =
+            NewToken { name: "first".to_owned(), scope: Scope::Admin, hash: [number; 32], created_ms: 5 };
+        tokio::spawn(async move { store.first_start(site, token).await.unwrap() })
+    };
+    let starts: Vec<_> = (0..6).map(start).collect();
+    let (mut sites, mut tokens) = (Vec::new(), Vec::new());
+    for start in starts {
+        let (site, token) = start.await.unwrap();
+        assert_eq!(site.is_some(), token.is_some(), "both are one server's");
+        sites.extend(site);
+        tokens.extend(token);
+    }
+    assert_eq!(sites, store.sites().await.unwrap());
+    assert_eq!(tokens, store.tokens().await.unwrap());
+    assert_eq!((sites.len(), tokens.len(), sites[0].keys.len()), (1, 1, 1));
+    // What is missing is made, and no more.
+    store.token_revoke(tokens[0].id).await.unwrap();
+    let (site, token) = start(9).await.unwrap();
+    assert!(site.is_none());
+    assert_eq!(token.into_iter().collect::<Vec<_>>(), store.tokens().await.unwrap());
+}
+
 /// Every column of a view is read back, over more views than any statement takes at once.
 pub async fn a_batch_of_many_views_is_read_back(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;

@@ -114,6 +114,14 @@ fn fault(reason: &str) -> StoreError {
 
 #[async_trait]
 impl Store for FaultyStore {
+    async fn first_start(
+        &self,
+        site: NewSite,
+        token: NewToken,
+    ) -> Result<(Option<Site>, Option<Token>), StoreError> {
+        self.inner.first_start(site, token).await
+    }
+
     async fn site_add(&self, site: NewSite) -> Result<Site, StoreError> {
         self.inner.site_add(site).await
     }
@@ -296,5 +304,9 @@ impl Store for FaultyStore {
 
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
         self.inner.violations_put(site, violations).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
     }
 }

@@ -19,10 +19,10 @@ pub use cases::{
     a_view_that_changes_route_leaves_its_old_cell, cells_past_retention_are_gone, concurrent_loaders_agree,
     foreign_metrics_are_joined_over_loads, labels_have_a_bound, loading_again_changes_nothing,
     odd_ranges_are_answered, old_edges_are_whole_days, releases_are_told_apart, releases_come_and_go,
-    rollups_are_rebuilt_beside_loads, routes_are_any_text, routes_have_a_bound, sites_and_keys,
-    systems_are_told_apart, tallies_are_exact, the_page_views_of_a_route_are_found,
-    the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
-    violations_open_and_close,
+    rollups_are_rebuilt_beside_loads, routes_are_any_text, routes_have_a_bound,
+    servers_that_start_together_make_one_beginning, sites_and_keys, systems_are_told_apart,
+    tallies_are_exact, the_page_views_of_a_route_are_found, the_same_view_on_two_sites_is_two_views, tokens,
+    updates_past_retention_change_nothing, violations_open_and_close,
 };
 pub use contexts::{
     contexts_are_those_of_the_last_snapshot, explained, sampled_page_views_count_as_those_they_stand_for,
@@ -57,7 +57,7 @@ macro_rules! conformance {
             a_copy_answers_as_the_original, labels_have_a_bound, rollups_are_rebuilt_beside_loads,
             a_batch_of_many_views_is_read_back, a_deleted_site_takes_everything_with_it,
             a_load_takes_place_whole_or_not, a_question_beside_loads_and_maintenance_sees_one_state,
-            a_stale_cursor_is_refused, a_view_that_changes_route_leaves_its_old_cell,
+            a_stale_cursor_is_refused, servers_that_start_together_make_one_beginning, a_view_that_changes_route_leaves_its_old_cell,
             cells_past_retention_are_gone, concurrent_loaders_agree, foreign_metrics_are_joined_over_loads,
             loading_again_changes_nothing, odd_ranges_are_answered, old_edges_are_whole_days,
             releases_are_told_apart, routes_are_any_text, routes_have_a_bound, sites_and_keys, tallies_are_exact,
