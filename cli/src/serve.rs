@@ -125,20 +125,37 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let opened = tokio::select! {
         opened = Server::open(&config) => opened?,
+        code = &mut stop => stopped_early(code),
+    };
+    let mut starting = pin!(Server::start(opened));
+    let mut stopped = None;
+    let server = tokio::select! {
+        server = &mut starting => server?,
         code = &mut stop => {
-            eprintln!("fieldvitals: stopped before the start was complete; nothing was served");
-            // Not by a return: the system may still be looking for the address of a database.
-            process::exit(code);
+            stopped = Some(code);
+            // The token of a first start is about to be made, and shown.
+            match tokio::time::timeout(Duration::from_millis(limits::START_END_MS_MAX), starting).await {
+                Ok(server) => server?,
+                Err(_) => stopped_early(code),
+            }
         }
     };
-    let server = Server::start(opened).await?;
     greet(&args, &server);
     let stop = async move {
-        stop.await;
+        if stopped.is_none() {
+            stop.await;
+        }
         tracing::info!("stopping: ending requests and emptying the spool");
     };
     server.run_until(stop).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends a start that is not complete.
+fn stopped_early(code: i32) -> ! {
+    eprintln!("fieldvitals: stopped before the start was complete; nothing was served");
+    // Not by a return: the system may still be looking for the address of a database.
+    process::exit(code)
 }
 
 /// Says where everything is. On standard output, so that it can be read apart from the log.

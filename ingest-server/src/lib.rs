@@ -156,6 +156,8 @@ pub struct Opened {
     config: Config,
     listener: TcpListener,
     address: SocketAddr,
+    /// Answers 503 at the address.
+    starting: http::Running,
     needs: Needs,
 }
 
@@ -278,18 +280,43 @@ impl Server {
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let starting = listener.try_clone().and_then(http::starting::serve).map_err(ServeError::Http)?;
-        let needs = Needs::open(config, address).await;
-        starting.stop(true).await;
-        Ok(Opened { config: config.clone(), listener, address, needs: needs? })
+        match Needs::open(config, address).await {
+            Ok(needs) => Ok(Opened { config: config.clone(), listener, address, starting, needs }),
+            Err(error) => {
+                starting.stop(true).await;
+                Err(error)
+            }
+        }
     }
 
-    /// Starts to serve and to load. What a first start makes comes after all that may fail: its token is shown once.
+    /// Starts to serve and to load. What a first start makes comes after all that may fail: its token is shown once, and
+    /// would be lost by who gives this up in the middle.
     ///
     /// # Errors
     /// As [`Server::open`].
     pub async fn start(opened: Opened) -> Result<Self, ServeError> {
-        let Opened { config, listener, address, needs } = opened;
+        let Opened { config, listener, address, starting, needs } = opened;
         let Needs { store, directory, spool, loader, background } = needs;
+        // Looked at first: where both are there, a database that cannot be written now keeps nobody from starting.
+        let first_start = match directory.current().is_set_up() {
+            true => Ok(FirstStart::default()),
+            false => first_start(store.as_ref()).await,
+        };
+        starting.stop(true).await;
+        let first_start = match first_start {
+            Ok(made) => made,
+            Err(error) => {
+                close_store(store.as_ref()).await;
+                return Err(error);
+            }
+        };
+        // Where that fails, they come with the next one.
+        directory.read_again().await;
+        let mut sites = directory.current().sites().to_vec();
+        if sites.is_empty() {
+            sites.extend(first_start.site.clone().map(Arc::new));
+        }
+
         let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
         let state = http::State {
             store: Arc::clone(&store),
@@ -304,25 +331,6 @@ impl Server {
             demo: config.demo,
         };
         let http = http::serve(state, listener).map_err(ServeError::Http)?;
-        // Looked at first: where both are there, a database that cannot be written now keeps nobody from starting.
-        let first_start = match directory.current().is_set_up() {
-            true => Ok(FirstStart::default()),
-            false => first_start(store.as_ref()).await,
-        };
-        let first_start = match first_start {
-            Ok(made) => made,
-            Err(error) => {
-                http.stop(false).await;
-                close_store(store.as_ref()).await;
-                return Err(error);
-            }
-        };
-        // Where that fails, they come with the next one.
-        directory.read_again().await;
-        let mut sites = directory.current().sites().to_vec();
-        if sites.is_empty() {
-            sites.extend(first_start.site.clone().map(Arc::new));
-        }
 
         let (stop_loader, stopped) = watch::channel(false);
         let loader = background.low.spawn(loader.run(stopped, background.idle.clone()));

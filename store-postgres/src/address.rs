@@ -24,9 +24,25 @@ const PARAMETERS: [&str; 12] = [
     "options",
     "application_name",
 ];
-/// Other names of theirs, and what changes nothing.
+/// Other names of theirs.
 const ALIASES: [&str; 6] =
     ["ssl-mode", "ssl-root-cert", "ssl-ca", "ssl-cert", "ssl-key", "statement-cache-capacity"];
+/// Those of other clients that change nothing of what is read, written or checked. The driver notes in the log that it
+/// ignores them.
+const WITHOUT_EFFECT: [&str; 12] = [
+    "client_encoding",
+    "connect_timeout",
+    "connection_limit",
+    "fallback_application_name",
+    "gssencmode",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "pgbouncer",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
 /// Letters by which a name may be wrong, to be told which one was meant.
 const SLIPS_MAX: usize = 3;
 
@@ -66,7 +82,9 @@ pub(crate) fn options(text: &str) -> Result<PgConnectOptions, StoreError> {
 fn known(url: &Url) -> Result<(), StoreError> {
     for (name, _) in url.query_pairs() {
         let is_setting = name.starts_with("options[") && name.ends_with(']');
-        if is_setting || PARAMETERS.contains(&&*name) || ALIASES.contains(&&*name) {
+        let is_known =
+            [&PARAMETERS[..], &ALIASES, &WITHOUT_EFFECT].iter().any(|names| names.contains(&&*name));
+        if is_setting || is_known {
             continue;
         }
         if url.query().is_some_and(|query| query.contains('@')) {
@@ -188,7 +206,7 @@ mod tests {
             assert!(message.contains(&format!("`{name}` is none that is known")), "{message}");
             assert!(message.contains(meant) && !message.contains("hush"), "{message}");
         }
-        for known in PARAMETERS.into_iter().chain(ALIASES) {
+        for known in PARAMETERS.into_iter().chain(ALIASES).chain(WITHOUT_EFFECT) {
             let value = match known {
                 "sslmode" | "ssl-mode" => "require",
                 "sslrootcert" | "ssl-root-cert" | "ssl-ca" => "/dev/null",

@@ -15,11 +15,14 @@ use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 use std::time::Instant;
+use vitals::limits;
 
 const ERASING: &str = "erasing page views";
 
 /// Page views that one step erases.
 const STEP_VIEWS: i64 = 2_000;
+/// Page views after which nothing is counted any more: one more than are told.
+const COUNTED_MAX: i64 = limits::ERASABLE_MAX as i64 + 1;
 
 pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased, StoreError> {
     let mut transaction = store.write(ERASING).await?;
@@ -53,22 +56,25 @@ pub(crate) async fn erasable(store: &PostgresStore, erase: &Erase) -> Result<u64
     let (first, end) = (view::first_id(from_ms), view::first_id(erase.to_ms));
     let statement = match &erase.url {
         None => query(
-            "/* erase.count */ select count(*) from page_view where site_id = $1 and id >= $2 and id < $3",
+            "/* erase.count */ select count(*) from (select 1 from page_view \
+             where site_id = $1 and id >= $2 and id < $3 limit $4) v",
         )
         .bind(erase.site.0)
         .bind(first)
-        .bind(end),
+        .bind(end)
+        .bind(COUNTED_MAX),
         Some(url) => {
             let (ids, urls) = urls(&mut transaction, erase, url).await?;
             query(
-                "/* erase.count.url */ select count(*) from page_view v \
-                 join unnest($4::bigint[], $5::text[]) u (route_id, url) \
+                "/* erase.count.url */ select count(*) from (select 1 from page_view v \
+                 join unnest($5::bigint[], $6::text[]) u (route_id, url) \
                  on v.route_id = u.route_id and v.url = u.url \
-                 where v.site_id = $1 and v.id >= $2 and v.id < $3",
+                 where v.site_id = $1 and v.id >= $2 and v.id < $3 limit $4) v",
             )
             .bind(erase.site.0)
             .bind(first)
             .bind(end)
+            .bind(COUNTED_MAX)
             .bind(ids)
             .bind(urls)
         }

@@ -204,6 +204,10 @@ impl Store for PostgresStore {
         background(bounded_load(self.bounds.load, load::load(self, batch))).await
     }
 
+    fn has_clock(&self) -> bool {
+        true
+    }
+
     fn loads_itself(&self) -> bool {
         false
     }

@@ -9,12 +9,15 @@ use fieldvitals_store::{Erase, Erased, Kept, StoreError, StoredView, pack_url};
 use sqlx::sqlite::SqliteConnection;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use vitals::limits;
 use vitals::view::ViewId;
 
 const ERASING: &str = "erasing";
 
 /// Page views that one step erases.
 const STEP_VIEWS: usize = 2_000;
+/// Page views after which nothing is counted any more: one more than are told.
+const COUNTED_MAX: i64 = limits::ERASABLE_MAX as i64 + 1;
 
 pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, StoreError> {
     // Finding the views of a URL can mean reading very many, which needs no write lock. Whether they are
@@ -46,25 +49,27 @@ pub(crate) async fn erasable(store: &SqliteStore, erase: &Erase) -> Result<u64, 
     let count: i64 = match &erase.url {
         None => {
             sqlx::query_scalar(
-                "/* view.erase.count */ select count(*) from page_view \
-                 where site_id = ?1 and id >= ?2 and id < ?3",
+                "/* view.erase.count */ select count(*) from (select 1 from page_view \
+                 where site_id = ?1 and id >= ?2 and id < ?3 limit ?4)",
             )
             .bind(erase.site.0)
             .bind(range.start)
             .bind(range.end)
+            .bind(COUNTED_MAX)
             .fetch_one(&mut *transaction)
             .await
         }
         Some(url) => {
             let urls = urls(&mut transaction, erase, url).await?;
             sqlx::query_scalar(
-                "/* view.erase.count.url */ select count(*) from page_view \
+                "/* view.erase.count.url */ select count(*) from (select 1 from page_view \
                  where site_id = ?1 and id >= ?2 and id < ?3 \
-                 and (+route_id, +url) in (select value ->> 0, value ->> 1 from json_each(?4))",
+                 and (+route_id, +url) in (select value ->> 0, value ->> 1 from json_each(?5)) limit ?4)",
             )
             .bind(erase.site.0)
             .bind(range.start)
             .bind(range.end)
+            .bind(COUNTED_MAX)
             .bind(urls)
             .fetch_one(&mut *transaction)
             .await

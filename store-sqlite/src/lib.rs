@@ -147,6 +147,10 @@ impl Store for SqliteStore {
         load::load(self, Priority::Low, batch).await
     }
 
+    fn has_clock(&self) -> bool {
+        false
+    }
+
     fn loads_itself(&self) -> bool {
         true
     }

@@ -101,14 +101,20 @@ async fn untouched(path: &Path) -> Result<(), StoreError> {
     let looking = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
     // What cannot be read is told by the writer, which says it better; it looks again.
     let Ok(mut connection) = looking.connect().await else { return Ok(()) };
-    let found = match applied(&mut connection).await {
-        Ok(Some(applied)) => version(&applied).map(drop),
-        Ok(None) => no_other(&mut connection).await,
-        Err(_) => Ok(()),
-    };
+    let found = look(&mut connection).await;
     // Nothing is left to be done on it, so it does not matter how it ends.
     let _ = connection.close().await;
     found
+}
+
+/// Looks at one state of a file: it may be being migrated just now.
+async fn look(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let Ok(mut transaction) = connection.begin().await else { return Ok(()) };
+    match applied(&mut transaction).await {
+        Ok(Some(applied)) => version(&applied).map(drop),
+        Ok(None) => no_other(&mut transaction).await,
+        Err(_) => Ok(()),
+    }
 }
 
 /// Refuses a file that has tables, though no fieldvitals made any.

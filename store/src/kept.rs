@@ -40,6 +40,18 @@ impl Kept {
         }
     }
 
+    /// What is kept by two clocks: `self` and `other` are what each makes of `before`. Of edges that move on, the earlier
+    /// one holds; where only the other clock has them behind `before`, they stay.
+    #[must_use]
+    pub fn held_back(self, other: Self, before: Self) -> Self {
+        let edge = |own_ms: i64, other_ms: i64, before_ms: i64| own_ms.min(other_ms.max(before_ms));
+        Self {
+            views_from_ms: edge(self.views_from_ms, other.views_from_ms, before.views_from_ms),
+            hours_from_ms: edge(self.hours_from_ms, other.hours_from_ms, before.hours_from_ms),
+            days_from_ms: edge(self.days_from_ms, other.days_from_ms, before.days_from_ms),
+        }
+    }
+
     /// How many days maintenance at `now_ms` would remove at once, where that cannot be for a retention that was
     /// lowered: two edges would move as far. 0 in a store that nothing was ever removed of.
     #[must_use]
@@ -51,7 +63,8 @@ impl Kept {
             (self.days_from_ms, after.days_from_ms),
         ];
         let mut leaps = edges.map(|(from_ms, to_ms)| match from_ms {
-            i64::MIN => 0,
+            // Of a time without visits: the edge of a store that nothing was removed of, or was kept whole.
+            ..0 => 0,
             _ => to_ms.saturating_sub(from_ms) / DAY_MS,
         });
         leaps.sort_unstable();
@@ -83,9 +96,29 @@ mod tests {
     }
 
     #[test]
+    fn of_two_clocks_the_earlier_one_removes() {
+        let retention = Retention { raw_days: 2, hourly_days: 1, daily_days: 10 };
+        let by = |before: Kept, own_ms: i64, other_ms: i64| {
+            before.after(own_ms, retention).held_back(before.after(other_ms, retention), before)
+        };
+        let now_ms = 100 * DAY_MS;
+        let before = Kept::EVERYTHING.after(now_ms, retention);
+        let next = before.after(now_ms + DAY_MS, retention);
+        assert_eq!(by(before, now_ms + DAY_MS, now_ms + DAY_MS), next);
+        assert_eq!(by(before, now_ms + 900 * DAY_MS, now_ms + DAY_MS), next);
+        assert_eq!(by(before, now_ms + DAY_MS, now_ms), before);
+        assert_eq!(by(before, now_ms + DAY_MS, now_ms - 40 * DAY_MS), before, "no edge moves back by it");
+        let jumped = Kept::EVERYTHING.after(10_000 * DAY_MS, retention);
+        assert_eq!(by(jumped, now_ms, now_ms), before, "what lies in the future does");
+    }
+
+    #[test]
     fn a_leap_is_what_two_edges_would_move() {
         let retention = Retention { raw_days: 2, hourly_days: 1, daily_days: 10 };
         assert_eq!(Kept::EVERYTHING.leap_days(100 * DAY_MS, retention), 0);
+        let everything = Retention { raw_days: u32::MAX, hourly_days: u32::MAX, daily_days: u32::MAX };
+        let moved = Kept::EVERYTHING.after(90 * DAY_MS, everything);
+        assert_eq!(moved.leap_days(100 * DAY_MS, retention), 0);
         let kept = Kept::EVERYTHING.after(100 * DAY_MS, retention);
         assert_eq!(kept.leap_days(101 * DAY_MS + 5, retention), 1);
         assert_eq!(kept.leap_days(160 * DAY_MS, retention), 60);

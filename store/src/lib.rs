@@ -272,6 +272,8 @@ pub trait Store: Send + Sync {
     /// Folds rollup deltas and removes what is past retention, in short steps that never block loading. What
     /// fails of one site or day holds up no other, and is told with what was done.
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError>;
+    /// Whether [`Store::maintain`] asks a clock of the store's own too, and removes nothing that is old only by `now_ms`.
+    fn has_clock(&self) -> bool;
     /// Erases some of what is asked for, in one transaction; to be called again while there is more.
     ///
     /// Page views go, and what they counted in every rollup with them. Of days whose page views are past
@@ -281,10 +283,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::NoSuchSite`] where the site is gone.
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError>;
-    /// How many page views [`Store::erase`] would remove.
-    ///
-    /// # Errors
-    /// [`StoreError::TooSlow`] where they are too many to be counted in time.
+    /// How many page views [`Store::erase`] would remove; more than [`vitals::limits::ERASABLE_MAX`] are not counted on.
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError>;
 
     /// The starts of the UTC days of which page views of a site are kept, ascending: those whose rollups

@@ -147,6 +147,9 @@ pub const CLS_MAX: u32 = 100;
 
 /// A clock that moves further than this against the monotonic one has jumped, in milliseconds.
 pub const CLOCK_JUMP_MS_MAX: i64 = 3_600_000;
+/// Page views that are to be erased are counted up to so many.
+pub const ERASABLE_MAX: u64 = 1_000_000;
+
 /// Where more days than these would be removed at once when a server starts, it was off for as long, or its clock is
 /// ahead.
 pub const CLOCK_LEAP_DAYS_MAX: i64 = 2;
@@ -181,6 +184,8 @@ pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
 pub const LOAD_SITE_RETRY_MS_MAX: u64 = 60_000;
 /// Time that a server that stops gives the loader to empty the spool, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 10_000;
+/// Time that a first start which is told to stop has to make its site and token, in milliseconds.
+pub const START_END_MS_MAX: u64 = 5_000;
 /// Time for closing the store at the end of a server or command, in milliseconds: a log of the embedded one is carried
 /// over into its file.
 pub const STORE_CLOSE_MS_MAX: u64 = 10_000;

@@ -66,10 +66,21 @@ fn size(dir: &Path) -> u64 {
     entries
         .map(|entry| match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => size(&entry.path()),
-            Ok(metadata) => metadata.len(),
+            // Cargo gives most files two names.
+            Ok(metadata) => metadata.len() / names(&metadata),
             Err(_) => 0,
         })
         .sum()
+}
+
+#[cfg(unix)]
+fn names(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(metadata).max(1)
+}
+
+#[cfg(not(unix))]
+const fn names(_metadata: &fs::Metadata) -> u64 {
+    1
 }
 
 fn gigabytes(bytes: u64) -> String {

@@ -11,6 +11,7 @@ use fieldvitals_server::intake::page_url::PageUrl;
 use fieldvitals_store::{Erase, Erased, Store, StoreError};
 use serde_json::json;
 use std::process::ExitCode;
+use vitals::limits;
 
 /// What is erased of a site.
 #[derive(Debug, clap::Args)]
@@ -106,6 +107,9 @@ async fn erase(store: &dyn Store, args: &Args) -> anyhow::Result<ExitCode> {
     let erase = args.erase(site.id)?;
     if !args.yes {
         let views = match store.erasable(&erase).await {
+            Ok(views) if views > limits::ERASABLE_MAX => {
+                format!("more than {}", count(limits::ERASABLE_MAX, "page view"))
+            }
             Ok(views) => count(views, "page view"),
             Err(StoreError::TooSlow { .. }) => "more page views than can be counted in time".to_owned(),
             Err(error) => return Err(error.into()),

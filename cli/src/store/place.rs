@@ -40,6 +40,12 @@ impl Place {
             None => {}
         }
         let path = Path::new(text);
+        // It may be an address with a password, whose beginning is missing.
+        if text.contains('@') && !text.starts_with(['/', '.']) && !path.exists() {
+            return Err(format!(
+                "what is given has an `@`, and is neither an address nor a path that is there; {expected}"
+            ));
+        }
         let ending = path.extension().and_then(|ending| ending.to_str());
         let is_file =
             path.is_file() || (!path.is_dir() && ending.is_some_and(|ending| ENDINGS.contains(&ending)));
@@ -184,6 +190,9 @@ mod tests {
         let place = Place::Postgres("postgres://me:hush@h/v?password=hush".into());
         assert_eq!(place.name(), "Postgres at h:5432, database `v`");
         assert!(!format!("{place:?}").contains("hush"));
+        for text in ["postgres//me:hush@h/v", "me:hush@h/v.db"] {
+            assert!(Place::parse(text).is_err_and(|wrong| !wrong.contains("hush")), "{text}");
+        }
         let place = Place::Postgres("postgres:/me:hush@h/v".into());
         assert_eq!(place.name(), "Postgres");
     }

@@ -148,12 +148,28 @@ fn is_ulid(bytes: &[u8]) -> bool {
     bytes.len() == 26 && matches!(bytes.first(), Some(b'0'..=b'7')) && bytes.iter().all(is_digit)
 }
 
-/// Whether a word of it is a number that is longer than those people write.
+/// Whether a word of it is a number that is longer than those people write, but for dates: `red-shoes-1048576`,
+/// `title-1048576.html`, and not `20240506-release`.
 fn has_long_number(bytes: &[u8]) -> bool {
     const DIGITS_MIN: usize = 6;
     bytes
-        .split(|byte| matches!(byte, b'-' | b'_'))
-        .any(|word| word.len() >= DIGITS_MIN && word.iter().all(u8::is_ascii_digit))
+        .split(|byte| matches!(byte, b'-' | b'_' | b'.'))
+        .any(|word| word.len() >= DIGITS_MIN && word.iter().all(u8::is_ascii_digit) && !is_month(word))
+}
+
+/// `YYYYMM` or `YYYYMMDD` of our time.
+fn is_month(digits: &[u8]) -> bool {
+    match digits {
+        [b'1', b'9', _, _, month @ ..] | [b'2', b'0', _, _, month @ ..] => {
+            let two = |tens: u8, ones: u8| (tens - b'0') * 10 + (ones - b'0');
+            match *month {
+                [a, b] => (1..=12).contains(&two(a, b)),
+                [a, b, c, d] => (1..=12).contains(&two(a, b)) && (1..=31).contains(&two(c, d)),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +199,11 @@ mod tests {
             ("/o/incomprehensibilitiesagain", "/o/incomprehensibilitiesagain"),
             ("/p/red-shoes-1048576", "/p/:id"),
             ("/p/123456_red", "/p/:id"),
+            ("/news/title-1234567.html", "/news/:id"),
+            ("/blog/20240506-my-post", "/blog/20240506-my-post"),
+            ("/archive/report-202405", "/archive/report-202405"),
+            ("/archive/report-202413", "/archive/:id"),
+            ("/archive/20240506", "/archive/:id"),
             ("/p/red-shoes-10485", "/p/red-shoes-10485"),
             ("/p/windows-11-2024", "/p/windows-11-2024"),
             ("/p/a1234567", "/p/:id"),

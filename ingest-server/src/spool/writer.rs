@@ -358,8 +358,8 @@ impl Writer {
     /// Takes note that a commit went; once none was refused for a while, that is said.
     fn taken(&mut self) {
         let Some(refused) = &self.refused else { return };
-        *self.shared.refusal() = None;
         if refused.last.elapsed() >= CALM {
+            *self.shared.refusal() = None;
             tracing::info!(refused = refused.beacons, "the spool takes beacons again");
             self.refused = None;
         }

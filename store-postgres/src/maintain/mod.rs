@@ -93,7 +93,7 @@ impl Lease<'_> {
                 .await
                 .and_then(|row| row.try_get(0))
                 .map_err(failed(REMOVING))?;
-        let kept = before.after(now_ms.min(database_ms), retention);
+        let kept = before.after(now_ms, retention).held_back(before.after(database_ms, retention), before);
         if kept != before {
             // Waits for the loads that hold the row; they may be writing what is about to go.
             wait_little(&mut transaction).await?;

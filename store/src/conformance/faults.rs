@@ -185,6 +185,10 @@ impl Store for FaultyStore {
         self.load_at(Priority::Low, batch).await
     }
 
+    fn has_clock(&self) -> bool {
+        self.inner.has_clock()
+    }
+
     fn loads_itself(&self) -> bool {
         self.inner.loads_itself()
     }
