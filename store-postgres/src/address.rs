@@ -197,7 +197,7 @@ mod tests {
             ("sslmod=verify-full", "write `sslmode`"),
             ("ssl_mode=verify-full", "write `sslmode`"),
             ("sslrootcrt=/a", "write `sslrootcert`"),
-            ("connect_timeout=3", "known are sslmode, sslrootcert"),
+            ("channel_binding=require", "known are sslmode, sslrootcert"),
             ("options[x=1", "known are"),
         ] {
             let url = format!("postgres://me:hush@h/v?port=1&{parameter}");
