@@ -5,9 +5,8 @@
 //! beacon. [`Item::from_fields`] is the only place that knows what the fields of a kind mean, so both
 //! read the same facts.
 //!
-//! A text (a URL, a route, a selector) is never read here, only kept and given back. So items are generic
-//! in it: the server keeps the text itself, the module the text's number in a table of the glue's, and no
-//! text crosses into wasm.
+//! Items are generic in their texts (URLs, routes, selectors). Texts are kept and given back; the only
+//! question about two of them is whether they are the URL of one page ([`Text::same_page`]).
 //!
 //! All times are milliseconds since the document's time origin.
 
@@ -18,15 +17,42 @@ pub const NUMBERS_MAX: usize = 6;
 /// Texts that an item may have, a view's id among them.
 pub const TEXTS_MAX: usize = 3;
 
-/// What stands for a text; its default is the empty text.
+/// A text, or a number that stands for one; its default is the empty text.
 pub trait Text: Clone + core::fmt::Debug + Default + Ord {
-    /// The text, or nothing where it is empty.
+    /// The text, or nothing if it is empty.
     fn filled(&self) -> Option<Self> {
-        (*self != Self::default()).then(|| self.clone())
+        (!self.is_blank()).then(|| self.clone())
+    }
+
+    /// Whether it is the empty text.
+    fn is_blank(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether two URLs differ in trailing slashes at most: routers add and remove these on their own.
+    fn same_page(&self, other: &Self) -> bool;
+}
+
+impl Text for String {
+    fn same_page(&self, other: &Self) -> bool {
+        without_slashes(self) == without_slashes(other)
     }
 }
 
-impl<T: Clone + core::fmt::Debug + Default + Ord> Text for T {}
+/// The place of a text in a table, which has one place for the URLs of one page.
+impl Text for u32 {
+    fn same_page(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+fn without_slashes(url: &str) -> &[u8] {
+    let mut bytes = url.as_bytes();
+    while let [rest @ .., b'/'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
 
 /// The document's navigation entry, read when its response has begun, and again after load.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +129,8 @@ pub enum Item<T = String> {
         /// Whether it is hidden from then on.
         hidden: bool,
     },
-    /// Kind 9: a trusted key press or click, after which the largest paint is final.
+    /// Kind 9: a trusted key press or click. The largest paint is final after the first of a view, and a
+    /// later move is no redirect.
     Input(f64),
     /// Kind 10: the page was restored from the back/forward cache; a new view begins.
     Restore {
@@ -114,15 +141,20 @@ pub enum Item<T = String> {
     },
     /// Kind 11: the first frame after a restore.
     RestorePaint(f64),
-    /// Kind 12: a navigation inside the document; a new view begins.
-    SoftNavigation {
-        /// When the navigation began.
+    /// Kind 12: the history moved to another path. Begins a view or redirects the current one
+    /// ([`crate::metrics::views`]).
+    ///
+    /// The same id again, with an earlier time, moves the start: some browsers tell afterwards which
+    /// click navigated. URL and route may be empty then. Changes at one time are ordered by their ids, so
+    /// a sender gives each change a later time than the one before.
+    Moved {
+        /// When the history moved, or the click that moved it.
         at: f64,
-        /// The new view.
+        /// The id of the view that this begins, if it begins one.
         id: ViewId,
         /// The new URL.
         url: T,
-        /// The route that the page named, or empty.
+        /// A route that the page named at once, or empty; older snippets tell it here.
         route: T,
     },
     /// Kind 13: a contentful paint that a soft navigation caused, by its presentation time.
@@ -140,6 +172,16 @@ pub enum Item<T = String> {
     Support(u32),
     /// Kinds 17 to 20: what explains a value.
     Detail(Detail<T>),
+    /// Kind 21: the page named its route (`navigate`; at 0 `data-route`). Names the current view or begins
+    /// one ([`crate::metrics::views`]).
+    Named {
+        /// When.
+        at: f64,
+        /// The id of the view that this begins, if it begins one.
+        id: ViewId,
+        /// The route.
+        route: T,
+    },
 }
 
 /// What is known of an entry beyond what makes a metric; told only where the visitor has not asked to be
@@ -255,7 +297,7 @@ impl<T: Text> Item<T> {
             9 => Self::Input(a),
             10 => Self::Restore { at: a, id: id? },
             11 => Self::RestorePaint(a),
-            12 => Self::SoftNavigation { at: a, id: id?, url: second, route: third },
+            12 => Self::Moved { at: a, id: id?, url: second, route: third },
             13 => Self::SoftPaint(a),
             14 => Self::Activation(a),
             // [15, interactionCount, time of reading]
@@ -278,6 +320,7 @@ impl<T: Text> Item<T> {
             }),
             19 => Self::Detail(Detail::Shift { start: a, value: b, target: first }),
             20 => Self::Detail(Detail::Script { start: a, duration: b, script_duration: c, url: first }),
+            21 => Self::Named { at: a, id: id?, route: second },
             _ => return None,
         })
     }

@@ -12,6 +12,16 @@ pub const API_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// Page views that one beacon may carry: a document's soft navigations and bfcache restores.
 pub const VIEWS_PER_BEACON_MAX: usize = 16;
+/// Time after a view has settled in which a move without any input is a redirect, in milliseconds. Routers
+/// redirect at their start and, after a click, while they fetch data. A page that moves by itself later (a
+/// slideshow, endless scrolling) makes views.
+pub const REDIRECT_MS: f64 = 2_000.0;
+/// Longest time from a click to the move that it makes, in milliseconds: data may be fetched in between. The
+/// browser's `soft-navigation` entries are matched with moves by it.
+pub const CLICK_TO_MOVE_MS: f64 = 5_000.0;
+/// Moves, names and restores that are kept of a document. Past it, of each page view those are kept that
+/// began it and gave it its URL and route.
+pub const CHANGES_MAX: usize = 64;
 /// Times of one kind that are kept of a document: hides, inputs, paints, interaction counts. Past it,
 /// the first and the last of each page view are kept.
 pub const MOMENTS_MAX: usize = 128;
@@ -244,6 +254,7 @@ const _: () = assert!(
         <= 1 << 12,
     "a text must soon find a code of two bytes that is free"
 );
+const _: () = assert!(VIEWS_PER_BEACON_MAX * 3 < CHANGES_MAX, "what makes a page view must be kept of each");
 // The page views of a document, and the time of those that were dropped, are told apart.
 const _: () =
     assert!((VIEWS_PER_BEACON_MAX + 1) * 2 <= MOMENTS_MAX, "a first and a last of each view must fit");

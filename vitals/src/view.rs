@@ -220,9 +220,10 @@ names! {
 pub struct Snapshot<T = String> {
     /// The page view.
     pub id: ViewId,
-    /// The page's URL, where the view has one of its own (soft navigations); else that of the document.
+    /// The page's URL, if the view has one of its own: after a move, also after a redirect of the first view.
+    /// Else that of the document.
     pub url: Option<T>,
-    /// The route that the page itself named for this view.
+    /// The route that the page named.
     pub route: Option<T>,
     /// How the view came to be.
     pub navigation_type: NavigationType,

@@ -177,7 +177,7 @@ fn a_raw_queue_is_read_by_kind() {
             Item::Input(2_000.0),
             Item::Restore { at: 6_000.0, id },
             Item::RestorePaint(6_030.0),
-            Item::SoftNavigation {
+            Item::Moved {
                 at: 7_000.0,
                 id,
                 url: "https://shop.example/cart".to_owned(),

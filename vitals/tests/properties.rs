@@ -102,8 +102,9 @@ fn item() -> impl Strategy<Value = Item> {
         1 => time().prop_map(Item::Input),
         1 => (time(), view_id()).prop_map(|(at, id)| Item::Restore { at, id }),
         1 => time().prop_map(Item::RestorePaint),
-        1 => (time(), view_id(), "[a-z]{0,3}", "[a-z]{0,3}")
-            .prop_map(|(at, id, url, route)| Item::SoftNavigation { at, id, url, route }),
+        2 => (time(), view_id(), "[a-c]{0,1}/{0,2}", "[a-z]{0,1}")
+            .prop_map(|(at, id, url, route)| Item::Moved { at, id, url, route }),
+        2 => (time(), view_id(), "[a-z]{0,1}").prop_map(|(at, id, route)| Item::Named { at, id, route }),
         2 => time().prop_map(Item::SoftPaint),
         1 => time().prop_map(Item::Activation),
         2 => (time(), 0..200_u32).prop_map(|(at, count)| Item::InteractionCount { at, count: count.into() }),
@@ -170,7 +171,12 @@ fn garbage() -> impl Strategy<Value = Item> {
         (number(), any::<u128>()).prop_map(|(at, random)| Item::Restore { at, id: ViewId::new(0, random) }),
         number().prop_map(Item::RestorePaint),
         (number(), any::<u128>(), any::<String>(), any::<String>()).prop_map(|(at, random, url, route)| {
-            Item::SoftNavigation { at, id: ViewId::new(0, random), url, route }
+            Item::Moved { at, id: ViewId::new(0, random), url, route }
+        }),
+        (number(), any::<u128>(), any::<String>()).prop_map(|(at, random, route)| Item::Named {
+            at,
+            id: ViewId::new(0, random),
+            route
         }),
         number().prop_map(Item::SoftPaint),
         number().prop_map(Item::Activation),
@@ -203,11 +209,12 @@ fn wire(item: &Item) -> Json {
         Item::Input(at) => json!([9, at]),
         Item::Restore { at, id } => json!([10, at, id.to_string()]),
         Item::RestorePaint(at) => json!([11, at]),
-        Item::SoftNavigation { at, id, url, route } => json!([12, at, id.to_string(), url, route]),
+        Item::Moved { at, id, url, route } => json!([12, at, id.to_string(), url, route]),
         Item::SoftPaint(at) => json!([13, at]),
         Item::Activation(at) => json!([14, at]),
         Item::InteractionCount { at, count } => json!([15, count, at]),
         Item::Support(bits) => json!([16, bits]),
+        Item::Named { at, id, route } => json!([21, at, id.to_string(), route]),
         Item::Detail(Detail::Paint { start, request_start, response_end, target, url }) => {
             json!([17, start, request_start, response_end, target, url])
         }
@@ -243,9 +250,10 @@ fn later(item: &Item, ms: f64, round: u32) -> Item {
         Item::Input(at) => Item::Input(at + ms),
         Item::Restore { at, id } => Item::Restore { at: at + ms, id: view(*id) },
         Item::RestorePaint(at) => Item::RestorePaint(at + ms),
-        Item::SoftNavigation { at, id, url, route } => {
-            Item::SoftNavigation { at: at + ms, id: view(*id), url: url.clone(), route: route.clone() }
+        Item::Moved { at, id, url, route } => {
+            Item::Moved { at: at + ms, id: view(*id), url: url.clone(), route: route.clone() }
         }
+        Item::Named { at, id, route } => Item::Named { at: at + ms, id: view(*id), route: route.clone() },
         Item::SoftPaint(at) => Item::SoftPaint(at + ms),
         Item::InteractionCount { at, count } => Item::InteractionCount { at: at + ms, count: *count },
         Item::Navigation(_) | Item::Activation(_) | Item::Support(_) | Item::Detail(_) => item.clone(),
@@ -385,7 +393,7 @@ proptest! {
         now in number(),
     ) {
         // More views than are kept are told apart by the order of their times alone.
-        let views = items.iter().filter(|item| matches!(item, Item::Restore { .. } | Item::SoftNavigation { .. }));
+        let views = items.iter().filter(|item| matches!(item, Item::Restore { .. } | Item::Moved { .. } | Item::Named { .. }));
         prop_assume!(views.count() < limits::VIEWS_PER_BEACON_MAX);
         prop_assert_eq!(snapshots(&items, now), snapshots(&shuffled, now));
     }

@@ -4,7 +4,8 @@
 //! two shifts, less than five seconds from the first to the last. CLS is the largest window's sum.
 
 use super::facts::{Fact, Facts, stretch, time};
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 use crate::limits;
 
 const GAP_MS: f64 = 1_000.0;

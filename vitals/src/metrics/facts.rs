@@ -71,6 +71,12 @@ impl Facts {
         self.0.get(before(from)..before(to)).unwrap_or_default()
     }
 
+    /// The time of the first fact after `from`.
+    #[must_use]
+    pub fn first_after(&self, from: f64) -> Option<f64> {
+        self.0.get(self.0.partition_point(|fact| time(fact) <= from)).map(time)
+    }
+
     /// Puts other facts in place of these.
     pub(super) fn replace(&mut self, facts: Vec<Fact>) {
         self.0 = facts;

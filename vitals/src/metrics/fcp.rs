@@ -3,7 +3,8 @@
 //! Definition: <https://web.dev/articles/fcp>.
 
 use super::facts::{Facts, time};
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 
 /// Collects `first-contentful-paint`.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,8 @@
 //! Definition: <https://web.dev/articles/fid>. Retired as a Core Web Vital in 2024 for INP.
 
 use super::facts::Facts;
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 use crate::entry::Event;
 
 /// Collects the `first-input` entry.

@@ -4,7 +4,8 @@
 //! as its longest; of every fifty interactions one outlier is left out.
 
 use super::facts::{Facts, stretch};
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 use crate::entry::Event;
 use crate::limits::{INTERACTIONS_LONGEST, INTERACTIONS_MAX};
 

@@ -4,7 +4,8 @@
 //! than all before it, so the last candidate is the largest.
 
 use super::facts::{Facts, time};
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 
 /// Collects `largest-contentful-paint` candidates.
 #[derive(Clone, Debug, Default)]

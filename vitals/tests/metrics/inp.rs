@@ -75,10 +75,10 @@ fn each_view_has_its_own() {
 
 #[test]
 fn an_interaction_belongs_to_the_view_it_began_in() {
-    assert_eq!(inp(&[event(1, 4_990.0, 300.0), soft(5_000.0, 1)]), [Some(300.0), None]);
+    assert_eq!(inp(&[navigation(), event(1, 4_990.0, 300.0), soft(5_000.0, 1)]), [Some(300.0), None]);
     let (press, click) = (event(1, 4_990.0, 304.0), event(1, 5_010.0, 304.0));
     for events in [[press.clone(), click.clone()], [click, press]] {
-        assert_eq!(inp(&[&[soft(5_000.0, 1)], &events[..]].concat()), [Some(304.0), None]);
+        assert_eq!(inp(&[&[navigation(), soft(5_000.0, 1)], &events[..]].concat()), [Some(304.0), None]);
     }
 }
 
@@ -92,14 +92,14 @@ fn after_a_restore_the_count_alone_proves_a_fast_interaction() {
 
 #[test]
 fn after_a_soft_navigation_the_count_may_rise_for_its_own_click() {
-    let navigated = [soft(5_000.0, 1), count(5_000.0, 3.0)];
+    let navigated = [navigation(), soft(5_000.0, 1), count(5_000.0, 3.0)];
     assert_eq!(inp(&[&navigated[..], &[count(9_000.0, 4.0)]].concat()), [None, None]);
     assert_eq!(inp(&[&navigated[..], &[count(9_000.0, 5.0)]].concat()), [None, Some(8.0)]);
 }
 
 #[test]
 fn past_the_bound_the_longest_of_each_view_stay() {
-    let mut items = vec![event(0, 500.0, 900.0), soft(1_000_000.0, 1)];
+    let mut items = vec![navigation(), event(0, 500.0, 900.0), soft(1_000_000.0, 1)];
     for i in 1..2_000 {
         items.push(event(i, 1_000.0 * f64::from(i), 48.0));
     }

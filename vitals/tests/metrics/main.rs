@@ -76,7 +76,7 @@ fn restore(at: f64, number: u64) -> Item {
 
 fn soft(at: f64, number: u64) -> Item {
     let url = format!("https://shop.example/{number}");
-    Item::SoftNavigation { at, id: id(number), url, route: String::new() }
+    Item::Moved { at, id: id(number), url, route: String::new() }
 }
 
 /// An event of an interaction, handled 10 ms after its start.
