@@ -75,12 +75,14 @@ pub struct Change<T> {
     /// Set on the change that began the oldest view that is kept, after the views before it were dropped: then
     /// it has the view's URL and route, and no change before it decides on it.
     detached: bool,
+    /// Set on a redirect that was compared with a URL that is no longer kept.
+    elsewhere: bool,
 }
 
 impl<T: Text> Change<T> {
     /// A change that begins a view of this id, if it begins one.
     pub const fn new(at: f64, id: ViewId, restored: bool, url: T, route: T) -> Self {
-        Self { at, moved: at, id, restored, url, route, detached: false }
+        Self { at, moved: at, id, restored, url, route, detached: false, elsewhere: false }
     }
 
     /// By time. At one time a name follows the move that it names.
@@ -101,6 +103,7 @@ impl<T: Text> Change<T> {
         self.url = core::mem::take(&mut self.url).max(other.url);
         self.route = core::mem::take(&mut self.route).max(other.route);
         self.detached |= other.detached;
+        self.elsewhere |= other.elsewhere;
     }
 }
 
@@ -212,7 +215,8 @@ impl<T: Text> Views<T> {
             let mut begins = change.restored || change.detached;
             if !begins && !change.url.is_blank() {
                 let current = view.url.and_then(|place| self.changes.get(place));
-                if !current.is_some_and(|current| current.url.same_page(&change.url)) {
+                let same = current.is_some_and(|current| current.url.same_page(&change.url));
+                if change.elsewhere || !same {
                     begins = !early;
                     if early {
                         view.url = Some(place);
@@ -273,6 +277,9 @@ impl<T: Text> Views<T> {
         let mut used = Vec::new();
         for view in core::iter::once(&self.first).chain(&self.later) {
             used.extend([Some(view.begun), view.url, view.route]);
+            if let Some(change) = view.url.and_then(|place| self.changes.get_mut(place)) {
+                change.elsewhere = true;
+            }
         }
         self.retain(|place| used.contains(&Some(place)));
     }

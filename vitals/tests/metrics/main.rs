@@ -13,6 +13,7 @@ mod views;
 use vitals::document::Document;
 use vitals::entry::{Event, Item, Navigation, support};
 use vitals::metric::Metric;
+use vitals::metrics::views::Cause;
 use vitals::view::{NavigationType, Snapshot, ViewId};
 
 /// All bits: an engine that has every entry type.
