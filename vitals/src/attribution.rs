@@ -6,6 +6,7 @@
 use crate::entry::{Detail, Navigation, Text};
 use crate::limits::DETAILS_MAX;
 use crate::metric::{Metric, Values};
+use crate::metrics::facts::stretch;
 use crate::metrics::lifecycle::Span;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +73,8 @@ pub struct InpCause<T = String> {
     pub parts_ms: [f64; 3],
     /// The script that ran longest in the frames of the interaction, empty where the browser does not tell.
     pub script: T,
-    /// How long it ran, in milliseconds.
+    /// How long it ran, in milliseconds, at most as long as the interaction: browsers count a dialog that waits
+    /// (`alert`) as running, and leave it out of the interaction.
     pub script_ms: f64,
     /// How far the document had come.
     pub load_state: LoadState,
@@ -116,8 +118,8 @@ impl<T> Attribution<T> {
 /// What a [`Detail`] becomes: numbers by which it is found and ranked, and two texts.
 type Known<T> = ([f64; 4], T, T);
 
-/// Keeps details, a bounded number of each kind: past it, those of least weight go, and of the same weight
-/// the latest.
+/// Keeps details, a bounded number of each kind. Past it, the page view that has the most loses the one of least
+/// weight, and of the same weight the latest: a view with many heavy details takes none from the others.
 #[derive(Clone, Debug)]
 pub struct Details<T> {
     paints: Vec<Known<T>>,
@@ -133,8 +135,8 @@ impl<T> Default for Details<T> {
 }
 
 impl<T: Text> Details<T> {
-    /// Takes a detail. One with a number that is negative or not finite is none.
-    pub fn push(&mut self, detail: &Detail<T>) {
+    /// Takes a detail. One with a number that is negative or not finite is none. `bounds` are those of the views.
+    pub fn push(&mut self, detail: &Detail<T>, bounds: &[f64]) {
         // The first number is the time by which a detail is found, the second its weight.
         let (list, numbers, first, second) = match detail {
             Detail::Paint { start, request_start, response_end, target, url } => {
@@ -157,15 +159,10 @@ impl<T: Text> Details<T> {
         if list.contains(&known) {
             return;
         }
-        if list.len() >= DETAILS_MAX {
-            // The least may be the new one itself, and then the list stays as it is.
-            match list.iter_mut().min_by(|one, other| order(one, other)) {
-                Some(least) if order(least, &known).is_lt() => *least = known,
-                _ => {}
-            }
-            return;
-        }
         list.push(known);
+        if list.len() > DETAILS_MAX {
+            drop_lightest(list, bounds);
+        }
     }
 
     /// What explains these values of a view. `shifts` are the first and the last time of its CLS window.
@@ -244,7 +241,7 @@ impl<T: Text> Details<T> {
             at_ms: micros(span.since_start(*start)),
             parts_ms: [begun - start, done - begun, shown - done].map(micros),
             script: script.map(|(_, url, _)| url.clone()).unwrap_or_default(),
-            script_ms: script.map_or(0.0, |([_, ran, ..], ..)| micros(*ran)),
+            script_ms: script.map_or(0.0, |([_, ran, ..], ..)| micros(ran.min(*duration))),
             load_state: load_state(*start),
         })
     }
@@ -267,6 +264,24 @@ impl<T: Text> Details<T> {
             value: micros(*value * 1_000.0) / 1_000.0,
             load_state: load_state(*start),
         })
+    }
+}
+
+/// Drops the lightest detail of the page view that has the most.
+fn drop_lightest<T: Text>(list: &mut Vec<Known<T>>, bounds: &[f64]) {
+    let view = |([start, ..], ..): &Known<T>| stretch(*start, bounds);
+    let mut counts = vec![0_usize; bounds.len().saturating_add(1)];
+    let mut fullest = (0, 0);
+    for known in list.iter() {
+        let here = view(known);
+        if let Some(count) = counts.get_mut(here) {
+            *count = count.saturating_add(1);
+            fullest = fullest.max((*count, here));
+        }
+    }
+    let of_fullest = list.iter().enumerate().filter(|(_, known)| view(known) == fullest.1);
+    if let Some((lightest, _)) = of_fullest.min_by(|(_, one), (_, other)| order(one, other)) {
+        list.swap_remove(lightest);
     }
 }
 

@@ -76,7 +76,7 @@ impl<T: Text> Document<T> {
             Item::Activation(at) => self.life.activation(at),
             Item::InteractionCount { at, count } => self.inp.count(at, count, bounds),
             Item::Support(bits) => self.support |= bits,
-            Item::Detail(ref detail) => self.details.push(detail),
+            Item::Detail(ref detail) => self.details.push(detail, bounds),
         }
     }
 
@@ -183,7 +183,7 @@ impl<T: Text> Document<T> {
         let fcp = self.fcp.value(span);
         let numbers = [
             (Metric::Lcp, self.lcp.value(span, self.supports(support::LCP))),
-            (Metric::Inp, self.inp.value(span)),
+            (Metric::Inp, self.inp.value(span, self.supports(support::EVENT))),
             (
                 Metric::Cls,
                 if self.supports(support::LAYOUT_SHIFT) { self.cls.value(span, fcp.is_some()) } else { None },

@@ -38,8 +38,9 @@ pub const LONG_TASKS_MAX: usize = 512;
 /// Resources that are kept of a document, the earliest. At it, the time after the last counts as busy.
 pub const RESOURCES_MAX: usize = 512;
 
-/// Details of one kind (paints, events, shifts, scripts) that are kept of a document to explain its values.
-pub const DETAILS_MAX: usize = 128;
+/// Details of one kind (paints, events, shifts, scripts) that are kept of a document to explain its values. Of
+/// each page view at least the share below stays.
+pub const DETAILS_MAX: usize = 512;
 
 /// Items of a raw queue that one beacon may carry.
 pub const QUEUE_ITEMS_MAX: usize = 1_500;
@@ -261,6 +262,11 @@ const _: () =
 const _: () = assert!(
     (VIEWS_PER_BEACON_MAX + 1) * (INTERACTIONS_LONGEST + 2) < INTERACTIONS_MAX,
     "the longest, the first and the last interaction of each view must fit"
+);
+// An interaction has up to three events (press, release, click).
+const _: () = assert!(
+    INTERACTIONS_LONGEST * 3 <= DETAILS_MAX / (VIEWS_PER_BEACON_MAX + 1),
+    "the events of the longest interactions of each page view must fit"
 );
 const _: () = assert!(
     QUEUED_MASSES_MAX < QUEUED_ITEMS_MAX && QUEUED_ITEMS_MAX < QUEUE_ITEMS_MAX,
