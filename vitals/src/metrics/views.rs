@@ -102,8 +102,6 @@ impl<T: Text> Change<T> {
         self.restored |= other.restored;
         self.url = core::mem::take(&mut self.url).max(other.url);
         self.route = core::mem::take(&mut self.route).max(other.route);
-        self.detached |= other.detached;
-        self.elsewhere |= other.elsewhere;
     }
 }
 
@@ -167,7 +165,8 @@ impl<T: Text> Views<T> {
             return;
         }
         if let Some(place) = self.changes.iter().position(|known| known.id == new.id) {
-            new.merge(self.changes.remove(place));
+            let told = core::mem::replace(&mut new, self.changes.remove(place));
+            new.merge(told);
         }
         let place = self.changes.partition_point(|known| known.order(&new).is_lt());
         self.changes.insert(place, new);
@@ -235,7 +234,7 @@ impl<T: Text> Views<T> {
                 }
             }
             // A restore shows the page of the view before, and a name keeps its URL.
-            let own_url = change.detached || !change.url.is_blank();
+            let own_url = !change.url.is_blank();
             let own_route = change.detached || !change.restored;
             if begins && change.id != first {
                 let begun = View {
@@ -260,11 +259,11 @@ impl<T: Text> Views<T> {
         let (url, route) = self.texts(oldest);
         self.dropped = self.dropped.saturating_add(1);
         self.dropped_from = self.dropped_from.min(oldest.at);
-        if let Some(change) = self.changes.get_mut(dropped.end) {
+        if let Some(change) = self.changes.get_mut(dropped.end).filter(|change| !change.detached) {
             if change.url.is_blank() {
                 change.url = url;
             }
-            if change.restored && !change.detached {
+            if change.restored {
                 change.route = route;
             }
             change.detached = true;

@@ -133,6 +133,12 @@ fn reading_at_a_navigation_ends_one_view_and_begins_the_next() {
         "none in the second"
     );
     assert_eq!(then(&[&[count(60_000.0, 49.0)], &left[..]].concat()), [Some(432.0), None]);
+    let soon = [count(60_000.0, 49.0), count(61_000.0, 55.0)];
+    assert_eq!(
+        then(&[&left[..], &soon].concat()),
+        [Some(432.0), Some(8.0)],
+        "the second reading is the second view\'s"
+    );
     // Sixty more in the second view, of which two are slow; a reading before it is hidden.
     let second = [event(70, 61_000.0, 200.0), event(71, 62_000.0, 120.0), count(90_000.0, 115.0)];
     let both = [&left[..], &[count(60_000.0, 55.0)], &second[..]].concat();

@@ -330,24 +330,57 @@ fn what_was_absorbed_is_bounded_and_the_last_of_it_stays() {
     assert_eq!(document.current(), (id(900_000), 30_001.0));
 }
 
+/// A document of which nothing is known but its changes, so that its first view takes every move and name that
+/// nothing tells from its own; twenty restores, each with a move that comes too late to be a redirect.
+fn long_lived() -> Vec<Item> {
+    let visit = |number: u64| {
+        let at = 10_000.0 * number as f64;
+        [restore(at, 2 * number), to(at + 3_000.0, 2 * number + 1, &format!("https://shop.example/{number}"))]
+    };
+    (1..=20).flat_map(visit).collect()
+}
+
 #[test]
 fn fact_from_the_time_of_dropped_views_changes_nothing() {
+    for whole in [long_lived(), [&long_lived()[..], &[restore(210_000.0, 42)]].concat()] {
+        let mut document = Document::new(id(0));
+        whole.iter().for_each(|item| document.push(item));
+        let before = document.snapshots(500_000.0);
+        assert_eq!(before.len(), VIEWS_PER_BEACON_MAX);
+        let oldest = document.later()[0].at;
+        let late = [to(50_500.0, 900, CART), named(oldest - 0.1, 901, "/late"), restore(50_500.0, 902)];
+        let earlier = [
+            to(50_000.0, 2, ""),
+            to(oldest - 1.0, before[1].id.start_ms() as u64 - id(0).start_ms() as u64, ""),
+        ];
+        // And all of it once more.
+        for again in late.iter().chain(&earlier).chain(&whole) {
+            document.push(again);
+            assert_eq!(document.snapshots(500_000.0), before, "{again:?}");
+        }
+    }
+}
+
+#[test]
+fn view_told_late_from_before_the_dropped_ones_ends_the_first() {
     let mut document = Document::new(id(0));
-    document.push(&navigation());
-    for number in 1..=40 {
-        document.push(&Item::Input(10_000.0 * number as f64));
-        document.push(&to(10_000.0 * number as f64 + 1.0, number, &format!("https://shop.example/{number}")));
-    }
+    let whole = [
+        &[navigation(), shift(9_000.0, 0.125), EVERYTHING, Item::FirstContentfulPaint(1.0)],
+        &long_lived()[..],
+    ]
+    .concat();
+    whole.iter().for_each(|item| document.push(item));
     let before = document.snapshots(500_000.0);
-    for late in [
-        to(50_500.0, 900, CART),
-        named(50_500.0, 901, "/late"),
-        restore(50_500.0, 902),
-        to(240_000.0, 24, CART),
-    ] {
-        document.push(&late);
-        assert_eq!(document.snapshots(500_000.0), before, "{late:?}");
-    }
+    document.push(&soft_to(8_000.0, 900, CART, "/cart"));
+    let after = document.snapshots(500_000.0);
+    assert_eq!(after[1..], before[1..]);
+    assert_eq!((number(&before[0], Metric::Cls), number(&after[0], Metric::Cls)), (Some(0.125), Some(0.0)));
+}
+
+#[test]
+fn zero_and_minus_zero_are_one_time() {
+    let one = [named(0.0, 1, "/a"), named(-0.0, 2, "/b")];
+    assert_eq!(pages(&one), pages(&[named(-0.0, 1, "/a"), named(0.0, 2, "/b")]));
 }
 
 #[test]
