@@ -89,7 +89,7 @@ impl<T: Text> Document<T> {
     pub fn current(&self) -> (ViewId, f64) {
         let views = self.life.views();
         let view = views.later().last().unwrap_or(views.first());
-        (view.id, view.at)
+        (view.id, view.start)
     }
 
     /// The views after the first that are kept, by start: the latest of them.

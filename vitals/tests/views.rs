@@ -24,7 +24,7 @@ fn seen(items: &[Item]) -> Vec<Seen> {
 }
 
 fn views_of(document: &Document, items: &[Item]) -> Vec<Seen> {
-    let starts = document.later().iter().map(|view| view.at);
+    let starts = document.later().iter().map(|view| view.start);
     let starts = std::iter::once(activation(items)).chain(starts);
     let views = document.snapshots(1e6).into_iter().zip(starts);
     views
@@ -52,8 +52,8 @@ enum Kind {
 #[derive(Clone)]
 struct Step {
     at: f64,
-    /// When the history moved, though the click was earlier.
-    moved: f64,
+    /// When it was clicked, if that was told.
+    clicked: f64,
     id: ViewId,
     kind: Kind,
     text: String,
@@ -126,12 +126,12 @@ fn model(items: &[Item]) -> Vec<Seen> {
             view.events.push((step.kind, step.text));
             continue;
         }
-        let (url, route) = (view.url(), view.route());
+        let (start, url, route) = (view.start, view.url(), view.route());
         left.push(view);
         view = Story {
             id: step.id,
-            start: step.at,
-            settled: step.moved,
+            start: if step.clicked < start { step.at } else { step.clicked },
+            settled: step.at,
             events: if step.kind == Kind::Restore {
                 vec![(Kind::Restore, String::new())]
             } else {
@@ -155,7 +155,7 @@ fn model(items: &[Item]) -> Vec<Seen> {
     stories.iter().map(|view| (view.id, view.start, kind(view), view.url(), view.route())).collect()
 }
 
-/// The changes, each once: from its earliest time, with what any telling of it says.
+/// The changes, each once: at its latest time, clicked at its earliest, with what any telling of it says.
 fn steps(items: &[Item]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for item in items {
@@ -166,13 +166,13 @@ fn steps(items: &[Item]) -> Vec<Step> {
             _ => continue,
         };
         if let Some(known) = steps.iter_mut().find(|step| step.id == *id) {
-            known.at = known.at.min(*at);
-            known.moved = known.moved.max(*at);
+            known.at = known.at.max(*at);
+            known.clicked = known.clicked.min(*at);
             if known.text.is_empty() && !text.is_empty() {
                 (known.text, known.kind) = (text.to_owned(), kind);
             }
         } else {
-            steps.push(Step { at: *at, moved: *at, id: *id, kind, text: text.to_owned() });
+            steps.push(Step { at: *at, clicked: *at, id: *id, kind, text: text.to_owned() });
         }
     }
     // At one time: what is shown, then where it moves, then its name.

@@ -158,18 +158,18 @@ impl<T: Text> Lifecycle<T> {
     #[must_use]
     pub fn first_span(&self) -> Span<'_> {
         let end = self.views.bounds().first().copied().unwrap_or(f64::INFINITY);
-        self.span(Cause::Load, self.views.first().at, end, &[])
+        self.span(Cause::Load, self.views.first().start, end, &[])
     }
 
     /// The time of a later view, which ends when `next` begins.
     #[must_use]
     pub fn later_span(&self, view: &View, next: Option<&View>) -> Span<'_> {
-        let end = next.map_or(f64::INFINITY, |next| next.at);
+        let end = next.map_or(f64::INFINITY, |next| next.start);
         let paints = match view.cause {
             Cause::Soft => &self.soft_paints,
             _ => &self.restore_paints,
         };
-        self.span(view.cause, view.at, end, paints.within(view.at, end))
+        self.span(view.cause, view.start, end, paints.within(view.start, end))
     }
 
     fn span<'a>(&self, cause: Cause, start: f64, end: f64, paints: &'a [Fact]) -> Span<'a> {

@@ -14,7 +14,9 @@
 //! settled: for a load, after the document was complete (or activated, if that is later); for other views, after
 //! their start.
 //!
-//! A change without a URL is a name, one with both is a move and then a name.
+//! A change without a URL is a name, one with both is a move and then a name. One that is told again with another
+//! time happened at the latest time and begins its view at the earliest: the click came before the move. A click
+//! before the start of the view before is not believed, so that views keep the order of their moves.
 
 use super::facts::Facts;
 use crate::entry::Text;
@@ -48,12 +50,12 @@ enum Naming {
 #[derive(Clone, Debug)]
 pub struct View {
     /// When it began.
-    pub at: f64,
+    pub start: f64,
     /// Its id.
     pub id: ViewId,
     /// What began it.
     pub cause: Cause,
-    /// When the history moved. `at` is earlier if the browser has told the click.
+    /// When the history moved, after the click that is the start.
     moved: f64,
     naming: Naming,
     /// The places of the changes that began it and gave it its URL and route.
@@ -65,15 +67,16 @@ pub struct View {
 /// A restore, a move or a name.
 #[derive(Clone, Debug)]
 pub struct Change<T> {
+    /// The latest time that was told.
     at: f64,
-    /// The latest time that was told, `at` the earliest.
-    moved: f64,
+    /// The earliest.
+    start: f64,
     id: ViewId,
     restored: bool,
     url: T,
     route: T,
     /// Set on the change that began the oldest view that is kept, after the views before it were dropped: then
-    /// it has the view's URL and route, and no change before it decides on it.
+    /// it has the view's start, URL and route, and no change before it decides on it.
     detached: bool,
     /// Set on a redirect that was compared with a URL that is no longer kept.
     elsewhere: bool,
@@ -82,7 +85,7 @@ pub struct Change<T> {
 impl<T: Text> Change<T> {
     /// A change that begins a view of this id, if it begins one.
     pub const fn new(at: f64, id: ViewId, restored: bool, url: T, route: T) -> Self {
-        Self { at, moved: at, id, restored, url, route, detached: false, elsewhere: false }
+        Self { at, start: at, id, restored, url, route, detached: false, elsewhere: false }
     }
 
     /// By time. At one time a name follows the move that it names.
@@ -97,8 +100,8 @@ impl<T: Text> Change<T> {
 
     /// Adds what another telling of the same change says.
     fn merge(&mut self, other: Self) {
-        self.at = self.at.min(other.at);
-        self.moved = self.moved.max(other.moved);
+        self.at = self.at.max(other.at);
+        self.start = self.start.min(other.start);
         self.restored |= other.restored;
         self.url = core::mem::take(&mut self.url).max(other.url);
         self.route = core::mem::take(&mut self.route).max(other.route);
@@ -137,7 +140,7 @@ impl<T: Text> Views<T> {
         Self {
             changes: Vec::new(),
             first: View {
-                at: 0.0,
+                start: 0.0,
                 id: first,
                 cause: Cause::Load,
                 moved: 0.0,
@@ -160,8 +163,9 @@ impl<T: Text> Views<T> {
         }
         // -0 and 0 are one time.
         new.at += 0.0;
+        new.start = new.at;
         // What surrounded a change in the time of the dropped views is not known.
-        if self.dropped_from <= new.at && self.later.first().is_some_and(|oldest| new.at < oldest.at) {
+        if self.dropped_from <= new.at && self.later.first().is_some_and(|oldest| new.at < oldest.start) {
             return;
         }
         if let Some(place) = self.changes.iter().position(|known| known.id == new.id) {
@@ -184,7 +188,7 @@ impl<T: Text> Views<T> {
             self.find(circumstances);
         }
         self.bounds.clear();
-        let starts = self.later.iter().map(|view| view.at);
+        let starts = self.later.iter().map(|view| view.start);
         let first_end = starts.clone().fold(self.dropped_from, f64::min);
         if first_end < f64::INFINITY {
             self.bounds.push(first_end);
@@ -195,7 +199,7 @@ impl<T: Text> Views<T> {
     fn find(&mut self, circumstances: Circumstances<'_>) {
         let Circumstances { activation, complete, inputs } = circumstances;
         self.first = View {
-            at: activation,
+            start: activation,
             moved: activation,
             naming: Naming::Fresh,
             url: None,
@@ -205,11 +209,11 @@ impl<T: Text> Views<T> {
         let first = self.first.id;
         self.later.clear();
         for (place, change) in self.changes.iter().enumerate() {
-            let &Change { at, .. } = change;
+            let &Change { at, start, .. } = change;
             let view = self.later.last_mut().unwrap_or(&mut self.first);
             let loading_until = if view.cause == Cause::Load { complete } else { f64::NEG_INFINITY };
             // The click that made a view belongs to the view before, even at the same time.
-            let quiet = inputs.first_after(view.at).is_none_or(|input| input > at);
+            let quiet = inputs.first_after(view.start).is_none_or(|input| input > at);
             let early = quiet && at <= view.moved.max(loading_until) + limits::REDIRECT_MS;
             let mut begins = change.restored || change.detached;
             if !begins && !change.url.is_blank() {
@@ -238,10 +242,10 @@ impl<T: Text> Views<T> {
             let own_route = change.detached || !change.restored;
             if begins && change.id != first {
                 let begun = View {
-                    at,
+                    start: if start < view.start { at } else { start },
                     id: change.id,
                     cause: if change.restored { Cause::Restore } else { Cause::Soft },
-                    moved: change.moved,
+                    moved: at,
                     naming: if change.restored || change.names() { Naming::Named } else { Naming::Moved },
                     begun: place,
                     url: if own_url { Some(place) } else { view.url },
@@ -255,10 +259,10 @@ impl<T: Text> Views<T> {
     /// Drops the oldest view but the first, with its changes.
     fn drop_oldest(&mut self) {
         let [oldest, next, ..] = self.later.as_slice() else { return };
-        let dropped = oldest.begun..next.begun;
+        let (dropped, start) = (oldest.begun..next.begun, next.start);
         let (url, route) = self.texts(oldest);
         self.dropped = self.dropped.saturating_add(1);
-        self.dropped_from = self.dropped_from.min(oldest.at);
+        self.dropped_from = self.dropped_from.min(oldest.start);
         if let Some(change) = self.changes.get_mut(dropped.end).filter(|change| !change.detached) {
             if change.url.is_blank() {
                 change.url = url;
@@ -266,7 +270,7 @@ impl<T: Text> Views<T> {
             if change.restored {
                 change.route = route;
             }
-            change.detached = true;
+            (change.start, change.detached) = (start, true);
         }
         self.retain(|place| !dropped.contains(&place));
     }

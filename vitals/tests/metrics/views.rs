@@ -138,6 +138,29 @@ fn click_that_is_told_afterwards_moves_the_start_and_decides_nothing_else() {
 }
 
 #[test]
+fn click_that_is_told_afterwards_reorders_no_moves() {
+    let early =
+        |number: u64, at: f64| Item::Moved { at, id: id(number), url: String::new(), route: String::new() };
+    // The browser's entry is taken for that of the redirect: the visitor still arrives where that led.
+    let items = [Item::Input(9_990.0), to(10_000.0, 1, CART), to(10_200.0, 2, ENGLISH), early(2, 9_990.001)];
+    assert_eq!(known(&items), [view(0, "", ""), view(1, ENGLISH, "")]);
+    // The data of the first click comes after the page of the second.
+    let crossed = [
+        navigation(),
+        Item::Input(7_000.0),
+        Item::Input(9_000.0),
+        to(9_010.0, 1, CART),
+        Item::Input(9_500.0),
+        to(10_000.0, 2, ENGLISH),
+        early(2, 7_000.001),
+    ];
+    let mut document = Document::new(id(0));
+    crossed.iter().for_each(|item| document.push(item));
+    assert_eq!(pages(&crossed)[1..], [view(1, CART, ""), view(2, ENGLISH, "")]);
+    assert_eq!(document.current(), (id(2), 10_000.0));
+}
+
+#[test]
 fn trailing_slashes_make_no_other_page() {
     let at_cart = [Item::Input(9_990.0), to(10_000.0, 1, CART)];
     for (at, url) in [(10_100.0, "https://shop.example/cart/"), (60_000.0, "https://shop.example/cart//")] {
@@ -298,7 +321,7 @@ fn current_view_and_later_views_are_told() {
         document.push(&item);
     }
     assert_eq!((document.current(), document.begun()), ((id(2), 20_010.0), 2));
-    let later: Vec<_> = document.later().iter().map(|view| (view.id, view.at, view.cause)).collect();
+    let later: Vec<_> = document.later().iter().map(|view| (view.id, view.start, view.cause)).collect();
     assert_eq!(later, [(id(1), 9_000.0, Cause::Restore), (id(2), 20_010.0, Cause::Soft)]);
     for number in 1..=40 {
         document.push(&restore(30_000.0 + 1_000.0 * number as f64, 100 + number));
@@ -347,7 +370,7 @@ fn fact_from_the_time_of_dropped_views_changes_nothing() {
         whole.iter().for_each(|item| document.push(item));
         let before = document.snapshots(500_000.0);
         assert_eq!(before.len(), VIEWS_PER_BEACON_MAX);
-        let oldest = document.later()[0].at;
+        let oldest = document.later()[0].start;
         let late = [to(50_500.0, 900, CART), named(oldest - 0.1, 901, "/late"), restore(50_500.0, 902)];
         let earlier = [
             to(50_000.0, 2, ""),
