@@ -161,9 +161,8 @@ impl<T: Text> Views<T> {
         if !(new.at >= 0.0 && new.at.is_finite()) {
             return;
         }
-        // -0 and 0 are one time.
+        // -0 and 0 are one time, and have one order.
         new.at += 0.0;
-        new.start = new.at;
         // What surrounded a change in the time of the dropped views is not known.
         if self.dropped_from <= new.at && self.later.first().is_some_and(|oldest| new.at < oldest.start) {
             return;

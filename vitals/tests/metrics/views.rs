@@ -158,6 +158,12 @@ fn click_that_is_told_afterwards_reorders_no_moves() {
     crossed.iter().for_each(|item| document.push(item));
     assert_eq!(pages(&crossed)[1..], [view(1, CART, ""), view(2, ENGLISH, "")]);
     assert_eq!(document.current(), (id(2), 10_000.0));
+    // Nor when the view before is dropped.
+    for number in 3..=16 {
+        document.push(&restore(10_000.0 * number as f64, number));
+    }
+    let oldest = document.later().first().map(|view| (view.id, view.start));
+    assert_eq!(oldest, Some((id(2), 10_000.0)));
 }
 
 #[test]
@@ -343,6 +349,8 @@ fn what_was_absorbed_is_bounded_and_the_last_of_it_stays() {
         document.push(&to(at, 2 + 2 * round, if round % 2 == 0 { START } else { ENGLISH }));
         document.push(&named(at + 0.01, 3 + 2 * round, if round % 2 == 0 { "/" } else { "/en" }));
     }
+    // Some 200 characters a change.
+    assert!(format!("{document:?}").len() < 600 * CHANGES_MAX);
     let views = document.snapshots(20_000.0);
     assert_eq!(views.len(), 2);
     assert_eq!((views[1].id, views[1].url.as_deref()), (id(1), Some(ENGLISH)));
@@ -525,10 +533,19 @@ fn name_is_kept_when_the_view_before_is_dropped() {
 #[test]
 fn restore_of_a_page_without_a_name_takes_none_when_that_is_dropped() {
     let mut items = vec![named(0.0, 101, "/home"), Item::Input(9_999.0), to(10_000.0, 1, CART)];
-    for number in 2..=16 {
+    items.extend([restore(20_000.0, 2), Item::Input(20_100.0), named(20_200.0, 200, "/step")]);
+    for number in 3..=16 {
         items.push(restore(10_000.0 * number as f64, number));
+        // The first is dropped, then the restored one, too.
+        match known(&items) {
+            all if number == 15 => {
+                let kept = [view(0, "", "/home"), view(2, CART, ""), view(200, CART, "/step")];
+                assert_eq!(all[..3], kept);
+            }
+            all if number == 16 => assert_eq!(all[..2], [view(0, "", "/home"), view(200, CART, "/step")]),
+            all => assert_eq!(all[1], view(1, CART, "")),
+        }
     }
-    assert_eq!(known(&items)[..2], [view(0, "", "/home"), view(2, CART, "")]);
 }
 
 #[test]
