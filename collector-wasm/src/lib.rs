@@ -64,7 +64,7 @@ fn emit_view(view: &Snapshot<u32>) {
     text(view.id.number());
     text(view.url.unwrap_or_default());
     text(view.route.unwrap_or_default());
-    text(view.navigation_type as u32);
+    text(view.navigation_type.map_or(0, |kind| kind as u32));
     emit(view.tti_gap.map_or(ABSENT, |gap| f64::from(gap as u8)));
     emit(view.tbt.map_or(ABSENT, |tbt| tbt.number(Metric::Tti)));
     for metric in Metric::ALL {

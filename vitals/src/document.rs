@@ -111,10 +111,10 @@ impl<T: Text> Document<T> {
                 id: view.id,
                 url: url.clone(),
                 route: route.clone(),
-                navigation_type: match view.cause {
+                navigation_type: Some(match view.cause {
                     Cause::Soft => NavigationType::SoftNavigation,
                     _ => NavigationType::BackForwardCache,
-                },
+                }),
                 values,
                 tti_gap: None,
                 tbt: None,
@@ -144,11 +144,11 @@ impl<T: Text> Document<T> {
             id: self.first,
             url: None,
             route: None,
-            navigation_type: if span.start > 0.0 {
+            navigation_type: Some(if span.start > 0.0 {
                 NavigationType::Prerender
             } else {
                 navigation.map_or(NavigationType::Navigate, |navigation| navigation.navigation_type)
-            },
+            }),
             values,
             tti_gap,
             tbt,

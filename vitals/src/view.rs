@@ -70,6 +70,21 @@ impl ViewId {
         u128::from_be_bytes(self.0) as u32
     }
 
+    /// The hyphenated form in ASCII, without the machinery of formatting, which a module would have to bring.
+    #[must_use]
+    pub fn digits(self) -> [u8; 36] {
+        let mut left = u128::from_be_bytes(self.0);
+        let mut digits = [b'-'; 36];
+        for (place, digit) in digits.iter_mut().enumerate().rev() {
+            if !matches!(place, 8 | 13 | 18 | 23) {
+                let nibble = (left & 0xf) as u8;
+                *digit = if nibble < 10 { b'0' | nibble } else { nibble.wrapping_add(b'a' - 10) };
+                left >>= 4;
+            }
+        }
+        digits
+    }
+
     /// The start of the view, in UTC milliseconds.
     #[must_use]
     pub const fn start_ms(self) -> i64 {
@@ -79,16 +94,7 @@ impl ViewId {
 
 impl core::fmt::Display for ViewId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let number = u128::from_be_bytes(self.0);
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            number >> 96,
-            (number >> 80) & 0xffff,
-            (number >> 64) & 0xffff,
-            (number >> 48) & 0xffff,
-            number & 0xffff_ffff_ffff
-        )
+        f.write_str(core::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
@@ -224,8 +230,8 @@ pub struct Snapshot<T = String> {
     pub url: Option<T>,
     /// The route that the page itself named for this view.
     pub route: Option<T>,
-    /// How the view came to be.
-    pub navigation_type: NavigationType,
+    /// How the view came to be; absent if the browser does not tell.
+    pub navigation_type: Option<NavigationType>,
     /// What was measured. Absent is absent: never 0.
     pub values: Values,
     /// Why TTI is absent, where the browser could have told it.
@@ -244,6 +250,10 @@ mod tests {
     fn an_id_tells_its_start_and_is_read_back() {
         let id = ViewId::new(1_763_632_800_123, u128::MAX);
         assert_eq!(id.start_ms(), 1_763_632_800_123);
+        assert_eq!(
+            ViewId::new(0x019a_9f3c_1b7b, 0xabc_0123_4567_89ab_cdef).to_string(),
+            "019a9f3c-1b7b-7abc-8123-456789abcdef"
+        );
         assert_eq!(ViewId::parse(&id.to_string()), Some(id));
         assert_eq!(ViewId::parse(&id.to_string().to_uppercase()), Some(id));
         assert_eq!(ViewId::from_bytes(*id.as_bytes()), Some(id));

@@ -137,7 +137,7 @@ fn an_empty_page_is_a_view_without_values() {
     assert_eq!(view.id, id(0));
     assert!(view.values.is_empty());
     assert_eq!(view.tti_gap, None);
-    assert_eq!(view.navigation_type, NavigationType::Navigate);
+    assert_eq!(view.navigation_type, Some(NavigationType::Navigate));
 }
 
 #[test]
