@@ -94,6 +94,8 @@ impl Launch {
             .args(&self.args)
             // The tests' own database, which some of them name themselves.
             .env_remove("DATABASE_URL")
+            // Their browsers are driven, and most have no window.
+            .env("FIELDVITALS_BOTS", "keep")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
