@@ -2,14 +2,13 @@
 
 use crate::data::{Random, Traffic};
 use anyhow::{Context as _, Result, bail};
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use vitals::beacon::{Wire, WireDevice, WireId, WireValues, WireView};
+use vitals::beacon::{Pairs, VERSION, Wire, WireId, WireValues, WireView};
 use vitals::metric::Metric;
 use vitals::view::ViewId;
 
@@ -45,30 +44,30 @@ impl Requests {
                 continue;
             }
             let body = serde_json::to_string(&Wire {
-                v: 1,
+                v: VERSION,
                 site: key.to_owned(),
                 seq: 1,
                 url: view.url,
                 route: None,
-                device: view.device.map(WireDevice),
+                device: view.device,
                 connection: view.connection,
                 release: view.release,
                 viewport: None,
-                tags: BTreeMap::new(),
+                tags: Pairs::EMPTY,
                 sample: None,
                 errors: 0,
-                views: Some(vec![WireView {
+                webdriver: false,
+                views: vec![WireView {
                     id: WireId(view.id),
                     url: None,
                     route: None,
-                    nav: view.navigation_type.context("it has one")?,
+                    nav: view.navigation_type,
                     values: WireValues(view.values),
                     tti_gap: None,
                     tbt: None,
                     attribution: None,
-                    marks: BTreeMap::new(),
-                }]),
-                raw: None,
+                    marks: Pairs::EMPTY,
+                }],
             })?;
             body_bytes += body.len();
             let text = format!(

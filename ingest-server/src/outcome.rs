@@ -371,7 +371,10 @@ mod tests {
             BotKind::ALL.iter().for_each(|&kind| outcomes.count_bot(kind));
             outcomes.count_dropped(&dropped);
         }
-        assert_eq!((outcomes.bots().count(), outcomes.dropped().count()), (BotKind::ALL.len(), Field::ALL.len()));
+        assert_eq!(
+            (outcomes.bots().count(), outcomes.dropped().count()),
+            (BotKind::ALL.len(), Field::ALL.len())
+        );
         assert!(outcomes.bots().chain(outcomes.dropped()).all(|(_, count)| count == 2));
         assert!(BotKind::ALL.iter().all(|&kind| BotKind::from_name(kind.name()) == Some(kind)));
     }

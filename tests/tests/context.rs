@@ -52,7 +52,7 @@ async fn what_explains_a_page_view_is_kept_read_and_erased_with_it() {
         (&lcp["tbt"]["n"], &lcp["tbt"]["p75"], &lcp["tti"]["network"]),
         (&json!(6), &json!(150.0), &json!(1))
     );
-    assert_eq!(lcp["collector_errors"], json!({"snippet": 0, "glue": 0, "module": 6, "page": 0}));
+    assert_eq!(lcp["collector_errors"], json!({"snippet": 0, "glue": 0, "module": 6, "page": 0, "field": 0}));
     let inp = causes(&server, "metric=INP&route=/erased&device=desktop").await;
     assert_eq!((&inp["views"], &inp["causes"][0]["script"]["median_ms"]), (&json!(2), &json!(200)));
     assert_eq!(causes(&server, "metric=cls").await["causes"], json!([]));

@@ -19,6 +19,7 @@ use cause::WireAttribution;
 #[cfg(feature = "native")]
 pub use read::{DecodeError, decode, mended, too_deep, unknown_metric};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 
 /// The version that this code writes.
 pub const VERSION: u32 = 1;
@@ -47,8 +48,8 @@ pub struct Beacon {
     pub release: Option<String>,
     /// The class of the window's width.
     pub viewport: Option<Viewport>,
-    /// What the page says of itself, by name: at most [`TAGS_MAX`](crate::limits::TAGS_MAX), by name.
-    pub tags: Vec<(String, String)>,
+    /// What the page says of itself, by name: at most [`TAGS_MAX`](crate::limits::TAGS_MAX).
+    pub tags: BTreeMap<String, String>,
     /// The share of page views that are sent, [`SAMPLE_MIN`](crate::limits::SAMPLE_MIN) to 1: one that is sent
     /// stands for `1 / sample`.
     pub sample: f64,

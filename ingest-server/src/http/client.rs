@@ -209,19 +209,20 @@ mod tests {
         assert_eq!(checked.last(), Some(&Err("203.0.113.0/24".parse().unwrap())));
         assert!(from("203.0.114.1").is_ok(), "another network has its own");
         assert!((0..40).all(|_| from("127.0.0.1").is_ok()));
-        assert!(
-            (0..40).all(|_| ClientRate::new(0, Vec::new())
+        assert!((0..40).all(|_| {
+            ClientRate::new(0, Vec::new())
                 .check(&TestRequest::default().peer_addr("203.0.113.1:1".parse().unwrap()).to_http_request())
-                .is_ok())
-        );
+                .is_ok()
+        }));
     }
 
     #[test]
     fn the_log_is_told_once_a_minute_how_many_were_refused() {
         let rate = ClientRate::new(1, Vec::new());
         let minute = 60_000;
-        let told: Vec<_> =
-            [0, 1, minute - 1, minute, minute + 1, 3 * minute, 0].map(|now_ms| rate.count_refused(now_ms)).into();
+        let told: Vec<_> = [0, 1, minute - 1, minute, minute + 1, 3 * minute, 0]
+            .map(|now_ms| rate.count_refused(now_ms))
+            .into();
         // A clock that goes back is no reason to be silent.
         assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2), Some(1)]);
     }

@@ -92,7 +92,8 @@ pub async fn preflight(state: web::Data<State>, request: HttpRequest) -> HttpRes
         with_credentials = state.directory.find(taken).await.is_some();
         if !with_credentials {
             // With credentials the browser sends no beacon now, and nothing else would tell of it.
-            let message = format!("pages of {origin} ask before they send (a preflight), and no site takes them");
+            let message =
+                format!("pages of {origin} ask before they send (a preflight), and no site takes them");
             state.rejections.note(None, Invalid::Origin.name(), &origin, &message, now_ms());
         }
     }

@@ -65,7 +65,8 @@ struct List {
 static BOTS: LazyLock<List> = LazyLock::new(|| {
     let listed = LIST.lines().filter_map(|line| line.split_once('\t'));
     let listed = listed.filter(|(kind, name)| *kind != LIBRARIES && !PEOPLE.contains(name));
-    let listed = listed.map(|(kind, name)| Bot { kind: BotKind::from_name(kind).unwrap_or(BotKind::Other), name });
+    let listed =
+        listed.map(|(kind, name)| Bot { kind: BotKind::from_name(kind).unwrap_or(BotKind::Other), name });
     let unlisted = Bot { kind: BotKind::Other, name: "bot, crawler, spider" };
     let bots: Vec<Bot> = listed.chain([unlisted]).collect();
     let (_, named) = bots.split_last().unzip();
@@ -104,7 +105,10 @@ mod tests {
         assert_eq!(BOTS.patterns.len(), lines.len() - lines.iter().filter(left_out).count() + 1);
         assert_eq!(BOTS.patterns.len(), BOTS.bots.len());
         for (kind, name) in &lines {
-            assert!(*kind == LIBRARIES || BotKind::from_name(kind).is_some(), "{kind} of {name} has no counter");
+            assert!(
+                *kind == LIBRARIES || BotKind::from_name(kind).is_some(),
+                "{kind} of {name} has no counter"
+            );
         }
         for people in PEOPLE {
             assert!(lines.iter().any(|(_, name)| *name == people), "{people} is not in the list any more");
@@ -115,17 +119,62 @@ mod tests {
     fn programs_are_named_by_kind() {
         let webkit = "AppleWebKit/537.36 (KHTML, like Gecko)";
         for (user_agent, expected) in [
-            (format!("Mozilla/5.0 {webkit}; compatible; Googlebot/2.1; +http://www.google.com/bot.html) Chrome/142.0 Safari/537.36"), BotKind::SearchEngine),
-            (format!("Mozilla/5.0 {webkit}; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)"), BotKind::SearchEngine),
-            (format!("Mozilla/5.0 {webkit}; compatible; GPTBot/1.2; +https://openai.com/gptbot)"), BotKind::AiCrawler),
-            (format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} HeadlessChrome/142.0.0.0 Safari/537.36"), BotKind::BrowserAutomation),
-            (format!("Mozilla/5.0 (Linux; Android 11; moto g power) {webkit} Chrome/142.0.0.0 Mobile Safari/537.36 Chrome-Lighthouse"), BotKind::Monitoring),
-            (format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/142.0.0.0 Safari/537.36 PTST/251100.1"), BotKind::Monitoring),
-            (format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/142 Safari/537.36 (compatible; PingdomTMS/0.9)"), BotKind::Monitoring),
-            (format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/142 Safari/537.36 DatadogSynthetics"), BotKind::Monitoring),
-            (format!("Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/) {webkit}"), BotKind::Monitoring),
-            (format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/142 Safari/537.36 NobodyKnowsThisCrawler/1.0"), BotKind::Other),
-            ("Sogou web spider/4.0(+http://www.sogou.com/docs/help/webmasters.htm#07)".to_owned(), BotKind::Other),
+            (
+                format!(
+                    "Mozilla/5.0 {webkit}; compatible; Googlebot/2.1; +http://www.google.com/bot.html) Chrome/142.0 Safari/537.36"
+                ),
+                BotKind::SearchEngine,
+            ),
+            (
+                format!("Mozilla/5.0 {webkit}; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)"),
+                BotKind::SearchEngine,
+            ),
+            (
+                format!("Mozilla/5.0 {webkit}; compatible; GPTBot/1.2; +https://openai.com/gptbot)"),
+                BotKind::AiCrawler,
+            ),
+            (
+                format!("Mozilla/5.0 (X11; Linux x86_64) {webkit} HeadlessChrome/142.0.0.0 Safari/537.36"),
+                BotKind::BrowserAutomation,
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (Linux; Android 11; moto g power) {webkit} Chrome/142.0.0.0 Mobile Safari/537.36 Chrome-Lighthouse"
+                ),
+                BotKind::Monitoring,
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/142.0.0.0 Safari/537.36 PTST/251100.1"
+                ),
+                BotKind::Monitoring,
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/142 Safari/537.36 (compatible; PingdomTMS/0.9)"
+                ),
+                BotKind::Monitoring,
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/142 Safari/537.36 DatadogSynthetics"
+                ),
+                BotKind::Monitoring,
+            ),
+            (
+                format!("Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/) {webkit}"),
+                BotKind::Monitoring,
+            ),
+            (
+                format!(
+                    "Mozilla/5.0 (X11; Linux x86_64) {webkit} Chrome/142 Safari/537.36 NobodyKnowsThisCrawler/1.0"
+                ),
+                BotKind::Other,
+            ),
+            (
+                "Sogou web spider/4.0(+http://www.sogou.com/docs/help/webmasters.htm#07)".to_owned(),
+                BotKind::Other,
+            ),
         ] {
             assert_eq!(kind(&user_agent), Some(expected), "{user_agent}");
         }
@@ -137,7 +186,8 @@ mod tests {
     #[test]
     fn people_are_people() {
         let android = "AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/126.0 Mobile Safari/537.36";
-        let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)";
+        let iphone =
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)";
         for user_agent in [
             format!("Mozilla/5.0 (Linux; Android 10; CUBOT_X20_PRO) {android}"),
             format!("Mozilla/5.0 (Linux; Android 10; CUBOT) {android}"),

@@ -20,6 +20,7 @@ use crate::directory::Snapshot;
 use crate::outcome::{BotKind, Filtered, Invalid, Outcome};
 use fieldvitals_store::{Context, Detail, Site, SiteId, Source, ViewUpdate, Weight};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use vitals::attribution::Attribution;
 use vitals::beacon::{self, DecodeError, Dropped, Field, Mark, errors};
 use vitals::limits;
@@ -291,7 +292,7 @@ const fn errors_of(bits: u32) -> u8 {
 }
 
 /// What a page says of itself, where both texts say anything.
-fn tags(tags: &[(String, String)]) -> Vec<(String, String)> {
+fn tags(tags: &BTreeMap<String, String>) -> Vec<(String, String)> {
     tags.iter().filter_map(|(name, value)| Some((scrub::word(name)?, scrub::word(value)?))).collect()
 }
 
@@ -614,7 +615,10 @@ mod tests {
             assert_eq!(refused.as_ref().and_then(|refused| refused.bot), expected);
             if let Some(refused) = refused {
                 assert_eq!(refused.outcome, Outcome::Filtered(Filtered::Bot));
-                assert_eq!((refused.site, refused.origin.as_deref()), (Some(SiteId(7)), Some("https://shop.example")));
+                assert_eq!(
+                    (refused.site, refused.origin.as_deref()),
+                    (Some(SiteId(7)), Some("https://shop.example"))
+                );
                 let kind = expected.unwrap().name();
                 assert!(refused.message.contains(kind), "{}", refused.message);
             }
@@ -687,7 +691,9 @@ mod tests {
                 beacon.as_object_mut().unwrap().remove("site");
             }),
             (Invalid::Malformed, "`id` is not a page view id", |beacon| beacon["views"][0]["id"] = 7.into()),
-            (Invalid::Value, "`about:blank` is not the URL of a page", |beacon| beacon["url"] = "about:blank".into()),
+            (Invalid::Value, "`about:blank` is not the URL of a page", |beacon| {
+                beacon["url"] = "about:blank".into()
+            }),
             (Invalid::Value, "`` is not the URL of a page", |beacon| beacon["url"] = 7.into()),
         ] {
             let body = beacon(change);

@@ -30,8 +30,7 @@ pub fn check_pattern(pattern: &str) -> Result<String, String> {
     if pattern == "*" {
         return Ok("*".to_owned());
     }
-    let expected =
-        "expected an origin such as https://shop.example, https://*.shop.example, http://localhost:* or an app's, \
+    let expected = "expected an origin such as https://shop.example, https://*.shop.example, http://localhost:* or an app's, \
          capacitor://localhost";
     let Some((scheme, rest)) = pattern.split_once("://") else {
         return Err(format!("`{pattern}` has no scheme; {expected}"));
@@ -84,7 +83,8 @@ pub fn of_url(url: &str) -> Option<String> {
 /// then the URL tells a file from a sandboxed frame.
 #[must_use]
 pub fn told<'a>(header: &'a str, url: &str) -> &'a str {
-    let is_file = header == NAMELESS && url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    let is_file =
+        header == NAMELESS && url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"));
     if is_file { FILE } else { header }
 }
 
@@ -220,7 +220,13 @@ mod tests {
         assert!(check_pattern("file:///android_asset/www").unwrap_err().contains("one origin file://"));
         assert_eq!(of_url("ionic://LOCALHOST/tabs?x").as_deref(), Some("ionic://localhost"));
         assert_eq!(of_url("file:///C:/x.html").as_deref(), Some("file://"));
-        for other in ["about:blank", "data:text/html,x", "blob:https://a.example/1", "mailto:a@b.example", "javascript:1"] {
+        for other in [
+            "about:blank",
+            "data:text/html,x",
+            "blob:https://a.example/1",
+            "mailto:a@b.example",
+            "javascript:1",
+        ] {
             assert_eq!(of_url(other), None, "{other}");
         }
     }

@@ -44,8 +44,7 @@ fn follows<'a>(mut path: impl Iterator<Item = &'a str>, rule: &str) -> bool {
 
 /// Whether a rule's part is a path's segment, in whichever spelling.
 fn is_same(part: &str, segment: &str) -> bool {
-    part == segment
-        || segment.contains('%') && spelling::readable(part) == spelling::readable(segment)
+    part == segment || segment.contains('%') && spelling::readable(part) == spelling::readable(segment)
 }
 
 /// Checks a route rule: a path such as `/product/:id`, `/blog/:year/:slug` or `/docs/*`. Returns it as it is

@@ -4,12 +4,12 @@
 //! versions `navigationType`. The library's object has no page URL, so it is asked for in the query,
 //! or as `url` in the object.
 
+use super::page_url::PageUrl;
 use super::{Accepted, Refused, Request, admit, check_bot, check_clock, page_url, route, short_label};
 use crate::directory::Snapshot;
 use crate::intake::bounded_label;
 use crate::outcome::Invalid;
 use fieldvitals_store::{Context, Site, Source, ViewUpdate, Weight};
-use super::page_url::PageUrl;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use vitals::beacon::{Dropped, Field, mended, too_deep, unknown_metric};
@@ -75,7 +75,8 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
             .cloned()
             .unwrap_or_default()
     };
-    let first_url = reported.first().map(url).unwrap_or_default();
+    // Without an `Origin` header the first that tells where it is from.
+    let first_url = reported.iter().map(url).find(|url| PageUrl::read(url).is_some()).unwrap_or_default();
     let (site, origin) = admit(request, directory, key, &first_url)?;
     let id = site.id;
     let updates = check_bot(request, false)
@@ -126,7 +127,8 @@ fn decode(body: &[u8], dropped: &mut Dropped) -> Result<Vec<Reported>, Refused> 
 
 impl Reported {
     fn read(place: usize, found: &serde_json::Value, dropped: &mut Dropped) -> Result<Self, Refused> {
-        let malformed = |what: String| Refused::invalid(Invalid::Malformed, format!("metric {place}: {what}"));
+        let malformed =
+            |what: String| Refused::invalid(Invalid::Malformed, format!("metric {place}: {what}"));
         let Some(fields) = found.as_object() else { return Err(malformed("not an object".to_owned())) };
         let Some(name) = fields.get("name").and_then(serde_json::Value::as_str) else {
             return Err(malformed("`name` is not a text".to_owned()));
@@ -426,12 +428,12 @@ mod tests {
         let cases = [
             (json!(metric("TBT", 1.0, &id(1))), query(), "unknown metric `TBT`"),
             (json!(metric("LCP", -1.0, &id(1))), query(), "metric 0: LCP: -1 is negative"),
+            (json!([metric("XYZ", 1.0, &id(1)), {"name": "CLS"}]), query(), "metric 0: unknown metric `XYZ`"),
             (
-                json!([metric("XYZ", 1.0, &id(1)), {"name": "CLS"}]),
+                json!({"name": "LCP", "value": null, "id": "x"}),
                 query(),
-                "metric 0: unknown metric `XYZ`",
+                "metric 0: `value` of LCP is not a number",
             ),
-            (json!({"name": "LCP", "value": null, "id": "x"}), query(), "metric 0: `value` of LCP is not a number"),
             (json!([]), query(), "1 to 64"),
             (json!("LCP"), query(), "metric 0: not an object"),
             (json!(metric("LCP", 1.0, "")), query(), "`id` is empty"),

@@ -17,10 +17,11 @@ use crate::limits;
 use crate::metric::Metric;
 use crate::view::{Device, Viewport};
 pub use mend::{mended, too_deep};
-use part::{Any, Name, Part, Read, Scalar, put, scalar};
+use part::{Any, Name, Part, Read, Scalar, scalar};
 use serde::Deserialize;
 use serde::de::MapAccess;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use view::{View, Views};
 
@@ -126,7 +127,7 @@ struct Found<'de> {
     connection: Option<String>,
     release: Option<String>,
     viewport: Option<Viewport>,
-    tags: Vec<(String, String)>,
+    tags: BTreeMap<String, String>,
     sample: Option<f64>,
     errors: u32,
     webdriver: bool,
@@ -307,19 +308,21 @@ fn sample(scalar: &Scalar<'_>) -> Option<f64> {
 struct Tags<'a>(&'a mut Dropped);
 
 impl<'de> Part<'de> for Tags<'_> {
-    type Out = Vec<(String, String)>;
+    type Out = BTreeMap<String, String>;
 
     fn unusable(self) -> Self::Out {
         self.0.note(Field::Tags);
-        Vec::new()
+        BTreeMap::new()
     }
 
     fn object<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Out, A::Error> {
-        let mut tags: Self::Out = Vec::new();
+        let mut tags = BTreeMap::new();
         while let Some(Name(name)) = map.next_key::<Name<'de>>()? {
-            let value = scalar(&mut map)?.text().map(Cow::into_owned);
-            if !value.is_some_and(|value| put(&mut tags, name, value, limits::TAGS_MAX)) {
-                self.0.note(Field::Tags);
+            match scalar(&mut map)?.text() {
+                Some(value) if tags.len() < limits::TAGS_MAX || tags.contains_key(&*name) => {
+                    tags.insert(name.into_owned(), value.into_owned());
+                }
+                _ => self.0.note(Field::Tags),
             }
         }
         Ok(tags)

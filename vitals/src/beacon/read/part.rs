@@ -100,19 +100,6 @@ pub(super) fn scalar<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Scalar<'de>,
     map.next_value_seed(Read(Any))
 }
 
-/// Puts a value under a name: of two the later one stays, as in JavaScript. Returns false if there are `max` others.
-pub(super) fn put<V>(list: &mut Vec<(String, V)>, name: Cow<'_, str>, value: V, max: usize) -> bool {
-    if let Some((_, known)) = list.iter_mut().find(|(known, _)| *known == name) {
-        *known = value;
-        return true;
-    }
-    let has_room = list.len() < max;
-    if has_room {
-        list.push((name.into_owned(), value));
-    }
-    has_room
-}
-
 /// Any scalar.
 pub(super) struct Any;
 

@@ -1,6 +1,6 @@
 //! Page views that the collector measured, with what explains them.
 
-use super::part::{Any, Name, Part, Read, Scalar, put, scalar, skip_rest};
+use super::part::{Any, Name, Part, Read, Scalar, scalar, skip_rest};
 use super::{OrNoted, unknown_metric};
 use crate::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
 use crate::beacon::{Dropped, Field, Mark};
@@ -10,6 +10,7 @@ use crate::view::{NavigationType, Snapshot, TtiGap, ViewId};
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// A page view with its marks.
 pub(super) struct View {
@@ -84,7 +85,7 @@ impl<'de> Part<'de> for ViewPart<'_> {
         let (mut url, mut route, mut navigation_type) = (None, None, None);
         let (mut tti_gap, mut tbt) = (None, None);
         let mut attribution = Attribution::NONE;
-        let mut marks = Vec::new();
+        let mut marks = BTreeMap::new();
         while let Some(key) = map.next_key()? {
             match key {
                 Key::Id => id = scalar(&mut map)?.named(ViewId::parse),
@@ -175,19 +176,21 @@ impl<'de> Part<'de> for ValuesPart<'_> {
 struct Marks<'a>(&'a mut Dropped);
 
 impl<'de> Part<'de> for Marks<'_> {
-    type Out = Vec<(String, Value)>;
+    type Out = BTreeMap<String, Value>;
 
     fn unusable(self) -> Self::Out {
         self.0.note(Field::Marks);
-        Vec::new()
+        BTreeMap::new()
     }
 
     fn object<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Out, A::Error> {
-        let mut marks: Self::Out = Vec::new();
+        let mut marks = BTreeMap::new();
         while let Some(Name(name)) = map.next_key()? {
-            let at = time(&scalar(&mut map)?);
-            if !at.is_some_and(|at| put(&mut marks, name, at, limits::MARKS_MAX)) {
-                self.0.note(Field::Marks);
+            match time(&scalar(&mut map)?) {
+                Some(at) if marks.len() < limits::MARKS_MAX || marks.contains_key(&*name) => {
+                    marks.insert(name.into_owned(), at);
+                }
+                _ => self.0.note(Field::Marks),
             }
         }
         Ok(marks)
