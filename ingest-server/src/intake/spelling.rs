@@ -39,8 +39,10 @@ pub fn readable(segment: &str) -> Cow<'_, str> {
         out.push_str(before);
         let (bytes, after) = escapes(escaped);
         if bytes.is_empty() {
-            // A percent sign that encodes nothing.
-            out.push('%');
+            // A percent sign that encodes nothing. What is decoded behind it must not make an escape of it.
+            let mut next = after.chars();
+            let is_near = next.next() == Some('%') || next.next() == Some('%');
+            out.push_str(if is_near { "%25" } else { "%" });
         }
         // A blank at an edge would be trimmed, or not be seen.
         let (first, last) = (out.is_empty(), after.is_empty());
@@ -147,6 +149,9 @@ mod tests {
             ("a%41%", "aA%"),
             ("%41%zz", "A%zz"),
             ("%é", "%é"),
+            ("50% off", "50% off"),
+            ("%A%30", "%25A0"),
+            ("%%34%31", "%2541"),
             ("plain", "plain"),
         ] {
             assert_eq!(readable(segment), expected, "{segment}");
