@@ -16,9 +16,9 @@ async fn post(server: &Server, body: &str, headers: &[(&str, &str)]) -> (u16, St
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = request.send().await.unwrap();
+    let response = request.send().await.expect("an answer");
     let status = response.status().as_u16();
-    let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
+    let answer: Value = serde_json::from_str(&response.text().await.expect("a body")).unwrap_or_default();
     let text = |name: &str| answer["error"][name].as_str().unwrap_or_default().to_owned();
     (status, text("code"), format!("{} {}", text("message"), text("hint")))
 }

@@ -692,7 +692,7 @@ mod tests {
             }),
             (Invalid::Malformed, "`id` is not a page view id", |beacon| beacon["views"][0]["id"] = 7.into()),
             (Invalid::Value, "`about:blank` is not the URL of a page", |beacon| {
-                beacon["url"] = "about:blank".into()
+                beacon["url"] = "about:blank".into();
             }),
             (Invalid::Value, "`` is not the URL of a page", |beacon| beacon["url"] = 7.into()),
         ] {

@@ -16,7 +16,8 @@ pub fn without_parameters(segment: &str) -> &str {
 #[must_use]
 pub fn route(text: &str) -> Cow<'_, str> {
     let is_path = text.starts_with('/');
-    if !text.contains('%') && !(is_path && text.contains(';')) {
+    let has_parameters = is_path && text.contains(';');
+    if !has_parameters && !text.contains('%') {
         return text.into();
     }
     let segments = text.split('/').map(|segment| {
