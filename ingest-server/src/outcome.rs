@@ -41,7 +41,7 @@ reasons! {
         Clock "clock" "Set the clock of the device, or of the server: a page view may not start in the future.",
         /// The view started more than 48 hours ago.
         Late "late" "Send a page view within 48 hours of its start.",
-        /// No person made the visit.
+        /// A program made the visit.
         Bot "bot" "Visits of programs (crawlers, checks, driven or headless browsers) are not kept. `fieldvitals serve --bots keep` keeps them, for tests of your own.",
     }
 }
@@ -72,7 +72,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// What a program that visits pages does.
+    /// The purpose of a program that visits pages.
     BotKind {
         /// Indexes pages for search.
         SearchEngine "search-engine",
@@ -80,11 +80,11 @@ kinds! {
         AiCrawler "ai-crawler",
         /// Analyses pages for search engine optimization.
         Seo "seo",
-        /// Checks uptime, speed or validity; Lighthouse and WebPageTest among them.
+        /// Checks uptime, speed or validity, such as Lighthouse and WebPageTest.
         Monitoring "monitoring",
-        /// Is a browser that a program drives.
+        /// Automates a browser.
         BrowserAutomation "browser-automation",
-        /// Says so by `navigator.webdriver`.
+        /// Automates a browser, by `navigator.webdriver`.
         Webdriver "webdriver",
         /// Shows a preview of a link.
         SocialPreview "social-preview",
@@ -92,13 +92,13 @@ kinds! {
         FeedReader "feed-reader",
         /// Checks or sells advertisements.
         Advertising "advertising",
-        /// Looks for weaknesses.
+        /// Scans for vulnerabilities.
         Scanner "scanner",
         /// Archives the web.
         Archiver "archiver",
         /// Studies the web.
         Academic "academic",
-        /// Calls itself a bot, and is not listed.
+        /// Unlisted; its name says bot, crawler or spider.
         Other "other",
     }
 }
@@ -146,8 +146,8 @@ pub enum Outcome {
     Shed,
 }
 
-/// Counts of all outcomes since the server started. `received` is the sum of the others. Beside them, as a body has one
-/// outcome: filtered bots by kind, and fields that were left out of accepted bodies.
+/// Counts of all outcomes since the server started. `received` is the sum of the others. Filtered bots by kind and
+/// dropped fields of accepted bodies are counted apart, because a body has one outcome.
 #[derive(Debug)]
 pub struct Outcomes {
     received: AtomicU64,
@@ -203,7 +203,7 @@ impl Outcomes {
         }
     }
 
-    /// Counts the fields that were left out of an accepted body.
+    /// Counts the dropped fields of an accepted body.
     pub fn count_dropped(&self, dropped: &Dropped) {
         for (field, count) in dropped.counts() {
             if let Some(counter) = self.dropped.get(field as usize) {
@@ -218,7 +218,7 @@ impl Outcomes {
         names.zip(self.bots.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }
 
-    /// Fields that were left out of accepted bodies.
+    /// Dropped fields of accepted bodies, by name.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let names = Field::ALL.iter().map(|field| field.name());
         names.zip(self.dropped.iter().map(|counter| counter.load(Ordering::Relaxed)))

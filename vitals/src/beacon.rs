@@ -4,8 +4,8 @@
 //! document, and either finished page views (`views`, from the wasm module) or the snippet's queue (`raw`,
 //! measured by the server with the module's code).
 //!
-//! The two sides lie apart. [`Wire`] writes page views; it compiles for the browser and knows no JSON parser.
-//! [`read::decode`] reads both shapes and keeps what is usable: one bad field costs that field.
+//! The sides are separate. [`Wire`] writes page views; it compiles for the browser, without a JSON parser.
+//! [`read::decode`] reads both shapes and keeps every valid field.
 
 pub mod cause;
 #[cfg(feature = "native")]
@@ -29,14 +29,14 @@ pub const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
 /// Stands in a raw queue for the URL of a view that the page's own hook has dropped: it is not kept.
 pub const DROPPED_URL: &str = "about:blank";
 
-/// One beacon, as it was read.
+/// One beacon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Beacon {
     /// The site's public key.
     pub site: String,
     /// Counts the beacons of a document, whoever sends them; the highest is the last word on a view.
     pub seq: u32,
-    /// The document's URL; empty if the beacon has none that is a text.
+    /// The document's URL; empty if the field is invalid.
     pub url: String,
     /// The route that the page named, by `data-route`.
     pub route: Option<String>,
@@ -61,7 +61,7 @@ pub struct Beacon {
     pub marks: Vec<Mark>,
     /// What was seen.
     pub content: Content,
-    /// What was not usable and was left out.
+    /// Counts of the invalid fields.
     pub dropped: Dropped,
 }
 
@@ -87,7 +87,7 @@ pub mod errors {
     pub const MODULE: u32 = 4;
     /// A function of the page's: a listener, a hook.
     pub const PAGE: u32 = 8;
-    /// A field of a beacon was not usable and was left out.
+    /// The server dropped an invalid field.
     pub const FIELD: u32 = 16;
 }
 
@@ -105,7 +105,7 @@ pub enum Content {
 pub struct Raw {
     /// The document's first page view.
     pub id: ViewId,
-    /// The moment of sending, in milliseconds since the document's time origin; `None` if it was not usable.
+    /// The moment of sending, in milliseconds since the document's time origin; `None` if the field is invalid.
     pub now: Option<f64>,
     /// Everything seen, in the order of queueing.
     pub queue: Vec<Item>,
@@ -113,7 +113,7 @@ pub struct Raw {
 
 macro_rules! fields {
     ($($(#[$doc:meta])* $variant:ident $name:literal,)+) => {
-        /// A field of a beacon that may be left out. The names are few, so that counters of them are bounded.
+        /// A field that can be dropped. The set is closed, so that counters by name are bounded.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Field { $($(#[$doc])* $variant,)+ }
@@ -132,9 +132,9 @@ macro_rules! fields {
 }
 
 fields! {
-    /// See [`Beacon::seq`]; 0 is taken.
+    /// See [`Beacon::seq`]; replaced by 0.
     Seq "seq",
-    /// The URL of the document, or of a view, which then has the document's.
+    /// The URL of the document, or of a view; the view then has the document's URL.
     Url "url",
     /// A named route.
     Route "route",
@@ -148,13 +148,13 @@ fields! {
     Viewport "viewport",
     /// All tags, or one of them.
     Tags "tags",
-    /// See [`Beacon::sample`]; 1 is taken.
+    /// See [`Beacon::sample`]; replaced by 1.
     Sample "sample",
     /// See [`Beacon::errors`].
     Errors "errors",
     /// See [`Beacon::webdriver`].
     Webdriver "webdriver",
-    /// A page view: without a usable id, past the bound, or out of time.
+    /// A page view: without a valid id, past the bound, or out of time.
     Views "views",
     /// The navigation type.
     Nav "nav",
@@ -170,13 +170,13 @@ fields! {
     Marks "marks",
     /// An item of a raw queue, or the moment of its sending.
     Raw "raw",
-    /// A character that is half of a pair; U+FFFD is taken.
+    /// An unpaired surrogate; replaced by U+FFFD.
     Text "text",
-    /// A field that this version does not know.
+    /// A field of a later version.
     Unknown "unknown",
 }
 
-/// Counts of the fields that were left out, and what was wrong with the first value among them.
+/// Counts of the dropped fields, and the problem of the first dropped value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     counts: [u16; Field::ALL.len()],
@@ -191,30 +191,30 @@ impl Dropped {
         }
     }
 
-    /// Counts a field, and keeps the first problem: it is the answer if nothing is left.
+    /// Counts a field, and keeps the first problem for the refusal of a body without a valid value.
     pub fn because(&mut self, field: Field, problem: impl FnOnce() -> String) {
         self.note(field);
         self.problem.get_or_insert_with(problem);
     }
 
-    /// How often a field was left out.
+    /// The count of a field.
     #[must_use]
     pub fn count(&self, field: Field) -> u16 {
         self.counts.get(field as usize).copied().unwrap_or(0)
     }
 
-    /// The fields that were left out, with their counts.
+    /// The dropped fields, with their counts.
     pub fn counts(&self) -> impl Iterator<Item = (Field, u16)> {
         Field::ALL.iter().map(|&field| (field, self.count(field))).filter(|(_, count)| *count > 0)
     }
 
-    /// Whether every field was usable.
+    /// Whether no field was dropped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counts.iter().all(|count| *count == 0)
     }
 
-    /// What was wrong with the first value that was left out.
+    /// The problem of the first dropped value.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
@@ -234,7 +234,7 @@ impl Beacon {
                 }
                 let mut views = document.snapshots(raw.now.unwrap_or(f64::MAX));
                 if raw.now.is_none() {
-                    // How long the page was watched is not known, and TTI needs it.
+                    // TTI depends on the time of observation, which is unknown.
                     for view in &mut views {
                         view.values.set(Metric::Tti, None);
                         (view.tti_gap, view.tbt) = (None, None);
@@ -246,8 +246,8 @@ impl Beacon {
     }
 }
 
-/// The JSON object of a beacon with page views, as the collector writes it: the only place that names its fields.
-/// The names are given to serde, so any serializer writes the same object.
+/// The JSON object of a beacon with page views. The collector writes it, by any serializer of serde; no other place on
+/// the writing side names its fields.
 #[derive(Debug, Serialize)]
 pub struct Wire<T = String> {
     /// [`VERSION`].

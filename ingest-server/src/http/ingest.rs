@@ -73,11 +73,10 @@ pub async fn web_vitals(state: web::Data<State>, request: HttpRequest, body: Bea
     take(state, &request, body, Format::WebVitals(query)).await
 }
 
-/// The answer to a preflight. A browser asks for one before it sends JSON, and of `sendBeacon` always with
-/// credentials.
+/// Answers a preflight. Browsers send one before a body of JSON; `sendBeacon` always asks for credentials.
 ///
-/// A preflight has no body and so names no site, unless its query does. Pages that a site takes beacons from may send
-/// with credentials; any other page without, so that it can read why its beacon is refused.
+/// A preflight has no body, so it names no site but in its query. Allows credentials to pages of an allowed origin.
+/// Allows other pages to send without credentials, so that they can read the refusal.
 pub async fn preflight(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST"))
@@ -91,7 +90,7 @@ pub async fn preflight(state: web::Data<State>, request: HttpRequest) -> HttpRes
         let taken = |directory: &Snapshot| takes_from(directory, &origin, key.as_deref()).then_some(());
         with_credentials = state.directory.find(taken).await.is_some();
         if !with_credentials {
-            // With credentials the browser sends no beacon now, and nothing else would tell of it.
+            // A beacon with credentials is not sent after this answer, so no refusal would be noted.
             let message =
                 format!("pages of {origin} ask before they send (a preflight), and no site takes them");
             state.rejections.note(None, Invalid::Origin.name(), &origin, &message, now_ms());
@@ -107,7 +106,7 @@ fn origin_of(request: &HttpRequest) -> Option<String> {
     Some(scrub::label(origin, limits::URL_BYTES_MAX).into_owned())
 }
 
-/// Whether pages of this origin may send to the site of a key, or to any site if no site has the key.
+/// Whether the site of a key allows an origin; without a known key, whether any site does.
 fn takes_from(directory: &Snapshot, origin: &str, key: Option<&str>) -> bool {
     match key.and_then(|key| directory.by_key(key, now_ms())) {
         Some(site) => origin::may_be_allowed(origin, &site.origins),
@@ -115,8 +114,8 @@ fn takes_from(directory: &Snapshot, origin: &str, key: Option<&str>) -> bool {
     }
 }
 
-/// Lets the page read the answer. With credentials a browser wants its origin named; the credentials themselves are
-/// never read.
+/// Lets the page read the answer. Browsers require the exact origin for requests with credentials. The server never
+/// reads credentials here.
 fn allow_reading(response: &mut HttpResponse, request: &HttpRequest, with_credentials: bool) {
     let origin = request.headers().get(header::ORIGIN).filter(|_| with_credentials).cloned();
     let headers = response.headers_mut();
@@ -186,7 +185,7 @@ async fn take(
     })
     .await;
     let (mut response, with_credentials) = match taken {
-        // The site takes its origin.
+        // The site allows its origin.
         Ok(()) => (HttpResponse::NoContent().finish(), true),
         Err(refused) => {
             let takes = |origin: String| takes_from(&directory, &origin, None);

@@ -1,15 +1,15 @@
-//! Visits that no person makes: crawlers, uptime checks, performance labs, browsers that a program drives.
+//! Visits of programs: crawlers, uptime checks, performance labs, automated browsers.
 //!
 //! `bots/list.tsv` has kinds and patterns of the [crawler-user-agents](https://github.com/monperrus/crawler-user-agents)
-//! project (MIT, release 1.60.0), which is kept by many and tested against real headers. Update it with
+//! project (MIT, release 1.60.0). Many maintain it, and it is tested against real headers. Update it with
 //!
 //! ```text
 //! npm pack crawler-user-agents && tar -xzf crawler-user-agents-*.tgz
 //! jq -r '.[] | [.tags[0], .pattern | gsub("\\\\/"; "/")] | join("\t")' package/crawler-user-agents.json > list.tsv
 //! ```
 //!
-//! HTTP libraries (curl, Go-http-client) are not bots here, although they are in the list: they render no page and so
-//! measure none. A program that posts beacons with one does it on purpose, such as a relay.
+//! HTTP libraries (curl, Go-http-client) are in the list and are not filtered, because they render no pages. A program
+//! that posts beacons with one, such as a relay, does it on purpose.
 
 use crate::outcome::BotKind;
 use regex::bytes::{RegexSet, RegexSetBuilder};
@@ -19,42 +19,42 @@ use vitals::limits;
 /// A program that visits pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bot {
-    /// What it does.
+    /// Its purpose.
     pub kind: BotKind,
-    /// What it is called, as a pattern.
+    /// The pattern of its name.
     pub name: &'static str,
 }
 
-/// A browser that says by `navigator.webdriver` that a program drives it.
+/// An automated browser, by `navigator.webdriver`.
 pub const WEBDRIVER: Bot = Bot { kind: BotKind::Webdriver, name: "navigator.webdriver" };
 
-/// A browser without a window, by its client hints.
+/// A headless browser, by its client hints.
 const HEADLESS: Bot = Bot { kind: BotKind::BrowserAutomation, name: "HeadlessChrome" };
 
 /// The list.
 const LIST: &str = include_str!("bots/list.tsv");
 
-/// What is in the list and is no bot.
+/// The kind of the list that is not filtered.
 const LIBRARIES: &str = "http-library";
 
-/// Patterns of the list that also match people's browsers.
+/// Patterns of the list that also match browsers of people.
 const PEOPLE: [&str; 9] = [
-    // A build of Android that millions of phones have.
+    // An Android build of many phones.
     r"AP3A\.240617\.008",
-    // Browsers inside of apps.
+    // In-app browsers.
     "Bluesky/",
     "Feedly",
     "Goodreads",
     "MetaIAB Facebook",
     "Viber",
-    // The editor shows web pages.
+    // The preview of an editor.
     r"Code/1\.",
-    // Browsers of these search engines; their crawlers have other patterns, or the names below.
+    // Browsers of these search engines. Their crawlers match other patterns, or the one below.
     "Sogou",
     r"mail\.ru",
 ];
 
-/// What programs call themselves that nobody has listed yet. A phone is called Cubot.
+/// Names of unlisted programs. Excludes Cubot, a brand of phones.
 const UNLISTED: &str = r"(?i)(^bot|[^u]bot|crawler|spider|crawl|headless|lighthouse)([^a-z]|$)";
 
 struct List {
@@ -71,17 +71,17 @@ static BOTS: LazyLock<List> = LazyLock::new(|| {
     let bots: Vec<Bot> = listed.chain([unlisted]).collect();
     let (_, named) = bots.split_last().unzip();
     let patterns = named.unwrap_or_default().iter().map(|bot: &Bot| bot.name).chain([UNLISTED]);
-    // A test compiles the list; a pattern that cannot be would filter nobody.
+    // Compiles, as a test shows. An empty set filters nobody.
     let patterns = RegexSetBuilder::new(patterns).unicode(false).build().unwrap_or_default();
     List { patterns, bots }
 });
 
-/// Compiles the list, which takes some tens of milliseconds, so that no beacon waits for it.
+/// Compiles the list, which takes about 30 ms, so that no beacon waits for it.
 pub fn prepare() {
     LazyLock::force(&BOTS);
 }
 
-/// The program that these headers name.
+/// The program named by these headers.
 #[must_use]
 pub fn named(brands: Option<&str>, user_agent: Option<&str>) -> Option<Bot> {
     let text = user_agent.unwrap_or_default().as_bytes();
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(named(brands, Some("Mozilla/5.0")), Some(HEADLESS));
     }
 
-    /// Of 952 headers of real visits none is in the list; these are the ones that nearly are.
+    /// Browsers of people that are near misses of a pattern.
     #[test]
     fn people_are_people() {
         let android = "AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/126.0 Mobile Safari/537.36";
@@ -203,7 +203,7 @@ mod tests {
             format!("{iphone} Version/26.0 Mobile/15E148 Safari/604.1"),
             "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0".to_owned(),
             "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 Chrome/126 Electron/31 Safari/537.36 Slack_SSB/4.39".to_owned(),
-            // No browser, and no bot: programs that post beacons.
+            // HTTP libraries.
             "curl/8.11.0".to_owned(),
             "Go-http-client/2.0".to_owned(),
             "python-requests/2.32".to_owned(),

@@ -1,7 +1,7 @@
 //! From a request's bytes to page view updates, or to the reason why not. Pure: no IO, no clock.
 //!
 //! decode → find the site → check the origin → filter bots → scrub → filter by clock → route. Every body ends
-//! in exactly one [`Outcome`]; a refused one is data, not a failure. Of an accepted one, fields may have been left out.
+//! in exactly one [`Outcome`]; a refused one is data, not a failure. An accepted body may lack its invalid fields.
 
 pub mod bots;
 pub mod browser;
@@ -39,7 +39,7 @@ pub struct Request<'a> {
     pub left_alone: bool,
     /// The country that a proxy named; see [`country::of_code`].
     pub country: Option<&'static str>,
-    /// Whether visits of programs are kept.
+    /// Whether to keep visits of programs.
     pub keep_bots: bool,
     /// When the request came, UTC milliseconds.
     pub received_ms: i64,
@@ -52,7 +52,7 @@ pub struct Accepted {
     pub site: SiteId,
     /// What it says, at least one update.
     pub updates: Vec<ViewUpdate>,
-    /// What was left out.
+    /// Counts of the invalid fields.
     pub dropped: Dropped,
 }
 
@@ -67,7 +67,7 @@ pub struct Refused {
     pub origin: Option<String>,
     /// What is wrong, for the sender and for the answer to "why is there no data?".
     pub message: String,
-    /// The program that made the visit, if it was refused for that.
+    /// The kind of program, for [`Filtered::Bot`].
     pub bot: Option<BotKind>,
 }
 
@@ -225,7 +225,7 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
     Ok(Accepted { site: site.id, updates, dropped })
 }
 
-/// Refuses the visit of a program, unless those are kept.
+/// Refuses the visit of a program unless the server keeps them.
 fn check_bot(request: &Request<'_>, webdriver: bool) -> Result<(), Refused> {
     let bot = request.sender.bot.or(webdriver.then_some(bots::WEBDRIVER));
     let Some(Bot { kind, name }) = bot.filter(|_| !request.keep_bots) else { return Ok(()) };

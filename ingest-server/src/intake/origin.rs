@@ -2,16 +2,16 @@
 
 use url::{Host, Url};
 
-/// The origin of pages that are files. Browsers say `null` of them.
+/// The origin of local files. Browsers send `null` for it.
 const FILE: &str = "file://";
 
-/// What browsers say of an origin that has no name: a file's, a sandboxed frame's.
+/// An opaque origin, as browsers send it: of a file, or of a sandboxed frame.
 const NAMELESS: &str = "null";
 
-/// Schemes with a host of which no page has its URL.
+/// Schemes that no page has.
 const NO_PAGES: [&str; 6] = ["ftp", "ws", "wss", "data", "blob", "javascript"];
 
-/// Whether pages may have URLs of this scheme, which [`Url`] has read: the web's, or one of an app's own.
+/// Whether a page may have this scheme: http, https, or an app's own. Lowercase.
 #[must_use]
 pub fn is_of_pages(scheme: &str) -> bool {
     !NO_PAGES.contains(&scheme) && scheme != "file"
@@ -79,8 +79,8 @@ pub fn of_url(url: &str) -> Option<String> {
     }
 }
 
-/// The origin that a request tells, with its page's URL. Browsers say `null` of a file, as of any origin without a name;
-/// then the URL tells a file from a sandboxed frame.
+/// The origin of a request, from its header and the URL of its page. The URL tells a file from a sandboxed frame, since
+/// browsers send `null` for both.
 #[must_use]
 pub fn told<'a>(header: &'a str, url: &str) -> &'a str {
     let is_file =
@@ -88,13 +88,14 @@ pub fn told<'a>(header: &'a str, url: &str) -> &'a str {
     if is_file { FILE } else { header }
 }
 
-/// Whether a request that tells no URL may come from a page that one of the patterns allows.
+/// Whether a request without a URL (a preflight) may come from an allowed page.
 #[must_use]
 pub fn may_be_allowed(header: &str, patterns: &[String]) -> bool {
     allowed(header, patterns) || (header == NAMELESS && allowed(FILE, patterns))
 }
 
-/// An origin as browsers write it. The standard leaves schemes of apps out, and browsers write them alike.
+/// An origin, as browsers serialize it. The URL standard makes origins of app schemes opaque; browsers serialize them
+/// alike.
 fn serialized(url: &Url) -> Option<String> {
     if matches!(url.scheme(), "http" | "https") {
         return Some(url.origin().ascii_serialization());

@@ -2,14 +2,14 @@
 
 use super::origin;
 use super::scrub::{REDACTED, is_personal, label, may_be_personal};
-use super::spelling::{readable, with_capital_escapes, without_parameters};
+use super::spelling::{readable, with_uppercase_escapes, without_parameters};
 use std::borrow::Cow;
 use url::Url;
 use vitals::limits;
 
-/// The URL of a page without user, password, query, fragment and parameters of its path, with segments that look
-/// like an e-mail address or a secret replaced. Pages of an app may have a scheme of their own
-/// (`capacitor://localhost/…`); of a file only its name is kept, as the folders above it may name a person.
+/// The URL of a page without user, password, query, fragment and path parameters. Segments that look like an e-mail
+/// address or a secret are replaced. Apps may have a scheme of their own (`capacitor://localhost/…`). A file's URL keeps
+/// only the file name, because its folders may name a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageUrl<'a> {
     text: Cow<'a, str>,
@@ -24,7 +24,7 @@ impl<'a> PageUrl<'a> {
         plain(text).or_else(|| Self::parse(text))
     }
 
-    /// Reads a URL; `None` where it is not on the web.
+    /// Reads an http or https URL; `None` for any other.
     #[must_use]
     pub fn read_on_the_web(text: &'a str) -> Option<Self> {
         Self::read(text).filter(|url| url.text.starts_with("http://") || url.text.starts_with("https://"))
@@ -58,7 +58,7 @@ impl<'a> PageUrl<'a> {
             }
         }
         if url.path().is_empty() {
-            // Only schemes of apps have none.
+            // URLs of apps may lack a path.
             url.set_path("/");
         }
         let path_bytes = url.path().len();
@@ -66,7 +66,7 @@ impl<'a> PageUrl<'a> {
         Some(Self { path_at: text.len().checked_sub(path_bytes)?, text: text.into() })
     }
 
-    /// Of a file its name alone.
+    /// Keeps only the file name.
     fn file(url: &Url) -> Self {
         let name = url.path().rsplit('/').next().unwrap_or_default();
         Self { text: format!("file:///{}", scrubbed(name)).into(), path_at: "file://".len() }
@@ -85,13 +85,13 @@ impl<'a> PageUrl<'a> {
     }
 }
 
-/// A segment of a path as it is kept.
+/// A segment of a path, scrubbed.
 fn scrubbed(segment: &str) -> Cow<'_, str> {
     let segment = without_parameters(segment);
     if is_personal(segment) || segment.contains('%') && is_personal(&readable(segment)) {
         return REDACTED.into();
     }
-    with_capital_escapes(segment)
+    with_uppercase_escapes(segment)
 }
 
 /// Reads a URL of which parsing would change nothing but take away query and fragment, as most are: parsing costs

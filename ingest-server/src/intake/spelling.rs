@@ -1,18 +1,18 @@
-//! One spelling for each path: as people read it.
+//! One spelling for each path, in readable form.
 //!
-//! Browsers percent-encode paths, in either case of the digits, and some servers add parameters to a path's segments
-//! (`;jsessionid=…`). Routes have neither: they are decoded, and filters are brought to the same spelling.
+//! Browsers percent-encode paths, with digits in either case. Some servers add parameters to segments
+//! (`;jsessionid=…`). Routes are decoded and have no parameters; filters are normalized in the same way.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A segment without its parameters: what stands before the first `;`.
+/// The part of a segment before its parameters.
 #[must_use]
 pub fn without_parameters(segment: &str) -> &str {
     segment.split_once(';').map_or(segment, |(name, _)| name)
 }
 
-/// A route as it is reported, of any spelling of it.
+/// The reported spelling of a route.
 #[must_use]
 pub fn route(text: &str) -> Cow<'_, str> {
     let is_path = text.starts_with('/');
@@ -21,14 +21,14 @@ pub fn route(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     let segments = text.split('/').map(|segment| {
-        // A name that is no path may have its own use for `;`.
+        // A name that is not a path may contain `;`.
         readable(if is_path { without_parameters(segment) } else { segment })
     });
     segments.collect::<Vec<_>>().join("/").into()
 }
 
-/// A segment with its escapes decoded. What would read as something else stays encoded, with capital digits: bytes
-/// that are not UTF-8, and characters that [`stays_encoded`].
+/// A segment with its escapes decoded. Invalid UTF-8 and characters that [`stays_encoded`] stay encoded, with
+/// uppercase digits.
 #[must_use]
 pub fn readable(segment: &str) -> Cow<'_, str> {
     if !segment.contains('%') {
@@ -40,12 +40,12 @@ pub fn readable(segment: &str) -> Cow<'_, str> {
         out.push_str(before);
         let (bytes, after) = escapes(escaped);
         if bytes.is_empty() {
-            // A percent sign that encodes nothing. What is decoded behind it must not make an escape of it.
+            // A literal percent sign. Encoded if digits decoded behind it could complete an escape.
             let mut next = after.chars();
             let is_near = next.next() == Some('%') || next.next() == Some('%');
             out.push_str(if is_near { "%25" } else { "%" });
         }
-        // A blank at an edge would be trimmed, or not be seen.
+        // A blank at an edge would be trimmed.
         let (first, last) = (out.is_empty(), after.is_empty());
         decode(&bytes, &mut out, first, last);
         rest = after;
@@ -54,9 +54,9 @@ pub fn readable(segment: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// The same path with capital digits in all of its escapes.
+/// The same path with uppercase digits in all escapes.
 #[must_use]
-pub fn with_capital_escapes(path: &str) -> Cow<'_, str> {
+pub fn with_uppercase_escapes(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return path.into();
     }
@@ -75,7 +75,7 @@ pub fn with_capital_escapes(path: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// The bytes of a run of escapes, of which the first percent sign was taken; and what follows.
+/// The bytes of a run of escapes, and the rest. The text starts after the first percent sign.
 fn escapes(text: &str) -> (Vec<u8>, &str) {
     let byte = |at: usize| {
         let digits = text.get(at..at + 2).filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
@@ -112,8 +112,8 @@ fn decode(bytes: &[u8], out: &mut String, first: bool, last: bool) {
     }
 }
 
-/// Whether a character must not stand in a route: it has a meaning in URLs, routes or rules, or is not seen, or turns
-/// the direction of what follows.
+/// Whether a character stays encoded in a route: it has a meaning in URLs or route rules, is invisible, or changes the
+/// direction of text.
 fn stays_encoded(character: char) -> bool {
     matches!(character, '/' | '?' | '#' | '%' | ';' | '\\' | '*')
         || character.is_control()
@@ -122,7 +122,7 @@ fn stays_encoded(character: char) -> bool {
 }
 
 fn encode(byte: u8, out: &mut String) {
-    // Writing to a text does not fail.
+    // Writing to a String cannot fail.
     let _ = write!(out, "%{byte:02X}");
 }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn capitals_change_no_byte() {
-        assert_eq!(with_capital_escapes("/caf%c3%a9/%2f100%/%zz%4a"), "/caf%C3%A9/%2F100%/%zz%4A");
+        assert_eq!(with_uppercase_escapes("/caf%c3%a9/%2f100%/%zz%4a"), "/caf%C3%A9/%2F100%/%zz%4A");
     }
 
     proptest! {
@@ -188,7 +188,7 @@ mod tests {
             let read = readable(&encoded).into_owned();
             prop_assert_eq!(percent_decode_str(&read).decode_utf8_lossy(), text.as_str());
             prop_assert_eq!(readable(&read), read.as_str());
-            let capital = with_capital_escapes(&encoded).into_owned();
+            let capital = with_uppercase_escapes(&encoded).into_owned();
             prop_assert_eq!(readable(&capital), read);
             prop_assert!(percent_decode_str(&capital).eq(percent_decode_str(&encoded)));
         }

@@ -41,7 +41,7 @@ enum Body {
     One(serde_json::Value),
 }
 
-/// A metric that is usable as far as its own object tells.
+/// A metric whose own object is valid.
 struct Reported {
     /// In the body, from 0.
     place: usize,
@@ -53,10 +53,10 @@ struct Reported {
     navigation_url: Option<String>,
 }
 
-/// Takes in a body of the web-vitals library. A metric that is not usable, such as a framework's own, is left out.
+/// Takes in a body of the web-vitals library. Drops invalid metrics, and metrics of frameworks.
 ///
 /// # Errors
-/// With the reason for which nothing of the body is taken, naming the first metric that it is about.
+/// Refuses a body without a valid metric, with the problem of the first one.
 pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Result<Accepted, Refused> {
     let Some(key) = query.site.as_deref() else {
         return Err(Refused::invalid(
@@ -75,7 +75,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
             .cloned()
             .unwrap_or_default()
     };
-    // Without an `Origin` header the first that tells where it is from.
+    // Decides the origin if there is no `Origin` header.
     let first_url = reported.iter().map(url).find(|url| PageUrl::read(url).is_some()).unwrap_or_default();
     let (site, origin) = admit(request, directory, key, &first_url)?;
     let id = site.id;
@@ -85,7 +85,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
     Ok(Accepted { site: id, updates, dropped })
 }
 
-/// The metrics of a body, but for those that are not usable. There is at least one.
+/// The valid metrics of a body, at least one.
 fn decode(body: &[u8], dropped: &mut Dropped) -> Result<Vec<Reported>, Refused> {
     let text =
         std::str::from_utf8(body).map_err(|_| Refused::invalid(Invalid::NotUtf8, "the body is not UTF-8"))?;
@@ -227,7 +227,7 @@ fn updates(
             values,
             tti_gap: None,
             weight: Weight::ONE,
-            // What was left out is counted by the server alone: a framework sends its own metrics with every page.
+            // Without the bit for dropped fields: a framework sends its own metrics with every page.
             context: Context::NONE,
         });
     }

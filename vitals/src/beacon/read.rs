@@ -1,11 +1,10 @@
-//! Reads beacons, and keeps what is usable.
+//! Reads beacons, and keeps their usable fields.
 //!
-//! Structure is required: JSON, a known version, a site, and a page view with a usable id. Any other field that
-//! cannot be used is left out and counted in [`Dropped`], and the rest stays. A body of which no value is left is
-//! an error.
+//! Required are JSON, a known version, a site, and a page view with a valid id. Any other invalid field is dropped and
+//! counted in [`Dropped`]. A body without a valid value is an error.
 //!
-//! The text is read once, without a tree in between. [`part`] tells how a part of a wrong type is passed over,
-//! [`view`] and [`queue`] read the two kinds of content, and [`mend`] repairs what serde_json refuses to read.
+//! The text is parsed in one pass, without a tree. [`part`] skips a part of an unexpected type, [`view`] and [`queue`]
+//! read the two kinds of content, and [`mend`] repairs JSON that serde_json refuses.
 
 mod mend;
 mod part;
@@ -53,10 +52,10 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Reads a beacon. What is not usable is left out; [`Beacon::dropped`] counts it.
+/// Reads a beacon. [`Beacon::dropped`] counts the invalid fields.
 ///
 /// # Errors
-/// If the body is not UTF-8, not JSON or not of a known version, or if nothing of it can be kept.
+/// Refuses a body that is not UTF-8, not JSON, or of an unknown version, and a body without a valid value.
 pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
     let text = std::str::from_utf8(body).map_err(|_| DecodeError::NotUtf8)?;
     if too_deep(text) {
@@ -114,7 +113,7 @@ enum Key {
     Unknown,
 }
 
-/// What stands in a body.
+/// The contents of a body.
 #[derive(Default)]
 struct Found<'de> {
     is_object: bool,
@@ -182,7 +181,7 @@ impl<'de> Part<'de> for Found<'de> {
 }
 
 impl Found<'_> {
-    /// The beacon, if there is enough for one. `characters` of its texts were mended.
+    /// The beacon, if its structure is complete. `characters` counts the repaired characters of its texts.
     fn beacon(mut self, characters: usize) -> Result<Beacon, DecodeError> {
         if !self.is_object {
             return Err(malformed("a beacon is an object".to_owned()));
@@ -225,20 +224,21 @@ impl Found<'_> {
     }
 }
 
-/// The page views, or the queue. Page views come first: they are measured already.
+/// The page views, or the queue. Prefers page views, because they are measured already.
 fn content(
     views: Option<Vec<View>>,
     raw: Option<Raw>,
     dropped: &mut Dropped,
 ) -> Result<(Content, Vec<Mark>), DecodeError> {
-    // Views that are all broken are no reason to refuse a queue, and the reverse.
+    // A valid queue replaces views without a valid id.
     let views = views.filter(|views| raw.is_none() || !views.is_empty());
     match (views, raw) {
         (Some(views), raw) => {
             if raw.is_some() {
                 dropped.note(Field::Raw);
             }
-            // A view that never had a value counts; one whose values are all broken does so beside others alone.
+            // An empty view counts, because a hidden page measures nothing. A view whose values are all invalid counts
+            // only beside another view.
             if views.iter().all(View::has_lost_all) {
                 return Err(nothing_left(dropped, "`views` has 0 page views"));
             }
@@ -263,7 +263,7 @@ fn nothing_left(dropped: &Dropped, otherwise: &str) -> DecodeError {
     malformed(format!("nothing of the beacon can be kept: {}", dropped.problem().unwrap_or(otherwise)))
 }
 
-/// Counts a field that has nothing usable.
+/// Counts an invalid field.
 trait OrNoted: Sized {
     fn or_noted(self, field: Field, dropped: &mut Dropped) -> Self;
 }
@@ -277,7 +277,7 @@ impl<T> OrNoted for Option<T> {
     }
 }
 
-/// The text that stands next.
+/// The next value of an object, as a text.
 fn owned<'de, A: MapAccess<'de>>(
     map: &mut A,
     field: Field,
@@ -286,8 +286,8 @@ fn owned<'de, A: MapAccess<'de>>(
     Ok(scalar(map)?.text().map(Cow::into_owned).or_noted(field, dropped))
 }
 
-/// A device's class: its name; or `false` for a fine primary pointer, else the shorter side of the screen in CSS
-/// pixels, as the snippet sends it.
+/// The class of a device. The collector sends its name; the snippet sends `false` for a fine primary pointer, else
+/// the shorter side of the screen in CSS pixels.
 fn device(scalar: &Scalar<'_>) -> Option<Device> {
     match scalar {
         Scalar::Text(name) => Device::from_name(name),

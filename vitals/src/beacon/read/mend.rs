@@ -1,12 +1,12 @@
-//! What serde_json refuses and browsers write: half of a surrogate pair, and numbers beyond any `f64`.
+//! Repairs valid JSON that serde_json refuses: unpaired surrogates, and numbers beyond the range of `f64`.
 
 use crate::limits;
 
-/// Whether JSON is nested deeper than any beacon is: serde skips a field that it does not know however
-/// deep it is.
+/// Whether JSON is nested deeper than [`JSON_DEPTH_MAX`](limits::JSON_DEPTH_MAX). serde skips unknown fields of any
+/// depth, so its own bound does not hold.
 #[must_use]
 pub fn too_deep(text: &str) -> bool {
-    // Nearly every beacon opens fewer than may stand in one another, which is quickly counted.
+    // Fast path: most beacons open fewer brackets than the bound.
     let opened: usize = text
         .as_bytes()
         .chunks(usize::from(u8::MAX))
@@ -34,14 +34,14 @@ pub fn too_deep(text: &str) -> bool {
     false
 }
 
-/// The text with U+FFFD for each escape that is half of a surrogate pair, and null for each number that is too large;
-/// and how many halves there were. `None` if there is neither.
+/// The text with U+FFFD for each unpaired surrogate escape and null for each number out of range, and the count of
+/// surrogates. `None` if there is nothing to repair.
 #[must_use]
 pub fn mended(text: &str) -> Option<(String, usize)> {
     let mut mended = String::with_capacity(text.len());
     let (mut halves, mut numbers) = (0_usize, 0_usize);
     let mut rest = text;
-    // Outside of texts at the start of each turn.
+    // Each turn starts outside of a text.
     loop {
         let (outside, inside) = match rest.split_once('"') {
             Some((outside, inside)) => (outside, Some(inside)),
@@ -55,7 +55,7 @@ pub fn mended(text: &str) -> Option<(String, usize)> {
     (halves > 0 || numbers > 0).then_some((mended, halves))
 }
 
-/// Copies what stands between two texts. Returns the count of numbers that were replaced.
+/// Copies the JSON between two texts. Returns the count of replaced numbers.
 fn without_large_numbers(mut rest: &str, mended: &mut String) -> usize {
     let is_number =
         |character: char| character.is_ascii_digit() || matches!(character, '-' | '+' | '.' | 'e' | 'E');
@@ -77,7 +77,7 @@ fn without_large_numbers(mut rest: &str, mended: &mut String) -> usize {
     replaced
 }
 
-/// Copies a text to its closing quote, which is copied too. Returns what follows.
+/// Copies a text with its closing quote. Returns the rest.
 fn without_halves<'a>(mut rest: &'a str, mended: &mut String, halves: &mut usize) -> &'a str {
     while let Some(at) = rest.find(['"', '\\']) {
         let (before, here) = rest.split_at_checked(at).unwrap_or((rest, ""));
@@ -107,7 +107,7 @@ fn without_halves<'a>(mut rest: &'a str, mended: &mut String, halves: &mut usize
     ""
 }
 
-/// The UTF-16 unit that `\uXXXX` at the start of a text stands for.
+/// The UTF-16 unit of the escape `\uXXXX` at the start of a text.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?

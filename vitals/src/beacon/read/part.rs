@@ -1,14 +1,13 @@
-//! Reads one part of a JSON text, whatever stands in its place.
+//! Reads one part of a JSON text, of any type.
 //!
-//! serde cannot go on after a type that was not expected. So every part takes any type, and a wrong one is read to
-//! its end and passed over.
+//! serde cannot resume after a type error. So every part accepts any type, and skips an unexpected one to its end.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A number, text, flag or null; or anything else, without what is in it.
+/// A number, text, flag or null. An object or array becomes `Other`, without its contents.
 pub(super) enum Scalar<'de> {
     Null,
     Bool(bool),
@@ -28,11 +27,11 @@ impl<'de> Scalar<'de> {
         }
     }
 
-    /// The whole number, however it is written.
+    /// The whole number, written with or without a fraction.
     pub(super) fn whole(&self) -> Option<u32> {
         match self {
             Self::Integer(number) => u32::try_from(*number).ok(),
-            // The comparison tells a number with a fraction, and one out of range.
+            // The cast truncates and saturates, so only a whole number in range is equal.
             Self::Number(number) => Some(*number as u32).filter(|whole| f64::from(*whole) == *number),
             _ => None,
         }
@@ -54,7 +53,7 @@ impl<'de> Scalar<'de> {
         }
     }
 
-    /// What the text names.
+    /// The value named by the text.
     pub(super) fn named<T>(&self, from_name: impl Fn(&str) -> Option<T>) -> Option<T> {
         match self {
             Self::Text(name) => from_name(name),
@@ -65,10 +64,10 @@ impl<'de> Scalar<'de> {
 
 /// A part of a beacon.
 pub(super) trait Part<'de>: Sized {
-    /// What becomes of it.
+    /// The result.
     type Out;
 
-    /// What stands for a part of a type that is not expected.
+    /// The result for an unexpected type.
     fn unusable(self) -> Self::Out;
 
     /// Reads a number, a text, a flag or a null.
@@ -115,7 +114,7 @@ impl<'de> Part<'de> for Any {
     }
 }
 
-/// Gives a part to serde.
+/// Adapts a part to serde.
 pub(super) struct Read<P>(pub(super) P);
 
 impl<'de, P: Part<'de>> DeserializeSeed<'de> for Read<P> {
@@ -170,7 +169,7 @@ impl<'de, P: Part<'de>> Visitor<'de> for Read<P> {
     }
 }
 
-/// A key of an object; borrowed if it has no escapes.
+/// A key of an object. Borrows from the text unless the key has escapes.
 pub(super) struct Name<'de>(pub(super) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {

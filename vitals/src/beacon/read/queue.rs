@@ -99,9 +99,9 @@ impl<'de> Part<'de> for Queue<'_> {
 /// One array of a queue.
 enum Told {
     Known(Item),
-    /// Of a kind that a later snippet may send and this code does not know.
+    /// Of a kind from a later snippet.
     Unknown,
-    /// With something that is neither number nor text. JSON makes null of a number that is none.
+    /// With a field that is neither number nor text. JSON writes NaN as null.
     Broken,
 }
 

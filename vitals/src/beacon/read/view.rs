@@ -1,4 +1,4 @@
-//! Page views that the collector measured, with what explains them.
+//! Page views measured by the collector, with their attribution and marks.
 
 use super::part::{Any, Name, Part, Read, Scalar, scalar, skip_rest};
 use super::{OrNoted, unknown_metric};
@@ -16,18 +16,18 @@ use std::collections::BTreeMap;
 pub(super) struct View {
     pub(super) snapshot: Snapshot,
     pub(super) marks: Vec<Mark>,
-    /// Whether a value of it was not usable.
+    /// Whether one of its values was invalid.
     lost_value: bool,
 }
 
 impl View {
-    /// Whether it had values, and none is usable.
+    /// Whether all of its values were invalid.
     pub(super) fn has_lost_all(&self) -> bool {
         self.lost_value && self.snapshot.values.is_empty()
     }
 }
 
-/// The array of views: those that are usable.
+/// The array of views. Keeps the views with a valid id.
 pub(super) struct Views<'a>(pub(super) &'a mut Dropped);
 
 impl<'de> Part<'de> for Views<'_> {
@@ -197,7 +197,7 @@ impl<'de> Part<'de> for Marks<'_> {
     }
 }
 
-/// The causes that are known.
+/// The explained metrics.
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum CausesKey {
@@ -223,7 +223,7 @@ impl<'de> Part<'de> for Causes<'_> {
         let dropped = self.0;
         let mut causes = Attribution::NONE;
         while let Some(key) = map.next_key()? {
-            // What a cause needs and lacks costs that cause, as its parts stand for a whole.
+            // Drops a cause without its required fields, because its parts sum to the metric.
             match key {
                 CausesKey::Lcp => {
                     let told = map.next_value_seed(Read(CausePart(dropped)))?;
@@ -247,7 +247,7 @@ impl<'de> Part<'de> for Causes<'_> {
     }
 }
 
-/// The fields that a cause may have, whichever metric it explains.
+/// The fields of a cause, for all metrics.
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "snake_case")]
 enum CauseKey {
@@ -264,7 +264,7 @@ enum CauseKey {
     Unknown,
 }
 
-/// What stands in a cause.
+/// The contents of a cause.
 #[derive(Default)]
 struct Cause {
     target: String,
@@ -300,8 +300,8 @@ impl Cause {
     }
 }
 
-/// A time that a browser may tell. It may lie further from the view's start than any metric: a page can be open
-/// for days before its slowest click.
+/// A time since the view's start, in milliseconds. Its bound is wider than a metric's, because a page can be open for
+/// days before its slowest click.
 fn moment(scalar: &Scalar<'_>) -> Option<f64> {
     /// A hundred days.
     const MAX: f64 = 8.64e9;
@@ -355,7 +355,7 @@ impl<'de> Part<'de> for CausePart<'_> {
     }
 }
 
-/// An array of times; empty if one of them is not usable.
+/// An array of times. Empty if one of them is invalid.
 struct Parts;
 
 /// The most parts that a metric has.
