@@ -22,7 +22,7 @@ use serde::de::MapAccess;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use view::{View, Views};
+use view::{Views, ViewsPart};
 
 /// Why a body is not a beacon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,8 @@ pub fn decode(body: &[u8]) -> Result<Beacon, DecodeError> {
 
 fn parse(text: &str) -> Result<Found<'_>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = serde::de::DeserializeSeed::deserialize(Read(Found::default()), &mut deserializer)?;
+    let mut found = Found::default();
+    serde::de::DeserializeSeed::deserialize(Read(&mut found), &mut deserializer)?;
     deserializer.end()?;
     Ok(found)
 }
@@ -130,19 +131,17 @@ struct Found<'de> {
     sample: Option<f64>,
     errors: u32,
     webdriver: bool,
-    views: Option<Vec<View>>,
+    views: Option<Views>,
     raw: Option<Raw>,
     dropped: Dropped,
 }
 
-impl<'de> Part<'de> for Found<'de> {
-    type Out = Self;
+impl<'de> Part<'de> for &mut Found<'de> {
+    type Out = ();
 
-    fn unusable(self) -> Self {
-        self
-    }
+    fn unusable(self) {}
 
-    fn object<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+    fn object<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         self.is_object = true;
         while let Some(key) = map.next_key()? {
             let dropped = &mut self.dropped;
@@ -168,7 +167,7 @@ impl<'de> Part<'de> for Found<'de> {
                     let webdriver = scalar(&mut map)?.flag().or_noted(Field::Webdriver, dropped);
                     self.webdriver = webdriver.unwrap_or(false);
                 }
-                Key::Views => self.views = map.next_value_seed(Read(Views(dropped)))?,
+                Key::Views => self.views = map.next_value_seed(Read(ViewsPart(dropped)))?,
                 Key::Raw => self.raw = map.next_value_seed(Read(queue::RawPart::new(dropped)))?,
                 Key::Unknown => {
                     map.next_value_seed(Read(Any))?;
@@ -176,7 +175,7 @@ impl<'de> Part<'de> for Found<'de> {
                 }
             }
         }
-        Ok(self)
+        Ok(())
     }
 }
 
@@ -226,12 +225,12 @@ impl Found<'_> {
 
 /// The page views, or the queue. Prefers page views, because they are measured already.
 fn content(
-    views: Option<Vec<View>>,
+    views: Option<Views>,
     raw: Option<Raw>,
     dropped: &mut Dropped,
 ) -> Result<(Content, Vec<Mark>), DecodeError> {
     // A valid queue replaces views without a valid id.
-    let views = views.filter(|views| raw.is_none() || !views.is_empty());
+    let views = views.filter(|views| raw.is_none() || !views.snapshots.is_empty());
     match (views, raw) {
         (Some(views), raw) => {
             if raw.is_some() {
@@ -239,15 +238,10 @@ fn content(
             }
             // An empty view counts, because a hidden page measures nothing. A view whose values are all invalid counts
             // only beside another view.
-            if views.iter().all(View::has_lost_all) {
+            if !views.is_valid {
                 return Err(nothing_left(dropped, "`views` has 0 page views"));
             }
-            let mut marks = Vec::new();
-            let snapshots = views.into_iter().map(|view| {
-                marks.extend(view.marks);
-                view.snapshot
-            });
-            Ok((Content::Views(snapshots.collect()), marks))
+            Ok((Content::Views(views.snapshots), views.marks))
         }
         (None, Some(raw)) => {
             if raw.queue.is_empty() && dropped.count(Field::Raw) > 0 {

@@ -12,26 +12,20 @@ use serde::de::{MapAccess, SeqAccess};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A page view with its marks.
-pub(super) struct View {
-    pub(super) snapshot: Snapshot,
+/// The page views with a valid id.
+#[derive(Default)]
+pub(super) struct Views {
+    pub(super) snapshots: Vec<Snapshot>,
     pub(super) marks: Vec<Mark>,
-    /// Whether one of its values was invalid.
-    lost_value: bool,
+    /// Whether a view has a value, or had none from the start.
+    pub(super) is_valid: bool,
 }
 
-impl View {
-    /// Whether all of its values were invalid.
-    pub(super) fn has_lost_all(&self) -> bool {
-        self.lost_value && self.snapshot.values.is_empty()
-    }
-}
+/// The array of views.
+pub(super) struct ViewsPart<'a>(pub(super) &'a mut Dropped);
 
-/// The array of views. Keeps the views with a valid id.
-pub(super) struct Views<'a>(pub(super) &'a mut Dropped);
-
-impl<'de> Part<'de> for Views<'_> {
-    type Out = Option<Vec<View>>;
+impl<'de> Part<'de> for ViewsPart<'_> {
+    type Out = Option<Views>;
 
     fn unusable(self) -> Self::Out {
         self.0.because(Field::Views, || "`views` is not an array of page views".to_owned());
@@ -39,10 +33,12 @@ impl<'de> Part<'de> for Views<'_> {
     }
 
     fn array<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Out, A::Error> {
-        let mut views = Vec::new();
-        while views.len() < limits::VIEWS_PER_BEACON_MAX {
-            let Some(view) = seq.next_element_seed(Read(ViewPart(self.0)))? else { return Ok(Some(views)) };
-            views.extend(view);
+        let mut views = Views::default();
+        while views.snapshots.len() < limits::VIEWS_PER_BEACON_MAX {
+            let part = ViewPart { dropped: self.0, views: &mut views };
+            if seq.next_element_seed(Read(part))?.is_none() {
+                return Ok(Some(views));
+            }
         }
         while seq.next_element_seed(Read(Any))?.is_some() {
             self.0.note(Field::Views);
@@ -68,18 +64,21 @@ enum Key {
     Unknown,
 }
 
-struct ViewPart<'a>(&'a mut Dropped);
+/// Adds a page view to the others.
+struct ViewPart<'a> {
+    dropped: &'a mut Dropped,
+    views: &'a mut Views,
+}
 
 impl<'de> Part<'de> for ViewPart<'_> {
-    type Out = Option<View>;
+    type Out = ();
 
-    fn unusable(self) -> Self::Out {
-        self.0.because(Field::Views, || "a page view is an object".to_owned());
-        None
+    fn unusable(self) {
+        self.dropped.because(Field::Views, || "a page view is an object".to_owned());
     }
 
-    fn object<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Out, A::Error> {
-        let dropped = self.0;
+    fn object<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { dropped, views } = self;
         let lost_before = dropped.count(Field::Values);
         let (mut id, mut values) = (None, None);
         let (mut url, mut route, mut navigation_type) = (None, None, None);
@@ -110,25 +109,16 @@ impl<'de> Part<'de> for ViewPart<'_> {
         }
         let Some(id) = id else {
             dropped.because(Field::Views, || "`id` is not a page view id: a UUID version 7".to_owned());
-            return Ok(None);
+            return Ok(());
         };
         if values.is_none() && dropped.count(Field::Values) == lost_before {
             dropped.because(Field::Values, || "missing field `values`".to_owned());
         }
-        Ok(Some(View {
-            lost_value: dropped.count(Field::Values) > lost_before,
-            marks: marks.into_iter().map(|(name, at)| Mark { view: id, name, at }).collect(),
-            snapshot: Snapshot {
-                id,
-                url,
-                route,
-                navigation_type,
-                values: values.unwrap_or(Values::EMPTY),
-                tti_gap,
-                tbt,
-                attribution,
-            },
-        }))
+        let values = values.unwrap_or(Values::EMPTY);
+        views.is_valid |= !values.is_empty() || dropped.count(Field::Values) == lost_before;
+        views.marks.extend(marks.into_iter().map(|(name, at)| Mark { view: id, name, at }));
+        views.snapshots.push(Snapshot { id, url, route, navigation_type, values, tti_gap, tbt, attribution });
+        Ok(())
     }
 }
 
