@@ -1,15 +1,15 @@
 //! Builds what a page loads: `v.js`, the wasm module and its glue.
 
+use crate::binaryen::{self, WasmOpt};
 use crate::minify::{Kind, minify};
-use crate::run::{output, root, run, say, seconds, target_dir};
-use crate::toolchain::{Choice, Toolchain, WASM, program};
+use crate::run::{root, run, say, seconds, target_dir};
+use crate::toolchain::{WASM, wasm_build};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 /// The line of the snippet's source that takes the glue's name.
@@ -19,9 +19,6 @@ const MODULE_LINE: &str = "const MODULE = \"\";";
 /// The end of what wasm-bindgen writes. Our glue follows in its place: it loads the module itself, and the
 /// minifier leaves out what is not used then.
 const BINDINGS_EXPORT: &str = "export { initSync, __wbg_init as default };";
-
-/// Up to this version wasm-opt writes every export of a table as one of table 0 (seen with 108).
-const WASM_OPT_ONE_TABLE: u32 = 108;
 
 /// The files of one build.
 pub(crate) struct Collector {
@@ -44,16 +41,10 @@ impl Collector {
 
 /// Builds the collector into `target/collector`, as far as its sources have changed.
 pub(crate) fn build() -> Result<Collector> {
-    build_with(None)
-}
-
-/// Builds it with a compiler of choice.
-pub(crate) fn build_with(choice: Option<Choice>) -> Result<Collector> {
     let started = Instant::now();
-    let toolchain = Toolchain::find(choice)?;
-    let wasm = compile(&toolchain)?;
+    let wasm = compile()?;
     let [snippet, glue] = shortened_sources()?;
-    let optimizer = program("wasm-opt", "binaryen");
+    let optimizer = WasmOpt::find();
 
     // Everything that the files follow from.
     let mut inputs = Sha256::new();
@@ -61,9 +52,7 @@ pub(crate) fn build_with(choice: Option<Choice>) -> Result<Collector> {
     inputs.update(&snippet);
     inputs.update(&glue);
     inputs.update(fs::read(std::env::current_exe()?)?);
-    if let Ok(optimizer) = &optimizer {
-        inputs.update(output(Command::new(optimizer).arg("--version"))?);
-    }
+    inputs.update(if optimizer.is_ok() { binaryen::VERSION } else { "none" });
     let inputs = hex(&inputs.finalize());
     let dir = target_dir().join("collector");
     let stamp = target_dir().join(WASM).join("collector.stamp");
@@ -75,16 +64,11 @@ pub(crate) fn build_with(choice: Option<Choice>) -> Result<Collector> {
     let (bindings, wasm) = bind(wasm)?;
     let glue = replace_once(&bindings, BINDINGS_EXPORT, &glue, "what wasm-bindgen writes")?;
     let wasm = match optimizer {
-        Ok(optimizer) if has_tables(&wasm) && version(&optimizer)? <= WASM_OPT_ONE_TABLE => {
-            say(format!(
-                "the module stays larger than it could be: it uses reference types, which wasm-opt up to \
-                 version {WASM_OPT_ONE_TABLE} spoils; a newer binaryen would do"
-            ));
-            wasm
-        }
-        Ok(optimizer) => optimize(&optimizer, &wasm)?,
+        Ok(optimizer) => optimizer.shrink(&wasm)?,
         Err(why) => {
-            say(format!("the module stays larger than it could be, as wasm-opt is missing: {why:#}"));
+            say(format!(
+                "the module is about a tenth larger than in a release, because wasm-opt cannot be had: {why:#}"
+            ));
             wasm
         }
     };
@@ -106,13 +90,12 @@ fn unchanged(dir: &Path, stamp: &Path, inputs: &str) -> Option<Collector> {
     (stamped == inputs && complete).then_some(collector)
 }
 
-fn compile(toolchain: &Toolchain) -> Result<Vec<u8>> {
-    say(format!(
-        "building the wasm module with {}; the first time it takes a minute or two",
-        toolchain.name()
-    ));
+fn compile() -> Result<Vec<u8>> {
+    let mut cargo = wasm_build()?;
+    say(
+        "building the wasm module; the first time, together with Rust's standard library, it takes some minutes",
+    );
     let target = target_dir().join("wasm");
-    let mut cargo = toolchain.cargo_build();
     cargo
         .args(["--package", "fieldvitals-collector", "--lib", "--profile", "collector", "--target-dir"])
         .arg(&target)
@@ -144,30 +127,6 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
     }
     let glue = output.js().to_owned();
     Ok((glue, output.wasm_mut().emit_wasm()))
-}
-
-/// Whether the module exports a second table, that of JavaScript's values. A compiler whose standard
-/// library was built with reference types makes such a module whatever we ask for.
-fn has_tables(wasm: &[u8]) -> bool {
-    let name = b"__wbindgen_externrefs";
-    wasm.windows(name.len()).any(|window| window == name)
-}
-
-fn version(optimizer: &Path) -> Result<u32> {
-    let text = output(Command::new(optimizer).arg("--version"))?;
-    text.split(|character: char| !character.is_ascii_digit())
-        .find_map(|number| number.parse().ok())
-        .with_context(|| format!("`wasm-opt --version` says no number: {text}"))
-}
-
-/// The module as binaryen shrinks it. It reads what the module may use from the module itself.
-fn optimize(optimizer: &Path, wasm: &[u8]) -> Result<Vec<u8>> {
-    let dir = target_dir().join("wasm");
-    let (before, after) = (dir.join("before.wasm"), dir.join("after.wasm"));
-    fs::write(&before, wasm)?;
-    // The second time it still finds something.
-    run(Command::new(optimizer).args(["-Oz", "-Oz"]).arg(&before).arg("-o").arg(&after))?;
-    Ok(fs::read(&after)?)
 }
 
 fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector> {
