@@ -1,13 +1,13 @@
 // The glue: takes over from the snippet (v.js) after the load event and feeds the wasm module, which is all
 // arithmetic. Here is what JavaScript does in fewer bytes: listeners, texts, JSON, storage, sending.
 //
-// `cargo xtask collector` puts this file behind what wasm-bindgen writes for the module, so `begin`, `push`,
-// `report` and `__wbg_…` below are the module's, and the module's import `emit` is the function here. Where
+// `cargo xtask collector` puts this file behind what wasm-bindgen writes for the module, inside one function, so
+// `begin`, `push`, `report` and `__wbg_…` below are the module's, and its import `emit` is the function here. Where
 // wasm is refused, everything but the arithmetic stays here and the queue is sent as it is ("raw").
 //
 // Names that begin with an underscore are the snippet's; v.js says what they mean.
 
-// How the module is called; `cargo xtask collector` writes its name here.
+// The module's URL, relative to the glue's; `cargo xtask collector` writes it here.
 const MODULE = "";
 // The same numbers as in vitals/src/limits.rs; `cargo xtask tidy` compares them.
 const QUEUE_ITEMS_MAX = 1500;
@@ -61,7 +61,7 @@ const bareUrl = (url) => url?.match(/^http[^?#]{0,500}|^\w*/)[0] || "";
 
 const json = JSON.stringify;
 
-export default async (
+const start = async (
   shared,
   data,
   endpoint,
@@ -99,7 +99,7 @@ export default async (
 
   try {
     const { instance, module } = await WebAssembly.instantiateStreaming(
-      fetch(new URL(MODULE, import.meta.url)),
+      fetch(new URL(MODULE, shared._base)),
       __wbg_get_imports(),
     );
     __wbg_finalize_init(instance, module);
@@ -534,3 +534,5 @@ export default async (
   if (data.sample && !(data.sample <= 1)) say(`data-sample="${data.sample}" is no share: all page views are sent`);
   if (shared._out) say("data-sample leaves this page view out");
 };
+
+performance.fieldvitals._glue(start);

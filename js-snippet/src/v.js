@@ -8,7 +8,8 @@
 // measures with the module's code.
 //
 // Every byte here is paid before the load event, so what can wait is in the glue. Names that begin with an
-// underscore are shared with it and shortened by `cargo xtask collector`.
+// underscore are shared with it and shortened by `cargo xtask collector`. The npm package has other code in the
+// regions (xtask/src/npm.rs).
 (() => {
   // The glue's file name, which carries its hash. `cargo xtask collector` writes it here; where it is
   // empty, the snippet never asks for the module.
@@ -22,8 +23,10 @@
 
   const doc = document;
   const perf = performance;
+  //#region options
   const tag = doc.currentScript;
   const data = tag?.dataset;
+  //#endregion
   if (!data?.site) return console.warn("fieldvitals: no data-site");
   // A second copy does nothing. The window is not asked: there an element or a frame of this name passes for a copy.
   if (perf.fieldvitals) return;
@@ -155,23 +158,30 @@
   const input = (event) => {
     if (event.isTrusted && !shared._input) push([9, (shared._input = event.timeStamp)]);
   };
-  const load = () =>
-    // Relative to this script's own URL.
-    import("./c/" + COLLECTOR)
-      .then((glue) =>
-        glue.default(
-          shared,
-          data,
-          endpoint,
-          id,
-          queue,
-          calls,
-          observer,
-          [on, pageUrl, makeId, read, ask, wire],
-          (...own) => ([push, flush, call] = own),
-        ),
-      )
-      .catch(() => (shared._errors |= 4));
+  const failed = () => (shared._errors |= 4);
+  const load = () => {
+    // The glue calls it once it runs.
+    api._glue = (start) =>
+      start(
+        shared,
+        data,
+        endpoint,
+        id,
+        queue,
+        calls,
+        observer,
+        [on, pageUrl, makeId, read, ask, wire],
+        (...own) => ([push, flush, call] = own),
+      ).catch(failed);
+    //#region load
+    // A classic script, since a page of another origin may load one without CORS.
+    const script = doc.createElement("script");
+    script.src = shared._base = new URL("c/" + COLLECTOR, tag.src).href;
+    script.nonce = tag.nonce;
+    script.onerror = failed;
+    doc.head.append(script);
+    //#endregion
+  };
   const whenLoaded = () => {
     // What was a redirect until now is a navigation from now on.
     shared._url = pageUrl();

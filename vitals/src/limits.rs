@@ -34,9 +34,9 @@ pub const DETAILS_MAX: usize = 128;
 /// Items of a raw queue that one beacon may carry.
 pub const QUEUE_ITEMS_MAX: usize = 1_500;
 /// Largest snippet, in bytes as brotli sends it: what a page pays before its load event.
-pub const SNIPPET_BYTES_MAX: u64 = 1_400;
-/// Largest module and glue together, in bytes as brotli sends them.
-pub const COLLECTOR_BYTES_MAX: u64 = 15_000;
+pub const SNIPPET_BYTES_MAX: u64 = 1_500;
+/// Largest snippet, glue and module together, in bytes as brotli sends them: what a visitor downloads in all.
+pub const COLLECTOR_BYTES_MAX: u64 = 20_000;
 /// Items that the snippet queues before the collector is there.
 pub const QUEUED_ITEMS_MAX: usize = 1_200;
 /// Of these, entries that come in masses (kinds 3 and 5 to 7); the rest stays free for facts that every view

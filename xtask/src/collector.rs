@@ -1,6 +1,7 @@
-//! Builds what a page loads: `v.js`, the wasm module and its glue.
+//! Builds what a page loads: `v.js`, the wasm module and its glue (wasm-bindgen's bindings and our loader).
 
 use crate::binaryen::{self, WasmOpt};
+use crate::bindings::{self, Names};
 use crate::minify::{Kind, minify};
 use crate::run::{root, run, say, seconds, target_dir};
 use crate::toolchain::{WASM, wasm_build};
@@ -11,14 +12,18 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use wasm_bindgen_cli_support::{Bindgen, EncodeInto};
+
+/// The sources of snippet and loader.
+pub(crate) const SNIPPET: &str = "js-snippet/src/v.js";
+const LOADER: &str = "js-snippet/src/collector.js";
 
 /// The line of the snippet's source that takes the glue's name.
-const NAME_LINE: &str = "const COLLECTOR = \"\";";
-/// The line of the glue's source that takes the module's name.
+pub(crate) const NAME_LINE: &str = "const COLLECTOR = \"\";";
+/// The line of the loader's source that takes the module's name, or its URL.
 const MODULE_LINE: &str = "const MODULE = \"\";";
-/// The end of what wasm-bindgen writes. Our glue follows in its place: it loads the module itself, and the
-/// minifier leaves out what is not used then.
-const BINDINGS_EXPORT: &str = "export { initSync, __wbg_init as default };";
+/// The module's URL in the npm package, in words that bundlers know.
+const MODULE_URL: &str = "new URL(\"./collector.wasm\", import.meta.url)";
 
 /// The files of one build.
 pub(crate) struct Collector {
@@ -26,6 +31,8 @@ pub(crate) struct Collector {
     pub(crate) dir: PathBuf,
     /// `collector-<hash>`, the name of module and glue.
     pub(crate) stem: String,
+    /// The glue as an ECMAScript module, whose default export runs it: for the npm package.
+    pub(crate) module_glue: PathBuf,
 }
 
 impl Collector {
@@ -43,26 +50,26 @@ impl Collector {
 pub(crate) fn build() -> Result<Collector> {
     let started = Instant::now();
     let wasm = compile()?;
-    let [snippet, glue] = shortened_sources()?;
+    let [snippet, loader] = shortened_sources()?;
     let optimizer = WasmOpt::find();
 
     // Everything that the files follow from.
     let mut inputs = Sha256::new();
     inputs.update(&wasm);
     inputs.update(&snippet);
-    inputs.update(&glue);
+    inputs.update(&loader);
     inputs.update(fs::read(std::env::current_exe()?)?);
     inputs.update(if optimizer.is_ok() { binaryen::VERSION } else { "none" });
     let inputs = hex(&inputs.finalize());
     let dir = target_dir().join("collector");
-    let stamp = target_dir().join(WASM).join("collector.stamp");
-    if let Some(collector) = unchanged(&dir, &stamp, &inputs) {
+    let own = target_dir().join(WASM);
+    let (stamp, module_glue) = (own.join("collector.stamp"), own.join("collector.js"));
+    if let Some(collector) = unchanged(&dir, &stamp, &module_glue, &inputs) {
         say(format!("the collector is up to date in {}", dir.display()));
         return Ok(collector);
     }
 
     let (bindings, wasm) = bind(wasm)?;
-    let glue = replace_once(&bindings, BINDINGS_EXPORT, &glue, "what wasm-bindgen writes")?;
     let wasm = match optimizer {
         Ok(optimizer) => optimizer.shrink(&wasm)?,
         Err(why) => {
@@ -72,21 +79,22 @@ pub(crate) fn build() -> Result<Collector> {
             wasm
         }
     };
-    let collector = write(&dir, &snippet, &glue, &wasm)?;
-    let stamp_dir = stamp.parent().context("the stamp lies in a directory")?;
-    fs::create_dir_all(stamp_dir)?;
+    fs::create_dir_all(&own)?;
+    let collector = write(&dir, module_glue, &snippet, &Glue { bindings, loader }, &wasm)?;
     fs::write(&stamp, format!("{inputs} {}", collector.stem))?;
     say(format!("the collector is in {} ({})", dir.display(), seconds(started.elapsed())));
     Ok(collector)
 }
 
-fn unchanged(dir: &Path, stamp: &Path, inputs: &str) -> Option<Collector> {
+fn unchanged(dir: &Path, stamp: &Path, module_glue: &Path, inputs: &str) -> Option<Collector> {
     let text = fs::read_to_string(stamp).ok()?;
     let (stamped, stem) = text.split_once(' ')?;
-    let collector = Collector { dir: dir.to_owned(), stem: stem.to_owned() };
-    let complete = collector.files().iter().all(|(_, name)| {
-        ["", ".br", ".gz"].iter().all(|ending| dir.join(format!("{name}{ending}")).is_file())
-    });
+    let collector =
+        Collector { dir: dir.to_owned(), stem: stem.to_owned(), module_glue: module_glue.to_owned() };
+    let complete = module_glue.is_file()
+        && collector.files().iter().all(|(_, name)| {
+            ["", ".br", ".gz"].iter().all(|ending| dir.join(format!("{name}{ending}")).is_file())
+        });
     (stamped == inputs && complete).then_some(collector)
 }
 
@@ -105,11 +113,12 @@ fn compile() -> Result<Vec<u8>> {
     fs::read(&file).with_context(|| format!("the build succeeded and did not leave {}", file.display()))
 }
 
-/// Glue and module, as wasm-bindgen makes them from what the compiler made.
+/// Bindings and module, as wasm-bindgen makes them from what the compiler made, with short names.
 fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
-    let mut output = wasm_bindgen_cli_support::Bindgen::new()
+    let mut output = Bindgen::new()
         .input_bytes("collector", wasm)
         .web(true)?
+        .encode_into(EncodeInto::Always)
         .omit_default_module_path(true)
         .typescript(false)
         .remove_name_section(true)
@@ -125,28 +134,53 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
             output.local_modules().keys()
         );
     }
-    let glue = output.js().to_owned();
-    Ok((glue, output.wasm_mut().emit_wasm()))
+    let mut names = Names::default();
+    let module = output.wasm_mut();
+    for import in module.imports.iter_mut() {
+        import.module = names.module(&import.module);
+        import.name = names.import(&import.name);
+    }
+    for export in module.exports.iter_mut() {
+        export.name = names.export(&export.name);
+    }
+    let wasm = module.emit_wasm();
+    Ok((bindings::rewrite(output.js(), &names)?, wasm))
 }
 
-fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector> {
+/// wasm-bindgen's part of the glue and ours, which share one function's scope.
+struct Glue {
+    bindings: String,
+    loader: String,
+}
+
+impl Glue {
+    /// A classic script, which a page may load from another origin without CORS.
+    fn script(&self, module: &str) -> Result<String> {
+        // In the package, an ECMAScript module, it is strict too.
+        let source = format!("(() => {{\n\"use strict\";\n{}}})();\n", self.body(&format!("{module:?}"))?);
+        minify(&source, Kind::Script, "the glue")
+    }
+
+    /// The same as an ECMAScript module, whose default export runs it.
+    fn module(&self) -> Result<String> {
+        minify(&format!("export default () => {{\n{}}};\n", self.body(MODULE_URL)?), Kind::Module, "the glue")
+    }
+
+    fn body(&self, module: &str) -> Result<String> {
+        let loader = replace_once(&self.loader, MODULE_LINE, &format!("const MODULE = {module};"), LOADER)?;
+        Ok(format!("{}{loader}", self.bindings))
+    }
+}
+
+fn write(dir: &Path, module_glue: PathBuf, snippet: &str, glue: &Glue, wasm: &[u8]) -> Result<Collector> {
+    // The glue holds the name, so the name follows from the glue without it.
     let mut hash = Sha256::new();
-    hash.update(glue);
+    hash.update(glue.script("")?);
     hash.update(wasm);
     let hash = hex(&hash.finalize());
     let stem = format!("collector-{}", &hash[..8]);
-    let glue = replace_once(
-        glue,
-        MODULE_LINE,
-        &format!("const MODULE = \"{stem}.wasm\";"),
-        "js-snippet/src/collector.js",
-    )?;
-    let snippet = replace_once(
-        snippet,
-        NAME_LINE,
-        &format!("const COLLECTOR = \"{stem}.js\";"),
-        "js-snippet/src/v.js",
-    )?;
+    let snippet = replace_once(snippet, NAME_LINE, &format!("const COLLECTOR = \"{stem}.js\";"), SNIPPET)?;
+    fs::write(&module_glue, glue.module()?)?;
 
     // Old hashes have no place beside the new: the server serves whatever lies here.
     match fs::remove_dir_all(dir) {
@@ -155,12 +189,10 @@ fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector
         }
         _ => fs::create_dir_all(dir)?,
     }
-    let collector = Collector { dir: dir.to_owned(), stem };
-    let contents = [
-        minify(&snippet, Kind::Script, "js-snippet/src/v.js")?.into_bytes(),
-        wasm.to_owned(),
-        minify(&glue, Kind::Module, "the glue")?.into_bytes(),
-    ];
+    let script = glue.script(&format!("{stem}.wasm"))?;
+    let collector = Collector { dir: dir.to_owned(), stem, module_glue };
+    let contents =
+        [minify(&snippet, Kind::Script, SNIPPET)?.into_bytes(), wasm.to_owned(), script.into_bytes()];
     for ((_, name), content) in collector.files().iter().zip(&contents) {
         fs::write(dir.join(name), content)?;
         fs::write(dir.join(format!("{name}.br")), brotli(content)?)?;
@@ -169,16 +201,16 @@ fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector
     Ok(collector)
 }
 
-/// The sources of snippet and glue, with the names that they share shortened.
+/// The sources of snippet and loader, with the names that they share shortened.
 pub(crate) fn shortened_sources() -> Result<[String; 2]> {
-    let source = |name: &str| {
-        let file = root().join("js-snippet/src").join(name);
+    let source = |path: &str| {
+        let file = root().join(path);
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
     };
-    Ok(shorten([source("v.js")?, source("collector.js")?]))
+    Ok(shorten([source(SNIPPET)?, source(LOADER)?]))
 }
 
-/// Gives the names that snippet and glue share, which begin with an underscore, one or two letters. The
+/// Gives the names that snippet and loader share, which begin with an underscore, one or two letters. The
 /// minifier sees one file at a time and leaves properties alone.
 fn shorten(sources: [String; 2]) -> [String; 2] {
     let mut names = BTreeSet::new();

@@ -3,6 +3,7 @@
 
 mod bench;
 mod binaryen;
+mod bindings;
 mod browsers;
 mod chaos;
 mod collector;
