@@ -14,8 +14,9 @@ pub(crate) const VERSION: &str = "132.0.0";
 const INTEGRITY: &str =
     "sha512-4Usg7yEvwO3FMso3Oov6qkOOHSod1IEv+boKkh77kTljM+eNBouqCTbqWswGzbG+vDNO/b/v2C4gfEh1WgB9Lg==";
 
-/// What wasm-opt is asked for. A second `-Oz` finds what the first has made possible.
-const OPTIONS: [&str; 2] = ["-Oz", "-Oz"];
+/// What wasm-opt is asked for. A second `-Oz` finds what the first has made possible. The list of features is for
+/// wasm-opt alone, and goes.
+const OPTIONS: [&str; 3] = ["-Oz", "-Oz", "--strip-target-features"];
 
 /// A wasm-opt that is ready to run.
 pub(crate) struct WasmOpt {
@@ -68,7 +69,7 @@ fn fetch(dir: &Path) -> Result<()> {
     fs::write(dir.join("package-lock.json"), lock.to_string())?;
     let mut install = Command::new(npm);
     install
-        .args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"])
+        .args(["ci", "--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts"])
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(std::io::stderr());

@@ -4,7 +4,7 @@
 //! build fails here and not in a visitor's browser.
 
 use anyhow::{Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The last line of the bindings. What loads the module there is replaced by our loader, which calls the
 /// functions that take no part in it; the minifier drops the rest.
@@ -43,7 +43,7 @@ fn short(names: &mut BTreeMap<String, String>, name: &str) -> String {
 }
 
 /// The shortest words, by number: a … z, A … Z, aa, ba, ….
-fn letters(mut number: usize) -> String {
+pub(crate) fn letters(mut number: usize) -> String {
     const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let mut word = String::new();
     loop {
@@ -53,6 +53,11 @@ fn letters(mut number: usize) -> String {
         }
         number = number / LETTERS.len() - 1;
     }
+}
+
+/// The exports that the bindings read. Others only take room.
+pub(crate) fn reads(bindings: &str) -> BTreeSet<&str> {
+    members(bindings).collect()
 }
 
 /// Returns the bindings without `export` and comments, with the short names of the module.
@@ -67,7 +72,7 @@ pub(crate) fn rewrite(bindings: &str, names: &Names) -> Result<String> {
     for (name, short) in &names.imports {
         text = replace_word(&text, name, short)?;
     }
-    members(&text, &names.exports)
+    replace_members(&text, &names.exports)
 }
 
 /// Comments hold what a person wrote in Rust, so they go before words are looked for.
@@ -108,29 +113,32 @@ fn replace_word(text: &str, word: &str, by: &str) -> Result<String> {
 }
 
 /// Replaces the names of the instance's members.
-fn members(text: &str, exports: &BTreeMap<String, String>) -> Result<String> {
+fn replace_members(text: &str, exports: &BTreeMap<String, String>) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = 0;
-    for (at, _) in text.match_indices(INSTANCE) {
-        let before = &text[..at];
-        let after = &text[at + INSTANCE.len()..];
-        if before.ends_with(is_word) || before.ends_with('.') {
-            continue;
-        }
-        if after.starts_with(['[', '?']) {
-            bail!("wasm-bindgen reads an export by other means than `{INSTANCE}.name`");
-        }
-        let Some(member) = after.strip_prefix('.') else { continue };
-        let name = &member[..member.find(|character| !is_word(character)).unwrap_or(member.len())];
+    for name in members(text) {
         let Some(short) = exports.get(name) else {
             bail!("wasm-bindgen reads `{INSTANCE}.{name}`, which the module does not export");
         };
-        let start = text.len() - member.len();
-        out.push_str(&text[rest..start]);
+        let at = name.as_ptr() as usize - text.as_ptr() as usize;
+        out.push_str(&text[rest..at]);
         out.push_str(short);
-        rest = start + name.len();
+        rest = at + name.len();
     }
     Ok(out + &text[rest..])
+}
+
+/// Each `name` of a `wasm.name`; an empty one where a member is read in another way.
+fn members(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices(INSTANCE).filter_map(|(at, _)| {
+        let before = &text[..at];
+        let after = &text[at + INSTANCE.len()..];
+        if before.ends_with(is_word) || before.ends_with('.') || !after.starts_with(['.', '[', '?']) {
+            return None;
+        }
+        let member = after.strip_prefix('.').unwrap_or_default();
+        Some(&member[..member.find(|character| !is_word(character)).unwrap_or(member.len())])
+    })
 }
 
 fn is_word(character: char) -> bool {

@@ -1,6 +1,6 @@
 //! The collector as an npm package, and the test that a bundler can use it.
 
-use crate::collector::{self, NAME_LINE, SNIPPET, replace_once, shortened_sources};
+use crate::collector::{self, NAME_LINE, SNIPPET, replace_once, sources};
 use crate::minify::{Kind, minify};
 use crate::run::{find_program, root, run, say, target_dir};
 use crate::toolchain;
@@ -53,8 +53,7 @@ const WRONG: [&str; 3] = ["init({ site: \"KEY\" });", "on(\"XYZ\", () => {});", 
 /// Writes the package into `target/npm` and gives the folder.
 pub(crate) fn package() -> Result<PathBuf> {
     let collector = collector::build()?;
-    let [snippet, _] = shortened_sources()?;
-    let mut index = snippet;
+    let mut index = sources()?.snippet;
     for (from, to) in REPLACED {
         index = replace_once(&index, from, to, SNIPPET)?;
     }
