@@ -10,11 +10,13 @@ use std::time::Duration;
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
 /// Flags of the module and of the standard library in it, each for its size. A panic is one instruction, and
-/// names no place in the source. Without reference types wasm-bindgen keeps JavaScript's values in an array
-/// of its own. The stack needs far less than the linker's 1 MiB.
-const RUSTFLAGS: [&str; 5] = [
+/// names no place in the source; `{:?}` writes nothing, so no text for a visitor may come from `Debug`. Without
+/// reference types wasm-bindgen keeps JavaScript's values in an array of its own. The stack needs far less than
+/// the linker's 1 MiB.
+const RUSTFLAGS: [&str; 6] = [
     "-Zunstable-options",
     "-Zlocation-detail=none",
+    "-Zfmt-debug=none",
     "-Cpanic=immediate-abort",
     "-Ctarget-feature=-reference-types",
     "-Clink-arg=-zstack-size=65536",
