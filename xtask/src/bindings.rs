@@ -164,7 +164,7 @@ return wasm.begin(ptr);
 }
 function __wbg_get_imports() {
 const import0 = {
-__wbg_get_1: function(arg0) { return arg0.wasm; },
+__wbg_get_1: function(arg0) { return arg0.wasm.size + mywasm.size; },
 __wbg_get_11: function(arg0) {
 // Cast of wasm.
 return new Uint8Array(wasm.memory.buffer);
@@ -203,7 +203,7 @@ return wasm.b(ptr);
 }
 function __wbg_get_imports() {
 const import0 = {
-a: function(arg0) { return arg0.wasm; },
+a: function(arg0) { return arg0.wasm.size + mywasm.size; },
 b: function(arg0) {
 return new Uint8Array(wasm.a.buffer);
 },
