@@ -75,7 +75,7 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let started = Instant::now();
     std::fs::create_dir_all(folder()).expect("target/ can be written");
-    let lab = Arc::new(Lab::start(Arc::new(Server::start().await), library()).await);
+    let lab = Arc::new(Lab::start(Arc::new(Server::start().await), library()));
     let outcomes = match arguments.as_slice() {
         [option, times] if option == "--inp-on-hide" => {
             run(&lab, inp_on_hide(times.parse().expect("a number"))).await
