@@ -78,6 +78,8 @@ pub struct Folder {
     pub hosts: Hosts,
     /// The content security policy of every page. `__VITALS__` becomes the tag's origin.
     pub policy: Option<&'static str>,
+    /// Headers of every page.
+    pub headers: &'static [(&'static str, &'static str)],
     /// What beacons are answered in the server's place.
     pub answer: Option<Answer>,
 }
@@ -188,6 +190,11 @@ impl Lab {
             Some(record.fill(name, html, &self.server.key))
         });
         found.unwrap_or_default()
+    }
+
+    /// Adds a report to what the pages of a folder have sent.
+    pub fn note(&self, name: &str, report: Value) {
+        self.shared.keep(name, Capture::Report(report));
     }
 
     /// From now on a folder's beacons are answered so; `None` leaves it to the server.
@@ -388,10 +395,10 @@ impl Shared {
         } else {
             self.find(&folder, name, &request).await
         };
-        if let (Some(policy), "GET") = (policy, request.method.as_str())
-            && folder.pages.iter().any(|(page, _)| *page == request.file)
-        {
-            reply.headers.push(("content-security-policy".to_owned(), policy));
+        if request.method == "GET" && folder.pages.iter().any(|(page, _)| *page == request.file) {
+            reply.headers.extend(policy.map(|policy| ("content-security-policy".to_owned(), policy)));
+            let more = folder.headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            reply.headers.extend(more);
         }
         let headers: String =
             reply.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

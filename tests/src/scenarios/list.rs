@@ -48,7 +48,7 @@ const fn nothing(_: &Seen, _: Engine) -> Vec<Built> {
 }
 
 /// Whether an engine knows a metric at all.
-fn knows(engine: Engine, metric: &str) -> bool {
+pub(super) fn knows(engine: Engine, metric: &str) -> bool {
     match metric {
         "CLS" | "TTI" => engine == Chromium,
         "LCP" | "INP" | "FID" => engine != WebKit,

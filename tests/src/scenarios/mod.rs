@@ -2,6 +2,7 @@
 //! by the reference library and by an independent observer, in a real browser that is driven for real.
 
 pub mod behaviours;
+pub mod conditions;
 pub mod lab;
 pub mod list;
 pub mod oracle;
