@@ -1,5 +1,5 @@
 // The life of a condition's page: something moves after the load, buttons are slow or fast, one of them navigates
-// inside the document. Each tells half a second after its press, when its interaction has been told to observers.
+// inside the document. Each tells a moment after its press, when its interaction has been told to observers.
 (function () {
   var lab = window.lab;
   var views = 0;
@@ -8,7 +8,7 @@
       run();
       lab.later(function () {
         lab.told(name);
-      }, 500);
+      }, 300);
     });
   };
   on("slow", function () {

@@ -28,6 +28,8 @@ use tempfile::TempDir;
 const STEP_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the module may take to be asked for. Where it never is, what was stored tells.
 const MODULE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long what is sent on leaving may take.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// One condition.
 #[derive(Clone, Copy)]
@@ -267,7 +269,7 @@ async fn take(visit: &Visit<'_>, condition: &Condition, files: &Path, step: Step
             press(visit, what).await;
             told(visit, what, before + 1).await;
         }
-        Step::Tap(what) => press(visit, what).await,
+        Step::Tap(what) => tap(visit, what).await,
         Step::Keys(keys) => {
             let actions = driver.action_chain_with_delay(Some(Duration::ZERO), Some(Duration::ZERO));
             actions.send_keys(keys).perform().await.expect("keys can be pressed");
@@ -301,7 +303,22 @@ async fn take(visit: &Visit<'_>, condition: &Condition, files: &Path, step: Step
             told(visit, "away", before + 1).await;
         }
         Step::Back => driver.back().await.expect("there is a page before"),
-        Step::Leave => visit.leave().await,
+        Step::Leave => {
+            let count = || {
+                let (captures, _) = visit.lab.captured(&visit.name);
+                captures.iter().filter(|capture| matches!(capture, Capture::Beacon(..))).count()
+            };
+            let before = count();
+            visit.leave().await;
+            // Browsers lose what a page sends last where the next navigation comes too soon.
+            let sent = tokio::time::timeout(LEAVING, async {
+                while count() == before {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+            // Not every page has something to send.
+            let _ = sent.await;
+        }
     }
 }
 
@@ -319,8 +336,22 @@ async fn told(visit: &Visit<'_>, what: &str, times: usize) {
     .await;
 }
 
-/// A trusted press by place.
+/// A trusted press by place, without any script in the page: chromedriver's own actions run some.
 async fn press(visit: &Visit<'_>, what: &str) {
+    if visit.engine() != Engine::Chromium {
+        return tap(visit, what).await;
+    }
+    let (left, top) = page::place(what);
+    for (kind, button, clicks) in
+        [("mouseMoved", "none", 0), ("mousePressed", "left", 1), ("mouseReleased", "left", 1)]
+    {
+        let event = json!({"type": kind, "x": left, "y": top, "button": button, "clickCount": clicks});
+        visit.browser.command("Input.dispatchMouseEvent", event).await;
+    }
+}
+
+/// A trusted press by place that does not wait for its handlers, which may ask the visitor something.
+async fn tap(visit: &Visit<'_>, what: &str) {
     let (left, top) = page::place(what);
     let actions = visit.browser.driver.action_chain_with_delay(Some(Duration::ZERO), Some(Duration::ZERO));
     actions.move_to(left, top).click().perform().await.expect("it can be pressed");

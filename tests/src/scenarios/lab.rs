@@ -316,7 +316,7 @@ impl Reply {
     }
 
     fn script(text: impl Into<Vec<u8>>) -> Self {
-        Self::new(200, "text/javascript", text)
+        Self::new(200, "text/javascript; charset=utf-8", text)
     }
 
     /// An answer that pages of every origin may read, as the server's are.

@@ -1,9 +1,11 @@
 //! What pages in the field did to such scripts, by the issue trackers of web-vitals, boomerang, the browser SDKs of
 //! Datadog, Sentry, New Relic and PostHog, Simple Analytics, Segment and others.
 
+use super::foreign::RICH;
 use super::judge::Stored;
 use super::page::{self, DELAYED, LOAD, Parts, folder};
 use super::{By, Condition, PLAIN, Step, View};
+use crate::engines::Engine::WebKit;
 use crate::scenarios::lab::{Folder, Module};
 use crate::scenarios::verdict::Must;
 
@@ -57,6 +59,20 @@ fn encoded(name: &str) -> Folder {
     folder(&[(name, &format!("<!doctype html>{}", html.replace("<meta charset=\"utf-8\"/>", "")))])
 }
 
+/// The page in a frame that may run scripts and nothing else: no origin, and no storage.
+fn sandboxed() -> Folder {
+    let tag = "<script async src='__TAG_URL__' data-site='__KEY__' data-consent='granted' data-sample='1'></script>";
+    let page = format!("<!doctype html>{}", Parts { tag, ..Parts::default() }.html());
+    let outer =
+        "<!doctype html><meta charset=\"utf-8\"><link rel=\"icon\" href=\"data:,\"><title>outer</title>
+        <style>body { margin: 0 } iframe { border: 0; width: 100vw; height: 600px }</style>
+        <iframe sandbox=\"allow-scripts\" src=\"page.html?delay=100\"></iframe>";
+    folder(&[("page.html", &page), ("outer.html", outer)])
+}
+
+const FRAMED: &[Step] =
+    &[Step::Open("outer.html"), Step::Told("ready"), Step::Module, Step::Press("slow"), Step::Leave];
+
 /// All of them.
 pub const CONDITIONS: &[Condition] = &[
     Condition {
@@ -76,9 +92,8 @@ pub const CONDITIONS: &[Condition] = &[
         name: "enumerable-prototypes",
         folder: || {
             page::scripted(
-                "Object.prototype.extra = function () { return this }; Object.prototype.url = 'of the page';
-                 Array.prototype.last = function () { return this[this.length - 1] };
-                 Object.prototype.site = 'nobody'; Object.prototype.route = '/of-the-prototype'",
+                "['extend', 'each', 'route', 'tags', 'sample', 'consent', 'release', 'debug', 'url', 'type', 'name'].forEach(
+                     function (name) { Object.prototype[name] = Array.prototype[name] = function () { return this } })",
             )
         },
         also: |stored| {
@@ -216,22 +231,20 @@ pub const CONDITIONS: &[Condition] = &[
     },
     Condition {
         name: "sandboxed-frame",
-        folder: || {
-            let tag = "<script async src='__TAG_URL__' data-site='__KEY__' data-consent='granted' data-sample='1'></script>";
-            let page = format!("<!doctype html>{}", Parts { tag, ..Parts::default() }.html());
-            let outer = "<!doctype html><meta charset=\"utf-8\"><link rel=\"icon\" href=\"data:,\"><title>outer</title>
-                <style>body { margin: 0 } iframe { border: 0; width: 100vw; height: 600px }</style>
-                <iframe sandbox=\"allow-scripts\" src=\"page.html?delay=100\"></iframe>";
-            folder(&[("page.html", &page), ("outer.html", outer)])
-        },
-        steps: &[
-            Step::Open("outer.html"),
-            Step::Told("ready"),
-            Step::Module,
-            Step::Press("slow"),
-            Step::Leave,
-        ],
+        engines: RICH,
+        folder: sandboxed,
+        steps: FRAMED,
         views: &[View { nav: None, ..LOAD }],
+        by: By::Either,
+        ..PLAIN
+    },
+    Condition {
+        // WebKit tells a frame without an origin no time of its answer and no paint.
+        name: "sandboxed-frame-untold",
+        engines: &[WebKit],
+        folder: sandboxed,
+        steps: FRAMED,
+        views: &[View { nav: None, values: &[("TTFB", Must::BeAbsent), ("FCP", Must::BeAbsent)], ..LOAD }],
         by: By::Either,
         ..PLAIN
     },
@@ -260,14 +273,9 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "tag-removed",
         folder: || {
-            page::scripted(
-                "new MutationObserver(function (records) {
-                     records.forEach(function (record) {
-                         Array.prototype.forEach.call(record.addedNodes, function (node) {
-                             if (node.src && node.src.indexOf('/v.js') > 0) node.parentNode.removeChild(node);
-                         });
-                     });
-                 }).observe(document, { childList: true, subtree: true })",
+            page::tagged(
+                "<script id=\"tag\" async=\"\" src=\"__TAG_URL__?delay=200\" data-site=\"__KEY__\"></script><script>
+                 (function (tag) { tag.parentNode.removeChild(tag) })(document.getElementById('tag'))</script>",
             )
         },
         ..PLAIN
@@ -399,7 +407,9 @@ pub const CONDITIONS: &[Condition] = &[
         ..PLAIN
     },
     Condition {
+        // WebKit changes processes for such a page, and tells its times wrong.
         name: "cross-origin-isolated",
+        engines: RICH,
         folder: || Folder {
             headers: &[
                 ("cross-origin-opener-policy", "same-origin"),
