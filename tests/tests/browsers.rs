@@ -5,7 +5,7 @@
 //! reference's and the truth; fails on a difference that no reason is known for. And every condition of other
 //! people's pages, many in one browser: prints condition × engine × metric with the value without the condition,
 //! the value with it, and what is right. Arguments: words that a test's name (`scenario/engine`,
-//! `condition:name/engine`) must contain, and `--inp-on-hide N` for that scenario alone, N times in headless and in
+//! `condition:name/engine`) must contain (`one|other` for either), and `--inp-on-hide N` for that scenario alone, N times in headless and in
 //! headed Chromium.
 
 use fieldvitals_tests::engines::{Engine, Window};
@@ -179,7 +179,7 @@ fn every(words: &[String]) -> Vec<Job> {
     let jobs = scenarios.chain(behaviours).flat_map(|(test, engines)| {
         engines.iter().map(move |&engine| Job { test: test.clone(), engine, window: Window::Headless })
     });
-    let is_wanted = |name: &str| words.iter().all(|word| name.contains(word.as_str()));
+    let is_wanted = |name: &str| words.iter().all(|word| word.split('|').any(|part| name.contains(part)));
     let mut jobs: Vec<Job> = jobs.filter(|job| is_wanted(&job.name())).collect();
     for engine in Engine::ALL {
         let can = |condition: &&Condition| condition.engines.contains(&engine);

@@ -109,7 +109,7 @@ pub enum Step {
     Told(&'static str),
     /// Waits until the page has got the module, or should have.
     Module,
-    /// Lets go of a module that is held.
+    /// Lets go of a module that is held, and of a page's load event.
     Release,
     /// Presses what is there, and waits until the page tells it.
     Press(&'static str),
@@ -164,7 +164,7 @@ pub async fn run(
         let base = lab.folder(&name, (condition.folder)());
         let browser = match open.take() {
             Some(browser) => browser,
-            None => Browser::start_with(engine, window, capabilities()).await,
+            None => warm(engine, window, lab, &name).await,
         };
         let visit = Visit { browser, lab, name: name.clone(), base };
         let ended = AssertUnwindSafe(follow(&visit, condition, files.path())).catch_unwind().await;
@@ -189,6 +189,17 @@ pub async fn run(
         }
     }
     runs
+}
+
+/// A new browser that has had a page: Firefox loses what the very first one sends when it is left at once.
+async fn warm(engine: Engine, window: Window, lab: &Lab, name: &str) -> Browser {
+    let name = format!("{name}-warm");
+    let base = lab.folder(&name, page::folder(&[]));
+    let browser = Browser::start_with(engine, window, capabilities()).await;
+    let visit = Visit { browser, lab, name, base };
+    visit.open("away.html").await;
+    told(&visit, "away", 1).await;
+    visit.browser
 }
 
 /// Pages are not waited for by the driver, as things happen while they load.

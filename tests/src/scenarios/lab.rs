@@ -204,7 +204,7 @@ impl Lab {
         }
     }
 
-    /// Lets go of a module that is held.
+    /// Lets go of a module that is held, and of a page's `held.bmp`, with which a page holds up its load event.
     pub fn release(&self, name: &str) {
         if let Some(record) = self.shared.folders().get(name) {
             record.released.send_replace(true);
@@ -379,11 +379,12 @@ impl Shared {
             (record.folder.clone(), policy, record.released.subscribe())
         });
         let Some((folder, policy, mut released)) = known else { return Ok(()) };
+        let is_held = folder.module == Module::Held && request.file.starts_with("c/");
+        if is_held || request.file == "held.bmp" {
+            // The folder may be gone first.
+            let _ = released.wait_for(|released| *released).await;
+        }
         let mut reply = if request.is_collectors() {
-            if folder.module == Module::Held && request.file.starts_with("c/") {
-                // The folder may be gone first.
-                let _ = released.wait_for(|released| *released).await;
-            }
             let reply = self.collector(&folder, name, &request).await?;
             if let Some(record) = self.folders().get_mut(name) {
                 record.served.push(request.file.clone());
@@ -473,7 +474,7 @@ impl Shared {
             "observer.js" => Reply::script(OBSERVER),
             "reference.js" => Reply::script(REFERENCE),
             "web-vitals.js" => Reply::script(self.library.clone()),
-            "image.bmp" => Reply::new(200, "image/bmp", image()),
+            "image.bmp" | "held.bmp" => Reply::new(200, "image/bmp", image()),
             "slow" => Reply::new(200, "text/plain", "slow"),
             // What a page says where it may not have the means to send more.
             "told" => {
