@@ -592,6 +592,28 @@ pub const SCENARIOS: &[Scenario] = &[
         known: SAME_CODE,
     },
     Scenario {
+        name: "short-input",
+        engines: ALL,
+        folder: || page(USED),
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.press("#next").await;
+                visit.idle().await;
+                visit.press("h1").await;
+                visit.idle().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| {
+            let must = if knows(engine, "INP") { Must::LieIn(0.0, 105.0) } else { Must::BeAbsent };
+            vec![Built { view: 1, metric: "INP", must }]
+        },
+        known: SHORT_INPUT,
+    },
+    Scenario {
         name: "two-hosts",
         engines: ALL,
         folder: || page(USED),
@@ -777,6 +799,17 @@ const SAME_CODE: &[Known] = &[Known {
     side: Side::Reference,
     reason: "ok: the reference is not asked for soft navigations here",
 }];
+
+const SHORT_INPUT: &[Known] = &[
+    SAME_CODE[0],
+    Known {
+        engines: RICH,
+        view: Some(1),
+        metrics: &["INP"],
+        side: Side::Reference,
+        reason: "ok: the reference is not asked for soft navigations here",
+    },
+];
 
 const SOFT: &[Known] = &[Known {
     engines: &[Chromium],
