@@ -96,6 +96,7 @@ async fn main() -> ExitCode {
     let started = Instant::now();
     std::fs::create_dir_all(folder()).expect("target/ can be written");
     let lab = Arc::new(Lab::start(Arc::new(Server::start().await), library()));
+    lab.restrict().await;
     let outcomes = match arguments.as_slice() {
         [option, times] if option == "--inp-on-hide" => {
             run(&lab, inp_on_hide(times.parse().expect("a number"))).await

@@ -1,9 +1,8 @@
-//! Conditions: a page of which the right values are known, with something in it that other people's pages have.
+//! Conditions: a page with known right values, and something in it that other people's pages have.
 //!
-//! Reading order: [`page`] (the page and its right values), [`foreign`] (scripts, markup and policies of other people's
-//! pages), [`early`] (what happens before the module is there), [`wild`] (what was reported of such scripts in the
-//! field), [`judge`] (what was stored, compared with what is right). Many conditions share a browser, as its start costs
-//! more than a page. Each has a folder of its own, and so origins, storage and a cache of its own.
+//! Reading order: [`page`] (the page and its values), [`foreign`] (scripts, markup and policies), [`early`] (before the
+//! module runs), [`wild`] (reports from the field), [`judge`] (the comparison). Many conditions share a browser, because
+//! its start costs more than a page. Each condition has a folder of its own, so it has its own origins, storage and cache.
 
 pub mod early;
 pub mod foreign;
@@ -26,7 +25,7 @@ use tempfile::TempDir;
 
 /// How long a page or the collector may take for a step.
 const STEP_PATIENCE: Duration = Duration::from_secs(15);
-/// How long the module may take to be asked for. Where it never is, what was stored tells.
+/// How long the module may take to be requested. A missing request is seen in the stored views.
 const MODULE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long what is sent on leaving may take.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -38,15 +37,15 @@ pub struct Condition {
     pub name: &'static str,
     /// The engines that can have it.
     pub engines: &'static [Engine],
-    /// What lies in the folder.
+    /// The folder's contents.
     pub folder: fn() -> Folder,
-    /// What the visitor does.
+    /// The steps of the visit.
     pub steps: &'static [Step],
     /// Who must have measured.
     pub by: By,
     /// The views that must have been stored, by start.
     pub views: &'static [View],
-    /// What else must be right.
+    /// Further checks.
     pub also: fn(&judge::Stored) -> Result<(), String>,
     /// Whether no view at all is right too.
     pub may_be_absent: bool,
@@ -98,7 +97,7 @@ pub struct View {
     pub values: &'static [(&'static str, Must)],
 }
 
-/// What a visitor, a network or a test does.
+/// A step of the visitor, the network or the test.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     /// Opens a page of the folder, and does not wait for its load.
@@ -137,7 +136,7 @@ pub enum Step {
 pub struct Run {
     /// The folder's name.
     pub name: String,
-    /// What its pages sent.
+    /// Beacons and reports of its pages.
     pub captures: Vec<Capture>,
     /// The step that failed, and why.
     pub failed: Option<String>,
@@ -172,7 +171,7 @@ pub async fn run(
             let text = panic.downcast_ref::<String>().cloned();
             text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
         });
-        // After a failure nobody knows what state the browser is in.
+        // A failure leaves the browser in an unknown state.
         if failed.is_none() {
             open = Some(visit.browser);
         }
@@ -191,7 +190,7 @@ pub async fn run(
     runs
 }
 
-/// A new browser that has had a page: Firefox loses what the very first one sends when it is left at once.
+/// Starts a browser and opens a page. Firefox loses the last beacon of its very first page.
 async fn warm(engine: Engine, window: Window, lab: &Lab, name: &str) -> Browser {
     let name = format!("{name}-warm");
     let base = lab.folder(&name, page::folder(&[]));
@@ -220,7 +219,7 @@ async fn settled(lab: &Lab, name: &str) -> Vec<Capture> {
 
 /// Does what the visitor does.
 async fn follow(visit: &Visit<'_>, condition: &Condition, files: &Path) {
-    // What earlier pages left in the console.
+    // Drops the messages of earlier pages.
     let is_logged = visit.engine() == Engine::Chromium;
     if is_logged {
         visit.browser.log("browser").await;
@@ -271,7 +270,7 @@ async fn take(visit: &Visit<'_>, condition: &Condition, files: &Path, step: Step
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             });
-            // What was stored tells.
+            // A timeout is seen in the stored views.
             let _ = asked.await;
         }
         Step::Release => visit.lab.release(&visit.name),

@@ -1,5 +1,5 @@
-//! The sites of the three-engine tests, as a customer has them: pages on `http://localhost:PORT`, and on another host
-//! and port, `http://127.0.0.1:OTHER`, what the collector's tag names: `v.js`, the `/c/` files and `/v1/beacon`.
+//! The two hosts of the three-engine tests, as a customer has them. Pages are on `http://localhost:PORT`. The tag's
+//! `v.js`, the `/c/` files and `/v1/beacon` are on `http://127.0.0.1:OTHER`.
 //!
 //! Every load has a folder and two ports of its own, so the tag is the documented one and an origin's storage is empty.
 //! The second host is the real server with conditions: it passes on requests, answers and headers, CORS among them.
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +26,9 @@ const PAGE_DELAY: Duration = Duration::from_millis(5);
 /// Headers of one connection, which are not passed on. Bodies go without compression, so that any file can be changed.
 const HOP: [&str; 7] =
     ["host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive", "date"];
+
+/// The name of the site that takes pages of `http://localhost` alone.
+pub const RESTRICTED: &str = "restricted";
 
 /// How the collector's module is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +70,7 @@ pub enum Answer {
 /// What lies in a load's folder.
 #[derive(Clone, Debug, Default)]
 pub struct Folder {
-    /// Names and contents of pages; the end of a name says what it is: `.html`, `.latin1.html`, `.utf16.html`,
+    /// Names and contents of pages. The end of a name gives type and encoding: `.html`, `.latin1.html`, `.utf16.html`,
     /// `.xhtml`, `.js`. `__HEAD__` becomes the observer, the reference and the embed tag, `__LAB__` the first two,
     /// `__TAG__` the tag, `__TAG_URL__` its address, `__KEY__` the site's key, `__SITE__` and `__VITALS__` the two
     /// origins, `__BASE__` the folder's path; `__SOFT__` is `__LAB__` with the reference's soft navigations.
@@ -78,6 +81,8 @@ pub struct Folder {
     pub hosts: Hosts,
     /// The content security policy of every page. `__VITALS__` becomes the tag's origin.
     pub policy: Option<&'static str>,
+    /// Uses the site that takes pages of `http://localhost` alone ([`Lab::restrict`]).
+    pub is_restricted: bool,
     /// Headers of every page.
     pub headers: &'static [(&'static str, &'static str)],
     /// What beacons are answered in the server's place.
@@ -132,6 +137,8 @@ impl Drop for Record {
 struct Shared {
     server: Arc<Server>,
     library: Vec<u8>,
+    /// The key of the site that takes pages of `http://localhost` alone.
+    restricted: OnceLock<String>,
     folders: Mutex<HashMap<String, Record>>,
 }
 
@@ -146,8 +153,24 @@ impl Lab {
     /// Serves in front of this server; `library` is the reference's script.
     #[must_use]
     pub fn start(server: Arc<Server>, library: Vec<u8>) -> Self {
-        let shared = Shared { server: Arc::clone(&server), library, folders: Mutex::default() };
+        let shared = Shared {
+            server: Arc::clone(&server),
+            library,
+            restricted: OnceLock::new(),
+            folders: Mutex::default(),
+        };
         Self { server, shared: Arc::new(shared) }
+    }
+
+    /// Makes the site [`RESTRICTED`] for folders that ask for it.
+    ///
+    /// # Panics
+    /// If the server's store refuses it.
+    pub async fn restrict(&self) {
+        let add = ["site", "add", RESTRICTED, "--origin", "http://localhost:*", "--json"];
+        let site = self.server.cli_json(&add).await;
+        let key = site["key"].as_str().expect("a site has a key");
+        self.shared.restricted.get_or_init(|| key.to_owned());
     }
 
     /// Makes a folder; its address ends in a slash.
@@ -187,7 +210,7 @@ impl Lab {
         let folders = self.shared.folders();
         let found = folders.get(name).and_then(|record| {
             let (_, html) = record.folder.pages.iter().find(|(known, _)| known == page)?;
-            Some(record.fill(name, html, &self.server.key))
+            Some(record.fill(name, html, self.shared.key(&record.folder)))
         });
         found.unwrap_or_default()
     }
@@ -361,6 +384,12 @@ impl Shared {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The key of a folder's site.
+    fn key(&self, folder: &Folder) -> &str {
+        let restricted = || self.restricted.get().map_or("", String::as_str);
+        if folder.is_restricted { restricted() } else { &self.server.key }
+    }
+
     fn keep(&self, name: &str, capture: Capture) {
         if let Some(record) = self.folders().get_mut(name) {
             record.captures.push(capture);
@@ -464,7 +493,7 @@ impl Shared {
     async fn find(&self, folder: &Folder, name: &str, request: &Request) -> Reply {
         let file = request.file.as_str();
         if let Some((_, html)) = folder.pages.iter().find(|(name, _)| name == file) {
-            let key = &self.server.key;
+            let key = self.key(folder);
             let text =
                 self.folders().get(name).map_or_else(String::new, |record| record.fill(name, html, key));
             tokio::time::sleep(PAGE_DELAY).await;
@@ -476,7 +505,7 @@ impl Shared {
             "web-vitals.js" => Reply::script(self.library.clone()),
             "image.bmp" | "held.bmp" => Reply::new(200, "image/bmp", image()),
             "slow" => Reply::new(200, "text/plain", "slow"),
-            // What a page says where it may not have the means to send more.
+            // A report by an image, for pages that lack the means to post.
             "told" => {
                 let field = |name| request.field(name).map(decoded);
                 let value = field("value").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What happens before the module is there, and navigations inside the document.
+//! Interactions and navigations before the module runs, and navigations inside the document.
 //!
 //! A navigation inside the document without a trusted input since its view began is a redirect, up to 2 s after the load
 //! (or after the start of that view): the view goes on under the new URL. Any other begins a view.
@@ -20,8 +20,8 @@ const SECOND: View = View {
     values: &[("INP", Must::LieIn(592.0, 2_000.0)), ("TTFB", Must::BeAbsent)],
 };
 
-/// A view in which one fast click is all: the browser tells nothing of what takes less than 40 ms, so that it is at
-/// most that. On busy machines it may take more, and then it is told.
+/// A view with one fast click. Browsers report no interaction below 40 ms, so its INP is at most 40. A busy machine may
+/// take longer, and then the browser reports it.
 const FAST: &[(&str, Must)] = &[("INP", Must::LieIn(0.0, 105.0)), ("TTFB", Must::BeAbsent)];
 
 /// The view of the second navigating click.
@@ -60,7 +60,7 @@ const CLICKS: &[Step] = &[
 /// The page after a redirect, used.
 const REDIRECTED: &[View] = &[View { at: "/en", ..LOAD }];
 
-/// What moves in a view that was reached by a click and a redirect.
+/// A click that navigates, a redirect 250 ms later, and a shift in the view after it.
 const CLICK_REDIRECTED: &str = "
     document.getElementById('fast').addEventListener('click', function () {
         window.history.pushState(null, '', '__BASE__/a');
@@ -71,8 +71,8 @@ const CLICK_REDIRECTED: &str = "
         }, 900);
     })";
 
-/// 55 interactions, of which one takes 440 ms and one 300: one of fifty is left out, which is the longest. (The click
-/// that navigates is the fifty-sixth.)
+/// 56 interactions with the click that navigates. One takes 440 ms, one 300 ms. INP leaves out one of fifty, so it is
+/// 300 ms.
 const MANY: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),
@@ -401,7 +401,7 @@ pub const CONDITIONS: &[Condition] = &[
         name: "restored-before-module",
         folder: || Folder {
             module: Module::Held,
-            // What is asked for while the page is left would keep it out of the cache.
+            // A pending request would keep the page out of the cache.
             ..page::scripted(
                 "window.requestIdleCallback = function (run) { window.whenIdle = run };
                  addEventListener('pageshow', function (event) {

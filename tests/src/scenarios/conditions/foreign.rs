@@ -87,7 +87,7 @@ fn with_library(name: &str) -> Folder {
     page::after(&format!("<script src=\"__SITE____BASE__/libraries/{name}\"></script>"))
 }
 
-/// `hide` alone tells whether the page is hidden: what comes at its end would be sent all the same.
+/// Hides the page. Leaving would send a beacon anyway, so it comes after the check.
 const HIDE: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),
@@ -105,7 +105,7 @@ fn release_is(stored: &Stored, right: &str) -> Result<(), String> {
 }
 
 fn tag_is(stored: &Stored, name: &str, right: &str) -> Result<(), String> {
-    // What is sent before the module is there has no tags.
+    // A raw beacon has no tags.
     let last = stored.beacons.iter().max_by_key(|beacon| beacon.seq);
     let has = last.and_then(|beacon| beacon.tags.get(name)).map(String::as_str);
     if has == Some(right) { Ok(()) } else { Err(format!("the tag {name} is {has:?}, {right:?} is right")) }
@@ -120,7 +120,7 @@ fn starts_now(stored: &Stored) -> Result<(), String> {
     away.map_or(Ok(()), |ms| Err(format!("a view starts {} h from now", ms / 3_600_000)))
 }
 
-/// Without a navigation entry nobody knows when the answer began.
+/// The plain page's values without a navigation entry: TTFB is unknown.
 const NO_ENTRY: &[(&str, Must)] = &[
     ("TTFB", Must::BeAbsent),
     ("FCP", Must::LieIn(100.0, 10_000.0)),
@@ -669,13 +669,13 @@ pub const CONDITIONS: &[Condition] = &[
     },
 ];
 
-/// What is known of a document that was written anew: what the network and the first paint told before.
+/// The values of a document before it was written anew: of the network and the first paint.
 const REWRITTEN: &[(&str, Must)] =
     &[("TTFB", Must::LieIn(100.0, 4_000.0)), ("FCP", Must::LieIn(100.0, 10_000.0))];
 
 const WRITTEN: &[Step] = &[Step::Open(DELAYED), Step::Module, Step::Told("rewritten"), Step::Leave];
 
-/// What moves by itself, and an input afterwards.
+/// A navigation by the page itself, and an input afterwards.
 const ARRIVED: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),

@@ -1,9 +1,9 @@
-//! What was stored of a condition's page, compared with what is right.
+//! Compares the stored views of a condition's page with the right ones.
 
 use super::{By, Condition, Run};
 use crate::engines::Engine;
 use crate::eventually_within;
-use crate::scenarios::lab::Capture;
+use crate::scenarios::lab::{Capture, RESTRICTED};
 use crate::scenarios::list::knows;
 use crate::scenarios::verdict::{self, Must};
 use crate::server::Server;
@@ -29,16 +29,16 @@ pub struct StoredView {
     pub is_raw: bool,
 }
 
-/// What a condition's pages have sent, and what became of it.
+/// The beacons of a condition's pages, and their fate.
 #[derive(Default)]
 pub struct Stored {
     /// Every beacon, by the order of sending.
     pub beacons: Vec<Beacon>,
     /// The views by start.
     pub views: Vec<StoredView>,
-    /// What the server refused, or could not be read: its answer and the body.
+    /// Refused or unreadable beacons: the answer and the body.
     pub refused: Vec<String>,
-    /// What reached the page: errors, and words in its console.
+    /// Errors and console messages that reached the page.
     pub reached: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ pub struct Line {
     pub without: Option<f64>,
     /// With it.
     pub with: Option<f64>,
-    /// What is right.
+    /// The right value or range.
     pub must: String,
     /// Whether it is so.
     pub is_right: bool,
@@ -210,7 +210,7 @@ pub fn judge(
     (lines, wrong)
 }
 
-/// Waits until the server's store has of these folders what it answered for; gives what it has otherwise.
+/// Waits until the store has the acknowledged views of these folders; gives the difference on timeout.
 pub async fn compare(server: &Server, runs: &[(&Condition, &Run, &Stored)]) -> Vec<Option<String>> {
     let mut all = vec![None; runs.len()];
     let judged = |pages: &[Value], (condition, run, stored): &(&Condition, &Run, &Stored)| {
@@ -251,7 +251,7 @@ pub async fn compare(server: &Server, runs: &[(&Condition, &Run, &Stored)]) -> V
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
-    // What is still wrong then is the answer.
+    // The difference is the answer.
     let _ = waited.await;
     all
 }
@@ -259,16 +259,16 @@ pub async fn compare(server: &Server, runs: &[(&Condition, &Run, &Stored)]) -> V
 /// All routes that the server reports.
 async fn pages(server: &Server) -> Vec<Value> {
     let mut pages = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let question = format!("sites/default/pages?period=24h&limit=500{cursor}");
-        let answer = eventually_within(STORE_PATIENCE, || server.get(&question)).await;
-        pages.extend(answer["pages"].as_array().cloned().unwrap_or_default());
-        match answer["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return pages,
+    for site in ["default", RESTRICTED] {
+        let mut cursor = Some(String::new());
+        while let Some(place) = cursor {
+            let question = format!("sites/{site}/pages?period=24h&limit=500{place}");
+            let answer = eventually_within(STORE_PATIENCE, || server.get(&question)).await;
+            pages.extend(answer["pages"].as_array().cloned().unwrap_or_default());
+            cursor = answer["next_cursor"].as_str().map(|next| format!("&cursor={next}"));
         }
     }
+    pages
 }
 
 /// The table for people.

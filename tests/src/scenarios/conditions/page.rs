@@ -1,7 +1,7 @@
-//! The page that conditions are tried on, of which the right values are known by construction.
+//! The page of every condition. Its right values are known by construction.
 //!
-//! Its answer takes 100 ms, its largest paint is an image that takes 300 ms more, a box moves by a known distance, and
-//! the slow button takes 120 ms. `pages/own.js` comes before everything, `pages/page.js` is what happens.
+//! The answer takes 100 ms, the image of the largest paint 300 ms more. A box moves by a known distance. The slow button
+//! takes 120 ms. `pages/own.js` runs first; `pages/page.js` has the page's life.
 
 use super::View;
 use crate::scenarios::lab::Folder;
@@ -18,7 +18,7 @@ pub const DELAYED: &str = "page.html?delay=100";
 const PLACES: [(&str, i64, i64); 5] =
     [("slow", 100, 215), ("next", 100, 265), ("fast", 100, 315), ("alert", 100, 365), ("form", 300, 250)];
 
-/// Where this is.
+/// The place of a button.
 ///
 /// # Panics
 /// Where there is no such thing.
@@ -29,8 +29,8 @@ pub fn place(name: &str) -> (i64, i64) {
     (*left, *top)
 }
 
-/// What the plain page must have: times of the network and the browser, the image's 300 ms after the answer's 100, the
-/// box's shift in a window of 550 to 800 pixels of height, the button's 120 ms.
+/// The plain page's values. Lower bounds are by construction, upper bounds leave room for a busy machine. CLS is the
+/// box's shift in a window of 550 to 800 pixels of height.
 pub const LOADED: &[(&str, Must)] = &[
     ("TTFB", Must::LieIn(100.0, 4_000.0)),
     ("FCP", Must::LieIn(100.0, 10_000.0)),

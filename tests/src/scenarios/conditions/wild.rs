@@ -1,4 +1,4 @@
-//! What pages in the field did to such scripts, by the issue trackers of web-vitals, boomerang, the browser SDKs of
+//! Reports from the field about such scripts, by the issue trackers of web-vitals, boomerang, the browser SDKs of
 //! Datadog, Sentry, New Relic and PostHog, Simple Analytics, Segment and others.
 
 use super::foreign::RICH;
@@ -23,7 +23,7 @@ const ROCKET_LOADER: &str = "
         });
     })";
 
-/// What SES does to what the language has: nothing of it can be changed, nor set on what inherits from it.
+/// SES freezes the language's own objects. An inherited property cannot be set then either.
 const LOCKDOWN: &str = "
     [Object, Function, Array, String, Number, Boolean, Date, RegExp, Error, TypeError, Promise, Map, Set, Symbol].forEach(
         function (type) { Object.freeze(type.prototype); Object.freeze(type) });
@@ -422,6 +422,17 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "no-referrer",
         folder: || Folder { headers: &[("referrer-policy", "no-referrer")], ..page::after("") },
+        ..PLAIN
+    },
+    Condition { name: "restricted", folder: || Folder { is_restricted: true, ..page::after("") }, ..PLAIN },
+    Condition {
+        // Firefox and WebKit send `Origin: null` from such a page.
+        name: "restricted-no-referrer",
+        folder: || Folder {
+            is_restricted: true,
+            headers: &[("referrer-policy", "no-referrer")],
+            ..page::after("")
+        },
         ..PLAIN
     },
     Condition {
