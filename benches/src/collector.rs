@@ -135,7 +135,7 @@ async fn measure(args: &Args) -> Result<Vec<Figure>> {
     let library = library.context("`cargo xtask bench collector` fetches the library and names it")?;
     let mut script = std::fs::read(&library)?;
     script.extend(REPORTER.as_bytes());
-    let lab = Lab::start(Arc::new(Server::start().await), script).await;
+    let lab = Lab::start(Arc::new(Server::start().await), script);
     let mut figures = main_thread(args, &lab).await?;
     figures.extend(paints(args, &lab).await?);
     Ok(figures)
@@ -348,7 +348,8 @@ async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     }
     let mut bytes = 0;
     for url in &fetched {
-        let file = url.rsplit_once("/paints/").map_or(url.as_str(), |(_, file)| file);
+        // What follows the host.
+        let file = url.splitn(4, '/').nth(3).unwrap_or_default();
         let answer = lab
             .server
             .http

@@ -2,16 +2,16 @@
 
 use crate::data::{Random, Traffic};
 use anyhow::{Context as _, Result, bail};
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use vitals::beacon::{Wire, WireDevice, WireId, WireValues, WireView};
+use vitals::attribution::Attribution;
+use vitals::beacon::{Wire, write};
 use vitals::metric::Metric;
-use vitals::view::ViewId;
+use vitals::view::{Snapshot, ViewId};
 
 /// Connections that are kept open, each with one beacon under way.
 pub(crate) const CONNECTIONS: usize = 64;
@@ -44,32 +44,28 @@ impl Requests {
             if view.values.iter().count() < Metric::COUNT {
                 continue;
             }
-            let body = serde_json::to_string(&Wire {
-                v: 1,
-                site: key.to_owned(),
-                seq: 1,
-                url: view.url,
+            let snapshot = Snapshot::<String> {
+                id: view.id,
+                url: None,
                 route: None,
-                device: view.device.map(WireDevice),
-                connection: view.connection,
-                release: view.release,
-                viewport: None,
-                tags: BTreeMap::new(),
-                sample: None,
-                errors: 0,
-                views: Some(vec![WireView {
-                    id: WireId(view.id),
-                    url: None,
-                    route: None,
-                    nav: view.navigation_type.context("it has one")?,
-                    values: WireValues(view.values),
-                    tti_gap: None,
-                    tbt: None,
-                    attribution: None,
-                    marks: BTreeMap::new(),
-                }]),
-                raw: None,
-            })?;
+                navigation_type: view.navigation_type,
+                values: view.values,
+                tti_gap: None,
+                tbt: None,
+                attribution: Attribution::NONE,
+            };
+            let id = view.id.to_string();
+            let wire = Wire {
+                site: key,
+                seq: 1,
+                url: &view.url,
+                device: view.device,
+                connection: view.connection.as_deref().unwrap_or_default(),
+                release: view.release.as_deref().unwrap_or_default(),
+                views: vec![write::view(&snapshot, &id, &[], &|text: &String| text)],
+                ..Wire::default()
+            };
+            let body = serde_json::to_string(&wire.json())?;
             body_bytes += body.len();
             let text = format!(
                 "POST /v1/beacon HTTP/1.1\r\nHost: vitals.example\r\nUser-Agent: Mozilla/5.0 (Linux; Android 10; K) \

@@ -31,7 +31,7 @@ impl Target {
             .args(["serve", "--listen", "127.0.0.1:0", "--no-demo", "--data-dir"])
             .arg(data_dir)
             .args(args);
-        command.env_remove("DATABASE_URL").stderr(log);
+        command.env_remove("DATABASE_URL").env("FIELDVITALS_BOTS", "keep").stderr(log);
         let (child, lines) = start(command)
             .with_context(|| format!("{} cannot be run; `cargo xtask bench` builds it", binary.display()))?;
         let find = |before: &str, end: char| {

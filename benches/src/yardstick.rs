@@ -3,11 +3,11 @@
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse, HttpServer};
 use anyhow::Result;
-use serde::Deserialize;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use std::io::Write as _;
-use vitals::beacon::Wire;
+use vitals::beacon::{Content, decode};
 use vitals::metric::{Metric, Values};
+use vitals::view::Device;
 
 /// Connections to the database that the naive design has.
 const POOL: u32 = 16;
@@ -82,24 +82,22 @@ const TABLE: &str = "
 const INSERT: &str =
     "insert into naive values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
-/// Wire format v1 with serde_json alone, as the beacon's own types read it.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Beacon(Wire);
-
 async fn naive(pool: web::Data<PgPool>, body: Bytes) -> HttpResponse {
-    let Ok(Beacon(beacon)) = serde_json::from_slice::<Beacon>(&body) else {
+    let Ok(beacon) = decode(&body) else {
         return HttpResponse::BadRequest().finish();
     };
-    for view in beacon.views.unwrap_or_default() {
-        let values: Values = view.values.0;
+    let Content::Views(views) = beacon.content else {
+        return HttpResponse::BadRequest().finish();
+    };
+    for view in views {
+        let values: Values = view.values;
         let mut insert = sqlx::query(INSERT)
             .bind(&beacon.site)
-            .bind(view.id.0.start_ms())
-            .bind(view.id.0.to_string())
+            .bind(view.id.start_ms())
+            .bind(view.id.to_string())
             .bind(i64::from(beacon.seq))
             .bind(&beacon.url)
-            .bind(beacon.device.map(|device| device.0.name()))
+            .bind(beacon.device.map(Device::name))
             .bind(&beacon.connection)
             .bind(&beacon.release);
         for metric in Metric::ALL {

@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// is known.
     #[arg(long, env = "FIELDVITALS_COUNTRY_HEADER", value_name = "NAME", requires = "trusted_proxies", value_parser = header)]
     country_header: Option<HeaderName>,
+    /// What becomes of visits that programs make: crawlers, uptime checks, Lighthouse, headless and driven browsers.
+    #[arg(long, env = "FIELDVITALS_BOTS", default_value = "filter", value_name = "WHAT")]
+    bots: Bots,
     /// Beacons a second that one client network (IPv4 /24, IPv6 /56) may send, ten times that at once;
     /// 0 for no limit. This machine itself is not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
@@ -45,6 +48,15 @@ pub(crate) struct Args {
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
+}
+
+/// What becomes of visits that programs make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Bots {
+    /// They are refused, and counted by kind.
+    Filter,
+    /// They are kept as any other, for tests of your own.
+    Keep,
 }
 
 /// How long what is kept. Shortening takes effect within a minute, and what is removed does not come back.
@@ -118,6 +130,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         database_url: args.store.database_url().map(str::to_owned),
         database_wait: Duration::from_secs(args.database_wait),
         demo: !args.no_demo,
+        keep_bots: args.bots == Bots::Keep,
         client_rate: args.client_rate,
         trusted_proxies: args.trusted_proxies.clone(),
         country_header: args.country_header.clone(),

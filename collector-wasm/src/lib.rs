@@ -1,15 +1,36 @@
-//! The module: [`vitals::document::Document`] in the browser, with a border of numbers alone.
+//! The browser side: measures a visit with [`vitals`] and sends what it finds.
 //!
-//! The glue (`js-snippet/src/collector.js`) owns what JavaScript does in fewer bytes: listeners, texts,
-//! JSON, sending. It tells facts by [`push`] and asks by [`report`], which answers through `emit`, one number
-//! after the other. A text is the number of its place in the glue's table, 0 the empty one; so is a view's id.
+//! The snippet (`js-snippet/src/v.js`) comes first and queues; after the load event the loader
+//! (`js-snippet/src/loader.js`) calls [`start`], which takes everything over within one task. From then on a fact's
+//! way is: [`observe`] (entries), [`lifecycle`] (events) or [`navigation`] → [`vitals::document::Document`] →
+//! [`batch`] (what is news) → [`transport`] (beacons). [`explain`] says what explains a value, [`consent`] what the
+//! visitor has allowed, [`api`] is the page's interface, [`page`] the border to JavaScript, [`state`] holds all.
 
-use std::cell::RefCell;
+pub mod api;
+pub mod batch;
+pub mod consent;
+pub mod explain;
+pub mod lifecycle;
+pub mod navigation;
+pub mod observe;
+pub mod options;
+pub mod page;
+pub mod signal;
+pub mod state;
+pub mod texts;
+pub mod transport;
+
+use crate::batch::Batch;
+use crate::consent::Consent;
+use crate::options::Options;
+use crate::page::{NOTHING, Page, browser, call, get, is, list, now, number, text};
+use crate::signal::{Signal, callback};
+use crate::state::{Collector, begin, work};
+use crate::texts::Texts;
 use vitals::document::Document;
-use vitals::entry::Item;
-use vitals::metric::Metric;
-use vitals::view::{Snapshot, ViewId};
-use wasm_bindgen::prelude::wasm_bindgen;
+use vitals::view::ViewId;
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
 /// The standard library's allocator is a fifth of the module; this one keeps a list of free blocks.
 #[cfg(target_arch = "wasm32")]
@@ -17,89 +38,84 @@ use wasm_bindgen::prelude::wasm_bindgen;
 static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
     lol_alloc::LockedAllocator::new(lol_alloc::FreeListAllocator::new());
 
-/// Absent, where a number is expected: no number of a view is negative.
-const ABSENT: f64 = -1.0;
-
-thread_local! {
-    static DOCUMENT: RefCell<Option<Document<u32>>> = const { RefCell::new(None) };
-}
-
+/// Takes over from the snippet, which has just drained its observer into its queue. Everything here runs in the same
+/// task, so no entry can fall between the snippet's observer and ours.
 #[wasm_bindgen]
-extern "C" {
-    /// Takes the next number of a report.
-    fn emit(number: f64);
+pub fn start(page: Page) {
+    page::enter(page);
+    begin(collector());
+    work(&mut Collector::take_over);
 }
 
-/// Begins with the document whose first page view has the id of this number.
-#[wasm_bindgen]
-pub fn begin(id: u32) {
-    DOCUMENT.with_borrow_mut(|document| *document = Some(Document::new(ViewId::stand_in(id))));
-}
-
-/// Takes an item: its kind, numbers and texts as [`vitals::entry`] says. Missing ones are 0.
-#[wasm_bindgen]
-#[allow(clippy::too_many_arguments, reason = "an array would need an allocation on both sides")]
-pub fn push(kind: u8, a: f64, b: f64, c: f64, d: f64, e: f64, f: f64, first: u32, second: u32, third: u32) {
-    let id = Some(ViewId::stand_in(first));
-    let item = Item::from_fields(kind, &[a, b, c, d, e, f], id, [first, second, third]);
-    DOCUMENT.with_borrow_mut(|document| {
-        if let (Some(document), Some(item)) = (document, item) {
-            document.push(&item);
-        }
-    });
-}
-
-/// Emits every page view as it stands at `now`, each in as many numbers as the glue's `decode` reads.
-#[wasm_bindgen]
-pub fn report(now: f64) {
-    DOCUMENT.with_borrow(|document| {
-        for view in document.iter().flat_map(|document| document.snapshots(now)) {
-            emit_view(&view);
-        }
-    });
-}
-
-fn emit_view(view: &Snapshot<u32>) {
-    let text = |text: u32| emit(text.into());
-    text(view.id.number());
-    text(view.url.unwrap_or_default());
-    text(view.route.unwrap_or_default());
-    text(view.navigation_type as u32);
-    emit(view.tti_gap.map_or(ABSENT, |gap| f64::from(gap as u8)));
-    emit(view.tbt.map_or(ABSENT, |tbt| tbt.number(Metric::Tti)));
-    for metric in Metric::ALL {
-        let value = view.values.get(metric);
-        emit(value.map_or(ABSENT, |value| value.number(metric)));
-        emit(value.map_or(ABSENT, |value| f64::from(metric.rate(value) as u8)));
+/// The state as the snippet leaves it, without anything of the queue.
+fn collector() -> Collector {
+    let page = &browser().page;
+    let options = Options::of(page);
+    let consent = Consent::of(page, &options);
+    let id = get(page, "id");
+    let (mut texts, url) = (Texts::default(), text(page, "url"));
+    let own = texts.url(url.clone());
+    Collector {
+        options,
+        consent,
+        endpoint: text(page, "endpoint"),
+        document: Document::new(ViewId::drawn(number(&id, "0"), number(&id, "1"))).at(own),
+        url,
+        here: text(page, "here"),
+        hidden: is(page, "hidden"),
+        event: JsValue::UNDEFINED,
+        listener: JsValue::UNDEFINED.unchecked_into(),
+        observer: None,
+        paint: None,
+        paints: Vec::new(),
+        began: Vec::new(),
+        tags: Vec::new(),
+        texts,
+        listeners: Vec::new(),
+        batch: Batch::default(),
+        seq: number(page, "seq") as u32,
+        reported: 0,
+        ticks: 0,
+        leaving: false,
+        late: false,
+        failing: false,
+        deferred: JsValue::UNDEFINED,
+        calls: Vec::new(),
     }
-    // Each cause by its first number, or none by one that is absent.
-    match &view.attribution.lcp {
-        Some(cause) => {
-            text(cause.target);
-            text(cause.url);
-            cause.parts_ms.into_iter().for_each(emit);
+}
+
+impl Collector {
+    fn take_over(&mut self) {
+        self.observe();
+        self.listener = callback(Signal::Event);
+        let page = &browser().page;
+        page.install(&callback(Signal::Push), &self.listener, &callback(Signal::Call));
+        // The snippet's own.
+        call(&get(page, "observer"), "disconnect", &NOTHING, &NOTHING);
+        for fields in list(page, "queue").iter() {
+            if let Some(item) = self.queued(&fields) {
+                self.entry(&item, &get(&fields, "entry"), &get(&fields, "target"));
+            }
         }
-        None => emit(ABSENT),
-    }
-    match &view.attribution.inp {
-        Some(cause) => {
-            text(cause.target);
-            text(cause.event);
-            emit(cause.at_ms);
-            cause.parts_ms.into_iter().for_each(emit);
-            text(cause.script);
-            emit(cause.script_ms);
-            text(cause.load_state as u32);
+        self.tags_of_attribute();
+        self.consent.sample(&self.options);
+        self.retry();
+        for waiting in list(page, "calls").iter() {
+            self.call(&waiting);
         }
-        None => emit(ABSENT),
-    }
-    match &view.attribution.cls {
-        Some(cause) => {
-            text(cause.target);
-            emit(cause.at_ms);
-            emit(cause.value);
-            text(cause.load_state as u32);
+        // The history may have moved while the module was on its way.
+        self.moved(now());
+        self.live();
+        self.say("measures by wasm, and sends to", &self.endpoint.as_str().into());
+        let sample = get(&get(page, "data"), "sample");
+        if sample.is_truthy() && (self.options.sample.is_nan() || self.options.sample > 1.0) {
+            self.say("data-sample is no share, so all page views are sent:", &sample);
         }
-        None => emit(ABSENT),
+        if self.consent.out {
+            self.say("data-sample leaves this page view out", &NOTHING);
+        }
+        if self.hidden {
+            self.flush(false);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Budgets judged with stored page views: counts from the store, verdicts from `vitals::gate`.
 
+use crate::intake::spelling;
 use crate::report::{self, PeriodReport, Range};
 use fieldvitals_store::{Cell, CellQuery, Filters, Judgement, Site, Store, StoreError, TallyQuery};
 use serde::Serialize;
@@ -185,7 +186,9 @@ async fn measure(
 ) -> Result<Measured, StoreError> {
     let mut pooled = Cell::default();
     let mut routes = Vec::new();
-    for row in cells.iter().filter(|row| budget.matches(&row.route)) {
+    // A budget may spell a route as it stands in a URL.
+    let spelled = Budget { route: spelling::route(&budget.route).into_owned(), ..budget.clone() };
+    for row in cells.iter().filter(|row| spelled.matches(&row.route)) {
         pooled.merge(&row.cell);
         routes.push(row.route.clone());
     }

@@ -57,6 +57,8 @@ pub struct Config {
     pub database_wait: Duration,
     /// Whether the demo site is served.
     pub demo: bool,
+    /// Whether visits of programs (crawlers, checks, driven browsers) are kept.
+    pub keep_bots: bool,
     /// Beacons a second that one client network may send; 0 for no limit.
     pub client_rate: u32,
     /// Proxies whose word on a client's address is believed.
@@ -329,7 +331,9 @@ impl Server {
             explaining: tokio::sync::Mutex::default(),
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
+            keep_bots: config.keep_bots,
         };
+        tokio::task::spawn_blocking(intake::bots::prepare);
         let http = http::serve(state, listener).map_err(ServeError::Http)?;
 
         let (stop_loader, stopped) = watch::channel(false);

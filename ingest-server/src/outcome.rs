@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use fieldvitals_store::SiteId;
+use vitals::beacon::{Dropped, Field};
 use vitals::limits;
 
 macro_rules! reasons {
@@ -40,6 +41,65 @@ reasons! {
         Clock "clock" "Set the clock of the device, or of the server: a page view may not start in the future.",
         /// The view started more than 48 hours ago.
         Late "late" "Send a page view within 48 hours of its start.",
+        /// A program made the visit.
+        Bot "bot" "Visits of programs (crawlers, checks, driven or headless browsers) are not kept. `fieldvitals serve --bots keep` keeps them, for tests of your own.",
+    }
+}
+
+macro_rules! kinds {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident $name:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $type { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $type {
+            /// All kinds, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The kind's name in counters and messages.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The kind of this name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The purpose of a program that visits pages.
+    BotKind {
+        /// Indexes pages for search.
+        SearchEngine "search-engine",
+        /// Reads pages for a language model.
+        AiCrawler "ai-crawler",
+        /// Analyses pages for search engine optimization.
+        Seo "seo",
+        /// Checks uptime, speed or validity, such as Lighthouse and WebPageTest.
+        Monitoring "monitoring",
+        /// Automates a browser.
+        BrowserAutomation "browser-automation",
+        /// Automates a browser, by `navigator.webdriver`.
+        Webdriver "webdriver",
+        /// Shows a preview of a link.
+        SocialPreview "social-preview",
+        /// Reads feeds.
+        FeedReader "feed-reader",
+        /// Checks or sells advertisements.
+        Advertising "advertising",
+        /// Scans for vulnerabilities.
+        Scanner "scanner",
+        /// Archives the web.
+        Archiver "archiver",
+        /// Studies the web.
+        Academic "academic",
+        /// Unlisted; its name says bot, crawler or spider.
+        Other "other",
     }
 }
 
@@ -86,7 +146,8 @@ pub enum Outcome {
     Shed,
 }
 
-/// Counts of all outcomes since the server started. `received` is the sum of the others.
+/// Counts of all outcomes since the server started. `received` is the sum of the others. Filtered bots by kind and
+/// dropped fields of accepted bodies are counted apart, because a body has one outcome.
 #[derive(Debug)]
 pub struct Outcomes {
     received: AtomicU64,
@@ -95,6 +156,8 @@ pub struct Outcomes {
     shed: AtomicU64,
     filtered: Vec<AtomicU64>,
     invalid: Vec<AtomicU64>,
+    bots: Vec<AtomicU64>,
+    dropped: Vec<AtomicU64>,
 }
 
 impl Default for Outcomes {
@@ -107,6 +170,8 @@ impl Default for Outcomes {
             shed: AtomicU64::default(),
             filtered: zeros(Filtered::ALL.len()),
             invalid: zeros(Invalid::ALL.len()),
+            bots: zeros(BotKind::ALL.len()),
+            dropped: zeros(Field::ALL.len()),
         }
     }
 }
@@ -129,6 +194,34 @@ impl Outcomes {
         if let Some(counter) = counter {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts the kind of a filtered bot.
+    pub fn count_bot(&self, kind: BotKind) {
+        if let Some(counter) = self.bots.get(kind as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts the dropped fields of an accepted body.
+    pub fn count_dropped(&self, dropped: &Dropped) {
+        for (field, count) in dropped.counts() {
+            if let Some(counter) = self.dropped.get(field as usize) {
+                counter.fetch_add(count.into(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Filtered bots by kind.
+    pub fn bots(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let names = BotKind::ALL.iter().map(|kind| kind.name());
+        names.zip(self.bots.iter().map(|counter| counter.load(Ordering::Relaxed)))
+    }
+
+    /// Dropped fields of accepted bodies, by name.
+    pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let names = Field::ALL.iter().map(|field| field.name());
+        names.zip(self.dropped.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }
 
     /// Beacons that reached the server.
@@ -265,5 +358,24 @@ mod tests {
         }
         assert!(outcomes.counts().iter().all(|(_, count)| *count == 1));
         assert_eq!(outcomes.counts().iter().map(|(_, count)| count).sum::<u64>(), outcomes.received());
+    }
+
+    #[test]
+    fn what_stands_beside_outcomes_is_counted_by_name() {
+        let outcomes = Outcomes::default();
+        let mut dropped = Dropped::default();
+        for &field in Field::ALL {
+            dropped.note(field);
+        }
+        for _ in 0..2 {
+            BotKind::ALL.iter().for_each(|&kind| outcomes.count_bot(kind));
+            outcomes.count_dropped(&dropped);
+        }
+        assert_eq!(
+            (outcomes.bots().count(), outcomes.dropped().count()),
+            (BotKind::ALL.len(), Field::ALL.len())
+        );
+        assert!(outcomes.bots().chain(outcomes.dropped()).all(|(_, count)| count == 2));
+        assert!(BotKind::ALL.iter().all(|&kind| BotKind::from_name(kind.name()) == Some(kind)));
     }
 }

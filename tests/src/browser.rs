@@ -1,7 +1,7 @@
 //! A browser that a test drives.
 
 use crate::engines::{Display, Engine, Window};
-use crate::eventually;
+use crate::{PATIENCE, eventually_within};
 use serde_json::{Map, Value};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -87,8 +87,13 @@ impl Browser {
 
     /// Waits until an expression is truthy, and gives it.
     pub async fn until(&self, expression: &str) -> Value {
+        self.until_within(PATIENCE, expression).await
+    }
+
+    /// [`Browser::until`], within this time.
+    pub async fn until_within(&self, patience: Duration, expression: &str) -> Value {
         let script = format!("return {expression}");
-        eventually(|| async {
+        eventually_within(patience, || async {
             match self.run(&script).await {
                 Value::Null | Value::Bool(false) => Err(format!("{expression} is not true")),
                 value => Ok(value),

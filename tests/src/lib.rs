@@ -7,7 +7,6 @@ pub mod disk;
 pub mod engines;
 pub mod filled;
 pub mod load;
-pub mod pages;
 pub mod proxy;
 pub mod scenarios;
 pub mod server;

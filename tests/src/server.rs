@@ -28,6 +28,9 @@ pub fn binary() -> PathBuf {
     beside.expect("no fieldvitals binary: run `cargo xtask test e2e`, or `cargo build` first")
 }
 
+/// Arguments of every server that tests start.
+const EVERY_SERVER: [&str; 0] = [];
+
 /// How a server is started: with what, besides a folder and a free port.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
@@ -91,9 +94,12 @@ impl Launch {
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
+            .args(EVERY_SERVER)
             .args(&self.args)
             // The tests' own database, which some of them name themselves.
             .env_remove("DATABASE_URL")
+            // Their browsers are driven, and most have no window.
+            .env("FIELDVITALS_BOTS", "keep")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

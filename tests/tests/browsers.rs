@@ -2,13 +2,17 @@
 //!
 //! Every scenario in every engine that can do it, with our collector, the web-vitals library and an
 //! independent observer on the same load. Prints scenario × engine × metric with our value, the
-//! reference's and the truth; fails on a difference that no reason is known for. Arguments: words that a
-//! test's name (`scenario/engine`) must contain, and `--inp-on-hide N` for that scenario alone, N times in
-//! headless and in headed Chromium.
+//! reference's and the truth; fails on a difference that no reason is known for. And every condition of other
+//! people's pages, many in one browser: prints condition × engine × metric with the value without the condition,
+//! the value with it, and what is right. Arguments: words that a test's name (`scenario/engine`,
+//! `condition:name/engine`) must contain (`one|other` for either), and `--inp-on-hide N` for that scenario alone, N times in headless and in
+//! headed Chromium.
 
 use fieldvitals_tests::engines::{Engine, Window};
 use fieldvitals_tests::scenarios::Scenario;
 use fieldvitals_tests::scenarios::behaviours::{BEHAVIOURS, Behaviour};
+use fieldvitals_tests::scenarios::conditions::judge::{Line, Stored};
+use fieldvitals_tests::scenarios::conditions::{self, Condition, PLAIN, Run};
 use fieldvitals_tests::scenarios::lab::{Capture, Lab};
 use fieldvitals_tests::scenarios::list::SCENARIOS;
 use fieldvitals_tests::scenarios::seen::Seen;
@@ -27,18 +31,22 @@ const AT_ONCE: usize = 3;
 /// Pages on which not all of the collector can run, or not from the start.
 const DIFFICULT: [&str; 5] = ["wasm-forbidden", "wasm-missing", "all-missing", "late-script", "iframe"];
 
+/// Conditions that share a browser.
+const SHARING: usize = 16;
+
 /// Failures that are run again alone.
 const ALONE_MAX: usize = 5;
 
-/// What is run: a page that is measured, or a behaviour that is judged by itself.
-#[derive(Clone, Copy)]
+/// What is run: a page that is measured, a behaviour that is judged by itself, or conditions that share a browser.
+#[derive(Clone)]
 enum Test {
     Measured(&'static Scenario),
     Judged(&'static Behaviour),
+    Sharing(Vec<&'static Condition>),
 }
 
 /// A test to run in a browser.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Job {
     test: Test,
     engine: Engine,
@@ -48,16 +56,28 @@ struct Job {
 impl Job {
     fn name(&self) -> String {
         let window = if self.window == Window::Headed { "-headed" } else { "" };
-        let test = match self.test {
+        let test = match &self.test {
             Test::Measured(scenario) => scenario.name,
             Test::Judged(behaviour) => behaviour.name,
+            Test::Sharing(conditions) => {
+                return format!("{} conditions/{}", conditions.len(), self.engine.name());
+            }
         };
         format!("{test}/{}{window}", self.engine.name())
     }
 }
 
+fn name_of(condition: &Condition, engine: Engine) -> String {
+    format!("condition:{}/{}", condition.name, engine.name())
+}
+
 struct Outcome {
     name: String,
+    /// What would run it again.
+    job: Job,
+    /// Of a condition: what came of it, and the lines of its table.
+    condition: Option<(&'static Condition, Run)>,
+    lines: Vec<Line>,
     rows: Vec<Row>,
     /// What is still measured, where that is the question.
     measured: Vec<String>,
@@ -75,15 +95,16 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let started = Instant::now();
     std::fs::create_dir_all(folder()).expect("target/ can be written");
-    let lab = Arc::new(Lab::start(Arc::new(Server::start().await), library()).await);
+    let lab = Arc::new(Lab::start(Arc::new(Server::start().await), library()));
+    lab.restrict().await;
     let outcomes = match arguments.as_slice() {
         [option, times] if option == "--inp-on-hide" => {
             run(&lab, inp_on_hide(times.parse().expect("a number"))).await
         }
         words => {
             let jobs = every(words);
-            let outcomes = run(&lab, jobs.clone()).await;
-            alone(&lab, &jobs, outcomes).await
+            let outcomes = run(&lab, jobs).await;
+            alone(&lab, outcomes).await
         }
     };
 
@@ -92,6 +113,12 @@ async fn main() -> ExitCode {
     let mut failed = 0;
     let mut report = || -> std::io::Result<()> {
         write!(out, "\n{}\n", table(&rows))?;
+        let lines: Vec<Line> = outcomes.iter().flat_map(|outcome| outcome.lines.clone()).collect();
+        if !lines.is_empty() {
+            write!(out, "{}\n", conditions::judge::table(&lines))?;
+        }
+        let json: Vec<_> = lines.iter().map(Line::json).collect();
+        std::fs::write(folder().join("conditions.json"), serde_json::to_vec_pretty(&json)?)?;
         if outcomes.iter().any(|outcome| !outcome.measured.is_empty()) {
             writeln!(out, "what is still measured, by whom, and what of it is explained:\n")?;
             for line in outcomes.iter().flat_map(|outcome| &outcome.measured) {
@@ -130,6 +157,9 @@ async fn main() -> ExitCode {
 fn reported(outcomes: &[Outcome]) -> Vec<(String, usize, usize)> {
     let mut sums: Vec<(String, usize, usize)> = Vec::new();
     for outcome in outcomes {
+        if outcome.condition.is_some() {
+            continue;
+        }
         let told = outcome.rows.iter().any(|row| row.metric == "INP" && row.ours.is_some());
         match sums.iter_mut().find(|(name, ..)| *name == outcome.name) {
             Some((_, sum, all)) => {
@@ -148,10 +178,23 @@ fn every(words: &[String]) -> Vec<Job> {
     let scenarios = SCENARIOS.iter().map(|scenario| (Test::Measured(scenario), scenario.engines));
     let behaviours = BEHAVIOURS.iter().map(|behaviour| (Test::Judged(behaviour), behaviour.engines));
     let jobs = scenarios.chain(behaviours).flat_map(|(test, engines)| {
-        engines.iter().map(move |&engine| Job { test, engine, window: Window::Headless })
+        engines.iter().map(move |&engine| Job { test: test.clone(), engine, window: Window::Headless })
     });
-    let mut jobs: Vec<Job> =
-        jobs.filter(|job| words.iter().all(|word| job.name().contains(word.as_str()))).collect();
+    let is_wanted = |name: &str| words.iter().all(|word| word.split('|').any(|part| name.contains(part)));
+    let mut jobs: Vec<Job> = jobs.filter(|job| is_wanted(&job.name())).collect();
+    for engine in Engine::ALL {
+        let can = |condition: &&Condition| condition.engines.contains(&engine);
+        let mut wanted: Vec<&Condition> = conditions::all()
+            .filter(can)
+            .filter(|condition| is_wanted(&name_of(condition, engine)))
+            .collect();
+        // All others are compared with it.
+        if !wanted.is_empty() && wanted[0].name != PLAIN.name {
+            wanted.insert(0, &PLAIN);
+        }
+        let shared = wanted.chunks(SHARING).map(|conditions| Test::Sharing(conditions.to_vec()));
+        jobs.extend(shared.map(|test| Job { test, engine, window: Window::Headless }));
+    }
     jobs.sort_by_key(|job| Engine::ALL.iter().position(|&engine| engine == job.engine));
     jobs
 }
@@ -181,8 +224,8 @@ async fn run(lab: &Arc<Lab>, jobs: Vec<Job>) -> Vec<Outcome> {
                 let mut outcomes = Vec::new();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(&job) = jobs.get(number) else { break outcomes };
-                    outcomes.push((number, one(&lab, job, number).await));
+                    let Some(job) = jobs.get(number) else { break outcomes };
+                    outcomes.push((number, one(&lab, job.clone(), number).await));
                 }
             })
         })
@@ -192,39 +235,128 @@ async fn run(lab: &Arc<Lab>, jobs: Vec<Job>) -> Vec<Outcome> {
         outcomes.extend(worker.await.expect("a worker ends"));
     }
     outcomes.sort_by_key(|(number, _)| *number);
-    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    let mut outcomes: Vec<Outcome> = outcomes.into_iter().flat_map(|(_, outcomes)| outcomes).collect();
+    judge_conditions(lab, &mut outcomes).await;
+    outcomes
+}
+
+/// Compares what came of conditions with what is right, and with the page without any.
+async fn judge_conditions(lab: &Lab, outcomes: &mut [Outcome]) {
+    let runs =
+        outcomes.iter().filter_map(|outcome| outcome.condition.as_ref().map(|it| (outcome.job.engine, it)));
+    let all: Vec<_> =
+        runs.map(|(engine, (condition, run))| (engine, *condition, run, Stored::of(&run.captures))).collect();
+    let kept: Vec<_> = all.iter().map(|(_, condition, run, stored)| (*condition, *run, stored)).collect();
+    let kept = conditions::judge::compare(&lab.server, &kept).await;
+    let judged: Vec<_> = all
+        .iter()
+        .zip(kept)
+        .map(|((engine, condition, run, stored), kept)| {
+            let plain = all.iter().find(|(other, plain, ..)| other == engine && plain.name == PLAIN.name);
+            let plain = plain.map(|(.., stored)| stored);
+            let (lines, mut wrong) = conditions::judge::judge(condition, *engine, run, stored, plain);
+            wrong.extend(kept);
+            (lines, wrong)
+        })
+        .collect();
+    for (outcome, (lines, wrong)) in
+        outcomes.iter_mut().filter(|outcome| outcome.condition.is_some()).zip(judged)
+    {
+        outcome.lines = lines;
+        outcome.wrong = wrong;
+    }
 }
 
 /// Runs what failed once more, with no other browser beside it: times are compared, and two cores are few
 /// for three browsers. More than a few failures are no accident.
-async fn alone(lab: &Arc<Lab>, jobs: &[Job], mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+async fn alone(lab: &Arc<Lab>, mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
     if outcomes.iter().filter(|outcome| !outcome.is_ok()).count() > ALONE_MAX {
         return outcomes;
     }
-    for (number, (job, outcome)) in jobs.iter().zip(&mut outcomes).enumerate() {
+    let count = outcomes.len();
+    for (number, outcome) in outcomes.iter_mut().enumerate() {
         if !outcome.is_ok() {
             let failed: Vec<Row> = outcome.rows.iter().filter(|row| row.failed).cloned().collect();
             eprintln!("{} failed beside others: {:?} {}", outcome.name, outcome.wrong, table(&failed));
-            *outcome = one(lab, *job, jobs.len() + number).await;
+            let again = one(lab, outcome.job.clone(), count + number).await;
+            *outcome = again.into_iter().next().expect("a job of one test has one outcome");
         }
     }
+    judge_conditions(lab, &mut outcomes).await;
     outcomes
 }
 
-/// One scenario in one engine; what panics in it has failed.
-async fn one(lab: &Arc<Lab>, job: Job, number: usize) -> Outcome {
-    let Job { test, engine, window } = job;
-    let name = job.name();
+/// Leaves what pages sent for people to look at.
+fn leave(name: &str, captures: &[Capture]) {
+    let lines: Vec<String> = captures.iter().map(Capture::line).collect();
+    let file = folder().join(format!("{}.txt", name.replace(['/', ':'], "-")));
+    std::fs::write(file, lines.join("\n")).expect("target/ can be written");
+}
+
+/// Conditions that share a browser.
+async fn sharing(
+    lab: &Arc<Lab>,
+    conditions: Vec<&'static Condition>,
+    engine: Engine,
+    window: Window,
+    number: usize,
+) -> Vec<Outcome> {
+    let (shared, wanted) = (Arc::clone(lab), conditions.clone());
+    let running =
+        tokio::spawn(async move { conditions::run(&wanted, engine, window, &shared, number).await });
+    let runs = match running.await {
+        Ok(runs) => runs,
+        Err(panic) => {
+            let lost = || Run { name: String::new(), captures: Vec::new(), failed: Some(panic.to_string()) };
+            conditions.iter().map(|_| lost()).collect()
+        }
+    };
+    conditions
+        .into_iter()
+        .zip(runs)
+        .map(|(condition, run)| {
+            let name = name_of(condition, engine);
+            leave(&name, &run.captures);
+            let job = Job { test: Test::Sharing(vec![condition]), engine, window };
+            let condition = Some((condition, run));
+            Outcome {
+                name,
+                job,
+                condition,
+                lines: Vec::new(),
+                rows: Vec::new(),
+                measured: Vec::new(),
+                wrong: Vec::new(),
+            }
+        })
+        .collect()
+}
+
+/// One job in one engine; what panics in it has failed.
+async fn one(lab: &Arc<Lab>, job: Job, number: usize) -> Vec<Outcome> {
     let started = Instant::now();
+    let name = job.name();
+    let outcomes = match job.test.clone() {
+        Test::Sharing(conditions) => sharing(lab, conditions, job.engine, job.window, number).await,
+        _ => vec![apart(lab, job, number).await],
+    };
+    eprintln!("{name} ({:.1} s)", started.elapsed().as_secs_f64());
+    outcomes
+}
+
+/// A scenario or a behaviour in a browser of its own.
+async fn apart(lab: &Arc<Lab>, job: Job, number: usize) -> Outcome {
+    let name = job.name();
     let lab = Arc::clone(lab);
+    let again = job.clone();
     let running = tokio::spawn(async move {
+        let Job { ref test, engine, window } = job;
         let captures = match test {
             Test::Measured(scenario) => scenario.run(engine, window, &lab, number).await,
             Test::Judged(behaviour) => behaviour.run(engine, window, &lab, number).await,
+            Test::Sharing(_) => Vec::new(),
         };
-        let lines: Vec<String> = captures.iter().map(Capture::line).collect();
-        let file = folder().join(format!("{}.txt", job.name().replace('/', "-")));
-        std::fs::write(file, lines.join("\n")).expect("target/ can be written");
+        leave(&job.name(), &captures);
         let Test::Measured(scenario) = test else { return Default::default() };
         let seen = Seen::of(&captures);
         let built = (scenario.built)(&seen, engine);
@@ -233,14 +365,11 @@ async fn one(lab: &Arc<Lab>, job: Job, number: usize) -> Outcome {
         let measured = if is_difficult { measured(scenario.name, engine, &seen) } else { Vec::new() };
         (rows, wrong, measured)
     });
-    let outcome = match running.await {
-        Ok((rows, wrong, measured)) => Outcome { name, rows, measured, wrong },
-        Err(panic) => {
-            Outcome { name, rows: Vec::new(), measured: Vec::new(), wrong: vec![panic.to_string()] }
-        }
+    let (rows, wrong, measured) = match running.await {
+        Ok(outcome) => outcome,
+        Err(panic) => (Vec::new(), vec![panic.to_string()], Vec::new()),
     };
-    eprintln!("{} ({:.1} s)", outcome.name, started.elapsed().as_secs_f64());
-    outcome
+    Outcome { name, job: again, condition: None, lines: Vec::new(), rows, measured, wrong }
 }
 
 /// Where cargo builds.

@@ -2,26 +2,38 @@
 
 use fieldvitals_tests::browser::Browser;
 use fieldvitals_tests::eventually;
-use fieldvitals_tests::pages::{Conditions, Site};
+use fieldvitals_tests::scenarios::lab::{Folder, Lab, Module};
 use fieldvitals_tests::server::Server;
+use std::sync::Arc;
 
 const PAGE: &str =
     "<!doctype html><title>t</title>__TAG__<h1 style='font-size:60px'>A page</h1><button>b</button>";
 
+/// Pages on one host and the tag of another, in front of a server.
+async fn lab() -> Lab {
+    Lab::start(Arc::new(Server::start().await), Vec::new())
+}
+
+fn pages(pages: &[(&str, &str)]) -> Folder {
+    let pages = pages.iter().map(|&(name, html)| (name.to_owned(), html.to_owned())).collect();
+    Folder { pages, ..Folder::default() }
+}
+
 /// How many beacons of the server's came from the snippet's raw queue cannot be told from outside, so
 /// each test makes sure that the module did not run: its file was never answered, refused, or forbidden.
-async fn visit(conditions: Conditions, stay: &str) {
-    let server = Server::start().await;
-    let site = Site::start(&server, conditions, &[("/early", PAGE)]).await;
+async fn visit(conditions: Folder, stay: &str) {
+    let lab = lab().await;
+    let server = &lab.server;
+    let base = lab.folder("early", Folder { pages: pages(&[("page.html", PAGE)]).pages, ..conditions });
     let browser = Browser::start().await;
-    browser.open(&format!("{}/early", site.url)).await;
+    browser.open(&format!("{base}page.html")).await;
     browser.until("performance.getEntriesByName('first-contentful-paint').length > 0").await;
     browser.until(stay).await;
     let fcp = browser.entries("paint", "startTime").await.into_iter().fold(0.0, f64::max);
     let lcp = browser.entries("largest-contentful-paint", "startTime").await.into_iter().fold(0.0, f64::max);
     let ttfb = browser.run("return performance.getEntriesByType('navigation')[0].responseStart").await;
     browser.leave().await;
-    let page = server.reported("/early", &["FCP", "LCP", "TTFB", "CLS"]).await;
+    let page = server.reported("/r/early/page.html", &["FCP", "LCP", "TTFB", "CLS"]).await;
     for (metric, truth) in [("FCP", fcp), ("LCP", lcp), ("TTFB", ttfb.as_f64().expect("a number"))] {
         let reported = page["metrics"][metric]["p75"].as_f64().expect("a number");
         assert!(
@@ -36,54 +48,53 @@ async fn visit(conditions: Conditions, stay: &str) {
 
 #[tokio::test]
 async fn left_before_the_module_is_fetched() {
-    visit(Conditions { module_stuck: true, ..Conditions::default() }, "true").await;
+    visit(Folder { module: Module::Held, ..Folder::default() }, "true").await;
 }
 
 #[tokio::test]
 async fn the_module_is_not_found() {
     let stay = "performance.getEntriesByType('resource').some(e => e.name.includes('/c/')) && performance.now() > 1500";
-    visit(Conditions { module_missing: true, ..Conditions::default() }, stay).await;
+    visit(Folder { module: Module::Missing, ..Folder::default() }, stay).await;
 }
 
 #[tokio::test]
 async fn wasm_is_forbidden_by_the_page() {
     let stay = "performance.getEntriesByType('resource').filter(e => e.name.includes('/c/')).length > 1 && performance.now() > 1500";
-    visit(Conditions { wasm_forbidden: true, ..Conditions::default() }, stay).await;
+    let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline' __VITALS__; connect-src *";
+    visit(Folder { policy: Some(policy), ..Folder::default() }, stay).await;
 }
 
 #[tokio::test]
 async fn hiding_is_leaving() {
-    let server = Server::start().await;
-    let site = Site::start(&server, Conditions::default(), &[("/hide", PAGE)]).await;
+    let lab = lab().await;
+    let server = &lab.server;
+    let base = lab.folder("hide", pages(&[("page.html", PAGE)]));
     let browser = Browser::start().await;
-    browser.open(&format!("{}/hide", site.url)).await;
+    browser.open(&format!("{base}page.html")).await;
     browser.until("performance.getEntriesByName('first-contentful-paint').length > 0").await;
     browser.until("window.fieldvitals !== undefined").await;
     browser.hide().await;
-    let page = server.reported("/hide", &["FCP", "TTFB"]).await;
+    let page = server.reported("/r/hide/page.html", &["FCP", "TTFB"]).await;
     assert_eq!(page["views"], 1);
     browser.quit().await;
 }
 
 #[tokio::test]
 async fn a_restored_page_is_a_view_of_its_own() {
-    let server = Server::start().await;
-    let site = Site::start(
-        &server,
-        Conditions::default(),
-        &[("/back", PAGE), ("/away", "<!doctype html><title>a</title>away")],
-    )
-    .await;
+    let lab = lab().await;
+    let server = &lab.server;
+    let base = lab
+        .folder("back", pages(&[("page.html", PAGE), ("away.html", "<!doctype html><title>a</title>away")]));
     let browser = Browser::start().await;
-    browser.open(&format!("{}/back", site.url)).await;
+    browser.open(&format!("{base}page.html")).await;
     browser.run("window.kept = true").await;
-    browser.open(&format!("{}/away", site.url)).await;
+    browser.open(&format!("{base}away.html")).await;
     browser.run("setTimeout(() => history.back(), 0)").await;
-    browser.until("location.pathname === '/back' && window.kept === true").await;
+    browser.until("location.pathname.endsWith('/page.html') && window.kept === true").await;
     browser.until("document.visibilityState === 'visible'").await;
     browser.leave().await;
     let page = eventually(|| async {
-        let page = server.reported("/back", &["TTFB"]).await;
+        let page = server.reported("/r/back/page.html", &["TTFB"]).await;
         if page["metrics"]["TTFB"]["n"] == 2 { Ok(page) } else { Err(page.to_string()) }
     })
     .await;
@@ -97,14 +108,15 @@ async fn a_restored_page_is_a_view_of_its_own() {
 
 #[tokio::test]
 async fn a_redirect_of_the_start_is_the_same_view() {
-    const ROUTED: &str = "<!doctype html><title>t</title>__TAG_IN_ORDER__<h1>A page</h1>
+    const ROUTED: &str = "<!doctype html><title>t</title><script src='__TAG_URL__' data-site='__KEY__'></script><h1>A page</h1>
         <script>history.replaceState(null, '', '/arrived'); fieldvitals.navigate('/named')</script>";
-    let server = Server::start().await;
+    let lab = lab().await;
+    let server = &lab.server;
     let unnamed = ROUTED.replace("fieldvitals.navigate('/named')", "");
-    let site = Site::start(&server, Conditions::default(), &[("/start", ROUTED), ("/moved", &unnamed)]).await;
+    let base = lab.folder("start", pages(&[("named.html", ROUTED), ("unnamed.html", &unnamed)]));
     let browser = Browser::start().await;
-    for (path, route) in [("/start", "/named"), ("/moved", "/arrived")] {
-        browser.open(&format!("{}{path}", site.url)).await;
+    for (path, route) in [("named.html", "/named"), ("unnamed.html", "/arrived")] {
+        browser.open(&format!("{base}{path}")).await;
         browser.until("performance.getEntriesByName('first-contentful-paint').length > 0").await;
         browser.leave().await;
         let page = server.reported(route, &["FCP", "LCP", "TTFB"]).await;

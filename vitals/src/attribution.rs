@@ -6,6 +6,7 @@
 use crate::entry::{Detail, Navigation, Text};
 use crate::limits::DETAILS_MAX;
 use crate::metric::{Metric, Values};
+use crate::metrics::facts::stretch;
 use crate::metrics::lifecycle::Span;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +73,8 @@ pub struct InpCause<T = String> {
     pub parts_ms: [f64; 3],
     /// The script that ran longest in the frames of the interaction, empty where the browser does not tell.
     pub script: T,
-    /// How long it ran, in milliseconds.
+    /// How long it ran, in milliseconds, at most as long as the interaction: browsers count a dialog that waits
+    /// (`alert`) as running, and leave it out of the interaction.
     pub script_ms: f64,
     /// How far the document had come.
     pub load_state: LoadState,
@@ -116,8 +118,8 @@ impl<T> Attribution<T> {
 /// What a [`Detail`] becomes: numbers by which it is found and ranked, and two texts.
 type Known<T> = ([f64; 4], T, T);
 
-/// Keeps details, a bounded number of each kind: past it, those of least weight go, and of the same weight
-/// the latest.
+/// Keeps details, a bounded number of each kind. Past it, the page view that has the most loses the one of least
+/// weight, and of the same weight the latest: a view with many heavy details takes none from the others.
 #[derive(Clone, Debug)]
 pub struct Details<T> {
     paints: Vec<Known<T>>,
@@ -126,15 +128,13 @@ pub struct Details<T> {
     scripts: Vec<Known<T>>,
 }
 
-impl<T> Default for Details<T> {
-    fn default() -> Self {
-        Self { paints: Vec::new(), events: Vec::new(), shifts: Vec::new(), scripts: Vec::new() }
-    }
-}
-
 impl<T: Text> Details<T> {
-    /// Takes a detail. One with a number that is negative or not finite is none.
-    pub fn push(&mut self, detail: &Detail<T>) {
+    /// Nothing is known.
+    pub const EMPTY: Self =
+        Self { paints: Vec::new(), events: Vec::new(), shifts: Vec::new(), scripts: Vec::new() };
+
+    /// Takes a detail. One with a number that is negative or not finite is none. `bounds` are those of the views.
+    pub fn push(&mut self, detail: &Detail<T>, bounds: &[f64]) {
         // The first number is the time by which a detail is found, the second its weight.
         let (list, numbers, first, second) = match detail {
             Detail::Paint { start, request_start, response_end, target, url } => {
@@ -157,15 +157,10 @@ impl<T: Text> Details<T> {
         if list.contains(&known) {
             return;
         }
-        if list.len() >= DETAILS_MAX {
-            // The least may be the new one itself, and then the list stays as it is.
-            match list.iter_mut().min_by(|one, other| order(one, other)) {
-                Some(least) if order(least, &known).is_lt() => *least = known,
-                _ => {}
-            }
-            return;
-        }
         list.push(known);
+        if list.len() > DETAILS_MAX {
+            drop_lightest(list, bounds);
+        }
     }
 
     /// What explains these values of a view. `shifts` are the first and the last time of its CLS window.
@@ -185,17 +180,14 @@ impl<T: Text> Details<T> {
         };
         Attribution {
             lcp: number(Metric::Lcp).and_then(|lcp| self.lcp(span, lcp, number(Metric::Ttfb).unwrap_or(0.0))),
-            inp: number(Metric::Inp).and_then(|inp| self.inp(span, inp, load_state)),
-            cls: shifts.and_then(|window| self.cls(span, window, load_state)),
+            inp: number(Metric::Inp).and_then(|inp| self.inp(span, inp, &load_state)),
+            cls: shifts.and_then(|window| self.cls(span, window, &load_state)),
         }
     }
 
     fn lcp(&self, span: &Span<'_>, lcp: f64, ttfb: f64) -> Option<LcpCause<T>> {
-        let (numbers, target, url) = self
-            .paints
-            .iter()
-            .filter(|([start, ..], ..)| same(span.since_start(*start), lcp) && *start < span.end)
-            .max_by(|one, other| order(one, other))?;
+        let (numbers, target, url) =
+            heaviest(&self.paints, &|&[start, ..]| same(span.since_start(start), lcp) && start < span.end)?;
         let &[_, _, request_start, response_end] = numbers;
         let ttfb = ttfb.min(lcp);
         let since = |at: f64, from: f64| span.since_start(at).max(from).min(lcp);
@@ -208,13 +200,10 @@ impl<T: Text> Details<T> {
         })
     }
 
-    fn inp(&self, span: &Span<'_>, inp: f64, load_state: impl Fn(f64) -> LoadState) -> Option<InpCause<T>> {
-        let within = |start: f64| span.start <= start && start < span.end;
-        let (numbers, target, event) = self
-            .events
-            .iter()
-            .filter(|([start, duration, ..], ..)| within(*start) && same(*duration, inp))
-            .max_by(|one, other| order(one, other))?;
+    fn inp(&self, span: &Span<'_>, inp: f64, load_state: &dyn Fn(f64) -> LoadState) -> Option<InpCause<T>> {
+        let (numbers, target, event) = heaviest(&self.events, &|&[start, duration, ..]| {
+            span.start <= start && start < span.end && same(duration, inp)
+        })?;
         let [start, duration, ..] = numbers;
         let shown = start + duration;
         // A press, a release and a click may share a frame; what any of them ran is what the visitor
@@ -233,18 +222,14 @@ impl<T: Text> Details<T> {
         }
         let begun = begun.max(*start).min(shown);
         let done = done.max(begun).min(shown);
-        let script = self
-            .scripts
-            .iter()
-            .filter(|([frame, _, long, _], ..)| *frame < shown && frame + long > *start)
-            .max_by(|one, other| order(one, other));
+        let script = heaviest(&self.scripts, &|&[frame, _, long, _]| frame < shown && frame + long > *start);
         Some(InpCause {
             target: target.filled().unwrap_or(known),
             event: event.clone(),
             at_ms: micros(span.since_start(*start)),
             parts_ms: [begun - start, done - begun, shown - done].map(micros),
             script: script.map(|(_, url, _)| url.clone()).unwrap_or_default(),
-            script_ms: script.map_or(0.0, |([_, ran, ..], ..)| micros(*ran)),
+            script_ms: script.map_or(0.0, |([_, ran, ..], ..)| micros(ran.min(*duration))),
             load_state: load_state(*start),
         })
     }
@@ -253,13 +238,10 @@ impl<T: Text> Details<T> {
         &self,
         span: &Span<'_>,
         (first, last): (f64, f64),
-        load_state: impl Fn(f64) -> LoadState,
+        load_state: &dyn Fn(f64) -> LoadState,
     ) -> Option<ClsCause<T>> {
-        let ([start, value, ..], target, _) = self
-            .shifts
-            .iter()
-            .filter(|([start, ..], ..)| first <= *start && *start <= last)
-            .max_by(|one, other| order(one, other))?;
+        let ([start, value, ..], target, _) =
+            heaviest(&self.shifts, &|&[start, ..]| first <= start && start <= last)?;
         Some(ClsCause {
             target: target.clone(),
             at_ms: micros(span.since_start(*start)),
@@ -270,16 +252,46 @@ impl<T: Text> Details<T> {
     }
 }
 
+/// The heaviest of the details whose numbers are wanted.
+fn heaviest<'a, T: Text>(list: &'a [Known<T>], wanted: &dyn Fn(&[f64; 4]) -> bool) -> Option<&'a Known<T>> {
+    let mut heaviest: Option<&Known<T>> = None;
+    for known in list {
+        if wanted(&known.0) && heaviest.is_none_or(|heaviest| order(known, heaviest).is_gt()) {
+            heaviest = Some(known);
+        }
+    }
+    heaviest
+}
+
+/// Drops the lightest detail of the page view that has the most.
+fn drop_lightest<T: Text>(list: &mut Vec<Known<T>>, bounds: &[f64]) {
+    let view = |([start, ..], ..): &Known<T>| stretch(*start, bounds);
+    let mut counts = vec![0_usize; bounds.len().saturating_add(1)];
+    let mut fullest = (0, 0);
+    for known in list.iter() {
+        let here = view(known);
+        if let Some(count) = counts.get_mut(here) {
+            *count = count.saturating_add(1);
+            fullest = fullest.max((*count, here));
+        }
+    }
+    let mut lightest: Option<(usize, &Known<T>)> = None;
+    for (place, known) in list.iter().enumerate() {
+        if view(known) == fullest.1 && lightest.is_none_or(|(_, lightest)| order(known, lightest).is_lt()) {
+            lightest = Some((place, known));
+        }
+    }
+    if let Some((place, _)) = lightest {
+        list.swap_remove(place);
+    }
+}
+
 /// By weight, then by whatever else tells two apart, so that the order of telling does not matter.
 fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
-    let key = |known: &Known<T>| {
-        let [start, weight, third, fourth] = known.0;
-        [weight, fourth - third, -start, third]
-    };
-    let (one_key, other_key) = (key(one), key(other));
-    let pairs = one_key.iter().zip(&other_key);
-    let numbers = pairs.map(|(one, other)| one.total_cmp(other)).find(|order| order.is_ne());
-    numbers.unwrap_or_else(|| (&one.1, &one.2).cmp(&(&other.1, &other.2)))
+    let key = |([start, weight, third, fourth], ..): &Known<T>| [*weight, fourth - third, -start, *third];
+    // The numbers are finite.
+    let numbers = key(one).partial_cmp(&key(other)).unwrap_or(core::cmp::Ordering::Equal);
+    numbers.then_with(|| (&one.1, &one.2).cmp(&(&other.1, &other.2)))
 }
 
 /// A time in whole microseconds, so that it is the same number after it was written and read.

@@ -8,9 +8,10 @@ use crate::metrics::fcp::Fcp;
 use crate::metrics::fid::Fid;
 use crate::metrics::inp::Inp;
 use crate::metrics::lcp::Lcp;
-use crate::metrics::lifecycle::{Cause, Later, Lifecycle, Span};
+use crate::metrics::lifecycle::{Lifecycle, Span};
 use crate::metrics::ttfb;
 use crate::metrics::tti::Tti;
+use crate::metrics::views::{Cause, Change, View};
 use crate::view::{NavigationType, Snapshot, ViewId};
 
 /// Everything known of one document.
@@ -20,7 +21,6 @@ use crate::view::{NavigationType, Snapshot, ViewId};
 /// must not be asked before it is activated: nothing tells a time that nobody saw from any other.
 #[derive(Clone, Debug)]
 pub struct Document<T = String> {
-    first: ViewId,
     support: u32,
     life: Lifecycle<T>,
     fcp: Fcp,
@@ -35,24 +35,30 @@ pub struct Document<T = String> {
 impl<T: Text> Document<T> {
     /// A document whose first page view has this id.
     #[must_use]
-    pub fn new(first: ViewId) -> Self {
+    pub const fn new(first: ViewId) -> Self {
         Self {
-            first,
             support: 0,
-            life: Lifecycle::default(),
-            fcp: Fcp::default(),
-            lcp: Lcp::default(),
-            cls: Cls::default(),
-            fid: Fid::default(),
-            inp: Inp::default(),
-            tti: Tti::default(),
-            details: Details::default(),
+            life: Lifecycle::new(first),
+            fcp: Fcp::EMPTY,
+            lcp: Lcp::EMPTY,
+            cls: Cls::EMPTY,
+            fid: Fid::EMPTY,
+            inp: Inp::EMPTY,
+            tti: Tti::EMPTY,
+            details: Details::EMPTY,
         }
+    }
+
+    /// With its own URL, which a move may lead back to.
+    #[must_use]
+    pub fn at(mut self, url: T) -> Self {
+        self.life.own(url);
+        self
     }
 
     /// Takes one fact. Facts may come late, twice, and in any order.
     pub fn push(&mut self, item: &Item<T>) {
-        let bounds = self.life.bounds();
+        let bounds = self.life.views().bounds();
         match *item {
             Item::Navigation(navigation) => self.life.navigation(navigation),
             Item::FirstContentfulPaint(start) => self.fcp.paint(start),
@@ -67,25 +73,43 @@ impl<T: Text> Document<T> {
             Item::Resource { start, end, status } => self.tti.resource(start, end, status),
             Item::Visibility { at, hidden } => self.life.visibility(at, hidden),
             Item::Input(at) => self.life.input(at),
-            Item::Restore { at, id } => {
-                self.begin(Later { at, id, cause: Cause::Restore, url: T::default(), route: T::default() });
-            }
+            Item::Restore { at, id } => self.change(at, id, true, T::default(), T::default()),
             Item::RestorePaint(at) => self.life.restore_paint(at),
-            Item::SoftNavigation { at, id, ref url, ref route } => {
-                self.begin(Later { at, id, cause: Cause::Soft, url: url.clone(), route: route.clone() });
+            Item::Moved { at, id, ref url, ref route } => {
+                self.change(at, id, false, url.clone(), route.clone());
             }
+            Item::Named { at, id, ref route } => self.change(at, id, false, T::default(), route.clone()),
             Item::SoftPaint(at) => self.life.soft_paint(at),
             Item::Activation(at) => self.life.activation(at),
             Item::InteractionCount { at, count } => self.inp.count(at, count, bounds),
             Item::Support(bits) => self.support |= bits,
-            Item::Detail(ref detail) => self.details.push(detail),
+            Item::Detail(ref detail) => self.details.push(detail, bounds),
         }
     }
 
-    fn begin(&mut self, view: Later<T>) {
-        if view.id != self.first {
-            self.life.begin(view);
-        }
+    fn change(&mut self, at: f64, id: ViewId, restored: bool, url: T, route: T) {
+        self.life.change(Change::new(at, id, restored, url, route));
+    }
+
+    /// The id of the latest view, and when it began (milliseconds since the time origin).
+    #[must_use]
+    pub fn current(&self) -> (ViewId, f64) {
+        let views = self.life.views();
+        let view = views.later().last().unwrap_or(views.first());
+        (view.id, view.start)
+    }
+
+    /// The views after the first that are kept, by start: the latest of them.
+    #[must_use]
+    pub fn later(&self) -> &[View] {
+        self.life.views().later()
+    }
+
+    /// How many views there were after the first. Those that [`Document::snapshots`] no longer has are
+    /// counted too. It may fall, as a late fact may show that a move was a redirect.
+    #[must_use]
+    pub const fn begun(&self) -> usize {
+        self.life.views().begun()
     }
 
     /// The document's page views as they stand at `now` (milliseconds since the time origin), by start.
@@ -96,63 +120,74 @@ impl<T: Text> Document<T> {
     pub fn snapshots(&self, now: f64) -> Vec<Snapshot<T>> {
         // A clock that says nothing knows of no time that has passed.
         let now = if now.is_nan() { 0.0 } else { now };
-        let mut views = Vec::with_capacity(self.life.later().len().saturating_add(1));
+        let later = self.later();
+        let mut views = Vec::with_capacity(later.len().saturating_add(1));
         views.push(self.first_view(now));
-        let (mut url, mut route) = (None, None);
-        for (place, view) in self.life.later().iter().enumerate() {
-            let Some(span) = self.life.later_span(place) else { continue };
-            // A restore shows the page that was left.
-            if view.cause == Cause::Soft || view.url.filled().is_some() {
-                url = view.url.filled();
-                route = view.route.filled();
-            }
-            let values = self.values(&span, now);
-            views.push(Snapshot {
-                id: view.id,
-                url: url.clone(),
-                route: route.clone(),
-                navigation_type: match view.cause {
-                    Cause::Soft => NavigationType::SoftNavigation,
-                    _ => NavigationType::BackForwardCache,
-                },
-                values,
-                tti_gap: None,
-                tbt: None,
-                attribution: self.attribution(&span, &values),
-            });
+        let mut rest = later;
+        while let Some((view, after)) = rest.split_first() {
+            rest = after;
+            let span = self.life.later_span(view, after.first());
+            let navigation_type = match view.cause {
+                Cause::Soft => NavigationType::SoftNavigation,
+                _ => NavigationType::BackForwardCache,
+            };
+            views.push(self.snapshot(view, &span, Some(navigation_type), now));
         }
         views
     }
 
     fn first_view(&self, now: f64) -> Snapshot<T> {
-        let span = self.life.first_span();
+        let mut span = self.life.first_span();
+        // Where the browser keeps no visibility-state entries, or they are those of a prerendered page that nobody could
+        // see, a page that is hidden when its first script runs counts as hidden from its start.
+        if self.supports(support::HIDDEN_AT_START)
+            && (span.start > 0.0 || !self.supports(support::VISIBILITY_STATE))
+        {
+            span.hidden = span.start;
+        }
         let navigation = self.life.navigation_entry();
-        let mut values = self.values(&span, now);
-        let (mut tti_gap, mut tbt) = (None, None);
+        let navigation_type = if span.start > 0.0 {
+            Some(NavigationType::Prerender)
+        } else {
+            navigation.and_then(|navigation| navigation.navigation_type)
+        };
+        let mut view = self.snapshot(self.life.views().first(), &span, navigation_type, now);
         if self.supports(support::LONG_TASK) {
             let fcp = self.fcp.value(&span);
             match self.tti.value(&span, navigation, fcp, now) {
                 Ok(number) => {
-                    values.set(Metric::Tti, Value::new(Metric::Tti, number).ok());
-                    let blocking = fcp.map(|fcp| self.tti.blocking(&span, fcp, number));
-                    tbt = blocking.and_then(|number| Value::new(Metric::Tti, number).ok());
+                    let tti = Value::new(Metric::Tti, number).ok();
+                    view.values.set(Metric::Tti, tti);
+                    // A TTI beyond what is plausible is none, and has no time before it.
+                    let blocking =
+                        fcp.filter(|_| tti.is_some()).map(|fcp| self.tti.blocking(&span, fcp, number));
+                    view.tbt = blocking.and_then(|number| Value::new(Metric::Tti, number).ok());
                 }
-                Err(gap) => tti_gap = Some(gap),
+                Err(gap) => view.tti_gap = Some(gap),
             }
         }
+        view
+    }
+
+    /// A view without TTI, which only a load has.
+    fn snapshot(
+        &self,
+        view: &View,
+        span: &Span<'_>,
+        navigation_type: Option<NavigationType>,
+        now: f64,
+    ) -> Snapshot<T> {
+        let values = self.values(span, now);
+        let (url, route) = self.life.views().texts(view);
         Snapshot {
-            id: self.first,
-            url: None,
-            route: None,
-            navigation_type: if span.start > 0.0 {
-                NavigationType::Prerender
-            } else {
-                navigation.map_or(NavigationType::Navigate, |navigation| navigation.navigation_type)
-            },
+            id: view.id,
+            url: url.filled(),
+            route: route.filled(),
+            navigation_type,
             values,
-            tti_gap,
-            tbt,
-            attribution: self.attribution(&span, &values),
+            tti_gap: None,
+            tbt: None,
+            attribution: self.attribution(span, &values),
         }
     }
 
@@ -166,7 +201,7 @@ impl<T: Text> Document<T> {
         let fcp = self.fcp.value(span);
         let numbers = [
             (Metric::Lcp, self.lcp.value(span, self.supports(support::LCP))),
-            (Metric::Inp, self.inp.value(span)),
+            (Metric::Inp, self.inp.value(span, self.supports(support::EVENT))),
             (
                 Metric::Cls,
                 if self.supports(support::LAYOUT_SHIFT) { self.cls.value(span, fcp.is_some()) } else { None },

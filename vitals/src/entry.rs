@@ -5,9 +5,8 @@
 //! beacon. [`Item::from_fields`] is the only place that knows what the fields of a kind mean, so both
 //! read the same facts.
 //!
-//! A text (a URL, a route, a selector) is never read here, only kept and given back. So items are generic
-//! in it: the server keeps the text itself, the module the text's number in a table of the glue's, and no
-//! text crosses into wasm.
+//! Items are generic in their texts (URLs, routes, selectors). Texts are kept and given back; the only
+//! question about two of them is whether they are the URL of one page ([`Text::same_page`]).
 //!
 //! All times are milliseconds since the document's time origin.
 
@@ -18,15 +17,42 @@ pub const NUMBERS_MAX: usize = 6;
 /// Texts that an item may have, a view's id among them.
 pub const TEXTS_MAX: usize = 3;
 
-/// What stands for a text; its default is the empty text.
+/// A text, or a number that stands for one; its default is the empty text.
 pub trait Text: Clone + core::fmt::Debug + Default + Ord {
-    /// The text, or nothing where it is empty.
+    /// The text, or nothing if it is empty.
     fn filled(&self) -> Option<Self> {
-        (*self != Self::default()).then(|| self.clone())
+        (!self.is_blank()).then(|| self.clone())
+    }
+
+    /// Whether it is the empty text.
+    fn is_blank(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether two URLs differ in trailing slashes at most: routers add and remove these on their own.
+    fn same_page(&self, other: &Self) -> bool;
+}
+
+impl Text for String {
+    fn same_page(&self, other: &Self) -> bool {
+        without_slashes(self) == without_slashes(other)
     }
 }
 
-impl<T: Clone + core::fmt::Debug + Default + Ord> Text for T {}
+/// The place of a text in a table, which has one place for the URLs of one page.
+impl Text for u32 {
+    fn same_page(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+fn without_slashes(url: &str) -> &[u8] {
+    let mut bytes = url.as_bytes();
+    while let [rest @ .., b'/'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
 
 /// The document's navigation entry, read when its response has begun, and again after load.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,8 +63,8 @@ pub struct Navigation {
     pub activation_start: f64,
     /// When `DOMContentLoaded` handlers had ended; 0 before.
     pub dom_content_loaded_end: f64,
-    /// How the document came to be.
-    pub navigation_type: NavigationType,
+    /// How the document came to be; `None` where the browser does not tell.
+    pub navigation_type: Option<NavigationType>,
     /// When the last byte of the response arrived; 0 before, or where it was not read.
     pub response_end: f64,
     /// When the document was complete, just before its load event; 0 before.
@@ -103,7 +129,8 @@ pub enum Item<T = String> {
         /// Whether it is hidden from then on.
         hidden: bool,
     },
-    /// Kind 9: a trusted key press or click, after which the largest paint is final.
+    /// Kind 9: a trusted key press or click. The largest paint is final after the first of a view, and a
+    /// later move is no redirect.
     Input(f64),
     /// Kind 10: the page was restored from the back/forward cache; a new view begins.
     Restore {
@@ -114,15 +141,20 @@ pub enum Item<T = String> {
     },
     /// Kind 11: the first frame after a restore.
     RestorePaint(f64),
-    /// Kind 12: a navigation inside the document; a new view begins.
-    SoftNavigation {
-        /// When the navigation began.
+    /// Kind 12: the history moved to another path. Begins a view or redirects the current one
+    /// ([`crate::metrics::views`]).
+    ///
+    /// The same id again, with an earlier time, moves the start: some browsers tell afterwards which
+    /// click navigated. URL and route may be empty then. Changes at one time are ordered by their ids, so
+    /// a sender gives each change a later time than the one before.
+    Moved {
+        /// When the history moved, or the click that moved it.
         at: f64,
-        /// The new view.
+        /// The id of the view that this begins, if it begins one.
         id: ViewId,
         /// The new URL.
         url: T,
-        /// The route that the page named, or empty.
+        /// A route that the page named at once, or empty; older snippets tell it here.
         route: T,
     },
     /// Kind 13: a contentful paint that a soft navigation caused, by its presentation time.
@@ -140,11 +172,21 @@ pub enum Item<T = String> {
     Support(u32),
     /// Kinds 17 to 20: what explains a value.
     Detail(Detail<T>),
+    /// Kind 21: the page named its route (`navigate`; at 0 `data-route`). Names the current view or begins
+    /// one ([`crate::metrics::views`]).
+    Named {
+        /// When.
+        at: f64,
+        /// The id of the view that this begins, if it begins one.
+        id: ViewId,
+        /// The route.
+        route: T,
+    },
 }
 
 /// What is known of an entry beyond what makes a metric; told only where the visitor has not asked to be
 /// left alone. It changes no value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Detail<T = String> {
     /// Kind 17: of a largest paint.
     Paint {
@@ -214,6 +256,10 @@ pub mod support {
     pub const RESOURCE: u32 = 64;
     /// `visibility-state`
     pub const VISIBILITY_STATE: u32 = 128;
+    /// Every entry type.
+    pub const ALL: u32 = 255;
+    /// The page was hidden when the snippet ran, or when the prerendered document was activated.
+    pub const HIDDEN_AT_START: u32 = 256;
 }
 
 impl<T: Text> Item<T> {
@@ -230,6 +276,11 @@ impl<T: Text> Item<T> {
     ) -> Option<Self> {
         let [a, b, c, d, e, f] = *numbers;
         let [first, second, third] = texts;
+        // The snippet draws ids as [kind, time, start in UTC milliseconds, random number]; older ones write them.
+        let (id, own, other) = match id {
+            Some(id) => (Some(id), second.clone(), third),
+            None => ((b > 0.0).then(|| ViewId::drawn(b, c)), first.clone(), second.clone()),
+        };
         if numbers.iter().any(|number| !number.is_finite()) {
             return None;
         }
@@ -239,7 +290,7 @@ impl<T: Text> Item<T> {
                 response_start: a,
                 activation_start: b,
                 dom_content_loaded_end: c,
-                navigation_type: NavigationType::from_number(d as u8)?,
+                navigation_type: if d < 0.0 { None } else { Some(NavigationType::from_number(d as u8)?) },
                 response_end: e,
                 dom_complete: f,
             }),
@@ -251,16 +302,18 @@ impl<T: Text> Item<T> {
             5 => Self::Event(Event { start: a, duration: b, processing_start: c, interaction_id: d }),
             6 => Self::LongTask { start: a, duration: b },
             7 => Self::Resource { start: a, end: b, status: c },
-            8 => Self::Visibility { at: a, hidden: b != 0.0 },
+            // [8, time, 1] of older snippets, [8, time, 0, 1] of an entry and of this one
+            8 => Self::Visibility { at: a, hidden: b != 0.0 || c != 0.0 },
             9 => Self::Input(a),
             10 => Self::Restore { at: a, id: id? },
             11 => Self::RestorePaint(a),
-            12 => Self::SoftNavigation { at: a, id: id?, url: second, route: third },
+            12 => Self::Moved { at: a, id: id?, url: own, route: other },
             13 => Self::SoftPaint(a),
             14 => Self::Activation(a),
             // [15, interactionCount, time of reading]
             15 => Self::InteractionCount { at: b, count: a },
-            16 => Self::Support(a as u32),
+            // [16, support, 1 if the page was hidden when the snippet ran]
+            16 => Self::Support(a as u32 | if b == 0.0 { 0 } else { support::HIDDEN_AT_START }),
             17 => Self::Detail(Detail::Paint {
                 start: a,
                 request_start: b,
@@ -278,6 +331,7 @@ impl<T: Text> Item<T> {
             }),
             19 => Self::Detail(Detail::Shift { start: a, value: b, target: first }),
             20 => Self::Detail(Detail::Script { start: a, duration: b, script_duration: c, url: first }),
+            21 => Self::Named { at: a, id: id?, route: own },
             _ => return None,
         })
     }

@@ -10,7 +10,6 @@
 )]
 
 pub mod attribution;
-#[cfg(feature = "native")]
 pub mod beacon;
 #[cfg(feature = "native")]
 pub mod budget;

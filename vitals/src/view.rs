@@ -24,6 +24,15 @@ impl ViewId {
         Self((time | high | low | fixed).to_be_bytes())
     }
 
+    /// The id that a browser draws: of a view that starts at `start_ms` (UTC, any fraction is cut off), and a
+    /// random number of at least 0 and less than 1, of which 53 bits are used.
+    #[must_use]
+    pub fn drawn(start_ms: f64, random: f64) -> Self {
+        const BITS: f64 = 9_007_199_254_740_992.0;
+        // Of 74 random bits the first are these. A number out of its range becomes the nearest that is not.
+        Self::new(start_ms as u64, u128::from((random * BITS) as u64) << 21)
+    }
+
     /// Reads the hyphenated form, `xxxxxxxx-xxxx-7xxx-[89ab]xxx-xxxxxxxxxxxx`, in either case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -57,17 +66,23 @@ impl ViewId {
         &self.0
     }
 
-    /// Stands for the id of this number in the collector's table, inside the module: no text goes there, and
-    /// of an id nothing is asked but whether two are the same.
+    /// The hyphenated form, without the machinery of formatting, which a module would have to bring.
     #[must_use]
-    pub const fn stand_in(number: u32) -> Self {
-        Self((number as u128).to_be_bytes())
-    }
-
-    /// The number that this stands for.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        u128::from_be_bytes(self.0) as u32
+    pub fn text(self) -> String {
+        let mut text = String::with_capacity(36);
+        for (place, byte) in self.0.into_iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            for nibble in [byte >> 4, byte & 0xf] {
+                text.push(char::from(if nibble < 10 {
+                    b'0' | nibble
+                } else {
+                    nibble.wrapping_add(b'a' - 10)
+                }));
+            }
+        }
+        text
     }
 
     /// The start of the view, in UTC milliseconds.
@@ -79,16 +94,7 @@ impl ViewId {
 
 impl core::fmt::Display for ViewId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let number = u128::from_be_bytes(self.0);
-        write!(
-            f,
-            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-            number >> 96,
-            (number >> 80) & 0xffff,
-            (number >> 64) & 0xffff,
-            (number >> 48) & 0xffff,
-            number & 0xffff_ffff_ffff
-        )
+        f.write_str(&self.text())
     }
 }
 
@@ -165,6 +171,13 @@ names! {
     }
 }
 
+impl Viewport {
+    /// The width from which on a window is of medium size, in CSS pixels.
+    pub const MEDIUM_WIDTH_MIN: f64 = 600.0;
+    /// The width from which on it is large.
+    pub const LARGE_WIDTH_MIN: f64 = 1_200.0;
+}
+
 impl Device {
     /// The shorter side from which on a touch screen is a tablet's, in CSS pixels.
     pub const TABLET_SIDE_MIN: f64 = 600.0;
@@ -220,12 +233,13 @@ names! {
 pub struct Snapshot<T = String> {
     /// The page view.
     pub id: ViewId,
-    /// The page's URL, where the view has one of its own (soft navigations); else that of the document.
+    /// The page's URL, if the view has one of its own: after a move, also after a redirect of the first view.
+    /// Else that of the document.
     pub url: Option<T>,
-    /// The route that the page itself named for this view.
+    /// The route that the page named.
     pub route: Option<T>,
-    /// How the view came to be.
-    pub navigation_type: NavigationType,
+    /// How the view came to be; absent if the browser does not tell.
+    pub navigation_type: Option<NavigationType>,
     /// What was measured. Absent is absent: never 0.
     pub values: Values,
     /// Why TTI is absent, where the browser could have told it.
@@ -244,10 +258,27 @@ mod tests {
     fn an_id_tells_its_start_and_is_read_back() {
         let id = ViewId::new(1_763_632_800_123, u128::MAX);
         assert_eq!(id.start_ms(), 1_763_632_800_123);
+        assert_eq!(
+            ViewId::new(0x019a_9f3c_1b7b, 0xabc_0123_4567_89ab_cdef).to_string(),
+            "019a9f3c-1b7b-7abc-8123-456789abcdef"
+        );
         assert_eq!(ViewId::parse(&id.to_string()), Some(id));
         assert_eq!(ViewId::parse(&id.to_string().to_uppercase()), Some(id));
         assert_eq!(ViewId::from_bytes(*id.as_bytes()), Some(id));
         assert!(ViewId::new(1, u128::MAX) < ViewId::new(2, 0));
+    }
+
+    #[test]
+    fn drawn_ids_differ_by_start_and_random_number() {
+        let id = ViewId::drawn(1_763_632_800_123.7, 0.5);
+        assert_eq!(id.start_ms(), 1_763_632_800_123);
+        assert_eq!(ViewId::parse(&id.to_string()), Some(id));
+        for (start, random) in [(1_763_632_800_123.0, 0.5), (1_763_632_800_123.7, 0.5 + f64::EPSILON)] {
+            assert_eq!(ViewId::drawn(start, random) == id, random == 0.5, "{start} {random}");
+        }
+        for wrong in [f64::NAN, f64::INFINITY, -1.0] {
+            assert!(ViewId::from_bytes(*ViewId::drawn(wrong, wrong).as_bytes()).is_some(), "{wrong}");
+        }
     }
 
     #[test]

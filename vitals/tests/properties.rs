@@ -7,7 +7,7 @@ use proptest::sample::{Index, select};
 use serde_json::{Value as Json, json};
 use vitals::beacon::{Beacon, Content, decode, errors};
 use vitals::document::Document;
-use vitals::entry::{Detail, Event, Item, NUMBERS_MAX, Navigation};
+use vitals::entry::{Detail, Event, Item, NUMBERS_MAX, Navigation, support};
 use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::{NavigationType, Snapshot, ViewId};
@@ -51,7 +51,7 @@ fn navigation() -> impl Strategy<Value = Item> {
             response_start,
             activation_start,
             dom_content_loaded_end: dcl,
-            navigation_type: kind,
+            navigation_type: Some(kind),
             response_end: end,
             dom_complete: end,
         })
@@ -102,8 +102,9 @@ fn item() -> impl Strategy<Value = Item> {
         1 => time().prop_map(Item::Input),
         1 => (time(), view_id()).prop_map(|(at, id)| Item::Restore { at, id }),
         1 => time().prop_map(Item::RestorePaint),
-        1 => (time(), view_id(), "[a-z]{0,3}", "[a-z]{0,3}")
-            .prop_map(|(at, id, url, route)| Item::SoftNavigation { at, id, url, route }),
+        2 => (time(), view_id(), "[a-c]{0,1}/{0,2}", "[a-z]{0,1}")
+            .prop_map(|(at, id, url, route)| Item::Moved { at, id, url, route }),
+        2 => (time(), view_id(), "[a-z]{0,1}").prop_map(|(at, id, route)| Item::Named { at, id, route }),
         2 => time().prop_map(Item::SoftPaint),
         1 => time().prop_map(Item::Activation),
         2 => (time(), 0..200_u32).prop_map(|(at, count)| Item::InteractionCount { at, count: count.into() }),
@@ -152,7 +153,7 @@ fn garbage() -> impl Strategy<Value = Item> {
                     response_start: a,
                     activation_start: b,
                     dom_content_loaded_end: c,
-                    navigation_type: kind,
+                    navigation_type: Some(kind),
                     response_end: d,
                     dom_complete: d,
                 })
@@ -170,7 +171,12 @@ fn garbage() -> impl Strategy<Value = Item> {
         (number(), any::<u128>()).prop_map(|(at, random)| Item::Restore { at, id: ViewId::new(0, random) }),
         number().prop_map(Item::RestorePaint),
         (number(), any::<u128>(), any::<String>(), any::<String>()).prop_map(|(at, random, url, route)| {
-            Item::SoftNavigation { at, id: ViewId::new(0, random), url, route }
+            Item::Moved { at, id: ViewId::new(0, random), url, route }
+        }),
+        (number(), any::<u128>(), any::<String>()).prop_map(|(at, random, route)| Item::Named {
+            at,
+            id: ViewId::new(0, random),
+            route
         }),
         number().prop_map(Item::SoftPaint),
         number().prop_map(Item::Activation),
@@ -188,7 +194,7 @@ fn wire(item: &Item) -> Json {
             n.response_start,
             n.activation_start,
             n.dom_content_loaded_end,
-            n.navigation_type as u8,
+            n.navigation_type.map_or(-1, |kind| kind as i8),
             n.response_end,
             n.dom_complete
         ]),
@@ -203,11 +209,12 @@ fn wire(item: &Item) -> Json {
         Item::Input(at) => json!([9, at]),
         Item::Restore { at, id } => json!([10, at, id.to_string()]),
         Item::RestorePaint(at) => json!([11, at]),
-        Item::SoftNavigation { at, id, url, route } => json!([12, at, id.to_string(), url, route]),
+        Item::Moved { at, id, url, route } => json!([12, at, id.to_string(), url, route]),
         Item::SoftPaint(at) => json!([13, at]),
         Item::Activation(at) => json!([14, at]),
         Item::InteractionCount { at, count } => json!([15, count, at]),
         Item::Support(bits) => json!([16, bits]),
+        Item::Named { at, id, route } => json!([21, at, id.to_string(), route]),
         Item::Detail(Detail::Paint { start, request_start, response_end, target, url }) => {
             json!([17, start, request_start, response_end, target, url])
         }
@@ -243,9 +250,10 @@ fn later(item: &Item, ms: f64, round: u32) -> Item {
         Item::Input(at) => Item::Input(at + ms),
         Item::Restore { at, id } => Item::Restore { at: at + ms, id: view(*id) },
         Item::RestorePaint(at) => Item::RestorePaint(at + ms),
-        Item::SoftNavigation { at, id, url, route } => {
-            Item::SoftNavigation { at: at + ms, id: view(*id), url: url.clone(), route: route.clone() }
+        Item::Moved { at, id, url, route } => {
+            Item::Moved { at: at + ms, id: view(*id), url: url.clone(), route: route.clone() }
         }
+        Item::Named { at, id, route } => Item::Named { at: at + ms, id: view(*id), route: route.clone() },
         Item::SoftPaint(at) => Item::SoftPaint(at + ms),
         Item::InteractionCount { at, count } => Item::InteractionCount { at: at + ms, count: *count },
         Item::Navigation(_) | Item::Activation(_) | Item::Support(_) | Item::Detail(_) => item.clone(),
@@ -258,6 +266,70 @@ fn decode_queue(queue: &[Json], now: f64) -> Beacon {
         "raw": { "id": FIRST.to_string(), "now": now, "queue": queue },
     });
     decode(body.to_string().as_bytes()).expect("a beacon")
+}
+
+const IDS: [&str; 2] = ["019a9f3c-1b7b-7fff-bfff-ffffffffffff", "019a9f3c-1b7b-7fff-bfff-fffffffffff0"];
+
+/// A beacon with every field that there is; each value is 7.
+fn decorated() -> Json {
+    let values: serde_json::Map<_, _> =
+        Metric::ALL.iter().map(|metric| (metric.name().to_owned(), json!(7))).collect();
+    let view = |id: &str| {
+        json!({
+            "id": id, "url": "https://shop.example/cart", "route": "/cart", "nav": "reload", "values": values,
+            "tti_gap": "cpu", "tbt": 12.5, "marks": {"ready": 812.5},
+            "attribution": {
+                "lcp": {"target": "#hero", "url": "https://shop.example/a", "parts": [1, 2, 3, 4]},
+                "inp": {"target": "a", "event": "click", "at": 9, "parts": [1, 2, 3], "script": "s", "script_ms": 1,
+                        "load": "complete"},
+                "cls": {"target": "p", "at": 9, "value": 0.1, "load": "loading"},
+            },
+        })
+    };
+    json!({
+        "v": 1, "site": "s", "seq": 3, "url": "https://shop.example/", "route": "/", "device": "phone",
+        "connection": "4g", "release": "1", "viewport": "small", "tags": {"plan": "free"}, "sample": 0.5, "errors": 0,
+        "webdriver": false, "views": IDS.map(view),
+    })
+}
+
+/// Paths of the fields that may be changed: not those that make it a beacon.
+fn fields_of(value: &Json, path: &mut String, paths: &mut Vec<String>) {
+    let structure = ["", "/v", "/site", "/views", "/views/0", "/views/1", "/views/0/id", "/views/1/id"];
+    if !structure.contains(&path.as_str()) {
+        paths.push(path.clone());
+    }
+    let length = path.len();
+    let children: Vec<(String, &Json)> = match value {
+        Json::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        Json::Array(items) => {
+            items.iter().enumerate().map(|(place, value)| (place.to_string(), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    for (name, value) in children {
+        path.push('/');
+        path.push_str(&name);
+        fields_of(value, path, paths);
+        path.truncate(length);
+    }
+}
+
+/// Any JSON, not deep.
+fn json() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        "\\PC{0,12}".prop_map(Json::from),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Json::from),
+            vec(("[a-zA-Z]{0,6}", inner), 0..4).prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
 }
 
 /// What holds of any answer.
@@ -344,7 +416,7 @@ proptest! {
         let beacon = decode_queue(&items.iter().map(wire).collect::<Vec<_>>(), now);
         let Content::Raw(raw) = &beacon.content else { panic!() };
         prop_assert_eq!(&raw.queue, &items);
-        prop_assert_eq!(raw.now.to_bits(), now.to_bits());
+        prop_assert_eq!(raw.now.map(f64::to_bits), Some(now.to_bits()));
         prop_assert_eq!(beacon.snapshots(), snapshots(&items, now));
     }
 
@@ -354,6 +426,7 @@ proptest! {
         items in vec((item(), option::of(any::<Index>())), 0..40),
         now in time(),
     ) {
+        prop_assume!(items.is_empty() || items.iter().any(|(_, null)| null.is_none()));
         let broken = items.iter().any(|(_, null)| null.is_some());
         let queue: Vec<Json> = items
             .iter()
@@ -369,7 +442,7 @@ proptest! {
         let left: Vec<Item> =
             items.into_iter().filter(|(_, null)| null.is_none()).map(|(item, _)| item).collect();
         let beacon = decode_queue(&queue, now);
-        prop_assert_eq!(beacon.errors, if broken { errors::SNIPPET } else { 0 });
+        prop_assert_eq!(beacon.errors, if broken { errors::FIELD } else { 0 });
         prop_assert_eq!(beacon.snapshots(), snapshots(&left, now));
     }
 
@@ -385,7 +458,7 @@ proptest! {
         now in number(),
     ) {
         // More views than are kept are told apart by the order of their times alone.
-        let views = items.iter().filter(|item| matches!(item, Item::Restore { .. } | Item::SoftNavigation { .. }));
+        let views = items.iter().filter(|item| matches!(item, Item::Restore { .. } | Item::Moved { .. } | Item::Named { .. }));
         prop_assume!(views.count() < limits::VIEWS_PER_BEACON_MAX);
         prop_assert_eq!(snapshots(&items, now), snapshots(&shuffled, now));
     }
@@ -410,6 +483,58 @@ proptest! {
         let _ = decode(&bytes).map(|beacon| assert_sound(&beacon.snapshots()));
     }
 
+    /// Whatever stands in the place of a field, every value beside it is kept.
+    #[test]
+    fn a_changed_field_costs_no_other_value(
+        changes in vec((any::<Index>(), json()), 1..4),
+        added in option::of(("[a-zA-Z_]{1,8}", json())),
+    ) {
+        let mut body = decorated();
+        if let (Some((name, value)), Some(fields)) = (added, body.as_object_mut()) {
+            fields.entry(name).or_insert(value);
+        }
+        let mut paths = Vec::new();
+        fields_of(&body, &mut String::new(), &mut paths);
+        let mut touched = Vec::new();
+        for (place, value) in changes {
+            let path = place.get(&paths);
+            // An earlier change may have taken the field away.
+            if let Some(field) = body.pointer_mut(path) {
+                *field = value;
+                touched.push(path.clone());
+            }
+        }
+        let is_untouched = |path: &str| !touched.iter().any(|touched| path.starts_with(touched.as_str()));
+        let decoded = decode(body.to_string().as_bytes());
+        for (place, id) in IDS.iter().enumerate() {
+            for metric in Metric::ALL {
+                let path = format!("/views/{place}/values/{}", metric.name());
+                if is_untouched(&path) {
+                    let views = decoded.as_ref().map(|beacon| beacon.clone().snapshots());
+                    let views = views.map_err(|error| TestCaseError::fail(format!("{error}: {body}")))?;
+                    let view = views.iter().find(|view| view.id.to_string() == *id);
+                    let value = view.and_then(|view| view.values.get(metric));
+                    prop_assert_eq!(value.map(|value| value.number(metric)), Some(7.0), "{} in {}", path, body);
+                }
+            }
+        }
+    }
+
+    /// A beacon is read or refused whatever is done to its text.
+    #[test]
+    fn a_changed_text_never_panics(
+        cut in any::<Index>(),
+        put in "[\"\\\\{}\\[\\],:0-9eE+-]{0,6}|\\\\u[dD][89a-fA-F][0-9a-f]{2}|\\PC{0,3}",
+        taken in 0..8_usize,
+    ) {
+        let text = decorated().to_string();
+        let places: Vec<usize> = text.char_indices().map(|(place, _)| place).collect();
+        let from = cut.index(places.len());
+        let to = places.get(from + taken).copied().unwrap_or(text.len());
+        let changed = format!("{}{put}{}", &text[..places[from]], &text[to..]);
+        let _ = decode(changed.as_bytes()).map(|beacon| beacon.snapshots());
+    }
+
     /// TTI, once reached, stays: later facts of a later time do not undo it.
     #[test]
     fn time_alone_never_takes_tti_back(items in vec(item(), 0..60), now in time(), later in time()) {
@@ -431,13 +556,13 @@ proptest! {
     ) {
         let ms = |hundredths: u32| f64::from(hundredths) * 10.0;
         let mut items = vec![
-            Item::Support(u32::MAX),
+            Item::Support(support::ALL),
             Item::FirstContentfulPaint(ms(fcp)),
             Item::Navigation(Navigation {
                 response_start: 1.0,
                 activation_start: 0.0,
                 dom_content_loaded_end: ms(dcl),
-                navigation_type: NavigationType::Navigate,
+                navigation_type: Some(NavigationType::Navigate),
                 response_end: 0.0,
                 dom_complete: 0.0,
             }),

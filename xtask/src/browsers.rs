@@ -6,8 +6,11 @@ use crate::{collector, toolchain};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// A package of npm with its version, and the SHA-256 of its file.
+type Package = (&'static str, &'static str);
 
 /// A program and the Debian package that it is in.
 type Program = (&'static str, &'static str);
@@ -21,8 +24,25 @@ const OTHERS: [Program; 3] =
 /// The driver of Firefox, which Debian does not have; built where none is installed.
 const GECKODRIVER: &str = "0.37.1";
 /// The reference library and the SHA-256 of its package.
-const WEB_VITALS: &str = "web-vitals@6.2.3";
-const WEB_VITALS_SHA256: &str = "0345c05eceae57e921485b0696ab979ef559f3c3dda56abad6ad8145e399a262";
+const WEB_VITALS: Package =
+    ("web-vitals@6.2.3", "0345c05eceae57e921485b0696ab979ef559f3c3dda56abad6ad8145e399a262");
+/// Libraries that pages of others use: the package, its file, and the name that the tests know it by.
+const LIBRARIES: [(Package, &str, &str); 6] = [
+    (MOOTOOLS, "package/lib/mootools-core-1.5.2-server.js", "mootools.js"),
+    (JSON2, "1289345340284-0.7456125435419381/lib/JSON2/static/json2.js", "json2.js"),
+    (ES5_SHIM, "package/es5-shim.js", "es5-shim.js"),
+    (ES5_SHIM, "package/es5-sham.js", "es5-sham.js"),
+    (CORE_JS, "package/index.js", "core-js.js"),
+    (ZONE, "package/bundles/zone.umd.js", "zone.js"),
+];
+const MOOTOOLS: Package =
+    ("mootools@1.5.2", "8e7ac20d0e4df0711c63763cfc64ccb7c61ed0e678adf70bf0ea4b2043e41f8d");
+const JSON2: Package = ("json2@0.4.0", "2651a17812df89197071adfc718c06276db4503bb261997ad161fb7a5b83a7cd");
+const ES5_SHIM: Package =
+    ("es5-shim@4.6.7", "9ae26d9a4ad064d2598348ac27f592698c4f7995125d8ed481c8deeb1dc9d35b");
+const CORE_JS: Package =
+    ("core-js-bundle@3.50.0", "f9840521fd3aa6f30947cb0bb34b22802a6e3c6d0cae627702689f476a681bd7");
+const ZONE: Package = ("zone.js@0.16.3", "f07248a8e66dd172471daef6a6db3c2d1b09d3f00cb3d3ddedb40be9a192c262");
 
 /// Installs those that are missing.
 pub(crate) fn install(programs: &[Program]) -> Result<()> {
@@ -46,6 +66,7 @@ pub(crate) fn tests() -> Result<Command> {
     install(&OTHERS)?;
     let geckodriver = geckodriver()?;
     let library = web_vitals()?;
+    let libraries = libraries()?;
     let collector = collector::build()?;
     let server = build_server(&collector.dir, false)?;
     let mut tests = cargo();
@@ -53,7 +74,8 @@ pub(crate) fn tests() -> Result<Command> {
         .args(["test", "--package", "fieldvitals-tests", "--test", "browsers", "--"])
         .env("FIELDVITALS_BIN", server.canonicalize().context("the server was built and is gone")?)
         .env("FIELDVITALS_GECKODRIVER", geckodriver.canonicalize()?)
-        .env("FIELDVITALS_WEB_VITALS", library.canonicalize()?);
+        .env("FIELDVITALS_WEB_VITALS", library.canonicalize()?)
+        .env("FIELDVITALS_LIBRARIES", libraries.canonicalize()?);
     Ok(tests)
 }
 
@@ -93,21 +115,37 @@ fn geckodriver() -> Result<PathBuf> {
 /// The script of the reference library, from its package; that with attribution lies beside it.
 pub(crate) fn web_vitals() -> Result<PathBuf> {
     let dir = target_dir().join("web-vitals");
-    let file = dir.join(format!("{}.tgz", WEB_VITALS.replace('@', "-")));
-    let intact =
-        || fs::read(&file).is_ok_and(|bytes| collector::hex(&Sha256::digest(bytes)) == WEB_VITALS_SHA256);
+    fetch(WEB_VITALS, &dir)?;
+    Ok(dir.join("package/dist/web-vitals.iife.js"))
+}
+
+/// The folder with the libraries of others.
+fn libraries() -> Result<PathBuf> {
+    let dir = target_dir().join("libraries");
+    for (package, file, name) in LIBRARIES {
+        let unpacked = dir.join(package.0);
+        fetch(package, &unpacked)?;
+        fs::copy(unpacked.join(file), dir.join(name))
+            .with_context(|| format!("{} has no {file}", package.0))?;
+    }
+    Ok(dir)
+}
+
+/// Unpacks a package into a folder; fetches it where it is not there, or is another.
+fn fetch((package, sha256): Package, dir: &Path) -> Result<()> {
+    let file = dir.join(format!("{}.tgz", package.replace('@', "-")));
+    let intact = || fs::read(&file).is_ok_and(|bytes| collector::hex(&Sha256::digest(bytes)) == sha256);
     if !intact() {
-        say(format!("fetching {WEB_VITALS}"));
-        fs::create_dir_all(&dir)?;
+        say(format!("fetching {package}"));
+        fs::create_dir_all(dir)?;
         run(Command::new("npm")
-            .args(["pack", "--silent", WEB_VITALS, "--pack-destination"])
-            .arg(&dir)
+            .args(["pack", "--silent", package, "--pack-destination"])
+            .arg(dir)
             .stdin(Stdio::null())
             .stdout(std::io::stderr()))?;
         if !intact() {
-            bail!("{} is not the package {WEB_VITALS} that the tests compare with", file.display());
+            bail!("{} is not the package {package} that the tests were written with", file.display());
         }
     }
-    run(Command::new("tar").arg("-xzf").arg(&file).arg("-C").arg(&dir))?;
-    Ok(dir.join("package/dist/web-vitals.iife.js"))
+    run(Command::new("tar").arg("-xzf").arg(&file).arg("-C").arg(dir))
 }

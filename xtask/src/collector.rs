@@ -1,34 +1,36 @@
-//! Builds what a page loads: `v.js`, the wasm module and its glue.
+//! Builds what a page loads: `v.js`, the wasm module and its glue (wasm-bindgen's bindings and our loader).
 
+use crate::binaryen::{self, WasmOpt};
+use crate::bindings::{self, Names, letters};
 use crate::minify::{Kind, minify};
-use crate::run::{output, root, run, say, seconds, target_dir};
-use crate::toolchain::{Choice, Toolchain, WASM, program};
+use crate::run::{root, run, say, seconds, target_dir};
+use crate::toolchain::{WASM, wasm_build};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
+use wasm_bindgen_cli_support::{Bindgen, EncodeInto};
+
+/// The sources of snippet and loader.
+pub(crate) const SNIPPET: &str = "js-snippet/src/v.js";
+const LOADER: &str = "js-snippet/src/loader.js";
 
 /// The line of the snippet's source that takes the glue's name.
-const NAME_LINE: &str = "const COLLECTOR = \"\";";
-/// The line of the glue's source that takes the module's name.
+pub(crate) const NAME_LINE: &str = "const COLLECTOR = \"\";";
+/// The line of the loader's source that takes the module's URL.
 const MODULE_LINE: &str = "const MODULE = \"\";";
-/// The end of what wasm-bindgen writes. Our glue follows in its place: it loads the module itself, and the
-/// minifier leaves out what is not used then.
-const BINDINGS_EXPORT: &str = "export { initSync, __wbg_init as default };";
-
-/// Up to this version wasm-opt writes every export of a table as one of table 0 (seen with 108).
-const WASM_OPT_ONE_TABLE: u32 = 108;
 
 /// The files of one build.
 pub(crate) struct Collector {
     /// The directory that holds them.
     pub(crate) dir: PathBuf,
-    /// `collector-<hash>`, the name of module and glue.
+    /// The hash that names module and glue. A longer name would be paid in the snippet.
     pub(crate) stem: String,
+    /// The glue of the npm package, whose module has a name without a hash.
+    pub(crate) module_glue: PathBuf,
 }
 
 impl Collector {
@@ -44,75 +46,62 @@ impl Collector {
 
 /// Builds the collector into `target/collector`, as far as its sources have changed.
 pub(crate) fn build() -> Result<Collector> {
-    build_with(None)
-}
-
-/// Builds it with a compiler of choice.
-pub(crate) fn build_with(choice: Option<Choice>) -> Result<Collector> {
     let started = Instant::now();
-    let toolchain = Toolchain::find(choice)?;
-    let wasm = compile(&toolchain)?;
-    let [snippet, glue] = shortened_sources()?;
-    let optimizer = program("wasm-opt", "binaryen");
+    let wasm = compile()?;
+    let sources = sources()?;
+    let optimizer = WasmOpt::find();
 
     // Everything that the files follow from.
     let mut inputs = Sha256::new();
     inputs.update(&wasm);
-    inputs.update(&snippet);
-    inputs.update(&glue);
+    inputs.update(&sources.snippet);
+    inputs.update(&sources.loader);
     inputs.update(fs::read(std::env::current_exe()?)?);
-    if let Ok(optimizer) = &optimizer {
-        inputs.update(output(Command::new(optimizer).arg("--version"))?);
-    }
+    inputs.update(if optimizer.is_ok() { binaryen::VERSION } else { "none" });
     let inputs = hex(&inputs.finalize());
     let dir = target_dir().join("collector");
-    let stamp = target_dir().join(WASM).join("collector.stamp");
-    if let Some(collector) = unchanged(&dir, &stamp, &inputs) {
+    let own = target_dir().join(WASM);
+    let (stamp, module_glue) = (own.join("collector.stamp"), own.join("collector.js"));
+    if let Some(collector) = unchanged(&dir, &stamp, &module_glue, &inputs) {
         say(format!("the collector is up to date in {}", dir.display()));
         return Ok(collector);
     }
 
     let (bindings, wasm) = bind(wasm)?;
-    let glue = replace_once(&bindings, BINDINGS_EXPORT, &glue, "what wasm-bindgen writes")?;
+    let bindings = shorten(&bindings, &sources.short);
     let wasm = match optimizer {
-        Ok(optimizer) if has_tables(&wasm) && version(&optimizer)? <= WASM_OPT_ONE_TABLE => {
-            say(format!(
-                "the module stays larger than it could be: it uses reference types, which wasm-opt up to \
-                 version {WASM_OPT_ONE_TABLE} spoils; a newer binaryen would do"
-            ));
-            wasm
-        }
-        Ok(optimizer) => optimize(&optimizer, &wasm)?,
+        Ok(optimizer) => optimizer.shrink(&wasm)?,
         Err(why) => {
-            say(format!("the module stays larger than it could be, as wasm-opt is missing: {why:#}"));
+            say(format!("the module stays some 5 % larger than it could be, without wasm-opt: {why:#}"));
             wasm
         }
     };
-    let collector = write(&dir, &snippet, &glue, &wasm)?;
-    let stamp_dir = stamp.parent().context("the stamp lies in a directory")?;
-    fs::create_dir_all(stamp_dir)?;
+    fs::create_dir_all(&own)?;
+    let collector =
+        write(&dir, module_glue, &sources.snippet, &Glue { bindings, loader: sources.loader }, &wasm)?;
     fs::write(&stamp, format!("{inputs} {}", collector.stem))?;
     say(format!("the collector is in {} ({})", dir.display(), seconds(started.elapsed())));
     Ok(collector)
 }
 
-fn unchanged(dir: &Path, stamp: &Path, inputs: &str) -> Option<Collector> {
+fn unchanged(dir: &Path, stamp: &Path, module_glue: &Path, inputs: &str) -> Option<Collector> {
     let text = fs::read_to_string(stamp).ok()?;
     let (stamped, stem) = text.split_once(' ')?;
-    let collector = Collector { dir: dir.to_owned(), stem: stem.to_owned() };
-    let complete = collector.files().iter().all(|(_, name)| {
-        ["", ".br", ".gz"].iter().all(|ending| dir.join(format!("{name}{ending}")).is_file())
-    });
+    let collector =
+        Collector { dir: dir.to_owned(), stem: stem.to_owned(), module_glue: module_glue.to_owned() };
+    let complete = module_glue.is_file()
+        && collector.files().iter().all(|(_, name)| {
+            ["", ".br", ".gz"].iter().all(|ending| dir.join(format!("{name}{ending}")).is_file())
+        });
     (stamped == inputs && complete).then_some(collector)
 }
 
-fn compile(toolchain: &Toolchain) -> Result<Vec<u8>> {
-    say(format!(
-        "building the wasm module with {}; the first time it takes a minute or two",
-        toolchain.name()
-    ));
+fn compile() -> Result<Vec<u8>> {
+    let mut cargo = wasm_build()?;
+    say(
+        "building the wasm module; the first time, together with Rust's standard library, it takes some minutes",
+    );
     let target = target_dir().join("wasm");
-    let mut cargo = toolchain.cargo_build();
     cargo
         .args(["--package", "fieldvitals-collector", "--lib", "--profile", "collector", "--target-dir"])
         .arg(&target)
@@ -122,17 +111,19 @@ fn compile(toolchain: &Toolchain) -> Result<Vec<u8>> {
     fs::read(&file).with_context(|| format!("the build succeeded and did not leave {}", file.display()))
 }
 
-/// Glue and module, as wasm-bindgen makes them from what the compiler made.
+/// Bindings and module, as wasm-bindgen makes them from what the compiler made, with short names.
 fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
-    let mut output = wasm_bindgen_cli_support::Bindgen::new()
+    let mut output = Bindgen::new()
         .input_bytes("collector", wasm)
         .web(true)?
+        .encode_into(EncodeInto::Always)
         .omit_default_module_path(true)
         .typescript(false)
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate_output()
         .context("wasm-bindgen does not take the module")?;
+    let js = output.js().to_owned();
     let snippets: Vec<_> =
         output.snippets().iter().filter(|(_, sources)| !sources.is_empty()).map(|(name, _)| name).collect();
     if !snippets.is_empty() || !output.local_modules().is_empty() {
@@ -142,52 +133,51 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
             output.local_modules().keys()
         );
     }
-    let glue = output.js().to_owned();
-    Ok((glue, output.wasm_mut().emit_wasm()))
+    let mut names = Names::default();
+    let (module, read) = (output.wasm_mut(), bindings::reads(&js));
+    for import in module.imports.iter_mut() {
+        import.module = names.module(&import.module);
+        import.name = names.import(&import.name);
+    }
+    let unread = module.exports.iter().filter(|export| !read.contains(export.name.as_str()));
+    for id in unread.map(|export| export.id()).collect::<Vec<_>>() {
+        module.exports.delete(id);
+    }
+    for export in module.exports.iter_mut() {
+        export.name = names.export(&export.name);
+    }
+    let wasm = module.emit_wasm();
+    Ok((bindings::rewrite(&js, &names)?, wasm))
 }
 
-/// Whether the module exports a second table, that of JavaScript's values. A compiler whose standard
-/// library was built with reference types makes such a module whatever we ask for.
-fn has_tables(wasm: &[u8]) -> bool {
-    let name = b"__wbindgen_externrefs";
-    wasm.windows(name.len()).any(|window| window == name)
+/// wasm-bindgen's part of the glue and ours, which share one function's scope.
+struct Glue {
+    bindings: String,
+    loader: String,
 }
 
-fn version(optimizer: &Path) -> Result<u32> {
-    let text = output(Command::new(optimizer).arg("--version"))?;
-    text.split(|character: char| !character.is_ascii_digit())
-        .find_map(|number| number.parse().ok())
-        .with_context(|| format!("`wasm-opt --version` says no number: {text}"))
+impl Glue {
+    /// The glue for a module at this URL, an expression of JavaScript.
+    fn minified(&self, url: &str) -> Result<String> {
+        let loader = replace_once(&self.loader, MODULE_LINE, &format!("const MODULE = {url};"), LOADER)?;
+        minify(&format!("{}{loader}", self.bindings), Kind::Module, "the glue")
+    }
 }
 
-/// The module as binaryen shrinks it. It reads what the module may use from the module itself.
-fn optimize(optimizer: &Path, wasm: &[u8]) -> Result<Vec<u8>> {
-    let dir = target_dir().join("wasm");
-    let (before, after) = (dir.join("before.wasm"), dir.join("after.wasm"));
-    fs::write(&before, wasm)?;
-    // The second time it still finds something.
-    run(Command::new(optimizer).args(["-Oz", "-Oz"]).arg(&before).arg("-o").arg(&after))?;
-    Ok(fs::read(&after)?)
+/// The URL of a module beside its glue, in words that bundlers know.
+fn url(stem: &str) -> String {
+    format!("new URL(\"./{stem}.wasm\", import.meta.url)")
 }
 
-fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector> {
+fn write(dir: &Path, module_glue: PathBuf, snippet: &str, glue: &Glue, wasm: &[u8]) -> Result<Collector> {
+    // The glue holds the name, so the name follows from the glue without it.
     let mut hash = Sha256::new();
-    hash.update(glue);
+    hash.update(glue.minified("\"\"")?);
     hash.update(wasm);
     let hash = hex(&hash.finalize());
-    let stem = format!("collector-{}", &hash[..8]);
-    let glue = replace_once(
-        glue,
-        MODULE_LINE,
-        &format!("const MODULE = \"{stem}.wasm\";"),
-        "js-snippet/src/collector.js",
-    )?;
-    let snippet = replace_once(
-        snippet,
-        NAME_LINE,
-        &format!("const COLLECTOR = \"{stem}.js\";"),
-        "js-snippet/src/v.js",
-    )?;
+    let stem = hash[..8].to_owned();
+    let snippet = replace_once(snippet, NAME_LINE, &format!("const COLLECTOR = \"{stem}.js\";"), SNIPPET)?;
+    fs::write(&module_glue, glue.minified(&url("collector"))?)?;
 
     // Old hashes have no place beside the new: the server serves whatever lies here.
     match fs::remove_dir_all(dir) {
@@ -196,12 +186,10 @@ fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector
         }
         _ => fs::create_dir_all(dir)?,
     }
-    let collector = Collector { dir: dir.to_owned(), stem };
-    let contents = [
-        minify(&snippet, Kind::Script, "js-snippet/src/v.js")?.into_bytes(),
-        wasm.to_owned(),
-        minify(&glue, Kind::Module, "the glue")?.into_bytes(),
-    ];
+    let script = glue.minified(&url(&stem))?;
+    let collector = Collector { dir: dir.to_owned(), stem, module_glue };
+    let contents =
+        [minify(&snippet, Kind::Script, SNIPPET)?.into_bytes(), wasm.to_owned(), script.into_bytes()];
     for ((_, name), content) in collector.files().iter().zip(&contents) {
         fs::write(dir.join(name), content)?;
         fs::write(dir.join(format!("{name}.br")), brotli(content)?)?;
@@ -210,45 +198,50 @@ fn write(dir: &Path, snippet: &str, glue: &str, wasm: &[u8]) -> Result<Collector
     Ok(collector)
 }
 
-/// The sources of snippet and glue, with the names that they share shortened.
-pub(crate) fn shortened_sources() -> Result<[String; 2]> {
-    let source = |name: &str| {
-        let file = root().join("js-snippet/src").join(name);
-        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
-    };
-    Ok(shorten([source("v.js")?, source("collector.js")?]))
+/// The sources of what we write for the browser.
+pub(crate) struct Sources {
+    /// The snippet.
+    pub(crate) snippet: String,
+    loader: String,
+    /// The short names of the names that they share.
+    short: BTreeMap<String, String>,
 }
 
-/// Gives the names that snippet and glue share, which begin with an underscore, one or two letters. The
-/// minifier sees one file at a time and leaves properties alone.
-fn shorten(sources: [String; 2]) -> [String; 2] {
+/// Reads the sources and shortens the names that they share, which begin with an underscore, to one or two letters
+/// and an underscore. The minifier sees one file at a time and leaves properties alone.
+pub(crate) fn sources() -> Result<Sources> {
+    let source = |path: &str| {
+        let file = root().join(path);
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))
+    };
+    let (snippet, loader) = (source(SNIPPET)?, source(LOADER)?);
+    let short = short_names(&[&snippet, &loader]);
+    Ok(Sources { snippet: shorten(&snippet, &short), loader: shorten(&loader, &short), short })
+}
+
+fn short_names(sources: &[&str]) -> BTreeMap<String, String> {
     let mut names = BTreeSet::new();
-    for source in &sources {
+    for source in sources {
         shared_names(source, |name| {
             names.insert(name.to_owned());
         });
     }
-    let short: BTreeMap<String, String> = names
-        .into_iter()
-        .enumerate()
-        .map(|(place, name)| {
-            let letter = |place: usize| char::from(b'a' + (place % 26) as u8);
-            let first = if place < 26 { String::new() } else { letter(place / 26 - 1).to_string() };
-            (name, format!("{first}{}_", letter(place)))
-        })
-        .collect();
-    sources.map(|source| {
-        let mut out = String::with_capacity(source.len());
-        let mut rest = 0;
-        let mut places = Vec::new();
-        shared_names(&source, |name| places.push((name.as_ptr() as usize - source.as_ptr() as usize, name)));
-        for (at, name) in places {
+    let short = |place| format!("{}_", letters(place));
+    names.into_iter().enumerate().map(|(place, name)| (name, short(place))).collect()
+}
+
+fn shorten(source: &str, short: &BTreeMap<String, String>) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = 0;
+    shared_names(source, |name| {
+        if let Some(short) = short.get(name) {
+            let at = name.as_ptr() as usize - source.as_ptr() as usize;
             out.push_str(&source[rest..at]);
-            out.push_str(&short[name]);
+            out.push_str(short);
             rest = at + name.len();
         }
-        out + &source[rest..]
-    })
+    });
+    out + &source[rest..]
 }
 
 /// Calls back with each `_name` of a source. (`__wbg_…` belongs to wasm-bindgen.)
@@ -287,4 +280,37 @@ fn gzip(content: &[u8]) -> Result<Vec<u8>> {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_names_are_short_in_the_bindings_too() {
+        let short = short_names(&["shared._hidden = shared._errors", "s._hidden && s.__wbg_x && a_b"]);
+        assert_eq!(shorten("s._hidden + s._errors;", &short), "s.b_ + s.a_;");
+        // Of the bindings only what they share, not what is wasm-bindgen's own.
+        let bindings = "__wbg__hidden_7b: (a) => getObject(a)._hidden, real._wbg_cb_unref(), x._other";
+        assert_eq!(
+            shorten(bindings, &short),
+            "__wbg__hidden_7b: (a) => getObject(a).b_, real._wbg_cb_unref(), x._other"
+        );
+    }
+
+    #[test]
+    fn glue_is_bindings_and_loader_with_the_url_of_the_module() {
+        let glue = Glue {
+            bindings: "let wasm;\nfunction load(instance) { wasm = instance; return wasm; }\n".to_owned(),
+            loader: "const MODULE = \"\";\nexport default load(fetch(MODULE));\n".to_owned(),
+        };
+        let minified = glue.minified(&url("m")).unwrap();
+        assert!(
+            minified.contains("export default") && minified.contains("new URL(`./m.wasm`,import.meta.url)"),
+            "{minified}"
+        );
+        // A name of the bindings is not taken a second time.
+        let twice = Glue { loader: format!("{}const load = 1;", glue.loader), ..glue };
+        assert!(twice.minified(&url("m")).is_err());
+    }
 }

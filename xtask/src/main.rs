@@ -2,6 +2,8 @@
 //! that has Rust; what is missing is installed where that is possible, and named where it is not.
 
 mod bench;
+mod binaryen;
+mod bindings;
 mod browsers;
 mod chaos;
 mod collector;
@@ -29,12 +31,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Build the collector into target/collector: v.js, the module and its glue, with .br and .gz beside.
-    Collector {
-        /// The compiler; without this, Debian's where it is installed, else rustup's, else what can be
-        /// installed.
-        #[arg(long)]
-        toolchain: Option<toolchain::Choice>,
-    },
+    Collector,
     /// Build everything and run the server: `cargo xtask serve -- --listen 0.0.0.0:8080`.
     Serve {
         /// Arguments of `fieldvitals serve`.
@@ -91,7 +88,7 @@ enum Task {
 
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
-        Task::Collector { toolchain } => collector::build_with(toolchain).map(drop),
+        Task::Collector => collector::build().map(drop),
         Task::Serve { arguments } => serve::serve(&arguments),
         Task::Test { part, inp_on_hide, words } => {
             let mut arguments = words;

@@ -5,6 +5,7 @@ use oxc_allocator::Allocator;
 use oxc_codegen::{Codegen, CodegenOptions, CommentOptions};
 use oxc_minifier::{CompressOptions, MangleOptions, Minifier, MinifierOptions};
 use oxc_parser::Parser;
+use oxc_semantic::SemanticBuilder;
 use oxc_span::SourceType;
 
 /// What a source is.
@@ -24,10 +25,12 @@ pub(crate) fn minify(source: &str, kind: Kind, name: &str) -> Result<String> {
         Kind::Module => SourceType::mjs(),
     };
     let parsed = Parser::new(&allocator, source, source_type).parse();
-    if let Some(problem) = parsed.diagnostics.into_iter().next() {
+    let mut program = parsed.program;
+    // The parser leaves some rules to the second pass, such as that a scope declares a name once.
+    let checked = SemanticBuilder::new_compiler().build(&program).diagnostics;
+    if let Some(problem) = parsed.diagnostics.into_iter().chain(checked).next() {
         bail!("{name} is not JavaScript: {problem}");
     }
-    let mut program = parsed.program;
     let minifier = Minifier::new(MinifierOptions {
         mangle: Some(MangleOptions::default()),
         mangle_properties: None,
@@ -50,6 +53,10 @@ mod tests {
                 .unwrap();
         assert!(short.len() < 45, "{short}");
         assert!(short.contains('+') && short.starts_with("export const f="), "{short}");
-        assert!(minify("let = = 1", Kind::Script, "x").is_err());
+        for wrong in ["let = = 1", "const a = 1; function a() {}", "(() => { let a; class a {} })()"] {
+            assert!(minify(wrong, Kind::Script, "x").is_err(), "{wrong}");
+        }
+        assert!(minify("import.meta.url", Kind::Module, "x").is_ok());
+        assert!(minify("import.meta.url", Kind::Script, "x").is_err());
     }
 }

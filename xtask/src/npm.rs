@@ -1,6 +1,6 @@
 //! The collector as an npm package, and the test that a bundler can use it.
 
-use crate::collector::{self, replace_once, shortened_sources};
+use crate::collector::{self, NAME_LINE, SNIPPET, replace_once, sources};
 use crate::minify::{Kind, minify};
 use crate::run::{find_program, root, run, say, target_dir};
 use crate::toolchain;
@@ -11,17 +11,21 @@ use std::process::{Command, Stdio};
 
 /// What differs between the script tag's snippet and the package's `init`: the options come as an object, and the
 /// glue is a file of the bundle.
-const REPLACED: [(&str, &str); 6] = [
+const REPLACED: [(&str, &str); 3] = [
     ("(() => {\n", "export const init = (options) => {\n"),
-    ("const tag = doc.currentScript;", "const tag = { src: options.host };"),
+    ("window[data.beforeSend](bareUrl())", "data.beforeSend(bareUrl())"),
+    (NAME_LINE, "const COLLECTOR = \"collector.js\";"),
+];
+/// The same of whole regions of the snippet, by name.
+const REGIONS: [(&str, &str); 2] = [
     (
-        "const data = tag?.dataset;",
-        "const data = { ...options, debug: options.debug ? \"\" : undefined, \
-         tags: Object.entries(options.tags || {}).map((pair) => pair.join(\"=\")).join(\";\") };",
+        "options",
+        "const beside = (path) => new URL(path, options.host);\n\
+         const data = { ...options, debug: options.debug ? \"\" : undefined, \
+         tags: Object.entries(options.tags || {}).map((pair) => pair.join(\"=\")).join(\";\"), \
+         sample: options.sample == null ? undefined : \"\" + options.sample };\n",
     ),
-    ("window[data.beforeSend](url)", "data.beforeSend(url)"),
-    ("import(\"./c/\" + COLLECTOR)", "import(\"./collector.js\")"),
-    ("if (COLLECTOR) ", ""),
+    ("load", "import(\"./collector.js\")\n"),
 ];
 /// The end of the snippet, and what follows it in the package. A page may call before `init`, or without it.
 const END: (&str, &str) = (
@@ -50,23 +54,22 @@ const WRONG: [&str; 3] = ["init({ site: \"KEY\" });", "on(\"XYZ\", () => {});", 
 /// Writes the package into `target/npm` and gives the folder.
 pub(crate) fn package() -> Result<PathBuf> {
     let collector = collector::build()?;
-    let [snippet, _] = shortened_sources()?;
-    let mut index = snippet;
+    let mut index = sources()?.snippet;
     for (from, to) in REPLACED {
-        index = replace_once(&index, from, to, "js-snippet/src/v.js")?;
+        index = replace_once(&index, from, to, SNIPPET)?;
+    }
+    for (name, code) in REGIONS {
+        index = replace_region(&index, name, code)?;
     }
     let (end, more) = END;
-    let Some(body) = index.strip_suffix(end) else { bail!("js-snippet/src/v.js does not end with {end:?}") };
+    let Some(body) = index.strip_suffix(end) else { bail!("{SNIPPET} does not end with {end:?}") };
     let index = minify(&format!("{body}{more}"), Kind::Module, "the package's index.js")?;
-
-    let glue = fs::read_to_string(collector.dir.join(format!("{}.js", collector.stem)))?;
-    let glue = replace_once(&glue, &format!("{}.wasm", collector.stem), "./collector.wasm", "the glue")?;
 
     let dir = target_dir().join("npm");
     fs::create_dir_all(&dir)?;
     fs::write(dir.join("index.js"), index)?;
-    fs::write(dir.join("collector.js"), glue)?;
     let copies = [
+        (collector.module_glue.clone(), "collector.js"),
         (collector.dir.join(format!("{}.wasm", collector.stem)), "collector.wasm"),
         (root().join("js-snippet/src/index.d.ts"), "index.d.ts"),
         (root().join("js-snippet/package.json"), "package.json"),
@@ -77,6 +80,18 @@ pub(crate) fn package() -> Result<PathBuf> {
     }
     say(format!("the npm package is in {}", dir.display()));
     Ok(dir)
+}
+
+/// Puts code in the place of a region: the lines from `//#region name` to the next `//#endregion`.
+fn replace_region(source: &str, name: &str, code: &str) -> Result<String> {
+    let begin = format!("//#region {name}\n");
+    let Some((before, rest)) = source.split_once(&begin).filter(|(_, rest)| !rest.contains(&begin)) else {
+        bail!("{SNIPPET} does not have the region {name} once");
+    };
+    let Some((_, after)) = rest.split_once("//#endregion\n") else {
+        bail!("{SNIPPET} does not end the region {name}");
+    };
+    Ok(format!("{before}{code}{after}"))
 }
 
 /// Builds a page that uses the package with Vite and checks its types; says so plainly where npm cannot be had.
@@ -135,4 +150,19 @@ pub(crate) fn test() -> Result<()> {
 /// Standard output is the caller's.
 fn quiet<'a>(command: &'a mut Command, dir: &Path) -> &'a mut Command {
     command.current_dir(dir).stdin(Stdio::null()).stdout(std::io::stderr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn region_is_replaced_and_its_neighbors_stay() {
+        let source = "a();\n//#region x\nb();\n//#endregion\nc();\n//#region y\nd();\n//#endregion\n";
+        let replaced = replace_region(source, "x", "e();\n").unwrap();
+        assert_eq!(replaced, "a();\ne();\nc();\n//#region y\nd();\n//#endregion\n");
+        assert!(replace_region(source, "z", "").is_err(), "no such region");
+        assert!(replace_region(&source.repeat(2), "x", "").is_err(), "twice");
+        assert!(replace_region("//#region x\n", "x", "").is_err(), "without an end");
+    }
 }

@@ -1,8 +1,8 @@
 //! The bytes that a visitor downloads.
 
-use crate::collector;
+use crate::collector::{self, Collector};
 use crate::tidy::bound;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::fs;
 
@@ -10,6 +10,9 @@ use std::fs;
 const WEB_VITALS: (&str, u64) = ("web-vitals 6.2.3 iife, brotli", 3_037);
 const WEB_VITALS_ATTRIBUTION: (&str, u64) = ("web-vitals 6.2.3 attribution iife, brotli", 4_978);
 const LUX: (&str, u64) = ("lux 4.4.3 es2020, brotli", 9_882);
+
+/// The ending of a file that brotli has compressed.
+const BROTLI: &str = ".br";
 
 #[derive(Serialize)]
 struct Row {
@@ -20,23 +23,21 @@ struct Row {
     ratio: Option<f64>,
 }
 
-/// Builds the collector and prints its sizes; fails where a page would have to fetch too much.
+/// Builds the collector and prints its sizes.
+///
+/// # Errors
+/// A page would have to fetch more than `vitals::limits` allows.
 pub(crate) fn print(json: bool) -> Result<()> {
     let collector = collector::build()?;
     let mut rows = Vec::new();
     let mut totals = [0; 3];
-    let mut snippet = 0;
     for (name, file) in collector.files() {
         for ((ending, encoding), total) in
-            [("", "minified"), (".gz", "gzip"), (".br", "brotli")].into_iter().zip(&mut totals)
+            [("", "minified"), (".gz", "gzip"), (BROTLI, "brotli")].into_iter().zip(&mut totals)
         {
-            let bytes = fs::metadata(collector.dir.join(format!("{file}{ending}")))?.len();
+            let bytes = size(&collector, &file, ending)?;
             *total += bytes;
-            let is_snippet = name == "snippet" && encoding == "brotli";
-            if is_snippet {
-                snippet = bytes;
-            }
-            let yardstick = is_snippet.then_some(WEB_VITALS);
+            let yardstick = (name == "snippet" && encoding == "brotli").then_some(WEB_VITALS);
             rows.push(row(format!("{name} {encoding}"), bytes, yardstick));
         }
     }
@@ -46,19 +47,39 @@ pub(crate) fn print(json: bool) -> Result<()> {
     for yardstick in [WEB_VITALS, WEB_VITALS_ATTRIBUTION, LUX] {
         rows.push(row("whole brotli".to_owned(), brotli, Some(yardstick)));
     }
-    rows.push(row("module and glue brotli".to_owned(), brotli - snippet, None));
     let text = if json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
     show(&text)?;
-    for (what, bytes, name) in [
-        ("the snippet", snippet, "SNIPPET_BYTES_MAX"),
-        ("module and glue", brotli - snippet, "COLLECTOR_BYTES_MAX"),
-    ] {
-        let most = bound(name)?;
-        if bytes > most {
-            bail!("{what}: {bytes} bytes with brotli; vitals::limits::{name} is {most}");
+    check(&collector)
+}
+
+/// Compares the collector's bytes with their bounds.
+///
+/// # Errors
+/// A page would have to fetch more than `vitals::limits` allows.
+pub(crate) fn check(collector: &Collector) -> Result<()> {
+    let mut whole = 0;
+    for (name, file) in collector.files() {
+        let bytes = size(collector, &file, BROTLI)?;
+        whole += bytes;
+        if name == "snippet" {
+            within("the snippet", bytes, "SNIPPET_BYTES_MAX")?;
         }
     }
+    within("snippet, glue and module", whole, "COLLECTOR_BYTES_MAX")
+}
+
+fn within(what: &str, bytes: u64, name: &str) -> Result<()> {
+    let most = bound(name)?;
+    if bytes > most {
+        bail!("{what}: {bytes} bytes with brotli; vitals::limits::{name} is {most}");
+    }
     Ok(())
+}
+
+/// The bytes of one of the collector's files, as it is or compressed.
+fn size(collector: &Collector, file: &str, ending: &str) -> Result<u64> {
+    let file = collector.dir.join(format!("{file}{ending}"));
+    Ok(fs::metadata(&file).with_context(|| format!("cannot read {}", file.display()))?.len())
 }
 
 fn row(name: String, value: u64, yardstick: Option<(&'static str, u64)>) -> Row {
@@ -87,4 +108,30 @@ fn show(text: &str) -> Result<()> {
     use std::io::Write as _;
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collector_beyond_a_bound_is_refused() {
+        let dir = std::env::temp_dir().join(format!("fieldvitals-size-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let collector = Collector { dir: dir.clone(), stem: "c".to_owned(), module_glue: dir.join("m") };
+        let (snippet_max, whole_max) =
+            (bound("SNIPPET_BYTES_MAX").unwrap(), bound("COLLECTOR_BYTES_MAX").unwrap());
+        let verdict = |snippet: u64, wasm: u64, glue: u64| {
+            for ((_, file), bytes) in collector.files().iter().zip([snippet, wasm, glue]) {
+                fs::write(dir.join(format!("{file}{BROTLI}")), vec![0; bytes as usize]).unwrap();
+            }
+            check(&collector)
+        };
+        assert!(verdict(snippet_max, whole_max - snippet_max - 100, 100).is_ok());
+        assert!(verdict(snippet_max + 1, 1, 1).is_err());
+        assert!(verdict(snippet_max, whole_max - snippet_max - 100, 101).is_err());
+        fs::remove_file(dir.join(format!("v.js{BROTLI}"))).unwrap();
+        assert!(check(&collector).is_err(), "a file is missing");
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

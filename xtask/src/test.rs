@@ -2,7 +2,7 @@
 
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
 use crate::serve::build_server;
-use crate::{browsers, collector, deny, npm, room, tidy, toolchain};
+use crate::{browsers, collector, deny, npm, room, size, tidy, toolchain};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -22,7 +22,7 @@ pub(crate) enum Part {
     Deny,
     /// The tests of every crate that need neither browser nor server.
     Unit,
-    /// The collector builds, and a bundler can use it.
+    /// The collector builds, keeps within its bounds, and a bundler can use it.
     Collector,
     /// A real browser against the real server.
     E2e,
@@ -69,7 +69,10 @@ impl Part {
                     "fieldvitals-tests",
                 ]))
             }
-            Self::Collector => npm::test(),
+            Self::Collector => {
+                size::check(&collector::build()?)?;
+                npm::test()
+            }
             Self::E2e => {
                 let chromium = toolchain::program("chromium", "chromium")?;
                 let driver = toolchain::program("chromedriver", "chromium-driver")?;

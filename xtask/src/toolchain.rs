@@ -1,4 +1,4 @@
-//! What builds the module, and what else must be on the machine: found, or installed, or named.
+//! What builds the module, and what else must be on the machine: found, installed, or named.
 
 use crate::run::{find_program, output, root, run, say, succeeds_within};
 use anyhow::{Result, bail};
@@ -9,148 +9,79 @@ use std::time::Duration;
 /// The target of the module.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
-/// Flags for every module. It needs far less stack than the linker's 1 MiB.
-const RUSTFLAGS: &str = "-Clink-arg=-zstack-size=65536";
+/// Flags of the module and of the standard library in it, each for its size. A panic is one instruction, and
+/// names no place in the source; `{:?}` writes nothing, so no text for a visitor may come from `Debug`. Without
+/// reference types wasm-bindgen keeps JavaScript's values in an array of its own. The stack needs far less than
+/// the linker's 1 MiB. At level 3 LLVM simplifies more than at "z"; the flags after the stack's keep it from copying
+/// code: a function is inlined where that is no longer than the call, and no loop is unrolled, peeled, split or
+/// vectorized.
+const RUSTFLAGS: [&str; 13] = [
+    "-Zunstable-options",
+    "-Zlocation-detail=none",
+    "-Zfmt-debug=none",
+    "-Cpanic=immediate-abort",
+    "-Ctarget-feature=-reference-types",
+    "-Clink-arg=-zstack-size=65536",
+    "-Cllvm-args=-inline-threshold=5",
+    "-Cllvm-args=-unroll-threshold=0",
+    "-Cllvm-args=-unroll-allow-peeling=false",
+    "-Cllvm-args=-unswitch-threshold=0",
+    "-Cllvm-args=-enable-pre=false",
+    "-Cno-vectorize-loops",
+    "-Cno-vectorize-slp",
+];
 
-/// Flags where the standard library is built too. A panic is one instruction; and without reference types
-/// the module is smaller, and binaryen 108 can be trusted with it. (They cannot be left out of a standard
-/// library that comes built: wasm-bindgen takes none or all.)
-const RUSTFLAGS_WITH_STD: &str =
-    "-Zunstable-options -Zlocation-detail=none -Cpanic=immediate-abort -Ctarget-feature=-reference-types";
+/// Timeout of rustup, so that a machine without a network fails soon.
+const RUSTUP_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// How long rustup may try; without a network it must not hold up the build.
-const RUSTUP_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// A compiler to choose.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Choice {
-    /// The toolchain that runs us, with rustup's standard library for wasm.
-    Rustup,
-    /// Debian's compiler: the packages rustc-web, cargo-web and rust-web-src.
-    Debian,
-}
-
-/// A compiler that can build the module.
-pub(crate) enum Toolchain {
-    /// The toolchain that runs us, with rustup's standard library for wasm.
-    Rustup,
-    /// Debian's compiler, which builds the standard library from its sources. Smaller: a panic is one
-    /// instruction there, in the standard library too.
-    Debian {
-        /// What links.
-        linker: PathBuf,
-    },
-}
-
-impl Toolchain {
-    /// The one of choice, else one that is there, else one that can be installed.
-    pub(crate) fn find(choice: Option<Choice>) -> Result<Self> {
-        let debian = choice != Some(Choice::Rustup);
-        let rustup = choice != Some(Choice::Debian);
-        if debian
-            && has_debian()
-            && let Some(linker) = linker()
-        {
-            return Ok(Self::Debian { linker });
-        }
-        if rustup && has_rustup_target() {
-            return Ok(Self::Rustup);
-        }
-        if rustup && find_program("rustup").is_some() {
-            say(format!("trying `rustup target add {WASM}`"));
-            let mut add = Command::new("rustup");
-            add.args(["target", "add", WASM]).env("RUSTUP_MAX_RETRIES", "0").current_dir(root());
-            if succeeds_within(&mut add, RUSTUP_TIME_MAX) && has_rustup_target() {
-                return Ok(Self::Rustup);
-            }
-            say("that did not work");
-        }
-        if !debian {
-            bail!("rustup has no {WASM} and could not add it; `rustup target add {WASM}` says why");
-        }
-        let why = install(&["rustc-web", "cargo-web", "rust-web-src"]).err();
-        if linker().is_none() {
-            // Its absence is told below, together with what else is missing.
-            let _ = install(&["lld"]);
-        }
-        match (has_debian(), linker()) {
-            (true, Some(linker)) => Ok(Self::Debian { linker }),
-            (has_compiler, linker) => bail!(
-                "nothing here can build the wasm module. Either of these is needed:\n  \
-                 - with rustup: `rustup target add {WASM}`, and a network{}\n  \
-                 - on Debian: the packages rustc-web, cargo-web and rust-web-src{}{}",
-                if find_program("rustup").is_some() { "" } else { " (rustup is not installed)" },
-                if has_compiler { "" } else { " (not installed)" },
-                match (linker, why) {
-                    (None, _) =>
-                        "; and a linker: the package lld, or rustup's rust-lld (neither found)".to_owned(),
-                    (Some(_), Some(why)) => format!("; installing them failed: {why:#}"),
-                    (Some(_), None) => String::new(),
-                },
-            ),
-        }
-    }
-
-    /// A cargo that builds for [`WASM`], all but its arguments set.
-    pub(crate) fn cargo_build(&self) -> Command {
-        let mut command = match self {
-            Self::Rustup => {
-                let mut command = crate::run::cargo();
-                command.arg("build");
-                command.env("RUSTFLAGS", RUSTFLAGS);
-                command
-            }
-            Self::Debian { linker } => {
-                let mut command = Command::new("/usr/bin/cargo");
-                command
-                    .current_dir(root())
-                    .args(["build", "-Zbuild-std=std,panic_abort"])
-                    .arg("-Zbuild-std-features=optimize_for_size")
-                    // Building the standard library is not stable; this says that we know.
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env("RUSTC", "/usr/bin/rustc")
-                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-                    .env("RUSTFLAGS", format!("{RUSTFLAGS_WITH_STD} {RUSTFLAGS}"))
-                    // `cargo run` points it at its own toolchain's libraries.
-                    .env_remove("LD_LIBRARY_PATH");
-                command
-            }
-        };
+/// Returns a `cargo build` for [`WASM`] by the toolchain that runs us. It lacks only the package. It builds
+/// the standard library too, because the one that rustup ships can only be linked as it is.
+///
+/// # Errors
+/// The sources of the standard library are missing and cannot be added.
+pub(crate) fn wasm_build() -> Result<Command> {
+    add_rust_src()?;
+    let mut command = crate::run::cargo();
+    command
+        .args(["build", "--target", WASM])
+        .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
+        // Permits `-Z` options on a stable toolchain.
+        .env("RUSTC_BOOTSTRAP", "1")
+        // Takes precedence over every other source of flags.
+        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\x1f"))
         // clippy and the like wrap the outer compiler, not this one.
-        command.args(["--target", WASM]).env_remove("RUSTC_WORKSPACE_WRAPPER");
-        command
+        .env_remove("RUSTC_WORKSPACE_WRAPPER");
+    Ok(command)
+}
+
+/// Adds the sources of the standard library to the toolchain, if missing.
+fn add_rust_src() -> Result<()> {
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()))?;
+    let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library");
+    let has = || sources.join("Cargo.lock").is_file();
+    if has() {
+        return Ok(());
     }
-
-    /// What it is called in messages.
-    pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::Rustup => "rustup's toolchain",
-            Self::Debian { .. } => "Debian's compiler",
-        }
+    const NEED: &str =
+        "the wasm module is built together with Rust's standard library, whose sources are missing";
+    if find_program("rustup").is_none() {
+        bail!(
+            "{NEED}, and rustup is not installed to add them: install Rust with rustup (https://rustup.rs), or put \
+             the sources of this compiler's version into {}",
+            sources.display()
+        );
     }
-}
-
-fn has_rustup_target() -> bool {
-    let Ok(sysroot) = output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root())) else {
-        return false;
-    };
-    Path::new(&sysroot).join("lib/rustlib").join(WASM).join("lib").is_dir()
-}
-
-fn has_debian() -> bool {
-    let sources = output(Command::new("/usr/bin/rustc").args(["--print", "sysroot"]))
-        .map(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir());
-    Path::new("/usr/bin/cargo").is_file() && sources.unwrap_or(false)
-}
-
-fn linker() -> Option<PathBuf> {
-    let in_toolchain = || {
-        let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root())).ok()?;
-        let host = output(Command::new("rustc").args(["--print", "host-tuple"]).current_dir(root())).ok()?;
-        let file = Path::new(&sysroot).join("lib/rustlib").join(host).join("bin/rust-lld");
-        file.is_file().then_some(file)
-    };
-    in_toolchain().or_else(|| find_program("rust-lld")).or_else(|| find_program("wasm-ld"))
+    say("adding the sources of Rust's standard library: `rustup component add rust-src`, some megabytes");
+    let mut add = Command::new("rustup");
+    add.args(["component", "add", "rust-src"]).env("RUSTUP_MAX_RETRIES", "0").current_dir(root());
+    if succeeds_within(&mut add, RUSTUP_TIME_MAX) && has() {
+        return Ok(());
+    }
+    bail!(
+        "{NEED}, and `rustup component add rust-src` failed or took more than {} s: run it to see why (it needs a \
+         network once), then try again",
+        RUSTUP_TIME_MAX.as_secs()
+    );
 }
 
 /// The file of a program, whose package is installed where it is missing.

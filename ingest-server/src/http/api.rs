@@ -6,6 +6,7 @@ use crate::http::body::ApiBody;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{ByParam, Filter, FiltersReport, RankingParams, given, short};
 use crate::http::{State, assets, now_ms};
+use crate::intake::spelling;
 use crate::maintenance::MaintenanceReport;
 use crate::report::{self, MetricReport, PeriodReport, time_text, unit_name};
 use crate::spool::Trouble;
@@ -13,6 +14,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use fieldvitals_store::{Cell, Scope, Site, SiteId, estimate};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use vitals::limits;
@@ -58,6 +60,13 @@ pub struct StatusReport {
     received: u64,
     /// What became of them: `accepted`, `shed`, `filtered(…)`, `invalid(…)`.
     outcomes: BTreeMap<String, u64>,
+    /// Those of `filtered(bot)` by the kind of the program.
+    #[schema(value_type = std::collections::HashMap<String, u64>)]
+    bots: BTreeMap<&'static str, u64>,
+    /// Fields of accepted beacons that were not usable and were left out, by name. `values` also counts metrics of the
+    /// web-vitals library, `views` also page views out of time, and `unknown` fields that this server does not know.
+    #[schema(value_type = std::collections::HashMap<String, u64>)]
+    dropped_fields: BTreeMap<&'static str, u64>,
     /// Accepted beacons, those of earlier starts included: where they are now.
     spool: SpoolReport,
     /// What keeps the store in order: rollups folded, old data removed.
@@ -153,6 +162,8 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
         collector: if assets::has_module() { "wasm" } else { "raw-queue" },
         received: state.outcomes.received(),
         outcomes: state.outcomes.counts().into_iter().collect(),
+        bots: state.outcomes.bots().collect(),
+        dropped_fields: state.outcomes.dropped().collect(),
         spool: SpoolReport {
             appended: spool.appended,
             loaded: spool.loaded,
@@ -294,14 +305,15 @@ pub async fn pages(
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RouteParam {
-    /// The route; the whole site when absent.
+    /// The route, as it is reported or as it stands in a URL (`/größe` or `/gr%C3%B6%C3%9Fe`); the whole site when
+    /// absent.
     route: Option<String>,
 }
 
 impl RouteParam {
-    /// The route that is asked for.
-    pub(super) fn given(&self) -> Option<&str> {
-        given(&self.route)
+    /// The route that is asked for, spelled as routes are.
+    pub(super) fn given(&self) -> Option<Cow<'_, str>> {
+        given(&self.route).map(spelling::route)
     }
 }
 
@@ -335,7 +347,7 @@ pub async fn report(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let route = route.given();
-    let query = filter.query(&site, range, route)?;
+    let query = filter.query(&site, range, route.as_deref())?;
     let cells = state.store.cells(&query).await?;
     let mut whole = Cell::default();
     for row in &cells {
@@ -343,7 +355,7 @@ pub async fn report(
     }
     Ok(json(RouteReport {
         site: site.name.clone(),
-        route: route.map(str::to_owned),
+        route: route.map(Cow::into_owned),
         period: range.into(),
         filters: query.filters.into(),
         views: whole.views,
@@ -396,12 +408,12 @@ pub async fn breakdown(
     let range = filter.range()?;
     let by = by.by()?;
     let route = route.given();
-    let query = filter.query(&site, range, route)?;
+    let query = filter.query(&site, range, route.as_deref())?;
     let values = state.store.breakdown(&query, by).await?;
     Ok(json(BreakdownReport {
         site: site.name.clone(),
         by: by.name(),
-        route: route.map(str::to_owned),
+        route: route.map(Cow::into_owned),
         period: range.into(),
         filters: query.filters.into(),
         values: values

@@ -9,6 +9,7 @@ use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::{Cause, CauseQuery, Causes, Explained, estimate};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use vitals::attribution::LoadState;
@@ -77,7 +78,7 @@ pub struct AttributionReport {
     tbt: BlockingReport,
     tti: TtiReport,
     /// Page views in which a part of the collector had failed: `snippet`, `glue`, `module` (refused or missing),
-    /// `page` (a function of the page's).
+    /// `page` (a function of the page's); or of which the server has left out a field that was not usable: `field`.
     #[schema(value_type = std::collections::HashMap<String, i64>)]
     collector_errors: BTreeMap<&'static str, i64>,
 }
@@ -171,7 +172,7 @@ pub async fn attribution(
     let (explained, limit) = (params.explained()?, params.limit()?);
     let range = filter.range()?;
     let route = route.given();
-    let query = CauseQuery { views: filter.filtered(&site, range, route)?, explained, limit };
+    let query = CauseQuery { views: filter.filtered(&site, range, route.as_deref())?, explained, limit };
     // One at a time: each may read millions of page views, and keeps some bytes of every one of them.
     let turn = state.explaining.lock().await;
     let found = state.store.causes(&query).await?;
@@ -181,7 +182,7 @@ pub async fn attribution(
         site: site.name.clone(),
         metric: metric.name(),
         unit: unit_name(metric),
-        route: route.map(str::to_owned),
+        route: route.map(Cow::into_owned),
         period: range.into(),
         filters: query.views.filters.into(),
         views: found.views.count,
@@ -255,6 +256,7 @@ fn collector_errors(found: &Causes) -> BTreeMap<&'static str, i64> {
         ("glue", errors::GLUE),
         ("module", errors::MODULE),
         ("page", errors::PAGE),
+        ("field", errors::FIELD),
     ];
     parts.into_iter().map(|(name, bit)| (name, of(bit))).collect()
 }

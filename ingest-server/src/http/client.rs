@@ -9,9 +9,13 @@ use governor::{Quota, RateLimiter};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Seconds of a client's rate that it may use at once.
 const BURST_SECONDS: u32 = 10;
+
+/// Time between two log lines about networks that send too much, in milliseconds.
+const LOG_MS_MIN: u64 = 60_000;
 
 /// The address of a client: that of the connection, or, where it comes from trusted proxies, the
 /// right-most address in `X-Forwarded-For` that is not one of them. What stands further left is the
@@ -92,6 +96,10 @@ fn network(address: IpAddr) -> IpNet {
 pub struct ClientRate {
     limiter: Option<RateLimiter<IpNet, DashMapStateStore<IpNet>, DefaultClock>>,
     trusted: Vec<IpNet>,
+    /// When the log was last told, UTC milliseconds.
+    logged_ms: AtomicI64,
+    /// Beacons that were refused since.
+    refused: AtomicU64,
 }
 
 impl ClientRate {
@@ -102,17 +110,36 @@ impl ClientRate {
             let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
             RateLimiter::dashmap(Quota::per_second(rate).allow_burst(burst))
         });
-        Self { limiter, trusted }
+        Self { limiter, trusted, logged_ms: AtomicI64::new(i64::MIN), refused: AtomicU64::new(0) }
     }
 
     /// Whether another beacon of this request's client is taken. This machine itself is not limited.
-    #[must_use]
-    pub fn allows(&self, request: &HttpRequest) -> bool {
-        let Some(limiter) = &self.limiter else { return true };
+    ///
+    /// # Errors
+    /// With the client's network, if it sends too much.
+    pub fn check(&self, request: &HttpRequest) -> Result<(), IpNet> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
         match address(request, &self.trusted) {
-            Some(address) if !address.is_loopback() => limiter.check_key(&network(address)).is_ok(),
-            _ => true,
+            Some(address) if !address.is_loopback() => {
+                let network = network(address);
+                limiter.check_key(&network).map_err(|_| network)
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Counts a refused beacon. Returns how many there are since the last log line, if the next one is due.
+    pub fn count_refused(&self, now_ms: i64) -> Option<u64> {
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let logged_ms = self.logged_ms.load(Ordering::Relaxed);
+        let is_due = now_ms.abs_diff(logged_ms) >= LOG_MS_MIN;
+        // Of several threads one logs.
+        let order = Ordering::Relaxed;
+        let is_mine = is_due && self.logged_ms.compare_exchange(logged_ms, now_ms, order, order).is_ok();
+        is_mine.then(|| {
+            self.refused.fetch_sub(refused, Ordering::Relaxed);
+            refused
+        })
     }
 
     /// Forgets networks that have been quiet.
@@ -174,16 +201,29 @@ mod tests {
         let rate = ClientRate::new(1, Vec::new());
         let from = |address: &str| {
             let request = TestRequest::default().peer_addr(format!("{address}:1").parse().unwrap());
-            rate.allows(&request.to_http_request())
+            rate.check(&request.to_http_request())
         };
-        let allowed = (0..40).filter(|n| from(&format!("203.0.113.{n}"))).count();
+        let checked: Vec<_> = (0..40).map(|n| from(&format!("203.0.113.{n}"))).collect();
+        let allowed = checked.iter().filter(|checked| checked.is_ok()).count();
         assert!((10..=12).contains(&allowed), "{allowed}");
-        assert!(from("203.0.114.1"), "another network has its own");
-        assert!((0..40).all(|_| from("127.0.0.1")));
-        assert!(
-            (0..40).all(|_| ClientRate::new(0, Vec::new()).allows(
-                &TestRequest::default().peer_addr("203.0.113.1:1".parse().unwrap()).to_http_request()
-            ))
-        );
+        assert_eq!(checked.last(), Some(&Err("203.0.113.0/24".parse().unwrap())));
+        assert!(from("203.0.114.1").is_ok(), "another network has its own");
+        assert!((0..40).all(|_| from("127.0.0.1").is_ok()));
+        assert!((0..40).all(|_| {
+            ClientRate::new(0, Vec::new())
+                .check(&TestRequest::default().peer_addr("203.0.113.1:1".parse().unwrap()).to_http_request())
+                .is_ok()
+        }));
+    }
+
+    #[test]
+    fn the_log_is_told_once_a_minute_how_many_were_refused() {
+        let rate = ClientRate::new(1, Vec::new());
+        let minute = 60_000;
+        let told: Vec<_> = [0, 1, minute - 1, minute, minute + 1, 3 * minute, 0]
+            .map(|now_ms| rate.count_refused(now_ms))
+            .into();
+        // A clock that goes back is no reason to be silent.
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2), Some(1)]);
     }
 }

@@ -207,7 +207,8 @@ impl From<&Refused> for ApiError {
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
                 refused.message.clone(),
-                "Send less often; the server's owner can raise --client-rate.",
+                "Send less often; the server's owner can raise --client-rate. If the network is that of a proxy, give its \
+                 address to the server with --trusted-proxy.",
             ),
             Outcome::Shed | Outcome::Accepted => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

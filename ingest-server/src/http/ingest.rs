@@ -6,11 +6,12 @@ use crate::http::error::{ApiError, invalid_body, message_of};
 use crate::http::{State, now_ms};
 use crate::intake::browser::{self, Sender};
 use crate::intake::web_vitals::Query;
-use crate::intake::{self, Accepted, Refused, Request, scrub};
+use crate::intake::{self, Accepted, Refused, Request, origin, scrub};
 use crate::outcome::{Invalid, Outcome};
 use crate::spool::{AppendError, Record};
-use actix_web::http::header::{self, HeaderName};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
+use ipnet::IpNet;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use vitals::limits;
@@ -18,20 +19,21 @@ use vitals::limits;
 /// Take a beacon of the collector.
 ///
 /// `204` says that it is on disk. The body is JSON (docs/wire-format.md), as `text/plain` so that
-/// browsers ask no preflight, or as `application/json`. With `Sec-GPC: 1` or `DNT: 1` neither attribution nor
-/// tags nor marks are kept.
+/// browsers ask no preflight, or as `application/json`. A field that is not usable is left out and counted
+/// (`dropped_fields` of `/api/v1/status`). With `Sec-GPC: 1` or `DNT: 1` neither attribution nor tags nor marks
+/// are kept.
 #[utoipa::path(
     post, path = "/v1/beacon", tag = "ingest",
     request_body(content = String, content_type = "text/plain", description = "A beacon, wire format v1"),
     responses(
         (status = 204, description = "Taken, durably"),
-        (status = 400, description = "Malformed, not UTF-8, unknown version, or a value out of range", body = super::error::ErrorBody),
+        (status = 400, description = "Not JSON, not UTF-8, of an unknown version, or without a value that can be kept", body = super::error::ErrorBody),
         (status = 403, description = "The page's origin is not allowed", body = super::error::ErrorBody),
         (status = 404, description = "No site has this key", body = super::error::ErrorBody),
         (status = 413, description = "Over 64 KiB", body = super::error::ErrorBody),
         (status = 415, description = "With a content encoding", body = super::error::ErrorBody),
-        (status = 422, description = "The view starts too far from the server's clock", body = super::error::ErrorBody),
-        (status = 429, description = "More than one client network may send", body = super::error::ErrorBody),
+        (status = 422, description = "The view starts too far from the server's clock (`clock`, `late`), or a program makes the visit (`bot`)", body = super::error::ErrorBody),
+        (status = 429, description = "More than one client network may send; the message names it", body = super::error::ErrorBody),
         (status = 503, description = "Overloaded, the spool cannot be written, or the server is starting; the message says which. Try again", body = super::error::ErrorBody),
     )
 )]
@@ -41,7 +43,8 @@ pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconB
 
 /// Take what the web-vitals library reports.
 ///
-/// The body is one metric object of the library, or an array of them, taken whole or not at all.
+/// The body is one metric object of the library, or an array of them. One that is not usable, such as a framework's
+/// own metric, is left out and counted (`dropped_fields` of `/api/v1/status`).
 #[utoipa::path(
     post, path = "/v1/web-vitals", tag = "ingest",
     params(
@@ -55,12 +58,12 @@ pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconB
     request_body(content = String, content_type = "text/plain", description = "A metric object, or an array of them"),
     responses(
         (status = 204, description = "Taken, durably"),
-        (status = 400, description = "Malformed, unknown metric, or a value out of range", body = super::error::ErrorBody),
+        (status = 400, description = "Not JSON, or without a metric that can be kept", body = super::error::ErrorBody),
         (status = 403, description = "The page's origin is not allowed", body = super::error::ErrorBody),
         (status = 404, description = "No site has this key", body = super::error::ErrorBody),
         (status = 413, description = "Over 64 KiB", body = super::error::ErrorBody),
-        (status = 422, description = "The view starts too far from the server's clock", body = super::error::ErrorBody),
-        (status = 429, description = "More than one client network may send", body = super::error::ErrorBody),
+        (status = 422, description = "The view starts too far from the server's clock (`clock`, `late`), or a program makes the visit (`bot`)", body = super::error::ErrorBody),
+        (status = 429, description = "More than one client network may send; the message names it", body = super::error::ErrorBody),
         (status = 503, description = "Overloaded, the spool cannot be written, or the server is starting; the message says which. Try again", body = super::error::ErrorBody),
     )
 )]
@@ -70,14 +73,58 @@ pub async fn web_vitals(state: web::Data<State>, request: HttpRequest, body: Bea
     take(state, &request, body, Format::WebVitals(query)).await
 }
 
-/// The answer to a preflight: any page may ask, and the site's allowed origins decide.
-pub async fn preflight() -> HttpResponse {
-    HttpResponse::NoContent()
-        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+/// Answers a preflight. Browsers send one before a body of JSON; `sendBeacon` always asks for credentials.
+///
+/// A preflight has no body, so it names no site but in its query. Allows credentials to pages of an allowed origin.
+/// Allows other pages to send without credentials, so that they can read the refusal.
+pub async fn preflight(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
+    let mut response = HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type"))
         .insert_header((header::ACCESS_CONTROL_MAX_AGE, "86400"))
-        .finish()
+        .finish();
+    let mut with_credentials = false;
+    if let Some(origin) = origin_of(&request) {
+        let query = web::Query::<Query>::from_query(request.query_string());
+        let key = query.ok().and_then(|query| query.into_inner().site);
+        let taken = |directory: &Snapshot| takes_from(directory, &origin, key.as_deref()).then_some(());
+        with_credentials = state.directory.find(taken).await.is_some();
+        if !with_credentials {
+            // A beacon with credentials is not sent after this answer, so no refusal would be noted.
+            let message =
+                format!("pages of {origin} ask before they send (a preflight), and no site takes them");
+            state.rejections.note(None, Invalid::Origin.name(), &origin, &message, now_ms());
+        }
+    }
+    allow_reading(&mut response, &request, with_credentials);
+    response
+}
+
+/// The `Origin` header.
+fn origin_of(request: &HttpRequest) -> Option<String> {
+    let origin = request.headers().get(header::ORIGIN)?.to_str().ok()?;
+    Some(scrub::label(origin, limits::URL_BYTES_MAX).into_owned())
+}
+
+/// Whether the site of a key allows an origin; without a known key, whether any site does.
+fn takes_from(directory: &Snapshot, origin: &str, key: Option<&str>) -> bool {
+    match key.and_then(|key| directory.by_key(key, now_ms())) {
+        Some(site) => origin::may_be_allowed(origin, &site.origins),
+        None => directory.sites().iter().any(|site| origin::may_be_allowed(origin, &site.origins)),
+    }
+}
+
+/// Lets the page read the answer. Browsers require the exact origin for requests with credentials. The server never
+/// reads credentials here.
+fn allow_reading(response: &mut HttpResponse, request: &HttpRequest, with_credentials: bool) {
+    let origin = request.headers().get(header::ORIGIN).filter(|_| with_credentials).cloned();
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    if origin.is_some() {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+    let origin = origin.unwrap_or_else(|| HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
 }
 
 /// Client hints: the browser's brands, and its system.
@@ -112,11 +159,7 @@ async fn take(
     body: BeaconBody,
     format: Format,
 ) -> HttpResponse {
-    let origin = request
-        .headers()
-        .get(header::ORIGIN)
-        .and_then(|origin| origin.to_str().ok())
-        .map(|origin| scrub::label(origin, limits::URL_BYTES_MAX).into_owned());
+    let origin = origin_of(request);
     let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let sender = browser::sender(&browser::Agent {
         brands: text(&BRANDS),
@@ -126,7 +169,8 @@ async fn take(
     let left_alone =
         [&GPC, &header::DNT].into_iter().any(|name| text(name).is_some_and(|value| value.trim() == "1"));
     let country = state.country_header.country(request);
-    let limited = !state.client_rate.allows(request);
+    let limited = state.client_rate.check(request).err();
+    let directory = state.directory.current();
     // This future is dropped when the client goes away, and what has begun must come to its outcome, kept
     // and counted.
     let taken = ToItsEnd::new(async move {
@@ -140,12 +184,16 @@ async fn take(
         taken
     })
     .await;
-    let mut response = match taken {
-        Ok(()) => HttpResponse::NoContent().finish(),
-        Err(refused) => ApiError::from(&refused).error_response(),
+    let (mut response, with_credentials) = match taken {
+        // The site allows its origin.
+        Ok(()) => (HttpResponse::NoContent().finish(), true),
+        Err(refused) => {
+            let takes = |origin: String| takes_from(&directory, &origin, None);
+            (ApiError::from(&refused).error_response(), origin_of(request).is_some_and(takes))
+        }
     };
-    // A page on any origin may read why its beacon was refused; no credentials are ever allowed.
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, header::HeaderValue::from_static("*"));
+    // A page of any origin may read why its beacon was refused.
+    allow_reading(&mut response, request, with_credentials);
     response
 }
 
@@ -187,7 +235,7 @@ async fn decide_and_keep(
     state: &State,
     body: BeaconBody,
     (origin, sender, left_alone, country): (Option<String>, Sender, bool, Option<&'static str>),
-    limited: bool,
+    limited: Option<IpNet>,
     format: &Format,
 ) -> Result<(), Refused> {
     let because = |outcome, message: &str| {
@@ -195,8 +243,17 @@ async fn decide_and_keep(
         refused.origin.clone_from(&origin);
         refused
     };
-    if limited {
-        return Err(because(Outcome::RateLimited, "this network sends more beacons than one may"));
+    if let Some(network) = limited {
+        if let Some(refused) = state.client_rate.count_refused(now_ms()) {
+            tracing::warn!(
+                %network,
+                refused,
+                "a client network sends more beacons than --client-rate allows; if it is a proxy of yours, name it \
+                 with --trusted-proxy"
+            );
+        }
+        let message = format!("the network {network} sends more beacons than one may");
+        return Err(because(Outcome::RateLimited, &message));
     }
     let body = body.0.map_err(|error| because(Outcome::Invalid(invalid_body(error)), message_of(error)))?;
     let request = Request {
@@ -205,9 +262,10 @@ async fn decide_and_keep(
         sender,
         left_alone,
         country,
+        keep_bots: state.keep_bots,
         received_ms: now_ms(),
     };
-    let Accepted { site, updates } = decide_or_refresh(state, &request, format).await?;
+    let Accepted { site, updates, dropped } = decide_or_refresh(state, &request, format).await?;
     // A piece of what the connection reads into, which it can use again.
     drop(body);
     state.spool.append(Record { site, updates }).await.map_err(|error| {
@@ -217,7 +275,9 @@ async fn decide_and_keep(
             AppendError::Failed(_) => "the server cannot keep beacons now; see its log".to_owned(),
         };
         Refused { site: Some(site), ..because(Outcome::Shed, &message) }
-    })
+    })?;
+    state.outcomes.count_dropped(&dropped);
+    Ok(())
 }
 
 /// Decides with the sites in memory, and again with fresh ones where the key is not among them, or its
@@ -248,13 +308,16 @@ pub async fn wrong_method(state: web::Data<State>, request: HttpRequest) -> Http
     let refused = Refused::invalid(Invalid::Method, format!("{} is not taken here", request.method()));
     refuse(&state, &refused);
     let mut response = ApiError::from(&refused).error_response();
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     response
 }
 
 /// Counts a refused beacon and takes note of why.
 fn refuse(state: &State, refused: &Refused) {
     state.outcomes.count(refused.outcome);
+    if let Some(kind) = refused.bot {
+        state.outcomes.count_bot(kind);
+    }
     let reason = match refused.outcome {
         Outcome::Invalid(reason) => reason.name(),
         Outcome::Filtered(reason) => reason.name(),

@@ -51,6 +51,8 @@ pub struct State {
     pub maintenance: Arc<Maintenance>,
     /// Whether the demo site is served.
     pub demo: bool,
+    /// Whether visits of programs are kept.
+    pub keep_bots: bool,
 }
 
 /// UTC milliseconds now.

@@ -3,6 +3,7 @@
 //! Client hints come first, as Chromium freezes its `User-Agent`; what they leave open, woothee reads from
 //! that header. Only known families are told, so that a stranger cannot fill a report with names.
 
+use super::bots::{self, Bot};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use vitals::limits;
@@ -50,6 +51,8 @@ pub struct Sender {
     pub browser: Option<&'static str>,
     /// The operating system's family; `None` where none is told.
     pub os: Option<Os>,
+    /// The program that it is.
+    pub bot: Option<Bot>,
 }
 
 /// What [`sender`] has found for headers that came to a thread.
@@ -77,7 +80,8 @@ pub fn sender(agent: &Agent<'_>) -> Sender {
         if let Some(&sender) = known.get(key.as_str()) {
             return sender;
         }
-        let sender = Sender { browser: browser(agent), os: os(agent) };
+        let bot = bots::named(agent.brands, agent.user_agent);
+        let sender = Sender { browser: browser(agent), os: os(agent), bot };
         if key.len() <= limits::AGENT_BYTES_MAX {
             if known.len() >= limits::AGENTS_MAX {
                 known.clear();
@@ -143,7 +147,7 @@ mod tests {
     const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
 
     fn by_text(user_agent: &str) -> (Option<&'static str>, Option<Os>) {
-        let Sender { browser, os } = sender(&Agent { user_agent: Some(user_agent), ..Agent::default() });
+        let Sender { browser, os, .. } = sender(&Agent { user_agent: Some(user_agent), ..Agent::default() });
         (browser, os)
     }
 
@@ -180,7 +184,7 @@ mod tests {
             assert_eq!(sender(&agent).browser, expected, "{brands}");
         }
         let agent = Agent { platform: Some("\"macOS\""), user_agent: Some(CHROME), ..Agent::default() };
-        assert_eq!(sender(&agent), Sender { browser: Some("Chrome"), os: Some(Os::Macos) });
+        assert_eq!(sender(&agent), Sender { browser: Some("Chrome"), os: Some(Os::Macos), bot: None });
     }
 
     #[test]
@@ -218,6 +222,6 @@ mod tests {
             assert_eq!(sender(&agent).os, os, "{platform}");
         }
         let hint_alone = Agent { platform: Some("\"Linux\""), ..Agent::default() };
-        assert_eq!(sender(&hint_alone), Sender { browser: None, os: Some(Os::Linux) });
+        assert_eq!(sender(&hint_alone), Sender { browser: None, os: Some(Os::Linux), bot: None });
     }
 }

@@ -1,25 +1,28 @@
 //! From a request's bytes to page view updates, or to the reason why not. Pure: no IO, no clock.
 //!
-//! decode → find the site → check the origin → scrub → filter by clock → route. Every body ends in
-//! exactly one [`Outcome`]; a refused one is data, not a failure.
+//! decode → find the site → check the origin → filter bots → scrub → filter by clock → route. Every body ends
+//! in exactly one [`Outcome`]; a refused one is data, not a failure. An accepted body may lack its invalid fields.
 
+pub mod bots;
 pub mod browser;
 pub mod country;
 pub mod origin;
 pub mod page_url;
 pub mod route;
 pub mod scrub;
+pub mod spelling;
 pub mod web_vitals;
 
+use self::bots::Bot;
 use self::browser::Sender;
 use self::page_url::PageUrl;
 use crate::directory::Snapshot;
-use crate::outcome::{Filtered, Invalid, Outcome};
+use crate::outcome::{BotKind, Filtered, Invalid, Outcome};
 use fieldvitals_store::{Context, Detail, Site, SiteId, Source, ViewUpdate, Weight};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use vitals::attribution::Attribution;
-use vitals::beacon::{self, DecodeError, Mark, errors};
+use vitals::beacon::{self, DecodeError, Dropped, Field, Mark, errors};
 use vitals::limits;
 use vitals::view::ViewId;
 
@@ -36,6 +39,8 @@ pub struct Request<'a> {
     pub left_alone: bool,
     /// The country that a proxy named; see [`country::of_code`].
     pub country: Option<&'static str>,
+    /// Whether to keep visits of programs.
+    pub keep_bots: bool,
     /// When the request came, UTC milliseconds.
     pub received_ms: i64,
 }
@@ -47,6 +52,8 @@ pub struct Accepted {
     pub site: SiteId,
     /// What it says, at least one update.
     pub updates: Vec<ViewUpdate>,
+    /// Counts of the invalid fields.
+    pub dropped: Dropped,
 }
 
 /// A body that is not taken.
@@ -60,13 +67,15 @@ pub struct Refused {
     pub origin: Option<String>,
     /// What is wrong, for the sender and for the answer to "why is there no data?".
     pub message: String,
+    /// The kind of program, for [`Filtered::Bot`].
+    pub bot: Option<BotKind>,
 }
 
 impl Refused {
     /// A refusal; the message is cut, as it may quote what a stranger sent.
     pub(crate) fn new(outcome: Outcome, message: impl AsRef<str>) -> Self {
         let message = scrub::label(message.as_ref(), limits::MESSAGE_BYTES_MAX).into_owned();
-        Self { outcome, site: None, origin: None, message }
+        Self { outcome, site: None, origin: None, message, bot: None }
     }
 
     pub(crate) fn invalid(reason: Invalid, message: impl AsRef<str>) -> Self {
@@ -103,18 +112,19 @@ pub fn own(request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refu
     let beacon = beacon::decode(request.body)?;
     let (site, origin) = admit(request, directory, &beacon.site, &beacon.url)?;
     let id = site.id;
-    own_updates(request, site, beacon)
-        .map(|updates| Accepted { site: id, updates })
+    check_bot(request, beacon.webdriver)
+        .and_then(|()| own_updates(request, site, beacon))
         .map_err(|refused| refused.of(id, &origin))
 }
 
-fn own_updates(
-    request: &Request<'_>,
-    site: &Site,
-    mut beacon: beacon::Beacon,
-) -> Result<Vec<ViewUpdate>, Refused> {
+fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -> Result<Accepted, Refused> {
     let url = std::mem::take(&mut beacon.url);
-    let document_url = page_url(&url)?;
+    let mut dropped = std::mem::take(&mut beacon.dropped);
+    let document_url = page_url(&url);
+    let mut is_url_lost = document_url.is_err();
+    if is_url_lost && dropped.count(Field::Url) == 0 {
+        dropped.note(Field::Url);
+    }
     let named = beacon.route.as_deref().and_then(route::named);
     let connection = beacon.connection.take().and_then(short_label);
     let release = beacon.release.take().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
@@ -131,32 +141,47 @@ fn own_updates(
         }
     }
     let mut updates = Vec::with_capacity(snapshots.len());
-    let mut out_of_time = None;
+    let (mut out_of_time, mut without_url) = (None, None);
     for snapshot in snapshots {
         // A tab that is open for days still has its first view; the fresh ones beside it count.
         if let Err(refused) = check_clock(snapshot.id, request.received_ms) {
             out_of_time = Some(refused);
+            dropped.note(Field::Views);
             continue;
         }
         if snapshot.url.as_deref() == Some(beacon::DROPPED_URL) {
             continue;
         }
-        let own_url = snapshot.url.as_deref().map(page_url).transpose()?;
+        let own_url = snapshot.url.as_deref().and_then(|url| match page_url(url) {
+            Ok(url) => Some(url),
+            Err(_) => {
+                is_url_lost = true;
+                dropped.note(Field::Url);
+                None
+            }
+        });
+        let url = match own_url.as_ref().map_or(document_url.as_ref(), Ok) {
+            Ok(url) => url,
+            Err(refused) => {
+                without_url = Some(refused.clone());
+                dropped.note(Field::Views);
+                continue;
+            }
+        };
         let route = snapshot.route.as_deref().and_then(route::named);
         // The document's own route does not name what it navigated to afterwards.
         let route = match (route, &own_url, &named) {
             (Some(route), _, _) => route,
-            (None, Some(url), _) => route::of_url(url, &site.routes),
             (None, None, Some(named)) => named.clone(),
-            (None, None, None) => route::of_url(&document_url, &site.routes),
+            (None, _, _) => route::of_url(url, &site.routes),
         };
         updates.push(ViewUpdate {
             id: snapshot.id,
             source: Source::Own { seq },
             received_ms: request.received_ms,
-            url: own_url.as_ref().unwrap_or(&document_url).text().into_owned(),
+            url: url.text().into_owned(),
             route,
-            navigation_type: Some(snapshot.navigation_type),
+            navigation_type: snapshot.navigation_type,
             device,
             browser: request.sender.browser.map(str::to_owned),
             os: request.sender.os,
@@ -182,9 +207,14 @@ fn own_updates(
             },
         });
     }
+    if is_url_lost {
+        for update in &mut updates {
+            update.context.errors |= errors_of(errors::FIELD);
+        }
+    }
     let Some((last, others)) = updates.split_last_mut() else {
         let empty = || Refused::invalid(Invalid::Malformed, "the beacon has no page view");
-        return Err(out_of_time.unwrap_or_else(empty));
+        return Err(out_of_time.or(without_url).unwrap_or_else(empty));
     };
     // Most beacons have one page view, which takes the texts as they are.
     for update in others {
@@ -192,22 +222,31 @@ fn own_updates(
         update.release.clone_from(&release);
     }
     (last.connection, last.release) = (connection, release);
-    Ok(updates)
+    Ok(Accepted { site: site.id, updates, dropped })
+}
+
+/// Refuses the visit of a program unless the server keeps them.
+fn check_bot(request: &Request<'_>, webdriver: bool) -> Result<(), Refused> {
+    let bot = request.sender.bot.or(webdriver.then_some(bots::WEBDRIVER));
+    let Some(Bot { kind, name }) = bot.filter(|_| !request.keep_bots) else { return Ok(()) };
+    let message = format!("a program makes this visit, of the kind {}: it matches `{name}`", kind.name());
+    Err(Refused { bot: Some(kind), ..Refused::filtered(Filtered::Bot, message) })
 }
 
 /// The site of a key, if its pages may send from the request's origin.
 ///
-/// A browser tells the origin in a header that pages cannot forge; without that header the URL that
-/// the beacon names is the only word on where it comes from.
+/// A browser tells the origin in a header that pages cannot forge; without that header, or with a nameless origin in it,
+/// the beacon's URL decides.
 fn admit<'a>(
     request: &Request<'a>,
     directory: &'a Snapshot,
     key: &str,
     url: &str,
 ) -> Result<(&'a Site, Cow<'a, str>), Refused> {
-    let origin = match request.origin {
-        Some(origin) => scrub::label(origin, limits::URL_BYTES_MAX),
-        None => origin::of_url(url).unwrap_or_default().into(),
+    let told = origin::told(request.origin, url);
+    let origin = match told {
+        Cow::Borrowed(origin) => scrub::label(origin, limits::URL_BYTES_MAX),
+        Cow::Owned(origin) => origin.into(),
     };
     let Some(site) = directory.by_key(key, request.received_ms) else {
         let shown = scrub::label(key, limits::LABEL_BYTES_MAX);
@@ -229,7 +268,8 @@ fn admit<'a>(
 fn page_url(text: &str) -> Result<PageUrl<'_>, Refused> {
     PageUrl::read(text).ok_or_else(|| {
         let shown = scrub::label(text, limits::LABEL_BYTES_MAX);
-        Refused::invalid(Invalid::Value, format!("`{shown}` is not the http or https URL of a page"))
+        let expected = "expected http, https, file or the scheme of an app";
+        Refused::invalid(Invalid::Value, format!("`{shown}` is not the URL of a page: {expected}"))
     })
 }
 
@@ -249,7 +289,7 @@ fn check_clock(id: ViewId, received_ms: i64) -> Result<(), Refused> {
 
 /// Which parts of the collector have failed; bits that have no meaning are left out.
 const fn errors_of(bits: u32) -> u8 {
-    (bits & (errors::SNIPPET | errors::GLUE | errors::MODULE | errors::PAGE)) as u8
+    (bits & (errors::SNIPPET | errors::GLUE | errors::MODULE | errors::PAGE | errors::FIELD)) as u8
 }
 
 /// What a page says of itself, where both texts say anything.
@@ -283,7 +323,7 @@ mod tests {
     use vitals::view::Os;
 
     pub(super) const NOW_MS: i64 = 1_763_632_800_000;
-    const SENDER: Sender = Sender { browser: Some("Firefox"), os: Some(Os::Linux) };
+    const SENDER: Sender = Sender { browser: Some("Firefox"), os: Some(Os::Linux), bot: None };
 
     pub(super) fn directory() -> Snapshot {
         let site = Site {
@@ -315,7 +355,15 @@ mod tests {
     }
 
     fn request<'a>(body: &'a [u8], origin: Option<&'a str>) -> Request<'a> {
-        Request { body, origin, sender: SENDER, left_alone: false, country: Some("DE"), received_ms: NOW_MS }
+        Request {
+            body,
+            origin,
+            sender: SENDER,
+            left_alone: false,
+            country: Some("DE"),
+            keep_bots: false,
+            received_ms: NOW_MS,
+        }
     }
 
     fn take(body: &[u8], origin: Option<&str>) -> Result<Accepted, Refused> {
@@ -481,12 +529,12 @@ mod tests {
             (foreign.site, foreign.origin.as_deref()),
             (Some(SiteId(7)), Some("https://evil.example"))
         );
-        assert_eq!(
-            take(&beacon(|_| {}), Some("null")).unwrap_err().outcome,
-            Outcome::Invalid(Invalid::Origin)
-        );
+        // A page with the referrer policy `no-referrer` has a nameless origin in some browsers.
+        assert!(take(&beacon(|_| {}), Some("null")).is_ok());
         let elsewhere = beacon(|beacon| beacon["url"] = "https://evil.example/".into());
-        assert_eq!(take(&elsewhere, None).unwrap_err().outcome, Outcome::Invalid(Invalid::Origin));
+        for header in [None, Some("null")] {
+            assert_eq!(take(&elsewhere, header).unwrap_err().outcome, Outcome::Invalid(Invalid::Origin));
+        }
     }
 
     #[test]
@@ -505,6 +553,111 @@ mod tests {
         }
     }
 
+    /// The one view that was kept of a beacon, and what was left out.
+    fn kept(body: &[u8]) -> (ViewUpdate, Vec<(&'static str, u16)>) {
+        let Accepted { mut updates, dropped, .. } = take(body, None).unwrap();
+        assert_eq!(updates.len(), 1);
+        (updates.remove(0), dropped.counts().map(|(field, count)| (field.name(), count)).collect())
+    }
+
+    #[test]
+    fn a_field_that_is_left_out_is_told_with_the_view() {
+        let body = beacon(|beacon| {
+            beacon["release"] = 7.into();
+            beacon["views"][0]["values"]["XYZ"] = 1.into();
+            beacon["views"][0]["nav"] = "teleport".into();
+        });
+        let (update, dropped) = kept(&body);
+        assert_eq!(dropped, [("release", 1), ("nav", 1), ("values", 1)]);
+        assert_eq!((update.release, update.navigation_type), (None, None));
+        assert_eq!(u32::from(update.context.errors), errors::FIELD);
+        assert_eq!(update.values.get(Metric::Lcp), Value::new(Metric::Lcp, 1234.5).ok());
+        let (update, dropped) = kept(&beacon(|_| {}));
+        assert_eq!((update.context.errors, dropped), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_url_that_is_none_costs_the_views_that_need_it() {
+        let two = |first: &str, second: &str| {
+            beacon(|beacon| {
+                beacon["url"] = first.into();
+                let mut view = beacon["views"][0].clone();
+                view["id"] = ViewId::new(NOW_MS as u64 - 1_000, 2).to_string().into();
+                view["url"] = second.into();
+                beacon["views"].as_array_mut().unwrap().push(view);
+            })
+        };
+        // The document's URL does not tell the origin, so a header does.
+        let body = two("about:srcdoc", "https://shop.example/cart");
+        let accepted = take(&body, Some("https://shop.example")).unwrap();
+        let urls: Vec<&str> = accepted.updates.iter().map(|update| update.url.as_str()).collect();
+        assert_eq!(urls, ["https://shop.example/cart"]);
+        assert_eq!(u32::from(accepted.updates[0].context.errors), errors::FIELD);
+        assert_eq!((accepted.dropped.count(Field::Url), accepted.dropped.count(Field::Views)), (1, 1));
+        let accepted = take(&two("https://shop.example/a", "about:srcdoc"), None).unwrap();
+        let urls: Vec<&str> = accepted.updates.iter().map(|update| update.url.as_str()).collect();
+        assert_eq!(urls, ["https://shop.example/a", "https://shop.example/a"]);
+        assert_eq!(accepted.dropped.count(Field::Url), 1);
+    }
+
+    #[test]
+    fn programs_are_filtered_unless_they_are_kept() {
+        let crawler = Bot { kind: BotKind::SearchEngine, name: "bingbot" };
+        let plain = beacon(|_| {});
+        let driven = beacon(|beacon| beacon["webdriver"] = true.into());
+        for (body, bot, expected) in [
+            (&plain, None, None),
+            (&driven, None, Some(BotKind::Webdriver)),
+            (&plain, Some(crawler), Some(BotKind::SearchEngine)),
+            (&driven, Some(crawler), Some(BotKind::SearchEngine)),
+        ] {
+            let request = Request { sender: Sender { bot, ..SENDER }, ..request(body, None) };
+            let refused = own(&request, &directory()).err();
+            assert_eq!(refused.as_ref().and_then(|refused| refused.bot), expected);
+            if let Some(refused) = refused {
+                assert_eq!(refused.outcome, Outcome::Filtered(Filtered::Bot));
+                assert_eq!(
+                    (refused.site, refused.origin.as_deref()),
+                    (Some(SiteId(7)), Some("https://shop.example"))
+                );
+                let kind = expected.unwrap().name();
+                assert!(refused.message.contains(kind), "{}", refused.message);
+            }
+            assert!(own(&Request { keep_bots: true, ..request }, &directory()).is_ok());
+        }
+    }
+
+    #[test]
+    fn pages_of_apps_and_files_are_taken_where_the_site_allows_them() {
+        let site = |origins: &[&str]| {
+            let site = directory().sites()[0].as_ref().clone();
+            let origins = origins.iter().map(|origin| origin::check_pattern(origin).unwrap()).collect();
+            Snapshot::new(vec![Site { origins, ..site }], HashMap::new())
+        };
+        for (allowed, header, url, kept) in [
+            ("capacitor://localhost", Some("capacitor://localhost"), "capacitor://localhost/tabs/7?x", true),
+            ("capacitor://localhost", None, "capacitor://localhost/tabs/7", true),
+            ("capacitor://localhost", Some("ionic://localhost"), "ionic://localhost/tabs/7", false),
+            ("file://", Some("null"), "file:///android_asset/www/index.html", true),
+            ("file://", Some("file://"), "file:///android_asset/www/index.html", true),
+            ("file://", None, "file:///android_asset/www/index.html", true),
+            // A sandboxed frame of anybody's.
+            ("file://", Some("null"), "https://evil.example/", false),
+            ("https://shop.example", Some("null"), "file:///index.html", false),
+            ("*", Some("null"), "file:///index.html", true),
+        ] {
+            let body = beacon(|beacon| beacon["url"] = url.into());
+            let taken = own(&request(&body, header), &site(&[allowed]));
+            assert_eq!(taken.is_ok(), kept, "{allowed} {header:?} {url}: {taken:?}");
+            if let Err(refused) = taken {
+                assert_eq!(refused.outcome, Outcome::Invalid(Invalid::Origin), "{url}");
+            }
+        }
+        let body = beacon(|beacon| beacon["url"] = "file:///Users/jo/www/index.html#/cart".into());
+        let update = &own(&request(&body, Some("null")), &site(&["file://"])).unwrap().updates[0];
+        assert_eq!((update.url.as_str(), update.route.as_str()), ("file:///index.html", "/index.html"));
+    }
+
     #[test]
     fn an_old_view_does_not_take_a_fresh_one_with_it() {
         let body = beacon(|beacon| {
@@ -512,7 +665,10 @@ mod tests {
             old["id"] = ViewId::new((NOW_MS - 49 * 3_600_000) as u64, 9).to_string().into();
             beacon["views"].as_array_mut().unwrap().insert(0, old);
         });
-        assert_eq!(take(&body, None).unwrap().updates.len(), 1);
+        let (update, dropped) = kept(&body);
+        // The start is as the browser has told it.
+        assert_eq!((update.id.start_ms(), dropped), (NOW_MS - 5_000, vec![("views", 1)]));
+        assert_eq!(update.context.errors, 0, "nothing of the beacon was broken");
     }
 
     #[test]
@@ -526,16 +682,20 @@ mod tests {
         for (outcome, expected, change) in [
             (Invalid::Version, "version 2", (|beacon| beacon["v"] = 2.into()) as fn(&mut serde_json::Value)),
             (Invalid::Malformed, "unknown metric `XYZ`", |beacon| {
-                beacon["views"][0]["values"]["XYZ"] = 1.into();
+                beacon["views"][0]["values"] = serde_json::json!({"XYZ": 1});
             }),
             (Invalid::Malformed, "LCP: -1 is negative", |beacon| {
-                beacon["views"][0]["values"]["LCP"] = (-1).into();
+                beacon["views"][0]["values"] = serde_json::json!({"LCP": -1});
             }),
             (Invalid::Malformed, "`views`", |beacon| beacon["views"] = serde_json::json!([])),
             (Invalid::Malformed, "site", |beacon| {
                 beacon.as_object_mut().unwrap().remove("site");
             }),
-            (Invalid::Value, "is not the http or https URL", |beacon| beacon["url"] = "file:///x".into()),
+            (Invalid::Malformed, "`id` is not a page view id", |beacon| beacon["views"][0]["id"] = 7.into()),
+            (Invalid::Value, "`about:blank` is not the URL of a page", |beacon| {
+                beacon["url"] = "about:blank".into();
+            }),
+            (Invalid::Value, "`` is not the URL of a page", |beacon| beacon["url"] = 7.into()),
         ] {
             let body = beacon(change);
             let refused = take(&body, Some("https://shop.example")).unwrap_err();

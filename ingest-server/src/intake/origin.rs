@@ -1,12 +1,28 @@
 //! Allowed origins: which pages may send to a site.
 
-use url::Url;
+use std::borrow::Cow;
+use url::{Host, Url};
+
+/// The origin of local files. Browsers send `null` for it.
+const FILE: &str = "file://";
+
+/// An opaque origin, as browsers send it: of a file, or of a sandboxed frame.
+const NAMELESS: &str = "null";
+
+/// Schemes that no page has.
+const NO_PAGES: [&str; 6] = ["ftp", "ws", "wss", "data", "blob", "javascript"];
+
+/// Whether a page may have this scheme: http, https, or an app's own. Lowercase.
+#[must_use]
+pub fn is_of_pages(scheme: &str) -> bool {
+    !NO_PAGES.contains(&scheme) && scheme != "file"
+}
 
 /// Checks a pattern of a site's allowed origins and gives it in the form in which it is kept.
 ///
 /// Taken are `*` (any origin), an origin such as `https://shop.example` or `http://localhost:3000`,
-/// a wildcard for subdomains of any depth, `https://*.shop.example`, and one for the port,
-/// `http://localhost:*`.
+/// a wildcard for subdomains of any depth, `https://*.shop.example`, one for the port,
+/// `http://localhost:*`, an app's own scheme, `capacitor://localhost`, and `file://` for pages that are files.
 ///
 /// # Errors
 /// With a sentence that says what is wrong with the pattern.
@@ -15,15 +31,20 @@ pub fn check_pattern(pattern: &str) -> Result<String, String> {
     if pattern == "*" {
         return Ok("*".to_owned());
     }
-    let expected =
-        "expected an origin such as https://shop.example, https://*.shop.example or http://localhost:*";
+    let expected = "expected an origin such as https://shop.example, https://*.shop.example, http://localhost:* or an app's, \
+         capacitor://localhost";
     let Some((scheme, rest)) = pattern.split_once("://") else {
         return Err(format!("`{pattern}` has no scheme; {expected}"));
     };
-    if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
-        return Err(format!("`{pattern}` is neither http nor https; {expected}"));
-    }
     let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme == "file" {
+        let wrong = || format!("`{pattern}` names a file; pages that are files have the one origin {FILE}");
+        return if rest.is_empty() { Ok(FILE.to_owned()) } else { Err(wrong()) };
+    }
+    if !is_of_pages(&scheme) {
+        return Err(format!("`{pattern}` has a scheme that pages do not have; {expected}"));
+    }
     let (subdomains, rest) = match rest.strip_prefix("*.") {
         Some(rest) => (true, rest),
         None => (false, rest),
@@ -40,7 +61,9 @@ pub fn check_pattern(pattern: &str) -> Result<String, String> {
     if subdomains && url.domain().is_none() {
         return Err(format!("`{pattern}` puts a wildcard before an address; {expected}"));
     }
-    let origin = url.origin().ascii_serialization();
+    let Some(origin) = serialized(&url) else {
+        return Err(format!("`{pattern}` has no host; {expected}"));
+    };
     let (scheme, host) = origin.split_once("://").unwrap_or(("", &origin));
     let host = if any_port && url.port().is_none() { format!("{host}:*") } else { host.to_owned() };
     Ok(format!("{scheme}://{}{host}", if subdomains { "*." } else { "" }))
@@ -50,7 +73,41 @@ pub fn check_pattern(pattern: &str) -> Result<String, String> {
 #[must_use]
 pub fn of_url(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
-    matches!(url.scheme(), "http" | "https").then(|| url.origin().ascii_serialization())
+    match url.scheme() {
+        "file" => Some(FILE.to_owned()),
+        scheme if is_of_pages(scheme) => serialized(&url),
+        _ => None,
+    }
+}
+
+/// The origin of a request, from its header and the URL of its page. Browsers send `null` for files and sandboxed frames,
+/// and some for every page whose referrer policy is `no-referrer`: then the URL decides, as without the header.
+#[must_use]
+pub fn told<'a>(header: Option<&'a str>, url: &str) -> Cow<'a, str> {
+    match header {
+        Some(header) if header != NAMELESS => header.into(),
+        _ => of_url(url).unwrap_or_default().into(),
+    }
+}
+
+/// Whether a request without a URL (a preflight) may come from an allowed page.
+#[must_use]
+pub fn may_be_allowed(header: &str, patterns: &[String]) -> bool {
+    allowed(header, patterns) || (header == NAMELESS && allowed(FILE, patterns))
+}
+
+/// An origin, as browsers serialize it. The URL standard makes origins of app schemes opaque; browsers serialize them
+/// alike.
+fn serialized(url: &Url) -> Option<String> {
+    if matches!(url.scheme(), "http" | "https") {
+        return Some(url.origin().ascii_serialization());
+    }
+    let host = match url.host()? {
+        Host::Domain("") => return None,
+        host => host.to_string().to_ascii_lowercase(),
+    };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{host}{port}", url.scheme()))
 }
 
 /// Whether an origin is allowed by one of the patterns (each as [`check_pattern`] gave it).
@@ -118,6 +175,13 @@ mod tests {
             ("http://localhost:*", "http://localhost.evil.example:3000", false),
             ("http://[::1]:*", "http://[::1]:3000", true),
             ("https://*.shop.example:*", "https://a.shop.example:8443", true),
+            ("capacitor://localhost", "capacitor://localhost", true),
+            ("capacitor://localhost", "ionic://localhost", false),
+            ("capacitor://localhost", "https://localhost", false),
+            ("capacitor://localhost", "null", false),
+            ("file://", "file://", true),
+            ("file://", "null", false),
+            ("file://", "https://shop.example", false),
         ];
         for (pattern, origin, expected) in cases {
             let pattern = check_pattern(pattern).unwrap();
@@ -132,6 +196,12 @@ mod tests {
         for bad in [
             "shop.example",
             "ftp://shop.example",
+            "javascript://shop.example",
+            "data://x",
+            "wss://shop.example",
+            "capacitor://",
+            "capacitor://localhost/path",
+            "1app://localhost",
             "https://",
             "https://*",
             "https://a.*.example",
@@ -142,5 +212,37 @@ mod tests {
             let problem = check_pattern(bad).expect_err(bad);
             assert!(problem.contains("expected an origin"), "{problem}");
         }
+    }
+
+    #[test]
+    fn an_apps_origin_is_its_scheme_and_host() {
+        assert_eq!(check_pattern("Capacitor://LocalHost/").as_deref(), Ok("capacitor://localhost"));
+        assert_eq!(check_pattern("app://localhost:8080").as_deref(), Ok("app://localhost:8080"));
+        assert_eq!(check_pattern("FILE://").as_deref(), Ok("file://"));
+        assert_eq!(check_pattern("file:///").as_deref(), Ok("file://"));
+        assert!(check_pattern("file:///android_asset/www").unwrap_err().contains("one origin file://"));
+        assert_eq!(of_url("ionic://LOCALHOST/tabs?x").as_deref(), Some("ionic://localhost"));
+        assert_eq!(of_url("file:///C:/x.html").as_deref(), Some("file://"));
+        for other in [
+            "about:blank",
+            "data:text/html,x",
+            "blob:https://a.example/1",
+            "mailto:a@b.example",
+            "javascript:1",
+        ] {
+            assert_eq!(of_url(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_nameless_origin_is_that_of_the_url() {
+        assert_eq!(told(Some("null"), "file:///x.html"), "file://");
+        assert_eq!(told(Some("null"), "https://shop.example/x"), "https://shop.example");
+        assert_eq!(told(None, "https://shop.example/x"), "https://shop.example");
+        assert_eq!(told(Some("null"), "about:srcdoc"), "");
+        assert_eq!(told(Some("https://shop.example"), "file:///x.html"), "https://shop.example");
+        let files = ["file://".to_owned()];
+        assert!(may_be_allowed("null", &files) && may_be_allowed("file://", &files));
+        assert!(!may_be_allowed("null", &["https://shop.example".to_owned()]));
     }
 }

@@ -1,12 +1,15 @@
 //! The URL of a page, without what must not be kept.
 
+use super::origin;
 use super::scrub::{REDACTED, is_personal, label, may_be_personal};
+use super::spelling::{readable, with_uppercase_escapes, without_parameters};
 use std::borrow::Cow;
 use url::Url;
 use vitals::limits;
 
-/// The URL of a page without user, password, query and fragment, with segments that look like an
-/// e-mail address or a secret replaced.
+/// The URL of a page without user, password, query, fragment and path parameters. Segments that look like an e-mail
+/// address or a secret are replaced. Apps may have a scheme of their own (`capacitor://localhost/…`). A file's URL keeps
+/// only the file name, because its folders may name a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageUrl<'a> {
     text: Cow<'a, str>,
@@ -21,10 +24,19 @@ impl<'a> PageUrl<'a> {
         plain(text).or_else(|| Self::parse(text))
     }
 
+    /// Reads an http or https URL; `None` for any other.
+    #[must_use]
+    pub fn read_on_the_web(text: &'a str) -> Option<Self> {
+        Self::read(text).filter(|url| url.text.starts_with("http://") || url.text.starts_with("https://"))
+    }
+
     /// Reads a URL of any shape, by the URL standard.
     fn parse(text: &str) -> Option<Self> {
         let mut url = Url::parse(text).ok()?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        if url.scheme() == "file" {
+            return Some(Self::file(&url));
+        }
+        if !origin::is_of_pages(url.scheme()) || url.host_str().is_none_or(str::is_empty) {
             return None;
         }
         // Each of these reads the URL anew, and most have none of them.
@@ -39,18 +51,25 @@ impl<'a> PageUrl<'a> {
             let _ = url.set_username("");
             let _ = url.set_password(None);
         }
-        if may_be_personal(url.path()) && url.path().split('/').any(is_personal) {
-            let path = url
-                .path()
-                .split('/')
-                .map(|segment| if is_personal(segment) { REDACTED } else { segment })
-                .collect::<Vec<_>>()
-                .join("/");
-            url.set_path(&path);
+        if url.path().contains([';', '%']) || may_be_personal(url.path()) {
+            let path = url.path().split('/').map(scrubbed).collect::<Vec<_>>().join("/");
+            if path != url.path() {
+                url.set_path(&path);
+            }
+        }
+        if url.path().is_empty() {
+            // URLs of apps may lack a path.
+            url.set_path("/");
         }
         let path_bytes = url.path().len();
         let text = String::from(url);
         Some(Self { path_at: text.len().checked_sub(path_bytes)?, text: text.into() })
+    }
+
+    /// Keeps only the file name.
+    fn file(url: &Url) -> Self {
+        let name = url.path().rsplit('/').next().unwrap_or_default();
+        Self { text: format!("file:///{}", scrubbed(name)).into(), path_at: "file://".len() }
     }
 
     /// Its text, no longer than may be kept.
@@ -64,6 +83,15 @@ impl<'a> PageUrl<'a> {
     pub fn path(&self) -> &str {
         self.text.get(self.path_at..).unwrap_or_default()
     }
+}
+
+/// A segment of a path, scrubbed.
+fn scrubbed(segment: &str) -> Cow<'_, str> {
+    let segment = without_parameters(segment);
+    if is_personal(segment) || segment.contains('%') && is_personal(&readable(segment)) {
+        return REDACTED.into();
+    }
+    with_uppercase_escapes(segment)
 }
 
 /// Reads a URL of which parsing would change nothing but take away query and fragment, as most are: parsing costs
@@ -98,7 +126,7 @@ fn is_plain_host(host: &str) -> bool {
 /// Whether a byte of a path stays as it is, and says nothing of what follows.
 const fn is_plain_in_path(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' | b'!' | b'$' | b'&'
-        | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':')
+        | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':')
 }
 
 #[cfg(test)]
@@ -124,13 +152,64 @@ mod tests {
         for other in [
             "",
             "about:blank",
-            "file:///etc/passwd",
+            "about:srcdoc",
+            "blob:https://shop.example/1",
+            "ws://shop.example/",
+            "ftp://shop.example/",
+            "mailto:jo@mail.example",
+            "capacitor:app",
+            "capacitor://",
             "javascript:alert(1)",
             "data:text/html,x",
             "/relative",
             "https://",
         ] {
             assert_eq!(text(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_an_app_has_the_apps_scheme() {
+        for (url, expected) in [
+            ("capacitor://localhost/tabs/home?x=1#y", "capacitor://localhost/tabs/home"),
+            ("ionic://localhost", "ionic://localhost/"),
+            ("tauri://localhost/a;v=1/b%c3", "tauri://localhost/a/b%C3"),
+            ("APP://u:p@Main/x", "app://Main/x"),
+            ("capacitor://localhost/u/jo@mail.example", "capacitor://localhost/u/:redacted"),
+        ] {
+            assert_eq!(text(url).as_deref(), Some(expected), "{url}");
+        }
+        assert_eq!(PageUrl::read("ionic://localhost").map(|url| url.path().to_owned()).as_deref(), Some("/"));
+        assert!(PageUrl::read_on_the_web("capacitor://localhost/x").is_none());
+        assert!(PageUrl::read_on_the_web("https://localhost/x").is_some());
+    }
+
+    #[test]
+    fn of_a_file_only_the_name_is_kept() {
+        for (url, expected) in [
+            ("file:///Users/jo/Library/app/www/index.html?x#y", "file:///index.html"),
+            ("file:///C:/jo/index.html", "file:///index.html"),
+            ("file://server/jo/a%c3.html", "file:///a%C3.html"),
+            ("file:///home/jo/", "file:///"),
+            ("file:///jo@mail.example", "file:///:redacted"),
+        ] {
+            assert_eq!(text(url).as_deref(), Some(expected), "{url}");
+        }
+        let path = PageUrl::read("file:///android_asset/www/index.html").map(|url| url.path().to_owned());
+        assert_eq!(path.as_deref(), Some("/index.html"));
+    }
+
+    #[test]
+    fn parameters_of_a_path_are_dropped_and_escapes_have_capitals() {
+        for (url, expected) in [
+            ("https://shop.example/cart;jsessionid=1A2B?x", "https://shop.example/cart"),
+            ("https://shop.example/a;x=1;y=2/b;z", "https://shop.example/a/b"),
+            ("https://shop.example/;jsessionid=1", "https://shop.example/"),
+            ("https://shop.example/caf%c3%a9", "https://shop.example/caf%C3%A9"),
+            ("https://shop.example/café", "https://shop.example/caf%C3%A9"),
+            ("https://shop.example/a%3bb", "https://shop.example/a%3Bb"),
+        ] {
+            assert_eq!(text(url).as_deref(), Some(expected), "{url}");
         }
     }
 
@@ -142,6 +221,10 @@ mod tests {
         );
         assert_eq!(
             text("https://a.example/u/jo%40mail.example").as_deref(),
+            Some("https://a.example/u/:redacted")
+        );
+        assert_eq!(
+            text("https://a.example/u/%6ao%40mail%2Eexample").as_deref(),
             Some("https://a.example/u/:redacted")
         );
         for token in [
@@ -198,6 +281,8 @@ mod tests {
             "https://a.example/%2e%2e/b",
             "https://a.example/./b",
             "https://a.example/b/..",
+            "https://a.example/b;x=1",
+            "capacitor://localhost/",
         ] {
             assert!(plain(url).is_none(), "{url}");
         }
@@ -222,7 +307,7 @@ mod tests {
             if let Some(plain) = plain(&url) {
                 let parsed = PageUrl::parse(&url);
                 prop_assert_eq!(Some(&plain), parsed.as_ref());
-                prop_assert!(!plain.text.contains(['?', '#', '@', '%']) && !plain.path().split('/').any(is_personal));
+                prop_assert!(!plain.text.contains(['?', '#', '@', '%', ';']) && !plain.path().split('/').any(is_personal));
             }
         }
     }

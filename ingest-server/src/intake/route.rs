@@ -1,12 +1,11 @@
 //! From a URL to its route: the name under which page views are reported together.
 
 use crate::intake::page_url::PageUrl;
-use crate::intake::scrub;
-use percent_encoding::percent_decode_str;
+use crate::intake::{scrub, spelling};
 use vitals::limits;
 
 /// The route of a scrubbed URL: the first of the site's rules that its path follows, else the path without
-/// a slash at the end, segments that are ids replaced.
+/// a slash at the end, segments that are ids replaced, all others as people read them ([`spelling`]).
 ///
 /// A segment becomes `:id` when it is a number, a UUID, a ULID, a hexadecimal text of eight or more with a digit in it,
 /// or a text one of whose words is a number of six digits or more (`red-shoes-1048576`); and `:date` when it is
@@ -15,12 +14,12 @@ use vitals::limits;
 pub fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
     let segments = || url.path().split('/').filter(|segment| !segment.is_empty());
     if let Some(rule) = rules.iter().find(|rule| follows(segments(), rule)) {
-        return rule.clone();
+        return spelling::route(rule).into_owned();
     }
     let mut route = String::new();
     for segment in segments() {
         route.push('/');
-        route.push_str(collapse(segment));
+        route.push_str(collapse(&spelling::readable(segment)));
     }
     if route.is_empty() {
         route.push('/');
@@ -43,14 +42,13 @@ fn follows<'a>(mut path: impl Iterator<Item = &'a str>, rule: &str) -> bool {
     path.next().is_none()
 }
 
-/// Whether a rule's part is a path's segment. In a URL everything but ASCII is percent-encoded, in a rule it may be
-/// written as it reads.
+/// Whether a rule's part is a path's segment, in whichever spelling.
 fn is_same(part: &str, segment: &str) -> bool {
-    part == segment || segment.contains('%') && percent_decode_str(part).eq(percent_decode_str(segment))
+    part == segment || segment.contains('%') && spelling::readable(part) == spelling::readable(segment)
 }
 
 /// Checks a route rule: a path such as `/product/:id`, `/blog/:year/:slug` or `/docs/*`. Returns it as it is
-/// kept, without a slash at the end.
+/// kept, without a slash at the end and spelled as routes are.
 ///
 /// # Errors
 /// With a sentence that says what is wrong and what was expected.
@@ -81,18 +79,18 @@ pub fn check_rule(text: &str) -> Result<String, String> {
             return wrong("`:` lacks a name");
         }
     }
-    Ok(format!("/{}", parts.join("/")))
+    Ok(spelling::route(&format!("/{}", parts.join("/"))).into_owned())
 }
 
 /// The route that a page named itself, if it is one: not empty, no control characters. Pages give it
-/// URLs too, so what is dropped from those is dropped here: the query and personal-looking segments;
-/// of a whole URL its own route remains.
+/// URLs too, so what is dropped from those is dropped here: the query, parameters and personal-looking
+/// segments; of a whole URL its own route remains.
 #[must_use]
 pub fn named(name: &str) -> Option<String> {
     if let Some(url) = PageUrl::read(name.trim()) {
         return Some(of_url(&url, &[]));
     }
-    let path = name.split('?').next().unwrap_or_default();
+    let path = spelling::route(name.trim().split('?').next().unwrap_or_default());
     let segments: Vec<&str> = path
         .split('/')
         .map(|segment| if scrub::is_personal(segment) { scrub::REDACTED } else { segment })
@@ -235,8 +233,17 @@ mod tests {
             ("/de/about", "/:lang/about"),
             ("/größe/rot", "/größe/:id"),
             ("/gr%C3%B6%c3%9fe/rot", "/größe/:id"),
-            ("/größer/rot", "/gr%C3%B6%C3%9Fer/rot"),
-            ("/café", "/caf%c3%a9"),
+            ("/größer/rot", "/größer/rot"),
+            ("/gr%c3%b6%C3%9fer/rot", "/größer/rot"),
+            ("/café", "/café"),
+            ("/docs;jsessionid=1A2B/a", "/docs/*"),
+            ("/cart;jsessionid=1A2B", "/cart"),
+            ("/;jsessionid=1A2B", "/"),
+            ("/heroes;id=15;page=2/17", "/heroes/:id"),
+            ("/%31%32", "/:id"),
+            ("/red%20shoes", "/red shoes"),
+            ("/a%2Fb%3bc", "/a%2Fb%3Bc"),
+            ("/caf%e9", "/caf%E9"),
             ("/", "/"),
         ] {
             let url = format!("https://a.example{path}");
@@ -260,11 +267,13 @@ mod tests {
         assert_eq!(named(" /product/[slug] ").as_deref(), Some("/product/[slug]"));
         assert_eq!(named(" \n"), None);
         assert_eq!(named("#/cart").as_deref(), Some("#/cart"));
+        assert_eq!(named("/gr%c3%b6ße;v=1/:id").as_deref(), Some("/größe/:id"));
     }
 
     #[test]
     fn a_named_route_keeps_no_secret() {
         assert_eq!(named("/u/jo@mail.example/edit?token=s3cret").as_deref(), Some("/u/:redacted/edit"));
+        assert_eq!(named("/u/%6Ao%40mail%2eexample").as_deref(), Some("/u/:redacted"));
         assert_eq!(named("https://a.example/p/42?token=s3cret#x").as_deref(), Some("/p/:id"));
     }
 }

@@ -120,7 +120,7 @@ fn resource_url(text: &str) -> String {
     if text.is_empty() {
         return String::new();
     }
-    let url = PageUrl::read(text);
+    let url = PageUrl::read_on_the_web(text);
     let label = match &url {
         Some(url) => label(url.text(), limits::RESOURCE_URL_BYTES_MAX),
         None => {
@@ -166,6 +166,8 @@ mod tests {
         let long = resource_url(&format!("https://cdn.example/{}", "x".repeat(2_000)));
         assert_eq!(long.len(), limits::RESOURCE_URL_BYTES_MAX);
         assert_eq!(selector("#hero>img.wide".to_owned()), "#hero>img.wide");
+        assert_eq!(resource_url("file:///home_of_jo/photo.jpg"), "file");
+        assert_eq!(resource_url("capacitor://localhost/_capacitor_file_/var/jo.jpg"), "capacitor");
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! versions `navigationType`. The library's object has no page URL, so it is asked for in the query,
 //! or as `url` in the object.
 
-use super::{Accepted, Refused, Request, admit, check_clock, page_url, route, short_label};
+use super::page_url::PageUrl;
+use super::{Accepted, Refused, Request, admit, check_bot, check_clock, page_url, route, short_label};
 use crate::directory::Snapshot;
-use crate::intake::{bounded_label, scrub};
+use crate::intake::bounded_label;
 use crate::outcome::Invalid;
 use fieldvitals_store::{Context, Site, Source, ViewUpdate, Weight};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use vitals::beacon::unknown_metric;
+use vitals::beacon::{Dropped, Field, mended, too_deep, unknown_metric};
 use vitals::limits;
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{Device, NavigationType, ViewId};
@@ -40,24 +41,22 @@ enum Body {
     One(serde_json::Value),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A metric whose own object is valid.
 struct Reported {
-    name: String,
-    value: f64,
+    /// In the body, from 0.
+    place: usize,
+    metric: Metric,
+    value: Value,
     id: String,
-    #[serde(default)]
-    navigation_type: Option<String>,
-    #[serde(default)]
+    navigation_type: Option<NavigationType>,
     url: Option<String>,
-    #[serde(default, rename = "navigationURL")]
     navigation_url: Option<String>,
 }
 
-/// Takes in a body of the web-vitals library. It is taken whole or not at all.
+/// Takes in a body of the web-vitals library. Drops invalid metrics, and metrics of frameworks.
 ///
 /// # Errors
-/// With the reason for which the body is not taken, naming the metric that it is about.
+/// Refuses a body without a valid metric, with the problem of the first one.
 pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Result<Accepted, Refused> {
     let Some(key) = query.site.as_deref() else {
         return Err(Refused::invalid(
@@ -65,7 +64,8 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
             "the query has no `site`; send to /v1/web-vitals?site=KEY",
         ));
     };
-    let reported = decode(request.body)?;
+    let mut dropped = Dropped::default();
+    let reported = decode(request.body, &mut dropped)?;
     let url = |metric: &Reported| {
         metric
             .url
@@ -75,21 +75,29 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
             .cloned()
             .unwrap_or_default()
     };
-    let first_url = reported.first().map(url).unwrap_or_default();
+    // Decides the origin if there is no `Origin` header.
+    let first_url = reported.iter().map(url).find(|url| PageUrl::read(url).is_some()).unwrap_or_default();
     let (site, origin) = admit(request, directory, key, &first_url)?;
     let id = site.id;
-    let updates = updates(request, site, query, &reported, url).map_err(|refused| refused.of(id, &origin))?;
-    Ok(Accepted { site: id, updates })
+    let updates = check_bot(request, false)
+        .and_then(|()| updates(request, site, query, &reported, url, &mut dropped))
+        .map_err(|refused| refused.of(id, &origin))?;
+    Ok(Accepted { site: id, updates, dropped })
 }
 
-fn decode(body: &[u8]) -> Result<Vec<Reported>, Refused> {
+/// The valid metrics of a body, at least one.
+fn decode(body: &[u8], dropped: &mut Dropped) -> Result<Vec<Reported>, Refused> {
     let text =
         std::str::from_utf8(body).map_err(|_| Refused::invalid(Invalid::NotUtf8, "the body is not UTF-8"))?;
     let malformed = |message: String| Refused::invalid(Invalid::Malformed, message);
-    if vitals::beacon::too_deep(text) {
+    if too_deep(text) {
         return Err(malformed(format!("nested more than {} deep", limits::JSON_DEPTH_MAX)));
     }
-    let metrics = match serde_json::from_str(text).map_err(|error| malformed(error.to_string()))? {
+    let parsed = serde_json::from_str(text).or_else(|error| match mended(text) {
+        Some((text, _)) => serde_json::from_str(&text),
+        None => Err(error),
+    });
+    let metrics = match parsed.map_err(|error| malformed(error.to_string()))? {
         Body::Many(metrics) => metrics,
         Body::One(metric) => vec![metric],
     };
@@ -100,13 +108,73 @@ fn decode(body: &[u8]) -> Result<Vec<Reported>, Refused> {
             limits::FOREIGN_METRICS_MAX
         )));
     }
-    metrics
-        .into_iter()
-        .enumerate()
-        .map(|(place, metric)| {
-            serde_json::from_value(metric).map_err(|error| malformed(format!("metric {place}: {error}")))
+    let mut problem = None;
+    let mut reported = Vec::with_capacity(metrics.len());
+    for (place, metric) in metrics.into_iter().enumerate() {
+        match Reported::read(place, &metric, dropped) {
+            Ok(metric) => reported.push(metric),
+            Err(what) => {
+                dropped.note(Field::Values);
+                problem.get_or_insert(what);
+            }
+        }
+    }
+    match problem {
+        Some(refused) if reported.is_empty() => Err(refused),
+        _ => Ok(reported),
+    }
+}
+
+impl Reported {
+    fn read(place: usize, found: &serde_json::Value, dropped: &mut Dropped) -> Result<Self, Refused> {
+        let malformed =
+            |what: String| Refused::invalid(Invalid::Malformed, format!("metric {place}: {what}"));
+        let Some(fields) = found.as_object() else { return Err(malformed("not an object".to_owned())) };
+        let Some(name) = fields.get("name").and_then(serde_json::Value::as_str) else {
+            return Err(malformed("`name` is not a text".to_owned()));
+        };
+        let Some(metric) = Metric::from_name(name) else { return Err(malformed(unknown_metric(name))) };
+        let Some(number) = fields.get("value").and_then(serde_json::Value::as_f64) else {
+            return Err(malformed(format!("`value` of {name} is not a number")));
+        };
+        let value = Value::new(metric, number).map_err(|error| {
+            Refused::invalid(Invalid::Value, format!("metric {place}: {name}: {number} {error}"))
+        })?;
+        let navigation_type = text(fields, "navigationType", Field::Nav, dropped).and_then(|name| {
+            let known = navigation_type(&name);
+            if known.is_none() {
+                dropped.note(Field::Nav);
+            }
+            known
+        });
+        let mut text = |name, field| text(fields, name, field, dropped);
+        Ok(Self {
+            place,
+            metric,
+            value,
+            id: text("id", Field::Unknown).unwrap_or_default(),
+            navigation_type,
+            url: text("url", Field::Url),
+            navigation_url: text("navigationURL", Field::Url),
         })
-        .collect()
+    }
+}
+
+/// A field that may be absent.
+fn text(
+    fields: &serde_json::Map<String, serde_json::Value>,
+    name: &str,
+    field: Field,
+    dropped: &mut Dropped,
+) -> Option<String> {
+    match fields.get(name)? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        _ => {
+            dropped.note(field);
+            None
+        }
+    }
 }
 
 fn updates(
@@ -115,53 +183,41 @@ fn updates(
     query: &Query,
     reported: &[Reported],
     url: impl Fn(&Reported) -> String,
+    dropped: &mut Dropped,
 ) -> Result<Vec<ViewUpdate>, Refused> {
-    let invalid = |message: String| Refused::invalid(Invalid::Value, message);
-    let device = query
-        .device
-        .as_deref()
-        .filter(|name| !name.is_empty())
-        .map(|name| {
-            Device::from_name(name).ok_or_else(|| {
-                invalid(format!("device `{}`: expected phone, tablet or desktop", scrub::label(name, 32)))
-            })
-        })
-        .transpose()?;
-    let mut updates: Vec<ViewUpdate> = Vec::new();
-    for (place, metric) in reported.iter().enumerate() {
-        let Some(kind) = Metric::from_name(&metric.name) else {
-            return Err(Refused::invalid(
-                Invalid::Malformed,
-                format!("metric {place}: {}", unknown_metric(&metric.name)),
-            ));
-        };
-        let value = Value::new(kind, metric.value)
-            .map_err(|error| invalid(format!("metric {place}: {}: {} {error}", kind.name(), metric.value)))?;
-        let url = url(metric);
-        if url.is_empty() {
-            return Err(invalid(format!(
-                "metric {place}: no page URL; add `url` to the body or the query: the library's object has none"
-            )));
+    let device = query.device.as_deref().filter(|name| !name.is_empty()).and_then(|name| {
+        let device = Device::from_name(name);
+        if device.is_none() {
+            dropped.note(Field::Device);
         }
-        let url = page_url(&url)?;
-        let id = view_id(query.pageview.as_deref(), &metric.id, request.received_ms)
-            .ok_or_else(|| invalid(format!("metric {place}: `id` is empty")))?;
-        check_clock(id, request.received_ms)?;
-        let mut values = Values::EMPTY;
-        values.set(kind, Some(value));
+        device
+    });
+    let (mut updates, mut problem): (Vec<ViewUpdate>, _) = (Vec::new(), None);
+    for metric in reported {
+        let page = url(metric);
+        let (id, url) = match place(request, query, metric, &page) {
+            Ok(placed) => placed,
+            Err(refused) => {
+                dropped.note(Field::Values);
+                problem.get_or_insert(refused);
+                continue;
+            }
+        };
         // The metrics of one page view in one body are one update, so that its description is told once;
         // of a metric told twice the later one counts, as the library sends them in order.
         if let Some(update) = updates.iter_mut().find(|update| update.id == id) {
-            update.values.set(kind, Some(value));
+            update.values.set(metric.metric, Some(metric.value));
             continue;
         }
+        let mut values = Values::EMPTY;
+        values.set(metric.metric, Some(metric.value));
         updates.push(ViewUpdate {
             id,
             source: Source::Foreign,
             received_ms: request.received_ms,
             route: route::of_url(&url, &site.routes),
             url: url.text().into_owned(),
-            navigation_type: metric.navigation_type.as_deref().and_then(navigation_type),
+            navigation_type: metric.navigation_type,
             device,
             browser: request.sender.browser.map(str::to_owned),
             os: request.sender.os,
@@ -171,10 +227,35 @@ fn updates(
             values,
             tti_gap: None,
             weight: Weight::ONE,
+            // Without the bit for dropped fields: a framework sends its own metrics with every page.
             context: Context::NONE,
         });
     }
-    Ok(updates)
+    match problem {
+        Some(refused) if updates.is_empty() => Err(refused),
+        _ => Ok(updates),
+    }
+}
+
+/// The page view of a metric, and its page.
+fn place<'a>(
+    request: &Request<'_>,
+    query: &Query,
+    metric: &Reported,
+    url: &'a str,
+) -> Result<(ViewId, PageUrl<'a>), Refused> {
+    let place = metric.place;
+    let invalid = |message: String| Refused::invalid(Invalid::Value, message);
+    if url.is_empty() {
+        return Err(invalid(format!(
+            "metric {place}: no page URL; add `url` to the body or the query: the library's object has none"
+        )));
+    }
+    let url = page_url(url)?;
+    let id = view_id(query.pageview.as_deref(), &metric.id, request.received_ms)
+        .ok_or_else(|| invalid(format!("metric {place}: `id` is empty")))?;
+    check_clock(id, request.received_ms)?;
+    Ok((id, url))
 }
 
 /// Versions 1 to 3 of the library wrote `back_forward` and the like.
@@ -253,6 +334,7 @@ mod tests {
                 sender: Sender::default(),
                 left_alone: false,
                 country: None,
+                keep_bots: false,
                 received_ms: NOW_MS,
             },
             &directory(),
@@ -291,26 +373,72 @@ mod tests {
     }
 
     #[test]
+    fn a_metric_that_is_not_usable_costs_the_others_nothing() {
+        let good = metric("LCP", 900.0, &id(1));
+        let mut odd_type = metric("CLS", 0.1, &id(2));
+        odd_type["navigationType"] = "teleport".into();
+        let late = metric("LCP", 1.0, "v6-1600000000000-1234567890123");
+        let mut elsewhere = metric("LCP", 1.0, &id(3));
+        elsewhere["url"] = "about:blank".into();
+        for (other, updates, field) in [
+            (metric("Next.js-hydration", 120.0, "1763632800000-1"), 1, "values"),
+            (metric("Next.js-render", 1.0, &id(4)), 1, "values"),
+            (metric("LCP", -1.0, &id(4)), 1, "values"),
+            (metric("LCP", 1.0, ""), 1, "values"),
+            (json!({"name": "CLS", "value": null, "id": "x"}), 1, "values"),
+            (json!({"name": "CLS"}), 1, "values"),
+            (json!({"value": 1}), 1, "values"),
+            (json!(null), 1, "values"),
+            (json!("LCP"), 1, "values"),
+            (late, 1, "values"),
+            (elsewhere, 1, "values"),
+            (odd_type, 2, "nav"),
+        ] {
+            for body in [json!([good, other]), json!([other, good])] {
+                let accepted = post(&body, &query()).unwrap_or_else(|refused| panic!("{refused:?}: {body}"));
+                let lcp = accepted.updates.iter().find_map(|update| update.values.get(Metric::Lcp));
+                assert_eq!(lcp, Value::new(Metric::Lcp, 900.0).ok(), "{body}");
+                let dropped: Vec<_> = accepted.dropped.counts().map(|(field, n)| (field.name(), n)).collect();
+                assert_eq!((accepted.updates.len(), dropped), (updates, vec![(field, 1)]), "{body}");
+                assert!(accepted.updates.iter().all(|update| update.context == Context::NONE));
+            }
+        }
+        let watch = Query { device: Some("watch".into()), ..query() };
+        let accepted = post(&good, &watch).unwrap();
+        assert_eq!((accepted.updates[0].device, accepted.dropped.count(Field::Device)), (None, 1));
+    }
+
+    #[test]
+    fn half_of_an_emoji_costs_nothing() {
+        let text = json!([metric("LCP", 900.0, &id(1))]).to_string().replace("good", "\\ud83d");
+        let request = Request {
+            body: text.as_bytes(),
+            origin: None,
+            sender: Sender::default(),
+            left_alone: false,
+            country: None,
+            keep_bots: false,
+            received_ms: NOW_MS,
+        };
+        assert_eq!(take(&request, &directory(), &query()).unwrap().updates.len(), 1);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let cases = [
             (json!(metric("TBT", 1.0, &id(1))), query(), "unknown metric `TBT`"),
             (json!(metric("LCP", -1.0, &id(1))), query(), "metric 0: LCP: -1 is negative"),
+            (json!([metric("XYZ", 1.0, &id(1)), {"name": "CLS"}]), query(), "metric 0: unknown metric `XYZ`"),
             (
-                json!([metric("LCP", 1.0, &id(1)), {"name": "CLS"}]),
+                json!({"name": "LCP", "value": null, "id": "x"}),
                 query(),
-                "metric 1: missing field `value`",
+                "metric 0: `value` of LCP is not a number",
             ),
-            (json!({"name": "LCP", "value": null, "id": "x"}), query(), "metric 0: invalid type: null"),
             (json!([]), query(), "1 to 64"),
-            (json!("LCP"), query(), "metric 0: invalid type: string"),
+            (json!("LCP"), query(), "metric 0: not an object"),
             (json!(metric("LCP", 1.0, "")), query(), "`id` is empty"),
             (json!(metric("LCP", 1.0, &id(1))), Query { url: None, ..query() }, "tells no origin"),
             (json!(metric("LCP", 1.0, &id(1))), Query { site: None, ..query() }, "?site=KEY"),
-            (
-                json!(metric("LCP", 1.0, &id(1))),
-                Query { device: Some("watch".into()), ..query() },
-                "device `watch`",
-            ),
         ];
         for (body, query, expected) in cases {
             let refused = post(&body, &query).unwrap_err();

@@ -1,13 +1,20 @@
-//! The site of the three-engine tests: every load has a folder of its own, in which lie its pages, the
-//! collector's files as the server serves them, the reference library, and where both report to.
+//! The two hosts of the three-engine tests, as a customer has them. Pages are on `http://localhost:PORT`. The tag's
+//! `v.js`, the `/c/` files and `/v1/beacon` are on `http://127.0.0.1:OTHER`.
+//!
+//! Every load has a folder and two ports of its own, so the tag is the documented one and an origin's storage is empty.
+//! The second host is the real server with conditions: it passes on requests, answers and headers, CORS among them.
 
 use crate::server::Server;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 const OBSERVER: &str = include_str!("../../pages/observer.js");
 const REFERENCE: &str = include_str!("../../pages/reference.js");
@@ -16,6 +23,12 @@ const IMAGE_SIDE: u32 = 240;
 /// A page's way through the network. WebKit's clock ticks in milliseconds, and an answer that is there within the first
 /// has no time to first byte.
 const PAGE_DELAY: Duration = Duration::from_millis(5);
+/// Headers of one connection, which are not passed on. Bodies go without compression, so that any file can be changed.
+const HOP: [&str; 7] =
+    ["host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive", "date"];
+
+/// The name of the site that takes pages of `http://localhost` alone.
+pub const RESTRICTED: &str = "restricted";
 
 /// How the collector's module is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,12 +36,26 @@ pub enum Module {
     /// As the server serves it.
     #[default]
     Served,
+    /// Not before [`Lab::release`].
+    Held,
     /// Without its wasm: 404.
     WasmMissing,
     /// Not at all: 404.
     Missing,
     /// Behind glue of the test's own. In it, `__GLUE__` becomes the name of the real glue.
     Behind(String),
+}
+
+/// Where the tag and all that it needs come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// From another host and port than the page: what is documented.
+    #[default]
+    Two,
+    /// From the page's own origin, as if the server were there.
+    One,
+    /// From a folder of the page's own origin that a proxy serves.
+    Proxied,
 }
 
 /// What a beacon meets in the server's place.
@@ -43,14 +70,21 @@ pub enum Answer {
 /// What lies in a load's folder.
 #[derive(Clone, Debug, Default)]
 pub struct Folder {
-    /// Names and HTML of pages. `__HEAD__` becomes the observer, the reference and the embed tag,
-    /// `__LAB__` the first two, `__TAG__` the tag, `__TAG_URL__` its address `__KEY__` the site's key,
-    /// `__BASE__` the folder; `__SOFT__` is `__LAB__` with the reference's soft navigations.
+    /// Names and contents of pages. The end of a name gives type and encoding: `.html`, `.latin1.html`, `.utf16.html`,
+    /// `.xhtml`, `.js`. `__HEAD__` becomes the observer, the reference and the embed tag, `__LAB__` the first two,
+    /// `__TAG__` the tag, `__TAG_URL__` its address, `__KEY__` the site's key, `__SITE__` and `__VITALS__` the two
+    /// origins, `__BASE__` the folder's path; `__SOFT__` is `__LAB__` with the reference's soft navigations.
     pub pages: Vec<(String, String)>,
     /// How the module is served.
     pub module: Module,
-    /// The content security policy of every page.
+    /// Where the tag comes from.
+    pub hosts: Hosts,
+    /// The content security policy of every page. `__VITALS__` becomes the tag's origin.
     pub policy: Option<&'static str>,
+    /// Uses the site that takes pages of `http://localhost` alone ([`Lab::restrict`]).
+    pub is_restricted: bool,
+    /// Headers of every page.
+    pub headers: &'static [(&'static str, &'static str)],
     /// What beacons are answered in the server's place.
     pub answer: Option<Answer>,
 }
@@ -75,62 +109,135 @@ impl Capture {
     }
 }
 
-/// What lies in each load's folder, what its page sent, and when it was asked for.
-type Folders = HashMap<String, (Folder, Vec<Capture>, Instant)>;
+/// A folder with its two hosts.
+struct Record {
+    folder: Folder,
+    /// The origin of the pages.
+    site: String,
+    /// The origin of the tag.
+    vitals: String,
+    captures: Vec<Capture>,
+    /// When the last capture came.
+    last: Instant,
+    /// The collector's files that were answered.
+    served: Vec<String>,
+    /// Whether a module that is held may go.
+    released: watch::Sender<bool>,
+    hosts: [JoinHandle<()>; 2],
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        for host in &self.hosts {
+            host.abort();
+        }
+    }
+}
 
 struct Shared {
     server: Arc<Server>,
     library: Vec<u8>,
-    folders: Mutex<Folders>,
+    /// The key of the site that takes pages of `http://localhost` alone.
+    restricted: OnceLock<String>,
+    folders: Mutex<HashMap<String, Record>>,
 }
 
-/// The running site.
+/// The running sites.
 pub struct Lab {
-    /// Its origin.
-    pub url: String,
-    /// The server behind it.
+    /// The server behind them.
     pub server: Arc<Server>,
     shared: Arc<Shared>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Lab {
     /// Serves in front of this server; `library` is the reference's script.
+    #[must_use]
+    pub fn start(server: Arc<Server>, library: Vec<u8>) -> Self {
+        let shared = Shared {
+            server: Arc::clone(&server),
+            library,
+            restricted: OnceLock::new(),
+            folders: Mutex::default(),
+        };
+        Self { server, shared: Arc::new(shared) }
+    }
+
+    /// Makes the site [`RESTRICTED`] for folders that ask for it.
     ///
     /// # Panics
-    /// Where no socket can be had.
-    pub async fn start(server: Arc<Server>, library: Vec<u8>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
-        let url = format!("http://localhost:{}", listener.local_addr().expect("its address").port());
-        let shared = Arc::new(Shared { server: Arc::clone(&server), library, folders: Mutex::default() });
-        let served = Arc::clone(&shared);
-        let task = tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let shared = Arc::clone(&served);
-                // A browser that goes away while it is answered is not a problem of the test.
-                tokio::spawn(async move { drop(shared.answer(socket).await) });
-            }
-        });
-        Self { url, server, shared, task }
+    /// If the server's store refuses it.
+    pub async fn restrict(&self) {
+        let add = ["site", "add", RESTRICTED, "--origin", "http://localhost:*", "--json"];
+        let site = self.server.cli_json(&add).await;
+        let key = site["key"].as_str().expect("a site has a key");
+        self.shared.restricted.get_or_init(|| key.to_owned());
     }
 
     /// Makes a folder; its address ends in a slash.
+    ///
+    /// # Panics
+    /// Where no socket can be had, or outside of a runtime.
     pub fn folder(&self, name: &str, folder: Folder) -> String {
-        self.shared.folders().insert(name.to_owned(), (folder, Vec::new(), Instant::now()));
-        format!("{}/r/{name}/", self.url)
+        let (pages, page_port) = socket();
+        let (tag, tag_port) = socket();
+        let record = Record {
+            folder,
+            site: format!("http://localhost:{page_port}"),
+            vitals: format!("http://127.0.0.1:{tag_port}"),
+            captures: Vec::new(),
+            last: Instant::now(),
+            served: Vec::new(),
+            released: watch::Sender::new(false),
+            hosts: [
+                tokio::spawn(serve(Arc::clone(&self.shared), pages, name.to_owned())),
+                tokio::spawn(serve(Arc::clone(&self.shared), tag, name.to_owned())),
+            ],
+        };
+        let address = format!("{}/r/{name}/", record.site);
+        self.shared.folders().insert(name.to_owned(), record);
+        address
+    }
+
+    /// The origin of a folder's tag.
+    #[must_use]
+    pub fn vitals(&self, name: &str) -> String {
+        self.shared.folders().get(name).map_or_else(String::new, |record| record.vitals.clone())
+    }
+
+    /// A page of a folder as it is served, for those who serve it otherwise.
+    #[must_use]
+    pub fn page(&self, name: &str, page: &str) -> String {
+        let folders = self.shared.folders();
+        let found = folders.get(name).and_then(|record| {
+            let (_, html) = record.folder.pages.iter().find(|(known, _)| known == page)?;
+            Some(record.fill(name, html, self.shared.key(&record.folder)))
+        });
+        found.unwrap_or_default()
+    }
+
+    /// Adds a report to what the pages of a folder have sent.
+    pub fn note(&self, name: &str, report: Value) {
+        self.shared.keep(name, Capture::Report(report));
     }
 
     /// From now on a folder's beacons are answered so; `None` leaves it to the server.
     pub fn answer(&self, name: &str, answer: Option<Answer>) {
-        if let Some((folder, ..)) = self.shared.folders().get_mut(name) {
-            folder.answer = answer;
+        if let Some(record) = self.shared.folders().get_mut(name) {
+            record.folder.answer = answer;
         }
+    }
+
+    /// Lets go of a module that is held, and of a page's `held.bmp`, with which a page holds up its load event.
+    pub fn release(&self, name: &str) {
+        if let Some(record) = self.shared.folders().get(name) {
+            record.released.send_replace(true);
+        }
+    }
+
+    /// The collector's files that a folder's pages have got.
+    #[must_use]
+    pub fn served(&self, name: &str) -> Vec<String> {
+        self.shared.folders().get(name).map_or_else(Vec::new, |record| record.served.clone())
     }
 
     /// What the pages of a folder have sent, and how long ago the last of it came.
@@ -139,166 +246,25 @@ impl Lab {
         let folders = self.shared.folders();
         folders
             .get(name)
-            .map_or_else(Default::default, |(_, captures, last)| (captures.clone(), last.elapsed()))
+            .map_or_else(Default::default, |record| (record.captures.clone(), record.last.elapsed()))
     }
 }
 
-struct Request {
-    post: bool,
-    folder: String,
-    file: String,
-    query: String,
-    body: Vec<u8>,
-}
-
-impl Request {
-    /// A number of the query.
-    fn number(&self, name: &str) -> Option<u64> {
-        self.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
-    }
-}
-
-async fn read(socket: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
-    let mut head = String::new();
-    if socket.read_line(&mut head).await? == 0 {
-        return Ok(None);
-    }
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if socket.read_line(&mut line).await? <= 2 {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
-        }
-    }
-    let mut body = vec![0; length];
-    socket.read_exact(&mut body).await?;
-    let target = head.split(' ').nth(1).unwrap_or("/");
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (folder, file) = path.strip_prefix("/r/").and_then(|rest| rest.split_once('/')).unwrap_or(("", path));
-    Ok(Some(Request {
-        post: head.starts_with("POST "),
-        folder: folder.to_owned(),
-        file: file.to_owned(),
-        query: query.to_owned(),
-        body,
-    }))
-}
-
-impl Shared {
-    fn folders(&self) -> MutexGuard<'_, Folders> {
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn answer(&self, socket: TcpStream) -> std::io::Result<()> {
-        let mut socket = BufReader::new(socket);
-        let Some(request) = read(&mut socket).await? else { return Ok(()) };
-        if let Some(ms) = request.number("delay") {
-            tokio::time::sleep(Duration::from_millis(ms)).await;
-        }
-        let folder = self.folders().get(&request.folder).map(|(folder, ..)| folder.clone());
-        let mut more = String::new();
-        let (status, media_type, body) = match folder {
-            Some(folder) if request.post => {
-                (self.take(&folder, &request).await?, "text/plain".to_owned(), Vec::new())
-            }
-            Some(folder) => {
-                if let Some(policy) = folder.policy {
-                    more = format!("content-security-policy: {policy}\r\n");
-                }
-                self.find(&folder, &request).await?
-            }
-            None => (404, "text/plain".to_owned(), Vec::new()),
+impl Record {
+    fn fill(&self, name: &str, html: &str, key: &str) -> String {
+        let base = format!("/r/{name}");
+        let tag_url = match self.folder.hosts {
+            Hosts::Two => format!("{}/v.js", self.vitals),
+            Hosts::One => "/v.js".to_owned(),
+            Hosts::Proxied => format!("{base}/v.js"),
         };
-        // Any status will do for the browser without its words.
-        let head = format!(
-            "HTTP/1.1 {status} -\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\n{more}cache-control: no-cache\r\nconnection: close\r\n\r\n",
-            body.len()
-        );
-        socket.write_all(head.as_bytes()).await?;
-        socket.write_all(&body).await?;
-        socket.shutdown().await
-    }
-
-    /// Takes what a page sends. A beacon goes on to the server, whose answer is the page's.
-    async fn take(&self, folder: &Folder, request: &Request) -> std::io::Result<u16> {
-        let is_beacon = request.file == "v1/beacon";
-        let capture = if let (Some(answer), true) = (folder.answer, is_beacon) {
-            match answer {
-                Answer::Status(status) => Capture::Beacon(request.body.clone(), status),
-                Answer::Nothing => return Err(std::io::ErrorKind::ConnectionAborted.into()),
-            }
-        } else if is_beacon {
-            let sent = self
-                .server
-                .http
-                .post(format!("{}/v1/beacon", self.server.url))
-                .header("content-type", "text/plain;charset=UTF-8")
-                .body(request.body.clone())
-                .send();
-            let status = sent.await.map_err(std::io::Error::other)?.status().as_u16();
-            Capture::Beacon(request.body.clone(), status)
+        // The snippet's own default is the root of its server.
+        let endpoint = if self.folder.hosts == Hosts::Proxied {
+            format!(r#" data-endpoint="{base}/v1/beacon""#)
         } else {
-            Capture::Report(serde_json::from_slice(&request.body)?)
+            String::new()
         };
-        let status = if let Capture::Beacon(_, status) = capture { status } else { 204 };
-        if let Some((_, captures, last)) = self.folders().get_mut(&request.folder) {
-            captures.push(capture);
-            *last = Instant::now();
-        }
-        Ok(status)
-    }
-
-    async fn find(&self, folder: &Folder, request: &Request) -> std::io::Result<(u16, String, Vec<u8>)> {
-        let script = |text: &[u8]| (200, "text/javascript".to_owned(), text.to_vec());
-        let file = request.file.as_str();
-        if let Some((_, html)) = folder.pages.iter().find(|(name, _)| name == file) {
-            tokio::time::sleep(PAGE_DELAY).await;
-            return Ok((200, "text/html; charset=utf-8".to_owned(), self.page(&request.folder, html)));
-        }
-        Ok(match (file, &folder.module) {
-            ("observer.js", _) => script(OBSERVER.as_bytes()),
-            ("reference.js", _) => script(REFERENCE.as_bytes()),
-            ("web-vitals.js", _) => script(&self.library),
-            ("image.bmp", _) => (200, "image/bmp".to_owned(), image()),
-            ("slow", _) => (200, "text/plain".to_owned(), b"slow".to_vec()),
-            (name, Module::Behind(glue))
-                if name.starts_with("c/") && name.ends_with(".js") && !request.query.contains("real") =>
-            {
-                script(
-                    glue.replace("__GLUE__", &format!("./{}?real", name.trim_start_matches("c/"))).as_bytes(),
-                )
-            }
-            (name, Module::WasmMissing) if name.ends_with(".wasm") => {
-                (404, "text/plain".to_owned(), Vec::new())
-            }
-            (name, module) if name == "v.js" || (name.starts_with("c/") && *module != Module::Missing) => {
-                let answer = self
-                    .server
-                    .http
-                    .get(format!("{}/{name}", self.server.url))
-                    .send()
-                    .await
-                    .map_err(std::io::Error::other)?;
-                let media_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
-                let media_type = media_type.unwrap_or_default().to_owned();
-                (200, media_type, answer.bytes().await.map_err(std::io::Error::other)?.to_vec())
-            }
-            _ => (404, "text/plain".to_owned(), b"not here".to_vec()),
-        })
-    }
-
-    fn page(&self, folder: &str, html: &str) -> Vec<u8> {
-        let base = format!("/r/{folder}");
-        let tag_url = format!("{base}/v.js");
-        let tag = format!(
-            r#"<script async src="{tag_url}" data-site="{}" data-endpoint="{base}/v1/beacon"></script>"#,
-            self.server.key
-        );
+        let tag = format!(r#"<script async src="{tag_url}" data-site="{key}"{endpoint}></script>"#);
         let lab = format!(
             r#"<meta charset="utf-8"><link rel="icon" href="data:,"><script src="{base}/observer.js"></script><script src="{base}/web-vitals.js"></script><script src="{base}/reference.js"></script>"#
         );
@@ -308,10 +274,300 @@ impl Shared {
             .replace("__LAB__", &lab)
             .replace("__TAG__", &tag)
             .replace("__TAG_URL__", &tag_url)
+            .replace("__SITE__", &self.site)
+            .replace("__VITALS__", &self.vitals)
             .replace("__BASE__", &base)
-            .replace("__KEY__", &self.server.key)
-            .into_bytes()
+            .replace("__KEY__", key)
     }
+}
+
+/// A socket that listens, and its port.
+fn socket() -> (TcpListener, u16) {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+    listener.set_nonblocking(true).expect("a socket of a runtime");
+    let port = listener.local_addr().expect("its address").port();
+    (TcpListener::from_std(listener).expect("a runtime"), port)
+}
+
+/// Answers what comes to one host of a folder. Both hosts have all files; the tag says which are asked for there.
+async fn serve(shared: Arc<Shared>, listener: TcpListener, name: String) {
+    while let Ok((socket, _)) = listener.accept().await {
+        let (shared, name) = (Arc::clone(&shared), name.clone());
+        // A browser that goes away while it is answered is not a problem of the test.
+        tokio::spawn(async move { drop(shared.answer(socket, &name).await) });
+    }
+}
+
+struct Request {
+    method: String,
+    /// The path below the folder, or the whole of it without the leading slash.
+    file: String,
+    query: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// A field of the query.
+    fn field(&self, name: &str) -> Option<&str> {
+        self.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// A header.
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether this is of the collector's host.
+    fn is_collectors(&self) -> bool {
+        self.file == "v.js" || self.file == "v1/beacon" || self.file.starts_with("c/")
+    }
+}
+
+/// What is answered.
+struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn new(status: u16, media_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let headers = vec![header("content-type", media_type), header("cache-control", "no-cache")];
+        Self { status, headers, body: body.into() }
+    }
+
+    fn script(text: impl Into<Vec<u8>>) -> Self {
+        Self::new(200, "text/javascript; charset=utf-8", text)
+    }
+
+    /// An answer that pages of every origin may read, as the server's are.
+    fn of_collector(status: u16, request: &Request) -> Self {
+        let mut reply = Self::new(status, "text/plain", "not here");
+        let origin = request.header("origin").unwrap_or("*").to_owned();
+        reply.headers.push(("access-control-allow-origin".to_owned(), origin));
+        reply.headers.push(("access-control-allow-credentials".to_owned(), "true".to_owned()));
+        reply
+    }
+}
+
+async fn read(socket: &mut BufReader<TcpStream>, name: &str) -> std::io::Result<Option<Request>> {
+    let mut head = String::new();
+    if socket.read_line(&mut head).await? == 0 {
+        return Ok(None);
+    }
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        if socket.read_line(&mut line).await? <= 2 {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':') {
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
+    socket.read_exact(&mut body).await?;
+    let mut words = head.split(' ');
+    let method = words.next().unwrap_or_default().to_owned();
+    let target = words.next().unwrap_or("/");
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let file = path.strip_prefix(&format!("r/{name}/")).unwrap_or(path).to_owned();
+    Ok(Some(Request { method, file, query: query.to_owned(), headers, body }))
+}
+
+impl Shared {
+    fn folders(&self) -> MutexGuard<'_, HashMap<String, Record>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key of a folder's site.
+    fn key(&self, folder: &Folder) -> &str {
+        let restricted = || self.restricted.get().map_or("", String::as_str);
+        if folder.is_restricted { restricted() } else { &self.server.key }
+    }
+
+    fn keep(&self, name: &str, capture: Capture) {
+        if let Some(record) = self.folders().get_mut(name) {
+            record.captures.push(capture);
+            record.last = Instant::now();
+        }
+    }
+
+    async fn answer(&self, socket: TcpStream, name: &str) -> std::io::Result<()> {
+        let mut socket = BufReader::new(socket);
+        let Some(request) = read(&mut socket, name).await? else { return Ok(()) };
+        if let Some(ms) = request.field("delay").and_then(|ms| ms.parse().ok()) {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+        let known = self.folders().get(name).map(|record| {
+            let policy = record.folder.policy.map(|policy| policy.replace("__VITALS__", &record.vitals));
+            (record.folder.clone(), policy, record.released.subscribe())
+        });
+        let Some((folder, policy, mut released)) = known else { return Ok(()) };
+        let is_held = folder.module == Module::Held && request.file.starts_with("c/");
+        if is_held || request.file == "held.bmp" {
+            // The folder may be gone first.
+            let _ = released.wait_for(|released| *released).await;
+        }
+        let mut reply = if request.is_collectors() {
+            let reply = self.collector(&folder, name, &request).await?;
+            if let Some(record) = self.folders().get_mut(name) {
+                record.served.push(request.file.clone());
+            }
+            reply
+        } else if request.method == "POST" {
+            self.keep(name, Capture::Report(serde_json::from_slice(&request.body)?));
+            Reply::new(204, "text/plain", "")
+        } else {
+            self.find(&folder, name, &request).await
+        };
+        if request.method == "GET" && folder.pages.iter().any(|(page, _)| *page == request.file) {
+            reply.headers.extend(policy.map(|policy| ("content-security-policy".to_owned(), policy)));
+            let more = folder.headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            reply.headers.extend(more);
+        }
+        let headers: String =
+            reply.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = if reply.status == 204 {
+            String::new()
+        } else {
+            format!("content-length: {}\r\n", reply.body.len())
+        };
+        // Any status will do for the browser without its words.
+        let head = format!("HTTP/1.1 {} -\r\n{headers}{length}connection: close\r\n\r\n", reply.status);
+        socket.write_all(head.as_bytes()).await?;
+        socket.write_all(&reply.body).await?;
+        socket.shutdown().await
+    }
+
+    /// Answers for the collector's host: as the server does, but for the folder's conditions.
+    async fn collector(&self, folder: &Folder, name: &str, request: &Request) -> std::io::Result<Reply> {
+        let file = request.file.as_str();
+        if file == "v1/beacon" && request.method == "POST" {
+            let reply = match folder.answer {
+                Some(Answer::Nothing) => return Err(std::io::ErrorKind::ConnectionAborted.into()),
+                Some(Answer::Status(status)) => Reply::of_collector(status, request),
+                None => self.pass_on(request).await?,
+            };
+            self.keep(name, Capture::Beacon(request.body.clone(), reply.status));
+            return Ok(reply);
+        }
+        match &folder.module {
+            Module::Missing if file.starts_with("c/") => Ok(Reply::of_collector(404, request)),
+            Module::WasmMissing if file.ends_with(".wasm") => Ok(Reply::of_collector(404, request)),
+            Module::Behind(glue)
+                if file.starts_with("c/") && file.ends_with(".js") && !request.query.contains("real") =>
+            {
+                let real = format!("./{}?real", file.trim_start_matches("c/"));
+                let mut reply = Reply::of_collector(200, request);
+                reply.headers.retain(|(name, _)| name != "content-type");
+                reply.headers.push(("content-type".to_owned(), "text/javascript".to_owned()));
+                reply.body = glue.replace("__GLUE__", &real).into_bytes();
+                Ok(reply)
+            }
+            _ => self.pass_on(request).await,
+        }
+    }
+
+    /// Asks the server, with the browser's headers; gives its answer with its headers.
+    async fn pass_on(&self, request: &Request) -> std::io::Result<Reply> {
+        let method = request.method.parse().map_err(std::io::Error::other)?;
+        let mut asked = self.server.http.request(method, format!("{}/{}", self.server.url, request.file));
+        for (name, value) in request.headers.iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
+            asked = asked.header(name, value);
+        }
+        let answer = asked.body(request.body.clone()).send().await.map_err(std::io::Error::other)?;
+        let status = answer.status().as_u16();
+        let headers = answer.headers().iter().filter(|(name, _)| !HOP.contains(&name.as_str()));
+        let headers =
+            headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        let headers = headers.collect();
+        Ok(Reply { status, headers, body: answer.bytes().await.map_err(std::io::Error::other)?.to_vec() })
+    }
+
+    /// Answers for the pages' host.
+    async fn find(&self, folder: &Folder, name: &str, request: &Request) -> Reply {
+        let file = request.file.as_str();
+        if let Some((_, html)) = folder.pages.iter().find(|(name, _)| name == file) {
+            let key = self.key(folder);
+            let text =
+                self.folders().get(name).map_or_else(String::new, |record| record.fill(name, html, key));
+            tokio::time::sleep(PAGE_DELAY).await;
+            return written(file, &text);
+        }
+        match file {
+            "observer.js" => Reply::script(OBSERVER),
+            "reference.js" => Reply::script(REFERENCE),
+            "web-vitals.js" => Reply::script(self.library.clone()),
+            "image.bmp" | "held.bmp" => Reply::new(200, "image/bmp", image()),
+            "slow" => Reply::new(200, "text/plain", "slow"),
+            // A report by an image, for pages that lack the means to post.
+            "told" => {
+                let field = |name| request.field(name).map(decoded);
+                let value = field("value").unwrap_or_default();
+                let value = value.parse::<f64>().map_or_else(|_| json!(value), |number| json!(number));
+                let report = json!({"kind": "expected", "name": field("name"), "value": value});
+                self.keep(name, Capture::Report(report));
+                Reply::new(204, "text/plain", "")
+            }
+            _ => match file.strip_prefix("libraries/").and_then(library) {
+                Some(script) => Reply::script(script),
+                None => Reply::new(404, "text/plain", "not here"),
+            },
+        }
+    }
+}
+
+/// A page in the encoding that the end of its name says.
+fn written(file: &str, text: &str) -> Reply {
+    if file.ends_with(".latin1.html") {
+        let bytes: Vec<u8> = text.chars().map(|char| u8::try_from(char).unwrap_or(b'?')).collect();
+        Reply::new(200, "text/html; charset=iso-8859-1", bytes)
+    } else if file.ends_with(".utf16.html") {
+        let bytes: Vec<u8> =
+            std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        Reply::new(200, "text/html", bytes)
+    } else if file.ends_with(".xhtml") {
+        Reply::new(200, "application/xhtml+xml; charset=utf-8", text)
+    } else if file.ends_with(".js") {
+        Reply::script(text)
+    } else {
+        Reply::new(200, "text/html; charset=utf-8", text)
+    }
+}
+
+/// A text of a query, as `encodeURIComponent` wrote it.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, more)) = rest.split_first() {
+        let code = more.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(code) if byte == b'%' => {
+                bytes.push(code);
+                rest = &more[2..];
+            }
+            _ => {
+                bytes.push(byte);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A library that pages of others use: a file of `FIELDVITALS_LIBRARIES`, or of where `cargo xtask test browsers` puts
+/// them.
+fn library(name: &str) -> Option<Vec<u8>> {
+    let folder = std::env::var_os("FIELDVITALS_LIBRARIES").map(PathBuf::from).or_else(|| {
+        let test = std::env::current_exe().ok()?;
+        Some(test.ancestors().nth(3)?.join("libraries"))
+    })?;
+    std::fs::read(folder.join(name.replace('/', "-"))).ok()
 }
 
 /// A picture of noise, as a bitmap: the simplest format that every browser shows.

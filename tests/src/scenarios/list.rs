@@ -1,6 +1,6 @@
 //! The scenarios.
 
-use super::lab::{Folder, Module};
+use super::lab::{Folder, Hosts, Module};
 use super::replay::replay;
 use super::seen::Seen;
 use super::verdict::{Built, Known, Must, Side, first};
@@ -48,7 +48,7 @@ const fn nothing(_: &Seen, _: Engine) -> Vec<Built> {
 }
 
 /// Whether an engine knows a metric at all.
-fn knows(engine: Engine, metric: &str) -> bool {
+pub(super) fn knows(engine: Engine, metric: &str) -> bool {
     match metric {
         "CLS" | "TTI" => engine == Chromium,
         "LCP" | "INP" | "FID" => engine != WebKit,
@@ -94,6 +94,13 @@ fn built_used(_: &Seen, engine: Engine) -> Vec<Built> {
         built.push(Built { view: 1, metric: "CLS", must: Must::Be(0.0, 0.0) });
     }
     built
+}
+
+/// The same, where nothing keeps the module from running.
+fn built_by_module(seen: &Seen, engine: Engine) -> Vec<Built> {
+    let raw = seen.ours.iter().filter(|view| view.raw).count();
+    assert_eq!(raw, 0, "of {} views, so many were not measured by the module", seen.ours.len());
+    built_used(seen, engine)
 }
 
 /// Every scenario.
@@ -569,11 +576,57 @@ pub const SCENARIOS: &[Scenario] = &[
         known: FROM_CACHE,
     },
     Scenario {
+        name: "same-origin",
+        engines: ALL,
+        folder: || Folder { hosts: Hosts::One, ..page(USED) },
+        drive: |visit| use_and_leave(visit).boxed(),
+        built: built_by_module,
+        known: SAME_CODE,
+    },
+    Scenario {
+        name: "first-party-proxy",
+        engines: ALL,
+        folder: || Folder { hosts: Hosts::Proxied, ..page(USED) },
+        drive: |visit| use_and_leave(visit).boxed(),
+        built: built_by_module,
+        known: SAME_CODE,
+    },
+    Scenario {
+        name: "short-input",
+        engines: ALL,
+        folder: || page(USED),
+        drive: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                visit.press("#next").await;
+                visit.idle().await;
+                visit.press("h1").await;
+                visit.idle().await;
+                visit.leave().await;
+            }
+            .boxed()
+        },
+        built: |_, engine| {
+            let must = if knows(engine, "INP") { Must::LieIn(0.0, 105.0) } else { Must::BeAbsent };
+            vec![Built { view: 1, metric: "INP", must }]
+        },
+        known: SHORT_INPUT,
+    },
+    Scenario {
+        name: "two-hosts",
+        engines: ALL,
+        folder: || page(USED),
+        drive: |visit| use_and_leave(visit).boxed(),
+        built: built_by_module,
+        known: SAME_CODE,
+    },
+    Scenario {
         name: "wasm-forbidden",
         engines: ALL,
         folder: || Folder {
             policy: Some(
-                "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:",
+                "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline' __VITALS__; img-src 'self' data:; connect-src 'self' __VITALS__",
             ),
             ..page(USED)
         },
@@ -594,8 +647,8 @@ pub const SCENARIOS: &[Scenario] = &[
         engines: ALL,
         folder: || Folder { module: Module::Missing, ..page(USED) },
         drive: |visit| use_and_leave(visit).boxed(),
-        built: |seen, engine| built_used(seen, engine).into_iter().filter(|built| built.view == 0).collect(),
-        known: ONE_VIEW,
+        built: built_used,
+        known: SAME_CODE,
     },
     Scenario {
         name: "same-code",
@@ -646,7 +699,6 @@ pub const SCENARIOS: &[Scenario] = &[
                      const script = document.createElement('script');
                      script.src = '__TAG_URL__';
                      script.dataset.site = '__KEY__';
-                     script.dataset.endpoint = '__BASE__/v1/beacon';
                      document.head.append(script);
                  }</script>",
             )
@@ -748,15 +800,14 @@ const SAME_CODE: &[Known] = &[Known {
     reason: "ok: the reference is not asked for soft navigations here",
 }];
 
-/// Without the glue nobody sees that the history moved: the snippet has no bytes for it.
-const ONE_VIEW: &[Known] = &[
+const SHORT_INPUT: &[Known] = &[
     SAME_CODE[0],
     Known {
-        engines: ALL,
-        view: None,
-        metrics: &["views"],
-        side: Side::Truth,
-        reason: "known: without the glue, navigations inside the document are not told apart",
+        engines: RICH,
+        view: Some(1),
+        metrics: &["INP"],
+        side: Side::Reference,
+        reason: "ok: the reference is not asked for soft navigations here",
     },
 ];
 

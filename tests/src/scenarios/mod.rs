@@ -2,6 +2,7 @@
 //! by the reference library and by an independent observer, in a real browser that is driven for real.
 
 pub mod behaviours;
+pub mod conditions;
 pub mod lab;
 pub mod list;
 pub mod oracle;
@@ -22,6 +23,9 @@ use verdict::{Built, Known};
 
 /// How long nothing more must have come before a run is over: what is absent cannot be waited for.
 const QUIET: Duration = Duration::from_millis(1_000);
+
+/// How long the module may take: it is asked for after the load event, when the page is idle, or 3 s later.
+const MODULE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// One scenario.
 pub struct Scenario {
@@ -81,7 +85,8 @@ impl Visit<'_> {
     pub async fn measured(&self) {
         self.painted().await;
         self.browser
-            .until(
+            .until_within(
+                MODULE_PATIENCE,
                 "performance.getEntriesByType('resource').some(entry =>
                      entry.name.includes('/c/') && entry.name.endsWith('.wasm') && entry.responseEnd > 0)",
             )

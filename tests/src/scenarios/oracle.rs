@@ -5,6 +5,8 @@ use super::seen::{Document, Entry, Moment, View};
 use std::collections::BTreeMap;
 
 const WINDOW_MS: f64 = 5_000.0;
+/// INP of a later view whose interactions are all too short for the browser to tell: the unit of durations.
+const SHORT_INTERACTION_MS: f64 = 8.0;
 
 /// The page views of a document.
 #[must_use]
@@ -85,7 +87,12 @@ fn values(document: &Document, cause: &str, start: f64, end: f64) -> BTreeMap<&'
         tell("CLS", Some(cls(shifts)));
     }
     let count = if cause == "load" && end == f64::INFINITY { document.interactions } else { None };
-    tell("INP", inp(document.entries.iter().filter(inside), count));
+    let measured = inp(document.entries.iter().filter(inside), count);
+    let input =
+        document.life.iter().any(|moment| moment.what == "input" && (start..end).contains(&moment.at));
+    // The browser tells the first input of a document whatever it took, and of later views nothing below the threshold.
+    let short = (cause != "load" && input && knows("event")).then_some(SHORT_INTERACTION_MS);
+    tell("INP", measured.or(short));
     if cause == "load" {
         let first = of("first-input").find(|entry| entry.number("startTime") < end.min(hidden));
         tell("FID", first.map(|entry| entry.number("processingStart") - entry.number("startTime")));

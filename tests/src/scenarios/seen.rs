@@ -134,7 +134,7 @@ impl Seen {
                         let values = snapshot.values.iter();
                         let values =
                             values.map(|(metric, value)| (metric.name(), value.number(metric))).collect();
-                        let nav = NavigationType::name(snapshot.navigation_type).to_owned();
+                        let nav = snapshot.navigation_type.map_or("", NavigationType::name).to_owned();
                         let causes = &snapshot.attribution;
                         let explained = [
                             ("LCP", causes.lcp.is_some()),

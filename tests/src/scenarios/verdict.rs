@@ -211,7 +211,7 @@ fn same(metric: &str, nav: &str, one: Option<f64>, other: Option<f64>) -> bool {
 }
 
 /// The condition in words, and whether it holds.
-fn check(must: &Must, value: Option<f64>, gap: Option<TtiGap>) -> (String, bool) {
+pub(super) fn check(must: &Must, value: Option<f64>, gap: Option<TtiGap>) -> (String, bool) {
     match *must {
         Must::Be(wanted, tolerance) => {
             (format!("= {}", number(wanted)), value.is_some_and(|value| (value - wanted).abs() <= tolerance))
@@ -245,7 +245,7 @@ pub fn measured(scenario: &str, engine: Engine, seen: &Seen) -> Vec<String> {
     seen.ours.iter().enumerate().map(line).collect()
 }
 
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value.abs() < 10.0 && value.fract() != 0.0 { format!("{value:.4}") } else { format!("{value:.1}") }
 }
 

@@ -4,19 +4,23 @@
 //! two shifts, less than five seconds from the first to the last. CLS is the largest window's sum.
 
 use super::facts::{Fact, Facts, stretch, time};
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 use crate::limits;
 
 const GAP_MS: f64 = 1_000.0;
 const WINDOW_MS: f64 = 5_000.0;
 
 /// Collects `layout-shift` entries that followed no recent input.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Cls {
     shifts: Facts,
 }
 
 impl Cls {
+    /// Nothing is collected yet.
+    pub const EMPTY: Self = Self { shifts: Facts::EMPTY };
+
     /// Takes a shift.
     pub fn shift(&mut self, start: f64, score: f64, bounds: &[f64]) {
         if self.shifts.all().len() >= limits::SHIFTS_MAX {
@@ -34,18 +38,13 @@ impl Cls {
     #[must_use]
     pub fn value(&self, span: &Span<'_>, painted: bool) -> Option<f64> {
         let shown = painted || (span.cause == Cause::Soft && span.seen(span.start));
-        shown.then(|| Windows(self.shifts.within(span.start, span.end)).map(sum).fold(0.0, f64::max))
+        shown.then(|| sum(largest(self.shifts.within(span.start, span.end))))
     }
 
     /// The first and the last time of the window that is a view's CLS; of equal ones the first.
     #[must_use]
     pub fn window(&self, span: &Span<'_>) -> Option<(f64, f64)> {
-        let mut largest: &[Fact] = &[];
-        for window in Windows(self.shifts.within(span.start, span.end)) {
-            if sum(window) > sum(largest) {
-                largest = window;
-            }
-        }
+        let largest = largest(self.shifts.within(span.start, span.end));
         Some((time(largest.first()?), time(largest.last()?)))
     }
 
@@ -56,17 +55,10 @@ impl Cls {
         let mut rest = self.shifts.all();
         while let Some(first) = rest.first() {
             let here = stretch(time(first), bounds);
-            let len = rest.partition_point(|shift| stretch(time(shift), bounds) <= here);
-            let (shifts, after) = rest.split_at(len);
+            let len = rest.iter().take_while(|shift| stretch(time(shift), bounds) <= here).count();
+            let Some((shifts, after)) = rest.split_at_checked(len) else { break };
             rest = after;
-            let mut largest: &[Fact] = &[];
-            let mut last: &[Fact] = &[];
-            for window in Windows(shifts) {
-                if sum(window) > sum(largest) || largest.is_empty() {
-                    largest = window;
-                }
-                last = window;
-            }
+            let (largest, last) = (largest(shifts), Windows(shifts).last().unwrap_or_default());
             kept.extend_from_slice(largest);
             if largest.first() != last.first() {
                 kept.extend_from_slice(last);
@@ -101,6 +93,17 @@ impl<'a> Iterator for Windows<'a> {
     }
 }
 
+/// The window with the largest sum, of equal ones the first; none where nothing moved.
+fn largest(shifts: &[Fact]) -> &[Fact] {
+    let mut largest: &[Fact] = &[];
+    for window in Windows(shifts) {
+        if sum(window) > sum(largest) {
+            largest = window;
+        }
+    }
+    largest
+}
+
 fn sum(window: &[Fact]) -> f64 {
-    window.iter().map(|&[_, score]| score).sum()
+    window.iter().fold(0.0, |sum, &[_, score]| sum + score)
 }

@@ -13,18 +13,21 @@ pub const fn time(&[at, _]: &Fact) -> f64 {
 }
 
 /// A set of facts, ascending by time, then by number.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Facts(Vec<Fact>);
 
 impl Facts {
+    /// No facts.
+    pub const EMPTY: Self = Self(Vec::new());
+
     /// Adds a fact, unless it is there already. No number of a browser's is negative or infinite, so a
     /// fact with such a number is not taken.
     pub fn insert(&mut self, at: f64, number: f64) {
-        if !(at >= 0.0 && number >= 0.0 && at.is_finite() && number.is_finite()) {
+        let fact = [at, number];
+        if !fact.iter().all(|number| (0.0..f64::INFINITY).contains(number)) {
             return;
         }
-        let fact = [at, number];
-        let place = self.0.partition_point(|other| other < &fact);
+        let place = self.place(at, number);
         if self.0.get(place) != Some(&fact) {
             self.0.insert(place, fact);
         }
@@ -43,19 +46,16 @@ impl Facts {
         if self.0.len() <= limits::MOMENTS_MAX {
             return;
         }
-        let stretch = |fact: Option<&Fact>| fact.map(|fact| stretch(time(fact), bounds));
+        let all = core::mem::take(&mut self.0);
         let mut before = None;
-        let mut rest = self.0.as_slice();
-        let mut kept = Vec::new();
-        while let Some((fact, after)) = rest.split_first() {
-            let here = stretch(Some(fact));
-            if before != here || stretch(after.first()) != here {
-                kept.push(*fact);
+        for (place, fact) in all.iter().enumerate() {
+            let here = Some(stretch(time(fact), bounds));
+            let after = all.get(place.saturating_add(1)).map(|fact| stretch(time(fact), bounds));
+            if before != here || after != here {
+                self.0.push(*fact);
             }
             before = here;
-            rest = after;
         }
-        self.0 = kept;
     }
 
     /// All facts.
@@ -67,8 +67,19 @@ impl Facts {
     /// The facts at or after `from` and before `to`.
     #[must_use]
     pub fn within(&self, from: f64, to: f64) -> &[Fact] {
-        let before = |end: f64| self.0.partition_point(|fact| time(fact) < end);
-        self.0.get(before(from)..before(to)).unwrap_or_default()
+        // No number is negative, so all facts of a time come after this number.
+        self.0.get(self.place(from, -1.0)..self.place(to, -1.0)).unwrap_or_default()
+    }
+
+    /// The time of the first fact after `from`.
+    #[must_use]
+    pub fn first_after(&self, from: f64) -> Option<f64> {
+        self.0.get(self.place(from, f64::INFINITY)).map(time)
+    }
+
+    /// How many facts come before this one.
+    fn place(&self, at: f64, number: f64) -> usize {
+        self.0.partition_point(|&[other, its]| other < at || (other == at && its < number))
     }
 
     /// Puts other facts in place of these.
@@ -80,7 +91,7 @@ impl Facts {
 /// Which stretch between ascending `bounds` a time lies in.
 #[must_use]
 pub fn stretch(at: f64, bounds: &[f64]) -> usize {
-    bounds.partition_point(|&bound| bound <= at)
+    bounds.iter().filter(|&&bound| bound <= at).count()
 }
 
 #[cfg(test)]
@@ -88,7 +99,7 @@ mod tests {
     use super::*;
 
     fn facts(pairs: &[Fact]) -> Facts {
-        let mut facts = Facts::default();
+        let mut facts = Facts::EMPTY;
         for &[at, number] in pairs {
             facts.insert(at, number);
         }
@@ -124,7 +135,7 @@ mod tests {
 
     #[test]
     fn past_the_bound_first_and_last_of_each_stretch_stay() {
-        let mut kept = Facts::default();
+        let mut kept = Facts::EMPTY;
         for at in 0..10_000 {
             kept.insert_moment(f64::from(at), 0.0, &[1_000.0, 5_000.0]);
             assert!(kept.all().len() <= limits::MOMENTS_MAX);
@@ -136,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_earliest_are_kept_in_any_order() {
-        let mut kept = Facts::default();
+        let mut kept = Facts::EMPTY;
         for at in (0..100).rev() {
             kept.insert_earliest(f64::from(at), 0.0, 3);
         }

@@ -3,15 +3,19 @@
 //! Definition: <https://web.dev/articles/fcp>.
 
 use super::facts::{Facts, time};
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 
 /// Collects `first-contentful-paint`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Fcp {
     paint: Facts,
 }
 
 impl Fcp {
+    /// Nothing is collected yet.
+    pub const EMPTY: Self = Self { paint: Facts::EMPTY };
+
     /// Takes the paint's start.
     pub fn paint(&mut self, start: f64) {
         self.paint.insert_earliest(start, 0.0, 1);

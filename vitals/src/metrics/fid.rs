@@ -3,17 +3,21 @@
 //! Definition: <https://web.dev/articles/fid>. Retired as a Core Web Vital in 2024 for INP.
 
 use super::facts::Facts;
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 use crate::entry::Event;
 
 /// Collects the `first-input` entry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Fid {
     /// Start and delay.
     first: Facts,
 }
 
 impl Fid {
+    /// Nothing is collected yet.
+    pub const EMPTY: Self = Self { first: Facts::EMPTY };
+
     /// Takes a `first-input` entry.
     pub fn first_input(&mut self, event: &Event) {
         self.first.insert_earliest(event.start, (event.processing_start - event.start).max(0.0), 1);

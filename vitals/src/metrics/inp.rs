@@ -4,9 +4,10 @@
 //! as its longest; of every fifty interactions one outlier is left out.
 
 use super::facts::{Facts, stretch};
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 use crate::entry::Event;
-use crate::limits::{INTERACTIONS_LONGEST, INTERACTIONS_MAX};
+use crate::limits::{CLICK_TO_MOVE_MS, INTERACTIONS_LONGEST, INTERACTIONS_MAX};
 
 /// Interactions of which the longest is left out.
 const PER_OUTLIER: f64 = 50.0;
@@ -25,7 +26,7 @@ struct Interaction {
 }
 
 /// Collects `event` and `first-input` entries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Inp {
     interactions: Vec<Interaction>,
     /// Readings of `performance.interactionCount`.
@@ -33,6 +34,9 @@ pub struct Inp {
 }
 
 impl Inp {
+    /// Nothing is collected yet.
+    pub const EMPTY: Self = Self { interactions: Vec::new(), counts: Facts::EMPTY };
+
     /// Takes an entry. One without `interactionId` is no interaction (a scroll, a hover).
     pub fn event(&mut self, event: &Event, bounds: &[f64]) {
         let &Event { start, duration, interaction_id: id, .. } = event;
@@ -59,12 +63,13 @@ impl Inp {
 
     /// INP of a view in milliseconds; absent without an interaction.
     ///
-    /// An interaction belongs to the view in which its longest event began. How many there were is the
-    /// rise of the browser's count within the view, or what the ids span where that is more: events
-    /// faster than the observer's threshold are never told. A later view of which only the count knows
-    /// had nothing but such fast interactions: the shortest duration there is.
+    /// An interaction belongs to the view in which its longest event began. Their number is the rise of the
+    /// browser's count within the view, or the span of their ids if that is larger: browsers do not tell events
+    /// faster than the observer's threshold. A later view with an input or a rising count and without any entry
+    /// had only such fast interactions; it has the shortest duration there is, in browsers that tell events
+    /// (`supported`). A load needs no such rule, because `first-input` has no threshold.
     #[must_use]
-    pub fn value(&self, span: &Span<'_>) -> Option<f64> {
+    pub fn value(&self, span: &Span<'_>, supported: bool) -> Option<f64> {
         let mut longest = [0.0_f64; INTERACTIONS_LONGEST];
         let mut seen = 0_usize;
         let (mut id_min, mut id_max) = (f64::INFINITY, 0.0_f64);
@@ -84,9 +89,10 @@ impl Inp {
         }
         let read = self.read_within(span);
         if seen == 0 {
-            // The count may rise late for the click that made a soft navigation.
+            // The count may rise late for the click that made a soft navigation; an input is the view's own.
             let surely = if span.cause == Cause::Soft { 2.0 } else { 1.0 };
-            return (span.cause != Cause::Load && read >= surely).then_some(SHORTEST_MS);
+            let used = span.input < f64::INFINITY || read >= surely;
+            return (supported && span.cause != Cause::Load && used).then_some(SHORTEST_MS);
         }
         let count = read.max((id_max - id_min) / ID_STEP + 1.0).max(seen as f64);
         // A float beyond the largest integer becomes the largest integer.
@@ -95,12 +101,17 @@ impl Inp {
     }
 
     /// By how much the browser's count rose within a view.
+    ///
+    /// A reading made when the history moved is the last of the view before and the first of the next. If the
+    /// browser tells afterwards that the click was earlier, the reading lies some time within the next view.
     fn read_within(&self, span: &Span<'_>) -> f64 {
-        let counts = self.counts.within(span.start, span.end).iter().map(|&[_, count]| count);
         let (mut min, mut max) = (if span.cause == Cause::Load { 0.0 } else { f64::INFINITY }, 0.0_f64);
-        for count in counts {
+        for &[at, count] in self.counts.within(span.start, span.end + CLICK_TO_MOVE_MS) {
             min = min.min(count);
             max = max.max(count);
+            if at >= span.end {
+                break;
+            }
         }
         max - min
     }

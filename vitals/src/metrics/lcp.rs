@@ -4,15 +4,19 @@
 //! than all before it, so the last candidate is the largest.
 
 use super::facts::{Facts, time};
-use super::lifecycle::{Cause, Span};
+use super::lifecycle::Span;
+use super::views::Cause;
 
 /// Collects `largest-contentful-paint` candidates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Lcp {
     candidates: Facts,
 }
 
 impl Lcp {
+    /// Nothing is collected yet.
+    pub const EMPTY: Self = Self { candidates: Facts::EMPTY };
+
     /// Takes a candidate's start.
     pub fn candidate(&mut self, start: f64, bounds: &[f64]) {
         self.candidates.insert_moment(start, 0.0, bounds);

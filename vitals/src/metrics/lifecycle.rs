@@ -1,52 +1,9 @@
 //! The life of a document: its page views, and when it was hidden, used and painted anew.
 
 use super::facts::{Fact, Facts, time};
+use super::views::{Cause, Change, Circumstances, View, Views};
 use crate::entry::{Navigation, Text};
-use crate::limits;
 use crate::view::{NavigationType, ViewId};
-use core::cmp::Ordering;
-
-/// What begins a page view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// The document was loaded.
-    Load,
-    /// The document came back from the back/forward cache.
-    Restore,
-    /// A navigation inside the document.
-    Soft,
-}
-
-/// A page view after the document's first.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Later<T = String> {
-    /// When it began.
-    pub at: f64,
-    /// Its id.
-    pub id: ViewId,
-    /// What began it.
-    pub cause: Cause,
-    /// Its URL; that of a restore is that of the view before, and empty here.
-    pub url: T,
-    /// The route that the page named, or empty.
-    pub route: T,
-}
-
-impl<T: Text> Later<T> {
-    /// Views in order of time.
-    fn order(&self, other: &Self) -> Ordering {
-        self.at.total_cmp(&other.at).then_with(|| self.id.cmp(&other.id))
-    }
-
-    /// Which of two tellings of one view holds: the earlier start; of the same start the one that says
-    /// more, as a page may name the route of a view that the browser's history began.
-    fn outdoes(&self, other: &Self) -> bool {
-        let names = |view: &Self, other: &Self| {
-            (view.cause, &view.url, &view.route).cmp(&(other.cause, &other.url, &other.route))
-        };
-        other.at.total_cmp(&self.at).then_with(|| names(self, other)).is_gt()
-    }
-}
 
 /// The time of one page view. All times are since the document's time origin; infinite is never.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +37,9 @@ impl Span<'_> {
 }
 
 /// The facts about a document's life.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Lifecycle<T = String> {
+    views: Views<T>,
     navigation: Option<Navigation>,
     activations: Facts,
     hidden: Facts,
@@ -89,14 +47,23 @@ pub struct Lifecycle<T = String> {
     inputs: Facts,
     restore_paints: Facts,
     soft_paints: Facts,
-    /// The latest views after the first, by start.
-    later: Vec<Later<T>>,
-    /// Where the first view ends, then the starts of `later`: ascending. Between the first two lie the
-    /// views that were dropped. Empty without later views.
-    bounds: Vec<f64>,
 }
 
 impl<T: Text> Lifecycle<T> {
+    /// The life of a document whose first view has this id.
+    pub const fn new(first: ViewId) -> Self {
+        Self {
+            views: Views::new(first),
+            navigation: None,
+            activations: Facts::EMPTY,
+            hidden: Facts::EMPTY,
+            visible: Facts::EMPTY,
+            inputs: Facts::EMPTY,
+            restore_paints: Facts::EMPTY,
+            soft_paints: Facts::EMPTY,
+        }
+    }
+
     /// Takes the navigation entry. It may be read while its later fields are still 0, so of several
     /// readings each field's largest counts. Of types the smallest does, as Firefox makes a `back-forward` of
     /// any when it restores the page; but nothing that the browser tells as a type is a discarded page's
@@ -116,65 +83,62 @@ impl<T: Text> Lifecycle<T> {
             response_end: response_end.max(old.response_end),
             dom_complete: dom_complete.max(old.dom_complete),
             navigation_type: match (new.navigation_type, old.navigation_type) {
-                (NavigationType::Restore, _) | (_, NavigationType::Restore) => NavigationType::Restore,
-                (new, old) => new.min(old),
+                (Some(NavigationType::Restore), _) | (_, Some(NavigationType::Restore)) => {
+                    Some(NavigationType::Restore)
+                }
+                (Some(new), Some(old)) => Some(new.min(old)),
+                (new, old) => new.or(old),
             },
         });
+        self.replay();
+    }
+
+    /// Takes the document's own URL.
+    pub fn own(&mut self, url: T) {
+        self.views.own(url);
     }
 
     /// Takes the activation of a prerendered document.
     pub fn activation(&mut self, at: f64) {
         self.activations.insert_earliest(at, 0.0, 1);
+        self.replay();
     }
 
     /// Takes a change of visibility.
     pub fn visibility(&mut self, at: f64, hidden: bool) {
         let facts = if hidden { &mut self.hidden } else { &mut self.visible };
-        facts.insert_moment(at, 0.0, &self.bounds);
+        facts.insert_moment(at, 0.0, self.views.bounds());
     }
 
     /// Takes a trusted key press or click.
     pub fn input(&mut self, at: f64) {
-        self.inputs.insert_moment(at, 0.0, &self.bounds);
+        self.inputs.insert_moment(at, 0.0, self.views.bounds());
+        self.replay();
     }
 
     /// Takes the first frame after a restore.
     pub fn restore_paint(&mut self, at: f64) {
-        self.restore_paints.insert_moment(at, 0.0, &self.bounds);
+        self.restore_paints.insert_moment(at, 0.0, self.views.bounds());
     }
 
     /// Takes a contentful paint of a soft navigation.
     pub fn soft_paint(&mut self, at: f64) {
-        self.soft_paints.insert_moment(at, 0.0, &self.bounds);
+        self.soft_paints.insert_moment(at, 0.0, self.views.bounds());
     }
 
-    /// Takes a new view. Of a document's later views the latest are kept, so that a document that lives
-    /// for days goes on being measured.
-    pub fn begin(&mut self, view: Later<T>) {
-        if !(view.at >= 0.0 && view.at.is_finite()) {
-            return;
-        }
-        if self.later.iter().any(|known| known.id == view.id && !view.outdoes(known)) {
-            return;
-        }
-        let first_end = self.bounds.first().copied().unwrap_or(f64::INFINITY).min(view.at);
-        self.later.retain(|known| known.id != view.id);
-        let place = self.later.partition_point(|other| other.order(&view).is_lt());
-        self.later.insert(place, view);
-        if self.later.len() >= limits::VIEWS_PER_BEACON_MAX {
-            let dropped = self.later.remove(0);
-            // A restore shows the page of the view before, which is now told nowhere else.
-            if let Some(next) = self.later.first_mut()
-                && next.cause == Cause::Restore
-                && next.url.filled().is_none()
-            {
-                next.url = dropped.url;
-                next.route = dropped.route;
-            }
-        }
-        self.bounds.clear();
-        self.bounds.push(first_end);
-        self.bounds.extend(self.later.iter().map(|view| view.at));
+    /// Takes a restore, a move or a name.
+    pub fn change(&mut self, change: Change<T>) {
+        self.views.change(change);
+        self.replay();
+    }
+
+    fn replay(&mut self) {
+        let complete = self.navigation.map_or(0.0, |navigation| navigation.dom_complete);
+        self.views.replay(Circumstances {
+            activation: self.activation_start(),
+            complete: if complete > 0.0 { complete } else { f64::INFINITY },
+            inputs: &self.inputs,
+        });
     }
 
     /// The navigation entry, where one was told.
@@ -183,16 +147,10 @@ impl<T: Text> Lifecycle<T> {
         self.navigation.as_ref()
     }
 
-    /// The views after the first, by start.
+    /// The page views.
     #[must_use]
-    pub fn later(&self) -> &[Later<T>] {
-        &self.later
-    }
-
-    /// Where the first view ends, then the starts of the later ones: ascending.
-    #[must_use]
-    pub fn bounds(&self) -> &[f64] {
-        &self.bounds
+    pub const fn views(&self) -> &Views<T> {
+        &self.views
     }
 
     /// When a prerendered document was activated; 0 for every other. The navigation entry knows best.
@@ -207,20 +165,19 @@ impl<T: Text> Lifecycle<T> {
     /// The time of the first view.
     #[must_use]
     pub fn first_span(&self) -> Span<'_> {
-        let end = self.bounds.first().copied().unwrap_or(f64::INFINITY);
-        self.span(Cause::Load, self.activation_start(), end, &[])
+        let end = self.views.bounds().first().copied().unwrap_or(f64::INFINITY);
+        self.span(Cause::Load, self.views.first().start, end, &[])
     }
 
-    /// The time of a later view, by its place in [`Lifecycle::later`].
+    /// The time of a later view, which ends when `next` begins.
     #[must_use]
-    pub fn later_span(&self, place: usize) -> Option<Span<'_>> {
-        let view = self.later.get(place)?;
-        let end = self.later.get(place.saturating_add(1)).map_or(f64::INFINITY, |next| next.at);
+    pub fn later_span(&self, view: &View, next: Option<&View>) -> Span<'_> {
+        let end = next.map_or(f64::INFINITY, |next| next.start);
         let paints = match view.cause {
             Cause::Soft => &self.soft_paints,
             _ => &self.restore_paints,
         };
-        Some(self.span(view.cause, view.at, end, paints.within(view.at, end)))
+        self.span(view.cause, view.start, end, paints.within(view.start, end))
     }
 
     fn span<'a>(&self, cause: Cause, start: f64, end: f64, paints: &'a [Fact]) -> Span<'a> {
@@ -239,8 +196,8 @@ impl<T: Text> Lifecycle<T> {
         if from_the_start {
             hidden = start;
         }
-        // The press or click that made a soft navigation belongs to the view before.
-        let input = self.inputs.within(start, end).iter().map(time).find(|&at| at > start);
-        Span { cause, start, end, hidden, input: input.unwrap_or(f64::INFINITY), paints }
+        // The press or click that made a view belongs to the view before.
+        let input = self.inputs.first_after(start).filter(|&at| at < end).unwrap_or(f64::INFINITY);
+        Span { cause, start, end, hidden, input, paints }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Definition: <https://web.dev/articles/ttfb>.
 
-use super::lifecycle::{Cause, Lifecycle, Span};
+use super::lifecycle::{Lifecycle, Span};
+use super::views::Cause;
 use crate::entry::Text;
 
 /// TTFB of a view in milliseconds, as known at `now`.

@@ -16,9 +16,11 @@ use crate::view::TtiGap;
 const WINDOW_MS: f64 = 5_000.0;
 const LONG_TASK_MS: f64 = 50.0;
 const HTTP_ERROR: f64 = 400.0;
+/// Requests that may be in flight in a quiet window.
+const REQUESTS_QUIET: usize = 2;
 
 /// Collects `longtask` and `resource` entries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tti {
     /// Start and end.
     tasks: Facts,
@@ -27,6 +29,9 @@ pub struct Tti {
 }
 
 impl Tti {
+    /// Nothing is collected yet.
+    pub const EMPTY: Self = Self { tasks: Facts::EMPTY, requests: Facts::EMPTY };
+
     /// Takes a `longtask` entry.
     pub fn long_task(&mut self, start: f64, duration: f64) {
         if duration >= LONG_TASK_MS {
@@ -61,21 +66,16 @@ impl Tti {
         if from > latest {
             return Err(TtiGap::Hidden);
         }
-        let tasks = Tasks { rest: self.tasks.all(), full: self.tasks.all().len() >= LONG_TASKS_MAX };
-        if quiet_from(from, tasks.clone()) > latest {
+        let tasks = busy(&self.tasks, LONG_TASKS_MAX, 0, 0.0);
+        if quiet_from(from, &tasks) > latest {
             return Err(TtiGap::Cpu);
         }
         // The document's own request is in flight from the time origin on.
         let document = navigation.map_or(0.0, |navigation| navigation.response_end);
-        let requests = Requests {
-            rest: self.requests.all(),
-            full: self.requests.all().len() >= RESOURCES_MAX,
-            ends: [document, 0.0, 0.0],
-        };
+        let requests = busy(&self.requests, RESOURCES_MAX, REQUESTS_QUIET, document);
         let mut quiet = from;
         loop {
-            let free = quiet_from(quiet, tasks.clone());
-            let silent = quiet_from(free, requests.clone());
+            let silent = quiet_from(quiet_from(quiet, &tasks), &requests);
             if silent > latest {
                 return Err(TtiGap::Network);
             }
@@ -89,13 +89,13 @@ impl Tti {
             return Err(TtiGap::Network);
         }
         // The window may begin where requests end; the main thread was free since its last long task.
-        let free = self
-            .tasks
-            .all()
-            .iter()
-            .filter(|&&[start, _]| start < quiet)
-            .fold(0.0, |free, &[_, end]| end.max(free));
-        Ok(span.since_start(free.max(from).max(content_loaded)))
+        let mut free = from.max(content_loaded);
+        for &[start, end] in self.tasks.all() {
+            if start < quiet {
+                free = free.max(end);
+            }
+        }
+        Ok(span.since_start(free))
     }
 
     /// Total Blocking Time in milliseconds: what long tasks took beyond 50 ms each, between FCP and TTI (both
@@ -103,16 +103,19 @@ impl Tti {
     #[must_use]
     pub fn blocking(&self, span: &Span<'_>, fcp: f64, tti: f64) -> f64 {
         let (from, to) = (span.start + fcp, span.start + tti);
-        let clipped = |&[start, end]: &Fact| end.min(to) - start.max(from);
-        self.tasks.all().iter().map(|task| (clipped(task) - LONG_TASK_MS).max(0.0)).sum()
+        let mut blocking = 0.0;
+        for &[start, end] in self.tasks.all() {
+            blocking += (end.min(to) - start.max(from) - LONG_TASK_MS).max(0.0);
+        }
+        blocking
     }
 }
 
 /// The first time from `from` on at which a window without any of the `busy` stretches begins. They
 /// ascend by start.
-fn quiet_from(from: f64, busy: impl Iterator<Item = Fact>) -> f64 {
+fn quiet_from(from: f64, busy: &[Fact]) -> f64 {
     let mut quiet = from;
-    for [start, end] in busy {
+    for &[start, end] in busy {
         if start >= quiet + WINDOW_MS {
             break;
         }
@@ -121,48 +124,27 @@ fn quiet_from(from: f64, busy: impl Iterator<Item = Fact>) -> f64 {
     quiet
 }
 
-/// When the main thread was busy. The facts are the earliest; if there may have been more, it is busy
-/// from the last of them on.
-#[derive(Clone)]
-struct Tasks<'a> {
-    rest: &'a [Fact],
-    full: bool,
-}
-
-impl Iterator for Tasks<'_> {
-    type Item = Fact;
-
-    fn next(&mut self) -> Option<Fact> {
-        let (&[start, end], rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some([start, if self.full && rest.is_empty() { f64::INFINITY } else { end }])
-    }
-}
-
-/// When more than two requests were in flight; as with [`Tasks`], for good after the last if there may
-/// have been more.
-#[derive(Clone)]
-struct Requests<'a> {
-    rest: &'a [Fact],
-    full: bool,
-    /// The latest three ends so far, latest first: at most two requests outlast the third.
-    ends: [f64; 3],
-}
-
-impl Iterator for Requests<'_> {
-    type Item = Fact;
-
-    fn next(&mut self) -> Option<Fact> {
-        let (&[start, mut end], rest) = self.rest.split_first()?;
-        self.rest = rest;
-        for slot in &mut self.ends {
+/// When more than `at_most` facts, which are stretches of time, overlapped; `end` is that of one more, which began
+/// at the time origin. The facts are the earliest; if there may have been more than `max`, it is busy from the last
+/// of them on.
+fn busy(facts: &Facts, max: usize, at_most: usize, end: f64) -> Vec<Fact> {
+    // The latest ends so far, latest first: at most so many facts outlast the one at this place.
+    let mut ends = [end, 0.0, 0.0];
+    let mut busy = Vec::new();
+    for &[start, mut end] in facts.all() {
+        for slot in &mut ends {
             if end > *slot {
                 core::mem::swap(slot, &mut end);
             }
         }
-        let [_, _, third] = self.ends;
-        // Where the third had ended before this one began, this one made nothing busy.
-        let until = if third > start { third } else { 0.0 };
-        Some([start, if self.full && rest.is_empty() { f64::INFINITY } else { until }])
+        // Where that one had ended before this one began, this one made nothing busy.
+        let until = ends.get(at_most).copied().filter(|until| *until > start).unwrap_or(0.0);
+        busy.push([start, until]);
     }
+    if busy.len() >= max
+        && let Some([_, until]) = busy.last_mut()
+    {
+        *until = f64::INFINITY;
+    }
+    busy
 }

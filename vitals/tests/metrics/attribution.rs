@@ -209,3 +209,54 @@ fn past_the_bound_details_of_least_weight_go() {
     items.push(moved(3_000.0, 0.5, "#largest"));
     assert_eq!(cls(&items).unwrap().target, "#largest");
 }
+
+#[test]
+fn details_of_one_view_take_no_place_from_another() {
+    // The first view's largest paint, and the slow click of a view with a few fast ones: others have hundreds
+    // that weigh more.
+    let mut items = vec![EVERYTHING, navigation()];
+    items.extend([Item::LargestContentfulPaint(400.0), paint(400.0, [0.0; 2], "h1", "")]);
+    let busy = |view: u64, from: f64| {
+        let mut items = vec![Item::Input(from - 1.0), soft(from, view)];
+        for i in 0..2 * DETAILS_MAX {
+            let at = from + 10.0 * (i + 1) as f64;
+            items.push(Item::SoftPaint(at));
+            items.push(paint(at, [0.0; 2], "p", ""));
+            items.push(event((view * 10_000) as u32 + i as u32, at, 480.0));
+            items.push(handled(at, 480.0, [at, at], "a", "click"));
+        }
+        items
+    };
+    items.extend(busy(1, 100_000.0));
+    items.extend([Item::Input(199_000.0), soft(200_000.0, 2)]);
+    items.extend([event(5, 201_000.0, 48.0), handled(201_000.0, 48.0, [201_000.0; 2], "#mine", "keydown")]);
+    items.extend(busy(3, 300_000.0));
+    let check = |items: &[Item]| {
+        let causes: Vec<_> = views(items, 600_000.0).into_iter().map(|view| view.attribution).collect();
+        assert_eq!(causes[0].lcp.as_ref().unwrap().target, "h1");
+        assert_eq!(causes[2].inp.as_ref().unwrap().target, "#mine");
+        assert!(causes[1].inp.is_some() && causes[3].inp.is_some());
+        assert!(causes[1].lcp.is_some() && causes[3].lcp.is_some());
+    };
+    check(&items);
+    // Told in whatever order, once the views are known.
+    items.sort_by_key(|item| !matches!(item, Item::Moved { .. } | Item::Input(_) | Item::Navigation(_)));
+    check(&items);
+    let views = items.iter().filter(|item| !matches!(item, Item::Detail(_))).count();
+    items[views..].reverse();
+    check(&items);
+}
+
+#[test]
+fn script_ran_no_longer_than_its_interaction() {
+    // A dialog in a click: the script waits for it, the interaction ends before.
+    let items = [
+        EVERYTHING,
+        navigation(),
+        event(1, 2_000.0, 24.0),
+        handled(2_000.0, 24.0, [2_001.0, 2_020.0], "button", "click"),
+        script(2_000.0, 1_510.0, 1_505.0, "https://shop.example/app.js"),
+    ];
+    let cause = inp(&items).unwrap();
+    assert_eq!((cause.script.as_str(), cause.script_ms), ("https://shop.example/app.js", 24.0));
+}

@@ -106,12 +106,12 @@ fn a_discarded_page_is_measured_under_its_own_type() {
     let Item::Navigation(loaded) = navigation() else { unreachable!() };
     let items = [
         EVERYTHING,
-        Item::Navigation(Navigation { navigation_type: NavigationType::Restore, ..loaded }),
+        Item::Navigation(Navigation { navigation_type: Some(NavigationType::Restore), ..loaded }),
         PAINT,
         shift(400.0, 0.25),
     ];
     let [view] = &views(&items, 1_000.0)[..] else { panic!() };
-    assert_eq!(view.navigation_type, NavigationType::Restore);
+    assert_eq!(view.navigation_type, Some(NavigationType::Restore));
     assert_eq!(number(view, Metric::Cls), Some(0.25));
 }
 

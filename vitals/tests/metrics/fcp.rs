@@ -80,10 +80,12 @@ fn a_restore_in_the_background_has_none() {
 #[test]
 fn of_a_soft_navigation_it_is_its_first_contentful_paint() {
     let items = [
+        navigation(),
         Item::FirstContentfulPaint(300.0),
         soft(5_000.0, 1),
         Item::SoftPaint(5_080.0),
         Item::SoftPaint(5_400.0),
+        Item::Input(6_990.0),
         soft(7_000.0, 2),
     ];
     assert_eq!(numbers(Metric::Fcp, &items), [Some(300.0), Some(80.0), None]);
@@ -91,6 +93,6 @@ fn of_a_soft_navigation_it_is_its_first_contentful_paint() {
 
 #[test]
 fn a_soft_navigation_of_a_hidden_page_is_not_seen() {
-    let items = [hidden(4_000.0), soft(5_000.0, 1), visible(5_010.0), Item::SoftPaint(5_080.0)];
+    let items = [navigation(), hidden(4_000.0), soft(5_000.0, 1), visible(5_010.0), Item::SoftPaint(5_080.0)];
     assert_eq!(numbers(Metric::Fcp, &items), [None, None]);
 }

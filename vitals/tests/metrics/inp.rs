@@ -75,16 +75,16 @@ fn each_view_has_its_own() {
 
 #[test]
 fn an_interaction_belongs_to_the_view_it_began_in() {
-    assert_eq!(inp(&[event(1, 4_990.0, 300.0), soft(5_000.0, 1)]), [Some(300.0), None]);
+    assert_eq!(inp(&[navigation(), event(1, 4_990.0, 300.0), soft(5_000.0, 1)]), [Some(300.0), None]);
     let (press, click) = (event(1, 4_990.0, 304.0), event(1, 5_010.0, 304.0));
     for events in [[press.clone(), click.clone()], [click, press]] {
-        assert_eq!(inp(&[&[soft(5_000.0, 1)], &events[..]].concat()), [Some(304.0), None]);
+        assert_eq!(inp(&[&[navigation(), soft(5_000.0, 1)], &events[..]].concat()), [Some(304.0), None]);
     }
 }
 
 #[test]
 fn after_a_restore_the_count_alone_proves_a_fast_interaction() {
-    let restored = [restore(5_000.0, 1), count(5_000.0, 3.0)];
+    let restored = [EVERYTHING, restore(5_000.0, 1), count(5_000.0, 3.0)];
     assert_eq!(inp(&[&restored[..], &[count(9_000.0, 4.0)]].concat()), [None, Some(8.0)]);
     assert_eq!(inp(&[&restored[..], &[count(9_000.0, 3.0)]].concat()), [None, None]);
     assert_eq!(inp(&restored), [None, None]);
@@ -92,14 +92,84 @@ fn after_a_restore_the_count_alone_proves_a_fast_interaction() {
 
 #[test]
 fn after_a_soft_navigation_the_count_may_rise_for_its_own_click() {
-    let navigated = [soft(5_000.0, 1), count(5_000.0, 3.0)];
+    let navigated = [EVERYTHING, navigation(), soft(5_000.0, 1), count(5_000.0, 3.0)];
     assert_eq!(inp(&[&navigated[..], &[count(9_000.0, 4.0)]].concat()), [None, None]);
     assert_eq!(inp(&[&navigated[..], &[count(9_000.0, 5.0)]].concat()), [None, Some(8.0)]);
 }
 
 #[test]
+fn fast_click_in_a_later_view_has_the_shortest_duration() {
+    for begins in [restore(5_000.0, 1), soft(5_000.0, 1)] {
+        let clicked = |at| [EVERYTHING, navigation(), Item::Input(4_990.0), begins.clone(), Item::Input(at)];
+        assert_eq!(inp(&clicked(6_000.0)), [None, Some(8.0)], "{begins:?}");
+        // The click that navigated belongs to the view before, even at the very time of the navigation.
+        assert_eq!(inp(&clicked(5_000.0)), [None, None], "{begins:?}");
+        let slower = [&clicked(6_000.0)[..], &[event(1, 6_000.0, 48.0)]].concat();
+        assert_eq!(inp(&slower), [None, Some(48.0)], "{begins:?}");
+        let next = [&clicked(6_000.0)[..], &[soft(6_001.0, 2)]].concat();
+        assert_eq!(inp(&next), [None, Some(8.0), None], "the click that left is a view's own, too");
+        let untold = [&[Item::Support(support::ALL - support::EVENT)], &clicked(6_000.0)[1..]].concat();
+        assert_eq!(inp(&untold), [None, None], "a browser that tells no events");
+    }
+    assert_eq!(inp(&[EVERYTHING, navigation(), Item::Input(6_000.0)]), [None], "a load has `first-input`");
+}
+
+#[test]
+fn count_without_entries_proves_nothing_in_a_browser_that_tells_no_events() {
+    let restored = [all_but(support::EVENT), restore(5_000.0, 1), count(5_000.0, 3.0), count(9_000.0, 9.0)];
+    assert_eq!(inp(&restored), [None, None]);
+}
+
+#[test]
+fn reading_at_a_navigation_ends_one_view_and_begins_the_next() {
+    // Two slow interactions close to each other among 55.
+    let first = [EVERYTHING, navigation(), event(3, 1_000.0, 432.0), event(5, 2_000.0, 300.0)];
+    let then = |more: &[Item]| inp(&[&first[..], more].concat());
+    let left = [Item::Input(59_000.0), soft(60_000.0, 1)];
+    assert_eq!(then(&[&[count(60_000.0, 55.0)], &left[..]].concat()), [Some(300.0), None]);
+    assert_eq!(
+        then(&[&[count(59_999.0, 55.0)], &left[..]].concat()),
+        [Some(300.0), None],
+        "none in the second"
+    );
+    assert_eq!(then(&[&[count(60_000.0, 49.0)], &left[..]].concat()), [Some(432.0), None]);
+    let soon = [count(60_000.0, 49.0), count(61_000.0, 55.0)];
+    assert_eq!(
+        then(&[&left[..], &soon].concat()),
+        [Some(432.0), Some(8.0)],
+        "the second reading is the second view\'s"
+    );
+    // Sixty more in the second view, of which two are slow; a reading before it is hidden.
+    let second = [event(70, 61_000.0, 200.0), event(71, 62_000.0, 120.0), count(90_000.0, 115.0)];
+    let both = [&left[..], &[count(60_000.0, 55.0)], &second[..]].concat();
+    assert_eq!(then(&both), [Some(300.0), Some(120.0)]);
+    let few = [&left[..], &[count(60_000.0, 66.0)], &second[..]].concat();
+    assert_eq!(then(&few), [Some(300.0), Some(200.0)], "49 in the second");
+    // Nothing is known of the first view's end where the next reading is long after it.
+    assert_eq!(then(&[&left[..], &[count(90_000.0, 115.0)]].concat()), [Some(432.0), None]);
+}
+
+#[test]
+fn reading_at_a_navigation_whose_click_is_told_afterwards_ends_the_view_before() {
+    let items = [
+        EVERYTHING,
+        navigation(),
+        event(3, 1_000.0, 432.0),
+        event(5, 2_000.0, 300.0),
+        Item::Input(59_000.0),
+        soft(60_000.0, 1),
+        count(60_000.0, 55.0),
+        soft(59_000.001, 1),
+        event(70, 61_000.0, 200.0),
+        event(71, 62_000.0, 120.0),
+        count(90_000.0, 104.0),
+    ];
+    assert_eq!(inp(&items), [Some(300.0), Some(200.0)]);
+}
+
+#[test]
 fn past_the_bound_the_longest_of_each_view_stay() {
-    let mut items = vec![event(0, 500.0, 900.0), soft(1_000_000.0, 1)];
+    let mut items = vec![navigation(), event(0, 500.0, 900.0), soft(1_000_000.0, 1)];
     for i in 1..2_000 {
         items.push(event(i, 1_000.0 * f64::from(i), 48.0));
     }

@@ -81,7 +81,7 @@ fn a_soft_navigation_ends_one_and_begins_another() {
 
 #[test]
 fn what_is_painted_in_a_later_view_is_not_the_loads() {
-    let items = [&candidates()[..], &[soft(2_000.0, 1)]].concat();
+    let items = [&candidates()[..], &[Item::Input(1_900.0), soft(2_000.0, 1)]].concat();
     assert_eq!(numbers(Metric::Lcp, &items), [Some(1_500.0), None]);
 }
 

@@ -13,10 +13,11 @@ mod views;
 use vitals::document::Document;
 use vitals::entry::{Event, Item, Navigation, support};
 use vitals::metric::Metric;
+use vitals::metrics::views::Cause;
 use vitals::view::{NavigationType, Snapshot, ViewId};
 
 /// All bits: an engine that has every entry type.
-const EVERYTHING: Item = Item::Support(u32::MAX);
+const EVERYTHING: Item = Item::Support(support::ALL);
 
 fn id(number: u64) -> ViewId {
     ViewId::new(1_763_632_800_000 + number, number.into())
@@ -46,7 +47,7 @@ fn navigation() -> Item {
         response_start: 120.0,
         activation_start: 0.0,
         dom_content_loaded_end: 700.0,
-        navigation_type: NavigationType::Navigate,
+        navigation_type: Some(NavigationType::Navigate),
         response_end: 300.0,
         dom_complete: 900.0,
     })
@@ -76,7 +77,7 @@ fn restore(at: f64, number: u64) -> Item {
 
 fn soft(at: f64, number: u64) -> Item {
     let url = format!("https://shop.example/{number}");
-    Item::SoftNavigation { at, id: id(number), url, route: String::new() }
+    Item::Moved { at, id: id(number), url, route: String::new() }
 }
 
 /// An event of an interaction, handled 10 ms after its start.
@@ -95,7 +96,7 @@ fn count(at: f64, count: f64) -> Item {
 }
 
 fn all_but(bit: u32) -> Item {
-    Item::Support(!bit)
+    Item::Support(support::ALL & !bit)
 }
 
 #[test]
@@ -137,7 +138,7 @@ fn an_empty_page_is_a_view_without_values() {
     assert_eq!(view.id, id(0));
     assert!(view.values.is_empty());
     assert_eq!(view.tti_gap, None);
-    assert_eq!(view.navigation_type, NavigationType::Navigate);
+    assert_eq!(view.navigation_type, None, "nobody has told");
 }
 
 #[test]
@@ -146,4 +147,23 @@ fn a_clock_that_is_not_a_number_proves_nothing() {
     let [view] = &views(&items, f64::NAN)[..] else { panic!() };
     assert_eq!(number(view, Metric::Ttfb), None);
     assert_eq!(number(view, Metric::Tti), None);
+}
+
+#[test]
+fn a_page_that_is_hidden_when_its_first_script_runs_was_so_from_its_start() {
+    let hidden = |bits| Item::Support(bits | support::HIDDEN_AT_START);
+    let fcp = |items: &[Item]| number(&views(items, 9_000.0)[0], Metric::Fcp);
+    let painted = Item::FirstContentfulPaint(500.0);
+    let untold = support::ALL & !support::VISIBILITY_STATE;
+    let prerendered = prerendered(400.0);
+    for (items, expected) in [
+        (vec![Item::Support(untold), painted.clone()], Some(500.0)),
+        (vec![hidden(untold), painted.clone()], None),
+        // A browser that keeps visibility-state entries tells when.
+        (vec![hidden(support::ALL), painted.clone()], Some(500.0)),
+        (vec![hidden(support::ALL), prerendered.clone(), painted.clone()], None),
+        (vec![Item::Support(support::ALL), prerendered, painted], Some(100.0)),
+    ] {
+        assert_eq!(fcp(&items), expected, "{items:?}");
+    }
 }

@@ -5,7 +5,7 @@ fn ttfb(response_start: f64, activation_start: f64, now: f64) -> Option<f64> {
         response_start,
         activation_start,
         dom_content_loaded_end: 0.0,
-        navigation_type: NavigationType::Reload,
+        navigation_type: Some(NavigationType::Reload),
         response_end: 0.0,
         dom_complete: 0.0,
     });

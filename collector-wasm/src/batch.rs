@@ -1,0 +1,154 @@
+//! What is news: the page views that changed since the last report, and the beacons that carry them.
+
+use crate::page::{NOTHING, browser, call, call_with, get, is, now, number, object, string, text};
+use crate::state::Collector;
+use vitals::beacon::write;
+use vitals::beacon::{DROPPED_URL, Wire};
+use vitals::limits::BODY_BYTES_MAX;
+use vitals::metric::Value;
+use vitals::view::{Device, ViewId, Viewport};
+use wasm_bindgen::prelude::JsValue;
+
+/// Remembers what was last reported.
+#[derive(Default)]
+pub struct Batch {
+    /// Page views, as JSON.
+    reported: Vec<String>,
+    /// Moments that the page has marked, by view.
+    pub marks: Vec<(ViewId, String, Value)>,
+}
+
+impl Collector {
+    /// Sends what is news, where it may be sent.
+    pub fn report(&mut self) {
+        self.reported = self.document.begun();
+        self.cancel();
+        let may_send = self.may_send();
+        for body in self.news(may_send) {
+            if may_send {
+                self.send(&body);
+            }
+        }
+    }
+
+    /// Whether page views may be sent. Where the hook has dropped the document's URL, nothing of it is.
+    pub fn may_send(&self) -> bool {
+        self.consent.may_send() && !self.url.is_empty()
+    }
+
+    /// The bodies of what would be news now.
+    pub fn draft(&mut self) -> Vec<String> {
+        self.news(false)
+    }
+
+    /// The bodies of the views that differ from what was reported. With `told` that is what they are from now on.
+    fn news(&mut self, told: bool) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut news = Vec::new();
+        for view in &self.document.snapshots(now()) {
+            let id = view.id.text();
+            let value = object(&write::view(view, &id, &self.batch.marks, &|place| self.texts.text(*place)));
+            self.tell_listeners(view, &id);
+            let json = json(&value);
+            if json.is_empty() || self.texts.text(view.url.unwrap_or_default()) == DROPPED_URL {
+                continue;
+            }
+            if !self.batch.reported.contains(&json) {
+                news.push(json.clone());
+            }
+            all.push(json);
+        }
+        let mut bodies = Vec::new();
+        self.bodies(&news, &mut bodies);
+        if told {
+            self.batch.reported = all;
+        }
+        bodies
+    }
+
+    /// Adds the bodies of these views: one, or more where it would be too large.
+    fn bodies(&mut self, views: &[String], bodies: &mut Vec<String>) {
+        if views.is_empty() {
+            return;
+        }
+        let body = self.body(views);
+        if body.len() > BODY_BYTES_MAX && views.len() > 1 {
+            let (first, second) = views.split_at(views.len() / 2);
+            self.bodies(first, bodies);
+            self.bodies(second, bodies);
+        } else if !body.is_empty() {
+            bodies.push(body);
+        }
+    }
+
+    /// The body of these views; empty where it cannot be written.
+    fn body(&mut self, views: &[String]) -> String {
+        self.seq += 1;
+        let navigator = &browser().navigator;
+        let (connection, release) = (text(&get(navigator, "connection"), "effectiveType"), self.release());
+        let wire = Wire {
+            site: &self.options.site,
+            seq: self.seq,
+            url: &self.url,
+            route: "",
+            device: Some(device()),
+            connection: &connection,
+            release: &release,
+            viewport: Some(viewport()),
+            tags: if self.consent.quiet { &[] } else { &self.tags },
+            sample: Some(self.options.share()),
+            errors: browser().page.fail(0),
+            webdriver: is(navigator, "webdriver"),
+            views: Vec::new(),
+        };
+        let mut body = json(&object(&wire.json()));
+        // The views are JSON already. Their list comes last and is empty.
+        if let Some(end) = body.len().checked_sub("]}".len()) {
+            body.truncate(end);
+            for view in views {
+                if !body.ends_with('[') {
+                    body.push(',');
+                }
+                body.push_str(view);
+            }
+            body.push_str("]}");
+        }
+        body
+    }
+
+    /// The release that the tag names, or what the page's first `<meta name="release">` says.
+    fn release(&self) -> String {
+        if self.options.release.is_empty() {
+            text(&call_with(&browser().document, "querySelector", "meta[name=release]"), "content")
+        } else {
+            self.options.release.clone()
+        }
+    }
+}
+
+/// The JSON of a value, untouched by what a page has made of `JSON` and its prototypes; empty where that fails.
+fn json(value: &JsValue) -> String {
+    string(&call(&browser().page, "json", value, &NOTHING))
+}
+
+/// The class of the device, from the primary pointer and the shorter side of the screen.
+fn device() -> Device {
+    let window = &browser().window;
+    if !is(&call_with(window, "matchMedia", "(pointer:coarse)"), "matches") {
+        return Device::Desktop;
+    }
+    let screen = get(window, "screen");
+    if number(&screen, "width").min(number(&screen, "height")) < Device::TABLET_SIDE_MIN {
+        Device::Phone
+    } else {
+        Device::Tablet
+    }
+}
+
+fn viewport() -> Viewport {
+    match number(&browser().window, "innerWidth") {
+        width if width < Viewport::MEDIUM_WIDTH_MIN => Viewport::Small,
+        width if width < Viewport::LARGE_WIDTH_MIN => Viewport::Medium,
+        _ => Viewport::Large,
+    }
+}

@@ -1,0 +1,241 @@
+//! Performance entries: the only place that touches `PerformanceObserver`.
+
+use crate::explain::{self, cut};
+use crate::page::{NOTHING, browser, call, call_with, get, get_by, is, now, number, object, says, text};
+use crate::signal::{Signal, callback};
+use crate::state::Collector;
+use js_sys::Array;
+use vitals::beacon::write::{Json, Object};
+use vitals::entry::{Detail, Item, NUMBERS_MAX, TEXTS_MAX};
+use vitals::limits::{EXPLAINING_TEXTS_MAX, ROUTE_BYTES_MAX, URL_BYTES_MAX};
+use vitals::view::{NavigationType, ViewId};
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::JsValue;
+use web_sys::PerformanceObserver;
+
+/// Shorter events make no INP worth knowing; the browser's own default would miss those under 104 ms.
+const EVENT_DURATION_MS_MIN: f64 = 40.0;
+
+/// The entry types to observe: those of the snippet, in the order of its kinds from 1 on, then what only the module
+/// needs.
+const TYPES: [&str; 11] = [
+    "paint",
+    "largest-contentful-paint",
+    "layout-shift",
+    "first-input",
+    "event",
+    "longtask",
+    "resource",
+    "visibility-state",
+    "long-animation-frame",
+    "soft-navigation",
+    "interaction-contentful-paint",
+];
+/// The kind of a name that the page has given, whose text is a route.
+const NAMED: f64 = 21.0;
+/// Types that the snippet has observed already.
+const KNOWN: usize = 8;
+/// The classes of their entries, by which a type is known where another script's observer stands in the place of the
+/// browser's and does not say what it supports.
+const CLASSES: [&str; KNOWN] = [
+    "PerformancePaintTiming",
+    "LargestContentfulPaint",
+    "LayoutShift",
+    "PerformanceEventTiming",
+    "PerformanceEventTiming",
+    "PerformanceLongTaskTiming",
+    "PerformanceResourceTiming",
+    "VisibilityStateEntry",
+];
+
+impl Collector {
+    /// Observes every entry type that the browser knows.
+    pub fn observe(&mut self) {
+        let window = &browser().window;
+        let Ok(observer) = PerformanceObserver::new(&callback(Signal::Observed)) else { return };
+        let supported = get(&get(window, "PerformanceObserver"), "supportedEntryTypes");
+        let is_told = supported.is_object();
+        let mut support = 0;
+        for (place, name) in TYPES.into_iter().enumerate() {
+            let class = CLASSES.get(place).is_some_and(|class| is(window, class));
+            if if is_told { call_with(&supported, "includes", name).is_truthy() } else { class } {
+                let mut options = Object::default();
+                options.text("type", name);
+                // From the browser's buffer on comes what the snippet has not observed.
+                options.flag("buffered", place >= KNOWN || !is_told);
+                options.number("durationThreshold", EVENT_DURATION_MS_MIN);
+                call(&observer, "observe", &object(&Json::Object(options)), &NOTHING);
+                support |= u32::from(class) << place;
+            }
+        }
+        if !is_told {
+            self.take(&Item::Support(support));
+        }
+        self.observer = Some(observer);
+    }
+}
+
+/// The entries of an observer's callback.
+pub fn entries(list: &JsValue) -> JsValue {
+    call(list, "getEntries", &NOTHING, &NOTHING)
+}
+
+impl Collector {
+    /// Takes entries that the observer has and has not told yet.
+    pub fn drain(&mut self) {
+        if let Some(observer) = &self.observer {
+            // Another script's observer in the place of the browser's may not have it.
+            self.observed(&call(observer, "takeRecords", &NOTHING, &NOTHING));
+        }
+    }
+
+    /// Takes entries; anything else has none.
+    pub fn observed(&mut self, entries: &JsValue) {
+        if !Array::is_array(entries) {
+            return;
+        }
+        for entry in entries.unchecked_ref::<Array>().iter() {
+            match text(&entry, "entryType").as_str() {
+                "long-animation-frame" => self.script(&entry),
+                "soft-navigation" => self.soft_navigation(&entry),
+                "interaction-contentful-paint" => self.soft_paint(&entry),
+                kind => {
+                    if let Some(item) = item(kind, &entry) {
+                        self.entry(&item, &entry, &NOTHING);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the fact that an entry is, and what explains it.
+    pub fn entry(&mut self, item: &Item<u32>, entry: &JsValue, target: &JsValue) {
+        match item {
+            // An event that is no interaction makes no INP.
+            Item::Event(event) if event.interaction_id == 0.0 => return,
+            // A beacon is no request that the page waits for.
+            Item::Resource { .. }
+                if says(entry, "initiatorType", "beacon") || says(entry, "name", &self.endpoint) =>
+            {
+                return;
+            }
+            _ => {}
+        }
+        self.take(item);
+        // The browser may tell of an interaction only after the page was hidden, and it may have no other moment.
+        if self.hidden && !self.late && matches!(item, Item::FirstInput(_) | Item::Event(_)) {
+            self.late = true;
+            call(&browser().window, "queueMicrotask", &callback(Signal::Late), &NOTHING);
+        }
+        if entry.is_object()
+            && self.explains()
+            && let Some(detail) = explain::detail(&mut self.texts, item, entry, target)
+        {
+            if let Detail::Paint { .. } = detail {
+                self.paint = Some((text(entry, "url"), detail));
+            }
+            self.take(&Item::Detail(detail));
+        }
+    }
+
+    /// Whether values are to be explained: not for who asks to be left alone, and no further texts past the bound.
+    pub fn explains(&self) -> bool {
+        !self.consent.quiet && self.texts.count() < EXPLAINING_TEXTS_MAX
+    }
+
+    fn script(&mut self, entry: &JsValue) {
+        if self.explains()
+            && let Some(detail) = explain::script(&mut self.texts, entry)
+        {
+            self.take(&Item::Detail(detail));
+        }
+    }
+
+    /// Reads what the browser tells only when asked.
+    pub fn ask(&mut self) {
+        let performance = &browser().performance;
+        let entry = get(&call_with(performance, "getEntriesByType", "navigation"), "0");
+        if entry.is_object() {
+            let mut numbers = NAVIGATION.map(|name| number(&entry, name));
+            numbers[NAVIGATION_TYPE] = match text(&entry, "type").as_bytes().first() {
+                _ if get_by("Document", &browser().document, "wasDiscarded").is_truthy() => RESTORE,
+                Some(b'n') => 0.0,
+                Some(b'r') => 1.0,
+                Some(b'b') => 2.0,
+                _ => -1.0,
+            };
+            if let Some(item) = fact(0, &numbers, [0; TEXTS_MAX]) {
+                self.take(&item);
+            }
+        }
+        self.count();
+        if let Some((url, Detail::Paint { start, target, url: bare, .. })) = &self.paint
+            && !url.is_empty()
+        {
+            let images = call(performance, "getEntriesByName", &url.into(), &"resource".into());
+            let image = call(&images, "pop", &NOTHING, &NOTHING);
+            if image.is_object() {
+                let requested = number(&image, "requestStart");
+                let request_start = if requested > 0.0 { requested } else { number(&image, "startTime") };
+                let (start, target, url) = (*start, *target, *bare);
+                let response_end = number(&image, "responseEnd");
+                self.take(&Item::Detail(Detail::Paint { start, request_start, response_end, target, url }));
+            }
+        }
+    }
+
+    /// Reads how many interactions there were.
+    pub fn count(&mut self) {
+        if let Some(count) = get(&browser().performance, "interactionCount").as_f64() {
+            self.take(&Item::InteractionCount { at: now(), count });
+        }
+    }
+
+    /// Reads an item of the snippet: `[kind, numbers…, texts…]`.
+    pub fn queued(&mut self, fields: &JsValue) -> Option<Item<u32>> {
+        let mut numbers = [0.0; NUMBERS_MAX + 1];
+        let mut texts = [0; TEXTS_MAX];
+        let (mut number_slots, mut text_slots) = (numbers.iter_mut(), texts.iter_mut());
+        let bytes_max = if number(fields, "0") == NAMED { ROUTE_BYTES_MAX } else { URL_BYTES_MAX };
+        for field in fields.unchecked_ref::<Array>().iter() {
+            match field.as_f64() {
+                Some(number) => *number_slots.next()? = number,
+                None => *text_slots.next()? = self.texts.url(cut(field.as_string()?, bytes_max)),
+            }
+        }
+        let [kind, numbers @ ..] = numbers;
+        fact(kind as u8, &numbers, texts)
+    }
+}
+
+/// The fields of a navigation entry, in the order of an item's.
+const NAVIGATION: [&str; NUMBERS_MAX] =
+    ["responseStart", "activationStart", "domContentLoadedEventEnd", "", "responseEnd", "domComplete"];
+/// The place of the type among them.
+const NAVIGATION_TYPE: usize = 3;
+/// The number of a discarded page's type.
+const RESTORE: f64 = NavigationType::Restore as u8 as f64;
+
+/// The item that an entry is; the snippet's `read` does the same for its queue.
+fn item(kind: &str, entry: &JsValue) -> Option<Item<u32>> {
+    let place = TYPES.iter().position(|known| *known == kind)?;
+    if says(entry, "name", "first-paint") || is(entry, "hadRecentInput") {
+        return None;
+    }
+    let second = match kind {
+        "layout-shift" => "value",
+        "resource" => "responseEnd",
+        _ => "duration",
+    };
+    let third = number(entry, "processingStart")
+        + number(entry, "responseStatus")
+        + f64::from(says(entry, "name", "hidden"));
+    let numbers =
+        [number(entry, "startTime"), number(entry, second), third, number(entry, "interactionId"), 0.0, 0.0];
+    fact(place as u8 + 1, &numbers, [0; TEXTS_MAX])
+}
+
+#[inline(never)]
+fn fact(kind: u8, numbers: &[f64; NUMBERS_MAX], texts: [u32; TEXTS_MAX]) -> Option<Item<u32>> {
+    Item::from_fields(kind, numbers, None::<ViewId>, texts)
+}

@@ -1,0 +1,92 @@
+// The loader: starts the wasm module behind the snippet (v.js) after the load event. `cargo xtask collector` puts
+// this file behind what wasm-bindgen writes for the module, so `start` and `__wbg_…` below are the module's.
+//
+// What must be JavaScript is here: a guard around everything that the browser calls, the history of browsers without
+// a Navigation API, and JSON. Where the module does not start, the snippet goes on queueing, and the server measures.
+//
+// Names that begin with an underscore are the snippet's.
+
+// The module's URL; `cargo xtask collector` writes it here.
+const MODULE = "";
+
+// JSON without what pages replace: `JSON`, and the `toJSON` of prototypes. A half of a character becomes U+FFFD.
+const json = (value) => {
+  if (typeof value == "string") {
+    const escape = (c) => (c < "\x7f" ? "\\u" + (c.charCodeAt() + 65536).toString(16).slice(1) : "\ufffd");
+    return '"' + value.replace(/["\\\0-\x1f\ud800-\udfff]/gu, escape) + '"';
+  }
+  if (Array.isArray(value)) return "[" + value.map(json).join() + "]";
+  if (value && typeof value == "object") {
+    const names = Object.keys(value).filter((name) => value[name] !== undefined);
+    return "{" + names.map((name) => json(name) + ":" + json(value[name])).join() + "}";
+  }
+  return Number.isFinite(value) || typeof value == "boolean" ? "" + value : "null";
+};
+
+// Takes over from the snippet in one task, so that no entry and no event can fall between.
+const begin = (shared, data, endpoint, id, url, here, observer, hidden, out, queue, calls, read, pageUrl, install) => {
+  const guard = (run) => (argument) => {
+    try {
+      return run(argument);
+    } catch (error) {
+      shared._errors |= error instanceof WebAssembly.RuntimeError ? 4 : 2;
+      if (data.debug != null) window.console.debug("fieldvitals: failed:", error);
+    }
+  };
+  const now = () => window.performance.now();
+  // Another script's observer in the place of the browser's may not have it.
+  guard(() => read(observer.takeRecords()))();
+  let event;
+  start({
+    data,
+    endpoint: new URL(endpoint, document.baseURI).href,
+    id,
+    url,
+    here,
+    queue,
+    calls,
+    observer,
+    hidden,
+    out,
+    consent: shared.consent,
+    seq: shared._seq,
+    pageUrl,
+    json,
+    window,
+    fail: (bits) => (shared._errors |= bits),
+    guard,
+    install(push, takeEvent, takeCall) {
+      event = takeEvent;
+      install(push, event, (name, given) => takeCall([name, given, now()]));
+    },
+  });
+  // The module has them; what they hold on to may be large.
+  queue.length = calls.length = 0;
+  // A page's own variable may stand in the place of the browser's.
+  if (window.navigation?.currentEntry) return;
+  const past = window.history;
+  const move = guard(() => event({ timeStamp: now() }));
+  guard(() => {
+    for (const name of ["pushState", "replaceState"]) {
+      const original = past[name];
+      past[name] = function () {
+        const result = original.apply(this, arguments);
+        move();
+        return result;
+      };
+    }
+  })();
+  window.addEventListener("popstate", move, true);
+};
+
+// What takes over: the module, or where it does not start nothing, and the snippet goes on.
+export default WebAssembly.instantiateStreaming(fetch(MODULE), __wbg_get_imports()).then(
+  ({ instance, module }) => {
+    __wbg_finalize_init(instance, module);
+    return begin;
+  },
+  (error) => (shared, data) => {
+    shared._errors |= 4;
+    if (data.debug != null) window.console.debug("fieldvitals: raw-queue mode, as wasm did not start:", error);
+  },
+);

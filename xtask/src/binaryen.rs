@@ -1,0 +1,78 @@
+//! Shrinks the module with wasm-opt of the npm package `binaryen`, which runs in Node. Debian's is years old,
+//! and crates.io has none that is kept up.
+
+use crate::run::{run, say, target_dir};
+use crate::toolchain::program;
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The package's version, which is part of what the module follows from.
+pub(crate) const VERSION: &str = "132.0.0";
+/// What npm holds the package to.
+const INTEGRITY: &str =
+    "sha512-4Usg7yEvwO3FMso3Oov6qkOOHSod1IEv+boKkh77kTljM+eNBouqCTbqWswGzbG+vDNO/b/v2C4gfEh1WgB9Lg==";
+
+/// What wasm-opt is asked for. Locals that hold the same value become one first. A second `-Oz` finds what the first
+/// has made possible. The list of features is for wasm-opt alone, and goes.
+const OPTIONS: [&str; 5] =
+    ["--merge-locals", "--coalesce-locals-learning", "-Oz", "-Oz", "--strip-target-features"];
+
+/// A wasm-opt that is ready to run.
+pub(crate) struct WasmOpt {
+    node: PathBuf,
+    script: PathBuf,
+}
+
+impl WasmOpt {
+    /// Finds it, or installs it.
+    ///
+    /// # Errors
+    /// Node or npm are missing and cannot be installed, or npm cannot fetch the package.
+    pub(crate) fn find() -> Result<Self> {
+        let node = program("node", "nodejs")?;
+        let dir = target_dir().join("tools").join(format!("binaryen-{VERSION}"));
+        let script = dir.join("node_modules/binaryen/bin/wasm-opt");
+        // npm writes this file last.
+        if !dir.join("node_modules/.package-lock.json").is_file() {
+            fetch(&dir)?;
+        }
+        Ok(Self { node, script })
+    }
+
+    /// Returns the module shrunk. wasm-opt reads which features the module may use from the module itself.
+    pub(crate) fn shrink(&self, wasm: &[u8]) -> Result<Vec<u8>> {
+        let dir = target_dir().join("wasm");
+        let (before, after) = (dir.join("before.wasm"), dir.join("after.wasm"));
+        fs::write(&before, wasm)?;
+        let mut command = Command::new(&self.node);
+        command.arg(&self.script).args(OPTIONS).arg(&before).arg("-o").arg(&after);
+        run(command.stdin(Stdio::null()).stdout(std::io::stderr()))?;
+        Ok(fs::read(&after)?)
+    }
+}
+
+/// Fetches the package into a folder of its own.
+fn fetch(dir: &Path) -> Result<()> {
+    let npm = program("npm", "npm")?;
+    say(format!("fetching binaryen {VERSION} with npm, 23 MB, once"));
+    let package = serde_json::json!({ "private": true, "dependencies": { "binaryen": VERSION } });
+    let lock = serde_json::json!({
+        "lockfileVersion": 3,
+        "packages": {
+            "": { "dependencies": { "binaryen": VERSION } },
+            "node_modules/binaryen": { "version": VERSION, "integrity": INTEGRITY },
+        },
+    });
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join("package.json"), package.to_string())?;
+    fs::write(dir.join("package-lock.json"), lock.to_string())?;
+    let mut install = Command::new(npm);
+    install
+        .args(["ci", "--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts"])
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr());
+    run(&mut install).with_context(|| format!("npm cannot fetch binaryen {VERSION}"))
+}

@@ -1,0 +1,241 @@
+//! Rewrites what wasm-bindgen writes, so that our loader can follow it in one file and its names are short.
+//!
+//! Works on the text and counts what it finds: where wasm-bindgen writes something else than expected, the
+//! build fails here and not in a visitor's browser.
+
+use anyhow::{Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The last line of the bindings. What loads the module there is replaced by our loader, which calls the
+/// functions that take no part in it; the minifier drops the rest.
+const EXPORTS: &str = "export { initSync, __wbg_init as default };";
+/// The variable that holds the instance's exports.
+const INSTANCE: &str = "wasm";
+
+/// Names of a module's imports and exports as wasm-bindgen writes them, each with its short one.
+#[derive(Default)]
+pub(crate) struct Names {
+    modules: BTreeMap<String, String>,
+    imports: BTreeMap<String, String>,
+    exports: BTreeMap<String, String>,
+}
+
+impl Names {
+    /// The short name of the module that an import comes from.
+    pub(crate) fn module(&mut self, name: &str) -> String {
+        short(&mut self.modules, name)
+    }
+
+    /// The short name of an import.
+    pub(crate) fn import(&mut self, name: &str) -> String {
+        short(&mut self.imports, name)
+    }
+
+    /// The short name of an export.
+    pub(crate) fn export(&mut self, name: &str) -> String {
+        short(&mut self.exports, name)
+    }
+}
+
+fn short(names: &mut BTreeMap<String, String>, name: &str) -> String {
+    let next = letters(names.len());
+    names.entry(name.to_owned()).or_insert(next).clone()
+}
+
+/// The shortest words, by number: a … z, A … Z, aa, ba, ….
+pub(crate) fn letters(mut number: usize) -> String {
+    const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let mut word = String::new();
+    loop {
+        word.push(char::from(LETTERS[number % LETTERS.len()]));
+        if number < LETTERS.len() {
+            return word;
+        }
+        number = number / LETTERS.len() - 1;
+    }
+}
+
+/// The exports that the bindings read. Others only take room.
+pub(crate) fn reads(bindings: &str) -> BTreeSet<&str> {
+    members(bindings).collect()
+}
+
+/// Returns the bindings without `export` and comments, with the short names of the module.
+///
+/// # Errors
+/// An import or export is not where wasm-bindgen writes it today.
+pub(crate) fn rewrite(bindings: &str, names: &Names) -> Result<String> {
+    let mut text = without_exports(bindings)?;
+    for (name, short) in &names.modules {
+        text = replace_word(&text, &format!("\"{name}\""), &format!("\"{short}\""))?;
+    }
+    for (name, short) in &names.imports {
+        text = replace_word(&text, name, short)?;
+    }
+    replace_members(&text, &names.exports)
+}
+
+/// Comments hold what a person wrote in Rust, so they go before words are looked for.
+fn without_exports(bindings: &str) -> Result<String> {
+    let mut text = String::with_capacity(bindings.len());
+    let mut ended = false;
+    for line in bindings.lines() {
+        let start = line.trim_start();
+        if ["/**", "* ", "*/", "//"].iter().any(|comment| start.starts_with(comment)) || start == "*" {
+            continue;
+        }
+        if line == EXPORTS {
+            ended = true;
+            continue;
+        }
+        let declaration = line.strip_prefix("export ").filter(|rest| {
+            ["function ", "async function ", "class ", "const "].iter().any(|word| rest.starts_with(word))
+        });
+        text.push_str(declaration.unwrap_or(line));
+        text.push('\n');
+    }
+    if !ended {
+        bail!("what wasm-bindgen writes has no line `{EXPORTS}`");
+    }
+    Ok(text)
+}
+
+/// Replaces a word that the text has once.
+fn replace_word(text: &str, word: &str, by: &str) -> Result<String> {
+    let mut places = text.match_indices(word).filter(|(at, _)| {
+        let after = text[at + word.len()..].chars().next();
+        !text[..*at].ends_with(is_word) && !after.is_some_and(is_word)
+    });
+    let (Some((at, _)), None) = (places.next(), places.next()) else {
+        bail!("what wasm-bindgen writes does not have {word} once, which the module imports");
+    };
+    Ok([&text[..at], by, &text[at + word.len()..]].concat())
+}
+
+/// Replaces the names of the instance's members.
+fn replace_members(text: &str, exports: &BTreeMap<String, String>) -> Result<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = 0;
+    for name in members(text) {
+        let Some(short) = exports.get(name) else {
+            bail!("wasm-bindgen reads `{INSTANCE}.{name}`, which the module does not export");
+        };
+        let at = name.as_ptr() as usize - text.as_ptr() as usize;
+        out.push_str(&text[rest..at]);
+        out.push_str(short);
+        rest = at + name.len();
+    }
+    Ok(out + &text[rest..])
+}
+
+/// Each `name` of a `wasm.name`; an empty one where a member is read in another way.
+fn members(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices(INSTANCE).filter_map(|(at, _)| {
+        let before = &text[..at];
+        let after = &text[at + INSTANCE.len()..];
+        if before.ends_with(is_word) || before.ends_with('.') || !after.starts_with(['.', '[', '?']) {
+            return None;
+        }
+        let member = after.strip_prefix('.').unwrap_or_default();
+        Some(&member[..member.find(|character| !is_word(character)).unwrap_or(member.len())])
+    })
+}
+
+fn is_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_' || character == '$'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BINDINGS: &str = "\
+export class Counter {
+free() { wasm.__wbg_counter_free(0); }
+}
+/**
+ * Begins wasm.nothing, __wbg_get_1.
+ *
+ * @param {any} x
+ */
+export function begin(x) {
+const ptr = pass(x, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+return wasm.begin(ptr);
+}
+function __wbg_get_imports() {
+const import0 = {
+__wbg_get_1: function(arg0) { return arg0.wasm.size + mywasm.size; },
+__wbg_get_11: function(arg0) {
+// Cast of wasm.
+return new Uint8Array(wasm.memory.buffer);
+},
+};
+return { \"./collector_bg.js\": import0 };
+}
+let wasmModule, wasm;
+export { initSync, __wbg_init as default };
+";
+
+    fn names() -> Names {
+        let mut names = Names::default();
+        names.module("./collector_bg.js");
+        for name in ["__wbg_get_1", "__wbg_get_11"] {
+            names.import(name);
+        }
+        for name in ["memory", "begin", "__wbindgen_malloc", "__wbindgen_realloc", "__wbg_counter_free"] {
+            names.export(name);
+        }
+        names
+    }
+
+    #[test]
+    fn imports_and_exports_get_their_short_names() {
+        let text = rewrite(BINDINGS, &names()).unwrap();
+        assert_eq!(
+            text,
+            "\
+class Counter {
+free() { wasm.e(0); }
+}
+function begin(x) {
+const ptr = pass(x, wasm.c, wasm.d);
+return wasm.b(ptr);
+}
+function __wbg_get_imports() {
+const import0 = {
+a: function(arg0) { return arg0.wasm.size + mywasm.size; },
+b: function(arg0) {
+return new Uint8Array(wasm.a.buffer);
+},
+};
+return { \"a\": import0 };
+}
+let wasmModule, wasm;
+"
+        );
+    }
+
+    #[test]
+    fn bindings_of_another_form_are_refused() {
+        let refused = |from: &str, to: &str| rewrite(&BINDINGS.replace(from, to), &names()).is_err();
+        assert!(!refused("pass(x", "pass(x"));
+        assert!(refused("wasm.begin", "wasm.started"), "no such export");
+        assert!(refused("wasm.begin", "wasm[\"begin\"]"), "an export by text");
+        assert!(refused("__wbg_get_11:", "__wbg_get_12:"), "no such import");
+        assert!(refused("__wbg_get_11:", "__wbg_get_1:"), "an import twice");
+        assert!(refused("./collector_bg.js", "./other_bg.js"), "another module");
+        assert!(refused("export { initSync", "export { init"), "other exports");
+    }
+
+    #[test]
+    fn short_names_are_unique() {
+        let mut words: Vec<_> = (0..6_000).map(letters).collect();
+        assert_eq!((words[0].as_str(), words[51].as_str(), words[52].as_str()), ("a", "Z", "aa"));
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), 6_000);
+        let mut names = names();
+        assert_eq!(names.import("__wbg_get_11"), "b");
+        assert_eq!(names.import("another"), "c");
+    }
+}
