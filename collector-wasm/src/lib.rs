@@ -1,10 +1,13 @@
 //! The browser side: measures a visit with [`vitals`] and sends what it finds.
 //!
 //! The snippet (`js-snippet/src/v.js`) comes first and queues; after the load event the loader
-//! (`js-snippet/src/loader.js`) calls [`start`], which takes everything over within one task. From then on a fact's
-//! way is: [`observe`] (entries), [`lifecycle`] (events) or [`navigation`] → [`vitals::document::Document`] →
-//! [`batch`] (what is news) → [`transport`] (beacons). [`explain`] says what explains a value, [`consent`] what the
-//! visitor has allowed, [`api`] is the page's interface, [`page`] the border to JavaScript, [`state`] holds all.
+//! (`js-snippet/src/loader.js`) calls [`start`], which takes everything over within one task. A fact then
+//! passes from [`observe`] (entries), [`lifecycle`] (events) or [`navigation`] to [`vitals::document::Document`]. [`batch`]
+//! finds changed page views, and [`transport`] sends them.
+//!
+//! [`signal`] has the module's callbacks and [`state`] its data. [`explain`] makes selectors and URLs, [`texts`] keeps them.
+//! [`consent`] holds the visitor's choice, [`options`] those of the tag. [`api`] is the page's interface, [`page`] the
+//! access to JavaScript.
 
 pub mod api;
 pub mod batch;

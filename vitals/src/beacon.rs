@@ -80,7 +80,7 @@ pub struct Mark {
 pub mod errors {
     /// The snippet.
     pub const SNIPPET: u32 = 1;
-    /// The glue.
+    /// An exception in the collector.
     pub const GLUE: u32 = 2;
     /// The module was refused, missing, or has trapped.
     pub const MODULE: u32 = 4;
