@@ -18,7 +18,7 @@ pub use http::client::HeaderName;
 pub use store_url::StoreUrl;
 
 use directory::Directory;
-use fieldvitals_store::priority::Priority;
+use fieldvitals_store::priority;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
 use maintenance::Maintenance;
 use std::net::{SocketAddr, TcpListener};
@@ -123,33 +123,31 @@ pub struct FirstStart {
     pub token: Option<String>,
 }
 
-/// The threads on which beacons are loaded and the store is maintained. They give way to those that answer.
+/// The threads that load beacons and maintain the store. Their priority is lower than that of the threads that answer.
 struct Background {
-    low: Handle,
-    idle: Handle,
-    runtimes: Vec<Runtime>,
+    handle: Handle,
+    /// `None` once dropped.
+    runtime: Option<Runtime>,
 }
 
 impl Background {
     fn start() -> std::io::Result<Self> {
-        let start = |name, threads, priority: Priority| {
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(threads)
-                .thread_name(name)
-                .on_thread_start(move || priority.take())
-                .enable_all()
-                .build()
-        };
-        let low = start("background", BACKGROUND_THREADS, Priority::Low)?;
-        let idle = start("idle", 1, Priority::Idle)?;
-        Ok(Self { low: low.handle().clone(), idle: idle.handle().clone(), runtimes: vec![low, idle] })
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(BACKGROUND_THREADS)
+            .thread_name("background")
+            .on_thread_start(priority::lower)
+            .enable_all()
+            .build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Not by their own drop, which waits for the threads, and is refused inside a task of another.
-        self.runtimes.drain(..).for_each(Runtime::shutdown_background);
+        // Dropping a runtime waits for its threads, and panics inside a task of another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -337,10 +335,10 @@ impl Server {
         let http = http::serve(state, listener).map_err(ServeError::Http)?;
 
         let (stop_loader, stopped) = watch::channel(false);
-        let loader = background.low.spawn(loader.run(stopped, background.idle.clone()));
+        let loader = background.handle.spawn(loader.run(stopped));
         let helpers = vec![
             tokio::spawn(async move { directory.keep_fresh().await }),
-            background.low.spawn(async move { maintenance.run().await }),
+            background.handle.spawn(async move { maintenance.run().await }),
         ];
         Ok(Self {
             address,

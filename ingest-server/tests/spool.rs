@@ -4,7 +4,6 @@
 
 use fieldvitals_server::spool::{AppendError, Bounds, Record, Spool, SpoolError, Stats, rest};
 use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, site, update};
-use fieldvitals_store::priority::Priority;
 use fieldvitals_store::rollup::DAY_MS;
 use fieldvitals_store::{CellQuery, SiteId, Source, SpoolId, Store};
 use fieldvitals_store_sqlite::SqliteStore;
@@ -16,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vitals::metric::Metric;
@@ -64,7 +62,7 @@ impl Place {
     async fn start_with(&self, bounds: Bounds) -> Running {
         let (spool, loader) = Spool::open_with(&self.path(), self.store(), bounds).await.unwrap();
         let (stop, stopped) = watch::channel(false);
-        Running { spool, stop, loader: tokio::spawn(loader.run(stopped, Handle::current())) }
+        Running { spool, stop, loader: tokio::spawn(loader.run(stopped)) }
     }
 
     fn record(&self, number: u32) -> Record {
@@ -261,74 +259,6 @@ async fn an_empty_file_is_small_again() {
 }
 
 #[tokio::test]
-async fn a_load_that_stands_still_at_idle_priority_is_given_up() {
-    for committed in [false, true] {
-        let place = Place::new().await;
-        let running = place.start().await;
-        place.append(&running.spool, 0..2).await;
-        until(async || running.spool.stats().waiting == 0).await;
-        // Nothing waits, so the cores that others leave are enough.
-        let before = place.store.loads().len();
-        if committed {
-            place.store.stand_still_after(1);
-        } else {
-            place.store.stand_still(1);
-        }
-        place.append(&running.spool, 2..12).await;
-        until(async || running.spool.stats().waiting == 0).await;
-        let loads = place.store.loads().split_off(before);
-        assert_eq!(loads[0], Priority::Idle);
-        assert!(loads.len() > 1 && loads[1..].iter().all(|&load| load == Priority::Low), "{loads:?}");
-        place.assert_has(0..12).await;
-        let stats = running.stop().await;
-        assert_law(&stats);
-        assert_eq!((stats.loaded, stats.superseded), (12, 0));
-    }
-}
-
-#[tokio::test]
-async fn what_threads_of_idle_priority_do_not_come_to_is_done_by_others() {
-    let place = Place::new().await;
-    let idle = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let bounds = Bounds { retry: Duration::from_millis(1), ..Bounds::default() };
-    let (spool, loader) = Spool::open_with(&place.path(), place.store(), bounds).await.unwrap();
-    let (stop, stopped) = watch::channel(false);
-    let loader = tokio::spawn(loader.run(stopped, idle.handle().clone()));
-    let running = Running { spool, stop, loader };
-    // One site's beacons are tried again, with the other's that come.
-    refuse(&place, place.sites[1]).await;
-    place.append(&running.spool, 0..4).await;
-    until(async || running.spool.stats().waiting == 2 && !running.spool.held().is_empty()).await;
-    let before = place.store.loads().len();
-    let (go_on, standing) = std::sync::mpsc::channel::<()>();
-    let stood = idle.spawn(async move { standing.recv().is_err() });
-    repair(&place, place.sites[1]).await;
-    place.append(&running.spool, 4..8).await;
-    until(async || running.spool.stats().waiting == 0).await;
-    let loads = place.store.loads().split_off(before);
-    assert_eq!(loads.last(), Some(&Priority::Low), "{loads:?}");
-    drop(go_on);
-    assert!(stood.await.unwrap());
-    place.assert_has(0..8).await;
-    let stats = running.stop().await;
-    assert_law(&stats);
-    assert_eq!((stats.loaded, stats.superseded), (8, 0));
-    idle.shutdown_background();
-}
-
-#[tokio::test]
-async fn what_waits_at_a_stop_is_loaded_at_low_priority() {
-    let place = Place::new().await;
-    // No load begins by itself.
-    let running = place.start_with(Bounds { gather: Duration::from_hours(1), ..Bounds::default() }).await;
-    place.append(&running.spool, 0..12).await;
-    let stats = running.stop().await;
-    assert_eq!((stats.loaded, stats.waiting), (12, 0));
-    let loads = place.store.loads();
-    assert!(!loads.is_empty() && loads.iter().all(|&load| load == Priority::Low), "{loads:?}");
-}
-
-#[tokio::test]
 async fn a_crash_between_load_and_trim_doubles_nothing() {
     let place = Place::new().await;
     let (spool, loader) = Spool::open(&place.path(), place.store()).await.unwrap();
@@ -338,12 +268,12 @@ async fn a_crash_between_load_and_trim_doubles_nothing() {
     let copy = place.directory.path().join("copy.db");
     sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
     place.assert_has(0..10).await;
 
     let (spool, loader) = Spool::open(&copy, place.store()).await.unwrap();
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
     let stats = spool.stats();
     assert_law(&stats);
     assert_eq!((stats.loaded, stats.superseded, stats.waiting), (0, 10, 0));
@@ -426,7 +356,7 @@ async fn a_store_that_goes_away_between_two_sites_counts_nothing_twice() {
         // Cursor and load of the first site succeed, what follows fails for a while.
         place.store.away_after(2, 3);
         let (_stop, stopped) = watch::channel(true);
-        loader.run(stopped, Handle::current()).await;
+        loader.run(stopped).await;
         let stats = spool.stats();
         assert_law(&stats);
         let expected = if deleted { (5, 5) } else { (10, 0) };
@@ -514,8 +444,6 @@ async fn beacons_that_come_together_are_committed_together() {
     assert_law(&stats);
     assert_eq!(stats.loaded, 1_000);
     place.assert_has(0..1_000).await;
-    let loads = place.store.loads().len();
-    assert!(loads < 500, "{loads} loads for 1000 beacons");
 }
 
 #[tokio::test]
@@ -539,10 +467,10 @@ async fn a_commit_and_a_load_keep_their_bounds() {
         sqlx::query_scalar("select max(beacons) from spool_row").fetch_one(&mut raw).await.unwrap();
     assert_eq!(most, 4);
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
     assert_eq!(spool.stats().loaded, 100);
-    let commits = spool.stats().commits;
-    assert_eq!(place.store.loads().len() as u64, commits, "full commits are loaded one at a time");
+    let loads = place.store.loads();
+    assert!(loads.iter().all(|&beacons| beacons <= 4), "{loads:?}");
     assert_eq!(place.views().await, 300);
 }
 
@@ -630,7 +558,7 @@ async fn an_older_copy_of_the_file_is_refused() {
     sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
     place.append(&spool, 2..6).await;
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
 
     let refused = Spool::open(&copy, place.store()).await.err();
     assert!(matches!(refused, Some(SpoolError::OlderThanStore { .. })), "{refused:?}");
@@ -649,12 +577,12 @@ async fn an_older_copy_is_refused_although_the_store_was_away_at_the_start() {
     sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
     place.append(&spool, 2..6).await;
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
 
     place.store.away(1);
     let (copied, loader) = Spool::open(&copy, place.store()).await.unwrap();
     let (_stop, stopped) = watch::channel(false);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
     assert!(copied.failed().await.contains("older than the store"));
     assert_eq!(copied.stats().waiting, 2);
 }
@@ -767,7 +695,7 @@ async fn any_damage_to_the_file_is_an_error_and_no_panic() {
             Ok((spool, loader)) => {
                 // Either nothing that matters was hit, or the loader says so.
                 let (_stop, stopped) = watch::channel(true);
-                loader.run(stopped, Handle::current()).await;
+                loader.run(stopped).await;
                 let stats = spool.stats();
                 assert!(spool.is_failed() || stats.waiting == 0, "{stats:?}");
                 spool.close().await;
@@ -797,7 +725,7 @@ async fn two_loaders_on_one_epoch_double_nothing() {
     let first = place.start().await;
     let (second, loader) = Spool::open(&copy, place.store()).await.unwrap();
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
     let (first, second) = (first.stop().await, second.stats());
     assert_law(&first);
     assert_law(&second);
@@ -1003,7 +931,7 @@ async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
     place.append(&spool, 101..102).await;
     place.store.slow(1);
     let (stop, stopped) = watch::channel(false);
-    let loader = tokio::spawn(loader.run(stopped, Handle::current()));
+    let loader = tokio::spawn(loader.run(stopped));
     let other = place.record(101);
     until(async || place.store.view(other.site, other.updates[0].id).await.unwrap().is_some()).await;
     until(async || !spool.held().is_empty()).await;

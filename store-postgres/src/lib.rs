@@ -208,14 +208,6 @@ impl Store for PostgresStore {
         true
     }
 
-    fn loads_itself(&self) -> bool {
-        false
-    }
-
-    async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        self.load(batch).await
-    }
-
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
         bounded(self.bounds.call, query::routes(self, site, from_ms, to_ms)).await
     }

@@ -16,7 +16,6 @@ mod error;
 mod load;
 mod maintain;
 mod names;
-mod opener;
 mod query;
 mod rows;
 mod schema;
@@ -25,29 +24,27 @@ mod texts;
 mod verify;
 mod view;
 mod violation;
-mod writing;
 
 use async_trait::async_trait;
-use fieldvitals_store::priority::Priority;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
     By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
     Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
     StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use std::path::{Path, PathBuf};
 use vitals::view::ViewId;
 
 use error::failed;
-use opener::Opener;
-use writing::Writers;
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
     path: PathBuf,
-    writers: Writers,
+    /// One connection: writers queue for it in the order in which they ask, because SQLite's own lock has no order.
+    writer: SqlitePool,
     readers: SqlitePool,
 }
 
@@ -59,20 +56,31 @@ impl SqliteStore {
     /// [`StoreError::NewerSchema`] where a newer fieldvitals wrote the file; [`StoreError::Database`]
     /// where the file cannot be opened, or is no store.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let opener = Opener::start().map_err(|error| failed("starting a thread")(error.into()))?;
-        let (writer, readers) = schema::open(path, &opener).await?;
-        Ok(Self { path: path.to_owned(), writers: Writers::new(path, opener, writer), readers })
+        let (writer, readers) = schema::open(path).await?;
+        Ok(Self { path: path.to_owned(), writer, readers })
     }
 
     /// Waits for what is running and closes all connections.
     pub async fn close(&self) {
         self.readers.close().await;
-        self.writers.close().await;
+        // Last: closing it carries the log over into the file.
+        self.writer.close().await;
     }
 
     /// Begins a transaction that sees one state of the store.
     async fn read(&self, what: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.readers.begin().await.map_err(failed(what))
+    }
+
+    /// Begins a transaction that may write.
+    async fn write(&self, what: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        // Takes the file's write lock at once, so that no transaction fails in its middle because another process wrote.
+        self.writer.begin_with("begin immediate").await.map_err(failed(what))
+    }
+
+    /// A connection that may write, for a single statement.
+    async fn connection(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.writer.acquire().await.map_err(failed("waiting to write"))
     }
 }
 
@@ -144,19 +152,11 @@ impl Store for SqliteStore {
     }
 
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        load::load(self, Priority::Low, batch).await
+        load::load(self, batch).await
     }
 
     fn has_clock(&self) -> bool {
         false
-    }
-
-    fn loads_itself(&self) -> bool {
-        true
-    }
-
-    async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        load::load(self, Priority::Idle, batch).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {

@@ -3,7 +3,6 @@
 use crate::error::{damaged, failed};
 use crate::{SqliteStore, bulk, names, texts, view};
 use fieldvitals_store::load::{ids, merge};
-use fieldvitals_store::priority::Priority;
 use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, rollup};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
@@ -13,14 +12,10 @@ use vitals::view::ViewId;
 const LOADING: &str = "loading beacons";
 const CURSOR: &str = "reading the load cursor";
 
-pub(crate) async fn load(
-    store: &SqliteStore,
-    priority: Priority,
-    batch: LoadBatch,
-) -> Result<LoadReport, StoreError> {
+pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
     let ids = ids(&batch);
     let LoadBatch { site, spool, after, up_to, mut beacons } = batch;
-    let mut transaction = store.writers.begin(priority, LOADING).await?;
+    let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
 
     let kept = begin(connection, site, spool, after).await?;

@@ -1,9 +1,8 @@
 //! Opening the file: connections and migrations.
 
 use crate::error::failed;
-use crate::opener::Opener;
 use fieldvitals_store::StoreError;
-use fieldvitals_store::priority::Priority;
+use fieldvitals_store::priority;
 use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
@@ -13,7 +12,10 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 use std::path::Path;
 use std::sync::LazyLock;
+use std::thread::Builder;
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 /// The files of `migrations/sqlite`: versions, descriptions and texts. (sqlx has a macro that lists them, for which the
 /// drivers of all databases would be built a second time, as parts of the compiler.)
@@ -29,6 +31,8 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 
 /// How long a writer waits for one in another process: longer than any transaction of ours takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a writer waits for those of this process that came before it.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections that read.
 const READERS: u32 = 4;
 /// The pages that a connection keeps, as SQLite is told it: KiB, negative.
@@ -67,7 +71,7 @@ pub(crate) async fn impatient(path: &Path) -> Result<SqliteConnection, sqlx::Err
 }
 
 /// Opens the file and returns its writer (one connection) and its readers.
-pub(crate) async fn open(path: &Path, opener: &Opener) -> Result<(SqlitePool, SqlitePool), StoreError> {
+pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
     untouched(path).await.map_err(|error| named(path, error))?;
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|error| StoreError::Database {
@@ -77,7 +81,7 @@ pub(crate) async fn open(path: &Path, opener: &Opener) -> Result<(SqlitePool, Sq
         })?;
     }
     let at = |error| named(path, failed(OPENING)(error));
-    let writer = writer(path, opener, Priority::Low).await?;
+    let writer = open_writer(path).await?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
     // A file that cannot be written opens all the same, and begins transactions; better told now than by
@@ -87,7 +91,8 @@ pub(crate) async fn open(path: &Path, opener: &Opener) -> Result<(SqlitePool, Sq
         .await
         .map_err(at)?;
     drop(connection);
-    // At once, and from here: a reader that loading is the first to need would have its threads' priority for ever.
+    // All at once, from this thread: a connection keeps the priority of the thread that opens it, and loading, which
+    // reads too, has a lower one.
     let readers = pool()
         .max_connections(READERS)
         .min_connections(READERS)
@@ -152,16 +157,24 @@ fn pool() -> SqlitePoolOptions {
         .after_release(|connection, _| Box::pin(is_clean(connection)))
 }
 
-/// Opens a writer: one connection, whose thread has this priority.
-pub(crate) async fn writer(
-    path: &Path,
-    opener: &Opener,
-    priority: Priority,
-) -> Result<SqlitePool, StoreError> {
-    // Its statements may be slow by intent, and are long.
+/// Opens the writer: one connection, at the priority of loading, which is its main user.
+async fn open_writer(path: &Path) -> Result<SqlitePool, StoreError> {
+    // Its statements are long, and slow where they load much.
     let options = options(path).pragma("cache_size", WRITER_CACHE).disable_statement_logging();
-    let opening = pool().max_connections(1).connect_with(options);
-    opener.open(priority, opening).await.map_err(|error| named(path, failed(OPENING)(error)))
+    let opening = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_with(options);
+    let (done, opened) = oneshot::channel();
+    let runtime = Handle::current();
+    // A thread of its own, because a priority cannot be raised again.
+    let started = Builder::new().name("store opener".to_owned()).spawn(move || {
+        priority::lower();
+        // The caller may have gone.
+        let _ = done.send(runtime.block_on(opening));
+    });
+    let opened = match started {
+        Ok(_) => opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)),
+        Err(error) => Err(error.into()),
+    };
+    opened.map_err(|error| named(path, failed(OPENING)(error)))
 }
 
 /// Whether a connection may be used again.

@@ -4,7 +4,6 @@
 
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::dimension::label_code;
-use fieldvitals_store::priority::Priority;
 use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
 };
@@ -605,7 +604,7 @@ async fn of_a_load_that_fails_in_the_middle_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn loads_of_either_priority_and_other_writers_take_turns() {
+async fn loads_and_other_writers_take_turns() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("store.db")).await;
     let site = site(&store, "a").await;
@@ -622,15 +621,9 @@ async fn loads_of_either_priority_and_other_writers_take_turns() {
         .collect();
     let mut up_to = 0;
     while writing.iter().any(|writing| !writing.is_finished()) {
-        for priority in [Priority::Idle, Priority::Low] {
-            let batch = one_by_one(site, up_to, up_to + 1);
-            up_to = batch.up_to;
-            let loaded = match priority {
-                Priority::Low => store.load(batch).await,
-                Priority::Idle => store.load_idle(batch).await,
-            };
-            assert_eq!(loaded.unwrap().loaded, 1);
-        }
+        let batch = one_by_one(site, up_to, up_to + 1);
+        up_to = batch.up_to;
+        assert_eq!(store.load(batch).await.unwrap().loaded, 1);
     }
     for writing in writing {
         writing.await.unwrap();
@@ -645,20 +638,20 @@ fn one_by_one(site: SiteId, after: u64, up_to: u64) -> LoadBatch {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_that_is_given_up_anywhere_is_whole_or_undone_before_others_write() {
+async fn load_dropped_at_any_moment_is_whole_or_undone_before_the_next_write() {
     const N: u64 = 400;
     const STEPS: u32 = 40;
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory.path().join("store.db")).await;
     let site = site(&store, "a").await;
     let began = Instant::now();
-    store.load_idle(one_by_one(site, 0, N)).await.unwrap();
+    store.load(one_by_one(site, 0, N)).await.unwrap();
     let longest = began.elapsed();
     let (mut up_to, mut whole) = (N, 0);
     // From before its first moment to a while after its last.
     for step in 0..STEPS * 2 {
         let batch = || one_by_one(site, up_to, up_to + N);
-        if let Ok(loaded) = timeout(longest * step / STEPS, store.load_idle(batch())).await {
+        if let Ok(loaded) = timeout(longest * step / STEPS, store.load(batch())).await {
             assert_eq!(loaded.unwrap().loaded, N);
         }
         store.site_update(site, &format!("step {step}"), &[], &[]).await.unwrap();

@@ -219,12 +219,6 @@ pub trait Store: Send + Sync {
     /// where the site is gone; [`StoreError::TooSlow`] where it takes too long. Nothing is changed by a call that
     /// fails.
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
-    /// Whether it is this process that does the work of a load, so that its threads' priority counts.
-    fn loads_itself(&self) -> bool;
-    /// [`Store::load`] at [`priority::Priority::Idle`], which the caller's thread has. It may stand still, holding up all who
-    /// write: whoever calls this gives it up after a while. What it then was in the middle of is undone before the next
-    /// one writes.
-    async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
 
     /// The routes that have page views in a range of starts (UTC milliseconds, end excluded), sorted.
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;

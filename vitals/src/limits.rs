@@ -183,15 +183,6 @@ pub const LOAD_VIEWS_MAX: usize = 16_384;
 /// Time for which the loader lets beacons gather before a load that is not full, in milliseconds: reports
 /// are that much behind.
 pub const LOAD_GATHER_MS_MAX: u64 = 200;
-/// Time for which loading may have only the cores that others leave while more waits than one load takes, in
-/// milliseconds: on a machine that is busy with beacons, reports are that much behind.
-pub const LOAD_IDLE_BEHIND_MS_MAX: u64 = 30_000;
-/// Time in which a load must have begun on the cores that others leave, in milliseconds; it is begun anew with more of
-/// them where it has not.
-pub const LOAD_IDLE_START_MS_MAX: u64 = 500;
-/// Time that a load may take on the cores that others leave, in milliseconds; then it is given up, and begun anew with
-/// more of them.
-pub const LOAD_IDLE_MS_MAX: u64 = 3_000;
 /// Longest pause between two tries of the loader while the store is away, in milliseconds.
 pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
 /// Longest pause between two tries of the loader to load a site whose beacons the store refuses, in milliseconds.

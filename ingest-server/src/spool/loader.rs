@@ -1,8 +1,6 @@
 //! The loader: one task that carries rows of the spool into the store.
 
 use super::file::{Epoch, SpoolRow};
-use super::haste::Left;
-use super::loads::Loads;
 use super::pace::Pace;
 use super::pause::Pause;
 use super::reader::Reader;
@@ -14,7 +12,6 @@ use rusqlite::Connection;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// Carries beacons from the spool into the store.
@@ -35,7 +32,6 @@ pub struct Loader {
     /// Whether a held site was tried last, so that it is the others' turn.
     others_first: bool,
     pace: Pace,
-    pub(super) loads: Loads,
     pause: Pause,
 }
 
@@ -77,7 +73,6 @@ impl Loader {
         let pause = Pause::new(Arc::clone(&spool.shared));
         Self {
             spool,
-            loads: Loads::new(Arc::clone(&store)),
             store,
             reader: Reader::new(path, reader),
             epochs: epochs.into(),
@@ -112,11 +107,8 @@ impl Loader {
     /// Loads until it is told to stop (`true`, or the sender is gone); then what is still there, as far
     /// as the time for it goes. What remains is loaded at the next start.
     ///
-    /// This is called on threads of low priority; `idle` are some of idle priority, for the loads that may be at that.
-    ///
     /// Where the spool cannot be read any more, [`Spool::failed`] says so.
-    pub async fn run(mut self, stop: watch::Receiver<bool>, idle: Handle) {
-        self.loads.idle_on(idle, stop.clone());
+    pub async fn run(mut self, stop: watch::Receiver<bool>) {
         let spool = self.spool.clone();
         let mut stopped = stop.clone();
         let deadline = async move {
@@ -146,7 +138,6 @@ impl Loader {
                 Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
                     self.pause.over();
-                    self.loads.left(self.left());
                     let due = self.spool.shared.held().next(self.read_up_to).map(|(_, due)| due.into());
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
@@ -154,7 +145,6 @@ impl Loader {
                         // Looked at in the next round.
                         _ = stop.changed() => {}
                     }
-                    self.loads.wake();
                     self.gather(false, &mut stop).await;
                 }
                 Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
@@ -164,17 +154,6 @@ impl Loader {
                     return;
                 }
             }
-        }
-    }
-
-    /// What waits, but for what the store refuses.
-    fn left(&self) -> Left {
-        let bounds = self.spool.shared.bounds;
-        let held = self.spool.shared.held().beacons();
-        let stats = self.spool.stats();
-        Left {
-            few: stats.waiting.saturating_sub(held) < bounds.load_views as u64,
-            much: stats.bytes.saturating_sub(stats.held_bytes) > bounds.spool_bytes / 4,
         }
     }
 
@@ -258,7 +237,7 @@ impl Loader {
             return Ok(Step::Empty);
         }
         let held = self.spool.shared.held().sites();
-        let (parts, rows) = self.parts(rows, move |site| !held.contains(&site)).await?;
+        let (parts, rows) = self.parts(rows, |site| !held.contains(&site))?;
         for (site, part) in parts {
             let began = Instant::now();
             match self.load(epoch, site, part).await {
@@ -281,7 +260,7 @@ impl Loader {
             self.release(site);
             return Ok(Step::Done);
         };
-        let (mut parts, rows) = self.parts(rows, move |other| other == site).await?;
+        let (mut parts, rows) = self.parts(rows, |other| other == site)?;
         let part = parts.remove(&site).unwrap_or_default();
         match self.load(epoch, site, part).await {
             Err(StepError::Site(error)) => {
@@ -368,11 +347,7 @@ impl Loader {
         let beacons: Vec<Vec<ViewUpdate>> = part.into_iter().map(|(_, updates)| updates).collect();
         let n = beacons.len();
         let batch = LoadBatch { site, spool: epoch.id, after, up_to, beacons };
-        let Some(loaded) = self.loads.load(batch).await else {
-            self.cursors.remove(&key);
-            return Err(StepError::TooMuch);
-        };
-        match loaded {
+        match self.store.load(batch).await {
             Ok(report) => {
                 self.cursors.insert(key, up_to);
                 self.pace.faster(site, self.spool.shared.bounds.load_views);
@@ -382,7 +357,6 @@ impl Loader {
                     stats.superseded += report.superseded;
                     n as u64
                 });
-                self.loads.left(self.left());
                 Ok(())
             }
             Err(StoreError::NoSuchSite) => {

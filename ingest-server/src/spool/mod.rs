@@ -13,10 +13,8 @@
 //! file: what is missing cannot be told from what was loaded, so the file is refused.
 
 mod file;
-mod haste;
 mod held;
 mod loader;
-mod loads;
 mod pace;
 mod pause;
 mod payload;

@@ -99,14 +99,8 @@ impl Loader {
     }
 
     /// Splits as many rows by site as one load may take, at least one; of the sites that are to be taken.
-    pub(super) async fn parts(
-        &mut self,
-        rows: Vec<SpoolRow>,
-        take: impl Fn(SiteId) -> bool + Send + 'static,
-    ) -> Result<Parts, StepError> {
-        let views_max = self.spool.shared.bounds.load_views;
-        let parts = self.loads.prepare(move || parts(rows, views_max, take)).await;
-        parts.ok_or(StepError::TooMuch)?.map_err(|reason| self.damaged(&reason))
+    pub(super) fn parts(&self, rows: Vec<SpoolRow>, take: impl Fn(SiteId) -> bool) -> Result<Parts, StepError> {
+        parts(rows, self.spool.shared.bounds.load_views, take).map_err(|reason| self.damaged(&reason))
     }
 }
 

@@ -1,6 +1,5 @@
 //! A store that fails on demand, for the tests of whatever stands in front of one.
 
-use crate::priority::Priority;
 use crate::rollup::{Difference, Grain};
 use crate::{
     By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
@@ -21,23 +20,18 @@ pub struct FaultyStore {
     before: AtomicU64,
     /// How many further loads take place, and lose their answer.
     after: AtomicU64,
-    /// The priorities of the loads that came, in their order.
-    loads: Mutex<Vec<Priority>>,
+    /// Beacons of each load that came.
+    loads: Mutex<Vec<usize>>,
     /// The most beacons that can be loaded in time.
     in_time: AtomicU64,
-    /// How many further loads stand still before they begin.
-    still: AtomicU64,
-    /// How many further ones do after they are committed.
-    still_after: AtomicU64,
 }
 
 impl FaultyStore {
     /// A store without faults yet.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        let [fine, before, after, still, still_after] = std::array::from_fn(|_| AtomicU64::new(0));
-        let in_time = AtomicU64::new(u64::MAX);
-        Self { inner, fine, before, after, loads: Mutex::default(), in_time, still, still_after }
+        let [fine, before, after] = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { inner, fine, before, after, loads: Mutex::default(), in_time: AtomicU64::new(u64::MAX) }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -62,19 +56,9 @@ impl FaultyStore {
         self.in_time.store(in_time, Ordering::SeqCst);
     }
 
-    /// The next `calls` of `load` never end, as on cores that others use.
-    pub fn stand_still(&self, calls: u64) {
-        self.still.store(calls, Ordering::SeqCst);
-    }
-
-    /// The next `calls` of `load` commit, and then never end.
-    pub fn stand_still_after(&self, calls: u64) {
-        self.still_after.store(calls, Ordering::SeqCst);
-    }
-
-    /// The priorities of the loads that came until now, failed ones included.
+    /// Beacons of each load that came until now, failed loads included.
     #[must_use]
-    pub fn loads(&self) -> Vec<Priority> {
+    pub fn loads(&self) -> Vec<usize> {
         self.loads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -87,24 +71,6 @@ impl FaultyStore {
             return Ok(());
         }
         if Self::due(&self.before) { Err(fault("the database is away")) } else { Ok(()) }
-    }
-
-    async fn load_at(&self, priority: Priority, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        self.loads.lock().unwrap_or_else(PoisonError::into_inner).push(priority);
-        self.fail_if_away()?;
-        if Self::due(&self.still) {
-            std::future::pending::<()>().await;
-        }
-        if batch.beacons.len() as u64 > self.in_time.load(Ordering::SeqCst) {
-            let reason = "it took too long".to_owned();
-            return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
-        }
-        // Not at idle priority: how long that takes is the machine's, and may be for ever beside other tests.
-        let report = self.inner.load(batch).await?;
-        if Self::due(&self.still_after) {
-            std::future::pending::<()>().await;
-        }
-        if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
     }
 }
 
@@ -182,19 +148,18 @@ impl Store for FaultyStore {
     }
 
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        self.load_at(Priority::Low, batch).await
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner).push(batch.beacons.len());
+        self.fail_if_away()?;
+        if batch.beacons.len() as u64 > self.in_time.load(Ordering::SeqCst) {
+            let reason = "it took too long".to_owned();
+            return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
+        }
+        let report = self.inner.load(batch).await?;
+        if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
     }
 
     fn has_clock(&self) -> bool {
         self.inner.has_clock()
-    }
-
-    fn loads_itself(&self) -> bool {
-        self.inner.loads_itself()
-    }
-
-    async fn load_idle(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        self.load_at(Priority::Idle, batch).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
