@@ -99,7 +99,11 @@ impl Loader {
     }
 
     /// Splits as many rows by site as one load may take, at least one; of the sites that are to be taken.
-    pub(super) fn parts(&self, rows: Vec<SpoolRow>, take: impl Fn(SiteId) -> bool) -> Result<Parts, StepError> {
+    pub(super) fn parts(
+        &self,
+        rows: Vec<SpoolRow>,
+        take: impl Fn(SiteId) -> bool,
+    ) -> Result<Parts, StepError> {
         parts(rows, self.spool.shared.bounds.load_views, take).map_err(|reason| self.damaged(&reason))
     }
 }
