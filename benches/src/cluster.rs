@@ -1,4 +1,4 @@
-//! A private Postgres whose data stays, so that what took minutes to load is there the next time.
+//! A private Postgres with a persistent data folder, so that a data set loaded once serves later runs.
 
 use anyhow::{Context as _, Result, bail};
 use sqlx::Connection as _;
@@ -7,10 +7,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Starts a Postgres on a data folder (`$2`, made where there is none), with its socket in a new folder,
-/// whose name it prints, and its own process id; ends it when its input ends.
+/// Shell script that runs Postgres on the data folder `$2` until standard input closes. `$1` is the folder of Postgres'
+/// programs. Initializes a new data folder. Puts the socket into a new folder, and prints that folder and the process
+/// id of the postmaster.
 ///
-/// Every commit is synced (the defaults); memory is that of docs/performance.md.
+/// Every commit is synced (Postgres' default). docs/performance.md lists the memory settings.
 const RUN: &str = r#"
 set -eu
 bin=$1
@@ -25,7 +26,7 @@ echo "$dir $(head -n 1 "$data/postmaster.pid")"
 cat >/dev/null
 "#;
 
-/// The folder of the programs of the newest Postgres that is installed.
+/// Returns the folder of the newest installed Postgres' programs; falls back to the search path.
 fn bin() -> Result<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
@@ -44,11 +45,11 @@ fn bin() -> Result<PathBuf> {
 }
 
 fn is_root() -> bool {
-    // Our own folder in /proc belongs to whom we run as.
+    // The owner of /proc/self is the user of this process.
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// A running Postgres; ended with this, its data stays.
+/// A running Postgres. Dropping it stops the server and keeps the data.
 pub(crate) struct Cluster {
     child: Child,
     socket: String,
@@ -57,12 +58,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the one in this folder.
+    /// Starts Postgres on the subfolder `postgres` of `folder`.
     pub(crate) fn start(folder: &Path) -> Result<Self> {
         let data: PathBuf = folder.join("postgres");
         std::fs::create_dir_all(&data)?;
         let mut command = if is_root() {
-            // Postgres refuses to be run by root; the package made a user for it.
+            // Postgres refuses to run as root; the Debian package creates the user postgres.
             if !Command::new("chown").arg("-R").arg("postgres").arg(&data).status()?.success() {
                 bail!("{} cannot be given to the user postgres", data.display());
             }
@@ -82,22 +83,22 @@ impl Cluster {
         Ok(Self { child, socket: socket.to_owned(), pid: pid.parse()? })
     }
 
-    /// The address of a database in it.
+    /// Returns the URL of a database in this cluster.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres:///{database}?host={}&user=postgres", self.socket)
     }
 
-    /// A connection to a database in it.
+    /// Connects to a database in this cluster.
     pub(crate) async fn connect(&self, database: &str) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.url(database)).await?)
     }
 
-    /// Makes an empty database, in place of the one of this name, and gives its address.
+    /// Creates an empty database, dropping an existing one of that name, and returns its URL.
     pub(crate) fn empty(&self, database: &str) -> Result<String> {
         for (program, args) in [("dropdb", &["--if-exists", "--force"][..]), ("createdb", &[])] {
             let mut command = Command::new(bin()?.join(program));
             command.args(["-h", &self.socket, "-U", "postgres"]).args(args).arg(database);
-            // That there was none yet is no news.
+            // Hides the notice of `--if-exists` about a missing database.
             command.env("PGOPTIONS", "-c client_min_messages=warning");
             if !command.stderr(Stdio::inherit()).status()?.success() {
                 bail!("{program} failed; it said why above");
@@ -109,7 +110,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // The end of its input is what ends it.
+        // The script stops Postgres when its standard input closes.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }

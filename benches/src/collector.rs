@@ -1,5 +1,5 @@
-//! `bench collector`: what the collector costs the page that it measures, beside the web-vitals library with
-//! attribution that sends the same data, in one browser and in turn.
+//! `bench collector`: measures the cost of the collector to its page. The yardstick is the web-vitals library with
+//! attribution, which sends the same data. Both run in one browser, in turn.
 
 use crate::figure::{Bound, Figure, median};
 use crate::paired;
@@ -16,22 +16,22 @@ use std::time::Duration;
 use vitals::beacon::{Content, decode};
 use vitals::limits::SNIPPET_BYTES_MAX;
 
-/// How often it is measured.
+/// Number of measurements and slowdown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Loads of each page whose main thread is traced.
+    /// Traced loads of each page.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     loads: u32,
-    /// How many times slower the main thread is made for them.
+    /// Slowdown factor of the main thread in traced loads.
     #[arg(long, default_value_t = 6)]
     slowdown: u32,
-    /// Pairs of loads, with the collector and without, whose paints are compared.
+    /// Pairs of loads, with and without the collector, whose paint times are compared.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(5..))]
     pairs: u32,
 }
 
-/// The page: images, text that moves, a button with a handler, and of scripts only this one, which makes no
-/// microtask: those that there are belong to what measures.
+/// The measured page: images, moving text and a button with a handler. Its only own script makes no microtask, so
+/// every microtask in the trace belongs to the measuring script, the driver or the browser.
 const PAGE: &str = "<!doctype html><html><head><meta charset=utf-8><meta name=viewport content='width=device-width'>
     <link rel=icon href='data:,'><title>page</title><style>body { margin: 0 } img { width: 240px; height: 240px }
     button { position: fixed; left: 20px; top: 20px; width: 200px; height: 60px }</style>__TAG_HERE__</head><body>
@@ -48,7 +48,7 @@ const PAGE: &str = "<!doctype html><html><head><meta charset=utf-8><meta name=vi
     });
     </script></body></html>";
 
-/// What the web-vitals library's users write to send what our beacons hold.
+/// The code with which users of the web-vitals library would send the data of our beacons.
 const REPORTER: &str = r"
 (() => {
     const base = document.currentScript.src.replace(/[^/]*$/, '');
@@ -76,17 +76,17 @@ const REPORTER: &str = r"
 })();
 ";
 
-/// Time in which everything that comes after the load event has come, also on the slow main thread.
+/// Wait after the load event, long enough for late work on the slowed main thread.
 const SETTLE: Duration = Duration::from_millis(2_500);
-/// Time after a click in which its interaction has been told.
+/// Wait after a click, long enough for the browser to report the interaction.
 const AFTER_CLICK: Duration = Duration::from_millis(700);
-/// Time after the page was left in which it has ended, and what it sent has come.
+/// Wait after leaving the page, long enough for the page to end and its last beacon to arrive.
 const AFTER_LEAVING: Duration = Duration::from_millis(1_200);
-/// Time after a load in which the page was painted.
+/// Wait after a load, long enough for the page to paint.
 const PAINTED: Duration = Duration::from_millis(400);
 const CLICKS: u32 = 3;
 
-/// Who measures the page.
+/// The script that measures the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measurer {
     Fieldvitals,
@@ -141,7 +141,7 @@ async fn measure(args: &Args) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// A folder with the page in its three kinds.
+/// Returns a folder with the page once for each [`Measurer`].
 fn folder() -> Folder {
     let images: String = (0..8).map(|number| format!("<img src='image.bmp?{number}' alt=''>")).collect();
     let text: String =
@@ -152,15 +152,15 @@ fn folder() -> Folder {
     Folder { pages: pages.into(), ..Folder::default() }
 }
 
-/// Time on the main thread, the longest task and the flush, on a slow machine.
+/// Measures total main-thread time, the longest task and the flush at hide, on a slowed main thread.
 async fn main_thread(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     let browser = Browser::start_with(Engine::Chromium, Window::Headless, trace::capabilities()).await;
-    // What the browser did to start is long, and reading it would take a slow page's patience.
+    // Empties the log now: the entries of the browser's start are many, and reading them would delay the first page.
     browser.log("performance").await;
     browser.command("Emulation.setCPUThrottlingRate", json!({"rate": args.slowdown})).await;
     let mut costs: [Vec<Cost>; 3] = Default::default();
     let mut progress = Progress::new("traced loads", u64::from(args.loads) * 3);
-    // The first of each warms the browser up.
+    // The first load of each page warms up the browser and is dropped.
     for load in 0..=args.loads {
         for (measurer, costs) in Measurer::ALL.into_iter().zip(&mut costs) {
             let cost = visit(&browser, lab, measurer, load).await?;
@@ -184,7 +184,7 @@ async fn main_thread(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     let (library_longest, _) = ms(library, |cost| cost.longest_task);
     let (hiding, hiding_max) = ms(ours, |cost| cost.hiding);
     let (library_hiding, _) = ms(library, |cost| cost.hiding);
-    // Microtasks of the driver's and of the browser's own are in every page.
+    // The driver and the browser run microtasks in every page; subtracts that base.
     let (own, library_own) = (total - nobody_total, library_total - nobody_total);
     let yardstick = "web-vitals with attribution";
     Ok(vec![
@@ -201,12 +201,12 @@ async fn main_thread(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     ])
 }
 
-/// A visit: the page is opened, used and left; what that cost whom measured it.
+/// Opens, uses and leaves the page, and returns the cost of its measurer.
 async fn visit(browser: &Browser, lab: &Lab, measurer: Measurer, load: u32) -> Result<Cost> {
     let name = format!("traced-{load}-{}", measurer.page());
     let url = format!("{}{}", lab.folder(&name, folder()), measurer.page());
     browser.open(&url).await;
-    // The driver's questions would be scripts of the page.
+    // Sleeps instead of polling: the driver's queries would run as scripts of the page.
     tokio::time::sleep(SETTLE).await;
     for _ in 0..CLICKS {
         for kind in ["mousePressed", "mouseReleased"] {
@@ -215,7 +215,7 @@ async fn visit(browser: &Browser, lab: &Lab, measurer: Measurer, load: u32) -> R
         }
         tokio::time::sleep(AFTER_CLICK).await;
     }
-    // The driver's own navigation would cut the trace.
+    // The driver's own navigation command would cut the trace.
     browser.command("Page.navigate", json!({"url": "about:blank"})).await;
     tokio::time::sleep(AFTER_LEAVING).await;
     let trace = Trace::take(browser, &url).await;
@@ -228,7 +228,7 @@ async fn visit(browser: &Browser, lab: &Lab, measurer: Measurer, load: u32) -> R
     Ok(cost)
 }
 
-/// Both must have measured and sent the same, or their costs are not to be compared.
+/// Fails unless the measurer sent all five metrics and attributed LCP, INP and CLS. Costs are comparable only then.
 fn check(measurer: Measurer, captures: &[Capture]) -> Result<()> {
     const SENT: [&str; 5] = ["LCP", "INP", "CLS", "FCP", "TTFB"];
     let mut explained: Vec<String> = Vec::new();
@@ -278,12 +278,12 @@ fn check(measurer: Measurer, captures: &[Capture]) -> Result<()> {
     Ok(())
 }
 
-/// FCP and LCP of the page with us and without, and what was fetched for us before its load event.
+/// Compares FCP and LCP of the page with and without the collector, and sums the bytes fetched before its load event.
 async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     let browser = Browser::start_with(Engine::Chromium, Window::Headless, Map::new()).await;
     let base = lab.folder("paints", folder());
     let mut fetched: Vec<String> = Vec::new();
-    // Paired differences, of the pages with us and of a second one without, to those without.
+    // Differences to the page without the collector: of the page with it, and of a second load without it.
     let mut with: [Vec<f64>; 2] = Default::default();
     let mut again: [Vec<f64>; 2] = Default::default();
     let mut without: [Vec<f64>; 2] = Default::default();
@@ -312,7 +312,7 @@ async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
             }
             browser.leave().await;
         }
-        // The first warms the browser up.
+        // The first pair warms up the browser and is dropped.
         if pair > 0 {
             let [ours, nobody, nobody_again] = found;
             for metric in 0..2 {
@@ -348,7 +348,7 @@ async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     }
     let mut bytes = 0;
     for url in &fetched {
-        // What follows the host.
+        // The path after the host.
         let file = url.splitn(4, '/').nth(3).unwrap_or_default();
         let answer = lab
             .server
@@ -369,7 +369,7 @@ async fn paints(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The URLs of ours that were asked for before the load event.
+/// Returns the collector's URLs that the page requested before its load event.
 async fn before_load(browser: &Browser) -> Vec<String> {
     let names = browser
         .run(

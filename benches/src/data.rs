@@ -1,18 +1,20 @@
-//! Page views as a shop of some size has them, from a seed: the same number gives the same views.
+//! Generates page views of a mid-sized shop from a seed. The same seed gives the same views.
 //!
-//! 500 routes by Zipf 0.9; starts over a span with day and night; log-normal times that hang together
-//! (TTFB < FCP < LCP < TTI) and depend on route, device and connection; INP and FID only where somebody
-//! interacted, TTI only where the page came to rest.
+//! - 500 routes, Zipf-distributed with exponent 0.9.
+//! - Starts follow a day rhythm over the span.
+//! - Times are log-normal and ordered (TTFB < FCP < LCP < TTI). They depend on route, device, connection and
+//!   navigation type.
+//! - INP and FID exist only in views with an interaction; TTI only in views that became quiet.
 
 use fieldvitals_store::{Context, Source, ViewUpdate, Weight};
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
-/// How many routes there are.
+/// Number of routes.
 pub(crate) const ROUTES: usize = 500;
-/// How much of a route's traffic the next one has: frequencies fall as rank^-0.9.
+/// Zipf exponent: the frequency of a route falls as rank^-0.9.
 const ZIPF: f64 = 0.9;
-/// Changes whenever the same seed gives other views.
+/// Version of the generator. Increment it when a change gives other views for the same seed.
 pub(crate) const VERSION: u32 = 2;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -52,17 +54,17 @@ const COUNTRIES: [&str; 40] = [
 const BROWSERS: [&str; 6] = ["Chrome", "Safari", "Edge", "Firefox", "Samsung Internet", "Opera"];
 const RELEASES: [&str; 4] = ["2026.40.1", "2026.41.0", "2026.42.3", "2026.43.0"];
 
-/// Random numbers: SplitMix64 (Steele, Lea, Flood 2014).
+/// Random number generator: SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The numbers of a seed.
+    /// Creates a generator from a seed.
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub(crate) const fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -71,12 +73,12 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// A number from 0 up to, not including, 1.
+    /// Returns a number in [0, 1).
     pub(crate) fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Two independent normal numbers (Box and Muller 1958).
+    /// Returns two independent standard normal numbers (Box and Muller 1958).
     fn normals(&mut self) -> (f64, f64) {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         let (sin, cos) = (std::f64::consts::TAU * self.unit()).sin_cos();
@@ -84,7 +86,7 @@ impl Random {
     }
 }
 
-/// A choice among some, each with a weight.
+/// A weighted choice. Holds the cumulative shares.
 struct Choice(Vec<f64>);
 
 impl Choice {
@@ -115,16 +117,16 @@ impl Choice {
 
 struct Route {
     name: String,
-    /// What comes before the id in its URLs; all of the path where it has none.
+    /// The URL path before the id; the whole path if the route has no id.
     path: String,
     has_id: bool,
-    /// How slow it is, 1 for the middle one.
+    /// Factor on all times; the median route has 1.
     slowness: f64,
-    /// Mean of the logarithm of its layout shifts.
+    /// Mean of the logarithm of the route's layout shifts.
     shift_log: f64,
 }
 
-/// Page views in the order of their starts, without end; after its span they go on at the last hour's pace.
+/// An endless sequence of page views, ordered by start. After the span, views continue at the pace of the last hour.
 pub(crate) struct Traffic {
     random: Random,
     routes: Vec<Route>,
@@ -136,18 +138,18 @@ pub(crate) struct Traffic {
     navigation: Choice,
     from_ms: i64,
     to_ms: i64,
-    /// At each hour's end, how many views have started.
+    /// Cumulative number of views at the end of each hour.
     hour_ends: Vec<u64>,
     hour: usize,
     made: u64,
 }
 
 impl Traffic {
-    /// `views` page views that start from `from_ms` up to `to_ms`, whole hours of UTC.
+    /// Creates a generator that spreads `views` page views over [`from_ms`, `to_ms`), UTC milliseconds at whole hours.
     pub(crate) fn new(seed: u64, views: u64, from_ms: i64, to_ms: i64) -> Self {
         let mut random = Random::new(seed);
         let hours = usize::try_from((to_ms - from_ms) / HOUR_MS).unwrap_or(0).max(1);
-        // A day's rhythm: the quietest hour has a fifth of the busiest one's views.
+        // Day rhythm: the quietest hour has a fifth of the views of the busiest.
         let rhythm = |hour: usize| {
             let of_day = (from_ms / HOUR_MS + hour as i64).rem_euclid(24) as f64;
             1.0 - 0.667 * ((of_day - 3.0) / 24.0 * std::f64::consts::TAU).cos()
@@ -172,12 +174,12 @@ impl Traffic {
         }
     }
 
-    /// The names of all routes, the busiest first.
+    /// Returns the names of all routes, busiest first.
     pub(crate) fn routes(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().map(|route| route.name.as_str())
     }
 
-    /// The next page view, as its first snapshot says it.
+    /// Returns the next page view, as the first snapshot reports it.
     pub(crate) fn next(&mut self) -> ViewUpdate {
         let start_ms = self.start_ms();
         let random = &mut self.random;
@@ -196,7 +198,7 @@ impl Traffic {
             * [1.0, 1.8, 3.5, 6.0][connection]
             * if navigation_type == NavigationType::BackForwardCache { 0.05 } else { 1.0 };
         let (values, tti_gap) = measure(random, slowness, route.shift_log);
-        // A release a quarter of the time, the next one taking over within its first two hours.
+        // Each release covers a quarter of the span.
         let part = (start_ms - self.from_ms) * 4 / (self.to_ms - self.from_ms).max(1);
         let release = RELEASES[usize::try_from(part).unwrap_or(0).min(RELEASES.len() - 1)];
         let received_ms = start_ms + 8_000 + (random.bits() % 60_000) as i64;
@@ -227,7 +229,7 @@ impl Traffic {
         }
     }
 
-    /// Another snapshot of a page view, in which somebody has interacted and the page has shifted more.
+    /// Returns a later snapshot of a page view: after an interaction and further layout shifts.
     pub(crate) fn update(&mut self, of: &ViewUpdate) -> ViewUpdate {
         let mut update = of.clone();
         update.source = Source::Own { seq: 2 };
@@ -252,7 +254,7 @@ impl Traffic {
 }
 
 fn route(number: usize, random: &mut Random) -> Route {
-    // Sections vary fastest, so that neighbours in rank have nothing in common.
+    // Sections vary fastest, so routes of neighboring rank share no section.
     let (section, topic) = (SECTIONS[number % SECTIONS.len()], TOPICS[number / SECTIONS.len()]);
     let has_id = number % 3 != 2;
     let path = if has_id { format!("/{section}/{topic}/") } else { format!("/{section}/{topic}") };
@@ -295,7 +297,7 @@ fn measure(random: &mut Random, slowness: f64, shift_log: f64) -> (Values, Optio
     (values, tti_gap)
 }
 
-/// A time as browsers tell it: in tenths of a millisecond (Chromium's resolution without isolation).
+/// Rounds a time to 0.1 ms, Chromium's resolution without cross-origin isolation.
 fn time(metric: Metric, milliseconds: f64) -> Option<Value> {
     Value::new(metric, ((milliseconds * 10.0).round() / 10.0).min(f64::from(metric.value_max()))).ok()
 }

@@ -1,4 +1,4 @@
-//! DuckDB, from Python's package index in a virtual environment of its own.
+//! DuckDB, installed from Python's package index into its own virtual environment.
 
 use crate::data::Traffic;
 use crate::progress::{Progress, say};
@@ -12,23 +12,23 @@ use vitals::metric::Metric;
 
 const SCRIPT: &str = include_str!("duck.py");
 
-/// A DuckDB file with the page views in a native table: start, route's number, device, LCP in µs.
+/// A DuckDB file with the page views in a native table. Columns: start, route number, device, LCP in µs.
 pub(crate) struct Duck {
     python: PathBuf,
     database: PathBuf,
 }
 
-/// What DuckDB answers.
+/// The output of `duck.py`.
 #[derive(serde::Deserialize)]
 pub(crate) struct Answer {
-    /// Its version.
+    /// DuckDB's version.
     pub(crate) version: String,
-    /// Milliseconds a question.
+    /// Median time of each question, in milliseconds.
     pub(crate) millis: BTreeMap<String, Option<f64>>,
 }
 
 impl Duck {
-    /// Installs DuckDB where that is missing, and loads the page views where they are not loaded yet.
+    /// Installs DuckDB and loads the page views, unless an earlier run did so.
     pub(crate) fn open(folder: &Path, name: &str, views: u64, mut traffic: Traffic) -> Result<Self> {
         let environment = folder.join("venv");
         let python = environment.join("bin/python");
@@ -64,7 +64,7 @@ impl Duck {
         Ok(duck)
     }
 
-    /// The median time of each question, by its name.
+    /// Returns the median time of each question, by question name.
     pub(crate) fn ask(&self, times: u32, questions: &HashMap<&str, String>) -> Result<Answer> {
         self.call(None, times, questions)
     }

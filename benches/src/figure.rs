@@ -1,10 +1,10 @@
-//! Figures, and how they are shown.
+//! Measured figures, their bounds, and their output as a table or JSON.
 
 use anyhow::Result;
 use serde::Serialize;
 use std::io::Write as _;
 
-/// What a figure must keep to.
+/// The bound of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Bound {
@@ -30,7 +30,7 @@ pub(crate) struct Figure {
     ok: Option<bool>,
 }
 
-/// What a number is compared with.
+/// The reference value of a figure.
 #[derive(Clone, Debug, Serialize)]
 struct Yardstick {
     name: String,
@@ -38,31 +38,31 @@ struct Yardstick {
 }
 
 impl Figure {
-    /// A number that stands alone.
+    /// Creates a figure without yardstick or bound.
     pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
         Self { name: name.into(), value, unit, yardstick: None, ratio: None, bound: None, ok: None }
     }
 
-    /// Compares it: the ratio is value to yardstick.
+    /// Sets the yardstick; the ratio is figure / yardstick.
     pub(crate) fn beside(self, yardstick: impl Into<String>, value: f64) -> Self {
         let ratio = self.value / value;
         self.compared(yardstick, value, ratio)
     }
 
-    /// Compares a time with a longer one: the ratio says how many times faster it is.
+    /// Sets a slower yardstick for a time; the ratio is yardstick / figure, the speed-up.
     pub(crate) fn faster_than(self, yardstick: impl Into<String>, value: f64) -> Self {
         let ratio = value / self.value;
         self.compared(yardstick, value, ratio)
     }
 
-    /// Compares it by a ratio that was found otherwise, such as the median over rounds.
+    /// Sets the yardstick and a ratio computed by the caller, such as the median over rounds.
     pub(crate) fn compared(mut self, yardstick: impl Into<String>, value: f64, ratio: f64) -> Self {
         self.yardstick = Some(Yardstick { name: yardstick.into(), value });
         self.ratio = Some(ratio);
         self
     }
 
-    /// Holds it to a bound.
+    /// Sets the bound and judges the figure by it.
     pub(crate) fn bound(mut self, bound: Bound) -> Self {
         let ratio = self.ratio.unwrap_or(f64::NAN);
         self.ok = Some(match bound {
@@ -76,7 +76,7 @@ impl Figure {
     }
 }
 
-/// Prints the figures and returns how many miss their bound.
+/// Prints the figures and returns the number of figures that miss their bound.
 pub(crate) fn show(figures: &[Figure], json: bool) -> Result<usize> {
     let text = if json {
         let report = serde_json::json!({"machine": crate::process::machine(), "figures": figures});
@@ -126,7 +126,7 @@ fn table(figures: &[Figure]) -> String {
     text
 }
 
-/// A number with three digits that matter, thousands apart.
+/// Formats a number with three significant digits; from 100 on, as a whole number with thousands separators.
 fn number(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude >= 100.0 {
@@ -153,12 +153,12 @@ fn thousands(whole: f64) -> String {
     if whole < 0.0 { format!("-{text}") } else { text }
 }
 
-/// The middle one of some numbers; NaN of none.
+/// Returns the median by nearest rank, or NaN for an empty slice.
 pub(crate) fn median(numbers: &[f64]) -> f64 {
     percentile(numbers, 50.0)
 }
 
-/// The percentile of some numbers by nearest rank; NaN of none.
+/// Returns a percentile by nearest rank, or NaN for an empty slice.
 pub(crate) fn percentile(numbers: &[f64], percent: f64) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! `bench ingest`: HTTP → validated → spool, synced → 204, with the loader carrying it into the store.
+//! `bench ingest`: measures the path from HTTP request to synced spool and 204, with the loader running.
 
 use crate::cluster::Cluster;
 use crate::figure::{Bound, Figure, median, percentile};
@@ -13,37 +13,37 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long it is measured.
+/// Rounds, durations and targets.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Rounds, each with every target in turn.
+    /// Rounds; each measures every target in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Seconds of a target in a round, after one to warm up.
+    /// Seconds of a target in a round, after 1 s of warm-up.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
     /// Beacons a second at which latency and memory are measured.
     #[arg(long, default_value_t = 10_000.0)]
     rate: f64,
-    /// Seconds of a target in a round at that rate.
+    /// Seconds of a target in a round at the fixed rate.
     #[arg(long, default_value_t = 10.0)]
     rate_seconds: f64,
-    /// Load into Postgres instead of the embedded store; its CPU is not the server's then.
+    /// Load into Postgres instead of the embedded store; the server's CPU time then excludes the database.
     #[arg(long, conflicts_with = "no_naive")]
     postgres: bool,
-    /// Leave out the naive design, which needs Postgres.
+    /// Leave out the naive design and its Postgres.
     #[arg(long)]
     no_naive: bool,
 }
 
 const WARM_UP: Duration = Duration::from_secs(1);
-/// Time that the loader has after a round to empty the spool.
+/// Timeout of the loader to empty the spool after a round.
 const DRAIN_SECONDS_MAX: u64 = 120;
 
-/// What a target did in one round.
+/// The result of one target in one round.
 struct Round {
     per_second: f64,
-    /// CPU of the server's process, microseconds a beacon.
+    /// CPU time of the server's process, in µs a beacon.
     cpu_micros: f64,
     failed: u64,
 }
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     let pick = |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     let per_second = |rounds: &[Round]| pick(rounds, |round| round.per_second);
     let cpu = |rounds: &[Round]| pick(rounds, |round| round.cpu_micros);
-    // A ratio a round, of measurements that lie seconds apart; then the median.
+    // Computes the ratio in each round, because its measurements are only seconds apart; then takes the median.
     let ratio = |a: &[f64], b: &[f64]| median(&a.iter().zip(b).map(|(a, b)| a / b).collect::<Vec<_>>());
     let (our_rate, bare_rate) = (per_second(&ours), per_second(&bares));
     let (our_cpu, bare_cpu) = (cpu(&ours), cpu(&bares));
@@ -128,7 +128,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// fieldvitals on an empty store.
+/// Starts fieldvitals on an empty store.
 fn server(args: &Args, name: &str, cluster: Option<&Cluster>) -> Result<Target> {
     let dir = place::empty(name)?;
     match cluster {
@@ -140,7 +140,7 @@ fn server(args: &Args, name: &str, cluster: Option<&Cluster>) -> Result<Target> 
     }
 }
 
-/// What became of a round's beacons in the store.
+/// Loading of a round's beacons into the store, measured until the spool is empty.
 struct Whole {
     loaded_share: f64,
     cpu_micros: f64,
@@ -173,7 +173,7 @@ fn ours_round(server: &Target, requests: &Requests, seconds: f64) -> Result<(Rou
     Ok((round, Whole { loaded_share: meanwhile / taken, cpu_micros, commit_beacons }))
 }
 
-/// The server's word on its spool.
+/// Spool counters from the server's status.
 struct Spool {
     appended: f64,
     waiting: f64,
@@ -190,7 +190,7 @@ impl Spool {
     }
 }
 
-/// Every 204 must be counted as accepted by the server, and nothing else may be.
+/// Fails unless the server counts each appended beacon as accepted, and no others.
 fn check_counts(server: &Target, rounds: &[Round]) -> Result<()> {
     let spool = Spool::of(server)?;
     let status = http::get(server.address, "/api/v1/status", &server.token)?;
@@ -222,7 +222,7 @@ fn measure(target: &Target, requests: &Requests, seconds: f64) -> Result<Round> 
     })
 }
 
-/// Latency and memory at a fixed rate, on a server that is new.
+/// Measures latency and memory at a fixed rate, on a fresh server.
 fn at_a_rate(
     args: &Args,
     cluster: Option<&Cluster>,
@@ -272,8 +272,8 @@ fn at_a_rate(
     ])
 }
 
-/// Milliseconds of syncs of a small file, which is what every 204 waits for: on a disk that others use too,
-/// no server is faster.
+/// Measures `fdatasync` of a small file, in milliseconds. Every 204 waits for such a sync, so no server answers faster;
+/// other users of the disk raise both.
 fn disk() -> Result<Vec<f64>> {
     let path = place::folder()?.join("sync.tmp");
     let mut file = File::create(&path)?;

@@ -1,13 +1,13 @@
-//! Where benches keep what they make: under `target/bench`.
+//! Working folders of the benches, under `target/bench`.
 
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 
-/// The folder of the benches, which is made.
+/// Creates and returns the folder of the benches: `FIELDVITALS_BENCH_DIR` or `target/bench`.
 pub(crate) fn folder() -> Result<PathBuf> {
     let target = match std::env::var_os("FIELDVITALS_BENCH_DIR") {
         Some(dir) => PathBuf::from(dir),
-        // Beside the binary's own folder: target/release/fieldvitals-bench.
+        // Two levels above the binary: target/release/fieldvitals-bench.
         None => std::env::current_exe()?
             .parent()
             .and_then(Path::parent)
@@ -18,7 +18,7 @@ pub(crate) fn folder() -> Result<PathBuf> {
     Ok(target)
 }
 
-/// An empty folder there, what was in it removed.
+/// Creates an empty subfolder, deleting an existing one of that name.
 pub(crate) fn empty(name: &str) -> Result<PathBuf> {
     let dir = folder()?.join(name);
     if dir.exists() {

@@ -1,14 +1,14 @@
-//! What is going on, on standard error: a line a step, and one that counts where there is much to count.
+//! Progress messages on standard error: one line a step, and a counter for long steps.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-/// Says what is being done.
+/// Prints one line.
 pub(crate) fn say(text: impl AsRef<str>) {
     eprintln!("bench: {}", text.as_ref());
 }
 
-/// Counts towards a number: in place on a terminal, else a line every ten seconds.
+/// A counter towards a total. On a terminal it updates in place; otherwise it prints a line every 10 s.
 pub(crate) struct Progress {
     what: String,
     of: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins to count.
+    /// Starts the counter.
     pub(crate) fn new(what: impl Into<String>, of: u64) -> Self {
         let in_place = std::io::stderr().is_terminal();
         let every = if in_place { Duration::from_millis(200) } else { Duration::from_secs(10) };
@@ -27,7 +27,7 @@ impl Progress {
         Self { what: what.into(), of, started: now, shown: now, every, in_place }
     }
 
-    /// So many are done.
+    /// Reports the number done; prints at most once an interval.
     pub(crate) fn at(&mut self, done: u64) {
         if self.shown.elapsed() < self.every || done == 0 {
             return;
@@ -38,14 +38,14 @@ impl Progress {
         let text = format!("bench: {}: {done} of {}, {left:.0} s left", self.what, self.of);
         if self.in_place {
             eprint!("\r\x1b[K{text}");
-            // Nothing depends on it.
+            // Progress output is optional, so errors are ignored.
             let _ = std::io::stderr().flush();
         } else {
             eprintln!("{text}");
         }
     }
 
-    /// All are done.
+    /// Prints the total and the time taken.
     pub(crate) fn end(self) {
         let clear = if self.in_place { "\r\x1b[K" } else { "" };
         eprintln!(

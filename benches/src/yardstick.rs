@@ -1,4 +1,4 @@
-//! What ingest is compared with: the least that a server can do, and what most people would write first.
+//! Reference servers for `bench ingest`: a bare HTTP handler, and the naive design with one INSERT a request.
 
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse, HttpServer};
@@ -9,10 +9,10 @@ use vitals::beacon::{Content, decode};
 use vitals::metric::{Metric, Values};
 use vitals::view::Device;
 
-/// Connections to the database that the naive design has.
+/// Size of the naive design's connection pool.
 const POOL: u32 = 16;
 
-/// Which one.
+/// Chooses the reference server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -21,11 +21,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Kind {
-    /// Reads the body and answers 204: what HTTP itself costs.
+    /// Read the body and answer 204: the cost of HTTP itself.
     Bare,
-    /// Parses the body with serde_json and inserts one row a request into Postgres.
+    /// Parse the body with serde_json and insert one row a view into Postgres.
     Naive {
-        /// The database.
+        /// URL of the database.
         #[arg(long)]
         database_url: String,
     },
@@ -33,7 +33,7 @@ enum Kind {
 
 /// Serves until the process is killed.
 pub(crate) fn serve(args: &Args) -> Result<()> {
-    // As fieldvitals' own server: one worker a core.
+    // One worker a core, as in fieldvitals' server.
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     actix_web::rt::System::new().block_on(async {
         let server = match &args.kind {

@@ -1,4 +1,4 @@
-//! A browser that a test drives.
+//! A browser under test, driven through WebDriver.
 
 use crate::engines::{Display, Engine, Window};
 use crate::{PATIENCE, eventually_within};
@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use thirtyfour::prelude::*;
 use tokio::process::Child;
 
-/// A browser with one session. Dropping it ends both processes.
+/// A browser with one session. Dropping it ends the driver and the browser.
 pub struct Browser {
     /// The session.
     pub driver: WebDriver,
-    /// What it runs on.
+    /// The browser's engine.
     pub engine: Engine,
     port: u16,
     _program: Child,
@@ -23,15 +23,15 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A new headless Chromium with an empty profile.
+    /// Starts a headless Chromium with an empty profile.
     pub async fn start() -> Self {
         Self::start_with(Engine::Chromium, Window::Headless, Map::new()).await
     }
 
-    /// A new browser with an empty profile, and with more capabilities than the engine has by itself.
+    /// Starts a browser with an empty profile; `more` adds capabilities to those of the engine.
     ///
     /// # Panics
-    /// Where its driver or itself cannot be started (`cargo xtask test` installs both).
+    /// If the driver or the browser cannot be started (`cargo xtask test` installs both).
     pub async fn start_with(engine: Engine, window: Window, more: Map<String, Value>) -> Self {
         let profile = TempDir::new().expect("a temporary folder");
         let display = if engine.needs_display(window) { Some(Display::start().await) } else { None };
@@ -46,51 +46,51 @@ impl Browser {
     /// Opens a page and waits for its load event.
     ///
     /// # Panics
-    /// Where it cannot be opened.
+    /// If the page does not open.
     pub async fn open(&self, url: &str) {
         self.driver.goto(url).await.expect("the page opens");
     }
 
-    /// Leaves the page by a navigation of its own, as a click on a link does: its last beacon is sent.
+    /// Leaves the page by navigation, as a click on a link does. The page then sends its last beacon.
     ///
     /// # Panics
-    /// Where it cannot be left.
+    /// If the navigation fails.
     pub async fn leave(&self) {
         self.driver.goto("about:blank").await.expect("the page can be left");
     }
 
-    /// Hides the page as a change of tabs does, and leaves the new tab in front.
+    /// Hides the page by opening a new tab in front of it.
     ///
     /// # Panics
-    /// Where no tab can be opened.
+    /// If no tab can be opened.
     pub async fn hide(&self) {
         let tab = self.driver.new_tab().await.expect("a tab opens");
         self.driver.switch_to_window(tab).await.expect("the tab comes to the front");
     }
 
-    /// A trusted click on the middle of an element.
+    /// Clicks the middle of an element. The click is a trusted event.
     ///
     /// # Panics
-    /// Where there is no such element.
+    /// If no element matches the selector.
     pub async fn click(&self, css: &str) {
         let element = self.driver.find(By::Css(css)).await.expect("the element is there");
         element.click().await.expect("it can be clicked");
     }
 
-    /// What a script gives.
+    /// Runs a script and returns its result.
     ///
     /// # Panics
-    /// Where it throws.
+    /// If the script throws.
     pub async fn run(&self, script: &str) -> Value {
         self.driver.execute(script, Vec::new()).await.expect("the script runs").json().clone()
     }
 
-    /// Waits until an expression is truthy, and gives it.
+    /// Waits until an expression is truthy, and returns its value.
     pub async fn until(&self, expression: &str) -> Value {
         self.until_within(PATIENCE, expression).await
     }
 
-    /// [`Browser::until`], within this time.
+    /// As [`Browser::until`], with a given timeout.
     pub async fn until_within(&self, patience: Duration, expression: &str) -> Value {
         let script = format!("return {expression}");
         eventually_within(patience, || async {
@@ -102,10 +102,10 @@ impl Browser {
         .await
     }
 
-    /// The start times (or another field) of all buffered entries of a type, as the browser tells them.
+    /// Returns a field, such as `startTime`, of all buffered performance entries of a type.
     ///
     /// # Panics
-    /// Where the browser does not know the type.
+    /// If the script fails.
     pub async fn entries(&self, kind: &str, field: &str) -> Vec<f64> {
         let script = format!(
             "const done = arguments[0]; let found = [];
@@ -117,10 +117,10 @@ impl Browser {
         found.json().as_array().expect("an array").iter().filter_map(Value::as_f64).collect()
     }
 
-    /// What the driver has kept of a log since it was last asked; Chromium's alone.
+    /// Returns the driver's log entries since the last call. Chromium only.
     ///
     /// # Panics
-    /// Where it keeps no such log.
+    /// If the driver has no such log.
     pub async fn log(&self, kind: &str) -> Vec<Value> {
         let url = format!("http://127.0.0.1:{}/session/{}/se/log", self.port, self.driver.session_id());
         let answer = reqwest::Client::new().post(url).json(&serde_json::json!({"type": kind})).send();
@@ -131,10 +131,10 @@ impl Browser {
         }
     }
 
-    /// A command of the browser's own protocol; Chromium's alone.
+    /// Sends a Chrome DevTools Protocol command. Chromium only.
     ///
     /// # Panics
-    /// Where the browser refuses it.
+    /// If the browser refuses the command.
     pub async fn command(&self, name: &str, parameters: Value) -> Value {
         self.driver.cdp().send_raw(name, parameters).await.expect("the browser takes the command")
     }
@@ -142,14 +142,14 @@ impl Browser {
     /// Ends the session.
     ///
     /// # Panics
-    /// Where it does not end.
+    /// If the session does not end.
     pub async fn quit(self) {
         self.driver.clone().quit().await.expect("the session ends");
     }
 }
 
-/// A test that fails has not quit. The session is ended here, as that of a killed chromedriver would leave
-/// its browser running, and the library's own way to end it would block the runtime that it waits for.
+/// Ends the session of a test that failed before `quit`. Killing chromedriver would leave its browser running, and
+/// thirtyfour's own cleanup would block the runtime that it waits for.
 impl Drop for Browser {
     fn drop(&mut self) {
         if self.driver.clone().leak().is_ok() {
@@ -160,7 +160,7 @@ impl Drop for Browser {
                 write!(socket, "DELETE {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
                 socket.read(&mut [0; 64])
             };
-            // Whatever fails here, the test has failed already.
+            // Ignores the error: the test has failed already.
             let _: std::io::Result<usize> = end();
         }
     }

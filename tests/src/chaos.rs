@@ -1,4 +1,4 @@
-//! Long runs of faults: kills and power cuts under load, and an outage of the database with its cost.
+//! Long fault runs: kills and power cuts under load, and a database outage with its cost.
 
 use crate::disk::Disk;
 use crate::load::{Load, Verdict};
@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Which store a run is on.
+/// The store of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// The embedded one.
+    /// The embedded SQLite store.
     Sqlite,
     /// A private Postgres.
     Postgres,
 }
 
 impl Backend {
-    /// Its name.
+    /// Returns the name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,47 +32,47 @@ impl Backend {
     }
 }
 
-/// A run of kills.
+/// Parameters of a run of kills.
 #[derive(Clone, Copy, Debug)]
 pub struct Kills {
     /// The store.
     pub backend: Backend,
-    /// Kills of the server; a Postgres is killed at every fifth as well.
+    /// Number of kills of the server. Every fifth also kills Postgres, if the run has one.
     pub kills: u64,
-    /// Whether each kill is a power cut: every file goes back to its last fsync.
+    /// Makes each kill a power cut: every file reverts to its last fsync.
     pub power_cut: bool,
-    /// Whether an fsync of the spool keeps nothing, which must lose.
+    /// Makes an fsync of the spool ineffective; such a run must lose beacons.
     pub no_fsync: bool,
     /// Beacons a second.
     pub rate: u64,
 }
 
-/// What a run of kills came to.
+/// Result of a run of kills.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was run.
+    /// The run's parameters.
     pub run: Kills,
-    /// What became of the beacons.
+    /// The judge's verdict on the beacons.
     pub verdict: Verdict,
-    /// Kills of Postgres.
+    /// Number of kills of Postgres.
     pub postgres_kills: u64,
-    /// Beacons without an answer, which were sent again.
+    /// Beacons without an answer; the load sent them again.
     pub unanswered: u64,
-    /// Beacons that were refused, and sent again.
+    /// Refused beacons; the load sent them again.
     pub refused: u64,
-    /// How long it took.
+    /// Duration of the run.
     pub duration: Duration,
 }
 
 impl Outcome {
-    /// Whether it is as it must be.
+    /// Returns whether the run ended as it must: lossless with fsync, lossy without.
     #[must_use]
     pub fn is_right(&self) -> bool {
         let clean = self.verdict.lost == 0 && self.verdict.differences.is_empty();
         self.verdict.duplicates == 0 && clean != self.run.no_fsync
     }
 
-    /// As JSON.
+    /// Returns the result as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
@@ -85,7 +85,7 @@ impl Outcome {
     }
 }
 
-/// A server with what it stands on.
+/// A server with its disk and its database.
 struct Site {
     server: Server,
     disk: Option<Disk>,
@@ -108,7 +108,7 @@ impl Site {
         Self { server: Server::launch_on(folder, launch).await, disk, cluster }
     }
 
-    /// Its store, beside the server's own connections to it.
+    /// Opens the server's store over separate connections.
     async fn store(&self) -> Arc<dyn Store> {
         match &self.cluster {
             Some(cluster) => Arc::new(PostgresStore::open(&cluster.url()).await.expect("the store opens")),
@@ -119,7 +119,7 @@ impl Site {
         }
     }
 
-    /// Compares everything with what was sent, once the load has ended.
+    /// Compares the store and the reports with the sent beacons, after the load has ended.
     async fn judge(&self, load: &mut Load) -> Verdict {
         load.finish().await;
         self.server.settled().await;
@@ -127,17 +127,17 @@ impl Site {
     }
 }
 
-/// Kills a server again and again under load, says each kill to `progress`, and judges.
+/// Kills a server repeatedly under load, reports each kill to `progress`, and judges the result.
 ///
 /// # Panics
-/// Where the server does not come back.
+/// If the server does not start again.
 pub async fn kills(run: Kills, mut progress: impl FnMut(u64)) -> Outcome {
     let began = Instant::now();
     let mut site = Site::start(run.backend, run.power_cut).await;
     let mut load = Load::start(&site.server, run.rate, 16);
     load.more(50).await;
     if let (Some(disk), true) = (&site.disk, run.no_fsync) {
-        // From here on: the first start must have come to the disk.
+        // The disk lies only from here on, because the first start must reach the disk.
         site.server.kill().await;
         disk.lies_about(&["spool.db", "spool.db-wal"]);
         site.server.start_again().await;
@@ -145,7 +145,7 @@ pub async fn kills(run: Kills, mut progress: impl FnMut(u64)) -> Outcome {
     }
     let mut postgres_kills = 0;
     for kill in 1..=run.kills {
-        // Moments that differ: from one just after the start to one deep in the work.
+        // Varies the moment of the kill, from just after the start to the middle of the work.
         load.more(1 + kill * 37 % 150).await;
         if let (Some(cluster), 0) = (&mut site.cluster, kill % 5) {
             cluster.kill();
@@ -169,35 +169,35 @@ pub async fn kills(run: Kills, mut progress: impl FnMut(u64)) -> Outcome {
     Outcome { run, verdict, postgres_kills, unanswered, refused, duration: began.elapsed() }
 }
 
-/// What an outage of Postgres came to.
+/// Result of an outage of Postgres.
 #[derive(Clone, Debug)]
 pub struct Outage {
-    /// How long Postgres was away.
+    /// Planned length of the outage.
     pub away: Duration,
-    /// Beacons a second that were acknowledged meanwhile.
+    /// Acknowledged beacons a second during the outage.
     pub rate: f64,
     /// Beacons that were refused or not answered.
     pub refused: u64,
-    /// What became of the beacons.
+    /// The judge's verdict on the beacons.
     pub verdict: Verdict,
-    /// Most beacons that waited.
+    /// Largest backlog, in beacons.
     pub waiting_max: u64,
-    /// Most bytes that waited on disk.
+    /// Largest backlog on disk, in bytes.
     pub waiting_bytes_max: u64,
-    /// From the return of Postgres until no more waited than arrive in a second; the load went on.
+    /// Time from the restart of Postgres until the backlog is at most one second of load, under continuing load.
     pub caught_up: Duration,
-    /// Memory of the server before, at most meanwhile and while it caught up, in bytes.
+    /// Resident memory of the server in bytes: the maximum during warm-up, and the overall maximum.
     pub memory_bytes: [u64; 2],
 }
 
 impl Outage {
-    /// How much memory grew, in bytes.
+    /// Returns the growth of memory, in bytes.
     #[must_use]
     pub const fn growth_bytes(&self) -> u64 {
         self.memory_bytes[1].saturating_sub(self.memory_bytes[0])
     }
 
-    /// As JSON.
+    /// Returns the result as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
@@ -211,7 +211,7 @@ impl Outage {
     }
 }
 
-/// Memory of a process that is resident, in bytes.
+/// Returns the resident memory of a process, in bytes.
 fn resident_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kilobytes = status
@@ -220,10 +220,10 @@ fn resident_bytes(pid: u32) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-/// Takes Postgres away from a server under load for a while, and says what it cost.
+/// Stops Postgres for a time under load, and measures the cost.
 ///
 /// # Panics
-/// Where the server does not answer, or has not caught up after five minutes.
+/// If the server does not answer, or has not caught up within 5 minutes.
 pub async fn outage(away: Duration, rate: u64, warm_up: Duration) -> Outage {
     const LOOK: Duration = Duration::from_millis(200);
     let mut site = Site::start(Backend::Postgres, false).await;

@@ -1,22 +1,22 @@
-//! A disk that is full, fails, lies, or loses power: `disk.c`, preloaded into the server.
+//! A faulty disk: full, failing, lying or losing power. Preloads `disk.c` into the server.
 
 use crate::server::Launch;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The disk of one data folder.
+/// The simulated disk of one data folder.
 pub struct Disk {
-    /// With the library in it.
+    /// State folder: the compiled library, the fault flags and the synced copies.
     state: TempDir,
     folder: PathBuf,
 }
 
 impl Disk {
-    /// A sound one under a folder that is there.
+    /// Creates a sound disk for an existing folder.
     ///
     /// # Panics
-    /// Where it cannot be made.
+    /// If the library cannot be compiled.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         let state = TempDir::new().expect("a temporary folder");
@@ -38,7 +38,7 @@ impl Disk {
         self.state.path().join("disk.so")
     }
 
-    /// A server started this way has its data on this disk.
+    /// Makes the launched server keep its data on this disk.
     #[must_use]
     pub fn under(&self, launch: Launch) -> Launch {
         let text = |path: &Path| path.to_str().expect("a path that is text").to_owned();
@@ -54,35 +54,36 @@ impl Disk {
         done.expect("the disk can be told");
     }
 
-    /// Whether no file may grow.
+    /// Sets whether the disk is full: no file may grow.
     ///
     /// # Panics
-    /// Where it was so already.
+    /// If the flag cannot be changed, for example if it is cleared twice.
     pub fn full(&self, is_full: bool) {
         self.tell("full", is_full);
     }
 
-    /// Whether no fsync succeeds.
+    /// Sets whether every fsync fails.
     ///
     /// # Panics
-    /// Where it was so already.
+    /// If the flag cannot be changed, for example if it is cleared twice.
     pub fn broken(&self, is_broken: bool) {
         self.tell("broken", is_broken);
     }
 
-    /// From the next start of a server on, an fsync of these files succeeds and keeps nothing: what
-    /// `synchronous=OFF` comes to.
+    /// Makes an fsync of these files succeed without effect, as with `synchronous=OFF`. Takes effect at the next start
+    /// of a server.
     ///
     /// # Panics
-    /// Where the disk cannot be told.
+    /// If the list cannot be written.
     pub fn lies_about(&self, names: &[&str]) {
         std::fs::write(self.state.path().join("lying"), names.join("\n")).expect("the disk can be told");
     }
 
-    /// Puts every file back to its last fsync, as a power cut does at worst. No server may run.
+    /// Reverts every file to its last fsync, the worst case of a power cut. Deletes files that were never
+    /// synced. No server may be running.
     ///
     /// # Panics
-    /// Where a file cannot be put back.
+    /// If a file cannot be reverted.
     pub fn cut_power(&self) {
         for entry in std::fs::read_dir(&self.folder).expect("the data folder") {
             let entry = entry.expect("the data folder");

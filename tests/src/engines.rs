@@ -1,4 +1,4 @@
-//! The browser engines and how each is started: its driver, its window, its profile.
+//! Browser engines: the driver, the capabilities and the display of each.
 
 use serde_json::{Map, Value, json};
 use std::net::{Ipv4Addr, TcpListener};
@@ -15,24 +15,24 @@ pub enum Engine {
     Chromium,
     /// Firefox, through geckodriver.
     Firefox,
-    /// WebKit's GTK port with its own small browser, through WebKitWebDriver. It has no headless mode.
+    /// WebKit's GTK port in MiniBrowser, through WebKitWebDriver. It has no headless mode.
     WebKit,
 }
 
-/// How a browser's window is shown.
+/// Display of a browser's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
-    /// Not at all, where the engine can do without.
+    /// No window, if the engine has a headless mode.
     Headless,
     /// On a virtual display.
     Headed,
 }
 
 impl Engine {
-    /// All of them.
+    /// All engines.
     pub const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
 
-    /// The name in tables.
+    /// Returns the name in tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -42,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// The driver's program.
+    /// Returns the driver's program.
     fn program(self) -> PathBuf {
         match self {
             Self::Chromium => "chromedriver".into(),
@@ -51,7 +51,7 @@ impl Engine {
         }
     }
 
-    /// The capabilities of a session whose profile is this folder, and more of them.
+    /// Returns the capabilities of a session with this profile folder, extended by `more`.
     #[must_use]
     pub fn capabilities(self, window: Window, profile: &Path, more: Map<String, Value>) -> Capabilities {
         let headless = |argument: &str| (window == Window::Headless).then(|| argument.to_owned());
@@ -77,7 +77,7 @@ impl Engine {
                 wanted.insert("goog:loggingPrefs".to_owned(), json!({"browser": "ALL"}));
             }
             Self::Firefox => {
-                // geckodriver makes a profile of its own under this folder (see `start`).
+                // geckodriver creates a profile under this folder (see `start`).
                 let args: Vec<String> = headless("-headless").into_iter().collect();
                 wanted.insert("browserName".to_owned(), "firefox".into());
                 wanted.insert("moz:firefoxOptions".to_owned(), json!({"args": args}));
@@ -87,7 +87,7 @@ impl Engine {
                 wanted.insert("webkitgtk:browserOptions".to_owned(), options);
             }
         }
-        // Options stand one level down.
+        // Merges one level down, so that `more` can add options without replacing the others.
         for (name, value) in more {
             match (wanted.get_mut(&name), value) {
                 (Some(Value::Object(options)), Value::Object(more)) => options.extend(more),
@@ -97,22 +97,22 @@ impl Engine {
         Capabilities::from(wanted)
     }
 
-    /// Whether a window of this kind needs a display.
+    /// Returns whether a window of this kind needs a display.
     #[must_use]
     pub fn needs_display(self, window: Window) -> bool {
         self == Self::WebKit || window == Window::Headed
     }
 
-    /// Starts the driver; gives its process and the port at which it listens.
+    /// Starts the driver; returns its process and its port.
     ///
     /// # Panics
-    /// Where it cannot be started, with what is missing.
+    /// If the driver cannot be started; the message says how to install it.
     pub async fn start(self, display: Option<&Display>, profile: &Path) -> (Child, u16) {
         let port = free_port();
         let mut driver = Command::new(self.program());
         driver.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         match self {
-            // What a browser that is killed leaves goes with its profile.
+            // A killed browser leaves temporary files; they are deleted with the profile.
             Self::Chromium => driver.arg(format!("--port={port}")).env("TMPDIR", profile),
             Self::Firefox => driver
                 .args(["--port", &port.to_string(), "--websocket-port", &free_port().to_string()])
@@ -145,18 +145,18 @@ impl Engine {
     }
 }
 
-/// A virtual display. Dropping it ends it.
+/// A virtual display. Dropping it ends Xvfb.
 pub struct Display {
-    /// What `DISPLAY` names.
+    /// Value of `DISPLAY`.
     name: String,
     _server: Child,
 }
 
 impl Display {
-    /// A new display.
+    /// Starts Xvfb on a free display number.
     ///
     /// # Panics
-    /// Where Xvfb cannot be started.
+    /// If Xvfb cannot be started.
     pub async fn start() -> Self {
         let mut server = Command::new("Xvfb")
             .args(["-displayfd", "1", "-screen", "0", "1200x1000x24", "-nolisten", "tcp"])
@@ -172,7 +172,7 @@ impl Display {
     }
 }
 
-/// `FIELDVITALS_GECKODRIVER`, or what `cargo xtask test browsers` installed, or the one on the search path.
+/// Finds geckodriver: `FIELDVITALS_GECKODRIVER`, else the one of `cargo xtask test browsers`, else the search path.
 fn geckodriver() -> PathBuf {
     if let Some(path) = std::env::var_os("FIELDVITALS_GECKODRIVER") {
         return path.into();
@@ -184,7 +184,7 @@ fn geckodriver() -> PathBuf {
         .unwrap_or_else(|| "geckodriver".into())
 }
 
-/// WebKit's own small browser lies in a folder named after the machine's architecture.
+/// Returns the path of WebKit's MiniBrowser, in a folder named after the machine's architecture.
 fn mini_browser() -> Value {
     let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let found = folders
@@ -196,7 +196,7 @@ fn mini_browser() -> Value {
     found.expect("MiniBrowser is installed: Debian's package webkit2gtk-driver").display().to_string().into()
 }
 
-/// A port that nobody listens at in this moment.
+/// Returns a TCP port that is free at the moment of the call.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
     listener.local_addr().expect("its address").port()

@@ -1,4 +1,4 @@
-//! `cargo xtask chaos`: kills, power cuts and an outage, as long as one likes.
+//! `cargo xtask chaos`: runs kills, power cuts and a database outage, for any number of rounds.
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
@@ -15,29 +15,29 @@ enum Stores {
     Both,
 }
 
-/// Kills, power cuts and outages under load, and what became of the beacons.
+/// Kills, power cuts and outages under load; reports lost and duplicated beacons.
 #[derive(Parser)]
 #[command(name = "cargo xtask chaos")]
 struct Arguments {
-    /// Kills of the server.
+    /// Number of kills of the server.
     #[arg(long, default_value_t = 20)]
     kills: u64,
     /// The store.
     #[arg(long, default_value = "both")]
     store: Stores,
-    /// Make each kill a power cut: every file goes back to its last fsync.
+    /// Make each kill a power cut: every file reverts to its last fsync.
     #[arg(long)]
     power_cut: bool,
-    /// Power cuts with a spool whose fsync keeps nothing, as synchronous=OFF: this run must lose.
+    /// Power cuts with a spool whose fsync has no effect, as with synchronous=OFF: this run must lose beacons.
     #[arg(long)]
     no_fsync: bool,
-    /// Instead of kills, take Postgres away for so many seconds.
+    /// Stop Postgres for this many seconds, instead of kills.
     #[arg(long, value_name = "SECONDS")]
     outage: Option<u64>,
-    /// Beacons a second; 400 with kills and 5,000 in an outage unless given.
+    /// Beacons a second [default: 400 with kills, 5,000 in an outage].
     #[arg(long)]
     rate: Option<u64>,
-    /// As JSON: a list with an object a run.
+    /// Print JSON: a list with one object a run.
     #[arg(long)]
     json: bool,
 }
