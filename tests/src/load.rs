@@ -1,8 +1,8 @@
-//! A steady load of beacons whose every page view is known, and the judge of what became of them.
+//! A steady load of beacons with known page views, and the judge that compares the result with them.
 //!
-//! Workers keep a connection each, send one beacon after another, and send a beacon again until it is
-//! acknowledged, as a client that retries does. So in the end everything sent was acknowledged, and the
-//! reports must equal what was sent: a view that is missing was lost, one too many was counted twice.
+//! Each worker keeps one connection and sends one beacon after another. It sends a beacon again until the server
+//! acknowledges it, as a retrying client does. So at the end every sent beacon is acknowledged, and the reports must
+//! equal the sent views. A missing view was lost; a surplus view was counted twice.
 
 use crate::beacon::view_id;
 use crate::server::Server;
@@ -20,23 +20,23 @@ use tokio::task::JoinHandle;
 use vitals::metric::{Metric, Rating};
 use vitals::view::ViewId;
 
-/// The routes that views are spread over.
+/// The routes of the views.
 const ROUTES: [&str; 5] = ["/alpha", "/beta", "/gamma", "/delta", "/epsilon"];
-/// Every so-manieth beacon is a newer word on a view that was sent before.
+/// Every n-th beacon is a newer snapshot of an earlier view.
 const UPDATE_EVERY: u64 = 4;
-/// Longest time that a worker waits for an answer.
+/// Timeout of an answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
-/// Views that the judge looks for one by one.
+/// Maximum number of views that the judge looks up in the store.
 const LOOK_UPS_MAX: usize = 30_000;
-/// Pause of a worker that was refused or not answered.
+/// Pause of a worker after a refusal or a missing answer.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What is known of one page view.
+/// One sent page view.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     id: ViewId,
     number: u64,
-    /// The last word that was acknowledged.
+    /// Sequence number of the last acknowledged snapshot.
     seq: u32,
 }
 
@@ -45,7 +45,7 @@ impl Sent {
         ROUTES[(self.number % ROUTES.len() as u64) as usize]
     }
 
-    /// The LCP, in milliseconds, of the last word.
+    /// Returns the LCP of the last snapshot, in milliseconds.
     fn lcp(&self) -> f64 {
         ((self.number * 37 + u64::from(self.seq) * 1_013) % 6_000 + 1) as f64
     }
@@ -69,42 +69,44 @@ struct Shared {
     refused: AtomicU64,
     unanswered: AtomicU64,
     stop: AtomicBool,
-    /// The last refusal's body.
+    /// Body of the last refusal.
     refusal: Mutex<String>,
 }
 
-/// A load that runs.
+/// A running load. Dropping it aborts the workers.
 pub struct Load {
     shared: Arc<Shared>,
     address: watch::Sender<Option<SocketAddr>>,
     workers: Vec<JoinHandle<()>>,
 }
 
-/// What the judge found.
+/// The judge's findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Beacons that were acknowledged.
+    /// Number of acknowledged beacons.
     pub acknowledged: u64,
-    /// Page views that they told of.
+    /// Number of page views in the acknowledged beacons.
     pub views: u64,
-    /// Page views that are missing, or say less than what was acknowledged.
+    /// Number of page views that the reports or the store lack. A view stored with an older snapshot counts as lost.
     pub lost: u64,
-    /// Page views that the reports count beyond those that there are.
+    /// Number of page views in the reports beyond those sent.
     pub duplicates: u64,
-    /// What differs, in words.
+    /// Descriptions of the differences.
     pub differences: Vec<String>,
 }
 
 impl Verdict {
+    /// Asserts that nothing was lost or counted twice.
+    ///
     /// # Panics
-    /// Where anything was lost, counted twice, or is reported otherwise than it was sent.
+    /// If a view was lost, counted twice, or reported with other values than sent.
     pub fn must_be_clean(&self) {
         assert!(self.lost == 0 && self.duplicates == 0 && self.differences.is_empty(), "{self:?}");
     }
 }
 
 impl Load {
-    /// Begins to send about `rate` beacons a second to a server, over so many connections.
+    /// Starts to send about `rate` beacons a second to a server, over this number of connections.
     #[must_use]
     pub fn start(server: &Server, rate: u64, connections: u64) -> Self {
         let (address, at) = watch::channel(Some(server.address()));
@@ -119,39 +121,39 @@ impl Load {
         Self { shared, address, workers }
     }
 
-    /// From now on beacons go to this server, or to none.
+    /// Sends further beacons to this server; `None` pauses the load.
     pub fn redirect(&self, server: Option<&Server>) {
         self.address.send_replace(server.map(Server::address));
     }
 
-    /// Beacons acknowledged so far.
+    /// Returns the number of beacons acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::SeqCst)
     }
 
-    /// Beacons that were answered with anything but 204.
+    /// Returns the number of answers other than 204.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::SeqCst)
     }
 
-    /// The body of the last such answer.
+    /// Returns the body of the last answer other than 204.
     #[must_use]
     pub fn refusal(&self) -> String {
         self.shared.refusal.lock().map(|refusal| refusal.clone()).unwrap_or_default()
     }
 
-    /// Beacons that had no answer; they were sent again.
+    /// Returns the number of requests without an answer; the workers sent their beacons again.
     #[must_use]
     pub fn unanswered(&self) -> u64 {
         self.shared.unanswered.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many more beacons are acknowledged.
+    /// Waits until this number of further beacons is acknowledged.
     ///
     /// # Panics
-    /// Where that takes longer than half a minute.
+    /// After 30 s.
     pub async fn more(&self, beacons: u64) {
         let goal = self.acknowledged() + beacons;
         let began = Instant::now();
@@ -167,7 +169,7 @@ impl Load {
         }
     }
 
-    /// Ends the load: each worker once its last beacon is acknowledged.
+    /// Ends the load. Each worker first waits for the acknowledgment of its last beacon.
     pub async fn finish(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         for worker in self.workers.drain(..) {
@@ -175,11 +177,11 @@ impl Load {
         }
     }
 
-    /// Compares what was sent with the server's reports, and with every page view in its store where that is
-    /// at hand. The load must have finished and the server settled.
+    /// Compares the sent views with the server's reports, and with the page views in `store`, if given. The load must
+    /// have finished and the server settled.
     ///
     /// # Panics
-    /// Where the server or the store does not answer.
+    /// If the server or the store does not answer.
     pub async fn judge(&self, server: &Server, store: Option<&dyn Store>) -> Verdict {
         let views: Vec<Sent> =
             self.shared.views.lock().expect("no worker panicked").values().copied().collect();
@@ -207,7 +209,7 @@ impl Drop for Load {
 }
 
 impl Verdict {
-    /// Compares one route's report with the views that were sent.
+    /// Compares the report of one route with the sent views.
     fn compare(&mut self, route: &str, views: &[&Sent], pages: &Value) {
         let page =
             pages["pages"].as_array().and_then(|pages| pages.iter().find(|page| page["route"] == route));
@@ -235,7 +237,7 @@ impl Verdict {
         }
     }
 
-    /// Looks for every view, or where they are many, for a share of them.
+    /// Looks up every view in the store, or every n-th if there are more than [`LOOK_UPS_MAX`].
     async fn look_up(&mut self, views: &[Sent], store: &dyn Store, site: SiteId) {
         let mut missing = 0;
         for sent in views.iter().step_by(views.len().div_ceil(LOOK_UPS_MAX).max(1)) {
@@ -312,7 +314,7 @@ impl Worker {
     }
 
     async fn post(&mut self, request: &[u8]) -> std::io::Result<(u16, String)> {
-        // A sender lives as long as the load.
+        // The wait fails only if the sender was dropped with the load.
         let gone = |_| std::io::Error::from(std::io::ErrorKind::NotConnected);
         let at = self.at.wait_for(Option::is_some).await.map_err(gone)?.unwrap_or_else(|| unreachable!());
         let mut stream = match self.stream.take() {
@@ -330,7 +332,7 @@ impl Worker {
     }
 }
 
-/// Reads the answer to a request: its status and body.
+/// Reads an HTTP answer; returns its status and body.
 async fn answer(stream: &mut TcpStream) -> std::io::Result<(u16, String)> {
     let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
     let mut bytes = Vec::with_capacity(512);

@@ -1,7 +1,8 @@
-//! A network that fails on demand: a TCP proxy before a Postgres.
+//! A TCP proxy before Postgres that injects network faults.
 //!
-//! It passes bytes on, cuts connections, holds them without a word (what a stalled network, or a database
-//! that hangs, looks like), delays them, and loses the answers to commits.
+//! It forwards bytes, cuts connections, stalls them (as a stalled network or a hanging database would), delays them,
+//! and
+//! drops the answers to commits.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,21 +13,21 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
-/// What happens to connections.
+/// State of the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flow {
-    /// Bytes pass.
+    /// Bytes are forwarded.
     Pass,
-    /// Connections stay open and nothing moves.
+    /// Connections stay open; no bytes are forwarded.
     Hold,
-    /// Connections are closed, new ones at once.
+    /// Open connections are closed, and new ones immediately.
     Cut,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Control {
     flow: Flow,
-    /// Connections with a smaller number are held whatever the flow is.
+    /// Connections with a smaller number are held unless the flow is [`Flow::Cut`].
     held_below: u64,
 }
 
@@ -47,25 +48,25 @@ struct State {
     connections: AtomicU64,
     delay_up_ms: AtomicU64,
     delay_down_ms: AtomicU64,
-    /// Answers to commits that are yet to be lost.
+    /// Number of answers to commits still to drop.
     to_swallow: AtomicU64,
     swallowed: AtomicU64,
     bytes_up: AtomicU64,
 }
 
-/// A proxy; it ends with this.
+/// The proxy. Dropping it closes its connections.
 pub struct Proxy {
-    /// Where it listens.
+    /// Listening address.
     pub address: SocketAddr,
     state: Arc<State>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Proxy {
-    /// A proxy before the Postgres of this socket.
+    /// Starts a proxy before the Postgres of this Unix socket.
     ///
     /// # Panics
-    /// Where this machine has no port for it.
+    /// If no local port is free.
     pub async fn start(socket: &Path) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("its address");
@@ -83,7 +84,7 @@ impl Proxy {
         Self { address, state, task }
     }
 
-    /// The address of the database `postgres` behind it.
+    /// Returns the URL of the database `postgres` behind the proxy.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://postgres@{}/postgres", self.address)
@@ -93,51 +94,51 @@ impl Proxy {
         self.state.control.send_modify(|control| control.flow = flow);
     }
 
-    /// Lets everything pass that is not held for good.
+    /// Forwards on all connections, except those held for good.
     pub fn pass(&self) {
         self.set(Flow::Pass);
     }
 
-    /// Closes all connections, and new ones as they come.
+    /// Closes all connections, and new ones immediately.
     pub fn cut(&self) {
         self.set(Flow::Cut);
     }
 
-    /// Stalls all connections, and new ones as they come.
+    /// Stalls all connections, including new ones.
     pub fn hold(&self) {
         self.set(Flow::Hold);
     }
 
-    /// Stalls the connections there are for good; new ones pass.
+    /// Stalls the current connections for good; forwards on new ones.
     pub fn hold_these_for_good(&self) {
         let next = self.state.connections.load(Ordering::SeqCst);
         self.state.control.send_modify(|control| control.held_below = next);
     }
 
-    /// Delays whatever passes, in each direction.
+    /// Delays forwarded bytes, per direction.
     pub fn delay(&self, up: Duration, down: Duration) {
         self.state.delay_up_ms.store(up.as_millis() as u64, Ordering::SeqCst);
         self.state.delay_down_ms.store(down.as_millis() as u64, Ordering::SeqCst);
     }
 
-    /// Loses the answers to the next `n` commits, and their connections with them. The commits take place.
+    /// Drops the answers to the next `n` commits and closes their connections. The commits take effect.
     pub fn swallow(&self, n: u64) {
         self.state.to_swallow.store(n, Ordering::SeqCst);
     }
 
-    /// Answers to commits that were lost.
+    /// Returns the number of dropped answers to commits.
     #[must_use]
     pub fn swallowed(&self) -> u64 {
         self.state.swallowed.load(Ordering::SeqCst)
     }
 
-    /// Connections that were made.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// Bytes that clients have sent.
+    /// Returns the number of bytes received from clients.
     #[must_use]
     pub fn bytes_up(&self) -> u64 {
         self.state.bytes_up.load(Ordering::SeqCst)
@@ -163,7 +164,7 @@ async fn serve(client: TcpStream, number: u64, state: Arc<State>) {
     if !gate.open().await {
         return;
     }
-    // Where there is no database the client's connection is closed, as a refused one would be.
+    // Without a database, closes the client's connection, as a refusal would.
     let Ok(server) = UnixStream::connect(&state.upstream).await else { return };
     let (client_in, client_out) = client.into_split();
     let (server_in, server_out) = server.into_split();
@@ -180,21 +181,21 @@ async fn serve(client: TcpStream, number: u64, state: Arc<State>) {
         true
     });
     let down = pump(server_in, client_out, gate.clone(), &state.delay_down_ms, |_| {
-        // What the server says after a commit is its answer: it has taken place.
+        // The server's first message after a commit is its answer, so the commit has taken effect.
         let lost = losing.load(Ordering::SeqCst) == 1;
         if lost {
             state.swallowed.fetch_add(1, Ordering::SeqCst);
         }
         !lost
     });
-    // Either end closes both.
+    // The end of either direction closes both.
     tokio::select! {
         () = up => {}
         () = down => {}
     }
 }
 
-/// What one connection may do now.
+/// The current permission of one connection.
 #[derive(Clone)]
 struct Gate {
     number: u64,
@@ -202,7 +203,7 @@ struct Gate {
 }
 
 impl Gate {
-    /// Waits while the connection is held; false when it is cut.
+    /// Waits while the connection is held; returns false if it is cut.
     async fn open(&mut self) -> bool {
         let number = self.number;
         let waited = self.control.wait_for(|control| control.of(number) != Flow::Hold).await;
@@ -212,12 +213,12 @@ impl Gate {
     /// Waits until the connection is cut.
     async fn cut(&mut self) {
         let number = self.number;
-        // An error means that the proxy is gone.
+        // An error means that the proxy was dropped.
         let _ = self.control.wait_for(|control| control.of(number) == Flow::Cut).await;
     }
 }
 
-/// Carries bytes one way for as long as `look` allows.
+/// Forwards bytes in one direction until `look` returns false.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -247,7 +248,7 @@ async fn pump(
     }
 }
 
-/// Follows the messages of a client, of which only the first have no type
+/// Parser of a client's messages. Only the messages before the start-up completes have no type byte
 /// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
 #[derive(Default)]
 struct Frames {
@@ -256,7 +257,7 @@ struct Frames {
 }
 
 impl Frames {
-    /// Whether these bytes complete a query that is a commit.
+    /// Returns whether these bytes complete a `COMMIT` query.
     fn has_commit(&mut self, bytes: &[u8]) -> bool {
         const SSL_REQUEST: [u8; 4] = 80_877_103_u32.to_be_bytes();
         self.buffer.extend_from_slice(bytes);

@@ -1,5 +1,5 @@
-//! What the collector does beside measuring: consent, privacy, sampling, what a server did not take, URLs, sizes.
-//! Each is a visit in a real browser, judged by what was sent and stored.
+//! Behaviors of the collector beside measuring: consent, privacy, sampling, retries, URLs and size limits. Each is a
+//! visit in a real browser, judged by the beacons sent and the views stored.
 
 use super::Visit;
 use super::lab::{Answer, Capture, Folder, Lab, Module};
@@ -16,22 +16,22 @@ use vitals::limits;
 use vitals::metric::Metric;
 use vitals::view::{NavigationType, ViewId};
 
-/// One behaviour.
+/// One behavior.
 pub struct Behaviour {
     /// Its name.
     pub name: &'static str,
-    /// The engines that can show it.
+    /// The engines that can show the behavior.
     pub engines: &'static [Engine],
-    /// What the browser is told at its start.
+    /// Extra capabilities of the browser's session.
     pub capabilities: fn(Engine) -> Map<String, Value>,
-    /// What lies in the folder.
+    /// The folder's contents.
     pub folder: fn() -> Folder,
-    /// What the visitor does, and what must come of it. Panics where something else does.
+    /// The visitor's actions and the checks. Panics if a check fails.
     pub check: for<'a> fn(&'a Visit<'a>) -> BoxFuture<'a, ()>,
 }
 
 impl Behaviour {
-    /// Runs it once; gives what its pages sent.
+    /// Runs the behavior once; returns the captures of its pages.
     pub async fn run(&self, engine: Engine, window: Window, lab: &Lab, number: usize) -> Vec<Capture> {
         let name = format!("{}-{}-{number}", self.name, engine.name());
         let base = lab.folder(&name, (self.folder)());
@@ -46,7 +46,7 @@ impl Behaviour {
 
 const ALL: &[Engine] = &[Chromium, Firefox, WebKit];
 
-/// A page with the tag, which has these attributes more, and a script that runs before it.
+/// Builds a page whose tag has these additional attributes; the script runs before the tag.
 fn tagged(attributes: &str, script: &str) -> String {
     format!(
         "<!doctype html><meta charset=utf-8><link rel=icon href='data:,'><title>t</title>
@@ -80,7 +80,8 @@ fn as_it_is(_: Engine) -> Map<String, Value> {
     Map::new()
 }
 
-/// A visitor who asks to be left alone, in the words of each browser; WebKit has none, and the page says it there.
+/// Capabilities of a visitor who opts out of tracking, by each browser's own signal. WebKit has no such signal, so the
+/// page sets it.
 fn left_alone(engine: Engine) -> Map<String, Value> {
     let (options, preferences) = match engine {
         Chromium => ("goog:chromeOptions", json!({"enable_do_not_track": true})),
@@ -93,7 +94,7 @@ fn left_alone(engine: Engine) -> Map<String, Value> {
     Map::from_iter([(options.to_owned(), json!({"prefs": preferences}))])
 }
 
-/// What was sent, by the order of sending.
+/// Returns the beacons in order of sending, each with the answer's status and its size in bytes.
 fn sent(visit: &Visit<'_>) -> Vec<(Beacon, u16, usize)> {
     let (captures, _) = visit.lab.captured(&visit.name);
     let beacon = |capture: &Capture| match capture {
@@ -107,7 +108,7 @@ fn sent(visit: &Visit<'_>) -> Vec<(Beacon, u16, usize)> {
     captures.iter().filter_map(beacon).collect()
 }
 
-/// Waits for a beacon of which this is true, and gives it.
+/// Waits for a beacon that matches, and returns it.
 async fn beacon(visit: &Visit<'_>, what: &str, is: impl Fn(&Beacon) -> bool) -> Beacon {
     eventually(|| async {
         let found = sent(visit).into_iter().find(|(beacon, ..)| is(beacon));
@@ -116,19 +117,20 @@ async fn beacon(visit: &Visit<'_>, what: &str, is: impl Fn(&Beacon) -> bool) -> 
     .await
 }
 
-/// The views that were sent, each once.
+/// Returns the ids of the sent views.
 fn views(visit: &Visit<'_>) -> BTreeSet<ViewId> {
     sent(visit).into_iter().flat_map(|(beacon, ..)| beacon.snapshots()).map(|view| view.id).collect()
 }
 
-/// Leaves for a page without the collector, and waits until that has told so: what was to be sent has been by then.
+/// Leaves for a page without the collector, and waits until that page reports. By then the left page has sent its
+/// beacons.
 async fn away(visit: &Visit<'_>) {
     visit.open("away.html").await;
     visit.told("away").await;
     visit.turns().await;
 }
 
-/// What the page's origin has stored.
+/// Returns the number of entries in the origin's local storage and session storage.
 async fn stored(visit: &Visit<'_>) -> (u64, u64) {
     let counts = visit.browser.run("return [localStorage.length, sessionStorage.length]").await;
     (counts[0].as_u64().expect("a number"), counts[1].as_u64().expect("a number"))
@@ -138,8 +140,8 @@ async fn no_errors(visit: &Visit<'_>) {
     assert_eq!(visit.browser.run("return window.thrown").await, json!([]), "an error reached the page");
 }
 
-/// Hides the page and shows it again. Firefox may be back from the other tab before the page has heard of it, and then
-/// never tells it; such a page is hidden once more.
+/// Hides the page and shows it again. Firefox may return from the other tab before the page learns of the change, and
+/// then fires no event. Such a page is hidden again.
 async fn hide_and_show(visit: &Visit<'_>) {
     let hidings = || async { visit.browser.run("return hidings").await };
     let before = hidings().await;
@@ -151,7 +153,7 @@ async fn hide_and_show(visit: &Visit<'_>) {
     .await;
 }
 
-/// A page that waits for consent: nothing is sent or stored until it is given, and then all that was seen.
+/// Checks that a page with required consent sends and stores nothing before consent, and then sends all measurements.
 async fn consent_required(visit: &Visit<'_>, ready: impl AsyncFn(&Visit<'_>)) {
     visit.open("page.html").await;
     ready(visit).await;
@@ -176,7 +178,7 @@ async fn consent_required(visit: &Visit<'_>, ready: impl AsyncFn(&Visit<'_>)) {
     assert_eq!(stored(visit).await, (0, 0), "refused, and stored");
 }
 
-/// Waits until the glue was asked for in vain.
+/// Waits until the page has requested the module's glue, without success.
 async fn asked_in_vain(visit: &Visit<'_>) {
     visit.painted().await;
     visit
@@ -186,7 +188,7 @@ async fn asked_in_vain(visit: &Visit<'_>) {
     visit.turns().await;
 }
 
-/// Visits a page whose random number is this, and leaves it.
+/// Visits a page with a fixed random number, and leaves it.
 async fn drawn(visit: &Visit<'_>, random: f64) {
     visit.open(&format!("page.html?{random}")).await;
     visit.measured().await;
@@ -195,16 +197,16 @@ async fn drawn(visit: &Visit<'_>, random: f64) {
 
 const DRAW: &str = "Math.random = () => +location.search.slice(1)";
 
-/// How many bodies are in storage: they are separated by line ends, which JSON has none of.
+/// Script that counts the bodies in storage. Bodies are separated by newlines, which JSON text never contains.
 const KEPT: &str = r"localStorage.fieldvitals.split('\n').length";
 
-/// Waits until there is something in storage for the next page, and gives how many bodies.
+/// Waits until storage holds bodies for the next page, and returns their number.
 async fn kept(visit: &Visit<'_>) -> u64 {
     let bodies = visit.browser.until(&format!("localStorage.fieldvitals && {KEPT}")).await;
     bodies.as_u64().expect("a number")
 }
 
-/// After what was sent in vain: the next page sends it, and every view counts once on the server.
+/// Checks after failed sends that the next page sends the stored bodies, and that the server counts every view once.
 async fn counted_once(visit: &Visit<'_>, count: u64) {
     let route = format!("/r/{}", visit.name);
     visit.open("page.html").await;
@@ -220,7 +222,7 @@ async fn counted_once(visit: &Visit<'_>, count: u64) {
     assert_eq!(views(visit).len() as u64, count);
 }
 
-/// Every behaviour.
+/// All behaviors.
 pub const BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         name: "consent-required",
@@ -320,13 +322,13 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         folder: || page("data-sample=.5 data-consent=granted", DRAW),
         check: |visit| {
             async {
-                // The first draw holds for the session: out.
+                // The draw 0.7 is out of the sample and holds for the session.
                 drawn(visit, 0.7).await;
                 drawn(visit, 0.1).await;
                 away(visit).await;
                 assert!(sent(visit).is_empty(), "out of the sample: {:?}", sent(visit));
                 let cleared = visit.browser.run("sessionStorage.clear(); return Date.now()").await;
-                // In.
+                // A new session draws 0.1, which is in the sample.
                 drawn(visit, 0.1).await;
                 drawn(visit, 0.9).await;
                 away(visit).await;
@@ -444,7 +446,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         engines: &[Chromium],
         capabilities: as_it_is,
         folder: || {
-            // The clock of reports is the test's.
+            // The test drives the collector's 10 s interval through `window.tick`.
             page(
                 "",
                 "const every = setInterval;
@@ -464,7 +466,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 visit.browser.run("fieldvitals.mark('second'); tick()").await;
                 visit.turns().await;
                 assert!(sent(visit).is_empty(), "left with the browser, not sent: {:?}", sent(visit));
-                // No event and no script of the page's runs any more. The command has no answer then.
+                // After a crash no event and no script of the page runs. The command never gets an answer.
                 let crash = visit.browser.driver.cdp();
                 let crashed = crash.send_raw("Page.crash", json!({}));
                 drop(tokio::time::timeout(std::time::Duration::from_secs(2), crashed).await);
@@ -530,7 +532,8 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 visit.measured().await;
                 hide_and_show(visit).await;
                 assert_eq!(kept(visit).await, 1, "without an answer");
-                // After that a page that is being left, and will hear of no answer, does not even ask.
+                // After one failure, a leaving page stores its last beacon without sending it, because the page cannot
+                // receive an answer.
                 visit.browser.run("fieldvitals.mark('left')").await;
                 away(visit).await;
                 assert_eq!(kept(visit).await, 2, "the last word");
@@ -587,7 +590,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 visit.open("page.html?question#fragment").await;
                 visit.measured().await;
                 for path in ["secret.html", "third.html?question"] {
-                    // Without an input, a navigation so soon after the load is a redirect.
+                    // Input first: without one, a navigation so soon after the load counts as a redirect.
                     visit.press("button").await;
                     visit.browser.run(&format!("history.pushState(null, '', '{path}')")).await;
                     visit.turns().await;
@@ -627,7 +630,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 visit.browser.run("tags()").await;
                 const VIEWS: usize = 16;
                 for view in 1..VIEWS {
-                    // Without an input, a navigation so soon after the one before is a redirect.
+                    // Input first: without one, a navigation so soon after the previous one counts as a redirect.
                     visit.press("button").await;
                     visit.browser.run(&format!("go({view})")).await;
                 }
@@ -666,7 +669,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                     ),
                 ),
                 (
-                    // Held, or Firefox forgets the frozen object and makes another.
+                    // Holds a reference; otherwise Firefox discards the frozen object and creates another.
                     "history.html",
                     tagged(
                         "",
@@ -688,7 +691,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                     ("observer", errors::SNIPPET | errors::GLUE),
                     ("beacon", 0),
                     ("idle", 0),
-                    // A visitor may forbid storage, which is no failure.
+                    // A visitor may forbid storage, so a storage error is no failure.
                     ("storage", 0),
                     ("history", errors::GLUE),
                     ("listener", errors::PAGE),
@@ -696,7 +699,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                     visit.open(&format!("{name}.html")).await;
                     visit.measured().await;
                     hide_and_show(visit).await;
-                    // What fails while a beacon is made stands in the next one.
+                    // A failure during the making of a beacon is reported in the next beacon.
                     visit.browser.run("fieldvitals.mark('again')").await;
                     no_errors(visit).await;
                     visit.leave().await;

@@ -1,4 +1,4 @@
-//! Conditions: a page with known right values, and something in it that other people's pages have.
+//! Conditions: a page with known correct values, and one peculiarity that real pages have.
 //!
 //! Reading order: [`page`] (the page and its values), [`foreign`] (scripts, markup and policies), [`early`] (before the
 //! module runs), [`wild`] (reports from the field), [`judge`] (the comparison). Many conditions share a browser, because
@@ -23,35 +23,35 @@ use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long a page or the collector may take for a step.
+/// Timeout of a step of the page or the collector.
 const STEP_PATIENCE: Duration = Duration::from_secs(15);
-/// How long the module may take to be requested. A missing request is seen in the stored views.
+/// Timeout of the request for the module. The stored views show a missing request.
 const MODULE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long what is sent on leaving may take.
+/// Timeout of the last beacon after leaving a page.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// One condition.
 #[derive(Clone, Copy)]
 pub struct Condition {
-    /// Its name.
+    /// The condition's name.
     pub name: &'static str,
-    /// The engines that can have it.
+    /// The engines that can have the condition.
     pub engines: &'static [Engine],
     /// The folder's contents.
     pub folder: fn() -> Folder,
     /// The steps of the visit.
     pub steps: &'static [Step],
-    /// Who must have measured.
+    /// The measurer that must have produced the views.
     pub by: By,
     /// The views that must have been stored, by start.
     pub views: &'static [View],
-    /// Further checks.
+    /// Additional checks.
     pub also: fn(&judge::Stored) -> Result<(), String>,
-    /// Whether no view at all is right too.
+    /// Whether an absence of views is correct too.
     pub may_be_absent: bool,
-    /// Whether the server may leave out what it was sent, with an answer of success.
+    /// Whether the server may discard the beacon despite an answer of success.
     pub may_be_filtered: bool,
-    /// Whether the browser itself reports in its console what the page's policy or network refuses.
+    /// Whether the browser itself logs the refusals of the page's policy or network to its console.
     pub is_loud: bool,
 }
 
@@ -73,81 +73,81 @@ pub const PLAIN: Condition = Condition {
 pub const USE: [Step; 5] =
     [Step::Open(page::DELAYED), Step::Told("ready"), Step::Module, Step::Press("slow"), Step::Leave];
 
-/// Who measured.
+/// The measurer of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// The module in the browser.
     Module,
     /// The server, from the raw queue.
     Server,
-    /// Either: the condition may take the module away, and must not take the values.
+    /// Either: the condition may prevent the module from loading, but the values must exist.
     Either,
 }
 
 /// A view that must have been stored.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    /// The end of its URL.
+    /// Suffix of the URL.
     pub at: &'static str,
-    /// The end of its route, where it must have one.
+    /// Required suffix of the route, if any.
     pub route: Option<&'static str>,
-    /// Its navigation type, where it matters.
+    /// Required navigation type, if any.
     pub nav: Option<&'static str>,
-    /// Its values. Metrics that an engine does not know must be absent there; those that are not named do not matter.
+    /// Required values. Metrics unsupported by an engine must be absent there; metrics not listed may have any value.
     pub values: &'static [(&'static str, Must)],
 }
 
 /// A step of the visitor, the network or the test.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Opens a page of the folder, and does not wait for its load.
+    /// Opens a page of the folder without waiting for its load.
     Open(&'static str),
-    /// Opens a page of the folder from a file.
+    /// Opens a page of the folder through a `file:` URL.
     OpenFile(&'static str),
-    /// Waits until the page has told this.
+    /// Waits until the page has reported this name.
     Told(&'static str),
-    /// Waits until the page has got the module, or should have.
+    /// Waits until the module's last file was requested, or until a timeout.
     Module,
-    /// Lets go of a module that is held, and of a page's load event.
+    /// Releases a held module and a held load event.
     Release,
-    /// Presses what is there, and waits until the page tells it.
+    /// Presses this target, and waits until the page reports it.
     Press(&'static str),
-    /// Presses what is there.
+    /// Presses this target.
     Tap(&'static str),
-    /// Types.
+    /// Types these keys.
     Keys(&'static str),
-    /// Leaves the dialog open for a time in milliseconds, and accepts it.
+    /// Leaves the dialog open for a time in milliseconds, then accepts it.
     Dialog(u64),
     /// Hides the page.
     Hide,
-    /// Shows it again.
+    /// Shows the page again.
     Show,
     /// Waits until a beacon was sent.
     Sent,
-    /// Leaves for a page of the same origin without the tag.
+    /// Navigates to a page of the same origin without the tag.
     Away,
-    /// Goes back.
+    /// Goes back in the history.
     Back,
-    /// Leaves.
+    /// Leaves the page.
     Leave,
 }
 
-/// A condition's run.
+/// The result of one condition.
 pub struct Run {
     /// The folder's name.
     pub name: String,
     /// Beacons and reports of its pages.
     pub captures: Vec<Capture>,
-    /// The step that failed, and why.
+    /// The failed step and its error.
     pub failed: Option<String>,
 }
 
-/// Every condition.
+/// Returns every condition.
 pub fn all() -> impl Iterator<Item = &'static Condition> {
     std::iter::once(&PLAIN).chain(foreign::CONDITIONS).chain(early::CONDITIONS).chain(wild::CONDITIONS)
 }
 
-/// Runs conditions one after another in one browser; a new one where that is lost.
+/// Runs conditions one after another in one browser. Starts a new browser after a failure.
 pub async fn run(
     conditions: &[&Condition],
     engine: Engine,
@@ -171,7 +171,7 @@ pub async fn run(
             let text = panic.downcast_ref::<String>().cloned();
             text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap_or_default()
         });
-        // A failure leaves the browser in an unknown state.
+        // A failure leaves the browser in an unknown state, so the next condition gets a new one.
         if failed.is_none() {
             open = Some(visit.browser);
         }
@@ -190,7 +190,7 @@ pub async fn run(
     runs
 }
 
-/// Starts a browser and opens a page. Firefox loses the last beacon of its very first page.
+/// Starts a browser and opens a page, because Firefox loses the last beacon of its very first page.
 async fn warm(engine: Engine, window: Window, lab: &Lab, name: &str) -> Browser {
     let name = format!("{name}-warm");
     let base = lab.folder(&name, page::folder(&[]));
@@ -201,12 +201,12 @@ async fn warm(engine: Engine, window: Window, lab: &Lab, name: &str) -> Browser 
     visit.browser
 }
 
-/// Pages are not waited for by the driver, as things happen while they load.
+/// Tells the driver not to wait for page loads, because steps happen during them.
 fn capabilities() -> Map<String, Value> {
     Map::from_iter([("pageLoadStrategy".to_owned(), json!("none"))])
 }
 
-/// Waits until nothing more comes from a folder's pages, and gives what came.
+/// Waits until the folder's pages send nothing more, and returns their captures.
 async fn settled(lab: &Lab, name: &str) -> Vec<Capture> {
     eventually(|| async {
         let (captures, quiet) = lab.captured(name);
@@ -217,7 +217,7 @@ async fn settled(lab: &Lab, name: &str) -> Vec<Capture> {
     .await
 }
 
-/// Does what the visitor does.
+/// Performs the condition's steps.
 async fn follow(visit: &Visit<'_>, condition: &Condition, files: &Path) {
     // Drops the messages of earlier pages.
     let is_logged = visit.engine() == Engine::Chromium;
@@ -259,7 +259,7 @@ async fn take(visit: &Visit<'_>, condition: &Condition, files: &Path, step: Step
             let asked = tokio::time::timeout(MODULE_PATIENCE, async {
                 loop {
                     let served = visit.lab.served(&visit.name);
-                    // Without its module, that its first file was asked for is all that can be seen.
+                    // A missing module never requests its last file; its first request is the only sign.
                     let is_last = |file: &String| match (condition.folder)().module {
                         Module::Missing => file.starts_with("c/"),
                         _ => file.ends_with(".wasm"),
@@ -270,7 +270,7 @@ async fn take(visit: &Visit<'_>, condition: &Condition, files: &Path, step: Step
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             });
-            // A timeout is seen in the stored views.
+            // Ignores a timeout: the stored views show it.
             let _ = asked.await;
         }
         Step::Release => visit.lab.release(&visit.name),
@@ -320,19 +320,19 @@ async fn take(visit: &Visit<'_>, condition: &Condition, files: &Path, step: Step
             };
             let before = count();
             visit.leave().await;
-            // Browsers lose what a page sends last where the next navigation comes too soon.
+            // Waits, because browsers drop a page's last beacon if the next navigation follows too soon.
             let sent = tokio::time::timeout(LEAVING, async {
                 while count() == before {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             });
-            // Not every page has something to send.
+            // Ignores a timeout: some pages have nothing to send.
             let _ = sent.await;
         }
     }
 }
 
-/// How often a page has told something.
+/// Counts the reports of this name from a condition's pages.
 fn count(visit: &Visit<'_>, what: &str) -> usize {
     let (captures, _) = visit.lab.captured(&visit.name);
     let told = |capture: &&Capture| matches!(capture, Capture::Report(report) if report["name"] == what);
@@ -346,7 +346,8 @@ async fn told(visit: &Visit<'_>, what: &str, times: usize) {
     .await;
 }
 
-/// A trusted press by place, without any script in the page: chromedriver's own actions run some.
+/// Presses at fixed coordinates without running a script in the page; chromedriver's own actions run scripts. The press
+/// is a trusted event.
 async fn press(visit: &Visit<'_>, what: &str) {
     if visit.engine() != Engine::Chromium {
         return tap(visit, what).await;
@@ -360,7 +361,8 @@ async fn press(visit: &Visit<'_>, what: &str) {
     }
 }
 
-/// A trusted press by place that does not wait for its handlers, which may ask the visitor something.
+/// Presses at fixed coordinates without waiting for the handlers, which may open a dialog. The press is a trusted
+/// event.
 async fn tap(visit: &Visit<'_>, what: &str) {
     let (left, top) = page::place(what);
     let actions = visit.browser.driver.action_chain_with_delay(Some(Duration::ZERO), Some(Duration::ZERO));

@@ -1,8 +1,9 @@
-//! The two hosts of the three-engine tests, as a customer has them. Pages are on `http://localhost:PORT`. The tag's
+//! The two hosts of the three-engine tests, as in a customer's setup. Pages are on `http://localhost:PORT`. The tag's
 //! `v.js`, the `/c/` files and `/v1/beacon` are on `http://127.0.0.1:OTHER`.
 //!
-//! Every load has a folder and two ports of its own, so the tag is the documented one and an origin's storage is empty.
-//! The second host is the real server with conditions: it passes on requests, answers and headers, CORS among them.
+//! Every load has its own folder and two own ports, so the tag is the documented one and the origin's storage is empty.
+//! The second host forwards requests, answers and headers (CORS too) to the real server, except for the folder's
+//! conditions.
 
 use crate::server::Server;
 use serde_json::{Value, json};
@@ -18,88 +19,95 @@ use tokio::task::JoinHandle;
 
 const OBSERVER: &str = include_str!("../../pages/observer.js");
 const REFERENCE: &str = include_str!("../../pages/reference.js");
-/// Side of the image that the pages show; its pixels are noise, as browsers leave empty images out of LCP.
+/// Side of the pages' image, in pixels. Its pixels are noise, because browsers exclude empty images from LCP.
 const IMAGE_SIDE: u32 = 240;
-/// A page's way through the network. WebKit's clock ticks in milliseconds, and an answer that is there within the first
+/// Simulated network delay of a page. WebKit's clock has a resolution of 1 ms, and an answer within the first
+/// millisecond
 /// has no time to first byte.
 const PAGE_DELAY: Duration = Duration::from_millis(5);
-/// Headers of one connection, which are not passed on. Bodies go without compression, so that any file can be changed.
+/// Headers of one connection, which are not forwarded. Bodies are uncompressed, so that any file can be changed.
 const HOP: [&str; 7] =
     ["host", "connection", "content-length", "transfer-encoding", "accept-encoding", "keep-alive", "date"];
 
-/// The name of the site that takes pages of `http://localhost` alone.
+/// The name of the site that accepts only pages of `http://localhost`.
 pub const RESTRICTED: &str = "restricted";
 
-/// How the collector's module is served.
+/// Delivery of the collector's module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Module {
     /// As the server serves it.
     #[default]
     Served,
-    /// Not before [`Lab::release`].
+    /// Held until [`Lab::release`].
     Held,
     /// Without its wasm: 404.
     WasmMissing,
-    /// Not at all: 404.
+    /// No module at all: 404.
     Missing,
-    /// Behind glue of the test's own. In it, `__GLUE__` becomes the name of the real glue.
+    /// Behind the test's own glue. In it, `__GLUE__` becomes the name of the real glue.
     Behind(String),
 }
 
-/// Where the tag and all that it needs come from.
+/// Origin of the tag and its files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hosts {
-    /// From another host and port than the page: what is documented.
+    /// Another host and port than the page's, as documented.
     #[default]
     Two,
-    /// From the page's own origin, as if the server were there.
+    /// The page's own origin, as if the server were there.
     One,
-    /// From a folder of the page's own origin that a proxy serves.
+    /// A folder of the page's own origin, as behind a proxy.
     Proxied,
 }
 
-/// What a beacon meets in the server's place.
+/// An answer to beacons in the server's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// This status.
     Status(u16),
-    /// A connection that ends without a word.
+    /// The connection ends without an answer.
     Nothing,
 }
 
-/// What lies in a load's folder.
+/// The contents and conditions of a load's folder.
 #[derive(Clone, Debug, Default)]
 pub struct Folder {
-    /// Names and contents of pages. The end of a name gives type and encoding: `.html`, `.latin1.html`, `.utf16.html`,
-    /// `.xhtml`, `.js`. `__HEAD__` becomes the observer, the reference and the embed tag, `__LAB__` the first two,
-    /// `__TAG__` the tag, `__TAG_URL__` its address, `__KEY__` the site's key, `__SITE__` and `__VITALS__` the two
-    /// origins, `__BASE__` the folder's path; `__SOFT__` is `__LAB__` with the reference's soft navigations.
+    /// Names and contents of pages. The suffix of a name gives type and encoding: `.html`, `.latin1.html`,
+    /// `.utf16.html`, `.xhtml`, `.js`. Placeholders in the contents:
+    ///
+    /// - `__LAB__`: the observer and the reference
+    /// - `__SOFT__`: `__LAB__` with the reference's soft navigations
+    /// - `__HEAD__`: `__LAB__` and the tag
+    /// - `__TAG__`: the tag; `__TAG_URL__`: its address
+    /// - `__KEY__`: the site's key
+    /// - `__SITE__`: the origin of the pages; `__VITALS__`: the origin of the tag
+    /// - `__BASE__`: the folder's path
     pub pages: Vec<(String, String)>,
-    /// How the module is served.
+    /// Delivery of the module.
     pub module: Module,
-    /// Where the tag comes from.
+    /// Origin of the tag.
     pub hosts: Hosts,
     /// The content security policy of every page. `__VITALS__` becomes the tag's origin.
     pub policy: Option<&'static str>,
-    /// Uses the site that takes pages of `http://localhost` alone ([`Lab::restrict`]).
+    /// Uses the site that accepts only pages of `http://localhost` ([`Lab::restrict`]).
     pub is_restricted: bool,
-    /// Headers of every page.
+    /// Additional headers of every page.
     pub headers: &'static [(&'static str, &'static str)],
-    /// What beacons are answered in the server's place.
+    /// The answer to beacons in the server's place; `None` forwards them to the server.
     pub answer: Option<Answer>,
 }
 
-/// Something that a page sent.
+/// A request with which a page reported something.
 #[derive(Clone, Debug)]
 pub enum Capture {
-    /// A beacon of ours, and what the server answered.
+    /// A beacon of the collector, and the status of its answer.
     Beacon(Vec<u8>, u16),
     /// A report of the observer, the reference or the page.
     Report(Value),
 }
 
 impl Capture {
-    /// A line for people who look into a failure.
+    /// Formats the capture as one line, for the analysis of a failure.
     #[must_use]
     pub fn line(&self) -> String {
         match self {
@@ -109,7 +117,7 @@ impl Capture {
     }
 }
 
-/// A folder with its two hosts.
+/// A folder with its two hosts. Dropping it stops both.
 struct Record {
     folder: Folder,
     /// The origin of the pages.
@@ -117,11 +125,11 @@ struct Record {
     /// The origin of the tag.
     vitals: String,
     captures: Vec<Capture>,
-    /// When the last capture came.
+    /// Time of the last capture.
     last: Instant,
-    /// The collector's files that were answered.
+    /// The collector's files served so far.
     served: Vec<String>,
-    /// Whether a module that is held may go.
+    /// Whether held files are released.
     released: watch::Sender<bool>,
     hosts: [JoinHandle<()>; 2],
 }
@@ -137,20 +145,20 @@ impl Drop for Record {
 struct Shared {
     server: Arc<Server>,
     library: Vec<u8>,
-    /// The key of the site that takes pages of `http://localhost` alone.
+    /// The key of the site [`RESTRICTED`].
     restricted: OnceLock<String>,
     folders: Mutex<HashMap<String, Record>>,
 }
 
-/// The running sites.
+/// The running hosts.
 pub struct Lab {
-    /// The server behind them.
+    /// The server behind the hosts.
     pub server: Arc<Server>,
     shared: Arc<Shared>,
 }
 
 impl Lab {
-    /// Serves in front of this server; `library` is the reference's script.
+    /// Starts a lab before this server; `library` is the reference's script.
     #[must_use]
     pub fn start(server: Arc<Server>, library: Vec<u8>) -> Self {
         let shared = Shared {
@@ -162,7 +170,7 @@ impl Lab {
         Self { server, shared: Arc::new(shared) }
     }
 
-    /// Makes the site [`RESTRICTED`] for folders that ask for it.
+    /// Creates the site [`RESTRICTED`] for folders that use it.
     ///
     /// # Panics
     /// If the server's store refuses it.
@@ -173,10 +181,10 @@ impl Lab {
         self.shared.restricted.get_or_init(|| key.to_owned());
     }
 
-    /// Makes a folder; its address ends in a slash.
+    /// Creates a folder and starts its hosts; returns its URL, which ends in a slash.
     ///
     /// # Panics
-    /// Where no socket can be had, or outside of a runtime.
+    /// If no port is free, or outside of a runtime.
     pub fn folder(&self, name: &str, folder: Folder) -> String {
         let (pages, page_port) = socket();
         let (tag, tag_port) = socket();
@@ -198,13 +206,13 @@ impl Lab {
         address
     }
 
-    /// The origin of a folder's tag.
+    /// Returns the origin of a folder's tag.
     #[must_use]
     pub fn vitals(&self, name: &str) -> String {
         self.shared.folders().get(name).map_or_else(String::new, |record| record.vitals.clone())
     }
 
-    /// A page of a folder as it is served, for those who serve it otherwise.
+    /// Returns a page of a folder with its placeholders filled, for callers that serve the page in another way.
     #[must_use]
     pub fn page(&self, name: &str, page: &str) -> String {
         let folders = self.shared.folders();
@@ -215,32 +223,32 @@ impl Lab {
         found.unwrap_or_default()
     }
 
-    /// Adds a report to what the pages of a folder have sent.
+    /// Adds a report to a folder's captures.
     pub fn note(&self, name: &str, report: Value) {
         self.shared.keep(name, Capture::Report(report));
     }
 
-    /// From now on a folder's beacons are answered so; `None` leaves it to the server.
+    /// Sets the answer to a folder's further beacons; `None` forwards them to the server.
     pub fn answer(&self, name: &str, answer: Option<Answer>) {
         if let Some(record) = self.shared.folders().get_mut(name) {
             record.folder.answer = answer;
         }
     }
 
-    /// Lets go of a module that is held, and of a page's `held.bmp`, with which a page holds up its load event.
+    /// Releases a held module, and the held `held.bmp` with which a page delays its load event.
     pub fn release(&self, name: &str) {
         if let Some(record) = self.shared.folders().get(name) {
             record.released.send_replace(true);
         }
     }
 
-    /// The collector's files that a folder's pages have got.
+    /// Returns the collector's files that a folder's pages have received.
     #[must_use]
     pub fn served(&self, name: &str) -> Vec<String> {
         self.shared.folders().get(name).map_or_else(Vec::new, |record| record.served.clone())
     }
 
-    /// What the pages of a folder have sent, and how long ago the last of it came.
+    /// Returns a folder's captures, and the time since the last of them.
     #[must_use]
     pub fn captured(&self, name: &str) -> (Vec<Capture>, Duration) {
         let folders = self.shared.folders();
@@ -258,7 +266,7 @@ impl Record {
             Hosts::One => "/v.js".to_owned(),
             Hosts::Proxied => format!("{base}/v.js"),
         };
-        // The snippet's own default is the root of its server.
+        // The snippet's default endpoint is at the root of its server.
         let endpoint = if self.folder.hosts == Hosts::Proxied {
             format!(r#" data-endpoint="{base}/v1/beacon""#)
         } else {
@@ -281,7 +289,7 @@ impl Record {
     }
 }
 
-/// A socket that listens, and its port.
+/// Opens a listening socket; returns it and its port.
 fn socket() -> (TcpListener, u16) {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
     listener.set_nonblocking(true).expect("a socket of a runtime");
@@ -289,18 +297,18 @@ fn socket() -> (TcpListener, u16) {
     (TcpListener::from_std(listener).expect("a runtime"), port)
 }
 
-/// Answers what comes to one host of a folder. Both hosts have all files; the tag says which are asked for there.
+/// Serves one host of a folder. Both hosts serve all files; the tag decides which host is used.
 async fn serve(shared: Arc<Shared>, listener: TcpListener, name: String) {
     while let Ok((socket, _)) = listener.accept().await {
         let (shared, name) = (Arc::clone(&shared), name.clone());
-        // A browser that goes away while it is answered is not a problem of the test.
+        // Ignores errors: a browser may close the connection during an answer.
         tokio::spawn(async move { drop(shared.answer(socket, &name).await) });
     }
 }
 
 struct Request {
     method: String,
-    /// The path below the folder, or the whole of it without the leading slash.
+    /// The path below the folder; for other paths, the whole path without the leading slash.
     file: String,
     query: String,
     headers: Vec<(String, String)>,
@@ -308,23 +316,23 @@ struct Request {
 }
 
 impl Request {
-    /// A field of the query.
+    /// Returns a field of the query.
     fn field(&self, name: &str) -> Option<&str> {
         self.query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// A header.
+    /// Returns a header.
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether this is of the collector's host.
+    /// Returns whether the request is for the collector's host.
     fn is_collectors(&self) -> bool {
         self.file == "v.js" || self.file == "v1/beacon" || self.file.starts_with("c/")
     }
 }
 
-/// What is answered.
+/// An answer.
 struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
@@ -342,7 +350,7 @@ impl Reply {
         Self::new(200, "text/javascript; charset=utf-8", text)
     }
 
-    /// An answer that pages of every origin may read, as the server's are.
+    /// An answer with the server's CORS headers, readable by pages of every origin.
     fn of_collector(status: u16, request: &Request) -> Self {
         let mut reply = Self::new(status, "text/plain", "not here");
         let origin = request.header("origin").unwrap_or("*").to_owned();
@@ -384,7 +392,7 @@ impl Shared {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The key of a folder's site.
+    /// Returns the key of a folder's site.
     fn key(&self, folder: &Folder) -> &str {
         let restricted = || self.restricted.get().map_or("", String::as_str);
         if folder.is_restricted { restricted() } else { &self.server.key }
@@ -410,7 +418,7 @@ impl Shared {
         let Some((folder, policy, mut released)) = known else { return Ok(()) };
         let is_held = folder.module == Module::Held && request.file.starts_with("c/");
         if is_held || request.file == "held.bmp" {
-            // The folder may be gone first.
+            // An error means that the folder was dropped first.
             let _ = released.wait_for(|released| *released).await;
         }
         let mut reply = if request.is_collectors() {
@@ -437,14 +445,14 @@ impl Shared {
         } else {
             format!("content-length: {}\r\n", reply.body.len())
         };
-        // Any status will do for the browser without its words.
+        // Browsers ignore the reason phrase.
         let head = format!("HTTP/1.1 {} -\r\n{headers}{length}connection: close\r\n\r\n", reply.status);
         socket.write_all(head.as_bytes()).await?;
         socket.write_all(&reply.body).await?;
         socket.shutdown().await
     }
 
-    /// Answers for the collector's host: as the server does, but for the folder's conditions.
+    /// Answers for the collector's host: applies the folder's conditions, and forwards everything else to the server.
     async fn collector(&self, folder: &Folder, name: &str, request: &Request) -> std::io::Result<Reply> {
         let file = request.file.as_str();
         if file == "v1/beacon" && request.method == "POST" {
@@ -473,7 +481,7 @@ impl Shared {
         }
     }
 
-    /// Asks the server, with the browser's headers; gives its answer with its headers.
+    /// Forwards a request with the browser's headers to the server; returns its answer with its headers.
     async fn pass_on(&self, request: &Request) -> std::io::Result<Reply> {
         let method = request.method.parse().map_err(std::io::Error::other)?;
         let mut asked = self.server.http.request(method, format!("{}/{}", self.server.url, request.file));
@@ -505,7 +513,7 @@ impl Shared {
             "web-vitals.js" => Reply::script(self.library.clone()),
             "image.bmp" | "held.bmp" => Reply::new(200, "image/bmp", image()),
             "slow" => Reply::new(200, "text/plain", "slow"),
-            // A report by an image, for pages that lack the means to post.
+            // A report through an image URL, for pages that cannot post.
             "told" => {
                 let field = |name| request.field(name).map(decoded);
                 let value = field("value").unwrap_or_default();
@@ -522,7 +530,7 @@ impl Shared {
     }
 }
 
-/// A page in the encoding that the end of its name says.
+/// Encodes a page according to the suffix of its name.
 fn written(file: &str, text: &str) -> Reply {
     if file.ends_with(".latin1.html") {
         let bytes: Vec<u8> = text.chars().map(|char| u8::try_from(char).unwrap_or(b'?')).collect();
@@ -540,7 +548,7 @@ fn written(file: &str, text: &str) -> Reply {
     }
 }
 
-/// A text of a query, as `encodeURIComponent` wrote it.
+/// Decodes a query value written by `encodeURIComponent`.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -560,8 +568,8 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A library that pages of others use: a file of `FIELDVITALS_LIBRARIES`, or of where `cargo xtask test browsers` puts
-/// them.
+/// Reads a third-party library of a page, from `FIELDVITALS_LIBRARIES` or from the folder of `cargo xtask test
+/// browsers`.
 fn library(name: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("FIELDVITALS_LIBRARIES").map(PathBuf::from).or_else(|| {
         let test = std::env::current_exe().ok()?;
@@ -570,14 +578,14 @@ fn library(name: &str) -> Option<Vec<u8>> {
     std::fs::read(folder.join(name.replace('/', "-"))).ok()
 }
 
-/// A picture of noise, as a bitmap: the simplest format that every browser shows.
+/// Creates an image of noise as a bitmap, the simplest format that every browser shows.
 fn image() -> Vec<u8> {
     let bytes = IMAGE_SIDE * IMAGE_SIDE * 3;
     let mut file = b"BM".to_vec();
     for number in [bytes + 54, 0, 54, 40, IMAGE_SIDE, IMAGE_SIDE] {
         file.extend(number.to_le_bytes());
     }
-    // One plane, 24 bits a pixel, not compressed.
+    // One plane, 24 bits a pixel, uncompressed.
     file.extend([1, 0, 24, 0]);
     for number in [0, bytes, 2835, 2835, 0, 0] {
         file.extend(u32::to_le_bytes(number));

@@ -1,4 +1,4 @@
-//! The scenarios.
+//! The scenarios of the three-engine tests.
 
 use super::lab::{Folder, Hosts, Module};
 use super::replay::replay;
@@ -13,14 +13,14 @@ use thirtyfour::prelude::*;
 use vitals::view::TtiGap;
 
 const ALL: &[Engine] = &[Chromium, Firefox, WebKit];
-/// The engines that know LCP and interactions.
+/// The engines that support LCP and interactions.
 const RICH: &[Engine] = &[Chromium, Firefox];
 
 const TEXT: &str =
     "<!doctype html><title>t</title>__HEAD__<h1 style='font-size:60px'>A page of text</h1><p>more</p>";
 const AWAY: &str = "<!doctype html><meta charset=utf-8><link rel=icon href='data:,'><title>away</title>away";
 
-/// A page that is used: something moves, a task is long, a button is slow, and another navigates.
+/// A page in use: a layout shift, a long task, a slow button, and a button that navigates.
 const USED: &str =
     "<!doctype html><title>t</title><style>body{margin:0}</style>__HEAD__<div id=pad></div><h1>text</h1>
      <button id=slow onclick='lab.busy(70)'>slow</button> <button id=next>next</button>
@@ -47,7 +47,7 @@ const fn nothing(_: &Seen, _: Engine) -> Vec<Built> {
     Vec::new()
 }
 
-/// Whether an engine knows a metric at all.
+/// Returns whether an engine supports a metric.
 pub(super) fn knows(engine: Engine, metric: &str) -> bool {
     match metric {
         "CLS" | "TTI" => engine == Chromium,
@@ -56,7 +56,7 @@ pub(super) fn knows(engine: Engine, metric: &str) -> bool {
     }
 }
 
-/// A condition where the engine knows the metric, absence where it does not.
+/// Requires the condition if the engine supports the metric, and absence otherwise.
 fn where_known(engine: Engine, metric: &'static str, must: Must) -> Built {
     first(metric, if knows(engine, metric) { must } else { Must::BeAbsent })
 }
@@ -67,7 +67,7 @@ async fn load_and_leave(visit: &Visit<'_>) {
     visit.leave().await;
 }
 
-/// Uses the page [`USED`] when the module, or what there is of it, has been asked for.
+/// Uses the page [`USED`] after the first request for a file of the module.
 async fn use_and_leave(visit: &Visit<'_>) {
     visit.open("page.html").await;
     visit.painted().await;
@@ -81,7 +81,7 @@ async fn use_and_leave(visit: &Visit<'_>) {
     visit.leave().await;
 }
 
-/// What is there however the page was measured.
+/// The values of the page [`USED`], independent of the measurer.
 fn built_used(_: &Seen, engine: Engine) -> Vec<Built> {
     let mut built = vec![
         first("FCP", Must::Reach(1.0)),
@@ -96,14 +96,14 @@ fn built_used(_: &Seen, engine: Engine) -> Vec<Built> {
     built
 }
 
-/// The same, where nothing keeps the module from running.
+/// As [`built_used`]; also requires that the module measured every view.
 fn built_by_module(seen: &Seen, engine: Engine) -> Vec<Built> {
     let raw = seen.ours.iter().filter(|view| view.raw).count();
     assert_eq!(raw, 0, "of {} views, so many were not measured by the module", seen.ours.len());
     built_used(seen, engine)
 }
 
-/// Every scenario.
+/// All scenarios.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "text",
@@ -237,7 +237,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         built: |seen, _| {
             let one = seen.expected["one"];
-            // Nine of the ten lie within five seconds; a late timer may leave the ninth out.
+            // Nine of the ten shifts lie within 5 s; a late timer may exclude the ninth.
             vec![first("CLS", Must::LieIn(7.5 * one, 9.5 * one))]
         },
         known: &[],
@@ -255,7 +255,7 @@ pub const SCENARIOS: &[Scenario] = &[
                 visit.open("page.html").await;
                 visit.measured().await;
                 let input = visit.browser.driver.find(By::Css("input")).await.expect("the input is there");
-                // Keys that come while the page is busy would wait with it, and be as slow.
+                // Waits between the keys: keys typed while the page is busy would wait too, and be as slow.
                 for keys in ["a".repeat(15), "x".to_owned(), "a".repeat(28), "y".to_owned(), "a".repeat(15)] {
                     input.send_keys(keys).await.expect("it takes keys");
                     visit.turns().await;
@@ -283,7 +283,7 @@ pub const SCENARIOS: &[Scenario] = &[
             .boxed()
         },
         built: |_, engine| {
-            // Only Chromium takes a press while the page is busy; other drivers hand it over afterwards.
+            // Only Chromium delivers a press while the page is busy; other drivers deliver it afterwards.
             let least = if engine == Chromium { 50.0 } else { 0.0 };
             vec![where_known(engine, "FID", Must::Reach(least))]
         },
@@ -382,7 +382,7 @@ pub const SCENARIOS: &[Scenario] = &[
                     if tabs.len() > 1 { Ok(tabs) } else { Err("no tab was opened".to_owned()) }
                 })
                 .await;
-                // Long enough in the background for a load; there is nothing in it that could be asked.
+                // Sleeps long enough for a load in the background; a background page offers no condition to wait for.
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 driver.switch_to_window(tabs[1].clone()).await.expect("the tab comes to the front");
                 visit.measured().await;
@@ -551,11 +551,11 @@ pub const SCENARIOS: &[Scenario] = &[
         known: &[],
     },
     Scenario {
-        // WebKit keeps such a page in its cache all the same.
+        // WebKit keeps such a page in its cache nevertheless.
         name: "back-forward",
         engines: RICH,
         folder: || {
-            // What listens to `unload` is not kept in the cache.
+            // Pages with an `unload` listener do not enter the back-forward cache.
             let held = format!("{TEXT}<script>addEventListener('unload', () => {{}})</script>");
             page(&held)
         },
@@ -658,7 +658,7 @@ pub const SCENARIOS: &[Scenario] = &[
             async {
                 visit.open("page.html").await;
                 visit.painted().await;
-                // The button has moved by then.
+                // By then the layout shift has moved the button.
                 visit.at(1_000).await;
                 visit.press("#slow").await;
                 visit.idle().await;
@@ -819,8 +819,9 @@ const SOFT: &[Known] = &[Known {
     reason: "ok: nothing is requested; the reference says 0",
 }];
 
-/// Firefox takes the page from its HTTP cache and says that the response began at 0. The reference does not
-/// believe such an entry, and calls the view a `navigate`.
+/// Firefox takes the page from its HTTP cache and reports a response start of 0. The reference rejects such an entry,
+/// and
+/// calls the view a `navigate`.
 const FROM_CACHE: &[Known] = &[Known {
     engines: &[Firefox],
     view: Some(1),
@@ -829,7 +830,7 @@ const FROM_CACHE: &[Known] = &[Known {
     reason: "ok: the reference takes the view for a `navigate`, as Firefox says that the response began at 0",
 }];
 
-/// The reference takes interactions when the page is next idle, and reports before that when it is hidden.
+/// The reference processes interactions in the next idle task. If the page is hidden before, its report lacks them.
 const INP_LOST: &[Known] = &[Known {
     engines: RICH,
     view: Some(0),

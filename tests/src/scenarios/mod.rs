@@ -1,5 +1,5 @@
-//! What the three-engine tests do: each scenario is a page of our own, measured at once by our collector,
-//! by the reference library and by an independent observer, in a real browser that is driven for real.
+//! Scenarios of the three-engine tests. A real browser visits a test page. The collector, the reference library and an
+//! independent observer measure the page at the same time.
 
 pub mod behaviours;
 pub mod conditions;
@@ -21,42 +21,42 @@ use std::time::{Duration, Instant};
 use thirtyfour::prelude::*;
 use verdict::{Built, Known};
 
-/// How long nothing more must have come before a run is over: what is absent cannot be waited for.
+/// Time without captures that ends a run. Absence cannot be waited for otherwise.
 const QUIET: Duration = Duration::from_millis(1_000);
 
-/// How long the module may take: it is asked for after the load event, when the page is idle, or 3 s later.
+/// Timeout of the module. The snippet requests it after the load event, when the page is idle or after 3 s.
 const MODULE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// One scenario.
 pub struct Scenario {
-    /// Its name.
+    /// The scenario's name.
     pub name: &'static str,
-    /// The engines that can do it.
+    /// The engines that can run the scenario.
     pub engines: &'static [Engine],
-    /// What lies in the folder.
+    /// The folder's contents.
     pub folder: fn() -> Folder,
-    /// What the visitor does; ends with the page left or hidden.
+    /// The visitor's actions. At the end the page is left or hidden.
     pub drive: for<'a> fn(&'a Visit<'a>) -> BoxFuture<'a, ()>,
-    /// What the page was built to have.
+    /// The values that the page has by construction.
     pub built: fn(&Seen, Engine) -> Vec<Built>,
-    /// Where a difference is right, and why.
+    /// Accepted differences, with their reasons.
     pub known: &'static [Known],
 }
 
-/// A scenario under way in a browser.
+/// A running visit in a browser.
 pub struct Visit<'a> {
     /// The browser.
     pub browser: Browser,
-    /// The site.
+    /// The hosts of the pages.
     pub lab: &'a Lab,
     /// The folder's name.
     pub name: String,
-    /// The folder's address.
+    /// The folder's URL.
     pub base: String,
 }
 
 impl Scenario {
-    /// Runs it once and gives what its pages sent.
+    /// Runs the scenario once; returns the captures of its pages.
     pub async fn run(&self, engine: Engine, window: Window, lab: &Lab, number: usize) -> Vec<Capture> {
         let name = format!("{}-{}-{number}", self.name, engine.name());
         let base = lab.folder(&name, (self.folder)());
@@ -70,7 +70,7 @@ impl Scenario {
 }
 
 impl Visit<'_> {
-    /// The engine.
+    /// Returns the browser's engine.
     #[must_use]
     pub const fn engine(&self) -> Engine {
         self.browser.engine
@@ -81,7 +81,7 @@ impl Visit<'_> {
         self.browser.open(&format!("{}{page}", self.base)).await;
     }
 
-    /// Waits until the page is painted and the module measures.
+    /// Waits until the page has painted and the module has loaded.
     pub async fn measured(&self) {
         self.painted().await;
         self.browser
@@ -94,51 +94,52 @@ impl Visit<'_> {
         self.turns().await;
     }
 
-    /// Waits until the page has had its first paint.
+    /// Waits for the page's first contentful paint.
     pub async fn painted(&self) {
         self.browser.until("performance.getEntriesByName('first-contentful-paint').length > 0").await;
     }
 
-    /// Lets the page's tasks that are due run, timers of a tenth of a second among them.
+    /// Lets the page's pending tasks run, including timers of up to 100 ms.
     ///
     /// # Panics
-    /// Where the page runs no script.
+    /// If the page runs no script.
     pub async fn turns(&self) {
         let script = "const done = arguments[0]; setTimeout(() => setTimeout(done, 100), 100)";
         self.browser.driver.execute_async(script, Vec::new()).await.expect("the script runs");
     }
 
-    /// Gives the reference the time that it needs to take an interaction: up to a second of idleness.
+    /// Waits 1.3 s of page time. The reference needs up to 1 s of idle time to process an interaction.
     pub async fn idle(&self) {
         let now = self.browser.run("return performance.now()").await.as_f64().unwrap_or(0.0);
         self.browser.until(&format!("performance.now() > {now} + 1300")).await;
     }
 
-    /// Waits until the observer has seen so many entries of a type.
+    /// Waits until the observer has seen this number of entries of a type.
     pub async fn entries(&self, kind: &str, count: usize) {
         self.browser.until(&format!("(window.lab.counts['{kind}'] || 0) >= {count}")).await;
     }
 
-    /// Waits until the page's clock has reached a time.
+    /// Waits until the page's clock has reached a time, in milliseconds.
     pub async fn at(&self, ms: u32) {
         self.browser.until(&format!("performance.now() > {ms}")).await;
     }
 
-    /// A trusted click as a mouse makes it. (WebDriver's own element click keeps Firefox from putting the
-    /// page into its back/forward cache.)
+    /// Clicks an element with a simulated mouse. The click is a trusted event. (WebDriver's own element click prevents
+    /// Firefox from putting the page into its back-forward cache.)
     ///
     /// # Panics
-    /// Where there is no such element.
+    /// If no element matches the selector.
     pub async fn press(&self, css: &str) {
         let element = self.browser.driver.find(By::Css(css)).await.expect("the element is there");
         let actions = self.browser.driver.action_chain_with_delay(Some(Duration::ZERO), Some(Duration::ZERO));
         actions.move_to_element_center(&element).click().perform().await.expect("it can be clicked");
     }
 
-    /// A trusted press while the main thread is busy, which it is from the pointer's way to the element on.
+    /// Presses an element while the main thread is busy: each task after the pointer's move blocks it.
     pub async fn press_while_busy(&self, css: &str) {
-        // The driver presses when the page has taken the move, which it does as part of a frame or by itself; what is
-        // next in either case keeps it busy before the press can be there.
+        // The driver presses once the page has processed the move, either as part of a frame or by itself. In either
+        // case
+        // the next task keeps the page busy before the press can arrive.
         self.browser
             .run(
                 "addEventListener('pointermove', () => {
@@ -157,10 +158,10 @@ impl Visit<'_> {
         self.browser.leave().await;
     }
 
-    /// Hides the page: by another tab in front, or by an icon's size where tabs do not hide each other.
+    /// Hides the page behind another tab. In WebKit minimizes the window, because tabs do not hide each other there.
     ///
     /// # Panics
-    /// Where it cannot be hidden.
+    /// If the page cannot be hidden.
     pub async fn hide(&self) {
         if self.engine() == Engine::WebKit {
             self.browser.driver.minimize_window().await.expect("the window can be minimised");
@@ -169,10 +170,10 @@ impl Visit<'_> {
         }
     }
 
-    /// Shows it again.
+    /// Shows the page again.
     ///
     /// # Panics
-    /// Where it cannot be shown.
+    /// If the page cannot be shown.
     pub async fn show(&self) {
         let driver = &self.browser.driver;
         if self.engine() == Engine::WebKit {
@@ -184,14 +185,14 @@ impl Visit<'_> {
         self.browser.until("document.visibilityState === 'visible'").await;
     }
 
-    /// Goes back to the page before, which the browser has kept, and waits until that has told so: WebKit's driver never
-    /// answers a script that is asked for while the pages change.
+    /// Goes back to the previous page in the back-forward cache, and waits until it reports the restore. Waits for the
+    /// report, because WebKit's driver never answers a script sent during the change of pages.
     pub async fn restore(&self) {
         self.browser.run("setTimeout(() => history.back())").await;
         self.told("restored").await;
     }
 
-    /// Waits until the page has told something by this name.
+    /// Waits until the page has reported this name.
     pub async fn told(&self, name: &str) {
         eventually(|| async {
             let (captures, _) = self.lab.captured(&self.name);
@@ -202,7 +203,8 @@ impl Visit<'_> {
         .await;
     }
 
-    /// Waits until observer and collector have reported and nothing more comes.
+    /// Waits until the observer has reported and no more captures arrive. Without a beacon of the collector, waits four
+    /// times as long.
     async fn settled(&self) -> Vec<Capture> {
         let since = Instant::now();
         eventually(|| async {

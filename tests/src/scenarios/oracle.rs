@@ -1,14 +1,15 @@
-//! The truth, computed from the observer's raw entries by the metrics' definitions. It shares no code with
-//! what is tested, and is written for reading: it may be slow, and it has everything before it begins.
+//! Computes the truth from the observer's raw entries, by the metrics' definitions. It shares no code with the
+//! collector.
+//! It is written for readability: it may be slow, and it has all entries before it starts.
 
 use super::seen::{Document, Entry, Moment, View};
 use std::collections::BTreeMap;
 
 const WINDOW_MS: f64 = 5_000.0;
-/// INP of a later view whose interactions are all too short for the browser to tell: the unit of durations.
+/// INP of a later view whose interactions are all too short for the browser to report: the unit of durations.
 const SHORT_INTERACTION_MS: f64 = 8.0;
 
-/// The page views of a document.
+/// Returns the page views of a document.
 #[must_use]
 pub fn views(document: &Document) -> Vec<View> {
     let navigation = document.navigation.as_ref();
@@ -90,7 +91,8 @@ fn values(document: &Document, cause: &str, start: f64, end: f64) -> BTreeMap<&'
     let measured = inp(document.entries.iter().filter(inside), count);
     let input =
         document.life.iter().any(|moment| moment.what == "input" && (start..end).contains(&moment.at));
-    // The browser tells the first input of a document whatever it took, and of later views nothing below the threshold.
+    // Browsers report the first input of a document regardless of its duration, but in later views no interaction below
+    // the threshold.
     let short = (cause != "load" && input && knows("event")).then_some(SHORT_INTERACTION_MS);
     tell("INP", measured.or(short));
     if cause == "load" {
@@ -105,8 +107,8 @@ fn values(document: &Document, cause: &str, start: f64, end: f64) -> BTreeMap<&'
     found
 }
 
-/// The paints that the browser tells of the soft navigation which the page began at this time, since the
-/// interaction that caused it.
+/// Returns the paints of the soft navigation that the page began at this time, in milliseconds since the causing
+/// interaction.
 fn soft(document: &Document, at: f64, kind: &str) -> Vec<f64> {
     let of = |kind: &str| document.entries.iter().filter(|entry| entry.kind() == kind).collect::<Vec<_>>();
     let navigations = of("soft-navigation");
@@ -118,12 +120,15 @@ fn soft(document: &Document, at: f64, kind: &str) -> Vec<f64> {
     of(kind).into_iter().filter(caused).map(|entry| painted(entry) - navigation.number("startTime")).collect()
 }
 
-/// When the response began; a browser that does not tell says 0, and so does one whose clock is too coarse.
+/// Returns the start of the response. Returns `None` for 0, which a browser reports if it hides the time or its clock
+/// is
+/// too coarse.
 fn navigation_response(document: &Document) -> Option<f64> {
     document.navigation.as_ref().map(|entry| entry.number("responseStart")).filter(|&at| at > 0.0)
 }
 
-/// When the page was first hidden in a view; its start where it was so from the start.
+/// Returns the time at which the page was first hidden in a view, or infinity. Returns 0 for a document hidden from the
+/// start.
 fn first_hidden(document: &Document, start: f64, end: f64) -> f64 {
     let told = |moment: &&Moment| matches!(moment.what.as_str(), "visibility" | "pagehide");
     let life = document.life.iter().filter(told).filter(|moment| moment.hidden || moment.what == "pagehide");
@@ -134,7 +139,7 @@ fn first_hidden(document: &Document, start: f64, end: f64) -> f64 {
     all.filter(|at| (start..end).contains(at)).fold(f64::INFINITY, f64::min)
 }
 
-/// The largest session window: shifts less than a second apart, less than five in all.
+/// Returns the largest session window: shifts less than 1 s apart, less than 5 s in all.
 fn cls(mut shifts: Vec<(f64, f64)>) -> f64 {
     shifts.sort_by(|one, other| one.0.total_cmp(&other.0));
     let mut largest = 0.0_f64;
@@ -150,11 +155,11 @@ fn cls(mut shifts: Vec<(f64, f64)>) -> f64 {
     largest
 }
 
-/// The longest interaction after one of every fifty has been left out. `count` is the browser's own count.
+/// Returns the longest interaction after the exclusion of one in fifty. `count` is the browser's own count.
 fn inp<'a>(entries: impl Iterator<Item = &'a Entry>, count: Option<f64>) -> Option<f64> {
     let mut longest: BTreeMap<u64, f64> = BTreeMap::new();
     for entry in entries {
-        // What is shorter no collector asks for, but for the first input.
+        // Collectors do not request shorter entries, except the first input.
         let asked = entry.kind() == "event" && entry.number("duration") >= 40.0;
         let id = entry.number("interactionId") as u64;
         if id > 0 && (asked || entry.kind() == "first-input") {
@@ -170,8 +175,9 @@ fn inp<'a>(entries: impl Iterator<Item = &'a Entry>, count: Option<f64>) -> Opti
     durations.get(outliers.min(durations.len() - 1)).copied()
 }
 
-/// Lighthouse's definition: of the periods without long tasks and of those with at most two requests in
-/// flight, the first two that overlap by five seconds; the end of the last long task before them.
+/// Computes TTI by Lighthouse's definition. Finds the first period of 5 s without long tasks and with at most two
+/// requests
+/// in flight. TTI is the end of the last long task before that period, but no earlier than FCP and DOMContentLoaded.
 fn tti(document: &Document, fcp: f64, horizon: f64) -> Option<f64> {
     let tasks = document
         .entries
@@ -187,7 +193,7 @@ fn tti(document: &Document, fcp: f64, horizon: f64) -> Option<f64> {
             requests.push((entry.number("startTime"), entry.number("responseEnd")));
         }
     }
-    // Moments at which anything begins or ends; between two of them nothing changes.
+    // Times at which a task or a request begins or ends; nothing changes between two of them.
     let mut marks: Vec<f64> = tasks.iter().chain(&requests).flat_map(|&(start, end)| [start, end]).collect();
     marks.extend([fcp, horizon]);
     marks.retain(|mark| (fcp..=horizon).contains(mark));

@@ -1,8 +1,8 @@
-//! The same facts through the module in a browser and through `vitals` here: bit-equal page views.
+//! Checks that the module in a browser and `vitals` in this process compute bit-equal page views from the same facts.
 //!
-//! The facts are those of a real visit: the queue that the snippet sent raw, as the module was not there.
-//! Another page of the same browser then gives them to the real snippet's real module, by glue of the
-//! test's own that puts them in the place of the page's own queue, with the clock at the moment of sending.
+//! The facts come from a real visit without the module: the raw queue that the snippet sent. Then another page of the
+//! same browser passes these facts to the real module through the test's own glue. The glue replaces the page's own
+//! queue, and sets the clock to the time of sending.
 
 use super::Visit;
 use super::lab::{Capture, Folder, Module};
@@ -31,7 +31,7 @@ export default real.then((start) => (page, data, endpoint, id, url, path, observ
 /// Replays the last raw queue of a visit.
 ///
 /// # Panics
-/// Where the two differ.
+/// If the results differ.
 pub async fn replay(visit: &Visit<'_>) {
     let raw = eventually(|| async {
         let (captures, _) = visit.lab.captured(&visit.name);

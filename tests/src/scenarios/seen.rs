@@ -1,4 +1,4 @@
-//! What a run of a scenario left behind: our page views, the reference's, and the observer's record.
+//! The results of a scenario's run: the collector's page views, the reference's, and the observer's record.
 
 use super::lab::Capture;
 use serde_json::Value;
@@ -7,20 +7,20 @@ use vitals::beacon::{Content, decode};
 use vitals::metric::Metric;
 use vitals::view::{NavigationType, TtiGap, ViewId};
 
-/// A page view as one side tells it.
+/// A page view as reported by one side.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// Navigation type, by its name.
     pub nav: String,
     /// Values by metric.
     pub values: BTreeMap<&'static str, f64>,
-    /// Why there is no TTI, where that was said.
+    /// Reason of a missing TTI, if reported.
     pub tti_gap: Option<TtiGap>,
-    /// The URL, where it is not the document's.
+    /// The URL, if it differs from the document's.
     pub url: Option<String>,
-    /// Whether it was measured by the server, from a raw queue.
+    /// Whether the server measured the view from a raw queue.
     pub raw: bool,
-    /// The values of ours that are explained.
+    /// Metrics of the collector with an attribution.
     pub explained: Vec<&'static str>,
 }
 
@@ -35,83 +35,84 @@ impl Entry {
         self.text("entryType")
     }
 
-    /// A number, 0 where there is none.
+    /// Returns a number field, or 0 if missing.
     #[must_use]
     pub fn number(&self, field: &str) -> f64 {
         self.0[field].as_f64().unwrap_or(0.0)
     }
 
-    /// A text, empty where there is none.
+    /// Returns a text field, or an empty text if missing.
     #[must_use]
     pub fn text(&self, field: &str) -> &str {
         self.0[field].as_str().unwrap_or_default()
     }
 }
 
-/// Something that happened to a page.
+/// An event in a page's life.
 #[derive(Clone, Debug)]
 pub struct Moment {
-    /// `start`, `visibility`, `pagehide`, `pageshow`, `frame` (the second after a restore), `input`,
-    /// `activation`, or what the page says.
+    /// `start`, `visibility`, `pagehide`, `pageshow`, `frame` (the second frame after a restore), `input`,
+    /// `activation`,
+    /// or a name chosen by the page.
     pub what: String,
-    /// When, by the event's time stamp.
+    /// Time stamp of the event.
     pub at: f64,
-    /// Whether the page was hidden then.
+    /// Whether the page was hidden at that time.
     pub hidden: bool,
-    /// Of `pageshow`: whether it came from the back/forward cache.
+    /// For `pageshow`: whether the page came from the back-forward cache.
     pub persisted: bool,
 }
 
 /// One document as the observer recorded it.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
-    /// Every entry, in the order of telling.
+    /// All entries, in order of reporting.
     pub entries: Vec<Entry>,
-    /// The life of the page, in order.
+    /// The events of the page's life, in order.
     pub life: Vec<Moment>,
     /// The navigation entry as last read.
     pub navigation: Option<Entry>,
-    /// The navigation entry's type as first read: Firefox writes another into it when a page is restored.
+    /// The navigation entry's type as first read. Firefox overwrites it when a page is restored.
     pub navigation_type: String,
-    /// The entry types that the browser knows.
+    /// The entry types that the browser supports.
     pub supported: Vec<String>,
-    /// `performance.interactionCount`, where the browser has it.
+    /// `performance.interactionCount`, if the browser has it.
     pub interactions: Option<f64>,
-    /// When the last record was sent.
+    /// Time of the last report.
     pub now: f64,
 }
 
-/// What a run left behind.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Our page views, by start.
+    /// The collector's page views, by start.
     pub ours: Vec<View>,
-    /// The reference's, by document and order of telling.
+    /// The reference's page views, by document and order of reporting.
     pub reference: Vec<View>,
     /// The observer's documents, by start.
     pub documents: Vec<Document>,
-    /// What pages say they were built to have.
+    /// Values that pages report as expected by construction.
     pub expected: BTreeMap<String, f64>,
-    /// Beacons of ours that the server did not take, with its answer.
+    /// Refused beacons of the collector: the answer's status and the body.
     pub refused: Vec<(u16, String)>,
-    /// The bodies of our raw beacons.
+    /// The bodies of the collector's raw beacons.
     pub raw: Vec<Vec<u8>>,
-    /// How many beacons we sent.
+    /// Number of beacons of the collector.
     pub beacons: usize,
 }
 
 impl Seen {
-    /// Reads what was captured.
+    /// Decodes the captures.
     ///
     /// # Panics
-    /// Where a beacon of ours is none.
+    /// If a beacon of the collector does not decode.
     #[must_use]
     pub fn of(captures: &[Capture]) -> Self {
         let mut seen = Self::default();
         let mut views: BTreeMap<ViewId, (u32, View)> = BTreeMap::new();
         let mut references: BTreeMap<u64, Vec<(String, View)>> = BTreeMap::new();
         let mut documents: BTreeMap<u64, Document> = BTreeMap::new();
-        // Requests overtake each other; what the page said first is read first.
+        // Requests may overtake each other, so this sorts them by the page's clock.
         let mut captures: Vec<&Capture> = captures.iter().collect();
         captures.sort_by(|one, other| said_at(one).total_cmp(&said_at(other)));
         for capture in captures {
@@ -173,7 +174,7 @@ impl Seen {
     }
 }
 
-/// When a report was sent, by the page's clock; 0 where the order does not matter.
+/// Returns the time of a report by the page's clock; 0 for beacons, whose order does not matter.
 fn said_at(capture: &Capture) -> f64 {
     match capture {
         Capture::Report(report) => report["now"].as_f64().unwrap_or(0.0),
@@ -181,7 +182,7 @@ fn said_at(capture: &Capture) -> f64 {
     }
 }
 
-/// The document that a report is of, by its time origin in microseconds.
+/// Returns the id of a report's document: its time origin in microseconds.
 fn origin(report: &Value) -> u64 {
     (report["origin"].as_f64().unwrap_or(0.0) * 1_000.0) as u64
 }
@@ -191,7 +192,7 @@ fn refer(views: &mut Vec<(String, View)>, values: &Value) {
         let nav = value["navigationType"].as_str().unwrap_or_default();
         let metric = value["name"].as_str().and_then(Metric::from_name).expect("a metric's name");
         let number = value["value"].as_f64().expect("a number");
-        // A restore has no id of its own, but every metric of it has a new one; one restore a run will do.
+        // Each metric of a restore has a new id, so restores are not distinguished; one restore a run is enough.
         let key = if nav == "soft-navigation" {
             format!("{nav} {}", value["navigationId"])
         } else {

@@ -1,4 +1,4 @@
-//! Our values beside the reference's and the truth: rows of the table, and what is wrong in them.
+//! Compares the collector's values with the reference's and the truth: the table's rows, and the errors.
 
 use super::oracle;
 use super::seen::{Seen, View};
@@ -11,13 +11,13 @@ use vitals::view::TtiGap;
 const REFERENCE: [&str; 5] = ["LCP", "INP", "CLS", "FCP", "TTFB"];
 const TOLERANCE_MS: f64 = 1.0;
 const TOLERANCE_CLS: f64 = 0.0005;
-/// A restore's paint is the second frame after it, which everyone waits for on their own.
+/// A restore's paint is the second frame after the restore, and each side waits for that frame separately.
 const TOLERANCE_RESTORE_MS: f64 = 40.0;
 
-/// What a page was built to have.
+/// A value that a page has by construction.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// The view's place among those of the run.
+    /// The view's index in the run.
     pub view: usize,
     /// The metric.
     pub metric: &'static str,
@@ -28,25 +28,25 @@ pub struct Built {
 /// A condition on a value.
 #[derive(Clone, Debug)]
 pub enum Must {
-    /// To be this, within a tolerance.
+    /// Equal within a tolerance: value and tolerance.
     Be(f64, f64),
-    /// To be no less.
+    /// At least this value.
     Reach(f64),
-    /// To be no less than the first and less than the second.
+    /// In the half-open range: at least the first value, less than the second.
     LieIn(f64, f64),
-    /// To be absent.
+    /// Absent.
     BeAbsent,
-    /// TTI to be absent for this reason.
+    /// TTI absent for this reason.
     Lack(TtiGap),
 }
 
-/// Shorthand for a condition on the first view.
+/// Creates a condition on the first view.
 #[must_use]
 pub const fn first(metric: &'static str, must: Must) -> Built {
     Built { view: 0, metric, must }
 }
 
-/// Whom our value is compared with.
+/// The other side of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The web-vitals library.
@@ -55,18 +55,18 @@ pub enum Side {
     Truth,
 }
 
-/// A difference that is right, or a fault that is known.
+/// An accepted difference or a known fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
-    /// In which engines.
+    /// The engines with the difference.
     pub engines: &'static [Engine],
-    /// The view's place, or every view.
+    /// The view's index; `None` for every view.
     pub view: Option<usize>,
-    /// Metrics; or `views` alone, for the list of the views' types.
+    /// The metrics; `["views"]` stands for the sequence of navigation types.
     pub metrics: &'static [&'static str],
-    /// Compared with whom.
+    /// The other side of the comparison.
     pub side: Side,
-    /// Why.
+    /// The reason, shown in the table.
     pub reason: &'static str,
 }
 
@@ -77,26 +77,26 @@ pub struct Row {
     pub scenario: String,
     /// The engine.
     pub engine: Engine,
-    /// The view: its place and navigation type.
+    /// The view: its number and navigation type.
     pub view: String,
     /// The metric.
     pub metric: &'static str,
-    /// Ours.
+    /// The collector's value.
     pub ours: Option<f64>,
-    /// The reference's; `None` also where it does not know the metric.
+    /// The reference's value; also `None` if the reference does not measure the metric.
     pub reference: Option<f64>,
-    /// From the raw entries.
+    /// The value computed from the raw entries.
     pub truth: Option<f64>,
-    /// By construction.
+    /// The value by construction.
     pub built: String,
-    /// `ok`, or why it differs.
+    /// `ok`, or the reason of a difference.
     pub verdict: String,
-    /// Whether that makes the test fail.
+    /// Whether the difference fails the test.
     pub failed: bool,
 }
 
 impl Row {
-    /// As JSON.
+    /// Returns the row as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
@@ -107,7 +107,7 @@ impl Row {
     }
 }
 
-/// Compares; gives the rows and what is wrong beyond them.
+/// Compares a run; returns the rows, and the errors that belong to no row.
 #[must_use]
 pub fn judge(
     scenario: &str,
@@ -146,7 +146,7 @@ pub fn judge(
                 verdict: "ok".to_owned(),
                 failed: false,
             };
-            // The reference tells some values a moment late, and loses them on a page that is left meanwhile.
+            // The reference reports some values late, and loses them if the page is left before.
             let lost = row.reference.is_none()
                 && row.truth.is_some()
                 && same(metric, &ours.nav, row.ours, row.truth);
@@ -210,7 +210,7 @@ fn same(metric: &str, nav: &str, one: Option<f64>, other: Option<f64>) -> bool {
     }
 }
 
-/// The condition in words, and whether it holds.
+/// Returns the condition as text, and whether it holds.
 pub(super) fn check(must: &Must, value: Option<f64>, gap: Option<TtiGap>) -> (String, bool) {
     match *must {
         Must::Be(wanted, tolerance) => {
@@ -228,7 +228,7 @@ pub(super) fn check(must: &Must, value: Option<f64>, gap: Option<TtiGap>) -> (St
     }
 }
 
-/// What is still measured where not all of the collector can run, a line a view.
+/// Returns one line a view: the metrics that are still measured when parts of the collector cannot run.
 #[must_use]
 pub fn measured(scenario: &str, engine: Engine, seen: &Seen) -> Vec<String> {
     let line = |(place, view): (usize, &View)| {
@@ -249,7 +249,7 @@ pub(super) fn number(value: f64) -> String {
     if value.abs() < 10.0 && value.fract() != 0.0 { format!("{value:.4}") } else { format!("{value:.1}") }
 }
 
-/// The table for people.
+/// Formats the rows as a table.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);

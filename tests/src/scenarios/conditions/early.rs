@@ -1,7 +1,9 @@
 //! Interactions and navigations before the module runs, and navigations inside the document.
 //!
-//! A navigation inside the document without a trusted input since its view began is a redirect, up to 2 s after the load
-//! (or after the start of that view): the view goes on under the new URL. Any other begins a view.
+//! A navigation inside the document counts as a redirect if it follows no trusted input in its view and comes within 2
+//! s
+//! after the load (or after the start of that view). The view then continues under the new URL. Any other navigation
+//! begins a view.
 
 use super::foreign::RICH;
 use super::page::{self, DELAYED, LOAD, LOADED, Parts};
@@ -9,10 +11,10 @@ use super::{By, Condition, PLAIN, Step, View};
 use crate::scenarios::lab::{Folder, Module};
 use crate::scenarios::verdict::Must;
 
-/// The page with the first of two navigating clicks: 120 ms of it are a handler.
+/// The first view, ended by a navigating click. The click's handler takes 120 ms.
 const FIRST: View = LOAD;
 
-/// A view that begins with a click, in which the second navigating click has a handler of 600 ms.
+/// A view begun by a click. The handler of its own navigating click takes 600 ms.
 const SECOND: View = View {
     at: "/view1.html",
     route: None,
@@ -20,20 +22,21 @@ const SECOND: View = View {
     values: &[("INP", Must::LieIn(592.0, 2_000.0)), ("TTFB", Must::BeAbsent)],
 };
 
-/// A view with one fast click. Browsers report no interaction below 40 ms, so its INP is at most 40. A busy machine may
-/// take longer, and then the browser reports it.
+/// A view with one fast click. Browsers report no interaction below 40 ms, so its INP is at most 40 ms. On a busy
+/// machine
+/// the click may take longer, and then the browser reports it.
 const FAST: &[(&str, Must)] = &[("INP", Must::LieIn(0.0, 105.0)), ("TTFB", Must::BeAbsent)];
 
 /// The view of the second navigating click.
 const THIRD: View = View { at: "/view2.html", values: FAST, ..SECOND };
 
-/// Names the route on the way to the load event.
+/// A folder whose page has this tag and sets its route by this script during the load. The module is held.
 fn named(tag: &str, script: &str) -> Folder {
     let after = &format!("<script>{script}</script>");
     Folder { module: Module::Held, ..Parts { tag, after, ..Parts::default() }.folder() }
 }
 
-/// A click before the module is there, and one after.
+/// One click before the module runs, and one after.
 const CLICKED: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),
@@ -46,7 +49,7 @@ const CLICKED: &[Step] = &[
 
 const NAMED: &[View] = &[View { route: Some("/home"), ..LOAD }];
 
-/// Two clicks that navigate, and one that is fast.
+/// Two navigating clicks, then a fast click.
 const CLICKS: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),
@@ -57,10 +60,10 @@ const CLICKS: &[Step] = &[
     Step::Leave,
 ];
 
-/// The page after a redirect, used.
+/// The plain page's view after a redirect.
 const REDIRECTED: &[View] = &[View { at: "/en", ..LOAD }];
 
-/// A click that navigates, a redirect 250 ms later, and a shift in the view after it.
+/// A navigating click, a redirect 250 ms later, and a layout shift in the new view.
 const CLICK_REDIRECTED: &str = "
     document.getElementById('fast').addEventListener('click', function () {
         window.history.pushState(null, '', '__BASE__/a');
@@ -71,8 +74,9 @@ const CLICK_REDIRECTED: &str = "
         }, 900);
     })";
 
-/// 56 interactions with the click that navigates. One takes 440 ms, one 300 ms. INP leaves out one of fifty, so it is
-/// 300 ms.
+/// 56 interactions, including the navigating click. One takes 440 ms, one 300 ms. INP ignores the slowest interaction
+/// of
+/// every fifty, so it is 300 ms.
 const MANY: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),
@@ -96,7 +100,8 @@ const MANY_VIEWS: &[View] = &[
     View { values: &[("TTFB", Must::BeAbsent)], ..SECOND },
 ];
 
-/// More requests before the load event than a queue takes; told when observers have had them.
+/// 800 requests before the load event, more than the snippet's queue takes (`QUEUED_MASSES_MAX`). Reports `heavy` once
+/// observers have received their entries.
 const HEAVY: &str = "
     (function () {
         var left = 800;
@@ -104,7 +109,7 @@ const HEAVY: &str = "
         for (var number = 0; number < 800; number++) fetch('slow?' + number).then(one, one);
     })()";
 
-/// All of them.
+/// All conditions of this module.
 pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "route-in-tag",
@@ -411,7 +416,7 @@ pub const CONDITIONS: &[Condition] = &[
         name: "restored-before-module",
         folder: || Folder {
             module: Module::Held,
-            // A pending request would keep the page out of the cache.
+            // A pending request would keep the page out of the back-forward cache.
             ..page::scripted(
                 "window.requestIdleCallback = function (run) { window.whenIdle = run };
                  addEventListener('pageshow', function (event) {
@@ -462,7 +467,7 @@ pub const CONDITIONS: &[Condition] = &[
         steps: &[
             Step::Open(DELAYED),
             Step::Told("heavy"),
-            // The first input has an entry type of its own.
+            // The first input has its own entry type (`first-input`).
             Step::Press("fast"),
             Step::Press("slow"),
             Step::Release,

@@ -1,4 +1,4 @@
-//! Scripts, markup and policies of other people's pages.
+//! Conditions of third-party scripts, markup and policies.
 
 use super::judge::Stored;
 use super::page::{self, DELAYED, LOAD, Parts};
@@ -8,11 +8,11 @@ use crate::scenarios::lab::Folder;
 use crate::scenarios::verdict::Must;
 use vitals::limits;
 
-/// The tag with a nonce, which all other scripts of the page have too.
+/// The tag with a nonce, which the page's own scripts have too.
 const NONCED: &str = "<script async=\"\" nonce=\"lab\" src=\"__TAG_URL__\" data-site=\"__KEY__\"></script>";
 
-/// The lines of Prototype 1.6.1 that change what the language has: arrays and strings that know how to become JSON,
-/// `Array.from` without a mapping, `bind` of its own, and an `Event` that is no constructor.
+/// The lines of Prototype 1.6.1 that change the language's objects: JSON methods of arrays and strings, `Array.from`
+/// without a mapping function, a different `bind`, and an `Event` that is no constructor.
 const PROTOTYPE: &str = r#"
     Object.toJSON = function (object) {
         switch (typeof object) {
@@ -60,7 +60,7 @@ const PROTOTYPE: &str = r#"
     Element.prototype.getAttribute = function (name) { return this.attributes[name] ? this.attributes[name].value : null };
 "#;
 
-/// A promise of a page's own, as libraries brought them before browsers had any: what it does not have is missing.
+/// A page's own `Promise`, as libraries provided it before browsers did. It lacks the standard's other methods.
 const PROMISE: &str = "
     window.Promise = function (run) {
         var settled, callbacks = [], take = function (kind) { return function (value) {
@@ -82,12 +82,12 @@ const PROMISE: &str = "
         try { run(take(0), take(1)) } catch (error) { take(1)(error) }
     };";
 
-/// A library as a page has it.
+/// The page with this library before the tag.
 fn with_library(name: &str) -> Folder {
     page::after(&format!("<script src=\"__SITE____BASE__/libraries/{name}\"></script>"))
 }
 
-/// Hides the page. Leaving would send a beacon anyway, so it comes after the check.
+/// Hides the page and waits for its beacon. Leaving would send a beacon in any case, so it comes last.
 const HIDE: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),
@@ -105,13 +105,13 @@ fn release_is(stored: &Stored, right: &str) -> Result<(), String> {
 }
 
 fn tag_is(stored: &Stored, name: &str, right: &str) -> Result<(), String> {
-    // A raw beacon has no tags.
+    // A raw beacon may lack tags, so the last beacon decides.
     let last = stored.beacons.iter().max_by_key(|beacon| beacon.seq);
     let has = last.and_then(|beacon| beacon.tags.get(name)).map(String::as_str);
     if has == Some(right) { Ok(()) } else { Err(format!("the tag {name} is {has:?}, {right:?} is right")) }
 }
 
-/// Every start is within an hour of now: a suite takes its time, and a wrong clock is days off.
+/// Checks that every start is within 1 h of now. A run takes minutes; a wrong clock is days off.
 fn starts_now(stored: &Stored) -> Result<(), String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_millis() as i64);
@@ -120,7 +120,7 @@ fn starts_now(stored: &Stored) -> Result<(), String> {
     away.map_or(Ok(()), |ms| Err(format!("a view starts {} h from now", ms / 3_600_000)))
 }
 
-/// The plain page's values without a navigation entry: TTFB is unknown.
+/// The plain page's values without a navigation entry: TTFB is absent.
 const NO_ENTRY: &[(&str, Must)] = &[
     ("TTFB", Must::BeAbsent),
     ("FCP", Must::LieIn(100.0, 10_000.0)),
@@ -129,16 +129,16 @@ const NO_ENTRY: &[(&str, Must)] = &[
     ("INP", Must::LieIn(112.0, 560.0)),
 ];
 
-/// The row of the page with a button that asks something.
+/// The values of a page whose button opens a dialog.
 const ASKING: &[(&str, Must)] =
     &[("TTFB", Must::LieIn(100.0, 4_000.0)), ("LCP", Must::LieIn(400.0, 10_000.0))];
 
-/// One character more than fits; the last two have two units each.
+/// A string one character too long; its last two characters have two UTF-16 units each.
 fn long(characters: usize) -> String {
     format!("{}😀😀", "x".repeat(characters - 1))
 }
 
-/// All of them.
+/// All conditions of this module.
 pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "tag-crossorigin",
@@ -222,7 +222,7 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "old-bind",
         folder: || {
-            // That of early libraries takes no arguments but the object.
+            // The `bind` of early libraries takes no arguments beside the object.
             page::scripted(
                 "Function.prototype.bind = function (object) { var run = this; return function () { return run.apply(object, arguments) } }",
             )
@@ -337,7 +337,7 @@ pub const CONDITIONS: &[Condition] = &[
             let target = view.snapshot.attribution.inp.as_ref().map(|cause| cause.target.as_str());
             match target {
                 Some("html>body>form") => Ok(()),
-                // Only where the engine tells interactions.
+                // INP is absent in engines that do not report interactions.
                 None if stored.value(0, "INP").is_none() => Ok(()),
                 other => Err(format!("INP's element is {other:?}, \"html>body>form\" is right")),
             }
@@ -415,7 +415,7 @@ pub const CONDITIONS: &[Condition] = &[
                 "(function (now) { Date.now = function () { return Math.floor(now() / 1000) } })(Date.now)",
             )
         },
-        // A clock of 1970 is a view that the server leaves out.
+        // The server discards a view that starts in 1970.
         may_be_filtered: true,
         ..PLAIN
     },
@@ -453,7 +453,7 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "emoji-cut-in-route",
         folder: || {
-            // Its bytes are counted: the emoji has four, and begins three before the end.
+            // The limit counts bytes: the emoji has four and begins three bytes before the limit.
             let route = format!("__BASE__/{}😀", "r".repeat(limits::ROUTE_BYTES_MAX));
             page::ending(&format!(
                 "addEventListener('load', function () {{ var cut = '{route}', length = {} - 3;
@@ -472,7 +472,7 @@ pub const CONDITIONS: &[Condition] = &[
                 "<script async src='__TAG_URL__' data-site='__KEY__' data-release='{release}'></script>"
             ))
         },
-        // The browser may leave it to the server to cut, which decoding would have failed for half a character.
+        // The browser may leave the cut to the server. Half a character would not decode there.
         also: |stored| {
             let cut = "v".repeat(limits::RELEASE_BYTES_MAX - 3);
             let whole = format!("{cut}😀");
@@ -669,13 +669,13 @@ pub const CONDITIONS: &[Condition] = &[
     },
 ];
 
-/// The values of a document before it was written anew: of the network and the first paint.
+/// The values of a document before its rewrite: only the network's and the first paint's.
 const REWRITTEN: &[(&str, Must)] =
     &[("TTFB", Must::LieIn(100.0, 4_000.0)), ("FCP", Must::LieIn(100.0, 10_000.0))];
 
 const WRITTEN: &[Step] = &[Step::Open(DELAYED), Step::Module, Step::Told("rewritten"), Step::Leave];
 
-/// A navigation by the page itself, and an input afterwards.
+/// A navigation by the page itself, then an input.
 const ARRIVED: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),
@@ -685,7 +685,7 @@ const ARRIVED: &[Step] = &[
     Step::Leave,
 ];
 
-/// A page that writes itself anew so long after its load: with that go the listeners of its window.
+/// A page that rewrites itself this long after its load; `document.open` removes the listeners of its window.
 fn rewritten(ms: u32) -> Folder {
     page::ending(&format!(
         "addEventListener('load', function () {{
@@ -701,5 +701,5 @@ fn rewritten(ms: u32) -> Folder {
     ))
 }
 
-/// Engines that tell interactions.
+/// The engines that report interactions.
 pub(super) const RICH: &[Engine] = &[Chromium, Firefox];

@@ -1,4 +1,4 @@
-//! Compares the stored views of a condition's page with the right ones.
+//! Compares the views of a condition's page with the correct values.
 
 use super::{By, Condition, Run};
 use crate::engines::Engine;
@@ -14,10 +14,10 @@ use vitals::beacon::{Beacon, Content, DROPPED_URL, decode};
 use vitals::metric::Metric;
 use vitals::view::{NavigationType, Snapshot, ViewId};
 
-/// How long what the server has taken may need into its store.
+/// Timeout until acknowledged views are in the store.
 const STORE_PATIENCE: Duration = Duration::from_secs(15);
 
-/// A view as its last beacon tells it.
+/// A view with the data of its last beacon.
 pub struct StoredView {
     /// The page view.
     pub snapshot: Snapshot,
@@ -25,46 +25,46 @@ pub struct StoredView {
     pub url: String,
     /// Its route.
     pub route: Option<String>,
-    /// Whether the server measured it.
+    /// Whether the server measured the view from raw entries.
     pub is_raw: bool,
 }
 
-/// The beacons of a condition's pages, and their fate.
+/// The beacons of a condition's pages, with their results.
 #[derive(Default)]
 pub struct Stored {
-    /// Every beacon, by the order of sending.
+    /// Every accepted beacon, in order of sending.
     pub beacons: Vec<Beacon>,
-    /// The views by start.
+    /// The views, by start.
     pub views: Vec<StoredView>,
-    /// Refused or unreadable beacons: the answer and the body.
+    /// Refused or unreadable beacons: the answer's status and the body.
     pub refused: Vec<String>,
     /// Errors and console messages that reached the page.
     pub reached: Vec<String>,
 }
 
-/// A value beside the one without the condition.
+/// One line of the table: a value with and without the condition.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// The condition.
     pub condition: &'static str,
     /// The engine.
     pub engine: Engine,
-    /// The view's place, navigation type and who measured.
+    /// The view's number, its navigation type, and `(raw)` if the server measured it.
     pub view: String,
     /// The metric.
     pub metric: &'static str,
-    /// Of the page without any condition.
+    /// The value of the plain page.
     pub without: Option<f64>,
-    /// With it.
+    /// The value with the condition.
     pub with: Option<f64>,
-    /// The right value or range.
+    /// The correct value or range.
     pub must: String,
-    /// Whether it is so.
+    /// Whether the value is correct.
     pub is_right: bool,
 }
 
 impl Stored {
-    /// Reads what was captured.
+    /// Decodes the captures.
     #[must_use]
     pub fn of(captures: &[Capture]) -> Self {
         let mut stored = Self::default();
@@ -75,7 +75,7 @@ impl Stored {
                     let text = || report["value"].to_string();
                     match report["name"].as_str() {
                         Some("thrown") => stored.reached.push(format!("an error: {}", text())),
-                        // Libraries of the page's may say what they like.
+                        // Other console messages of the page's libraries are allowed.
                         Some("console")
                             if text().contains("fieldvitals")
                                 || text().contains("/v.js")
@@ -109,7 +109,7 @@ impl Stored {
                         }
                         let url = snapshot.url.clone().unwrap_or_else(|| url.clone());
                         let route = snapshot.route.clone().or_else(|| {
-                            // The document's route is of its first view.
+                            // The beacon's route belongs to the document's first view, which has no URL of its own.
                             snapshot.url.is_none().then(|| route.clone()).flatten()
                         });
                         if url != DROPPED_URL {
@@ -123,7 +123,7 @@ impl Stored {
         stored
     }
 
-    /// A value of a view.
+    /// Returns a value of a view.
     #[must_use]
     pub fn value(&self, view: usize, metric: &str) -> Option<f64> {
         let metric = Metric::from_name(metric)?;
@@ -131,12 +131,12 @@ impl Stored {
     }
 }
 
-/// The path of a URL.
+/// Returns a URL without query and fragment.
 fn path(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// Compares; gives the table's lines, and what is wrong.
+/// Compares a condition's views with the correct ones; returns the table's lines and the errors.
 #[must_use]
 pub fn judge(
     condition: &'static Condition,
@@ -211,7 +211,7 @@ pub fn judge(
     (lines, wrong)
 }
 
-/// Waits until the store has the acknowledged views of these folders; gives the difference on timeout.
+/// Waits until the store has the acknowledged views of these folders; returns the differences on timeout.
 pub async fn compare(server: &Server, runs: &[(&Condition, &Run, &Stored)]) -> Vec<Option<String>> {
     let mut all = vec![None; runs.len()];
     let judged = |pages: &[Value], (condition, run, stored): &(&Condition, &Run, &Stored)| {
@@ -239,7 +239,7 @@ pub async fn compare(server: &Server, runs: &[(&Condition, &Run, &Stored)]) -> V
                 (has != sent).then(|| format!("{has} {what}, and {sent} were sent"))
             })
             .collect();
-        // Of a page that is a file only its name is kept, which other runs share.
+        // The route of a `file:` page is only its file name, which other runs share.
         let is_file = stored.beacons.iter().any(|beacon| beacon.url.starts_with("file:"));
         let is_there = || pages.iter().any(|page| page["route"] == "/page.html");
         let is_right = differing.is_empty() || condition.may_be_filtered || (is_file && is_there());
@@ -255,12 +255,12 @@ pub async fn compare(server: &Server, runs: &[(&Condition, &Run, &Stored)]) -> V
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
-    // The difference is the answer.
+    // Ignores a timeout: the differences are the result.
     let _ = waited.await;
     all
 }
 
-/// All routes that the server reports.
+/// Returns all pages that the server reports.
 async fn pages(server: &Server) -> Vec<Value> {
     let mut pages = Vec::new();
     for site in ["default", RESTRICTED] {
@@ -275,7 +275,7 @@ async fn pages(server: &Server) -> Vec<Value> {
     pages
 }
 
-/// The table for people.
+/// Formats the lines as a table.
 #[must_use]
 pub fn table(lines: &[Line]) -> String {
     let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), verdict::number);
@@ -300,7 +300,7 @@ pub fn table(lines: &[Line]) -> String {
 }
 
 impl Line {
-    /// As JSON.
+    /// Returns the line as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         json!({

@@ -1,7 +1,7 @@
-//! The page of every condition. Its right values are known by construction.
+//! The page of every condition, with values known by construction.
 //!
-//! The answer takes 100 ms, the image of the largest paint 300 ms more. A box moves by a known distance. The slow button
-//! takes 120 ms. `pages/own.js` runs first; `pages/page.js` has the page's life.
+//! The answer takes 100 ms, and the image of the largest paint takes 300 ms more. A box moves by a known distance. The
+//! slow button takes 120 ms. `pages/own.js` runs first; `pages/page.js` runs the page.
 
 use super::View;
 use crate::scenarios::lab::Folder;
@@ -10,18 +10,18 @@ use crate::scenarios::verdict::Must;
 const OWN: &str = include_str!("../../../pages/own.js");
 const PAGE: &str = include_str!("../../../pages/page.js");
 
-/// The page's name, with the time that its answer takes.
+/// The page's name with the query that delays its answer by 100 ms.
 pub const DELAYED: &str = "page.html?delay=100";
 
-/// Where things to press are, in pixels from the top left corner. No script runs to find them, as conditions replace
-/// what the drivers' scripts are made of.
+/// Coordinates of the pressable targets, in pixels from the top left corner. They are fixed, because some conditions
+/// replace the functions that a driver's script would need to find the targets.
 const PLACES: [(&str, i64, i64); 5] =
     [("slow", 100, 215), ("next", 100, 265), ("fast", 100, 315), ("alert", 100, 365), ("form", 300, 250)];
 
-/// The place of a button.
+/// Returns the coordinates of a target.
 ///
 /// # Panics
-/// Where there is no such thing.
+/// If there is no such target.
 #[must_use]
 pub fn place(name: &str) -> (i64, i64) {
     let found = PLACES.iter().find(|(known, ..)| *known == name);
@@ -29,8 +29,8 @@ pub fn place(name: &str) -> (i64, i64) {
     (*left, *top)
 }
 
-/// The plain page's values. Lower bounds are by construction, upper bounds leave room for a busy machine. CLS is the
-/// box's shift in a window of 550 to 800 pixels of height.
+/// The plain page's values. Lower bounds follow from the construction; upper bounds leave room for a busy machine. CLS
+/// is the box's shift in a window of 550 to 800 pixels of height.
 pub const LOADED: &[(&str, Must)] = &[
     ("TTFB", Must::LieIn(100.0, 4_000.0)),
     ("FCP", Must::LieIn(100.0, 10_000.0)),
@@ -50,7 +50,7 @@ pub struct Parts<'a> {
     pub tag: &'a str,
     /// Markup at the start of the body.
     pub inside: &'a str,
-    /// Markup at its end.
+    /// Markup at the end of the body.
     pub after: &'a str,
 }
 
@@ -61,7 +61,7 @@ impl Default for Parts<'_> {
 }
 
 impl Parts<'_> {
-    /// The page, well-formed enough for XML too.
+    /// Returns the page, well-formed enough for XML too.
     #[must_use]
     pub fn html(&self) -> String {
         let Self { before, tag, inside, after } = self;
@@ -90,14 +90,14 @@ impl Parts<'_> {
         )
     }
 
-    /// A folder with the page.
+    /// Returns a folder with the page.
     #[must_use]
     pub fn folder(&self) -> Folder {
         folder(&[("page.html", &format!("<!doctype html>{}", self.html()))])
     }
 }
 
-/// A folder with these pages and what they are built of.
+/// Returns a folder with these pages and the files that they need.
 #[must_use]
 pub fn folder(pages: &[(&str, &str)]) -> Folder {
     let away = r#"<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>away</title>away
@@ -107,25 +107,25 @@ pub fn folder(pages: &[(&str, &str)]) -> Folder {
     Folder { pages: pages.collect(), ..Folder::default() }
 }
 
-/// A folder with the page and this script before the tag.
+/// Returns a folder with the page, with this script before the tag.
 #[must_use]
 pub fn scripted(script: &str) -> Folder {
     Parts { before: &format!("<script>{script}</script>"), ..Parts::default() }.folder()
 }
 
-/// A folder with the page and this markup before the tag.
+/// Returns a folder with the page, with this markup before the tag.
 #[must_use]
 pub fn after(before: &str) -> Folder {
     Parts { before, ..Parts::default() }.folder()
 }
 
-/// A folder with the page and this tag.
+/// Returns a folder with the page, with this tag.
 #[must_use]
 pub fn tagged(tag: &str) -> Folder {
     Parts { tag, ..Parts::default() }.folder()
 }
 
-/// A folder with the page and this script at its end.
+/// Returns a folder with the page, with this script at its end.
 #[must_use]
 pub fn ending(script: &str) -> Folder {
     Parts { after: &format!("<script>{script}</script>"), ..Parts::default() }.folder()

@@ -1,5 +1,5 @@
-//! Reports from the field about such scripts, by the issue trackers of web-vitals, boomerang, the browser SDKs of
-//! Datadog, Sentry, New Relic and PostHog, Simple Analytics, Segment and others.
+//! Conditions reported from the field, by the issue trackers of web-vitals, boomerang, the browser SDKs of Datadog,
+//! Sentry, New Relic and PostHog, Simple Analytics, Segment and others.
 
 use super::foreign::RICH;
 use super::judge::Stored;
@@ -9,7 +9,7 @@ use crate::engines::Engine::WebKit;
 use crate::scenarios::lab::{Folder, Module};
 use crate::scenarios::verdict::Must;
 
-/// A loader that makes scripts inert, and brings them back after the load event as copies.
+/// A loader that disables scripts, and re-inserts copies of them after the load event.
 const ROCKET_LOADER: &str = "
     addEventListener('load', function () {
         var inert = document.querySelectorAll('script[type=\"rocket-text/javascript\"]');
@@ -23,13 +23,13 @@ const ROCKET_LOADER: &str = "
         });
     })";
 
-/// SES freezes the language's own objects. An inherited property cannot be set then either.
+/// Freezes the language's built-in objects, as SES does. Then inherited properties cannot be set either.
 const LOCKDOWN: &str = "
     [Object, Function, Array, String, Number, Boolean, Date, RegExp, Error, TypeError, Promise, Map, Set, Symbol].forEach(
         function (type) { Object.freeze(type.prototype); Object.freeze(type) });
     [JSON, Math, Reflect].forEach(Object.freeze)";
 
-/// A worker that fails for the collector's files.
+/// A service worker that fails requests for the collector's files.
 const WORKER: &str = "
     addEventListener('install', function () { skipWaiting() });
     addEventListener('activate', function (event) { event.waitUntil(clients.claim()) });
@@ -43,7 +43,7 @@ const INSTALLS: &str = r#"<!doctype html><meta charset="utf-8"><link rel="icon" 
     navigator.serviceWorker.register('worker.js');
     </script>"#;
 
-/// A page in an encoding, whose tag has a text with other characters.
+/// A tag with a non-ASCII value, for pages in other encodings than UTF-8.
 const FOREIGN_TAG: &str =
     "<script async=\"\" src=\"__TAG_URL__\" data-site=\"__KEY__\" data-tags=\"plan=fr\u{fc}hling\"></script>";
 
@@ -55,11 +55,11 @@ fn is_spring(stored: &Stored) -> Result<(), String> {
 
 fn encoded(name: &str) -> Folder {
     let html = Parts { tag: FOREIGN_TAG, ..Parts::default() }.html();
-    // The page's own words of its encoding would be wrong.
+    // Removes the page's charset declaration, which would be wrong.
     folder(&[(name, &format!("<!doctype html>{}", html.replace("<meta charset=\"utf-8\"/>", "")))])
 }
 
-/// The page in a frame that may run scripts and nothing else: no origin, and no storage.
+/// The page in a sandboxed frame that may only run scripts. It has no origin and no storage.
 fn sandboxed() -> Folder {
     let tag = "<script async src='__TAG_URL__' data-site='__KEY__' data-consent='granted' data-sample='1'></script>";
     let page = format!("<!doctype html>{}", Parts { tag, ..Parts::default() }.html());
@@ -73,7 +73,7 @@ fn sandboxed() -> Folder {
 const FRAMED: &[Step] =
     &[Step::Open("outer.html"), Step::Told("ready"), Step::Module, Step::Press("slow"), Step::Leave];
 
-/// All of them.
+/// All conditions of this module.
 pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "rocket-loader",
@@ -239,7 +239,7 @@ pub const CONDITIONS: &[Condition] = &[
         ..PLAIN
     },
     Condition {
-        // WebKit tells a frame without an origin no time of its answer and no paint.
+        // WebKit reports neither the time of the answer nor paints to a frame without an origin.
         name: "sandboxed-frame-untold",
         engines: &[WebKit],
         folder: sandboxed,
@@ -329,10 +329,10 @@ pub const CONDITIONS: &[Condition] = &[
     },
     Condition {
         name: "observer-wrapped",
-        // WebKit gives an observer that comes later no paint that was before.
+        // WebKit does not deliver earlier paints to a late observer.
         engines: RICH,
         folder: || {
-            // Without the list of types, and without `takeRecords`.
+            // The wrapper has neither `supportedEntryTypes` nor `takeRecords`.
             page::scripted(
                 "(function (Original) {
                      window.PerformanceObserver = function (callback) {
@@ -409,7 +409,7 @@ pub const CONDITIONS: &[Condition] = &[
         ..PLAIN
     },
     Condition {
-        // WebKit changes processes for such a page, and tells its times wrong.
+        // WebKit changes processes for such a page, and then reports wrong times.
         name: "cross-origin-isolated",
         engines: RICH,
         folder: || Folder {
@@ -440,7 +440,7 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         name: "listeners-stopped",
         folder: || {
-            // A page that wants an event for itself alone takes it before ours, in the capturing phase too.
+            // The page stops events before the collector's listeners, also in the capturing phase.
             page::scripted(
                 "['click', 'keydown', 'visibilitychange'].forEach(function (type) {
                      document.addEventListener(type, function (event) {
