@@ -1,4 +1,4 @@
-//! What scripts cost a page: Chromium's own trace of its main thread.
+//! Measures the main-thread cost of scripts by Chromium's trace.
 
 use crate::browser::Browser;
 use crate::eventually;
@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What is traced: tasks, scripts and events, microtasks, wasm.
+/// Traced categories: tasks, scripts and events, microtasks, wasm.
 const CATEGORIES: &str = "toplevel,devtools.timeline,v8.execute,v8.wasm,disabled-by-default-v8.wasm.detailed";
 
-/// The capabilities of a Chromium that traces; the driver keeps the events until [`Trace::take`].
+/// Capabilities of a tracing Chromium. The driver buffers the events until [`Trace::take`].
 #[must_use]
 pub fn capabilities() -> Map<String, Value> {
     let preferences = json!({"enableNetwork": false, "enablePage": false, "traceCategories": CATEGORIES});
@@ -20,45 +20,45 @@ pub fn capabilities() -> Map<String, Value> {
     more
 }
 
-/// What ran in one page on the main thread, in the order of beginning.
+/// The main-thread activity of one page, ordered by start.
 #[derive(Debug)]
 pub struct Trace {
     spans: Vec<Span>,
 }
 
-/// Something that took time. Spans nest and never overlap otherwise.
+/// A traced activity. Spans nest, and do not overlap otherwise.
 #[derive(Clone, Debug)]
 struct Span {
     name: String,
-    /// The script that it ran, where the browser tells.
+    /// URL of the script, if the browser reports it.
     script: String,
-    /// Of an event its type.
+    /// Type of the event, for event spans.
     event: String,
     start: Duration,
-    /// By the wall.
+    /// Wall time.
     long: Duration,
-    /// By the thread's own clock.
+    /// CPU time of the thread.
     cpu: Duration,
 }
 
-/// What scripts of one owner cost.
+/// The cost of one owner's scripts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// Time on the main thread, by the thread's own clock: what other programs did meanwhile is not in it.
+    /// CPU time on the main thread. CPU time excludes the work of other programs.
     pub total: Duration,
-    /// The most that it had of one task, by the same clock.
+    /// Largest share of a single task, in CPU time.
     pub longest_task: Duration,
-    /// Its listeners while the page was being hidden or left, by the same clock.
+    /// CPU time in `visibilitychange` and `pagehide` events.
     pub hiding: Duration,
 }
 
 impl Trace {
-    /// What ran in the page of this URL, which has been left.
+    /// Returns the activity of the page with this URL. The page must have been left.
     ///
     /// # Panics
-    /// Where the browser does not trace, or did not open the page, or the page does not end.
+    /// If the browser does not trace, did not open the page, or the page does not end.
     pub async fn take(browser: &Browser, url: &str) -> Self {
-        // The driver hands over what it has been told by then; the rest comes with the next question.
+        // The driver returns only the events received so far, so this polls for the rest.
         let events = Mutex::new(Vec::new());
         eventually(|| async {
             let log = browser.log("performance").await;
@@ -105,16 +105,17 @@ impl Trace {
                 }
             })
             .collect();
-        // What contains another came first, and is longer where both came at once.
+        // Parents first: a parent starts earlier, or at the same time and lasts longer.
         spans.sort_by(|one, other| one.start.cmp(&other.start).then(other.long.cmp(&one.long)));
         Self { spans }
     }
 
-    /// What the scripts cost whose URL is said to be their owner's. What has no URL (microtasks, wasm) is of whom
-    /// it ran for, and where it ran for nobody, of the owner too: the page itself is built to have no such thing.
+    /// Returns the cost of the scripts with an owned URL. Spans without a URL (microtasks, wasm) belong to the
+    /// enclosing
+    /// script. Without an enclosing script they belong to the owner, because the page itself has no such spans.
     #[must_use]
     pub fn cost(&self, owns: impl Fn(&str) -> bool) -> Cost {
-        // The open spans, with what their children took and whether they are the owner's.
+        // The open spans, each with its owner flag and the CPU time of its children.
         let mut open: Vec<(&Span, bool, Duration)> = Vec::new();
         let mut cost = Cost::default();
         let mut tasks: HashMap<Duration, Duration> = HashMap::new();
@@ -144,7 +145,7 @@ impl Trace {
                 open.iter().rev().find(|(outer, ..)| is_script(outer)).map(|&(_, owned, ..)| owned);
             let owned = is_script(span)
                 && if span.script.is_empty() { inherited.unwrap_or(true) } else { owns(&span.script) };
-            // What a script makes the browser do (a style, a layout) is the script's.
+            // Browser work inside a script (style, layout) belongs to the script.
             let owned = owned || (!is_script(span) && inherited.unwrap_or(false));
             open.push((span, owned, Duration::ZERO));
         }
@@ -156,19 +157,19 @@ impl Trace {
     }
 }
 
-/// The beginning of the page of this URL.
+/// Returns the event of the page's start.
 fn commit<'a>(events: &'a [Value], url: &str) -> Option<&'a Value> {
     events.iter().find(|event| event["name"] == "CommitLoad" && event["args"]["data"]["url"] == url)
 }
 
-/// Whether an event is of the same thread as another, and not before it.
+/// Returns whether an event is of the same thread as another, and not earlier.
 fn is_after(event: &Value, other: &Value) -> bool {
     event["pid"] == other["pid"]
         && event["tid"] == other["tid"]
         && event["ts"].as_f64() >= other["ts"].as_f64()
 }
 
-/// Whether a span runs, compiles or loads a script or wasm.
+/// Returns whether a span runs, compiles or loads a script or wasm.
 fn is_script(span: &Span) -> bool {
     matches!(
         span.name.as_str(),
@@ -196,12 +197,12 @@ mod tests {
         let ours = json!({"url": "http://x/v.js"});
         let page = json!({"url": "http://x/page.html"});
         let events = [
-            // The page before.
+            // Activity of the previous page.
             event("FunctionCall", 500, 200, &ours),
             event("CommitLoad", 1_000, 10, &page),
             event("ThreadControllerImpl::RunTask", 2_000, 900, &none),
             event("EvaluateScript", 2_100, 300, &ours),
-            // Its own microtasks are in it once.
+            // Microtasks inside a script count once.
             event("RunMicrotasks", 2_200, 100, &none),
             event("EvaluateScript", 2_500, 300, &page),
             event("RunMicrotasks", 2_600, 100, &none),
@@ -209,7 +210,7 @@ mod tests {
             event("EventDispatch", 3_000, 500, &json!({"type": "pagehide"})),
             event("FunctionCall", 3_100, 200, &ours),
             event("UpdateLayoutTree", 3_150, 50, &none),
-            // Nobody's: the owner's.
+            // Microtasks outside a script count for the owner.
             event("RunMicrotasks", 3_400, 50, &none),
         ];
         let mut elsewhere = event("FunctionCall", 2_000, 700, &ours);

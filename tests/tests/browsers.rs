@@ -1,12 +1,15 @@
 //! The three-engine suite: `cargo xtask test browsers`.
 //!
-//! Every scenario in every engine that can do it, with our collector, the web-vitals library and an
-//! independent observer on the same load. Prints scenario × engine × metric with our value, the
-//! reference's and the truth; fails on a difference that no reason is known for. And every condition of other
-//! people's pages, many in one browser: prints condition × engine × metric with the value without the condition,
-//! the value with it, and what is right. Arguments: words that a test's name (`scenario/engine`,
-//! `condition:name/engine`) must contain (`one|other` for either), and `--inp-on-hide N` for that scenario alone, N times in headless and in
-//! headed Chromium.
+//! Runs every scenario in every supporting engine, with the collector, the web-vitals library and an independent
+//! observer on the same load. Prints scenario × engine × metric with the collector's value, the reference's and the
+//! truth. Fails on a difference without a known reason.
+//!
+//! Runs every condition of third-party pages, many conditions in one browser. Prints condition × engine × metric with
+//! the
+//! value without the condition, the value with it, and the correct value.
+//!
+//! Arguments: words that a test's name (`scenario/engine`, `condition:name/engine`) must contain; `one|other` matches
+//! either word. `--inp-on-hide N` runs only that scenario, N times each in headless and in headed Chromium.
 
 use fieldvitals_tests::engines::{Engine, Window};
 use fieldvitals_tests::scenarios::Scenario;
@@ -25,19 +28,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Browsers at once. They wait more than they compute, but their clocks are compared with each other's.
+/// Number of parallel browsers. They mostly wait, but more of them would disturb each other's measured times.
 const AT_ONCE: usize = 3;
 
-/// Pages on which not all of the collector can run, or not from the start.
+/// Scenarios in which parts of the collector cannot run, or start late.
 const DIFFICULT: [&str; 5] = ["wasm-forbidden", "wasm-missing", "all-missing", "late-script", "iframe"];
 
-/// Conditions that share a browser.
+/// Number of conditions that share a browser.
 const SHARING: usize = 16;
 
-/// Failures that are run again alone.
+/// Maximum number of failures that are run again without other browsers.
 const ALONE_MAX: usize = 5;
 
-/// What is run: a page that is measured, a behaviour that is judged by itself, or conditions that share a browser.
+/// A test: a measured page, a behavior with its own checks, or conditions that share a browser.
 #[derive(Clone)]
 enum Test {
     Measured(&'static Scenario),
@@ -73,13 +76,13 @@ fn name_of(condition: &Condition, engine: Engine) -> String {
 
 struct Outcome {
     name: String,
-    /// What would run it again.
+    /// The job that repeats the test.
     job: Job,
-    /// Of a condition: what came of it, and the lines of its table.
+    /// For a condition: its run.
     condition: Option<(&'static Condition, Run)>,
     lines: Vec<Line>,
     rows: Vec<Row>,
-    /// What is still measured, where that is the question.
+    /// Lines about the metrics still measured, for [`DIFFICULT`] scenarios.
     measured: Vec<String>,
     wrong: Vec<String>,
 }
@@ -153,7 +156,8 @@ async fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Of scenarios that ran more than once: how often our INP was there.
+/// Returns for each repeated scenario its name, the number of runs with an INP of the collector, and the number of
+/// runs.
 fn reported(outcomes: &[Outcome]) -> Vec<(String, usize, usize)> {
     let mut sums: Vec<(String, usize, usize)> = Vec::new();
     for outcome in outcomes {
@@ -173,7 +177,7 @@ fn reported(outcomes: &[Outcome]) -> Vec<(String, usize, usize)> {
     sums
 }
 
-/// Every scenario in every engine, as far as its name contains these words.
+/// Returns the jobs of every scenario, behavior and condition in every engine, filtered by these words.
 fn every(words: &[String]) -> Vec<Job> {
     let scenarios = SCENARIOS.iter().map(|scenario| (Test::Measured(scenario), scenario.engines));
     let behaviours = BEHAVIOURS.iter().map(|behaviour| (Test::Judged(behaviour), behaviour.engines));
@@ -188,7 +192,7 @@ fn every(words: &[String]) -> Vec<Job> {
             .filter(can)
             .filter(|condition| is_wanted(&name_of(condition, engine)))
             .collect();
-        // All others are compared with it.
+        // All other conditions are compared with the plain page.
         if !wanted.is_empty() && wanted[0].name != PLAIN.name {
             wanted.insert(0, &PLAIN);
         }
@@ -199,7 +203,7 @@ fn every(words: &[String]) -> Vec<Job> {
     jobs
 }
 
-/// A slow interaction and at once a hidden page, or another page; so many times in each kind of window.
+/// Returns jobs with a slow interaction followed at once by hiding or leaving, this many times in each kind of window.
 fn inp_on_hide(times: usize) -> Vec<Job> {
     let scenarios = SCENARIOS.iter().filter(|scenario| scenario.name.starts_with("inp-then-"));
     scenarios
@@ -240,7 +244,7 @@ async fn run(lab: &Arc<Lab>, jobs: Vec<Job>) -> Vec<Outcome> {
     outcomes
 }
 
-/// Compares what came of conditions with what is right, and with the page without any.
+/// Compares the conditions' results with the correct values, and with the plain page.
 async fn judge_conditions(lab: &Lab, outcomes: &mut [Outcome]) {
     let runs =
         outcomes.iter().filter_map(|outcome| outcome.condition.as_ref().map(|it| (outcome.job.engine, it)));
@@ -267,8 +271,8 @@ async fn judge_conditions(lab: &Lab, outcomes: &mut [Outcome]) {
     }
 }
 
-/// Runs what failed once more, with no other browser beside it: times are compared, and two cores are few
-/// for three browsers. More than a few failures are no accident.
+/// Runs failed tests again without other browsers, because three browsers on two cores disturb measured times. Skips
+/// this after more than [`ALONE_MAX`] failures, which are no coincidence.
 async fn alone(lab: &Arc<Lab>, mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
     if outcomes.iter().filter(|outcome| !outcome.is_ok()).count() > ALONE_MAX {
         return outcomes;
@@ -286,14 +290,14 @@ async fn alone(lab: &Arc<Lab>, mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
     outcomes
 }
 
-/// Leaves what pages sent for people to look at.
+/// Writes the captures of a test to a file, for the analysis of failures.
 fn leave(name: &str, captures: &[Capture]) {
     let lines: Vec<String> = captures.iter().map(Capture::line).collect();
     let file = folder().join(format!("{}.txt", name.replace(['/', ':'], "-")));
     std::fs::write(file, lines.join("\n")).expect("target/ can be written");
 }
 
-/// Conditions that share a browser.
+/// Runs conditions that share a browser.
 async fn sharing(
     lab: &Arc<Lab>,
     conditions: Vec<&'static Condition>,
@@ -332,7 +336,7 @@ async fn sharing(
         .collect()
 }
 
-/// One job in one engine; what panics in it has failed.
+/// Runs one job. A panic counts as a failure.
 async fn one(lab: &Arc<Lab>, job: Job, number: usize) -> Vec<Outcome> {
     let started = Instant::now();
     let name = job.name();
@@ -344,7 +348,7 @@ async fn one(lab: &Arc<Lab>, job: Job, number: usize) -> Vec<Outcome> {
     outcomes
 }
 
-/// A scenario or a behaviour in a browser of its own.
+/// Runs a scenario or a behavior in its own browser.
 async fn apart(lab: &Arc<Lab>, job: Job, number: usize) -> Outcome {
     let name = job.name();
     let lab = Arc::clone(lab);
@@ -372,18 +376,18 @@ async fn apart(lab: &Arc<Lab>, job: Job, number: usize) -> Outcome {
     Outcome { name, job: again, condition: None, lines: Vec::new(), rows, measured, wrong }
 }
 
-/// Where cargo builds.
+/// Returns cargo's target folder.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("this program has a file");
     test.ancestors().nth(3).expect("it lies in target/<profile>/deps").to_owned()
 }
 
-/// What the run leaves for people to look at.
+/// Returns the folder of the suite's output.
 fn folder() -> PathBuf {
     target().join("browsers")
 }
 
-/// The reference library: `FIELDVITALS_WEB_VITALS`, or where `cargo xtask test browsers` puts it.
+/// Reads the reference library: `FIELDVITALS_WEB_VITALS`, or the file that `cargo xtask test browsers` fetches.
 fn library() -> Vec<u8> {
     let file = std::env::var_os("FIELDVITALS_WEB_VITALS")
         .map_or_else(|| target().join("web-vitals/package/dist/web-vitals.iife.js"), PathBuf::from);

@@ -1,4 +1,4 @@
-//! `cargo xtask chaos` in small: real kills under load, of the server and of Postgres.
+//! A short run of `cargo xtask chaos`: kills of the server and of Postgres under load.
 
 use fieldvitals_tests::chaos::{Backend, Kills, kills};
 

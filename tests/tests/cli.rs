@@ -1,4 +1,4 @@
-//! Sites and tokens, from the command line beside a running server.
+//! Sites and tokens on the command line, beside a running server.
 
 use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::eventually;
@@ -169,7 +169,7 @@ async fn mistakes_are_named_with_exit_2() {
     let nowhere = nowhere.to_str().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
-    // Makes the store that most of these commands then find.
+    // Creates the store for most of the following commands.
     assert_eq!(run(&["token", "add", "--data-dir", data]).0, Some(0));
     for (args, expected) in [
         (vec!["site", "list", "--data-dir", nowhere], "there is no store in"),
@@ -234,7 +234,7 @@ async fn a_database_url_makes_no_store_where_none_was_asked_for() {
     let (code, error) = run(&["token", "add"], &nowhere);
     assert!(code == Some(0) && error.contains("making a new store in"), "{code:?} {error}");
     assert_eq!(run(&["rollup", "verify"], &nowhere).0, Some(0));
-    // Empty is as if not set.
+    // An empty variable counts as unset.
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
     assert_eq!(run(&["token", "add", "--data-dir", data], "").0, Some(0));

@@ -1,4 +1,4 @@
-//! The server's clock jumps, and comes back: beacons are judged by it, and nothing stays shut.
+//! Jumps of the server's clock, forward and back. The server judges beacons by its clock, and refuses nothing for good.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use vitals::view::ViewId;
 
 const DAY_MS: u64 = 86_400_000;
 
-/// A clock that a server can be put under.
+/// A settable clock for a server.
 struct Clock(TempDir);
 
 impl Clock {
@@ -26,9 +26,9 @@ impl Clock {
         self.0.path().join("offset")
     }
 
-    /// Sets it to the time that an offset such as `+3d` makes of the true one.
+    /// Sets the clock to real time plus an offset such as `+3d`.
     fn set(&self, offset: &str) {
-        // In one step: the server reads it all the time.
+        // Renames, because the server reads the file continuously and must not see a partial one.
         let new = self.0.path().join("new");
         std::fs::write(&new, offset).unwrap();
         std::fs::rename(new, self.file()).unwrap();
@@ -45,13 +45,13 @@ impl Clock {
             .env("LD_PRELOAD", &text(&library))
             .env("FAKETIME_TIMESTAMP_FILE", &text(&self.file()))
             .env("FAKETIME_NO_CACHE", "1")
-            // Timeouts go by the monotonic clock, which does not jump.
+            // Timeouts use the monotonic clock, which must not jump.
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("DONT_FAKE_MONOTONIC", "1")
     }
 }
 
-/// Sends a view that began so many days from now; gives the answer.
+/// Sends a view that starts this many days from now; returns the status and body of the answer.
 async fn send(server: &Server, number: u64, days: i64) -> (u16, String) {
     let id = view_id(u128::from(number));
     let start = (now_ms() - 1_000).checked_add_signed(days * DAY_MS as i64).unwrap();
@@ -84,7 +84,7 @@ async fn a_clock_that_jumps_and_returns_shuts_nothing_for_good() {
     })
     .await;
 
-    // A server that begins with its clock far ahead takes nothing away either, as often as it begins.
+    // A server whose clock is far ahead at the start deletes nothing either, even after several starts.
     for number in 7..9 {
         server.kill().await;
         clock.set("+400d");
@@ -135,7 +135,7 @@ async fn a_clock_that_jumps_ahead_takes_nothing_away() {
     };
     clock.set("+400d");
     said("the clock jumped forward").await;
-    // Its round comes at once, and folds what is new: then it is over.
+    // The jump triggers a maintenance round at once. The round is over once it has folded the new view.
     assert_eq!(send(&server, 2, 400).await.0, 204);
     server.settled().await;
     clock.set("+0");

@@ -1,11 +1,10 @@
-//! What a beacon carries beside values, from the socket to the answers: attribution, samples, countries, and that
-//! erasing takes it along.
+//! Beacon data beside values, from the socket to the reports: attribution, samples, countries. Erasing removes it too.
 
 use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::server::Server;
 use serde_json::{Value, json};
 
-/// A beacon of a page view whose LCP is the image of an element.
+/// Builds a beacon of a page view with attribution: the image of an element for LCP, a click for INP.
 fn explained(server: &Server, number: u128, page: &str, target: &str) -> Value {
     let url = format!("https://shop.example/{page}");
     let mut beacon = beacon(&server.key, view_id(number), &url, &json!({"LCP": 2000.0, "INP": 300.0}));

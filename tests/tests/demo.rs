@@ -1,10 +1,10 @@
-//! Each demo page's visit in a real browser arrives with the value that the page was built to have.
+//! Visits every demo page in a real browser, and compares the reported value with the page's value by construction.
 
 use fieldvitals_tests::browser::Browser;
 use fieldvitals_tests::server::Server;
 use serde_json::{Value, json};
 
-/// Percentiles are within 0.55 % of the value that a single visit had.
+/// Asserts that a percentile lies within 0.55 % of the single visit's value, the accuracy of the reports.
 fn near(reported: &Value, truth: f64, what: &str) {
     let reported = reported.as_f64().unwrap_or_else(|| panic!("{what} is absent"));
     assert!(
@@ -13,7 +13,7 @@ fn near(reported: &Value, truth: f64, what: &str) {
     );
 }
 
-/// Waits until TTI can be known: five seconds after the last long task.
+/// Waits until TTI is known: 5 s after the last long task.
 async fn quiet(browser: &Browser) {
     browser.until("performance.now() > 7500").await;
 }
@@ -92,7 +92,7 @@ async fn a_slow_handler_is_a_slow_inp() {
     let (server, browser) = (Server::start().await, Browser::start().await);
     visit(&server, &browser, "/demo/slow-handler.html").await;
     browser.click("button").await;
-    // Left at once: the value must be final when the page is hidden, not when it is next idle.
+    // Leaves at once: the value must be final when the page is hidden, not only at the next idle period.
     browser.leave().await;
     let page = server.reported("/demo/slow-handler.html", &["INP", "FID"]).await;
     let inp = page["metrics"]["INP"]["p75"].as_f64().unwrap();

@@ -1,4 +1,4 @@
-//! 204 means durable: the server is killed under load, and what it acknowledged is there, once.
+//! A 204 means durable: after a kill under load, every acknowledged beacon is stored exactly once.
 
 use fieldvitals_store::Store as _;
 use fieldvitals_store_sqlite::SqliteStore;
@@ -28,7 +28,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
             stream::iter(0..BEACONS)
                 .map(|number| {
                     let id = view_id(number);
-                    // The value tells which beacon it was, so that the payload can be compared.
+                    // The value identifies the beacon, so that the payloads can be compared.
                     let values = json!({"LCP": 100.0 + number as f64, "CLS": 0.01});
                     let body = beacon(&key, id, "https://shop.example/kill", &values).to_string();
                     let request = http.post(&url).body(body);
@@ -65,7 +65,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
     assert!(views <= sent.len(), "{views} of {} sent", sent.len());
     assert_eq!(page["metrics"]["LCP"]["n"], views);
 
-    // Every unacknowledged beacon is sent again, as a client that retries would: now each is there once.
+    // Sends every unacknowledged beacon again, as a retrying client would. Then each view is stored exactly once.
     let again = sent.iter().filter(|(_, _, status)| *status != 204);
     let statuses: Vec<u16> = stream::iter(again)
         .map(|&(number, id, _)| {

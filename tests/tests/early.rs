@@ -1,4 +1,4 @@
-//! A visit that ends before the module is there, or where it can never be, is measured all the same.
+//! Visits that end before the module loads, or that cannot load it, are measured nevertheless.
 
 use fieldvitals_tests::browser::Browser;
 use fieldvitals_tests::eventually;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 const PAGE: &str =
     "<!doctype html><title>t</title>__TAG__<h1 style='font-size:60px'>A page</h1><button>b</button>";
 
-/// Pages on one host and the tag of another, in front of a server.
+/// Starts a lab: pages on one host, the tag on another, before a server.
 async fn lab() -> Lab {
     Lab::start(Arc::new(Server::start().await), Vec::new())
 }
@@ -19,8 +19,8 @@ fn pages(pages: &[(&str, &str)]) -> Folder {
     Folder { pages, ..Folder::default() }
 }
 
-/// How many beacons of the server's came from the snippet's raw queue cannot be told from outside, so
-/// each test makes sure that the module did not run: its file was never answered, refused, or forbidden.
+/// Visits a page without the module, and checks that the server reports the page's own values. Reports do not show
+/// whether a beacon came from the raw queue. So each test ensures by its conditions that the module does not run.
 async fn visit(conditions: Folder, stay: &str) {
     let lab = lab().await;
     let server = &lab.server;

@@ -1,4 +1,4 @@
-//! Beacons in, outcomes out, over a real socket: what is taken is reported, what is wrong is named.
+//! Beacons and their outcomes, over a real socket: accepted beacons are reported, errors are named.
 
 use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
 use fieldvitals_tests::eventually;
@@ -213,7 +213,7 @@ async fn bad_input_is_named_counted_and_never_stored() {
         origin.map(|kind| (&kind["origin"], &kind["count"])),
         Some((&json!("https://shop.example"), &json!(1)))
     );
-    // 64 KiB to the byte is taken, if it is a beacon.
+    // A beacon of exactly 64 KiB is accepted.
     let mut padded = text.into_bytes();
     padded.resize(64 * 1024, b' ');
     assert_eq!(server.post("/v1/beacon", padded).await.0, 204);
@@ -315,8 +315,7 @@ async fn a_body_that_trickles_is_ended() {
     .await;
 }
 
-/// A page that is being left may take its connection with it: what the server has begun with comes to its
-/// one outcome all the same.
+/// A leaving page may close its connection. Every request that the server has begun still gets exactly one outcome.
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_no_beacon_without_outcome() {
     let server = Server::start().await;
@@ -331,7 +330,7 @@ async fn a_client_that_goes_away_leaves_no_beacon_without_outcome() {
                 format!("POST /v1/beacon HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
             socket.write_all(head.as_bytes()).unwrap();
             socket.write_all(body.as_bytes()).unwrap();
-            // Closed with the answer unread, which resets the connection.
+            // Closes with the answer unread, which resets the connection.
             drop(socket);
         }
     })

@@ -1,4 +1,4 @@
-//! What is kept, and for how long: `migrate`, `rollup`, `site erase`, retention.
+//! Retention and erasing: `migrate`, `rollup`, `site erase`, retention options.
 
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const DAY_MS: i64 = 86_400_000;
 const VIEWS: u32 = 600;
 
-/// Both stores with a site in them, as arguments that name them.
+/// Creates both stores with a filled site; returns the command-line arguments that select each store.
 async fn both(folder: &std::path::Path, database: &Database) -> [[String; 2]; 2] {
     let path = folder.join("store.db");
     let sqlite = SqliteStore::open(&path).await.expect("the store opens");
@@ -84,7 +84,7 @@ async fn rollups_are_verified_and_rebuilt() {
         assert!(turned.code == Some(2) && turned.stderr.contains("--from 2026-01-02"), "{turned:?}");
     }
 
-    // Something breaks them: on the second of the three days.
+    // Breaks the rollups of the second of the three days.
     let day = day_text(recent_day_ms() + DAY_MS);
     let step = (recent_day_ms() + DAY_MS) / DAY_MS;
     let _ = database.sql(&format!("delete from rollup_day where step = {step}"));
@@ -143,7 +143,7 @@ async fn a_url_and_a_time_are_erased() {
         let again = on(place, &["site", "erase", "shop", "--url", url, "--yes", "--json"]);
         assert_eq!(again.json()["views"], 0);
 
-        // A time: the first of the three days.
+        // Erases a time range: the first of the three days.
         let (from, to) = (day_text(recent_day_ms()), day_text(recent_day_ms() + DAY_MS));
         let erased = on(place, &["site", "erase", "shop", "--all", "--from", &from, "--to", &to, "--yes"]);
         assert_eq!(erased.code, Some(0), "{erased:?}");
@@ -154,7 +154,7 @@ async fn a_url_and_a_time_are_erased() {
         let right = on(place, &["rollup", "verify", "--json"]);
         assert_eq!((right.code, &right.json()["differences"]), (Some(0), &json!([])));
 
-        // Everything, the rollups of days whose page views are gone among it.
+        // Erases the rest, including the rollups of days without page views.
         let rest = on(place, &["site", "erase", "shop", "--all", "--yes", "--json"]);
         assert_eq!(rest.json()["views"], VIEWS - VIEWS / 10 - VIEWS / 3 * 9 / 10);
         assert!(rest.json()["rollup_rows"].as_u64().is_some_and(|rows| rows > 0), "{rest:?}");
@@ -186,7 +186,7 @@ async fn retention_is_what_the_options_say() {
     assert_eq!(migrated["days_from"], day_text(today_ms - 365 * DAY_MS));
 }
 
-/// After a clean end the store is its file alone, whoever used it.
+/// After a clean shutdown the store is a single file, regardless of the program that used it.
 #[tokio::test]
 async fn a_store_that_was_closed_can_be_copied_as_a_file() {
     let mut server = Server::start().await;

@@ -1,4 +1,4 @@
-//! A server, or two, on Postgres.
+//! One server or two on Postgres.
 
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::{Cluster, Database, Pooler};
@@ -74,7 +74,7 @@ async fn a_report_that_the_database_ends_says_what_to_ask_less_of() {
     let database = Arc::new(Database::empty());
     let server = Server::start_with(&["--database-url", &database.url]).await;
     let locking = Arc::clone(&database);
-    // What holds the report up until the database ends it, as its own time for a statement does.
+    // Locks the table and cancels the waiting report, as Postgres' statement timeout would.
     let holder = tokio::task::spawn_blocking(move || {
         locking.sql(
             "do $$ begin lock table page_view; \

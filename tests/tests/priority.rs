@@ -1,4 +1,4 @@
-//! The priorities of the server's threads, as the kernel tells them.
+//! The priorities of the server's threads, as reported by the kernel.
 
 #![cfg(target_os = "linux")]
 
@@ -6,15 +6,15 @@ use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::server::Server;
 use serde_json::json;
 
-/// Name and niceness of every thread of a process: `/proc/<pid>/task/<tid>/stat`, fields 2 and 19 of
-/// proc_pid_stat(5).
+/// Returns name and niceness of every thread of a process: fields 2 and 19 of `/proc/<pid>/task/<tid>/stat`
+/// (proc_pid_stat(5)).
 fn threads(pid: u32) -> Vec<(String, i32)> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
-    // A thread may have ended meanwhile.
+    // Skips threads that have ended since.
     let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
     stats
         .map(|stat| {
-            // A name may contain brackets.
+            // Splits at the last bracket, because a name may contain brackets.
             let (head, rest) = stat.rsplit_once(')').expect("a name in brackets");
             let (_, name) = head.split_once('(').expect("a name in brackets");
             let fields: Vec<&str> = rest.split_whitespace().collect();

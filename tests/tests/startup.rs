@@ -1,5 +1,5 @@
-//! A start that cannot be: what is wrong is said, at once where waiting would not help, and a database is
-//! never left half migrated.
+//! Failing starts: the server names the problem, at once if waiting cannot help, and never leaves a database half
+//! migrated.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,8 +11,8 @@ use fieldvitals_tests::server::{Launch, Server, run_to_the_end, signal};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// What a start on this database comes to, were it to wait for ten minutes: the end that is expected must
-/// come without that.
+/// Starts a server on an unusable database with a wait of 10 min; returns its log. The server must exit with code 2
+/// without waiting.
 async fn refused(url: &str) -> String {
     let folder = TempDir::new().unwrap();
     let launch = Launch::with(&["--database-wait", "600", "--database-url", url]);
@@ -83,7 +83,7 @@ async fn a_server_killed_while_it_migrates_leaves_nothing() {
              + (select count(*) from pg_proc where pronamespace = 'public'::regnamespace)",
         )
     };
-    // Bytes that a whole start sends.
+    // Counts the bytes of a complete start.
     let mut server = Server::launch(launch.clone()).await;
     assert_eq!(server.terminate().await, Some(0));
     let (whole, all) = (proxy.bytes_up(), tables());
@@ -99,7 +99,7 @@ async fn a_server_killed_while_it_migrates_leaves_nothing() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         child.kill().await.unwrap();
-        // Postgres ends what it was doing for a server that is gone.
+        // Waits until Postgres has ended the sessions of the killed server.
         eventually(|| async {
             let busy =
                 cluster.sql("select count(*) from pg_stat_activity where application_name = 'fieldvitals'");
@@ -120,7 +120,7 @@ async fn a_server_killed_while_it_migrates_leaves_nothing() {
 async fn servers_that_start_together_on_a_new_database_all_serve() {
     let cluster = Cluster::start();
     PostgresStore::open(&cluster.url()).await.unwrap().close().await;
-    // A network on which all of them look before one has written.
+    // Delays the network, so that all servers look before one has written.
     let proxy = Proxy::start(&cluster.socket()).await;
     proxy.delay(Duration::from_millis(20), Duration::from_millis(20));
     let launch = Launch::with(&["--database-url", &proxy.url()]);

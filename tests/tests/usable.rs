@@ -1,4 +1,4 @@
-//! What the server keeps of a clumsy beacon, and from whom it takes any.
+//! Imperfect beacons and their origins: the usable parts are kept, and only allowed senders are accepted.
 
 use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
 use fieldvitals_tests::eventually;
@@ -10,7 +10,7 @@ fn shop(server: &Server, number: u128) -> Value {
     beacon(&server.key, view_id(number), "https://shop.example/p/42", &json!({"LCP": 900.0, "CLS": 0.02}))
 }
 
-/// Posts a body with these headers; gives the status and the error's code and message.
+/// Posts a body with these headers; returns the status, the error's code, and its message with the hint.
 async fn post(server: &Server, body: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
     let mut request = server.http.post(format!("{}/v1/beacon", server.url)).body(body.to_owned());
     for (name, value) in headers {
@@ -70,7 +70,7 @@ async fn a_frameworks_own_metric_costs_the_others_nothing() {
     assert_eq!(server.reported("/next", &["LCP"]).await["views"], 1);
 }
 
-/// What `sendBeacon` does with a blob of JSON.
+/// Checks the CORS answers that `sendBeacon` needs to send a JSON blob.
 #[tokio::test]
 async fn pages_that_a_site_allows_may_send_with_credentials() {
     let server = Server::start().await;
@@ -106,7 +106,7 @@ async fn pages_that_a_site_allows_may_send_with_credentials() {
     for (path, origin, expected) in [
         ("/v1/beacon", Some("https://shop.example"), with("https://shop.example")),
         ("/v1/beacon", Some("capacitor://localhost"), with("capacitor://localhost")),
-        // Files have it, and so have others; the beacon's URL will tell.
+        // Pages of files send the origin `null`, and so do others; the beacon's URL decides later.
         ("/v1/beacon", Some("null"), with("null")),
         ("/v1/beacon", Some("https://evil.example"), without()),
         ("/v1/beacon", None, without()),

@@ -1,18 +1,18 @@
-//! Rewrites what wasm-bindgen writes, so that our loader can follow it in one file and its names are short.
+//! Rewrites the output of wasm-bindgen: our loader can follow the bindings in one file, and names are short.
 //!
-//! Works on the text and counts what it finds: where wasm-bindgen writes something else than expected, the
-//! build fails here and not in a visitor's browser.
+//! Works on the text and counts its matches. If wasm-bindgen's output has another form than expected, the build fails
+//! instead of a visitor's browser.
 
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The last line of the bindings. What loads the module there is replaced by our loader, which calls the
-/// functions that take no part in it; the minifier drops the rest.
+/// The last line of the bindings. Our loader replaces wasm-bindgen's loading code. It calls the functions unrelated to
+/// loading; the minifier drops the rest.
 const EXPORTS: &str = "export { initSync, __wbg_init as default };";
-/// The variable that holds the instance's exports.
+/// The variable with the instance's exports.
 const INSTANCE: &str = "wasm";
 
-/// Names of a module's imports and exports as wasm-bindgen writes them, each with its short one.
+/// The long names of a module's imports and exports in wasm-bindgen's output, each with its short name.
 #[derive(Default)]
 pub(crate) struct Names {
     modules: BTreeMap<String, String>,
@@ -21,17 +21,17 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// The short name of the module that an import comes from.
+    /// Returns the short name of an import's module.
     pub(crate) fn module(&mut self, name: &str) -> String {
         short(&mut self.modules, name)
     }
 
-    /// The short name of an import.
+    /// Returns the short name of an import.
     pub(crate) fn import(&mut self, name: &str) -> String {
         short(&mut self.imports, name)
     }
 
-    /// The short name of an export.
+    /// Returns the short name of an export.
     pub(crate) fn export(&mut self, name: &str) -> String {
         short(&mut self.exports, name)
     }
@@ -42,7 +42,7 @@ fn short(names: &mut BTreeMap<String, String>, name: &str) -> String {
     names.entry(name.to_owned()).or_insert(next).clone()
 }
 
-/// The shortest words, by number: a … z, A … Z, aa, ba, ….
+/// Returns the `number`-th shortest word: a … z, A … Z, aa, ba, ….
 pub(crate) fn letters(mut number: usize) -> String {
     const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let mut word = String::new();
@@ -55,7 +55,7 @@ pub(crate) fn letters(mut number: usize) -> String {
     }
 }
 
-/// The exports that the bindings read. Others only take room.
+/// Returns the exports that the bindings read. All other exports only cost bytes.
 pub(crate) fn reads(bindings: &str) -> BTreeSet<&str> {
     members(bindings).collect()
 }
@@ -63,7 +63,7 @@ pub(crate) fn reads(bindings: &str) -> BTreeSet<&str> {
 /// Returns the bindings without `export` and comments, with the short names of the module.
 ///
 /// # Errors
-/// An import or export is not where wasm-bindgen writes it today.
+/// If an import or export is not in the form that wasm-bindgen writes today.
 pub(crate) fn rewrite(bindings: &str, names: &Names) -> Result<String> {
     let mut text = without_exports(bindings)?;
     for (name, short) in &names.modules {
@@ -75,7 +75,7 @@ pub(crate) fn rewrite(bindings: &str, names: &Names) -> Result<String> {
     replace_members(&text, &names.exports)
 }
 
-/// Comments hold what a person wrote in Rust, so they go before words are looked for.
+/// Removes `export` and comments. Comments contain text of Rust sources, so they are removed before words are searched.
 fn without_exports(bindings: &str) -> Result<String> {
     let mut text = String::with_capacity(bindings.len());
     let mut ended = false;
@@ -100,7 +100,7 @@ fn without_exports(bindings: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Replaces a word that the text has once.
+/// Replaces a word that must occur exactly once.
 fn replace_word(text: &str, word: &str, by: &str) -> Result<String> {
     let mut places = text.match_indices(word).filter(|(at, _)| {
         let after = text[at + word.len()..].chars().next();
@@ -112,7 +112,7 @@ fn replace_word(text: &str, word: &str, by: &str) -> Result<String> {
     Ok([&text[..at], by, &text[at + word.len()..]].concat())
 }
 
-/// Replaces the names of the instance's members.
+/// Replaces the names of the instance's members with their short names.
 fn replace_members(text: &str, exports: &BTreeMap<String, String>) -> Result<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = 0;
@@ -128,7 +128,7 @@ fn replace_members(text: &str, exports: &BTreeMap<String, String>) -> Result<Str
     Ok(out + &text[rest..])
 }
 
-/// Each `name` of a `wasm.name`; an empty one where a member is read in another way.
+/// Returns each `name` of a `wasm.name`, and an empty name for any other access to a member.
 fn members(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices(INSTANCE).filter_map(|(at, _)| {
         let before = &text[..at];

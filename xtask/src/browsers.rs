@@ -1,4 +1,4 @@
-//! The three-engine tests: what they need on the machine, and running them.
+//! Installs the requirements of the three-engine tests, and builds the command that runs them.
 
 use crate::run::{cargo, find_program, output, run, say, target_dir};
 use crate::serve::build_server;
@@ -9,24 +9,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A package of npm with its version, and the SHA-256 of its file.
+/// An npm package with its version, and the SHA-256 of its file.
 type Package = (&'static str, &'static str);
 
-/// A program and the Debian package that it is in.
+/// A program and its Debian package.
 type Program = (&'static str, &'static str);
 
-/// What drives Chromium, and what fetches the reference library.
+/// The programs for Chromium tests and for fetching the reference library.
 pub(crate) const CHROMIUM: [Program; 3] =
     [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("npm", "npm")];
-/// What the other engines need.
+/// The programs for the other engines.
 const OTHERS: [Program; 3] =
     [("firefox-esr", "firefox-esr"), ("WebKitWebDriver", "webkit2gtk-driver"), ("Xvfb", "xvfb")];
-/// The driver of Firefox, which Debian does not have; built where none is installed.
+/// Version of geckodriver, Firefox's driver. Debian has no package, so it is built if it is not installed.
 const GECKODRIVER: &str = "0.37.1";
 /// The reference library and the SHA-256 of its package.
 const WEB_VITALS: Package =
     ("web-vitals@6.2.3", "0345c05eceae57e921485b0696ab979ef559f3c3dda56abad6ad8145e399a262");
-/// Libraries that pages of others use: the package, its file, and the name that the tests know it by.
+/// Third-party libraries of test pages: the package, its file, and the name in the tests.
 const LIBRARIES: [(Package, &str, &str); 6] = [
     (MOOTOOLS, "package/lib/mootools-core-1.5.2-server.js", "mootools.js"),
     (JSON2, "1289345340284-0.7456125435419381/lib/JSON2/static/json2.js", "json2.js"),
@@ -44,7 +44,7 @@ const CORE_JS: Package =
     ("core-js-bundle@3.50.0", "f9840521fd3aa6f30947cb0bb34b22802a6e3c6d0cae627702689f476a681bd7");
 const ZONE: Package = ("zone.js@0.16.3", "f07248a8e66dd172471daef6a6db3c2d1b09d3f00cb3d3ddedb40be9a192c262");
 
-/// Installs those that are missing.
+/// Installs the missing programs.
 pub(crate) fn install(programs: &[Program]) -> Result<()> {
     let missing: Vec<&str> = programs
         .iter()
@@ -60,7 +60,7 @@ pub(crate) fn install(programs: &[Program]) -> Result<()> {
     Ok(())
 }
 
-/// Installs what is missing and gives the command that runs the tests.
+/// Installs the requirements and returns the command that runs the tests.
 pub(crate) fn tests() -> Result<Command> {
     install(&CHROMIUM)?;
     install(&OTHERS)?;
@@ -107,19 +107,19 @@ fn geckodriver() -> Result<PathBuf> {
         .arg("--target-dir")
         .arg(root.join("build")))
     .context("geckodriver could not be built; `cargo install --locked geckodriver` may say more")?;
-    // Nobody needs it again; staying costs no more than the room.
+    // Frees disk space. A failure costs only that space.
     let _ = fs::remove_dir_all(root.join("build"));
     Ok(program)
 }
 
-/// The script of the reference library, from its package; that with attribution lies beside it.
+/// Fetches the reference library; returns the path of its script. The script with attribution is in the same folder.
 pub(crate) fn web_vitals() -> Result<PathBuf> {
     let dir = target_dir().join("web-vitals");
     fetch(WEB_VITALS, &dir)?;
     Ok(dir.join("package/dist/web-vitals.iife.js"))
 }
 
-/// The folder with the libraries of others.
+/// Fetches the third-party libraries; returns their folder.
 fn libraries() -> Result<PathBuf> {
     let dir = target_dir().join("libraries");
     for (package, file, name) in LIBRARIES {
@@ -131,7 +131,7 @@ fn libraries() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Unpacks a package into a folder; fetches it where it is not there, or is another.
+/// Unpacks a package into a folder. Fetches it first if it is missing or has another checksum.
 fn fetch((package, sha256): Package, dir: &Path) -> Result<()> {
     let file = dir.join(format!("{}.tgz", package.replace('@', "-")));
     let intact = || fs::read(&file).is_ok_and(|bytes| collector::hex(&Sha256::digest(bytes)) == sha256);

@@ -1,11 +1,11 @@
-//! Long runs of faults, as releases: the program `chaos` of the end-to-end tests, on the server that is shipped.
+//! Long fault runs on a release build: the program `chaos` of the end-to-end tests.
 
 use crate::run::{cargo, run};
 use crate::serve::build_server;
 use crate::{collector, toolchain};
 use anyhow::{Context as _, Result};
 
-/// Builds the server and the program, and runs it with these arguments.
+/// Builds the server and the program `chaos`, and runs `chaos` with these arguments.
 pub(crate) fn chaos(arguments: &[String]) -> Result<()> {
     toolchain::for_faults()?;
     let collector = collector::build()?;

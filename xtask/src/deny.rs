@@ -1,21 +1,21 @@
-//! Licences and sources of the dependencies, by cargo-deny and `deny.toml`.
+//! Checks licenses and sources of the dependencies with cargo-deny and `deny.toml`.
 
 use crate::run::{cargo, find_program, output, run, say, target_dir};
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The version that is built where none is installed.
+/// The version of cargo-deny to build if none is installed.
 const VERSION: &str = "0.20.2";
 
-/// Checks licences, bans and sources. Advisories are a matter of the day, not of a commit, and need the
-/// network: `cargo deny check advisories`.
+/// Checks licenses, bans and sources. Leaves out advisories (`cargo deny check advisories`), because they change by the
+/// day instead of by the commit, and need the network.
 pub(crate) fn check() -> Result<()> {
     let program = program()?;
     let cargo = cargo();
     let mut deny = Command::new(program);
     deny.current_dir(crate::run::root()).args(["--all-features", "check", "licenses", "bans", "sources"]);
-    // Told which cargo runs us, it asks the same one.
+    // cargo-deny queries the same cargo that runs xtask.
     deny.env("CARGO", cargo.get_program());
     run(&mut deny)
 }
@@ -34,14 +34,14 @@ fn program() -> Result<PathBuf> {
          saves them: `cargo install --locked cargo-deny`)",
         root.display()
     ));
-    // Unoptimised, as it runs for seconds and building it takes minutes.
+    // Unoptimized, because it runs for seconds and an optimized build would take minutes longer.
     run(cargo()
         .args(["install", "--quiet", "--locked", "--debug", "--version", VERSION, "cargo-deny", "--root"])
         .arg(&root)
         .arg("--target-dir")
         .arg(root.join("build")))
     .context("cargo-deny could not be built; `cargo install --locked cargo-deny` may say more")?;
-    // A gigabyte that nobody needs again; staying costs no more than that.
+    // Frees 1 GB. A failure costs only that space.
     let _ = std::fs::remove_dir_all(root.join("build"));
     Ok(program)
 }

@@ -1,4 +1,4 @@
-//! The files of a release.
+//! Builds the files of a release.
 
 use crate::run::{root, say};
 use crate::{collector, serve};
@@ -8,7 +8,7 @@ use sha2::Digest as _;
 use std::fs;
 use std::io::Write as _;
 
-/// Puts the release binary and the collector's files under `dist/`, and prints their integrity hashes.
+/// Writes the release binary and the collector's files to `dist/`, and prints their integrity hashes.
 pub(crate) fn dist() -> Result<()> {
     let collector = collector::build()?;
     let binary = serve::build_server(&collector.dir, true)?;

@@ -8,7 +8,7 @@ use oxc_parser::Parser;
 use oxc_semantic::SemanticBuilder;
 use oxc_span::SourceType;
 
-/// What a source is.
+/// Kind of a source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A classic script.
@@ -17,7 +17,7 @@ pub(crate) enum Kind {
     Module,
 }
 
-/// The same program in fewer bytes, without comments.
+/// Returns an equivalent program in fewer bytes, without comments.
 pub(crate) fn minify(source: &str, kind: Kind, name: &str) -> Result<String> {
     let allocator = Allocator::default();
     let source_type = match kind {
@@ -26,7 +26,7 @@ pub(crate) fn minify(source: &str, kind: Kind, name: &str) -> Result<String> {
     };
     let parsed = Parser::new(&allocator, source, source_type).parse();
     let mut program = parsed.program;
-    // The parser leaves some rules to the second pass, such as that a scope declares a name once.
+    // The parser leaves some rules to the semantic pass, such as duplicate declarations in a scope.
     let checked = SemanticBuilder::new_compiler().build(&program).diagnostics;
     if let Some(problem) = parsed.diagnostics.into_iter().chain(checked).next() {
         bail!("{name} is not JavaScript: {problem}");

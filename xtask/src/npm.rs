@@ -1,4 +1,4 @@
-//! The collector as an npm package, and the test that a bundler can use it.
+//! Builds the collector's npm package, and tests it with a bundler.
 
 use crate::collector::{self, NAME_LINE, SNIPPET, replace_once, sources};
 use crate::minify::{Kind, minify};
@@ -9,14 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What differs between the script tag's snippet and the package's `init`: the options come as an object, and the
+/// Text replacements that turn the script tag's snippet into the package's `init`. Options come as an object, and the
 /// glue is a file of the bundle.
 const REPLACED: [(&str, &str); 3] = [
     ("(() => {\n", "export const init = (options) => {\n"),
     ("window[data.beforeSend](bareUrl())", "data.beforeSend(bareUrl())"),
     (NAME_LINE, "const COLLECTOR = \"collector.js\";"),
 ];
-/// The same of whole regions of the snippet, by name.
+/// Replacements of whole regions of the snippet, by region name.
 const REGIONS: [(&str, &str); 2] = [
     (
         "options",
@@ -27,7 +27,7 @@ const REGIONS: [(&str, &str); 2] = [
     ),
     ("load", "import(\"./collector.js\")\n"),
 ];
-/// The end of the snippet, and what follows it in the package. A page may call before `init`, or without it.
+/// The end of the snippet, and its replacement. A page may call the functions before `init`, or without it.
 const END: (&str, &str) = (
     "})();\n",
     "};\n\
@@ -39,7 +39,7 @@ const END: (&str, &str) = (
      export const on = call(\"on\");\n",
 );
 
-/// The bundler and the type checker that the package is tested with.
+/// The bundler and the type checker of the test.
 const TOOLS: [&str; 2] = ["vite@8", "typescript@5"];
 
 const PAGE: &str = "<!doctype html><title>t</title><script type=\"module\" src=\"/main.ts\"></script>\n";
@@ -48,10 +48,10 @@ const MAIN: &str = "import { init, navigate, on, type Value } from \"fieldvitals
     \x20      beforeSend: (url) => (url.includes(\"/private\") ? null : url) });\n\
     navigate(\"/product/:id\");\n\
     on(\"LCP\", (value: Value) => console.log(value.rating));\n";
-/// Uses that the types must refuse.
+/// Calls that must fail the type check.
 const WRONG: [&str; 3] = ["init({ site: \"KEY\" });", "on(\"XYZ\", () => {});", "navigate(7);"];
 
-/// Writes the package into `target/npm` and gives the folder.
+/// Writes the package into `target/npm` and returns that folder.
 pub(crate) fn package() -> Result<PathBuf> {
     let collector = collector::build()?;
     let mut index = sources()?.snippet;
@@ -82,7 +82,7 @@ pub(crate) fn package() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Puts code in the place of a region: the lines from `//#region name` to the next `//#endregion`.
+/// Replaces a region: the lines from `//#region name` to the next `//#endregion`.
 fn replace_region(source: &str, name: &str, code: &str) -> Result<String> {
     let begin = format!("//#region {name}\n");
     let Some((before, rest)) = source.split_once(&begin).filter(|(_, rest)| !rest.contains(&begin)) else {
@@ -94,7 +94,7 @@ fn replace_region(source: &str, name: &str, code: &str) -> Result<String> {
     Ok(format!("{before}{code}{after}"))
 }
 
-/// Builds a page that uses the package with Vite and checks its types; says so plainly where npm cannot be had.
+/// Builds a page with the package and Vite, and checks its types. Without npm, prints that the test was skipped.
 pub(crate) fn test() -> Result<()> {
     let package = package()?.canonicalize()?;
     let (Ok(npm), true) = (toolchain::program("npm", "npm"), find_program("node").is_some()) else {
@@ -147,7 +147,7 @@ pub(crate) fn test() -> Result<()> {
     Ok(())
 }
 
-/// Standard output is the caller's.
+/// Sends a command's standard output to standard error, because standard output belongs to the caller.
 fn quiet<'a>(command: &'a mut Command, dir: &Path) -> &'a mut Command {
     command.current_dir(dir).stdin(Stdio::null()).stdout(std::io::stderr())
 }

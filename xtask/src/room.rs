@@ -1,18 +1,19 @@
-//! Room on the disk: a compiler that runs out of it says so among many other words, and late.
+//! Checks the free disk space, because a compiler reports a full disk late and among many other messages.
 
 use crate::run::{say, target_dir};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What `cargo xtask test` takes under `target` in a fresh clone, the tools that it builds included: 4.6 GB (measured
-/// 2026-11-28), and some for what tests write meanwhile.
+/// Size of `target` after `cargo xtask test` in a fresh clone, including built tools: 4.6 GB (measured 2026-11-28),
+/// plus
+/// a margin for files that tests write.
 const TEST_BYTES: u64 = 5_000_000_000;
-/// What cargo keeps beside it to build again more quickly, unless it is told not to: 2.1 GB.
+/// Size of cargo's incremental build data, unless disabled: 2.1 GB.
 const INCREMENTAL_BYTES: u64 = 2_000_000_000;
-/// Less than this is taken for the cause of a failure.
+/// A disk with less free space counts as full, and as the likely cause of a failure.
 const FULL_BYTES: u64 = 200_000_000;
 
-/// Says so where every test will hardly fit.
+/// Prints a warning if the disk may be too small for all tests.
 pub(crate) fn look_before_testing() {
     let dir = target_dir();
     let is_incremental = std::env::var_os("CARGO_INCREMENTAL").is_none_or(|value| value != "0");
@@ -35,7 +36,7 @@ fn too_little(dir: &Path, needed: u64, free: u64, built: u64) -> Option<String> 
     })
 }
 
-/// Where a disk is as good as full, which is then likely why something failed: what to say.
+/// Returns a message if a disk is full, the likely cause of a failure.
 pub(crate) fn why_failed() -> Option<String> {
     let full = |dir: &PathBuf| available(dir).is_some_and(|free| free < FULL_BYTES);
     let dir = [target_dir(), std::env::temp_dir()].into_iter().find(full)?;
@@ -46,7 +47,7 @@ pub(crate) fn why_failed() -> Option<String> {
     ))
 }
 
-/// Bytes that may still be written to the disk of a folder, or of the nearest one above that exists.
+/// Returns the free bytes on the disk of a folder, or of its nearest existing ancestor.
 #[cfg(unix)]
 fn available(dir: &Path) -> Option<u64> {
     let dir = dir.ancestors().find(|dir| dir.is_dir())?;
@@ -54,19 +55,19 @@ fn available(dir: &Path) -> Option<u64> {
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// Not known here.
+/// Returns `None`: free space is known only on Unix.
 #[cfg(not(unix))]
 fn available(_dir: &Path) -> Option<u64> {
     None
 }
 
-/// Bytes of the files under a folder; what cannot be read counts nothing.
+/// Returns the size of the files under a folder, in bytes. Unreadable files count as 0.
 fn size(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => size(&entry.path()),
-            // Cargo gives most files two names.
+            // Cargo hard-links most files under two names, so this divides by the number of names.
             Ok(metadata) => metadata.len() / names(&metadata),
             Err(_) => 0,
         })

@@ -1,35 +1,35 @@
-//! Paths of the workspace, and running other programs.
+//! Workspace paths, and helpers to run other programs.
 
 use anyhow::{Context as _, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The workspace's root.
+/// Returns the workspace's root.
 pub(crate) fn root() -> PathBuf {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     manifest.parent().map_or_else(|| manifest.clone(), Path::to_path_buf)
 }
 
-/// Where cargo builds: `target`, or what `CARGO_TARGET_DIR` names.
+/// Returns cargo's target folder: `target`, or `CARGO_TARGET_DIR`.
 pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// Says what is being done.
+/// Prints one line of progress to standard error.
 pub(crate) fn say(text: impl AsRef<str>) {
     eprintln!("xtask: {}", text.as_ref());
 }
 
-/// The cargo that runs us, in the workspace's root.
+/// Returns a command for the cargo that runs xtask, in the workspace's root.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
 }
 
-/// Runs to the end, output passing through.
+/// Runs a command to its end and passes its output through.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", shown(command)))?;
     if !status.success() {
@@ -38,7 +38,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs to the end and returns what was printed.
+/// Runs a command to its end and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {}", shown(command)))?;
     if !output.status.success() {
@@ -52,7 +52,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Whether a program succeeds, silently, within a time.
+/// Returns whether a program succeeds within a time limit. Its output is discarded.
 pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     let started = Instant::now();
     let Ok(mut child) = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
@@ -64,7 +64,7 @@ pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
             Ok(Some(status)) => return status.success(),
             Ok(None) if started.elapsed() < limit => std::thread::sleep(Duration::from_millis(50)),
             _ => {
-                // It may end in this very moment; either way it is gone afterwards.
+                // Ignores errors: the program may end at this moment, and is gone in either case.
                 let _ = child.kill();
                 let _ = child.wait();
                 return false;
@@ -73,7 +73,7 @@ pub(crate) fn succeeds_within(command: &mut Command, limit: Duration) -> bool {
     }
 }
 
-/// The file of a program on the search path.
+/// Finds a program on the search path.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
@@ -87,7 +87,7 @@ fn shown(command: &Command) -> String {
     format!("`{text}`")
 }
 
-/// A duration as people read it.
+/// Formats a duration for people.
 pub(crate) fn seconds(duration: Duration) -> String {
     let tenths = (duration.as_secs_f64() * 10.0).round() / 10.0;
     if tenths < 60.0 {

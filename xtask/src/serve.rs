@@ -5,10 +5,10 @@ use crate::run::{cargo, run, say, target_dir};
 use anyhow::{Context as _, Result};
 use std::path::{Path, PathBuf};
 
-/// The environment variable that tells the server's build which collector to embed.
+/// The environment variable with the folder of the collector that the server's build embeds.
 pub(crate) const COLLECTOR_DIR: &str = "FIELDVITALS_COLLECTOR_DIR";
 
-/// Builds the collector and the server, and runs it with these arguments until it ends.
+/// Builds the collector and the server, and runs the server with these arguments until it ends.
 pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     let collector = collector::build()?;
     let binary = build_server(&collector.dir, false)?;
@@ -18,7 +18,7 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     become_program(server)
 }
 
-/// Builds the server with this collector inside; returns the binary's file.
+/// Builds the server with this collector embedded; returns the path of the binary.
 pub(crate) fn build_server(collector: &Path, release: bool) -> Result<PathBuf> {
     say("building the server; the first time it takes some minutes");
     let mut build = cargo();
@@ -31,7 +31,7 @@ pub(crate) fn build_server(collector: &Path, release: bool) -> Result<PathBuf> {
     Ok(target_dir().join(if release { "release" } else { "debug" }).join("fieldvitals"))
 }
 
-/// Runs a program in our place, so that Ctrl-C and its exit code are its own.
+/// Replaces this process by a program, so that the program receives Ctrl-C and sets the exit code.
 #[cfg(unix)]
 fn become_program(mut command: std::process::Command) -> Result<()> {
     use std::os::unix::process::CommandExt as _;

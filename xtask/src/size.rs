@@ -1,4 +1,4 @@
-//! The bytes that a visitor downloads.
+//! Measures the bytes that a visitor downloads.
 
 use crate::collector::{self, Collector};
 use crate::tidy::bound;
@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::fs;
 
-/// What a size is compared with: published bundles, brotli 11, measured 2026-11-20.
+/// Yardsticks: published bundles, brotli 11, measured 2026-11-20.
 const WEB_VITALS: (&str, u64) = ("web-vitals 6.2.3 iife, brotli", 3_037);
 const WEB_VITALS_ATTRIBUTION: (&str, u64) = ("web-vitals 6.2.3 attribution iife, brotli", 4_978);
 const LUX: (&str, u64) = ("lux 4.4.3 es2020, brotli", 9_882);
 
-/// The ending of a file that brotli has compressed.
+/// The suffix of a brotli-compressed file.
 const BROTLI: &str = ".br";
 
 #[derive(Serialize)]
@@ -26,7 +26,7 @@ struct Row {
 /// Builds the collector and prints its sizes.
 ///
 /// # Errors
-/// A page would have to fetch more than `vitals::limits` allows.
+/// If a page would fetch more than `vitals::limits` allows.
 pub(crate) fn print(json: bool) -> Result<()> {
     let collector = collector::build()?;
     let mut rows = Vec::new();
@@ -52,10 +52,10 @@ pub(crate) fn print(json: bool) -> Result<()> {
     check(&collector)
 }
 
-/// Compares the collector's bytes with their bounds.
+/// Compares the collector's sizes with their limits.
 ///
 /// # Errors
-/// A page would have to fetch more than `vitals::limits` allows.
+/// If a page would fetch more than `vitals::limits` allows.
 pub(crate) fn check(collector: &Collector) -> Result<()> {
     let mut whole = 0;
     for (name, file) in collector.files() {
@@ -76,7 +76,7 @@ fn within(what: &str, bytes: u64, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The bytes of one of the collector's files, as it is or compressed.
+/// Returns the size of a collector file, in bytes; `ending` selects the compressed form.
 fn size(collector: &Collector, file: &str, ending: &str) -> Result<u64> {
     let file = collector.dir.join(format!("{file}{ending}"));
     Ok(fs::metadata(&file).with_context(|| format!("cannot read {}", file.display()))?.len())

@@ -1,4 +1,4 @@
-//! What builds the module, and what else must be on the machine: found, installed, or named.
+//! Finds or installs the toolchain of the module and the other required programs, or names the missing ones.
 
 use crate::run::{find_program, output, root, run, say, succeeds_within};
 use anyhow::{Result, bail};
@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The target of the module.
+/// The module's target.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
 
-/// Flags of the module and of the standard library in it, each for its size. A panic is one instruction, and
-/// names no place in the source; `{:?}` writes nothing, so no text for a visitor may come from `Debug`. Without
-/// reference types wasm-bindgen keeps JavaScript's values in an array of its own. The stack needs far less than
-/// the linker's 1 MiB. At level 3 LLVM simplifies more than at "z"; the flags after the stack's keep it from copying
-/// code: a function is inlined where that is no longer than the call, and no loop is unrolled, peeled, split or
-/// vectorized.
+/// Flags of the module and of its standard library; all reduce size.
+///
+/// - A panic is one instruction and names no place in the source.
+/// - `{:?}` writes nothing, so no text for a visitor may come from `Debug`.
+/// - Without reference types, wasm-bindgen keeps JavaScript's values in its own array.
+/// - The stack needs far less than the linker's 1 MiB.
+/// - At level 3 LLVM simplifies more than at "z". The flags after the stack's prevent copies of code: a function is
+///   inlined only if its body is no longer than the call, and no loop is unrolled, peeled, split or vectorized.
 const RUSTFLAGS: [&str; 13] = [
     "-Zunstable-options",
     "-Zlocation-detail=none",
@@ -34,11 +36,11 @@ const RUSTFLAGS: [&str; 13] = [
 /// Timeout of rustup, so that a machine without a network fails soon.
 const RUSTUP_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// Returns a `cargo build` for [`WASM`] by the toolchain that runs us. It lacks only the package. It builds
-/// the standard library too, because the one that rustup ships can only be linked as it is.
+/// Returns a `cargo build` for [`WASM`] with the toolchain that runs xtask; the caller adds the package. Builds the
+/// standard library too, because the flags cannot change rustup's prebuilt one.
 ///
 /// # Errors
-/// The sources of the standard library are missing and cannot be added.
+/// If the sources of the standard library are missing and cannot be added.
 pub(crate) fn wasm_build() -> Result<Command> {
     add_rust_src()?;
     let mut command = crate::run::cargo();
@@ -49,7 +51,7 @@ pub(crate) fn wasm_build() -> Result<Command> {
         .env("RUSTC_BOOTSTRAP", "1")
         // Takes precedence over every other source of flags.
         .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\x1f"))
-        // clippy and the like wrap the outer compiler, not this one.
+        // clippy and similar tools wrap the outer compiler, not this one.
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
     Ok(command)
 }
@@ -84,7 +86,7 @@ fn add_rust_src() -> Result<()> {
     );
 }
 
-/// The file of a program, whose package is installed where it is missing.
+/// Returns the path of a program; installs its package if the program is missing.
 pub(crate) fn program(name: &str, package: &str) -> Result<PathBuf> {
     if let Some(file) = find_program(name) {
         return Ok(file);
@@ -96,8 +98,8 @@ pub(crate) fn program(name: &str, package: &str) -> Result<PathBuf> {
     }
 }
 
-/// Makes sure of Postgres' programs, which the tests of store-postgres run. Debian keeps them apart from the
-/// search path, in a folder for each version.
+/// Ensures that Postgres' programs are installed, for the tests of store-postgres. Debian installs them outside of the
+/// search path, in one folder a version.
 pub(crate) fn postgres() -> Result<()> {
     let has = || {
         let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -114,14 +116,14 @@ pub(crate) fn postgres() -> Result<()> {
     Ok(())
 }
 
-/// Makes sure of what the tests of faults run besides Postgres: PgBouncer, a clock that can be set, a C compiler
-/// and certificates.
+/// Ensures that the programs of the fault tests are installed: Postgres, PgBouncer, faketime for settable clocks, a C
+/// compiler, and OpenSSL for certificates.
 pub(crate) fn for_faults() -> Result<()> {
     postgres()?;
     program("openssl", "openssl")?;
     program("faketime", "faketime")?;
     program("cc", "gcc")?;
-    // Debian keeps it where only administrators' search path looks.
+    // Debian installs it in /usr/sbin, which is on the search path of administrators only.
     if !Path::new("/usr/sbin/pgbouncer").is_file() {
         program("pgbouncer", "pgbouncer")?;
     }
@@ -154,7 +156,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
             .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
             .args(arguments)
             .stdin(Stdio::null())
-            // Standard output is the caller's, who may be reading JSON from it.
+            // Standard output belongs to the caller, which may read JSON from it.
             .stdout(std::io::stderr());
         run(&mut command)
     };
