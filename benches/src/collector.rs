@@ -30,8 +30,8 @@ pub(crate) struct Args {
     pairs: u32,
 }
 
-/// The measured page: images, moving text and a button with a handler. Its only own script makes no microtask, so
-/// every microtask in the trace belongs to the measuring script, the driver or the browser.
+/// The measured page: images, moving text and a button with a handler. Its only own script makes no microtask, so every
+/// microtask in the trace belongs to the measuring script, the driver or the browser.
 const PAGE: &str = "<!doctype html><html><head><meta charset=utf-8><meta name=viewport content='width=device-width'>
     <link rel=icon href='data:,'><title>page</title><style>body { margin: 0 } img { width: 240px; height: 240px }
     button { position: fixed; left: 20px; top: 20px; width: 200px; height: 60px }</style>__TAG_HERE__</head><body>
@@ -48,7 +48,7 @@ const PAGE: &str = "<!doctype html><html><head><meta charset=utf-8><meta name=vi
     });
     </script></body></html>";
 
-/// The code with which users of the web-vitals library would send the data of our beacons.
+/// A typical reporter for the web-vitals library. It sends the same data as the collector's beacons.
 const REPORTER: &str = r"
 (() => {
     const base = document.currentScript.src.replace(/[^/]*$/, '');

@@ -2,8 +2,8 @@
 //!
 //! - 500 routes, Zipf-distributed with exponent 0.9.
 //! - Starts follow a day rhythm over the span.
-//! - Times are log-normal and ordered (TTFB < FCP < LCP < TTI). They depend on route, device, connection and
-//!   navigation type.
+//! - Times are log-normal and ordered (TTFB < FCP < LCP < TTI). They depend on route, device, connection and navigation
+//!   type.
 //! - INP and FID exist only in views with an interaction; TTI only in views that became quiet.
 
 use fieldvitals_store::{Context, Source, ViewUpdate, Weight};

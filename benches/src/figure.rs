@@ -126,7 +126,8 @@ fn table(figures: &[Figure]) -> String {
     text
 }
 
-/// Formats a number with three significant digits; from 100 on, as a whole number with thousands separators.
+/// Formats a number with three significant digits, and three decimals below 1. From 100 on, formats a whole number with
+/// thousands separators.
 fn number(value: f64) -> String {
     let magnitude = value.abs();
     if magnitude >= 100.0 {

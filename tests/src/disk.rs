@@ -79,8 +79,8 @@ impl Disk {
         std::fs::write(self.state.path().join("lying"), names.join("\n")).expect("the disk can be told");
     }
 
-    /// Reverts every file to its last fsync, the worst case of a power cut. Deletes files that were never
-    /// synced. No server may be running.
+    /// Reverts every file to its last fsync, the worst case of a power cut. Deletes files that were never synced. No
+    /// server may be running.
     ///
     /// # Panics
     /// If a file cannot be reverted.

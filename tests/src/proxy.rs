@@ -1,8 +1,7 @@
 //! A TCP proxy before Postgres that injects network faults.
 //!
 //! It forwards bytes, cuts connections, stalls them (as a stalled network or a hanging database would), delays them,
-//! and
-//! drops the answers to commits.
+//! and drops the answers to commits.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

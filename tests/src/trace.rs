@@ -111,8 +111,8 @@ impl Trace {
     }
 
     /// Returns the cost of the scripts with an owned URL. Spans without a URL (microtasks, wasm) belong to the
-    /// enclosing
-    /// script. Without an enclosing script they belong to the owner, because the page itself has no such spans.
+    /// enclosing script. Without an enclosing script they belong to the owner, because the page itself has no such
+    /// spans.
     #[must_use]
     pub fn cost(&self, owns: impl Fn(&str) -> bool) -> Cost {
         // The open spans, each with its owner flag and the CPU time of its children.

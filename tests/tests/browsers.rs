@@ -5,8 +5,7 @@
 //! truth. Fails on a difference without a known reason.
 //!
 //! Runs every condition of third-party pages, many conditions in one browser. Prints condition × engine × metric with
-//! the
-//! value without the condition, the value with it, and the correct value.
+//! the value without the condition, the value with it, and the correct value.
 //!
 //! Arguments: words that a test's name (`scenario/engine`, `condition:name/engine`) must contain; `one|other` matches
 //! either word. `--inp-on-hide N` runs only that scenario, N times each in headless and in headed Chromium.

@@ -1,4 +1,4 @@
-//! Rewrites the output of wasm-bindgen: our loader can follow the bindings in one file, and names are short.
+//! Rewrites the bindings of wasm-bindgen, so that fieldvitals' loader can follow them in one file and names are short.
 //!
 //! Works on the text and counts its matches. If wasm-bindgen's output has another form than expected, the build fails
 //! instead of a visitor's browser.
@@ -6,8 +6,8 @@
 use anyhow::{Result, bail};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The last line of the bindings. Our loader replaces wasm-bindgen's loading code. It calls the functions unrelated to
-/// loading; the minifier drops the rest.
+/// The last line of the bindings. fieldvitals' loader replaces wasm-bindgen's loading code. It calls the functions
+/// unrelated to loading; the minifier drops the rest.
 const EXPORTS: &str = "export { initSync, __wbg_init as default };";
 /// The variable with the instance's exports.
 const INSTANCE: &str = "wasm";

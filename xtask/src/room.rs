@@ -5,8 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Size of `target` after `cargo xtask test` in a fresh clone, including built tools: 4.6 GB (measured 2026-11-28),
-/// plus
-/// a margin for files that tests write.
+/// plus a margin for files that tests write.
 const TEST_BYTES: u64 = 5_000_000_000;
 /// Size of cargo's incremental build data, unless disabled: 2.1 GB.
 const INCREMENTAL_BYTES: u64 = 2_000_000_000;

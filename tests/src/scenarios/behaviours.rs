@@ -590,7 +590,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 visit.open("page.html?question#fragment").await;
                 visit.measured().await;
                 for path in ["secret.html", "third.html?question"] {
-                    // Input first: without one, a navigation so soon after the load counts as a redirect.
+                    // Gives an input first, because otherwise a navigation so soon after the load counts as a redirect.
                     visit.press("button").await;
                     visit.browser.run(&format!("history.pushState(null, '', '{path}')")).await;
                     visit.turns().await;
@@ -630,7 +630,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 visit.browser.run("tags()").await;
                 const VIEWS: usize = 16;
                 for view in 1..VIEWS {
-                    // Input first: without one, a navigation so soon after the previous one counts as a redirect.
+                    // Gives an input first, because otherwise a second navigation so soon counts as a redirect.
                     visit.press("button").await;
                     visit.browser.run(&format!("go({view})")).await;
                 }

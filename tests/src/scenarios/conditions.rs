@@ -1,8 +1,9 @@
 //! Conditions: a page with known correct values, and one peculiarity that real pages have.
 //!
 //! Reading order: [`page`] (the page and its values), [`foreign`] (scripts, markup and policies), [`early`] (before the
-//! module runs), [`wild`] (reports from the field), [`judge`] (the comparison). Many conditions share a browser, because
-//! its start costs more than a page. Each condition has a folder of its own, so it has its own origins, storage and cache.
+//! module runs), [`wild`] (reports from the field), [`judge`] (the comparison). Many conditions share a browser,
+//! because its start costs more than a page. Each condition has a folder of its own, so it has its own origins, storage
+//! and cache.
 
 pub mod early;
 pub mod foreign;

@@ -22,8 +22,7 @@ const REFERENCE: &str = include_str!("../../pages/reference.js");
 /// Side of the pages' image, in pixels. Its pixels are noise, because browsers exclude empty images from LCP.
 const IMAGE_SIDE: u32 = 240;
 /// Simulated network delay of a page. WebKit's clock has a resolution of 1 ms, and an answer within the first
-/// millisecond
-/// has no time to first byte.
+/// millisecond has no time to first byte.
 const PAGE_DELAY: Duration = Duration::from_millis(5);
 /// Headers of one connection, which are not forwarded. Bodies are uncompressed, so that any file can be changed.
 const HOP: [&str; 7] =

@@ -820,8 +820,7 @@ const SOFT: &[Known] = &[Known {
 }];
 
 /// Firefox takes the page from its HTTP cache and reports a response start of 0. The reference rejects such an entry,
-/// and
-/// calls the view a `navigate`.
+/// and calls the view a `navigate`.
 const FROM_CACHE: &[Known] = &[Known {
     engines: &[Firefox],
     view: Some(1),

@@ -138,8 +138,7 @@ impl Visit<'_> {
     /// Presses an element while the main thread is busy: each task after the pointer's move blocks it.
     pub async fn press_while_busy(&self, css: &str) {
         // The driver presses once the page has processed the move, either as part of a frame or by itself. In either
-        // case
-        // the next task keeps the page busy before the press can arrive.
+        // case the next task keeps the page busy before the press can arrive.
         self.browser
             .run(
                 "addEventListener('pointermove', () => {

@@ -1,6 +1,5 @@
 //! Computes the truth from the observer's raw entries, by the metrics' definitions. It shares no code with the
-//! collector.
-//! It is written for readability: it may be slow, and it has all entries before it starts.
+//! collector. It is written for readability: it may be slow, and it has all entries before it starts.
 
 use super::seen::{Document, Entry, Moment, View};
 use std::collections::BTreeMap;
@@ -121,8 +120,7 @@ fn soft(document: &Document, at: f64, kind: &str) -> Vec<f64> {
 }
 
 /// Returns the start of the response. Returns `None` for 0, which a browser reports if it hides the time or its clock
-/// is
-/// too coarse.
+/// is too coarse.
 fn navigation_response(document: &Document) -> Option<f64> {
     document.navigation.as_ref().map(|entry| entry.number("responseStart")).filter(|&at| at > 0.0)
 }
@@ -176,8 +174,8 @@ fn inp<'a>(entries: impl Iterator<Item = &'a Entry>, count: Option<f64>) -> Opti
 }
 
 /// Computes TTI by Lighthouse's definition. Finds the first period of 5 s without long tasks and with at most two
-/// requests
-/// in flight. TTI is the end of the last long task before that period, but no earlier than FCP and DOMContentLoaded.
+/// requests in flight. TTI is the end of the last long task before that period, but no earlier than FCP and
+/// DOMContentLoaded.
 fn tti(document: &Document, fcp: f64, horizon: f64) -> Option<f64> {
     let tasks = document
         .entries

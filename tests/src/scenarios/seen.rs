@@ -52,8 +52,7 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct Moment {
     /// `start`, `visibility`, `pagehide`, `pageshow`, `frame` (the second frame after a restore), `input`,
-    /// `activation`,
-    /// or a name chosen by the page.
+    /// `activation`, or a name chosen by the page.
     pub what: String,
     /// Time stamp of the event.
     pub at: f64,

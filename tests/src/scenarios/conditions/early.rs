@@ -1,9 +1,8 @@
 //! Interactions and navigations before the module runs, and navigations inside the document.
 //!
-//! A navigation inside the document counts as a redirect if it follows no trusted input in its view and comes within 2
-//! s
-//! after the load (or after the start of that view). The view then continues under the new URL. Any other navigation
-//! begins a view.
+//! A navigation inside the document counts as a redirect if it follows no trusted input in its view and comes within
+//! 2 s after the load (or after the start of that view). The view then continues under the new URL. Any other
+//! navigation begins a view.
 
 use super::foreign::RICH;
 use super::page::{self, DELAYED, LOAD, LOADED, Parts};
@@ -23,8 +22,7 @@ const SECOND: View = View {
 };
 
 /// A view with one fast click. Browsers report no interaction below 40 ms, so its INP is at most 40 ms. On a busy
-/// machine
-/// the click may take longer, and then the browser reports it.
+/// machine the click may take longer, and then the browser reports it.
 const FAST: &[(&str, Must)] = &[("INP", Must::LieIn(0.0, 105.0)), ("TTFB", Must::BeAbsent)];
 
 /// The view of the second navigating click.
@@ -74,9 +72,8 @@ const CLICK_REDIRECTED: &str = "
         }, 900);
     })";
 
-/// 56 interactions, including the navigating click. One takes 440 ms, one 300 ms. INP ignores the slowest interaction
-/// of
-/// every fifty, so it is 300 ms.
+/// 56 interactions, including the navigating click. One takes 440 ms, one 300 ms. INP leaves out the slowest one for
+/// every fifty interactions, so it is 300 ms.
 const MANY: &[Step] = &[
     Step::Open(DELAYED),
     Step::Told("ready"),

@@ -60,7 +60,8 @@ const PROTOTYPE: &str = r#"
     Element.prototype.getAttribute = function (name) { return this.attributes[name] ? this.attributes[name].value : null };
 "#;
 
-/// A page's own `Promise`, as libraries provided it before browsers did. It lacks the standard's other methods.
+/// A page's own `Promise`, as libraries provided it before browsers did. It lacks all other members of the standard
+/// `Promise`.
 const PROMISE: &str = "
     window.Promise = function (run) {
         var settled, callbacks = [], take = function (kind) { return function (value) {
@@ -105,7 +106,7 @@ fn release_is(stored: &Stored, right: &str) -> Result<(), String> {
 }
 
 fn tag_is(stored: &Stored, name: &str, right: &str) -> Result<(), String> {
-    // A raw beacon may lack tags, so the last beacon decides.
+    // Checks the last beacon, because a raw beacon has no tags.
     let last = stored.beacons.iter().max_by_key(|beacon| beacon.seq);
     let has = last.and_then(|beacon| beacon.tags.get(name)).map(String::as_str);
     if has == Some(right) { Ok(()) } else { Err(format!("the tag {name} is {has:?}, {right:?} is right")) }
