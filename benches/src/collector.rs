@@ -184,7 +184,7 @@ async fn main_thread(args: &Args, lab: &Lab) -> Result<Vec<Figure>> {
     let (library_longest, _) = ms(library, |cost| cost.longest_task);
     let (hiding, hiding_max) = ms(ours, |cost| cost.hiding);
     let (library_hiding, _) = ms(library, |cost| cost.hiding);
-    // The driver and the browser run microtasks in every page; subtracts that base.
+    // Subtracts the page without either script, because the driver and the browser run microtasks in every page.
     let (own, library_own) = (total - nobody_total, library_total - nobody_total);
     let yardstick = "web-vitals with attribution";
     Ok(vec![

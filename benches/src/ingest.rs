@@ -272,8 +272,8 @@ fn at_a_rate(
     ])
 }
 
-/// Measures `fdatasync` of a small file, in milliseconds. Every 204 waits for such a sync, so no server answers faster;
-/// other users of the disk raise both.
+/// Measures `fdatasync` of a small file, in milliseconds. Every 204 waits for such a sync, so no server answers faster.
+/// A disk shared with other programs slows every server.
 fn disk() -> Result<Vec<f64>> {
     let path = place::folder()?.join("sync.tmp");
     let mut file = File::create(&path)?;

@@ -1,6 +1,6 @@
 //! Wilcoxon's signed-rank test for paired measurements, exact also with ties.
 //!
-//! F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics 1 (1945). Without a true difference, each sign
+//! F. Wilcoxon, "Individual comparisons by ranking methods", Biometrics 1 (1945). If nothing differs, each difference
 //! is as likely positive as negative, so the p-value is counted over all choices of signs.
 
 /// Returns the two-sided p-value of paired differences: 1 for balanced differences. Ignores zero differences.

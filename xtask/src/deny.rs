@@ -34,7 +34,7 @@ fn program() -> Result<PathBuf> {
          saves them: `cargo install --locked cargo-deny`)",
         root.display()
     ));
-    // Unoptimized, because it runs for seconds and an optimized build would take minutes longer.
+    // Unoptimized, because a build takes minutes and a run only seconds.
     run(cargo()
         .args(["install", "--quiet", "--locked", "--debug", "--version", VERSION, "cargo-deny", "--root"])
         .arg(&root)

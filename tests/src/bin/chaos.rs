@@ -34,7 +34,7 @@ struct Arguments {
     /// Stop Postgres for this many seconds, instead of kills.
     #[arg(long, value_name = "SECONDS")]
     outage: Option<u64>,
-    /// Beacons a second [default: 400 with kills, 5,000 in an outage].
+    /// Beacons a second (default: 400 with kills, 5,000 in an outage).
     #[arg(long)]
     rate: Option<u64>,
     /// Print JSON: a list with one object a run.
