@@ -1,8 +1,8 @@
-//! Embeds what the server serves to browsers, so that one binary is the whole server.
+//! Embeds the files that the server serves to browsers, so that one binary is the whole server.
 //!
-//! `FIELDVITALS_COLLECTOR_DIR` names the folder that `cargo xtask collector` wrote: `v.js`, the hashed
-//! module and glue, each with `.br` and `.gz` beside it. Without it the snippet's source is embedded
-//! alone, and the collector measures in raw-queue mode.
+//! `FIELDVITALS_COLLECTOR_DIR` names the output folder of `cargo xtask collector`: `v.js`, the hashed module and glue,
+//! each with `.br` and `.gz` beside it. If the variable is unset, only the snippet's source is embedded, and the
+//! collector measures in raw-queue mode.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ fn walk(table: &mut String, dir: &Path, prefix: &str) {
     }
 }
 
-/// Adds a row `(path, bytes, brotli bytes, gzip bytes)`; a form that does not exist is empty.
+/// Adds a row `(path, bytes, brotli bytes, gzip bytes)`; the bytes of a missing encoding are empty.
 fn embed(table: &mut String, path: &str, file: &Path) {
     println!("cargo::rerun-if-changed={}", file.display());
     let file = fs::canonicalize(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));

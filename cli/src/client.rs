@@ -1,4 +1,4 @@
-//! Asks a fieldvitals server over HTTP, and says what is wrong where it does not answer.
+//! HTTP client of a fieldvitals server. Turns every failure into a message and a hint for the user.
 
 pub(crate) mod answer;
 #[cfg(test)]
@@ -14,7 +14,7 @@ use std::error::Error as _;
 use std::time::Duration;
 use vitals::limits;
 
-/// Where the server is, and what opens it.
+/// Address of the server, API token and site.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ServerArgs {
     /// The server's address.
@@ -23,7 +23,7 @@ pub(crate) struct ServerArgs {
     /// An API token with the scope `read`.
     #[arg(long, env = "FIELDVITALS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
-    /// The site; may be left out where the server has only one.
+    /// The site; optional if the server has only one.
     #[arg(long, value_name = "NAME")]
     pub(crate) site: Option<String>,
 }
@@ -38,7 +38,7 @@ fn server_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// A period as the API takes it: `24h`, `7d`.
+/// Checks a period of the API: `24h`, `7d`.
 pub(crate) fn period(text: &str) -> Result<String, String> {
     let number = text.strip_suffix(['h', 'd']).unwrap_or_default();
     match number.parse::<u16>() {
@@ -47,17 +47,17 @@ pub(crate) fn period(text: &str) -> Result<String, String> {
     }
 }
 
-/// The class of device, for clap.
+/// Parses a device class, for clap.
 pub(crate) fn devices() -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(vitals::view::Device::ALL.iter().map(|device| device.name()))
 }
 
-/// The family of operating systems, for clap.
+/// Parses an operating system family, for clap.
 pub(crate) fn systems() -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(vitals::view::Os::ALL.iter().map(|os| os.name()))
 }
 
-/// A connection to a server.
+/// A client of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -65,11 +65,11 @@ pub(crate) struct Client {
     token: String,
 }
 
-/// Parameters of a request; those without a value are left out.
+/// Query parameters of a request; parameters without a value are omitted.
 pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
 
 impl Client {
-    /// A client of this server.
+    /// Creates a client; fails without a token.
     pub(crate) fn new(args: &ServerArgs) -> Result<Self, Failure> {
         let token = args.token.clone().filter(|token| !token.trim().is_empty()).ok_or_else(|| {
             Failure::usage(
@@ -79,7 +79,7 @@ impl Client {
         })?;
         let http = reqwest::Client::builder()
             .timeout(Duration::from_millis(limits::CLIENT_TIME_MS_MAX))
-            // A token must not travel to wherever a redirect points.
+            // Redirects are off: a redirect must not send the token to another host.
             .redirect(redirect::Policy::none())
             .user_agent(concat!("fieldvitals/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -92,7 +92,7 @@ impl Client {
         Ok(Self { http, server: args.server.clone(), token: token.trim().to_owned() })
     }
 
-    /// The site that was asked for, or the only one there is.
+    /// Returns the named site, or the only site of the server.
     pub(crate) async fn site(&self, named: Option<&str>) -> Result<String, Failure> {
         if let Some(name) = named {
             return Ok(name.to_owned());
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    /// What is at a path under `/api/v1`: the JSON as it came, and read.
+    /// Gets a path under `/api/v1`. Returns the raw JSON and the parsed answer.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -123,7 +123,7 @@ impl Client {
         self.ask(self.http.request(Method::GET, self.url(path, query))).await
     }
 
-    /// What is answered to a budget file.
+    /// Posts a budget file. Returns the raw JSON and the parsed answer.
     pub(crate) async fn post_toml<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -188,7 +188,7 @@ impl Client {
     }
 }
 
-/// What an answer that is no success means for the user.
+/// Turns an error response into a failure with a hint.
 fn refused(server: &str, status: StatusCode, location: Option<String>, body: &[u8]) -> Failure {
     let said = serde_json::from_slice::<ErrorAnswer>(body).ok().map(|answer| answer.error);
     let message = |what: &str| match &said {
@@ -228,7 +228,7 @@ fn refused(server: &str, status: StatusCode, location: Option<String>, body: &[u
     }
 }
 
-/// An error and what caused it, on one line. The URL is left out: the message names the server.
+/// Returns the root cause of an error, on one line. Omits the URL, because the message names the server.
 fn causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
@@ -239,7 +239,7 @@ fn causes(error: &reqwest::Error) -> String {
         texts.push(plain(&error.to_string()));
         cause = error.source();
     }
-    // Most errors end in the one that tells: "connection refused", "invalid peer certificate".
+    // The last cause is the most specific: "connection refused", "invalid peer certificate".
     texts.pop().unwrap_or_else(|| plain(&error.to_string()))
 }
 
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.message.starts_with(&format!("cannot reach {url}: ")), "{}", failure.message);
         assert!(failure.message.to_lowercase().contains("refused"), "{}", failure.message);
-        // HTTPS is compiled in: a server that speaks plain HTTP is a TLS error, not an unknown scheme.
+        // HTTPS support is compiled in: a server that speaks plain HTTP causes a TLS error, not an unknown scheme.
         let server = Responder::start(&[("200 OK", "{}")]);
         let https = server.url.replace("http:", "https:");
         let failure = Client::new(&args(&https)).unwrap().get::<Value>(&["sites"], &[]).await.unwrap_err();

@@ -1,18 +1,18 @@
-//! How a command ends: exit codes that scripts rely on, and failures that carry one.
+//! Exit codes, on which scripts rely, and failures that carry an exit code.
 
 use std::process::ExitCode;
 
-/// How a command ended. docs/budgets.md tells users.
+/// Exit code of a command. Documented in docs/budgets.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Done; every budget is kept.
+    /// Success; all budgets pass.
     Pass = 0,
     /// A budget is exceeded.
     Fail = 1,
     /// The command line, a file, the token or the site is wrong.
     Usage = 2,
-    /// The data do not tell.
+    /// The data do not decide.
     Inconclusive = 3,
     /// The server cannot be reached or cannot answer.
     Unreachable = 4,
@@ -24,34 +24,34 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do its work.
+/// An error that ends a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
-    /// How the command ends.
+    /// The exit code.
     pub(crate) exit: Exit,
-    /// What is wrong, and where.
+    /// The error message: the fault and its place.
     pub(crate) message: String,
-    /// What to do about it; may be empty.
+    /// How to fix it; may be empty.
     pub(crate) hint: String,
 }
 
 impl Failure {
-    /// Something that the user can put right.
+    /// An error that the user can fix.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, message: message.into(), hint: hint.into() }
     }
 
-    /// Something that the server or the network must put right.
+    /// An error of the server or the network.
     pub(crate) fn unreachable(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit: Exit::Unreachable, message: message.into(), hint: hint.into() }
     }
 }
 
-/// What a command has to say.
+/// The output of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Done {
-    /// How it ends.
+    /// The exit code.
     pub(crate) exit: Exit,
     /// Text for standard output.
     pub(crate) stdout: String,
@@ -59,7 +59,7 @@ pub(crate) struct Done {
     pub(crate) warning: String,
 }
 
-/// Prints what a command has to say, and ends it.
+/// Prints the output or the failure of a command. Returns the exit code.
 pub(crate) fn finish(done: Result<Done, Failure>) -> ExitCode {
     match done {
         Ok(done) => {

@@ -1,4 +1,4 @@
-//! `fieldvitals`: the server, its administration, and the commands that ask it.
+//! `fieldvitals`: runs and administers the server, and queries it.
 
 mod check;
 mod client;
@@ -19,8 +19,8 @@ mod token;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// A beacon is dozens of small allocations, made on one thread and freed on another, which the system's
-/// allocator is slow at.
+/// The system allocator is slow here: a beacon makes dozens of small allocations on one thread and frees them on
+/// another.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -34,20 +34,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take beacons, keep them, report them; serve the script, the dashboard and a demo site.
+    /// Receive, store and report beacons; serve the script, the dashboard and a demo site.
     Serve(serve::Args),
     Migrate(migrate::Args),
-    /// Add, list, change and remove sites, give them new keys, erase what was measured.
+    /// Add, list, change and remove sites, rotate their keys, erase their measurements.
     Site(site::Args),
     /// Add, list and revoke API tokens.
     Token(token::Args),
-    /// Compare rollups with the page views that they count, or make them again.
+    /// Compare rollups with the page views that they count, or rebuild them.
     Rollup(rollup::Args),
-    /// Copy a store into another, such as from the embedded one into Postgres.
+    /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
-    /// Show what was measured, as a table.
+    /// Show measurements as a table.
     Report(report::Args),
-    /// Judge budgets with what was measured: exit 0 pass, 1 fail, 3 not enough data to say.
+    /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
 }
 

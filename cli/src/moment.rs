@@ -1,13 +1,13 @@
-//! Days and times on the command line; all are UTC.
+//! Parses and prints days and times of the command line; all are UTC.
 
 use fieldvitals_server::report::time_text;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-/// The start of a day such as `2026-11-21`, UTC milliseconds.
+/// Parses a day such as `2026-11-21`. Returns its start in UTC milliseconds.
 pub(crate) fn day(text: &str) -> Result<i64, String> {
     let wrong = || "expected a day such as 2026-11-21".to_owned();
-    // `Date` also reads a day with a time after it.
+    // `Date` also accepts a day that is followed by a time.
     if text.len() != "2026-11-21".len() {
         return Err(wrong());
     }
@@ -16,7 +16,7 @@ pub(crate) fn day(text: &str) -> Result<i64, String> {
     Ok(start.as_millisecond())
 }
 
-/// A time such as `2026-11-21T14:30:00Z`, or the start of a day, UTC milliseconds.
+/// Parses a time such as `2026-11-21T14:30:00Z`, or a day, meaning its start. Returns UTC milliseconds.
 pub(crate) fn time(text: &str) -> Result<i64, String> {
     day(text).or_else(|_| {
         text.parse::<Timestamp>().map(Timestamp::as_millisecond).map_err(|_| {
@@ -25,13 +25,13 @@ pub(crate) fn time(text: &str) -> Result<i64, String> {
     })
 }
 
-/// The day that a moment lies in.
+/// Formats the UTC day of a time.
 pub(crate) fn day_text(at_ms: i64) -> String {
     let text = time_text(at_ms);
     text.split_once('T').map_or_else(|| text.clone(), |(day, _)| day.to_owned())
 }
 
-/// A moment: the day where one begins, else day and time.
+/// Formats a time: only the day at midnight, else day and time.
 pub(crate) fn text(at_ms: i64) -> String {
     let text = time_text(at_ms);
     text.strip_suffix("T00:00:00Z").map_or_else(|| text.clone(), str::to_owned)

@@ -1,28 +1,28 @@
-//! How far a long work is, on standard error.
+//! Progress of long operations, on standard error.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-/// Time between two lines on a terminal, where each takes the place of the one before.
+/// Interval between updates on a terminal. Each update overwrites the line before it.
 const TERMINAL: Duration = Duration::from_millis(100);
-/// Time between two lines elsewhere, where all of them stay.
+/// Interval between lines in a log, where every line stays.
 const LOG: Duration = Duration::from_secs(5);
 
-/// Says how far a work is: the first word at once, then as often as somebody can read it.
+/// Prints progress: the first line at once, then at the interval of the terminal or the log.
 pub(crate) struct Progress {
     terminal: bool,
     last: Option<Instant>,
-    /// Whether a line stands on the terminal that has no end yet.
+    /// Whether the terminal has a line without a line break.
     open: bool,
 }
 
 impl Progress {
-    /// Of a work that begins.
+    /// Starts without output.
     pub(crate) fn new() -> Self {
         Self { terminal: std::io::stderr().is_terminal(), last: None, open: false }
     }
 
-    /// Says how far it is, if it is time to.
+    /// Prints progress if the interval has passed.
     pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
         let pause = if self.terminal { TERMINAL } else { LOG };
         if self.last.is_some_and(|last| last.elapsed() < pause) {
@@ -31,7 +31,7 @@ impl Progress {
         self.last = Some(Instant::now());
         let text = text();
         if self.terminal {
-            // To the start of the line, and what is left of a longer one away.
+            // Returns to the start of the line and clears the rest of a longer line.
             self.write(&format!("\r{text}\u{1b}[K"));
             self.open = true;
         } else {
@@ -39,13 +39,13 @@ impl Progress {
         }
     }
 
-    /// Says something that is to stay.
+    /// Prints a line that stays.
     pub(crate) fn note(&mut self, text: &str) {
         self.clear();
         self.write(&format!("{text}\n"));
     }
 
-    /// Takes the line away, so that other output can follow.
+    /// Clears the progress line before other output.
     pub(crate) fn clear(&mut self) {
         if self.open {
             self.write("\r\u{1b}[K");
@@ -53,7 +53,7 @@ impl Progress {
         }
     }
 
-    /// Where nobody can be told, the work goes on all the same.
+    /// Ignores errors, because the operation must go on without a terminal.
     fn write(&self, text: &str) {
         let mut stderr = std::io::stderr().lock();
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
@@ -66,21 +66,21 @@ impl Drop for Progress {
     }
 }
 
-/// How many of something were done, in how long: what remains is guessed from it.
+/// Speed of an operation, for an estimate of the remaining time.
 pub(crate) struct Rate {
     start: Instant,
-    /// What was done before this run.
+    /// Items done before this run.
     before: u64,
     all: u64,
 }
 
 impl Rate {
-    /// Of a work of which some is done already.
+    /// Starts measuring an operation of `all` items, `before` of which are done.
     pub(crate) fn new(before: u64, all: u64) -> Self {
         Self { start: Instant::now(), before, all }
     }
 
-    /// Such as `12,000 of 40,000 page views, 8,000/s, 4 s left`.
+    /// Formats a line such as `12,000 of 40,000 page views, 8,000/s, 4 s left`.
     pub(crate) fn text(&self, done: u64, what: &str) -> String {
         self.text_after(done, what, self.start.elapsed())
     }
@@ -96,12 +96,12 @@ impl Rate {
     }
 }
 
-/// How many there are of something: `1 day`, `2,000 days`.
+/// Formats a count with its noun: `1 day`, `2,000 days`.
 pub(crate) fn count(number: u64, one: &str) -> String {
     format!("{} {one}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
-/// A number with its thousands apart.
+/// Formats a number with thousands separators.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

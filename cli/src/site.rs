@@ -1,4 +1,4 @@
-//! `fieldvitals site`
+//! `fieldvitals site`: administers sites.
 
 mod erase;
 
@@ -29,10 +29,10 @@ pub(crate) struct Args {
 enum Command {
     /// Add a site and print its key and script tag.
     Add {
-        /// Its name: lower-case letters, digits, `-`, `_` and `.`.
+        /// The new site's name: lower-case letters, digits, `-`, `_` and `.`.
         name: String,
-        /// An origin whose pages may send: https://shop.example, https://*.shop.example, http://localhost:*,
-        /// or `*` for any; may be repeated.
+        /// An origin whose pages may send: https://shop.example, https://*.shop.example, http://localhost:*, or `*` for
+        /// any; may be repeated.
         #[arg(long = "origin", required = true, value_name = "ORIGIN")]
         origins: Vec<String>,
         #[command(flatten)]
@@ -47,14 +47,15 @@ enum Command {
     Update {
         /// The site's name.
         name: String,
-        /// The origins, in place of those before; may be repeated.
+        /// The new origins, replacing the old ones; may be repeated.
         #[arg(long = "origin", value_name = "ORIGIN")]
         origins: Vec<String>,
-        /// Patterns of routes, in place of those before: `/product/:id`, `/blog/*`; may be repeated. The first
-        /// one that a URL's path fits is its route; `:name` takes one segment, a `*` at the end all that follow.
+        /// The new route patterns, replacing the old ones: `/product/:id`, `/blog/*`; may be repeated. The first
+        /// pattern that matches a URL's path is its route; `:name` matches one segment, a final `*` matches all further
+        /// segments.
         #[arg(long = "route", value_name = "PATTERN")]
         routes: Vec<String>,
-        /// Without patterns: every route is found from its URL.
+        /// Remove all patterns: routes are derived from URLs.
         #[arg(long, conflicts_with = "routes")]
         no_routes: bool,
         /// The new name.
@@ -63,23 +64,23 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Give a site a new key; the old one is taken for a while, so that cached pages go on.
+    /// Give a site a new key; the old keys stay valid for a while, because cached pages still use them.
     RotateKey {
         /// The site's name.
         name: String,
-        /// Hours for which the old keys are still taken.
+        /// Hours for which the old keys stay valid.
         #[arg(long, default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
         keep_old_hours: u32,
         #[command(flatten)]
         common: Common,
     },
-    /// Erase what was measured: everything, a URL, or a stretch of time.
+    /// Erase measurements: all, those of a URL, or those of a time range.
     Erase(erase::Args),
-    /// Remove a site and everything that was measured on it.
+    /// Remove a site and all its measurements.
     Delete {
         /// The site's name.
         name: String,
-        /// Really: it cannot be undone.
+        /// Confirm: this cannot be undone.
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -237,7 +238,7 @@ fn show_one(common: &Common, site: &Site) {
     }
 }
 
-/// The tag must name the address that browsers reach, which this command cannot know.
+/// Hints at `--public-url`: the script tag needs the public address, which this command does not know without it.
 fn say_where(common: &Common) {
     if common.public_url.public_url.is_none() {
         eprintln!("(with --public-url https://YOUR-SERVER the script tag names your server)");

@@ -1,4 +1,4 @@
-//! `fieldvitals store`
+//! `fieldvitals store`: commands for whole stores.
 
 mod compare;
 mod copy;
@@ -7,7 +7,7 @@ pub(crate) mod place;
 use clap::Subcommand;
 use std::process::ExitCode;
 
-/// Stores as a whole.
+/// Commands for whole stores.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -1,8 +1,8 @@
-//! Whether the clock can be trusted with removing data.
+//! Detects jumps of the system clock, so that a wrong clock does not remove data.
 //!
-//! A clock that jumps years ahead would have everything removed as past retention. So after a jump forward
-//! nothing is removed for a while, in which a clock that was wrong is put right. Jumps are told by the monotonic
-//! clock; one that took place before the start, by what maintenance would remove at once.
+//! A clock that is years ahead puts all data past retention. Nothing is removed for [`limits::CLOCK_DOUBT_MS`] after a
+//! jump forward, which leaves time to correct the clock. The monotonic clock reveals jumps while the server runs.
+//! Maintenance detects a jump before the start by the number of days that it would remove at once.
 
 use std::time::{Duration, Instant};
 use vitals::limits;
@@ -10,13 +10,13 @@ use vitals::limits;
 /// A jump of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Jump {
-    /// By so many milliseconds.
+    /// Size in milliseconds.
     Forward(i64),
-    /// By so many milliseconds.
+    /// Size in milliseconds.
     Back(i64),
 }
 
-/// What the clock did so far.
+/// The last observation of the clock, and the time until which the clock is not trusted.
 pub(crate) struct Clock {
     seen: Instant,
     seen_ms: i64,
@@ -24,17 +24,17 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that is believed, at this moment.
+    /// A trusted clock, last observed now.
     pub(crate) const fn new(now: Instant, now_ms: i64) -> Self {
         Self { seen: now, seen_ms: now_ms, doubted_until: None }
     }
 
-    /// Doubts it for a while.
+    /// Distrusts the clock for [`limits::CLOCK_DOUBT_MS`].
     pub(crate) fn doubt(&mut self, now: Instant) {
         self.doubted_until = Some(now + Duration::from_millis(limits::CLOCK_DOUBT_MS));
     }
 
-    /// Looks at the clock; tells of a jump since the last look.
+    /// Observes the clock. Returns a jump since the last observation; a jump back ends the distrust.
     pub(crate) fn look(&mut self, now: Instant, now_ms: i64) -> Option<Jump> {
         let passed_ms = i64::try_from((now - self.seen).as_millis()).unwrap_or(i64::MAX);
         let by_ms = now_ms.saturating_sub(self.seen_ms).saturating_sub(passed_ms);
@@ -50,7 +50,7 @@ impl Clock {
         }
     }
 
-    /// Whether data may be removed by it.
+    /// Whether data may be removed by this clock.
     pub(crate) fn is_trusted(&self) -> bool {
         self.doubted_until.is_none_or(|until| self.seen >= until)
     }

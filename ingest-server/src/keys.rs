@@ -1,20 +1,20 @@
-//! New site keys and API tokens.
+//! Generates site keys and API tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// A new site key: `fvs_` and 96 random bits. It is public, so it needs to be unique, not secret.
+/// Generates a site key: `fvs_` and 96 random bits. The key is public, so it must be unique, not secret.
 ///
 /// # Errors
-/// Where the system gives no random numbers.
+/// If the system has no random numbers.
 pub fn site_key() -> Result<String, getrandom::Error> {
     random::<12>("fvs_")
 }
 
-/// A new API token: `fvt_` and 256 random bits. The fixed prefix lets secret scanners find it.
+/// Generates an API token: `fvt_` and 256 random bits. Secret scanners find the token by its fixed prefix.
 ///
 /// # Errors
-/// Where the system gives no random numbers.
+/// If the system has no random numbers.
 pub fn token() -> Result<String, getrandom::Error> {
     random::<32>("fvt_")
 }

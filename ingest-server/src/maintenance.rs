@@ -1,4 +1,4 @@
-//! What the store needs done now and then: rollup deltas folded, old data removed.
+//! Maintains the store at intervals: folds rollup deltas and removes data past retention.
 
 use crate::clock::{Clock, Jump};
 use crate::http::now_ms;
@@ -13,16 +13,16 @@ use vitals::limits;
 
 /// Time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Time between two looks at what was loaded and at the clock.
+/// Interval at which the wait for the next round checks the clock and the number of loaded beacons.
 const LOOK: Duration = Duration::from_secs(1);
-/// Removes nothing.
+/// Retention that removes nothing.
 const KEEP_EVERYTHING: Retention =
     Retention { raw_days: u32::MAX, hourly_days: u32::MAX, daily_days: u32::MAX };
-/// Beacons loaded since the last round at which the next one begins: questions read what is not folded
-/// yet one page view after the other, which this many cost some hundredths of a second.
+/// Beacons loaded since the last round that start the next round early. Queries read page views that are not folded yet
+/// one by one; this many cost some hundredths of a second.
 const LOADED_MAX: u64 = 500_000;
 
-/// Keeps the store in order.
+/// Runs maintenance rounds and records their results.
 pub struct Maintenance {
     store: Arc<dyn Store>,
     spool: Spool,
@@ -36,13 +36,13 @@ struct History {
     failures: u64,
     running_since_ms: Option<i64>,
     last: Option<Round>,
-    /// All that was done; of what is undone, the last word.
+    /// Sum of all rounds, except `undone`, which is the last round's.
     total: Maintained,
 }
 
 impl History {
-    /// Takes note of what a round has done; returns what it left undone and the one before did not. What another
-    /// server left undone is not known.
+    /// Adds the result of a round. Returns the failed parts that did not fail in the round before. Returns none if
+    /// another server ran the round, because its failed parts are unknown.
     fn add<'a>(&mut self, done: &'a Maintained) -> Vec<&'a Undone> {
         let total = &mut self.total;
         total.deltas_folded += done.deltas_folded;
@@ -65,7 +65,7 @@ struct Round {
     error: Option<String>,
 }
 
-/// What keeps the store in order, and how it goes.
+/// Configuration and results of maintenance.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MaintenanceReport {
     /// Days for which page views are kept.
@@ -76,53 +76,53 @@ pub struct MaintenanceReport {
     daily_days: u32,
     /// Rounds since this server started, failed ones included.
     rounds: u64,
-    /// Rounds that failed, or left something undone; they are tried again.
+    /// Rounds that failed wholly or in part; failed parts are retried.
     failures: u64,
-    /// Since when a round is under way, RFC 3339; absent between two.
+    /// Start of the running round, RFC 3339; absent between rounds.
     running_since: Option<String>,
-    /// When the last round ended.
+    /// End of the last round.
     last_ended: Option<String>,
-    /// How long it took, in milliseconds.
+    /// Duration of the last round, in milliseconds.
     last_took_ms: Option<u64>,
-    /// Why it failed; absent where it did not. The server's log says more.
+    /// Error of the last round; absent on success. The server's log has details.
     last_error: Option<String>,
-    /// What it left undone while the rest went on; absent where it did everything.
+    /// Parts that failed in the last round while other parts succeeded; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     undone: Vec<UndoneReport>,
     /// Rollup deltas folded since this server started.
     deltas_folded: u64,
-    /// Page views past retention removed.
+    /// Page views past retention removed since this server started.
     views_removed: u64,
-    /// Rollup rows past retention removed.
+    /// Rollup rows past retention removed since this server started.
     rows_removed: u64,
-    /// Routes and labels removed of which nothing is kept any more.
+    /// Unused routes and labels removed since this server started.
     names_removed: u64,
 }
 
 /// A part of maintenance that failed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UndoneReport {
-    /// The site that it is about, by name or id; absent where it is about a day.
+    /// The site of the part, by name or id; absent if the part is a day.
     site: Option<String>,
-    /// The start of the UTC day whose page views it is about.
+    /// The UTC day of the part; absent if the part is a site.
     day: Option<String>,
-    /// What the store said.
+    /// Error of the store.
     error: String,
 }
 
 impl Maintenance {
-    /// Maintenance of a store that is loaded from a spool.
+    /// Maintenance of a store that is loaded from `spool`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, spool: Spool, retention: Retention) -> Self {
         Self { store, spool, retention, history: Mutex::default() }
     }
 
     fn history(&self) -> MutexGuard<'_, History> {
-        // Nothing that holds the lock can panic half-way.
+        // No holder of the lock can panic midway.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs rounds for as long as it is polled: every minute, and sooner while much is loaded.
+    /// Runs rounds without end: every minute, or earlier after many loaded beacons.
     pub async fn run(&self) {
         let mut clock = Clock::new(Instant::now(), now_ms());
         let mut is_compared = false;
@@ -137,12 +137,12 @@ impl Maintenance {
         }
     }
 
-    /// Doubts the clock where it would have very much removed at once; whether the store could say.
+    /// Distrusts the clock if maintenance would remove very many days at once. Returns whether the store could be read.
     async fn compare(&self, clock: &mut Clock) -> bool {
         if self.store.has_clock() {
             return true;
         }
-        // Where it could not, the round fails for the same reason, and tells it.
+        // If reading fails, the round fails for the same reason and logs the error.
         let Ok(kept) = self.store.kept().await else { return false };
         let days = kept.leap_days(now_ms(), self.retention);
         if days > limits::CLOCK_LEAP_DAYS_MAX {
@@ -157,8 +157,8 @@ impl Maintenance {
         true
     }
 
-    /// Waits for the next round. A jump of the clock brings it at once: edges of what is kept that lie in
-    /// the future would have the store take page views for old.
+    /// Waits for the next round. A jump of the clock ends the wait, because retention edges in the future would make
+    /// the store reject page views as old.
     async fn wait(&self, loaded: u64, clock: &mut Clock) {
         let due = Instant::now() + INTERVAL;
         while Instant::now() < due && self.spool.stats().loaded.saturating_sub(loaded) < LOADED_MAX {
@@ -217,7 +217,7 @@ impl Maintenance {
         history.last = Some(Round { ended_ms: now_ms(), took, error });
     }
 
-    /// How it goes; `name` gives the name of a site.
+    /// Reports configuration and results; `name` returns the name of a site.
     #[must_use]
     pub fn report(&self, name: impl Fn(SiteId) -> String) -> MaintenanceReport {
         let history = self.history();
@@ -241,7 +241,7 @@ impl Maintenance {
     }
 }
 
-/// The site, or the day, that a part is about.
+/// Returns the site or the day of a part.
 fn place(part: Concern) -> (Option<i64>, Option<String>) {
     match part {
         Concern::Site(site) => (Some(site.0), None),

@@ -1,5 +1,5 @@
-//! What became of each beacon: exactly one [`Outcome`], counted, and for refused ones the answer to
-//! "why is there no data?".
+//! Counts what becomes of each beacon: each beacon has exactly one [`Outcome`]. Records rejections, which answer "why
+//! is there no data?".
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// What its sender can do about it.
+            /// A hint for the sender.
             #[must_use]
             pub const fn hint(self) -> &'static str {
                 match self { $(Self::$variant => $hint,)+ }
@@ -35,7 +35,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Why a well-formed beacon is not kept.
+    /// Reason for which a well-formed beacon is not stored.
     Filtered {
         /// The view starts more than 48 hours after the server's clock.
         Clock "clock" "Set the clock of the device, or of the server: a page view may not start in the future.",
@@ -62,7 +62,7 @@ macro_rules! kinds {
                 match self { $(Self::$variant => $name,)+ }
             }
 
-            /// The kind of this name.
+            /// Returns the kind of this name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$variant),)+ _ => None }
@@ -74,17 +74,17 @@ macro_rules! kinds {
 kinds! {
     /// The purpose of a program that visits pages.
     BotKind {
-        /// Indexes pages for search.
+        /// Indexes pages for a search engine.
         SearchEngine "search-engine",
         /// Reads pages for a language model.
         AiCrawler "ai-crawler",
-        /// Analyses pages for search engine optimization.
+        /// Analyzes pages for search engine optimization.
         Seo "seo",
         /// Checks uptime, speed or validity, such as Lighthouse and WebPageTest.
         Monitoring "monitoring",
         /// Automates a browser.
         BrowserAutomation "browser-automation",
-        /// Automates a browser, by `navigator.webdriver`.
+        /// Automates a browser, detected by `navigator.webdriver`.
         Webdriver "webdriver",
         /// Shows a preview of a link.
         SocialPreview "social-preview",
@@ -98,21 +98,21 @@ kinds! {
         Archiver "archiver",
         /// Studies the web.
         Academic "academic",
-        /// Unlisted; its name says bot, crawler or spider.
+        /// Unlisted; the name contains bot, crawler or spider.
         Other "other",
     }
 }
 
 reasons! {
-    /// Why a body is not a beacon that can be taken.
+    /// Reason for which a body is not a valid beacon.
     Invalid {
-        /// Not JSON, or not of the shape.
+        /// Not JSON, or JSON of another shape.
         Malformed "malformed" "See docs/wire-format.md for the shape of a beacon.",
         /// Not UTF-8.
         NotUtf8 "not_utf8" "Send JSON in UTF-8.",
-        /// A wire format version that this server does not read.
+        /// A wire format version that this server does not support.
         Version "version" "Update the server, or load its own v.js.",
-        /// Over the body's limit.
+        /// The body exceeds the byte limit.
         TooLarge "too_large" "Send at most 64 KiB a beacon.",
         /// The body did not arrive in time.
         Timeout "timeout" "Send the whole body within 5 seconds.",
@@ -124,30 +124,30 @@ reasons! {
         Method "method" "Send beacons with POST.",
         /// No site has this key.
         UnknownSite "unknown_site" "Use the key that `fieldvitals site list` shows as data-site.",
-        /// The page's origin is not among the site's.
+        /// The site does not allow the page's origin.
         Origin "origin" "Allow the origin with `fieldvitals site update NAME --origin ORIGIN`.",
-        /// A field's text or number cannot be what it claims.
+        /// The value of a field is impossible.
         Value "value" "See docs/wire-format.md for the range of each field.",
     }
 }
 
-/// What became of a beacon.
+/// Result of a beacon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// In the spool, durably.
+    /// Durable in the spool.
     Accepted,
-    /// Well-formed, not kept.
+    /// Well-formed, but not stored.
     Filtered(Filtered),
-    /// Not a beacon that can be taken.
+    /// Not a valid beacon.
     Invalid(Invalid),
-    /// The client's network sends more than its share.
+    /// The client's network exceeds its rate limit.
     RateLimited,
-    /// Refused because a bound was reached; the sender may try again.
+    /// Refused because a limit was reached; the sender may retry.
     Shed,
 }
 
-/// Counts of all outcomes since the server started. `received` is the sum of the others. Filtered bots by kind and
-/// dropped fields of accepted bodies are counted apart, because a body has one outcome.
+/// Counts of all outcomes since the server started. `received` is the sum of the outcomes. Bots by kind and dropped
+/// fields have counters of their own, because a body has only one outcome.
 #[derive(Debug)]
 pub struct Outcomes {
     received: AtomicU64,
@@ -177,7 +177,7 @@ impl Default for Outcomes {
 }
 
 impl Outcomes {
-    /// Counts a beacon that reached the server; its outcome follows.
+    /// Counts a beacon that reached the server. Its outcome is counted later.
     pub fn receive(&self) {
         self.received.fetch_add(1, Ordering::Relaxed);
     }
@@ -212,19 +212,19 @@ impl Outcomes {
         }
     }
 
-    /// Filtered bots by kind.
+    /// Counts of filtered bots by kind.
     pub fn bots(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let names = BotKind::ALL.iter().map(|kind| kind.name());
         names.zip(self.bots.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }
 
-    /// Dropped fields of accepted bodies, by name.
+    /// Counts of dropped fields of accepted bodies, by name.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let names = Field::ALL.iter().map(|field| field.name());
         names.zip(self.dropped.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }
 
-    /// Beacons that reached the server.
+    /// Count of beacons that reached the server.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
@@ -256,35 +256,35 @@ impl Outcomes {
     }
 }
 
-/// Refused beacons of one kind.
+/// Refused beacons of one site, reason and origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The site, where the key was known.
+    /// The site; `None` if the key was unknown.
     pub site: Option<SiteId>,
     /// The reason's name.
     pub reason: &'static str,
-    /// The page's origin, where one was told.
+    /// The page's origin; empty if the request named none.
     pub origin: String,
-    /// How many since the server started.
+    /// Count since the server started.
     pub count: u64,
-    /// When the last one came, UTC milliseconds.
+    /// Time of the last rejection, UTC milliseconds.
     pub last_seen_ms: i64,
-    /// What was wrong with the last one.
+    /// Error message of the last rejection.
     pub message: String,
 }
 
 /// Site, reason, origin.
 type Kind = (Option<SiteId>, &'static str, String);
 
-/// The recent rejections of this server, a bounded number of kinds; when full, the kind that was not
-/// seen for the longest time makes room.
+/// The rejections of this server, up to [`limits::REJECTION_KINDS_MAX`] kinds. When full, a new kind replaces the kind
+/// that was not seen for the longest time.
 #[derive(Debug, Default)]
 pub struct Rejections {
     kinds: Mutex<HashMap<Kind, Rejection>>,
 }
 
 impl Rejections {
-    /// Takes note of a refused beacon.
+    /// Records a refused beacon.
     pub fn note(&self, site: Option<SiteId>, reason: &'static str, origin: &str, message: &str, now_ms: i64) {
         let origin: String = origin.chars().take(limits::LABEL_BYTES_MAX).collect();
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
@@ -309,7 +309,7 @@ impl Rejections {
         message.clone_into(&mut kind.message);
     }
 
-    /// The rejections of a site and those whose site is not known, latest first.
+    /// Returns the rejections of a site and of unknown sites, latest first.
     #[must_use]
     pub fn of(&self, site: SiteId) -> Vec<Rejection> {
         let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);

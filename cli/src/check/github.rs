@@ -1,11 +1,11 @@
-//! A check as GitHub workflow commands: annotations at the lines of the budget file.
-//! (<https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands>)
+//! Renders a check as GitHub workflow commands: annotations at the lines of the budget file.
+//! <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands>
 
 use super::{Checked, OnInconclusive, text};
 use crate::output::Colour;
 use vitals::gate::Verdict;
 
-/// Annotations of one level that GitHub shows of a step; further ones are dropped without a word.
+/// Annotations of one level that GitHub shows for a step. GitHub drops further annotations silently.
 const ANNOTATIONS_MAX: usize = 10;
 
 pub(super) fn render(checked: &Checked<'_>) -> String {
@@ -26,7 +26,7 @@ pub(super) fn render(checked: &Checked<'_>) -> String {
                 Verdict::Inconclusive => level == inconclusive,
             })
             .collect();
-        // The last of too many tells of the rest.
+        // The last annotation counts the budgets that exceed the limit.
         let whole = if shown.len() > ANNOTATIONS_MAX { ANNOTATIONS_MAX - 1 } else { shown.len() };
         for budget in shown.iter().take(whole) {
             let what = match budget.verdict {
@@ -55,12 +55,12 @@ fn command(level: &str, file: &str, line: usize, title: &str, message: &str) -> 
     format!("::{level} file={},line={line},title={}::{}\n", property(file), property(title), data(message))
 }
 
-/// The escapes of a command's message.
+/// Escapes the message of a command.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// The escapes of a command's property.
+/// Escapes a property of a command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

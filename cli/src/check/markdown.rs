@@ -1,4 +1,4 @@
-//! A check as Markdown, for merge requests and job summaries.
+//! Renders a check as Markdown, for merge requests and job summaries.
 
 use super::Checked;
 use crate::output::share;
@@ -34,7 +34,7 @@ pub(super) fn render(checked: &Checked<'_>) -> String {
     text
 }
 
-/// A text that Markdown shows as it is: no markup, no HTML, no mention of anybody.
+/// Escapes a text for Markdown: the result has no markup, no HTML and no mentions.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in crate::output::plain(text).chars() {

@@ -1,4 +1,4 @@
-//! A check as a table for people.
+//! Renders a check as a table for people.
 
 use super::Checked;
 use crate::output::table::{Align, Cell, Table};
@@ -34,7 +34,7 @@ pub(super) fn render(checked: &Checked<'_>, colour: Colour) -> String {
     let mut lines = rendered.lines();
     let mut text = format!("{} · {}\n\n", checked.file, checked.about());
     text.extend(lines.next().map(|heading| format!("{heading}\n")));
-    // The reason goes below its row: it is long, and the one thing that a person wants to read whole.
+    // The reason goes below its row: it is long, and table cells are cut.
     for (line, budget) in lines.zip(&checked.answer.budgets) {
         text.push_str(&format!("{line}\n    {}\n", budget.why()));
     }

@@ -1,18 +1,18 @@
-//! A server for tests: gives its answers in turn, and keeps what it was asked.
+//! HTTP server for tests: returns its answers in order and records the requests.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// A running server; its thread ends after the last answer.
+/// A running server. The server's thread ends after the last answer.
 pub(crate) struct Responder {
-    /// Its address, without a final slash.
+    /// The address, without a trailing slash.
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Responder {
-    /// Starts a server that gives these answers (status line and body), one a connection.
+    /// Starts a server that returns these answers (status line and body), one per connection.
     pub(crate) fn start(answers: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

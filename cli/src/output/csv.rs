@@ -1,7 +1,7 @@
-//! CSV as RFC 4180 has it, that no spreadsheet takes for formulas.
+//! CSV (RFC 4180) with protection against formula injection.
 
-/// A field that came from somewhere: quoted where needed, and with an apostrophe in front where a
-/// spreadsheet would run it as a formula (OWASP, CSV injection; CWE-1236).
+/// Formats a field of untrusted text. Quotes the field if needed. Prefixes an apostrophe if a spreadsheet would run the
+/// field as a formula (OWASP, CSV injection; CWE-1236).
 pub(crate) fn text(field: &str) -> String {
     let runs = field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']);
     let guarded = if runs { format!("'{field}") } else { field.to_owned() };
@@ -12,7 +12,7 @@ pub(crate) fn text(field: &str) -> String {
     }
 }
 
-/// A line of fields that are already CSV.
+/// Joins fields that are already CSV into a line.
 pub(crate) fn line(fields: &[String]) -> String {
     let mut line = fields.join(",");
     line.push('\n');

@@ -1,11 +1,11 @@
-//! Tables of text with aligned columns.
+//! Text tables with aligned columns.
 
 use super::{Colour, Ink};
 
-/// Characters of a cell; what is longer is cut in its middle, where routes differ least.
+/// Characters of a cell. Longer texts are cut in the middle, where routes differ least.
 const CELL_CHARS_MAX: usize = 60;
 
-/// How a column is aligned.
+/// Alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     /// For texts.
@@ -14,7 +14,7 @@ pub(crate) enum Align {
     Right,
 }
 
-/// A cell: a text, perhaps in colour.
+/// A cell: a text with an optional color.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     text: String,
@@ -22,7 +22,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// A cell in a colour.
+    /// A colored cell.
     pub(crate) fn painted(text: impl Into<String>, ink: Ink) -> Self {
         Self { text: text.into(), ink: Some(ink) }
     }
@@ -42,7 +42,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table with these columns.
+    /// An empty table with these columns.
     pub(crate) fn new(columns: &[(&str, Align)]) -> Self {
         Self {
             columns: columns.iter().map(|(name, align)| ((*name).to_owned(), *align)).collect(),
@@ -55,7 +55,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// The table as text, a line a row.
+    /// Renders the table, one line per row.
     pub(crate) fn render(&self, colour: Colour) -> String {
         let heading: Vec<Cell> =
             self.columns.iter().map(|(name, _)| Cell::painted(name.as_str(), Ink::Bold)).collect();

@@ -1,4 +1,4 @@
-//! The command against a server that answers as the API does.
+//! Tests the command against a server that answers like the API.
 
 use super::{Args, execute};
 use crate::client::responder::Responder;

@@ -1,4 +1,4 @@
-//! `fieldvitals site erase`
+//! `fieldvitals site erase`: erases measurements of a site.
 
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -13,7 +13,7 @@ use serde_json::json;
 use std::process::ExitCode;
 use vitals::limits;
 
-/// What is erased of a site.
+/// Selects the page views to erase.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The site's name.
@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// Only page views that started before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<i64>,
-    /// Really: it cannot be undone.
+    /// Confirm: this cannot be undone.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// Only page views of this URL; its query and fragment do not matter, they are never kept.
+    /// Only page views of this URL; its query and fragment are ignored, because they are never stored.
     #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
     /// Page views of every URL.
@@ -47,7 +47,7 @@ struct Which {
     all: bool,
 }
 
-/// A URL as it is kept.
+/// Normalizes a URL to its stored form.
 fn url(text: &str) -> Result<String, String> {
     PageUrl::read(text)
         .map(|url| url.text().into_owned())
@@ -65,7 +65,7 @@ impl Args {
         Ok(Erase { site, from_ms, to_ms, url: self.which.url.clone() })
     }
 
-    /// What is to be erased, in words.
+    /// Describes the selected page views.
     fn words(&self) -> String {
         let which = match &self.which.url {
             Some(url) => format!("every page view of {url}"),

@@ -1,4 +1,4 @@
-//! Where a store is: in a data folder, in a file, or in Postgres.
+//! Location of a store: a data folder, a file, or Postgres.
 
 use fieldvitals_server::{EMBEDDED_STORE, SPOOL, ServeError, StoreUrl, open_store};
 use fieldvitals_store::Store;
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use url::Url;
 
-/// Endings by which a file is known that is not there yet.
+/// File name extensions that mark a path as a file if nothing exists there.
 const ENDINGS: [&str; 3] = ["db", "sqlite", "sqlite3"];
-/// The port of a Postgres whose address names none.
+/// Default port of Postgres.
 const POSTGRES_PORT: u16 = 5432;
 
-/// Where a store is.
+/// The location of a store.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The embedded one in a data folder.
+    /// The embedded store in a data folder.
     Folder(PathBuf),
-    /// A file of its own.
+    /// An SQLite file.
     File(PathBuf),
-    /// At this address, which may hold a password.
+    /// A Postgres address, which may contain a password.
     Postgres(String),
 }
 
@@ -29,7 +29,7 @@ impl std::fmt::Debug for Place {
 }
 
 impl Place {
-    /// The place that a text of the command line names.
+    /// Parses a location from the command line.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let expected = "expected postgres://USER@HOST/NAME, sqlite://PATH, a data folder, or a store's file";
         match StoreUrl::parse(text) {
@@ -40,7 +40,7 @@ impl Place {
             None => {}
         }
         let path = Path::new(text);
-        // It may be an address with a password, whose beginning is missing.
+        // The text may be an address with a password but without its scheme, so the message must not repeat it.
         if text.contains('@') && !text.starts_with(['/', '.']) && !path.exists() {
             return Err(format!(
                 "what is given has an `@`, and is neither an address nor a path that is there; {expected}"
@@ -52,7 +52,7 @@ impl Place {
         Ok(if is_file { Self::File(path.to_owned()) } else { Self::Folder(path.to_owned()) })
     }
 
-    /// For people: without user, password and parameters.
+    /// Describes the store for people, without user, password and parameters.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Folder(path) => format!("the store in {}", path.display()),
@@ -69,7 +69,8 @@ impl Place {
         }
     }
 
-    /// The same text for the same store, as far as names tell.
+    /// Identifies the store: equal texts mean the same store. Different texts may also mean the same store, for example
+    /// by another host name.
     pub(crate) fn identity(&self) -> String {
         match self {
             Self::Folder(_) | Self::File(_) => {
@@ -84,7 +85,7 @@ impl Place {
         }
     }
 
-    /// The file of a store that is one.
+    /// Path of an SQLite store's file.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         match self {
             Self::Folder(path) => Some(path.join(EMBEDDED_STORE)),
@@ -93,7 +94,7 @@ impl Place {
         }
     }
 
-    /// The spool that is beside it; that of a file in another folder, and of Postgres, cannot be known.
+    /// Path of the spool beside the store. `None` for Postgres, and for a file without a spool in its folder.
     pub(crate) fn spool(&self) -> Option<PathBuf> {
         match self {
             Self::Folder(path) => Some(path.join(SPOOL)),
@@ -102,7 +103,7 @@ impl Place {
         }
     }
 
-    /// Opens the store; one that is not there is made.
+    /// Opens the store; creates it if missing.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, ServeError> {
         match self {
             Self::Folder(path) => open_store(path, None).await,
@@ -112,7 +113,7 @@ impl Place {
     }
 }
 
-/// What tells one Postgres database from another.
+/// The parts of a Postgres address that identify the database.
 struct Address {
     host: String,
     port: String,
@@ -121,9 +122,9 @@ struct Address {
 
 impl Address {
     fn of(url: &str) -> Option<Self> {
-        // Without `//` it is no address, and its path may hold a password.
+        // Text without `//` is not an address, and its path may contain a password.
         let url = Url::parse(url).ok().filter(Url::has_authority)?;
-        // Of parameters that are given twice, the last one holds.
+        // The last occurrence of a repeated parameter is effective.
         let parameter = |name: &str| {
             let named = url.query_pairs().filter(|(of, _)| of == name);
             named.last().map(|(_, value)| value.into_owned())

@@ -1,4 +1,4 @@
-//! Who may ask: a bearer token in the header, looked up by its hash.
+//! Authorizes requests by a bearer token, which is looked up by its hash.
 
 use crate::http::State;
 use crate::http::error::ApiError;
@@ -7,10 +7,10 @@ use actix_web::http::header;
 use fieldvitals_store::{Scope, Site};
 use std::sync::Arc;
 
-/// Checks that the request's token allows `needed`.
+/// Checks that the request's token has the scope `needed`.
 ///
 /// # Errors
-/// 401 without a known token, 403 where its scope is too small.
+/// 401 without a known token, 403 if the token's scope is too small.
 pub async fn require(state: &State, request: &HttpRequest, needed: Scope) -> Result<(), ApiError> {
     let secret = request
         .headers()
@@ -25,10 +25,10 @@ pub async fn require(state: &State, request: &HttpRequest, needed: Scope) -> Res
     if scope < needed { Err(ApiError::scope(needed.name())) } else { Ok(()) }
 }
 
-/// The site of a name or id in a path, for a token that may read.
+/// Finds a site by name or id, for a request whose token may read.
 ///
 /// # Errors
-/// As [`require`], and 404 where there is no such site.
+/// As [`require`], and 404 if the site does not exist.
 pub async fn site(state: &State, request: &HttpRequest, name: &str) -> Result<Arc<Site>, ApiError> {
     require(state, request, Scope::Read).await?;
     state

@@ -1,4 +1,4 @@
-//! The only way in which a request's body is read: bounded in bytes and in time, never inflated.
+//! Reads request bodies: bounded in bytes and time, never decompressed. All handlers read bodies here.
 
 use actix_web::dev::Payload;
 use actix_web::web::Bytes;
@@ -12,20 +12,20 @@ use std::task::Poll;
 use std::time::Duration;
 use vitals::limits;
 
-/// Why a body could not be read.
+/// Reason for which a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// More bytes than are taken.
+    /// The body exceeds the byte limit.
     TooLarge,
-    /// It did not arrive in time.
+    /// The body did not arrive in time.
     Timeout,
-    /// It has a content encoding; an inflated body could not be bounded.
+    /// The body has a content encoding. The size of a decompressed body could not be bounded.
     Encoding,
     /// The connection broke.
     Aborted,
 }
 
-/// A body of at most `BYTES_MAX`, or the reason why not, which the handler answers.
+/// A body of at most `BYTES_MAX` bytes, or the error that the handler answers.
 pub struct Body<const BYTES_MAX: usize>(pub Result<Bytes, BodyError>);
 
 /// The body of a beacon.
@@ -55,7 +55,7 @@ impl<const BYTES_MAX: usize> FromRequest for Body<BYTES_MAX> {
                 return Ok(Self(Err(BodyError::TooLarge)));
             }
             let mut reading = pin!(read(payload, BYTES_MAX));
-            // Most bodies have come with their head, and need no clock.
+            // Most bodies arrive with their head and need no timer.
             let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
                 Poll::Ready(read) => read,
                 Poll::Pending => {
@@ -68,7 +68,7 @@ impl<const BYTES_MAX: usize> FromRequest for Body<BYTES_MAX> {
     }
 }
 
-/// A payload of at most `bytes_max`. One that has come in one piece, as beacons do, is handed on as it is.
+/// Reads a payload of at most `bytes_max` bytes. A payload of one chunk, like most beacons, is not copied.
 async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes, BodyError> {
     let mut first = Bytes::new();
     let mut joined = Vec::new();
@@ -90,7 +90,7 @@ async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes, BodyError
     Ok(if joined.is_empty() { first } else { joined.into() })
 }
 
-/// The extractor's error: there is none, as every reason is the handler's to answer.
+/// The extractor's error. It never occurs, because handlers answer every [`BodyError`].
 #[derive(Debug)]
 pub struct ActixNever(Infallible);
 

@@ -1,15 +1,16 @@
-//! Visits of programs: crawlers, uptime checks, performance labs, automated browsers.
+//! Detects programs by their headers: crawlers, uptime checks, performance labs, automated browsers.
 //!
-//! `bots/list.tsv` has kinds and patterns of the [crawler-user-agents](https://github.com/monperrus/crawler-user-agents)
-//! project (MIT, release 1.60.0). Many maintain it, and it is tested against real headers. Update it with
+//! `bots/list.tsv` has kinds and patterns of the
+//! [crawler-user-agents](https://github.com/monperrus/crawler-user-agents) project (MIT, release 1.60.0). The project
+//! has many maintainers and tests its patterns against real headers. Update the list with
 //!
 //! ```text
 //! npm pack crawler-user-agents && tar -xzf crawler-user-agents-*.tgz
 //! jq -r '.[] | [.tags[0], .pattern | gsub("\\\\/"; "/")] | join("\t")' package/crawler-user-agents.json > list.tsv
 //! ```
 //!
-//! HTTP libraries (curl, Go-http-client) are in the list and are not filtered, because they render no pages. A program
-//! that posts beacons with one, such as a relay, does it on purpose.
+//! The list contains HTTP libraries (curl, Go-http-client). They are not filtered, because they render no pages.
+//! Programs that post beacons with a library, such as relays, do so on purpose.
 
 use crate::outcome::BotKind;
 use regex::bytes::{RegexSet, RegexSetBuilder};
@@ -21,23 +22,23 @@ use vitals::limits;
 pub struct Bot {
     /// Its purpose.
     pub kind: BotKind,
-    /// The pattern of its name.
+    /// The pattern that matched.
     pub name: &'static str,
 }
 
-/// An automated browser, by `navigator.webdriver`.
+/// An automated browser, detected by `navigator.webdriver`.
 pub const WEBDRIVER: Bot = Bot { kind: BotKind::Webdriver, name: "navigator.webdriver" };
 
-/// A headless browser, by its client hints.
+/// A headless browser, detected by its client hints.
 const HEADLESS: Bot = Bot { kind: BotKind::BrowserAutomation, name: "HeadlessChrome" };
 
-/// The list.
+/// Lines of kind and pattern, separated by a tab.
 const LIST: &str = include_str!("bots/list.tsv");
 
-/// The kind of the list that is not filtered.
+/// The kind that is not filtered.
 const LIBRARIES: &str = "http-library";
 
-/// Patterns of the list that also match browsers of people.
+/// Patterns of the list that also match people's browsers.
 const PEOPLE: [&str; 9] = [
     // An Android build of many phones.
     r"AP3A\.240617\.008",
@@ -49,12 +50,12 @@ const PEOPLE: [&str; 9] = [
     "Viber",
     // The preview of an editor.
     r"Code/1\.",
-    // Browsers of these search engines. Their crawlers match other patterns, or the one below.
+    // Browsers of these search engines. Their crawlers match other patterns, or [`UNLISTED`].
     "Sogou",
     r"mail\.ru",
 ];
 
-/// Names of unlisted programs. Excludes Cubot, a brand of phones.
+/// Pattern of unlisted programs. Excludes Cubot, a brand of phones.
 const UNLISTED: &str = r"(?i)(^bot|[^u]bot|crawler|spider|crawl|headless|lighthouse)([^a-z]|$)";
 
 struct List {
@@ -71,17 +72,17 @@ static BOTS: LazyLock<List> = LazyLock::new(|| {
     let bots: Vec<Bot> = listed.chain([unlisted]).collect();
     let (_, named) = bots.split_last().unzip();
     let patterns = named.unwrap_or_default().iter().map(|bot: &Bot| bot.name).chain([UNLISTED]);
-    // Compiles, as a test shows. An empty set filters nobody.
+    // A test compiles the patterns. An empty set filters nothing.
     let patterns = RegexSetBuilder::new(patterns).unicode(false).build().unwrap_or_default();
     List { patterns, bots }
 });
 
-/// Compiles the list, which takes about 30 ms, so that no beacon waits for it.
+/// Compiles the list ahead of the first beacon, because compiling takes about 30 ms.
 pub fn prepare() {
     LazyLock::force(&BOTS);
 }
 
-/// The program named by these headers.
+/// Finds the program that sends these headers.
 #[must_use]
 pub fn named(brands: Option<&str>, user_agent: Option<&str>) -> Option<Bot> {
     let text = user_agent.unwrap_or_default().as_bytes();
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!(named(brands, Some("Mozilla/5.0")), Some(HEADLESS));
     }
 
-    /// Browsers of people that are near misses of a pattern.
+    /// People's browsers that nearly match a pattern.
     #[test]
     fn people_are_people() {
         let android = "AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/126.0 Mobile Safari/537.36";

@@ -1,7 +1,7 @@
-//! Which browser and system a request comes from: families alone, never versions.
+//! Derives the browser and operating system families of a request from its headers, without versions.
 //!
-//! Client hints come first, as Chromium freezes its `User-Agent`; what they leave open, woothee reads from
-//! that header. Only known families are told, so that a stranger cannot fill a report with names.
+//! Client hints take precedence, because Chromium freezes its `User-Agent`. Woothee parses the `User-Agent` if hints
+//! are missing. Only known families are returned, so that a client cannot fill reports with names.
 
 use super::bots::{self, Bot};
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use vitals::limits;
 use vitals::view::Os;
 
-/// What a request's headers tell.
+/// Headers that describe the browser.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Agent<'a> {
     /// `Sec-CH-UA`, a list of brands.
@@ -29,12 +29,12 @@ const BRANDS: [(&str, &str); 8] = [
     ("Brave", "Brave"),
     ("YaBrowser", "Yandex Browser"),
     ("Vivaldi", "Vivaldi"),
-    // Every one of these has this brand too, so it counts only where no other does.
+    // All of these browsers also send the brand Chromium, so it comes last.
     ("Chromium", "Chromium"),
 ];
 
-/// Marks in a `User-Agent` that woothee takes for another browser: on Apple's phones every browser is built on
-/// Safari and says so.
+/// Marks of the `User-Agent` that woothee attributes to another browser. Every browser on iOS uses Safari's engine and
+/// names it.
 const MARKS: [(&str, &str); 6] = [
     ("SamsungBrowser/", "Samsung Internet"),
     ("CriOS/", "Chrome"),
@@ -44,31 +44,31 @@ const MARKS: [(&str, &str); 6] = [
     ("OPR/", "Opera"),
 ];
 
-/// What headers tell of their sender.
+/// The families derived from the headers of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sender {
-    /// The browser's family, such as `Chrome`; `None` where it is none that is known.
+    /// The browser family, such as `Chrome`; `None` if unknown.
     pub browser: Option<&'static str>,
-    /// The operating system's family; `None` where none is told.
+    /// The operating system family; `None` if unknown.
     pub os: Option<Os>,
-    /// The program that it is.
+    /// The program, if the headers name one.
     pub bot: Option<Bot>,
 }
 
-/// What [`sender`] has found for headers that came to a thread.
+/// Cache of [`sender`] results, one per thread.
 #[derive(Default)]
 struct Senders {
     known: HashMap<String, Sender>,
-    /// The headers that are asked for, joined.
+    /// Buffer for the cache key: the joined headers.
     key: String,
 }
 
 thread_local! {
-    /// Parsing costs as much as decoding a whole beacon, and a few hundred texts make up nearly all traffic.
+    /// Parsing costs as much as decoding a whole beacon, and a few hundred header texts make up nearly all traffic.
     static SENDERS: RefCell<Senders> = RefCell::default();
 }
 
-/// Who sends a request.
+/// Returns the browser, the system and the program of a request, from the thread's cache if possible.
 #[must_use]
 pub fn sender(agent: &Agent<'_>) -> Sender {
     SENDERS.with_borrow_mut(|Senders { known, key }| {
@@ -116,7 +116,7 @@ fn browser(agent: &Agent<'_>) -> Option<&'static str> {
     }
 }
 
-/// What client hints and woothee say where they do not know the system.
+/// Names that client hints and woothee use for an unknown system.
 const UNKNOWN: [&str; 3] = ["", "Unknown", "UNKNOWN"];
 
 fn os(agent: &Agent<'_>) -> Option<Os> {
@@ -162,7 +162,7 @@ mod tests {
             let windows = Agent { platform: Some("\"Windows\""), ..agent(None, Some(FIREFOX)) };
             assert_eq!((sender(&windows).os, by_text(FIREFOX).1), (Some(Os::Windows), Some(Os::Linux)));
         }
-        // Strangers who send a text of their own each time fill no memory, and displace nothing for long.
+        // Many different texts do not grow the cache without bound, and known texts are cached again.
         for number in 0..3 * limits::AGENTS_MAX {
             let text = format!("{FIREFOX} {number}");
             assert_eq!(by_text(&text).0, Some("Firefox"));
@@ -213,7 +213,7 @@ mod tests {
             ("\"Android\"", Some(Os::Android)),
             ("\"Chrome OS\"", Some(Os::Chromeos)),
             ("\"Fuchsia\"", Some(Os::Other)),
-            // What the header of old says, then.
+            // An unknown hint falls back to the `User-Agent`.
             ("\"Unknown\"", Some(Os::Windows)),
             ("\"\"", Some(Os::Windows)),
             ("", Some(Os::Windows)),

@@ -1,14 +1,14 @@
-//! Countries, as headers of proxies and networks name them.
+//! Country codes, as headers of proxies and networks give them.
 
-/// The codes of ISO 3166-1 alpha-2 that are assigned, one after the other, ascending.
+/// The assigned codes of ISO 3166-1 alpha-2, concatenated in ascending order.
 const CODES: &str = "ADAEAFAGAIALAMAOAQARASATAUAWAXAZBABBBDBEBFBGBHBIBJBLBMBNBOBQBRBSBTBVBWBYBZCACCCDCFCGCHCICKCLCMCNCO\
     CRCUCVCWCXCYCZDEDJDKDMDODZECEEEGEHERESETFIFJFKFMFOFRGAGBGDGEGFGGGHGIGLGMGNGPGQGRGSGTGUGWGYHKHMHNHRHTHUIDIEILIMINIO\
     IQIRISITJEJMJOJPKEKGKHKIKMKNKPKRKWKYKZLALBLCLILKLRLSLTLULVLYMAMCMDMEMFMGMHMKMLMMMNMOMPMQMRMSMTMUMVMWMXMYMZNANCNENF\
     NGNINLNONPNRNUNZOMPAPEPFPGPHPKPLPMPNPRPSPTPWPYQARERORSRURWSASBSCSDSESGSHSISJSKSLSMSNSOSRSSSTSVSXSYSZTCTDTFTGTHTJTK\
     TLTMTNTOTRTTTVTWTZUAUGUMUSUYUZVAVCVEVGVIVNVUWFWSYEYTZAZMZW";
 
-/// The country of a code in either case. What is none, such as `XX` and `T1` where a network does not know, is no
-/// country.
+/// Normalizes a country code of either case. Returns `None` for codes that are not assigned, such as `XX` and `T1`,
+/// which networks send for unknown countries.
 #[must_use]
 pub fn of_code(code: &str) -> Option<&'static str> {
     let code: [u8; 2] = code.trim().as_bytes().try_into().ok()?;
@@ -26,7 +26,7 @@ mod tests {
     fn only_assigned_codes_are_countries() {
         let pairs = CODES.as_bytes().as_chunks::<2>();
         assert!(pairs.1.is_empty() && pairs.0.is_sorted());
-        // As many as the standard has assigned since 2011.
+        // The number of codes assigned since 2011.
         assert_eq!(pairs.0.len(), 249);
         for (text, country) in [
             ("DE", Some("DE")),

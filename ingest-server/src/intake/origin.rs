@@ -1,31 +1,31 @@
-//! Allowed origins: which pages may send to a site.
+//! Allowed origins: decides which pages may send to a site.
 
 use std::borrow::Cow;
 use url::{Host, Url};
 
-/// The origin of local files. Browsers send `null` for it.
+/// The origin of local files, for which browsers send `null`.
 const FILE: &str = "file://";
 
-/// An opaque origin, as browsers send it: of a file, or of a sandboxed frame.
+/// The opaque origin of files and sandboxed frames, as browsers send it.
 const NAMELESS: &str = "null";
 
-/// Schemes that no page has.
+/// Schemes that pages cannot have.
 const NO_PAGES: [&str; 6] = ["ftp", "ws", "wss", "data", "blob", "javascript"];
 
-/// Whether a page may have this scheme: http, https, or an app's own. Lowercase.
+/// Whether pages may have this lowercase scheme: http, https, or an app's own.
 #[must_use]
 pub fn is_of_pages(scheme: &str) -> bool {
     !NO_PAGES.contains(&scheme) && scheme != "file"
 }
 
-/// Checks a pattern of a site's allowed origins and gives it in the form in which it is kept.
+/// Checks and normalizes a pattern of a site's allowed origins.
 ///
-/// Taken are `*` (any origin), an origin such as `https://shop.example` or `http://localhost:3000`,
-/// a wildcard for subdomains of any depth, `https://*.shop.example`, one for the port,
-/// `http://localhost:*`, an app's own scheme, `capacitor://localhost`, and `file://` for pages that are files.
+/// Accepts `*` (any origin), an origin such as `https://shop.example` or `http://localhost:3000`, a wildcard for
+/// subdomains of any depth, `https://*.shop.example`, a wildcard for the port, `http://localhost:*`, an app's own
+/// scheme, `capacitor://localhost`, and `file://` for local files.
 ///
 /// # Errors
-/// With a sentence that says what is wrong with the pattern.
+/// A sentence for the user that names the fault of the pattern.
 pub fn check_pattern(pattern: &str) -> Result<String, String> {
     let pattern = pattern.trim();
     if pattern == "*" {
@@ -69,7 +69,7 @@ pub fn check_pattern(pattern: &str) -> Result<String, String> {
     Ok(format!("{scheme}://{}{host}", if subdomains { "*." } else { "" }))
 }
 
-/// The origin of a page's URL, if it is one that a page can have.
+/// Returns the origin of a page's URL; `None` if pages cannot have such a URL.
 #[must_use]
 pub fn of_url(url: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
@@ -80,8 +80,9 @@ pub fn of_url(url: &str) -> Option<String> {
     }
 }
 
-/// The origin of a request, from its header and the URL of its page. Browsers send `null` for files and sandboxed frames,
-/// and some for every page whose referrer policy is `no-referrer`: then the URL decides, as without the header.
+/// Returns the origin of a request, from its `Origin` header, else from the URL of its page. The URL also decides if
+/// the header is `null`: browsers send `null` for files and sandboxed frames, and some browsers for every page with the
+/// referrer policy `no-referrer`.
 #[must_use]
 pub fn told<'a>(header: Option<&'a str>, url: &str) -> Cow<'a, str> {
     match header {
@@ -96,8 +97,8 @@ pub fn may_be_allowed(header: &str, patterns: &[String]) -> bool {
     allowed(header, patterns) || (header == NAMELESS && allowed(FILE, patterns))
 }
 
-/// An origin, as browsers serialize it. The URL standard makes origins of app schemes opaque; browsers serialize them
-/// alike.
+/// Serializes an origin like browsers. The URL standard makes origins of app schemes opaque, but browsers serialize
+/// them like web origins.
 fn serialized(url: &Url) -> Option<String> {
     if matches!(url.scheme(), "http" | "https") {
         return Some(url.origin().ascii_serialization());
@@ -110,7 +111,7 @@ fn serialized(url: &Url) -> Option<String> {
     Some(format!("{}://{host}{port}", url.scheme()))
 }
 
-/// Whether an origin is allowed by one of the patterns (each as [`check_pattern`] gave it).
+/// Whether a pattern (normalized by [`check_pattern`]) allows the origin.
 #[must_use]
 pub fn allowed(origin: &str, patterns: &[String]) -> bool {
     patterns.iter().any(|pattern| matches(origin, pattern))

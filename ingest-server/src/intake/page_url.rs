@@ -1,4 +1,4 @@
-//! The URL of a page, without what must not be kept.
+//! Normalizes page URLs and removes personal data from them.
 
 use super::origin;
 use super::scrub::{REDACTED, is_personal, label, may_be_personal};
@@ -8,17 +8,17 @@ use url::Url;
 use vitals::limits;
 
 /// The URL of a page without user, password, query, fragment and path parameters. Segments that look like an e-mail
-/// address or a secret are replaced. Apps may have a scheme of their own (`capacitor://localhost/…`). A file's URL keeps
-/// only the file name, because its folders may name a person.
+/// address or a secret are replaced. Apps may have their own scheme (`capacitor://localhost/…`). A file's URL keeps
+/// only the file name, because folders may name a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageUrl<'a> {
     text: Cow<'a, str>,
-    /// Where its path begins.
+    /// Byte offset of the path.
     path_at: usize,
 }
 
 impl<'a> PageUrl<'a> {
-    /// Reads a URL; `None` where it is not that of a page.
+    /// Reads a URL; `None` if pages cannot have such a URL.
     #[must_use]
     pub fn read(text: &'a str) -> Option<Self> {
         plain(text).or_else(|| Self::parse(text))
@@ -30,7 +30,7 @@ impl<'a> PageUrl<'a> {
         Self::read(text).filter(|url| url.text.starts_with("http://") || url.text.starts_with("https://"))
     }
 
-    /// Reads a URL of any shape, by the URL standard.
+    /// Parses any URL, by the URL standard.
     fn parse(text: &str) -> Option<Self> {
         let mut url = Url::parse(text).ok()?;
         if url.scheme() == "file" {
@@ -39,7 +39,7 @@ impl<'a> PageUrl<'a> {
         if !origin::is_of_pages(url.scheme()) || url.host_str().is_none_or(str::is_empty) {
             return None;
         }
-        // Each of these reads the URL anew, and most have none of them.
+        // Each setter parses the URL again, and most URLs have none of these parts.
         if url.query().is_some() {
             url.set_query(None);
         }
@@ -58,7 +58,7 @@ impl<'a> PageUrl<'a> {
             }
         }
         if url.path().is_empty() {
-            // URLs of apps may lack a path.
+            // URLs of apps may have no path.
             url.set_path("/");
         }
         let path_bytes = url.path().len();
@@ -72,20 +72,20 @@ impl<'a> PageUrl<'a> {
         Self { text: format!("file:///{}", scrubbed(name)).into(), path_at: "file://".len() }
     }
 
-    /// Its text, no longer than may be kept.
+    /// The text, cut to [`limits::URL_BYTES_MAX`].
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         label(self.text.as_ref(), limits::URL_BYTES_MAX)
     }
 
-    /// Its path, at full length.
+    /// The path, not cut.
     #[must_use]
     pub fn path(&self) -> &str {
         self.text.get(self.path_at..).unwrap_or_default()
     }
 }
 
-/// A segment of a path, scrubbed.
+/// Scrubs a segment of a path.
 fn scrubbed(segment: &str) -> Cow<'_, str> {
     let segment = without_parameters(segment);
     if is_personal(segment) || segment.contains('%') && is_personal(&readable(segment)) {
@@ -94,8 +94,8 @@ fn scrubbed(segment: &str) -> Cow<'_, str> {
     with_uppercase_escapes(segment)
 }
 
-/// Reads a URL of which parsing would change nothing but take away query and fragment, as most are: parsing costs
-/// several times as much. `None` says nothing about a URL.
+/// Reads a URL that needs no change except the removal of query and fragment. Most URLs are of this kind, and parsing
+/// costs several times as much. `None` means that the URL must be parsed.
 fn plain(text: &str) -> Option<PageUrl<'_>> {
     let host_and_path = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let host_at = text.len() - host_and_path.len();
@@ -109,12 +109,12 @@ fn plain(text: &str) -> Option<PageUrl<'_>> {
     Some(PageUrl { text: Cow::Borrowed(text.get(..end)?), path_at })
 }
 
-/// Whether a host is a name in lower case, neither an address nor one that is encoded, without a port.
+/// Whether a host is a lowercase name without a port, without IDNA encoding, and not an IP address.
 fn is_plain_host(host: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
     };
-    // A host that ends in a number is an address, and `xn--` is what an encoded label begins with.
+    // A host whose last label starts with a digit may be an IP address; an IDNA-encoded label starts with `xn--`.
     host.split('.').all(is_label)
         && host
             .rsplit('.')
@@ -123,7 +123,7 @@ fn is_plain_host(host: &str) -> bool {
         && !host.contains("--")
 }
 
-/// Whether a byte of a path stays as it is, and says nothing of what follows.
+/// Whether parsing leaves a byte of a path as it is.
 const fn is_plain_in_path(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' | b'!' | b'$' | b'&'
         | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':')
@@ -229,7 +229,7 @@ mod tests {
         );
         for token in [
             format!("eyJ{}.{}.{}", "a".repeat(20), "b".repeat(20), "c".repeat(20)),
-            // The shortest that there is.
+            // The shortest token that is detected.
             format!("eyJ{}.{}.", "a".repeat(20), "b".repeat(15)),
         ] {
             let url = format!("https://a.example/t/{token}");
@@ -291,7 +291,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4_096))]
 
-        /// Whatever a plain URL is, the URL standard says the same of it, and nothing in it is personal.
+        /// Every plain URL is equal to its parsed form, and contains nothing personal.
         #[test]
         fn what_is_plain_is_what_the_standard_says(
             scheme in "https?",

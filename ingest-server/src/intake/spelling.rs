@@ -1,7 +1,7 @@
-//! One spelling for each path, in readable form.
+//! Normalizes the spelling of paths to one readable form.
 //!
-//! Browsers percent-encode paths, with digits in either case. Some servers add parameters to segments
-//! (`;jsessionid=…`). Routes are decoded and have no parameters; filters are normalized in the same way.
+//! Browsers percent-encode paths, with hexadecimal digits of either case. Some servers add parameters to segments
+//! (`;jsessionid=…`). Routes are decoded and have no parameters. Filters are normalized in the same way.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ pub fn without_parameters(segment: &str) -> &str {
     segment.split_once(';').map_or(segment, |(name, _)| name)
 }
 
-/// The reported spelling of a route.
+/// Returns the reported spelling of a route.
 #[must_use]
 pub fn route(text: &str) -> Cow<'_, str> {
     let is_path = text.starts_with('/');
@@ -21,14 +21,14 @@ pub fn route(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     let segments = text.split('/').map(|segment| {
-        // A name that is not a path may contain `;`.
+        // Names that are not paths may contain `;`.
         readable(if is_path { without_parameters(segment) } else { segment })
     });
     segments.collect::<Vec<_>>().join("/").into()
 }
 
-/// A segment with its escapes decoded. Invalid UTF-8 and characters that [`stays_encoded`] stay encoded, with
-/// uppercase digits.
+/// Decodes the escapes of a segment. Invalid UTF-8 and characters that [`stays_encoded`] stay encoded, with uppercase
+/// digits.
 #[must_use]
 pub fn readable(segment: &str) -> Cow<'_, str> {
     if !segment.contains('%') {
@@ -40,12 +40,12 @@ pub fn readable(segment: &str) -> Cow<'_, str> {
         out.push_str(before);
         let (bytes, after) = escapes(escaped);
         if bytes.is_empty() {
-            // A literal percent sign. Encoded if digits decoded behind it could complete an escape.
+            // A literal percent sign. It is encoded if the following decoded digits could complete an escape.
             let mut next = after.chars();
             let is_near = next.next() == Some('%') || next.next() == Some('%');
             out.push_str(if is_near { "%25" } else { "%" });
         }
-        // A blank at an edge would be trimmed.
+        // A blank at an edge stays encoded, because it would be trimmed.
         let (first, last) = (out.is_empty(), after.is_empty());
         decode(&bytes, &mut out, first, last);
         rest = after;
@@ -54,7 +54,7 @@ pub fn readable(segment: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// The same path with uppercase digits in all escapes.
+/// Returns the path with uppercase digits in all escapes.
 #[must_use]
 pub fn with_uppercase_escapes(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
@@ -75,7 +75,7 @@ pub fn with_uppercase_escapes(path: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// The bytes of a run of escapes, and the rest. The text starts after the first percent sign.
+/// Returns the bytes of a run of escapes, and the rest. The text starts after the first percent sign.
 fn escapes(text: &str) -> (Vec<u8>, &str) {
     let byte = |at: usize| {
         let digits = text.get(at..at + 2).filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is encoded, the readable form is the same, says the same, and stays.
+        /// All encodings of a text have the same readable form, which decodes to the text and is stable.
         #[test]
         fn any_spelling_is_one(text in "[a-c /?#%;*\\\\é日\u{202e}\u{0}-\u{20}]{0,12}", lower in any::<bool>()) {
             let encoded = utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string();

@@ -1,4 +1,4 @@
-//! Waiting after failures.
+//! Back-off after failed loads.
 
 use super::{Shared, Trouble};
 use crate::http::now_ms;
@@ -6,13 +6,13 @@ use fieldvitals_store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The first pause after a failure; each further one is twice as long, up to the bound.
+/// The first back-off after a failure. Each failure doubles the back-off, up to the bound.
 pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(50);
 
-/// The pauses between failed tries, and what is said about them.
+/// The back-off between retries, and its log messages.
 pub(super) struct Pause {
     next: Duration,
-    /// Where it is shown why nothing is loaded.
+    /// Publishes the error that stalls loading.
     shared: Arc<Shared>,
 }
 
@@ -21,10 +21,10 @@ impl Pause {
         Self { next: PAUSE_FIRST, shared }
     }
 
-    /// Waits after a failure. The same failure is said once.
+    /// Waits after a failure. Logs a repeated failure only once.
     pub(super) async fn after(&mut self, error: &StoreError) {
         if matches!(error, StoreError::CursorMoved { .. }) {
-            // Another loader was here: no failure, the cursor is read again at once.
+            // Another loader moved the cursor. This is not a failure: the caller reads the cursor again at once.
             return;
         }
         self.note(error.to_string());

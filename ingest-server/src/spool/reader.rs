@@ -1,11 +1,11 @@
-//! Reading the spool's rows, on threads that may wait for the disk.
+//! Reads rows of the spool on threads that may block on the disk.
 
 use super::file::{self, SpoolRow};
 use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The loader's connection to the spool. It is used on threads that may wait for the disk.
+/// The loader's connection to the spool, used only on blocking threads.
 pub(super) struct Reader {
     path: PathBuf,
     connection: Arc<Mutex<Option<Connection>>>,

@@ -1,7 +1,7 @@
-//! How those who wait for a commit hear of it: a parcel of answers a thread, handed out on that thread.
+//! Delivers the result of a commit to the waiting tasks: one message per thread, which that thread distributes.
 //!
-//! Waking a task from another thread costs a system call each; of a commit of hundreds of beacons, one a
-//! thread is enough.
+//! Waking a task on another thread costs a system call. A commit of hundreds of beacons needs only one wake-up per
+//! thread.
 
 use super::AppendError;
 use std::cell::RefCell;
@@ -9,13 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 
 type Answer = Result<(), AppendError>;
 
-/// Someone who waits for an answer, and where the parcels of their thread go.
+/// A waiting task: its reply channel, and the channel of its thread's messages.
 pub(crate) struct Waiting {
     reply: oneshot::Sender<Answer>,
     desk: mpsc::UnboundedSender<Parcel>,
 }
 
-/// The same answer for several of one thread.
+/// One result for several tasks of a thread.
 struct Parcel {
     replies: Vec<oneshot::Sender<Answer>>,
     answer: Answer,
@@ -24,20 +24,20 @@ struct Parcel {
 impl Parcel {
     fn hand_out(self) {
         for reply in self.replies {
-            // A caller that is gone needs no answer.
+            // A caller that stopped waiting needs no result.
             let _ = reply.send(self.answer.clone());
         }
     }
 }
 
 thread_local! {
-    /// Where this thread's parcels go.
+    /// The channel of this thread's messages.
     static DESK: RefCell<Option<mpsc::UnboundedSender<Parcel>>> = const { RefCell::new(None) };
 }
 
 fn desk() -> mpsc::UnboundedSender<Parcel> {
     DESK.with_borrow_mut(|desk| match desk {
-        // One that is closed belonged to a runtime that has ended.
+        // A closed channel belonged to a runtime that has ended.
         Some(desk) if !desk.is_closed() => desk.clone(),
         _ => {
             let (sender, mut parcels) = mpsc::unbounded_channel::<Parcel>();
@@ -51,13 +51,13 @@ fn desk() -> mpsc::UnboundedSender<Parcel> {
     })
 }
 
-/// Someone who waits on this thread, and where the answer will be.
+/// Registers a waiting task on this thread. Returns the receiver of its result.
 pub(crate) fn wait() -> (Waiting, oneshot::Receiver<Answer>) {
     let (reply, answer) = oneshot::channel();
     (Waiting { reply, desk: desk() }, answer)
 }
 
-/// Gives all of them the same answer.
+/// Sends the same result to all waiting tasks.
 pub(crate) fn answer(waiting: impl IntoIterator<Item = Waiting>, answer: &Answer) {
     let mut parcels: Vec<(mpsc::UnboundedSender<Parcel>, Vec<oneshot::Sender<Answer>>)> = Vec::new();
     for Waiting { reply, desk } in waiting {
@@ -68,7 +68,7 @@ pub(crate) fn answer(waiting: impl IntoIterator<Item = Waiting>, answer: &Answer
     }
     for (desk, replies) in parcels {
         if let Err(mpsc::error::SendError(parcel)) = desk.send(Parcel { replies, answer: answer.clone() }) {
-            // Their runtime has ended, but who waits may have moved to another.
+            // The runtime has ended, but the waiting task may have moved to another runtime.
             parcel.hand_out();
         }
     }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn everyone_hears_of_it_on_every_thread_and_after_a_runtime_has_ended() {
         let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
-        // The second runtime of this thread finds the desk of the first one closed.
+        // The second runtime of this thread finds the channel of the first one closed.
         for _ in 0..2 {
             runtime().block_on(async {
                 let (here, answer_here) = wait();
@@ -96,7 +96,7 @@ mod tests {
                 assert_eq!(elsewhere.join().unwrap(), Ok(Err(AppendError::Full)));
             });
         }
-        // The answer goes out although the thread that asked runs nothing any more.
+        // The result is delivered although the requesting thread no longer runs a runtime.
         let (waiting, mut answer_later) = runtime().block_on(async { wait() });
         answer([waiting], &Ok(()));
         assert_eq!(answer_later.try_recv(), Ok(Ok(())));

@@ -1,37 +1,36 @@
-//! A spool that no server uses.
+//! Locks a spool that no server uses, and counts its beacons.
 
 use super::{SpoolError, file};
 use fieldvitals_store::SpoolId;
 use std::fs::File;
 use std::path::Path;
 
-/// A spool that no server uses, and that none can for as long as this is held.
+/// A locked spool. No server can use the spool while this value exists.
 #[derive(Debug)]
 pub struct Rest {
     _lock: File,
-    /// Beacons in it that were not loaded yet, or not removed since.
+    /// Beacons in the file: not loaded yet, or not removed after loading.
     pub beacons: u64,
-    /// The last stretch that a server began in it: another one where a server ran meanwhile. `None` where
-    /// there is no file.
+    /// The id of the last epoch. It differs after a server ran on the spool. `None` without a file.
     pub last: Option<SpoolId>,
 }
 
-/// Keeps servers away from a spool, and says what is in it. Nothing in it is changed, and a file that is
-/// missing stays so.
+/// Locks a spool against servers and counts its beacons. Does not change the spool's contents, and does not create a
+/// missing file.
 ///
 /// # Errors
-/// [`SpoolError::InUse`] where a server runs on it; else with what is wrong with the file, and what to do.
+/// [`SpoolError::InUse`] if a server runs on the spool; else an error that names the fault of the file and its remedy.
 pub fn rest(path: &Path) -> Result<Rest, SpoolError> {
     let lock = file::lock(path)?;
     if !path.exists() {
         return Ok(Rest { _lock: lock, beacons: 0, last: None });
     }
     let failed = |error| file::open_error(path, &error);
-    // Not for reading alone: the log that a killed server left may have to be recovered.
+    // Not read-only, because the log of a killed server may need recovery.
     let connection = file::connect(path, file::Access::Rest).map_err(failed)?;
     let tables = file::tables(&connection).map_err(failed)?;
     if tables == 0 {
-        // A server that was killed before it made the tables.
+        // A server was killed before it created the tables.
         return Ok(Rest { _lock: lock, beacons: 0, last: None });
     }
     let (beacons, _) = file::measure(&connection).map_err(failed)?;

@@ -1,19 +1,19 @@
-//! What is to be copied into what, and whether it can be: decided before anything is written.
+//! Plans a copy between two stores, and checks that it is possible, before anything is written.
 
 use crate::migrate::kept_text;
 use anyhow::ensure;
 use fieldvitals_store::{Holding, Kept, Site, SiteKey, Store};
 
-/// A copy that can be made.
+/// A possible copy.
 pub(super) struct Plan {
-    /// The source's sites, each with the target's where it was copied before.
+    /// The source's sites, each with its copy in the target, if there is one.
     pub(super) sites: Vec<(Site, Option<Site>)>,
-    /// What the source keeps, and then the target.
+    /// The retention edges of the source, which the target gets after the copy.
     pub(super) kept: Kept,
 }
 
 impl Plan {
-    /// Looks at both stores.
+    /// Plans a copy from both stores' sites and retention edges.
     pub(super) async fn make(source: &dyn Store, target: &dyn Store) -> anyhow::Result<Self> {
         let theirs = target.sites().await?;
         let mut sites = Vec::new();
@@ -24,8 +24,8 @@ impl Plan {
         ensure!(!sites.is_empty(), "there is no site in the source, so there is nothing to copy");
         let (kept, target_kept) = (source.kept().await?, target.kept().await?);
         if kept != target_kept {
-            // Page views that the target has let go are counted in its rollups still; copied again, they
-            // would be counted twice.
+            // The target's rollups still count the page views that it has removed. A second copy would count these page
+            // views twice.
             let moved_on = target_kept.views_from_ms > kept.views_from_ms;
             for site in theirs.iter().filter(|_| moved_on) {
                 ensure!(
@@ -56,7 +56,7 @@ impl Plan {
     }
 }
 
-/// The target's site that is a copy of this one.
+/// Finds the target's copy of a site, by name and keys.
 fn counterpart<'a>(site: &Site, theirs: &'a [Site]) -> anyhow::Result<Option<&'a Site>> {
     let has_key = |other: &&Site| other.keys.iter().any(|key| site.keys.iter().any(|own| own.key == key.key));
     if let Some(same_name) = theirs.iter().find(|other| other.name == site.name) {
@@ -81,7 +81,7 @@ fn counterpart<'a>(site: &Site, theirs: &'a [Site]) -> anyhow::Result<Option<&'a
     Ok(None)
 }
 
-/// A site's keys in one order.
+/// Returns the keys of a site, sorted.
 fn keys(site: &Site) -> Vec<&str> {
     let mut keys: Vec<&str> = site.keys.iter().map(|SiteKey { key, .. }| key.as_str()).collect();
     keys.sort_unstable();
