@@ -1,4 +1,4 @@
-//! The address of the database, as `--database-url` gives it.
+//! Parses the database address in `--database-url`.
 
 use fieldvitals_store::StoreError;
 use sqlx::ConnectOptions;
@@ -9,7 +9,7 @@ const READING: &str = "reading --database-url";
 const EXPECTED: &str = "expected postgres://USER:PASSWORD@HOST:PORT/NAME, where special characters of user, password and name \
      are written as %XX";
 
-/// The parameters that the driver knows, by the names that Postgres' own clients have for them. It ignores others.
+/// The driver's parameters that have the names of libpq. The driver ignores other parameters.
 const PARAMETERS: [&str; 12] = [
     "sslmode",
     "sslrootcert",
@@ -24,11 +24,10 @@ const PARAMETERS: [&str; 12] = [
     "options",
     "application_name",
 ];
-/// Other names of theirs.
+/// The driver's own aliases.
 const ALIASES: [&str; 6] =
     ["ssl-mode", "ssl-root-cert", "ssl-ca", "ssl-cert", "ssl-key", "statement-cache-capacity"];
-/// Those of other clients that change nothing of what is read, written or checked. The driver notes in the log that it
-/// ignores them.
+/// Parameters of other clients that do not affect reads, writes or checks. The driver logs that it ignores them.
 const WITHOUT_EFFECT: [&str; 12] = [
     "client_encoding",
     "connect_timeout",
@@ -43,21 +42,21 @@ const WITHOUT_EFFECT: [&str; 12] = [
     "target_session_attrs",
     "tcp_user_timeout",
 ];
-/// Letters by which a name may be wrong, to be told which one was meant.
+/// Maximum edit distance, in letters, for a suggestion of the correct name.
 const SLIPS_MAX: usize = 3;
 
 fn refused(reason: String) -> StoreError {
     StoreError::Database { what: READING, reason, passing: false }
 }
 
-/// Reads an address. What is wrong with it is said without the address, as any part may be of a password.
+/// Parses an address. Error messages omit the address, because any part of it may belong to a password.
 pub(crate) fn options(text: &str) -> Result<PgConnectOptions, StoreError> {
     let is_none = |wrong: &str| refused(format!("this is no address of a database ({wrong}); {EXPECTED}"));
     let mut url = Url::parse(text.trim()).map_err(|error| is_none(&error.to_string()))?;
     if !url.has_authority() {
         return Err(is_none("`//` is missing after `postgres:`"));
     }
-    // These would be cut off, and what is left of a password taken for a name.
+    // The parser would cut the address here, and could take a part of the password for a name.
     if url.fragment().is_some() {
         return Err(is_none("`#` has a meaning of its own, and is written as %23"));
     }
@@ -74,11 +73,11 @@ pub(crate) fn options(text: &str) -> Result<PgConnectOptions, StoreError> {
         Some(host) => options.host(&host),
         None => options,
     };
-    // See the module `sql`. PgBouncer refuses settings that it does not know at the start of a session.
+    // No statement cache: see the module `sql`. PgBouncer refuses unknown settings at the start of a session.
     Ok(options.application_name("fieldvitals").statement_cache_capacity(0).extra_float_digits(None))
 }
 
-/// Refuses a parameter that the driver would ignore: `sslmod=verify-full` verifies nothing.
+/// Refuses parameters that the driver would ignore: `sslmod=verify-full` verifies nothing.
 fn known(url: &Url) -> Result<(), StoreError> {
     for (name, _) in url.query_pairs() {
         let is_setting = name.starts_with("options[") && name.ends_with(']');
@@ -105,10 +104,10 @@ fn known(url: &Url) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Sees whether there are the certificates that are named: the driver would only say that some file is missing.
+/// Checks that the named certificate files are readable. The driver's error would not name the missing file.
 fn certificates(url: &Url) -> Result<(), StoreError> {
     for (name, path) in url.query_pairs() {
-        // They may be written out.
+        // The value may be the certificate itself.
         if !matches!(&*name, "sslrootcert" | "ssl-root-cert" | "ssl-ca")
             || path.trim().starts_with("-----BEGIN")
         {
@@ -121,8 +120,8 @@ fn certificates(url: &Url) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives a literal of IPv6 as a parameter: of one in the place of the host the driver keeps the brackets, and looks for a
-/// name that has them.
+/// Moves an IPv6 literal from the host to a parameter. The driver keeps the brackets of a literal in the host, and
+/// looks up a name with brackets.
 fn unbracketed(url: &mut Url) {
     let Some(Host::Ipv6(address)) = url.host() else { return };
     if !url.query_pairs().any(|(name, _)| matches!(&*name, "host" | "hostaddr"))
@@ -132,7 +131,7 @@ fn unbracketed(url: &mut Url) {
     }
 }
 
-/// The address for messages, without the password.
+/// Describes the address in messages, without the password.
 pub(crate) fn place(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or_else(|| options.get_username());
     let (host, port) = (options.get_host(), options.get_port());

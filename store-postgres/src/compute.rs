@@ -1,8 +1,8 @@
-//! Work that takes milliseconds of a core, in which others want the thread.
+//! Runs computations that take milliseconds of CPU time without blocking async tasks.
 
 use fieldvitals_store::StoreError;
 
-/// What `work` comes to, done on a thread where it keeps nobody waiting.
+/// Runs `work` on a blocking thread.
 pub(crate) async fn compute<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {

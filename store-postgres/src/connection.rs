@@ -1,8 +1,8 @@
-//! Connections that may stall.
+//! Connections with timeouts.
 //!
-//! A network can lose what is sent without a word, and a database can hang with its sockets open. Every call
-//! therefore has a time after which it is given up, and so has making a connection fit for its next user:
-//! the pool alone would wait for a stalled one for ever, and lose its place.
+//! A network can lose packets silently, and a database can hang with open sockets. Every call therefore has a timeout.
+//! Preparing a connection for its next user has a timeout too, because the pool alone would wait for a stalled
+//! connection without end and lose its slot.
 
 use fieldvitals_store::StoreError;
 use sqlx::pool::PoolConnection;
@@ -12,21 +12,21 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 tokio::task_local! {
-    /// Set where work is done that nobody waits for.
+    /// Set inside background tasks: loading and maintenance.
     static BACKGROUND: ();
 }
 
-/// Connections, apart by who uses them: what comes on one is seen by the threads of the runtime that opened it,
-/// and those of loading and maintenance give way to all others.
+/// Two pools. A connection's events run on the threads of the runtime that opened it, and the threads of loading and
+/// maintenance have lower priority than all others.
 pub(crate) struct Pools {
-    /// For those who wait for an answer.
+    /// For requests.
     pub(crate) front: PgPool,
     /// For loading and maintenance.
     pub(crate) background: PgPool,
 }
 
 impl Pools {
-    /// Those of whoever asks.
+    /// The pool of the current task.
     pub(crate) fn own(&self) -> &PgPool {
         match BACKGROUND.try_with(|()| ()) {
             Ok(()) => &self.background,
@@ -39,13 +39,12 @@ impl Pools {
     }
 }
 
-/// Does work on the connections for what nobody waits for.
+/// Runs `work` on background connections.
 pub(crate) async fn background<T>(work: impl Future<Output = T>) -> T {
     BACKGROUND.scope((), work).await
 }
 
-/// What `call` comes to, or after `limit` the error of a connection that is stalled. What was on its way may
-/// take place all the same; callers that must know ask the store.
+/// Runs `call` with a timeout. A call may take effect although it timed out; callers that must know ask the store.
 pub(crate) async fn bounded<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
@@ -55,7 +54,7 @@ pub(crate) async fn bounded<T>(
     })
 }
 
-/// The same of a load, which may have been too much at a time.
+/// Like [`bounded`], for a load. The error says [`StoreError::TooSlow`], because the batch may have been too large.
 pub(crate) async fn bounded_load<T>(
     limit: Duration,
     load: impl Future<Output = Result<T, StoreError>>,
@@ -70,30 +69,30 @@ fn no_answer(limit: Duration) -> String {
     format!("no answer within {seconds} s: the database hangs, or the network between loses what is sent")
 }
 
-/// A transaction on a connection of the pool; rolled back where it is dropped without [`Self::commit`].
+/// A transaction on a connection of the pool. Dropping the transaction without [`Self::commit`] rolls it back.
 pub(crate) struct Transaction {
-    /// Empty only while it is dropped.
+    /// `None` only while the transaction is dropped.
     connection: Option<PoolConnection<Postgres>>,
     open: bool,
     back: Duration,
 }
 
 impl Transaction {
-    /// Begins one with a statement that says what kind it is; after its end the connection must be fit for
-    /// the next user within the time `back`.
+    /// Begins a transaction with the statement `begin`, which sets the isolation level and the timeouts. `back` is the
+    /// timeout for returning the connection to the pool.
     pub(crate) async fn begin(
         pool: &PgPool,
         back: Duration,
         begin: &'static str,
     ) -> Result<Self, sqlx::Error> {
         let connection = pool.acquire().await?;
-        // Open before it is: whether a statement that was given up took place is not known.
+        // Open before the statement runs, because a statement that timed out may have taken effect.
         let mut transaction = Self { connection: Some(connection), open: true, back };
         transaction.execute(begin).await?;
         Ok(transaction)
     }
 
-    /// Runs a statement that cannot be part of a transaction, and leaves nothing behind in its session.
+    /// Runs a statement that cannot run in a transaction and leaves no state in the session.
     pub(crate) async fn alone(
         pool: &PgPool,
         back: Duration,
@@ -104,7 +103,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Commits it. Where that fails, only the database knows whether it took place.
+    /// Commits. After an error, only the database knows whether the commit took effect.
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.execute("commit").await?;
         self.open = false;
@@ -146,9 +145,9 @@ impl Drop for Transaction {
                 false => Ok(Ok(Default::default())),
             };
             match rolled_back {
-                // The pool asks whether it is alive; given up, that closes it and frees its place.
+                // The pool pings the connection. A timeout closes the connection and frees its slot.
                 Ok(Ok(_)) => drop(tokio::time::timeout(back, connection.return_to_pool()).await),
-                // Broken or stalled: closed without another word to it, its place freed.
+                // Broken or stalled: closes the connection without a farewell and frees its slot.
                 Ok(Err(_)) | Err(_) => drop(connection.detach()),
             }
         });

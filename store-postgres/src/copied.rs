@@ -1,4 +1,4 @@
-//! New page views, as Postgres' `copy` takes them.
+//! Encodes new page views for Postgres' `copy`.
 
 use crate::view::{micros, source};
 use fieldvitals_store::context::texts::TextCodes;
@@ -6,14 +6,14 @@ use fieldvitals_store::dimension::device_code;
 use fieldvitals_store::{SiteId, StoredView, pack_url};
 use vitals::metric::Metric;
 
-/// Adds new views, as [`Copied`] has them. Copying costs half of what an insert does that looks for each one
-/// whether it is there; whoever adds the same view at the same moment fails (a unique violation).
+/// Adds new views, encoded by [`Copied`]. `copy` costs half of an insert that checks for each view whether it exists. A
+/// transaction that adds the same view concurrently fails (unique violation).
 pub(crate) const ADD: &str = "/* view.add */ copy page_view (site_id, route_id, received_ms, seq, lcp, inp, cls, \
     fcp, ttfb, fid, tti, navigation_type, device, tti_gap, os, id, url, browser, connection, country, release, \
     foreign_received, weight, context) from stdin (format binary)";
 
-/// Views for [`ADD`], in the binary form of `copy`: a head; for each row the number of its columns, and each
-/// column's length (-1: null) and bytes, big endian; and an end.
+/// Views for [`ADD`], in the binary format of `copy`: a header; for each row the number of columns, and each column's
+/// length (-1: null) and bytes, big endian; and a trailer.
 pub(crate) struct Copied {
     bytes: Vec<u8>,
 }
@@ -23,13 +23,13 @@ impl Copied {
 
     pub(crate) fn new() -> Self {
         let mut bytes = b"PGCOPY\n\xff\r\n\0".to_vec();
-        // No flags, and no further head.
+        // No flags, and no header extension.
         bytes.extend_from_slice(&[0; 8]);
         Self { bytes }
     }
 
     fn column(&mut self, bytes: Option<&[u8]>) {
-        // The longest is a URL.
+        // The longest column is a URL, so the length fits.
         let len = bytes.map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(i32::MAX));
         self.bytes.extend_from_slice(&len.to_be_bytes());
         self.bytes.extend_from_slice(bytes.unwrap_or_default());
@@ -78,7 +78,7 @@ impl Copied {
         self.column(texts.encode(update).as_deref());
     }
 
-    /// Takes what has been written since it was last taken, once it is so many bytes.
+    /// Takes the bytes written since the last call, if they are at least `bytes_min`.
     pub(crate) fn take(&mut self, bytes_min: usize) -> Option<Vec<u8>> {
         (self.bytes.len() >= bytes_min).then(|| {
             let next = Vec::with_capacity(self.bytes.capacity());
@@ -86,7 +86,7 @@ impl Copied {
         })
     }
 
-    /// The rest, with the end.
+    /// Takes the rest, with the trailer.
     pub(crate) fn end(mut self) -> Vec<u8> {
         self.bytes.extend_from_slice(&(-1_i16).to_be_bytes());
         self.bytes

@@ -1,4 +1,4 @@
-//! Rollup blocks and deltas as the database has them.
+//! Reads and writes rollup blocks and deltas.
 
 use crate::compute::compute;
 use crate::error::{damaged_rollup, failed};
@@ -18,13 +18,13 @@ use vitals::limits;
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
 
-/// Up to this many hours or days, one route's blocks are looked up one by one, instead of reading
-/// everybody's and leaving out most.
+/// Up to this many hours or days, the blocks of one route are looked up one by one. Longer ranges read the blocks of
+/// all routes and skip most.
 const LOOKUPS_MAX: usize = 1_000;
-/// Blocks that one statement reads or writes; fewer where they are large ([`limits::WRITE_BLOCKS_BYTES_MAX`]).
+/// Maximum blocks per statement; large blocks reduce it ([`limits::WRITE_BLOCKS_BYTES_MAX`]).
 const WRITE_BLOCKS: usize = 128;
 
-/// The statements about a table of blocks.
+/// The statements of a block table.
 struct Table {
     what: &'static str,
     range: &'static str,
@@ -119,12 +119,12 @@ fn read_row(row: &PgRow, grain: Grain) -> Result<(BlockKey, &[u8]), StoreError> 
     columns().map_err(failed(READING))
 }
 
-/// The error for a block that no fieldvitals wrote.
+/// Error for a block that fieldvitals did not write.
 fn wrong(grain: Grain) -> StoreError {
     damaged_rollup(READING, table(grain).what)
 }
 
-/// Hands the blocks of some slots, of a range of steps and of one route or all, to `take`.
+/// Passes the blocks of some slots and a range of steps to `take`, of one route or all.
 pub(crate) async fn read(
     connection: &mut PgConnection,
     site: SiteId,
@@ -160,7 +160,7 @@ pub(crate) async fn read_steps(
     read(connection, site, &slots, steps, None, |key, cells| add_block(rows, key, cells)).await
 }
 
-/// Hands the deltas of a range of hours, by its start and its end, to `take`.
+/// Passes the deltas of a range of hours to `take`.
 pub(crate) async fn read_deltas(
     connection: &mut PgConnection,
     site: SiteId,
@@ -183,7 +183,7 @@ pub(crate) async fn read_deltas(
     Ok(())
 }
 
-/// What the deltas of a range of hours come to.
+/// Folds the deltas of a range of hours into rows.
 pub(crate) async fn fold_deltas(
     connection: &mut PgConnection,
     site: SiteId,
@@ -193,7 +193,7 @@ pub(crate) async fn fold_deltas(
     let (mut rows, mut fold) = (BTreeMap::new(), Fold::default());
     let add = |hour_ms, views: &[u8]| {
         fold.add_delta(hour_ms, views, kept)?;
-        // A fold holds every value that it is given; rows are much less.
+        // A fold holds every value; rows are much smaller.
         if fold.views() >= limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }
@@ -204,7 +204,7 @@ pub(crate) async fn fold_deltas(
     Ok(rows)
 }
 
-/// Keys of blocks, a list a column.
+/// Keys of blocks, one list per column.
 #[derive(Default)]
 struct Keys {
     slots: Vec<i16>,
@@ -224,8 +224,8 @@ impl Keys {
     }
 }
 
-/// Writes rows over those that are stored; what counts nothing goes. Returns how many bytes they took before,
-/// which wait for a vacuum now.
+/// Writes rows; `stored` says whether they are added to stored rows or replace them. Removes empty rows. Returns the
+/// bytes of the replaced blocks, which wait for a vacuum.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     site: SiteId,
@@ -251,7 +251,7 @@ pub(crate) async fn write(
     Ok(replaced)
 }
 
-/// Things in their order, as many together as take no more than `most` bytes; at least one.
+/// Splits a list, in order, into portions of at most `most` bytes and at least one item.
 fn portions<T>(all: Vec<T>, bytes: impl Fn(&T) -> usize, most: usize) -> Vec<Vec<T>> {
     let (mut portions, mut left) = (Vec::<Vec<T>>::new(), 0);
     for one in all {
@@ -270,7 +270,7 @@ fn portions<T>(all: Vec<T>, bytes: impl Fn(&T) -> usize, most: usize) -> Vec<Vec
     portions
 }
 
-/// How many bytes blocks take that are stored; nothing of them is read for it.
+/// Returns the sizes of stored blocks in bytes, without reading the blocks.
 async fn lengths(
     connection: &mut PgConnection,
     site: SiteId,
@@ -304,7 +304,7 @@ async fn write_some(
     }
     drop(found);
     let replaced = known.values().map(|cells| cells.len() as u64).sum();
-    // Packing takes milliseconds, in which others want this thread.
+    // Encoding takes milliseconds and must not block async tasks on this thread.
     let encode = move || {
         let encode = |block: Block| {
             let key = block.key;
@@ -334,7 +334,7 @@ async fn write_some(
     Ok(replaced)
 }
 
-/// Removes at most `limit` blocks of a range of steps, and returns how many they were.
+/// Removes at most `limit` blocks of a range of steps. Returns their number.
 pub(crate) async fn remove_steps(
     connection: &mut PgConnection,
     site: SiteId,
@@ -344,7 +344,7 @@ pub(crate) async fn remove_steps(
     if steps.is_empty() {
         return Ok(0);
     }
-    // Keys begin with the slot, so the steps are found under each.
+    // Keys start with the slot, so listing the slots lets the index find the steps.
     let removed = query(table(grain).remove_steps)
         .bind(site.0)
         .bind(slots().collect::<Vec<i16>>())

@@ -1,4 +1,4 @@
-//! Sites, their keys, and API tokens.
+//! Stores sites, their keys, and API tokens.
 
 use crate::PostgresStore;
 use crate::error::{code, damaged, failed};
@@ -13,14 +13,14 @@ const TOKENS: &str = "reading or changing API tokens";
 
 const UNIQUE_VIOLATION: &str = "23505";
 
-/// Makes the first site and the first token, where there are none.
+/// Creates the first site and the first token, if missing, in one transaction.
 pub(crate) async fn first(
     store: &PostgresStore,
     site: NewSite,
     token: NewToken,
 ) -> Result<(Option<Site>, Option<Token>), StoreError> {
     let mut transaction = store.write(CHANGING).await?;
-    // Servers that start together come one after the other. The numbers are fieldvitals' own.
+    // Servers that start concurrently take turns. The numbers of the advisory lock are fieldvitals' own.
     query("/* site.first.lock */ select pg_advisory_xact_lock(736374510, -2)")
         .execute(&mut *transaction)
         .await
@@ -33,7 +33,7 @@ pub(crate) async fn first(
     let site = match there(0)? {
         true => None,
         false => add_in(&mut transaction, site).await.map(Some).or_else(|error| match error {
-            // The command line takes no lock.
+            // The command line takes no lock, and has added the site meanwhile.
             StoreError::SiteExists(_) => Ok(None),
             error => Err(error),
         })?,
@@ -70,7 +70,7 @@ async fn add_in(connection: &mut PgConnection, site: NewSite) -> Result<Site, St
     one(connection, id).await
 }
 
-/// Adds a site as it is elsewhere.
+/// Adds a copy of a site from another store.
 pub(crate) async fn put(store: &PostgresStore, site: &Site) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     let added = query(
@@ -86,7 +86,7 @@ pub(crate) async fn put(store: &PostgresStore, site: &Site) -> Result<Site, Stor
     .map_err(failed(CHANGING))?;
     let Some(added) = added else { return Err(StoreError::SiteExists(site.name.clone())) };
     let id = SiteId(added.try_get(0).map_err(failed(CHANGING))?);
-    // Newest first there, and told apart by their number here.
+    // `site.keys` is newest first; the number of the row gives their order here.
     for SiteKey { key, until_ms } in site.keys.iter().rev() {
         query(
             "/* site.key.put */ insert into site_key (site_id, key, until_ms, created_ms) \
@@ -121,7 +121,7 @@ async fn add_key(
     Ok(())
 }
 
-/// Makes other changes of the site wait.
+/// Locks the site against concurrent changes.
 async fn lock(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreError> {
     query("/* site.lock */ select site_id from site where site_id = $1 for no key update")
         .bind(site.0)
@@ -132,7 +132,7 @@ async fn lock(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreEr
         .ok_or(StoreError::NoSuchSite)
 }
 
-/// A list of texts as it is kept.
+/// Encodes a list of texts for storage.
 fn texts(texts: &[String]) -> Result<String, StoreError> {
     serde_json::to_string(texts).map_err(|error| damaged(CHANGING, error))
 }
@@ -215,7 +215,7 @@ pub(crate) async fn rotate_key(
 ) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     lock(&mut transaction, site).await?;
-    // A key that was to end earlier keeps its end: rotating again must not bring it back.
+    // Keys with an earlier end keep it, because a rotation must not revive a key.
     query(
         "/* site.key.end */ update site_key set until_ms = least(coalesce(until_ms, $2), $2) where site_id = $1",
     )
@@ -230,10 +230,10 @@ pub(crate) async fn rotate_key(
     Ok(site)
 }
 
-/// Removes the site itself, so that nothing can be loaded into it any more; its rows follow.
+/// Removes the site, so that loads fail at once. Its rows are removed later.
 pub(crate) async fn delete(store: &PostgresStore, site: SiteId) -> Result<(), StoreError> {
     let mut transaction = store.write(CHANGING).await?;
-    // Waits for loads of the site, which hold its row; later ones find it gone.
+    // Waits for running loads, which lock the site's row. Later loads do not find the site.
     query("/* site.delete.lock */ select site_id from site where site_id = $1 for update")
         .bind(site.0)
         .execute(&mut *transaction)

@@ -1,5 +1,5 @@
-//! A Postgres for tests: one that `DATABASE_URL` names, else a private one that starts with the first test
-//! that asks for it and ends with the test program. Each test has a database of its own.
+//! Postgres for tests: the server in `DATABASE_URL`, else a private server that starts with the first test and ends
+//! with the test program. Each test has its own database.
 
 use crate::PostgresStore;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -8,10 +8,11 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Makes a Postgres in a new folder, prints the folder, and does what its input says, a word a line: each is
-/// answered with `ok`, or with what went wrong. It takes all away when its input ends, which it does however
-/// the test program ends. Connections come by a socket in the folder; the user `guarded` needs a password,
-/// all others none. With `tls` they also come by TCP, encrypted, with a certificate for `localhost`.
+/// Shell script that creates a Postgres in a new folder, prints the folder, and executes commands from its input, one
+/// word per line. It answers each command with `ok` or an error message. At the end of its input it stops Postgres and
+/// removes the folder, even if the test program crashes. Postgres accepts connections on a socket in the folder; only
+/// the user `guarded` needs a password. After `tls`, Postgres also accepts encrypted TCP connections, with a
+/// certificate for `localhost`.
 const RUN: &str = r#"
 set -eu
 bin=$1
@@ -58,13 +59,13 @@ while read -r command; do
 done
 "#;
 
-/// The Postgres of this test program.
+/// The Postgres server of this test program.
 struct Server {
     /// The folder of Postgres' programs.
     bin: PathBuf,
-    /// The address of a database from which others may be created.
+    /// The address of a database from which others can be created.
     url: String,
-    /// The private one, which goes with this.
+    /// The private server, which is removed when this value is dropped.
     _private: Option<Cluster>,
 }
 
@@ -82,7 +83,7 @@ fn server() -> &'static Server {
     })
 }
 
-/// The folder of the newest Postgres that is installed.
+/// Finds the programs of the newest installed Postgres.
 fn bin() -> PathBuf {
     let has_initdb = |dir: &PathBuf| dir.join("initdb").is_file();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -96,8 +97,8 @@ fn bin() -> PathBuf {
     })
 }
 
-/// A command that runs as a user whom Postgres and PgBouncer accept: both refuse root, and the package of
-/// Postgres made a user for it.
+/// Creates a command that does not run as root, because Postgres and PgBouncer refuse root. Uses the user of the
+/// Postgres package.
 fn unprivileged(program: &str) -> Command {
     let user = Command::new("id").arg("-u").output().map(|output| output.stdout).unwrap_or_default();
     if user.trim_ascii() == b"0" {
@@ -109,16 +110,16 @@ fn unprivileged(program: &str) -> Command {
     }
 }
 
-/// A port of this machine that is free at the moment.
+/// Finds a free TCP port.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
     listener.and_then(|listener| listener.local_addr()).map(|address| address.port()).unwrap_or_default()
 }
 
-/// The port of a Postgres that takes no connections by TCP; it is part of its socket's name.
+/// The port of a Postgres without TCP. The port is part of its socket's name.
 const PORT: u16 = 5432;
 
-/// A Postgres of its own, which a test may kill. It is taken away with this.
+/// A private Postgres, which tests may kill. Dropping this value removes the server.
 pub struct Cluster {
     child: Child,
     answers: BufReader<ChildStdout>,
@@ -127,10 +128,10 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// One that runs, and takes connections by a socket.
+    /// Starts a server that accepts connections on a socket.
     ///
     /// # Panics
-    /// Where there is no Postgres, or it does not start.
+    /// If Postgres is missing or does not start.
     #[must_use]
     pub fn start() -> Self {
         let mut cluster = Self::prepare(PORT);
@@ -138,11 +139,11 @@ impl Cluster {
         cluster
     }
 
-    /// One that runs, and takes encrypted connections at `localhost`. Certificates of its authority, and of
-    /// one that is a stranger to it, are in its folder as `authority.crt` and `stranger.crt`.
+    /// Starts a server that also accepts encrypted connections at `localhost`. Its folder has the certificate of its
+    /// authority, `authority.crt`, and of an unrelated authority, `stranger.crt`.
     ///
     /// # Panics
-    /// Where there is no Postgres or no `openssl`, or it does not start.
+    /// If Postgres or `openssl` is missing, or Postgres does not start.
     #[must_use]
     pub fn start_with_tls() -> Self {
         let mut cluster = Self::prepare(free_port());
@@ -176,50 +177,50 @@ impl Cluster {
         assert!(read.is_ok() && answer.trim() == "ok", "{command} of a private Postgres: {answer}");
     }
 
-    /// Ends all of its processes at once, as a crash does.
+    /// Kills all processes of the server at once, like a crash.
     ///
     /// # Panics
-    /// Where that cannot be done.
+    /// If this fails.
     pub fn kill(&mut self) {
         self.tell("kill");
     }
 
-    /// Starts it again.
+    /// Starts a killed server.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If Postgres does not start.
     pub fn start_again(&mut self) {
         self.tell("start");
     }
 
-    /// The address of its database `postgres`, by the socket.
+    /// The address of the database `postgres` on the socket.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres:///postgres?host={}&port={}&user=postgres", self.dir.display(), self.port)
     }
 
-    /// The address of its database `postgres`, by TCP at this host.
+    /// The address of the database `postgres` over TCP at this host.
     #[must_use]
     pub fn url_at(&self, host: &str) -> String {
         format!("postgres://postgres@{host}:{}/postgres", self.port)
     }
 
-    /// Its folder.
+    /// The server's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The socket by which it takes connections.
+    /// The path of the server's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.dir.join(format!(".s.PGSQL.{}", self.port))
     }
 
-    /// Runs SQL on its database `postgres` and gives its output, a row a line.
+    /// Runs SQL in the database `postgres`. Returns the output, one line per row.
     ///
     /// # Panics
-    /// Where it fails.
+    /// If the SQL fails.
     #[must_use]
     pub fn sql(&self, text: &str) -> String {
         psql(&self.url(), text)
@@ -228,23 +229,23 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // The end of its input takes it away; the wait keeps its folder from outliving the test.
+        // The end of the input stops the server. The wait ensures that the folder does not outlive the test.
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// A PgBouncer in transaction mode before a Postgres. It is taken away with this.
+/// A PgBouncer in transaction mode before Postgres. Dropping this value removes it.
 pub struct Pooler {
     child: Child,
     dir: PathBuf,
 }
 
 impl Pooler {
-    /// One before the server of this test program.
+    /// Starts a PgBouncer before the server of this test program.
     ///
     /// # Panics
-    /// Where there is no PgBouncer, or it does not start.
+    /// If PgBouncer is missing or does not start.
     #[must_use]
     pub fn start() -> Self {
         const RUN: &str = r#"
@@ -296,7 +297,7 @@ cat >/dev/null
         Self { child, dir: dir.trim().into() }
     }
 
-    /// The address of this database through the pooler.
+    /// The address of a database through the pooler.
     #[must_use]
     pub fn url(&self, database: &Database) -> String {
         format!("postgres:///{}?host={}&user=postgres", database.name, self.dir.display())
@@ -310,36 +311,36 @@ impl Drop for Pooler {
     }
 }
 
-/// A database of its own, dropped with this.
+/// A database of a test. Dropping this value drops the database.
 pub struct Database {
     name: String,
-    /// Its address.
+    /// The database's address.
     pub url: String,
 }
 
 impl Database {
-    /// An empty one.
+    /// Creates an empty database.
     ///
     /// # Panics
-    /// Where there is no Postgres, or it cannot make one.
+    /// If Postgres is missing or fails.
     #[must_use]
     pub fn empty() -> Self {
         Self::new(&[])
     }
 
-    /// An empty one of another encoding.
+    /// Creates an empty database with another encoding.
     ///
     /// # Panics
-    /// Where there is no Postgres, or it cannot make one.
+    /// If Postgres is missing or fails.
     #[must_use]
     pub fn of_encoding(encoding: &str) -> Self {
         Self::new(&["--template", "template0", "--locale", "C", "--encoding", encoding])
     }
 
-    /// One with fieldvitals' schema, copied from one that is made once.
+    /// Creates a database with fieldvitals' schema, as a copy of a template that is created once.
     ///
     /// # Panics
-    /// Where there is no Postgres, or it cannot make one.
+    /// If Postgres is missing or fails.
     pub async fn migrated() -> Self {
         static TEMPLATE: tokio::sync::OnceCell<Database> = tokio::sync::OnceCell::const_new();
         let template = TEMPLATE.get_or_init(|| async {
@@ -368,17 +369,17 @@ impl Database {
         Self { name, url }
     }
 
-    /// Its address for another user.
+    /// The database's address for another user.
     #[must_use]
     pub fn url_of(&self, user: &str, password: &str) -> String {
         let separator = if self.url.contains('?') { '&' } else { '?' };
         format!("{}{separator}user={user}&password={password}", self.url)
     }
 
-    /// Runs SQL on it and gives its output, a row a line.
+    /// Runs SQL. Returns the output, one line per row.
     ///
     /// # Panics
-    /// Where it fails.
+    /// If the SQL fails.
     #[must_use]
     pub fn sql(&self, text: &str) -> String {
         psql(&self.url, text)
@@ -394,7 +395,7 @@ fn psql(url: &str, text: &str) -> String {
 impl Drop for Database {
     fn drop(&mut self) {
         let server = server();
-        // Where it cannot be dropped, the private server takes it away in the end.
+        // If this fails, the database ends with the private server.
         let _ = Command::new(server.bin.join("dropdb"))
             .args(["--force", "--if-exists", "--maintenance-db", &server.url, &self.name])
             .output();

@@ -1,7 +1,7 @@
-//! The texts of page views' contexts, by day, under the codes that the contexts have for them.
+//! The dictionary of texts in contexts of page views: per day, the code of each text.
 //!
-//! As of routes and labels, nothing is remembered between loads. A text that was read stays until the
-//! transaction ends, as loads hold the row of `kept`, which whoever removes texts of days that are kept waits for.
+//! Texts are not cached between loads, like routes and labels. A text that was read stays until the transaction ends:
+//! loads lock the row of `kept`, and a removal of texts of days within retention waits for that lock.
 
 use crate::connection::Transaction;
 use crate::error::{damaged, failed};
@@ -28,8 +28,8 @@ const NAMING: &str = "reading or writing the texts of page views";
 /// Page views that one step of [`clean`] reads.
 const READ_VIEWS: i64 = 20_000;
 
-/// Holds the texts of a batch to their bounds, and gives the codes of those that are there. Servers that add the
-/// last ones at the same moment may pass a bound by what one batch holds.
+/// Limits the texts of a batch, and returns the codes of the texts that exist. Servers that add the last allowed texts
+/// concurrently may exceed a limit by the texts of one batch.
 pub(crate) async fn bound(
     connection: &mut PgConnection,
     site: SiteId,
@@ -66,7 +66,7 @@ fn kind(number: i16) -> Option<TextKind> {
     TextKind::from_number(u8::try_from(number).ok()?)
 }
 
-/// Looks texts up, and says how many were found.
+/// Looks up texts. Returns the number of texts found.
 async fn find(
     connection: &mut PgConnection,
     site: SiteId,
@@ -104,10 +104,9 @@ async fn find(
     Ok(rows.len())
 }
 
-/// Adds the texts of changed page views that are not there, each under the first of its codes that no other has.
+/// Adds the missing texts of changed page views, each under its first free code.
 ///
-/// Servers that write the same texts at once go through them in the same order, so that they do not wait in a
-/// circle.
+/// Servers that add the same texts concurrently insert them in the same order, which avoids deadlocks.
 pub(crate) async fn add(
     connection: &mut PgConnection,
     site: SiteId,
@@ -150,7 +149,7 @@ pub(crate) async fn add(
     Err(damaged(NAMING, "the table of texts: every code of a text is taken"))
 }
 
-/// The texts that rows of page views name; the rows begin with the id.
+/// Reads the texts to which rows of page views refer; the first column of the rows is the id.
 pub(crate) async fn of_rows(
     connection: &mut PgConnection,
     site: SiteId,
@@ -185,7 +184,7 @@ pub(crate) async fn of_rows(
     names(&found)
 }
 
-/// All texts of some days.
+/// Reads all texts of a range of days.
 pub(crate) async fn of_days(
     connection: &mut PgConnection,
     site: SiteId,
@@ -216,8 +215,8 @@ fn names(rows: &[PgRow]) -> Result<TextNames, StoreError> {
     Ok(names)
 }
 
-/// Takes note that page views of days were erased, whose texts nobody may have any more. What was read of a day
-/// before is read again.
+/// Marks days of erased page views, because their texts may be unused. A marked day is read from its start, even if it
+/// was read before.
 pub(crate) async fn doubt(
     connection: &mut PgConnection,
     site: SiteId,
@@ -236,17 +235,17 @@ pub(crate) async fn doubt(
     .map_err(failed(NAMING))
 }
 
-/// The sites that have days in doubt.
+/// The sites with marked days.
 pub(crate) const DOUBTED: &str = "/* text.doubt.sites */ select distinct site_id from context_text_doubt";
 
-/// A step of removing the texts that nobody has any more, of the first day that is in doubt; whether there may be
-/// another. Where loads are too busy to be held off for a moment, it is left to maintenance.
+/// Runs one step of removing unused texts, for the first marked day. Returns whether another step may be needed. Leaves
+/// the rest to maintenance if loads cannot be blocked for a moment.
 ///
-/// Page views are read beside loads, so one may come to name a text that was not met. Therefore such texts are
-/// retired first: loads do not find them any more, and add them anew under another code. Those that loads before
-/// have named are met when the day is read again, and stay for it.
+/// Page views are read while loads run, so a new page view may refer to a text that this step takes for unused.
+/// Therefore unused texts are first retired: loads no longer find them, and add them again under another code. Then the
+/// day is read again, which finds and keeps the texts to which earlier loads have referred.
 pub(crate) async fn clean(mut transaction: Transaction, site: SiteId) -> Result<bool, StoreError> {
-    // Loads are held off before the day is taken, as whoever erases holds what is kept before days are in doubt.
+    // Blocks loads before it locks the day. Erasures have the same lock order: `kept`, then the marks of days.
     let unread = query(FIRST_DOUBT).bind(site.0).fetch_optional(&mut *transaction).await;
     let is_due = |doubt: Doubt| (doubt.is_read() && !doubt.retired).then_some(doubt.day);
     let to_retire = unread.map_err(failed(NAMING))?.map(|row| Doubt::of(&row)).transpose()?.and_then(is_due);
@@ -266,7 +265,7 @@ pub(crate) async fn clean(mut transaction: Transaction, site: SiteId) -> Result<
         }
         (true, true) => Some(CLEAN),
         (true, false) if to_retire == Some(doubt.day) => Some(RETIRE),
-        // It has come so far meanwhile.
+        // Another process has read the day to its end meanwhile.
         (true, false) => None,
     };
     if let Some(statement) = statement {
@@ -292,7 +291,7 @@ pub(crate) async fn clean(mut transaction: Transaction, site: SiteId) -> Result<
 
 const FIRST_DOUBT: &str = "/* text.doubt.first */ select day, retired, place, used from context_text_doubt \
     where site_id = $1 order by day limit 1";
-/// The first that nobody else is at; it stays so until the transaction ends.
+/// The first day that no other transaction has locked. Locks the day until the transaction ends.
 const NEXT_DOUBT: &str = "/* text.doubt.next */ select day, retired, place, used from context_text_doubt \
     where site_id = $1 order by day limit 1 for update skip locked";
 const RETIRE: &str = "/* text.retire */ update context_text set retired = true where site_id = $1 and day = $2 \
@@ -300,10 +299,10 @@ const RETIRE: &str = "/* text.retire */ update context_text set retired = true w
 const CLEAN: &str = "/* text.clean */ delete from context_text where site_id = $1 and day = $2 and retired \
     and code <> all($3)";
 
-/// A day that is in doubt, and how far it is read.
+/// A marked day, and the progress of reading it.
 struct Doubt {
     day: i32,
-    /// Whether what was not met is retired already.
+    /// Whether unused texts are retired.
     retired: bool,
     place: Option<Uuid>,
     used: BTreeSet<i32>,
@@ -318,13 +317,13 @@ impl Doubt {
         read().map_err(failed(NAMING))
     }
 
-    /// The ids before the first one of the day and of the next day; no view has either.
+    /// The ids before the first id of the day and of the next day; no view has these ids.
     fn ids(&self) -> [Uuid; 2] {
         let start_ms = i64::from(self.day) * Grain::Day.step_ms();
         [start_ms, start_ms.saturating_add(Grain::Day.step_ms())].map(view::first_id)
     }
 
-    /// Whether it is read to its end.
+    /// Whether the day is read to its end.
     fn is_read(&self) -> bool {
         self.place == Some(self.ids()[1])
     }
@@ -346,7 +345,7 @@ async fn remember(connection: &mut PgConnection, site: SiteId, doubt: &Doubt) ->
     .map_err(failed(NAMING))
 }
 
-/// Reads which texts the next page views of a day name.
+/// Reads the texts to which the next page views of a day refer.
 async fn read_some(connection: &mut PgConnection, site: SiteId, doubt: &mut Doubt) -> Result<(), StoreError> {
     let [first, end] = doubt.ids();
     let mut rows = query(
@@ -385,7 +384,7 @@ async fn no_doubt(connection: &mut PgConnection, site: SiteId, day: i32) -> Resu
         .map_err(failed(NAMING))
 }
 
-/// Whether a site has texts of days before one.
+/// Whether a site has texts of days before `before`.
 pub(crate) async fn any_before(
     connection: &mut PgConnection,
     site: SiteId,
@@ -400,7 +399,7 @@ pub(crate) async fn any_before(
         .map_err(failed(NAMING))
 }
 
-/// Removes at most `limit` texts of days before one, and what is in doubt of such days; returns how many texts.
+/// Removes at most `limit` texts of days before `before`, and the marks of these days. Returns the number of texts.
 pub(crate) async fn remove_some(
     connection: &mut PgConnection,
     site: SiteId,

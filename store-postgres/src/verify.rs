@@ -1,4 +1,4 @@
-//! Rollups held against page views, and made again from them.
+//! Compares rollups with page views, and rebuilds rollups from page views.
 
 use crate::error::failed;
 use crate::load::hold_site;
@@ -57,7 +57,7 @@ fn day(day_ms: i64) -> Range<i64> {
     day_ms..day_ms.saturating_add(DAY_MS)
 }
 
-/// The rows of a day that are kept, as steps of each grain.
+/// Returns the steps of a day within retention, for each grain.
 fn steps(day_ms: i64, kept: &Kept) -> impl Iterator<Item = (Grain, Range<i32>)> {
     [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)]
         .into_iter()
@@ -65,7 +65,7 @@ fn steps(day_ms: i64, kept: &Kept) -> impl Iterator<Item = (Grain, Range<i32>)> 
         .map(move |(grain, _)| (grain, steps_of_day(grain, day_ms)))
 }
 
-/// What the page views of a day come to, and how many they are.
+/// Counts the page views of a day. Returns the rows, and the number of page views.
 async fn expected(
     connection: &mut PgConnection,
     site: SiteId,
@@ -85,7 +85,7 @@ async fn expected(
         let counted = Counted::new(&view, route_id, labels.codes(&view), 1);
         fold.add(view.id.start_ms(), &counted, kept);
         views += 1;
-        // What is counted of each view is kept until then.
+        // A fold holds the values of every view.
         if fold.views() >= limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }
@@ -129,7 +129,7 @@ pub(crate) async fn rebuild_day(
 ) -> Result<Rebuilt, StoreError> {
     let mut transaction = store.begin(REBUILDING, sql::REBUILD).await?;
     let connection = &mut *transaction;
-    // Loads go on: what they add is not seen here, and is read and folded beside what this leaves.
+    // Loads continue. Their deltas are not visible here; they remain, and are folded later.
     exclude(connection).await?;
     hold_site(connection, site).await?;
     let kept = questions::kept_now(connection).await?;

@@ -1,4 +1,4 @@
-//! Page views as rows.
+//! Maps page views to rows.
 
 use crate::error::damaged;
 use crate::sql::Statement;
@@ -13,8 +13,8 @@ use sqlx::types::Uuid;
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{NavigationType, Os, TtiGap, ViewId};
 
-/// Replaces views: `$1` the site, then [`Columns`], `$25` and `$26` the first and the last id, which spare
-/// the other days' partitions.
+/// Replaces views: `$1` the site, then [`Columns`], `$25` and `$26` the first and the last id, which exclude partitions
+/// of other days.
 pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq = u.seq, \
     received_ms = u.received_ms, url = u.url, route_id = u.route_id, navigation_type = u.navigation_type, \
     device = u.device, connection = u.connection, country = u.country, release = u.release, \
@@ -28,18 +28,18 @@ pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq 
     connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received, browser, \
     weight, context, os) where v.site_id = $1 and v.id = u.id and v.id >= $25 and v.id <= $26";
 
-/// Locks those of some views that are stored, so that others who want to change them wait, and says which they
-/// are: `$1` the site, `$2` ids in order, `$3` and `$4` the first and the last, which spare the other days'
-/// partitions. Locked in the order of ids, so that two loaders cannot wait for each other. Reading comes after
-/// it, as a statement that waited for a lock still joins with what it saw before it waited.
+/// Locks stored views against concurrent changes, and returns their ids: `$1` the site, `$2` ids in order, `$3` and
+/// `$4` the first and the last id, which exclude partitions of other days. Locking in the order of ids avoids deadlocks
+/// between loaders. Views are read by a separate statement, because a statement that waited for a lock still joins with
+/// its snapshot from before the wait.
 ///
-/// Each is looked up in the index, whatever statistics say of a day that has just begun: going through a day
-/// of page views costs many loads' time.
+/// Each id is looked up in the index, whatever the statistics of a new day are. Scanning the page views of a day would
+/// take as long as many loads.
 pub(crate) const LOCK: &str = "/* view.lock */ select v.id from unnest($2::uuid[]) u (id) cross join lateral \
     (select v.id from page_view v where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 \
     for no key update of v) v";
 
-/// Reads views for [`read`]: as [`LOCK`].
+/// Reads views for [`read`]. The parameters are those of [`LOCK`].
 pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
     v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context, v.os \
@@ -54,8 +54,8 @@ pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms,
     from page_view v join route r on r.site_id = v.site_id and r.route_id = v.route_id \
     where v.site_id = $1 and v.id = $2";
 
-/// Reads views by id for [`read`]: `$1` the site, `$2` the id after which and `$3` the id from which, and how
-/// many.
+/// Reads views by id for [`read`]: `$1` the site, `$2` the exclusive lower bound and `$3` the inclusive lower bound of
+/// ids, `$4` the number of views.
 pub(crate) const PAGE: &str = "/* view.page */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
     v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context, v.os \
@@ -63,18 +63,18 @@ pub(crate) const PAGE: &str = "/* view.page */ select v.id, v.seq, v.received_ms
     join route r on r.site_id = v.site_id and r.route_id = v.route_id \
     where r.site_id = $1 order by v.id";
 
-/// Reads what is counted of views for [`read_counted`]: `$1` the site, `$2` the first id and `$3` the first
-/// one after.
+/// Reads the counted columns of views for [`read_counted`]: `$1` the site, `$2` the first id and `$3` the exclusive
+/// end.
 pub(crate) const COUNTED: &str = "/* view.counted */ select id, route_id, navigation_type, device, \
     connection, country, release, browser, lcp, inp, cls, fcp, ttfb, fid, tti, weight from page_view \
     where site_id = $1 and id >= $2 and id < $3";
 
-/// The id as the driver takes it.
+/// Converts an id for the driver.
 pub(crate) fn uuid(id: ViewId) -> Uuid {
     Uuid::from_bytes(*id.as_bytes())
 }
 
-/// Views, a list a column.
+/// Views, one list per column.
 #[derive(Default)]
 pub(crate) struct Columns {
     id: Vec<Uuid>,
@@ -147,7 +147,7 @@ impl Columns {
     }
 }
 
-/// The columns that say who sent a view: the snapshot's number, or the times of another library's metrics.
+/// Returns the columns of a view's source: the snapshot's number, or the times of another library's metrics.
 pub(crate) fn source(view: &StoredView) -> (Option<i32>, Option<Vec<u8>>) {
     match view.update.source {
         Source::Own { seq } => (Some(seq.cast_signed()), None),
@@ -155,7 +155,7 @@ pub(crate) fn source(view: &StoredView) -> (Option<i32>, Option<Vec<u8>>) {
     }
 }
 
-/// A metric's value as its column has it.
+/// Returns a metric's value for its column.
 pub(crate) fn micros(update: &ViewUpdate, metric: Metric) -> Option<i32> {
     update.values.get(metric).and_then(|value| i32::try_from(value.micros()).ok())
 }
@@ -164,7 +164,7 @@ const _: () =
     assert!(vitals::limits::TIME_MS_MAX as u64 * 1_000 <= i32::MAX as u64, "a time fits an integer");
 const _: () = assert!(vitals::limits::CLS_MAX as u64 * 1_000_000 <= i32::MAX as u64, "a score fits too");
 
-/// The place of the context in the rows of [`KNOWN`], [`ONE`] and [`PAGE`].
+/// The index of the context in the rows of [`KNOWN`], [`ONE`] and [`PAGE`].
 pub(crate) const CONTEXT: usize = 21;
 
 /// Reads a row of [`KNOWN`], [`ONE`] or [`PAGE`], with the texts of its context.
@@ -177,7 +177,7 @@ pub(crate) fn read_id(row: &PgRow) -> Result<ViewId, StoreError> {
     id(row).map_err(|error| damaged("reading a page view", format!("a page view ({error})")))
 }
 
-/// Reads a row of [`COUNTED`]: the id of the view's route, and the view without what is not counted.
+/// Reads a row of [`COUNTED`]: the id of the view's route, and the view with only its counted fields.
 pub(crate) fn read_counted(row: &PgRow) -> Result<(i64, ViewUpdate), StoreError> {
     let parse = || {
         let view = ViewUpdate {
@@ -271,8 +271,8 @@ fn code<T>(number: Option<i16>, from_number: impl Fn(u8) -> Option<T>) -> Option
     from_number(u8::try_from(number?).ok()?)
 }
 
-/// The smallest id of a view that starts at or after a moment: 48 bits of milliseconds, then zeros. Past
-/// the last moment that an id can hold, the largest of all, which is no id of a view.
+/// Returns the smallest id of a view that starts at or after a time: 48 bits of milliseconds, then zeros. For times
+/// that exceed 48 bits, returns the largest UUID, which no view has.
 pub(crate) fn first_id(start_ms: i64) -> Uuid {
     let number = match u128::try_from(start_ms) {
         Ok(start_ms) if start_ms < 1 << 48 => start_ms << 80,

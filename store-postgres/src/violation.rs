@@ -1,4 +1,4 @@
-//! Violations of budgets.
+//! Stores violations of budgets.
 
 use crate::PostgresStore;
 use crate::error::{damaged, failed};
@@ -20,7 +20,7 @@ pub(crate) async fn judge(
 ) -> Result<(), StoreError> {
     let mut transaction = store.write(WRITING).await?;
     let connection = &mut *transaction;
-    // Judgements of a site follow one another: each takes the next number, or the open violation.
+    // Serializes the judgements of a site: each takes the next number or the open violation.
     query("/* site.judged */ select site_id from site where site_id = $1 for no key update")
         .bind(site.0)
         .fetch_optional(&mut *connection)
@@ -44,8 +44,8 @@ async fn broken(
     now_ms: i64,
     judgement: &Judgement,
 ) -> Result<(), StoreError> {
-    // The site's row is locked: nobody else takes the number. A select of its own, as a distributed insert
-    // takes none inside.
+    // The site's row is locked, so the number is free. The select is separate, because a distributed insert cannot
+    // contain it.
     let next: i64 = query(
         "/* violation.next */ select coalesce(max(violation_id), 0) + 1 from violation where site_id = $1",
     )
@@ -158,7 +158,7 @@ pub(crate) async fn put(
 ) -> Result<(), StoreError> {
     let mut transaction = store.write(WRITING).await?;
     let connection = &mut *transaction;
-    // As in `judge`.
+    // Serializes like `judge`.
     query("/* site.judged */ select site_id from site where site_id = $1 for no key update")
         .bind(site.0)
         .fetch_optional(&mut *connection)

@@ -1,5 +1,4 @@
-//! Random histories on both backends: whatever happens, each answers as the plain model does, and so as the
-//! other.
+//! Random histories on both backends: each backend answers like the model, and so like the other backend.
 
 #![allow(clippy::unwrap_used)]
 

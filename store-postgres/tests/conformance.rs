@@ -1,4 +1,4 @@
-//! Postgres keeps every promise of the store.
+//! Runs the conformance tests of the store on Postgres.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,4 @@
-//! Promises of the store, kept through a PgBouncer in transaction mode, which may give each transaction
-//! another session.
+//! Runs conformance tests through a PgBouncer in transaction mode, which may give each transaction another session.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +19,7 @@ async fn fresh() -> Fresh {
     Fresh { store: Arc::new(store), keep: Box::new(database) }
 }
 
-// Those that meet every kind of statement and transaction; what is not about sessions is tested without.
+// These cases cover every kind of statement and transaction. Other cases do not depend on sessions.
 fieldvitals_store::conformance!(@cases fresh:
     sites_and_keys,
     tokens,
@@ -61,8 +60,8 @@ async fn servers_migrate_through_it_at_once() {
     assert_eq!(database.sql("select count(*) from page_view"), "6");
 }
 
-/// With `auth_type=any` PgBouncer takes any user and password for its own, so that a wrong one cannot be
-/// seen through it; a database that is missing can.
+/// With `auth_type=any` PgBouncer replaces any user and password by its own, so a wrong password is not visible here; a
+/// missing database is.
 #[tokio::test]
 async fn what_postgres_says_comes_through() {
     let database = Database::empty();

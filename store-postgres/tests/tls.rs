@@ -1,4 +1,4 @@
-//! Encrypted connections, and whom they trust.
+//! Tests encrypted connections and the trust in certificates.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,7 +6,7 @@ use fieldvitals_store::StoreError;
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Cluster;
 
-/// What opening comes to: nothing, or its message and whether that may pass.
+/// Opens a store. Returns `None` on success, else the message and whether the error is transient.
 async fn open(url: &str) -> Option<(String, bool)> {
     match PostgresStore::open(url).await {
         Ok(store) => {
@@ -25,7 +25,7 @@ async fn the_server_is_who_the_certificate_says() {
         let root = authority.map(|name| format!("&sslrootcert={}/{name}.crt", cluster.dir().display()));
         format!("{}?sslmode={mode}{}", cluster.url_at(host), root.unwrap_or_default())
     };
-    // The certificate is for `localhost`; 127.0.0.1 is the same server by a name that it does not have.
+    // The certificate is for `localhost`. 127.0.0.1 is the same server, but not a name of the certificate.
     for (host, mode, authority) in [
         ("localhost", "require", None),
         ("127.0.0.1", "require", None),
@@ -42,7 +42,7 @@ async fn the_server_is_who_the_certificate_says() {
         ("localhost", "verify-full", Some("stranger"), "sslrootcert"),
         ("localhost", "verify-full", None, "sslrootcert"),
         ("localhost", "verify-full", Some("missing"), "missing.crt"),
-        // This server takes encrypted connections alone.
+        // This server accepts only encrypted connections.
         ("localhost", "disable", None, "pg_hba.conf"),
     ] {
         let (message, passing) = open(&url(host, mode, authority)).await.expect("refused");

@@ -1,11 +1,11 @@
-//! Statements that write many rows at once.
+//! Writes many rows with few statements.
 //!
-//! A statement costs sqlx a trip to the connection's thread, many times the work of one row. SQL text is
-//! static, so a statement comes in three sizes; a batch is cut into as few of them as it takes.
+//! Each statement costs sqlx a round trip to the connection's thread, many times the work of one row. SQL text is
+//! static, so each statement has three sizes, and a batch is split into as few statements as possible.
 //!
-//! They say `insert or fail`, into a place that is empty: of a statement of many rows that could be undone alone
-//! (`or abort`, which is the default, or `on conflict do update`), SQLite copies every page before it changes it, and
-//! writes the copies to a file. The transaction around them is what is undone.
+//! The statements say `insert or fail` and insert only rows that do not exist. A multi-row statement that can be undone
+//! alone (`or abort`, the default, or `on conflict do update`) makes SQLite copy every page to a file before changing
+//! it. The surrounding transaction undoes failed statements.
 
 use sqlx::Sqlite;
 use sqlx::query::Query;
@@ -13,10 +13,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
-/// One statement's text for [`ROWS`] numbers of rows.
+/// The text of one statement for each size in [`ROWS`].
 pub(crate) type Sizes = [&'static str; 3];
 
-/// The numbers of rows of the three sizes.
+/// Rows per statement, largest first.
 const ROWS: [usize; 3] = [128, 16, 1];
 
 macro_rules! times {
@@ -48,7 +48,7 @@ macro_rules! times {
 }
 pub(crate) use times;
 
-/// The three sizes of `before row, row…`.
+/// Builds the three sizes of `before row, row…`.
 macro_rules! sizes {
     ($before:expr, $row:literal) => {
         [
@@ -60,7 +60,7 @@ macro_rules! sizes {
 }
 pub(crate) use sizes;
 
-/// Writes all rows with as few statements as their sizes allow; `bind` binds one row.
+/// Writes all rows with as few statements as possible; `bind` binds one row.
 pub(crate) async fn write<T>(
     connection: &mut SqliteConnection,
     sizes: &Sizes,

@@ -1,4 +1,4 @@
-//! Rollup deltas: which ones were counted, and that they go.
+//! Keys of rollup deltas that were counted, and their removal.
 
 use crate::error::failed;
 use fieldvitals_store::{SiteId, StoreError};
@@ -9,10 +9,10 @@ use std::ops::Range;
 const READING: &str = "reading rollup deltas";
 const REMOVING: &str = "removing rollup deltas";
 
-/// The keys of deltas that were counted, as the one value that a statement takes.
+/// Keys of counted deltas, as a single JSON parameter.
 #[derive(Default)]
 pub(crate) struct Keys {
-    /// Without its last bracket.
+    /// JSON without the closing bracket.
     json: String,
     count: u64,
 }
@@ -21,7 +21,7 @@ impl Keys {
     /// Adds a delta.
     pub(crate) fn push(&mut self, hour_ms: i64, spool: &[u8], up_to: i64) {
         let separator = if self.count == 0 { '[' } else { ',' };
-        // Writing to a String cannot fail. JSON has no bytes, so they travel as hexadecimal digits.
+        // Writing to a String cannot fail. JSON has no bytes, so the id is encoded in hexadecimal digits.
         let _ = write!(self.json, "{separator}[{hour_ms},\"");
         for byte in spool {
             let _ = write!(self.json, "{byte:02x}");
@@ -30,7 +30,7 @@ impl Keys {
         self.count += 1;
     }
 
-    /// All deltas of some hours.
+    /// Reads the keys of all deltas of a range of hours.
     pub(crate) async fn of(
         connection: &mut SqliteConnection,
         site: SiteId,
@@ -53,12 +53,12 @@ impl Keys {
         Ok(keys)
     }
 
-    /// How many they are.
+    /// The number of keys.
     pub(crate) const fn count(&self) -> u64 {
         self.count
     }
 
-    /// Removes them; whether all were still there.
+    /// Removes the deltas. Returns whether all of them still existed.
     pub(crate) async fn remove(
         self,
         connection: &mut SqliteConnection,

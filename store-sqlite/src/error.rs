@@ -1,8 +1,8 @@
-//! What SQLite says, as the store's errors.
+//! Converts SQLite errors to errors of the store.
 
 use fieldvitals_store::StoreError;
 
-/// Turns an error of sqlx, met while doing `what`, into the store's.
+/// Converts an sqlx error of the operation `what`.
 pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         // The low byte is the primary code (https://www.sqlite.org/rescode.html).
@@ -26,7 +26,7 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     }
 }
 
-/// The error for a row whose content no fieldvitals wrote.
+/// Error for a row that fieldvitals did not write.
 pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> StoreError {
     StoreError::Database {
         what,
@@ -35,7 +35,7 @@ pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> Stor
     }
 }
 
-/// The error for a part of rollups that no fieldvitals wrote: it is made of page views, and can be made again.
+/// Error for a damaged part of rollups, which can be rebuilt from page views.
 pub(crate) fn damaged_rollup(what: &'static str, which: impl std::fmt::Display) -> StoreError {
     StoreError::Database {
         what,

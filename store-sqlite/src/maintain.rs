@@ -1,6 +1,6 @@
-//! Maintenance: folding deltas into cells, and removing what is past retention or of a deleted site.
+//! Maintenance: folds deltas into cells, and removes data past retention and data of deleted sites.
 //!
-//! Every step is a transaction of its own, small enough that a load waits for milliseconds.
+//! Every step is its own transaction, small enough to delay a load by milliseconds only.
 
 use crate::error::{damaged_rollup, failed};
 use crate::{SqliteStore, deltas, names, query, rows, schema, texts, view};
@@ -15,13 +15,13 @@ const FOLDING: &str = "folding rollups";
 const REMOVING: &str = "removing what is past retention";
 const DELETING: &str = "removing the rows of a deleted site";
 
-/// Delta rows that one transaction folds at most.
+/// Maximum delta rows per transaction.
 const FOLD_ROWS: i64 = 8_192;
-/// Page views that one transaction removes.
+/// Page views removed per transaction.
 pub(crate) const REMOVE_VIEWS_MAX: u64 = 2_000;
-/// Rollup blocks that one transaction removes.
+/// Rollup blocks removed per transaction.
 pub(crate) const REMOVE_BLOCKS_MAX: u64 = 500;
-/// Size of the write-ahead log at which it is emptied, in bytes.
+/// Size of the write-ahead log that triggers a checkpoint, in bytes.
 const LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 pub(crate) async fn maintain(
@@ -42,7 +42,7 @@ pub(crate) async fn maintain(
         let removed = remove_old(store, site, &kept, &mut round.done).await;
         round.part(Concern::Site(site), removed)?;
     }
-    // What an erasure that was cut short has left.
+    // Finishes interrupted erasures.
     for site in sites(store, "/* text.doubt.sites */ select distinct site_id from context_text_doubt").await?
     {
         let mut cleaned = texts::clean(store, site).await;
@@ -55,7 +55,7 @@ pub(crate) async fn maintain(
     Ok(round.done)
 }
 
-/// Removes what is past retention of a site.
+/// Removes a site's data past retention.
 async fn remove_old(
     store: &SqliteStore,
     site: SiteId,
@@ -76,7 +76,7 @@ async fn sites(store: &SqliteStore, sql: &'static str) -> Result<Vec<SiteId>, St
     Ok(ids.into_iter().map(SiteId).collect())
 }
 
-/// Moves the edges of what is kept, before anything is removed.
+/// Moves the retention edges before any data is removed.
 async fn move_edges(store: &SqliteStore, now_ms: i64, retention: Retention) -> Result<Kept, StoreError> {
     let mut transaction = store.write(REMOVING).await?;
     let before = query::kept_now(&mut transaction).await?;
@@ -88,7 +88,7 @@ async fn move_edges(store: &SqliteStore, now_ms: i64, retention: Retention) -> R
     Ok(kept)
 }
 
-/// Says what is kept.
+/// Sets the retention edges.
 pub(crate) async fn keep(store: &SqliteStore, kept: Kept) -> Result<(), StoreError> {
     let mut transaction = store.write(REMOVING).await?;
     put_kept(&mut transaction, kept).await?;
@@ -110,9 +110,9 @@ async fn put_kept(connection: &mut SqliteConnection, kept: Kept) -> Result<(), S
     Ok(())
 }
 
-/// Folds a site's deltas and returns how many rows that were.
+/// Folds a site's deltas. Returns the number of rows.
 async fn fold_site(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
-    // Rows that loads add meanwhile are for the next round, so a busy site cannot keep this one going.
+    // Folds only the rows that exist now, so that loads on a busy site cannot extend this round without end.
     let mut left: i64 =
         sqlx::query_scalar("/* rollup.delta.count */ select count(*) from rollup_delta where site_id = ?")
             .bind(site.0)
@@ -132,8 +132,8 @@ async fn fold_site(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
 }
 
 async fn fold_some(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
-    // Everything is read and made before the write lock is taken. Deltas never change; that they are all still
-    // there is seen when they are removed, and that blocks are as they were by their version.
+    // Reads and computes everything before it takes the write lock. Deltas never change. Their removal shows whether
+    // all of them still exist; the version shows whether blocks have changed.
     let mut transaction = store.read(FOLDING).await?;
     let mut fold = Fold::default();
     let mut counted = deltas::Keys::default();
@@ -169,7 +169,7 @@ async fn fold_some(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
     let mut transaction = store.write(FOLDING).await?;
     if !rows::claim(&mut transaction, site, version).await? || !counted.remove(&mut transaction, site).await?
     {
-        // Another process folded some of them, or they are erased: the next round begins anew.
+        // Another process has folded some deltas, or they are erased: the next round starts over.
         return Ok(0);
     }
     rows::put(&mut transaction, site, made).await?;
@@ -177,7 +177,7 @@ async fn fold_some(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
     Ok(count)
 }
 
-/// Removes the page views of a site that start before a moment and returns how many they were.
+/// Removes the page views of a site that start before a time. Returns their number.
 async fn remove_views(store: &SqliteStore, site: SiteId, from_ms: i64) -> Result<u64, StoreError> {
     let mut removed = 0;
     loop {
@@ -199,7 +199,7 @@ async fn remove_views(store: &SqliteStore, site: SiteId, from_ms: i64) -> Result
     }
 }
 
-/// Removes the rollup blocks of a site before a step and returns how many they were.
+/// Removes the rollup blocks of a site before a step. Returns their number.
 async fn remove_blocks(
     store: &SqliteStore,
     site: SiteId,
@@ -218,9 +218,9 @@ async fn remove_blocks(
     }
 }
 
-/// Removes the rows of a site that is deleted already; one that is interrupted is taken up again.
+/// Removes the rows of a deleted site; an interrupted removal is resumed.
 pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(), StoreError> {
-    // First, so that no fold that runs meanwhile, here or in another process, makes cells again.
+    // Deltas first, so that a concurrent fold in this or another process cannot create cells again.
     sqlx::query("/* site.rows */ delete from rollup_delta where site_id = ?")
         .bind(site.0)
         .execute(&mut *store.connection().await?)
@@ -245,7 +245,7 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
     transaction.commit().await.map_err(failed(DELETING))
 }
 
-/// Empties the write-ahead log once it has grown; where a long question is being read, another time.
+/// Truncates the write-ahead log once it is large; a later round does so if a long query is running.
 async fn checkpoint(store: &SqliteStore) -> Result<(), StoreError> {
     const EMPTYING: &str = "emptying the write-ahead log";
     let mut log = store.path.clone().into_os_string();
@@ -253,7 +253,7 @@ async fn checkpoint(store: &SqliteStore) -> Result<(), StoreError> {
     if std::fs::metadata(log).map_or(0, |metadata| metadata.len()) < LOG_BYTES {
         return Ok(());
     }
-    // A connection that gives up soon: while it waits for readers, no writer gets in.
+    // This connection has a short timeout, because writers are blocked while it waits for readers.
     let mut connection = schema::impatient(&store.path).await.map_err(failed(EMPTYING))?;
     sqlx::query("/* log.empty */ pragma wal_checkpoint(truncate)")
         .execute(&mut connection)

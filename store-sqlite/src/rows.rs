@@ -1,7 +1,7 @@
-//! Rollup blocks: read, written and removed.
+//! Reads, writes and removes rollup blocks.
 //!
-//! Whoever changes a site's blocks counts it in `rollup_version`. So blocks can be made without the write
-//! lock, from those of one state of the store: [`claim`] says whether they are still that.
+//! Every change of a site's blocks increments `rollup_version`. Blocks can therefore be computed without the write
+//! lock, from a snapshot: [`claim`] checks that the version is still the same.
 
 use crate::bulk::{self, Sizes, sizes};
 use crate::error::{damaged_rollup, failed};
@@ -17,17 +17,17 @@ use std::ops::Range;
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
 
-/// Up to this many hours or days, one route's blocks are looked up one by one, instead of reading everybody's
-/// and leaving out most.
+/// Up to this many hours or days, the blocks of one route are looked up one by one. Longer ranges read the blocks of
+/// all routes and skip most.
 const LOOKUPS_MAX: i64 = 1_000;
 
 /// Rows by key.
 pub(crate) type Rows = BTreeMap<RowKey, rollup::Row>;
 
-/// Blocks as they are to be: none of those that are to go.
+/// Blocks to write; `None` removes a block.
 pub(crate) type Made = Vec<(BlockKey, Option<Vec<u8>>)>;
 
-/// The statements about the blocks of a grain.
+/// The statements of a grain's block table.
 struct Table {
     range: &'static str,
     lookup: &'static str,
@@ -118,8 +118,8 @@ fn wrong() -> StoreError {
     damaged_rollup(READING, "a rollup block")
 }
 
-/// Hands every block of a slot and some steps, of all routes or one, to `take`: its step and its bytes.
-/// `take` says where they are not what it expects.
+/// Passes the step and the bytes of every block of a slot and a range of steps to `take`, of one route or all. `take`
+/// returns `None` for damaged bytes.
 pub(crate) async fn read(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -146,7 +146,7 @@ pub(crate) async fn read(
     Ok(())
 }
 
-/// Adds all rows of some steps of a grain to `rows`.
+/// Adds all rows of a range of steps to `rows`.
 pub(crate) async fn all(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -166,7 +166,7 @@ pub(crate) async fn all(
     Ok(())
 }
 
-/// How often a site's blocks were changed.
+/// Returns the version of a site's blocks: the number of changes.
 pub(crate) async fn version(connection: &mut SqliteConnection, site: SiteId) -> Result<i64, StoreError> {
     sqlx::query_scalar(
         "/* rollup.version */ select coalesce((select version from rollup_version where site_id = ?), 0)",
@@ -177,7 +177,7 @@ pub(crate) async fn version(connection: &mut SqliteConnection, site: SiteId) -> 
     .map_err(failed(READING))
 }
 
-/// Counts a change of a site's blocks, if they are still those of a version; whether they are.
+/// Increments the version of a site's blocks if it equals `version`. Returns whether it does.
 pub(crate) async fn claim(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -195,7 +195,7 @@ pub(crate) async fn claim(
     Ok(claimed.rows_affected() == 1)
 }
 
-/// Counts a change of a site's blocks, whatever their version.
+/// Increments the version of a site's blocks.
 pub(crate) async fn count_change(connection: &mut SqliteConnection, site: SiteId) -> Result<(), StoreError> {
     sqlx::query(
         "/* rollup.changed */ insert into rollup_version (site_id, version) values (?, 1) \
@@ -208,7 +208,7 @@ pub(crate) async fn count_change(connection: &mut SqliteConnection, site: SiteId
     .map_err(failed(WRITING))
 }
 
-/// What the blocks of rows are to be, written over those that are stored.
+/// Encodes rows as blocks; `stored` says whether they are added to stored rows or replace them.
 pub(crate) async fn make(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -229,7 +229,7 @@ pub(crate) async fn make(
     Ok(made)
 }
 
-/// The stored ones of some blocks.
+/// Reads the stored blocks with the keys of `blocks`.
 async fn known(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -255,7 +255,7 @@ async fn known(
     Ok(known)
 }
 
-/// Puts blocks in their place, those of hours first; the caller counts the change.
+/// Writes blocks, hours first; the caller increments the version.
 pub(crate) async fn put(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -285,7 +285,7 @@ pub(crate) async fn put(
     Ok(())
 }
 
-/// Writes rows in place of those that are stored; one in which nothing is left goes.
+/// Replaces stored rows; empty blocks are removed.
 pub(crate) async fn replace(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -296,7 +296,7 @@ pub(crate) async fn replace(
     put(connection, site, made).await
 }
 
-/// Removes all blocks of some steps; the caller counts the change.
+/// Removes all blocks of a range of steps; the caller increments the version.
 pub(crate) async fn clear(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -315,7 +315,7 @@ pub(crate) async fn clear(
     Ok(())
 }
 
-/// Removes some blocks of some steps, at most `limit`, in the caller's transaction, and returns how many.
+/// Removes at most `limit` blocks of a range of steps in the caller's transaction. Returns their number.
 pub(crate) async fn remove(
     connection: &mut SqliteConnection,
     site: SiteId,

@@ -1,4 +1,4 @@
-//! Sites, their keys, and API tokens.
+//! Stores sites, their keys, and API tokens.
 
 use crate::SqliteStore;
 use crate::error::{damaged, failed};
@@ -10,7 +10,7 @@ const SITES: &str = "reading sites";
 const CHANGING: &str = "changing a site";
 const TOKENS: &str = "reading or changing API tokens";
 
-/// Makes the first site and the first token, where there are none.
+/// Creates the first site and the first token, if missing, in one transaction.
 pub(crate) async fn first(
     store: &SqliteStore,
     site: NewSite,
@@ -38,14 +38,14 @@ pub(crate) async fn add(store: &SqliteStore, site: NewSite) -> Result<Site, Stor
     put(store, &whole(site)).await
 }
 
-/// A new site as it is kept, but for its id.
+/// Completes a new site, except for its id.
 fn whole(site: NewSite) -> Site {
     let NewSite { name, key, origins, created_ms } = site;
     let keys = vec![SiteKey { key, until_ms: None }];
     Site { id: SiteId(0), name, keys, origins, routes: Vec::new(), created_ms }
 }
 
-/// Adds a site as it is, under an id of its own.
+/// Adds a copy of a site under a new id.
 pub(crate) async fn put(store: &SqliteStore, site: &Site) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     let site = put_in(&mut transaction, site).await?;
@@ -69,14 +69,14 @@ async fn put_in(connection: &mut SqliteConnection, site: &Site) -> Result<Site, 
         return Err(StoreError::SiteExists(site.name.clone()));
     }
     let id = SiteId(added.last_insert_rowid());
-    // Of keys of one age the one that was written last is the newest.
+    // Among keys of the same age, the key written last is the newest.
     for key in site.keys.iter().rev() {
         add_key(connection, id, key, site.created_ms).await?;
     }
     one(connection, id).await
 }
 
-/// Refuses a site that is not there.
+/// Fails if the site does not exist.
 pub(crate) async fn exists(connection: &mut SqliteConnection, site: SiteId) -> Result<(), StoreError> {
     let found: Option<i64> =
         sqlx::query_scalar("/* site.exists */ select site_id from site where site_id = ?")
@@ -195,7 +195,7 @@ pub(crate) async fn rotate_key(
 ) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     one(&mut transaction, site).await?;
-    // A key that was to end earlier keeps its end: rotating again must not bring it back.
+    // Keys with an earlier end keep it, because a rotation must not revive a key.
     sqlx::query(
         "/* site.key.end */ update site_key set until_ms = min(coalesce(until_ms, ?2), ?2) where site_id = ?1",
     )
@@ -211,7 +211,7 @@ pub(crate) async fn rotate_key(
     Ok(site)
 }
 
-/// Removes the site itself, so that nothing can be loaded into it any more; its rows follow.
+/// Removes the site, so that loads fail at once. Its rows are removed later.
 pub(crate) async fn delete(store: &SqliteStore, site: SiteId) -> Result<(), StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     sqlx::query("/* site.key.delete */ delete from site_key where site_id = ?")

@@ -1,4 +1,4 @@
-//! The texts of page views' contexts, by day, under the codes that the contexts have for them.
+//! The dictionary of texts in contexts of page views: per day, the code of each text.
 
 use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_VIEWS_MAX;
@@ -19,7 +19,7 @@ use std::ops::Range;
 
 const NAMING: &str = "reading or writing the texts of page views";
 
-/// Holds the texts of a batch to their bounds, and gives the codes of those that are there.
+/// Limits the texts of a batch, and returns the codes of the texts that exist.
 pub(crate) async fn bound(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -47,7 +47,7 @@ pub(crate) async fn bound(
     Ok(known)
 }
 
-/// Looks texts up, and says how many were found.
+/// Looks up texts. Returns the number of texts found.
 async fn find(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -76,7 +76,7 @@ async fn find(
     Ok(found)
 }
 
-/// Adds the texts of changed page views that are not there, each under the first of its codes that no other has.
+/// Adds the missing texts of changed page views, each under its first free code.
 pub(crate) async fn add(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -110,7 +110,7 @@ pub(crate) async fn add(
     Err(damaged(NAMING, "the table of texts: every code of a text is taken"))
 }
 
-/// The texts that rows of page views name; the rows begin with the id.
+/// Reads the texts to which rows of page views refer; the first column of the rows is the id.
 pub(crate) async fn of_rows(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -146,7 +146,7 @@ pub(crate) async fn of_rows(
     Ok(names)
 }
 
-/// All texts of some days.
+/// Reads all texts of a range of days.
 pub(crate) async fn of_days(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -168,7 +168,7 @@ pub(crate) async fn of_days(
     Ok(names)
 }
 
-/// Takes note that page views of days were erased, whose texts nobody may have any more.
+/// Marks days of erased page views, because their texts may be unused.
 pub(crate) async fn doubt(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -186,9 +186,9 @@ pub(crate) async fn doubt(
     Ok(())
 }
 
-/// Removes the texts that nobody has any more of one of the days that are in doubt; whether there was one.
+/// Removes the unused texts of the first marked day. Returns `false` if no day is marked.
 pub(crate) async fn clean(store: &SqliteStore, site: SiteId) -> Result<bool, StoreError> {
-    // Under the write lock from the start: no load can come to name a text that is about to go.
+    // Takes the write lock first, so that no load can refer to a text that is about to be removed.
     let mut transaction = store.write(NAMING).await?;
     let connection = &mut *transaction;
     let day: Option<i32> =
@@ -237,7 +237,7 @@ pub(crate) async fn clean(store: &SqliteStore, site: SiteId) -> Result<bool, Sto
     Ok(true)
 }
 
-/// Removes the texts of days before one, and returns how many they were.
+/// Removes the texts of days before `before`. Returns their number.
 pub(crate) async fn remove(store: &SqliteStore, site: SiteId, before: i32) -> Result<u64, StoreError> {
     let mut removed = 0;
     loop {

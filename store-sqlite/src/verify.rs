@@ -1,4 +1,4 @@
-//! Holding rollups against the page views that they are made of.
+//! Compares rollups with page views, and rebuilds rollups from page views.
 
 use crate::error::{damaged, damaged_rollup, failed};
 use crate::rows::{self, Rows};
@@ -22,7 +22,7 @@ pub(crate) async fn view_days(store: &SqliteStore, site: SiteId) -> Result<Vec<i
     let mut transaction = store.read(READING).await?;
     let mut from_ms = query::kept_now(&mut transaction).await?.views_from_ms;
     let mut days = Vec::new();
-    // From the first view of a day to the first one after it: the views between are not read.
+    // Jumps from the first view of a day to the first view of a later day, without reading the views between them.
     loop {
         let id: Option<Vec<u8>> =
             sqlx::query_scalar("/* view.next */ select min(id) from page_view where site_id = ? and id >= ?")
@@ -64,7 +64,7 @@ pub(crate) async fn verify_day(
     Ok(differences)
 }
 
-/// How often a rebuild is begun anew because something else changed rollups before it was written.
+/// Attempts to rebuild a day. Concurrent changes of rollups cause a retry.
 const REBUILD_TRIES: u32 = 5;
 
 pub(crate) async fn rebuild_day(
@@ -84,8 +84,8 @@ pub(crate) async fn rebuild_day(
     })
 }
 
-/// Makes a day's rollups from one state of the store, and writes them if nobody changed rollups meanwhile.
-/// What loads add after that state is in deltas that stay.
+/// Computes a day's rollups from a snapshot, and writes them unless rollups have changed meanwhile. The deltas of later
+/// loads remain.
 async fn try_rebuild_day(
     store: &SqliteStore,
     site: SiteId,
@@ -107,7 +107,7 @@ async fn try_rebuild_day(
     let mut transaction = store.write(REBUILDING).await?;
     let connection = &mut *transaction;
     site::exists(connection, site).await?;
-    // Page views of a day that is past retention by now may be half gone.
+    // Page views of a day that is now past retention may be partly removed.
     if query::kept_now(connection).await? != kept
         || !rows::claim(connection, site, version).await?
         || !counted.remove(connection, site).await?
@@ -127,7 +127,7 @@ fn day(day_ms: i64) -> Range<i64> {
     start..start.saturating_add(DAY_MS)
 }
 
-/// The steps of a day of which rows are kept.
+/// Returns the steps of a day within retention.
 fn kept_steps(grain: Grain, day: &Range<i64>, kept: &Kept) -> Range<i32> {
     let from_ms = match grain {
         Grain::Hour => kept.hours_from_ms,
@@ -136,7 +136,7 @@ fn kept_steps(grain: Grain, day: &Range<i64>, kept: &Kept) -> Range<i32> {
     grain.step(day.start.max(from_ms))..grain.step(day.end)
 }
 
-/// The rows that the page views of a day come to, and how many views they are.
+/// Counts the page views of a day. Returns the rows, and the number of page views.
 async fn count(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -161,7 +161,7 @@ async fn count(
         let counted = Counted::new(&update, route_id, labels.codes(&update), 1);
         fold.add(update.id.start_ms(), &counted, kept);
         count += 1;
-        // A fold holds every value that it is given; rows are much less.
+        // A fold holds every value; rows are much smaller.
         if fold.views() >= limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }
@@ -170,7 +170,7 @@ async fn count(
     Ok((rows, count))
 }
 
-/// What the deltas of some hours come to that are not folded yet.
+/// Folds the remaining deltas of a range of hours into rows.
 pub(crate) async fn folded_deltas(
     connection: &mut SqliteConnection,
     site: SiteId,

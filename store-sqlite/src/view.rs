@@ -1,4 +1,4 @@
-//! Page views as rows.
+//! Maps page views to rows.
 
 use crate::bulk::{Sizes, Statement, sizes};
 use crate::error::damaged;
@@ -18,7 +18,7 @@ use vitals::view::{NavigationType, Os, TtiGap, ViewId};
 pub(crate) const REMOVE: &str = "/* view.replaced */ delete from page_view where site_id = ?1 \
      and id in (select unhex(value) from json_each(?2))";
 
-/// Inserts views that are not there.
+/// Inserts new views.
 pub(crate) const PUT: Sizes = sizes!(
     "/* view.put */ insert or fail into page_view (site_id, id, seq, received_ms, url, route_id, navigation_type, \
      device, browser, connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, \
@@ -65,8 +65,8 @@ pub(crate) fn bind(
         .bind(update.os.map(|os| os as i64))
 }
 
-/// The columns of [`PUT`] after `site_id`, of a `page_view v`, with the text of its `route r` in place of
-/// the id.
+/// The columns of [`PUT`] after `site_id`, of a `page_view v`, with the text of its `route r` instead of the route's
+/// id.
 macro_rules! columns {
     () => {
         "v.id, v.seq, v.received_ms, v.url, r.route, v.navigation_type, v.device, v.browser, v.connection, \
@@ -76,13 +76,13 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-/// How many [`columns`] there are.
+/// The number of [`columns`].
 pub(crate) const COLUMNS: usize = 23;
 
-/// The place of the context among them.
+/// The index of the context in [`columns`].
 pub(crate) const CONTEXT: usize = 21;
 
-/// Reads a row of [`columns`], with the texts of its context; without texts, without its context.
+/// Reads a row of [`columns`]. Omits the context if `texts` is `None`.
 pub(crate) fn read(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, StoreError> {
     parse(row, texts).map_err(|error| wrong(&error))
 }
@@ -165,10 +165,10 @@ fn code<T>(number: Option<i64>, from_number: impl Fn(u8) -> Option<T>) -> Option
     from_number(u8::try_from(number?).ok()?)
 }
 
-/// The smallest id of a view that starts at or after a moment: 48 bits of milliseconds, then zeros.
+/// Returns the smallest id of a view that starts at or after a time: 48 bits of milliseconds, then zeros.
 pub(crate) fn first_id(start_ms: i64) -> Vec<u8> {
     if start_ms >= 1 << 48 {
-        // Past every id.
+        // Greater than every id.
         return vec![0xff; 17];
     }
     let mut id = vec![0; 16];

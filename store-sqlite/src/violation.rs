@@ -1,4 +1,4 @@
-//! Violations of budgets.
+//! Stores violations of budgets.
 
 use crate::error::{damaged, failed};
 use crate::{SqliteStore, site};
@@ -110,7 +110,7 @@ pub(crate) async fn list(
         .collect()
 }
 
-/// Writes violations under the ids that they have elsewhere.
+/// Writes violations of another store, with their ids.
 pub(crate) async fn put(
     store: &SqliteStore,
     site: SiteId,

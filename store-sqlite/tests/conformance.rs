@@ -1,4 +1,4 @@
-//! SQLite keeps every promise of the store.
+//! Runs the conformance tests of the store on SQLite.
 
 #![allow(clippy::unwrap_used)]
 

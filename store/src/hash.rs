@@ -1,7 +1,6 @@
-//! Maps and sets that are quick to look up in.
+//! Hash maps and sets with fast lookups.
 //!
-//! A page view's names are looked up some twenty times while it is loaded; the standard library's hasher took more of
-//! that than all else that is done with them. This one is seeded by chance too, so no sender can choose names that
-//! collide.
+//! Loading a page view looks up some twenty names. Hashing with the standard library's hasher took more time than all
+//! other work on these names. This hasher is randomly seeded too, so senders cannot choose names that collide.
 
 pub use foldhash::{HashMap, HashSet};

@@ -1,56 +1,56 @@
-//! What a round of maintenance did, and what it could not do.
+//! Results of a maintenance round: counts of its work, and failed parts.
 
 use crate::{SiteId, StoreError};
 
-/// What one round of maintenance did.
+/// Results of one maintenance round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Maintained {
-    /// Whether another server was at it, so that nothing was even looked at.
+    /// Whether another server was running maintenance, so that this round did nothing.
     pub elsewhere: bool,
     /// Delta rows folded into cells.
     pub deltas_folded: u64,
-    /// Page views past retention, removed.
+    /// Page views removed because they are past retention.
     pub views_removed: u64,
-    /// Rollup blocks past retention, removed.
+    /// Rollup blocks removed because they are past retention.
     pub rows_removed: u64,
-    /// Routes, labels and texts of which nothing is kept any more, removed.
+    /// Unused routes, labels and texts removed.
     pub names_removed: u64,
-    /// What was left undone, each part once; the next round tries it again.
+    /// Failed parts, each listed once; the next round retries them.
     pub undone: Vec<Undone>,
 }
 
-/// A part of maintenance that failed, while the rest went on.
+/// A failed part of maintenance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undone {
-    /// Whose rows it was about.
+    /// The site or day of the part.
     pub concern: Concern,
-    /// Why it failed.
+    /// The error message.
     pub error: String,
 }
 
-/// Whose rows a part of maintenance is about.
+/// The site or day of a part of maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concern {
-    /// A site's.
+    /// A site.
     Site(SiteId),
-    /// The page views of a UTC day, of all sites; by its start.
+    /// The page views of all sites on a UTC day, given by its start in milliseconds.
     Day(i64),
 }
 
-/// A round under way: a part that fails is left undone, and holds up no other.
+/// A running round. A failed part does not stop the other parts.
 #[derive(Debug, Default)]
 pub struct Round {
-    /// What it has done.
+    /// The results so far.
     pub done: Maintained,
-    /// The part that failed last, where it may have failed with the whole store.
+    /// The part that failed last with a transient error. The whole store may be unavailable.
     doubt: Option<Concern>,
 }
 
 impl Round {
-    /// What came of a part; of one that is left undone, nothing.
+    /// Records the result of a part. Returns the default value for a failed part.
     ///
     /// # Errors
-    /// Where two parts after one another fail in a way that passes: then it is the store that is away.
+    /// If two different parts fail in succession with transient errors, because then the store is unavailable.
     pub fn part<T: Default>(&mut self, part: Concern, came: Result<T, StoreError>) -> Result<T, StoreError> {
         let error = match came {
             Ok(done) => {
@@ -69,7 +69,7 @@ impl Round {
         Ok(T::default())
     }
 
-    /// Leaves a part undone.
+    /// Records a failed part.
     pub fn leave(&mut self, part: Concern, error: &StoreError) {
         if self.done.undone.iter().all(|undone| undone.concern != part) {
             self.done.undone.push(Undone { concern: part, error: error.to_string() });

@@ -1,16 +1,16 @@
-//! CPU priority of the threads that load and maintain.
+//! CPU priority of the threads for loading and maintenance.
 //!
-//! The answer to a beacon, which is in the spool by then, and the answer to a person must be quick. Loading and
-//! maintenance may lag on a busy machine, because the spool holds the backlog.
+//! Responses to beacons and to people must be quick. Beacons are already in the spool when they are answered, so
+//! loading and maintenance may lag on a busy machine.
 
-/// Lowers the priority of this thread, and of every thread that it starts from now on, to niceness 10. Raising it again
-/// needs rights. Does nothing on other systems than Linux, where niceness is not a thread's.
+/// Lowers this thread, and every thread that it starts later, to niceness 10. Raising the priority again needs
+/// privileges. Does nothing on systems other than Linux, because niceness does not belong to a thread there.
 pub fn lower() {
-    // Without the lower priority everything still works, so a refusal is no error.
+    // A refusal is ignored, because everything works at normal priority too.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
-/// A thread of this niceness weighs about a ninth of one of niceness 0 (sched(7)).
+/// The scheduler gives a thread of niceness 10 about a ninth of the weight of niceness 0 (sched(7)).
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;

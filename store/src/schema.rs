@@ -1,31 +1,31 @@
-//! Whose a database is, and of which release, by the migrations that it lists as applied.
+//! Identifies the program and the release that created a database, by its applied migrations.
 
-/// A migration: one that a database lists, or one of ours.
+/// A migration of a database or of this release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
     /// Its version.
     pub version: i64,
     /// Its name.
     pub description: String,
-    /// What tells its text from others.
+    /// The checksum of its text.
     pub checksum: Vec<u8>,
 }
 
-/// What a list of applied migrations comes to.
+/// The origin of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
-    /// Our schema of this version; 0 where nothing was applied.
+    /// Schema of a release, with this version; 0 if no migration is applied.
     Ours(i64),
-    /// That of a newer release, with this version.
+    /// Schema of a newer release, with this version.
     Newer(i64),
-    /// That of a version between releases, with other tables under our versions.
+    /// Schema of an unreleased version, with other tables under the same migration versions.
     Unreleased,
-    /// That of another program, with this version.
+    /// Schema of another program, with this version.
     Foreign(i64),
 }
 
-/// Judges the migrations that a database lists by those that this release has. Whether it `has_views`, a table of page
-/// views, tells a schema between releases from one of another program whose migration has the same name.
+/// Classifies a database by its applied migrations. `has_views` says whether it has a table of page views, which
+/// distinguishes an unreleased schema from another program's schema with equally named migrations.
 #[must_use]
 pub fn judge(applied: &[Migration], ours: &[Migration], has_views: bool) -> Schema {
     let version = |all: &[Migration]| all.iter().map(|one| one.version).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Page views: what an update says, what is kept, and which of two updates has the last word.
+//! Page views: updates, their stored form, and the rules that merge two updates.
 
 use crate::context::Context;
 use crate::weight::Weight;
@@ -6,38 +6,38 @@ use serde::{Deserialize, Serialize};
 use vitals::metric::{Metric, Values};
 use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
-/// Who says something about a page view, which decides whose word is the last.
+/// The source of an update, which decides its rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
-    /// Our collector: a full snapshot. The highest `seq` is what the view says; it outranks any foreign word.
+    /// Our collector: a full snapshot. The highest `seq` wins, and outranks all foreign updates.
     Own {
         /// The snapshot's number.
         seq: u32,
     },
-    /// Another library: single metrics. Each metric's last word, by the time received, is what the view says.
+    /// Another library: single metrics. The latest value of each metric wins, by time of receipt.
     Foreign,
 }
 
-/// What one beacon says about one page view.
+/// A beacon's data about one page view.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ViewUpdate {
-    /// The view; its start decides day and cell.
+    /// The view's id; its start decides the day and the cells.
     pub id: ViewId,
-    /// Who says it.
+    /// The source of the update.
     pub source: Source,
-    /// When the server received it, UTC milliseconds.
+    /// Time of receipt, UTC milliseconds.
     pub received_ms: i64,
     /// The URL without query and fragment.
     pub url: String,
-    /// The route, decided once by intake.
+    /// The route, which intake decides once.
     pub route: String,
-    /// How the view came to be.
+    /// The navigation type.
     pub navigation_type: Option<NavigationType>,
-    /// The class of the device.
+    /// The device class.
     pub device: Option<Device>,
-    /// The browser's family.
+    /// The browser family.
     pub browser: Option<String>,
-    /// The operating system's family.
+    /// The operating system family.
     pub os: Option<Os>,
     /// The effective connection type.
     pub connection: Option<String>,
@@ -45,28 +45,27 @@ pub struct ViewUpdate {
     pub country: Option<String>,
     /// The release of the page.
     pub release: Option<String>,
-    /// What was measured.
+    /// The measured values.
     pub values: Values,
-    /// Why there is no TTI.
+    /// The reason for a missing TTI.
     pub tti_gap: Option<TtiGap>,
-    /// How many page views it stands for.
+    /// The number of page views that this view represents.
     pub weight: Weight,
-    /// What it carries beyond what is counted of it.
+    /// Data that is stored but not counted.
     pub context: Context,
 }
 
-/// A page view as it is kept.
+/// A page view in its stored form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredView {
-    /// The update that has the last word on everything but a foreign view's single metrics; its
-    /// `values` are what the view says.
+    /// The winning update. Its `values` are merged from several updates if the view is foreign.
     pub update: ViewUpdate,
-    /// When each metric of a foreign view was received, UTC milliseconds; zeros for an own view.
+    /// Time of receipt of each metric of a foreign view, UTC milliseconds; zeros for an own view.
     pub received_ms: [i64; Metric::COUNT],
 }
 
 impl StoredView {
-    /// The view after its first update.
+    /// Creates the view from its first update.
     #[must_use]
     pub fn first(update: ViewUpdate) -> Self {
         let mut received_ms = [0; Metric::COUNT];
@@ -78,13 +77,12 @@ impl StoredView {
         Self { update, received_ms }
     }
 
-    /// Takes another update of the same view; `false` where it says nothing that is not known better.
+    /// Merges another update of the same view. Returns whether the view has changed.
     ///
-    /// The result does not depend on the order in which updates arrive. An own update replaces any
-    /// foreign word, and an own one of a lower `seq`; should two different snapshots carry one `seq`
-    /// (no browser of ours sends that), their contents decide. Among foreign updates each metric, and
-    /// the description (URL, route and the rest), follow the latest time received, and on a tie the
-    /// larger value or description.
+    /// The result does not depend on the order of updates. An own update replaces foreign updates and own updates with
+    /// a lower `seq`. If two different snapshots have the same `seq`, which our collector never sends, their contents
+    /// decide. Among foreign updates, the latest time of receipt wins, for each metric and for the description (URL,
+    /// route and the rest). On a tie, the larger value or description wins.
     pub fn apply(&mut self, update: ViewUpdate) -> bool {
         let wins = match (self.update.source, update.source) {
             (Source::Own { seq: known }, Source::Own { seq }) => {
@@ -105,7 +103,7 @@ impl StoredView {
         let mut changed = false;
         for (metric, value) in update.values.iter() {
             let known = (self.received_ms[metric.index()], values.get(metric));
-            // A metric without a value is below any other, whatever its time says.
+            // A metric without a value loses against any value, whatever its time of receipt.
             if known.1.is_none() || (update.received_ms, Some(value)) > known {
                 self.received_ms[metric.index()] = update.received_ms;
                 values.set(metric, Some(value));
@@ -123,8 +121,7 @@ impl StoredView {
 }
 
 impl StoredView {
-    /// The updates that make the view what it is, where nothing else is known of it: what a store is told
-    /// that is to hold the view as this one does.
+    /// Returns updates that recreate this view in an empty store.
     #[must_use]
     pub fn updates(&self) -> Vec<ViewUpdate> {
         let Source::Foreign = self.update.source else { return vec![self.update.clone()] };
@@ -138,14 +135,14 @@ impl StoredView {
                 ViewUpdate { received_ms: self.received_ms[metric.index()], values, ..self.update.clone() }
             })
             .collect();
-        // The description's own time, which no metric needs to share.
+        // The description's own time of receipt may differ from that of every metric.
         updates.push(ViewUpdate { values: Values::EMPTY, ..self.update.clone() });
         updates
     }
 }
 
 impl ViewUpdate {
-    /// Everything but the values, the source and the time received, to be compared.
+    /// Returns everything but the values, the source and the time of receipt, for comparison.
     fn description(&self) -> impl Ord {
         (
             (&self.url, &self.route, self.navigation_type, self.device),
@@ -154,8 +151,8 @@ impl ViewUpdate {
         )
     }
 
-    /// Decides between two own updates of one `seq`: the larger content, and of equal ones the one
-    /// received first.
+    /// Whether this own update wins against another with the same `seq`: the larger content wins; of equal contents,
+    /// the first received wins.
     fn outranks(&self, other: &Self) -> bool {
         let micros = |update: &Self| Metric::ALL.map(|metric| update.values.get(metric));
         micros(self)
@@ -166,18 +163,17 @@ impl ViewUpdate {
     }
 }
 
-/// Says of the path only what the route does not: the host, then the path's segments where the route has a
-/// parameter, a slash between them.
+/// Marks a URL packed by its route: the host, then the path's segments at the route's parameters, separated by slashes.
 const BY_ROUTE: char = '>';
-/// As [`BY_ROUTE`], of a path that ends with a slash where its route does not.
+/// Like [`BY_ROUTE`], for a path that ends with a slash while its route does not.
 const BY_ROUTE_SLASH: char = '|';
 
-/// A URL as stores keep it beside its view's route: short, as it is in every row. [`unpack_url`] gives it
-/// back whatever it is.
+/// Packs a URL for storage beside its view's route. Every row has a URL, so it must be short. [`unpack_url`] restores
+/// any URL exactly.
 ///
-/// `https://` is left out, and so is the part of the path that the route says:
-/// `https://shop.example/p/17/sizes` under `/p/:id/sizes` is `shop.example>17`. Any other text is kept whole
-/// after a `>`.
+/// Omits `https://`, and the part of the path that the route contains: `https://shop.example/p/17/sizes` with the route
+/// `/p/:id/sizes` becomes `shop.example>17`. A path that does not match the route is stored whole: `shop.example/p/17`.
+/// A URL without `https://` or with an unusual host is stored whole after a `>`.
 #[must_use]
 pub fn pack_url(url: &str, route: &str) -> String {
     let whole = || format!("{BY_ROUTE}{url}");
@@ -201,7 +197,7 @@ pub fn pack_url(url: &str, route: &str) -> String {
     packed
 }
 
-/// The URL that [`pack_url`] made this of, under the same route.
+/// Restores the URL from the result of [`pack_url`] with the same route.
 #[must_use]
 pub fn unpack_url(packed: &str, route: &str) -> String {
     if let Some(url) = packed.strip_prefix(BY_ROUTE) {
@@ -222,8 +218,8 @@ pub fn unpack_url(packed: &str, route: &str) -> String {
     format!("https://{host}{path}{}", if slash { "/" } else { "" })
 }
 
-/// Appends the segments of a path at the route's parameters, where all others are the route's own; otherwise
-/// `false`, and what is appended says nothing.
+/// Appends the path's segments at the route's parameters, if all other segments are equal to the route's. Otherwise
+/// returns `false`, and the appended text is invalid.
 fn push_beyond_route(path: &str, route: &str, said: &mut String) -> bool {
     if !path.starts_with('/') || !route.starts_with('/') {
         return false;

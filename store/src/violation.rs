@@ -1,14 +1,14 @@
-//! Judged budgets, and the violations that come of them.
+//! Judged budgets, and violations.
 
 use vitals::metric::{Metric, Value};
 use vitals::view::Device;
 
-/// A judged budget, as the gate hands it to the store.
+/// The judgement of a budget, from the gate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
-    /// Identifies the budget: two judgements of the same key are about the same promise.
+    /// Identifies the budget across judgements.
     pub key: String,
-    /// Whether the budget is broken, kept, or not decided.
+    /// `true` if the budget is violated, `false` if it is met, `None` if undecided.
     pub broken: Option<bool>,
     /// The route pattern.
     pub route: String,
@@ -18,29 +18,29 @@ pub struct Judgement {
     pub percentile: u8,
     /// The largest allowed value.
     pub at_most: Value,
-    /// The device that the budget is about; all when absent.
+    /// The device class of the budget; all if absent.
     pub device: Option<Device>,
-    /// The release that was judged; all when absent.
+    /// The judged release; all if absent.
     pub release: Option<String>,
-    /// The measured percentile, where there are samples.
+    /// The measured percentile; `None` without samples.
     pub measured: Option<Value>,
-    /// Samples.
+    /// Number of samples.
     pub n: i64,
-    /// Samples at or under the budget.
+    /// Number of samples within the budget.
     pub within: i64,
 }
 
-/// A broken budget, from the first judgement that found it broken to the one that found it kept again.
+/// A violation of a budget, from the first judgement that finds it violated to the next that finds it met.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Violation {
     /// Ascending number within the site.
     pub id: i64,
-    /// The last judgement that found it broken.
+    /// The latest judgement that found the budget violated.
     pub judgement: Judgement,
-    /// First found broken, UTC milliseconds.
+    /// Time of the first such judgement, UTC milliseconds.
     pub opened_ms: i64,
-    /// Last found broken, UTC milliseconds.
+    /// Time of the latest such judgement, UTC milliseconds.
     pub last_seen_ms: i64,
-    /// Found kept again, UTC milliseconds; `None` while it is open.
+    /// Time of the judgement that found the budget met, UTC milliseconds; `None` while the violation is open.
     pub resolved_ms: Option<i64>,
 }

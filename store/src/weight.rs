@@ -1,31 +1,31 @@
-//! How many page views one that was sent stands for.
+//! Weight of a sampled page view.
 
 use serde::{Deserialize, Serialize};
 use vitals::limits;
 
-/// How many page views one that was sent stands for: of a page that sends a tenth of them, ten.
+/// Number of page views that one received page view represents: 10 for a sampling share of 0.1.
 ///
-/// In whole thousandths, so that sums of weights do not depend on their order and what was added can be taken
-/// away again; a weight is off by at most half a thousandth.
+/// Stored in whole thousandths, so that sums do not depend on their order and can be subtracted exactly. The rounding
+/// error is at most half a thousandth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Weight(u32);
 
 impl Weight {
-    /// Thousandths of a page view that stands for itself alone.
+    /// The weight of an unsampled page view, in thousandths.
     pub const ONE_MILLI: i64 = 1_000;
-    /// Stands for itself alone.
+    /// The weight of an unsampled page view.
     pub const ONE: Self = Self(1_000);
-    /// The largest one, that of the smallest share that is taken.
+    /// The weight at the smallest sampling share.
     const MAX: Self = Self((1_000.0 / limits::SAMPLE_MIN) as u32);
 
-    /// The weight of page views of which a share is sent; what is no share is taken as the nearest one.
+    /// Returns the weight for a sampling share. Clamps shares to the valid range; NaN counts as 1.
     #[must_use]
     pub fn of_sample(share: f64) -> Self {
         if share.is_nan() {
             return Self::ONE;
         }
-        // A cast of a number that is too large gives the largest.
+        // A float cast saturates.
         Self((1_000.0 / share.clamp(limits::SAMPLE_MIN, 1.0)).round() as u32).min(Self::MAX)
     }
 
@@ -35,13 +35,13 @@ impl Weight {
         self.0
     }
 
-    /// The weight as stores keep it; `None` where the view stands for itself alone, as nearly all do.
+    /// Returns the stored form; `None` for weight 1, which nearly all page views have.
     #[must_use]
     pub fn stored(self) -> Option<i32> {
         if self == Self::ONE { None } else { i32::try_from(self.0).ok() }
     }
 
-    /// The weight that [`Self::stored`] made this of.
+    /// Restores the weight from the result of [`Self::stored`].
     #[must_use]
     pub fn from_stored(stored: Option<i32>) -> Self {
         stored.and_then(|milli| u32::try_from(milli).ok()).map_or(Self::ONE, Self)
@@ -54,7 +54,7 @@ impl Default for Weight {
     }
 }
 
-/// The page views that a sum of weights, in thousandths, stands for; in whole numbers.
+/// Rounds a sum of weights in thousandths to whole page views.
 #[must_use]
 pub const fn estimate(weight_milli: i64) -> i64 {
     weight_milli.saturating_add(Weight::ONE_MILLI / 2).div_euclid(Weight::ONE_MILLI)

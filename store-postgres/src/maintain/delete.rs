@@ -1,4 +1,4 @@
-//! Removing the rows of a deleted site.
+//! Removes the rows of a deleted site.
 
 use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX};
 use crate::error::failed;
@@ -9,11 +9,11 @@ use fieldvitals_store::{SiteId, StoreError};
 
 const DELETING: &str = "removing the rows of a deleted site";
 
-/// `$2` is past every id.
+/// `$2` is greater than every id.
 const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_id = $1 and id < \
     coalesce((select id from page_view where site_id = $1 order by id offset $3 limit 1), $2)";
 const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
-/// The note that the site is to be removed goes last.
+/// The row of `site_deleted` goes last: it marks an unfinished removal.
 const REMOVE_REST: [&str; 7] = [
     "/* cursor.remove */ delete from load_cursor where site_id = $1",
     "/* route.remove */ delete from route where site_id = $1",
@@ -24,10 +24,10 @@ const REMOVE_REST: [&str; 7] = [
     "/* site.deleted.done */ delete from site_deleted where site_id = $1",
 ];
 
-/// Removes the rows of a site that is deleted already; one that is interrupted is taken up again. It
-/// needs no lease, as nobody else touches them but to remove them too.
+/// Removes the rows of a deleted site; an interrupted removal is resumed. Needs no lease, because other transactions
+/// only remove these rows too.
 pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(), StoreError> {
-    // Deltas first: a fold of them, under way, either is waited for or finds them gone and gives up.
+    // Deltas first: this waits for a running fold, or the fold finds the deltas removed and rolls back.
     remove_all(store, REMOVE_DELTAS, site).await?;
     for grain in [Grain::Hour, Grain::Day] {
         while remove_rows(store, site, grain).await? {}
@@ -39,7 +39,7 @@ pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(
     Ok(())
 }
 
-/// Removes at most [`REMOVE_BLOCKS_MAX`] rollup blocks; whether there may be more.
+/// Removes at most [`REMOVE_BLOCKS_MAX`] rollup blocks. Returns whether more may remain.
 async fn remove_rows(store: &PostgresStore, site: SiteId, grain: Grain) -> Result<bool, StoreError> {
     let mut transaction = store.write(DELETING).await?;
     let steps = (grain, i32::MIN..i32::MAX);
@@ -48,7 +48,7 @@ async fn remove_rows(store: &PostgresStore, site: SiteId, grain: Grain) -> Resul
     Ok(removed >= REMOVE_BLOCKS_MAX as u64)
 }
 
-/// Runs a statement that removes at most [`REMOVE_VIEWS_MAX`]; whether there may be more.
+/// Runs a statement that removes at most [`REMOVE_VIEWS_MAX`] rows. Returns whether more may remain.
 async fn remove_some(store: &PostgresStore, statement: Statement) -> Result<bool, StoreError> {
     let mut transaction = store.write(DELETING).await?;
     let removed =

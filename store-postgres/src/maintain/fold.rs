@@ -1,4 +1,4 @@
-//! Folding deltas into cells.
+//! Folds rollup deltas into cells.
 
 use super::FOLDING;
 use super::lease::Lease;
@@ -14,16 +14,16 @@ use sqlx::types::Uuid;
 use std::sync::atomic::Ordering;
 use vitals::limits;
 
-/// Delta rows that one transaction folds at most.
+/// Maximum delta rows per transaction.
 const FOLD_ROWS: i64 = 2_048;
-/// Bytes of delta rows that one transaction reads, about: those of [`limits::FOLD_VIEWS_MAX`] page views.
+/// Approximate maximum bytes of delta rows per transaction: those of [`limits::FOLD_VIEWS_MAX`] page views.
 const FOLD_BYTES: i64 = 24 * limits::FOLD_VIEWS_MAX as i64;
-/// Bytes of replaced blocks after which there is a vacuum.
+/// Bytes of replaced blocks that trigger a vacuum.
 const VACUUM_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Lease<'_> {
     pub(super) async fn fold_site(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
-        // Rows that loads add meanwhile are for the next round, so a busy site cannot keep this one going.
+        // Folds only the rows that exist now, so that loads on a busy site cannot extend this round without end.
         let mut transaction = self.store.read(FOLDING).await?;
         let mut left: i64 =
             query("/* rollup.delta.count */ select count(*) from rollup_delta where site_id = $1")
@@ -79,7 +79,7 @@ impl Lease<'_> {
         let count = hours.len() as u64;
         let rows = compute(move || fold.rows()).await?;
         let replaced = rows::write(connection, site, rows, Stored::Kept).await?;
-        // These rows and no others: loads may have added some between them.
+        // Deletes exactly the folded rows: loads may have added rows between them.
         let folded = query(
             "/* rollup.delta.folded */ delete from rollup_delta d \
              using unnest($2::bigint[], $3::uuid[], $4::bigint[]) u (hour_ms, spool, up_to) \
@@ -93,7 +93,7 @@ impl Lease<'_> {
         .await
         .map_err(failed(FOLDING))?;
         if folded.rows_affected() != count {
-            // The site is being deleted; what was added to its cells is rolled back.
+            // The site is being deleted. The changes to its cells are rolled back.
             return Ok(0);
         }
         transaction.commit().await.map_err(failed(FOLDING))?;
@@ -101,14 +101,14 @@ impl Lease<'_> {
         Ok(count)
     }
 
-    /// Makes room of what folds have replaced, once that is much: a fold writes whole blocks anew, and where
-    /// much is caught up at once, the tables would double before Postgres' own vacuum comes round.
+    /// Vacuums the rollup tables after folds have replaced many bytes. A fold rewrites whole blocks. While a large
+    /// backlog is folded, the tables would double before autovacuum runs.
     pub(super) async fn vacuum(&self) {
         if self.store.replaced_bytes.load(Ordering::Relaxed) < VACUUM_BYTES {
             return;
         }
         self.store.replaced_bytes.store(0, Ordering::Relaxed);
-        // Where it fails, or somebody else does it just now, Postgres' own does it later.
+        // If the vacuum fails or another one is running, autovacuum does the work later.
         for sql in ["vacuum (skip_locked) rollup_hour", "vacuum (skip_locked) rollup_day"] {
             let _ = Transaction::alone(self.store.pools.own(), self.store.bounds.back, sql).await;
         }

@@ -1,4 +1,4 @@
-//! The right to maintain, and who waits for whom.
+//! The lease of maintenance, and locks between maintenance, loads and erasures.
 
 use crate::PostgresStore;
 use crate::connection::Transaction;
@@ -11,21 +11,21 @@ use sqlx::types::Uuid;
 const LEASING: &str = "taking the lease of maintenance";
 const WAITING: &str = "waiting for loads";
 
-/// The codes of a lock that was not had in time, and of two that waited for each other.
+/// SQLSTATE of a lock timeout and of a deadlock.
 const LOCK_NOT_HAD: [&str; 2] = ["55P03", "40P01"];
 
 pub(super) fn not_had(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| LOCK_NOT_HAD.contains(&code.as_str()))
 }
 
-/// The right to maintain, for as long as each step renews it.
+/// The lease of maintenance. Each step renews the lease for 1 min.
 pub(super) struct Lease<'a> {
     pub(super) store: &'a PostgresStore,
     holder: Uuid,
 }
 
 impl<'a> Lease<'a> {
-    /// Takes the lease, if nobody has it.
+    /// Takes the lease; `None` if another server holds it.
     pub(super) async fn take(store: &'a PostgresStore) -> Result<Option<Self>, StoreError> {
         let mut holder = [0; 16];
         getrandom::fill(&mut holder).map_err(|error| StoreError::Database {
@@ -47,7 +47,7 @@ impl<'a> Lease<'a> {
         Ok((taken.rows_affected() == 1).then_some(Self { store, holder }))
     }
 
-    /// Begins a step. The lease cannot change hands before the step's transaction ends.
+    /// Begins a step. The lease cannot change its holder before the step's transaction ends.
     pub(super) async fn step(&self, what: &'static str) -> Result<Transaction, StoreError> {
         let mut transaction = self.store.begin(what, sql::MAINTAIN).await?;
         let renewed = query(
@@ -82,10 +82,10 @@ impl<'a> Lease<'a> {
     }
 }
 
-/// Waits for the loads under way, and lets none begin before the transaction ends; whether that was had in time.
+/// Waits for running loads, and blocks new loads until the transaction ends. Returns `false` on a lock timeout.
 ///
-/// Loads share a lock on the one row of `kept`. A lock on the row would never be had where they follow each other
-/// without a gap: who shares comes in past who waits. A lock on the table has a queue.
+/// Loads share a lock on the one row of `kept`. An exclusive lock on that row would starve while loads overlap, because
+/// new sharers pass a waiting transaction. A table lock has a queue.
 pub(crate) async fn hold_off_loads(connection: &mut PgConnection) -> Result<bool, StoreError> {
     match query("/* load.hold_off */ lock table kept in exclusive mode").execute(connection).await {
         Ok(_) => Ok(true),
@@ -94,7 +94,7 @@ pub(crate) async fn hold_off_loads(connection: &mut PgConnection) -> Result<bool
     }
 }
 
-/// Lets the transaction wait for a lock only a little: loads would wait behind it.
+/// Sets a lock timeout of 1 s, because loads queue behind a waiting lock.
 pub(crate) async fn wait_little(connection: &mut PgConnection) -> Result<(), StoreError> {
     query("/* lock.little */ set local lock_timeout = '1s'")
         .execute(connection)
@@ -103,9 +103,9 @@ pub(crate) async fn wait_little(connection: &mut PgConnection) -> Result<(), Sto
         .map_err(failed(WAITING))
 }
 
-/// Waits for the step of maintenance that is under way, and keeps others from beginning before the
-/// transaction ends. It must be the transaction's first statement: locking a table takes no snapshot, so
-/// what the next ones see is what that step left.
+/// Waits for the running step of maintenance, and blocks further steps until the transaction ends. Must be the
+/// transaction's first statement: locking a table takes no snapshot, so the following statements see the result of that
+/// step.
 pub(crate) async fn exclude(connection: &mut PgConnection) -> Result<(), StoreError> {
     query("/* lease.exclude */ lock table lease in share row exclusive mode")
         .execute(connection)

@@ -1,4 +1,4 @@
-//! Removing what is past retention: rollup rows, names and texts of each site, and the partitions of days.
+//! Removes data past retention: rollup rows, names and texts of each site, and the partitions of days.
 
 use super::lease::{Lease, hold_off_loads, not_had, wait_little};
 use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX, REMOVING};
@@ -12,16 +12,15 @@ use std::time::Duration;
 
 const DROPPING: &str = "dropping the partition of a day past retention";
 
-/// Steps of removing a site's texts in one round.
+/// Maximum steps of [`texts::clean`] per site and round.
 const CLEAN_STEPS_MAX: u32 = 50;
-/// How often a partition is tried to be dropped in one round; each try lets others wait for at most the
-/// lock timeout of a step.
+/// Attempts to drop a partition in one round. Each attempt blocks other transactions for at most the lock timeout.
 const DROP_TRIES: u32 = 3;
-/// Time between two tries.
+/// Time between two attempts.
 const DROP_PAUSE: Duration = Duration::from_millis(500);
 
 impl Lease<'_> {
-    /// Removes the blocks before a day and returns how many they were.
+    /// Removes the blocks before a day. Returns their number.
     pub(super) async fn remove_rows(
         &self,
         site: SiteId,
@@ -41,7 +40,7 @@ impl Lease<'_> {
         }
     }
 
-    /// Removes routes and labels of which nothing is kept any more, and returns how many they were.
+    /// Removes unused routes and labels past retention. Returns their number.
     pub(super) async fn remove_names(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
         let oldest = Grain::Day.step(kept.days_from_ms);
         let mut transaction = self.store.read(REMOVING).await?;
@@ -61,12 +60,13 @@ impl Lease<'_> {
         }
         let mut transaction = self.step(REMOVING).await?;
         wait_little(&mut transaction).await?;
-        // Each of the next statements sees all that refers to a name. Where loads are too busy, another round does
-        // it.
+        // The following statements see every reference to a name, because no load is running. If loads are too busy, a
+        // later round removes the names.
         if !hold_off_loads(&mut transaction).await? {
             return Ok(0);
         }
-        // A page view that has a name is no newer than the name.
+        // Only older page views can refer to an old name: `last_day` is never before the day of a page view with the
+        // name.
         let end = view::first_id(kept.days_from_ms);
         let routes = query(
             "/* route.remove.old */ delete from route r where r.site_id = $1 and r.last_day < $2 \
@@ -100,7 +100,7 @@ impl Lease<'_> {
         Ok(removed)
     }
 
-    /// Removes the texts of days whose page views are no longer kept, and returns how many they were.
+    /// Removes the texts of days whose page views are past retention. Returns their number.
     pub(super) async fn remove_texts(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
         let before = Grain::Day.step(kept.views_from_ms);
         let mut removed = 0;
@@ -113,8 +113,8 @@ impl Lease<'_> {
         Ok(removed)
     }
 
-    /// Removes the texts that nobody has any more. What is left is for the next round: an erasure under way brings
-    /// more as long as it lasts.
+    /// Removes unused texts, up to [`CLEAN_STEPS_MAX`] steps. The next round continues, because a running erasure marks
+    /// more days.
     pub(super) async fn clean_texts(&self, site: SiteId) -> Result<(), StoreError> {
         for _ in 0..CLEAN_STEPS_MAX {
             if !texts::clean(self.step(REMOVING).await?, site).await? {
@@ -124,7 +124,7 @@ impl Lease<'_> {
         Ok(())
     }
 
-    /// Drops the partitions of days that are no longer kept.
+    /// Drops the partitions of days past retention.
     pub(super) async fn drop_days(&self, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
         let mut transaction = self.store.read(REMOVING).await?;
         let rows =
@@ -141,7 +141,7 @@ impl Lease<'_> {
             match self.drop_day(day_ms, tries).await? {
                 Ok(views) => round.done.views_removed += views,
                 Err(why) => {
-                    // Whoever is in the way of this one may be in that of the others too.
+                    // The lock that blocks this partition may block the others too.
                     tries = 1;
                     round.leave(Concern::Day(day_ms), &why);
                 }
@@ -150,9 +150,9 @@ impl Lease<'_> {
         Ok(())
     }
 
-    /// Drops a partition, which takes page_view for itself for a moment: where that moment does not come
-    /// soon, or something of another owner depends on the partition, it is left to another round. Returns how
-    /// many page views went, or why none did.
+    /// Drops a partition, which locks `page_view` exclusively for a moment. On a lock timeout, or if an object of
+    /// another owner depends on the partition, a later round drops it. Returns the number of removed page views, or the
+    /// reason for the delay.
     pub(super) async fn drop_day(
         &self,
         day_ms: i64,
@@ -175,7 +175,7 @@ impl Lease<'_> {
                     drop(transaction);
                     tokio::time::sleep(DROP_PAUSE).await;
                 }
-                // Said by Postgres about this one: the connection is there, and the next may go.
+                // Postgres refused to drop this partition. The connection works, so the next partition may succeed.
                 Err(error) if error.as_database_error().is_some() => {
                     return Ok(Err(failed(DROPPING)(error)));
                 }

@@ -1,4 +1,4 @@
-//! Folding: page views added up into rows.
+//! Folds page views into rollup rows.
 
 use super::HOUR_MS;
 use super::log::{self, Counted};
@@ -11,43 +11,43 @@ use std::collections::BTreeMap;
 use vitals::histogram::{EncodingError, Histogram, Place};
 use vitals::metric::Metric;
 
-/// Page views on their way into rows.
+/// Page views to be folded into rows.
 #[derive(Debug, Default)]
 pub struct Fold {
     views: Vec<Folded>,
-    /// The routes that they are of.
+    /// The routes of the page views.
     routes: Vec<i64>,
     route_places: HashMap<i64, usize>,
 }
 
-/// A page view, and where it is counted. Small, as a fold holds very many.
+/// A page view with its counters. Small, because a fold holds very many.
 #[derive(Clone, Copy, Debug)]
 struct Folded {
-    /// Its place among the routes.
+    /// Index into the routes.
     route: usize,
     weight_milli: u32,
     hour: i32,
     codes: [Code; Dimension::COUNT],
-    /// Numbers of places, [`NO_PLACE`] where a metric has none.
+    /// Numbers of the values' places; [`NO_PLACE`] for a metric without a value.
     places: [u16; Metric::COUNT],
     is_taken: bool,
     in_hours: bool,
     in_days: bool,
 }
 
-/// Is no [`Place::number`].
+/// Not a valid [`Place::number`].
 const NO_PLACE: u16 = u16::MAX;
 
 impl Fold {
-    /// Takes in the delta row of an hour.
+    /// Adds the delta row of an hour.
     ///
     /// # Errors
-    /// Where the bytes are not a delta row.
+    /// If the bytes are not a delta row.
     pub fn add_delta(&mut self, hour_ms: i64, bytes: &[u8], kept: &Kept) -> Result<(), EncodingError> {
         log::read(bytes, |counted| self.add(hour_ms, counted, kept))
     }
 
-    /// Takes in a page view that starts at a moment.
+    /// Adds a page view that starts at `start_ms`.
     pub fn add(&mut self, start_ms: i64, counted: &Counted, kept: &Kept) {
         let route = *self.route_places.entry(counted.route_id).or_insert_with(|| {
             self.routes.push(counted.route_id);
@@ -65,14 +65,14 @@ impl Fold {
         });
     }
 
-    /// How many page views were taken in.
+    /// Returns the number of page views added.
     #[must_use]
     pub const fn views(&self) -> usize {
         self.views.len()
     }
 
-    /// The rows that it comes to, to be added to those that are stored. A row in which nothing is left is
-    /// among them, where what was added and taken away cancels out.
+    /// Folds the page views into rows, to be added to stored rows. Includes rows whose additions and removals cancel
+    /// out.
     #[must_use]
     pub fn rows(self) -> BTreeMap<RowKey, Row> {
         let Self { views, routes, .. } = self;
@@ -86,7 +86,7 @@ impl Fold {
     }
 }
 
-/// Page views with those of one route side by side: they are gone through eight times.
+/// Groups page views by route, because folding iterates over a route's page views eight times.
 fn by_route(views: &[Folded], routes: usize) -> Vec<Folded> {
     let mut ends = vec![0_usize; routes];
     views.iter().for_each(|view| ends[view.route] += 1);
@@ -104,20 +104,20 @@ fn by_route(views: &[Folded], routes: usize) -> Vec<Folded> {
     order.into_iter().map(|place| views[place as usize]).collect()
 }
 
-/// What is counted of one route: the views of one value of a dimension in an hour or a day are a group.
+/// The counters of one route. A group counts the views of one value of a dimension in one hour or day.
 #[derive(Debug, Default)]
 struct Route {
     groups: Vec<Group>,
     places: HashMap<GroupKey, usize>,
-    /// The groups that each view is in: [`NO_GROUP`] behind the last.
+    /// The groups of each view, followed by [`NO_GROUP`].
     of_views: Vec<[u32; GROUPS_MAX]>,
-    /// The views that have a metric, by its place: whether they are taken away last.
+    /// The place of a metric's value, the view's index, and whether the view is removed; sorted, so removals come last.
     values: Vec<(u16, u32, bool)>,
 }
 
-/// How many groups a view is in at most: one of hours, and one of each dimension of days.
+/// Maximum groups of a view: one for its hour, and one per dimension for its day.
 const GROUPS_MAX: usize = 1 + Dimension::COUNT;
-/// Is no group's place.
+/// Not a valid index of a group.
 const NO_GROUP: u32 = u32::MAX;
 
 type GroupKey = (Grain, Dimension, i32, Code);
@@ -126,17 +126,17 @@ type GroupKey = (Grain, Dimension, i32, Code);
 struct Group {
     key: GroupKey,
     views: Views,
-    /// Places of a metric, ascending, and how often (signed).
+    /// Places of a metric, ascending, with signed counts.
     places: Vec<(Place, i64)>,
 }
 
 impl Group {
-    /// The row that it is in.
+    /// The row of the group.
     const fn row(&self) -> (Grain, Dimension, i32) {
         (self.key.0, self.key.1, self.key.2)
     }
 
-    /// Its code and what it counts of the metric; `None` where no view had it.
+    /// Returns the group's code and the histogram of the metric; `None` if no view has the metric.
     fn histogram(&self) -> Option<(Code, Histogram)> {
         let mut histogram = Histogram::with_capacity(self.places.len());
         for &(place, by) in &self.places {
@@ -149,7 +149,7 @@ impl Group {
 impl Route {
     fn add(&mut self, route_id: i64, views: &[Folded], rows: &mut Vec<(RowKey, Row)>) {
         self.group(views);
-        // Those of one row lie side by side then.
+        // Sorting makes the groups of a row adjacent.
         let mut order: Vec<usize> = (0..self.groups.len()).collect();
         order.sort_unstable_by_key(|&place| self.groups[place].key);
         for part in (0..).map_while(Part::from_number) {
@@ -170,7 +170,7 @@ impl Route {
         }
     }
 
-    /// Finds the groups of views, and how many views are in them.
+    /// Assigns views to groups and counts the views of each group.
     fn group(&mut self, views: &[Folded]) {
         self.groups.clear();
         self.places.clear();
@@ -196,8 +196,8 @@ impl Route {
         }
     }
 
-    /// Counts a metric's values in the groups. They are sorted once, for all dimensions: handed out in order, they
-    /// are in order in every group.
+    /// Counts a metric's values in the groups. Values are sorted once for all dimensions, so every group receives its
+    /// values in order.
     fn count(&mut self, metric: Metric, views: &[Folded]) {
         self.values.clear();
         self.groups.iter_mut().for_each(|group| group.places.clear());
@@ -252,7 +252,7 @@ mod tests {
     fn rows_add_up_whatever_the_order() {
         let all = [counted(1, 1, 400), counted(1, 2, 404), counted(-1, 1, 400), counted(1, 1, 8)];
         let whole = rows(&all);
-        // Hours of devices, and days of every dimension, each with views and LCP.
+        // Hours by device, and days by every dimension, each with views and LCP.
         assert_eq!(whole.len(), 2 * (1 + Dimension::COUNT));
         for split in 0..all.len() {
             let (mut left, right) = (rows(&all[split..]), rows(&all[..split]));

@@ -1,15 +1,14 @@
-//! Delta rows: what one load changed in one hour, a page view after the other.
+//! Delta rows: the changes of one load in one hour, as a list of page views.
 //!
-//! A delta is a list of signed page views, each with its route, its codes and where its values are
-//! counted, in about 25 bytes. Cells are made of it when it is folded, for every dimension at once, and by
-//! whoever asks before that: writing the cells of a batch instead would take several times the bytes, as
-//! most of them would hold one view.
+//! A delta is a list of signed page views, each with its route, its codes and the places of its values, in about 25
+//! bytes. Folding a delta computes the cells of all dimensions at once; so do queries before the fold. Writing the
+//! cells of a batch directly would take several times the bytes, because most cells would count one view.
 //!
-//! `[number of routes, their ids (8 bytes each, big endian), number of entries, entries…]`, an entry being
-//! `[sign and metrics (a byte: bit 7 is set where the view is taken away, bit m where metric m follows), twice the
-//! place of the route in the list, and one more where the view's weight follows, which is one where it does not,
-//! the six codes (a byte for device and navigation type, two for others, little endian), and the place of each
-//! metric's value (two bytes, little endian)]`; numbers are LEB128.
+//! Format: `[number of routes, their ids (8 bytes each, big endian), number of entries, entries…]`. An entry is `[sign
+//! and metrics (1 byte: bit 7 is set if the view is removed, bit m if metric m follows), 2 × the index of the route in
+//! the list + 1 if the view's weight follows, the weight in thousandths (1,000 if absent), the six codes (1 byte for
+//! device and navigation type, 2 for others, little endian), the place of each metric's value (2 bytes, little
+//! endian)]`. Numbers are LEB128.
 
 use super::HOUR_MS;
 use crate::dimension::{Code, Dimension, Labels};
@@ -21,26 +20,26 @@ use std::collections::BTreeMap;
 use vitals::histogram::{EncodingError, Place, read_varint, write_varint};
 use vitals::metric::Metric;
 
-/// The bit of an entry that takes its view away.
+/// The bit of an entry that removes its view.
 const TAKEN: u8 = 1 << 7;
 
-/// A page view as it is counted.
+/// The counted properties of a page view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// 1 where it is added, -1 where it is taken away.
+    /// 1 adds the view, -1 removes it.
     pub by: i64,
-    /// How many page views it stands for, in thousandths.
+    /// The view's weight, in thousandths of a page view.
     pub weight_milli: u32,
     /// See [`super::route_id`].
     pub route_id: i64,
-    /// Its code in each dimension.
+    /// The view's code in each dimension.
     pub codes: [Code; Dimension::COUNT],
-    /// Where its values are counted.
+    /// The histogram places of the view's values.
     pub places: [Option<Place>; Metric::COUNT],
 }
 
 impl Counted {
-    /// A page view under its route's id and its codes.
+    /// The counted properties of a page view, with its route's id and its codes.
     #[must_use]
     pub fn new(view: &ViewUpdate, route_id: i64, codes: [Code; Dimension::COUNT], by: i64) -> Self {
         let places = Metric::ALL.map(|metric| view.values.get(metric).map(|value| Place::new(metric, value)));
@@ -92,7 +91,7 @@ impl Counted {
     }
 }
 
-/// Whether a dimension's codes take two bytes.
+/// Whether a dimension's codes have two bytes.
 const fn is_wide(dimension: Dimension) -> bool {
     dimension.labels_max() > 0
 }
@@ -109,10 +108,10 @@ fn two(bytes: &mut &[u8]) -> Result<u16, EncodingError> {
     Ok(u16::from_le_bytes(first))
 }
 
-/// The delta rows of changed views, by the start of their hour. A view of which nothing changed that is
-/// counted leaves no trace.
+/// Builds the delta rows of changed views, keyed by the start of their hour. Skips views whose counted properties have
+/// not changed.
 ///
-/// `route_ids` and `labels` must know every route and label, those before the change among them.
+/// `route_ids` and `labels` must contain every route and label, including those before the change.
 #[must_use]
 pub fn deltas(
     changed: &[Changed],
@@ -139,7 +138,7 @@ pub fn deltas(
     hours.into_iter().map(|(hour_ms, delta)| (hour_ms, delta.finish())).collect()
 }
 
-/// A delta row in the making.
+/// A delta row under construction.
 #[derive(Debug, Default)]
 struct Delta {
     routes: Vec<i64>,
@@ -170,10 +169,10 @@ impl Delta {
     }
 }
 
-/// Hands every page view of a delta row to `take`, in order.
+/// Passes every page view of a delta row to `take`, in order.
 ///
 /// # Errors
-/// Where the bytes are not a delta row.
+/// If the bytes are not a delta row.
 pub(super) fn read(mut bytes: &[u8], mut take: impl FnMut(&Counted)) -> Result<(), EncodingError> {
     let len = read_varint(&mut bytes)?;
     let mut routes = Vec::new();
