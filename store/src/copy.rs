@@ -1,4 +1,4 @@
-//! What is carried from one store to another beside page views, which are loaded again.
+//! Rollups in portable form, for a copy from one store to another. Page views are copied by loading them again.
 
 use crate::dimension::{Code, Labels, NO_VALUE};
 use crate::rollup::{Grain, Part, Row, RowKey, from_slot, slot};
@@ -6,40 +6,40 @@ use crate::{Cell, Dimension};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 
-/// The rollups of one hour or day, one route and one dimension, in words that any store understands.
+/// The rollups of one hour or day, one route and one dimension, with names instead of a store's ids and codes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollupGroup {
-    /// Where it belongs.
+    /// The group's key.
     pub key: RollupKey,
-    /// A cell a value of the dimension; `None` for the page views of which it is not known.
+    /// One cell per value of the dimension; `None` for page views with an unknown value.
     pub cells: Vec<(Option<String>, Cell)>,
 }
 
-/// Where a [`RollupGroup`] belongs; groups are ordered by it.
+/// Key of a [`RollupGroup`]; groups are ordered by it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RollupKey {
-    /// How long a time it counts.
+    /// The length of the time step.
     pub grain: Grain,
-    /// Its start, UTC milliseconds.
+    /// Start of the step, UTC milliseconds.
     pub start_ms: i64,
-    /// What its values are.
+    /// The dimension of the values.
     pub dimension: Dimension,
     /// The route.
     pub route: String,
 }
 
-/// How much a store holds of a site.
+/// The size of a site's data in a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holding {
-    /// Page views that are kept.
+    /// Stored page views.
     pub views: u64,
-    /// Page views that daily rollups count, those included that are not kept any more.
+    /// Page views counted by daily rollups, including page views past retention.
     pub counted: i64,
     /// Violations.
     pub violations: u64,
 }
 
-/// Stored rows in words; those whose route or part is not known are left out.
+/// Converts stored rows to groups. Omits rows whose route or slot is unknown.
 #[must_use]
 pub fn groups<S: BuildHasher>(
     rows: &BTreeMap<RowKey, Row>,
@@ -82,7 +82,7 @@ pub fn groups<S: BuildHasher>(
         .collect()
 }
 
-/// The labels that groups name, by dimension.
+/// Returns the labels in groups, by dimension.
 #[must_use]
 pub fn labels(groups: &[RollupGroup]) -> BTreeSet<(Dimension, &str)> {
     let labelled = groups.iter().filter(|group| Dimension::LABELLED.contains(&group.key.dimension));
@@ -93,7 +93,7 @@ pub fn labels(groups: &[RollupGroup]) -> BTreeSet<(Dimension, &str)> {
         .collect()
 }
 
-/// The rows of groups. `route_ids` and `labels` must know every route and label.
+/// Converts groups to rows. `route_ids` and `labels` must contain every route and label.
 #[must_use]
 pub fn rows<S: BuildHasher>(
     groups: &[RollupGroup],

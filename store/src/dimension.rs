@@ -1,4 +1,4 @@
-//! What rollups tell page views apart by, besides their route and their time.
+//! Dimensions: the properties by which rollups distinguish page views, besides route and time.
 
 use crate::hash::HashMap;
 use crate::view::ViewUpdate;
@@ -6,50 +6,50 @@ use sha2::{Digest, Sha256};
 use vitals::limits;
 use vitals::view::{Device, NavigationType};
 
-/// Something that is known of a page view, and of which rollups keep a cell a value.
+/// A property of page views. Rollups have one cell per value of a dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Dimension {
-    /// The class of the device; the only one that hours are told apart by, too.
+    /// The device class. Only this dimension also exists in hourly rollups.
     Device = 0,
-    /// The browser's family.
+    /// The browser family.
     Browser = 1,
     /// The country.
     Country = 2,
     /// The effective connection type.
     Connection = 3,
-    /// How the view came to be.
+    /// The navigation type.
     NavigationType = 4,
     /// The release of the page.
     Release = 5,
 }
 
-/// The number under which rollups keep a value of a dimension: [`NO_VALUE`] where it is not known; of a
-/// device or a navigation type its number and one; of any other its label's code.
+/// The code of a dimension's value in rollups: [`NO_VALUE`] if the value is unknown; 1 + its number for a device or
+/// navigation type; the label's code for other dimensions.
 pub type Code = u16;
 
-/// The code of a value that is not known.
+/// The code of an unknown value.
 pub const NO_VALUE: Code = 0;
 
-/// The label of values for which a site has no place left.
+/// The label that replaces further labels when a site has reached its maximum.
 pub const OTHER: &str = "(other)";
 
-/// What a page view says of a dimension.
+/// A page view's value in a dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said<'a> {
-    /// A value of a fixed set, or nothing.
+    /// A value of a fixed set, or [`NO_VALUE`].
     Code(Code),
-    /// A text, whose code is in the site's [`Labels`].
+    /// A text. The site's [`Labels`] have its code.
     Label(&'a str),
 }
 
 impl Dimension {
-    /// How many dimensions there are.
+    /// The number of dimensions.
     pub const COUNT: usize = 6;
-    /// All of them, in the order of their numbers.
+    /// All dimensions, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Device, Self::Browser, Self::Country, Self::Connection, Self::NavigationType, Self::Release];
-    /// Those whose values are texts.
+    /// The dimensions with text values.
     pub const LABELLED: [Self; 4] = [Self::Browser, Self::Country, Self::Connection, Self::Release];
 
     /// The name in API and reports.
@@ -65,13 +65,13 @@ impl Dimension {
         }
     }
 
-    /// The dimension of this name.
+    /// Returns the dimension with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dimension| dimension.name() == name)
     }
 
-    /// The dimension of this number, as stored.
+    /// Returns the dimension with this stored number.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
@@ -85,14 +85,14 @@ impl Dimension {
         }
     }
 
-    /// The dimension's place in [`Dimension::ALL`].
+    /// Returns the dimension's index in [`Dimension::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// How many labels a site may have that were seen within raw retention; further ones are counted
-    /// under [`OTHER`]. Zero where values are no texts.
+    /// Returns the maximum number of a site's labels seen within the retention of page views. Further labels count as
+    /// [`OTHER`]. 0 for dimensions without text values.
     #[must_use]
     pub const fn labels_max(self) -> usize {
         match self {
@@ -104,7 +104,7 @@ impl Dimension {
         }
     }
 
-    /// What a page view says.
+    /// Returns a page view's value in this dimension.
     #[must_use]
     pub fn of(self, view: &ViewUpdate) -> Said<'_> {
         let label = match self {
@@ -118,7 +118,7 @@ impl Dimension {
         label.as_deref().map_or(Said::Code(NO_VALUE), Said::Label)
     }
 
-    /// The label of a page view; `None` also where values are no texts.
+    /// Returns the label of a page view; `None` if it has no label or the dimension has no text values.
     pub fn label_mut(self, view: &mut ViewUpdate) -> Option<&mut String> {
         match self {
             Self::Device | Self::NavigationType => None,
@@ -129,7 +129,7 @@ impl Dimension {
         }
     }
 
-    /// The name of a value of a fixed set by its code; `None` for one that is not known.
+    /// Returns the name of a fixed set's value by its code; `None` if the code is unknown.
     #[must_use]
     pub fn fixed_name(self, code: Code) -> Option<&'static str> {
         let number = u8::try_from(code.checked_sub(1)?).ok()?;
@@ -140,7 +140,7 @@ impl Dimension {
         }
     }
 
-    /// The code of a value of a fixed set by its name.
+    /// Returns the code of a fixed set's value by its name.
     #[must_use]
     pub fn fixed_code(self, name: &str) -> Option<Code> {
         match self {
@@ -151,7 +151,7 @@ impl Dimension {
     }
 }
 
-/// The code of a class of device in keys: 0 for an unknown one, else its number and one.
+/// Returns the code of a device class in keys: 0 for an unknown class, else 1 + its number.
 #[must_use]
 pub const fn device_code(device: Option<Device>) -> u8 {
     match device {
@@ -160,7 +160,7 @@ pub const fn device_code(device: Option<Device>) -> u8 {
     }
 }
 
-/// The class of device of a code in keys; `None` for an unknown one, and for a code that is none.
+/// Returns the device class of a code in keys; `None` for 0 and for invalid codes.
 #[must_use]
 pub const fn device_of_code(code: u8) -> Option<Device> {
     match code {
@@ -176,57 +176,58 @@ pub(crate) const fn navigation_code(kind: Option<NavigationType>) -> Code {
     }
 }
 
-/// The code under which a site keeps a label: the first two bytes of the SHA-256 of its text, so that
-/// servers that never spoke to each other choose the same one. Should it be taken by another label, or be
-/// [`NO_VALUE`], the next `attempt` gives another; the label's row says which one holds.
+/// Returns the code of a site's label: the first two bytes of the SHA-256 of its text, so that servers choose the same
+/// code without communication. If another label has the code, or the code is [`NO_VALUE`], the next `attempt` yields
+/// another code. The label's stored row has the effective code.
 #[must_use]
 pub fn label_code(label: &str, attempt: u8) -> Code {
     two_bytes(label, &[], attempt)
 }
 
-/// The first two bytes of the SHA-256 of a text and of what tells it apart from others of its name.
+/// Returns the first two bytes of the SHA-256 of a text and of `of`, which distinguishes equal texts of different
+/// kinds.
 pub(crate) fn two_bytes(text: &str, of: &[u8], attempt: u8) -> u16 {
     let mut hash = Sha256::new_with_prefix(text);
     hash.update(of);
     if attempt > 0 {
-        // 0xff is no byte of any UTF-8 text, so this is no other text's first attempt.
+        // 0xff occurs in no UTF-8 text, so this input is not another text's first attempt.
         hash.update([0xff, attempt]);
     }
     let hashed = hash.finalize();
     hashed.first_chunk::<2>().map_or(0, |&bytes| u16::from_be_bytes(bytes))
 }
 
-/// The codes of a site's labels, as far as they were asked for.
+/// Codes of a site's labels, as far as they were read.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
     codes: [HashMap<String, Code>; Dimension::COUNT],
 }
 
 impl Labels {
-    /// Takes note of a label's code.
+    /// Records a label's code.
     pub fn insert(&mut self, dimension: Dimension, label: String, code: Code) {
         self.codes[dimension.index()].insert(label, code);
     }
 
-    /// The code of a label.
+    /// Returns the code of a label.
     #[must_use]
     pub fn code(&self, dimension: Dimension, label: &str) -> Option<Code> {
         self.codes[dimension.index()].get(label).copied()
     }
 
-    /// How many labels are known, of all dimensions.
+    /// Returns the number of labels in all dimensions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.codes.iter().map(HashMap::len).sum()
     }
 
-    /// Whether none is known.
+    /// Whether there are no labels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A page view's code in each dimension. Every label of the view must be known.
+    /// Returns a page view's code in each dimension. `self` must contain every label of the view.
     #[must_use]
     pub fn codes(&self, view: &ViewUpdate) -> [Code; Dimension::COUNT] {
         Dimension::ALL.map(|dimension| match dimension.of(view) {
@@ -235,7 +236,7 @@ impl Labels {
         })
     }
 
-    /// The name of each code, for a dimension: of a label its text, of a fixed set's value its name.
+    /// Returns the text of each label's code in a dimension.
     #[must_use]
     pub fn names(&self, dimension: Dimension) -> HashMap<Code, &str> {
         self.codes[dimension.index()].iter().map(|(label, &code)| (code, label.as_str())).collect()
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn label_codes_never_change() {
-        // Stored: another code would split the label's history.
+        // Codes are stored: a changed code would split the label's history.
         assert_eq!(label_code("4g", 0), 0x6654);
         assert_ne!(label_code("4g", 1), label_code("4g", 0));
     }

@@ -1,9 +1,9 @@
-//! Erasing what was measured.
+//! Erasure of page views.
 
 use crate::site::SiteId;
 use crate::view::ViewUpdate;
 
-/// What is to be erased of a site.
+/// Selects page views of a site for erasure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erase {
     /// The site.
@@ -12,12 +12,12 @@ pub struct Erase {
     pub from_ms: i64,
     /// End of the range, excluded.
     pub to_ms: i64,
-    /// Only page views of this URL, as it is kept: without query and fragment.
+    /// Selects only page views of this URL, in its stored form: without query and fragment.
     pub url: Option<String>,
 }
 
 impl Erase {
-    /// Whether a page view of the site is to be erased.
+    /// Whether the erasure includes a page view of the site.
     #[must_use]
     pub fn takes(&self, view: &ViewUpdate) -> bool {
         (self.from_ms..self.to_ms).contains(&view.id.start_ms())
@@ -25,13 +25,13 @@ impl Erase {
     }
 }
 
-/// What a step of erasing did.
+/// Result of a step of an erasure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// Page views removed, and taken out of every rollup.
+    /// Page views removed, also from all rollups.
     pub views: u64,
-    /// Rollup rows removed of days whose page views are past retention.
+    /// Rollup rows removed for days whose page views are past retention.
     pub rows: u64,
-    /// Whether there may be more to erase.
+    /// Whether more page views may remain.
     pub more: bool,
 }

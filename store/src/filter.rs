@@ -1,20 +1,20 @@
-//! What questions can tell page views apart by: what rollups are kept of, and what only page views say.
+//! Properties by which queries filter and break down page views, and the filters of a query.
 
 use crate::dimension::{Code, Dimension, NO_VALUE, Said, device_code, navigation_code};
 use crate::view::ViewUpdate;
 use vitals::view::{Device, NavigationType, Os};
 
-/// What page views can be filtered and broken down by.
+/// A property by which page views can be filtered and broken down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum By {
-    /// A dimension, of which rollups keep a cell a value.
+    /// A dimension, which rollups cover.
     Rolled(Dimension),
-    /// The operating system's family. Only page views say it, so that rollups take no byte for it.
+    /// The operating system family. Only page views have it; rollups spend no bytes on it.
     Os,
 }
 
 impl By {
-    /// All of them.
+    /// All properties.
     pub const ALL: [Self; Dimension::COUNT + 1] = [
         Self::Rolled(Dimension::Device),
         Self::Rolled(Dimension::Browser),
@@ -34,7 +34,7 @@ impl By {
         }
     }
 
-    /// The number in questions to a database: of a dimension its own.
+    /// The number in SQL queries; equals the dimension's number for a dimension.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
@@ -43,7 +43,7 @@ impl By {
         }
     }
 
-    /// The dimension, where it is one.
+    /// Returns the dimension; `None` for a property without rollups.
     #[must_use]
     pub const fn dimension(self) -> Option<Dimension> {
         match self {
@@ -52,7 +52,7 @@ impl By {
         }
     }
 
-    /// What a page view says.
+    /// Returns a page view's value of this property.
     #[must_use]
     pub fn of(self, view: &ViewUpdate) -> Said<'_> {
         match self {
@@ -61,7 +61,7 @@ impl By {
         }
     }
 
-    /// The name of a value of a fixed set by its code; `None` for one that is not known.
+    /// Returns the name of a fixed set's value by its code; `None` if the code is unknown.
     #[must_use]
     pub fn fixed_name(self, code: Code) -> Option<&'static str> {
         match self {
@@ -75,27 +75,27 @@ const fn os_code(os: Os) -> Code {
     os as u8 as Code + 1
 }
 
-/// Only page views of which this is known; what is `None` is not asked.
+/// Selects page views by their properties; `None` selects all values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
-    /// Of this class of device.
+    /// The device class.
     pub device: Option<Device>,
-    /// Of this browser family.
+    /// The browser family.
     pub browser: Option<String>,
-    /// On this family of operating systems.
+    /// The operating system family.
     pub os: Option<Os>,
-    /// From this country.
+    /// The country.
     pub country: Option<String>,
-    /// Over this effective connection type.
+    /// The effective connection type.
     pub connection: Option<String>,
-    /// That came to be in this way.
+    /// The navigation type.
     pub navigation_type: Option<NavigationType>,
-    /// Of this release.
+    /// The release.
     pub release: Option<String>,
 }
 
 impl Filters {
-    /// Takes every page view.
+    /// Selects every page view.
     pub const NONE: Self = Self {
         device: None,
         browser: None,
@@ -106,7 +106,7 @@ impl Filters {
         release: None,
     };
 
-    /// What is asked of a dimension, if anything.
+    /// Returns the filter's value for a dimension, if there is one.
     #[must_use]
     pub fn asked(&self, dimension: Dimension) -> Option<Said<'_>> {
         let label = match dimension {
@@ -124,17 +124,17 @@ impl Filters {
         label.as_deref().map(Said::Label)
     }
 
-    /// The dimensions of which something is asked.
+    /// Returns the filtered dimensions.
     pub fn dimensions(&self) -> impl Iterator<Item = Dimension> {
         Dimension::ALL.into_iter().filter(|&dimension| self.asked(dimension).is_some())
     }
 
-    /// Everything of which something is asked.
+    /// Returns all filtered properties.
     pub fn given(&self) -> impl Iterator<Item = By> {
         self.dimensions().map(By::Rolled).chain(self.os.map(|_| By::Os))
     }
 
-    /// Whether a page view is asked for.
+    /// Whether the filters select a page view.
     #[must_use]
     pub fn take(&self, view: &ViewUpdate) -> bool {
         self.dimensions().all(|dimension| self.asked(dimension) == Some(dimension.of(view)))

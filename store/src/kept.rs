@@ -1,16 +1,16 @@
-//! From when on page views and rollups are kept.
+//! Retention edges: the first days of stored page views and rollups.
 
 use crate::Retention;
 use crate::rollup::{DAY_MS, day_of};
 
-/// The first UTC day (its start, in milliseconds) of which each kind of row is kept.
+/// The first retained UTC day (its start, in milliseconds) of each kind of row.
 ///
-/// A backend stores it, and moves it before it removes anything, so that a question meanwhile sees
-/// either all of a day or nothing of it.
+/// A backend stores the edges and moves them before it removes rows, so that a concurrent query sees either all of a
+/// day or nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Page views. An update of an older one changes nothing: its row may be gone, and counting it
-    /// again would count it twice.
+    /// Page views. Updates of older page views are ignored: the row may be gone, and counting the view again would
+    /// count it twice.
     pub views_from_ms: i64,
     /// Hourly rollups.
     pub hours_from_ms: i64,
@@ -19,14 +19,14 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Nothing was ever removed.
+    /// The edges of a store from which nothing was ever removed.
     pub const EVERYTHING: Self =
         Self { views_from_ms: i64::MIN, hours_from_ms: i64::MIN, days_from_ms: i64::MIN };
 
-    /// What is kept after maintenance at `now_ms`.
+    /// Returns the edges after maintenance at `now_ms`.
     ///
-    /// What is gone stays gone when retention is raised later, so no edge moves back; except one that
-    /// lies in the future, which a clock that jumped has left behind.
+    /// Removed data stays removed when retention is raised, so no edge moves back. The exception is an edge in the
+    /// future, which a clock that jumped has caused.
     #[must_use]
     pub fn after(self, now_ms: i64, retention: Retention) -> Self {
         let edge = |old_ms: i64, days: u32| {
@@ -40,8 +40,8 @@ impl Kept {
         }
     }
 
-    /// What is kept by two clocks: `self` and `other` are what each makes of `before`. Of edges that move on, the earlier
-    /// one holds; where only the other clock has them behind `before`, they stay.
+    /// Combines the edges of two clocks; `self` and `other` are both computed from `before`. The earlier edge wins, but
+    /// `other` cannot move an edge back before `before`.
     #[must_use]
     pub fn held_back(self, other: Self, before: Self) -> Self {
         let edge = |own_ms: i64, other_ms: i64, before_ms: i64| own_ms.min(other_ms.max(before_ms));
@@ -52,8 +52,8 @@ impl Kept {
         }
     }
 
-    /// How many days maintenance at `now_ms` would remove at once, where that cannot be for a retention that was
-    /// lowered: two edges would move as far. 0 in a store that nothing was ever removed of.
+    /// Returns the number of days that maintenance at `now_ms` would remove at once: the second largest move of the
+    /// three edges. Lowering one retention moves only one edge. 0 for a store from which nothing was ever removed.
     #[must_use]
     pub fn leap_days(self, now_ms: i64, retention: Retention) -> i64 {
         let after = self.after(now_ms, retention);
@@ -63,7 +63,7 @@ impl Kept {
             (self.days_from_ms, after.days_from_ms),
         ];
         let mut leaps = edges.map(|(from_ms, to_ms)| match from_ms {
-            // Of a time without visits: the edge of a store that nothing was removed of, or was kept whole.
+            // An edge before 1970: nothing was removed, or everything was retained.
             ..0 => 0,
             _ => to_ms.saturating_sub(from_ms) / DAY_MS,
         });

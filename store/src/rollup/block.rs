@@ -1,27 +1,27 @@
-//! Blocks: how rows lie in a table.
+//! Blocks: the storage layout of rollup rows.
 //!
-//! A row of few page views is smaller than what a database adds to it, and a question about a month would
-//! fetch tens of thousands of them. So the rows of one hour or day and one slot are kept together, in up to
-//! sixteen blocks: a route's is told by the first four bits of its id, which is a hash, so that blocks are of
-//! one size, and the one of a route is known without looking.
+//! A row of few page views is smaller than a database's overhead per row, and a query for a month would fetch tens of
+//! thousands of rows. Therefore the rows of one hour or day and one slot are grouped into up to sixteen blocks. The
+//! first four bits of a route's id select its block. The id is a hash, so blocks are of similar size, and a route's
+//! block is known without a lookup.
 //!
-//! A block is `[for each row, ascending by route: the route's id (8 bytes, big endian), the length of the
-//! row's bytes (LEB128), and those]`.
+//! A block is `[for each row, ascending by route: the route's id (8 bytes, big endian), the length of the row's bytes
+//! (LEB128), and the row's bytes]`.
 
 use super::row::{Grain, Row, RowKey, from_slot, read_part};
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 use vitals::histogram::{EncodingError, write_varint};
 
-/// Bytes of a value of which few page views are counted.
+/// Estimated bytes of a value that counts few page views.
 const CELL_BYTES: usize = 10;
-/// Bits of a route's id that tell its block.
+/// Bits of a route's id that select its block.
 const BITS: u32 = 4;
 
-/// Where a block belongs within a site.
+/// The key of a block within a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockKey {
-    /// How long a time its rows count.
+    /// The length of the time step.
     pub grain: Grain,
     /// See [`super::slot`].
     pub slot: i16,
@@ -31,40 +31,40 @@ pub struct BlockKey {
     pub block: i16,
 }
 
-/// The number of the block that a route's rows are in, from -8 to 7: it ascends with the route's id.
+/// Returns the block number of a route's rows, from -8 to 7, ascending with the route's id.
 #[must_use]
 pub const fn block_of(route_id: i64) -> i16 {
     (route_id >> (i64::BITS - BITS)) as i16
 }
 
 impl RowKey {
-    /// The block that the row is in.
+    /// Returns the key of the row's block.
     #[must_use]
     pub const fn block(&self) -> BlockKey {
         BlockKey { grain: self.grain, slot: self.slot, step: self.step, block: block_of(self.route_id) }
     }
 }
 
-/// What becomes of a row that is stored already.
+/// Effect of writing a row on the stored row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// It is added to.
+    /// The new row is added to the stored row.
     Kept,
-    /// The new one takes its place.
+    /// The new row replaces the stored row.
     Replaced,
 }
 
-/// Rows on their way into their block.
+/// Rows to be written into a block.
 #[derive(Debug)]
 pub struct Block {
-    /// Where it belongs.
+    /// The block's key.
     pub key: BlockKey,
-    /// By route, ascending.
+    /// Ascending by route.
     rows: Vec<(i64, Row)>,
 }
 
 impl Block {
-    /// What its rows take at least, in bytes, about: what is stored comes on top.
+    /// Estimates the minimum bytes of the rows, without the stored rows.
     #[must_use]
     pub fn bytes_about(&self) -> usize {
         let values = self.rows.iter().map(|(_, row)| match row {
@@ -74,18 +74,18 @@ impl Block {
         values.sum::<usize>() * CELL_BYTES
     }
 
-    /// The block's bytes, once its rows are written over those in `bytes` (none: there is no such block
-    /// yet). What counts nothing is left out; `None` where nothing is left.
+    /// Merges the rows into the stored block `bytes` (empty if there is none). Returns the new bytes, without empty
+    /// rows; `None` if no row is left.
     ///
     /// # Errors
-    /// Where the bytes are not a block.
+    /// If `bytes` is not a block.
     pub fn encode(self, bytes: &[u8], stored: Stored) -> Result<Option<Vec<u8>>, EncodingError> {
         let mut written = Writer(Vec::with_capacity(bytes.len()));
         let mut rows = self.rows.into_iter().peekable();
         read_block(bytes, |route_id, bytes| {
             written.all_before(&mut rows, route_id);
             match rows.next_if(|&(id, _)| id == route_id) {
-                // As it was: nothing of it is decoded.
+                // The stored row is unchanged, so it is not decoded.
                 None => written.row(route_id, bytes),
                 Some((_, mut row)) => {
                     if stored == Stored::Kept {
@@ -125,7 +125,7 @@ impl Writer {
     }
 }
 
-/// Rows by their blocks, ascending.
+/// Groups rows into blocks, ascending.
 #[must_use]
 pub fn blocks(rows: BTreeMap<RowKey, Row>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
@@ -138,10 +138,10 @@ pub fn blocks(rows: BTreeMap<RowKey, Row>) -> Vec<Block> {
     blocks
 }
 
-/// Hands every row of a block, its route's id and its bytes, to `take`.
+/// Passes the route's id and the bytes of every row of a block to `take`.
 ///
 /// # Errors
-/// Where the bytes are not a block.
+/// If the bytes are not a block.
 pub fn read_block<'a>(
     mut bytes: &'a [u8],
     mut take: impl FnMut(i64, &'a [u8]) -> Result<(), EncodingError>,
@@ -163,7 +163,7 @@ pub fn read_block<'a>(
 /// Adds the rows of a block to `rows`.
 ///
 /// # Errors
-/// Where the bytes are not a block of this slot.
+/// If the bytes are not a block of this slot.
 pub fn add_block(rows: &mut BTreeMap<RowKey, Row>, key: BlockKey, bytes: &[u8]) -> Result<(), EncodingError> {
     let BlockKey { grain, slot, step, .. } = key;
     let (_, part) = from_slot(slot).ok_or(EncodingError)?;
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_page_view_takes_few_bytes_of_a_block() {
-        // Each of `views` in a cell, of values as far apart as there are.
+        // Each cell has `views` page views, whose values are as far apart as possible.
         for views in [1, 2, 3, 10, 100, 1_000] {
             let mut rows = BTreeMap::new();
             for route_id in [0, 1 << 20, i64::MAX] {

@@ -111,7 +111,7 @@ struct Route {
     places: HashMap<GroupKey, usize>,
     /// The groups of each view, followed by [`NO_GROUP`].
     of_views: Vec<[u32; GROUPS_MAX]>,
-    /// The place of a metric's value, the view's index, and whether the view is removed; sorted, so removals come last.
+    /// (place of a metric's value, index of the view, whether the view is removed), sorted.
     values: Vec<(u16, u32, bool)>,
 }
 

@@ -1,10 +1,12 @@
-//! Rows of cells: what they count, and their bytes.
+//! Rows of cells, and their encoding.
 //!
-//! A row holds, for one hour or day, one route and one metric, the histograms of all values of a dimension:
-//! a question about one metric reads no other, and a row is not mostly key. `[number of values, then for
-//! each its code, the length of its histogram, and the histogram]`; the row of page views has in place of the
-//! last two twice their number, and one more where what they weigh beyond it follows (in thousandths). Numbers are
-//! LEB128, those that may be negative zigzagged.
+//! A metric's row holds the histograms of all values of a dimension, for one hour or day and one route. A query for one
+//! metric reads no other metric's rows, and keys are a small part of a row.
+//!
+//! Format: `[number of values, then for each value its code, the length of its histogram, and the histogram]`. The row
+//! of page views has other fields after the code: 2 × the number of page views + 1 if an excess weight follows, then
+//! the excess weight, which is the weight minus 1,000 per page view (in thousandths). Numbers are LEB128; numbers that
+//! may be negative are zigzag-encoded.
 
 use super::{DAY_MS, HOUR_MS, day_of};
 use crate::cell::Views;
@@ -15,17 +17,17 @@ use std::collections::btree_map::Entry;
 use vitals::histogram::{EncodingError, Histogram, read_varint, write_varint};
 use vitals::metric::Metric;
 
-/// How long a time one row counts.
+/// Length of the time step of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Grain {
-    /// An hour; of the dimension device alone.
+    /// An hour; only of the dimension device.
     Hour,
     /// A UTC day; of every dimension.
     Day,
 }
 
 impl Grain {
-    /// Milliseconds of a step.
+    /// Returns the milliseconds of a step.
     #[must_use]
     pub const fn step_ms(self) -> i64 {
         match self {
@@ -34,7 +36,7 @@ impl Grain {
         }
     }
 
-    /// The number of the step that a moment lies in, since 1970-01-01 UTC.
+    /// Returns the number of steps from 1970-01-01 UTC to the step of `at_ms`.
     #[must_use]
     pub fn step(self, at_ms: i64) -> i32 {
         let step = at_ms.div_euclid(self.step_ms());
@@ -42,20 +44,20 @@ impl Grain {
     }
 }
 
-/// What a row counts of its page views.
+/// The counter of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
     /// A metric's values.
     Metric(Metric),
-    /// The views themselves.
+    /// The number of page views.
     Views,
 }
 
 impl Part {
-    /// How many parts there are.
+    /// The number of parts.
     pub const COUNT: usize = Metric::COUNT + 1;
 
-    /// The part's number: the metric's, and the first beyond.
+    /// Returns the part's number: the metric's number, or [`Metric::COUNT`] for views.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
@@ -64,7 +66,7 @@ impl Part {
         }
     }
 
-    /// The part of this number.
+    /// Returns the part with this number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         match Metric::ALL.get(usize::from(number)) {
@@ -74,23 +76,23 @@ impl Part {
     }
 }
 
-/// A dimension and a part as one number, as keys have it: sixteen times the dimension's, and the part's.
+/// Returns a dimension and a part as one number for keys: 16 × the dimension's number + the part's number.
 #[must_use]
 pub const fn slot(dimension: Dimension, part: Part) -> i16 {
     dimension as i16 * 16 + part.number() as i16
 }
 
-/// The dimension and the part of a number in keys.
+/// Returns the dimension and the part of a slot.
 #[must_use]
 pub fn from_slot(slot: i16) -> Option<(Dimension, Part)> {
     let slot = u8::try_from(slot).ok()?;
     Some((Dimension::from_number(slot / 16)?, Part::from_number(slot % 16)?))
 }
 
-/// Where a row belongs within a site.
+/// The key of a row within a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowKey {
-    /// How long a time it counts.
+    /// The length of the time step.
     pub grain: Grain,
     /// See [`slot`].
     pub slot: i16,
@@ -103,14 +105,14 @@ pub struct RowKey {
 /// The counts of a row, by the code of the dimension's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
-    /// How many page views.
+    /// Numbers of page views.
     Views(BTreeMap<Code, Views>),
     /// A metric's values.
     Metric(BTreeMap<Code, Histogram>),
 }
 
 impl Row {
-    /// A row of a part that counts nothing.
+    /// An empty row of a part.
     #[must_use]
     pub const fn empty(part: Part) -> Self {
         match part {
@@ -122,7 +124,7 @@ impl Row {
     /// Adds a stored row.
     ///
     /// # Errors
-    /// Where the bytes are not a row of this part.
+    /// If the bytes are not a row of this part.
     pub fn add_encoded(&mut self, mut bytes: &[u8]) -> Result<(), EncodingError> {
         for _ in 0..read_varint(&mut bytes)? {
             let code = read_code(&mut bytes)?;
@@ -156,7 +158,7 @@ impl Row {
         }
     }
 
-    /// The row's bytes; `None` where it counts nothing, so that there is nothing to keep.
+    /// Encodes the row; `None` if the row is empty and needs no storage.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -182,7 +184,7 @@ impl Row {
                 }
             }
         }
-        // The number of values comes first; that of none is a single zero.
+        // An empty row encodes as a single zero: the number of values.
         (bytes != [0]).then_some(bytes)
     }
 }
@@ -200,14 +202,14 @@ pub(super) fn read_views(bytes: &mut &[u8]) -> Result<Views, EncodingError> {
 
 fn write_views(bytes: &mut Vec<u8>, views: Views) {
     let beyond_milli = views.weight_milli.saturating_sub(own_weight_milli(views.count));
-    // The top bit is free: no site has had so many page views.
+    // The top bit is free, because no site has 2^62 page views.
     write_varint(bytes, zigzag(views.count) << 1 | u64::from(beyond_milli != 0));
     if beyond_milli != 0 {
         write_varint(bytes, zigzag(beyond_milli));
     }
 }
 
-/// What page views weigh that stand for themselves alone.
+/// Returns the weight of `count` page views without sampling, in thousandths.
 const fn own_weight_milli(count: i64) -> i64 {
     count.saturating_mul(Weight::ONE_MILLI)
 }
@@ -220,7 +222,7 @@ const fn signed(zigzagged: u64) -> i64 {
     (zigzagged >> 1) as i64 ^ -(zigzagged as i64 & 1)
 }
 
-/// The bytes of one value's histogram.
+/// Reads the bytes of one value's histogram.
 pub(super) fn read_part<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], EncodingError> {
     let len = usize::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?;
     let (part, rest) = bytes.split_at_checked(len).ok_or(EncodingError)?;
@@ -228,7 +230,7 @@ pub(super) fn read_part<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], EncodingEr
     Ok(part)
 }
 
-/// Adds rows to others.
+/// Adds `more` to `rows`.
 pub fn add_rows(rows: &mut BTreeMap<RowKey, Row>, more: BTreeMap<RowKey, Row>) {
     for (key, more) in more {
         match rows.entry(key) {
@@ -238,28 +240,28 @@ pub fn add_rows(rows: &mut BTreeMap<RowKey, Row>, more: BTreeMap<RowKey, Row>) {
     }
 }
 
-/// Every slot that there is, ascending.
+/// Returns every slot, ascending.
 pub fn slots() -> impl Iterator<Item = i16> {
     let parts = || (0..).map_while(Part::from_number);
     Dimension::ALL.into_iter().flat_map(move |dimension| parts().map(move |part| slot(dimension, part)))
 }
 
-/// A count that is not what it would be if it were made from page views.
+/// A stored count that differs from its page views.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Where it is.
+    /// The row's key.
     pub key: RowKey,
-    /// The route, where the store knows one of that id.
+    /// The route; `None` if the store does not know the id.
     pub route: Option<String>,
     /// The code of the dimension's value.
     pub code: Code,
-    /// What is stored: page views, or values of the metric.
+    /// The stored count: page views, or values of the metric.
     pub stored: i64,
-    /// What page views come to. Equal to `stored` where as many values are counted, but others.
+    /// The count computed from page views. Equal to `stored` if only the values differ, not their number.
     pub expected: i64,
 }
 
-/// Where stored rows differ from those that page views come to, by key and code; `route` is left open.
+/// Returns the differences between stored and expected rows, by key and code; `route` is `None`.
 #[must_use]
 pub fn differences(stored: &BTreeMap<RowKey, Row>, expected: &BTreeMap<RowKey, Row>) -> Vec<Difference> {
     let mut differences = Vec::new();
@@ -303,7 +305,7 @@ impl Count<'_> {
     }
 }
 
-/// What a row counts, without what counts nothing.
+/// Returns the non-empty counts of a row.
 fn counts(row: Option<&Row>) -> BTreeMap<Code, Count<'_>> {
     match row {
         None => BTreeMap::new(),
@@ -318,7 +320,7 @@ fn counts(row: Option<&Row>) -> BTreeMap<Code, Count<'_>> {
     }
 }
 
-/// The first and the step after the last of a UTC day, in each grain: the rows of that day.
+/// Returns the steps of a UTC day.
 #[must_use]
 pub fn steps_of_day(grain: Grain, day_ms: i64) -> std::ops::Range<i32> {
     let day_ms = day_of(day_ms);
