@@ -1,35 +1,34 @@
-//! What a browser tells: performance entries and the life of the page, as plain values.
+//! Data of the browser: performance entries and events of the page's life, as plain values.
 //!
-//! One [`Item`] is one fact. The snippet queues items from the first byte as short arrays
-//! `[kind, numbers…, texts…]`; the wasm module takes them over, or the server reads them from a raw
-//! beacon. [`Item::from_fields`] is the only place that knows what the fields of a kind mean, so both
-//! read the same facts.
+//! One [`Item`] is one fact. The snippet queues items from the first byte as short arrays `[kind, numbers…, texts…]`.
+//! The wasm module takes the queue over, or the server reads it from a raw beacon. Both use [`Item::from_fields`], the
+//! only place that interprets the fields of a kind, so both read the same facts.
 //!
-//! Items are generic in their texts (URLs, routes, selectors). Texts are kept and given back; the only
-//! question about two of them is whether they are the URL of one page ([`Text::same_page`]).
+//! Items are generic in their texts (URLs, routes, selectors). Texts are only stored and returned, and compared for
+//! URLs of one page ([`Text::same_page`]).
 //!
 //! All times are milliseconds since the document's time origin.
 
 use crate::view::{NavigationType, ViewId};
 
-/// Numbers that an item may have.
+/// Maximum count of numbers in an item.
 pub const NUMBERS_MAX: usize = 6;
-/// Texts that an item may have, a view's id among them.
+/// Maximum count of texts in an item, including a view's id.
 pub const TEXTS_MAX: usize = 3;
 
-/// A text, or a number that stands for one; its default is the empty text.
+/// A text, or the index of a text. The default is the empty text.
 pub trait Text: Clone + core::fmt::Debug + Default + Ord {
-    /// The text, or nothing if it is empty.
+    /// Returns the text, or `None` if it is empty.
     fn filled(&self) -> Option<Self> {
         (!self.is_blank()).then(|| self.clone())
     }
 
-    /// Whether it is the empty text.
+    /// Whether the text is empty.
     fn is_blank(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether two URLs differ in trailing slashes at most: routers add and remove these on their own.
+    /// Whether two URLs are equal except for trailing slashes, which routers add and remove.
     fn same_page(&self, other: &Self) -> bool;
 }
 
@@ -39,7 +38,7 @@ impl Text for String {
     }
 }
 
-/// The place of a text in a table, which has one place for the URLs of one page.
+/// The index of a text in a table that has one index for the URLs of one page.
 impl Text for u32 {
     fn same_page(&self, other: &Self) -> bool {
         self == other
@@ -54,33 +53,33 @@ fn without_slashes(url: &str) -> &[u8] {
     bytes
 }
 
-/// The document's navigation entry, read when its response has begun, and again after load.
+/// The document's navigation entry, read at the start of its response and again after load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Navigation {
-    /// When the first byte of the response arrived.
+    /// Arrival of the first byte of the response.
     pub response_start: f64,
-    /// When a prerendered document was activated; 0 for every other.
+    /// Activation of a prerendered document; 0 for other documents.
     pub activation_start: f64,
-    /// When `DOMContentLoaded` handlers had ended; 0 before.
+    /// End of the `DOMContentLoaded` handlers; 0 before.
     pub dom_content_loaded_end: f64,
-    /// How the document came to be; `None` where the browser does not tell.
+    /// The navigation type; `None` if the browser does not report it.
     pub navigation_type: Option<NavigationType>,
-    /// When the last byte of the response arrived; 0 before, or where it was not read.
+    /// Arrival of the last byte of the response; 0 before, or if not read.
     pub response_end: f64,
-    /// When the document was complete, just before its load event; 0 before.
+    /// Completion of the document, just before its load event; 0 before.
     pub dom_complete: f64,
 }
 
 /// An `event` or `first-input` entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// When the browser received the input.
+    /// Time at which the browser received the input.
     pub start: f64,
-    /// From start to the next paint, in the browser's steps of 8 ms.
+    /// Time from the start to the next paint, rounded by browsers to 8 ms.
     pub duration: f64,
-    /// When the first handler began.
+    /// Start of the first handler.
     pub processing_start: f64,
-    /// Which interaction the event belongs to; 0 for none.
+    /// The interaction of the event; 0 for none.
     pub interaction_id: f64,
 }
 
@@ -95,9 +94,9 @@ pub enum Item<T = String> {
     LargestContentfulPaint(f64),
     /// Kind 3: a `layout-shift` without recent input.
     LayoutShift {
-        /// When it happened.
+        /// Time of the shift.
         start: f64,
-        /// Its score.
+        /// Score of the shift.
         value: f64,
     },
     /// Kind 4: the `first-input` entry.
@@ -106,132 +105,132 @@ pub enum Item<T = String> {
     Event(Event),
     /// Kind 6: a `longtask` entry.
     LongTask {
-        /// When the task began.
+        /// Start of the task.
         start: f64,
-        /// How long it ran.
+        /// Duration of the task.
         duration: f64,
     },
     /// Kind 7: a `resource` entry.
     Resource {
-        /// When the request began.
+        /// Start of the request.
         start: f64,
-        /// When its response had ended.
+        /// End of the response.
         end: f64,
-        /// The HTTP status, 0 where the browser does not tell.
+        /// The HTTP status; 0 if the browser does not report it.
         status: f64,
     },
-    /// Kind 8: the page became hidden or visible (a `visibility-state` entry or the event). A page that
-    /// is hidden when its first script runs, or when it is activated, was so from the start: then `at`
-    /// is 0, or the activation's start.
+    /// Kind 8: the page became hidden or visible (a `visibility-state` entry or the event). If the page is hidden when
+    /// its first script runs or at its activation, it was hidden from the start: then `at` is 0, or the activation's
+    /// start.
     Visibility {
-        /// When.
+        /// Time of the change.
         at: f64,
-        /// Whether it is hidden from then on.
+        /// Whether the page is hidden from then on.
         hidden: bool,
     },
-    /// Kind 9: a trusted key press or click. The largest paint is final after the first of a view, and a
-    /// later move is no redirect.
+    /// Kind 9: a trusted key press or click. A view's first input finalizes its largest paint, and later moves are not
+    /// redirects.
     Input(f64),
     /// Kind 10: the page was restored from the back/forward cache; a new view begins.
     Restore {
-        /// When the restore began (the `pageshow` event's time stamp).
+        /// Start of the restore (the `pageshow` event's time stamp).
         at: f64,
-        /// The new view.
+        /// The id of the new view.
         id: ViewId,
     },
     /// Kind 11: the first frame after a restore.
     RestorePaint(f64),
-    /// Kind 12: the history moved to another path. Begins a view or redirects the current one
+    /// Kind 12: the history moved to another path. Begins a view or redirects the current view
     /// ([`crate::metrics::views`]).
     ///
-    /// The same id again, with an earlier time, moves the start: some browsers tell afterwards which
-    /// click navigated. URL and route may be empty then. Changes at one time are ordered by their ids, so
-    /// a sender gives each change a later time than the one before.
+    /// A repeated id with an earlier time moves the start: some browsers report the click that navigated afterwards.
+    /// URL and route may then be empty. Changes at the same time are ordered by their ids, so a sender gives each
+    /// change a later time than the change before.
     Moved {
-        /// When the history moved, or the click that moved it.
+        /// Time of the move, or of the click that caused it.
         at: f64,
-        /// The id of the view that this begins, if it begins one.
+        /// The id of the view, if the move begins a view.
         id: ViewId,
         /// The new URL.
         url: T,
-        /// A route that the page named at once, or empty; older snippets tell it here.
+        /// A route that the page named at once, or empty; older snippets send it here.
         route: T,
     },
-    /// Kind 13: a contentful paint that a soft navigation caused, by its presentation time.
+    /// Kind 13: a contentful paint caused by a soft navigation, by its presentation time.
     SoftPaint(f64),
     /// Kind 14: a prerendered document was activated, by its `activationStart`.
     Activation(f64),
-    /// Kind 15: a reading of `performance.interactionCount`: when a view begins, and before sending.
+    /// Kind 15: a reading of `performance.interactionCount`, at the start of a view and before sending.
     InteractionCount {
-        /// When it was read.
+        /// Time of the reading.
         at: f64,
-        /// The interactions of the document so far.
+        /// Number of interactions of the document so far.
         count: f64,
     },
-    /// Kind 16: which entry types the browser supports: a sum of the [`support`] bits.
+    /// Kind 16: the entry types that the browser supports, as a sum of [`support`] bits.
     Support(u32),
-    /// Kinds 17 to 20: what explains a value.
+    /// Kinds 17 to 20: details that explain a value.
     Detail(Detail<T>),
-    /// Kind 21: the page named its route (`navigate`; at 0 `data-route`). Names the current view or begins
-    /// one ([`crate::metrics::views`]).
+    /// Kind 21: the page named its route (`navigate`; at 0 `data-route`). Names the current view or begins a view
+    /// ([`crate::metrics::views`]).
     Named {
-        /// When.
+        /// Time of the naming.
         at: f64,
-        /// The id of the view that this begins, if it begins one.
+        /// The id of the view, if the naming begins a view.
         id: ViewId,
         /// The route.
         route: T,
     },
 }
 
-/// What is known of an entry beyond what makes a metric; told only where the visitor has not asked to be
-/// left alone. It changes no value.
+/// Details of an entry, which explain a metric but change no value. Not sent if the visitor has set Global Privacy
+/// Control or Do Not Track.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Detail<T = String> {
-    /// Kind 17: of a largest paint.
+    /// Kind 17: details of a largest paint.
     Paint {
-        /// The candidate's start (of a soft navigation: its presentation time), by which it is found.
+        /// The candidate's start (for a soft navigation: its presentation time), which identifies the paint.
         start: f64,
-        /// When the request of its image began; 0 where it has none.
+        /// Start of the image's request; 0 without an image.
         request_start: f64,
-        /// When that image had arrived; 0 where it has none.
+        /// Arrival of the image; 0 without an image.
         response_end: f64,
         /// The element, as a selector.
         target: T,
         /// The image's URL.
         url: T,
     },
-    /// Kind 18: of an event of an interaction.
+    /// Kind 18: details of an interaction's event.
     Event {
-        /// When the browser received the input.
+        /// Time at which the browser received the input.
         start: f64,
-        /// From start to the next paint.
+        /// Time from the start to the next paint.
         duration: f64,
-        /// When the first handler began.
+        /// Start of the first handler.
         processing_start: f64,
-        /// When the last handler had ended.
+        /// End of the last handler.
         processing_end: f64,
         /// The element, as a selector.
         target: T,
         /// The event's type, such as `click`.
         name: T,
     },
-    /// Kind 19: of a layout shift.
+    /// Kind 19: details of a layout shift.
     Shift {
-        /// When it happened.
+        /// Time of the shift.
         start: f64,
-        /// Its score.
+        /// Score of the shift.
         value: f64,
         /// The element that moved most, as a selector.
         target: T,
     },
     /// Kind 20: the longest script of a long animation frame.
     Script {
-        /// When the frame began.
+        /// Start of the frame.
         start: f64,
-        /// How long the frame was.
+        /// Duration of the frame.
         duration: f64,
-        /// How long the script ran.
+        /// Duration of the script.
         script_duration: f64,
         /// The script's URL.
         url: T,
@@ -263,10 +262,10 @@ pub mod support {
 }
 
 impl<T: Text> Item<T> {
-    /// The item of a kind's number and fields, or `None` where they are not an item's.
+    /// Builds an item from the number of its kind and its fields; `None` if they are not valid.
     ///
-    /// `id` is the first text of a kind whose first text is a view's id; `texts` are all of them. Missing
-    /// numbers are 0, missing texts empty. A number that is not finite makes no item.
+    /// `id` is the first text, if the kind's first text is a view's id; `texts` are all texts. Missing numbers are 0,
+    /// missing texts empty. Numbers must be finite.
     #[must_use]
     pub fn from_fields(
         kind: u8,
@@ -276,7 +275,8 @@ impl<T: Text> Item<T> {
     ) -> Option<Self> {
         let [a, b, c, d, e, f] = *numbers;
         let [first, second, third] = texts;
-        // The snippet draws ids as [kind, time, start in UTC milliseconds, random number]; older ones write them.
+        // The snippet draws ids as [kind, time, start in UTC milliseconds, random number]; older snippets send the id
+        // itself.
         let (id, own, other) = match id {
             Some(id) => (Some(id), second.clone(), third),
             None => ((b > 0.0).then(|| ViewId::drawn(b, c)), first.clone(), second.clone()),

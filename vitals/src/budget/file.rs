@@ -1,4 +1,4 @@
-//! Reads a budget file, and says where and how it is wrong.
+//! Parses a budget file, and reports the place and the fault of an error.
 
 use super::{Budget, MIN_SAMPLES_DEFAULT, PERCENTILE_DEFAULT, ROUTE_DEFAULT};
 use crate::limits;
@@ -9,17 +9,17 @@ use std::collections::HashMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What is wrong with a budget file, and where. `Display` writes
-/// ``7:10: unknown metric `LCPP`, did you mean `LCP`?; expected …``, to be put after the file's name.
+/// An error in a budget file. `Display` writes ``7:10: unknown metric `LCPP`, did you mean `LCP`?; expected …``, to be
+/// appended to the file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetError {
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What was found.
+    /// The fault.
     pub found: String,
-    /// What the file should say there.
+    /// The expected text.
     pub expected: String,
 }
 
@@ -31,7 +31,7 @@ impl core::fmt::Display for BudgetError {
 
 impl core::error::Error for BudgetError {}
 
-/// What is wrong, at a range of bytes.
+/// A fault at a range of bytes.
 struct Fault {
     span: Range<usize>,
     found: String,
@@ -44,12 +44,12 @@ fn fault<T>(span: Range<usize>, found: impl Into<String>, expected: impl Into<St
 
 const KEYS: [&str; 6] = ["route", "metric", "max", "percentile", "device", "min_samples"];
 
-/// Reads the budgets of a file in TOML; docs/budgets.md describes the format.
+/// Parses the budgets of a TOML file; docs/budgets.md describes the format.
 ///
 /// # Errors
-/// Where the text is not TOML, has no budgets or more than [`limits::BUDGETS_MAX`], or a budget has an
-/// unknown key, an unknown metric or device, a value of the wrong type or out of range, or makes the
-/// same promise as an earlier one. The first error of the file is told.
+/// If the text is not TOML, has no budgets or more than [`limits::BUDGETS_MAX`], or if a budget has an unknown key, an
+/// unknown metric or device, a value of the wrong type or out of range, or repeats the promise of an earlier budget.
+/// Reports the first error of the file.
 pub fn parse(text: &str) -> Result<Vec<Budget>, BudgetError> {
     read(text).map_err(|Fault { span, found, expected }| {
         let (line, column) = position(text, span.start);
@@ -208,14 +208,14 @@ fn max(metric: Metric, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault> {
     }
 }
 
-/// Reads `2500ms` or `2.5s`, with or without a space, as milliseconds.
+/// Parses `2500ms` or `2.5s`, with or without a space. Returns milliseconds.
 fn milliseconds(text: &str) -> Option<f64> {
     let (number, factor) = match text.strip_suffix("ms") {
         Some(number) => (number, 1.0),
         None => (text.strip_suffix('s')?, 1_000.0),
     };
     let number = number.trim();
-    // Rust also reads `inf` and `1e3` as numbers; a budget file is for people.
+    // Rust also parses `inf` and `1e3` as numbers, but a budget file is for people.
     if !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
     }
@@ -248,7 +248,7 @@ fn string<'a>(value: &'a Spanned<DeValue<'_>>, expected: &str) -> Result<&'a str
     }
 }
 
-/// The entries of a table in the order of the file.
+/// Returns the entries of a table in the order of the file.
 fn in_order<'a, 'i>(
     table: &'a DeTable<'i>,
 ) -> Vec<(&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>)> {
@@ -269,7 +269,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// ``unknown metric `LCPP`, did you mean `LCP`?``
+/// Formats ``unknown metric `LCPP`, did you mean `LCP`?``.
 fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     let mut text = format!("unknown {what} `{}`", clean(name));
     if let Some(nearest) = nearest(name, known) {
@@ -282,7 +282,7 @@ fn listed(names: &[&str]) -> String {
     names.join(", ")
 }
 
-/// A text of the file for a message: short, and without characters that would steer a terminal.
+/// Shortens and escapes a text of the file for a message, so that it cannot control a terminal.
 fn clean(text: &str) -> String {
     const CHARS_MAX: usize = 60;
     let mut clean: String = text.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
@@ -292,7 +292,7 @@ fn clean(text: &str) -> String {
     clean
 }
 
-/// The known name that a mistyped one is nearest to, if it is near at all.
+/// Returns the known name nearest to a mistyped name, if the distance is small.
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     const NEAR_CHARS_MAX: usize = 32;
     if name.chars().nth(NEAR_CHARS_MAX).is_some() {
@@ -307,7 +307,7 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, known)| known)
 }
 
-/// How many insertions, deletions and replacements make one text of the other (Levenshtein distance).
+/// Returns the Levenshtein distance: the number of insertions, deletions and replacements.
 fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -326,7 +326,7 @@ fn edits(from: &str, to: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-/// Line and column of a byte, both from 1, the column in characters.
+/// Returns line and column of a byte, both from 1; the column counts characters.
 fn position(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or(text);
     let line = before.matches('\n').count().saturating_add(1);

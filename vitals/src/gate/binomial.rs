@@ -1,27 +1,26 @@
-//! Binomial tail probabilities, exact for any number of samples that can occur.
+//! Binomial tail probabilities, exact for any realistic number of samples.
 //!
-//! The probability of one count comes from Loader's saddle-point expansion ("Fast and Accurate
-//! Computation of Binomial Probabilities", 2000), which loses no digits to the difference of huge
-//! logarithms that log-gamma functions would take. Tails are sums of that probability times ratios of
-//! neighbouring ones: all terms are positive and shrink away from the mean, so a sum needs a few
-//! multiples of the standard deviation in terms (a few hundred thousand for 10^9 samples) and keeps
-//! at least eleven digits.
+//! The probability of one count uses Loader's saddle-point expansion ("Fast and Accurate Computation of Binomial
+//! Probabilities", 2000). Unlike log-gamma functions, the expansion loses no digits in the difference of huge
+//! logarithms. A tail is a sum of that probability times ratios of neighboring probabilities. All terms are positive
+//! and shrink away from the mean. A sum therefore needs a few multiples of the standard deviation in terms (a few
+//! hundred thousand for 10^9 samples), and keeps at least eleven digits.
 
 use core::f64::consts::TAU;
 
-/// A binomial distribution: the number of successes in `n` trials that each succeed with `percent`
-/// per cent.
+/// A binomial distribution: the number of successes in `n` trials, each with a success probability of `percent` per
+/// cent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Binomial {
     n: u64,
     percent: u8,
 }
 
-/// Terms of a sum that are smaller than this part of it are left out.
+/// Relative size below which a term of a sum is ignored.
 const NEGLIGIBLE: f64 = 1e-20;
 
 impl Binomial {
-    /// The distribution; `percent` is held within 1 to 99.
+    /// The distribution; clamps `percent` to 1 to 99.
     pub(super) fn new(n: u64, percent: u8) -> Self {
         Self { n, percent: percent.clamp(1, 99) }
     }
@@ -31,7 +30,7 @@ impl Binomial {
         Self { n: self.n, percent: 100_u8.saturating_sub(self.percent) }
     }
 
-    /// Odds of a success: `p / (1 - p)`.
+    /// The odds of a success: `p / (1 - p)`.
     fn odds(self) -> f64 {
         f64::from(self.percent) / f64::from(self.mirrored().percent)
     }
@@ -52,7 +51,7 @@ impl Binomial {
         if failures == 0 {
             return (n * p.ln()).exp();
         }
-        // k − np in whole hundredths, so that no digit is lost where both are huge.
+        // Computes k − np in whole hundredths, so that no digit is lost if both are huge.
         let excess = i128::from(k)
             .saturating_mul(100)
             .saturating_sub(i128::from(self.n).saturating_mul(i128::from(self.percent)));
@@ -71,7 +70,7 @@ impl Binomial {
         if (k as f64) <= self.mean() {
             self.tail_down(k)
         } else {
-            // P(X > k) is P(failures < n − k): the smaller tail, so that the difference is exact.
+            // P(X > k) is P(failures < n − k), the smaller tail, so that the difference is exact.
             1.0 - self.mirrored().tail_down(above.saturating_sub(1))
         }
     }
@@ -81,7 +80,7 @@ impl Binomial {
         self.n.checked_sub(k).map_or(0.0, |failures| self.mirrored().at_most(failures))
     }
 
-    /// P(X ≤ k) for a `k` that is not above the mean by more than one.
+    /// P(X ≤ k) for a `k` at most one above the mean.
     fn tail_down(self, k: u64) -> f64 {
         let (odds, n) = (self.odds(), self.n as f64);
         let (mut sum, mut term, mut count) = (1.0_f64, 1.0_f64, k as f64);
@@ -93,10 +92,10 @@ impl Binomial {
         (self.probability(k) * sum).min(1.0)
     }
 
-    /// The largest `r` for which P(X ≤ r − 1) ≤ `alpha`; 0 where even no success at all is likelier.
+    /// Returns the largest `r` with P(X ≤ r − 1) ≤ `alpha`; 0 if P(X = 0) > `alpha`.
     pub(super) fn rank_below(self, alpha: f64) -> u64 {
-        // What lies below the start has a probability under 10^-15: Bernstein's inequality for twelve
-        // standard deviations and 40 successes below the mean.
+        // The probability below the start is under 10^-15: Bernstein's inequality for twelve standard deviations and 40
+        // successes below the mean.
         let deviation = (self.mean() * f64::from(self.mirrored().percent) / 100.0).sqrt();
         let mut rank = (self.mean() - 12.0 * deviation - 40.0).max(0.0) as u64;
         let (odds, n) = (self.odds(), self.n as f64);
@@ -135,7 +134,7 @@ fn deviance(x: f64, mean: f64, excess: f64) -> f64 {
     if excess.abs() >= 0.1 * (x + mean) {
         return x * (x / mean).ln() - excess;
     }
-    // Near the mean the terms cancel; the series of the inverse hyperbolic tangent does not.
+    // Near the mean the terms cancel. The series of the inverse hyperbolic tangent does not.
     let v = excess / (x + mean);
     let mut sum = excess * v;
     let mut power = 2.0 * x * v;
@@ -143,7 +142,7 @@ fn deviance(x: f64, mean: f64, excess: f64) -> f64 {
     loop {
         power *= v * v;
         let next = sum + power / divisor;
-        // Each power is at most a hundredth of the one before, so this ends.
+        // Each power is at most a hundredth of the power before, so the loop ends.
         if next == sum {
             return sum;
         }
@@ -156,7 +155,7 @@ fn deviance(x: f64, mean: f64, excess: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// Probabilities of all counts by the definition, in products that cannot overflow for small n.
+    /// Probabilities of all counts by definition, with products that cannot overflow for small n.
     fn definition(n: u64, percent: u8) -> Vec<f64> {
         let p = f64::from(percent) / 100.0;
         let mut probabilities = vec![1.0];

@@ -1,28 +1,28 @@
 //! Exponential Golomb codes, packed into bits, most significant first.
 //!
-//! The code of order `k` of a number `n` is `n + 2^k` in binary, after as many zeros as it has bits
-//! beyond `k + 1`: small numbers take few bits, and any number can be written.
+//! The code of order `k` of a number `n` is `n + 2^k` in binary, preceded by a zero for each bit beyond `k + 1`. Small
+//! numbers take few bits, and any number can be encoded.
 
-/// The largest order: one of four bits.
+/// The largest order: orders are stored in 4 bits.
 const ORDER_MAX: u8 = 15;
 
-/// The order that suits numbers of this sum: that of their mean.
+/// Returns the order for numbers with this sum: the order of their mean.
 pub(super) fn order(sum: u64, numbers: usize) -> u8 {
     let mean = sum.checked_div(numbers as u64).unwrap_or(0);
     (mean.checked_ilog2().unwrap_or(0) as u8).min(ORDER_MAX)
 }
 
-/// The bits of a number's code.
+/// Returns the number of bits of a number's code.
 pub(super) fn len(number: u64, order: u8) -> u32 {
     let code = u128::from(number).wrapping_add(1_u128.wrapping_shl(u32::from(order)));
     let code_bits = 128_u32.wrapping_sub(code.leading_zeros());
     code_bits.saturating_mul(2).saturating_sub(u32::from(order)).saturating_sub(1)
 }
 
-/// Writes codes at the end of bytes.
+/// Appends codes to bytes.
 pub(super) struct Writer<'a> {
     bytes: &'a mut Vec<u8>,
-    /// Bits that do not fill a byte yet, in the lowest places.
+    /// Bits of the incomplete last byte, in the lowest places.
     held: u64,
     held_bits: u32,
 }
@@ -33,7 +33,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn write(&mut self, number: u64, order: u8) {
-        // Counts are at most i64::MAX, zigzagged u64::MAX less one, so the sum may need 65 bits.
+        // Counts are at most i64::MAX, zigzag-encoded u64::MAX − 1, so the sum may need 65 bits.
         let code = u128::from(number).wrapping_add(1_u128.wrapping_shl(u32::from(order)));
         let code_bits = 128_u32.wrapping_sub(code.leading_zeros());
         self.push(0, code_bits.saturating_sub(u32::from(order)).saturating_sub(1));
@@ -44,7 +44,7 @@ impl<'a> Writer<'a> {
         self.push(code as u64, code_bits.min(32));
     }
 
-    /// Appends the lowest `bits` of a number: at most 64 zeros, or 32 bits of anything.
+    /// Appends the lowest `bits` of a number: at most 64 zeros, or 32 bits of any number.
     fn push(&mut self, number: u64, bits: u32) {
         let mut left = bits;
         while left > 0 {
@@ -71,7 +71,7 @@ impl<'a> Writer<'a> {
 /// Reads codes from the front of bytes.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
-    /// Bits that are read.
+    /// Number of bits read.
     at: usize,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// The next bits, from the top down: at least 57, zeros past the end.
+    /// Returns at least the next 57 bits, from the top down, with zeros past the end.
     fn peek(&self) -> u64 {
         let (byte, bit) = (self.at.wrapping_shr(3), (self.at & 7) as u32);
         let rest = self.bytes.get(byte..).unwrap_or_default();
@@ -97,8 +97,8 @@ impl<'a> Reader<'a> {
         word.wrapping_shl(bit)
     }
 
-    /// The next number, of a code of this order; `None` where the bytes end inside it, or it does not
-    /// fit 64 bits.
+    /// Reads the next number from a code of this order. `None` if the bytes end inside the code, or the number exceeds
+    /// 64 bits.
     pub(super) fn read(&mut self, order: u8) -> Option<u64> {
         let word = self.peek();
         let zeros = word.leading_zeros();
@@ -112,8 +112,8 @@ impl<'a> Reader<'a> {
         Some(code.wrapping_sub(1_u64.wrapping_shl(u32::from(order))))
     }
 
-    /// The next two numbers, of codes of these orders: as [`Self::read`] twice, with one look at both where they
-    /// are short, as they nearly always are.
+    /// Reads the next two numbers, like [`Self::read`] twice. Short codes, which are nearly all, are read with one
+    /// peek.
     pub(super) fn read_pair(&mut self, first: u8, second: u8) -> Option<(u64, u64)> {
         let word = self.peek();
         let bits = |word: u64, order: u8| {
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
         Some((self.read(first)?, self.read(second)?))
     }
 
-    /// As [`Self::read`], for codes that are longer than what one look shows.
+    /// Like [`Self::read`], for codes longer than one peek.
     #[cold]
     fn read_long(&mut self, order: u8) -> Option<u64> {
         let mut zeros = 0_u32;
@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    /// What follows the byte of the last bit that was read.
+    /// Returns the bytes after the byte of the last bit read.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at.div_ceil(8)..).unwrap_or_default()
     }

@@ -1,29 +1,28 @@
-//! Counts of many buckets by their binary digits, so that one addition adds 64 of them.
+//! Counts of many buckets, stored by their binary digits, so that one addition adds 64 counts.
 //!
-//! A word holds one digit of 64 neighbouring counts. Words are added as an adder of hardware does it: a sum and a
-//! carry, digit after digit.
+//! A word holds one digit of 64 neighboring counts. Words are added like in a hardware adder: a sum and a carry, digit
+//! by digit.
 
 use super::planes::Plane;
 
-/// Digits of a count; what carries beyond is handed out.
+/// Digits of a count; further carries are handed to the caller.
 pub(super) const COUNT: usize = 12;
 
-/// Eighths (bytes of a plane) in a word.
+/// Bytes of a plane in a word.
 const WORD: usize = 8;
 
-/// Counts that are never negative, from one word of buckets to another.
+/// Non-negative counts of a range of words.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Digits {
-    /// The first word.
+    /// The index of the first word.
     first: usize,
     words: Vec<[u64; COUNT]>,
-    /// Words and their buckets in which a digit beyond the last was carried.
+    /// Words, with the buckets whose last digit overflowed.
     beyond: Vec<(usize, u64)>,
 }
 
 impl Digits {
-    /// Adds planes, that of the lowest digit first: at most [`COUNT`]. What carries beyond the last digit is
-    /// in [`Self::take_beyond`] then.
+    /// Adds planes, lowest digit first: at most [`COUNT`]. [`Self::take_beyond`] returns overflows of the last digit.
     pub(super) fn add(&mut self, planes: &[Plane<'_>]) {
         let set = || planes.iter().filter(|plane| !plane.bytes.is_empty());
         let (Some(first), Some(end)) = (set().map(|plane| plane.first).min(), set().map(Plane::end).max())
@@ -55,7 +54,7 @@ impl Digits {
         }
     }
 
-    /// Makes room for some words.
+    /// Extends the range of words.
     fn widen(&mut self, first: usize, end: usize) {
         if self.words.is_empty() {
             self.first = first;
@@ -70,17 +69,17 @@ impl Digits {
         }
     }
 
-    /// The words, and of each the buckets, that carried beyond the last digit since this was last asked.
+    /// Returns the words, with the buckets whose last digit overflowed, since the last call.
     pub(super) fn take_beyond(&mut self) -> Vec<(usize, u64)> {
         core::mem::take(&mut self.beyond)
     }
 
-    /// The words there are.
+    /// Returns the range of words.
     pub(super) fn range(&self) -> core::ops::Range<usize> {
         self.first..self.first.saturating_add(self.words.len())
     }
 
-    /// The counts of a word's buckets.
+    /// Returns the counts of a word's buckets.
     pub(super) fn counts(&self, number: usize) -> [i64; 64] {
         let mut counts = [0; 64];
         let word = number.checked_sub(self.first).and_then(|place| self.words.get(place));
@@ -96,8 +95,8 @@ impl Digits {
     }
 }
 
-/// Of eight buckets, whose bits begin at `shift` in each word, the number that their digits make: a matrix of
-/// eight by eight bits, turned (Warren, Hacker's Delight, 7-3).
+/// Returns the numbers formed by the digits of eight buckets, whose bits start at `shift` in each word: transposes a
+/// matrix of 8 × 8 bits (Warren, Hacker's Delight, 7-3).
 fn turned(digits: &[u64], shift: u32) -> [u8; 8] {
     let mut rows = [0; 8];
     for (row, digit) in rows.iter_mut().zip(digits) {
@@ -127,7 +126,7 @@ mod tests {
     #[test]
     fn counts_add_up_and_what_is_beyond_is_handed_out() {
         let mut digits = Digits::default();
-        // Bucket 72 and 83, three each, seven times more than there are digits for.
+        // Buckets 72 and 83, three each, seven times more than the digits can count.
         let plane = Plane { first: 9, bytes: &[1, 8] };
         for _ in 0..7 << COUNT {
             digits.add(&[plane, plane]);

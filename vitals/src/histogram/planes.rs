@@ -1,27 +1,27 @@
-//! Counts as bit planes: for each binary digit of the counts, the buckets in whose count it is set.
+//! Counts as bit planes: for each binary digit of the counts, the set of buckets with that digit.
 //!
-//! Where values lie close together, a plane takes few bits a bucket, and counts are added up 64 at a time
-//! ([`Digits`]), without finding out where one number ends and the next begins: ten times faster than codes are read.
+//! If values lie close together, a plane takes few bits per bucket. Counts are added 64 at a time
+//! ([`Digits`](digits::Digits)) without searching for the ends of codes: ten times faster than reading codes.
 //!
-//! A plane is the number of its bytes (LEB128; of none nothing follows), its first bucket's eighth (LEB128), and for
-//! the buckets from there on a bit each, the lowest of a byte first.
+//! A plane is the number of its bytes (LEB128; nothing follows 0), its first bucket divided by 8 (LEB128), and one bit
+//! for each bucket from there on, lowest bit of a byte first.
 
 use super::{BUCKETS, EncodingError, Sum, digits, read_varint, write_varint};
 
 /// Binary digits of a count.
 const DIGITS: usize = 63;
 
-/// The planes of counts, none of which is negative.
+/// The planes of non-negative counts.
 pub(super) struct Planes<'a> {
     buckets: &'a [(u16, i64)],
     /// The first and the last bucket of each plane.
     spans: [Option<(u16, u16)>; DIGITS],
-    /// How many planes there are.
+    /// The number of planes.
     len: usize,
 }
 
 impl<'a> Planes<'a> {
-    /// Those of some buckets; `None` where a count is negative.
+    /// Builds the planes of buckets; `None` if a count is negative.
     pub(super) fn of(buckets: &'a [(u16, i64)]) -> Option<Self> {
         let mut spans = [None; DIGITS];
         for &(index, count) in buckets {
@@ -35,7 +35,7 @@ impl<'a> Planes<'a> {
         Some(Self { buckets, spans, len })
     }
 
-    /// How many planes there are.
+    /// Returns the number of planes.
     pub(super) const fn len(&self) -> usize {
         self.len
     }
@@ -44,14 +44,14 @@ impl<'a> Planes<'a> {
         self.spans.iter().copied().take(self.len)
     }
 
-    /// How many bytes they take, about.
+    /// Returns an upper estimate of the encoded bytes.
     pub(super) fn bytes(&self) -> usize {
         let plane =
             |span: Option<(u16, u16)>| span.map_or(1, |(first, last)| width(first, last).saturating_add(3));
         self.spans().map(plane).fold(0, usize::saturating_add)
     }
 
-    /// Appends them.
+    /// Appends the encoded planes.
     pub(super) fn write(&self, bytes: &mut Vec<u8>) {
         for (digit, span) in (0..).zip(self.spans()) {
             let Some((first, last)) = span else {
@@ -75,12 +75,12 @@ impl<'a> Planes<'a> {
     }
 }
 
-/// Bytes of a plane.
+/// Returns the bytes of a plane.
 fn width(first: u16, last: u16) -> usize {
     usize::from(last.wrapping_shr(3).saturating_sub(first.wrapping_shr(3))).saturating_add(1)
 }
 
-/// Takes the lowest binary digit that is set out of a number.
+/// Removes the lowest set digit from a number and returns its index.
 pub(super) const fn lowest(digits: &mut u64) -> Option<u32> {
     if *digits == 0 {
         return None;
@@ -90,17 +90,17 @@ pub(super) const fn lowest(digits: &mut u64) -> Option<u32> {
     Some(digit)
 }
 
-/// A plane as it is read.
+/// A plane that was read.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Plane<'a> {
-    /// The eighth of its first bucket.
+    /// The first bucket divided by 8.
     pub(super) first: usize,
     /// At least one byte.
     pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Plane<'a> {
-    /// Reads a plane from the front of `bytes` and moves them past it; `None` where no count has the digit.
+    /// Reads a plane from the front of `bytes` and advances them past it; `None` if no count has the digit.
     fn read(bytes: &mut &'a [u8]) -> Result<Option<Self>, EncodingError> {
         let len = usize::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?;
         if len == 0 {
@@ -112,19 +112,19 @@ impl<'a> Plane<'a> {
         let end = first.checked_add(len).ok_or(EncodingError)?;
         let is_past = match end.checked_sub(BYTES) {
             None => false,
-            // The last byte there is holds the last bucket alone.
+            // The last possible byte contains only the last bucket.
             Some(0) => plane.last().is_some_and(|&last| last & !LAST != 0),
             Some(_) => true,
         };
         if is_past { Err(EncodingError) } else { Ok(Some(Self { first, bytes: plane })) }
     }
 
-    /// The eighth after the last.
+    /// Returns the exclusive end, in bytes of a plane of all buckets.
     pub(super) const fn end(&self) -> usize {
         self.first.saturating_add(self.bytes.len())
     }
 
-    /// Its bits of the 64 buckets from eighth `at` on.
+    /// Returns the bits of the 64 buckets from byte `at` on.
     pub(super) fn word(&self, at: usize) -> u64 {
         match at.checked_sub(self.first) {
             Some(start) => {
@@ -145,7 +145,7 @@ impl<'a> Plane<'a> {
         }
     }
 
-    /// Adds `by` to the count of every bucket that is set.
+    /// Adds `by` to the count of every bucket in the plane.
     fn add(&self, by: i64, sum: &mut Sum) {
         let first = self.first.saturating_mul(8) as u16;
         let end = self.end().saturating_mul(8).min(usize::from(BUCKETS));
@@ -161,9 +161,9 @@ impl<'a> Plane<'a> {
     }
 }
 
-/// The eight bytes from `rest`, the end of `all`, on: fewer than eight, filled up with zeros.
+/// Returns the eight bytes from `rest` on, which is the end of `all` and shorter than eight bytes, padded with zeros.
 fn last_word(rest: &[u8], all: &[u8]) -> u64 {
-    // Those of the last whole word, moved down, where there is one.
+    // If there is a last whole word, shifts its bits down.
     if let Some(&whole) = all.last_chunk::<8>() {
         let missing = 8_usize.saturating_sub(rest.len()).saturating_mul(8);
         return u64::from_le_bytes(whole).checked_shr(missing as u32).unwrap_or(0);
@@ -175,11 +175,11 @@ fn last_word(rest: &[u8], all: &[u8]) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// Bytes of a plane of all buckets, and the bits of the last one that are buckets.
+/// Bytes of a plane of all buckets, and the valid bits of its last byte.
 const BYTES: usize = (BUCKETS as usize).div_ceil(8);
 const LAST: u8 = (1_u16.wrapping_shl(BUCKETS as u32 - (BYTES as u32 - 1) * 8) - 1) as u8;
 
-/// Adds so many planes from the front of `bytes` and moves them past them.
+/// Adds `planes` planes from the front of `bytes` and advances them past these planes.
 pub(super) fn add(bytes: &mut &[u8], planes: u64, sum: &mut Sum) -> Result<(), EncodingError> {
     if planes > DIGITS as u64 {
         return Err(EncodingError);

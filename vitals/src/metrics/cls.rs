@@ -1,7 +1,7 @@
 //! Cumulative Layout Shift: the largest burst of unexpected movement.
 //!
-//! Definition: <https://web.dev/articles/cls>. Shifts form session windows: less than a second between
-//! two shifts, less than five seconds from the first to the last. CLS is the largest window's sum.
+//! Definition: <https://web.dev/articles/cls>. Shifts form session windows: less than 1 s between two shifts, less than
+//! 5 s from the first to the last. CLS is the sum of the largest window.
 
 use super::facts::{Fact, Facts, stretch, time};
 use super::lifecycle::Span;
@@ -11,17 +11,17 @@ use crate::limits;
 const GAP_MS: f64 = 1_000.0;
 const WINDOW_MS: f64 = 5_000.0;
 
-/// Collects `layout-shift` entries that followed no recent input.
+/// Collects `layout-shift` entries without recent input.
 #[derive(Clone, Debug)]
 pub struct Cls {
     shifts: Facts,
 }
 
 impl Cls {
-    /// Nothing is collected yet.
+    /// No shifts.
     pub const EMPTY: Self = Self { shifts: Facts::EMPTY };
 
-    /// Takes a shift.
+    /// Adds a shift.
     pub fn shift(&mut self, start: f64, score: f64, bounds: &[f64]) {
         if self.shifts.all().len() >= limits::SHIFTS_MAX {
             self.compact(bounds);
@@ -32,24 +32,25 @@ impl Cls {
         self.shifts.insert(start, score);
     }
 
-    /// CLS of a view: 0 where nothing moved. `painted` says whether the view's first contentful paint
-    /// was seen; without it, nothing was there that could move before someone's eyes. A soft navigation
-    /// starts on a painted page, so there it is enough that the page was not hidden.
+    /// Returns CLS of a view: 0 without shifts. `painted` says whether the view's first contentful paint was visible;
+    /// before it, no visible content can move. A soft navigation starts on a painted page, so there it suffices that
+    /// the page was not hidden.
     #[must_use]
     pub fn value(&self, span: &Span<'_>, painted: bool) -> Option<f64> {
         let shown = painted || (span.cause == Cause::Soft && span.seen(span.start));
         shown.then(|| sum(largest(self.shifts.within(span.start, span.end))))
     }
 
-    /// The first and the last time of the window that is a view's CLS; of equal ones the first.
+    /// Returns the times of the first and the last shift of the window that is a view's CLS; the first of equal
+    /// windows.
     #[must_use]
     pub fn window(&self, span: &Span<'_>) -> Option<(f64, f64)> {
         let largest = largest(self.shifts.within(span.start, span.end));
         Some((time(largest.first()?), time(largest.last()?)))
     }
 
-    /// Of each stretch between `bounds`, keeps the largest window and the last, which may still grow.
-    /// The others cannot become CLS, and no window's beginning depends on them.
+    /// Keeps the largest window and the last window of each stretch between `bounds`; the last window may still grow.
+    /// The other windows cannot become CLS, and no window's start depends on them.
     fn compact(&mut self, bounds: &[f64]) {
         let mut kept: Vec<Fact> = Vec::new();
         let mut rest = self.shifts.all();
@@ -68,7 +69,7 @@ impl Cls {
     }
 }
 
-/// The session windows of shifts, in order of time.
+/// Iterates over the session windows of shifts, in order of time.
 struct Windows<'a>(&'a [Fact]);
 
 impl<'a> Iterator for Windows<'a> {
@@ -93,7 +94,7 @@ impl<'a> Iterator for Windows<'a> {
     }
 }
 
-/// The window with the largest sum, of equal ones the first; none where nothing moved.
+/// Returns the window with the largest sum, the first of equal windows; empty without shifts.
 fn largest(shifts: &[Fact]) -> &[Fact] {
     let mut largest: &[Fact] = &[];
     for window in Windows(shifts) {

@@ -1,9 +1,9 @@
-//! Facts of one kind: in order of time, each once, and boundedly many.
+//! Bounded sets of facts of one kind, ordered by time and without duplicates.
 
 use crate::limits;
 
-/// A time in milliseconds since the document's time origin, and a number that belongs to it: a score,
-/// an end, a count, or 0 where the time says all.
+/// A time in milliseconds since the document's time origin, and its number: a score, an end, a count, or 0 if the time
+/// suffices.
 pub type Fact = [f64; 2];
 
 /// The time of a fact.
@@ -20,8 +20,8 @@ impl Facts {
     /// No facts.
     pub const EMPTY: Self = Self(Vec::new());
 
-    /// Adds a fact, unless it is there already. No number of a browser's is negative or infinite, so a
-    /// fact with such a number is not taken.
+    /// Adds a fact, unless it exists. Ignores facts with negative or infinite numbers, because browsers have no such
+    /// numbers.
     pub fn insert(&mut self, at: f64, number: f64) {
         let fact = [at, number];
         if !fact.iter().all(|number| (0.0..f64::INFINITY).contains(number)) {
@@ -33,14 +33,14 @@ impl Facts {
         }
     }
 
-    /// Adds a fact and keeps the earliest `max`.
+    /// Adds a fact and keeps only the earliest `max` facts.
     pub fn insert_earliest(&mut self, at: f64, number: f64, max: usize) {
         self.insert(at, number);
         self.0.truncate(max);
     }
 
-    /// Adds a moment. Past [`limits::MOMENTS_MAX`], of each stretch between `bounds` (ascending) the
-    /// first moment and the last are kept.
+    /// Adds a moment. Above [`limits::MOMENTS_MAX`] moments, keeps only the first and the last moment of each stretch
+    /// between `bounds` (ascending).
     pub fn insert_moment(&mut self, at: f64, number: f64, bounds: &[f64]) {
         self.insert(at, number);
         if self.0.len() <= limits::MOMENTS_MAX {
@@ -67,7 +67,7 @@ impl Facts {
     /// The facts at or after `from` and before `to`.
     #[must_use]
     pub fn within(&self, from: f64, to: f64) -> &[Fact] {
-        // No number is negative, so all facts of a time come after this number.
+        // Numbers are not negative, so all facts of a time come after -1.
         self.0.get(self.place(from, -1.0)..self.place(to, -1.0)).unwrap_or_default()
     }
 
@@ -77,18 +77,18 @@ impl Facts {
         self.0.get(self.place(from, f64::INFINITY)).map(time)
     }
 
-    /// How many facts come before this one.
+    /// Returns the number of facts before this fact.
     fn place(&self, at: f64, number: f64) -> usize {
         self.0.partition_point(|&[other, its]| other < at || (other == at && its < number))
     }
 
-    /// Puts other facts in place of these.
+    /// Replaces all facts.
     pub(super) fn replace(&mut self, facts: Vec<Fact>) {
         self.0 = facts;
     }
 }
 
-/// Which stretch between ascending `bounds` a time lies in.
+/// Returns the index of the stretch between ascending `bounds` that contains a time.
 #[must_use]
 pub fn stretch(at: f64, bounds: &[f64]) -> usize {
     bounds.iter().filter(|&&bound| bound <= at).count()

@@ -1,4 +1,4 @@
-//! First Contentful Paint: when the first text or image was seen.
+//! First Contentful Paint: the time at which the first text or image was visible.
 //!
 //! Definition: <https://web.dev/articles/fcp>.
 
@@ -13,16 +13,16 @@ pub struct Fcp {
 }
 
 impl Fcp {
-    /// Nothing is collected yet.
+    /// No paint.
     pub const EMPTY: Self = Self { paint: Facts::EMPTY };
 
-    /// Takes the paint's start.
+    /// Adds the paint's start.
     pub fn paint(&mut self, start: f64) {
         self.paint.insert_earliest(start, 0.0, 1);
     }
 
-    /// FCP of a view in milliseconds: of a restore its first frame, of a soft navigation its first
-    /// contentful paint, where the browser tells it. A paint that nobody saw does not count.
+    /// Returns FCP of a view in milliseconds. For a restore, this is its first frame; for a soft navigation, its first
+    /// contentful paint, if the browser reports it. Paints of a hidden page do not count.
     #[must_use]
     pub fn value(&self, span: &Span<'_>) -> Option<f64> {
         let paints = if span.cause == Cause::Load { self.paint.all() } else { span.paints };

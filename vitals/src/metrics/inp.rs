@@ -1,7 +1,7 @@
-//! Interaction to Next Paint: how long the page's slow interactions took until the next frame.
+//! Interaction to Next Paint: the latency of the page's slow interactions until the next frame.
 //!
-//! Definition: <https://web.dev/articles/inp>. Events of one interaction (press, release, click) count
-//! as its longest; of every fifty interactions one outlier is left out.
+//! Definition: <https://web.dev/articles/inp>. The latency of an interaction is that of its longest event (press,
+//! release, click). One outlier is ignored for every fifty interactions.
 
 use super::facts::{Facts, stretch};
 use super::lifecycle::Span;
@@ -9,15 +9,15 @@ use super::views::Cause;
 use crate::entry::Event;
 use crate::limits::{CLICK_TO_MOVE_MS, INTERACTIONS_LONGEST, INTERACTIONS_MAX};
 
-/// Interactions of which the longest is left out.
+/// Number of interactions per ignored outlier.
 const PER_OUTLIER: f64 = 50.0;
-/// By how much browsers raise `interactionId` from one interaction to the next (Event Timing, §4.5:
-/// "a small number", 7 in Chromium and Firefox).
+/// Step by which browsers increase `interactionId` from one interaction to the next (Event Timing, §4.5: "a small
+/// number", 7 in Chromium and Firefox).
 const ID_STEP: f64 = 7.0;
-/// The shortest duration that browsers tell apart from none (Event Timing rounds to 8 ms).
+/// The shortest nonzero duration that browsers report, in milliseconds (Event Timing rounds to 8 ms).
 const SHORTEST_MS: f64 = 8.0;
 
-/// An interaction, by its longest event; of equally long ones by the first.
+/// An interaction, represented by its longest event; by the first of equally long events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Interaction {
     id: f64,
@@ -34,10 +34,10 @@ pub struct Inp {
 }
 
 impl Inp {
-    /// Nothing is collected yet.
+    /// No interactions.
     pub const EMPTY: Self = Self { interactions: Vec::new(), counts: Facts::EMPTY };
 
-    /// Takes an entry. One without `interactionId` is no interaction (a scroll, a hover).
+    /// Adds an entry. An entry without `interactionId` is not an interaction (a scroll, a hover).
     pub fn event(&mut self, event: &Event, bounds: &[f64]) {
         let &Event { start, duration, interaction_id: id, .. } = event;
         let plausible = [id, start, duration].iter().all(|number| number.is_finite() && *number >= 0.0);
@@ -56,18 +56,18 @@ impl Inp {
         self.interactions.push(Interaction { id, start, duration });
     }
 
-    /// Takes a reading of `performance.interactionCount`.
+    /// Adds a reading of `performance.interactionCount`.
     pub fn count(&mut self, at: f64, count: f64, bounds: &[f64]) {
         self.counts.insert_moment(at, count, bounds);
     }
 
-    /// INP of a view in milliseconds; absent without an interaction.
+    /// Returns INP of a view in milliseconds; `None` without an interaction.
     ///
-    /// An interaction belongs to the view in which its longest event began. Their number is the rise of the
-    /// browser's count within the view, or the span of their ids if that is larger: browsers do not tell events
-    /// faster than the observer's threshold. A later view with an input or a rising count and without any entry
-    /// had only such fast interactions; it has the shortest duration there is, in browsers that tell events
-    /// (`supported`). A load needs no such rule, because `first-input` has no threshold.
+    /// An interaction belongs to the view in which its longest event began. The number of interactions is the rise of
+    /// the browser's count within the view, or the span of their ids if that is larger, because browsers do not report
+    /// events below the observer's threshold. A later view may have an input or a rising count but no entry: then it
+    /// had only such fast interactions, and INP is the shortest duration, in browsers that report events (`supported`).
+    /// A load needs no such rule, because `first-input` has no threshold.
     #[must_use]
     pub fn value(&self, span: &Span<'_>, supported: bool) -> Option<f64> {
         let mut longest = [0.0_f64; INTERACTIONS_LONGEST];
@@ -89,21 +89,21 @@ impl Inp {
         }
         let read = self.read_within(span);
         if seen == 0 {
-            // The count may rise late for the click that made a soft navigation; an input is the view's own.
+            // The count may rise late for the click that caused a soft navigation. An input belongs to the view itself.
             let surely = if span.cause == Cause::Soft { 2.0 } else { 1.0 };
             let used = span.input < f64::INFINITY || read >= surely;
             return (supported && span.cause != Cause::Load && used).then_some(SHORTEST_MS);
         }
         let count = read.max((id_max - id_min) / ID_STEP + 1.0).max(seen as f64);
-        // A float beyond the largest integer becomes the largest integer.
+        // A float beyond the largest integer is cast to the largest integer.
         let outliers = (count / PER_OUTLIER) as usize;
         longest.get(outliers.min(seen.min(INTERACTIONS_LONGEST).saturating_sub(1))).copied()
     }
 
-    /// By how much the browser's count rose within a view.
+    /// Returns the rise of the browser's count within a view.
     ///
-    /// A reading made when the history moved is the last of the view before and the first of the next. If the
-    /// browser tells afterwards that the click was earlier, the reading lies some time within the next view.
+    /// A reading at a move of the history is the last of the view before and the first of the next view. If the browser
+    /// reports an earlier click afterwards, the reading lies slightly inside the next view.
     fn read_within(&self, span: &Span<'_>) -> f64 {
         let (mut min, mut max) = (if span.cause == Cause::Load { 0.0 } else { f64::INFINITY }, 0.0_f64);
         for &[at, count] in self.counts.within(span.start, span.end + CLICK_TO_MOVE_MS) {
@@ -116,8 +116,8 @@ impl Inp {
         max - min
     }
 
-    /// Of each stretch between `bounds`, keeps the longest interactions, and those of the smallest and
-    /// the largest id, which tell how many there were.
+    /// Keeps the longest interactions of each stretch between `bounds`, and those with the smallest and the largest id,
+    /// from which their number is derived.
     fn compact(&mut self, bounds: &[f64]) {
         let all = core::mem::take(&mut self.interactions);
         for one in &all {

@@ -1,7 +1,7 @@
-//! Largest Contentful Paint: when the largest image or text had been seen, up to the first input.
+//! Largest Contentful Paint: the time at which the largest image or text was visible, up to the first input.
 //!
-//! Definition: <https://web.dev/articles/lcp>. The browser makes a candidate only of what is larger
-//! than all before it, so the last candidate is the largest.
+//! Definition: <https://web.dev/articles/lcp>. The browser reports a candidate only if it is larger than all candidates
+//! before, so the last candidate is the largest.
 
 use super::facts::{Facts, time};
 use super::lifecycle::Span;
@@ -14,17 +14,17 @@ pub struct Lcp {
 }
 
 impl Lcp {
-    /// Nothing is collected yet.
+    /// No candidates.
     pub const EMPTY: Self = Self { candidates: Facts::EMPTY };
 
-    /// Takes a candidate's start.
+    /// Adds a candidate's start.
     pub fn candidate(&mut self, start: f64, bounds: &[f64]) {
         self.candidates.insert_moment(start, 0.0, bounds);
     }
 
-    /// LCP of a view in milliseconds. Of a load: the last candidate before the page was hidden, and no
-    /// later than the first input. Of a restore: its first frame, which shows the whole page, in
-    /// browsers that know LCP (`supported`). Of a soft navigation: its last contentful paint.
+    /// Returns LCP of a view in milliseconds. For a load, this is the last candidate before the page was hidden, and
+    /// not after the first input. For a restore, it is the first frame, which shows the whole page, in browsers that
+    /// support LCP (`supported`). For a soft navigation, it is the last contentful paint.
     #[must_use]
     pub fn value(&self, span: &Span<'_>, supported: bool) -> Option<f64> {
         let paints = match span.cause {

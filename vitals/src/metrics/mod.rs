@@ -1,9 +1,9 @@
-//! The metrics, one pure state machine a file.
+//! The metrics, one pure state machine per file.
 //!
-//! Each takes the facts of its kind as they come and says its value for one page view when asked. A
-//! value follows from the set of facts alone, never from their order, so facts may come late, twice
-//! and mixed. What the machines share is in [`facts`] (how facts are kept), [`views`] (where page views
-//! begin) and [`lifecycle`] (when a view was first hidden or used).
+//! Each machine collects facts of its kind and computes its value for one page view on request. A value depends only on
+//! the set of facts, never on their order, so facts may arrive late, twice and in any order. Shared modules are
+//! [`facts`] (sets of facts), [`views`] (starts of page views) and [`lifecycle`] (first hiding and first input of a
+//! view).
 
 pub mod cls;
 pub mod facts;

@@ -6,11 +6,11 @@ use super::lifecycle::{Lifecycle, Span};
 use super::views::Cause;
 use crate::entry::Text;
 
-/// TTFB of a view in milliseconds, as known at `now`.
+/// Returns TTFB of a view in milliseconds, as known at `now`.
 ///
-/// Absent while no response has begun (some browsers say 0, some a time to come). A restore needs no
-/// response: 0. A soft navigation makes no navigation request, so it has no TTFB; web-vitals reports 0
-/// there, which would make a site look the faster the more it navigates by itself.
+/// `None` before the response has begun (some browsers report 0, some a future time). A restore needs no response: 0. A
+/// soft navigation makes no navigation request, so it has no TTFB. web-vitals reports 0 there, which would make a site
+/// with more soft navigations look faster.
 #[must_use]
 pub fn value<T: Text>(life: &Lifecycle<T>, span: &Span<'_>, now: f64) -> Option<f64> {
     match span.cause {

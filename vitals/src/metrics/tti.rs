@@ -1,11 +1,11 @@
-//! Time to Interactive: when the page was painted and the main thread had become free.
+//! Time to Interactive: the time at which the page was painted and the main thread was free.
 //!
-//! Definition: Lighthouse 13, `interactive.js`. Searched is the first window of five seconds after FCP
-//! in which no long task runs and at most two requests are in flight. TTI is the end of the last long
-//! task before it, or FCP, or the end of `DOMContentLoaded`, whichever is last.
+//! Definition: Lighthouse 13, `interactive.js`. Searches for the first window of 5 s after FCP in which no long task
+//! runs and at most two requests are in flight. TTI is the latest of: the end of the last long task before the window,
+//! FCP, the end of `DOMContentLoaded`.
 //!
-//! A request in flight has no entry before it ends, so a value can still be taken back when such an
-//! entry comes; each question is answered anew from all facts.
+//! A request in flight has no entry before it ends, so a late entry can invalidate a value. Every value is therefore
+//! computed from all facts.
 
 use super::facts::{Fact, Facts};
 use super::lifecycle::Span;
@@ -16,7 +16,7 @@ use crate::view::TtiGap;
 const WINDOW_MS: f64 = 5_000.0;
 const LONG_TASK_MS: f64 = 50.0;
 const HTTP_ERROR: f64 = 400.0;
-/// Requests that may be in flight in a quiet window.
+/// Maximum requests in flight in a quiet window.
 const REQUESTS_QUIET: usize = 2;
 
 /// Collects `longtask` and `resource` entries.
@@ -29,30 +29,30 @@ pub struct Tti {
 }
 
 impl Tti {
-    /// Nothing is collected yet.
+    /// No tasks and no requests.
     pub const EMPTY: Self = Self { tasks: Facts::EMPTY, requests: Facts::EMPTY };
 
-    /// Takes a `longtask` entry.
+    /// Adds a `longtask` entry.
     pub fn long_task(&mut self, start: f64, duration: f64) {
         if duration >= LONG_TASK_MS {
             self.tasks.insert_earliest(start, start + duration, LONG_TASKS_MAX);
         }
     }
 
-    /// Takes a `resource` entry. A request that failed does not count, as in Lighthouse.
+    /// Adds a `resource` entry. Failed requests do not count, as in Lighthouse.
     pub fn resource(&mut self, start: f64, end: f64, status: f64) {
         if start < end && status < HTTP_ERROR {
             self.requests.insert_earliest(start, end, RESOURCES_MAX);
         }
     }
 
-    /// TTI of the document's first view in milliseconds, as known at `now`, with the view's FCP.
+    /// Returns TTI of the document's first view in milliseconds, as known at `now`, given the view's FCP.
     ///
     /// # Errors
-    /// Why it was not reached, while the page was visible. By rule, the first that holds:
-    /// [`TtiGap::Hidden`] where even a quiet page would not have had its window (so also where there was
-    /// no FCP), [`TtiGap::Cpu`] where long tasks alone left none, [`TtiGap::Network`] else: requests,
-    /// alone or between long tasks, or a document that was still loading.
+    /// The reason for which TTI was not reached while the page was visible; the first rule that applies.
+    /// [`TtiGap::Hidden`]: the page was not visible for a whole window after FCP, or had no FCP. [`TtiGap::Cpu`]: long
+    /// tasks alone left no window. [`TtiGap::Network`]: requests, alone or between long tasks, left no window, or the
+    /// document was still loading.
     pub fn value(
         &self,
         span: &Span<'_>,
@@ -88,7 +88,7 @@ impl Tti {
         if !(content_loaded > 0.0 && content_loaded <= horizon) {
             return Err(TtiGap::Network);
         }
-        // The window may begin where requests end; the main thread was free since its last long task.
+        // The window may begin at the end of a request; the main thread is free since its last long task.
         let mut free = from.max(content_loaded);
         for &[start, end] in self.tasks.all() {
             if start < quiet {
@@ -98,8 +98,8 @@ impl Tti {
         Ok(span.since_start(free))
     }
 
-    /// Total Blocking Time in milliseconds: what long tasks took beyond 50 ms each, between FCP and TTI (both
-    /// since the view's start). A task that began before FCP counts from there, as in Lighthouse.
+    /// Returns Total Blocking Time in milliseconds: the part of each long task beyond 50 ms, between FCP and TTI (both
+    /// since the view's start). A task that began before FCP counts from FCP on, as in Lighthouse.
     #[must_use]
     pub fn blocking(&self, span: &Span<'_>, fcp: f64, tti: f64) -> f64 {
         let (from, to) = (span.start + fcp, span.start + tti);
@@ -111,8 +111,8 @@ impl Tti {
     }
 }
 
-/// The first time from `from` on at which a window without any of the `busy` stretches begins. They
-/// ascend by start.
+/// Returns the first time at or after `from` that starts a window without a `busy` interval. The intervals ascend by
+/// start.
 fn quiet_from(from: f64, busy: &[Fact]) -> f64 {
     let mut quiet = from;
     for &[start, end] in busy {
@@ -124,11 +124,11 @@ fn quiet_from(from: f64, busy: &[Fact]) -> f64 {
     quiet
 }
 
-/// When more than `at_most` facts, which are stretches of time, overlapped; `end` is that of one more, which began
-/// at the time origin. The facts are the earliest; if there may have been more than `max`, it is busy from the last
-/// of them on.
+/// Returns the intervals in which more than `at_most` of the intervals `facts` overlap. One more interval lasts from
+/// the time origin to `end`. `facts` are the earliest intervals. If there may be more than `max`, the time after the
+/// last interval counts as busy.
 fn busy(facts: &Facts, max: usize, at_most: usize, end: f64) -> Vec<Fact> {
-    // The latest ends so far, latest first: at most so many facts outlast the one at this place.
+    // The latest ends so far, latest first. At most `i` intervals outlast the end at index `i`.
     let mut ends = [end, 0.0, 0.0];
     let mut busy = Vec::new();
     for &[start, mut end] in facts.all() {
@@ -137,7 +137,7 @@ fn busy(facts: &Facts, max: usize, at_most: usize, end: f64) -> Vec<Fact> {
                 core::mem::swap(slot, &mut end);
             }
         }
-        // Where that one had ended before this one began, this one made nothing busy.
+        // If that end is before the start of this interval, this interval adds no busy time.
         let until = ends.get(at_most).copied().filter(|until| *until > start).unwrap_or(0.0);
         busy.push([start, until]);
     }

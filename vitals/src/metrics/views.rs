@@ -1,22 +1,23 @@
-//! Which moves of the history, names and restores begin a page view.
+//! Derives page views from moves of the history, names and restores.
 //!
-//! The changes that are kept are replayed in order of time, so the views follow from the facts alone and not
-//! from the order in which they were told:
+//! The stored changes are replayed in order of time, so the views depend only on the facts, not on the order of their
+//! arrival:
 //!
 //! - A restore begins a view. It shows the page of the view before, with its URL and route.
-//! - A move to the URL of the current view, but for trailing slashes, changes nothing.
-//! - A move is a redirect if it is *early*: the view goes on under the new URL. Any other begins a view.
-//! - A name names the current view if the document is still loading, or the move that brought the view there
-//!   has no name yet, or the name is early, or nobody has named or used the first view. Any other begins a view
-//!   under the same URL.
+//! - A move to the URL of the current view, except for trailing slashes, changes nothing.
+//! - An *early* move is a redirect: the view continues under the new URL. Any other move begins a view.
+//! - A name names the current view in four cases: the document is still loading; the last move of the view has no name
+//!   yet; the name is early; the first view has neither a name nor an input. Any other name begins a view under the
+//!   same URL.
 //!
-//! Early is a change that no input precedes in its view, at most [`limits::REDIRECT_MS`] after the view has
-//! settled: for a load, after the document was complete (or activated, if that is later); for other views, after
+//! A change is early if no input precedes it in its view, and it occurs at most [`limits::REDIRECT_MS`] after the view
+//! has settled. A load settles when the document is complete (or activated, if that is later). Other views settle at
 //! their start.
 //!
-//! A change without a URL is a name, one with both is a move and then a name. One that is told again with another
-//! time happened at the latest time and begins its view at the earliest: the click came before the move. A click
-//! before the start of the view before is not believed, so that views keep the order of their moves.
+//! A change without a URL is a name; a change with URL and route is a move followed by a name. A change that is
+//! reported again with another time happened at the latest time, and begins its view at the earliest time: the click
+//! came before the move. A click before the start of the view before is ignored, so that views keep the order of their
+//! moves.
 
 use super::facts::Facts;
 use crate::entry::Text;
@@ -24,7 +25,7 @@ use crate::limits;
 use crate::view::ViewId;
 use core::cmp::Ordering;
 
-/// What begins a page view.
+/// The cause of a page view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// The document was loaded.
@@ -35,30 +36,30 @@ pub enum Cause {
     Soft,
 }
 
-/// Whether a view takes the next name as its own.
+/// State of a view that decides whether the next name is its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Naming {
-    /// A load that has no name; it takes one until it is used.
+    /// A load without a name; it takes a name until its first input.
     Fresh,
-    /// A move brought the view here, and no name has followed.
+    /// The last move of the view has no name yet.
     Moved,
-    /// It has its name.
+    /// The view has its name.
     Named,
 }
 
 /// A page view of the document.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// When it began.
+    /// The start of the view.
     pub start: f64,
     /// Its id.
     pub id: ViewId,
-    /// What began it.
+    /// The cause of the view.
     pub cause: Cause,
-    /// When the history moved, after the click that is the start.
+    /// Time of the move of the history, after the click at `start`.
     moved: f64,
     naming: Naming,
-    /// The places of the changes that began it and gave it its URL and route.
+    /// The index of the change that began the view.
     begun: usize,
     url: Option<usize>,
     route: Option<usize>,
@@ -67,28 +68,28 @@ pub struct View {
 /// A restore, a move or a name.
 #[derive(Clone, Debug)]
 pub struct Change<T> {
-    /// The latest time that was told.
+    /// The latest reported time.
     at: f64,
-    /// The earliest.
+    /// The earliest reported time.
     start: f64,
     id: ViewId,
     restored: bool,
     url: T,
     route: T,
-    /// Set on the change that began the oldest view that is kept, after the views before it were dropped: then
-    /// it has the view's start, URL and route, and no change before it decides on it.
+    /// Set on the change that began the oldest stored view, after earlier views were dropped. The change then has the
+    /// view's start, URL and route, and does not depend on earlier changes.
     detached: bool,
-    /// Set on a redirect that was compared with a URL that is no longer kept.
+    /// Set on a redirect that was compared with a URL that is no longer stored.
     elsewhere: bool,
 }
 
 impl<T: Text> Change<T> {
-    /// A change that begins a view of this id, if it begins one.
+    /// Creates a change; `id` is the id of the view that it may begin.
     pub const fn new(at: f64, id: ViewId, restored: bool, url: T, route: T) -> Self {
         Self { at, start: at, id, restored, url, route, detached: false, elsewhere: false }
     }
 
-    /// By time. At one time a name follows the move that it names.
+    /// Orders by time. At the same time, a name follows the move that it names.
     fn order(&self, other: &Self) -> Ordering {
         let key = |change: &Self| (!change.restored, change.url.is_blank(), change.id);
         self.at.total_cmp(&other.at).then_with(|| key(self).cmp(&key(other)))
@@ -98,7 +99,7 @@ impl<T: Text> Change<T> {
         self.url.is_blank() || !self.route.is_blank()
     }
 
-    /// Adds what another telling of the same change says.
+    /// Merges another report of the same change.
     fn merge(&mut self, other: Self) {
         self.at = self.at.max(other.at);
         self.start = self.start.min(other.start);
@@ -108,12 +109,12 @@ impl<T: Text> Change<T> {
     }
 }
 
-/// The facts that decide beside the changes.
+/// Facts that affect the replay, besides the changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
-    /// When a prerendered document was activated; 0 for every other.
+    /// Activation of a prerendered document; 0 for other documents.
     pub activation: f64,
-    /// When the document was complete; infinite until it is known.
+    /// Completion of the document; infinite until known.
     pub complete: f64,
     /// The trusted inputs.
     pub inputs: &'a Facts,
@@ -122,22 +123,22 @@ pub struct Circumstances<'a> {
 /// The page views of a document.
 #[derive(Clone, Debug)]
 pub struct Views<T> {
-    /// The document's own URL, if it was told.
+    /// The document's own URL, if it was reported.
     own: Option<T>,
     /// By time.
     changes: Vec<Change<T>>,
     first: View,
     /// The latest views after the first, by start.
     later: Vec<View>,
-    /// How many views between the first and the later ones were dropped, and when the earliest of them began.
+    /// The number of dropped views between the first and the later views, and the start of the earliest of them.
     dropped: usize,
     dropped_from: f64,
-    /// Where the first view ends, then the starts of `later`: ascending. Empty without later views.
+    /// The end of the first view, then the starts of `later`: ascending. Empty without later views.
     bounds: Vec<f64>,
 }
 
 impl<T: Text> Views<T> {
-    /// The views of a document whose first view has this id.
+    /// The views of a document; `first` is the id of its first view.
     pub const fn new(first: ViewId) -> Self {
         Self {
             own: None,
@@ -159,19 +160,19 @@ impl<T: Text> Views<T> {
         }
     }
 
-    /// Takes the document's own URL.
+    /// Sets the document's own URL.
     pub fn own(&mut self, url: T) {
         self.own = Some(url);
     }
 
-    /// Takes a change. [`Views::replay`] must follow.
+    /// Adds a change. [`Views::replay`] must follow.
     pub fn change(&mut self, mut new: Change<T>) {
         if !(new.at >= 0.0 && new.at.is_finite()) {
             return;
         }
-        // -0 and 0 are one time, and have one order.
+        // Normalizes -0 to 0, because they are one time but are ordered differently.
         new.at += 0.0;
-        // What surrounded a change in the time of the dropped views is not known.
+        // Ignores changes from the time of dropped views, because the neighboring changes are gone.
         if self.dropped_from <= new.at && self.later.first().is_some_and(|oldest| new.at < oldest.start) {
             return;
         }
@@ -183,7 +184,7 @@ impl<T: Text> Views<T> {
         self.changes.insert(place, new);
     }
 
-    /// Finds the views anew, from all changes.
+    /// Replays all changes.
     pub fn replay(&mut self, circumstances: Circumstances<'_>) {
         self.find(circumstances);
         while self.later.len() >= limits::VIEWS_PER_BEACON_MAX {
@@ -219,7 +220,7 @@ impl<T: Text> Views<T> {
             let &Change { at, start, .. } = change;
             let view = self.later.last_mut().unwrap_or(&mut self.first);
             let loading_until = if view.cause == Cause::Load { complete } else { f64::NEG_INFINITY };
-            // The click that made a view belongs to the view before, even at the same time.
+            // The click that caused a view belongs to the view before, even at the same time.
             let quiet = inputs.first_after(view.start).is_none_or(|input| input > at);
             let early = quiet && at <= view.moved.max(loading_until) + limits::REDIRECT_MS;
             let mut begins = change.restored || change.detached;
@@ -245,7 +246,7 @@ impl<T: Text> Views<T> {
                     view.naming = Naming::Named;
                 }
             }
-            // A restore shows the page of the view before, and a name keeps its URL.
+            // A restore shows the page of the view before, and a name keeps the URL.
             let own_url = !change.url.is_blank();
             let own_route = change.detached || !change.restored;
             if begins && change.id != first {
@@ -264,7 +265,7 @@ impl<T: Text> Views<T> {
         }
     }
 
-    /// Drops the oldest view but the first, with its changes.
+    /// Drops the oldest view except the first, with its changes.
     fn drop_oldest(&mut self) {
         let [oldest, next, ..] = self.later.as_slice() else { return };
         let (dropped, start) = (oldest.begun..next.begun, next.start);
@@ -283,7 +284,7 @@ impl<T: Text> Views<T> {
         self.retain(|place| !dropped.contains(&place));
     }
 
-    /// Keeps the changes that the views were made from.
+    /// Keeps only the changes that define the views.
     fn compact(&mut self) {
         let mut used = Vec::new();
         for view in core::iter::once(&self.first).chain(&self.later) {
@@ -309,23 +310,24 @@ impl<T: Text> Views<T> {
         &self.first
     }
 
-    /// The views after the first that are kept, by start.
+    /// The stored views after the first, by start.
     pub fn later(&self) -> &[View] {
         &self.later
     }
 
-    /// How many views the document has had after the first.
+    /// The number of views after the first, including dropped views.
     pub const fn begun(&self) -> usize {
         self.dropped.saturating_add(self.later.len())
     }
 
-    /// Where the first view ends, then the starts of the later ones: ascending. Between the first two lie the
-    /// views that were dropped.
+    /// The end of the first view, then the starts of the later views: ascending. Dropped views lie between the first
+    /// two bounds.
     pub fn bounds(&self) -> &[f64] {
         &self.bounds
     }
 
-    /// URL and route of a view; the URL is empty until the first move, as facts do not tell the document's own.
+    /// Returns URL and route of a view. The URL is empty until the first move, because the document's own URL is not
+    /// included.
     pub fn texts(&self, view: &View) -> (T, T) {
         let change = |place: Option<usize>| place.and_then(|place| self.changes.get(place));
         let url = change(view.url).map(|change| change.url.clone());

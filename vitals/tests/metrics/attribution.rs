@@ -8,7 +8,7 @@ fn paint(start: f64, [request_start, response_end]: [f64; 2], target: &str, url:
     Item::Detail(Detail::Paint { start, request_start, response_end, target, url })
 }
 
-/// What an event's handlers did: `processing` from when to when.
+/// Handlers of an event; `processing` is their start and end.
 fn handled(start: f64, duration: f64, processing: [f64; 2], target: &str, name: &str) -> Item {
     let [processing_start, processing_end] = processing;
     let (target, name) = (target.to_owned(), name.to_owned());
@@ -31,7 +31,7 @@ fn inp(items: &[Item]) -> Option<InpCause> {
     views(items, 600_000.0).remove(0).attribution.inp
 }
 
-/// Of a page that has painted, as CLS is that of what is seen.
+/// CLS cause of a painted page, because CLS counts only visible shifts.
 fn cls(items: &[Item]) -> Option<ClsCause> {
     let items = [items, &[Item::FirstContentfulPaint(210.0)]].concat();
     views(&items, 600_000.0).remove(0).attribution.cls
@@ -41,7 +41,7 @@ fn cls(items: &[Item]) -> Option<ClsCause> {
 fn what_is_not_told_explains_nothing() {
     let items = [EVERYTHING, navigation(), Item::LargestContentfulPaint(800.0), event(1, 2_000.0, 80.0)];
     assert!(views(&items, 9_000.0)[0].attribution.is_empty());
-    // Details without a value are of no use either.
+    // Details without a value explain nothing either.
     assert!(views(&[EVERYTHING, paint(800.0, [0.0; 2], "img", "")], 9_000.0)[0].attribution.is_empty());
 }
 
@@ -69,7 +69,7 @@ fn text_has_no_load_and_a_clock_that_jumps_gives_no_negative_part() {
         lcp(&items).remove(0).unwrap().parts_ms
     };
     assert_eq!(of([0.0, 0.0]), [120.0, 0.0, 0.0, 280.0]);
-    // From an earlier page's cache, and one that is said to have arrived after it was painted.
+    // An image from an earlier page's cache, and an image whose reported arrival is after its paint.
     assert_eq!(of([50.0, 60.0]), [120.0, 0.0, 0.0, 280.0]);
     assert_eq!(of([200.0, 900.0]), [120.0, 80.0, 200.0, 0.0]);
     assert_eq!(of([200.0, 150.0]), [120.0, 80.0, 0.0, 200.0]);
@@ -106,7 +106,7 @@ fn a_view_is_explained_by_its_own_entries() {
 
 #[test]
 fn the_parts_of_inp_are_those_of_its_frame() {
-    // A press and a click that are shown by one frame: what either ran is what was waited for.
+    // A press and a click shown by one frame: the visitor waits for the handlers of both.
     let items = [
         EVERYTHING,
         navigation(),
@@ -157,12 +157,12 @@ fn the_largest_shift_of_the_window_explains_cls() {
         navigation(),
         shift(500.0, 0.02),
         moved(500.0, 0.02, "#early"),
-        // The window that counts.
+        // The largest window.
         shift(3_000.0, 0.05),
         moved(3_000.0, 0.05, "#small"),
         shift(3_400.0, 0.15),
         moved(3_400.0, 0.15, "#banner"),
-        // Larger than any, but alone: 0.16 is less than 0.2.
+        // The largest single shift, but alone in its window: 0.16 is less than 0.2.
         shift(60_000.0, 0.16),
         moved(60_000.0, 0.16, "#late"),
     ];
@@ -173,7 +173,7 @@ fn the_largest_shift_of_the_window_explains_cls() {
 
 #[test]
 fn the_load_state_is_that_of_the_moment() {
-    // The navigation's DOMContentLoaded ends at 700, and it is complete at 900.
+    // The navigation's `DOMContentLoaded` ends at 700 ms, and it is complete at 900 ms.
     for (at, state) in [
         (699.0, LoadState::Loading),
         (700.0, LoadState::DomContentLoaded),
@@ -200,10 +200,10 @@ fn past_the_bound_details_of_least_weight_go() {
     let mut items = vec![EVERYTHING, shift(3_000.0, 0.5), moved(3_000.0, 0.5, "#largest")];
     items.extend((0..3 * DETAILS_MAX).map(|i| moved(3_000.0 + i as f64 / 1_000.0, 0.001, "#small")));
     assert_eq!(cls(&items).unwrap().target, "#largest");
-    // The order of telling does not matter.
+    // The order of arrival does not matter.
     items.reverse();
     assert_eq!(cls(&items).unwrap().target, "#largest");
-    // The same detail told often takes one place.
+    // Repeated details take only one place.
     let mut items = vec![EVERYTHING, shift(3_000.0, 0.5)];
     items.extend((0..3 * DETAILS_MAX).map(|_| moved(2_999.0, 0.9, "#again")));
     items.push(moved(3_000.0, 0.5, "#largest"));
@@ -212,8 +212,8 @@ fn past_the_bound_details_of_least_weight_go() {
 
 #[test]
 fn details_of_one_view_take_no_place_from_another() {
-    // The first view's largest paint, and the slow click of a view with a few fast ones: others have hundreds
-    // that weigh more.
+    // The largest paint of the first view, and the slow click of a view with a few fast interactions. Other views have
+    // hundreds of larger details.
     let mut items = vec![EVERYTHING, navigation()];
     items.extend([Item::LargestContentfulPaint(400.0), paint(400.0, [0.0; 2], "h1", "")]);
     let busy = |view: u64, from: f64| {
@@ -239,7 +239,7 @@ fn details_of_one_view_take_no_place_from_another() {
         assert!(causes[1].lcp.is_some() && causes[3].lcp.is_some());
     };
     check(&items);
-    // Told in whatever order, once the views are known.
+    // In any order, after the views are known.
     items.sort_by_key(|item| !matches!(item, Item::Moved { .. } | Item::Input(_) | Item::Navigation(_)));
     check(&items);
     let views = items.iter().filter(|item| !matches!(item, Item::Detail(_))).count();
@@ -249,7 +249,7 @@ fn details_of_one_view_take_no_place_from_another() {
 
 #[test]
 fn script_ran_no_longer_than_its_interaction() {
-    // A dialog in a click: the script waits for it, the interaction ends before.
+    // A dialog in a click: the script waits for the dialog, but the interaction ends before.
     let items = [
         EVERYTHING,
         navigation(),

@@ -78,7 +78,7 @@ fn a_shift_belongs_to_the_view_in_whose_time_it_falls() {
         PAINT,
         shift(400.0, 0.25),
         soft(5_000.0, 1),
-        // Less than a second apart, and yet two windows, for a view lies between.
+        // Less than 1 s apart, but two windows, because a new view begins between them.
         shift(4_900.0, 0.125),
         shift(5_000.0, 0.5),
         restore(9_000.0, 2),
@@ -118,7 +118,7 @@ fn a_discarded_page_is_measured_under_its_own_type() {
 #[test]
 fn past_the_bound_the_largest_window_stays() {
     let mut items = vec![PAINT, soft(50_000.0, 1)];
-    // Windows of two shifts, two seconds apart, far more than are kept; two of them larger.
+    // Windows of two shifts, 2 s apart, far more than are stored; two windows are larger.
     for i in 0..20_000 {
         let at = 1_000.0 + 2_000.0 * f64::from(i);
         items.push(shift(at, if i == 17 { 1.5 } else { 0.125 }));

@@ -32,7 +32,7 @@ fn a_prerendered_paint_is_waited_for_since_activation() {
 fn an_activation_may_be_told_by_itself() {
     let items = [Item::Activation(1_000.0), Item::FirstContentfulPaint(1_250.0)];
     assert_eq!(numbers(Metric::Fcp, &items), [Some(250.0)]);
-    // The navigation entry knows the exact time.
+    // The navigation entry has the exact time.
     let items = [Item::Activation(1_010.0), prerendered(1_000.0), Item::FirstContentfulPaint(1_250.0)];
     assert_eq!(numbers(Metric::Fcp, &items), [Some(250.0)]);
 }

@@ -4,7 +4,7 @@ fn inp(items: &[Item]) -> Vec<Option<f64>> {
     numbers(Metric::Inp, items)
 }
 
-/// Interactions 0 to `n`, one a second; number `i` takes 40 + 8 i milliseconds.
+/// Interactions 0 to `n`, one per second; number `i` takes 40 + 8 i milliseconds.
 fn interactions(n: u32) -> Vec<Item> {
     (0..n).map(|i| event(i, 1_000.0 + 1_000.0 * f64::from(i), 40.0 + 8.0 * f64::from(i))).collect()
 }
@@ -45,7 +45,7 @@ fn never_more_than_the_ten_longest_are_looked_at() {
 
 #[test]
 fn fast_interactions_without_an_entry_count() {
-    // Two slow ones; the ids say that 48 lay between.
+    // Two slow interactions; their ids show that 48 lay between them.
     assert_eq!(inp(&[event(0, 500.0, 200.0), event(49, 9_000.0, 100.0)]), [Some(100.0)]);
     assert_eq!(inp(&[event(0, 500.0, 200.0), event(48, 9_000.0, 100.0)]), [Some(200.0)]);
     assert_eq!(inp(&[event(0, 500.0, 200.0), event(1, 9_000.0, 100.0), count(9_500.0, 50.0)]), [Some(100.0)]);
@@ -69,7 +69,7 @@ fn each_view_has_its_own() {
         soft(9_000.0, 2),
         restore(12_000.0, 3),
     ];
-    // Of the second view's two interactions none is left out: the hundred before are not its own.
+    // No interaction of the second view is ignored as an outlier: the hundred before belong to the first view.
     assert_eq!(inp(&items), [Some(200.0), Some(80.0), None, None]);
 }
 
@@ -102,7 +102,7 @@ fn fast_click_in_a_later_view_has_the_shortest_duration() {
     for begins in [restore(5_000.0, 1), soft(5_000.0, 1)] {
         let clicked = |at| [EVERYTHING, navigation(), Item::Input(4_990.0), begins.clone(), Item::Input(at)];
         assert_eq!(inp(&clicked(6_000.0)), [None, Some(8.0)], "{begins:?}");
-        // The click that navigated belongs to the view before, even at the very time of the navigation.
+        // The click that navigated belongs to the view before, even at the time of the navigation.
         assert_eq!(inp(&clicked(5_000.0)), [None, None], "{begins:?}");
         let slower = [&clicked(6_000.0)[..], &[event(1, 6_000.0, 48.0)]].concat();
         assert_eq!(inp(&slower), [None, Some(48.0)], "{begins:?}");
@@ -122,7 +122,7 @@ fn count_without_entries_proves_nothing_in_a_browser_that_tells_no_events() {
 
 #[test]
 fn reading_at_a_navigation_ends_one_view_and_begins_the_next() {
-    // Two slow interactions close to each other among 55.
+    // Two slow interactions with near ids, among 55.
     let first = [EVERYTHING, navigation(), event(3, 1_000.0, 432.0), event(5, 2_000.0, 300.0)];
     let then = |more: &[Item]| inp(&[&first[..], more].concat());
     let left = [Item::Input(59_000.0), soft(60_000.0, 1)];
@@ -139,13 +139,13 @@ fn reading_at_a_navigation_ends_one_view_and_begins_the_next() {
         [Some(432.0), Some(8.0)],
         "the second reading is the second view\'s"
     );
-    // Sixty more in the second view, of which two are slow; a reading before it is hidden.
+    // Sixty more in the second view, two of them slow; a reading before the page is hidden.
     let second = [event(70, 61_000.0, 200.0), event(71, 62_000.0, 120.0), count(90_000.0, 115.0)];
     let both = [&left[..], &[count(60_000.0, 55.0)], &second[..]].concat();
     assert_eq!(then(&both), [Some(300.0), Some(120.0)]);
     let few = [&left[..], &[count(60_000.0, 66.0)], &second[..]].concat();
     assert_eq!(then(&few), [Some(300.0), Some(200.0)], "49 in the second");
-    // Nothing is known of the first view's end where the next reading is long after it.
+    // The end of the first view is unknown if the next reading is long after it.
     assert_eq!(then(&[&left[..], &[count(90_000.0, 115.0)]].concat()), [Some(432.0), None]);
 }
 
@@ -177,7 +177,7 @@ fn past_the_bound_the_longest_of_each_view_stay() {
         items.push(event(i, 1_000.0 * f64::from(i), if i % 100 == 0 { f64::from(i) } else { 40.0 }));
     }
     items.push(count(999_000.0, 20.0));
-    // First view: 999 interactions, only one above 48; second: 3,000, twenty above 40.
+    // First view: 999 interactions, only one above 48 ms. Second view: 3,000 interactions, twenty above 40 ms.
     assert_eq!(inp(&items), [Some(48.0), Some(3_000.0)]);
 }
 

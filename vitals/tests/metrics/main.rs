@@ -1,4 +1,4 @@
-//! How the metrics must behave, by hand-written streams of what browsers tell.
+//! Tests of the metrics with hand-written streams of browser data.
 
 mod attribution;
 mod cls;
@@ -16,14 +16,14 @@ use vitals::metric::Metric;
 use vitals::metrics::views::Cause;
 use vitals::view::{NavigationType, Snapshot, ViewId};
 
-/// All bits: an engine that has every entry type.
+/// All entry types.
 const EVERYTHING: Item = Item::Support(support::ALL);
 
 fn id(number: u64) -> ViewId {
     ViewId::new(1_763_632_800_000 + number, number.into())
 }
 
-/// What is known at `now` of a document whose first view is `id(0)`.
+/// Snapshots at `now` of a document whose first view is `id(0)`.
 fn views(items: &[Item], now: f64) -> Vec<Snapshot> {
     let mut document = Document::new(id(0));
     for item in items {
@@ -32,7 +32,7 @@ fn views(items: &[Item], now: f64) -> Vec<Snapshot> {
     document.snapshots(now)
 }
 
-/// A metric of each view after ten minutes.
+/// A metric of each view after 10 min.
 fn numbers(metric: Metric, items: &[Item]) -> Vec<Option<f64>> {
     views(items, 600_000.0).iter().map(|view| number(view, metric)).collect()
 }
@@ -41,7 +41,7 @@ fn number(view: &Snapshot, metric: Metric) -> Option<f64> {
     view.values.get(metric).map(|value| value.number(metric))
 }
 
-/// A navigation whose response begins at 120 and whose `DOMContentLoaded` ends at 700.
+/// A navigation whose response begins at 120 ms and whose `DOMContentLoaded` ends at 700 ms.
 fn navigation() -> Item {
     Item::Navigation(Navigation {
         response_start: 120.0,
@@ -53,7 +53,7 @@ fn navigation() -> Item {
     })
 }
 
-/// The same of a prerendered document.
+/// The navigation of a prerendered document.
 fn prerendered(activation_start: f64) -> Item {
     let Item::Navigation(navigation) = navigation() else { unreachable!() };
     Item::Navigation(Navigation { activation_start, ..navigation })
@@ -86,7 +86,7 @@ fn event(interaction: u32, start: f64, duration: f64) -> Item {
         start,
         duration,
         processing_start: start + 10.0,
-        // Browsers begin at a random number and go in steps of 7.
+        // Browsers start at a random number and increase it by 7.
         interaction_id: f64::from(interaction) * 7.0 + 4_001.0,
     })
 }
@@ -101,7 +101,7 @@ fn all_but(bit: u32) -> Item {
 
 #[test]
 fn an_engine_without_entry_types_measures_what_it_can() {
-    // What WebKitGTK tells: no candidate, no event, no shift, no long task.
+    // WebKitGTK reports no candidates, events, shifts or long tasks.
     let items = [
         Item::Support(support::PAINT),
         navigation(),
@@ -159,7 +159,7 @@ fn a_page_that_is_hidden_when_its_first_script_runs_was_so_from_its_start() {
     for (items, expected) in [
         (vec![Item::Support(untold), painted.clone()], Some(500.0)),
         (vec![hidden(untold), painted.clone()], None),
-        // A browser that keeps visibility-state entries tells when.
+        // A browser with `visibility-state` entries reports the time.
         (vec![hidden(support::ALL), painted.clone()], Some(500.0)),
         (vec![hidden(support::ALL), prerendered.clone(), painted.clone()], None),
         (vec![Item::Support(support::ALL), prerendered, painted], Some(100.0)),

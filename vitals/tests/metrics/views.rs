@@ -17,7 +17,7 @@ fn named(at: f64, number: u64, route: &str) -> Item {
     Item::Named { at, id: id(number), route: route.to_owned() }
 }
 
-/// A load whose `domComplete` is at 900 ms, then these facts: each view's number, URL and route.
+/// Replays a load with `domComplete` at 900 ms, then these facts. Returns each view's number, URL and route.
 fn known(items: &[Item]) -> Vec<(u64, Option<String>, Option<String>)> {
     let items = [&[navigation()], items].concat();
     pages(&items)
@@ -28,7 +28,7 @@ fn pages(items: &[Item]) -> Vec<(u64, Option<String>, Option<String>)> {
     views(items, 600_000.0).into_iter().map(of).collect()
 }
 
-/// What [`known`] gives of one view; an empty text is none.
+/// One result of [`known`]; an empty text means `None`.
 fn view(number: u64, url: &str, route: &str) -> (u64, Option<String>, Option<String>) {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     (number, text(url), text(route))
@@ -62,7 +62,7 @@ fn move_before_the_load_is_complete_is_a_redirect_however_late() {
     assert_eq!(pages(&loading), [view(0, ENGLISH, "")]);
     let clicked = [Item::Input(8_000.0), to(9_000.0, 1, ENGLISH)];
     assert_eq!(pages(&clicked), [view(0, "", ""), view(1, ENGLISH, "")]);
-    // Read before the load event, `domComplete` is 0.
+    // Before the load event, `domComplete` is 0.
     let Item::Navigation(loaded) = navigation() else { unreachable!() };
     let early = Item::Navigation(Navigation { dom_complete: 0.0, ..loaded });
     assert_eq!(pages(&[early.clone(), to(9_000.0, 1, ENGLISH)]), [view(0, ENGLISH, "")]);
@@ -121,7 +121,7 @@ fn click_at_the_very_start_of_a_view_belongs_to_the_view_before() {
 
 #[test]
 fn click_that_is_told_afterwards_moves_the_start_and_decides_nothing_else() {
-    // The data of the page took three seconds; then the router redirects.
+    // The page's data took 3 s; then the router redirects.
     let mut items = vec![Item::Input(7_000.0), to(10_000.0, 1, CART), to(10_300.0, 2, ENGLISH)];
     items.push(Item::Moved { at: 7_000.001, id: id(1), url: String::new(), route: String::new() });
     let redirected = [view(0, "", ""), view(1, ENGLISH, "")];
@@ -132,7 +132,7 @@ fn click_that_is_told_afterwards_moves_the_start_and_decides_nothing_else() {
     let mut document = Document::new(id(0));
     items.iter().for_each(|item| document.push(item));
     assert_eq!(document.current(), (id(1), 7_000.001));
-    // A name that began a view is retold in the same way.
+    // A name that began a view is reported again in the same way.
     let wizard = [Item::Input(7_000.0), named(7_100.0, 1, "/step"), to(7_000.5, 1, "")];
     assert_eq!(known(&wizard), [view(0, "", ""), view(1, "", "/step")]);
 }
@@ -141,10 +141,10 @@ fn click_that_is_told_afterwards_moves_the_start_and_decides_nothing_else() {
 fn click_that_is_told_afterwards_reorders_no_moves() {
     let early =
         |number: u64, at: f64| Item::Moved { at, id: id(number), url: String::new(), route: String::new() };
-    // The browser's entry is taken for that of the redirect: the visitor still arrives where that led.
+    // The browser's entry is attributed to the redirect: the visitor still arrives at its target.
     let items = [Item::Input(9_990.0), to(10_000.0, 1, CART), to(10_200.0, 2, ENGLISH), early(2, 9_990.001)];
     assert_eq!(known(&items), [view(0, "", ""), view(1, ENGLISH, "")]);
-    // The data of the first click comes after the page of the second.
+    // The data of the first click arrives after the page of the second click.
     let crossed = [
         navigation(),
         Item::Input(7_000.0),
@@ -158,7 +158,7 @@ fn click_that_is_told_afterwards_reorders_no_moves() {
     crossed.iter().for_each(|item| document.push(item));
     assert_eq!(pages(&crossed)[1..], [view(1, CART, ""), view(2, ENGLISH, "")]);
     assert_eq!(document.current(), (id(2), 10_000.0));
-    // Nor when the view before is dropped.
+    // The same after the view before is dropped.
     for number in 3..=16 {
         document.push(&restore(10_000.0 * number as f64, number));
     }
@@ -176,7 +176,7 @@ fn trailing_slashes_make_no_other_page() {
     let other =
         [&at_cart[..], &[Item::Input(20_000.0), to(20_000.0, 2, "https://shop.example/carts")]].concat();
     assert_eq!(known(&other).len(), 3);
-    // If the document's own URL was not told, its first move is to another page; then it is known.
+    // If the document's own URL is unknown, its first move goes to another page; then the URL is known.
     let redirected = [to(100.0, 1, CART), to(60_000.0, 2, "https://shop.example/cart/")];
     assert_eq!(known(&redirected), [view(0, CART, "")]);
 }
@@ -207,7 +207,7 @@ fn move_to_the_same_page_leaves_the_name_final() {
 #[test]
 fn name_in_the_load_names_the_load_whatever_the_visitor_does() {
     let home = [view(0, "", "/home")];
-    // As in an attribute of the tag; before the load event; at its very end.
+    // In an attribute of the tag; before the load event; at its very end.
     for at in [0.0, 400.0, 900.0] {
         for input in [200.0, 5_000.0] {
             assert_eq!(known(&[named(at, 1, "/home"), Item::Input(input)]), home, "{at} {input}");
@@ -242,7 +242,7 @@ fn name_early_renames() {
 fn redirect_keeps_the_name_until_the_next() {
     let redirected = [named(100.0, 1, "/"), to(300.0, 2, ENGLISH)];
     assert_eq!(known(&redirected), [view(0, ENGLISH, "/")]);
-    // The name belongs to where the redirect led, however late and after whatever input.
+    // The name belongs to the redirect's target, however late, and after any input.
     let renamed = [&redirected[..], &[Item::Input(30_000.0), named(60_000.0, 3, "/:language")]].concat();
     assert_eq!(known(&renamed), [view(0, ENGLISH, "/:language")]);
     let next = [&renamed[..], &[named(60_001.0, 4, "/step")]].concat();
@@ -253,7 +253,7 @@ fn redirect_keeps_the_name_until_the_next() {
 fn click_that_moves_and_names_makes_one_view() {
     let one = [view(0, "", ""), view(1, CART, "/cart")];
     assert_eq!(known(&[Item::Input(9_000.0), to(9_001.0, 1, CART), named(9_002.0, 2, "/cart")]), one);
-    // A clock of coarse steps: the name follows the move.
+    // A clock with coarse steps: the name follows the move.
     for (moves, names) in [(1, 2), (2, 1)] {
         let items = [Item::Input(9_000.0), to(9_000.0, moves, CART), named(9_000.0, names, "/cart")];
         assert_eq!(known(&items), [view(0, "", ""), view(moves, CART, "/cart")]);
@@ -261,7 +261,7 @@ fn click_that_moves_and_names_makes_one_view() {
     // A router that names before it moves.
     let before = [Item::Input(9_000.0), named(9_001.0, 1, "/cart"), to(9_002.0, 2, CART)];
     assert_eq!(known(&before), one);
-    // Named late, after the visitor went on.
+    // The name comes late, after a further input.
     let late =
         [Item::Input(9_000.0), to(9_001.0, 1, CART), Item::Input(9_500.0), named(20_000.0, 2, "/cart")];
     assert_eq!(known(&late), one);
@@ -275,7 +275,7 @@ fn wizard_that_names_its_steps_makes_views() {
         named(5_010.0, 2, "/address"),
         Item::Input(9_000.0),
         named(9_010.0, 3, "/pay"),
-        // Within two seconds, but by the visitor.
+        // Within 2 s, but by the visitor.
         Item::Input(9_500.0),
         named(9_510.0, 4, "/done"),
     ];
@@ -290,7 +290,7 @@ fn wizard_that_names_its_steps_makes_views() {
 fn restored_view_keeps_the_name_of_its_page() {
     let left = [to(10_000.0, 1, CART), named(10_000.5, 2, "/cart"), restore(50_000.0, 3)];
     assert_eq!(known(&left)[2], view(3, CART, "/cart"));
-    // The next step is another view; a router that names its page anew when it is shown is not.
+    // The next step is another view, but a renaming when the page is shown again is not.
     let stepped = [&left[..], &[Item::Input(50_100.0), named(50_200.0, 4, "/step")]].concat();
     assert_eq!(known(&stepped)[2..], [view(3, CART, "/cart"), view(4, CART, "/step")]);
     let late = [&left[..], &[named(50_001.0 + REDIRECT_MS, 4, "/step")]].concat();
@@ -312,7 +312,7 @@ fn restore_after_a_redirect_shows_where_it_led() {
 fn queue_of_an_older_snippet_names_in_its_moves() {
     let clicked = [Item::Input(9_000.0), soft_to(9_001.0, 1, CART, "/cart")];
     assert_eq!(known(&clicked), [view(0, "", ""), view(1, CART, "/cart")]);
-    // Its `navigate` without a change of path told the URL again.
+    // `navigate` without a change of path sent the URL again.
     let step = [&clicked[..], &[Item::Input(20_000.0), soft_to(20_001.0, 2, CART, "/step")]].concat();
     assert_eq!(known(&step)[2], view(2, CART, "/step"));
     assert_eq!(known(&[soft_to(300.0, 1, ENGLISH, "/en")]), [view(0, ENGLISH, "/en")]);
@@ -355,25 +355,25 @@ fn what_was_absorbed_is_bounded_and_the_last_of_it_stays() {
     document.push(&to(9_001.0, 1, CART));
     let rounds = 50 * CHANGES_MAX as u64;
     for round in 0..rounds {
-        // Two pages that send on to each other, for a second, named each time.
+        // Two pages that redirect to each other for 1 s, named each time.
         let at = 9_002.0 + round as f64 / rounds as f64 * 1_000.0;
         document.push(&to(at, 2 + 2 * round, if round % 2 == 0 { START } else { ENGLISH }));
         document.push(&named(at + 0.01, 3 + 2 * round, if round % 2 == 0 { "/" } else { "/en" }));
     }
-    // Some 200 characters a change.
+    // About 200 characters per change.
     assert!(format!("{document:?}").len() < 600 * CHANGES_MAX);
     let views = document.snapshots(20_000.0);
     assert_eq!(views.len(), 2);
     assert_eq!((views[1].id, views[1].url.as_deref()), (id(1), Some(ENGLISH)));
     assert_eq!(views[1].route.as_deref(), Some("/en"));
-    // What comes next is judged as before.
+    // Later changes are judged as before.
     document.push(&Item::Input(30_000.0));
     document.push(&to(30_001.0, 900_000, CART));
     assert_eq!(document.current(), (id(900_000), 30_001.0));
 }
 
-/// A document of which nothing is known but its changes, so that its first view takes every move and name that
-/// nothing tells from its own; twenty restores, each with a move that comes too late to be a redirect.
+/// A document with only changes: its first view takes every move and name that is not clearly of another view. Then
+/// twenty restores, each with a move that is too late to be a redirect.
 fn long_lived() -> Vec<Item> {
     let visit = |number: u64| {
         let at = 10_000.0 * number as f64;
@@ -395,7 +395,7 @@ fn fact_from_the_time_of_dropped_views_changes_nothing() {
             to(50_000.0, 2, ""),
             to(oldest - 1.0, before[1].id.start_ms() as u64 - id(0).start_ms() as u64, ""),
         ];
-        // And all of it once more.
+        // Repeats all changes.
         for again in late.iter().chain(&earlier).chain(&whole) {
             document.push(again);
             assert_eq!(document.snapshots(500_000.0), before, "{again:?}");
@@ -406,7 +406,7 @@ fn fact_from_the_time_of_dropped_views_changes_nothing() {
 #[test]
 fn view_told_late_from_before_the_dropped_ones_ends_the_first() {
     let first = [EVERYTHING, navigation(), Item::FirstContentfulPaint(1.0), shift(9_000.0, 0.125)];
-    // The oldest view that is kept is begun by a move or by a restore.
+    // A move or a restore begins the oldest stored view.
     for more in [&[][..], &[restore(210_000.0, 42)]] {
         let mut document = Document::new(id(0));
         let whole = [&first[..], &long_lived()[..], more].concat();
@@ -443,7 +443,7 @@ fn views_come_in_order_with_their_types() {
     assert_eq!(views[0].url, None);
     assert_eq!(views[1].url.as_deref(), Some("https://shop.example/cart"));
     assert_eq!(views[1].route.as_deref(), Some("/cart"));
-    // What comes back from the cache is the page that was left.
+    // A restore shows the page that was left.
     assert_eq!(views[2].url, views[1].url);
     assert_eq!(views[2].route, views[1].route);
 }
@@ -473,7 +473,7 @@ fn a_type_that_the_browser_rewrites_at_a_restore_is_that_of_the_load() {
         (&[Navigate, BackForward][..], Navigate),
         (&[Reload, BackForward], Reload),
         (&[BackForward, BackForward], BackForward),
-        // The collector itself says that the page had been discarded.
+        // The collector itself reports that the page had been discarded.
         (&[Reload, Restore, BackForward], Restore),
     ] {
         let mut items: Vec<_> = told.iter().map(|&told| typed(told)).collect();
@@ -523,7 +523,7 @@ fn of_many_views_the_first_and_the_latest_stay() {
 
 #[test]
 fn name_is_kept_when_the_view_before_is_dropped() {
-    // A step of a wizard under a URL that only a dropped view has told, then redirects and names as usual.
+    // A step of a wizard under a URL that only a dropped view has reported, then redirects and names as usual.
     let mut items = vec![
         named(0.0, 101, "/home"),
         Item::Input(9_999.0),
@@ -548,7 +548,7 @@ fn restore_of_a_page_without_a_name_takes_none_when_that_is_dropped() {
     items.extend([restore(20_000.0, 2), Item::Input(20_100.0), named(20_200.0, 200, "/step")]);
     for number in 3..=16 {
         items.push(restore(10_000.0 * number as f64, number));
-        // The first is dropped, then the restored one, too.
+        // First the moved view is dropped, then the restored view.
         match known(&items) {
             all if number == 15 => {
                 let kept = [view(0, "", "/home"), view(2, CART, ""), view(200, CART, "/step")];

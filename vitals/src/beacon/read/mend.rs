@@ -41,7 +41,7 @@ pub fn mended(text: &str) -> Option<(String, usize)> {
     let mut mended = String::with_capacity(text.len());
     let (mut halves, mut numbers) = (0_usize, 0_usize);
     let mut rest = text;
-    // Each turn starts outside of a text.
+    // Each iteration starts outside of a text.
     loop {
         let (outside, inside) = match rest.split_once('"') {
             Some((outside, inside)) => (outside, Some(inside)),

@@ -48,7 +48,7 @@ impl<'de> Scalar<'de> {
         }
     }
 
-    /// What is read of it; null is absent, and anything else that is not usable is counted.
+    /// Reads a value. Null is absent; any other unusable value is counted.
     pub(super) fn or_absent<T>(
         self,
         field: Field,

@@ -58,7 +58,7 @@ impl<'de> Part<'de> for RawPart<'_> {
     }
 }
 
-/// A raw queue of these parts, if it has what it must have.
+/// Builds a raw queue from its parts; `None` if the id or the items are missing.
 pub(super) fn raw(
     id: Option<ViewId>,
     now: Option<f64>,
@@ -110,9 +110,9 @@ impl<'de> Part<'de> for Queue<'_> {
 /// One array of a queue.
 enum Told {
     Known(Item),
-    /// Of a kind from a later snippet.
+    /// Its kind belongs to a later snippet.
     Unknown,
-    /// With a field that is neither number nor text. JSON writes NaN as null.
+    /// It has a field that is neither number nor text. JSON writes NaN as null.
     Broken,
 }
 
