@@ -302,7 +302,7 @@ impl<T: Text> Item<T> {
             5 => Self::Event(Event { start: a, duration: b, processing_start: c, interaction_id: d }),
             6 => Self::LongTask { start: a, duration: b },
             7 => Self::Resource { start: a, end: b, status: c },
-            // [8, time, 1] of older snippets, [8, time, 0, 1] of an entry and of this one
+            // [8, time, 1] of older snippets, [8, time, 0, 1] of an entry and of this snippet
             8 => Self::Visibility { at: a, hidden: b != 0.0 || c != 0.0 },
             9 => Self::Input(a),
             10 => Self::Restore { at: a, id: id? },
