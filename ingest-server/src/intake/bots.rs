@@ -50,7 +50,7 @@ const PEOPLE: [&str; 9] = [
     "Viber",
     // The preview of an editor.
     r"Code/1\.",
-    // Browsers of these search engines. Their crawlers match other patterns, or [`UNLISTED`].
+    // Browsers of these search engines. Their crawlers match other patterns, or `UNLISTED`.
     "Sogou",
     r"mail\.ru",
 ];
