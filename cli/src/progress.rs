@@ -53,7 +53,7 @@ impl Progress {
         }
     }
 
-    /// Ignores errors, because the operation must go on without a terminal.
+    /// Ignores errors, because the operation must go on without progress output.
     fn write(&self, text: &str) {
         let mut stderr = std::io::stderr().lock();
         let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());

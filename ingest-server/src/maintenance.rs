@@ -104,7 +104,7 @@ pub struct MaintenanceReport {
 pub struct UndoneReport {
     /// The site of the part, by name or id; absent if the part is a day.
     site: Option<String>,
-    /// The UTC day of the part; absent if the part is a site.
+    /// Start of the part's UTC day; absent if the part is a site.
     day: Option<String>,
     /// Error of the store.
     error: String,

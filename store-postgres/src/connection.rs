@@ -147,7 +147,7 @@ impl Drop for Transaction {
             match rolled_back {
                 // The pool pings the connection. A timeout closes the connection and frees its slot.
                 Ok(Ok(_)) => drop(tokio::time::timeout(back, connection.return_to_pool()).await),
-                // Broken or stalled: closes the connection without a farewell and frees its slot.
+                // Broken or stalled: closes the connection without a terminate message and frees its slot.
                 Ok(Err(_)) | Err(_) => drop(connection.detach()),
             }
         });

@@ -124,7 +124,7 @@ fn wrong(grain: Grain) -> StoreError {
     damaged_rollup(READING, table(grain).what)
 }
 
-/// Passes the blocks of some slots and a range of steps to `take`, of one route or all.
+/// Passes the blocks of some slots, a range of steps, and one route or all routes to `take`.
 pub(crate) async fn read(
     connection: &mut PgConnection,
     site: SiteId,

@@ -1,6 +1,6 @@
 //! The dictionary of texts in contexts of page views: per day, the code of each text.
 //!
-//! Texts are not cached between loads, like routes and labels. A text that was read stays until the transaction ends:
+//! Like routes and labels, texts are not cached between loads. A text that was read stays until the transaction ends:
 //! loads lock the row of `kept`, and a removal of texts of days within retention waits for that lock.
 
 use crate::connection::Transaction;

@@ -118,8 +118,8 @@ fn wrong() -> StoreError {
     damaged_rollup(READING, "a rollup block")
 }
 
-/// Passes the step and the bytes of every block of a slot and a range of steps to `take`, of one route or all. `take`
-/// returns `None` for damaged bytes.
+/// Passes the step and the bytes of every block of a slot, a range of steps, and one route or all routes to `take`,
+/// which returns `None` for damaged bytes.
 pub(crate) async fn read(
     connection: &mut SqliteConnection,
     site: SiteId,

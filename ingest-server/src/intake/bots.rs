@@ -1,4 +1,4 @@
-//! Detects programs by their headers: crawlers, uptime checks, performance labs, automated browsers.
+//! Detects visits of programs: crawlers, uptime checks, performance labs, automated browsers.
 //!
 //! `bots/list.tsv` has kinds and patterns of the
 //! [crawler-user-agents](https://github.com/monperrus/crawler-user-agents) project (MIT, release 1.60.0). The project

@@ -141,7 +141,7 @@ impl Lease<'_> {
             match self.drop_day(day_ms, tries).await? {
                 Ok(views) => round.done.views_removed += views,
                 Err(why) => {
-                    // The lock that blocks this partition may block the others too.
+                    // The cause of this failure may affect the other partitions too.
                     tries = 1;
                     round.leave(Concern::Day(day_ms), &why);
                 }
