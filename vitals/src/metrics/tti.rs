@@ -125,8 +125,8 @@ fn quiet_from(from: f64, busy: &[Fact]) -> f64 {
 }
 
 /// Returns the intervals in which more than `at_most` of the intervals `facts` overlap. One more interval lasts from
-/// the time origin to `end`. `facts` are the earliest intervals. If there may be more than `max`, the time after the
-/// last interval counts as busy.
+/// the time origin to `end`. `facts` are the earliest intervals. If there may be more than `max`, the time from the
+/// start of the last interval on counts as busy.
 fn busy(facts: &Facts, max: usize, at_most: usize, end: f64) -> Vec<Fact> {
     // The latest ends so far, latest first. At most `i` intervals outlast the end at index `i`.
     let mut ends = [end, 0.0, 0.0];

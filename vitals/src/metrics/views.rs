@@ -59,7 +59,7 @@ pub struct View {
     /// Time of the move of the history, after the click at `start`.
     moved: f64,
     naming: Naming,
-    /// The index of the change that began the view.
+    /// Indexes of the changes that began the view and set its URL and route.
     begun: usize,
     url: Option<usize>,
     route: Option<usize>,

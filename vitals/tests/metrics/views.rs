@@ -312,7 +312,7 @@ fn restore_after_a_redirect_shows_where_it_led() {
 fn queue_of_an_older_snippet_names_in_its_moves() {
     let clicked = [Item::Input(9_000.0), soft_to(9_001.0, 1, CART, "/cart")];
     assert_eq!(known(&clicked), [view(0, "", ""), view(1, CART, "/cart")]);
-    // `navigate` without a change of path sent the URL again.
+    // `navigate` of an older snippet sent the URL again if the path did not change.
     let step = [&clicked[..], &[Item::Input(20_000.0), soft_to(20_001.0, 2, CART, "/step")]].concat();
     assert_eq!(known(&step)[2], view(2, CART, "/step"));
     assert_eq!(known(&[soft_to(300.0, 1, ENGLISH, "/en")]), [view(0, ENGLISH, "/en")]);
