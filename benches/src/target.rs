@@ -37,10 +37,11 @@ impl Target {
         let find = |before: &str, end: char| {
             lines.iter().find_map(|line| line.split_once(before)?.1.split(end).next().map(str::to_owned))
         };
-        let found = (find("takes beacons at http://", ' '), find("data-site=\"", '"'), find("#token=", ' '));
-        let (Some(address), Some(key), Some(token)) = found else {
+        let found = (find("takes beacons at http://", ' '), find("data-site=\"", '"'), find("token       in ", '\n'));
+        let (Some(address), Some(key), Some(file)) = found else {
             bail!("fieldvitals did not start; see {}", data_dir.join("server.log").display());
         };
+        let token = std::fs::read_to_string(file)?.trim().to_owned();
         Ok(Self { child, address: address.parse()?, key, token })
     }
 

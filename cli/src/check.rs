@@ -34,6 +34,10 @@ pub(crate) struct Args {
     /// How to end where the data do not tell: pass and warn exit 0, fail exits 1; without it the exit code is 3.
     #[arg(long, value_enum)]
     on_inconclusive: Option<OnInconclusive>,
+    /// Open violations of broken budgets and resolve those of kept ones, for all who read the site; needs a token of
+    /// the scope write.
+    #[arg(long)]
+    record: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -89,7 +93,11 @@ async fn execute(args: &Args, colour: Colour, summary: Option<&Path>) -> Result<
     })?;
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
-    let query = [("period", Some(args.period.as_str())), ("release", args.release.as_deref())];
+    let query = [
+        ("period", Some(args.period.as_str())),
+        ("release", args.release.as_deref()),
+        ("record", args.record.then_some("true")),
+    ];
     let (json, answer): (Value, GateAnswer) =
         client.post_toml(&["sites", &site, "gate"], &query, text).await?;
     let verdicts: Vec<Verdict> = answer.budgets.iter().map(|budget| budget.verdict).collect();

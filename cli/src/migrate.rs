@@ -16,6 +16,10 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
+    /// Also spread the tables over the nodes of the Citus cluster at --database-url, by site; tables that are spread
+    /// stay as they are.
+    #[arg(long)]
+    citus: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -24,11 +28,15 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let look = async |store: &dyn Store| Ok((store.sites().await?.len(), store.kept().await?));
     let (sites, kept) = args.store.with_new(look).await?;
+    let spread = if args.citus { Some(args.store.url()?.spread().await?) } else { None };
     let (release, place) = (env!("CARGO_PKG_VERSION"), args.store.place().name());
     if args.json {
         print(&json!({
             "store": place, "release": release, "sites": sites, "views_from": edge(kept.views_from_ms),
             "hours_from": edge(kept.hours_from_ms), "days_from": edge(kept.days_from_ms),
+            "citus": spread.map(|spread| json!({
+                "tables": spread.tables, "moved": spread.moved, "nodes": spread.nodes,
+            })),
         }));
     } else {
         let sites = if sites == 1 { "1 site".to_owned() } else { format!("{sites} sites") };
@@ -36,6 +44,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             "{place} is up to date for fieldvitals {release}: {sites}, {}",
             kept_text(&kept)
         ));
+        if let Some(spread) = spread {
+            let nodes = if spread.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", spread.nodes) };
+            print_text(&format!(
+                "{} tables are spread over {nodes} by site, {} of them now",
+                spread.tables, spread.moved
+            ));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use crate::interrupt::INTERRUPTED;
 use crate::interrupt::TERMINATED;
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::ensure;
-use fieldvitals_server::{Config, FIRST_SITE, HeaderName, Server, http};
+use fieldvitals_server::{Config, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http};
 use fieldvitals_store::Retention;
 use ipnet::IpNet;
 use std::io::IsTerminal as _;
@@ -15,6 +15,15 @@ use std::process::{self, ExitCode};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use vitals::limits;
+
+/// Characters of a chosen token: 128 random bits in hexadecimal digits.
+const ADMIN_TOKEN_BYTES_MIN: usize = 32;
+/// Bytes of a MiB.
+const MIB: u64 = 1024 * 1024;
+/// Smallest spool: two group commits.
+const SPOOL_MIB_MIN: u64 = 2 * limits::COMMIT_BYTES_MAX as u64 / MIB;
+/// Largest spool: 1 TiB.
+const SPOOL_MIB_MAX: u64 = 1024 * 1024;
 
 /// How the server is run.
 #[derive(Debug, clap::Args)]
@@ -45,6 +54,10 @@ pub(crate) struct Args {
     /// Seconds that the start waits for a database that is away; 0 to give up at once.
     #[arg(long, env = "FIELDVITALS_DATABASE_WAIT", default_value_t = limits::DATABASE_WAIT_MS / 1_000, value_name = "SECONDS")]
     database_wait: u64,
+    /// Beacons that may wait on this disk for the store, in MiB; past it, beacons are refused.
+    #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
+    spool_max_mib: u64,
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
@@ -117,6 +130,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let retention = args.keep.retention()?;
+    args.store.check()?;
     let filter = EnvFilter::try_from_env("FIELDVITALS_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,actix_server=warn"));
     // Colours are for eyes: a log that is read by programs has none.
@@ -135,6 +149,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         trusted_proxies: args.trusted_proxies.clone(),
         country_header: args.country_header.clone(),
         retention,
+        spool_bytes: args.spool_max_mib * MIB,
+        first_token: first_token()?,
     };
     let opened = tokio::select! {
         opened = Server::open(&config) => opened?,
@@ -164,6 +180,23 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the owner comes by the token of the first start: what a program reads of the output is often kept in a log.
+fn first_token() -> anyhow::Result<FirstToken> {
+    let chosen = std::env::var("FIELDVITALS_ADMIN_TOKEN").unwrap_or_default();
+    match chosen.trim() {
+        "" if std::io::stdout().is_terminal() => Ok(FirstToken::Shown),
+        "" => Ok(FirstToken::Written),
+        chosen => {
+            ensure!(
+                chosen.len() >= ADMIN_TOKEN_BYTES_MIN && chosen.bytes().all(|byte| byte.is_ascii_graphic()),
+                "FIELDVITALS_ADMIN_TOKEN has less than {ADMIN_TOKEN_BYTES_MIN} characters, or some that a header cannot \
+                 have; `openssl rand -hex 32` makes a good one"
+            );
+            Ok(FirstToken::Chosen(chosen.to_owned()))
+        }
+    }
+}
+
 /// Ends a start that is not complete.
 fn stopped_early(code: i32) -> ! {
     eprintln!("fieldvitals: stopped before the start was complete; nothing was served");
@@ -183,8 +216,12 @@ fn greet(args: &Args, server: &Server) {
     }
     println!();
     match &server.first_start.token {
-        Some(token) => println!("  dashboard   {base_url}/#token={token}"),
-        None => println!("  dashboard   {base_url}/"),
+        Some(MadeToken::Secret(token)) => println!("  dashboard   {base_url}/#token={token}"),
+        Some(MadeToken::File(path)) => {
+            println!("  dashboard   {base_url}/");
+            println!("  token       in {}", path.display());
+        }
+        Some(MadeToken::Chosen) | None => println!("  dashboard   {base_url}/"),
     }
     if !args.no_demo {
         println!("  demo page   {base_url}/demo/");
@@ -199,12 +236,20 @@ fn greet(args: &Args, server: &Server) {
         println!("There was no site yet, so `{}` was made. It takes beacons from any origin:", site.name);
         println!("`fieldvitals site update {} --origin https://YOUR-SITE` restricts it.", site.name);
     }
-    if let Some(token) = &server.first_start.token {
-        println!();
-        println!("There was no API token yet, so one with the scope admin was made. It is shown this once;");
-        println!("`fieldvitals token add` makes others:");
-        println!();
-        println!("  token       {token}");
+    match &server.first_start.token {
+        Some(MadeToken::Secret(token)) => {
+            println!();
+            println!("There was no API token yet, so one with the scope admin was made. It is shown this once;");
+            println!("`fieldvitals token add` makes others:");
+            println!();
+            println!("  token       {token}");
+        }
+        Some(MadeToken::File(path)) => tracing::info!(
+            path = %path.display(),
+            "the first token is in a file: keep it elsewhere, and remove the file"
+        ),
+        Some(MadeToken::Chosen) => tracing::info!("the first token is FIELDVITALS_ADMIN_TOKEN"),
+        None => {}
     }
     println!();
 }

@@ -1,7 +1,7 @@
 //! Where the data is, for the commands that work on it directly.
 
 use crate::store::place::Place;
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use fieldvitals_server::{EMBEDDED_STORE, StoreUrl, close_store, open_store};
 use fieldvitals_store::{Site, Store};
@@ -17,7 +17,26 @@ pub(crate) struct StoreArgs {
     /// Store elsewhere: postgres://USER:PASSWORD@HOST/NAME or sqlite://PATH. A file in the data folder when
     /// absent.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub(crate) database_url: Option<String>,
+    database_url: Option<String>,
+    /// File that holds that URL: other users of the machine see arguments, and not what is in a file.
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = url_file)]
+    database_url_file: Option<FileUrl>,
+}
+
+/// The URL in a file.
+#[derive(Clone)]
+struct FileUrl(String);
+
+impl std::fmt::Debug for FileUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FileUrl")
+    }
+}
+
+fn url_file(path: &str) -> Result<FileUrl, String> {
+    let url = std::fs::read_to_string(path).map_err(|error| format!("it cannot be read: {error}"))?;
+    let url = url.trim();
+    if url.is_empty() { Err("it is empty; expected a URL in it".to_owned()) } else { Ok(FileUrl(url.to_owned())) }
 }
 
 impl StoreArgs {
@@ -53,15 +72,40 @@ impl StoreArgs {
 
     /// Opens the store, or makes a new one and says so.
     async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
+        self.check()?;
         if self.is_new() {
             eprintln!("fieldvitals: making a new store in {}", self.new_place());
         }
         Ok(open_store(&self.data_dir, self.database_url()).await?)
     }
 
-    /// The URL; an empty one, as scripts make of what is not set, is none.
-    pub(crate) fn database_url(&self) -> Option<&str> {
+    /// Refuses two places.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.given_url().is_none() || self.database_url_file.is_none(),
+            "--database-url (or DATABASE_URL) and --database-url-file (or DATABASE_URL_FILE) both name a store; leave \
+             one out"
+        );
+        Ok(())
+    }
+
+    /// The URL that is given itself; an empty one, as scripts make of what is not set, is none.
+    fn given_url(&self) -> Option<&str> {
         self.database_url.as_deref().filter(|url| !url.trim().is_empty())
+    }
+
+    /// The URL.
+    pub(crate) fn database_url(&self) -> Option<&str> {
+        self.given_url().or_else(|| self.database_url_file.as_ref().map(|file| file.0.as_str()))
+    }
+
+    /// The address of the store; the file in the data folder, where no URL is given.
+    pub(crate) fn url(&self) -> anyhow::Result<StoreUrl> {
+        let Some(url) = self.database_url() else {
+            return Ok(StoreUrl::File(self.data_dir.join(EMBEDDED_STORE)));
+        };
+        let url = StoreUrl::parse(url).context("--database-url is no URL")?;
+        url.map_err(|wrong| anyhow!("--database-url: {wrong}"))
     }
 
     /// Where it is, as it was said.

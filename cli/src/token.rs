@@ -54,11 +54,11 @@ struct Common {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ScopeArg {
-    /// Reports and checks.
+    /// Reports, and checks that change nothing.
     Read,
-    /// Budgets, releases and other settings of a site.
+    /// Also `check --record`, and whatever else changes what others see.
     Write,
-    /// Sites and tokens.
+    /// Reserved: grants what `write` does. Sites and tokens are changed on the store itself.
     Admin,
 }
 

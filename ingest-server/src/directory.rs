@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -90,6 +91,8 @@ pub struct Directory {
     last_read: Mutex<Instant>,
     /// Since when the store cannot be read, which was said.
     unread: std::sync::Mutex<Option<Instant>>,
+    /// Whether the store did not answer the last read.
+    is_away: AtomicBool,
 }
 
 impl Directory {
@@ -104,6 +107,7 @@ impl Directory {
             snapshot: ArcSwap::from_pointee(snapshot),
             last_read: Mutex::new(Instant::now()),
             unread: std::sync::Mutex::default(),
+            is_away: AtomicBool::new(false),
         })
     }
 
@@ -113,11 +117,19 @@ impl Directory {
         self.snapshot.load_full()
     }
 
+    /// The store, unless it did not answer when the snapshot was read last.
+    #[must_use]
+    pub fn store(&self) -> Option<&dyn Store> {
+        (!self.is_away.load(Ordering::Relaxed)).then_some(self.store.as_ref())
+    }
+
     /// What `found` finds in the snapshot, or, where it finds nothing, in one that is read afterwards: what
-    /// it looks for may have been added a moment ago. Callers that miss at the same time share one read.
+    /// it looks for may have been added a moment ago. Callers that miss at the same time share one read. None is tried
+    /// while the store is away.
     pub async fn find<T>(&self, found: impl Fn(&Snapshot) -> Option<T>) -> Option<T> {
-        if let Some(value) = found(&self.snapshot.load()) {
-            return Some(value);
+        let known = found(&self.snapshot.load());
+        if known.is_some() || self.store().is_none() {
+            return known;
         }
         let missed = Instant::now();
         let mut last_read = self.last_read.lock().await;
@@ -147,6 +159,7 @@ impl Directory {
     /// Reads the snapshot again; where that fails, it stays as it was.
     pub async fn read_again(&self) {
         let read = self.refresh().await;
+        self.is_away.store(read.as_ref().is_err_and(StoreError::is_away), Ordering::Relaxed);
         self.note(read.err().map(|error| error.to_string()));
     }
 

@@ -20,6 +20,8 @@ pub struct Question {
     pub device: Option<Device>,
     /// Only this release.
     pub release: Option<String>,
+    /// Whether violations are opened and resolved.
+    pub record: bool,
 }
 
 /// The verdict on a budget file.
@@ -71,7 +73,8 @@ struct Measured {
     interval: Option<[f64; 2]>,
 }
 
-/// Judges budgets, and takes note of those that are broken or kept.
+/// Judges budgets. With [`Question::record`], the broken ones open violations and the kept ones resolve theirs; without it, nothing
+/// changes.
 ///
 /// # Errors
 /// Where the store cannot answer.
@@ -161,7 +164,9 @@ pub async fn check(
             samples_needed: judged.needed,
         });
     }
-    store.judgements(site.id, now_ms, &judgements).await?;
+    if question.record {
+        store.judgements(site.id, now_ms, &judgements).await?;
+    }
     Ok(GateReport {
         site: site.name.clone(),
         release: question.release,

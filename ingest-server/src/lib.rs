@@ -3,6 +3,7 @@
 //! A beacon's way: [`http`] → [`intake`] → [`spool`] → the store; and back as [`report`] and [`gate`].
 
 mod clock;
+mod data_dir;
 pub mod directory;
 pub mod gate;
 pub mod http;
@@ -67,6 +68,31 @@ pub struct Config {
     pub country_header: Option<HeaderName>,
     /// How long what is kept.
     pub retention: Retention,
+    /// Bytes of beacons that may wait in the spool.
+    pub spool_bytes: u64,
+    /// How the owner comes by the token of the first start.
+    pub first_token: FirstToken,
+}
+
+/// How the owner comes by the token of the first start.
+#[derive(Clone)]
+pub enum FirstToken {
+    /// It is returned, to be shown.
+    Shown,
+    /// It is written to a file of the data folder, for its owner alone.
+    Written,
+    /// The owner chose its secret.
+    Chosen(String),
+}
+
+impl std::fmt::Debug for FirstToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Shown => "Shown",
+            Self::Written => "Written",
+            Self::Chosen(_) => "Chosen",
+        })
+    }
 }
 
 /// Why a server could not start or go on.
@@ -82,6 +108,14 @@ pub enum ServeError {
     #[error("the data folder {} cannot be made: {reason}; choose another with --data-dir", path.display())]
     DataDir {
         /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The file of the first token cannot be written.
+    #[error("the first token cannot be written to {}: {reason}; choose a token with FIELDVITALS_ADMIN_TOKEN", path.display())]
+    AdminToken {
+        /// The file.
         path: PathBuf,
         /// What the system said.
         reason: std::io::Error,
@@ -119,8 +153,18 @@ pub enum ServeError {
 pub struct FirstStart {
     /// A site.
     pub site: Option<Site>,
-    /// The secret of an API token with the scope `admin`, to be shown once: it is kept nowhere.
-    pub token: Option<String>,
+    /// An API token with the scope `admin`.
+    pub token: Option<MadeToken>,
+}
+
+/// Where the secret of a token is that a start made. The store keeps its hash alone.
+pub enum MadeToken {
+    /// Here, to be shown once.
+    Secret(String),
+    /// In this file.
+    File(PathBuf),
+    /// With the owner, who chose it.
+    Chosen,
 }
 
 /// The threads that load beacons and maintain the store. Their priority is lower than that of the threads that answer.
@@ -172,19 +216,21 @@ struct Needs {
 
 impl Needs {
     async fn open(config: &Config, address: SocketAddr) -> Result<Self, ServeError> {
-        std::fs::create_dir_all(&config.data_dir)
-            .map_err(|reason| ServeError::DataDir { path: config.data_dir.clone(), reason })?;
+        data_dir::create(&config.data_dir)?;
         let store = await_store(config, address).await?;
         let opened = Self::open_on(config, Arc::clone(&store)).await;
-        if opened.is_err() {
-            close_store(store.as_ref()).await;
+        match opened {
+            Ok(_) => data_dir::tighten(&config.data_dir, config.database_url.as_deref()),
+            Err(_) => close_store(store.as_ref()).await,
         }
         opened
     }
 
     async fn open_on(config: &Config, store: Arc<dyn Store>) -> Result<Self, ServeError> {
         let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
-        let (spool, loader) = spool::Spool::open(&config.data_dir.join(SPOOL), Arc::clone(&store)).await?;
+        let bounds = spool::Bounds { spool_bytes: config.spool_bytes, ..spool::Bounds::default() };
+        let path = config.data_dir.join(SPOOL);
+        let (spool, loader) = spool::Spool::open_with(&path, Arc::clone(&store), bounds).await?;
         let background = Background::start().map_err(ServeError::Threads)?;
         Ok(Self { store, directory, spool, loader, background })
     }
@@ -215,8 +261,7 @@ pub struct Server {
 pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<Arc<dyn Store>, ServeError> {
     let url = match database_url {
         None => {
-            std::fs::create_dir_all(data_dir)
-                .map_err(|reason| ServeError::DataDir { path: data_dir.to_owned(), reason })?;
+            data_dir::create(data_dir)?;
             StoreUrl::File(data_dir.join(EMBEDDED_STORE))
         }
         Some(text) => {
@@ -300,7 +345,7 @@ impl Server {
         // Looked at first: where both are there, a database that cannot be written now keeps nobody from starting.
         let first_start = match directory.current().is_set_up() {
             true => Ok(FirstStart::default()),
-            false => first_start(store.as_ref()).await,
+            false => first_start(store.as_ref(), &config).await,
         };
         starting.stop(true).await;
         let first_start = match first_start {
@@ -312,6 +357,14 @@ impl Server {
         };
         // Where that fails, they come with the next one.
         directory.read_again().await;
+        if let FirstToken::Chosen(secret) = &config.first_token
+            && directory.current().scope(secret).is_none()
+        {
+            tracing::warn!(
+                "the store knows no token that is FIELDVITALS_ADMIN_TOKEN: only a first start takes it, and there were \
+                 tokens already; `fieldvitals token add` makes others"
+            );
+        }
         let mut sites = directory.current().sites().to_vec();
         if sites.is_empty() {
             sites.extend(first_start.site.clone().map(Arc::new));
@@ -319,7 +372,6 @@ impl Server {
 
         let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
         let state = http::State {
-            store: Arc::clone(&store),
             spool: spool.clone(),
             directory: Arc::clone(&directory),
             outcomes: outcome::Outcomes::default(),
@@ -386,13 +438,29 @@ impl Server {
 }
 
 /// Makes a site where there is none yet, and an admin token where there is no token.
-async fn first_start(store: &dyn Store) -> Result<FirstStart, ServeError> {
+async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, ServeError> {
     let created_ms = http::now_ms();
     let origins = vec!["*".to_owned()];
     let site = NewSite { name: FIRST_SITE.to_owned(), key: keys::site_key()?, origins, created_ms };
-    let secret = keys::token()?;
+    let secret = match &config.first_token {
+        FirstToken::Shown | FirstToken::Written => keys::token()?,
+        FirstToken::Chosen(secret) => secret.clone(),
+    };
     let hash = directory::token_hash(&secret);
     let token = NewToken { name: "first start".to_owned(), scope: Scope::Admin, hash, created_ms };
+    // Before the store has it: a secret that is lost would leave a store that nobody can ask.
+    let made = match config.first_token {
+        FirstToken::Shown => MadeToken::Secret(secret),
+        FirstToken::Written => MadeToken::File(data_dir::write_token(&config.data_dir, &secret)?),
+        FirstToken::Chosen(_) => MadeToken::Chosen,
+    };
+    // Where that fails, the store may have the token all the same: the file stays, and a start that makes another
+    // replaces it.
     let (site, token) = store.first_start(site, token).await?;
-    Ok(FirstStart { site, token: token.map(|_| secret) })
+    if let (None, MadeToken::File(path)) = (&token, &made)
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        tracing::warn!(path = %path.display(), %error, "the file of a token that was not needed stays");
+    }
+    Ok(FirstStart { site, token: token.map(|_| made) })
 }

@@ -1,7 +1,7 @@
 //! What `--database-url` names.
 
 use fieldvitals_store::{Store, StoreError};
-use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::{PostgresStore, Spread};
 use fieldvitals_store_sqlite::SqliteStore;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +36,21 @@ impl StoreUrl {
             other => Err(refused(other)),
         };
         Some(read)
+    }
+
+    /// Spreads the tables of a migrated store over the nodes of its Citus cluster, by site.
+    ///
+    /// # Errors
+    /// Where it is no such cluster, with what to do.
+    pub async fn spread(&self) -> Result<Spread, StoreError> {
+        match self {
+            Self::File(_) => Err(StoreError::Database {
+                what: "spreading the tables over the nodes of Citus",
+                reason: "a file has no nodes; --database-url must name the coordinator of a Citus cluster".to_owned(),
+                passing: false,
+            }),
+            Self::Postgres(url) => fieldvitals_store_postgres::spread(url).await,
+        }
     }
 
     /// Opens the store.

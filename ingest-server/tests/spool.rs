@@ -588,6 +588,50 @@ async fn an_older_copy_is_refused_although_the_store_was_away_at_the_start() {
 }
 
 #[tokio::test]
+async fn older_copy_is_refused_although_a_node_was_gone_at_the_start() {
+    let place = Place::new().await;
+    let (spool, loader) = Spool::open(&place.path(), place.store()).await.unwrap();
+    place.append(&spool, 0..2).await;
+    let mut raw = place.raw().await;
+    let copy = place.directory.path().join("copy.db");
+    sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
+    place.append(&spool, 2..6).await;
+    let (_stop, stopped) = watch::channel(true);
+    loader.run(stopped, Handle::current()).await;
+
+    place.store.node_gone(true);
+    let (copied, loader) = Spool::open(&copy, place.store()).await.unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    loader.run(stopped, Handle::current()).await;
+    assert!(copied.failed().await.contains("older than the store"));
+    assert_eq!(copied.stats().waiting, 2);
+}
+
+#[tokio::test]
+async fn epoch_that_a_gone_node_keeps_holds_up_no_later_one() {
+    let place = Place::new().await;
+    let (spool, _) = Spool::open(&place.path(), place.store()).await.unwrap();
+    place.append(&spool, 0..4).await;
+    spool.close().await;
+    drop(spool);
+    place.store.node_gone(true);
+    let running = place.start_with(Bounds { site_retry: Duration::from_millis(1), ..eager() }).await;
+    place.append(&running.spool, 4..8).await;
+    until(async || running.spool.stats().loaded == 8).await;
+    let epochs = async || {
+        let count = sqlx::query_scalar("select count(*) from epoch").fetch_one(&mut place.raw().await);
+        let count: i64 = count.await.unwrap();
+        count
+    };
+    assert_eq!(epochs().await, 2, "its cursors are yet to be forgotten");
+    place.store.node_gone(false);
+    place.append(&running.spool, 8..9).await;
+    until(async || epochs().await == 1).await;
+    assert_law(&running.stop().await);
+    place.assert_has(0..9).await;
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_file_is_refused() {
     let place = Place::new().await;
     let spool = place.still().await;

@@ -1,9 +1,14 @@
 //! What Postgres says, as the store's errors.
 
 use fieldvitals_store::StoreError;
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 const TLS_HINT: &str = "; check sslmode and sslrootcert in --database-url, and the server's certificate";
+
+const NODE_HINT: &str = "; see whether that node of Citus runs, and its own log";
+
+/// How Citus begins the context of an error that one of its nodes answered with.
+const ON_A_NODE: &str = "while executing command on ";
 
 /// The code of what cannot be dropped because of others.
 const DEPENDED_ON: &str = "2BP01";
@@ -21,6 +26,11 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
                 reason: format!("{} (the database is busy)", said(&error)),
                 answered: true,
             };
+        }
+        if let Some(told) = told(&error)
+            && is_of_a_node(told.code(), is_fatal(told.severity()), told.r#where())
+        {
+            return StoreError::Node { what, reason: format!("{}{NODE_HINT}", said(&error)) };
         }
         let (hint, passing) = match &error {
             sqlx::Error::Database(_) => of_code(&code),
@@ -71,6 +81,19 @@ fn said(error: &sqlx::Error) -> String {
         Some(told) => format!("error returned from database: {}", told.message()),
         None => error.to_string(),
     }
+}
+
+const fn is_fatal(severity: PgSeverity) -> bool {
+    matches!(severity, PgSeverity::Fatal | PgSeverity::Panic)
+}
+
+/// Whether the database that answers is well, and one of its nodes is not: a lost connection that does not end the
+/// session is that of the database to somebody else, and what a node said has that context. Conflicts with others
+/// (class 40, `55P03`) are nobody's fault, wherever they are.
+fn is_of_a_node(code: &str, is_fatal: bool, context: Option<&str>) -> bool {
+    let class = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+    let is_on_a_node = context.is_some_and(|context| context.contains(ON_A_NODE));
+    !is_fatal && (class(&["08"]) || (is_on_a_node && class(&["25006", "53", "57", "58"])))
 }
 
 /// What to do, and whether it passes by itself, by the code of
@@ -132,5 +155,47 @@ pub(crate) fn damaged_rollup(what: &'static str, which: impl std::fmt::Display) 
              whose page views are kept; of days before, put back a backup"
         ),
         passing: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Codes and contexts as Citus 13.2 gives them on Postgres 15.
+    #[test]
+    fn fault_of_a_node_is_told_from_one_of_the_database() {
+        // "connection to the remote node vitals@10.0.0.2:5432 failed with the following error: Connection refused",
+        // "… connection not open", "could not establish any connections to the node 10.0.0.2:5432 after 30000 ms"
+        let of_a_node = [
+            ("08006", false, None),
+            ("08006", false, Some("SQL statement \"alter table page_view attach partition page_view_21915 …\"")),
+            // "cannot execute UPDATE in a read-only transaction"
+            ("25006", false, Some("while executing command on 10.0.0.2:5432")),
+            ("53100", false, Some("while executing command on 10.0.0.2:5432")),
+            ("53300", false, Some("while executing command on 10.0.0.2:5432")),
+            ("57P03", false, Some("while executing command on 10.0.0.2:5432")),
+            ("58030", false, Some("COPY page_view\nwhile executing command on 10.0.0.2:5432")),
+        ];
+        for (code, is_fatal, context) in of_a_node {
+            assert!(is_of_a_node(code, is_fatal, context), "{code} {context:?}");
+        }
+        let of_the_database = [
+            // A pooler that has no database, and a database that ends the session.
+            ("08P01", true, None),
+            ("57P01", true, None),
+            ("57P03", true, None),
+            ("53300", true, None),
+            ("53100", false, None),
+            ("25006", false, None),
+            // Conflicts, which are tried again.
+            ("40P01", false, Some("while executing command on 10.0.0.2:5432")),
+            ("55P03", false, Some("while executing command on 10.0.0.2:5432")),
+            // "could not commit transaction for shard 102192 on at least one active node": a fault of its site already.
+            ("XX000", false, None),
+        ];
+        for (code, is_fatal, context) in of_the_database {
+            assert!(!is_of_a_node(code, is_fatal, context), "{code} {context:?}");
+        }
     }
 }

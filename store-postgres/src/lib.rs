@@ -8,6 +8,7 @@
 
 mod address;
 mod causes;
+mod citus;
 mod compute;
 mod connection;
 mod copied;
@@ -28,6 +29,8 @@ mod texts;
 mod verify;
 mod view;
 mod violation;
+
+pub use citus::{Spread, spread};
 
 use async_trait::async_trait;
 use connection::{Pools, Transaction, background, bounded, bounded_load};

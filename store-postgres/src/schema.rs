@@ -93,7 +93,7 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
 
 /// Connects. Without an `sslmode`, encryption is used where it can be: a server whose certificate cannot even
 /// be read (such as those that Citus makes for itself) is spoken to without, as other clients of Postgres do.
-async fn connect(options: PgConnectOptions) -> Result<(PgConnection, PgConnectOptions), sqlx::Error> {
+pub(crate) async fn connect(options: PgConnectOptions) -> Result<(PgConnection, PgConnectOptions), sqlx::Error> {
     match options.connect().await {
         Err(sqlx::Error::Tls(_) | sqlx::Error::Io(_))
             if matches!(options.get_ssl_mode(), PgSslMode::Prefer) =>
@@ -113,6 +113,7 @@ fn named(place: &str, error: StoreError) -> StoreError {
         StoreError::TooSlow { what, reason, answered } => {
             StoreError::TooSlow { what, reason: format!("{place}: {reason}"), answered }
         }
+        StoreError::Node { what, reason } => StoreError::Node { what, reason: format!("{place}: {reason}") },
         other => other,
     }
 }

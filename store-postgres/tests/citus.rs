@@ -7,13 +7,11 @@
 
 use fieldvitals_store::conformance::{DAY0_MS, Fresh, load, site, update};
 use fieldvitals_store::{SpoolId, Store};
-use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::{PostgresStore, spread};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-const DISTRIBUTE: &str = include_str!("../../migrations/postgres-citus/distribute.sql");
 
 /// A schema of the cluster, dropped with this.
 struct Schema {
@@ -35,6 +33,10 @@ impl Schema {
     fn address(&self) -> String {
         let separator = if self.url.contains('?') { '&' } else { '?' };
         format!("{}{separator}options=-csearch_path%3D{}", self.url, self.name)
+    }
+
+    async fn spread(&self) {
+        spread(&self.address()).await.unwrap();
     }
 
     async fn run(&self, sql: &str) {
@@ -88,7 +90,7 @@ async fn open() -> Option<(Schema, Arc<dyn Store>)> {
 
 async fn fresh() -> Option<Fresh> {
     let (schema, store) = open().await?;
-    schema.run(DISTRIBUTE).await;
+    schema.spread().await;
     Some(Fresh { store, keep: Box::new(schema) })
 }
 
@@ -99,7 +101,7 @@ fieldvitals_store::conformance!(fresh);
 #[tokio::test]
 async fn a_partition_that_is_gone_is_made_again() {
     let Some((schema, store)) = open().await else { return };
-    schema.run(DISTRIBUTE).await;
+    schema.spread().await;
     let site = site(&store, "a").await;
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     schema.run(&format!("select page_view_day_drop({DAY0_MS})")).await;
@@ -109,12 +111,23 @@ async fn a_partition_that_is_gone_is_made_again() {
 }
 
 #[tokio::test]
+async fn tables_that_are_spread_stay_so() {
+    let Some((schema, store)) = open().await else { return };
+    let first = spread(&schema.address()).await.unwrap();
+    assert_eq!((first.tables, first.moved), (10, 10));
+    let site = site(&store, "a").await;
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    assert_eq!(spread(&schema.address()).await.unwrap().moved, 0);
+    assert_eq!(store.views(site, None, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn what_tables_hold_is_moved_and_nothing_of_it_stays_on_the_coordinator() {
     let Some((schema, store)) = open().await else { return };
     let site = site(&store, "a").await;
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     let before = store.views(site, None, 10).await.unwrap();
-    schema.run(DISTRIBUTE).await;
+    schema.spread().await;
     assert_eq!(
         (store.views(site, None, 10).await.unwrap(), store.cursor(site, SpoolId([1; 16])).await.unwrap()),
         (before, 1)

@@ -2,7 +2,7 @@
 
 use crate::error::failed;
 use fieldvitals_store::StoreError;
-use fieldvitals_store::priority;
+use fieldvitals_store::{priority, private};
 use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
@@ -74,13 +74,15 @@ pub(crate) async fn impatient(path: &Path) -> Result<SqliteConnection, sqlx::Err
 pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreError> {
     untouched(path).await.map_err(|error| named(path, error))?;
     if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory).map_err(|error| StoreError::Database {
+        private::create_folder(directory).map_err(|error| StoreError::Database {
             what: OPENING,
             reason: format!("cannot create the directory {}: {error}", directory.display()),
             passing: false,
         })?;
     }
     let at = |error| named(path, failed(OPENING)(error));
+    // What cannot be made is told by SQLite.
+    let _ = private::create_file(path);
     let writer = open_writer(path).await?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;

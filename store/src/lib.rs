@@ -19,6 +19,7 @@ mod kept;
 pub mod load;
 mod maintained;
 pub mod priority;
+pub mod private;
 pub mod rollup;
 pub mod schema;
 mod site;
@@ -85,6 +86,14 @@ pub enum StoreError {
         /// Whether the database itself ended it. Otherwise there was no answer: it may be away.
         answered: bool,
     },
+    /// A node that holds the rows of some sites is out of reach, or refuses; those of other sites are elsewhere.
+    #[error("{what}: {reason}")]
+    Node {
+        /// What was being done.
+        what: &'static str,
+        /// What the database said.
+        reason: String,
+    },
     /// The store was written by a newer fieldvitals.
     #[error(
         "the store has schema version {found}, this fieldvitals knows up to {known}; install the newer release that wrote it"
@@ -105,6 +114,14 @@ pub enum StoreError {
         /// Whether trying again later can help (busy, unreachable), as opposed to a fault in the data.
         passing: bool,
     },
+}
+
+impl StoreError {
+    /// Whether the store is out of reach: nobody's question or load succeeds until that passes.
+    #[must_use]
+    pub const fn is_away(&self) -> bool {
+        matches!(self, Self::Database { passing: true, .. } | Self::TooSlow { answered: false, .. })
+    }
 }
 
 /// Identifies a stretch of spool: one epoch of one spool file. New at every start of a server.

@@ -56,11 +56,11 @@ pub struct TokenId(pub i64);
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Scope {
-    /// Reports, checks.
+    /// Questions that change nothing: reports, judgements.
     Read = 0,
-    /// Budgets, releases and other settings of a site.
+    /// Whatever changes what others see: recording a judgement.
     Write = 1,
-    /// Sites and tokens.
+    /// Reserved for sites and tokens, which are changed on the store itself.
     Admin = 2,
 }
 

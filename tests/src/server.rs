@@ -136,6 +136,8 @@ pub struct Server {
     pub key: String,
     /// An API token with the scope `admin`.
     pub token: String,
+    /// What it printed at its start.
+    pub greeting: String,
     /// A client that keeps its connections.
     pub http: reqwest::Client,
     data_dir: TempDir,
@@ -162,7 +164,7 @@ impl Server {
     pub async fn launch(launch: Launch) -> Self {
         let data_dir = TempDir::new().expect("a temporary folder");
         let server = Self::begin(data_dir, launch).await;
-        assert!(!server.token.is_empty(), "the first start prints a token");
+        assert!(!server.token.is_empty(), "the first start makes a token");
         server
     }
 
@@ -188,7 +190,7 @@ impl Server {
             spawn(data_dir.path(), &launch, &log_dir.path().join("log")).await.expect("the server starts");
         let token = greeting.token.unwrap_or_default();
         let (url, key, http) = (greeting.url, greeting.key, reqwest::Client::new());
-        Self { child, launch, log_dir, url, key, token, http, data_dir }
+        Self { child, launch, log_dir, url, key, token, greeting: greeting.text, http, data_dir }
     }
 
     /// Ends the process at once, as a crash does, and starts another on the same folder.
@@ -208,7 +210,7 @@ impl Server {
         let (child, greeting) = spawn(self.data_dir.path(), &self.launch, &self.log_file())
             .await
             .expect("the server starts again");
-        assert!(greeting.token.is_none(), "only the first start prints a token");
+        assert!(greeting.token.is_none(), "only the first start makes a token");
         self.child = child;
         self.url = greeting.url;
     }
@@ -391,28 +393,32 @@ struct Greeting {
     url: String,
     key: String,
     token: Option<String>,
+    /// All of it.
+    text: String,
 }
 
 async fn spawn(data_dir: &Path, launch: &Launch, log: &Path) -> anyhow::Result<(Child, Greeting)> {
     let mut child = launch.command(data_dir, log)?.spawn().context("the binary can be run")?;
     let stdout = child.stdout.take().context("its output is piped")?;
     let mut lines = BufReader::new(stdout).lines();
-    let (mut url, mut key, mut token) = (None, None, None);
+    let (mut url, mut key, mut token, mut text) = (None, None, None, String::new());
     while let Some(line) = lines.next_line().await? {
+        text.push_str(&line);
+        text.push('\n');
         if let Some((_, at)) = line.split_once("takes beacons at ") {
             url = Some(at.to_owned());
         }
         if let Some((_, rest)) = line.split_once("data-site=\"") {
             key = rest.split('"').next().map(str::to_owned);
         }
-        if let Some((_, secret)) = line.split_once("#token=") {
-            token = Some(secret.to_owned());
+        if let Some((_, path)) = line.split_once("token       in ") {
+            token = Some(std::fs::read_to_string(path)?.trim().to_owned());
         }
         if line.trim_start().starts_with("data ") {
             // Whatever it prints later is read to the end, so that it never blocks on a full pipe.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             let (Some(url), Some(key)) = (url, key) else { bail!("the greeting lacks an address or a key") };
-            return Ok((child, Greeting { url, key, token }));
+            return Ok((child, Greeting { url, key, token, text }));
         }
     }
     let said = std::fs::read_to_string(log).unwrap_or_default();

@@ -23,8 +23,13 @@ fn budget(server: &Server, name: &str, text: &str) -> PathBuf {
 }
 
 async fn check(server: &Server, text: &str) -> (Option<i32>, String, String) {
+    check_with(server, text, &[]).await
+}
+
+async fn check_with(server: &Server, text: &str, args: &[&str]) -> (Option<i32>, String, String) {
     let path = budget(server, "budgets.toml", text);
-    let output = server.cli(&["check", "--budget", path.to_str().expect("a path of UTF-8")]).await;
+    let check = ["check", "--budget", path.to_str().expect("a path of UTF-8")];
+    let output = server.cli(&[&check, args].concat()).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -42,6 +47,7 @@ async fn the_exit_code_is_the_verdict() {
     let (code, out, err) = check(&server, &LCP.replace("2500", "1050")).await;
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(out.contains("fail"), "{out}");
+    check_with(&server, &LCP.replace("2500", "1050"), &["--record"]).await;
     let violations = server.get("sites/default/violations").await.unwrap();
     let violation = &violations["violations"][0];
     assert_eq!(
@@ -50,10 +56,10 @@ async fn the_exit_code_is_the_verdict() {
         "{violations}"
     );
     // The same promise again is the same violation; once it is kept, it is resolved.
-    check(&server, &LCP.replace("2500", "1050")).await;
+    check_with(&server, &LCP.replace("2500", "1050"), &["--record"]).await;
     let open = server.get("sites/default/violations").await.unwrap();
     assert_eq!(open["violations"].as_array().map(Vec::len), Some(1));
-    check(&server, LCP).await;
+    check_with(&server, LCP, &["--record"]).await;
     let open = server.get("sites/default/violations").await.unwrap();
     assert_eq!(open["violations"], json!([]));
     let all = server.get("sites/default/violations?status=all").await.unwrap();
@@ -69,6 +75,44 @@ async fn the_exit_code_is_the_verdict() {
         assert_eq!(code, Some(3), "{why}: {out}{err}");
         assert!(out.contains("inconclusive"), "{why}: {out}");
     }
+}
+
+#[tokio::test]
+async fn judgement_without_record_changes_nothing_and_record_needs_the_scope_write() {
+    let mut server = with_lcps(&[3_000.0; 150]).await;
+    let admin = server.token.clone();
+    let token = async |scope: &str| {
+        let made = server.cli_json(&["token", "add", scope, "--scope", scope, "--json"]).await;
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let (read, write) = (token("read").await, token("write").await);
+    let violations = async |server: &Server| {
+        server.get("sites/default/violations?status=all").await.unwrap()["violations"].clone()
+    };
+    for token in [&read, &write, &admin] {
+        server.token.clone_from(token);
+        let (code, out, err) = check(&server, LCP).await;
+        assert_eq!(code, Some(1), "{out}{err}");
+        assert_eq!(violations(&server).await, json!([]), "a judgement changes nothing");
+    }
+    server.token.clone_from(&read);
+    let (code, out, err) = check_with(&server, LCP, &["--record"]).await;
+    assert_eq!(code, Some(2), "{out}{err}");
+    assert!(err.contains("it needs the scope `write`"), "{err}");
+    assert_eq!(violations(&server).await, json!([]));
+    // The token that may not open a violation may not resolve one.
+    server.token.clone_from(&write);
+    let (code, out, err) = check_with(&server, LCP, &["--record"]).await;
+    assert_eq!(code, Some(1), "{out}{err}");
+    server.token = read;
+    check_with(&server, &LCP.replace("2500", "9000"), &["--record"]).await;
+    check(&server, &LCP.replace("2500", "9000")).await;
+    let opened = violations(&server).await;
+    assert!(opened[0]["resolved"].is_null() && opened.as_array().map(Vec::len) == Some(1), "{opened}");
+    server.token = admin;
+    check_with(&server, &LCP.replace("2500", "9000"), &["--record"]).await;
+    let resolved = violations(&server).await;
+    assert!(resolved[0]["resolved"].is_string(), "{resolved}");
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     load.more(300).await;
     judge(&mut load, &server).await.must_be_clean();
     let log = server.log();
-    assert_eq!(log.matches("the spool takes nothing at the moment").count(), 2, "once a time: {log}");
+    assert_eq!(log.matches("the spool refuses beacons").count(), 2, "once a time: {log}");
     assert_eq!(log.matches("the spool takes beacons again").count(), 1, "{log}");
 }
 

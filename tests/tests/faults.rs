@@ -264,3 +264,59 @@ async fn a_site_that_the_database_refuses_is_told_and_holds_up_no_other() {
     assert_eq!(status["spool"]["loaded"], 20, "{status}");
     assert_law(&status);
 }
+
+/// What the coordinator of a Citus cluster answers when one of its nodes is gone: for that site alone, and wherever all
+/// nodes are asked. (A cluster itself: docs/scaling.md, and `store-postgres/tests/citus.rs`.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn site_whose_node_is_gone_waits_and_holds_up_no_other() {
+    let database = Database::migrated().await;
+    let place = ["--database-url", database.url.as_str()];
+    let mut server = Server::launch(Launch::with(&place)).await;
+    let lost = server.cli_json(&["site", "add", "lost", "--origin", "*", "--json", place[0], place[1]]).await;
+    let _ = database.sql(
+        "create function gone() returns trigger language plpgsql as $$ begin \
+         raise 'connection to the remote node vitals@10.0.0.2:5432 failed with the following error: Connection refused' \
+         using errcode = '08006'; end $$",
+    );
+    let _ = database.sql(&format!(
+        "create trigger gone before insert on page_view for each row when (new.site_id = {}) execute function gone()",
+        lost["id"]
+    ));
+    let _ = database
+        .sql("create trigger gone before delete on load_cursor for each statement execute function gone()");
+    let send = async |server: &Server, key: &str, number: u32| {
+        let body = beacon(key, view_id(number.into()), "https://shop.example/", &json!({"LCP": 900.0}));
+        assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
+    };
+    let loaded = async |server: &Server, others: u64, held: u64| {
+        eventually(|| async {
+            let status = server.get("status").await?;
+            let spool = &status["spool"];
+            let is = spool["loaded"] == others && spool["held"][0]["beacons"] == held && spool["waiting"] == held;
+            if is { Ok(status) } else { Err(status.to_string()) }
+        })
+        .await
+    };
+    // The end of the spool of before cannot be told to all nodes.
+    send(&server, &server.key, 99).await;
+    server.settled().await;
+    server.kill_and_restart().await;
+    let key = lost["keys"][0]["key"].as_str().unwrap();
+    for number in 0..10 {
+        send(&server, key, number).await;
+        send(&server, &server.key, 100 + number).await;
+    }
+    let status = loaded(&server, 10, 10).await;
+    assert_law(&status);
+    let error = status["spool"]["held"][0]["error"].as_str().unwrap();
+    assert!(error.contains("10.0.0.2:5432") && error.contains("node of Citus"), "{error}");
+    assert!(status["spool"]["stalled"].is_null(), "{status}");
+    server.kill_and_restart().await;
+    for number in 0..10 {
+        send(&server, &server.key, 200 + number).await;
+    }
+    loaded(&server, 10, 10).await;
+    let _ = database.sql("drop trigger gone on page_view; drop trigger gone on load_cursor");
+    server.settled().await;
+    assert_eq!(database.sql("select count(*) from page_view"), "31");
+}

@@ -9,7 +9,7 @@ use crate::http::{State, assets, now_ms};
 use crate::intake::spelling;
 use crate::maintenance::MaintenanceReport;
 use crate::report::{self, MetricReport, PeriodReport, time_text, unit_name};
-use crate::spool::Trouble;
+use crate::spool::{Cause, Trouble};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use fieldvitals_store::{Cell, Scope, Site, SiteId, estimate};
@@ -29,15 +29,16 @@ pub(super) fn json(body: impl Serialize) -> HttpResponse {
 
 /// `200` once the server takes beacons; `503` when it cannot keep them, with the reason.
 ///
-/// Where the spool's last commit was refused (a full disk), it is `503` until one goes again; without beacons the server
-/// tries one each second.
+/// Where the spool refuses beacons (a full disk, or the store away until the spool is full), it is `503` until it takes
+/// them again; without beacons the server tries each second. A server that refuses some, because more come than its disk
+/// syncs, stays `200`.
 #[utoipa::path(get, path = "/healthz", tag = "read",
     responses((status = 200, description = "Beacons are taken"), (status = 503, description = "Beacons cannot be kept, or the server is starting")))]
 pub async fn healthz(state: web::Data<State>) -> HttpResponse {
     let trouble = if state.spool.is_failed() {
         "the spool cannot be written; see the log".to_owned()
-    } else if let Some(refusal) = state.spool.refusal() {
-        format!("the spool cannot be written at the moment: {}", refusal.trouble.error)
+    } else if let Some(refusal) = state.spool.refusal().filter(|refusal| refusal.cause > Cause::InFlight) {
+        format!("the spool refuses beacons: {}", refusal.trouble.error)
     } else {
         return HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
     };
@@ -95,7 +96,7 @@ pub struct SpoolReport {
     /// Why nothing is loaded: the store is away, or fails. Absent while loading goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     stalled: Option<TroubleReport>,
-    /// Why beacons are refused: the spool's last commit was. Absent while they are taken.
+    /// Why beacons are refused: the spool cannot be written, or it is full. Absent while they are taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<RefusalReport>,
     /// Group commits since the start: each makes all beacons durable that waited for it.
@@ -111,6 +112,8 @@ pub struct HeldReport {
     since: String,
     /// Its beacons that wait.
     beacons: u64,
+    /// Its beacons that were refused, because those that wait fill half of the spool.
+    refused: u64,
     /// What the store said last.
     error: String,
 }
@@ -130,7 +133,7 @@ impl From<Trouble> for TroubleReport {
     }
 }
 
-/// A spool that cannot be written at the moment, such as on a full disk.
+/// A spool that refuses beacons, such as on a full disk.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefusalReport {
     #[serde(flatten)]
@@ -154,6 +157,7 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
         site: name(held.site),
         since: time_text(held.since_ms),
         beacons: held.beacons,
+        refused: held.refused,
         error: held.error,
     });
     Ok(json(StatusReport {
@@ -281,7 +285,7 @@ pub async fn pages(
     let ranking = ranking.ranking()?;
     let mut query = filter.query(&site, range, None)?;
     query.metrics = query.metrics.with(ranking.metric);
-    let cells = state.store.cells(&query).await?;
+    let cells = state.store()?.cells(&query).await?;
     let (rows, next) = ranking.page(cells);
     Ok(json(PagesReport {
         site: site.name.clone(),
@@ -348,7 +352,7 @@ pub async fn report(
     let range = filter.range()?;
     let route = route.given();
     let query = filter.query(&site, range, route.as_deref())?;
-    let cells = state.store.cells(&query).await?;
+    let cells = state.store()?.cells(&query).await?;
     let mut whole = Cell::default();
     for row in &cells {
         whole.merge(&row.cell);
@@ -409,7 +413,7 @@ pub async fn breakdown(
     let by = by.by()?;
     let route = route.given();
     let query = filter.query(&site, range, route.as_deref())?;
-    let values = state.store.breakdown(&query, by).await?;
+    let values = state.store()?.breakdown(&query, by).await?;
     Ok(json(BreakdownReport {
         site: site.name.clone(),
         by: by.name(),
@@ -540,7 +544,7 @@ pub async fn violations(
     let rows_max = u32::try_from(limits::PAGE_ROWS_MAX).unwrap_or(u32::MAX);
     let limit = number("limit", given(&params.limit), 50, rows_max)?.max(1);
     let skip = number("cursor", given(&params.cursor), 0, u32::MAX / 2)?;
-    let mut found = state.store.violations(site.id, open_only, skip, limit.saturating_add(1)).await?;
+    let mut found = state.store()?.violations(site.id, open_only, skip, limit.saturating_add(1)).await?;
     let page = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = found.len() > page;
     found.truncate(page);
@@ -573,25 +577,52 @@ pub async fn violations(
     }))
 }
 
-/// Judges a budget file with the stored page views; broken budgets become violations.
+/// Whether a judgement is recorded.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RecordParam {
+    /// `true` opens violations of broken budgets and resolves those of kept ones, which all readers of the site see;
+    /// the token needs the scope `write`. `false` (the default) changes nothing.
+    #[param(value_type = Option<bool>)]
+    record: Option<String>,
+}
+
+impl RecordParam {
+    fn record(&self) -> Result<bool, ApiError> {
+        match given(&self.record) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => {
+                Err(ApiError::parameter(format!("`record` is `{}`: expected true or false", short(other))))
+            }
+        }
+    }
+}
+
+/// Judges a budget file with the stored page views.
 ///
 /// The answer is `200` for every verdict; `verdict` is `pass`, `fail` or `inconclusive`.
 #[utoipa::path(post, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),
-    params(("site" = String, Path, description = "The site's name or id"), Filter),
+    params(("site" = String, Path, description = "The site's name or id"), Filter, RecordParam),
     request_body(content = String, content_type = "application/toml", description = "A budget file (docs/budgets.md)"),
-    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, description = "`record` with a token of the scope `read`", body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn gate(
     state: web::Data<State>,
     request: HttpRequest,
     name: web::Path<String>,
     filter: web::Query<Filter>,
+    record: web::Query<RecordParam>,
     body: ApiBody,
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
+    let record = record.record()?;
+    if record {
+        auth::require(&state, &request, Scope::Write).await?;
+    }
     let body = body.0.map_err(ApiError::body)?;
     let text = std::str::from_utf8(&body).map_err(|_| ApiError::budget("the budget file is not UTF-8"))?;
     let budgets = vitals::budget::parse(text).map_err(|error| ApiError::budget(error.to_string()))?;
     let (device, release) = filter.of_gate()?;
-    let question = gate::Question { range: filter.range()?, device, release };
-    Ok(json(gate::check(state.store.as_ref(), &site, &budgets, question, now_ms()).await?))
+    let question = gate::Question { range: filter.range()?, device, release, record };
+    Ok(json(gate::check(state.store()?, &site, &budgets, question, now_ms()).await?))
 }

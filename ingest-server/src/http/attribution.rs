@@ -175,7 +175,7 @@ pub async fn attribution(
     let query = CauseQuery { views: filter.filtered(&site, range, route.as_deref())?, explained, limit };
     // One at a time: each may read millions of page views, and keeps some bytes of every one of them.
     let turn = state.explaining.lock().await;
-    let found = state.store.causes(&query).await?;
+    let found = state.store()?.causes(&query).await?;
     drop(turn);
     let metric = explained.metric();
     Ok(json(AttributionReport {

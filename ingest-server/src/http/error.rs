@@ -128,6 +128,16 @@ impl ApiError {
         )
     }
 
+    /// Return `503 Service Unavailable`: the store is away.
+    pub fn store_away() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store_away",
+            "the store cannot be reached now; beacons are taken all the same",
+            "Try again after the time in Retry-After.",
+        )
+    }
+
     /// Return `404 Not Found`: the demo's site does not take this server's own pages.
     pub fn demo_off(site: &str, origin: &str) -> Self {
         Self::new(
@@ -244,12 +254,9 @@ impl From<StoreError> for ApiError {
                 "Ask for less: a shorter range, fewer metrics (`metrics=`), one route, one filter at a time. Where small \
                  questions take as long, the database is busy; its server's log says with what.",
             ),
-            StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "store_away",
-                "the store cannot be reached now; beacons are taken all the same",
-                "Try again after the time in Retry-After.",
-            ),
+            StoreError::Database { passing: true, .. }
+            | StoreError::TooSlow { .. }
+            | StoreError::Node { .. } => Self::store_away(),
             _ => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "store",
@@ -306,7 +313,8 @@ mod tests {
         let (status, code, hint) = told(slow(true));
         assert_eq!((status, code.as_str()), (504, "too_slow"));
         assert!(hint.contains("a shorter range, fewer metrics"), "{hint}");
-        for error in [slow(false), away] {
+        let node = StoreError::Node { what: "reading", reason: "08006".to_owned() };
+        for error in [slow(false), away, node] {
             let (status, code, _) = told(error);
             assert_eq!((status, code.as_str()), (503, "store_away"));
         }

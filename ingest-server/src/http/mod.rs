@@ -31,11 +31,9 @@ use vitals::limits;
 
 /// What every request handler needs.
 pub struct State {
-    /// Where measurements are kept.
-    pub store: Arc<dyn Store>,
     /// Where accepted beacons go first.
     pub spool: Spool,
-    /// Sites and tokens.
+    /// Sites and tokens, and the store.
     pub directory: Arc<Directory>,
     /// Counts of outcomes.
     pub outcomes: Outcomes,
@@ -53,6 +51,16 @@ pub struct State {
     pub demo: bool,
     /// Whether visits of programs are kept.
     pub keep_bots: bool,
+}
+
+impl State {
+    /// The store, for a question.
+    ///
+    /// # Errors
+    /// 503 while the store is known to be away: the question would wait for a connection, and then be refused.
+    fn store(&self) -> Result<&dyn Store, ApiError> {
+        self.directory.store().ok_or_else(ApiError::store_away)
+    }
 }
 
 /// UTC milliseconds now.

@@ -6,7 +6,7 @@
 //! there what they said of it, so that one that appends need not, nor write the page.
 
 use super::{SpoolError, payload};
-use fieldvitals_store::SpoolId;
+use fieldvitals_store::{SpoolId, private};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -81,6 +81,8 @@ pub(crate) const fn row_bytes(payload: usize) -> u64 {
 pub(crate) fn open(path: &Path) -> Result<Opened, SpoolError> {
     let lock = lock(path)?;
     let failed = |error| open_error(path, &error);
+    // What cannot be made is told by SQLite.
+    let _ = private::create_file(path);
     let mut writer = connect(path, Access::Write).map_err(failed)?;
     check(&mut writer, path)?;
     let (beacons, bytes) = measure(&writer).map_err(failed)?;
@@ -130,9 +132,9 @@ pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
     let lock_path = PathBuf::from(lock_path);
     let open = || {
         if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)?;
+            private::create_folder(directory)?;
         }
-        File::options().create(true).truncate(false).write(true).open(&lock_path)
+        private::create_file(&lock_path)
     };
     let refused = |reason: std::io::Error| SpoolError::Open {
         path: lock_path.clone(),

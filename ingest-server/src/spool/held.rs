@@ -23,6 +23,8 @@ pub struct HeldSite {
     pub error: String,
     /// Its beacons that wait, as far as they are read.
     pub beacons: u64,
+    /// Its beacons that were refused, because those that wait fill its part of the spool.
+    pub refused: u64,
 }
 
 /// All of them.
@@ -33,6 +35,7 @@ struct Waiting {
     since_ms: i64,
     error: String,
     beacons: u64,
+    refused: u64,
     /// The last position of which its part is dealt with.
     after: u64,
     /// When it is tried again.
@@ -77,8 +80,8 @@ impl Held {
         let waiting = self.0.entry(site).or_insert_with(|| {
             is_new = true;
             let (error, pause) = (error.clone(), PAUSE_FIRST);
-            let (beacons, others_loaded, alone) = (0, false, false);
-            Waiting { since_ms: now_ms, error, beacons, after, due: now, pause, others_loaded, alone }
+            let (beacons, refused, others_loaded, alone) = (0, 0, false, false);
+            Waiting { since_ms: now_ms, error, beacons, refused, after, due: now, pause, others_loaded, alone }
         });
         let rest = now.duration_since(began).saturating_mul(REST);
         waiting.due = now + waiting.pause.max(rest).min(longest);
@@ -107,6 +110,15 @@ impl Held {
         }
     }
 
+    /// A beacon of a site is refused, because those that wait fill its part of the spool. The first one is logged.
+    pub(super) fn shed(&mut self, site: SiteId) {
+        let Some(waiting) = self.0.get_mut(&site) else { return };
+        if waiting.refused == 0 {
+            tracing::warn!(site = site.0, error = waiting.error, "the spool refuses beacons of a site: its part is full");
+        }
+        waiting.refused += 1;
+    }
+
     /// So many of them wait no more.
     pub(super) fn take(&mut self, site: SiteId, beacons: u64) {
         if let Some(waiting) = self.0.get_mut(&site) {
@@ -124,7 +136,8 @@ impl Held {
 
     /// A site has nothing left that waits. What kept it may have kept others, so they are tried at once.
     pub(super) fn release(&mut self, site: SiteId) {
-        self.0.remove(&site);
+        let refused = self.0.remove(&site).map_or(0, |waiting| waiting.refused);
+        tracing::info!(site = site.0, refused, "the store takes the site's beacons again");
         let now = Instant::now();
         self.0.values_mut().for_each(|waiting| waiting.due = now);
     }
@@ -156,6 +169,7 @@ impl Held {
             since_ms: waiting.since_ms,
             error: waiting.error.clone(),
             beacons: waiting.beacons,
+            refused: waiting.refused,
         };
         self.0.iter().map(show).collect()
     }

@@ -31,6 +31,8 @@ pub struct Loader {
     pub(super) counted: HashMap<SiteId, u64>,
     /// Whether a held site was tried last, so that it is the others' turn.
     others_first: bool,
+    /// When an epoch may be forgotten whose cursors were out of reach.
+    forget_due: Instant,
     pace: Pace,
     pause: Pause,
 }
@@ -58,7 +60,7 @@ pub(super) enum StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Database { passing: false, .. } => Self::Site(error),
+            StoreError::Database { passing: false, .. } | StoreError::Node { .. } => Self::Site(error),
             error => Self::Store(error),
         }
     }
@@ -81,6 +83,7 @@ impl Loader {
             cursors: HashMap::new(),
             counted: HashMap::new(),
             others_first: false,
+            forget_due: Instant::now(),
             pace: Pace::default(),
             pause,
         }
@@ -91,17 +94,19 @@ impl Loader {
     pub(super) async fn check(&mut self) -> Result<(), SpoolError> {
         for epoch in self.epochs.iter().rev().skip(1) {
             match self.store.cursor_max(epoch.id).await {
-                Ok(loaded) if loaded > epoch.last => {
-                    let path = self.spool.shared.path.clone();
-                    return Err(SpoolError::OlderThanStore { path, last: epoch.last, loaded });
-                }
-                Ok(_) => {}
+                Ok(loaded) if loaded > epoch.last => return Err(self.older(epoch.last, loaded)),
+                // Cursors of some sites are out of reach: each site's is compared when it is read.
+                Ok(_) | Err(StoreError::Node { .. }) => {}
                 Err(StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
         self.checked = true;
         Ok(())
+    }
+
+    fn older(&self, last: u64, loaded: u64) -> SpoolError {
+        SpoolError::OlderThanStore { path: self.spool.shared.path.clone(), last, loaded }
     }
 
     /// Loads until it is told to stop (`true`, or the sender is gone); then what is still there, as far
@@ -226,9 +231,18 @@ impl Loader {
         let at = rows.first().map_or(own.number, |row| row.epoch);
         let before = self.epochs.iter().filter(|epoch| epoch.number < at).map(|epoch| epoch.last).max();
         self.read_up_to = self.read_up_to.max(before.unwrap_or(0));
-        if let Some(epoch) = self.read_to_its_end() {
-            self.end_epoch(epoch).await?;
-            return Ok(Step::Done);
+        if let Some(epoch) = self.read_to_its_end().filter(|_| self.forget_due <= Instant::now()) {
+            match self.end_epoch(epoch).await {
+                // The rest goes on meanwhile.
+                Err(StepError::Site(error)) => {
+                    tracing::debug!(%error, "an epoch of the spool is loaded, and forgotten later");
+                    self.forget_due = Instant::now() + self.spool.shared.bounds.site_retry;
+                }
+                done => {
+                    done?;
+                    return Ok(Step::Done);
+                }
+            }
         }
         let Some(epoch) = self.epochs.iter().find(|epoch| epoch.number == at).copied() else {
             return Err(self.damaged(&format!("its rows are of epoch {at}, which is not there")));
@@ -299,7 +313,6 @@ impl Loader {
 
     fn release(&self, site: SiteId) {
         self.spool.shared.held().release(site);
-        tracing::info!(site = site.0, "the store takes the site's beacons again");
     }
 
     /// Loads one site's part. After an error the same part comes again: what is counted already is left
@@ -312,6 +325,10 @@ impl Loader {
             Some(&after) => after,
             None => {
                 let after = self.store.cursor(site, epoch.id).await?;
+                let is_own = self.epochs.back().is_some_and(|own| own.number == epoch.number);
+                if !is_own && after > epoch.last {
+                    return Err(StepError::Spool(self.older(epoch.last, after).to_string()));
+                }
                 self.cursors.insert(key, after);
                 after
             }
@@ -402,7 +419,10 @@ impl Loader {
     }
 
     async fn end_epoch(&mut self, epoch: Epoch) -> Result<(), StepError> {
-        self.store.cursors_forget(epoch.id).await.map_err(StepError::Store)?;
+        self.store.cursors_forget(epoch.id).await.map_err(|error| match error {
+            StoreError::Node { .. } => StepError::Site(error),
+            error => StepError::Store(error),
+        })?;
         // The writer may be closed already; then the next start ends it.
         let _ = self.spool.writer.send(Message::Forget(epoch.number));
         self.epochs.pop_front();

@@ -19,6 +19,7 @@ mod pace;
 mod pause;
 mod payload;
 mod reader;
+mod refusal;
 mod reply;
 mod rest;
 mod settle;
@@ -26,10 +27,12 @@ mod writer;
 
 pub use held::HeldSite;
 pub use loader::Loader;
+pub use refusal::{Cause, Refusal};
 pub use rest::{Rest, rest};
 
 use fieldvitals_store::{SiteId, Store, StoreError, ViewUpdate};
 use held::Held;
+use refusal::{Refusing, Room};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -197,15 +200,6 @@ pub struct Trouble {
     pub error: String,
 }
 
-/// A file that takes nothing at the moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Since when, and why.
-    pub trouble: Trouble,
-    /// Beacons that were refused for it.
-    pub beacons: u64,
-}
-
 /// The end of the spool that takes beacons. Cheap to clone.
 #[derive(Clone)]
 pub struct Spool {
@@ -220,8 +214,8 @@ struct Shared {
     in_flight_bytes: AtomicUsize,
     stats: Mutex<Stats>,
     held: Mutex<Held>,
-    /// Set while the last commit was refused.
-    refusal: Mutex<Option<Refusal>>,
+    /// Set while beacons are refused.
+    refusing: Mutex<Option<Refusing>>,
     /// Set while loading fails.
     stalled: Mutex<Option<Trouble>>,
     failed: watch::Sender<Option<String>>,
@@ -239,29 +233,8 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn stalled(&self) -> MutexGuard<'_, Option<Trouble>> {
         self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a site's beacon may be kept, with what is in flight.
-    fn has_room(&self, site: SiteId) -> bool {
-        let stats = *self.stats();
-        let in_flight = self.in_flight_bytes.load(Ordering::Relaxed) as u64;
-        let (all, max) = (stats.bytes.saturating_add(in_flight), self.bounds.spool_bytes);
-        if stats.held_bytes == 0 {
-            return all <= max;
-        }
-        // A site that fails alone has half of the spool. The others have the other half, also where more than the
-        // first was full when it turned out that it fails.
-        if self.held().is_alone(site) {
-            return all <= max / 2;
-        }
-        let free = all.saturating_sub(stats.held_bytes);
-        all <= max || (free <= max / 2 && all <= max.saturating_mul(2) && !self.held().has(site))
     }
 
     /// From now on nothing is acknowledged, and the server is told to end.
@@ -322,7 +295,7 @@ impl Spool {
             in_flight_bytes: AtomicUsize::new(0),
             stats: Mutex::new(Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() }),
             held: Mutex::default(),
-            refusal: Mutex::default(),
+            refusing: Mutex::default(),
             stalled: Mutex::default(),
             failed: watch::Sender::new(None),
             appended: Notify::new(),
@@ -359,16 +332,31 @@ impl Spool {
         let views = record.updates.len();
         let bytes = payload::encode_record(&record)
             .map_err(|error| AppendError::Failed(format!("a beacon cannot be encoded: {error}")))?;
-        let held = InFlight::hold(&self.shared, bytes.len()).ok_or(AppendError::Full)?;
-        if !self.shared.has_room(record.site) {
-            return Err(AppendError::Full);
+        let held = InFlight::hold(&self.shared, bytes.len());
+        match self.shared.room(record.site) {
+            Room::Full => return Err(self.shed(Cause::Full, &self.shared.full_reason())),
+            Room::SiteFull => {
+                self.shared.held().shed(record.site);
+                return Err(AppendError::Full);
+            }
+            Room::Free => {}
         }
+        let held = held.ok_or_else(|| self.shed(Cause::InFlight, "more beacons come than the disk syncs"))?;
         let (waiting, answer) = reply::wait();
         let closed = || AppendError::Failed("the spool is closed".to_owned());
         self.writer
             .send(writer::Message::Append(writer::Append { bytes, views, waiting, _held: held }))
             .map_err(|_| closed())?;
         answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Refuses a beacon. The writer looks each second whether the refusal is over, also where no beacon comes.
+    fn shed(&self, cause: Cause, reason: &str) -> AppendError {
+        if self.shared.refuse(cause, reason, 1) {
+            // A writer that has ended needs no waking.
+            let _ = self.writer.send(writer::Message::Refused);
+        }
+        AppendError::Full
     }
 
     /// Where accepted beacons are now.
@@ -383,11 +371,10 @@ impl Spool {
         self.shared.held().list()
     }
 
-    /// Why nothing is taken at the moment, where the last commit was refused. Without beacons the writer tries each
-    /// second whether that is over.
+    /// Why beacons are refused. Without beacons the writer tries each second whether that is over.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
-        self.shared.refusal().clone()
+        self.shared.refusal()
     }
 
     /// Why nothing is loaded at the moment, where the store fails.

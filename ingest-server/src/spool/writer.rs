@@ -1,8 +1,8 @@
 //! The writer: one task that makes beacons durable, as many at once as are waiting.
 
 use super::reply::{self, Waiting};
-use super::{AppendError, InFlight, Refusal, Shared, Trouble, file, payload};
-use crate::http::now_ms;
+use super::refusal::Cause;
+use super::{AppendError, InFlight, Shared, file, payload};
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,10 +13,6 @@ use tokio::sync::{mpsc, oneshot};
 
 /// How long the writer waits before it tries again to remove rows, or whether commits go again, on a disk that is full.
 const TIDY_RETRY: Duration = Duration::from_secs(1);
-
-/// How long no commit was refused when that is said to be over: on a disk that is nearly full, one goes and the next
-/// does not.
-const CALM: Duration = Duration::from_secs(2);
 
 /// How often the writer gives way before a commit. Each time it may cost a time slice of whoever else is busy.
 const YIELDS_MAX: usize = 8;
@@ -29,6 +25,8 @@ pub(crate) enum Message {
     Settle(Settled),
     /// Remove an epoch that is loaded.
     Forget(i64),
+    /// Look now and then whether the refusal of beacons that has begun is over.
+    Refused,
     /// Close the file and say so.
     Close(oneshot::Sender<()>),
 }
@@ -100,12 +98,6 @@ struct Batch {
     views: usize,
 }
 
-/// What is to be said once it is over.
-struct Refused {
-    beacons: u64,
-    last: Instant,
-}
-
 struct Writer {
     shared: Arc<Shared>,
     connection: Connection,
@@ -117,8 +109,6 @@ struct Writer {
     /// Bytes appended since the checkpointer was called.
     unchecked_bytes: usize,
     checkpoint: SyncSender<()>,
-    /// Set from the first refused commit until it is calm.
-    refused: Option<Refused>,
     /// When it was last tried whether commits go again.
     tried: Instant,
 }
@@ -149,7 +139,6 @@ pub(crate) async fn run(
         sizes: [0; 2],
         unchecked_bytes,
         checkpoint,
-        refused: None,
         tried: Instant::now(),
     };
     let mut closing = None;
@@ -209,7 +198,7 @@ fn keep_checkpointing(connection: Connection, due: &Receiver<()>) {
 impl Writer {
     /// The next message; what could not be tidied, and a commit where none went, is tried again meanwhile.
     async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Message>) -> Option<Message> {
-        while !self.tidy.is_empty() || self.refused.is_some() {
+        while !self.tidy.is_empty() || self.shared.refusal().is_some() {
             match tokio::time::timeout(TIDY_RETRY, inbox.recv()).await {
                 Ok(message) => return message,
                 Err(_) => {
@@ -281,6 +270,8 @@ impl Writer {
             Message::Settle(settled) => self.tidy.settle(settled),
             Message::Forget(epoch) => self.tidy.epochs.push(epoch),
             Message::Close(closed) => *closing = Some(closed),
+            // The loop that waits for messages sees it.
+            Message::Refused => {}
             Message::Append(append) => {
                 // Collected before it could come here; answered all the same.
                 reply::answer([append.waiting], &Err(AppendError::Full));
@@ -320,11 +311,13 @@ impl Writer {
                 if self.unchecked_bytes >= file::CHECKPOINT_BYTES {
                     self.call_checkpoint();
                 }
-                self.taken();
+                self.shared.commit_went();
                 Ok(())
             }
             Err(error) if is_passing(&error) => {
-                Err(AppendError::Refused(self.refuse(&error, batch.len() as u64)))
+                let reason = reason(&error);
+                self.shared.refuse(Cause::Commit, &reason, batch.len() as u64);
+                Err(AppendError::Refused(reason))
             }
             Err(error) => {
                 // After a failed write or fsync nobody knows what is on disk, and trying again may
@@ -335,40 +328,10 @@ impl Writer {
         }
     }
 
-    /// Takes note that a commit was refused, and gives the reason; the first time it is said.
-    fn refuse(&mut self, error: &rusqlite::Error, beacons: u64) -> String {
-        let reason = reason(error);
-        let last = Instant::now();
-        let refused = self.refused.get_or_insert_with(|| {
-            tracing::warn!(error = reason, "the spool takes nothing at the moment; beacons are refused");
-            Refused { beacons: 0, last }
-        });
-        refused.beacons += beacons;
-        refused.last = last;
-        let mut refusal = self.shared.refusal();
-        let refusal = refusal.get_or_insert_with(|| Refusal {
-            trouble: Trouble { since_ms: now_ms(), error: String::new() },
-            beacons: 0,
-        });
-        refusal.trouble.error.clone_from(&reason);
-        refusal.beacons += beacons;
-        reason
-    }
-
-    /// Takes note that a commit went; once none was refused for a while, that is said.
-    fn taken(&mut self) {
-        let Some(refused) = &self.refused else { return };
-        if refused.last.elapsed() >= CALM {
-            *self.shared.refusal() = None;
-            tracing::info!(refused = refused.beacons, "the spool takes beacons again");
-            self.refused = None;
-        }
-    }
-
     /// Tries a small commit after refused ones, now and then: who sends beacons where they are taken may send none here
     /// until it is told that they are.
     fn try_again(&mut self) {
-        if self.refused.is_none()
+        if self.shared.refusal().is_none()
             || self.shared.failed.borrow().is_some()
             || self.tried.elapsed() < TIDY_RETRY
         {
@@ -376,9 +339,9 @@ impl Writer {
         }
         self.tried = Instant::now();
         match file::try_commit(&self.connection, self.epoch) {
-            Ok(()) => self.taken(),
+            Ok(()) => self.shared.commit_went(),
             Err(error) if self.connection.is_autocommit() && is_passing(&error) => {
-                self.refuse(&error, 0);
+                self.shared.refuse(Cause::Commit, &reason(&error), 0);
             }
             Err(error) => self.shared.fail(error.to_string()),
         }

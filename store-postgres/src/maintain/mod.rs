@@ -16,8 +16,8 @@ pub(crate) use lease::{exclude, hold_off_loads, wait_little};
 use crate::error::failed;
 use crate::sql::query;
 use crate::{PostgresStore, copy, load, query as questions, texts};
-use fieldvitals_store::rollup::Grain;
-use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError};
+use fieldvitals_store::rollup::{Grain, day_of};
+use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError, Undone};
 use lease::Lease;
 use sqlx::Row;
 
@@ -34,11 +34,18 @@ pub(crate) async fn maintain(
     now_ms: i64,
     retention: Retention,
 ) -> Result<Maintained, StoreError> {
-    load::add_days_around(store, now_ms).await?;
+    // Days are made well ahead, so a node that is away for a while keeps nobody from loading.
+    let ahead = match load::add_days_around(store, now_ms).await {
+        Err(error @ StoreError::Node { .. }) => Some(error),
+        ahead => ahead.map(|()| None)?,
+    };
     let Some(lease) = Lease::take(store).await? else {
         return Ok(Maintained { elsewhere: true, ..Maintained::default() });
     };
-    let done = lease.round(now_ms, retention).await;
+    let mut done = lease.round(now_ms, retention).await;
+    if let (Ok(done), Some(error)) = (&mut done, ahead) {
+        done.undone.push(Undone { concern: Concern::Day(day_of(now_ms)), error: error.to_string() });
+    }
     // Where this fails the lease ends by itself, a minute later.
     let _ = lease.release().await;
     done
@@ -51,7 +58,7 @@ impl Lease<'_> {
         for site in self.sites("/* site.deleted.read */ select site_id from site_deleted").await? {
             round.part(Concern::Site(site), remove_site(self.store, site).await)?;
         }
-        for site in self.sites("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
+        for site in self.sites_in("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
             let folded = self.fold_site(site, &kept).await;
             round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
         }
@@ -68,12 +75,20 @@ impl Lease<'_> {
             }
         }
         // What an erasure that was cut short has left.
-        for site in self.sites(texts::DOUBTED).await? {
+        for site in self.sites_in(texts::DOUBTED).await? {
             round.part(Concern::Site(site), self.clean_texts(site).await)?;
         }
         // Last, as it may take longer than the lease lasts.
         self.vacuum().await;
         Ok(round.done)
+    }
+
+    /// The sites that have rows in a table which nodes share; all sites, where a node does not answer.
+    async fn sites_in(&self, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {
+        match self.sites(sql).await {
+            Err(StoreError::Node { .. }) => self.sites("/* site.ids */ select site_id from site").await,
+            sites => sites,
+        }
     }
 
     async fn sites(&self, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {

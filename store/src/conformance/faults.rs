@@ -7,7 +7,7 @@ use crate::{
     StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use async_trait::async_trait;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vitals::view::ViewId;
 
@@ -24,6 +24,8 @@ pub struct FaultyStore {
     loads: Mutex<Vec<usize>>,
     /// The most beacons that can be loaded in time.
     in_time: AtomicU64,
+    /// Whether a node is gone that has rows of some sites: calls about all sites fail.
+    node_gone: AtomicBool,
 }
 
 impl FaultyStore {
@@ -31,7 +33,8 @@ impl FaultyStore {
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
         let [fine, before, after] = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { inner, fine, before, after, loads: Mutex::default(), in_time: AtomicU64::new(u64::MAX) }
+        let (in_time, node_gone) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
+        Self { inner, fine, before, after, loads: Mutex::default(), in_time, node_gone }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -49,6 +52,18 @@ impl FaultyStore {
     /// The next `calls` of `load` commit, and then fail as if the connection was lost.
     pub fn lose_answers(&self, calls: u64) {
         self.after.store(calls, Ordering::SeqCst);
+    }
+
+    /// Whether a node is gone that has rows of some sites: the loader's calls about all sites fail.
+    pub fn node_gone(&self, is_gone: bool) {
+        self.node_gone.store(is_gone, Ordering::SeqCst);
+    }
+
+    fn fail_if_node_gone(&self) -> Result<(), StoreError> {
+        match self.node_gone.load(Ordering::SeqCst) {
+            true => Err(StoreError::Node { what: "a test's fault", reason: "a node is gone".to_owned() }),
+            false => Ok(()),
+        }
     }
 
     /// From now on loads of more beacons fail without any effect, as taking too long.
@@ -139,11 +154,13 @@ impl Store for FaultyStore {
 
     async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError> {
         self.fail_if_away()?;
+        self.fail_if_node_gone()?;
         self.inner.cursor_max(spool).await
     }
 
     async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError> {
         self.fail_if_away()?;
+        self.fail_if_node_gone()?;
         self.inner.cursors_forget(spool).await
     }
 

@@ -1,0 +1,65 @@
+//! The data folder: its rights, and the file of the first token.
+
+use crate::{EMBEDDED_STORE, SPOOL, ServeError, StoreUrl};
+use fieldvitals_store::private::{self, Loose};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The file of the first start's token in the data folder.
+pub(crate) const ADMIN_TOKEN: &str = "admin-token";
+
+/// The file whose lock says that a server runs on the spool.
+const SPOOL_LOCK: &str = "spool.db.lock";
+
+const OURS: [&str; 4] = [EMBEDDED_STORE, SPOOL, SPOOL_LOCK, ADMIN_TOKEN];
+
+/// Makes the folder, for its owner alone, where it is missing.
+pub(crate) fn create(data_dir: &Path) -> Result<(), ServeError> {
+    private::create_folder(data_dir)
+        .map_err(|reason| ServeError::DataDir { path: data_dir.to_owned(), reason })
+}
+
+/// Takes the rights on the folder, its files and a store's file elsewhere from all but their owner, and logs on which
+/// others had any. Called once these files are known to be ours.
+pub(crate) fn tighten(data_dir: &Path, database_url: Option<&str>) {
+    let files = OURS.map(|name| data_dir.join(name)).into_iter();
+    let elsewhere = match database_url.and_then(StoreUrl::parse) {
+        Some(Ok(StoreUrl::File(path))) => Some(path),
+        _ => None,
+    };
+    let files: Vec<PathBuf> = files.chain(elsewhere).collect();
+    let mut loose = private::tighten_files(files.iter().map(PathBuf::as_path));
+    loose.extend(private::tighten_folder(data_dir, &OURS));
+    let names = |loose: &[Loose]| {
+        let names: Vec<String> = loose.iter().map(|loose| loose.path.display().to_string()).collect();
+        names.join(", ")
+    };
+    let (failed, done): (Vec<Loose>, Vec<Loose>) = loose.into_iter().partition(|loose| loose.error.is_some());
+    if !done.is_empty() {
+        tracing::warn!(paths = names(&done), "other users of this machine could read the data; no more");
+    }
+    if let Some(error) = failed.first().and_then(|failed| failed.error.as_ref()) {
+        tracing::warn!(
+            paths = names(&failed),
+            %error,
+            "other users of this machine may read the data: take their rights away with chmod"
+        );
+    }
+}
+
+/// Writes the first token to its file, which it replaces.
+pub(crate) fn write_token(data_dir: &Path, secret: &str) -> Result<PathBuf, ServeError> {
+    let path = data_dir.join(ADMIN_TOKEN);
+    let write = || {
+        // Not over one that is there: its rights would stay, and it may be a link.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = private::create_file(&path)?;
+        writeln!(file, "{secret}")?;
+        file.sync_all()
+    };
+    write().map_err(|reason| ServeError::AdminToken { path: path.clone(), reason })?;
+    Ok(path)
+}
