@@ -37,7 +37,8 @@ impl Target {
         let find = |before: &str, end: char| {
             lines.iter().find_map(|line| line.split_once(before)?.1.split(end).next().map(str::to_owned))
         };
-        let found = (find("takes beacons at http://", ' '), find("data-site=\"", '"'), find("token       in ", '\n'));
+        let found =
+            (find("takes beacons at http://", ' '), find("data-site=\"", '"'), find("token       in ", '\n'));
         let (Some(address), Some(key), Some(file)) = found else {
             bail!("fieldvitals did not start; see {}", data_dir.join("server.log").display());
         };

@@ -45,7 +45,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             kept_text(&kept)
         ));
         if let Some(spread) = spread {
-            let nodes = if spread.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", spread.nodes) };
+            let nodes =
+                if spread.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", spread.nodes) };
             print_text(&format!(
                 "{} tables are spread over {nodes} by site, {} of them now",
                 spread.tables, spread.moved

@@ -239,7 +239,9 @@ fn greet(args: &Args, server: &Server) {
     match &server.first_start.token {
         Some(MadeToken::Secret(token)) => {
             println!();
-            println!("There was no API token yet, so one with the scope admin was made. It is shown this once;");
+            println!(
+                "There was no API token yet, so one with the scope admin was made. It is shown this once;"
+            );
             println!("`fieldvitals token add` makes others:");
             println!();
             println!("  token       {token}");

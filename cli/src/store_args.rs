@@ -36,7 +36,11 @@ impl std::fmt::Debug for FileUrl {
 fn url_file(path: &str) -> Result<FileUrl, String> {
     let url = std::fs::read_to_string(path).map_err(|error| format!("it cannot be read: {error}"))?;
     let url = url.trim();
-    if url.is_empty() { Err("it is empty; expected a URL in it".to_owned()) } else { Ok(FileUrl(url.to_owned())) }
+    if url.is_empty() {
+        Err("it is empty; expected a URL in it".to_owned())
+    } else {
+        Ok(FileUrl(url.to_owned()))
+    }
 }
 
 impl StoreArgs {

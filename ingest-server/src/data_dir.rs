@@ -36,13 +36,16 @@ pub(crate) fn tighten(data_dir: &Path, database_url: Option<&str>) {
     };
     let (failed, done): (Vec<Loose>, Vec<Loose>) = loose.into_iter().partition(|loose| loose.error.is_some());
     if !done.is_empty() {
-        tracing::warn!(paths = names(&done), "other users of this machine could read the data; no more");
+        tracing::warn!(
+            paths = names(&done),
+            "other users of this machine could read the data; their rights are removed"
+        );
     }
     if let Some(error) = failed.first().and_then(|failed| failed.error.as_ref()) {
         tracing::warn!(
             paths = names(&failed),
             %error,
-            "other users of this machine may read the data: take their rights away with chmod"
+            "other users of this machine may read the data; remove their rights with chmod"
         );
     }
 }

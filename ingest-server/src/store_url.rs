@@ -46,7 +46,8 @@ impl StoreUrl {
         match self {
             Self::File(_) => Err(StoreError::Database {
                 what: "spreading the tables over the nodes of Citus",
-                reason: "a file has no nodes; --database-url must name the coordinator of a Citus cluster".to_owned(),
+                reason: "a file has no nodes; --database-url must name the coordinator of a Citus cluster"
+                    .to_owned(),
                 passing: false,
             }),
             Self::Postgres(url) => fieldvitals_store_postgres::spread(url).await,

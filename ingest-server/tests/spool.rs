@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_server::spool::{AppendError, Bounds, Record, Spool, SpoolError, Stats, rest};
+use fieldvitals_server::spool::{AppendError, Bounds, Cause, Record, Spool, SpoolError, Stats, rest};
 use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, site, update};
 use fieldvitals_store::rollup::DAY_MS;
 use fieldvitals_store::{CellQuery, SiteId, Source, SpoolId, Store};
@@ -488,6 +488,8 @@ async fn a_full_spool_sheds_and_takes_again_when_it_is_loaded() {
     assert!(kept > 5);
     assert_eq!(running.spool.append(place.record(kept)).await, Err(AppendError::Full));
     assert!(!running.spool.is_failed());
+    let refusal = running.spool.refusal().unwrap();
+    assert!(refusal.cause == Cause::Full && refusal.beacons == 2, "{refusal:?}");
     place.store.away(0);
     until(async || running.spool.append(place.record(kept)).await.is_ok()).await;
     let stats = running.stop().await;
@@ -504,6 +506,8 @@ async fn memory_in_flight_is_bounded() {
     let full = appended.iter().filter(|answer| **answer == Err(AppendError::Full)).count();
     assert!((150..200).contains(&full), "{full} of 200 were shed");
     assert_eq!(spool.stats().appended as usize, 200 - full);
+    let refusal = spool.refusal().unwrap();
+    assert_eq!((refusal.cause, refusal.beacons), (Cause::InFlight, full as u64), "{refusal:?}");
     place.append(&spool, 300..301).await;
 }
 
@@ -597,12 +601,12 @@ async fn older_copy_is_refused_although_a_node_was_gone_at_the_start() {
     sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
     place.append(&spool, 2..6).await;
     let (_stop, stopped) = watch::channel(true);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
 
     place.store.node_gone(true);
     let (copied, loader) = Spool::open(&copy, place.store()).await.unwrap();
     let (_stop, stopped) = watch::channel(false);
-    loader.run(stopped, Handle::current()).await;
+    loader.run(stopped).await;
     assert!(copied.failed().await.contains("older than the store"));
     assert_eq!(copied.stats().waiting, 2);
 }
@@ -619,8 +623,9 @@ async fn epoch_that_a_gone_node_keeps_holds_up_no_later_one() {
     place.append(&running.spool, 4..8).await;
     until(async || running.spool.stats().loaded == 8).await;
     let epochs = async || {
-        let count = sqlx::query_scalar("select count(*) from epoch").fetch_one(&mut place.raw().await);
-        let count: i64 = count.await.unwrap();
+        let mut raw = place.raw().await;
+        let count: i64 =
+            sqlx::query_scalar("select count(*) from epoch").fetch_one(&mut raw).await.unwrap();
         count
     };
     assert_eq!(epochs().await, 2, "its cursors are yet to be forgotten");
@@ -859,6 +864,8 @@ async fn a_site_that_the_store_refuses_leaves_half_of_the_spool_to_others() {
         until(async || spool.stats().bytes == held).await;
         assert_eq!(spool.append(place.record(kept * 2)).await, Err(AppendError::Full));
     }
+    let held = spool.held();
+    assert!(held[0].refused == 101 && spool.refusal().is_none(), "others are taken: {held:?}");
     repair(&place, place.sites[0]).await;
     until(async || spool.held().is_empty() && spool.stats().bytes == 0).await;
     spool.append(place.record(kept * 2)).await.unwrap();

@@ -169,7 +169,11 @@ mod tests {
         // "… connection not open", "could not establish any connections to the node 10.0.0.2:5432 after 30000 ms"
         let of_a_node = [
             ("08006", false, None),
-            ("08006", false, Some("SQL statement \"alter table page_view attach partition page_view_21915 …\"")),
+            (
+                "08006",
+                false,
+                Some("SQL statement \"alter table page_view attach partition page_view_21915 …\""),
+            ),
             // "cannot execute UPDATE in a read-only transaction"
             ("25006", false, Some("while executing command on 10.0.0.2:5432")),
             ("53100", false, Some("while executing command on 10.0.0.2:5432")),

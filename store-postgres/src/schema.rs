@@ -93,7 +93,9 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
 
 /// Connects. Without an `sslmode`, encryption is used where it can be: a server whose certificate cannot even
 /// be read (such as those that Citus makes for itself) is spoken to without, as other clients of Postgres do.
-pub(crate) async fn connect(options: PgConnectOptions) -> Result<(PgConnection, PgConnectOptions), sqlx::Error> {
+pub(crate) async fn connect(
+    options: PgConnectOptions,
+) -> Result<(PgConnection, PgConnectOptions), sqlx::Error> {
     match options.connect().await {
         Err(sqlx::Error::Tls(_) | sqlx::Error::Io(_))
             if matches!(options.get_ssl_mode(), PgSslMode::Prefer) =>

@@ -2,8 +2,8 @@
 
 use crate::error::failed;
 use fieldvitals_store::StoreError;
-use fieldvitals_store::{priority, private};
 use fieldvitals_store::schema::{self, Schema};
+use fieldvitals_store::{priority, private};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,

@@ -56,8 +56,8 @@ pub fn tighten_folder(path: &Path, ours: &[&str]) -> Option<Loose> {
         name == "lost+found" || files.into_iter().any(|file| file == name)
     };
     let mut entries = std::fs::read_dir(path).ok()?;
-    let all_ours = entries
-        .all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_ours)));
+    let all_ours =
+        entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_ours)));
     if all_ours { tighten(path.to_owned(), 0o700) } else { None }
 }
 

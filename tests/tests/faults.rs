@@ -292,7 +292,8 @@ async fn site_whose_node_is_gone_waits_and_holds_up_no_other() {
         eventually(|| async {
             let status = server.get("status").await?;
             let spool = &status["spool"];
-            let is = spool["loaded"] == others && spool["held"][0]["beacons"] == held && spool["waiting"] == held;
+            let is =
+                spool["loaded"] == others && spool["held"][0]["beacons"] == held && spool["waiting"] == held;
             if is { Ok(status) } else { Err(status.to_string()) }
         })
         .await

@@ -41,7 +41,15 @@ async fn data_folder_and_every_file_in_it_are_their_owners_alone() {
     let mut server = Server::launch_on(folder, Launch::default()).await;
     used(&server).await;
     let made = modes(&data);
-    for name in ["store.db", "store.db-wal", "store.db-shm", "spool.db", "spool.db-wal", "spool.db-shm", "admin-token"] {
+    for name in [
+        "store.db",
+        "store.db-wal",
+        "store.db-shm",
+        "spool.db",
+        "spool.db-wal",
+        "spool.db-shm",
+        "admin-token",
+    ] {
         assert!(made.contains_key(name), "{name}: {made:?}");
     }
     assert!(made.values().all(|mode| mode == "600"), "{made:?}");
@@ -56,7 +64,12 @@ async fn data_folder_and_every_file_in_it_are_their_owners_alone() {
     used(&server).await;
     let made = modes(&data);
     assert!(made.values().all(|mode| mode == "600") && mode(&data) == 0o700, "{made:?}");
-    assert_eq!(server.log().matches("could read the data; no more").count(), 1, "{}", server.log());
+    assert_eq!(
+        server.log().matches("could read the data; their rights are removed").count(),
+        1,
+        "{}",
+        server.log()
+    );
     server.kill_and_restart().await;
     assert_eq!(server.log().matches("could read the data").count(), 1, "once: {}", server.log());
 }
@@ -102,7 +115,11 @@ async fn chosen_token_is_the_first_one_and_told_nowhere() {
     let another = Launch::default().env("FIELDVITALS_ADMIN_TOKEN", &chosen.replace('0', "9"));
     server.kill().await;
     server.start_again_as(another).await;
-    assert!(server.log().contains("the store knows no token that is FIELDVITALS_ADMIN_TOKEN"), "{}", server.log());
+    assert!(
+        server.log().contains("the store knows no token that is FIELDVITALS_ADMIN_TOKEN"),
+        "{}",
+        server.log()
+    );
     server.get("status").await.unwrap();
 
     for weak in ["short", "0123456789abcdef 0123456789abcdef"] {

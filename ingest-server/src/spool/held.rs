@@ -81,7 +81,17 @@ impl Held {
             is_new = true;
             let (error, pause) = (error.clone(), PAUSE_FIRST);
             let (beacons, refused, others_loaded, alone) = (0, 0, false, false);
-            Waiting { since_ms: now_ms, error, beacons, refused, after, due: now, pause, others_loaded, alone }
+            Waiting {
+                since_ms: now_ms,
+                error,
+                beacons,
+                refused,
+                after,
+                due: now,
+                pause,
+                others_loaded,
+                alone,
+            }
         });
         let rest = now.duration_since(began).saturating_mul(REST);
         waiting.due = now + waiting.pause.max(rest).min(longest);
@@ -114,7 +124,11 @@ impl Held {
     pub(super) fn shed(&mut self, site: SiteId) {
         let Some(waiting) = self.0.get_mut(&site) else { return };
         if waiting.refused == 0 {
-            tracing::warn!(site = site.0, error = waiting.error, "the spool refuses beacons of a site: its part is full");
+            tracing::warn!(
+                site = site.0,
+                error = waiting.error,
+                "the spool refuses beacons of a site: its part is full"
+            );
         }
         waiting.refused += 1;
     }

@@ -3,6 +3,7 @@
 use super::{Shared, Trouble};
 use crate::http::now_ms;
 use fieldvitals_store::SiteId;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,7 @@ impl Shared {
     /// Whether a site's beacon fits, with those in flight.
     pub(super) fn room(&self, site: SiteId) -> Room {
         let stats = *self.stats();
-        let in_flight = self.in_flight_bytes.load(std::sync::atomic::Ordering::Relaxed) as u64;
+        let in_flight = self.in_flight_bytes.load(Ordering::Relaxed) as u64;
         let (all, max) = (stats.bytes.saturating_add(in_flight), self.bounds.spool_bytes);
         let free = all.saturating_sub(stats.held_bytes);
         // A site that fails alone has half of the spool. The others have the other half, also where more than the
@@ -69,9 +70,12 @@ impl Shared {
         if all > max && (free > max / 2 || all > max.saturating_mul(2)) {
             return Room::Full;
         }
+        if stats.held_bytes == 0 {
+            return Room::Free;
+        }
         let held = self.held();
         let site_full = (held.is_alone(site) && all > max / 2) || (held.has(site) && all > max);
-        if stats.held_bytes > 0 && site_full { Room::SiteFull } else { Room::Free }
+        if site_full { Room::SiteFull } else { Room::Free }
     }
 
     /// Counts refused beacons, and logs the first ones of a refusal. Returns whether these are the first.
@@ -83,8 +87,10 @@ impl Shared {
             tracing::warn!(error = reason, "the spool refuses beacons");
         }
         let trouble = || Trouble { since_ms: now_ms(), error: reason.to_owned() };
-        let refusing = refusing
-            .get_or_insert_with(|| Refusing { refusal: Refusal { cause, trouble: trouble(), beacons: 0 }, last });
+        let refusing = refusing.get_or_insert_with(|| Refusing {
+            refusal: Refusal { cause, trouble: trouble(), beacons: 0 },
+            last,
+        });
         refusing.last = last;
         let refusal = &mut refusing.refusal;
         refusal.beacons += beacons;
@@ -116,6 +122,8 @@ impl Shared {
     /// Why a beacon of any site does not fit.
     pub(super) fn full_reason(&self) -> String {
         let mib = self.bounds.spool_bytes / (1024 * 1024);
-        format!("the spool is full: {mib} MiB of beacons wait for the store; spool.stalled of /api/v1/status says why")
+        format!(
+            "the spool is full: {mib} MiB of beacons wait for the store; spool.stalled of /api/v1/status says why"
+        )
     }
 }

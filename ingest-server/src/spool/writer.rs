@@ -1,7 +1,7 @@
 //! The writer: one task that makes beacons durable, as many at once as are waiting.
 
-use super::reply::{self, Waiting};
 use super::refusal::Cause;
+use super::reply::{self, Waiting};
 use super::{AppendError, InFlight, Shared, file, payload};
 use rusqlite::Connection;
 use std::collections::VecDeque;

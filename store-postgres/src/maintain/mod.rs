@@ -58,7 +58,9 @@ impl Lease<'_> {
         for site in self.sites("/* site.deleted.read */ select site_id from site_deleted").await? {
             round.part(Concern::Site(site), remove_site(self.store, site).await)?;
         }
-        for site in self.sites_in("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
+        for site in
+            self.sites_in("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await?
+        {
             let folded = self.fold_site(site, &kept).await;
             round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
         }
