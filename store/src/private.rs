@@ -87,7 +87,8 @@ fn tighten(_: PathBuf, _: u32) -> Option<Loose> {
     None
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::Permissions;
