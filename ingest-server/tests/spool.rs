@@ -624,8 +624,7 @@ async fn epoch_that_a_gone_node_keeps_holds_up_no_later_one() {
     until(async || running.spool.stats().loaded == 8).await;
     let epochs = async || {
         let mut raw = place.raw().await;
-        let count: i64 =
-            sqlx::query_scalar("select count(*) from epoch").fetch_one(&mut raw).await.unwrap();
+        let count: i64 = sqlx::query_scalar("select count(*) from epoch").fetch_one(&mut raw).await.unwrap();
         count
     };
     assert_eq!(epochs().await, 2, "its cursors are yet to be forgotten");
