@@ -93,14 +93,14 @@ impl Requests {
 }
 
 /// The page views of one connection: each new, but for some that are updates.
-struct Views {
+pub(crate) struct Views {
     random: Random,
     number: u64,
     last: ViewId,
 }
 
 impl Views {
-    fn new(connection: usize) -> Self {
+    pub(crate) fn new(connection: usize) -> Self {
         // Every run and connection its own ids: the time is in the seed.
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         Self {
@@ -284,22 +284,14 @@ fn send_due(
         let due = due_first + after;
         thread::sleep(due.saturating_duration_since(Instant::now()));
         requests.fill(&mut request, &mut views);
-        let mut exchange = || -> Result<()> {
+        let mut send = || -> Result<()> {
             let stream = match &mut stream {
                 Some(stream) => stream,
                 none => none.insert(connect(to)?),
             };
-            stream.write_all(&request)?;
-            let mut got = 0;
-            while !ends(&answer[..got]) {
-                match stream.read(&mut answer[got..])? {
-                    0 => bail!("the answer is cut short"),
-                    more => got += more,
-                }
-            }
-            if is_taken(&answer[..got]) { Ok(()) } else { bail!("another answer than 204") }
+            exchange(stream, &request, &mut answer)
         };
-        if exchange().is_ok() {
+        if send().is_ok() {
             latencies.push(due.elapsed().as_secs_f64() * 1_000.0);
         } else {
             stream = None;
@@ -307,6 +299,26 @@ fn send_due(
         }
     }
     latencies
+}
+
+/// Sends one beacon over a connection of its own.
+pub(crate) fn send_one(to: SocketAddr, requests: &Requests, views: &mut Views) -> Result<()> {
+    let (mut request, mut answer) = (Vec::new(), [0; 2_048]);
+    requests.fill(&mut request, views);
+    exchange(&mut connect(to)?, &request, &mut answer)
+}
+
+/// Sends a request and reads its answer, which must be 204.
+fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) -> Result<()> {
+    stream.write_all(request)?;
+    let mut got = 0;
+    while !ends(&answer[..got]) {
+        match stream.read(&mut answer[got..])? {
+            0 => bail!("the answer is cut short"),
+            more => got += more,
+        }
+    }
+    if is_taken(&answer[..got]) { Ok(()) } else { bail!("another answer than 204") }
 }
 
 fn connect(to: SocketAddr) -> Result<TcpStream> {

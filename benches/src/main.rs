@@ -3,6 +3,7 @@
 //! docs/performance.md says what each figure means. Milliseconds depend on the machine and on what else
 //! it does; ratios of interleaved rounds are what binds.
 
+mod attack;
 mod cluster;
 #[cfg(feature = "collector")]
 mod collector;
@@ -47,6 +48,8 @@ struct Arguments {
 enum Bench {
     /// Beacons over HTTP until they are durable, beside a bare handler and the naive design.
     Ingest(ingest::Args),
+    /// Hostile clients beside an honest one.
+    Attack(attack::Args),
     /// Page views into the stores, with their rollups.
     Load(load::Args),
     /// The collector in a page, beside the web-vitals library.
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let figures = match &arguments.command {
         Bench::Ingest(args) => ingest::run(args),
+        Bench::Attack(args) => attack::run(args),
         Bench::Load(args) => load::run(args),
         #[cfg(feature = "collector")]
         Bench::Collector(args) => collector::run(args),

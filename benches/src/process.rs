@@ -54,6 +54,11 @@ pub(crate) fn rss_bytes(pid: u32) -> Result<u64> {
     Ok(kib * 1024)
 }
 
+/// Files that a process has open, connections among them.
+pub(crate) fn files(pid: u32) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd")).context("files are counted in /proc")?.count())
+}
+
 /// The machine and the day, in a line.
 pub(crate) fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);

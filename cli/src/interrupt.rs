@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The exit code of a program that Ctrl-C ended, as shells have it: 128 and the signal's number.
 pub(crate) const INTERRUPTED: i32 = 130;
 /// The same of SIGTERM.
-#[cfg(unix)]
 pub(crate) const TERMINATED: i32 = 143;
 
 /// Whether the work is to be left.

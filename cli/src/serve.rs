@@ -1,11 +1,9 @@
 //! `fieldvitals serve`
 
-use crate::interrupt::INTERRUPTED;
-#[cfg(unix)]
-use crate::interrupt::TERMINATED;
+use crate::interrupt::{INTERRUPTED, TERMINATED};
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::ensure;
-use fieldvitals_server::{Config, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http};
+use fieldvitals_server::{Config, ConnectionLimits, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http};
 use fieldvitals_store::Retention;
 use ipnet::IpNet;
 use std::io::IsTerminal as _;
@@ -13,6 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::process::{self, ExitCode};
 use std::time::Duration;
+#[cfg(unix)]
+use tokio::signal::unix;
+use tokio::sync::{Mutex, oneshot};
 use tracing_subscriber::EnvFilter;
 use vitals::limits;
 
@@ -50,6 +51,8 @@ pub(crate) struct Args {
     #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
     client_rate: u32,
     #[command(flatten)]
+    connections: Connections,
+    #[command(flatten)]
     keep: Keep,
     /// Seconds that the start waits for a database that is away; 0 to give up at once.
     #[arg(long, env = "FIELDVITALS_DATABASE_WAIT", default_value_t = limits::DATABASE_WAIT_MS / 1_000, value_name = "SECONDS")]
@@ -58,9 +61,49 @@ pub(crate) struct Args {
     #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
           value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
     spool_max_mib: u64,
+    /// Seconds for which SIGTERM lets the server serve on, while /healthz answers 503 and answers close their
+    /// connections, so that balancers send elsewhere. A second signal ends them; Ctrl-C has none.
+    #[arg(long, env = "FIELDVITALS_DRAIN", default_value_t = limits::DRAIN_S, value_name = "SECONDS")]
+    drain: u64,
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
+}
+
+/// Bounds of connections.
+#[derive(Debug, clap::Args)]
+struct Connections {
+    /// Connections in all. Over it, the server closes those that have waited longest for their clients.
+    #[arg(long, env = "FIELDVITALS_CONNECTIONS_MAX", default_value_t = limits::CONNECTIONS_MAX, value_name = "N",
+          value_parser = at_least(limits::CONNECTIONS_MIN))]
+    connections_max: usize,
+    /// Connections of one client network (IPv4 /24, IPv6 /56), in the same way; 0 for no limit. Trusted proxies are not
+    /// limited.
+    #[arg(long, env = "FIELDVITALS_CLIENT_CONNECTIONS_MAX", default_value_t = limits::CLIENT_CONNECTIONS_MAX,
+          value_name = "N")]
+    client_connections_max: usize,
+    /// Seconds that an idle connection is kept. Longer than a balancer in front keeps it, or the balancer sends
+    /// requests on connections that are being closed.
+    #[arg(long, env = "FIELDVITALS_KEEP_ALIVE", default_value_t = limits::KEEP_ALIVE_S, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=limits::KEEP_ALIVE_S_MAX))]
+    keep_alive: u64,
+}
+
+impl Connections {
+    fn limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            all_max: self.connections_max,
+            client_max: self.client_connections_max,
+            keep_alive: Duration::from_secs(self.keep_alive),
+        }
+    }
+}
+
+fn at_least(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if number >= least => Ok(number),
+        _ => Err(format!("expected a number of at least {least}")),
+    }
 }
 
 /// What becomes of visits that programs make.
@@ -131,13 +174,12 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let retention = args.keep.retention()?;
     args.store.check()?;
-    let filter = EnvFilter::try_from_env("FIELDVITALS_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,actix_server=warn"));
+    let filter = log_filter(std::env::var("FIELDVITALS_LOG").ok().as_deref());
     // Colours are for eyes: a log that is read by programs has none.
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 
-    let mut stop = pin!(stop_signal()?);
+    let mut signals = Signals::listen()?;
     let config = Config {
         listen: args.listen,
         data_dir: args.store.data_dir.clone(),
@@ -146,6 +188,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         demo: !args.no_demo,
         keep_bots: args.bots == Bots::Keep,
         client_rate: args.client_rate,
+        connections: args.connections.limits(),
         trusted_proxies: args.trusted_proxies.clone(),
         country_header: args.country_header.clone(),
         retention,
@@ -154,13 +197,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let opened = tokio::select! {
         opened = Server::open(&config) => opened?,
-        code = &mut stop => stopped_early(code),
+        code = signals.next() => stopped_early(code),
     };
     let mut starting = pin!(Server::start(opened));
     let mut stopped = None;
     let server = tokio::select! {
         server = &mut starting => server?,
-        code = &mut stop => {
+        code = signals.next() => {
             stopped = Some(code);
             // The token of a first start is about to be made, and shown.
             match tokio::time::timeout(Duration::from_millis(limits::START_END_MS_MAX), starting).await {
@@ -170,13 +213,28 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     };
     greet(&args, &server);
-    let stop = async move {
-        if stopped.is_none() {
-            stop.await;
+    let (told, first) = oneshot::channel();
+    let signals = Mutex::new(signals);
+    let stop = async {
+        let code = match stopped {
+            Some(code) => code,
+            None => signals.lock().await.next().await,
+        };
+        // Fails only if nobody waits for it any more.
+        let _ = told.send(code);
+    };
+    let drain = Duration::from_secs(args.drain);
+    let drained = async {
+        if first.await == Ok(TERMINATED) && !drain.is_zero() {
+            tracing::info!("draining for {} s: /healthz is 503, requests are served", args.drain);
+            tokio::select! {
+                () = tokio::time::sleep(drain) => {}
+                _ = async { signals.lock().await.next().await } => {}
+            }
         }
         tracing::info!("stopping: ending requests and emptying the spool");
     };
-    server.run_until(stop).await?;
+    server.run_until(stop, drained).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -195,6 +253,16 @@ fn first_token() -> anyhow::Result<FirstToken> {
             Ok(FirstToken::Chosen(chosen.to_owned()))
         }
     }
+}
+
+/// Which log lines are shown. actix-http has one for each request that is none; the server counts them instead.
+fn log_filter(given: Option<&str>) -> EnvFilter {
+    let given = given.filter(|given| EnvFilter::try_new(given).is_ok());
+    let given = given.unwrap_or("info,sqlx=warn,actix_server=warn");
+    EnvFilter::new(match given.contains("actix_http") {
+        true => given.to_owned(),
+        false => format!("{given},actix_http=off"),
+    })
 }
 
 /// Ends a start that is not complete.
@@ -266,27 +334,52 @@ fn local_url(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(reached, address.port()))
 }
 
-/// Waits to be told to stop; gives the exit code of a program that this ended, as shells have it: 128 and the signal's
-/// number.
+/// The signals that end the server.
 #[cfg(unix)]
-fn stop_signal() -> std::io::Result<impl Future<Output = i32>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => TERMINATED,
-            _ = interrupt.recv() => INTERRUPTED,
-        }
-    })
+struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
 }
 
+#[cfg(unix)]
+impl Signals {
+    /// Listens from now on. SIGHUP is taken and does nothing: sites and tokens are read again all the time, and options
+    /// hold for a process.
+    fn listen() -> std::io::Result<Self> {
+        use unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::info!("SIGHUP changes nothing: restart the server for other options");
+            }
+        });
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one; gives the exit code of a program that it ended, as shells have it: 128 and the signal's number.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => TERMINATED,
+            _ = self.interrupt.recv() => INTERRUPTED,
+        }
+    }
+}
+
+/// The signals that end the server.
 #[cfg(not(unix))]
-fn stop_signal() -> std::io::Result<impl Future<Output = i32>> {
-    Ok(async {
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> i32 {
         // Fails only where no handler can be installed; then the process is stopped the hard way.
         let _ = tokio::signal::ctrl_c().await;
         INTERRUPTED
-    })
+    }
 }
 
 #[cfg(test)]
@@ -304,6 +397,15 @@ mod tests {
         let args = ["serve"].iter().chain(args);
         let command = Command::try_parse_from(args).map_err(|error| error.to_string())?;
         command.keep.retention().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn log_filter_leaves_out_lines_of_actix_http_unless_asked_for() {
+        let shown = |given| log_filter(given).to_string();
+        assert!(shown(None).contains("actix_http=off"));
+        assert!(shown(Some("debug")).contains("actix_http=off"));
+        assert!(shown(Some("=nonsense=")).contains("actix_http=off"));
+        assert!(!shown(Some("info,actix_http=error")).contains("off"));
     }
 
     #[test]

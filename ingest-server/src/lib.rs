@@ -6,6 +6,7 @@ mod clock;
 mod data_dir;
 pub mod directory;
 pub mod gate;
+pub mod handles;
 pub mod http;
 pub mod intake;
 pub mod keys;
@@ -16,11 +17,14 @@ pub mod spool;
 mod store_url;
 
 pub use http::client::HeaderName;
+pub use http::connection::ConnectionLimits;
 pub use store_url::StoreUrl;
 
 use directory::Directory;
 use fieldvitals_store::priority;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
+use http::connection::Connections;
+use http::proxies::Proxies;
 use maintenance::Maintenance;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -62,6 +66,8 @@ pub struct Config {
     pub keep_bots: bool,
     /// Beacons a second that one client network may send; 0 for no limit.
     pub client_rate: u32,
+    /// Bounds of connections.
+    pub connections: ConnectionLimits,
     /// Proxies whose word on a client's address is believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The header in which one of them names a client's country.
@@ -198,10 +204,9 @@ impl Drop for Background {
 /// A server that has what it needs, and serves nothing yet. The address is taken.
 pub struct Opened {
     config: Config,
-    listener: TcpListener,
     address: SocketAddr,
     /// Answers 503 at the address.
-    starting: http::Running,
+    starting: http::starting::Starting,
     needs: Needs,
 }
 
@@ -324,11 +329,12 @@ impl Server {
         let listener = TcpListener::bind(config.listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let starting = listener.try_clone().and_then(http::starting::serve).map_err(ServeError::Http)?;
+        let starting = http::starting::serve(listener).map_err(ServeError::Http)?;
         match Needs::open(config, address).await {
-            Ok(needs) => Ok(Opened { config: config.clone(), listener, address, starting, needs }),
+            Ok(needs) => Ok(Opened { config: config.clone(), address, starting, needs }),
             Err(error) => {
-                starting.stop(true).await;
+                // What it says of the socket is of no use any more.
+                let _ = starting.stop().await;
                 Err(error)
             }
         }
@@ -340,14 +346,14 @@ impl Server {
     /// # Errors
     /// As [`Server::open`].
     pub async fn start(opened: Opened) -> Result<Self, ServeError> {
-        let Opened { config, listener, address, starting, needs } = opened;
+        let Opened { config, address, starting, needs } = opened;
         let Needs { store, directory, spool, loader, background } = needs;
         // Looked at first: where both are there, a database that cannot be written now keeps nobody from starting.
         let first_start = match directory.current().is_set_up() {
             true => Ok(FirstStart::default()),
             false => first_start(store.as_ref(), &config).await,
         };
-        starting.stop(true).await;
+        let listener = starting.stop().await.map_err(ServeError::Http);
         let first_start = match first_start {
             Ok(made) => made,
             Err(error) => {
@@ -371,20 +377,28 @@ impl Server {
         }
 
         let maintenance = Arc::new(Maintenance::new(Arc::clone(&store), spool.clone(), config.retention));
+        let proxies = Proxies::new(config.trusted_proxies);
+        for network in proxies.wide() {
+            tracing::warn!(
+                "--trusted-proxy {network} holds clients too: each of them can claim any address in X-Forwarded-For; \
+                 name the addresses of your proxies"
+            );
+        }
         let state = http::State {
             spool: spool.clone(),
             directory: Arc::clone(&directory),
             outcomes: outcome::Outcomes::default(),
             rejections: outcome::Rejections::default(),
-            client_rate: http::client::ClientRate::new(config.client_rate, config.trusted_proxies.clone()),
-            country_header: http::client::CountryHeader::new(config.country_header, config.trusted_proxies),
+            client_rate: http::client::ClientRate::new(config.client_rate, proxies.clone()),
+            connections: Arc::new(Connections::new(within_handles(config.connections), proxies.clone())),
+            country_header: http::client::CountryHeader::new(config.country_header, proxies),
             explaining: tokio::sync::Mutex::default(),
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
             keep_bots: config.keep_bots,
         };
         tokio::task::spawn_blocking(intake::bots::prepare);
-        let http = http::serve(state, listener).map_err(ServeError::Http)?;
+        let http = http::serve(state, listener?).map_err(ServeError::Http)?;
 
         let (stop_loader, stopped) = watch::channel(false);
         let loader = background.handle.spawn(loader.run(stopped));
@@ -406,15 +420,25 @@ impl Server {
         })
     }
 
-    /// Serves until `stop` is done, then ends requests in flight, empties the spool into the store as
-    /// far as it goes in a few seconds, closes both, and returns. What remains in the spool is loaded at
-    /// the next start.
+    /// Serves until `stop` is done. Then serves on until `drained` is done, while `/healthz` is 503 and answers close
+    /// their connections, so that balancers and clients go elsewhere. Then ends requests in flight, empties the spool
+    /// into the store as far as it goes in a few seconds, closes both, and returns. What remains in the spool is loaded
+    /// at the next start.
     ///
     /// # Errors
     /// Where the spool could not be written any more.
-    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    pub async fn run_until(
+        self,
+        stop: impl Future<Output = ()>,
+        drained: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        let stopped = async {
+            stop.await;
+            self.http.drain();
+            drained.await;
+        };
         let failure = tokio::select! {
-            () = stop => None,
+            () = stopped => None,
             reason = self.spool.failed() => Some(reason),
         };
         self.http.stop(failure.is_none()).await;
@@ -435,6 +459,25 @@ impl Server {
         close_store(self.store.as_ref()).await;
         failure.map_or(Ok(()), |reason| Err(ServeError::SpoolFailed(reason)))
     }
+}
+
+/// The limits of connections, as far as there are file handles for them.
+fn within_handles(mut connections: ConnectionLimits) -> ConnectionLimits {
+    let Some(handles) = handles::raise() else { return connections };
+    let workers = http::workers() as u64;
+    let reserved = limits::FILE_HANDLES_RESERVED + workers * limits::FILE_HANDLES_PER_WORKER;
+    let left = usize::try_from(handles.saturating_sub(reserved)).unwrap_or(usize::MAX);
+    if left < connections.all_max {
+        let asked = connections.all_max;
+        connections.all_max = left.max(limits::CONNECTIONS_MIN).min(asked);
+        tracing::warn!(
+            "at most {} connections instead of --connections-max {asked}: the process may have {handles} files open; \
+             raise its limit (ulimit -n, LimitNOFILE) to {}",
+            connections.all_max,
+            asked as u64 + reserved
+        );
+    }
+    connections
 }
 
 /// Makes a site where there is none yet, and an admin token where there is no token.

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a real server process, a real browser, and waiting for conditions.
 
+pub mod attack;
 pub mod beacon;
 pub mod browser;
 pub mod chaos;

@@ -28,8 +28,8 @@ pub fn binary() -> PathBuf {
     beside.expect("no fieldvitals binary: run `cargo xtask test e2e`, or `cargo build` first")
 }
 
-/// Arguments of every server that tests start.
-const EVERY_SERVER: [&str; 0] = [];
+/// The environment of every server that tests start: no balancer is there to be told of a stop.
+const EVERY_SERVER: [(&str, &str); 1] = [("FIELDVITALS_DRAIN", "0")];
 
 /// How a server is started: with what, besides a folder and a free port.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,7 @@ pub struct Launch {
     args: Vec<String>,
     env: Vec<(String, String)>,
     unprivileged: bool,
+    files_max: Option<u32>,
 }
 
 impl Launch {
@@ -50,6 +51,13 @@ impl Launch {
     #[must_use]
     pub fn unprivileged(mut self) -> Self {
         self.unprivileged = true;
+        self
+    }
+
+    /// And with at most so many files open.
+    #[must_use]
+    pub fn files_max(mut self, files_max: u32) -> Self {
+        self.files_max = Some(files_max);
         self
     }
 
@@ -87,6 +95,10 @@ impl Launch {
             let mut command = Command::new("setpriv");
             command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(binary());
             command
+        } else if let Some(files_max) = self.files_max {
+            let mut command = Command::new("prlimit");
+            command.arg(format!("--nofile={files_max}:{files_max}")).arg("--").arg(binary());
+            command
         } else {
             Command::new(binary())
         };
@@ -94,12 +106,12 @@ impl Launch {
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
-            .args(EVERY_SERVER)
             .args(&self.args)
             // The tests' own database, which some of them name themselves.
             .env_remove("DATABASE_URL")
             // Their browsers are driven, and most have no window.
             .env("FIELDVITALS_BOTS", "keep")
+            .envs(EVERY_SERVER)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -251,6 +263,35 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id().expect("the server runs")
+    }
+
+    /// The files that it has open, its connections among them.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    #[must_use]
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs").count()
+    }
+
+    /// Its memory in RAM, in bytes.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    #[must_use]
+    pub fn rss_bytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server runs");
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<u64>().ok()).expect("its memory is told") * 1_024
+    }
+
+    /// Sends a signal to the process, by its name as `kill` has it.
+    ///
+    /// # Panics
+    /// Where it has ended.
+    pub async fn signal(&self, name: &str) {
+        signal(&self.child, name).await;
     }
 
     /// Waits until the process ends by itself, and gives its exit code.

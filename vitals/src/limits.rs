@@ -142,8 +142,43 @@ const BLOCK_BYTES_MAX: usize = 1_000_000_000;
 pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Page views that one transaction folds into rollups, about: with those of the last delta hardly more than 131,072.
 pub const FOLD_VIEWS_MAX: usize = 114_688;
-/// Connections that the server holds open.
+/// Connections that the server holds open, by default: with 16 KiB of buffers each, 64 MiB.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// Connections of one client network, by default: an eighth of all.
+pub const CLIENT_CONNECTIONS_MAX: usize = 512;
+/// File handles of a server beside those of its workers and connections: the spool, the store, the log.
+pub const FILE_HANDLES_RESERVED: u64 = 64;
+/// File handles of an HTTP worker: its own, and connections that are about to be refused or closed.
+pub const FILE_HANDLES_PER_WORKER: u64 = 12;
+/// Connections that a server has place for however few file handles there are.
+pub const CONNECTIONS_MIN: usize = 16;
+/// Time that an idle connection is kept, by default, in seconds: longer than the 60 s of common balancers.
+pub const KEEP_ALIVE_S: u64 = 75;
+/// Largest such time that can be asked for, in seconds.
+pub const KEEP_ALIVE_S_MAX: u64 = 3_600;
+/// Bytes of a request's head. Cookies of the site's own domain come with it.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Time for a request's head to arrive, from its first byte, in milliseconds.
+pub const HEAD_TIME_MS_MAX: u64 = 5_000;
+/// Bytes that are read and discarded after the last answer of a connection, so that the client can read the answer.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Time for the same, in milliseconds.
+pub const LINGER_MS_MAX: u64 = 2_000;
+/// Bytes of an answer that are buffered at once for a client that does not read.
+pub const UNSENT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of the system's send buffer of a connection; Linux doubles them.
+pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Time that a client may leave an answer unread, in milliseconds.
+pub const SEND_STALL_MS_MAX: u64 = 8_000;
+/// Bytes a second that a client must read for more time.
+pub const SEND_BYTES_PER_SECOND_MIN: u64 = 1_024;
+/// Time that a server that stops goes on serving while `/healthz` is 503, by default, in seconds: two checks of a
+/// balancer that checks every 2 s.
+pub const DRAIN_S: u64 = 5;
+/// Time that requests in flight have to end at the stop, in milliseconds.
+pub const STOP_REQUESTS_MS_MAX: u64 = 10_000;
+/// Answers of the demo site that are held back at once.
+pub const DEMO_DELAYS_MAX: usize = 32;
 /// Bytes of any other short text of a beacon: connection, foreign ids.
 pub const LABEL_BYTES_MAX: usize = 64;
 /// Bytes of a site's name.

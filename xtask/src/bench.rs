@@ -12,6 +12,8 @@ use std::process::Command;
 pub(crate) enum Bench {
     /// Beacons over HTTP until they are durable.
     Ingest,
+    /// Hostile clients beside an honest one.
+    Attack,
     /// Page views into the stores, with their rollups.
     Load,
     /// Percentiles over a month of page views.
@@ -24,6 +26,7 @@ impl Bench {
     const fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
+            Self::Attack => "attack",
             Self::Load => "load",
             Self::Query => "query",
             Self::Collector => "collector",

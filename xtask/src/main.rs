@@ -68,7 +68,7 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
-    /// Measure ingest, loading, queries or the collector beside their yardsticks (docs/performance.md).
+    /// Measure ingest, attacks, loading, queries or the collector beside their yardsticks (docs/performance.md).
     Bench {
         /// What to measure.
         bench: bench::Bench,

@@ -49,7 +49,7 @@ const IMPORTS: [(&str, &[&str]); 10] = [
 ];
 
 /// Words that only some places may use, and why.
-const CONFINED: [(&str, &[&str], &str); 3] = [
+const CONFINED: [(&str, &[&str], &str); 5] = [
     (
         "sqlx",
         &[
@@ -66,6 +66,8 @@ const CONFINED: [(&str, &[&str], &str); 3] = [
         &["ingest-server/src/http", "cli/src/main.rs", "benches/"],
         "HTTP ends in ingest-server/src/http",
     ),
+    ("actix_http", &["ingest-server/src/http"], "HTTP ends in ingest-server/src/http"),
+    ("actix_server", &["ingest-server/src/http"], "HTTP ends in ingest-server/src/http"),
     (
         "reqwest",
         &["cli/", "tests/", "ingest-server/src/alert/"],

@@ -31,11 +31,13 @@ pub(super) fn json(body: impl Serialize) -> HttpResponse {
 ///
 /// Where the spool refuses beacons (a full disk, or the store away until the spool is full), it is `503` until it takes
 /// them again; without beacons the server tries each second. A server that refuses some, because more come than its disk
-/// syncs, stays `200`.
+/// syncs, stays `200`. A server that is told to stop answers `503` while it still serves, so that balancers turn away.
 #[utoipa::path(get, path = "/healthz", tag = "read",
-    responses((status = 200, description = "Beacons are taken"), (status = 503, description = "Beacons cannot be kept, or the server is starting")))]
+    responses((status = 200, description = "Beacons are taken"), (status = 503, description = "Beacons cannot be kept, or the server is starting or about to stop")))]
 pub async fn healthz(state: web::Data<State>) -> HttpResponse {
-    let trouble = if state.spool.is_failed() {
+    let trouble = if state.connections.is_draining() {
+        "the server is about to stop; send beacons to another one".to_owned()
+    } else if state.spool.is_failed() {
         "the spool cannot be written; see the log".to_owned()
     } else if let Some(refusal) = state.spool.refusal().filter(|refusal| refusal.cause > Cause::InFlight) {
         format!("the spool refuses beacons: {}", refusal.trouble.error)
@@ -70,8 +72,25 @@ pub struct StatusReport {
     dropped_fields: BTreeMap<&'static str, u64>,
     /// Accepted beacons, those of earlier starts included: where they are now.
     spool: SpoolReport,
+    /// Connections of clients.
+    connections: ConnectionsReport,
     /// What keeps the store in order: rollups folded, old data removed.
     maintenance: MaintenanceReport,
+}
+
+/// Connections of clients.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConnectionsReport {
+    /// Open ones.
+    open: usize,
+    /// Their limit. Over it, the server closes those that waited longest for their clients.
+    max: usize,
+    /// The limit of one client network; 0 for none.
+    client_max: usize,
+    /// Those that the server closed since it started: `evicted` and `refused` at a limit, `bad_request`,
+    /// `head_too_large`, `slow_head`, `unread_answer`.
+    #[schema(value_type = std::collections::HashMap<String, u64>)]
+    closed: BTreeMap<&'static str, u64>,
 }
 
 /// Where accepted beacons are.
@@ -182,6 +201,12 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
                 .refusal()
                 .map(|refusal| RefusalReport { trouble: refusal.trouble.into(), beacons: refusal.beacons }),
             commits: spool.commits,
+        },
+        connections: ConnectionsReport {
+            open: state.connections.open(),
+            max: state.connections.limits().all_max,
+            client_max: state.connections.limits().client_max,
+            closed: state.connections.closed().collect(),
         },
         maintenance: state.maintenance.report(name),
     }))

@@ -115,7 +115,7 @@ fn answer(request: &HttpRequest, path: &str) -> HttpResponse {
 }
 
 /// Whether brotli and gzip are accepted.
-fn accepted(headers: &HeaderMap) -> (bool, bool) {
+pub(super) fn accepted(headers: &HeaderMap) -> (bool, bool) {
     let list = headers.get(header::ACCEPT_ENCODING).and_then(|list| list.to_str().ok()).unwrap_or("");
     let takes = |name: &str| {
         list.split(',').any(|item| {

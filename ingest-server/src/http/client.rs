@@ -1,5 +1,7 @@
 //! Who is asking: the client's network, seen through trusted proxies, and how often it may.
 
+use crate::http::proxies::{Proxies, is_near};
+use crate::http::throttle::Throttle;
 use crate::intake::country;
 use actix_web::HttpRequest;
 pub use actix_web::http::header::HeaderName;
@@ -9,31 +11,31 @@ use governor::{Quota, RateLimiter};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Seconds of a client's rate that it may use at once.
 const BURST_SECONDS: u32 = 10;
 
-/// Time between two log lines about networks that send too much, in milliseconds.
-const LOG_MS_MIN: u64 = 60_000;
+/// Times `--client-rate` that the network of a proxy may send, if only a wide network names it.
+const WIDE_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+
+/// Headers in which a proxy names its client.
+const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
 
 /// The address of a client: that of the connection, or, where it comes from trusted proxies, the
 /// right-most address in `X-Forwarded-For` that is not one of them. What stands further left is the
 /// client's own word and is not believed.
-#[must_use]
-pub fn address(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
-    let peer = request.peer_addr()?.ip().to_canonical();
+fn address(request: &HttpRequest, peer: IpAddr, proxies: &Proxies) -> IpAddr {
     let forwarded = request
         .headers()
         .get_all("x-forwarded-for")
         .filter_map(|header| header.to_str().ok())
         .flat_map(|header| header.split(','));
-    Some(resolve(peer, forwarded, trusted))
+    resolve(peer, forwarded, proxies)
 }
 
-fn resolve<'a>(peer: IpAddr, forwarded: impl Iterator<Item = &'a str>, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
-    if !is_trusted(&peer) {
+fn resolve<'a>(peer: IpAddr, forwarded: impl Iterator<Item = &'a str>, proxies: &Proxies) -> IpAddr {
+    if !proxies.believe(peer) {
         return peer;
     }
     let hops: Vec<&str> = forwarded.collect();
@@ -41,7 +43,7 @@ fn resolve<'a>(peer: IpAddr, forwarded: impl Iterator<Item = &'a str>, trusted: 
     for hop in hops.into_iter().rev() {
         let Some(address) = hop_address(hop.trim()) else { break };
         client = address.to_canonical();
-        if !is_trusted(&client) {
+        if !proxies.believe(client) {
             break;
         }
     }
@@ -59,14 +61,14 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
 #[derive(Clone, Debug, Default)]
 pub struct CountryHeader {
     name: Option<HeaderName>,
-    trusted: Vec<IpNet>,
+    proxies: Proxies,
 }
 
 impl CountryHeader {
     /// The header of this name where a trusted proxy sends it; without a name, no country is known.
     #[must_use]
-    pub const fn new(name: Option<HeaderName>, trusted: Vec<IpNet>) -> Self {
-        Self { name, trusted }
+    pub const fn new(name: Option<HeaderName>, proxies: Proxies) -> Self {
+        Self { name, proxies }
     }
 
     /// The country that the proxy names.
@@ -74,7 +76,7 @@ impl CountryHeader {
     pub fn country(&self, request: &HttpRequest) -> Option<&'static str> {
         let name = self.name.as_ref()?;
         let peer = request.peer_addr()?.ip().to_canonical();
-        if !self.trusted.iter().any(|net| net.contains(&peer)) {
+        if !self.proxies.believe(peer) {
             return None;
         }
         // Where there are several, the last is the nearest proxy's own.
@@ -84,69 +86,99 @@ impl CountryHeader {
 }
 
 /// The network that shares one rate: /24 of IPv4, /56 of IPv6, which one customer usually has.
-fn network(address: IpAddr) -> IpNet {
+pub(super) fn network(address: IpAddr) -> IpNet {
     match address {
         IpAddr::V4(address) => Ipv4Net::new_assert(address, 24).trunc().into(),
         IpAddr::V6(address) => Ipv6Net::new_assert(address, 56).trunc().into(),
     }
 }
 
+type Limiter = RateLimiter<IpNet, DashMapStateStore<IpNet>, DefaultClock>;
+
+fn limiter(per_second: NonZeroU32) -> Limiter {
+    let burst = per_second.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
+    RateLimiter::dashmap(Quota::per_second(per_second).allow_burst(burst))
+}
+
 /// How many beacons a client network may send. Addresses are kept in memory while they are active, and
 /// nowhere else.
 pub struct ClientRate {
-    limiter: Option<RateLimiter<IpNet, DashMapStateStore<IpNet>, DefaultClock>>,
-    trusted: Vec<IpNet>,
-    /// When the log was last told, UTC milliseconds.
-    logged_ms: AtomicI64,
-    /// Beacons that were refused since.
-    refused: AtomicU64,
+    limiter: Option<Limiter>,
+    /// The limit of proxies that only a wide network names: their clients can be made up.
+    wide: Option<Limiter>,
+    proxies: Proxies,
+    refused: Throttle,
+    /// Whether the log was told of a proxy that is not trusted.
+    is_proxy_told: AtomicBool,
 }
 
 impl ClientRate {
     /// At most `per_second` beacons a second and network; 0 for no limit.
     #[must_use]
-    pub fn new(per_second: u32, trusted: Vec<IpNet>) -> Self {
-        let limiter = NonZeroU32::new(per_second).map(|rate| {
-            let burst = rate.saturating_mul(NonZeroU32::new(BURST_SECONDS).unwrap_or(NonZeroU32::MIN));
-            RateLimiter::dashmap(Quota::per_second(rate).allow_burst(burst))
-        });
-        Self { limiter, trusted, logged_ms: AtomicI64::new(i64::MIN), refused: AtomicU64::new(0) }
+    pub fn new(per_second: u32, proxies: Proxies) -> Self {
+        let per_second = NonZeroU32::new(per_second);
+        let is_any_wide = proxies.wide().next().is_some();
+        Self {
+            limiter: per_second.map(limiter),
+            wide: per_second.filter(|_| is_any_wide).map(|rate| limiter(rate.saturating_mul(WIDE_RATE))),
+            proxies,
+            refused: Throttle::default(),
+            is_proxy_told: AtomicBool::new(false),
+        }
     }
 
-    /// Whether another beacon of this request's client is taken. This machine itself is not limited.
+    /// Whether another beacon of this request's client is taken. This machine itself is not limited, but for a proxy on
+    /// it that is not trusted: its clients are one network.
     ///
     /// # Errors
     /// With the client's network, if it sends too much.
     pub fn check(&self, request: &HttpRequest) -> Result<(), IpNet> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
-        match address(request, &self.trusted) {
-            Some(address) if !address.is_loopback() => {
-                let network = network(address);
-                limiter.check_key(&network).map_err(|_| network)
-            }
-            _ => Ok(()),
+        let Some(peer) = request.peer_addr() else { return Ok(()) };
+        let peer = peer.ip().to_canonical();
+        let is_forwarded = FORWARDED.iter().any(|name| request.headers().contains_key(*name));
+        let is_believed = self.proxies.believe(peer);
+        if is_forwarded && !is_believed && is_near(peer) {
+            self.tell_of_proxy(peer);
         }
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        let take = |limiter: &Limiter, address| {
+            let network = network(address);
+            limiter.check_key(&network).map_err(|_| network)
+        };
+        let is_named = self.proxies.name(peer);
+        if let Some(wide) = &self.wide
+            && is_forwarded
+            && is_believed
+            && !is_named
+        {
+            take(wide, peer)?;
+        }
+        let client = address(request, peer, &self.proxies);
+        if client.is_loopback() && (is_named || !is_forwarded) {
+            return Ok(());
+        }
+        take(limiter, client)
     }
 
     /// Counts a refused beacon. Returns how many there are since the last log line, if the next one is due.
     pub fn count_refused(&self, now_ms: i64) -> Option<u64> {
-        let refused = self.refused.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let logged_ms = self.logged_ms.load(Ordering::Relaxed);
-        let is_due = now_ms.abs_diff(logged_ms) >= LOG_MS_MIN;
-        // Of several threads one logs.
-        let order = Ordering::Relaxed;
-        let is_mine = is_due && self.logged_ms.compare_exchange(logged_ms, now_ms, order, order).is_ok();
-        is_mine.then(|| {
-            self.refused.fetch_sub(refused, Ordering::Relaxed);
-            refused
-        })
+        self.refused.count(now_ms)
     }
 
     /// Forgets networks that have been quiet.
     pub fn forget_quiet(&self) {
-        if let Some(limiter) = &self.limiter {
+        for limiter in [&self.limiter, &self.wide].into_iter().flatten() {
             limiter.retain_recent();
             limiter.shrink_to_fit();
+        }
+    }
+
+    fn tell_of_proxy(&self, peer: IpAddr) {
+        if !self.is_proxy_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{peer} forwards requests of others and is not trusted, so its clients share one --client-rate; if it \
+                 is a proxy of yours, name it with --trusted-proxy {peer}"
+            );
         }
     }
 }
@@ -158,7 +190,7 @@ mod tests {
 
     #[test]
     fn only_trusted_proxies_are_believed() {
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let trusted = Proxies::new(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
         let client = |peer: &str, forwarded: &str| {
             resolve(peer.parse().unwrap(), forwarded.split(',').filter(|hop| !hop.is_empty()), &trusted)
                 .to_string()
@@ -177,7 +209,7 @@ mod tests {
     #[test]
     fn a_country_is_the_word_of_a_trusted_proxy() {
         let header = HeaderName::from_static("cf-ipcountry");
-        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let trusted = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let set = CountryHeader::new(Some(header.clone()), trusted.clone());
         let country = |by: &CountryHeader, peer: &str, said: &[&str]| {
             let mut request = TestRequest::default().peer_addr(format!("{peer}:1").parse().unwrap());
@@ -193,12 +225,12 @@ mod tests {
             assert_eq!(country(&set, "10.0.0.1", said), None, "{said:?}");
         }
         assert_eq!(country(&CountryHeader::new(None, trusted), "10.0.0.1", &["DE"]), None);
-        assert_eq!(country(&CountryHeader::new(Some(header), Vec::new()), "10.0.0.1", &["DE"]), None);
+        assert_eq!(country(&CountryHeader::new(Some(header), Proxies::default()), "10.0.0.1", &["DE"]), None);
     }
 
     #[test]
     fn a_network_shares_its_rate_and_this_machine_has_none() {
-        let rate = ClientRate::new(1, Vec::new());
+        let rate = ClientRate::new(1, Proxies::default());
         let from = |address: &str| {
             let request = TestRequest::default().peer_addr(format!("{address}:1").parse().unwrap());
             rate.check(&request.to_http_request())
@@ -210,20 +242,42 @@ mod tests {
         assert!(from("203.0.114.1").is_ok(), "another network has its own");
         assert!((0..40).all(|_| from("127.0.0.1").is_ok()));
         assert!((0..40).all(|_| {
-            ClientRate::new(0, Vec::new())
+            ClientRate::new(0, Proxies::default())
                 .check(&TestRequest::default().peer_addr("203.0.113.1:1".parse().unwrap()).to_http_request())
                 .is_ok()
         }));
     }
 
+    fn checks(rate: &ClientRate, peer: &str, forwarded: &[&str]) -> usize {
+        let taken = forwarded.iter().filter(|forwarded| {
+            let request = TestRequest::default()
+                .peer_addr(format!("{peer}:1").parse().unwrap())
+                .append_header(("X-Forwarded-For", **forwarded));
+            rate.check(&request.to_http_request()).is_ok()
+        });
+        taken.count()
+    }
+
     #[test]
-    fn the_log_is_told_once_a_minute_how_many_were_refused() {
-        let rate = ClientRate::new(1, Vec::new());
-        let minute = 60_000;
-        let told: Vec<_> = [0, 1, minute - 1, minute, minute + 1, 3 * minute, 0]
-            .map(|now_ms| rate.count_refused(now_ms))
-            .into();
-        // A clock that goes back is no reason to be silent.
-        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2), Some(1)]);
+    fn clients_of_an_untrusted_proxy_on_this_machine_share_one_rate() {
+        let forwarded: Vec<String> = (0..100).map(|n| format!("203.0.{n}.1")).collect();
+        let forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+        let rate = ClientRate::new(1, Proxies::default());
+        assert!((10..=12).contains(&checks(&rate, "127.0.0.1", &forwarded)));
+        let trusted = ClientRate::new(1, Proxies::new(vec!["127.0.0.1/32".parse().unwrap()]));
+        assert_eq!(checks(&trusted, "127.0.0.1", &forwarded), 100);
+    }
+
+    #[test]
+    fn made_up_clients_are_limited_if_everybody_is_a_trusted_proxy() {
+        let forwarded: Vec<String> = (0..200).map(|n| format!("203.0.{n}.1")).collect();
+        let mut forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+        forwarded.extend(["127.0.0.1"; 200]);
+        for wide in ["0.0.0.0/0", "::/0", "192.0.0.0/2"] {
+            let rate = ClientRate::new(1, Proxies::new(vec![wide.parse().unwrap()]));
+            let peer = if wide == "::/0" { "[2001:db8::1]" } else { "198.51.100.1" };
+            let taken = checks(&rate, peer, &forwarded);
+            assert!((90..=125).contains(&taken), "{wide}: {taken}");
+        }
     }
 }

@@ -10,10 +10,15 @@ use fieldvitals_store::Site;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
+use vitals::limits;
 
 /// What a careful site would send: the directives that embedding needs, and no more.
 const CSP: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'";
+
+/// Answers that may be held back now: each holds a connection.
+static DELAYS: Semaphore = Semaphore::const_new(limits::DEMO_DELAYS_MAX);
 
 /// Longest delay of an asset, in milliseconds.
 const DELAY_MS_MAX: u64 = 10_000;
@@ -31,7 +36,7 @@ pub async fn index() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/demo/")).finish()
 }
 
-/// A file that the server holds back for a while: what makes a late image late.
+/// A file that the server holds back for a while: what makes a late image late. Not held back if too many are.
 pub async fn delayed(
     state: web::Data<State>,
     request: HttpRequest,
@@ -42,7 +47,9 @@ pub async fn delayed(
     let Some(bytes) = assets::bytes(&path).filter(|_| state.demo) else {
         return ApiError::no_path(request.path()).error_response();
     };
-    tokio::time::sleep(Duration::from_millis(delay.delay_ms.min(DELAY_MS_MAX))).await;
+    if let Ok(_delay) = DELAYS.try_acquire() {
+        tokio::time::sleep(Duration::from_millis(delay.delay_ms.min(DELAY_MS_MAX))).await;
+    }
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .content_type(assets::media_type(&path))

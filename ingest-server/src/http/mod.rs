@@ -7,26 +7,33 @@ pub mod attribution;
 pub mod auth;
 pub mod body;
 pub mod client;
+pub mod connection;
 pub mod demo;
 pub mod error;
 pub mod ingest;
 pub mod openapi;
+pub mod proxies;
 pub mod question;
 pub mod starting;
+mod throttle;
 
 use crate::directory::Directory;
 use crate::intake::scrub;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::spool::Spool;
-use actix_web::dev::ServerHandle;
+use actix_server::{ServerBuilder, ServerHandle};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
+use actix_web::dev::{AppConfig, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
+use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
+use connection::Connections;
 use error::ApiError;
 use fieldvitals_store::Store;
+use socket2::SockRef;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vitals::limits;
 
 /// What every request handler needs.
@@ -41,6 +48,8 @@ pub struct State {
     pub rejections: Rejections,
     /// How many beacons a client network may send.
     pub client_rate: client::ClientRate,
+    /// The connections of clients.
+    pub connections: Arc<Connections>,
     /// What names a client's country.
     pub country_header: client::CountryHeader,
     /// Whose turn it is to read what explains a metric.
@@ -69,13 +78,46 @@ pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
+/// Time between two looks at the connections of a server that stops.
+const STOP_LOOK: Duration = Duration::from_millis(20);
+
+/// Threads that actix-server can have.
+const WORKERS_MAX: usize = 512;
+
+/// Threads that answer requests.
+#[must_use]
+pub fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX)
+}
+
+/// Connections that a worker takes over its share, so that it can refuse them or make room.
+const SURPLUS_PER_WORKER: usize = 8;
+
 /// A server that answers requests.
-pub struct Running(ServerHandle);
+pub struct Running {
+    handle: ServerHandle,
+    connections: Arc<Connections>,
+}
 
 impl Running {
-    /// Stops taking connections, and where `graceful`, lets requests in flight end.
+    /// Says so at `/healthz`, and closes connections after their answers. The server goes on serving.
+    pub fn drain(&self) {
+        self.connections.drain();
+    }
+
+    /// Takes no more connections. If `graceful`, lets requests in progress end.
     pub async fn stop(&self, graceful: bool) {
-        self.0.stop(graceful).await;
+        // Workers must outlive the last connection that is taken.
+        self.handle.pause().await;
+        self.connections.end();
+        let deadline = Instant::now() + Duration::from_millis(limits::STOP_REQUESTS_MS_MAX);
+        while graceful && Instant::now() < deadline {
+            tokio::time::sleep(STOP_LOOK).await;
+            if self.connections.open() == 0 {
+                break;
+            }
+        }
+        self.handle.stop(false).await;
     }
 }
 
@@ -92,29 +134,39 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
             rate.client_rate.forget_quiet();
         }
     });
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(state.clone())
-            .app_data(web::QueryConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
-            .app_data(web::PathConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
-            .configure(ingest_routes)
-            .service(
-                web::scope("")
-                    .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
-                    .configure(routes),
-            )
-    })
-    .workers(workers)
-    .max_connections(limits::CONNECTIONS_MAX.div_ceil(workers))
-    .client_request_timeout(Duration::from_secs(5))
-    .shutdown_timeout(10)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    SockRef::from(&listener).set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
+    let connections = Arc::clone(&state.connections);
+    let running = Arc::clone(&connections);
+    let workers = workers();
+    let server = ServerBuilder::new()
+        .workers(workers)
+        .max_concurrent_connections(connections.limits().all_max.div_ceil(workers) + SURPLUS_PER_WORKER)
+        .disable_signals()
+        .listen("http", listener, move || {
+            let app = app(state.clone()).into_factory().map_err(|error: Error| error.error_response().into());
+            connection::factory(map_config(app, |()| AppConfig::default()), Arc::clone(&connections))
+        })?
+        .run();
     let handle = server.handle();
     tokio::spawn(server);
-    Ok(Running(handle))
+    Ok(Running { handle, connections: running })
+}
+
+fn app(
+    state: web::Data<State>,
+) -> App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>,
+> {
+    App::new()
+        .app_data(state)
+        .app_data(web::QueryConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
+        .app_data(web::PathConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
+        .configure(ingest_routes)
+        .service(
+            web::scope("")
+                .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
+                .configure(routes),
+        )
 }
 
 /// What browsers send. Its answers have no body that could be taken for something else, but for errors, which

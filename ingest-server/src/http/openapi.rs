@@ -1,7 +1,13 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
-use crate::http::{api, attribution, ingest};
-use actix_web::HttpResponse;
+use crate::http::{api, assets, attribution, ingest};
+use actix_web::http::header;
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write as _;
+use std::sync::LazyLock;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -35,9 +41,30 @@ impl Modify for Bearer {
     }
 }
 
+/// The document, written and compressed once: it is 30 times as large as a request for it.
+static DOCUMENT: LazyLock<Document> = LazyLock::new(|| {
+    // It is made of texts, so neither fails; an empty document would show in tests.
+    let plain = serde_json::to_vec(&description()).unwrap_or_default();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    let gzip = gzip.write_all(&plain).and_then(|()| gzip.finish()).unwrap_or_default();
+    Document { plain: plain.into(), gzip: gzip.into() }
+});
+
+struct Document {
+    plain: Bytes,
+    gzip: Bytes,
+}
+
 /// The OpenAPI document.
-pub async fn document() -> HttpResponse {
-    HttpResponse::Ok().json(description())
+pub async fn document(request: HttpRequest) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json").insert_header((header::VARY, "Accept-Encoding"));
+    let (_, is_gzip_accepted) = assets::accepted(request.headers());
+    if is_gzip_accepted {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+        return response.body(DOCUMENT.gzip.clone());
+    }
+    response.body(DOCUMENT.plain.clone())
 }
 
 /// The description itself, for tests.

@@ -1,36 +1,122 @@
 //! What is answered while a server is not ready yet: its database may be waited for.
+//!
+//! Not by actix: its threads would have to end before the others begin, and connections between them would be lost.
 
-use crate::http::Running;
 use crate::http::error::ApiError;
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::{App, HttpResponse, HttpServer, ResponseError as _, web};
-use std::net::TcpListener;
+use actix_web::ResponseError as _;
+use actix_web::body::MessageBody as _;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use vitals::limits;
 
-/// Answers 503 to whatever is asked, until it is stopped.
+/// Connections that are answered at once; others wait in the system's queue.
+const ANSWERS_MAX: usize = 64;
+
+/// Pause after an accept that failed, such as for want of file handles.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// A server that answers 503 to whatever is asked.
+pub struct Starting {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<TcpListener>,
+}
+
+impl Starting {
+    /// Stops, and gives the socket back. No connection that was taken is lost.
+    ///
+    /// # Errors
+    /// Where the system does not give it.
+    pub async fn stop(self) -> io::Result<std::net::TcpListener> {
+        // Fails only if the task has ended, which the next line tells.
+        let _ = self.stop.send(());
+        self.task.await.map_err(io::Error::other)?.into_std()
+    }
+}
+
+/// Answers 503 until it is stopped.
 ///
 /// # Errors
 /// Where the socket cannot be served.
-pub fn serve(listener: TcpListener) -> std::io::Result<Running> {
-    let server = HttpServer::new(|| App::new().default_service(web::to(not_yet)))
-        .workers(1)
-        .max_connections(limits::CONNECTIONS_MAX)
-        .client_request_timeout(Duration::from_secs(5))
-        .shutdown_timeout(1)
-        .disable_signals()
-        .listen(listener)?
-        .run();
-    let handle = server.handle();
-    tokio::spawn(server);
-    Ok(Running(handle))
+pub fn serve(listener: std::net::TcpListener) -> io::Result<Starting> {
+    let listener = TcpListener::from_std(listener)?;
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        tokio::select! {
+            () = answer_all(&listener) => {}
+            _ = stopped => {}
+        }
+        listener
+    });
+    Ok(Starting { stop, task })
 }
 
-async fn not_yet() -> HttpResponse {
-    let mut response = ApiError::starting().error_response();
-    // A page on any origin may read it, as it may any answer to a beacon.
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    // The next one is for the server that is ready then.
-    response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
-    response
+async fn answer_all(listener: &TcpListener) {
+    let answer: Arc<[u8]> = not_yet().into();
+    let places = Arc::new(Semaphore::new(ANSWERS_MAX));
+    loop {
+        // The semaphore is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_RETRY).await;
+            continue;
+        };
+        let answer = Arc::clone(&answer);
+        tokio::spawn(async move {
+            let answering = respond(stream, &answer);
+            // A client that is slow or gone gets no answer.
+            let _ = timeout(Duration::from_millis(limits::HEAD_TIME_MS_MAX), answering).await;
+            drop(place);
+        });
+    }
+}
+
+/// Answers once a head has come, and discards the rest until the client closes.
+async fn respond(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
+    let mut head = vec![0; limits::HEAD_BYTES_MAX];
+    let mut got = 0;
+    loop {
+        match stream.read(head.get_mut(got..).unwrap_or_default()).await? {
+            0 => break,
+            more => got += more,
+        }
+        let head = head.get(..got).unwrap_or_default();
+        if head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+            break;
+        }
+    }
+    stream.write_all(answer).await?;
+    stream.shutdown().await?;
+    let mut left = limits::LINGER_BYTES_MAX;
+    let discarding = async {
+        while let Ok(read @ 1..) = stream.read(&mut head).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it closes in time or not, the connection ends here.
+    let _ = timeout(Duration::from_millis(limits::LINGER_MS_MAX), discarding).await;
+    Ok(())
+}
+
+/// The answer as bytes. A page on any origin may read it, as it may any answer to a beacon.
+fn not_yet() -> Vec<u8> {
+    let response = ApiError::starting().error_response();
+    let mut text = format!("HTTP/1.1 {}\r\n", response.status());
+    for (name, value) in response.headers() {
+        if let Ok(value) = value.to_str() {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    let body = response.into_body().try_into_bytes().unwrap_or_default();
+    text.push_str("access-control-allow-origin: *\r\nconnection: close\r\n");
+    text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    [text.as_bytes(), &body].concat()
 }

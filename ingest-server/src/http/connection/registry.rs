@@ -1,0 +1,277 @@
+//! The places of connections: so many in all, so many a client network.
+//!
+//! A full server closes the connection that has waited longest for its client, and so makes room for the new one. A
+//! connection whose request is in progress waits for nobody and is never closed for that. So a client that sends at
+//! once is served, however many others hold connections without using them.
+
+use super::fault::{Fault, Faults};
+use crate::http::client::network;
+use crate::http::proxies::Proxies;
+use futures_util::task::AtomicWaker;
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bounds of connections.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// Connections in all.
+    pub all_max: usize,
+    /// Connections of one client network; 0 for no limit.
+    pub client_max: usize,
+    /// Time that an idle connection is kept.
+    pub keep_alive: Duration,
+}
+
+/// All connections of a server.
+pub struct Connections {
+    limits: ConnectionLimits,
+    proxies: Proxies,
+    places: Mutex<Places>,
+    faults: Faults,
+    /// Each answer closes its connection, so that clients go to other servers.
+    is_draining: AtomicBool,
+    /// Idle connections are closed.
+    is_ending: AtomicBool,
+    began: Instant,
+}
+
+#[derive(Default)]
+struct Places {
+    next_id: u64,
+    by_id: HashMap<u64, Arc<Shared>>,
+    by_network: HashMap<IpNet, usize>,
+}
+
+/// What other threads see of a connection.
+#[derive(Default)]
+struct Shared {
+    /// None for trusted proxies, whose clients are many.
+    network: Option<IpNet>,
+    /// Since when it waits for its client, milliseconds after the server began, plus one; 0 while it does not wait.
+    waiting_since: AtomicU64,
+    is_evicted: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Places {
+    fn remove(&mut self, id: u64) -> Option<Arc<Shared>> {
+        let shared = self.by_id.remove(&id)?;
+        if let Some(network) = shared.network
+            && let Some(count) = self.by_network.get_mut(&network)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_network.remove(&network);
+            }
+        }
+        Some(shared)
+    }
+
+    /// The connection of a network, or of all, that has waited longest; those of trusted proxies last.
+    fn longest_waiting(&self, network: Option<IpNet>) -> Option<u64> {
+        let of_network = |shared: &Shared| network.is_none() || shared.network == network;
+        let waiting = self.by_id.iter().filter_map(|(id, shared)| {
+            let since = shared.waiting_since.load(Ordering::Relaxed);
+            (since != 0 && of_network(shared)).then_some((shared.network.is_none(), since, *id))
+        });
+        waiting.min().map(|(.., id)| id)
+    }
+}
+
+impl Connections {
+    /// None yet.
+    #[must_use]
+    pub fn new(limits: ConnectionLimits, proxies: Proxies) -> Self {
+        Self {
+            limits,
+            proxies,
+            places: Mutex::default(),
+            faults: Faults::default(),
+            is_draining: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
+            began: Instant::now(),
+        }
+    }
+
+    /// Their bounds.
+    #[must_use]
+    pub const fn limits(&self) -> &ConnectionLimits {
+        &self.limits
+    }
+
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.places().by_id.len()
+    }
+
+    /// How many the server closed, by reason.
+    pub fn closed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.faults.totals()
+    }
+
+    /// From now on each answer closes its connection.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Closes idle connections, from now on at once.
+    pub(in crate::http) fn end(&self) {
+        self.drain();
+        self.is_ending.store(true, Ordering::Relaxed);
+        for shared in self.places().by_id.values() {
+            shared.waker.wake();
+        }
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count(&self, fault: Fault) {
+        self.faults.count(fault);
+    }
+
+    /// A place for a connection; none if all are taken by requests in progress.
+    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let peer = peer.to_canonical();
+        let network = (!self.proxies.name(peer)).then(|| network(peer));
+        let mut places = self.places();
+        let of_network = network.map_or(0, |network| places.by_network.get(&network).copied().unwrap_or(0));
+        let is_full = match self.limits.client_max {
+            max if max > 0 && of_network >= max => Some(network),
+            _ => (places.by_id.len() >= self.limits.all_max).then_some(None),
+        };
+        if let Some(from) = is_full {
+            let Some(evicted) = places.longest_waiting(from).and_then(|id| places.remove(id)) else {
+                drop(places);
+                self.count(Fault::Refused);
+                return None;
+            };
+            evicted.is_evicted.store(true, Ordering::Relaxed);
+            evicted.waker.wake();
+        }
+        let id = places.next_id;
+        places.next_id += 1;
+        let shared = Arc::new(Shared { network, ..Shared::default() });
+        places.by_id.insert(id, Arc::clone(&shared));
+        if let Some(network) = network {
+            *places.by_network.entry(network).or_default() += 1;
+        }
+        drop(places);
+        if is_full.is_some() {
+            self.count(Fault::Evicted);
+        }
+        Some(Place { connections: Arc::clone(self), shared, id })
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place; free again with this.
+pub(super) struct Place {
+    pub(super) connections: Arc<Connections>,
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Place {
+    /// Says since when the connection waits for its client.
+    pub(super) fn wait(&self, since: Option<Instant>) {
+        let elapsed = |since: Instant| since.saturating_duration_since(self.connections.began).as_millis();
+        let since = since.map_or(0, |since| u64::try_from(elapsed(since)).unwrap_or(u64::MAX - 1) + 1);
+        self.shared.waiting_since.store(since, Ordering::Relaxed);
+    }
+
+    /// Whether another connection has its place now.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.shared.is_evicted.load(Ordering::Relaxed)
+    }
+
+    /// Names the task to wake at an eviction.
+    pub(super) fn register(&self, waker: &std::task::Waker) {
+        self.shared.waker.register(waker);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.places().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(all_max: usize, client_max: usize) -> Arc<Connections> {
+        let limits = ConnectionLimits { all_max, client_max, keep_alive: Duration::from_secs(75) };
+        Arc::new(Connections::new(limits, Proxies::new(vec!["10.0.0.0/8".parse().unwrap()])))
+    }
+
+    fn admit(connections: &Arc<Connections>, peer: &str) -> Option<Place> {
+        connections.admit(peer.parse().unwrap())
+    }
+
+    fn waits(place: &Place, ms: u64) {
+        place.wait(Some(place.connections.began + Duration::from_millis(ms)));
+    }
+
+    #[test]
+    fn full_server_closes_the_connection_that_waited_longest() {
+        let all = connections(3, 0);
+        let places = ["198.51.100.1", "203.0.113.1", "192.0.2.1"].map(|peer| admit(&all, peer).unwrap());
+        waits(&places[0], 20);
+        waits(&places[1], 10);
+        let new = admit(&all, "198.51.100.9").unwrap();
+        assert_eq!(places.each_ref().map(Place::is_evicted), [false, true, false]);
+        assert_eq!(all.open(), 3);
+        drop(places);
+        assert_eq!(all.open(), 1, "an evicted place is freed once");
+        drop(new);
+        assert_eq!(all.open(), 0);
+    }
+
+    #[test]
+    fn full_server_of_requests_in_progress_refuses() {
+        let all = connections(2, 0);
+        let _places = ["198.51.100.1", "203.0.113.1"].map(|peer| admit(&all, peer).unwrap());
+        assert!(admit(&all, "192.0.2.1").is_none());
+        assert_eq!(all.closed().collect::<Vec<_>>(), [("refused", 1)]);
+    }
+
+    #[test]
+    fn full_network_makes_room_by_its_own_connections_only() {
+        let all = connections(100, 2);
+        let other = admit(&all, "203.0.113.1").unwrap();
+        waits(&other, 1);
+        let places = ["198.51.100.1", "198.51.100.2"].map(|peer| admit(&all, peer).unwrap());
+        assert!(admit(&all, "198.51.100.3").is_none());
+        waits(&places[1], 30);
+        assert!(admit(&all, "198.51.100.3").is_some());
+        assert!(places[1].is_evicted() && !other.is_evicted());
+    }
+
+    #[test]
+    fn trusted_proxy_is_no_client_network_and_makes_room_last() {
+        let all = connections(4, 1);
+        let proxied = ["10.0.0.1", "10.0.0.1", "10.0.0.1"].map(|peer| admit(&all, peer).unwrap());
+        proxied.iter().for_each(|place| waits(place, 1));
+        let direct = admit(&all, "203.0.113.1").unwrap();
+        waits(&direct, 50);
+        let _new = admit(&all, "198.51.100.1").unwrap();
+        assert!(direct.is_evicted());
+        let _newer = admit(&all, "192.0.2.1").unwrap();
+        assert_eq!(proxied.iter().filter(|place| place.is_evicted()).count(), 1);
+    }
+}

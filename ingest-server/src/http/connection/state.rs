@@ -1,0 +1,323 @@
+//! A connection as its stream, its requests and its deadline see it. All of it belongs to one thread.
+
+use super::fault::Fault;
+use super::head::end_of_first;
+use super::registry::{Connections, Place};
+use actix_web::web::BytesMut;
+use socket2::SockRef;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::net::TcpStream;
+use vitals::limits;
+
+/// Reads of a turn: a request has usually come in one.
+const READS_PER_TURN_MAX: u8 = 2;
+
+/// Time for an unread answer.
+const STALL: Duration = Duration::from_millis(limits::SEND_STALL_MS_MAX);
+
+/// Reads of a turn that discards.
+const DISCARDS_PER_TURN_MAX: usize = 16;
+
+/// What a connection is doing, and so what it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It waits for a request, the first or the next one.
+    Idle,
+    /// It waits for the rest of a head.
+    Head,
+    /// A handler works.
+    Handling,
+    /// A handler waits for the body, which has a timeout of its own (`http/body.rs`).
+    Body,
+    /// It waits for the client to read.
+    Sending,
+    /// All is answered; it waits for the client to read that and to close.
+    Lingering,
+}
+
+/// The state of a connection.
+pub(super) struct Conn {
+    stream: RefCell<Option<TcpStream>>,
+    /// Bytes that were read and belong to later requests.
+    held: RefCell<BytesMut>,
+    /// The task, while it wants to read and may not.
+    reader: Cell<Option<Waker>>,
+    requests: Cell<u32>,
+    wants_body: Cell<bool>,
+    /// Whether the body of a request that has its answer was not read to its end.
+    is_body_unread: Cell<bool>,
+    /// When a blocked answer is given up.
+    send_deadline: Cell<Option<Instant>>,
+    /// Bytes handed out since the last request began or ended.
+    head_bytes: Cell<usize>,
+    reads: Cell<u8>,
+    is_lingering: Cell<bool>,
+    discarded: Cell<usize>,
+    fault: Cell<Option<Fault>>,
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    place: Place,
+}
+
+impl Conn {
+    pub(super) fn new(stream: TcpStream, place: Place) -> Self {
+        let now = Instant::now();
+        place.wait(Some(now));
+        Self {
+            stream: RefCell::new(Some(stream)),
+            held: RefCell::default(),
+            reader: Cell::default(),
+            requests: Cell::new(0),
+            wants_body: Cell::new(false),
+            is_body_unread: Cell::new(false),
+            send_deadline: Cell::new(None),
+            head_bytes: Cell::new(0),
+            reads: Cell::new(0),
+            is_lingering: Cell::new(false),
+            discarded: Cell::new(0),
+            fault: Cell::new(None),
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(now),
+            place,
+        }
+    }
+
+    pub(super) fn connections(&self) -> &Connections {
+        &self.place.connections
+    }
+
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// When the phase must have ended.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let after = |time| Some(self.since.get() + time);
+        match self.phase.get() {
+            Phase::Idle => after(self.connections().limits().keep_alive),
+            Phase::Head => after(Duration::from_millis(limits::HEAD_TIME_MS_MAX)),
+            Phase::Lingering => after(Duration::from_millis(limits::LINGER_MS_MAX)),
+            Phase::Sending => self.send_deadline.get(),
+            Phase::Handling | Phase::Body => None,
+        }
+    }
+
+    /// Finds the phase, and lets the dispatcher read if it waits for that.
+    fn update(&self) {
+        let phase = if self.send_deadline.get().is_some() {
+            Phase::Sending
+        } else if self.requests.get() > 0 {
+            if self.wants_body.get() { Phase::Body } else { Phase::Handling }
+        } else if self.is_lingering.get() {
+            Phase::Lingering
+        } else if self.head_bytes.get() > 0 {
+            Phase::Head
+        } else {
+            Phase::Idle
+        };
+        if phase != self.phase.replace(phase) {
+            let now = Instant::now();
+            self.since.set(now);
+            self.place.wait((phase != Phase::Handling).then_some(now));
+        }
+        if self.may_read()
+            && let Some(reader) = self.reader.take()
+        {
+            reader.wake();
+        }
+    }
+
+    /// Begins a turn of the connection's task.
+    pub(super) fn begin_turn(&self, waker: &Waker) {
+        self.place.register(waker);
+        self.reads.set(0);
+    }
+
+    pub(super) fn begin_request(&self) {
+        self.requests.set(self.requests.get() + 1);
+        self.head_bytes.set(0);
+        self.is_body_unread.set(false);
+        self.update();
+    }
+
+    pub(super) fn end_request(&self) {
+        self.requests.set(self.requests.get().saturating_sub(1));
+        self.wants_body.set(false);
+        self.head_bytes.set(0);
+        self.update();
+    }
+
+    pub(super) fn want_body(&self, wants: bool) {
+        if self.wants_body.replace(wants) != wants {
+            self.update();
+        }
+    }
+
+    pub(super) fn leave_body_unread(&self) {
+        self.is_body_unread.set(true);
+    }
+
+    /// Whether the client may still be sending.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_body_unread.get() || !self.held.borrow().is_empty()
+    }
+
+    /// The fault that ends the connection.
+    pub(super) fn take_fault(&self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// The next request is read once the last one is answered and the answer sent.
+    fn may_read(&self) -> bool {
+        self.send_deadline.get().is_none() && (self.requests.get() == 0 || self.wants_body.get())
+    }
+
+    /// Reads for the dispatcher, if it may. At most one request that is whole is handed out a turn, since the dispatcher
+    /// parses all that it gets.
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.may_read() {
+            return self.poll_reset(cx);
+        }
+        if self.reads.get() >= READS_PER_TURN_MAX {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.requests.get() == 0 && self.head_bytes.get() >= limits::HEAD_BYTES_MAX {
+            self.fault.set(Some(Fault::HeadTooLarge));
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let mut held = self.held.borrow_mut();
+        if held.is_empty() {
+            ready!(self.poll_stream(cx, buf))?;
+            let read = buf.filled().get(before..).unwrap_or_default();
+            if let Some(end) = end_of_first(read) {
+                held.extend_from_slice(read.get(end..).unwrap_or_default());
+                buf.set_filled(before + end);
+                self.reads.set(READS_PER_TURN_MAX);
+            }
+        } else {
+            let piece = held.get(..held.len().min(buf.remaining())).unwrap_or_default();
+            let end = end_of_first(piece);
+            if end.is_some() {
+                self.reads.set(READS_PER_TURN_MAX);
+            }
+            let bytes = end.unwrap_or(piece.len());
+            buf.put_slice(&held.split_to(bytes));
+        }
+        drop(held);
+        self.reads.set(self.reads.get().saturating_add(1));
+        if self.requests.get() == 0 {
+            self.head_bytes.set(self.head_bytes.get() + buf.filled().len() - before);
+            self.update();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until the dispatcher may read, or the client resets the connection.
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held.borrow().is_empty() {
+            let mut byte = [0];
+            match &*self.stream.borrow() {
+                Some(stream) => {
+                    ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
+                }
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        // Something is there to be read.
+        self.reader.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn poll_stream(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.stream.borrow_mut() {
+            Some(stream) => Pin::new(stream).poll_read(cx, buf),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Does something with the socket.
+    pub(super) fn with_stream<T>(
+        &self,
+        act: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match &mut *self.stream.borrow_mut() {
+            Some(stream) => act(Pin::new(stream)),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Takes note of bytes that the system took, of so many that it was given.
+    pub(super) fn note_sent(&self, sent: usize, of: usize) {
+        let Some(deadline) = self.send_deadline.get() else { return };
+        if sent == of {
+            self.send_deadline.set(None);
+            self.update();
+        } else {
+            let more_ms = sent as u64 * 1_000 / limits::SEND_BYTES_PER_SECOND_MIN;
+            let later = deadline + Duration::from_millis(more_ms);
+            self.send_deadline.set(Some(later.min(Instant::now() + STALL)));
+        }
+    }
+
+    /// Takes note that the system takes no bytes: the client does not read.
+    pub(super) fn note_blocked(&self) {
+        if self.send_deadline.get().is_none() {
+            self.send_deadline.set(Some(Instant::now() + STALL));
+            self.update();
+        }
+    }
+
+    /// Ends the sending side, with a last answer if there is one, and discards what still comes: a connection that is
+    /// closed with unread bytes is reset, and the client may lose the answer.
+    pub(super) fn linger(&self, answer: Option<&[u8]>) {
+        if let Some(stream) = &*self.stream.borrow() {
+            // Either fails if the client is gone.
+            let _ = answer.map(|answer| stream.try_write(answer));
+            let _ = SockRef::from(stream).shutdown(Shutdown::Write);
+        }
+        self.send_deadline.set(None);
+        self.is_lingering.set(true);
+        self.held.replace(BytesMut::new());
+        self.update();
+    }
+
+    /// Discards what comes, until the client closes or has sent too much.
+    pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = [0; 4_096];
+        for _ in 0..DISCARDS_PER_TURN_MAX {
+            let mut buf = ReadBuf::new(&mut scratch);
+            let read = ready!(self.poll_stream(cx, &mut buf));
+            let bytes = buf.filled().len();
+            let discarded = self.discarded.get() + bytes;
+            self.discarded.set(discarded);
+            if read.is_err() || bytes == 0 || discarded > limits::LINGER_BYTES_MAX {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Closes the socket. One with unread answers is reset, or the system would keep them for minutes.
+    pub(super) fn close(&self) {
+        let stream = self.stream.take();
+        if let Some(stream) = stream
+            && self.phase.get() == Phase::Sending
+        {
+            // Fails if the client is gone.
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
