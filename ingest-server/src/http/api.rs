@@ -69,8 +69,25 @@ pub struct StatusReport {
     dropped_fields: BTreeMap<&'static str, u64>,
     /// Accepted beacons, those of earlier starts included: where they are now.
     spool: SpoolReport,
+    /// Sites that have more names than places, of the last day; page views of further ones count under `(other)`. Absent
+    /// where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    crowded: Vec<CrowdedReport>,
     /// What keeps the store in order: rollups folded, old data removed.
     maintenance: MaintenanceReport,
+}
+
+/// A kind of names of a site that lacks places.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CrowdedReport {
+    /// The site's name; its id where it has none any more.
+    site: String,
+    /// `routes`, `releases`, `browsers`, `countries` or `connection types`.
+    kind: &'static str,
+    /// Updates of page views counted under `(other)` since this server started.
+    updates: u64,
+    /// When the last one was loaded.
+    last: String,
 }
 
 /// Where accepted beacons are.
@@ -179,6 +196,17 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
                 .map(|refusal| RefusalReport { trouble: refusal.trouble.into(), beacons: refusal.beacons }),
             commits: spool.commits,
         },
+        crowded: state
+            .spool
+            .crowded()
+            .into_iter()
+            .map(|names| CrowdedReport {
+                site: name(names.site),
+                kind: names.kind(),
+                updates: names.updates,
+                last: time_text(names.last_ms),
+            })
+            .collect(),
         maintenance: state.maintenance.report(name),
     }))
 }

@@ -91,6 +91,17 @@ fn network(address: IpAddr) -> IpNet {
     }
 }
 
+/// The prefix of a request's client network, as a number; 0 where the client has no address.
+#[must_use]
+pub fn prefix(request: &HttpRequest, trusted: &[IpNet]) -> u64 {
+    match address(request, trusted).map(|address| network(address).network()) {
+        None => 0,
+        Some(IpAddr::V4(address)) => u64::from(address.to_bits()),
+        // The other half tells hosts of one network apart.
+        Some(IpAddr::V6(address)) => (address.to_bits() >> 64) as u64,
+    }
+}
+
 /// How many beacons a client network may send. Addresses are kept in memory while they are active, and
 /// nowhere else.
 pub struct ClientRate {
@@ -111,6 +122,11 @@ impl ClientRate {
             RateLimiter::dashmap(Quota::per_second(rate).allow_burst(burst))
         });
         Self { limiter, trusted, logged_ms: AtomicI64::new(i64::MIN), refused: AtomicU64::new(0) }
+    }
+
+    /// The prefix of a request's client network.
+    pub fn prefix(&self, request: &HttpRequest) -> u64 {
+        prefix(request, &self.trusted)
     }
 
     /// Whether another beacon of this request's client is taken. This machine itself is not limited.

@@ -12,6 +12,7 @@
 //! killed, are loaded first. An epoch whose end lies before the store's cursor is an older copy of the
 //! file: what is missing cannot be told from what was loaded, so the file is refused.
 
+mod crowded;
 mod file;
 mod held;
 mod loader;
@@ -24,11 +25,13 @@ mod rest;
 mod settle;
 mod writer;
 
+pub use crowded::CrowdedNames;
 pub use held::HeldSite;
 pub use loader::Loader;
 pub use rest::{Rest, rest};
 
-use fieldvitals_store::{SiteId, Store, StoreError, ViewUpdate};
+use crowded::Crowds;
+use fieldvitals_store::{Network, SiteId, Store, StoreError, ViewUpdate};
 use held::Held;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,6 +45,8 @@ use vitals::limits;
 pub struct Record {
     /// The site that it is about.
     pub site: SiteId,
+    /// The client network that sent it.
+    pub network: Network,
     /// What it says about page views.
     pub updates: Vec<ViewUpdate>,
 }
@@ -220,6 +225,7 @@ struct Shared {
     in_flight_bytes: AtomicUsize,
     stats: Mutex<Stats>,
     held: Mutex<Held>,
+    crowds: Mutex<Crowds>,
     /// Set while the last commit was refused.
     refusal: Mutex<Option<Refusal>>,
     /// Set while loading fails.
@@ -237,6 +243,10 @@ impl Shared {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn crowds(&self) -> MutexGuard<'_, Crowds> {
+        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
@@ -322,6 +332,7 @@ impl Spool {
             in_flight_bytes: AtomicUsize::new(0),
             stats: Mutex::new(Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() }),
             held: Mutex::default(),
+            crowds: Mutex::default(),
             refusal: Mutex::default(),
             stalled: Mutex::default(),
             failed: watch::Sender::new(None),
@@ -381,6 +392,12 @@ impl Spool {
     #[must_use]
     pub fn held(&self) -> Vec<HeldSite> {
         self.shared.held().list()
+    }
+
+    /// Sites that have more names than places.
+    #[must_use]
+    pub fn crowded(&self) -> Vec<CrowdedNames> {
+        self.shared.crowds().shown(crate::http::now_ms())
     }
 
     /// Why nothing is taken at the moment, where the last commit was refused. Without beacons the writer tries each
