@@ -117,15 +117,18 @@ async fn take_routes(
             ids.insert(route.to_owned(), add_route(connection, site, route, (day, place)).await?);
         }
     }
-    if !places.is_empty() {
-        let places = place_list(&places)?;
+    // One at a time, by key: few change in a load, and those that are new are added so, too.
+    for (id, place) in places.iter() {
+        let (standing, network, since_day) = place.stored();
         sqlx::query(
-            "/* route.place */ update route set standing = j.value ->> 1, network = j.value ->> 2, \
-             since_day = j.value ->> 3 from json_each(?2) j \
-             where route.site_id = ?1 and route.route_id = j.value ->> 0",
+            "/* route.place */ update route set standing = ?, network = ?, since_day = ? \
+             where site_id = ? and route_id = ?",
         )
+        .bind(standing)
+        .bind(network)
+        .bind(since_day)
         .bind(site.0)
-        .bind(places)
+        .bind(id)
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
@@ -184,19 +187,20 @@ async fn take_labels(
             known.insert(dimension, label.to_owned(), code);
         }
     }
-    for dimension in Dimension::LABELLED {
-        let places = &places[dimension.index()];
-        if places.is_empty() {
-            continue;
-        }
+    let places = Dimension::LABELLED.into_iter().flat_map(|dimension| {
+        places[dimension.index()].iter().map(move |(code, place)| (dimension, code, place.stored()))
+    });
+    for (dimension, code, (standing, network, since_day)) in places {
         sqlx::query(
-            "/* label.place */ update label set standing = j.value ->> 1, network = j.value ->> 2, \
-             since_day = j.value ->> 3 from json_each(?3) j \
-             where label.site_id = ?1 and label.dimension = ?2 and label.code = j.value ->> 0",
+            "/* label.place */ update label set standing = ?, network = ?, since_day = ? \
+             where site_id = ? and dimension = ? and code = ?",
         )
+        .bind(standing)
+        .bind(network)
+        .bind(since_day)
         .bind(site.0)
         .bind(dimension as u8)
-        .bind(place_list(places)?)
+        .bind(code)
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
@@ -407,15 +411,6 @@ pub(crate) async fn remove(
         removed += done.map_err(failed(NAMING))?.rows_affected();
     }
     Ok(removed)
-}
-
-/// Keys with what their places are stored as, as the one value that a statement takes.
-fn place_list(places: &Changes) -> Result<String, StoreError> {
-    let rows = places.iter().map(|(key, place)| {
-        let (standing, network, since_day) = place.stored();
-        (key, standing, network, since_day)
-    });
-    json(&rows.collect::<Vec<_>>())
 }
 
 /// A list as the one value that a statement takes.
