@@ -114,8 +114,9 @@ async fn execute(args: &Args, colour: Colour) -> Result<Done, Failure> {
     } else if let Some(route) = &args.route {
         one_route(args, &client, &site, route, colour).await?
     } else {
+        let ranking = ranking(args, &client, &site, colour).await?;
         warning = crowded(&client, &site).await;
-        ranking(args, &client, &site, colour).await?
+        ranking
     };
     Ok(Done { exit: Exit::Pass, stdout, warning })
 }

@@ -639,7 +639,7 @@ async fn a_file_of_another_release_is_refused() {
         ("pragma user_version = 7", "pragma user_version = 2"),
         (
             "update spool_row set payload = cast(x'09' || substr(payload, 2) as blob)",
-            "update spool_row set payload = cast(x'04' || substr(payload, 2) as blob)",
+            "update spool_row set payload = cast(x'05' || substr(payload, 2) as blob)",
         ),
     ] {
         let mut raw = place.raw().await;

@@ -77,7 +77,8 @@ impl Routes {
             }
         }
         assert_eq!(counted.iter().filter(|name| *name == OTHER).count() as u64, others);
-        let held = self.rows.values().filter(|stored| stored.place.standing > Standing::None).count();
+        let recent = self.rows.values().filter(|stored| stored.last_day >= day - 30);
+        let held = recent.filter(|stored| stored.place.standing > Standing::None).count();
         assert!(held <= PLACES + self.rules.len(), "{held}");
         counted
     }
