@@ -2,7 +2,9 @@
 
 use crate::cluster::Cluster;
 use anyhow::{Context as _, Result, bail};
-use fieldvitals_store::{LoadBatch, LoadReport, NewSite, Retention, SiteId, SpoolId, Store, ViewUpdate};
+use fieldvitals_store::{
+    LoadBatch, LoadReport, NewSite, Retention, Senders, SiteId, SpoolId, Store, ViewUpdate,
+};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::Connection as _;
@@ -148,7 +150,14 @@ impl Loading {
     /// Loads a batch.
     pub(crate) async fn load(&mut self, beacons: Vec<Vec<ViewUpdate>>) -> Result<()> {
         let (after, up_to) = (self.at, self.at + 1);
-        let batch = LoadBatch { site: self.site, spool: self.spool, after, up_to, beacons };
+        let batch = LoadBatch {
+            site: self.site,
+            spool: self.spool,
+            after,
+            up_to,
+            beacons,
+            senders: Senders::Unknown,
+        };
         let report = self.store.load(batch).await?;
         self.at = up_to;
         self.report.loaded += report.loaded;

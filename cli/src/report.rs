@@ -3,7 +3,9 @@
 mod attribution;
 mod tables;
 
-use crate::client::answer::{AttributionAnswer, Metrics, PagesAnswer, RejectionsAnswer, ReportAnswer};
+use crate::client::answer::{
+    AttributionAnswer, Metrics, PagesAnswer, RejectionsAnswer, ReportAnswer, StatusAnswer,
+};
 use crate::client::{Client, ServerArgs, devices, period, systems};
 use crate::exit::{Done, Exit, Failure, finish};
 use crate::output::{Colour, csv};
@@ -104,6 +106,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn execute(args: &Args, colour: Colour) -> Result<Done, Failure> {
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
+    let mut warning = String::new();
     let stdout = if args.rejections {
         rejections(args, &client, &site, colour).await?
     } else if let Some(metric) = &args.attribution {
@@ -111,9 +114,24 @@ async fn execute(args: &Args, colour: Colour) -> Result<Done, Failure> {
     } else if let Some(route) = &args.route {
         one_route(args, &client, &site, route, colour).await?
     } else {
-        ranking(args, &client, &site, colour).await?
+        let ranking = ranking(args, &client, &site, colour).await?;
+        warning = crowded(&client, &site).await;
+        ranking
     };
-    Ok(Done { exit: Exit::Pass, stdout, warning: String::new() })
+    Ok(Done { exit: Exit::Pass, stdout, warning })
+}
+
+/// Which names of a site lack places. Says nothing if the server does not tell: the report is worth more.
+async fn crowded(client: &Client, site: &str) -> String {
+    let Ok((_, status)) = client.get::<StatusAnswer>(&["status"], &[]).await else { return String::new() };
+    let of_site = status.crowded.iter().filter(|crowded| crowded.site == site);
+    let lines = of_site.map(|crowded| {
+        format!(
+            "warning: `{site}` has more {} than it has places; page views of further ones count under (other)",
+            crowded.kind
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 async fn ranking(args: &Args, client: &Client, site: &str, colour: Colour) -> Result<String, Failure> {

@@ -12,7 +12,7 @@ use fieldvitals_store::dimension::{Code, NO_VALUE, label_code};
 use fieldvitals_store::rollup::{DAY_MS, Difference, Grain, Part, from_slot};
 use fieldvitals_store::{By, CellQuery, Dimension, Site, SiteId, Store, StoreError};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
 use vitals::limits;
 use vitals::metric::Metrics;
@@ -300,6 +300,9 @@ async fn rebuild(store: &dyn Store, all: &[SiteDay]) -> anyhow::Result<ExitCode>
     if days < all.len() {
         eprintln!("the days that were not reached are as they were; the same command does them again");
         return Ok(Exit::Inconclusive.into());
+    }
+    for site in all.iter().map(|one| one.site).collect::<BTreeSet<SiteId>>() {
+        store.free_names(site).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@
 use fieldvitals_server::spool::{AppendError, Bounds, Cause, Record, Spool, SpoolError, Stats, rest};
 use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, site, update};
 use fieldvitals_store::rollup::DAY_MS;
-use fieldvitals_store::{CellQuery, SiteId, Source, SpoolId, Store};
+use fieldvitals_store::{CellQuery, Network, SiteId, Source, SpoolId, Store};
 use fieldvitals_store_sqlite::SqliteStore;
 use futures_util::future::join_all;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -68,7 +68,8 @@ impl Place {
     fn record(&self, number: u32) -> Record {
         let site = self.sites[number as usize % self.sites.len()];
         let start_ms = DAY0_MS + i64::from(number);
-        Record { site, updates: vec![update(start_ms, 1, &[(Metric::Lcp, f64::from(number))])] }
+        let network = Network::of(site, number.into());
+        Record { site, network, updates: vec![update(start_ms, 1, &[(Metric::Lcp, f64::from(number))])] }
     }
 
     async fn append(&self, spool: &Spool, numbers: Range<u32>) {
@@ -686,7 +687,7 @@ async fn a_file_of_another_release_is_refused() {
         ("pragma user_version = 7", "pragma user_version = 2"),
         (
             "update spool_row set payload = cast(x'09' || substr(payload, 2) as blob)",
-            "update spool_row set payload = cast(x'04' || substr(payload, 2) as blob)",
+            "update spool_row set payload = cast(x'05' || substr(payload, 2) as blob)",
         ),
     ] {
         let mut raw = place.raw().await;

@@ -48,6 +48,11 @@ create table route (
     route_id bigint not null,
     -- The UTC day, since 1970-01-01, of the newest page view seen.
     last_day integer not null,
+    since_day integer not null default 0,
+    -- How firmly it has its place, the network that brought it, the day on which it got or lost the place
+    -- (store::Place).
+    standing smallint not null default 0,
+    network smallint,
     route text collate "C" not null,
     primary key (site_id, route_id),
     unique (site_id, route)
@@ -62,6 +67,9 @@ create table label (
     code integer not null,
     -- store::Dimension.
     dimension smallint not null,
+    since_day integer not null default 0,
+    standing smallint not null default 0,
+    network smallint,
     label text collate "C" not null,
     primary key (site_id, dimension, code),
     unique (site_id, dimension, label)

@@ -44,6 +44,11 @@ create table route (
     -- The UTC day (since 1970) of the newest page view seen: names that were not seen lately leave their
     -- place to others, and those of which nothing is kept are removed.
     last_day integer not null,
+    -- How firmly it has its place, the network that brought it, the day on which it got or lost the place
+    -- (store::Place).
+    standing integer not null default 0,
+    network integer,
+    since_day integer not null default 0,
     primary key (site_id, route_id),
     unique (site_id, route)
 ) strict, without rowid;
@@ -59,6 +64,9 @@ create table label (
     label text not null,
     -- As of a route.
     last_day integer not null,
+    standing integer not null default 0,
+    network integer,
+    since_day integer not null default 0,
     primary key (site_id, dimension, code),
     unique (site_id, dimension, label)
 ) strict, without rowid;

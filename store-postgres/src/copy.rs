@@ -6,6 +6,7 @@ use crate::maintain::exclude;
 use crate::names::{self, Names, Used};
 use crate::sql::query;
 use crate::{PostgresStore, query as questions, rows, texts, view};
+use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{Grain, Part, Stored, slot};
 use fieldvitals_store::{
     CellQuery, Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy,
@@ -232,7 +233,7 @@ pub(crate) async fn rollups_put(
         }
     }
     let mut names = Names::default();
-    names.use_all(connection, site, &used).await?;
+    names.use_all(connection, site, &used, &Decided::default()).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::write(connection, site, rows, Stored::Replaced).await?;
     transaction.commit().await.map_err(failed(WRITING))

@@ -6,9 +6,10 @@ use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::names::{self, Names, Used};
 use crate::query::kept_now;
 use crate::sql::query;
-use crate::{PostgresStore, rows, texts, view};
+use crate::{PostgresStore, places, rows, texts, view};
 use fieldvitals_store::context::texts::day;
 use fieldvitals_store::load::Changed;
+use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, Grain};
 use fieldvitals_store::{Erase, Erased, Kept, SpoolId, StoreError, ViewUpdate, pack_url};
 use sqlx::Row;
@@ -42,10 +43,10 @@ pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased
             return Ok(Erased { more: true, ..Erased::default() });
         }
     }
-    if erase.url.is_some() {
-        return Ok(Erased::default());
+    let rows = if erase.url.is_some() { 0 } else { erase_rows(store, erase).await? };
+    if rows == 0 {
+        places::free(store, erase.site).await?;
     }
-    let rows = erase_rows(store, erase).await?;
     Ok(Erased { views: 0, rows, more: rows > 0 })
 }
 
@@ -151,7 +152,7 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
         .await
         .map_err(failed(ERASING))?;
     let mut names = Names::default();
-    names.use_all(connection, site, &Used::by(&changed)).await?;
+    names.use_all(connection, site, &Used::by(&changed), &Decided::default()).await?;
     let mut spool = [0; 16];
     getrandom::fill(&mut spool).map_err(|error| StoreError::Database {
         what: ERASING,

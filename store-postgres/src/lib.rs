@@ -18,6 +18,7 @@ mod error;
 mod load;
 mod maintain;
 mod names;
+mod places;
 mod query;
 mod rows;
 mod schema;
@@ -38,8 +39,8 @@ use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
     By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
-    Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
-    StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId,
+    Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -260,6 +261,18 @@ impl Store for PostgresStore {
 
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {
         bounded(self.bounds.load, erase::erase(self, erase)).await
+    }
+
+    async fn free_names(&self, site: SiteId) -> Result<u64, StoreError> {
+        bounded(self.bounds.load, places::free(self, site)).await
+    }
+
+    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
+        bounded(self.bounds.call, places::all(self, site)).await
+    }
+
+    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
+        bounded(self.bounds.load, places::put(self, site, names)).await
     }
 
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {

@@ -8,9 +8,9 @@
 
 use crate::compute::compute;
 use crate::error::{code, constraint, damaged, failed};
-use crate::names::{self, Names, Used};
+use crate::names::{Names, Used};
 use crate::sql::query;
-use crate::{PostgresStore, copied, query as questions, texts, view};
+use crate::{PostgresStore, copied, places, query as questions, texts, view};
 use fieldvitals_store::context::texts::TextCodes;
 use fieldvitals_store::load::{Changed, ids, merge};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
@@ -134,10 +134,11 @@ async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> 
     // Copied while Postgres looks.
     let (stored, mut beacons) = tokio::join!(lock(connection, site, &ids), async { batch.beacons.clone() });
     let stored = stored?;
-    let mut names = names::bound(connection, site, &mut beacons, &kept).await?;
+    let (mut names, decided) = places::bound(connection, site, (&mut beacons, &batch.senders), &kept).await?;
     let mut texts = texts::bound(connection, site, &mut beacons).await?;
-    let merged = compute(move || merge(stored, beacons, &kept)).await?;
-    names.use_all(connection, site, &Used::by(&merged.changed)).await?;
+    let mut merged = compute(move || merge(stored, beacons, &kept)).await?;
+    merged.report.crowded = decided.crowded;
+    names.use_all(connection, site, &Used::by(&merged.changed), &decided).await?;
     texts::add(connection, site, &merged.changed, &mut texts).await?;
     add(connection, site, &merged.changed, (&names, &texts)).await?;
     replace(connection, site, &merged.changed, (&names, &texts)).await?;

@@ -7,10 +7,11 @@
 use crate::error::{damaged, failed};
 use crate::sql::query;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, Said, label_code};
-use fieldvitals_store::hash::{HashMap, HashSet};
-use fieldvitals_store::load::{self, Changed, LabelCounts};
+use fieldvitals_store::hash::HashMap;
+use fieldvitals_store::load::Changed;
+use fieldvitals_store::places::{Changes, Decided, Given, Stored};
 use fieldvitals_store::rollup::{Grain, route_id};
-use fieldvitals_store::{Dimension, Kept, SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::{Dimension, Name, Place, SiteId, StoreError, ViewUpdate};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,7 +74,7 @@ pub(crate) struct Names {
 
 impl Names {
     /// Finds the names that are used; new ones are added, each under the first of its ids or codes that no
-    /// other has, and the day of each is moved forward.
+    /// other has and with the place that was decided, and the day of each is moved forward.
     ///
     /// Servers that write the same names at once go through them in the same order, so that they do not
     /// wait in a circle.
@@ -82,9 +83,34 @@ impl Names {
         connection: &mut PgConnection,
         site: SiteId,
         used: &Used<'_>,
+        decided: &Decided,
     ) -> Result<(), StoreError> {
-        self.use_routes(connection, site, &used.routes).await?;
-        self.use_labels(connection, site, &used.labels).await
+        self.use_routes(connection, site, &used.routes, decided).await?;
+        self.use_labels(connection, site, &used.labels, decided).await
+    }
+
+    /// Writes names with their places as they are elsewhere.
+    pub(crate) async fn put_all(
+        &mut self,
+        connection: &mut PgConnection,
+        site: SiteId,
+        all: &[Name],
+    ) -> Result<(), StoreError> {
+        let (mut used, mut decided) = (Used::default(), Decided::default());
+        for name in all {
+            let (text, given) = (name.text.clone(), Given { place: name.place, instead_of: None });
+            match name.dimension {
+                None => {
+                    used.route(&name.text, name.last_day);
+                    decided.routes.insert(text, given);
+                }
+                Some(dimension) => {
+                    used.label(dimension, &name.text, name.last_day);
+                    decided.labels[dimension.index()].insert(text, given);
+                }
+            }
+        }
+        self.use_all(connection, site, &used, &decided).await
     }
 
     async fn use_routes(
@@ -92,10 +118,19 @@ impl Names {
         connection: &mut PgConnection,
         site: SiteId,
         used: &HashMap<&str, i32>,
+        decided: &Decided,
     ) -> Result<(), StoreError> {
         let unknown = used.keys().filter(|route| !self.route_ids.contains_key(**route));
         let mut missing: BTreeSet<&str> = unknown.copied().collect();
         self.find_routes(connection, site, &mut missing).await?;
+        let mut places = Changes::default();
+        for route in used.keys() {
+            let given = decided.routes.get(*route);
+            match self.route_ids.get(*route) {
+                Some(&id) => places.put(id, given, decided),
+                None => places.lose(given, decided),
+            }
+        }
         for attempt in 0..=u8::MAX {
             if missing.is_empty() {
                 break;
@@ -103,14 +138,20 @@ impl Names {
             let (ids, routes): (Vec<i64>, Vec<&str>) =
                 missing.iter().map(|&route| (route_id(route, attempt), route)).unzip();
             let days: Vec<i32> = missing.iter().map(|route| used[route]).collect();
+            let of = |route: &&str| decided.new_place(decided.routes.get(*route), route);
+            let columns = PlaceColumns::of(missing.iter().map(of));
             query(
-                "/* route.add */ insert into route (site_id, route_id, route, last_day) \
-                 select $1, u.* from unnest($2::bigint[], $3::text[], $4::integer[]) u on conflict do nothing",
+                "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
+                 select $1, u.* from unnest($2::bigint[], $3::text[], $4::integer[], $5::smallint[], $6::smallint[], \
+                 $7::integer[]) u on conflict do nothing",
             )
             .bind(site.0)
             .bind(ids)
             .bind(routes)
             .bind(days)
+            .bind(columns.standings)
+            .bind(columns.networks)
+            .bind(columns.since_days)
             .execute(&mut *connection)
             .await
             .map_err(failed(NAMING))?;
@@ -122,18 +163,35 @@ impl Names {
         let ids = used.iter().filter_map(|(route, &day)| Some((*self.route_ids.get(*route)?, day)));
         let later: BTreeMap<i64, i32> =
             ids.filter(|(id, day)| self.route_days.get(id).is_some_and(|known| known < day)).collect();
-        if later.is_empty() {
+        if later.is_empty() && places.is_empty() {
             return Ok(());
         }
         let (ids, days): (Vec<i64>, Vec<i32>) = later.iter().map(|(&id, &day)| (id, day)).unzip();
+        let placed: Vec<i64> = places.iter().map(|(id, _)| id).collect();
         lock(
             connection,
             "/* route.lock */ select route_id from route where site_id = $1 and route_id = any($2) \
              order by route_id for no key update",
             site,
-            &ids,
+            &[ids.as_slice(), placed.as_slice()].concat(),
         )
         .await?;
+        if !placed.is_empty() {
+            let columns = PlaceColumns::of(places.iter().map(|(_, place)| place));
+            query(
+                "/* route.place */ update route r set standing = u.standing, network = u.network, \
+                 since_day = u.since_day from unnest($2::bigint[], $3::smallint[], $4::smallint[], $5::integer[]) \
+                 u (route_id, standing, network, since_day) where r.site_id = $1 and r.route_id = u.route_id",
+            )
+            .bind(site.0)
+            .bind(placed)
+            .bind(columns.standings)
+            .bind(columns.networks)
+            .bind(columns.since_days)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(NAMING))?;
+        }
         query(
             "/* route.seen.later */ update route r set last_day = u.last_day \
              from unnest($2::bigint[], $3::integer[]) u (route_id, last_day) \
@@ -149,18 +207,20 @@ impl Names {
         Ok(())
     }
 
-    async fn find_routes(
+    /// Finds routes, and takes them out of the missing ones.
+    pub(crate) async fn find_routes(
         &mut self,
         connection: &mut PgConnection,
         site: SiteId,
         missing: &mut BTreeSet<&str>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<(String, Stored)>, StoreError> {
+        let mut found = Vec::new();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(found);
         }
         let texts: Vec<&str> = missing.iter().copied().collect();
         let rows = query(
-            "/* route.ids */ select route, route_id, last_day from route \
+            "/* route.ids */ select route, route_id, last_day, standing, network, since_day from route \
              where site_id = $1 and route = any($2)",
         )
         .bind(site.0)
@@ -172,9 +232,10 @@ impl Names {
             let (route, id, day): (String, i64, i32) = three(&row)?;
             missing.remove(route.as_str());
             self.route_days.insert(id, day);
-            self.route_ids.insert(route, id);
+            self.route_ids.insert(route.clone(), id);
+            found.push((route, Stored { key: id, last_day: day, place: place(&row, 3)? }));
         }
-        Ok(())
+        Ok(found)
     }
 
     async fn use_labels(
@@ -182,16 +243,27 @@ impl Names {
         connection: &mut PgConnection,
         site: SiteId,
         used: &HashMap<(Dimension, &str), i32>,
+        decided: &Decided,
     ) -> Result<(), StoreError> {
         let unknown = used.keys().filter(|(dimension, label)| self.labels.code(*dimension, label).is_none());
         let mut missing: BTreeSet<(Dimension, &str)> = unknown.copied().collect();
         self.find_labels(connection, site, &mut missing).await?;
+        let mut places: [Changes; Dimension::COUNT] = Default::default();
+        for &(dimension, label) in used.keys() {
+            let given = decided.label(dimension, label);
+            let places = &mut places[dimension.index()];
+            match self.labels.code(dimension, label) {
+                Some(code) => places.put(code.into(), given, decided),
+                None => places.lose(given, decided),
+            }
+        }
         for attempt in 0..=u8::MAX {
             if missing.is_empty() {
                 break;
             }
             let (mut dimensions, mut codes) = (Vec::<i16>::new(), Vec::<i32>::new());
             let (mut labels, mut days) = (Vec::<&str>::new(), Vec::<i32>::new());
+            let mut columns = PlaceColumns::default();
             for &(dimension, label) in &missing {
                 let code = label_code(label, attempt);
                 if code != NO_VALUE {
@@ -199,18 +271,22 @@ impl Names {
                     codes.push(code.into());
                     labels.push(label);
                     days.push(used[&(dimension, label)]);
+                    columns.push(decided.new_place(decided.label(dimension, label), label));
                 }
             }
             query(
-                "/* label.add */ insert into label (site_id, dimension, code, label, last_day) \
-                 select $1, u.* from unnest($2::smallint[], $3::integer[], $4::text[], $5::integer[]) u \
-                 on conflict do nothing",
+                "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, \
+                 since_day) select $1, u.* from unnest($2::smallint[], $3::integer[], $4::text[], $5::integer[], \
+                 $6::smallint[], $7::smallint[], $8::integer[]) u on conflict do nothing",
             )
             .bind(site.0)
             .bind(dimensions)
             .bind(codes)
             .bind(labels)
             .bind(days)
+            .bind(columns.standings)
+            .bind(columns.networks)
+            .bind(columns.since_days)
             .execute(&mut *connection)
             .await
             .map_err(failed(NAMING))?;
@@ -228,7 +304,16 @@ impl Names {
         });
         let later: BTreeMap<(Dimension, Code), i32> =
             codes.filter(|(code, day)| self.label_days.get(code).is_some_and(|known| known < day)).collect();
-        if later.is_empty() {
+        let places = Dimension::LABELLED.into_iter().flat_map(|dimension| {
+            places[dimension.index()].iter().map(move |(code, place)| (dimension, code, place))
+        });
+        let mut placed = (Vec::<i16>::new(), Vec::<i32>::new(), PlaceColumns::default());
+        for (dimension, code, place) in places {
+            placed.0.push(dimension as i16);
+            placed.1.push(i32::try_from(code).unwrap_or_default());
+            placed.2.push(place);
+        }
+        if later.is_empty() && placed.0.is_empty() {
             return Ok(());
         }
         let dimensions: Vec<i16> = later.keys().map(|&(dimension, _)| dimension as i16).collect();
@@ -239,11 +324,28 @@ impl Names {
              order by dimension, code for no key update",
         )
         .bind(site.0)
-        .bind(dimensions.as_slice())
-        .bind(codes.as_slice())
+        .bind([dimensions.as_slice(), placed.0.as_slice()].concat())
+        .bind([codes.as_slice(), placed.1.as_slice()].concat())
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
+        if !placed.0.is_empty() {
+            query(
+                "/* label.place */ update label l set standing = u.standing, network = u.network, \
+                 since_day = u.since_day from unnest($2::smallint[], $3::integer[], $4::smallint[], $5::smallint[], \
+                 $6::integer[]) u (dimension, code, standing, network, since_day) \
+                 where l.site_id = $1 and l.dimension = u.dimension and l.code = u.code",
+            )
+            .bind(site.0)
+            .bind(placed.0)
+            .bind(placed.1)
+            .bind(placed.2.standings)
+            .bind(placed.2.networks)
+            .bind(placed.2.since_days)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(NAMING))?;
+        }
         query(
             "/* label.seen.later */ update label l set last_day = u.last_day \
              from unnest($2::smallint[], $3::integer[], $4::integer[]) u (dimension, code, last_day) \
@@ -261,19 +363,22 @@ impl Names {
         Ok(())
     }
 
-    async fn find_labels(
+    /// Finds labels, and takes them out of the missing ones.
+    pub(crate) async fn find_labels(
         &mut self,
         connection: &mut PgConnection,
         site: SiteId,
         missing: &mut BTreeSet<(Dimension, &str)>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<(Dimension, String, Stored)>, StoreError> {
+        let mut found = Vec::new();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(found);
         }
         let dimensions: Vec<i16> = missing.iter().map(|&(dimension, _)| dimension as i16).collect();
         let labels: Vec<&str> = missing.iter().map(|&(_, label)| label).collect();
         let rows = query(
-            "/* label.codes */ select dimension, label, code, last_day from label where site_id = $1 \
+            "/* label.codes */ select dimension, label, code, last_day, standing, network, since_day \
+             from label where site_id = $1 \
              and (dimension, label) in (select * from unnest($2::smallint[], $3::text[]))",
         )
         .bind(site.0)
@@ -284,12 +389,44 @@ impl Names {
         .map_err(failed(NAMING))?;
         for row in rows {
             let (dimension, label, code) = label(&row)?;
-            self.label_days.insert((dimension, code), row.try_get(3).map_err(failed(NAMING))?);
-            self.labels.insert(dimension, label, code);
+            let last_day = row.try_get(3).map_err(failed(NAMING))?;
+            self.label_days.insert((dimension, code), last_day);
+            self.labels.insert(dimension, label.clone(), code);
+            found.push((dimension, label, Stored { key: code.into(), last_day, place: place(&row, 4)? }));
         }
         missing.retain(|(dimension, label)| self.labels.code(*dimension, label).is_none());
-        Ok(())
+        Ok(found)
     }
+}
+
+/// Places as columns of an insertion or an update.
+#[derive(Default)]
+struct PlaceColumns {
+    standings: Vec<i16>,
+    networks: Vec<Option<i16>>,
+    since_days: Vec<i32>,
+}
+
+impl PlaceColumns {
+    fn of(places: impl Iterator<Item = Place>) -> Self {
+        let mut columns = Self::default();
+        places.for_each(|place| columns.push(place));
+        columns
+    }
+
+    fn push(&mut self, place: Place) {
+        let (standing, network, since_day) = place.stored();
+        self.standings.push(standing);
+        self.networks.push(network);
+        self.since_days.push(since_day);
+    }
+}
+
+/// Reads standing, network and day, from a column on.
+pub(crate) fn place(row: &PgRow, from: usize) -> Result<Place, StoreError> {
+    let read = || Ok((row.try_get(from)?, row.try_get(from + 1)?, row.try_get(from + 2)?));
+    let (standing, network, since_day) = read().map_err(failed(NAMING))?;
+    Ok(Place::from_stored(standing, network, since_day))
 }
 
 async fn lock(
@@ -302,7 +439,7 @@ async fn lock(
     Ok(())
 }
 
-fn three<A, B, C>(row: &PgRow) -> Result<(A, B, C), StoreError>
+pub(crate) fn three<A, B, C>(row: &PgRow) -> Result<(A, B, C), StoreError>
 where
     A: for<'a> sqlx::Decode<'a, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     B: for<'a> sqlx::Decode<'a, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
@@ -349,68 +486,4 @@ pub(crate) async fn routes(
         .map_err(failed(NAMING))?;
     let pair = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
     rows.iter().map(|row| pair(row).map_err(failed(NAMING))).collect()
-}
-
-/// Holds the site's routes and labels to their bounds, which count the names that were seen within raw
-/// retention. Servers that add the last ones at the same moment may pass a bound by what one batch holds.
-///
-/// Gives the names that were found.
-pub(crate) async fn bound(
-    connection: &mut PgConnection,
-    site: SiteId,
-    beacons: &mut [Vec<ViewUpdate>],
-    kept: &Kept,
-) -> Result<Names, StoreError> {
-    let oldest = Grain::Day.step(kept.views_from_ms);
-    let mut names = Names::default();
-    let mut new_routes = load::routes(beacons).into_iter().collect();
-    names.find_routes(connection, site, &mut new_routes).await?;
-    let mut new_labels = load::labels(beacons).into_iter().collect();
-    names.find_labels(connection, site, &mut new_labels).await?;
-    // A name that was last seen before takes a place like a new one.
-    let held = |day: Option<&i32>| day.is_some_and(|&day| day >= oldest);
-    let (routes_new, labels_new) = (!new_routes.is_empty(), !new_labels.is_empty());
-    if routes_new || names.route_days.values().any(|&day| day < oldest) {
-        let known = names.route_ids.iter().filter(|(_, id)| held(names.route_days.get(id)));
-        let known: HashSet<String> = known.map(|(route, _)| route.clone()).collect();
-        let count: i64 =
-            query("/* route.count */ select count(*) from route where site_id = $1 and last_day >= $2")
-                .bind(site.0)
-                .bind(oldest)
-                .fetch_one(&mut *connection)
-                .await
-                .and_then(|row| row.try_get(0))
-                .map_err(failed(NAMING))?;
-        load::bound_routes(beacons, &known, usize::try_from(count).unwrap_or(usize::MAX));
-    }
-    if labels_new || names.label_days.values().any(|&day| day < oldest) {
-        let mut known = Labels::default();
-        for dimension in Dimension::LABELLED {
-            for (code, label) in names.labels.names(dimension) {
-                if held(names.label_days.get(&(dimension, code))) {
-                    known.insert(dimension, label.to_owned(), code);
-                }
-            }
-        }
-        let rows = query(
-            "/* label.count */ select dimension, count(*), count(*) filter (where last_day >= $2) from label \
-             where site_id = $1 group by dimension",
-        )
-        .bind(site.0)
-        .bind(oldest)
-        .fetch_all(connection)
-        .await
-        .map_err(failed(NAMING))?;
-        let mut counts = LabelCounts::default();
-        for row in rows {
-            let (dimension, all, seen): (i16, i64, i64) = three(&row)?;
-            let dimension = u8::try_from(dimension).ok().and_then(Dimension::from_number);
-            if let Some(place) = dimension.map(Dimension::index) {
-                counts.all[place] = usize::try_from(all).unwrap_or(usize::MAX);
-                counts.seen[place] = usize::try_from(seen).unwrap_or(usize::MAX);
-            }
-        }
-        load::bound_labels(beacons, &known, &counts, kept);
-    }
-    Ok(names)
 }

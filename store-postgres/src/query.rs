@@ -140,7 +140,7 @@ pub(crate) async fn route_id(
         .map_err(failed(READING))
 }
 
-async fn read_rollups(
+pub(crate) async fn read_rollups(
     connection: &mut PgConnection,
     query: &CellQuery,
     dimension: Dimension,

@@ -4,6 +4,7 @@ use crate::error::{damaged, failed};
 use crate::rows::{self, Rows};
 use crate::{SqliteStore, names, query, site, texts, verify, view};
 use fieldvitals_store::dimension::Labels;
+use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{Answer, Grain, Part, slot};
 use fieldvitals_store::{
     CellQuery, Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy,
@@ -185,7 +186,7 @@ pub(crate) async fn rollups_put(
             used.label(dimension, label, day);
         }
     }
-    let names = names::take(connection, site, &used).await?;
+    let names = names::take(connection, site, &used, &Decided::default()).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::replace(connection, site, rows).await?;
     transaction.commit().await.map_err(failed(WRITING))

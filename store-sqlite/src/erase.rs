@@ -2,8 +2,9 @@
 
 use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_BLOCKS_MAX;
-use crate::{SqliteStore, load, names, query, rows, site, texts, view};
+use crate::{SqliteStore, load, names, places, query, rows, site, texts, view};
 use fieldvitals_store::load::Changed;
+use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
 use fieldvitals_store::{Erase, Erased, Kept, StoreError, StoredView, pack_url};
 use sqlx::sqlite::SqliteConnection;
@@ -38,6 +39,7 @@ pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, 
     transaction.commit().await.map_err(failed(ERASING))?;
     if !erased.more {
         while texts::clean(store, erase.site).await? {}
+        places::free(store, erase.site).await?;
     }
     Ok(erased)
 }
@@ -151,7 +153,7 @@ async fn remove(
     texts::doubt(connection, erase.site, &days).await?;
     let changed: Vec<Changed> =
         views.into_iter().map(|view| Changed { before: Some(Box::new(view)), after: None }).collect();
-    let names = names::take(connection, erase.site, &names::Used::by(&changed)).await?;
+    let names = names::take(connection, erase.site, &names::Used::by(&changed), &Decided::default()).await?;
     sqlx::query(
         "/* view.erase */ delete from page_view \
          where site_id = ?1 and id in (select unhex(value) from json_each(?2))",

@@ -16,6 +16,7 @@ mod error;
 mod load;
 mod maintain;
 mod names;
+mod places;
 mod query;
 mod rows;
 mod schema;
@@ -29,8 +30,8 @@ use async_trait::async_trait;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
     By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
-    Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
-    StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId,
+    Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -207,6 +208,18 @@ impl Store for SqliteStore {
     }
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {
         erase::erase(self, erase).await
+    }
+
+    async fn free_names(&self, site: SiteId) -> Result<u64, StoreError> {
+        places::free(self, site).await
+    }
+
+    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
+        places::all(self, site).await
+    }
+
+    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
+        places::put(self, site, names).await
     }
 
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {

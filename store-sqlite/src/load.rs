@@ -1,7 +1,7 @@
 //! Loading: a batch's page views, corrections and cursor, in one transaction.
 
 use crate::error::{damaged, failed};
-use crate::{SqliteStore, bulk, names, texts, view};
+use crate::{SqliteStore, bulk, names, places, texts, view};
 use fieldvitals_store::load::{ids, merge};
 use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, rollup};
 use sqlx::Row;
@@ -14,16 +14,17 @@ const CURSOR: &str = "reading the load cursor";
 
 pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
     let ids = ids(&batch);
-    let LoadBatch { site, spool, after, up_to, mut beacons } = batch;
+    let LoadBatch { site, spool, after, up_to, mut beacons, senders } = batch;
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
 
     let kept = begin(connection, site, spool, after).await?;
-    names::bound(connection, site, &kept, &mut beacons).await?;
+    let decided = places::bound(connection, site, &kept, &mut beacons, &senders).await?;
     let mut texts = texts::bound(connection, site, &mut beacons).await?;
     let known = known(connection, site, &ids).await?;
-    let merged = merge(known, beacons, &kept);
-    let names = names::take(connection, site, &names::Used::by(&merged.changed)).await?;
+    let mut merged = merge(known, beacons, &kept);
+    merged.report.crowded = decided.crowded;
+    let names = names::take(connection, site, &names::Used::by(&merged.changed), &decided).await?;
 
     texts::add(connection, site, &merged.changed, &mut texts).await?;
     let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);

@@ -5,10 +5,11 @@
 
 use crate::error::{damaged, failed};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, Said, label_code};
-use fieldvitals_store::hash::{HashMap, HashSet};
-use fieldvitals_store::load::{self, Changed, LabelCounts};
+use fieldvitals_store::hash::HashMap;
+use fieldvitals_store::load::Changed;
+use fieldvitals_store::places::{Changes, Decided};
 use fieldvitals_store::rollup::{Grain, route_id};
-use fieldvitals_store::{Dimension, Filters, Kept, SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::{Dimension, Filters, Kept, Place, SiteId, StoreError, ViewUpdate};
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,97 +66,27 @@ pub(crate) struct Names {
     pub(crate) labels: Labels,
 }
 
-/// Holds the names of a batch to their bounds, which count those that were seen within raw retention.
-pub(crate) async fn bound(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    kept: &Kept,
-    beacons: &mut [Vec<ViewUpdate>],
-) -> Result<(), StoreError> {
-    let from_day = Grain::Day.step(kept.views_from_ms);
-    let asked = load::routes(beacons);
-    let known: HashSet<String> = sqlx::query_scalar(
-        "/* route.known */ select r.route from json_each(?2) j \
-         cross join route r on r.site_id = ?1 and r.route = j.value where r.last_day >= ?3",
-    )
-    .bind(site.0)
-    .bind(json(&asked)?)
-    .bind(from_day)
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed(NAMING))?
-    .into_iter()
-    .collect();
-    if known.len() < asked.len() {
-        let count: i64 = sqlx::query_scalar(
-            "/* route.count */ select count(*) from route where site_id = ? and last_day >= ?",
-        )
-        .bind(site.0)
-        .bind(from_day)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        load::bound_routes(beacons, &known, usize::try_from(count).unwrap_or(usize::MAX));
-    }
-
-    let asked: Vec<(u8, &str)> =
-        load::labels(beacons).into_iter().map(|(dimension, label)| (dimension as u8, label)).collect();
-    if asked.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<(u8, String, u16)> = sqlx::query_as(
-        "/* label.known */ select l.dimension, l.label, l.code from json_each(?2) j \
-         cross join label l on l.site_id = ?1 and l.dimension = j.value ->> 0 and l.label = j.value ->> 1 \
-         where l.last_day >= ?3",
-    )
-    .bind(site.0)
-    .bind(json(&asked)?)
-    .bind(from_day)
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed(NAMING))?;
-    if rows.len() < asked.len() {
-        let known = labels(rows);
-        let counted: Vec<(u8, i64, i64)> = sqlx::query_as(
-            "/* label.count */ select dimension, count(*), count(*) filter (where last_day >= ?2) from label \
-             where site_id = ?1 group by dimension",
-        )
-        .bind(site.0)
-        .bind(from_day)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        let mut counts = LabelCounts::default();
-        for (dimension, all, seen) in counted {
-            if let Some(place) = Dimension::from_number(dimension).map(Dimension::index) {
-                counts.all[place] = usize::try_from(all).unwrap_or(usize::MAX);
-                counts.seen[place] = usize::try_from(seen).unwrap_or(usize::MAX);
-            }
-        }
-        load::bound_labels(beacons, &known, &counts, kept);
-    }
-    Ok(())
-}
-
-/// The ids and codes of names that are about to be used; new ones are added, and the days of those that
-/// were last seen earlier moved forward.
+/// The ids and codes of names that are about to be used; new ones are added with the places that were decided, and
+/// the days of those that were last seen earlier moved forward.
 pub(crate) async fn take(
     connection: &mut SqliteConnection,
     site: SiteId,
     used: &Used<'_>,
+    decided: &Decided,
 ) -> Result<Names, StoreError> {
     let mut names = Names::default();
-    take_routes(connection, site, &used.routes, &mut names.route_ids).await?;
-    take_labels(connection, site, &used.labels, &mut names.labels).await?;
+    take_routes(connection, site, (used, decided), &mut names.route_ids).await?;
+    take_labels(connection, site, (used, decided), &mut names.labels).await?;
     Ok(names)
 }
 
 async fn take_routes(
     connection: &mut SqliteConnection,
     site: SiteId,
-    used: &HashMap<&str, i32>,
+    (used, decided): (&Used<'_>, &Decided),
     ids: &mut HashMap<String, i64>,
 ) -> Result<(), StoreError> {
+    let used = &used.routes;
     if used.is_empty() {
         return Ok(());
     }
@@ -170,16 +101,37 @@ async fn take_routes(
     .await
     .map_err(failed(NAMING))?;
     let mut later: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+    let mut places = Changes::default();
     for (route, id, last_day) in rows {
         if let Some(&day) = used.get(route.as_str()).filter(|&&day| day > last_day) {
             later.entry(day).or_default().push(id);
         }
+        places.put(id, decided.routes.get(&route), decided);
         ids.insert(route, id);
     }
     for (&route, &day) in used {
         if !ids.contains_key(route) {
-            ids.insert(route.to_owned(), add_route(connection, site, route, day).await?);
+            let given = decided.routes.get(route);
+            let place = decided.new_place(given, route);
+            places.lose(given, decided);
+            ids.insert(route.to_owned(), add_route(connection, site, route, (day, place)).await?);
         }
+    }
+    // One at a time, by key: few change in a load, and those that are new are added so, too.
+    for (id, place) in places.iter() {
+        let (standing, network, since_day) = place.stored();
+        sqlx::query(
+            "/* route.place */ update route set standing = ?, network = ?, since_day = ? \
+             where site_id = ? and route_id = ?",
+        )
+        .bind(standing)
+        .bind(network)
+        .bind(since_day)
+        .bind(site.0)
+        .bind(id)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(NAMING))?;
     }
     for (day, ids) in later {
         sqlx::query(
@@ -199,9 +151,10 @@ async fn take_routes(
 async fn take_labels(
     connection: &mut SqliteConnection,
     site: SiteId,
-    used: &HashMap<(Dimension, &str), i32>,
+    (used, decided): (&Used<'_>, &Decided),
     known: &mut Labels,
 ) -> Result<(), StoreError> {
+    let used = &used.labels;
     if used.is_empty() {
         return Ok(());
     }
@@ -216,18 +169,41 @@ async fn take_labels(
     .await
     .map_err(failed(NAMING))?;
     let mut later: BTreeMap<i32, Vec<(u8, u16)>> = BTreeMap::new();
+    let mut places: [Changes; Dimension::COUNT] = Default::default();
     for (number, label, code, last_day) in rows {
         let Some(dimension) = Dimension::from_number(number) else { continue };
         if let Some(&day) = used.get(&(dimension, label.as_str())).filter(|&&day| day > last_day) {
             later.entry(day).or_default().push((number, code));
         }
+        places[dimension.index()].put(code.into(), decided.label(dimension, &label), decided);
         known.insert(dimension, label, code);
     }
     for (&(dimension, label), &day) in used {
         if known.code(dimension, label).is_none() {
-            let code = add_label(connection, site, dimension, label, day).await?;
+            let given = decided.label(dimension, label);
+            let place = decided.new_place(given, label);
+            places[dimension.index()].lose(given, decided);
+            let code = add_label(connection, site, (dimension, label), (day, place)).await?;
             known.insert(dimension, label.to_owned(), code);
         }
+    }
+    let places = Dimension::LABELLED.into_iter().flat_map(|dimension| {
+        places[dimension.index()].iter().map(move |(code, place)| (dimension, code, place.stored()))
+    });
+    for (dimension, code, (standing, network, since_day)) in places {
+        sqlx::query(
+            "/* label.place */ update label set standing = ?, network = ?, since_day = ? \
+             where site_id = ? and dimension = ? and code = ?",
+        )
+        .bind(standing)
+        .bind(network)
+        .bind(since_day)
+        .bind(site.0)
+        .bind(dimension as u8)
+        .bind(code)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(NAMING))?;
     }
     for (day, codes) in later {
         sqlx::query(
@@ -249,18 +225,22 @@ async fn add_route(
     connection: &mut SqliteConnection,
     site: SiteId,
     route: &str,
-    day: i32,
+    (day, place): (i32, Place),
 ) -> Result<i64, StoreError> {
+    let (standing, network, since_day) = place.stored();
     for attempt in 0..=u8::MAX {
         let id = route_id(route, attempt);
         let added = sqlx::query(
-            "/* route.add */ insert into route (site_id, route_id, route, last_day) values (?, ?, ?, ?) \
-             on conflict (site_id, route_id) do nothing",
+            "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
+             values (?, ?, ?, ?, ?, ?, ?) on conflict (site_id, route_id) do nothing",
         )
         .bind(site.0)
         .bind(id)
         .bind(route)
         .bind(day)
+        .bind(standing)
+        .bind(network)
+        .bind(since_day)
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
@@ -275,24 +255,27 @@ async fn add_route(
 async fn add_label(
     connection: &mut SqliteConnection,
     site: SiteId,
-    dimension: Dimension,
-    label: &str,
-    day: i32,
+    (dimension, label): (Dimension, &str),
+    (day, place): (i32, Place),
 ) -> Result<u16, StoreError> {
+    let (standing, network, since_day) = place.stored();
     for attempt in 0..=u8::MAX {
         let code = label_code(label, attempt);
         if code == NO_VALUE {
             continue;
         }
         let added = sqlx::query(
-            "/* label.add */ insert into label (site_id, dimension, code, label, last_day) \
-             values (?, ?, ?, ?, ?) on conflict (site_id, dimension, code) do nothing",
+            "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, \
+             since_day) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (site_id, dimension, code) do nothing",
         )
         .bind(site.0)
         .bind(dimension as u8)
         .bind(code)
         .bind(label)
         .bind(day)
+        .bind(standing)
+        .bind(network)
+        .bind(since_day)
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;

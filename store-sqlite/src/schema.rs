@@ -63,6 +63,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         // a longer log more of its versions are passed over.
         .pragma("wal_autocheckpoint", "8192")
         .pragma("cache_size", READER_CACHE)
+        // What a statement sets aside is small, and the system may have no folder that can be written.
+        .pragma("temp_store", "memory")
 }
 
 /// A connection of its own that gives up soon when others are at work.
@@ -294,5 +296,17 @@ mod tests {
             migrations.iter().map(told).collect::<Vec<_>>()
         };
         assert_eq!(all(&MIGRATIONS), all(&files));
+    }
+
+    /// A folder for temporary files may not be there: on a root that is read only there is none.
+    #[tokio::test]
+    async fn temporary_data_of_connections_stay_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        for connection in [options(&path).connect().await, impatient(&path).await] {
+            let place: i64 =
+                sqlx::query_scalar("pragma temp_store").fetch_one(&mut connection.unwrap()).await.unwrap();
+            assert_eq!(place, 2);
+        }
     }
 }

@@ -9,7 +9,7 @@ use fieldvitals_store::rollup::{
 };
 use fieldvitals_store::{
     By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, LoadBatch, Retention,
-    SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Views, Weight,
+    Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Views, Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -634,7 +634,14 @@ async fn loads_and_other_writers_take_turns() {
 /// A beacon a position, of a view that it alone is of.
 fn one_by_one(site: SiteId, after: u64, up_to: u64) -> LoadBatch {
     let beacon = |position| vec![update(DAY0_MS, u128::from(position), &[(Metric::Lcp, 900.0)])];
-    LoadBatch { site, spool: SpoolId([1; 16]), after, up_to, beacons: (after..up_to).map(beacon).collect() }
+    LoadBatch {
+        site,
+        spool: SpoolId([1; 16]),
+        after,
+        up_to,
+        beacons: (after..up_to).map(beacon).collect(),
+        senders: Senders::Unknown,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,8 @@ pub mod hash;
 mod kept;
 pub mod load;
 mod maintained;
+mod place;
+pub mod places;
 pub mod priority;
 pub mod private;
 pub mod rollup;
@@ -36,6 +38,7 @@ pub use erase::{Erase, Erased};
 pub use filter::{By, Filters};
 pub use kept::Kept;
 pub use maintained::{Concern, Maintained, Round, Undone};
+pub use place::{Crowded, Name, Network, Place, Senders, Standing};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
@@ -141,6 +144,8 @@ pub struct LoadBatch {
     pub up_to: u64,
     /// The page view updates of each beacon, in spool order.
     pub beacons: Vec<Vec<ViewUpdate>>,
+    /// Who sent them.
+    pub senders: Senders,
 }
 
 /// What became of the beacons of a batch: each is counted once.
@@ -150,6 +155,8 @@ pub struct LoadReport {
     pub loaded: u64,
     /// Beacons that say nothing that the store does not know better.
     pub superseded: u64,
+    /// Names that had no place.
+    pub crowded: Crowded,
 }
 
 /// How long what is kept, in days.
@@ -294,6 +301,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::NoSuchSite`] where the site is gone.
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError>;
+    /// Removes the routes and labels that no page view and no rollup has any more, which frees their places. Returns how
+    /// many they are. An erasure ends with it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] where the site is gone.
+    async fn free_names(&self, site: SiteId) -> Result<u64, StoreError>;
     /// How many page views [`Store::erase`] would remove; more than [`vitals::limits::ERASABLE_MAX`] are not counted on.
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError>;
 
@@ -319,6 +332,10 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::SiteExists`] where its name is taken.
     async fn site_put(&self, site: &Site) -> Result<Site, StoreError>;
+    /// All routes and labels of a site, by kind and text.
+    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError>;
+    /// Writes names as they are elsewhere, in place of those that are there.
+    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError>;
     /// Page views that are kept, by id, at most `limit` after one.
     async fn views(
         &self,

@@ -4,7 +4,7 @@ use crate::beacon::now_ms;
 use crate::server::binary;
 use fieldvitals_store::rollup::{DAY_MS, day_of};
 use fieldvitals_store::{
-    Context, LoadBatch, NewSite, Retention, Site, Source, SpoolId, Store, ViewUpdate, Weight,
+    Context, LoadBatch, NewSite, Retention, Senders, Site, Source, SpoolId, Store, ViewUpdate, Weight,
 };
 use std::process::{Command, Stdio};
 use vitals::metric::{Metric, Value, Values};
@@ -89,7 +89,10 @@ pub async fn fill(store: &dyn Store, name: &str, views: u32) -> Site {
     for part in all.chunks(4_000) {
         let beacons: Vec<Vec<ViewUpdate>> = part.iter().map(|update| vec![update.clone()]).collect();
         let up_to = after + beacons.len() as u64;
-        store.load(LoadBatch { site: site.id, spool, after, up_to, beacons }).await.expect("a load");
+        store
+            .load(LoadBatch { site: site.id, spool, after, up_to, beacons, senders: Senders::Unknown })
+            .await
+            .expect("a load");
         after = up_to;
     }
     store.cursors_forget(spool).await.expect("the cursor goes");

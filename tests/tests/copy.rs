@@ -1,6 +1,10 @@
 //! `fieldvitals store copy`, between real stores, killed half-way.
 
-use fieldvitals_store::{Judgement, Store as _};
+use fieldvitals_store::{
+    By, CellQuery, Context, Dimension, Judgement, LoadBatch, Name, Network, NewSite, Senders, SiteId, Source,
+    SpoolId, Store, ViewUpdate, Weight,
+};
+use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
 use fieldvitals_store_sqlite::SqliteStore;
 use fieldvitals_tests::eventually;
@@ -11,7 +15,8 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
-use vitals::metric::{Metric, Value as Measured};
+use vitals::metric::{Metric, Value as Measured, Values};
+use vitals::view::ViewId;
 
 /// Page views that are kept: enough for several loads.
 const VIEWS: u32 = 24_000;
@@ -167,4 +172,113 @@ async fn what_would_be_missed_is_not_copied() {
     let other = other.to_str().unwrap();
     assert_eq!(run(&["site", "add", "default", "--origin", "*", "--data-dir", other]).code, Some(0));
     refused(&from, other, "different keys");
+}
+
+/// Routes and connection types of a crowded site: more than it has places.
+const CROWDED: (u32, u32) = (2_100, 20);
+
+/// A site with more names than places, one of which every sixteenth page view has.
+async fn crowded(store: &dyn Store) {
+    let new = NewSite {
+        name: "crowded".to_owned(),
+        key: "fvk_test_crowded".to_owned(),
+        origins: vec!["*".to_owned()],
+        created_ms: recent_day_ms(),
+    };
+    let site = store.site_add(new).await.expect("a site").id;
+    let mut updates: Vec<ViewUpdate> = Vec::new();
+    for number in 0..VIEWS {
+        let start_ms = recent_day_ms() + i64::from(number);
+        let route = if number % 16 == 15 { "/named".to_owned() } else { format!("/r{}", number % CROWDED.0) };
+        updates.push(ViewUpdate {
+            id: ViewId::new(start_ms.unsigned_abs(), number.into()),
+            source: Source::Own { seq: 1 },
+            received_ms: start_ms,
+            url: format!("https://shop.example{route}"),
+            route,
+            navigation_type: None,
+            device: None,
+            browser: None,
+            os: None,
+            connection: Some(format!("c{}", number % CROWDED.1)),
+            country: None,
+            release: Some(format!("v{}", number % 3)),
+            values: Values::EMPTY,
+            tti_gap: None,
+            weight: Weight::ONE,
+            context: Context::NONE,
+        });
+    }
+    for part in updates.chunks(4_000) {
+        load(store, site, part.to_vec()).await;
+    }
+}
+
+async fn load(store: &dyn Store, site: SiteId, updates: Vec<ViewUpdate>) {
+    let spool = SpoolId([9; 16]);
+    let after = store.cursor(site, spool).await.expect("a cursor");
+    let networks = updates.iter().map(|update| Network::of(site, update.received_ms.unsigned_abs() % 50));
+    let senders = Senders::Networks(networks.collect());
+    let beacons: Vec<Vec<ViewUpdate>> = updates.into_iter().map(|update| vec![update]).collect();
+    let up_to = after + beacons.len() as u64;
+    store.load(LoadBatch { site, spool, after, up_to, beacons, senders }).await.expect("a load");
+}
+
+/// The page views of each route and label, and the rows of names.
+async fn counted(store: &dyn Store) -> (Vec<(String, i64)>, Vec<Name>) {
+    let sites = store.sites().await.expect("the sites");
+    let site = sites.iter().find(|site| site.name == "crowded").expect("the site").id;
+    let query = CellQuery::new(site, i64::MIN, i64::MAX);
+    let routes = store.cells(&query).await.expect("the routes").into_iter();
+    let mut counted: Vec<(String, i64)> = routes.map(|one| (one.route, one.cell.views)).collect();
+    for dimension in Dimension::LABELLED {
+        let values = store.breakdown(&query, By::Rolled(dimension)).await.expect("the labels").into_iter();
+        counted.extend(values.map(|one| (one.value.unwrap_or_default(), one.cell.views)));
+    }
+    (counted, store.names(site).await.expect("the names"))
+}
+
+#[tokio::test]
+async fn copy_of_a_store_with_more_names_than_places_has_the_same_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, database) = (folder.path().join("store.db"), Database::migrated().await);
+    let source = SqliteStore::open(&from).await.unwrap();
+    crowded(&source).await;
+    let original = counted(&source).await;
+    source.close().await;
+    let named = original.0.iter().find(|(name, _)| name == "/named").unwrap().1;
+    assert_eq!(named, i64::from(VIEWS / 16));
+    assert!(
+        original.0.iter().filter(|(name, _)| name == "(other)").count() == 2,
+        "of routes and connections"
+    );
+
+    let from = from.to_str().unwrap();
+    let copied = run(&["store", "copy", "--from", from, "--to", &database.url, "--verify"]);
+    assert_eq!(copied.code, Some(0), "{copied:?}");
+    let target = PostgresStore::open(&database.url).await.unwrap();
+    assert_eq!(counted(&target).await, original);
+    target.close().await;
+
+    let back = folder.path().join("back.db");
+    let returned =
+        run(&["store", "copy", "--from", &database.url, "--to", back.to_str().unwrap(), "--verify"]);
+    assert_eq!(returned.code, Some(0), "{returned:?}");
+    let target = SqliteStore::open(&back).await.unwrap();
+    assert_eq!(counted(&target).await, original);
+
+    // A page view of the copy under another name, as many as before.
+    let site = target.sites().await.unwrap()[0].id;
+    let mut views = target.views(site, None, 1).await.unwrap();
+    let mut moved = views.remove(0).update;
+    moved.source = Source::Own { seq: 9 };
+    moved.release = Some("v9".to_owned());
+    load(&target, site, vec![moved]).await;
+    target.close().await;
+    let differs = run(&["store", "copy", "--from", &database.url, "--to", back.to_str().unwrap()]);
+    assert_eq!(differs.code, Some(1), "{differs:?}");
+    assert!(
+        differs.stdout.contains("release `v9`: 0 page views in the source, 1 page view in the target"),
+        "{differs:?}"
+    );
 }

@@ -110,6 +110,14 @@ pub const RELEASES_PER_SITE_MAX: usize = 2_000;
 /// Labels of a site and dimension that may be kept at a time, for as long as any rollup has them: they have
 /// codes of two bytes.
 pub const LABELS_KEPT_MAX: usize = 53_000;
+/// The same, those included that took another's place.
+pub const LABEL_CODES_MAX: usize = 60_000;
+/// Names of a site and kind that may take another's place on a UTC day. Each adds a name to the day's rollups.
+pub const NAMES_DISPLACED_PER_DAY_MAX: usize = 256;
+/// Names that a client network may have got on a UTC day and still take another network's place.
+pub const NAMES_DISPLACED_PER_NETWORK_MAX: usize = 8;
+/// Updates in one load with which a name may take the place of one that was seen once, whichever network brought it.
+pub const NAME_SIGHTINGS_MIN: usize = 4;
 /// Bytes of what a page view carries beyond what is counted of it: what explains its values, tags, marks.
 pub const CONTEXT_BYTES_MAX: usize = 192;
 /// Selectors that the page views of a site and UTC day may name; further ones are `(other)`.
@@ -271,10 +279,17 @@ pub const REJECTION_KINDS_MAX: usize = 1_000;
 
 // Routes are spread over sixteen blocks by a hash: a sixteenth of this, 8 MB, unless somebody has chosen them.
 const _: () = assert!(
-    (ROUTES_PER_SITE_MAX + 1) * (RELEASES_PER_SITE_MAX + 2) * BLOCK_VIEW_BYTES_MAX * 4 <= BLOCK_BYTES_MAX,
+    (ROUTES_PER_SITE_MAX + 1 + ROUTE_RULES_PER_SITE_MAX + NAMES_DISPLACED_PER_DAY_MAX)
+        * (RELEASES_PER_SITE_MAX + 2 + NAMES_DISPLACED_PER_DAY_MAX)
+        * BLOCK_VIEW_BYTES_MAX
+        * 4
+        <= BLOCK_BYTES_MAX,
     "a block must take some page views of every release on every route"
 );
-const _: () = assert!(LABELS_KEPT_MAX < 1 << 16, "a label must have a code of two bytes");
+const _: () = assert!(
+    LABELS_KEPT_MAX < LABEL_CODES_MAX && LABEL_CODES_MAX < 1 << 16,
+    "a label must have a code of two bytes"
+);
 const _: () = assert!(
     SELECTORS_PER_DAY_MAX
         + IMAGES_PER_DAY_MAX

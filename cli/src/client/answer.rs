@@ -32,6 +32,20 @@ pub(crate) struct SiteAnswer {
     pub(crate) name: String,
 }
 
+/// `GET /status`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StatusAnswer {
+    #[serde(default)]
+    pub(crate) crowded: Vec<CrowdedAnswer>,
+}
+
+/// A kind of names of which a site has more than places.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CrowdedAnswer {
+    pub(crate) site: String,
+    pub(crate) kind: String,
+}
+
 /// From and to, RFC 3339, UTC.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PeriodAnswer {

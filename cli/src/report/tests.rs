@@ -210,6 +210,21 @@ async fn rejections_are_shown_by_reason_and_origin() {
 }
 
 #[tokio::test]
+async fn ranking_of_a_crowded_site_warns_of_its_names() {
+    let status = json!({"crowded": [
+        {"site": "default", "kind": "routes", "updates": 3, "last": "2026-11-20T00:00:00Z"},
+        {"site": "blog", "kind": "releases", "updates": 3, "last": "2026-11-20T00:00:00Z"},
+    ]});
+    let server = Responder::start(&[("200 OK", &pages(&Value::Null)), ("200 OK", &status.to_string())]);
+    let done = execute(&parse(&server.url, &["--site", "default"]).unwrap(), Colour::Off).await.unwrap();
+    assert_eq!(
+        done.warning,
+        "warning: `default` has more routes than it has places; page views of further ones count under (other)"
+    );
+    assert!(server.requests()[1].starts_with("GET /api/v1/status "), "{:?}", server.requests());
+}
+
+#[tokio::test]
 async fn a_server_that_fails_is_told_with_its_exit_code() {
     let server = Responder::start(&[("500 Internal Server Error", "")]);
     let Failure { exit, message, .. } =

@@ -2,8 +2,44 @@
 
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{Colour, Ink};
-use crate::progress::grouped;
-use fieldvitals_store::Holding;
+use crate::progress::{count, grouped};
+use fieldvitals_store::{By, CellQuery, Dimension, Holding, SiteId, Store, StoreError};
+use std::collections::BTreeMap;
+use vitals::metric::Metrics;
+
+/// Differing names that are told of each site.
+const NAMES_TOLD_MAX: usize = 10;
+
+/// A kind of names, and one of them; `None` for page views of which it is not known.
+type NameOf = (&'static str, Option<String>);
+
+/// The page views of each route and of each label, as rollups count them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names(BTreeMap<NameOf, i64>);
+
+impl Names {
+    /// Those of a site.
+    pub(crate) async fn of(store: &dyn Store, site: SiteId) -> Result<Self, StoreError> {
+        let all = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, i64::MIN, i64::MAX) };
+        let routes = store.cells(&all).await?.into_iter();
+        let mut names: BTreeMap<NameOf, i64> =
+            routes.map(|one| (("route", Some(one.route)), one.cell.views)).collect();
+        for dimension in Dimension::ALL {
+            let values = store.breakdown(&all, By::Rolled(dimension)).await?.into_iter();
+            names.extend(values.map(|one| ((dimension.name(), one.value), one.cell.views)));
+        }
+        Ok(Self(names))
+    }
+
+    /// The names of which the stores count different numbers, with both.
+    fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a NameOf, i64, i64)> {
+        let only_there = other.0.keys().filter(|name| !self.0.contains_key(*name));
+        let views = |names: &Self, name: &NameOf| names.0.get(name).copied().unwrap_or(0);
+        let all =
+            self.0.keys().chain(only_there).map(move |name| (name, views(self, name), views(other, name)));
+        all.filter(|(_, here, there)| here != there)
+    }
+}
 
 /// What both stores hold of a site.
 pub(crate) struct Compared {
@@ -13,22 +49,41 @@ pub(crate) struct Compared {
     pub(crate) source: Holding,
     /// In the target.
     pub(crate) target: Holding,
+    /// The names of the source, and of the target.
+    pub(crate) names: [Names; 2],
 }
 
 impl Compared {
-    fn rows(&self) -> [(&'static str, u64, u64); 3] {
+    fn rows(&self) -> [(&'static str, u64, u64); 4] {
         let counted = |holding: &Holding| u64::try_from(holding.counted).unwrap_or_default();
         [
             ("page views", self.source.views, self.target.views),
             ("counted in rollups", counted(&self.source), counted(&self.target)),
             ("violations", self.source.violations, self.target.violations),
+            ("routes and labels", self.names[0].0.len() as u64, self.names[1].0.len() as u64),
         ]
     }
 }
 
-/// Whether both hold the same, as far as counts tell.
+/// Whether both hold the same, as far as counts tell: in all, and of each route and label.
 pub(crate) fn agree(all: &[Compared]) -> bool {
-    all.iter().all(|one| one.source == one.target)
+    all.iter().all(|one| one.source == one.target && one.names[0] == one.names[1])
+}
+
+/// The first names of each site of which the stores count different numbers, a line each.
+pub(crate) fn different_names(all: &[Compared]) -> String {
+    let mut text = String::new();
+    for Compared { site, names: [source, target], .. } in all {
+        for ((kind, name), here, there) in source.differences(target).take(NAMES_TOLD_MAX) {
+            let name = name.as_deref().map_or_else(|| "unknown".to_owned(), |name| format!("`{name}`"));
+            text.push_str(&format!(
+                "{site}: {kind} {name}: {} in the source, {} in the target\n",
+                count(u64::try_from(here).unwrap_or(0), "page view"),
+                count(u64::try_from(there).unwrap_or(0), "page view")
+            ));
+        }
+    }
+    text
 }
 
 /// The counts as a table; those that differ stand out.
@@ -67,10 +122,21 @@ mod tests {
     #[test]
     fn what_differs_is_seen() {
         let holding = Holding { views: 1_000, counted: 1_200, violations: 0 };
-        let same = Compared { site: "shop".to_owned(), source: holding, target: holding };
-        assert!(agree(&[same]));
+        let names = |routes: &[(&str, i64)]| {
+            Names(routes.iter().map(|&(route, views)| (("route", Some(route.to_owned())), views)).collect())
+        };
+        let compared = |target, names| Compared { site: "shop".to_owned(), source: holding, target, names };
+        let same = || [names(&[("/", 9), ("/a", 1)]), names(&[("/", 9), ("/a", 1)])];
+        assert!(agree(&[compared(holding, same())]));
+        let moved = [compared(holding, [names(&[("/", 9), ("/a", 1)]), names(&[("/", 9), ("(other)", 1)])])];
+        assert!(!agree(&moved), "one name is not another");
+        assert_eq!(
+            different_names(&moved),
+            "shop: route `/a`: 1 page view in the source, 0 page views in the target\n\
+             shop: route `(other)`: 0 page views in the source, 1 page view in the target\n"
+        );
         let less = Holding { views: 999, ..holding };
-        let all = [Compared { site: "shop".to_owned(), source: holding, target: less }];
+        let all = [compared(less, same())];
         assert!(!agree(&all));
         let text = table(&all, Colour::Off);
         let line = text.lines().find(|line| line.contains("page views")).unwrap();

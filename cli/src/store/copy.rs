@@ -7,7 +7,7 @@
 mod plan;
 mod steps;
 
-use super::compare::{Compared, agree, table};
+use super::compare::{Compared, Names, agree, different_names, table};
 use super::place::Place;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -27,8 +27,8 @@ use steps::{Copied, Copier};
 ///
 /// Stop the servers of both first: what arrives in the source while it is copied may be missed. The source
 /// keeps all it has. A copy that was cut short goes on where it was when it is started again, and what is
-/// there already is not copied twice. At the end both stores are counted and compared: exit 0 where they
-/// hold the same, 1 where they do not.
+/// there already is not copied twice. At the end both stores are counted and compared, in all and by each route and
+/// label: exit 0 where they hold the same, 1 where they do not.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The store that is copied: a data folder, a store's file, or postgres://USER@HOST/NAME.
@@ -122,11 +122,13 @@ async fn copy(
             site: source_site.name.clone(),
             source: source.holding(source_site.id).await?,
             target: target.holding(target_site.id).await?,
+            names: [Names::of(source, source_site.id).await?, Names::of(target, target_site.id).await?],
         });
     }
     copier.progress.clear();
     print(&table(&compared, Colour::of_stdout()));
     if !agree(&compared) {
+        print(&different_names(&compared));
         print(
             "\nThe stores do not hold the same. Either something wrote to one of them meanwhile, such as a server, or the \
              target\nhad data of its own. With all servers stopped, the same command copies what is missing; what the \

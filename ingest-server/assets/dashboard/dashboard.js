@@ -126,10 +126,11 @@ async function read(site, signal) {
     if (error.name === "AbortError" || error.status === 401) throw error;
     return error;
   });
-  const [report, pages, violations, ...causes] = await Promise.all([
+  const [report, pages, violations, server, ...causes] = await Promise.all([
     of("report", { route, period, device }),
     route === null ? of("pages", pagesQuery(null)) : null,
     softly(of("violations", { status: "open" })),
+    softly(get("/api/v1/status", null, signal)),
     ...(route === null ? [] : EXPLAINED.map((metric) => softly(of("attribution", { route, period, device, metric, limit: CAUSES_LIMIT })))),
   ]);
   const rejections = route === null && report.views === 0 ? await softly(of("rejections")) : null;
@@ -141,6 +142,7 @@ async function read(site, signal) {
     nextCursor: pages?.next_cursor ?? null,
     violations: failed ? [] : violations.violations,
     violationsError: failed ? violations : null,
+    crowded: (server.crowded ?? []).filter((names) => names.site === site.name).map((names) => names.kind),
     rejections: rejections?.rejections ?? rejections,
     causes,
     read: new Date(),
@@ -148,9 +150,9 @@ async function read(site, signal) {
 }
 
 /** What a drawing depends on, without the period, whose end moves with the clock. */
-function figures({ report, pages, violations, rejections, causes }) {
+function figures({ report, pages, violations, crowded, rejections, causes }) {
   const explained = causes.map(({ causes, tbt, tti }) => [causes, tbt, tti]);
-  return JSON.stringify([report.views, report.views_estimated, report.metrics, pages, violations, rejections, explained]);
+  return JSON.stringify([report.views, report.views_estimated, report.metrics, pages, violations, crowded, rejections, explained]);
 }
 
 function pagesQuery(cursor) {

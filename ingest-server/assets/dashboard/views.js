@@ -91,6 +91,7 @@ export function overview(state, answers, link, actions) {
             h("h2", { class: "hidden", id: "vitals" }, "Web Vitals of the whole site"),
             h("div", { class: "tiles" }, METRICS.map((metric) => tile(metric, report.metrics[metric.name], state, link)))),
           violationList(violations, answers.violationsError, link),
+          crowdedNotice(answers.crowded),
           ranking(state, answers, link, actions),
         ],
     rejectionPanel(report.views === 0, answers.rejections, actions),
@@ -146,6 +147,14 @@ function violationList(violations, error, link) {
           [`${count(within)} of ${counted(n, "visit")} within the budget`, violation.device, violation.release && `release ${violation.release}`,
             `since ${moment(violation.opened)}`].filter(Boolean).join(" · ")));
     })));
+}
+
+/** Names beyond the site's places. */
+function crowdedNotice(kinds) {
+  if (kinds.length === 0) return null;
+  return h("section", { class: "panel notice" },
+    h("p", {}, `This site has more ${kinds.join(" and ")} than it has places. Page views of further ones count under `, h("code", {}, "(other)"), "."),
+    h("p", { class: "soft" }, "If names are made up, ", h("code", {}, "fieldvitals site erase"), " removes their page views and frees their places. If URLs have ids in them, route rules join them."));
 }
 
 const COLUMNS = [

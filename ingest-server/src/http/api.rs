@@ -74,6 +74,10 @@ pub struct StatusReport {
     spool: SpoolReport,
     /// Connections of clients.
     connections: ConnectionsReport,
+    /// Sites that have more names than places, of the last day; page views of further ones count under `(other)`. Absent
+    /// where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    crowded: Vec<CrowdedReport>,
     /// What keeps the store in order: rollups folded, old data removed.
     maintenance: MaintenanceReport,
 }
@@ -91,6 +95,19 @@ pub struct ConnectionsReport {
     /// `head_too_large`, `slow_head`, `unread_answer`.
     #[schema(value_type = std::collections::HashMap<String, u64>)]
     closed: BTreeMap<&'static str, u64>,
+}
+
+/// A kind of names of a site that lacks places.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CrowdedReport {
+    /// The site's name; its id where it has none any more.
+    site: String,
+    /// `routes`, `releases`, `browsers`, `countries` or `connection types`.
+    kind: &'static str,
+    /// Updates of page views counted under `(other)` since this server started.
+    updates: u64,
+    /// When the last one was loaded.
+    last: String,
 }
 
 /// Where accepted beacons are.
@@ -208,6 +225,17 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
             client_max: state.connections.limits().client_max,
             closed: state.connections.closed().collect(),
         },
+        crowded: state
+            .spool
+            .crowded()
+            .into_iter()
+            .map(|names| CrowdedReport {
+                site: name(names.site),
+                kind: names.kind(),
+                updates: names.updates,
+                last: time_text(names.last_ms),
+            })
+            .collect(),
         maintenance: state.maintenance.report(name),
     }))
 }

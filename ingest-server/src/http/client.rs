@@ -100,6 +100,16 @@ fn limiter(per_second: NonZeroU32) -> Limiter {
     RateLimiter::dashmap(Quota::per_second(per_second).allow_burst(burst))
 }
 
+/// The prefix of a request's client network, as a number; 0 if the client has no address.
+fn prefix(request: &HttpRequest, proxies: &Proxies) -> u64 {
+    let Some(peer) = request.peer_addr() else { return 0 };
+    match network(address(request, peer.ip().to_canonical(), proxies)).network() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        // The other half tells hosts of one network apart.
+        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+    }
+}
+
 /// How many beacons a client network may send. Addresses are kept in memory while they are active, and
 /// nowhere else.
 pub struct ClientRate {
@@ -125,6 +135,11 @@ impl ClientRate {
             refused: Throttle::default(),
             is_proxy_told: AtomicBool::new(false),
         }
+    }
+
+    /// The prefix of a request's client network.
+    pub fn prefix(&self, request: &HttpRequest) -> u64 {
+        prefix(request, &self.proxies)
     }
 
     /// Whether another beacon of this request's client is taken. This machine itself is not limited, but for a proxy on

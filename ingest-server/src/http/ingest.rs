@@ -11,6 +11,7 @@ use crate::outcome::{Invalid, Outcome};
 use crate::spool::{AppendError, Record};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
+use fieldvitals_store::Network;
 use ipnet::IpNet;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -170,13 +171,15 @@ async fn take(
         [&GPC, &header::DNT].into_iter().any(|name| text(name).is_some_and(|value| value.trim() == "1"));
     let country = state.country_header.country(request);
     let limited = state.client_rate.check(request).err();
+    let prefix = state.client_rate.prefix(request);
     let directory = state.directory.current();
     // This future is dropped when the client goes away, and what has begun must come to its outcome, kept
     // and counted.
     let taken = ToItsEnd::new(async move {
         state.outcomes.receive();
         let taken =
-            decide_and_keep(&state, body, (origin, sender, left_alone, country), limited, &format).await;
+            decide_and_keep(&state, body, (origin, sender, left_alone, country), (limited, prefix), &format)
+                .await;
         match &taken {
             Ok(()) => state.outcomes.count(Outcome::Accepted),
             Err(refused) => refuse(&state, refused),
@@ -235,7 +238,7 @@ async fn decide_and_keep(
     state: &State,
     body: BeaconBody,
     (origin, sender, left_alone, country): (Option<String>, Sender, bool, Option<&'static str>),
-    limited: Option<IpNet>,
+    (limited, prefix): (Option<IpNet>, u64),
     format: &Format,
 ) -> Result<(), Refused> {
     let because = |outcome, message: &str| {
@@ -268,7 +271,8 @@ async fn decide_and_keep(
     let Accepted { site, updates, dropped } = decide_or_refresh(state, &request, format).await?;
     // A piece of what the connection reads into, which it can use again.
     drop(body);
-    state.spool.append(Record { site, updates }).await.map_err(|error| {
+    let network = Network::of(site, prefix);
+    state.spool.append(Record { site, network, updates }).await.map_err(|error| {
         let message = match error {
             AppendError::Full => "the server holds as many beacons as it may; try again".to_owned(),
             AppendError::Refused(_) => format!("{error}; try again"),

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::writer::Message;
 use super::{Spool, SpoolError};
 use crate::http::now_ms;
-use fieldvitals_store::{LoadBatch, SiteId, Store, StoreError, ViewUpdate};
+use fieldvitals_store::{Crowded, LoadBatch, Network, Senders, SiteId, Store, StoreError, ViewUpdate};
 use rusqlite::Connection;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -66,8 +66,8 @@ impl From<StoreError> for StepError {
     }
 }
 
-/// The beacons of one site in some rows, with their positions.
-pub(super) type Part = Vec<(u64, Vec<ViewUpdate>)>;
+/// The beacons of one site in some rows, with their positions and the client networks that sent them.
+pub(super) type Part = Vec<(u64, (Network, Vec<ViewUpdate>))>;
 
 impl Loader {
     pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {
@@ -361,14 +361,17 @@ impl Loader {
     ) -> Result<(), StepError> {
         let (Some(&(first, _)), Some(&(up_to, _))) = (part.first(), part.last()) else { return Ok(()) };
         let key = (epoch.number, site);
-        let beacons: Vec<Vec<ViewUpdate>> = part.into_iter().map(|(_, updates)| updates).collect();
+        let (networks, beacons): (Vec<Network>, Vec<Vec<ViewUpdate>>) =
+            part.into_iter().map(|(_, beacon)| beacon).unzip();
         let n = beacons.len();
-        let batch = LoadBatch { site, spool: epoch.id, after, up_to, beacons };
+        let senders = Senders::Networks(networks);
+        let batch = LoadBatch { site, spool: epoch.id, after, up_to, beacons, senders };
         match self.store.load(batch).await {
             Ok(report) => {
                 self.cursors.insert(key, up_to);
                 self.pace.faster(site, self.spool.shared.bounds.load_views);
                 self.spool.shared.held().loaded(site);
+                self.note_crowded(site, &report.crowded);
                 self.count(site, up_to, |stats| {
                     stats.loaded += report.loaded;
                     stats.superseded += report.superseded;
@@ -398,6 +401,21 @@ impl Loader {
                     error => Err(error.into()),
                 }
             }
+        }
+    }
+
+    /// Takes note of names that have no place.
+    fn note_crowded(&self, site: SiteId, crowded: &Crowded) {
+        if *crowded == Crowded::default() {
+            return;
+        }
+        for names in self.spool.shared.crowds().note(site, crowded, now_ms()) {
+            tracing::warn!(
+                site = site.0,
+                kind = names.kind(),
+                "the site has more names than it has places; page views of further ones count under (other). Made-up \
+                 names: `fieldvitals site erase`. URLs with ids in them: `fieldvitals site update --route`"
+            );
         }
     }
 

@@ -12,6 +12,7 @@
 //! killed, are loaded first. An epoch whose end lies before the store's cursor is an older copy of the
 //! file: what is missing cannot be told from what was loaded, so the file is refused.
 
+mod crowded;
 mod file;
 mod held;
 mod loader;
@@ -25,12 +26,14 @@ mod rest;
 mod settle;
 mod writer;
 
+pub use crowded::CrowdedNames;
 pub use held::HeldSite;
 pub use loader::Loader;
 pub use refusal::{Cause, Refusal};
 pub use rest::{Rest, rest};
 
-use fieldvitals_store::{SiteId, Store, StoreError, ViewUpdate};
+use crowded::Crowds;
+use fieldvitals_store::{Network, SiteId, Store, StoreError, ViewUpdate};
 use held::Held;
 use refusal::{Refusing, Room};
 use std::path::{Path, PathBuf};
@@ -45,6 +48,8 @@ use vitals::limits;
 pub struct Record {
     /// The site that it is about.
     pub site: SiteId,
+    /// The client network that sent it.
+    pub network: Network,
     /// What it says about page views.
     pub updates: Vec<ViewUpdate>,
 }
@@ -216,6 +221,7 @@ struct Shared {
     held: Mutex<Held>,
     /// Set while beacons are refused.
     refusing: Mutex<Option<Refusing>>,
+    crowds: Mutex<Crowds>,
     /// Set while loading fails.
     stalled: Mutex<Option<Trouble>>,
     failed: watch::Sender<Option<String>>,
@@ -231,6 +237,10 @@ impl Shared {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn crowds(&self) -> MutexGuard<'_, Crowds> {
+        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stalled(&self) -> MutexGuard<'_, Option<Trouble>> {
@@ -296,6 +306,7 @@ impl Spool {
             stats: Mutex::new(Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() }),
             held: Mutex::default(),
             refusing: Mutex::default(),
+            crowds: Mutex::default(),
             stalled: Mutex::default(),
             failed: watch::Sender::new(None),
             appended: Notify::new(),
@@ -369,6 +380,12 @@ impl Spool {
     #[must_use]
     pub fn held(&self) -> Vec<HeldSite> {
         self.shared.held().list()
+    }
+
+    /// Sites that have more names than places.
+    #[must_use]
+    pub fn crowded(&self) -> Vec<CrowdedNames> {
+        self.shared.crowds().shown(crate::http::now_ms())
     }
 
     /// Why beacons are refused. Without beacons the writer tries each second whether that is over.

@@ -44,12 +44,15 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_store::Network;
 
     #[test]
     fn loads_halve_down_to_a_row_and_grow_back() {
         const SITE: SiteId = SiteId(1);
         // Rows of one to four beacons.
-        let part = || (0..40_u64).map(|i| (i * i / 100, Vec::new())).collect::<VecDeque<_>>();
+        let part = || {
+            (0..40_u64).map(|i| (i * i / 100, (Network::of(SITE, i), Vec::new()))).collect::<VecDeque<_>>()
+        };
         let mut pace = Pace::default();
         assert_eq!(pace.take(SITE, &mut part()).len(), 40);
         let mut most = 40;

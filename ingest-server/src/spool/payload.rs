@@ -1,21 +1,21 @@
 //! What a row of the spool holds: a byte for the format, a checksum, and the records of one commit.
 //!
 //! `[FORMAT, CRC-32 of the rest (4 bytes, little endian), records…]`, the records as postcard writes a
-//! sequence of `(site, updates)`: their number as a varint, then each in turn.
+//! sequence of `(site, network, updates)`: their number as a varint, then each in turn.
 
 use super::Record;
-use fieldvitals_store::{SiteId, ViewUpdate};
+use fieldvitals_store::{Network, SiteId, ViewUpdate};
 use vitals::histogram::write_varint;
 
 /// The format of a row. It changes whenever `ViewUpdate` changes its serialized form.
-pub(crate) const FORMAT: u8 = 4;
+pub(crate) const FORMAT: u8 = 5;
 
 const HEAD: usize = 5;
 
 /// The bytes of one record, to be joined by [`join`].
 pub(crate) fn encode_record(record: &Record) -> Result<Vec<u8>, postcard::Error> {
     // Most have one update, in about so many bytes.
-    postcard::to_extend(&(record.site, &record.updates), Vec::with_capacity(192))
+    postcard::to_extend(&(record.site, record.network, &record.updates), Vec::with_capacity(192))
 }
 
 /// The payload of a row of encoded records.
@@ -40,9 +40,9 @@ pub(crate) fn split(payload: &[u8]) -> Result<Vec<Record>, String> {
     if crc32fast::hash(body) != u32::from_le_bytes([a, b, c, d]) {
         return Err("its checksum is wrong".to_owned());
     }
-    let records: Vec<(SiteId, Vec<ViewUpdate>)> =
+    let records: Vec<(SiteId, Network, Vec<ViewUpdate>)> =
         postcard::from_bytes(body).map_err(|error| format!("its records cannot be read: {error}"))?;
-    Ok(records.into_iter().map(|(site, updates)| Record { site, updates }).collect())
+    Ok(records.into_iter().map(|(site, network, updates)| Record { site, network, updates }).collect())
 }
 
 #[cfg(test)]
@@ -99,10 +99,11 @@ mod tests {
             context: Context::NONE,
             ..own.clone()
         };
+        let network = |prefix| Network::of(SiteId(1), prefix);
         vec![
-            Record { site: SiteId(1), updates: vec![own] },
-            Record { site: SiteId(-2), updates: vec![foreign] },
-            Record { site: SiteId(3), updates: Vec::new() },
+            Record { site: SiteId(1), network: network(1), updates: vec![own] },
+            Record { site: SiteId(-2), network: network(2), updates: vec![foreign] },
+            Record { site: SiteId(3), network: network(3), updates: Vec::new() },
         ]
     }
 
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn the_format_is_the_one_of_its_number() {
         let bytes = payload(&records());
-        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (4, 208, 3_946_209_903));
+        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (5, 214, 135_141_122));
     }
 
     #[test]

@@ -126,8 +126,8 @@ fn parts(mut rows: Vec<SpoolRow>, views_max: usize, take: impl Fn(SiteId) -> boo
             break;
         }
         taken += 1;
-        for Record { site, updates } in records {
-            parts.entry(site).or_default().push((row.position, updates));
+        for Record { site, network, updates } in records {
+            parts.entry(site).or_default().push((row.position, (network, updates)));
         }
     }
     rows.truncate(taken);

@@ -5,8 +5,8 @@ use crate::dimension::OTHER;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
     By, CellQuery, Dimension, Erase, Filters, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention,
-    RouteCell, Scope, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, ValueCell,
-    ViewUpdate, Violation, Weight,
+    RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery,
+    ValueCell, ViewUpdate, Violation, Weight,
 };
 use std::sync::Arc;
 use vitals::limits;
@@ -15,7 +15,7 @@ use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
 const DAY1_MS: i64 = DAY0_MS + DAY_MS;
 
-async fn cells(store: &Arc<dyn Store>, query: &CellQuery) -> Vec<RouteCell> {
+pub(super) async fn cells(store: &Arc<dyn Store>, query: &CellQuery) -> Vec<RouteCell> {
     store.cells(query).await.unwrap()
 }
 
@@ -24,7 +24,7 @@ fn counts(cells: &[RouteCell]) -> Vec<(&str, i64)> {
     cells.iter().map(|cell| (cell.route.as_str(), cell.cell.views)).collect()
 }
 
-async fn fold(store: &Arc<dyn Store>) {
+pub(super) async fn fold(store: &Arc<dyn Store>) {
     store.maintain(DAY1_MS, Retention::default()).await.unwrap();
 }
 
@@ -159,7 +159,7 @@ pub async fn a_batch_of_many_views_is_read_back(store: Arc<dyn Store>) {
         updates.push(update);
     }
     let report = load(&store, site, 1, updates.clone()).await.unwrap();
-    assert_eq!(report, LoadReport { loaded: 311, superseded: 0 });
+    assert_eq!(report, LoadReport { loaded: 311, superseded: 0, ..LoadReport::default() });
     for update in updates {
         let id = update.id;
         assert_eq!(store.view(site, id).await.unwrap(), Some(StoredView::first(update)));
@@ -182,9 +182,14 @@ pub async fn a_load_takes_place_whole_or_not(store: Arc<dyn Store>) {
         after: 0,
         up_to: 42,
         beacons: vec![vec![update(DAY0_MS, 1, &[(Metric::Lcp, 1.0)])], Vec::new()],
+        senders: Senders::Unknown,
     };
     let report = store.load(batch).await.unwrap();
-    assert_eq!(report, LoadReport { loaded: 1, superseded: 1 }, "an empty beacon says nothing new");
+    assert_eq!(
+        report,
+        LoadReport { loaded: 1, superseded: 1, ..LoadReport::default() },
+        "an empty beacon says nothing new"
+    );
     assert_eq!(store.cursor(site, spool).await.unwrap(), 42);
     assert_eq!(store.cursor(site, SpoolId([2; 16])).await.unwrap(), 0);
     assert_eq!(store.cursor_max(spool).await.unwrap(), 42);
@@ -205,7 +210,8 @@ pub async fn a_stale_cursor_is_refused(store: Arc<dyn Store>) {
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     for after in [0, 2] {
         let beacons = vec![vec![update(DAY0_MS, 2, &[])]];
-        let batch = LoadBatch { site, spool: SpoolId([1; 16]), after, up_to: 9, beacons };
+        let batch =
+            LoadBatch { site, spool: SpoolId([1; 16]), after, up_to: 9, beacons, senders: Senders::Unknown };
         let refused = store.load(batch).await;
         assert!(
             matches!(refused, Err(StoreError::CursorMoved { at: 1, expected }) if expected == after),
@@ -231,7 +237,7 @@ pub async fn loading_again_changes_nothing(store: Arc<dyn Store>) {
         let spool = if again == 3 { 1 } else { 2 };
         store.cursors_forget(SpoolId([spool; 16])).await.unwrap();
         let report = load(&store, site, spool, updates.clone()).await.unwrap();
-        assert_eq!(report, LoadReport { loaded: 0, superseded: 3 });
+        assert_eq!(report, LoadReport { loaded: 0, superseded: 3, ..LoadReport::default() });
         assert_eq!(cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await, before);
     }
     assert_eq!(before[0].cell.views, 3);
@@ -668,7 +674,7 @@ pub async fn updates_past_retention_change_nothing(store: Arc<dyn Store>) {
     store.maintain(DAY0_MS + 2 * DAY_MS, retention).await.unwrap();
     view.source = Source::Own { seq: 2 };
     let report = load(&store, site, 1, vec![view]).await.unwrap();
-    assert_eq!(report, LoadReport { loaded: 0, superseded: 1 });
+    assert_eq!(report, LoadReport { loaded: 0, superseded: 1, ..LoadReport::default() });
     assert_eq!(counts(&cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
 }
 
@@ -767,7 +773,16 @@ pub async fn concurrent_loaders_agree(store: Arc<dyn Store>) {
     for spool in [3, 1, 2] {
         let beacons =
             (0..12).rev().flat_map(|round| batch(spool, round)).map(|update| vec![update]).collect();
-        model.load(LoadBatch { site, spool: SpoolId([spool; 16]), after: 0, up_to: 1, beacons }).unwrap();
+        model
+            .load(LoadBatch {
+                site,
+                spool: SpoolId([spool; 16]),
+                after: 0,
+                up_to: 1,
+                beacons,
+                senders: Senders::Unknown,
+            })
+            .unwrap();
     }
     let query = CellQuery::new(site, DAY0_MS, DAY1_MS);
     assert_eq!(cells(&store, &query).await, model.cells(&query));
@@ -875,7 +890,16 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
     store.maintain(now_ms, retention).await.unwrap();
     model.site_add(old);
     let beacons = updates.into_iter().map(|update| vec![update]).collect();
-    model.load(LoadBatch { site: old, spool: SpoolId([1; 16]), after: 0, up_to: 1, beacons }).unwrap();
+    model
+        .load(LoadBatch {
+            site: old,
+            spool: SpoolId([1; 16]),
+            after: 0,
+            up_to: 1,
+            beacons,
+            senders: Senders::Unknown,
+        })
+        .unwrap();
     model.maintain(now_ms, retention);
 
     let original = store.sites().await.unwrap().remove(0);

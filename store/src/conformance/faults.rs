@@ -3,8 +3,8 @@
 use crate::rollup::{Difference, Grain};
 use crate::{
     By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
-    Maintained, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId, Store,
-    StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId,
+    Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -228,6 +228,18 @@ impl Store for FaultyStore {
 
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {
         self.inner.erase(erase).await
+    }
+
+    async fn free_names(&self, site: SiteId) -> Result<u64, StoreError> {
+        self.inner.free_names(site).await
+    }
+
+    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
+        self.inner.names(site).await
+    }
+
+    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
+        self.inner.names_put(site, names).await
     }
 
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {

@@ -5,7 +5,7 @@ use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
     By, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Explained, Filters, LoadBatch, Retention,
-    SiteId, Source, SpoolId, Store, StoredView, TallyQuery, ViewUpdate, Weight,
+    Senders, SiteId, Source, SpoolId, Store, StoredView, TallyQuery, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -299,8 +299,14 @@ impl Play {
                 same("cursor", &spool, &at, &self.model.cursor(site, spool))?;
                 let after = if stale { at + 1 } else { at };
                 let touched = beacons.iter().flatten().map(|update| (site, update.id)).collect();
-                let batch =
-                    LoadBatch { site, spool, after, up_to: after + 1 + beacons.len() as u64, beacons };
+                let batch = LoadBatch {
+                    site,
+                    spool,
+                    after,
+                    up_to: after + 1 + beacons.len() as u64,
+                    beacons,
+                    senders: Senders::Unknown,
+                };
                 let found = self.store.load(batch.clone()).await;
                 let expected = self.model.load(batch.clone());
                 same("load", &batch, &format!("{found:?}"), &format!("{expected:?}"))?;

@@ -11,6 +11,7 @@ mod contexts;
 mod faults;
 mod history;
 mod model;
+mod names;
 
 pub use cases::{
     a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,
@@ -31,9 +32,11 @@ pub use contexts::{
 pub use faults::FaultyStore;
 pub use history::random_histories;
 pub use model::Model;
+pub use names::{copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out};
 
 use crate::{
-    Context, LoadBatch, LoadReport, NewSite, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Weight,
+    Context, LoadBatch, LoadReport, NewSite, Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate,
+    Weight,
 };
 use std::any::Any;
 use std::sync::Arc;
@@ -65,6 +68,7 @@ macro_rules! conformance {
             the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
             violations_open_and_close, contexts_are_those_of_the_last_snapshot,
             sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound,
+            copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out,
         );
 
         #[test]
@@ -141,9 +145,23 @@ pub async fn load(
     spool: u8,
     updates: Vec<ViewUpdate>,
 ) -> Result<LoadReport, StoreError> {
+    load_from(store, site, spool, updates, Senders::Unknown).await
+}
+
+/// As [`load`], of senders that are known.
+///
+/// # Errors
+/// Those of the store.
+pub async fn load_from(
+    store: &Arc<dyn Store>,
+    site: SiteId,
+    spool: u8,
+    updates: Vec<ViewUpdate>,
+    senders: Senders,
+) -> Result<LoadReport, StoreError> {
     let spool = SpoolId([spool; 16]);
     let after = store.cursor(site, spool).await?;
     let up_to = after + updates.len() as u64;
     let beacons = updates.into_iter().map(|update| vec![update]).collect();
-    store.load(LoadBatch { site, spool, after, up_to, beacons }).await
+    store.load(LoadBatch { site, spool, after, up_to, beacons, senders }).await
 }

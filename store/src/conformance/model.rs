@@ -59,7 +59,7 @@ impl Model {
     /// # Errors
     /// Those of the store.
     pub fn load(&mut self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        let LoadBatch { site, spool, after, up_to, beacons } = batch;
+        let LoadBatch { site, spool, after, up_to, beacons, senders: _ } = batch;
         if !self.sites.contains(&site) {
             return Err(StoreError::NoSuchSite);
         }

@@ -7,7 +7,8 @@ use crate::progress::{Progress, Rate, grouped};
 use anyhow::{Context as _, bail};
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
-    Holding, Kept, LoadBatch, NewToken, Site, SiteId, SpoolId, Store, StoreError, StoredView, ViewUpdate,
+    Holding, Kept, LoadBatch, NewToken, Senders, Site, SiteId, SpoolId, Store, StoreError, StoredView,
+    ViewUpdate,
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
@@ -17,6 +18,8 @@ use vitals::limits;
 const VIEWS: u32 = limits::LOAD_VIEWS_MAX as u32;
 /// Rollup groups (an hour or day, a route, a dimension) that are read at once, about.
 const GROUPS: u32 = 2_000;
+/// Routes and labels that are written at once.
+const NAMES: usize = 4_000;
 /// Violations that are read at once.
 const VIOLATIONS: u32 = limits::PAGE_ROWS_MAX as u32;
 /// Where days begin among the cursors of rollups, after all hours.
@@ -71,8 +74,10 @@ impl Copier<'_> {
             };
             let holding = self.source.holding(site.id).await?;
             let pair = Pair { name: &site.name, source: site.id, target: there.id, holding };
-            // Page views before rollups: the labels of either have a bound, and those of page views that
-            // are kept come first.
+            // Names first: those of page views and rollups stay as the source decided them.
+            copy_names(self.source, self.target, &pair)
+                .await
+                .with_context(|| format!("names of `{}`", site.name))?;
             if !self.views(&pair).await.with_context(|| format!("page views of `{}`", site.name))?
                 || !self.rollups(&pair).await.with_context(|| format!("rollups of `{}`", site.name))?
             {
@@ -152,7 +157,9 @@ impl Copier<'_> {
             let load = async {
                 for beacons in batches(&page) {
                     let (after, up_to) = (copied, copied.saturating_add(beacons.len() as u64));
-                    load(target, LoadBatch { site: pair.target, spool, after, up_to, beacons }).await?;
+                    let senders = Senders::Store;
+                    load(target, LoadBatch { site: pair.target, spool, after, up_to, beacons, senders })
+                        .await?;
                     copied = up_to;
                 }
                 anyhow::Ok(())
@@ -183,7 +190,8 @@ impl Copier<'_> {
                 .say(|| format!("{}: {} rollups, up to {}", pair.name, grouped(copied), day_text(start_ms)));
             target.rollups_put(pair.target, groups).await?;
             let up_to = cursor_of(grain, start_ms);
-            let batch = LoadBatch { site: pair.target, spool, after: cursor, up_to, beacons: Vec::new() };
+            let (beacons, senders) = (Vec::new(), Senders::Store);
+            let batch = LoadBatch { site: pair.target, spool, after: cursor, up_to, beacons, senders };
             load(target, batch).await?;
             (cursor, after) = (up_to, Some((grain, start_ms)));
         }
@@ -200,6 +208,13 @@ impl Copier<'_> {
             skip += found.len() as u32;
         }
     }
+}
+
+async fn copy_names(source: &dyn Store, target: &dyn Store, pair: &Pair<'_>) -> anyhow::Result<()> {
+    for names in source.names(pair.source).await?.chunks(NAMES) {
+        target.names_put(pair.target, names).await?;
+    }
+    Ok(())
 }
 
 async fn load(target: &dyn Store, batch: LoadBatch) -> anyhow::Result<()> {
