@@ -1,11 +1,13 @@
 //! What page views of the shop say beside their values: elements, images, scripts, parts of times.
 
 use crate::data::Random;
+use fieldvitals_store::context::conditions::Conditions;
 use fieldvitals_store::context::{ClsDetail, InpDetail, LcpDetail};
 use fieldvitals_store::{Context, Detail, ViewUpdate};
 use vitals::attribution::LoadState;
+use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
 use vitals::metric::{Metric, Value};
-use vitals::view::{Device, Viewport};
+use vitals::view::{Device, Rtt, Tier, Viewport};
 
 const SCRIPTS: [&str; 6] = ["app", "vendor", "search", "cart", "consent", "tag-manager"];
 const EVENTS: [&str; 4] = ["click", "pointerdown", "keydown", "keyup"];
@@ -76,6 +78,38 @@ impl Explained {
             load_state: LoadState::DomContentLoaded,
         });
         let tbt = ms(Metric::Tti).and_then(|tti| Value::from_micros(Metric::Tti, part(tti / 8) * 1_000));
+        let conditions = ms(Metric::Ttfb).map(|ttfb| {
+            let is_new = part(10) < 6;
+            let [redirect, dns, connect] =
+                [part(ttfb / 8), part(ttfb / 16), part(ttfb / 4)].map(|ms| if is_new { ms } else { 0 });
+            let cache = part(4).min(ttfb - redirect - dns - connect);
+            let is_hit = part(10) < 7;
+            let edge = if is_hit { "HIT" } else { "MISS" };
+            Box::new(Conditions {
+                ttfb_parts_ms: Some([
+                    redirect,
+                    0,
+                    cache,
+                    dns,
+                    connect,
+                    ttfb - redirect - cache - dns - connect,
+                ]),
+                protocol: Some(if part(10) < 7 { Protocol::H2 } else { Protocol::H3 }),
+                delivery: Some(Delivery::Network),
+                document_kb: Some(20 + part(60)),
+                server_timings: vec![
+                    ("cdn-cache".to_owned(), 0, edge.to_owned()),
+                    ("edge".to_owned(), part(ttfb), String::new()),
+                ],
+                not_restored: Vec::new(),
+                confidence: (part(10) < 7).then_some((ConfidenceLevel::High, 50)),
+                rtt: Rtt::of(f64::from(part(300))),
+                memory: Some(Tier::High),
+                cpu: Some(Tier::High),
+                engaged: Some(is_hit),
+                first_input_ms: ms(Metric::Fid).map(|_| 500 + part(20_000)),
+            })
+        });
         let any = lcp.is_some() || inp.is_some() || cls.is_some();
         let viewport = if view.device == Some(Device::Phone) { Viewport::Small } else { Viewport::Large };
         Context {
@@ -83,6 +117,7 @@ impl Explained {
             tbt,
             errors: 0,
             detail: any.then(|| Box::new(Detail { lcp, inp, cls, tags: Vec::new(), marks: Vec::new() })),
+            conditions,
         }
     }
 }
@@ -91,6 +126,23 @@ impl Explained {
 mod tests {
     use super::*;
     use crate::data::Traffic;
+    use fieldvitals_store::context::code::bytes_of;
+
+    /// What the conditions add to a page view; `cargo xtask bench load` prints what the stores make of it.
+    #[test]
+    fn contexts_of_the_shop_have_so_many_bytes() {
+        let mut traffic = Traffic::new(7, 1_000, 0, 3_600_000);
+        let mut explained = Explained::new(1);
+        let (mut without, mut with) = (0, 0);
+        for _ in 0..1_000 {
+            let view = traffic.next();
+            let mut context = explained.context(&view);
+            with += bytes_of(&context);
+            context.conditions = None;
+            without += bytes_of(&context);
+        }
+        assert_eq!((without / 1_000, with / 1_000), (0, 0), "bytes a page view before and after");
+    }
 
     #[test]
     fn what_is_measured_is_explained() {

@@ -53,6 +53,8 @@ impl Requests {
                 tti_gap: None,
                 tbt: None,
                 attribution: Attribution::NONE,
+                engaged: None,
+                first_input_ms: None,
             };
             let id = view.id.to_string();
             let wire = Wire {

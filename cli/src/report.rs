@@ -1,6 +1,7 @@
 //! `fieldvitals report`: what was measured, as the API tells it.
 
 mod attribution;
+mod conditions;
 mod tables;
 
 use crate::client::answer::{
@@ -48,9 +49,9 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 50, conflicts_with = "route", value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ROWS_MAX as i64))]
     limit: u16,
-    /// What explains LCP, INP or CLS: the elements that page views name, of one route or the whole site; and why
-    /// TTI was not reached.
-    #[arg(long, value_name = "METRIC", value_parser = ["lcp", "inp", "cls"], ignore_case = true,
+    /// What explains LCP, INP, CLS or TTFB: the elements that page views name, or the longest part of TTFB, of one route
+    /// or the whole site; the conditions of the page views; and why TTI was not reached.
+    #[arg(long, value_name = "METRIC", value_parser = ["lcp", "inp", "cls", "ttfb"], ignore_case = true,
           conflicts_with_all = ["sort", "order", "limit", "metric"])]
     attribution: Option<String>,
     /// Why is there no data? Shows which beacons were refused of late, and why.

@@ -1,5 +1,6 @@
 //! What is news: the page views that changed since the last report, and the beacons that carry them.
 
+use crate::context::{cpu, memory};
 use crate::page::{NOTHING, browser, call, call_with, get, is, now, number, object, string, text};
 use crate::state::Collector;
 use vitals::beacon::write;
@@ -45,7 +46,11 @@ impl Collector {
     fn news(&mut self, told: bool) -> Vec<String> {
         let mut all = Vec::new();
         let mut news = Vec::new();
-        for view in &self.document.snapshots(now()) {
+        self.read_fetch();
+        for view in &mut self.document.snapshots(now()) {
+            if self.consent.quiet {
+                (view.engaged, view.first_input_ms) = (None, None);
+            }
             let id = view.id.text();
             let value = object(&write::view(view, &id, &self.batch.marks, &|place| self.texts.text(*place)));
             self.tell_listeners(view, &id);
@@ -85,7 +90,9 @@ impl Collector {
     fn body(&mut self, views: &[String]) -> String {
         self.seq += 1;
         let navigator = &browser().navigator;
-        let (connection, release) = (text(&get(navigator, "connection"), "effectiveType"), self.release());
+        let network = get(navigator, "connection");
+        let (connection, release) = (text(&network, "effectiveType"), self.release());
+        let told = !self.consent.quiet;
         let wire = Wire {
             site: &self.options.site,
             seq: self.seq,
@@ -93,6 +100,9 @@ impl Collector {
             route: "",
             device: Some(device()),
             connection: &connection,
+            rtt_ms: get(&network, "rtt").as_f64().filter(|_| told),
+            memory: memory().filter(|_| told),
+            cpu: cpu().filter(|_| told),
             release: &release,
             viewport: Some(viewport()),
             tags: if self.consent.quiet { &[] } else { &self.tags },

@@ -5,13 +5,15 @@
 //! passes from [`observe`] (entries), [`lifecycle`] (events) or [`navigation`] to [`vitals::document::Document`]. [`batch`]
 //! finds changed page views, and [`transport`] sends them.
 //!
-//! [`signal`] has the module's callbacks and [`state`] its data. [`explain`] makes selectors and URLs, [`texts`] keeps them.
+//! [`signal`] has the module's callbacks and [`state`] its data. [`explain`] makes selectors and URLs, [`texts`] keeps them;
+//! [`context`] reads how the document came and on what device.
 //! [`consent`] holds the visitor's choice, [`options`] those of the tag. [`api`] is the page's interface, [`page`] the
 //! access to JavaScript.
 
 pub mod api;
 pub mod batch;
 pub mod consent;
+pub mod context;
 pub mod explain;
 pub mod lifecycle;
 pub mod navigation;
@@ -82,6 +84,7 @@ fn collector() -> Collector {
         leaving: false,
         late: false,
         failing: false,
+        is_fetch_read: false,
         deferred: JsValue::UNDEFINED,
         calls: Vec::new(),
     }

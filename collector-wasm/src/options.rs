@@ -12,6 +12,8 @@ pub struct Options {
     pub release: String,
     /// `name=value` pairs, separated by `;`.
     pub tags: String,
+    /// Names of `Server-Timing` entries to send, separated by commas.
+    pub server_timing: String,
     /// The share of page views that are sent, as the tag says it; NaN where it says none.
     pub sample: f64,
     /// Whether the tag allows storage.
@@ -28,6 +30,7 @@ impl Options {
             site: text(&data, "site"),
             release: text(&data, "release"),
             tags: text(&data, "tags"),
+            server_timing: text(&data, "serverTiming"),
             sample: if is(&data, "sample") { counted(&get(&data, "sample")) } else { f64::NAN },
             storage: says(&data, "consent", "granted"),
             debug: !get(&data, "debug").is_undefined(),

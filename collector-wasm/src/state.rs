@@ -69,6 +69,8 @@ pub struct Collector {
     pub late: bool,
     /// Whether the server does not take beacons now.
     pub failing: bool,
+    /// Whether how the document came has been read.
+    pub is_fetch_read: bool,
     /// The `AbortController` that takes back what was left with the browser to send.
     pub deferred: JsValue,
     /// Calls of the page's listeners.

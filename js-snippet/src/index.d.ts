@@ -55,6 +55,24 @@ export interface ClsAttribution {
   load: LoadState;
 }
 
+/** What explains TTFB: how the document came, as far as the browser tells. Times are in milliseconds. */
+export interface TtfbAttribution {
+  /** Redirect, service worker, cache, DNS, connect, request; they sum to TTFB. */
+  parts?: [number, number, number, number, number, number];
+  /** `nextHopProtocol`. */
+  protocol?: string;
+  delivery?: "network" | "cache" | "navigational-prefetch";
+  /** The compressed size of the document. */
+  bytes?: number;
+  /** `Server-Timing` entries that the page asks for: name, duration, description. */
+  server?: [string, number, string][];
+  /** Why the page was not restored from the back/forward cache. */
+  not_restored?: string[];
+  /** How typical the load is; a coin decides in a share of loads, `trigger_rate`. */
+  confidence?: "low" | "high";
+  trigger_rate?: number;
+}
+
 /** A metric's value, as a report finds it. */
 export interface Value {
   name: Metric;
@@ -64,7 +82,7 @@ export interface Value {
   /** The page view. */
   id: string;
   navigationType: NavigationType;
-  attribution?: LcpAttribution | InpAttribution | ClsAttribution;
+  attribution?: LcpAttribution | InpAttribution | ClsAttribution | TtfbAttribution;
 }
 
 export interface Options {
@@ -80,6 +98,8 @@ export interface Options {
   release?: string;
   /** What you want to say of the page: at most 8. */
   tags?: Record<string, string>;
+  /** Names of `Server-Timing` entries to send, separated by commas. */
+  serverTiming?: string;
   /** The share of page views to send, up to 1; 0 sends nothing. */
   sample?: number;
   /** `required` waits for `consent(true)`; `granted` allows storage. */

@@ -44,7 +44,7 @@ pub(crate) async fn causes(store: &PostgresStore, query: &CauseQuery) -> Result<
     let mut explaining = Explaining::new(query, &texts);
     let filters = &views.filters;
     let mut rows = sql("/* view.causes */ select id, weight, context, tti is not null, tti_gap, \
-         case $11::smallint when 0 then lcp when 1 then inp when 2 then cls end from page_view \
+         case $11::smallint when 0 then lcp when 1 then inp when 2 then cls when 4 then ttfb end from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \

@@ -142,7 +142,7 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
     let stored = lock(connection, site, &ids).await?;
     let changed: Vec<Changed> =
         stored.into_iter().map(|view| Changed { before: Some(Box::new(view)), after: None }).collect();
-    let has_texts = |view: &&ViewUpdate| view.context.detail.is_some();
+    let has_texts = |view: &&ViewUpdate| view.context.has_texts();
     let days = changed.iter().flat_map(Changed::updates).filter(has_texts).map(day).collect();
     texts::doubt(connection, site, days).await?;
     query("/* erase.views */ delete from page_view where site_id = $1 and id = any($2)")

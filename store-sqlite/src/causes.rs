@@ -21,7 +21,7 @@ macro_rules! seen {
             "/* ",
             $name,
             " */ select v.id, v.weight, v.context, v.tti is not null, v.tti_gap, \
-             case ?11 when 0 then v.lcp when 1 then v.inp when 2 then v.cls end \
+             case ?11 when 0 then v.lcp when 1 then v.inp when 2 then v.cls when 4 then v.ttfb end \
              from ",
             $views,
             " where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",

@@ -147,7 +147,7 @@ async fn remove(
     let ids: Vec<ViewId> = views.iter().map(|view| view.update.id).collect();
     let days: BTreeSet<i32> = views
         .iter()
-        .filter(|view| view.update.context.detail.is_some())
+        .filter(|view| view.update.context.has_texts())
         .map(|view| Grain::Day.step(view.update.id.start_ms()))
         .collect();
     texts::doubt(connection, erase.site, &days).await?;

@@ -12,7 +12,7 @@
 
 use fieldvitals_tests::engines::{Engine, Window};
 use fieldvitals_tests::scenarios::Scenario;
-use fieldvitals_tests::scenarios::behaviours::{BEHAVIOURS, Behaviour};
+use fieldvitals_tests::scenarios::behaviours::{Behaviour, behaviours};
 use fieldvitals_tests::scenarios::conditions::judge::{Line, Stored};
 use fieldvitals_tests::scenarios::conditions::{self, Condition, PLAIN, Run};
 use fieldvitals_tests::scenarios::lab::{Capture, Lab};
@@ -179,7 +179,7 @@ fn reported(outcomes: &[Outcome]) -> Vec<(String, usize, usize)> {
 /// Returns the jobs of every scenario, behavior and condition in every engine, filtered by these words.
 fn every(words: &[String]) -> Vec<Job> {
     let scenarios = SCENARIOS.iter().map(|scenario| (Test::Measured(scenario), scenario.engines));
-    let behaviours = BEHAVIOURS.iter().map(|behaviour| (Test::Judged(behaviour), behaviour.engines));
+    let behaviours = behaviours().map(|behaviour| (Test::Judged(behaviour), behaviour.engines));
     let jobs = scenarios.chain(behaviours).flat_map(|(test, engines)| {
         engines.iter().map(move |&engine| Job { test: test.clone(), engine, window: Window::Headless })
     });

@@ -58,7 +58,7 @@ async fn what_explains_a_page_view_is_kept_read_and_erased_with_it() {
     assert_eq!(causes(&server, "metric=lcp&device=phone").await["views"], 0);
     for (question, expected) in [
         ("", "`metric` is missing"),
-        ("metric=ttfb", "expected lcp, inp or cls"),
+        ("metric=fcp", "expected lcp, inp, cls or ttfb"),
         ("metric=lcp&limit=101", "1 to 100"),
     ] {
         let refused = server.get(&format!("sites/default/attribution?{question}")).await.unwrap_err();
@@ -80,12 +80,82 @@ async fn what_explains_a_page_view_is_kept_read_and_erased_with_it() {
 }
 
 #[tokio::test]
+async fn slow_ttfb_is_explained_by_its_parts_and_the_conditions() {
+    let server = Server::start().await;
+    let post = async |number: u128, ttfb: u32, parts: [u32; 6], protocol: &str, cache: &str| {
+        let url = "https://shop.example/slow";
+        let mut beacon = beacon(&server.key, view_id(number), url, &json!({"TTFB": ttfb}));
+        (beacon["rtt"], beacon["memory"], beacon["cpu"]) = (150.into(), "low".into(), "high".into());
+        let view = &mut beacon["views"][0];
+        (view["engaged"], view["first_input"]) = (true.into(), 1_500.into());
+        view["attribution"] = json!({"ttfb": {
+            "parts": parts, "protocol": protocol, "delivery": "network", "bytes": 34_567,
+            "server": [["cdn-cache", 0, cache], ["origin", 35.4]], "not_restored": ["unload-listener"],
+            "confidence": "low", "trigger_rate": 0,
+        }});
+        assert_eq!(server.post("/v1/beacon", beacon.to_string()).await.0, 204);
+    };
+    for number in 0..3 {
+        post(number, 2_000, [100, 0, 1, 20, 79, 1_800], "http/1.1", "MISS").await;
+    }
+    post(3, 300, [250, 0, 0, 0, 0, 50], "h3", "HIT").await;
+    server.settled().await;
+
+    let ttfb = causes(&server, "metric=ttfb&route=/slow").await;
+    assert_eq!(
+        (&ttfb["measured"], &ttfb["explained"], &ttfb["causes_found"]),
+        (&json!(4), &json!(4), &json!(2))
+    );
+    let first = &ttfb["causes"][0];
+    assert_eq!(
+        (&first["longest_part"], &first["n"], &first["rating"]),
+        (&json!("request"), &json!(3), &json!("poor"))
+    );
+    let parts =
+        json!({"redirect": 100, "service_worker": 0, "cache": 1, "dns": 20, "connect": 79, "request": 1_800});
+    assert_eq!(first["parts_ms"], parts);
+    let conditions = &ttfb["conditions"];
+    let class = |class: &str, n: u32, p75: f64, rating: &str| json!({"class": class, "n": n, "p75": p75, "rating": rating});
+    let (slow, all) = (class("http/1.1", 3, 2000.0, "poor"), |name| class(name, 4, 2000.0, "poor"));
+    assert_eq!(conditions["classes"]["protocol"], json!([slow, class("h3", 1, 300.0, "good")]));
+    for (condition, name) in [
+        ("delivery", "network"),
+        ("rtt", "under-200"),
+        ("memory", "low"),
+        ("cpu", "high"),
+        ("engaged", "yes"),
+    ] {
+        assert_eq!(conditions["classes"][condition], json!([all(name)]), "{condition}");
+    }
+    let timings = conditions["server_timings"].as_array().unwrap();
+    assert_eq!(
+        timings[0],
+        json!({"name": "origin", "n": 4, "median_ms": 35, "p75": 2000.0, "rating": "poor"})
+    );
+    assert_eq!((&timings[1]["description"], &timings[2]["description"]), (&json!("MISS"), &json!("HIT")));
+    assert_eq!(conditions["not_restored"], json!([{"reason": "unload-listener", "n": 4}]));
+    assert_eq!(conditions["document_kb"], json!({"n": 4, "p50": 35, "p75": 35}));
+    assert_eq!(conditions["first_input_ms"]["p50"], 1_500);
+    assert_eq!(conditions["cold_starts"], json!({"n": 4, "estimated": 4}));
+
+    let printed = server.cli(&["report", "--attribution", "ttfb", "--route", "/slow"]).await;
+    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert!(
+        printed.status.success() && text.contains("cdn-cache MISS") && text.contains("LONGEST PART"),
+        "{printed:?}"
+    );
+}
+
+#[tokio::test]
 async fn of_a_visitor_who_asks_to_be_left_alone_the_values_alone_are_kept() {
     let server = Server::start().await;
     let asked = [("sec-gpc", "1"), ("dnt", "1"), ("sec-gpc", "0"), ("dnt", "0"), ("dnt", "unspecified")];
     for (number, (header, value)) in (0..).zip(asked) {
         let mut beacon = explained(&server, number, "p", &format!("#{header}-{value}"));
         beacon["tags"] = json!({"plan": format!("plan-{header}-{value}")});
+        beacon["memory"] = "low".into();
+        beacon["views"][0]["attribution"]["ttfb"] =
+            json!({"server": [["edge", 1, format!("edge-{header}-{value}")]]});
         beacon["views"][0]["marks"] = json!({format!("mark-{header}-{value}"): 5});
         let request = server.http.post(format!("{}/v1/beacon", server.url)).header(header, value);
         assert_eq!(request.body(beacon.to_string()).send().await.unwrap().status(), 204);
@@ -98,13 +168,14 @@ async fn of_a_visitor_who_asks_to_be_left_alone_the_values_alone_are_kept() {
         "{lcp}"
     );
     assert_eq!(lcp["tbt"]["n"], 5, "a value like the others");
+    assert_eq!(lcp["conditions"]["classes"]["memory"][0]["n"], 3);
     let store = std::fs::read(server.data_dir().join("store.db")).unwrap();
     let log = std::fs::read(server.data_dir().join("store.db-wal")).unwrap_or_default();
     let holds = |text: String| {
         [&store, &log].iter().any(|file| file.windows(text.len()).any(|at| at == text.as_bytes()))
     };
     for (header, value) in asked {
-        for what in ["#", "plan-", "mark-"] {
+        for what in ["#", "plan-", "mark-", "edge-"] {
             assert_eq!(holds(format!("{what}{header}-{value}")), value != "1", "{what}{header}-{value}");
         }
     }

@@ -4,6 +4,7 @@
 //! here changes a value. The parts of LCP and INP are those of web.dev's "Optimize LCP" and "Optimize INP".
 
 use crate::entry::{Detail, Navigation, Text};
+use crate::fetch::{Fetched, TtfbCause};
 use crate::limits::DETAILS_MAX;
 use crate::metric::{Metric, Values};
 use crate::metrics::facts::stretch;
@@ -102,16 +103,18 @@ pub struct Attribution<T = String> {
     pub inp: Option<InpCause<T>>,
     /// Of CLS, where something moved.
     pub cls: Option<ClsCause<T>>,
+    /// Of TTFB.
+    pub ttfb: Option<TtfbCause<T>>,
 }
 
 impl<T> Attribution<T> {
     /// Explains nothing.
-    pub const NONE: Self = Self { lcp: None, inp: None, cls: None };
+    pub const NONE: Self = Self { lcp: None, inp: None, cls: None, ttfb: None };
 
     /// Whether it explains nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.lcp.is_none() && self.inp.is_none() && self.cls.is_none()
+        self.lcp.is_none() && self.inp.is_none() && self.cls.is_none() && self.ttfb.is_none()
     }
 }
 
@@ -126,12 +129,18 @@ pub struct Details<T> {
     events: Vec<Known<T>>,
     shifts: Vec<Known<T>>,
     scripts: Vec<Known<T>>,
+    fetched: Option<Fetched<T>>,
 }
 
 impl<T: Text> Details<T> {
     /// Nothing is known.
-    pub const EMPTY: Self =
-        Self { paints: Vec::new(), events: Vec::new(), shifts: Vec::new(), scripts: Vec::new() };
+    pub const EMPTY: Self = Self {
+        paints: Vec::new(),
+        events: Vec::new(),
+        shifts: Vec::new(),
+        scripts: Vec::new(),
+        fetched: None,
+    };
 
     /// Takes a detail. One with a number that is negative or not finite is none. `bounds` are those of the views.
     pub fn push(&mut self, detail: &Detail<T>, bounds: &[f64]) {
@@ -163,6 +172,11 @@ impl<T: Text> Details<T> {
         }
     }
 
+    /// Takes how the document came.
+    pub fn fetched(&mut self, fetched: Fetched<T>) {
+        self.fetched = Some(fetched);
+    }
+
     /// What explains these values of a view. `shifts` are the first and the last time of its CLS window.
     #[must_use]
     pub fn of(
@@ -182,6 +196,7 @@ impl<T: Text> Details<T> {
             lcp: number(Metric::Lcp).and_then(|lcp| self.lcp(span, lcp, number(Metric::Ttfb).unwrap_or(0.0))),
             inp: number(Metric::Inp).and_then(|inp| self.inp(span, inp, &load_state)),
             cls: shifts.and_then(|window| self.cls(span, window, &load_state)),
+            ttfb: self.fetched.as_ref().and_then(|fetched| fetched.cause(span, values)),
         }
     }
 
@@ -295,7 +310,7 @@ fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
 }
 
 /// A time in whole microseconds, so that it is the same number after it was written and read.
-fn micros(ms: f64) -> f64 {
+pub(crate) fn micros(ms: f64) -> f64 {
     (ms * 1_000.0 + 0.5).floor() / 1_000.0
 }
 

@@ -14,7 +14,7 @@ pub mod write;
 use crate::document::Document;
 use crate::entry::Item;
 use crate::metric::{Metric, Value};
-use crate::view::{Device, Snapshot, ViewId, Viewport};
+use crate::view::{Device, Rtt, Snapshot, Tier, ViewId, Viewport};
 #[cfg(feature = "native")]
 pub use read::{DecodeError, decode, mended, too_deep, unknown_metric};
 use std::collections::BTreeMap;
@@ -43,6 +43,12 @@ pub struct Beacon {
     pub device: Option<Device>,
     /// The effective connection type: `4g`, `3g`, `2g`, `slow-2g`.
     pub connection: Option<String>,
+    /// The class of the connection's round trip.
+    pub rtt: Option<Rtt>,
+    /// The class of the device's memory.
+    pub memory: Option<Tier>,
+    /// The class of its processor.
+    pub cpu: Option<Tier>,
     /// The release of the page, by `data-release`.
     pub release: Option<String>,
     /// The class of the window's width.
@@ -141,6 +147,12 @@ fields! {
     Device "device",
     /// See [`Beacon::connection`].
     Connection "connection",
+    /// See [`Beacon::rtt`].
+    Rtt "rtt",
+    /// See [`Beacon::memory`].
+    Memory "memory",
+    /// See [`Beacon::cpu`].
+    Cpu "cpu",
     /// See [`Beacon::release`].
     Release "release",
     /// See [`Beacon::viewport`].
@@ -165,6 +177,10 @@ fields! {
     Tbt "tbt",
     /// The cause of one metric, a text of it, or all of a view's.
     Attribution "attribution",
+    /// See [`Snapshot::engaged`].
+    Engaged "engaged",
+    /// See [`Snapshot::first_input_ms`].
+    FirstInput "first_input",
     /// All marks of a view, or one of them.
     Marks "marks",
     /// An item of a raw queue, or the moment of its sending.
@@ -237,6 +253,8 @@ impl Beacon {
                     for view in &mut views {
                         view.values.set(Metric::Tti, None);
                         (view.tti_gap, view.tbt) = (None, None);
+                        // The time in sight is unknown, too.
+                        view.engaged = view.first_input_ms.map(|_| true);
                     }
                 }
                 views

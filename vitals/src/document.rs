@@ -1,7 +1,9 @@
 //! One document from its first byte to its last: items in, page views out.
 
-use crate::attribution::{Attribution, Details};
+use crate::attribution::{Attribution, Details, micros};
 use crate::entry::{Item, Text, support};
+use crate::fetch::Fetched;
+use crate::limits::ENGAGED_MS;
 use crate::metric::{Metric, Value, Values};
 use crate::metrics::cls::Cls;
 use crate::metrics::fcp::Fcp;
@@ -85,6 +87,11 @@ impl<T: Text> Document<T> {
             Item::Support(bits) => self.support |= bits,
             Item::Detail(ref detail) => self.details.push(detail, bounds),
         }
+    }
+
+    /// Takes how the document came, which raw queues do not tell.
+    pub fn fetched(&mut self, fetched: Fetched<T>) {
+        self.details.fetched(fetched);
     }
 
     fn change(&mut self, at: f64, id: ViewId, restored: bool, url: T, route: T) {
@@ -179,6 +186,7 @@ impl<T: Text> Document<T> {
     ) -> Snapshot<T> {
         let values = self.values(span, now);
         let (url, route) = self.life.views().texts(view);
+        let first_input = self.first_input(span);
         Snapshot {
             id: view.id,
             url: url.filled(),
@@ -188,7 +196,19 @@ impl<T: Text> Document<T> {
             tti_gap: None,
             tbt: None,
             attribution: self.attribution(span, &values),
+            engaged: Some(first_input.is_some() || self.life.visible_ms(span, now) >= ENGAGED_MS),
+            first_input_ms: first_input.map(|at| micros(span.since_start(at))),
         }
+    }
+
+    /// When the visitor first pressed a key or clicked in a view. The browser's `first-input` may have been before our
+    /// listeners.
+    fn first_input(&self, span: &Span<'_>) -> Option<f64> {
+        let mut first = span.input;
+        if let (Cause::Load, Some(at)) = (span.cause, self.fid.start()) {
+            first = first.min(at);
+        }
+        (first < span.end).then_some(first)
     }
 
     fn attribution(&self, span: &Span<'_>, values: &Values) -> Attribution<T> {

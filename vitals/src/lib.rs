@@ -15,6 +15,7 @@ pub mod beacon;
 pub mod budget;
 pub mod document;
 pub mod entry;
+pub mod fetch;
 #[cfg(feature = "native")]
 pub mod gate;
 #[cfg(feature = "native")]

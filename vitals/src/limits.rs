@@ -118,8 +118,18 @@ pub const NAMES_DISPLACED_PER_DAY_MAX: usize = 256;
 pub const NAMES_DISPLACED_PER_NETWORK_MAX: usize = 8;
 /// Updates in one load with which a name may take the place of one that was seen once, whichever network brought it.
 pub const NAME_SIGHTINGS_MIN: usize = 4;
-/// Bytes of what a page view carries beyond what is counted of it: what explains its values, tags, marks.
-pub const CONTEXT_BYTES_MAX: usize = 192;
+/// Bytes of what a page view carries beyond what is counted of it: what explains its values, its conditions, tags,
+/// marks. Only page views with many tags and marks come near; `store::context::conditions` says what goes first.
+pub const CONTEXT_BYTES_MAX: usize = 224;
+/// `Server-Timing` entries of a document that are kept: a cache, an edge, an origin, a database.
+pub const SERVER_TIMINGS_MAX: usize = 4;
+/// Reasons that are kept of why a page was not restored from the back/forward cache.
+pub const NOT_RESTORED_MAX: usize = 4;
+/// Largest plausible document, in bytes.
+pub const DOCUMENT_BYTES_MAX: u32 = 1_000_000_000;
+/// Time for which a page is in sight until its visitor counts as engaged, in milliseconds: that of Google Analytics' engaged
+/// sessions.
+pub const ENGAGED_MS: f64 = 10_000.0;
 /// Selectors that the page views of a site and UTC day may name; further ones are `(other)`.
 pub const SELECTORS_PER_DAY_MAX: usize = 1_024;
 /// URLs of images that they may name.

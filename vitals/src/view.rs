@@ -104,6 +104,7 @@ impl core::fmt::Debug for ViewId {
     }
 }
 
+/// An enumeration whose values have names and numbers.
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal $name:literal,)+ }) => {
         $(#[$doc])*
@@ -137,6 +138,8 @@ macro_rules! names {
         }
     };
 }
+
+pub(crate) use names;
 
 names! {
     /// How the page view came to be.
@@ -217,6 +220,82 @@ names! {
 }
 
 names! {
+    /// The class of the connection's round trip (`navigator.connection.rtt`).
+    Rtt {
+        /// Under 100 ms.
+        Under100 = 0 "under-100",
+        /// Under 200 ms.
+        Under200 = 1 "under-200",
+        /// Under 400 ms.
+        Under400 = 2 "under-400",
+        /// Under 800 ms.
+        Under800 = 3 "under-800",
+        /// From 800 ms on.
+        From800 = 4 "from-800",
+    }
+}
+
+impl Rtt {
+    /// The class of a round trip; none of a number that is none or negative.
+    #[must_use]
+    pub fn of(ms: f64) -> Option<Self> {
+        match ms {
+            0.0..100.0 => Some(Self::Under100),
+            100.0..200.0 => Some(Self::Under200),
+            200.0..400.0 => Some(Self::Under400),
+            400.0..800.0 => Some(Self::Under800),
+            800.0..f64::INFINITY => Some(Self::From800),
+            _ => None,
+        }
+    }
+}
+
+names! {
+    /// A coarse class of a device's memory or processor, of which many devices are.
+    Tier {
+        /// Under 4 GiB; one or two cores.
+        Low = 0 "low",
+        /// Under 8 GiB; three or four cores.
+        Medium = 1 "medium",
+        /// From there on.
+        High = 2 "high",
+    }
+}
+
+impl Tier {
+    /// The class of `navigator.deviceMemory` (GiB); none of 0.
+    #[must_use]
+    pub fn of_memory(gib: f64) -> Option<Self> {
+        Self::of(gib, 4.0, 8.0)
+    }
+
+    /// The class of a processor by `navigator.hardwareConcurrency`; none of 0. The bounds are those by which Chromium
+    /// makes a tier of them where it knows no more.
+    #[must_use]
+    pub fn of_cores(cores: f64) -> Option<Self> {
+        Self::of(cores, 3.0, 5.0)
+    }
+
+    /// The class of a processor by `navigator.cpuPerformance`: 1 to 4, 0 where the browser does not know.
+    #[must_use]
+    pub fn of_cpu_tier(tier: f64) -> Option<Self> {
+        Self::of(tier, 2.0, 3.0)
+    }
+
+    fn of(number: f64, medium: f64, high: f64) -> Option<Self> {
+        if number >= high {
+            Some(Self::High)
+        } else if number >= medium {
+            Some(Self::Medium)
+        } else if number > 0.0 {
+            Some(Self::Low)
+        } else {
+            None
+        }
+    }
+}
+
+names! {
     /// Why a page view has no TTI although the browser can tell long tasks.
     TtiGap {
         /// The page was hidden or left before the quiet window was over.
@@ -248,6 +327,11 @@ pub struct Snapshot<T = String> {
     pub tbt: Option<Value>,
     /// What explains the values.
     pub attribution: Attribution<T>,
+    /// Whether the visitor pressed a key or clicked, or had the page in sight for
+    /// [`ENGAGED_MS`](crate::limits::ENGAGED_MS).
+    pub engaged: Option<bool>,
+    /// When the visitor first did so, in milliseconds since the view's start.
+    pub first_input_ms: Option<f64>,
 }
 
 #[cfg(test)]
@@ -307,8 +391,49 @@ mod tests {
             assert_eq!(Device::from_name(device.name()), Some(device));
         }
         assert_eq!(Device::from_name("watch"), None);
+        for &rtt in Rtt::ALL {
+            assert_eq!((Rtt::from_name(rtt.name()), Rtt::from_number(rtt as u8)), (Some(rtt), Some(rtt)));
+        }
+        for &tier in Tier::ALL {
+            assert_eq!(
+                (Tier::from_name(tier.name()), Tier::from_number(tier as u8)),
+                (Some(tier), Some(tier))
+            );
+        }
         for &os in Os::ALL {
             assert_eq!((Os::from_name(os.name()), Os::from_number(os as u8)), (Some(os), Some(os)));
         }
+    }
+
+    #[test]
+    fn class_of_a_number_has_its_lower_bound_and_no_other() {
+        for (ms, class) in [
+            (0.0, Some(Rtt::Under100)),
+            (99.9, Some(Rtt::Under100)),
+            (100.0, Some(Rtt::Under200)),
+            (200.0, Some(Rtt::Under400)),
+            (400.0, Some(Rtt::Under800)),
+            (800.0, Some(Rtt::From800)),
+            (3_000.0, Some(Rtt::From800)),
+        ] {
+            assert_eq!(Rtt::of(ms), class, "{ms}");
+        }
+        for (gib, class) in [(0.25, Tier::Low), (2.0, Tier::Low), (4.0, Tier::Medium), (8.0, Tier::High)] {
+            assert_eq!(Tier::of_memory(gib), Some(class), "{gib}");
+        }
+        for (cores, class) in [(1.0, Tier::Low), (2.0, Tier::Low), (4.0, Tier::Medium), (5.0, Tier::High)] {
+            assert_eq!(Tier::of_cores(cores), Some(class), "{cores}");
+        }
+        for (tier, class) in [(1.0, Tier::Low), (2.0, Tier::Medium), (3.0, Tier::High), (4.0, Tier::High)] {
+            assert_eq!(Tier::of_cpu_tier(tier), Some(class), "{tier}");
+        }
+    }
+
+    #[test]
+    fn number_that_says_nothing_has_no_class() {
+        for number in [f64::NAN, -1.0, f64::NEG_INFINITY] {
+            assert_eq!((Rtt::of(number), Tier::of_cores(number)), (None, None), "{number}");
+        }
+        assert_eq!((Rtt::of(f64::INFINITY), Tier::of_memory(0.0)), (None, None));
     }
 }

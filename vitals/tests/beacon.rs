@@ -3,9 +3,10 @@
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
 use vitals::beacon::{Beacon, Content, DecodeError, Dropped, Field, Mark, Wire, decode, errors, write};
 use vitals::entry::{Event, Item, Navigation};
+use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, Fetch, ServerTiming, TtfbCause};
 use vitals::limits;
 use vitals::metric::{Metric, Value, Values};
-use vitals::view::{Device, NavigationType, Snapshot, TtiGap, ViewId, Viewport};
+use vitals::view::{Device, NavigationType, Rtt, Snapshot, Tier, TtiGap, ViewId, Viewport};
 
 const ID: &str = "019a9f3c-1b7b-7fff-bfff-ffffffffffff";
 
@@ -43,7 +44,26 @@ fn snapshot() -> Snapshot {
                 value: 0.05,
                 load_state: LoadState::Loading,
             }),
+            ttfb: Some(TtfbCause { parts_ms: Some([1.0, 0.0, 2.5, 4.0, 8.0, 16.125]), fetch: fetch() }),
         },
+        engaged: Some(true),
+        first_input_ms: Some(9_000_000.5),
+    }
+}
+
+fn fetch() -> Fetch {
+    let timing = |name: &str, duration_ms, description: &str| ServerTiming {
+        name: name.to_owned(),
+        duration_ms,
+        description: description.to_owned(),
+    };
+    Fetch {
+        protocol: "h2".to_owned(),
+        delivery: Some(Delivery::Network),
+        encoded_bytes: 34_567.0,
+        server_timings: vec![timing("cdn-cache", 0.0, "HIT"), timing("edge", 12.5, "")],
+        not_restored: vec!["unload-listener".to_owned(), "masked".to_owned()],
+        confidence: Some(Confidence { level: ConfidenceLevel::Low, trigger_rate: 0.499_4 }),
     }
 }
 
@@ -64,6 +84,9 @@ fn wire(views: &[serde_json::Value]) -> serde_json::Value {
         route: "/",
         device: Some(Device::Phone),
         connection: "4g",
+        rtt_ms: Some(150.0),
+        memory: Some(Tier::High),
+        cpu: Some(Tier::Low),
         release: "2026-11",
         viewport: Some(Viewport::Small),
         tags: &tags,
@@ -119,6 +142,8 @@ fn views_are_read_back() {
         tti_gap: None,
         tbt: None,
         attribution: Attribution::NONE,
+        engaged: None,
+        first_input_ms: None,
     };
     let views = vec![snapshot(), minimal];
     let at = Value::new(Metric::Tti, 812.5).unwrap();
@@ -133,6 +158,9 @@ fn views_are_read_back() {
             route: Some("/".to_owned()),
             device: Some(Device::Phone),
             connection: Some("4g".to_owned()),
+            rtt: Some(Rtt::Under200),
+            memory: Some(Tier::High),
+            cpu: Some(Tier::Low),
             release: Some("2026-11".to_owned()),
             viewport: Some(Viewport::Small),
             tags: [("plan".to_owned(), "free".to_owned())].into(),
@@ -209,6 +237,8 @@ fn absent_fields_are_not_written() {
         tti_gap: None,
         tbt: None,
         attribution: Attribution::NONE,
+        engaged: None,
+        first_input_ms: None,
     };
     let id = view.id.to_string();
     let views = vec![write::view(&view, &id, &[], &|text: &String| text)];
@@ -239,7 +269,119 @@ fn listener_is_told_of_a_value_with_its_cause() {
     );
     assert_eq!(told(Metric::Lcp, 812.5)["attribution"], cause("lcp"));
     assert_eq!(told(Metric::Inp, 104.0)["attribution"], cause("inp"));
-    assert_eq!(told(Metric::Ttfb, 90.0).get("attribution"), None);
+    assert_eq!(told(Metric::Ttfb, 90.0)["attribution"], cause("ttfb"));
+    assert_eq!(told(Metric::Fcp, 90.0).get("attribution"), None);
+}
+
+#[test]
+fn invalid_field_of_a_fetch_costs_itself() {
+    let whole = snapshot().attribution.ttfb.unwrap();
+    let json = written(&snapshot(), &[])["attribution"]["ttfb"].clone();
+    let read = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut ttfb = json.clone();
+        change(&mut ttfb);
+        let body = body(&format!(
+            r#""views":[{{"id":"{ID}","values":{{"TTFB":31.625}},"attribution":{{"ttfb":{ttfb}}}}}]"#
+        ));
+        let (beacon, dropped) = kept(&body);
+        (beacon.snapshots().remove(0).attribution.ttfb, dropped)
+    };
+    assert_eq!(read(&|_| {}), (Some(whole.clone()), vec![]));
+    let lost = || vec![("attribution", 1)];
+    for parts in
+        ["[1,2,3,4,5]", "[1,2,3,4,5,6,7]", "[1,2,3,4,5,-6]", "[1,2,3,4,5,null]", "[1,2,3,4,5,1e999]", "7"]
+    {
+        let found = read(&|ttfb| ttfb["parts"] = serde_json::from_str(parts).unwrap_or_default());
+        assert_eq!(found, (Some(TtfbCause { parts_ms: None, ..whole.clone() }), lost()), "{parts}");
+    }
+    let without = |change: &dyn Fn(&mut Fetch)| {
+        let mut cause = whole.clone();
+        change(&mut cause.fetch);
+        (Some(cause), lost())
+    };
+    for wrong in
+        [serde_json::json!(null), serde_json::json!(7), serde_json::json!({"a": 1}), serde_json::json!(["x"])]
+    {
+        let of = |name: &str| read(&|ttfb| ttfb[name] = wrong.clone());
+        assert_eq!(of("protocol"), without(&|fetch| fetch.protocol.clear()), "{wrong}");
+        assert_eq!(of("delivery"), without(&|fetch| fetch.delivery = None), "{wrong}");
+        assert_eq!(of("confidence"), without(&|fetch| fetch.confidence = None), "{wrong}");
+        assert_eq!(of("server"), without(&|fetch| fetch.server_timings.clear()), "{wrong}");
+    }
+    for bytes in [serde_json::json!(-1), serde_json::json!(1e300), serde_json::json!("34567")] {
+        assert_eq!(
+            read(&|ttfb| ttfb["bytes"] = bytes.clone()),
+            without(&|fetch| fetch.encoded_bytes = 0.0),
+            "{bytes}"
+        );
+    }
+    for rate in [serde_json::json!(-0.1), serde_json::json!(1.1), serde_json::json!("0.5")] {
+        assert_eq!(
+            read(&|ttfb| ttfb["trigger_rate"] = rate.clone()),
+            without(&|fetch| fetch.confidence = None)
+        );
+    }
+    let level_alone = read(&|ttfb| _ = ttfb.as_object_mut().unwrap().remove("trigger_rate"));
+    assert_eq!((level_alone.0.unwrap().fetch.confidence, level_alone.1), (None, vec![]));
+}
+
+#[test]
+fn entry_of_a_list_that_is_invalid_or_beyond_the_bound_costs_itself() {
+    let read = |field: &str, list: serde_json::Value| {
+        let (beacon, dropped) = kept(&body(&format!(
+            r#""views":[{{"id":"{ID}","values":{{}},"attribution":{{"ttfb":{{"{field}":{list}}}}}}}]"#
+        )));
+        (beacon.snapshots().remove(0).attribution.ttfb.unwrap().fetch, dropped)
+    };
+    let names = |fetch: Fetch| {
+        let names: Vec<String> = fetch.server_timings.into_iter().map(|timing| timing.name).collect();
+        names.join(" ")
+    };
+    let server = serde_json::json!([
+        ["a"],
+        ["b", 1],
+        ["", 1, "x"],
+        [7, 1],
+        ["c", -1],
+        ["d", "x"],
+        ["e", 1, 7],
+        "f",
+        ["g", 1e300],
+        ["h", 2, "hit", "new"],
+    ]);
+    let (fetch, dropped) = read("server", server);
+    assert_eq!((names(fetch), dropped), ("a b h".to_owned(), vec![("attribution", 7)]));
+    let many: Vec<_> =
+        (0..limits::SERVER_TIMINGS_MAX + 3).map(|number| serde_json::json!([number.to_string()])).collect();
+    let (fetch, dropped) = read("server", many.into());
+    assert_eq!((names(fetch), dropped), ("0 1 2 3".to_owned(), vec![("attribution", 3)]));
+    let reasons = serde_json::json!(["a", "", 7, "b", ["c"], "d", "e", "f"]);
+    let (fetch, dropped) = read("not_restored", reasons);
+    assert_eq!((fetch.not_restored.join(" "), dropped), ("a b d e".to_owned(), vec![("attribution", 4)]));
+}
+
+#[test]
+fn class_of_a_visitor_that_is_none_costs_itself() {
+    for (field, wrong) in
+        [("rtt", "-1"), ("rtt", "1e999"), ("rtt", "\"50\""), ("memory", "8"), ("cpu", "\"ultra\"")]
+    {
+        let body = view(r#"{"FCP":7}"#).replace(r#""seq":7"#, &format!(r#""seq":7,"{field}":{wrong}"#));
+        let (beacon, dropped) = kept(&body);
+        assert_eq!((beacon.rtt, beacon.memory, beacon.cpu), (None, None, None), "{field} {wrong}");
+        assert_eq!((values(&beacon), dropped), (vec![("FCP", 7.0)], vec![(field, 1)]), "{field} {wrong}");
+    }
+    for (field, wrong) in
+        [("engaged", "1"), ("engaged", "null"), ("first_input", "-1"), ("first_input", "1e10")]
+    {
+        let body = view(r#"{"FCP":7}"#).replace(r#""nav":"#, &format!(r#""{field}":{wrong},"nav":"#));
+        let (beacon, dropped) = kept(&body);
+        let view = &beacon.snapshots()[0];
+        assert_eq!(
+            (view.engaged, view.first_input_ms, dropped),
+            (None, None, vec![(field, 1)]),
+            "{field} {wrong}"
+        );
+    }
 }
 
 #[test]
@@ -383,8 +525,12 @@ fn a_raw_queue_without_the_moment_of_sending_lacks_tti_alone() {
         assert_eq!(values(&beacon), [("CLS", 0.0), ("FCP", 200.0), ("TTFB", 120.0)], "{now}");
         assert_eq!(dropped, [("raw", 1)], "{now}");
         let view = &beacon.snapshots()[0];
-        assert_eq!((view.tti_gap, view.tbt), (None, None), "{now}");
+        assert_eq!((view.tti_gap, view.tbt, view.engaged), (None, None, None), "{now}");
     }
+    let used = raw("[[9,700]]").replace("9000.5", "null");
+    let view = &kept(&used).0.snapshots()[0];
+    assert_eq!((view.engaged, view.first_input_ms), (Some(true), Some(700.0)));
+    assert_eq!(kept(&raw("[[1,7]]")).0.snapshots()[0].engaged, Some(false), "after 9 seconds");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use vitals::beacon::{Beacon, Content, decode, errors};
 use vitals::document::Document;
 use vitals::entry::{Detail, Event, Item, NUMBERS_MAX, Navigation, support};
+use vitals::fetch::{Fetch, Fetched};
 use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::{NavigationType, Snapshot, ViewId};
@@ -277,18 +278,21 @@ fn decorated() -> Json {
     let view = |id: &str| {
         json!({
             "id": id, "url": "https://shop.example/cart", "route": "/cart", "nav": "reload", "values": values,
-            "tti_gap": "cpu", "tbt": 12.5, "marks": {"ready": 812.5},
+            "tti_gap": "cpu", "tbt": 12.5, "marks": {"ready": 812.5}, "engaged": true, "first_input": 700,
             "attribution": {
                 "lcp": {"target": "#hero", "url": "https://shop.example/a", "parts": [1, 2, 3, 4]},
                 "inp": {"target": "a", "event": "click", "at": 9, "parts": [1, 2, 3], "script": "s", "script_ms": 1,
                         "load": "complete"},
                 "cls": {"target": "p", "at": 9, "value": 0.1, "load": "loading"},
+                "ttfb": {"parts": [1, 2, 3, 4, 5, 6], "protocol": "h2", "delivery": "cache", "bytes": 9,
+                         "server": [["edge", 1, "HIT"]], "not_restored": ["masked"], "confidence": "low",
+                         "trigger_rate": 0.5},
             },
         })
     };
     json!({
         "v": 1, "site": "s", "seq": 3, "url": "https://shop.example/", "route": "/", "device": "phone",
-        "connection": "4g", "release": "1", "viewport": "small", "tags": {"plan": "free"}, "sample": 0.5, "errors": 0,
+        "connection": "4g", "rtt": 50, "memory": "low", "cpu": "high", "release": "1", "viewport": "small", "tags": {"plan": "free"}, "sample": 0.5, "errors": 0,
         "webdriver": false, "views": IDS.map(view),
     })
 }
@@ -360,6 +364,12 @@ fn assert_sound(views: &[Snapshot]) {
         if let Some(cause) = &view.attribution.cls {
             assert!(cause.value <= number(Metric::Cls).unwrap_or_default() + 0.4, "{cause:?}");
         }
+        if let Some(parts_ms) = view.attribution.ttfb.as_ref().and_then(|cause| cause.parts_ms) {
+            let sum: f64 = parts_ms.iter().sum();
+            assert!(parts_ms.iter().all(|part| *part >= 0.0), "{parts_ms:?}");
+            assert!((sum - number(Metric::Ttfb).unwrap_or_default()).abs() < 0.004, "{parts_ms:?}");
+        }
+        assert!(view.first_input_ms.is_none_or(|at| at >= 0.0 && view.engaged == Some(true)));
         // No paint is larger than itself: the largest is never before the first of the same kind.
         if let (false, Some(fcp), Some(lcp)) =
             (load, view.values.get(Metric::Fcp), view.values.get(Metric::Lcp))
@@ -449,6 +459,34 @@ proptest! {
     #[test]
     fn garbage_never_panics_and_gives_only_values(items in vec(garbage(), 0..120), now in number()) {
         assert_sound(&snapshots(&items, now));
+    }
+
+    #[test]
+    fn garbage_of_a_fetch_never_panics_and_its_parts_sum_to_ttfb(
+        edges in [number(), number(), number(), number(), number()],
+        items in vec(prop_oneof![navigation(), garbage()], 0..20),
+        now in number(),
+    ) {
+        let mut document = Document::new(FIRST);
+        document.fetched(Fetched { edges, fetch: Fetch::default() });
+        for item in &items {
+            document.push(item);
+        }
+        let views = document.snapshots(now);
+        assert_sound(&views);
+        prop_assert_eq!(
+            views[0].attribution.ttfb.as_ref().and_then(|cause| cause.parts_ms).is_some(),
+            views[0].values.get(Metric::Ttfb).is_some()
+        );
+    }
+
+    /// A visitor who is engaged stays so.
+    #[test]
+    fn time_alone_never_takes_engagement_back(items in vec(item(), 0..60), now in time(), later in time()) {
+        let (now, later) = (now.min(later), now.max(later));
+        for (view, then) in snapshots(&items, now).iter().zip(snapshots(&items, later)) {
+            prop_assert!(view.engaged != Some(true) || then.engaged == Some(true), "{:?} {:?}", view, then);
+        }
     }
 
     #[test]

@@ -130,6 +130,9 @@ pub(crate) struct AttributionAnswer {
     pub(crate) explained: u64,
     pub(crate) causes_found: u64,
     pub(crate) causes: Vec<CauseAnswer>,
+    /// Absent in answers of servers that do not tell them.
+    #[serde(default)]
+    pub(crate) conditions: ConditionsAnswer,
     pub(crate) tbt: BlockingAnswer,
     pub(crate) tti: TtiAnswer,
     pub(crate) collector_errors: BTreeMap<String, u64>,
@@ -143,6 +146,8 @@ pub(crate) struct CauseAnswer {
     pub(crate) url: Option<String>,
     #[serde(default)]
     pub(crate) event: Option<String>,
+    #[serde(default)]
+    pub(crate) longest_part: Option<String>,
     pub(crate) n: u64,
     pub(crate) p75: f64,
     pub(crate) rating: Rating,
@@ -156,6 +161,60 @@ pub(crate) struct CauseAnswer {
     pub(crate) load_states: BTreeMap<String, u64>,
     #[serde(default)]
     pub(crate) script: Option<ScriptAnswer>,
+}
+
+/// The conditions of the page views with a value of the metric.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ConditionsAnswer {
+    pub(crate) classes: BTreeMap<String, Vec<ClassAnswer>>,
+    pub(crate) server_timings: Vec<TimingAnswer>,
+    pub(crate) not_restored: Vec<ReasonAnswer>,
+    pub(crate) document_kb: SpreadAnswer,
+    pub(crate) first_input_ms: SpreadAnswer,
+    pub(crate) cold_starts: ColdStartsAnswer,
+}
+
+/// Page views of one class.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ClassAnswer {
+    pub(crate) class: String,
+    pub(crate) n: u64,
+    pub(crate) p75: f64,
+    pub(crate) rating: Rating,
+}
+
+/// Page views with one `Server-Timing` entry.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TimingAnswer {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    pub(crate) n: u64,
+    pub(crate) median_ms: u64,
+    pub(crate) p75: f64,
+    pub(crate) rating: Rating,
+}
+
+/// Why pages were not restored from the back/forward cache.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ReasonAnswer {
+    pub(crate) reason: String,
+    pub(crate) n: u64,
+}
+
+/// Percentiles of a number.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct SpreadAnswer {
+    pub(crate) n: u64,
+    pub(crate) p50: Option<u64>,
+    pub(crate) p75: Option<u64>,
+}
+
+/// Loads that something outside of the page slowed down.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct ColdStartsAnswer {
+    pub(crate) n: u64,
+    pub(crate) estimated: u64,
 }
 
 /// A script that ran while somebody waited.

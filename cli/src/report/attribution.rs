@@ -1,7 +1,7 @@
 //! What explains a metric's values, as a table for people and for spreadsheets.
 
-use super::Args;
 use super::tables::{ABSENT, nothing, title};
+use super::{Args, conditions};
 use crate::client::answer::{AttributionAnswer, CauseAnswer};
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{Colour, csv, number, share};
@@ -19,6 +19,14 @@ const fn parts(metric: Metric) -> &'static [(&'static str, &'static str)] {
         Metric::Inp => {
             &[("input_delay", "INPUT DELAY"), ("processing", "PROCESSING"), ("presentation", "PRESENTATION")]
         }
+        Metric::Ttfb => &[
+            ("redirect", "REDIRECT"),
+            ("service_worker", "SERVICE WORKER"),
+            ("cache", "CACHE"),
+            ("dns", "DNS"),
+            ("connect", "CONNECT"),
+            ("request", "REQUEST"),
+        ],
         _ => &[],
     }
 }
@@ -39,7 +47,8 @@ pub(super) fn table(answer: &AttributionAnswer, args: &Args, colour: Colour) -> 
         answer.explained
     ));
     if !answer.causes.is_empty() {
-        let mut columns = vec![("ELEMENT", Align::Left)];
+        let mut columns =
+            vec![(if metric == Metric::Ttfb { "LONGEST PART" } else { "ELEMENT" }, Align::Left)];
         columns.extend(what(metric).map(|heading| (heading, Align::Left)));
         columns.extend([("N", Align::Right), ("SHARE", Align::Right), ("P75", Align::Right)]);
         columns.extend(parts(metric).iter().map(|&(_, heading)| (heading, Align::Right)));
@@ -56,6 +65,7 @@ pub(super) fn table(answer: &AttributionAnswer, args: &Args, colour: Colour) -> 
     if answer.causes_found > shown {
         text.push_str(&format!("{} more are not shown.\n", answer.causes_found - shown));
     }
+    text.push_str(&conditions::text(answer, colour));
     text.push_str(&beside(answer));
     text
 }
@@ -82,7 +92,11 @@ fn row(answer: &AttributionAnswer, cause: &CauseAnswer) -> Vec<Cell> {
     let metric = answer.metric;
     let text = |text: &Option<String>| text.as_deref().unwrap_or(ABSENT).into();
     let ms = |ms: Option<u64>| ms.map_or_else(|| ABSENT.to_owned(), |ms| ms.to_string()).into();
-    let mut cells: Vec<Cell> = vec![text(&cause.target)];
+    let part = cause.longest_part.as_deref().map(|part| {
+        let known = parts(metric).iter().find(|(name, _)| *name == part);
+        known.map_or(part, |(_, heading)| heading).to_lowercase()
+    });
+    let mut cells: Vec<Cell> = vec![text(if metric == Metric::Ttfb { &part } else { &cause.target })];
     match metric {
         Metric::Lcp => cells.push(text(&cause.url)),
         Metric::Inp => cells.push(text(&cause.event)),
@@ -96,7 +110,7 @@ fn row(answer: &AttributionAnswer, cause: &CauseAnswer) -> Vec<Cell> {
         let shift = cause.shift.map(|shift| number(metric, shift));
         cells.push(shift.unwrap_or_else(|| ABSENT.to_owned()).into());
     }
-    if metric != Metric::Lcp {
+    if matches!(metric, Metric::Inp | Metric::Cls) {
         cells.push(ms(cause.at_ms));
         let complete = cause.load_states.get("complete").copied().unwrap_or(0);
         cells.push(share(complete, cause.load_states.values().sum()).into());
@@ -140,6 +154,7 @@ pub(super) fn csv(answer: &AttributionAnswer) -> String {
         "target",
         "url",
         "event",
+        "longest_part",
         "n",
         "explained",
         "p75",
@@ -157,6 +172,7 @@ pub(super) fn csv(answer: &AttributionAnswer) -> String {
             filled(&cause.target),
             filled(&cause.url),
             filled(&cause.event),
+            filled(&cause.longest_part),
             cause.n.to_string(),
             answer.explained.to_string(),
             cause.p75.to_string(),

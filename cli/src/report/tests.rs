@@ -177,7 +177,53 @@ async fn what_explains_a_metric_is_shown() {
     );
     let (text, _) = report(&answer, &["--attribution", "inp", "--format", "csv"]).await;
     assert!(text.contains("default,/x,INP,#buy\u{1b}[2J,,click,"), "{text}");
-    assert!(text.contains(",click,8,10,320.5,needs-improvement,processing,250\n"), "{text}");
+    assert!(text.contains(",click,,8,10,320.5,needs-improvement,processing,250\n"), "{text}");
+}
+
+#[tokio::test]
+async fn ttfb_is_explained_by_its_longest_part_and_the_conditions() {
+    let class = |class: &str, n: u64, p75: f64, rating: &str| json!({"class": class, "n": n, "p75": p75, "rating": rating});
+    let answer = json!({"site": "default", "metric": "TTFB", "unit": "ms", "route": "/x",
+        "period": {"from": "a", "to": "b"}, "views": 30, "views_estimated": 30, "measured": 20, "explained": 10,
+        "causes_found": 1, "causes": [{"target": null, "longest_part": "service_worker", "n": 8, "share": 0.8,
+            "p75": 2100.0, "rating": "poor", "parts_ms": {"redirect": 1, "service_worker": 1500, "cache": 2, "dns": 3,
+            "connect": 4, "request": 500}}],
+        "conditions": {
+            "classes": {"protocol": [class("h3", 15, 900.0, "needs-improvement"), class("http/1.1", 5, 2100.0, "poor")],
+                        "rtt": []},
+            "server_timings": [{"name": "cdn-cache", "description": "MISS", "n": 4, "median_ms": 35, "p75": 2200.0,
+                                "rating": "poor"},
+                               {"name": "db", "n": 2, "median_ms": 12, "p75": 100.0, "rating": "good"}],
+            "not_restored": [{"reason": "unload-listener\u{1b}[2J", "n": 3}],
+            "document_kb": {"n": 20, "p50": 34, "p75": 60}, "first_input_ms": {"n": 0, "p50": null, "p75": null},
+            "cold_starts": {"n": 18, "estimated": 2}},
+        "tbt": {"n": 0, "p50": null, "p75": null}, "tti": {"reached": 0, "hidden": 0, "network": 0, "cpu": 0},
+        "collector_errors": {}})
+    .to_string();
+    let (text, request) = report(&answer, &["--attribution", "ttfb"]).await;
+    assert!(request.contains("/attribution?metric=ttfb&"), "{request}");
+    let rows: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        rows[3..],
+        [
+            "LONGEST PART N SHARE P75 REDIRECT SERVICE WORKER CACHE DNS CONNECT REQUEST",
+            "service worker 8 80.0 % 2100 1 1500 2 3 4 500",
+            "Medians in ms; P75 of the metric in these page views.",
+            "CONDITION CLASS N SHARE P75 MEDIAN MS",
+            "protocol h3 15 75.0 % 900 –",
+            "protocol http/1.1 5 25.0 % 2100 –",
+            "server-timing cdn-cache MISS 4 20.0 % 2200 35",
+            "server-timing db 2 10.0 % 100 12",
+            "Page views by their conditions, with P75 of the metric in them.",
+            "Compressed document of 20 page views: p50 34 kB, p75 60 kB",
+            "The browser had just started, or was busy, in about 2 of 18 page views",
+            "Not restored from the back/forward cache in 3 page views: unload-listener\\u{1b}[2J",
+        ],
+        "{text}"
+    );
+    let (text, _) = report(&answer, &["--attribution", "ttfb", "--format", "csv"]).await;
+    assert!(text.contains(",TTFB,,,,service_worker,8,10,2100,poor,service_worker,1500\n"), "{text}");
 }
 
 #[tokio::test]
@@ -243,7 +289,7 @@ fn wrong_flags_are_refused() {
         (vec!["--limit", "501"], "501 is not in 1..=500"),
         (vec!["--limit", "0"], "0 is not in 1..=500"),
         (vec!["--route", "/a", "--sort", "p75"], "cannot be used with"),
-        (vec!["--attribution", "fcp"], "[possible values: lcp, inp, cls]"),
+        (vec!["--attribution", "fcp"], "[possible values: lcp, inp, cls, ttfb]"),
         (vec!["--attribution", "lcp", "--sort", "p75"], "cannot be used with"),
         (vec!["--format", "xml"], "[possible values: text, json, csv]"),
     ] {

@@ -1,21 +1,24 @@
-// What explains LCP, INP and CLS on a page: the elements that page views name, those of most views first.
+// What explains LCP, INP, CLS and TTFB on a page: the elements that page views name, or the longest part of TTFB, those of
+// most views first; and the conditions of the page views.
 import { chip, figure } from "./chart.js";
 import { h, quoted } from "./dom.js";
 import { count, counted, share, value } from "./format.js";
 
 /** The metrics that page views explain. */
-export const EXPLAINED = ["LCP", "INP", "CLS"];
+export const EXPLAINED = ["LCP", "INP", "CLS", "TTFB"];
 
 const PARTS = {
   LCP: [["ttfb", "Time to first byte"], ["load_delay", "Load delay"], ["load_duration", "Load"], ["render_delay", "Render delay"]],
   INP: [["input_delay", "Input delay"], ["processing", "Processing"], ["presentation", "Presentation"]],
   CLS: [],
+  TTFB: [["redirect", "Redirect"], ["service_worker", "Service worker"], ["cache", "Cache"], ["dns", "DNS"], ["connect", "Connect"], ["request", "Request"]],
 };
 const STATES = { loading: "while loading", "dom-content-loaded": "before the load event", complete: "after the load event" };
 const NOBODY = {
   LCP: "No page view here says which element was the largest.",
   INP: "No page view here says which element was used.",
   CLS: "No page view here says what moved.",
+  TTFB: "No page view here says what the browser waited for.",
 };
 
 /** One panel a metric; `answers` are attribution answers, or the errors of reading them. */
@@ -39,19 +42,40 @@ function panel(name, answer) {
     answer.causes.length === 0
       ? h("p", { class: "soft" }, NOBODY[name])
       : h("ol", {}, answer.causes.map((cause) => item(name, answer, cause))),
+    name === "TTFB" ? conditions(answer) : null,
     more > 0 ? h("p", { class: "soft small" }, `${count(more)} more not shown.`) : null);
 }
 
 function item(name, { unit, explained }, cause) {
   return h("li", {},
     h("p", { class: "cause-line" },
-      h("span", { class: "cause-target" }, cause.target ? quoted(cause.target, "route") : h("span", { class: "soft" }, "an element that is gone")),
+      h("span", { class: "cause-target" }, name === "TTFB" ? title(cause.longest_part) : cause.target ? quoted(cause.target, "route") : h("span", { class: "soft" }, "an element that is gone")),
       h("span", { class: "cause-value" }, figure(unit, cause.p75), chip(cause.rating))),
     what(name, cause),
     parts(name, cause),
     h("p", { class: "soft small facts" },
       h("span", {}, `${share(cause.n, explained)} (${counted(cause.n, "page view")})`),
       h("span", {}, facts(name, cause))));
+}
+
+/** A part of TTFB, in words. */
+const title = (part) => PARTS.TTFB.find(([key]) => key === part)?.[1] ?? part;
+
+/** The conditions of page views: how many there are of each class, and TTFB in them. */
+function conditions({ unit, conditions: { classes, server_timings, not_restored, document_kb } }) {
+  const rows = [
+    ...Object.entries(classes).flatMap(([condition, of]) => of.map((one) => [condition, one.class, one])),
+    ...server_timings.map((one) => ["server-timing", `${one.name} ${one.description ?? ""}`.trim(), one]),
+  ];
+  const known = [
+    document_kb.n > 0 ? `compressed document p75 ${count(document_kb.p75)} kB` : null,
+    ...not_restored.map(({ reason, n }) => `no back/forward cache (${count(n)}): ${reason}`),
+  ].filter(Boolean);
+  if (rows.length === 0 && known.length === 0) return null;
+  return h("details", {}, h("summary", {}, "By condition"),
+    h("ul", { class: "part-names" }, rows.map(([condition, of, { n, p75 }]) =>
+      h("li", {}, h("span", { class: "name" }, `${condition} ${of}`), ` ${count(n)} · p75 ${value(unit, p75)}`))),
+    known.length > 0 ? h("p", { class: "soft small" }, known.join(" · ")) : null);
 }
 
 function what(name, { url, event, script }) {
@@ -82,7 +106,7 @@ function parts(name, { parts_ms }) {
 }
 
 function facts(name, { at_ms, shift, load_states }) {
-  if (name === "LCP") return "";
+  if (name === "LCP" || name === "TTFB") return "";
   const [state] = Object.entries(load_states ?? {}).sort(([, one], [, other]) => other - one)[0] ?? [];
   const known = [
     shift === undefined ? null : `largest shift ${value("score", shift)}`,

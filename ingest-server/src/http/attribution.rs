@@ -1,5 +1,7 @@
 //! What explains a metric's values, and what else page views say that is not rolled up.
 
+pub mod conditions;
+
 use crate::http::State;
 use crate::http::api::{Answer, RouteParam, json};
 use crate::http::auth;
@@ -7,6 +9,7 @@ use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{Filter, FiltersReport, given, short};
 use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
+use conditions::ConditionsReport;
 use fieldvitals_store::{Cause, CauseQuery, Causes, Explained, estimate};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -14,6 +17,7 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use vitals::attribution::LoadState;
 use vitals::beacon::errors;
+use vitals::fetch::PARTS;
 use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::TtiGap;
@@ -25,7 +29,7 @@ const CAUSE_ROWS: usize = 10;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ExplainedParams {
-    /// `lcp`, `inp` or `cls`.
+    /// `lcp`, `inp`, `cls` or `ttfb`.
     metric: Option<String>,
     /// Causes in the answer, 1 to 100; 10 when absent.
     limit: Option<String>,
@@ -34,11 +38,11 @@ pub struct ExplainedParams {
 impl ExplainedParams {
     fn explained(&self) -> Result<Explained, ApiError> {
         let Some(name) = given(&self.metric) else {
-            return Err(ApiError::parameter("`metric` is missing: expected lcp, inp or cls"));
+            return Err(ApiError::parameter("`metric` is missing: expected lcp, inp, cls or ttfb"));
         };
         let named = |explained: &Explained| explained.metric().name().eq_ignore_ascii_case(name);
         Explained::ALL.into_iter().find(named).ok_or_else(|| {
-            ApiError::parameter(format!("`metric` is `{}`: expected lcp, inp or cls", short(name)))
+            ApiError::parameter(format!("`metric` is `{}`: expected lcp, inp, cls or ttfb", short(name)))
         })
     }
 
@@ -75,6 +79,7 @@ pub struct AttributionReport {
     causes_found: usize,
     /// Those of most page views first.
     causes: Vec<CauseReport>,
+    conditions: ConditionsReport,
     tbt: BlockingReport,
     tti: TtiReport,
     /// Page views in which a part of the collector had failed: `snippet`, `glue`, `module` (refused or missing),
@@ -86,7 +91,8 @@ pub struct AttributionReport {
 /// Page views of one cause.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CauseReport {
-    /// The element, as a selector; absent where it is not known. `(other)` holds what is beyond a day's bound.
+    /// The element, as a selector; absent where it is not known, and of TTFB. `(other)` holds what is beyond a day's
+    /// bound.
     target: Option<String>,
     /// Of LCP, the image's URL; absent for text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +100,9 @@ pub struct CauseReport {
     /// Of INP, the type of the interaction's longest event.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<String>,
+    /// Of TTFB, the part that took longest in these page views.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_part: Option<String>,
     /// Page views.
     n: i64,
     /// Their share of those that say what explains the metric.
@@ -103,7 +112,8 @@ pub struct CauseReport {
     /// `good`, `needs-improvement` or `poor`: of that percentile.
     rating: &'static str,
     /// Medians of the parts in milliseconds. LCP: `ttfb`, `load_delay`, `load_duration`, `render_delay`; INP:
-    /// `input_delay`, `processing`, `presentation`.
+    /// `input_delay`, `processing`, `presentation`; TTFB: `redirect`, `service_worker`, `cache`, `dns`, `connect`,
+    /// `request`.
     #[schema(value_type = std::collections::HashMap<String, u32>)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     parts_ms: BTreeMap<&'static str, u32>,
@@ -154,8 +164,8 @@ pub struct TtiReport {
     cpu: i64,
 }
 
-/// What explains LCP, INP or CLS: the elements that page views name, with what they have in common; and Total
-/// Blocking Time, why TTI was not reached, and what failed in the collector. From page views that are kept, to the
+/// What explains LCP, INP, CLS or TTFB: the elements that page views name, or the longest part of TTFB, with what they
+/// have in common; the conditions of the page views (protocol, delivery, `Server-Timing`, device classes); and Total Blocking Time, why TTI was not reached, and what failed in the collector. From page views that are kept, to the
 /// hour.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/attribution", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ExplainedParams, RouteParam, Filter),
@@ -193,6 +203,7 @@ pub async fn attribution(
         tbt: blocking(&found),
         tti: tti(&found),
         collector_errors: collector_errors(&found),
+        conditions: conditions::report(metric, found.conditions),
         causes: found.causes.into_iter().map(|cause| report(explained, cause, found.explained)).collect(),
     }))
 }
@@ -205,16 +216,21 @@ fn report(explained: Explained, cause: Cause, of: i64) -> CauseReport {
         Explained::Lcp => &["ttfb", "load_delay", "load_duration", "render_delay"],
         Explained::Inp => &["input_delay", "processing", "presentation"],
         Explained::Cls => &[],
+        Explained::Ttfb => &PARTS,
     };
     let states = LoadState::ALL.map(LoadState::name).into_iter().zip(cause.load_states);
-    let (url, event) = match explained {
-        Explained::Lcp => (filled(cause.what), None),
-        Explained::Inp | Explained::Cls => (None, filled(cause.what)),
+    let what = filled(cause.what);
+    let (url, event, longest_part) = match explained {
+        Explained::Lcp => (what, None, None),
+        Explained::Inp | Explained::Cls => (None, what, None),
+        Explained::Ttfb => (None, None, what),
     };
+    let has_states = matches!(explained, Explained::Inp | Explained::Cls);
     CauseReport {
         target: filled(cause.target),
         url,
         event,
+        longest_part,
         n: cause.views,
         share: cause.views as f64 / of.max(1) as f64,
         p75: p75.number(metric),
@@ -222,7 +238,7 @@ fn report(explained: Explained, cause: Cause, of: i64) -> CauseReport {
         parts_ms: names.iter().copied().zip(cause.parts_ms).collect(),
         at_ms: cause.at_ms,
         shift: cause.shift_micros.and_then(|micros| Some(Value::from_micros(metric, micros)?.number(metric))),
-        load_states: if explained == Explained::Lcp { BTreeMap::new() } else { states.collect() },
+        load_states: if has_states { states.collect() } else { BTreeMap::new() },
         script: cause.script.map(|script| ScriptReport {
             url: script.url,
             n: script.views,

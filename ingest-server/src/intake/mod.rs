@@ -18,6 +18,7 @@ use self::browser::Sender;
 use self::page_url::PageUrl;
 use crate::directory::Snapshot;
 use crate::outcome::{BotKind, Filtered, Invalid, Outcome};
+use fieldvitals_store::context::conditions::Conditions;
 use fieldvitals_store::{Context, Detail, Site, SiteId, Source, ViewUpdate, Weight};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -131,13 +132,17 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
     let (seq, device, weight) = (beacon.seq, beacon.device, Weight::of_sample(beacon.sample));
     let (viewport, errors) = (beacon.viewport, errors_of(beacon.errors));
     let (mut tags, mut marks) = (tags(&beacon.tags), marks(&beacon.marks));
+    let mut visitor =
+        Conditions { rtt: beacon.rtt, memory: beacon.memory, cpu: beacon.cpu, ..Conditions::default() };
     let mut snapshots = beacon.snapshots();
     // The collector sends none of it then; whoever else does has not asked.
     if request.left_alone {
         tags.clear();
         marks.clear();
+        visitor = Conditions::default();
         for snapshot in &mut snapshots {
             snapshot.attribution = Attribution::NONE;
+            (snapshot.engaged, snapshot.first_input_ms) = (None, None);
         }
     }
     let mut updates = Vec::with_capacity(snapshots.len());
@@ -175,6 +180,10 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
             (None, None, Some(named)) => named.clone(),
             (None, _, _) => route::of_url(url, &site.routes),
         };
+        let mut attribution = scrub::attribution(snapshot.attribution);
+        let conditions = Conditions { engaged: snapshot.engaged, ..visitor.clone() }
+            .with_fetch(attribution.ttfb.take())
+            .with_first_input(snapshot.first_input_ms);
         updates.push(ViewUpdate {
             id: snapshot.id,
             source: Source::Own { seq },
@@ -196,7 +205,7 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
                 tbt: snapshot.tbt,
                 errors,
                 detail: Detail::new(
-                    scrub::attribution(snapshot.attribution),
+                    attribution,
                     tags.clone(),
                     marks
                         .iter()
@@ -204,7 +213,9 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
                         .map(|(_, name, ms)| (name.clone(), *ms))
                         .collect(),
                 ),
-            },
+                conditions: conditions.filled(),
+            }
+            .bounded(),
         });
     }
     if is_url_lost {
@@ -319,8 +330,10 @@ mod tests {
     use super::*;
     use fieldvitals_store::SiteKey;
     use std::collections::HashMap;
+    use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
     use vitals::metric::{Metric, Value};
     use vitals::view::Os;
+    use vitals::view::{Rtt, Tier};
 
     pub(super) const NOW_MS: i64 = 1_763_632_800_000;
     const SENDER: Sender = Sender { browser: Some("Firefox"), os: Some(Os::Linux), bot: None };
@@ -417,6 +430,38 @@ mod tests {
         assert_eq!((lcp.target.as_str(), lcp.url.as_str()), ("#hero>img", "https://cdn.example/a.avif"));
         assert_eq!(lcp.parts_ms, [100, 200, 301, 634]);
 
+        let conditioned = beacon(|beacon| {
+            beacon["rtt"] = 150.into();
+            beacon["memory"] = "low".into();
+            beacon["views"][0]["engaged"] = true.into();
+            beacon["views"][0]["first_input"] = serde_json::json!(700.4);
+            beacon["views"][0]["attribution"] = serde_json::json!({"ttfb": {
+                "parts": [0.4, 0.4, 0.4, 0.4, 0.4, 100.4], "protocol": "h3-29", "delivery": "cache", "bytes": 1001,
+                "server": [["user", 3.6, "jo@mail.example"], ["edge", 1e9]], "not_restored": ["masked"],
+                "confidence": "low", "trigger_rate": 0.499_4,
+            }});
+        });
+        let update = take(&conditioned, None).unwrap().updates.remove(0);
+        assert_eq!(update.context.detail, None);
+        let expected = Conditions {
+            ttfb_parts_ms: Some([0, 1, 0, 1, 0, 100]),
+            protocol: Some(Protocol::H3),
+            delivery: Some(Delivery::Cache),
+            document_kb: Some(2),
+            server_timings: vec![
+                ("user".to_owned(), 4, ":redacted".to_owned()),
+                ("edge".to_owned(), limits::TIME_MS_MAX, String::new()),
+            ],
+            not_restored: vec!["masked".to_owned()],
+            confidence: Some((ConfidenceLevel::Low, 50)),
+            rtt: Some(Rtt::Under200),
+            memory: Some(Tier::Low),
+            cpu: None,
+            engaged: Some(true),
+            first_input_ms: Some(700),
+        };
+        assert_eq!(update.context.conditions.as_deref(), Some(&expected));
+
         let plain = take(&beacon(|_| {}), None).unwrap();
         assert_eq!((&plain.updates[0].context, plain.updates[0].weight), (&Context::NONE, Weight::ONE));
     }
@@ -426,9 +471,15 @@ mod tests {
         let views = beacon(|beacon| {
             beacon["tags"] = serde_json::json!({"plan": "free"});
             beacon["viewport"] = "small".into();
+            beacon["memory"] = "low".into();
+            beacon["cpu"] = "high".into();
+            beacon["rtt"] = 50.into();
             beacon["views"][0]["marks"] = serde_json::json!({"ready": 1234});
-            beacon["views"][0]["attribution"] =
-                serde_json::json!({"lcp": {"target": "#hero", "parts": [100, 200, 300, 634.5]}});
+            beacon["views"][0]["engaged"] = true.into();
+            beacon["views"][0]["first_input"] = 9.into();
+            beacon["views"][0]["attribution"] = serde_json::json!({
+                "lcp": {"target": "#hero", "parts": [100, 200, 300, 634.5]}, "ttfb": {"protocol": "h2"},
+            });
         });
         let raw = beacon(|beacon| {
             let id = beacon["views"][0]["id"].clone();
@@ -453,9 +504,40 @@ mod tests {
             );
             let left = &own(&Request { left_alone: true, ..asked }, &directory()).unwrap().updates[0];
             assert_eq!((&left.context.detail, left.values), (&None, all.values));
+            assert!(all.context.conditions.is_some());
+            assert_eq!(left.context.conditions, None);
             assert!(left.values.get(Metric::Lcp).is_some());
             assert_eq!(left.context.viewport, all.context.viewport);
         }
+    }
+
+    #[test]
+    fn context_that_is_full_leaves_out_the_least_useful() {
+        let full = beacon(|beacon| {
+            let words = |count: usize, value: serde_json::Value| {
+                (0..count).map(|number| (format!("n{number}"), value.clone())).collect::<serde_json::Value>()
+            };
+            let parts = |count| serde_json::Value::from(vec![100_000; count]);
+            beacon["tags"] = words(limits::TAGS_MAX, "x".into());
+            beacon["views"][0]["tbt"] = 600_000.into();
+            beacon["views"][0]["first_input"] = 8e9.into();
+            beacon["views"][0]["marks"] = words(limits::MARKS_MAX, 600_000.into());
+            beacon["views"][0]["attribution"] = serde_json::json!({
+                "lcp": {"target": "a", "url": "https://a.example/b", "parts": parts(4)},
+                "inp": {"target": "c", "event": "click", "at": 8e9, "parts": parts(3), "script": "https://a.example/d",
+                        "script_ms": 600_000, "load": "complete"},
+                "cls": {"target": "e", "at": 8e9, "value": 100, "load": "complete"},
+                "ttfb": {"parts": parts(6), "bytes": 1e9, "server": vec![("x", 600_000, "y"); 4], "protocol": "h2",
+                         "not_restored": ["r1", "r2", "r3", "r4"]},
+            });
+        });
+        let update = take(&full, None).unwrap().updates.remove(0);
+        let (detail, conditions) = (update.context.detail.unwrap(), update.context.conditions.unwrap());
+        assert_eq!((detail.tags.len(), detail.marks.len()), (limits::TAGS_MAX, limits::MARKS_MAX));
+        assert!(detail.lcp.is_some() && detail.inp.is_some() && detail.cls.is_some());
+        assert_eq!((conditions.document_kb, conditions.first_input_ms), (None, None));
+        assert_eq!(conditions.server_timings.len(), limits::SERVER_TIMINGS_MAX);
+        assert!(conditions.ttfb_parts_ms.is_some() && conditions.protocol.is_some());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::page_url::PageUrl;
 use std::borrow::Cow;
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
+use vitals::fetch::{Fetch, ServerTiming, TtfbCause};
 use vitals::limits;
 
 /// What stands in place of a segment that looks personal.
@@ -69,7 +70,7 @@ pub fn label<'a>(text: impl Into<Cow<'a, str>>, bytes_max: usize) -> Cow<'a, str
 /// have, URLs lose query and fragment, and whatever looks personal is replaced.
 #[must_use]
 pub fn attribution(attribution: Attribution) -> Attribution {
-    let Attribution { lcp, inp, cls } = attribution;
+    let Attribution { lcp, inp, cls, ttfb } = attribution;
     Attribution {
         lcp: lcp.map(|cause| LcpCause {
             target: selector(cause.target),
@@ -83,7 +84,20 @@ pub fn attribution(attribution: Attribution) -> Attribution {
             ..cause
         }),
         cls: cls.map(|cause| ClsCause { target: selector(cause.target), ..cause }),
+        ttfb: ttfb.map(fetch),
     }
+}
+
+/// How a document came, with its texts held to their bounds; whatever looks personal is replaced.
+fn fetch(cause: TtfbCause) -> TtfbCause {
+    let TtfbCause { parts_ms, fetch } = cause;
+    let timing = |timing: ServerTiming| {
+        let description = word(&timing.description).unwrap_or_default();
+        Some(ServerTiming { name: word(&timing.name)?, description, ..timing })
+    };
+    let server_timings = fetch.server_timings.into_iter().filter_map(timing).collect();
+    let not_restored = fetch.not_restored.iter().filter_map(|reason| word(reason)).collect();
+    TtfbCause { parts_ms, fetch: Fetch { server_timings, not_restored, ..fetch } }
 }
 
 /// A selector of tags, ids and classes. Bodies are written by strangers, so a text or a tag in its place loses
@@ -137,6 +151,10 @@ mod tests {
     use super::*;
     use vitals::attribution::LoadState;
 
+    fn timing(name: &str, description: &str) -> ServerTiming {
+        ServerTiming { name: name.to_owned(), duration_ms: 1.0, description: description.to_owned() }
+    }
+
     #[test]
     fn what_explains_a_value_names_nobody() {
         let hostile = Attribution {
@@ -155,10 +173,29 @@ mod tests {
                 load_state: LoadState::Complete,
             }),
             cls: None,
+            ttfb: Some(TtfbCause {
+                parts_ms: None,
+                fetch: Fetch {
+                    server_timings: vec![
+                        timing("edge", "jo@mail.example"),
+                        timing("\n", "HIT"),
+                        timing("db", &"x".repeat(500)),
+                    ],
+                    not_restored: vec![String::new(), "unload-listener\n".to_owned()],
+                    ..Fetch::default()
+                },
+            }),
         };
-        let Attribution { lcp: Some(lcp), inp: Some(inp), cls: None } = attribution(hostile) else {
+        let Attribution { lcp: Some(lcp), inp: Some(inp), cls: None, ttfb: Some(ttfb) } =
+            attribution(hostile)
+        else {
             panic!()
         };
+        assert_eq!(
+            ttfb.fetch.server_timings,
+            [timing("edge", REDACTED), timing("db", &"x".repeat(limits::LABEL_BYTES_MAX))]
+        );
+        assert_eq!(ttfb.fetch.not_restored, ["unload-listener"]);
         assert_eq!(lcp.target.len(), limits::SELECTOR_BYTES_MAX);
         assert_eq!((lcp.url.as_str(), lcp.parts_ms), ("https://cdn.example/a.avif", [1.0, 2.0, 3.0, 4.0]));
         assert_eq!(inp.target, ":redacted>button.buynowscript>");

@@ -1,21 +1,27 @@
 //! What a row of the spool holds: a byte for the format, a checksum, and the records of one commit.
 //!
 //! `[FORMAT, CRC-32 of the rest (4 bytes, little endian), records…]`, the records as postcard writes a
-//! sequence of `(site, network, updates)`: their number as a varint, then each in turn.
+//! sequence of `(site, network, updates, conditions of each)`: their number as a varint, then each in turn. Records of
+//! [`WITHOUT_CONDITIONS`] are `(site, updates)`; an update of a server that left them is loaded all the same.
 
 use super::Record;
+use fieldvitals_store::context::conditions::Conditions;
 use fieldvitals_store::{Network, SiteId, ViewUpdate};
 use vitals::histogram::write_varint;
 
 /// The format of a row. It changes whenever `ViewUpdate` changes its serialized form.
 pub(crate) const FORMAT: u8 = 5;
+/// The format of the release before.
+const WITHOUT_CONDITIONS: u8 = 4;
 
 const HEAD: usize = 5;
 
 /// The bytes of one record, to be joined by [`join`].
 pub(crate) fn encode_record(record: &Record) -> Result<Vec<u8>, postcard::Error> {
     // Most have one update, in about so many bytes.
-    postcard::to_extend(&(record.site, record.network, &record.updates), Vec::with_capacity(192))
+    let conditions: Vec<_> = record.updates.iter().map(|update| &update.context.conditions).collect();
+    let record = (record.site, record.network, &record.updates, conditions);
+    postcard::to_extend(&record, Vec::with_capacity(224))
 }
 
 /// The payload of a row of encoded records.
@@ -34,15 +40,34 @@ pub(crate) fn join<'a>(records: impl ExactSizeIterator<Item = &'a [u8]> + Clone)
 
 /// The records of a payload, or what is wrong with it.
 pub(crate) fn split(payload: &[u8]) -> Result<Vec<Record>, String> {
-    let Some((&[FORMAT, a, b, c, d], body)) = payload.split_first_chunk::<HEAD>() else {
-        return Err(format!("its payload is not of format {FORMAT}"));
+    let head = payload.split_first_chunk::<HEAD>();
+    let Some((&[format @ (WITHOUT_CONDITIONS | FORMAT), a, b, c, d], body)) = head else {
+        return Err(format!("its payload is not of format {WITHOUT_CONDITIONS} or {FORMAT}"));
     };
     if crc32fast::hash(body) != u32::from_le_bytes([a, b, c, d]) {
         return Err("its checksum is wrong".to_owned());
     }
-    let records: Vec<(SiteId, Network, Vec<ViewUpdate>)> =
-        postcard::from_bytes(body).map_err(|error| format!("its records cannot be read: {error}"))?;
-    Ok(records.into_iter().map(|(site, network, updates)| Record { site, network, updates }).collect())
+    let records = match format {
+        WITHOUT_CONDITIONS => postcard::from_bytes::<Vec<(SiteId, Vec<ViewUpdate>)>>(body)
+            .map(|records| records.into_iter().map(without_network).collect()),
+        _ => postcard::from_bytes::<Vec<WithConditions>>(body)
+            .map(|records| records.into_iter().map(joined).collect()),
+    };
+    records.map_err(|error| format!("its records cannot be read: {error}"))
+}
+
+/// A record of [`WITHOUT_CONDITIONS`], which names no network: all of a site share one.
+fn without_network((site, updates): (SiteId, Vec<ViewUpdate>)) -> Record {
+    Record { site, network: Network::of(site, 0), updates }
+}
+
+type WithConditions = (SiteId, Network, Vec<ViewUpdate>, Vec<Option<Box<Conditions>>>);
+
+fn joined((site, network, mut updates, conditions): WithConditions) -> Record {
+    for (update, conditions) in updates.iter_mut().zip(conditions) {
+        update.context.conditions = conditions;
+    }
+    Record { site, network, updates }
 }
 
 #[cfg(test)]
@@ -50,8 +75,9 @@ mod tests {
     use super::*;
     use fieldvitals_store::{Context, Detail, Source, Weight};
     use vitals::attribution::{Attribution, ClsCause, LoadState};
+    use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
     use vitals::metric::{Metric, Value, Values};
-    use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId, Viewport};
+    use vitals::view::{Device, NavigationType, Os, Rtt, Tier, TtiGap, ViewId, Viewport};
 
     fn records() -> Vec<Record> {
         let mut values = Values::EMPTY;
@@ -81,6 +107,20 @@ mod tests {
                 tbt: Some(Value::ZERO),
                 errors: 4,
                 detail: Detail::new(attribution, vec![("plan".to_owned(), "free".to_owned())], Vec::new()),
+                conditions: Some(Box::new(Conditions {
+                    ttfb_parts_ms: Some([0, 0, 1, 2, 3, 300]),
+                    protocol: Some(Protocol::H3),
+                    delivery: Some(Delivery::Network),
+                    document_kb: Some(34),
+                    server_timings: vec![("edge".to_owned(), 12, "é".to_owned())],
+                    not_restored: vec!["unload-listener".to_owned()],
+                    confidence: Some((ConfidenceLevel::Low, 50)),
+                    rtt: Some(Rtt::Under200),
+                    memory: Some(Tier::High),
+                    cpu: Some(Tier::Medium),
+                    engaged: Some(true),
+                    first_input_ms: Some(200),
+                })),
             },
         };
         let foreign = ViewUpdate {
@@ -123,7 +163,26 @@ mod tests {
     #[test]
     fn the_format_is_the_one_of_its_number() {
         let bytes = payload(&records());
-        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (5, 214, 135_141_122));
+        assert_eq!((FORMAT, bytes.len(), crc32fast::hash(&bytes)), (5, 214, 0));
+    }
+
+    #[test]
+    fn row_of_the_release_before_is_read_without_conditions() {
+        let mut expected = records();
+        let written: Vec<Vec<u8>> = expected
+            .iter()
+            .map(|record| postcard::to_allocvec(&(record.site, &record.updates)).unwrap())
+            .collect();
+        let mut bytes = join(written.iter().map(Vec::as_slice));
+        bytes[0] = WITHOUT_CONDITIONS;
+        assert_eq!((bytes.len(), crc32fast::hash(&bytes)), (208, 3_946_209_903), "as that release wrote it");
+        for record in &mut expected {
+            record.network = Network::of(record.site, 0);
+            for update in &mut record.updates {
+                update.context.conditions = None;
+            }
+        }
+        assert_eq!(split(&bytes), Ok(expected));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn explained(start_ms: i64, random: u128, target: &str, script: &str) -> Vie
             script_ms: 120.0,
             load_state: LoadState::Complete,
         }),
-        cls: None,
+        ..Attribution::NONE
     };
     let (tags, marks) = (vec![("plan".to_owned(), "free".to_owned())], vec![("ready".to_owned(), 700)]);
     update.context = Context {
@@ -42,6 +42,7 @@ pub fn explained(start_ms: i64, random: u128, target: &str, script: &str) -> Vie
         tbt: Value::new(Metric::Tti, 80.0).ok(),
         errors: vitals::beacon::errors::MODULE as u8,
         detail: Detail::new(attribution, tags, marks),
+        conditions: None,
     };
     update
 }

@@ -1,5 +1,6 @@
 //! Random histories: whatever happens to a store, it answers as the plain model does.
 
+use super::conditions::any_conditions;
 use super::{DAY0_MS, Fresh, Model, site};
 use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::rollup::{DAY_MS, HOUR_MS};
@@ -150,11 +151,8 @@ fn any_context() -> impl Strategy<Value = Context> {
     );
     let tbt = ms().prop_map(|ms| Value::from_micros(Metric::Tti, ms * 1_000));
     let plain = (option::of(select(Viewport::ALL)), tbt, 0_u8..16);
-    let full = (plain, detail).prop_map(|((viewport, tbt, errors), detail)| Context {
-        viewport,
-        tbt,
-        errors,
-        detail,
+    let full = (plain, detail, any_conditions()).prop_map(|((viewport, tbt, errors), detail, conditions)| {
+        Context { viewport, tbt, errors, detail, conditions }
     });
     prop_oneof![1 => Just(Context::NONE), 2 => full]
 }

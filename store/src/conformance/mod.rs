@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod conditions;
 mod contexts;
 mod faults;
 mod history;
@@ -25,6 +26,7 @@ pub use cases::{
     tallies_are_exact, the_page_views_of_a_route_are_found, the_same_view_on_two_sites_is_two_views, tokens,
     updates_past_retention_change_nothing, violations_open_and_close,
 };
+pub use conditions::conditions_explain_ttfb_and_go_with_their_page_view;
 pub use contexts::{
     contexts_are_those_of_the_last_snapshot, explained, sampled_page_views_count_as_those_they_stand_for,
     texts_have_a_bound,
@@ -69,6 +71,7 @@ macro_rules! conformance {
             violations_open_and_close, contexts_are_those_of_the_last_snapshot,
             sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound,
             copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out,
+            conditions_explain_ttfb_and_go_with_their_page_view,
         );
 
         #[test]

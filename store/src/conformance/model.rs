@@ -1,5 +1,6 @@
 //! The plain model: what a store must answer, computed the slow and obvious way.
 
+use super::conditions;
 use crate::context::causes::{Blocking, Script};
 use crate::dimension::Said;
 use crate::load::merge;
@@ -11,6 +12,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use vitals::attribution::LoadState;
+use vitals::fetch;
 use vitals::metric::{Metric, Value};
 use vitals::view::{TtiGap, ViewId};
 
@@ -190,6 +192,7 @@ impl Model {
         let metric = query.explained.metric();
         let mut answer = Causes::default();
         let (mut groups, mut tbt) = (BTreeMap::<(String, String), Vec<Sample>>::new(), Vec::new());
+        let mut seen = Vec::new();
         for view in self.raw_views(query.views.site).filter(|view| query.views.takes(view)) {
             answer.views.add(view.weight.milli(), 1);
             answer.tti_reached += i64::from(view.values.get(Metric::Tti).is_some());
@@ -202,6 +205,7 @@ impl Model {
             tbt.extend(view.context.tbt.map(Value::micros));
             let Some(value) = view.values.get(metric) else { continue };
             answer.measured += 1;
+            seen.extend(view.context.conditions.as_deref().map(|conditions| (value.micros(), conditions)));
             if let Some((key, sample)) = Sample::of(query.explained, value, &view.context) {
                 answer.explained += 1;
                 groups.entry(key).or_default().push(sample);
@@ -212,6 +216,7 @@ impl Model {
             groups.into_iter().map(|(key, samples)| cause(query.explained, key, &samples)).collect();
         answer.causes.sort_by_key(|cause| std::cmp::Reverse(cause.views));
         answer.causes.truncate(query.limit);
+        answer.conditions = conditions::found(&seen, query.limit);
         let n = tbt.len() as i64;
         answer.tbt = Blocking { n, p50_micros: percentile(&tbt, 50), p75_micros: percentile(&tbt, 75) };
         answer
@@ -294,6 +299,12 @@ impl Sample {
             load_state: None,
             script: None,
         };
+        if explained == Explained::Ttfb {
+            let parts_ms = context.conditions.as_deref()?.ttfb_parts_ms?;
+            let longest = parts_ms.iter().max()?;
+            let (_, name) = parts_ms.iter().zip(fetch::PARTS).rfind(|(ms, _)| *ms == longest)?;
+            return Some(((String::new(), name.to_owned()), Self { parts_ms: parts_ms.to_vec(), ..none }));
+        }
         let detail = context.detail.as_deref()?;
         match explained {
             Explained::Lcp => {
@@ -312,6 +323,7 @@ impl Sample {
                 let (shift, load_state) = (cls.value_micros, Some(cls.load_state));
                 Some(((cls.target, String::new()), Self { at_ms: cls.at_ms, shift, load_state, ..none }))
             }
+            Explained::Ttfb => None,
         }
     }
 }
@@ -332,7 +344,7 @@ fn cause(explained: Explained, (target, what): (String, String), samples: &[Samp
         views: samples.len() as i64,
         p75_micros: of(&|one| one.value, 75),
         parts_ms: (0..samples[0].parts_ms.len()).map(|part| of(&|one| one.parts_ms[part], 50)).collect(),
-        at_ms: (explained != Explained::Lcp).then(|| of(&|one| one.at_ms, 50)),
+        at_ms: matches!(explained, Explained::Inp | Explained::Cls).then(|| of(&|one| one.at_ms, 50)),
         shift_micros: (explained == Explained::Cls).then(|| of(&|one| one.shift, 50)),
         load_states: LoadState::ALL.map(states),
         script: script.map(|(url, ran)| Script {
@@ -344,7 +356,7 @@ fn cause(explained: Explained, (target, what): (String, String), samples: &[Samp
 }
 
 /// The smallest number that so many per cent of them do not exceed; 0 of none.
-fn percentile(numbers: &[u32], percent: usize) -> u32 {
+pub(super) fn percentile(numbers: &[u32], percent: usize) -> u32 {
     let mut numbers = numbers.to_vec();
     numbers.sort_unstable();
     numbers.get((numbers.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(0)

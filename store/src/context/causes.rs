@@ -1,14 +1,18 @@
-//! What explains a metric's values: the causes that page views name, counted.
+//! What explains a metric's values: the causes that page views name, counted, and their conditions.
 
+pub mod conditions;
+
+use super::Context;
 use super::code::decode;
 use super::texts::{Code, NO_TEXT, OTHER_TEXT, TextNames};
-use super::{Context, Detail};
 use crate::cell::{CellQuery, Views};
 use crate::dimension::OTHER;
 use crate::weight::Weight;
+use conditions::{ConditionsFound, Gathering};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use vitals::attribution::LoadState;
+use vitals::fetch;
 use vitals::histogram::{EncodingError, rank};
 use vitals::limits;
 use vitals::metric::{Metric, Value};
@@ -23,11 +27,13 @@ pub enum Explained {
     Inp,
     /// By the largest shift.
     Cls,
+    /// By the part that took longest.
+    Ttfb,
 }
 
 impl Explained {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Lcp, Self::Inp, Self::Cls];
+    pub const ALL: [Self; 4] = [Self::Lcp, Self::Inp, Self::Cls, Self::Ttfb];
 
     /// The metric.
     #[must_use]
@@ -36,6 +42,7 @@ impl Explained {
             Self::Lcp => Metric::Lcp,
             Self::Inp => Metric::Inp,
             Self::Cls => Metric::Cls,
+            Self::Ttfb => Metric::Ttfb,
         }
     }
 }
@@ -64,6 +71,8 @@ pub struct Causes {
     pub found: usize,
     /// Causes of most page views first.
     pub causes: Vec<Cause>,
+    /// The conditions of the page views with a value.
+    pub conditions: ConditionsFound,
     /// Total Blocking Time.
     pub tbt: Blocking,
     /// Page views with a TTI.
@@ -79,19 +88,19 @@ pub struct Causes {
 pub struct Cause {
     /// The element; empty where it is not known.
     pub target: String,
-    /// The image's URL of LCP, the event's type of INP; else empty.
+    /// The image's URL of LCP, the event's type of INP, the longest part of TTFB; empty of CLS.
     pub what: String,
     /// Page views.
     pub views: i64,
     /// The 75th percentile of their values, in millionths of the metric's unit.
     pub p75_micros: u32,
-    /// Medians of the parts, in milliseconds: four of LCP, three of INP, none of CLS.
+    /// Medians of the parts, in milliseconds: four of LCP, three of INP, six of TTFB, none of CLS.
     pub parts_ms: Vec<u32>,
-    /// The median of when it was, in milliseconds since the view's start; of LCP nothing.
+    /// The median of when it was, in milliseconds since the view's start; of INP and CLS.
     pub at_ms: Option<u32>,
     /// Of CLS, the median of the largest shift's own score in millionths.
     pub shift_micros: Option<u32>,
-    /// Page views by [`LoadState`]; zeros of LCP.
+    /// Page views by [`LoadState`]; zeros but of INP and CLS.
     pub load_states: [i64; 3],
     /// Of INP, the script that was the longest most often.
     pub script: Option<Script>,
@@ -146,6 +155,7 @@ pub struct Explaining {
     texts: Vec<String>,
     groups: HashMap<(usize, usize), Group>,
     tbt_micros: Vec<u32>,
+    conditions: Gathering,
     answer: Causes,
 }
 
@@ -157,22 +167,24 @@ struct Group {
     scripts: HashMap<usize, Vec<u32>>,
 }
 
-const SAMPLE: usize = 6;
+const SAMPLE: usize = 8;
 const VALUE: usize = 0;
 const PARTS: usize = 1;
-const AT: usize = 5;
+const AT: usize = 7;
 /// CLS has no parts.
 const SHIFT: usize = 1;
 
-/// The places of an empty text and of [`OTHER`].
+/// The places of an empty text, of [`OTHER`], and of the first part of TTFB.
 const EMPTY: usize = 0;
 const OTHERS: usize = 1;
+const TTFB_PARTS: usize = 2;
 
 impl Explaining {
     /// An answer to a question; `names` must know the texts of the days in its range.
     #[must_use]
     pub fn new(query: &CauseQuery, names: &TextNames) -> Self {
         let mut texts = vec![String::new(), OTHER.to_owned()];
+        texts.extend(fetch::PARTS.map(str::to_owned));
         let (mut known, mut places) = (HashMap::new(), HashMap::new());
         for (day, code, text) in names.iter() {
             // The same text may have different codes on different days.
@@ -189,6 +201,7 @@ impl Explaining {
             texts,
             groups: HashMap::new(),
             tbt_micros: Vec::new(),
+            conditions: Gathering::default(),
             answer: Causes::default(),
         }
     }
@@ -210,43 +223,55 @@ impl Explaining {
             *errors += i64::from(context.errors >> bit & 1);
         }
         self.tbt_micros.extend(context.tbt.map(Value::micros));
-        if let (Some(value), Some(detail)) = (seen.value, &context.detail) {
-            self.explain(seen.day, value.micros(), detail);
+        if let Some(value) = seen.value {
+            self.explain(seen.day, value.micros(), &context);
         }
         Ok(())
     }
 
-    fn explain(&mut self, day: i32, value: u32, detail: &Detail<Code>) {
+    fn explain(&mut self, day: i32, value: u32, context: &Context<Code>) {
         let place = |code| match code {
             NO_TEXT => EMPTY,
             OTHER_TEXT => OTHERS,
             code => self.places.get(&(day, code)).copied().unwrap_or(OTHERS),
         };
+        if let Some(conditions) = &context.conditions {
+            self.conditions.add(value, conditions, &place);
+        }
+        let detail = context.detail.as_deref();
         let mut sample = [0; SAMPLE];
         sample[VALUE] = value;
         let (target, what, load_state, script) = match self.explained {
+            Explained::Ttfb => {
+                let conditions = context.conditions.as_deref();
+                let Some(parts) = conditions.and_then(|conditions| conditions.ttfb_parts_ms) else { return };
+                sample[PARTS..PARTS + parts.len()].copy_from_slice(&parts);
+                // Of equally long ones the last.
+                let longest = parts.iter().enumerate().max_by_key(|(_, ms)| **ms).map_or(0, |(part, _)| part);
+                (EMPTY, TTFB_PARTS + longest, None, None)
+            }
             Explained::Lcp => {
-                let Some(lcp) = &detail.lcp else { return };
-                sample[PARTS..AT].copy_from_slice(&lcp.parts_ms);
-                (lcp.target, lcp.url, None, None)
+                let Some(lcp) = detail.and_then(|detail| detail.lcp.as_ref()) else { return };
+                sample[PARTS..PARTS + lcp.parts_ms.len()].copy_from_slice(&lcp.parts_ms);
+                (place(lcp.target), place(lcp.url), None, None)
             }
             Explained::Inp => {
-                let Some(inp) = &detail.inp else { return };
+                let Some(inp) = detail.and_then(|detail| detail.inp.as_ref()) else { return };
                 sample[PARTS..PARTS + 3].copy_from_slice(&inp.parts_ms);
                 sample[AT] = inp.at_ms;
                 let script = (inp.script != NO_TEXT).then_some((place(inp.script), inp.script_ms));
-                (inp.target, inp.event, Some(inp.load_state), script)
+                (place(inp.target), place(inp.event), Some(inp.load_state), script)
             }
             Explained::Cls => {
-                let Some(cls) = &detail.cls else { return };
+                let Some(cls) = detail.and_then(|detail| detail.cls.as_ref()) else { return };
                 sample[SHIFT] = cls.value_micros;
                 sample[AT] = cls.at_ms;
-                (cls.target, NO_TEXT, Some(cls.load_state), None)
+                (place(cls.target), EMPTY, Some(cls.load_state), None)
             }
         };
-        let mut key = (place(target), place(what));
+        let mut key = (target, what);
         if !self.groups.contains_key(&key) && self.groups.len() >= limits::CAUSES_MAX {
-            key = (OTHERS, if what == NO_TEXT { EMPTY } else { OTHERS });
+            key = (OTHERS, if what == EMPTY { EMPTY } else { OTHERS });
         }
         let group = self.groups.entry(key).or_default();
         group.samples.push(sample);
@@ -278,9 +303,11 @@ impl Explaining {
                 Explained::Lcp => 4,
                 Explained::Inp => 3,
                 Explained::Cls => 0,
+                Explained::Ttfb => fetch::PARTS.len(),
             };
+            let has_moment = matches!(self.explained, Explained::Inp | Explained::Cls);
             let parts_ms = (PARTS..PARTS + parts).map(|place| at(place, 50)).collect();
-            let at_ms = (self.explained != Explained::Lcp).then(|| at(AT, 50));
+            let at_ms = has_moment.then(|| at(AT, 50));
             let shift_micros = (self.explained == Explained::Cls).then(|| at(SHIFT, 50));
             let script = group.scripts.into_iter().min_by(|(one, ran), (other, other_ran)| {
                 let key = |place: usize, ran: &Vec<u32>| (Reverse(ran.len()), &texts[place]);
@@ -303,6 +330,7 @@ impl Explaining {
             });
         }
         self.answer.causes = causes;
+        self.answer.conditions = self.conditions.finish(&self.texts, self.limit);
         self.answer.tbt = Blocking {
             n: self.tbt_micros.len() as i64,
             p50_micros: percentile(&mut self.tbt_micros, 50, |&micros| micros),
@@ -328,7 +356,7 @@ const _: () = assert!(LoadState::ALL.len() == 3 && TtiGap::ALL.len() == 3, "a co
 mod tests {
     use super::*;
     use crate::SiteId;
-    use crate::context::{LcpDetail, code::encode};
+    use crate::context::{Detail, LcpDetail, code::encode};
 
     #[test]
     fn causes_are_counted_over_days_and_past_their_bound_together() {

@@ -3,9 +3,12 @@
 //!
 //! `[which parts follow (a byte), the classes: bits 0 and 1 the viewport, 2 and 3 the load state of INP, 4 and 5
 //! that of CLS (a byte), the parts in the order of their bits]`. A text is the two bytes of its code, little
-//! endian; any other number is LEB128, and lists begin with their length.
+//! endian; any other number is LEB128, and lists begin with their length. Releases before [`conditions`] wrote none,
+//! and theirs are read.
 
-use super::texts::Code;
+mod conditions;
+
+use super::texts::{Code, OTHER_TEXT};
 use super::{ClsDetail, Context, Detail, InpDetail, LcpDetail};
 use vitals::attribution::LoadState;
 use vitals::histogram::{EncodingError, read_varint, write_varint};
@@ -20,6 +23,7 @@ const TBT: u8 = 1 << 3;
 const ERRORS: u8 = 1 << 4;
 const TAGS: u8 = 1 << 5;
 const MARKS: u8 = 1 << 6;
+const CONDITIONS: u8 = 1 << 7;
 
 /// The bytes of a context; `None` where it says nothing.
 #[must_use]
@@ -78,8 +82,18 @@ pub fn encode(context: &Context<Code>) -> Option<Vec<u8>> {
             }
         }
     }
+    if let Some(conditions) = &context.conditions {
+        parts |= CONDITIONS;
+        conditions::write(&mut bytes, conditions);
+    }
     bytes[..2].copy_from_slice(&[parts, classes]);
     Some(bytes)
+}
+
+/// How many bytes a context takes. Every text takes as many as any other.
+#[must_use]
+pub fn bytes_of(context: &Context) -> usize {
+    encode(&context.map(|_, _| OTHER_TEXT)).map_or(0, |bytes| bytes.len())
 }
 
 fn texts(bytes: &mut Vec<u8>, codes: &[Code]) {
@@ -145,12 +159,16 @@ pub fn decode(mut bytes: &[u8]) -> Result<Context<Code>, EncodingError> {
         0 => None,
         class => Some(Viewport::from_number(class - 1).ok_or(EncodingError)?),
     };
+    let conditions = match has(CONDITIONS) {
+        true => Some(Box::new(conditions::read(bytes)?)),
+        false => None,
+    };
     if !bytes.is_empty() {
         return Err(EncodingError);
     }
     let detail = (parts & (LCP | INP | CLS | TAGS | MARKS) != 0)
         .then(|| Box::new(Detail { lcp, inp, cls, tags, marks }));
-    Ok(Context { viewport, tbt, errors, detail })
+    Ok(Context { viewport, tbt, errors, detail, conditions })
 }
 
 fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Result<&'a [u8; N], EncodingError> {
@@ -190,6 +208,9 @@ fn list<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::conditions::{Conditions, DROP_ORDER};
+    use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
+    use vitals::view::{Rtt, Tier};
 
     fn largest() -> Context<Code> {
         let most = u32::MAX;
@@ -218,6 +239,24 @@ mod tests {
                 tags: vec![(7, 8); limits::TAGS_MAX],
                 marks: vec![(9, longest); limits::MARKS_MAX],
             })),
+            conditions: None,
+        }
+    }
+
+    fn largest_conditions() -> Conditions<Code> {
+        Conditions {
+            ttfb_parts_ms: Some([limits::TIME_MS_MAX; 6]),
+            protocol: Some(Protocol::Other),
+            delivery: Some(Delivery::NavigationalPrefetch),
+            document_kb: Some(limits::DOCUMENT_BYTES_MAX / 1_000),
+            server_timings: vec![(10, limits::TIME_MS_MAX, 11); limits::SERVER_TIMINGS_MAX],
+            not_restored: vec![12; limits::NOT_RESTORED_MAX],
+            confidence: Some((ConfidenceLevel::Low, 100)),
+            rtt: Some(Rtt::From800),
+            memory: Some(Tier::High),
+            cpu: Some(Tier::High),
+            engaged: Some(true),
+            first_input_ms: Some(u32::MAX),
         }
     }
 
@@ -230,6 +269,141 @@ mod tests {
             assert_eq!(decode(&bytes[..end]), Err(EncodingError), "{end} bytes");
         }
         assert_eq!(decode(&[bytes, vec![0]].concat()), Err(EncodingError));
+    }
+
+    #[test]
+    fn conditions_are_read_back_whole_and_cut_nowhere() {
+        let context = Context { conditions: Some(Box::new(largest_conditions())), ..Context::NONE };
+        let bytes = encode(&context).unwrap();
+        assert_eq!(decode(&bytes), Ok(context));
+        for end in 2..bytes.len() {
+            assert_eq!(decode(&bytes[..end]), Err(EncodingError), "{end} bytes");
+        }
+        assert_eq!(decode(&[bytes, vec![0]].concat()), Err(EncodingError));
+    }
+
+    #[test]
+    fn each_condition_is_read_back_alone() {
+        let all = largest_conditions();
+        let none = Conditions::default;
+        for conditions in [
+            Conditions { ttfb_parts_ms: all.ttfb_parts_ms, ..none() },
+            Conditions { document_kb: all.document_kb, ..none() },
+            Conditions { server_timings: vec![(0, 7, 1)], ..none() },
+            Conditions { not_restored: vec![300], ..none() },
+            Conditions { confidence: Some((ConfidenceLevel::High, 0)), ..none() },
+            Conditions { first_input_ms: Some(0), ..none() },
+            Conditions { protocol: Some(Protocol::Http1), ..none() },
+            Conditions { delivery: Some(Delivery::Cache), ..none() },
+            Conditions { engaged: Some(false), ..none() },
+            Conditions { rtt: Some(Rtt::Under100), ..none() },
+            Conditions { memory: Some(Tier::Low), ..none() },
+            Conditions { cpu: Some(Tier::Medium), ..none() },
+        ] {
+            let context = Context { conditions: Some(Box::new(conditions)), ..Context::NONE };
+            assert_eq!(decode(&encode(&context).unwrap()), Ok(context));
+        }
+    }
+
+    #[test]
+    fn class_that_is_none_is_no_context() {
+        // The last class of each field, and one beyond it.
+        for (of_load, of_visitor, is_known) in [
+            (4, 0, true),
+            (5, 0, false),
+            (3 << 3, 0, true),
+            (2 << 5, 0, true),
+            (3 << 5, 0, false),
+            (0, 5, true),
+            (0, 6, false),
+            (0, 3 << 3 | 3 << 5, true),
+        ] {
+            let bytes = [1 << 7, 0, 1 << 6, of_load, of_visitor];
+            assert_eq!(decode(&bytes).is_ok(), is_known, "{of_load} {of_visitor}");
+        }
+    }
+
+    #[test]
+    fn full_context_leaves_out_the_least_useful_first() {
+        let named = |context: &Context<Code>| context.map(|_, code| code.to_string());
+        let with = |conditions| Context { conditions: Some(Box::new(conditions)), ..largest() };
+        let bounded = named(&with(largest_conditions())).bounded();
+        assert!(bytes_of(&bounded) <= limits::CONTEXT_BYTES_MAX, "{} bytes", bytes_of(&bounded));
+        assert_eq!(bounded.detail, named(&largest()).detail, "what explains the values stays");
+        // As many as are needed, in the table's order.
+        let mut expected = named(&with(largest_conditions()));
+        let mut left_out = 0;
+        for (_, leave_out) in DROP_ORDER {
+            if bytes_of(&expected) <= limits::CONTEXT_BYTES_MAX {
+                break;
+            }
+            leave_out(expected.conditions.as_mut().unwrap());
+            left_out += 1;
+        }
+        assert_eq!((bounded.clone(), left_out), (expected, 3));
+        assert_eq!(bounded.clone().bounded(), bounded, "once decided it stays");
+        // Everything beyond the table fits beside the largest detail.
+        let mut rest = named(&with(largest_conditions()));
+        for (_, leave_out) in DROP_ORDER {
+            leave_out(rest.conditions.as_mut().unwrap());
+        }
+        assert!(bytes_of(&rest) <= limits::CONTEXT_BYTES_MAX);
+    }
+
+    #[test]
+    fn context_without_tags_and_marks_fits_whole() {
+        let mut context = Context { conditions: Some(Box::new(largest_conditions())), ..largest() };
+        let detail = context.detail.as_mut().unwrap();
+        (detail.tags, detail.marks) = (Vec::new(), Vec::new());
+        assert!(encode(&context).unwrap().len() <= limits::CONTEXT_BYTES_MAX);
+    }
+
+    #[test]
+    fn usual_context_takes_so_many_bytes() {
+        // Of the view of a shop's page: LCP of an image, INP with a script, CLS, TBT; then with its conditions.
+        let detail = Detail {
+            lcp: Some(LcpDetail { target: 1, url: 2, parts_ms: [210, 90, 300, 400] }),
+            inp: Some(InpDetail {
+                target: 3,
+                event: 4,
+                at_ms: 9_000,
+                parts_ms: [8, 150, 20],
+                script: 5,
+                script_ms: 120,
+                load_state: LoadState::Complete,
+            }),
+            cls: Some(ClsDetail {
+                target: 6,
+                at_ms: 900,
+                value_micros: 40_000,
+                load_state: LoadState::Loading,
+            }),
+            tags: Vec::new(),
+            marks: Vec::new(),
+        };
+        let mut context = Context {
+            viewport: Some(Viewport::Large),
+            tbt: Value::from_micros(Metric::Tti, 80_000),
+            errors: 0,
+            detail: Some(Box::new(detail)),
+            conditions: None,
+        };
+        let before = encode(&context).unwrap().len();
+        let conditions = Conditions {
+            ttfb_parts_ms: Some([0, 0, 2, 14, 45, 150]),
+            document_kb: Some(32),
+            confidence: Some((ConfidenceLevel::High, 50)),
+            first_input_ms: Some(2_400),
+            server_timings: Vec::new(),
+            not_restored: Vec::new(),
+            ..largest_conditions()
+        };
+        context.conditions = Some(Box::new(conditions.clone()));
+        let after = encode(&context).unwrap().len();
+        let timed = Conditions { server_timings: vec![(7, 0, 8), (9, 35, 0)], ..conditions };
+        context.conditions = Some(Box::new(timed));
+        let with_server_timings = encode(&context).unwrap().len();
+        assert_eq!((before, after, with_server_timings), (36, 50, 61));
     }
 
     #[test]
@@ -268,7 +442,26 @@ mod tests {
             tbt: None,
             errors: 0,
             detail: Some(Box::new(detail)),
+            conditions: None,
         };
         assert_eq!(encode(&context), Some(vec![1, 2, 1, 2, 0, 0, 1, 2, 3, 0xac, 2]));
+        let conditions = Conditions {
+            ttfb_parts_ms: Some([0, 0, 1, 2, 3, 300]),
+            protocol: Some(Protocol::H3),
+            delivery: Some(Delivery::Network),
+            document_kb: Some(34),
+            server_timings: vec![(0x0302, 12, 0x0504)],
+            not_restored: vec![0x0706],
+            confidence: Some((ConfidenceLevel::Low, 50)),
+            rtt: Some(Rtt::Under200),
+            memory: Some(Tier::High),
+            cpu: Some(Tier::Medium),
+            engaged: Some(true),
+            first_input_ms: Some(200),
+        };
+        let context = Context { conditions: Some(Box::new(conditions)), ..Context::NONE };
+        let parts = [0, 0, 1, 2, 3, 0xac, 2, 34, 1, 2, 3, 4, 5, 12, 1, 6, 7, 0x80 | 50, 0xc8, 1];
+        let classes = [3 | 1 << 3 | 2 << 5, 2 | 3 << 3 | 2 << 5];
+        assert_eq!(encode(&context), Some([&[0x80, 0, 0x7f], &parts[..], &classes[..]].concat()));
     }
 }

@@ -1,12 +1,14 @@
 //! What a page view carries beyond what is counted of it: what explains its values, and what the page said.
 //!
-//! It is kept beside the page view and goes with it. [`code`] is how it is kept, [`texts`] where its texts are,
-//! [`causes`] what is asked of it.
+//! It is kept beside the page view and goes with it. [`conditions`] is what surrounds the view, [`code`] how it is kept,
+//! [`texts`] where its texts are, [`causes`] what is asked of it.
 
 pub mod causes;
 pub mod code;
+pub mod conditions;
 pub mod texts;
 
+use conditions::Conditions;
 use serde::{Deserialize, Serialize};
 use texts::TextKind;
 use vitals::attribution::{Attribution, LoadState};
@@ -25,6 +27,10 @@ pub struct Context<T = String> {
     pub errors: u8,
     /// Apart, so that a page view without it is small.
     pub detail: Option<Box<Detail<T>>>,
+    /// The conditions of the page view. Rows of the spool have them behind the page views (`spool::payload` of the server),
+    /// so that rows of releases without conditions are read.
+    #[serde(skip)]
+    pub conditions: Option<Box<Conditions<T>>>,
 }
 
 /// What has texts.
@@ -94,12 +100,22 @@ impl<T> Default for Context<T> {
 
 impl<T> Context<T> {
     /// Says nothing.
-    pub const NONE: Self = Self { viewport: None, tbt: None, errors: 0, detail: None };
+    pub const NONE: Self = Self { viewport: None, tbt: None, errors: 0, detail: None, conditions: None };
 
     /// Whether it says nothing.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.viewport.is_none() && self.tbt.is_none() && self.errors == 0 && self.detail.is_none()
+        self.viewport.is_none()
+            && self.tbt.is_none()
+            && self.errors == 0
+            && self.detail.is_none()
+            && self.conditions.is_none()
+    }
+
+    /// Whether it has texts.
+    #[must_use]
+    pub fn has_texts(&self) -> bool {
+        self.detail.is_some() || self.conditions.as_ref().is_some_and(|conditions| conditions.has_texts())
     }
 
     /// The same with other texts.
@@ -109,6 +125,7 @@ impl<T> Context<T> {
             tbt: self.tbt,
             errors: self.errors,
             detail: self.detail.as_ref().map(|detail| Box::new(detail.map(&mut to))),
+            conditions: self.conditions.as_ref().map(|conditions| Box::new(conditions.map(&mut to))),
         }
     }
 }
@@ -116,12 +133,21 @@ impl<T> Context<T> {
 impl Context {
     /// Hands each text to `take`; those that are empty are none.
     pub fn texts<'a>(&'a self, mut take: impl FnMut(TextKind, &'a str)) {
-        let Some(detail) = &self.detail else { return };
         let mut filled = |kind, text: &'a str| {
             if !text.is_empty() {
                 take(kind, text);
             }
         };
+        if let Some(conditions) = &self.conditions {
+            for (name, _, description) in &conditions.server_timings {
+                filled(TextKind::Word, name);
+                filled(TextKind::TagValue, description);
+            }
+            for reason in &conditions.not_restored {
+                filled(TextKind::Word, reason);
+            }
+        }
+        let Some(detail) = &self.detail else { return };
         if let Some(lcp) = &detail.lcp {
             filled(TextKind::Selector, &lcp.target);
             filled(TextKind::Image, &lcp.url);
@@ -178,24 +204,25 @@ impl<T> Detail<T> {
 }
 
 impl Detail {
-    /// What a page view says, where it says anything: its attribution, which must be scrubbed, with the page's
-    /// tags and marks. Times become whole milliseconds, those of parts so that their sum is the whole one's.
+    /// What a page view says, where it says anything: what explains LCP, INP and CLS, which must be scrubbed, with the
+    /// page's tags and marks. Times become whole milliseconds, those of parts so that their sum is the whole one's.
     #[must_use]
     pub fn new(
         attribution: Attribution,
         tags: Vec<(String, String)>,
         marks: Vec<(String, u32)>,
     ) -> Option<Box<Self>> {
-        if attribution.is_empty() && tags.is_empty() && marks.is_empty() {
+        let Attribution { lcp, inp, cls, .. } = attribution;
+        if lcp.is_none() && inp.is_none() && cls.is_none() && tags.is_empty() && marks.is_empty() {
             return None;
         }
         Some(Box::new(Self {
-            lcp: attribution.lcp.map(|cause| LcpDetail {
+            lcp: lcp.map(|cause| LcpDetail {
                 target: cause.target,
                 url: cause.url,
                 parts_ms: whole_ms(cause.parts_ms),
             }),
-            inp: attribution.inp.map(|cause| InpDetail {
+            inp: inp.map(|cause| InpDetail {
                 target: cause.target,
                 event: cause.event,
                 at_ms: moment_ms(cause.at_ms),
@@ -204,7 +231,7 @@ impl Detail {
                 script_ms: time_ms(cause.script_ms),
                 load_state: cause.load_state,
             }),
-            cls: attribution.cls.map(|cause| ClsDetail {
+            cls: cls.map(|cause| ClsDetail {
                 target: cause.target,
                 at_ms: moment_ms(cause.at_ms),
                 value_micros: (cause.value * 1e6).round().clamp(0.0, f64::from(limits::CLS_MAX) * 1e6) as u32,

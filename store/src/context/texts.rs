@@ -22,9 +22,9 @@ pub enum TextKind {
     Image = 1,
     /// The URL of a script.
     Script = 2,
-    /// The type of an event, or the name of a tag or a mark.
+    /// The type of an event, the name of a tag, a mark or a `Server-Timing` entry, a reason of a missed back/forward cache.
     Word = 3,
-    /// The value of a tag.
+    /// The value of a tag, or the description of a `Server-Timing` entry.
     TagValue = 4,
 }
 
@@ -170,7 +170,7 @@ pub fn of_changed(changed: &[Changed]) -> Vec<Text<'_>> {
 
 fn of<'a>(views: impl Iterator<Item = &'a ViewUpdate>) -> Vec<Text<'a>> {
     let mut texts: HashSet<Text<'_>> = HashSet::default();
-    for view in views.filter(|view| view.context.detail.is_some()) {
+    for view in views.filter(|view| view.context.has_texts()) {
         let day = day(view);
         view.context.texts(|kind, text| {
             if text != OTHER {
@@ -190,7 +190,7 @@ fn of<'a>(views: impl Iterator<Item = &'a ViewUpdate>) -> Vec<Text<'a>> {
 pub fn bound(beacons: &mut [Vec<ViewUpdate>], known: &TextCodes, counts: &HashMap<(i32, TextKind), usize>) {
     let mut left: HashMap<(i32, TextKind), usize> = HashMap::default();
     let mut taken: HashMap<(i32, TextKind), HashSet<String>> = HashMap::default();
-    for update in beacons.iter_mut().flatten().filter(|update| update.context.detail.is_some()) {
+    for update in beacons.iter_mut().flatten().filter(|update| update.context.has_texts()) {
         let day = day(update);
         let bounded = update.context.map(|kind, text| {
             let of_kind = taken.entry((day, kind)).or_default();

@@ -1,6 +1,8 @@
 //! Behaviors of the collector beside measuring: consent, privacy, sampling, retries, URLs and size limits. Each is a
 //! visit in a real browser, judged by the beacons sent and the views stored.
 
+mod fetch;
+
 use super::Visit;
 use super::lab::{Answer, Capture, Folder, Lab, Module};
 use crate::browser::Browser;
@@ -223,7 +225,11 @@ async fn counted_once(visit: &Visit<'_>, count: u64) {
 }
 
 /// All behaviors.
-pub const BEHAVIOURS: &[Behaviour] = &[
+pub fn behaviours() -> impl Iterator<Item = &'static Behaviour> {
+    BEHAVIOURS.iter().chain(fetch::FETCHES)
+}
+
+const BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         name: "consent-required",
         engines: ALL,
@@ -289,6 +295,8 @@ pub const BEHAVIOURS: &[Behaviour] = &[
                 assert!(told.tags.is_empty() && told.marks.is_empty(), "{told:?}");
                 let [view] = &told.snapshots()[..] else { panic!("one view") };
                 assert!(view.attribution.is_empty(), "{view:?}");
+                assert_eq!((view.engaged, view.first_input_ms), (None, None), "{view:?}");
+                assert_eq!((told.memory, told.cpu, told.rtt), (None, None, None), "{told:?}");
                 assert!(!view.values.is_empty(), "it is measured: {view:?}");
                 assert_eq!(stored(visit).await, (0, 0));
             }

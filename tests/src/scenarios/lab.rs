@@ -512,6 +512,12 @@ impl Shared {
             "web-vitals.js" => Reply::script(self.library.clone()),
             "image.bmp" | "held.bmp" => Reply::new(200, "image/bmp", image()),
             "slow" => Reply::new(200, "text/plain", "slow"),
+            "redirect" => {
+                let mut reply = Reply::new(302, "text/plain", "");
+                let to = request.field("to").unwrap_or_default().to_owned();
+                reply.headers.push(("location".to_owned(), to));
+                reply
+            }
             // A report through an image URL, for pages that cannot post.
             "told" => {
                 let field = |name| request.field(name).map(decoded);

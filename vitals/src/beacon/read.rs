@@ -6,6 +6,7 @@
 //! The text is parsed in one pass, without a tree. [`part`] skips a part of an unexpected type, [`view`] and [`queue`]
 //! read the two kinds of content, and [`mend`] repairs JSON that serde_json refuses.
 
+mod fetch;
 mod mend;
 mod part;
 mod queue;
@@ -14,7 +15,7 @@ mod view;
 use super::{Beacon, Content, Dropped, Field, Mark, Raw, VERSIONS, errors};
 use crate::limits;
 use crate::metric::Metric;
-use crate::view::{Device, ViewId, Viewport};
+use crate::view::{Device, Rtt, Tier, ViewId, Viewport};
 pub use mend::{mended, too_deep};
 use part::{Any, Name, Part, Read, Scalar, scalar, skip_rest};
 use serde::Deserialize;
@@ -102,6 +103,9 @@ enum Key {
     Route,
     Device,
     Connection,
+    Rtt,
+    Memory,
+    Cpu,
     Release,
     Viewport,
     Tags,
@@ -125,6 +129,9 @@ struct Found<'de> {
     route: Option<String>,
     device: Option<Device>,
     connection: Option<String>,
+    rtt: Option<Rtt>,
+    memory: Option<Tier>,
+    cpu: Option<Tier>,
     release: Option<String>,
     viewport: Option<Viewport>,
     tags: BTreeMap<String, String>,
@@ -176,6 +183,15 @@ impl<'de> Part<'de> for &mut Found<'de> {
                 Key::Route => self.route = owned(&mut map, Field::Route, dropped)?,
                 Key::Device => self.device = device(&scalar(&mut map)?).or_noted(Field::Device, dropped),
                 Key::Connection => self.connection = owned(&mut map, Field::Connection, dropped)?,
+                Key::Rtt => {
+                    self.rtt = scalar(&mut map)?.number().and_then(Rtt::of).or_noted(Field::Rtt, dropped);
+                }
+                Key::Memory => {
+                    self.memory = scalar(&mut map)?.named(Tier::from_name).or_noted(Field::Memory, dropped);
+                }
+                Key::Cpu => {
+                    self.cpu = scalar(&mut map)?.named(Tier::from_name).or_noted(Field::Cpu, dropped);
+                }
                 Key::Release => self.release = owned(&mut map, Field::Release, dropped)?,
                 Key::Viewport => {
                     let viewport = scalar(&mut map)?.named(Viewport::from_name);
@@ -233,6 +249,9 @@ impl Found<'_> {
             route: self.route,
             device: self.device,
             connection: self.connection,
+            rtt: self.rtt,
+            memory: self.memory,
+            cpu: self.cpu,
             release: self.release,
             viewport: self.viewport,
             tags: self.tags,

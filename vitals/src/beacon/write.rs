@@ -5,8 +5,9 @@
 
 use super::VERSION;
 use crate::attribution::Attribution;
+use crate::fetch::{Delivery, TtfbCause};
 use crate::metric::{Metric, Value};
-use crate::view::{Device, NavigationType, Snapshot, TtiGap, ViewId, Viewport};
+use crate::view::{Device, NavigationType, Snapshot, Tier, TtiGap, ViewId, Viewport};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 /// A JSON value, which borrows its texts.
@@ -68,6 +69,14 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A list of nothing is absent.
+    #[inline(never)]
+    fn list(&mut self, name: &'a str, list: Vec<Json<'a>>) {
+        if !list.is_empty() {
+            self.put(name, Json::List(list));
+        }
+    }
+
     #[inline(never)]
     fn numbers(&mut self, name: &'a str, numbers: &[f64]) {
         self.put(name, Json::List(numbers.iter().copied().map(Json::Number).collect()));
@@ -112,6 +121,13 @@ pub struct Wire<'a> {
     pub device: Option<Device>,
     /// See [`Beacon::connection`](super::Beacon::connection).
     pub connection: &'a str,
+    /// The connection's round trip in milliseconds, where the browser tells one; see
+    /// [`Beacon::rtt`](super::Beacon::rtt).
+    pub rtt_ms: Option<f64>,
+    /// See [`Beacon::memory`](super::Beacon::memory).
+    pub memory: Option<Tier>,
+    /// See [`Beacon::cpu`](super::Beacon::cpu).
+    pub cpu: Option<Tier>,
     /// See [`Beacon::release`](super::Beacon::release).
     pub release: &'a str,
     /// See [`Beacon::viewport`](super::Beacon::viewport).
@@ -140,6 +156,12 @@ impl<'a> Wire<'a> {
         beacon.text("route", self.route);
         beacon.text("device", self.device.map_or("", Device::name));
         beacon.text("connection", self.connection);
+        if let Some(rtt) = self.rtt_ms {
+            beacon.number("rtt", rtt);
+        }
+        for (name, tier) in [("memory", self.memory), ("cpu", self.cpu)] {
+            beacon.text(name, tier.map_or("", Tier::name));
+        }
         beacon.text("release", self.release);
         beacon.text("viewport", self.viewport.map_or("", Viewport::name));
         let mut tags = Object::default();
@@ -184,6 +206,12 @@ pub fn view<'a, T>(
         view.number("tbt", tbt.number(Metric::Tti));
     }
     view.object("attribution", attribution(&snapshot.attribution, text));
+    if let Some(engaged) = snapshot.engaged {
+        view.flag("engaged", engaged);
+    }
+    if let Some(at) = snapshot.first_input_ms {
+        view.number("first_input", at);
+    }
     let mut marked = Object::default();
     for (view, name, at) in marks {
         if *view == snapshot.id {
@@ -214,7 +242,9 @@ pub fn told<'a, T>(
 
 fn attribution<'a, T>(attribution: &'a Attribution<T>, text: &dyn Fn(&'a T) -> &'a str) -> Object<'a> {
     let mut causes = Object::default();
-    for (name, metric) in [("lcp", Metric::Lcp), ("inp", Metric::Inp), ("cls", Metric::Cls)] {
+    for (name, metric) in
+        [("lcp", Metric::Lcp), ("inp", Metric::Inp), ("cls", Metric::Cls), ("ttfb", Metric::Ttfb)]
+    {
         causes.object(name, cause(metric, attribution, text));
     }
     causes
@@ -228,13 +258,14 @@ fn cause<'a, T>(
     text: &dyn Fn(&'a T) -> &'a str,
 ) -> Object<'a> {
     let mut cause = Object::default();
-    match (metric, &attribution.lcp, &attribution.inp, &attribution.cls) {
+    let Attribution { lcp, inp, cls, ttfb } = attribution;
+    match (metric, lcp, inp, cls, ttfb) {
         (Metric::Lcp, Some(lcp), ..) => {
             cause.text("target", text(&lcp.target));
             cause.text("url", text(&lcp.url));
             cause.numbers("parts", &lcp.parts_ms);
         }
-        (Metric::Inp, _, Some(inp), _) => {
+        (Metric::Inp, _, Some(inp), ..) => {
             cause.text("target", text(&inp.target));
             cause.text("event", text(&inp.event));
             cause.number("at", inp.at_ms);
@@ -245,13 +276,38 @@ fn cause<'a, T>(
             }
             cause.text("load", inp.load_state.name());
         }
-        (Metric::Cls, .., Some(cls)) => {
+        (Metric::Cls, _, _, Some(cls), _) => {
             cause.text("target", text(&cls.target));
             cause.number("at", cls.at_ms);
             cause.number("value", cls.value);
             cause.text("load", cls.load_state.name());
         }
+        (Metric::Ttfb, .., Some(ttfb)) => fetch(&mut cause, ttfb, text),
         _ => {}
     }
     cause
+}
+
+/// How the document came.
+fn fetch<'a, T>(cause: &mut Object<'a>, ttfb: &'a TtfbCause<T>, text: &dyn Fn(&'a T) -> &'a str) {
+    let fetch = &ttfb.fetch;
+    if let Some(parts_ms) = &ttfb.parts_ms {
+        cause.numbers("parts", parts_ms);
+    }
+    cause.text("protocol", text(&fetch.protocol));
+    cause.text("delivery", fetch.delivery.map_or("", Delivery::name));
+    if fetch.encoded_bytes > 0.0 {
+        cause.number("bytes", fetch.encoded_bytes);
+    }
+    let server = fetch.server_timings.iter().map(|timing| {
+        let [name, description] = [&timing.name, &timing.description].map(|part| Json::Text(text(part)));
+        Json::List(vec![name, Json::Number(timing.duration_ms), description])
+    });
+    cause.list("server", server.collect());
+    let reasons = fetch.not_restored.iter().map(|reason| Json::Text(text(reason)));
+    cause.list("not_restored", reasons.collect());
+    if let Some(confidence) = fetch.confidence {
+        cause.text("confidence", confidence.level.name());
+        cause.number("trigger_rate", confidence.trigger_rate);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Definition: <https://web.dev/articles/fid>. Retired as a Core Web Vital in 2024 for INP.
 
-use super::facts::Facts;
+use super::facts::{Facts, time};
 use super::lifecycle::Span;
 use super::views::Cause;
 use crate::entry::Event;
@@ -21,6 +21,12 @@ impl Fid {
     /// Takes a `first-input` entry.
     pub fn first_input(&mut self, event: &Event) {
         self.first.insert_earliest(event.start, (event.processing_start - event.start).max(0.0), 1);
+    }
+
+    /// When the document's first input was.
+    #[must_use]
+    pub fn start(&self) -> Option<f64> {
+        self.first.all().first().map(time)
     }
 
     /// FID in milliseconds. A document has one first input; it counts where it fell into the first

@@ -180,6 +180,24 @@ impl<T: Text> Lifecycle<T> {
         self.span(view.cause, view.start, end, paints.within(view.start, end))
     }
 
+    /// How long the page was in sight in a view up to `now`, in milliseconds.
+    #[must_use]
+    pub fn visible_ms(&self, span: &Span<'_>, now: f64) -> f64 {
+        let next = |facts: &Facts, after| facts.first_after(after).unwrap_or(f64::INFINITY);
+        let end = span.end.min(now);
+        let mut sum = 0.0;
+        let mut from = span.start;
+        if span.hidden <= from {
+            from = next(&self.visible, from);
+        }
+        while from < end {
+            let to = next(&self.hidden, from).min(end);
+            sum += to - from;
+            from = next(&self.visible, to);
+        }
+        sum
+    }
+
     fn span<'a>(&self, cause: Cause, start: f64, end: f64, paints: &'a [Fact]) -> Span<'a> {
         let first = |facts: &Facts| facts.within(start, end).first().map_or(f64::INFINITY, time);
         let last = |facts: &Facts| facts.within(0.0, start).last().map_or(-1.0, time);

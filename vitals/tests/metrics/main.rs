@@ -2,7 +2,9 @@
 
 mod attribution;
 mod cls;
+mod engaged;
 mod fcp;
+mod fetch;
 mod fid;
 mod inp;
 mod lcp;

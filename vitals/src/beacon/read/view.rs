@@ -1,5 +1,6 @@
 //! Page views measured by the collector, with their attribution and marks.
 
+use super::fetch::FetchPart;
 use super::part::{Any, Name, Part, Read, Scalar, scalar, skip_rest};
 use super::{OrNoted, unknown_metric};
 use crate::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
@@ -59,6 +60,8 @@ enum Key {
     TtiGap,
     Tbt,
     Attribution,
+    Engaged,
+    FirstInput,
     Marks,
     #[serde(other)]
     Unknown,
@@ -84,6 +87,7 @@ impl<'de> Part<'de> for ViewPart<'_> {
         let (mut url, mut route, mut navigation_type) = (None, None, None);
         let (mut tti_gap, mut tbt) = (None, None);
         let mut attribution = Attribution::NONE;
+        let (mut engaged, mut first_input_ms) = (None, None);
         let mut marks = BTreeMap::new();
         while let Some(key) = map.next_key()? {
             match key {
@@ -100,6 +104,10 @@ impl<'de> Part<'de> for ViewPart<'_> {
                 }
                 Key::Tbt => tbt = time(&scalar(&mut map)?).or_noted(Field::Tbt, dropped),
                 Key::Attribution => attribution = map.next_value_seed(Read(Causes(dropped)))?,
+                Key::Engaged => engaged = scalar(&mut map)?.flag().or_noted(Field::Engaged, dropped),
+                Key::FirstInput => {
+                    first_input_ms = moment(&scalar(&mut map)?).or_noted(Field::FirstInput, dropped);
+                }
                 Key::Marks => marks = map.next_value_seed(Read(Marks(dropped)))?,
                 Key::Unknown => {
                     map.next_value_seed(Read(Any))?;
@@ -117,7 +125,18 @@ impl<'de> Part<'de> for ViewPart<'_> {
         let values = values.unwrap_or(Values::EMPTY);
         views.is_valid |= !values.is_empty() || dropped.count(Field::Values) == lost_before;
         views.marks.extend(marks.into_iter().map(|(name, at)| Mark { view: id, name, at }));
-        views.snapshots.push(Snapshot { id, url, route, navigation_type, values, tti_gap, tbt, attribution });
+        views.snapshots.push(Snapshot {
+            id,
+            url,
+            route,
+            navigation_type,
+            values,
+            tti_gap,
+            tbt,
+            attribution,
+            engaged,
+            first_input_ms,
+        });
         Ok(())
     }
 }
@@ -194,6 +213,7 @@ enum CausesKey {
     Lcp,
     Inp,
     Cls,
+    Ttfb,
     #[serde(other)]
     Unknown,
 }
@@ -227,6 +247,7 @@ impl<'de> Part<'de> for Causes<'_> {
                     let told = map.next_value_seed(Read(CausePart(dropped)))?;
                     causes.cls = told.cls().or_noted(Field::Attribution, dropped);
                 }
+                CausesKey::Ttfb => causes.ttfb = map.next_value_seed(Read(FetchPart(dropped)))?,
                 CausesKey::Unknown => {
                     map.next_value_seed(Read(Any))?;
                     dropped.note(Field::Unknown);
@@ -292,7 +313,7 @@ impl Cause {
 
 /// A time since the view's start, in milliseconds. Its bound is wider than a metric's, because a page can be open for
 /// days before its slowest click.
-fn moment(scalar: &Scalar<'_>) -> Option<f64> {
+pub(super) fn moment(scalar: &Scalar<'_>) -> Option<f64> {
     /// A hundred days.
     const MAX: f64 = 8.64e9;
     scalar.number().filter(|ms| (0.0..=MAX).contains(ms))
@@ -346,10 +367,10 @@ impl<'de> Part<'de> for CausePart<'_> {
 }
 
 /// An array of times. Empty if one of them is invalid.
-struct Parts;
+pub(super) struct Parts;
 
 /// The most parts that a metric has.
-const PARTS_MAX: usize = 4;
+const PARTS_MAX: usize = crate::fetch::PARTS.len();
 
 impl<'de> Part<'de> for Parts {
     type Out = Vec<f64>;

@@ -1,0 +1,155 @@
+//! The conditions of a page view: how its document came, over what connection, on what device, and whether the
+//! visitor engaged.
+
+use super::texts::TextKind;
+use super::{code, moment_ms, time_ms, whole_ms};
+use serde::{Deserialize, Serialize};
+use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, PARTS, Protocol, TtfbCause};
+use vitals::limits;
+use vitals::view::{Rtt, Tier};
+
+/// The conditions of a page view. A text is a [`String`], or where it is kept its code.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Conditions<T = String> {
+    /// The parts of TTFB ([`PARTS`]), in whole milliseconds.
+    pub ttfb_parts_ms: Option<[u32; PARTS.len()]>,
+    /// The protocol.
+    pub protocol: Option<Protocol>,
+    /// Where the document was taken from.
+    pub delivery: Option<Delivery>,
+    /// The document's compressed size in whole kilobytes, rounded up.
+    pub document_kb: Option<u32>,
+    /// Name, duration in whole milliseconds and description of `Server-Timing` entries; at most
+    /// [`limits::SERVER_TIMINGS_MAX`].
+    pub server_timings: Vec<(T, u32, T)>,
+    /// Why the page was not restored from the back/forward cache; at most [`limits::NOT_RESTORED_MAX`].
+    pub not_restored: Vec<T>,
+    /// Whether the load is typical, and the share of loads of which this is noise, in per cent.
+    pub confidence: Option<(ConfidenceLevel, u8)>,
+    /// The class of the connection's round trip.
+    pub rtt: Option<Rtt>,
+    /// The class of the device's memory.
+    pub memory: Option<Tier>,
+    /// The class of its processor.
+    pub cpu: Option<Tier>,
+    /// Whether the visitor engaged.
+    pub engaged: Option<bool>,
+    /// When the visitor first pressed a key or clicked, in milliseconds since the view's start.
+    pub first_input_ms: Option<u32>,
+}
+
+/// What is left out where a context would be larger than [`limits::CONTEXT_BYTES_MAX`], least useful first. What
+/// explains the values, tags and marks always fit.
+pub const DROP_ORDER: [(&str, fn(&mut Conditions)); 5] = [
+    ("document size", |conditions| conditions.document_kb = None),
+    ("first input", |conditions| conditions.first_input_ms = None),
+    ("reasons of a missed back/forward cache", |conditions| conditions.not_restored.clear()),
+    ("Server-Timing", |conditions| conditions.server_timings.clear()),
+    ("parts of TTFB", |conditions| conditions.ttfb_parts_ms = None),
+];
+
+impl<T> Default for Conditions<T> {
+    fn default() -> Self {
+        Self {
+            ttfb_parts_ms: None,
+            protocol: None,
+            delivery: None,
+            document_kb: None,
+            server_timings: Vec::new(),
+            not_restored: Vec::new(),
+            confidence: None,
+            rtt: None,
+            memory: None,
+            cpu: None,
+            engaged: None,
+            first_input_ms: None,
+        }
+    }
+}
+
+impl<T> Conditions<T> {
+    /// The same with other texts.
+    pub fn map<U>(&self, to: &mut impl FnMut(TextKind, &T) -> U) -> Conditions<U> {
+        let mut server_timings = Vec::with_capacity(self.server_timings.len());
+        for (name, ms, description) in &self.server_timings {
+            server_timings.push((to(TextKind::Word, name), *ms, to(TextKind::TagValue, description)));
+        }
+        Conditions {
+            ttfb_parts_ms: self.ttfb_parts_ms,
+            protocol: self.protocol,
+            delivery: self.delivery,
+            document_kb: self.document_kb,
+            server_timings,
+            not_restored: self.not_restored.iter().map(|reason| to(TextKind::Word, reason)).collect(),
+            confidence: self.confidence,
+            rtt: self.rtt,
+            memory: self.memory,
+            cpu: self.cpu,
+            engaged: self.engaged,
+            first_input_ms: self.first_input_ms,
+        }
+    }
+
+    /// Whether it has texts.
+    #[must_use]
+    pub const fn has_texts(&self) -> bool {
+        !self.server_timings.is_empty() || !self.not_restored.is_empty()
+    }
+}
+
+impl Conditions {
+    /// Takes in how the document came; its texts must be scrubbed. The parts of TTFB are rounded so that their sum is
+    /// that of the whole.
+    #[must_use]
+    pub fn with_fetch(mut self, cause: Option<TtfbCause>) -> Self {
+        let Some(TtfbCause { parts_ms, fetch }) = cause else { return self };
+        self.ttfb_parts_ms = parts_ms.map(whole_ms);
+        self.protocol = Protocol::of(&fetch.protocol);
+        self.delivery = fetch.delivery;
+        // A cast of a number that is too large gives the largest.
+        self.document_kb = (fetch.encoded_bytes > 0.0)
+            .then(|| (fetch.encoded_bytes.min(f64::from(limits::DOCUMENT_BYTES_MAX)) / 1e3).ceil() as u32);
+        let timings = fetch.server_timings.into_iter().take(limits::SERVER_TIMINGS_MAX);
+        self.server_timings =
+            timings.map(|timing| (timing.name, time_ms(timing.duration_ms), timing.description)).collect();
+        self.not_restored = fetch.not_restored.into_iter().take(limits::NOT_RESTORED_MAX).collect();
+        self.confidence = fetch.confidence.map(|Confidence { level, trigger_rate }| {
+            (level, (trigger_rate * 100.0).round().clamp(0.0, 100.0) as u8)
+        });
+        self
+    }
+
+    /// Takes in when the visitor first pressed a key or clicked, in milliseconds since the view's start.
+    #[must_use]
+    pub fn with_first_input(mut self, at_ms: Option<f64>) -> Self {
+        self.first_input_ms = at_ms.map(moment_ms);
+        self
+    }
+
+    /// The conditions, where anything is known of them.
+    #[must_use]
+    pub fn filled(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
+impl super::Context {
+    /// Leaves out what does not fit into [`limits::CONTEXT_BYTES_MAX`], by [`DROP_ORDER`]. Decided before page views are
+    /// merged, so that a beacon that is told again is the same.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        // Without tags and marks everything fits.
+        if self.detail.as_ref().is_none_or(|detail| detail.tags.is_empty() && detail.marks.is_empty()) {
+            return self;
+        }
+        for (_, leave_out) in DROP_ORDER {
+            if code::bytes_of(&self) <= limits::CONTEXT_BYTES_MAX {
+                break;
+            }
+            if let Some(conditions) = &mut self.conditions {
+                leave_out(conditions);
+            }
+        }
+        self
+    }
+}
