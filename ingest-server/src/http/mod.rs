@@ -11,6 +11,7 @@ pub mod demo;
 pub mod error;
 pub mod ingest;
 pub mod openapi;
+pub mod parameters;
 pub mod question;
 pub mod starting;
 
@@ -20,7 +21,7 @@ use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::spool::Spool;
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::{self, DefaultHeaders};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, web};
 use error::ApiError;
 use fieldvitals_store::Store;
@@ -93,6 +94,7 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
             .configure(ingest_routes)
             .service(
                 web::scope("")
+                    .wrap(middleware::from_fn(parameters::check))
                     .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                     .configure(routes),
             )

@@ -8,6 +8,7 @@ use crate::dimension::OTHER;
 use crate::weight::Weight;
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ops::Range;
 use vitals::attribution::LoadState;
 use vitals::histogram::{EncodingError, rank};
 use vitals::limits;
@@ -54,6 +55,8 @@ pub struct CauseQuery {
 /// What explains a metric's values, and what else page views say that is not rolled up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Causes {
+    /// The period that is counted: the question's, as far as page views are kept.
+    pub period: Range<i64>,
     /// The page views that are asked about.
     pub views: Views,
     /// Those with a value of the metric.
