@@ -248,7 +248,7 @@ fn all_cpu_micros(cluster: &Cluster) -> Result<u64> {
 /// Page views and rollups must both have every view, once.
 async fn verify(loading: &Loading, views: u64) -> Result<()> {
     let (store, site) = (&loading.store, loading.site);
-    let cells = store.cells(&query::question(site, FROM_MS, TO_MS, None, None, None)).await?;
+    let cells = store.cells(&query::question(site, FROM_MS, TO_MS, None, None, None)).await?.rows;
     let counted: i64 = cells.iter().map(|cell| cell.cell.views).sum();
     let routes = store.routes(site, FROM_MS, TO_MS).await?;
     let largest = Value::new(Metric::Lcp, f64::from(Metric::Lcp.value_max()));

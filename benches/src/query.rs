@@ -71,7 +71,8 @@ pub(crate) fn tally(
     routes: Vec<String>,
     at_most: Value,
 ) -> TallyQuery {
-    TallyQuery { site, from_ms, to_ms, routes, device: None, release: None, metric: Metric::Lcp, at_most }
+    let (metric, percent) = (Metric::Lcp, 75);
+    TallyQuery { site, from_ms, to_ms, routes, device: None, release: None, metric, at_most, percent }
 }
 
 /// What is asked, in the order of the figures.
@@ -177,7 +178,7 @@ async fn measure(args: &Args, folder: &Path, cluster: &Cluster) -> Result<Vec<Fi
             for question in Question::ALL {
                 let query = question.cells(loaded.site);
                 let started = Instant::now();
-                let cells = loaded.store.cells(&query).await?;
+                let cells = loaded.store.cells(&query).await?.rows;
                 std::hint::black_box(percentiles(&cells, question));
                 let taken = started.elapsed().as_secs_f64() * 1_000.0;
                 if cells.is_empty() {
@@ -450,7 +451,7 @@ impl Truth {
 
     /// How far a store's answers are from the rows.
     async fn compare(&self, loaded: &Loaded) -> Result<Vec<Figure>> {
-        let cells = loaded.store.cells(&Question::AllMetrics.cells(loaded.site)).await?;
+        let cells = loaded.store.cells(&Question::AllMetrics.cells(loaded.site)).await?.rows;
         let (mut wrong, mut error_max) = (0.0, 0.0_f64);
         if cells.len() != self.counts.len() {
             bail!(

@@ -10,6 +10,7 @@ use crate::client::{Client, ServerArgs, period};
 use crate::exit::{Done, Exit, Failure, finish};
 use crate::output::{Colour, limit, plain, value};
 use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     server: ServerArgs,
     /// Only page views of this release.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     release: Option<String>,
     /// The last hours or days: 24h, 7d, 28d, 90d.
     #[arg(long, default_value = "7d", value_parser = period)]
@@ -120,7 +121,7 @@ async fn execute(args: &Args, colour: Colour, summary: Option<&Path>) -> Result<
         Format::Text => text::render(&checked, colour),
         Format::Json => format!("{json:#}\n"),
         Format::Markdown => markdown::render(&checked),
-        Format::Junit => junit::render(&checked),
+        Format::Junit => junit::render(&checked, jiff::Timestamp::now()),
         Format::Github => {
             if let Some(path) = summary
                 && let Err(error) = append(path, &markdown::render(&checked))
@@ -148,8 +149,13 @@ impl Checked<'_> {
     fn warning(&self) -> String {
         match (self.verdict, self.on_inconclusive) {
             (Verdict::Inconclusive, Some(OnInconclusive::Warn)) => {
-                "warning: the data do not tell whether all budgets are kept; --on-inconclusive warn lets that pass"
-                    .to_owned()
+                let mut text =
+                    "warning: the data do not tell whether all budgets are kept; --on-inconclusive warn lets that pass"
+                        .to_owned();
+                for budget in self.answer.budgets.iter().filter(|budget| budget.routes == Some(0)) {
+                    text.push_str(&format!("\n{}:{}: {}", self.file, budget.line, plain(&budget.reason)));
+                }
+                text
             }
             _ => String::new(),
         }
@@ -189,14 +195,15 @@ impl BudgetAnswer {
     fn measurement(&self) -> String {
         match (self.measured, self.interval) {
             (None, _) => "–".to_owned(),
-            (Some(measured), None) => value(self.metric, measured),
-            (Some(measured), Some([low, high])) => format!(
-                "{} ({} to {})",
-                value(self.metric, measured),
-                value(self.metric, low),
-                value(self.metric, high)
-            ),
+            (Some(measured), None) => self.value(measured),
+            (Some(measured), Some([low, high])) => {
+                format!("{} ({} to {})", self.value(measured), self.value(low), self.value(high))
+            }
         }
+    }
+
+    fn value(&self, number: f64) -> String {
+        value(self.metric, number, &[self.max])
     }
 
     /// The reason, and what would help.

@@ -77,21 +77,34 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// A value without its unit: milliseconds, or a score with three places.
+/// A value without its unit: milliseconds, or a score with three places. It has more places if rounding would carry it
+/// over a threshold.
 pub(crate) fn number(metric: Metric, number: f64) -> String {
+    beside(metric, number, &[])
+}
+
+/// A value with its unit, that rounding carries over none of these limits either.
+pub(crate) fn value(metric: Metric, value: f64, limits: &[f64]) -> String {
     match metric.unit() {
-        Unit::Score => format!("{number:.3}"),
-        Unit::Milliseconds if number < 10.0 => format!("{number:.1}"),
-        Unit::Milliseconds => format!("{number:.0}"),
+        Unit::Score => beside(metric, value, limits),
+        Unit::Milliseconds => format!("{} ms", beside(metric, value, limits)),
     }
 }
 
-/// A value with its unit.
-pub(crate) fn value(metric: Metric, value: f64) -> String {
-    match metric.unit() {
-        Unit::Score => number(metric, value),
-        Unit::Milliseconds => format!("{} ms", number(metric, value)),
-    }
+fn beside(metric: Metric, number: f64, limits: &[f64]) -> String {
+    let (places, places_max) = match metric.unit() {
+        Unit::Score => (3, 6),
+        Unit::Milliseconds if number < 10.0 => (1, 3),
+        Unit::Milliseconds => (0, 3),
+    };
+    let thresholds = metric.thresholds();
+    let thresholds = [thresholds.good, thresholds.needs_improvement].map(|value| value.number(metric));
+    let is_true = |text: &String| {
+        let shown: f64 = text.parse().unwrap_or(number);
+        thresholds.iter().chain(limits).all(|limit| (shown <= *limit) == (number <= *limit))
+    };
+    let mut texts = (places..=places_max).map(|places| format!("{number:.places$}"));
+    texts.find(is_true).unwrap_or_else(|| number.to_string())
 }
 
 /// A limit with its unit, exactly as far as values are held: `2500 ms`, `0.1`.
@@ -119,13 +132,26 @@ mod tests {
 
     #[test]
     fn values_are_shown_as_precisely_as_they_mean_something() {
-        assert_eq!(value(Metric::Lcp, 2_412.6), "2413 ms");
-        assert_eq!(value(Metric::Fid, 0.84), "0.8 ms");
-        assert_eq!(value(Metric::Cls, 0.10345), "0.103");
+        assert_eq!(value(Metric::Lcp, 2_412.6, &[]), "2413 ms");
+        assert_eq!(value(Metric::Fid, 0.84, &[]), "0.8 ms");
+        assert_eq!(value(Metric::Cls, 0.10345, &[]), "0.103");
         assert_eq!(limit(Metric::Lcp, 2_500.0), "2500 ms");
         assert_eq!(limit(Metric::Cls, 0.1), "0.1");
         assert_eq!(share(1, 3), "33.3 %");
         assert_eq!(share(0, 0), "–");
+    }
+
+    #[test]
+    fn rounding_carries_no_value_over_a_threshold() {
+        assert_eq!(value(Metric::Lcp, 2_500.0, &[]), "2500 ms");
+        assert_eq!(value(Metric::Lcp, 2_500.3, &[]), "2500.3 ms");
+        assert_eq!(value(Metric::Lcp, 2_500.004, &[]), "2500.004 ms");
+        assert_eq!(value(Metric::Lcp, 2_499.6, &[]), "2500 ms");
+        assert_eq!(value(Metric::Lcp, 4_000.4, &[]), "4000.4 ms");
+        assert_eq!(value(Metric::Cls, 0.100_2, &[]), "0.1002");
+        assert_eq!(value(Metric::Cls, 0.100_000_5, &[]), "0.100001");
+        assert_eq!(value(Metric::Lcp, 1_800.2, &[1_800.0]), "1800.2 ms");
+        assert_eq!(value(Metric::Lcp, 1_800.2, &[]), "1800 ms");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::client::{Client, ServerArgs, devices, period, systems};
 use crate::exit::{Done, Exit, Failure, finish};
 use crate::output::{Colour, csv};
 use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::Value;
 use std::process::ExitCode;
 use vitals::limits;
@@ -22,7 +23,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     server: ServerArgs,
     /// One route, with all percentiles; without it, a ranking of routes.
-    #[arg(long, value_name = "ROUTE")]
+    #[arg(long, value_name = "ROUTE", value_parser = NonEmptyStringValueParser::new())]
     route: Option<String>,
     /// The last hours or days: 24h, 7d, 28d, 90d.
     #[arg(long, default_value = "7d", value_parser = period)]
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = systems())]
     os: Option<String>,
     /// Only page views of this release.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     release: Option<String>,
     /// Only this metric, with all percentiles; it is also what --sort p75 and poor go by (else LCP).
     #[arg(long, value_parser = metric)]
@@ -179,6 +180,7 @@ async fn one_route(
         ("release", args.release.as_deref()),
     ];
     let (json, answer): (Value, ReportAnswer) = client.get(&["sites", site, "report"], &query).await?;
+    let route = answer.route.as_deref().unwrap_or(route);
     Ok(match args.format {
         Format::Json => pretty(&json),
         Format::Text => tables::one_route(&answer, route, args, colour),

@@ -266,7 +266,7 @@ async fn labels(
             }
             values => values?,
         };
-        for label in values.into_iter().filter_map(|cell| cell.value) {
+        for label in values.rows.into_iter().filter_map(|cell| cell.value) {
             for attempt in (0..ATTEMPTS).rev() {
                 labels.insert((dimension, label_code(&label, attempt)), label.clone());
             }

@@ -1,14 +1,14 @@
 //! Budgets judged with stored page views: counts from the store, verdicts from `vitals::gate`.
 
-use crate::intake::spelling;
+use crate::intake::asked;
 use crate::report::{self, PeriodReport, Range};
-use fieldvitals_store::{Cell, CellQuery, Filters, Judgement, Site, Store, StoreError, TallyQuery};
+use fieldvitals_store::{Cell, CellQuery, Filters, Judgement, Site, Store, StoreError, Tally, TallyQuery};
 use serde::Serialize;
-use std::collections::HashMap;
 use utoipa::ToSchema;
-use vitals::budget::Budget;
-use vitals::gate::{ALPHA, Sample, Verdict, judge, overall};
-use vitals::metric::Value;
+use vitals::budget::{Budget, matches};
+use vitals::gate::{ALPHA, INTERVAL_ALPHA, Sample, Verdict, interval_ranks, judge, overall};
+use vitals::histogram::rank;
+use vitals::metric::{Metrics, Value};
 use vitals::view::Device;
 
 /// Which page views are judged.
@@ -54,9 +54,10 @@ pub struct BudgetReport {
     n: u64,
     /// Those at or under the budget: exact.
     within: u64,
-    /// The measured percentile.
+    /// The measured percentile, exact. Of more than a million page views it is within 0.55 %, and on its side of the
+    /// budget; absent if rollups do not tell the period.
     measured: Option<f64>,
-    /// Where the true percentile lies with 90 % confidence.
+    /// Its 90 % confidence interval.
     interval: Option<[f64; 2]>,
     /// `pass`, `fail` or `inconclusive`.
     verdict: &'static str,
@@ -89,33 +90,11 @@ pub async fn check(
     let kept_from_ms = store.kept().await?.views_from_ms;
     question.range.from_ms = question.range.from_ms.max(kept_from_ms);
     question.range.to_ms = question.range.to_ms.max(question.range.from_ms);
-    let metrics = budgets.iter().map(|budget| budget.metric).collect();
-    let mut cells_by_device: HashMap<Option<Device>, Vec<fieldvitals_store::RouteCell>> = HashMap::new();
+    let routes = store.routes(site.id, question.range.from_ms, question.range.to_ms).await?;
     let mut measured = Vec::with_capacity(budgets.len());
     for budget in budgets {
         let device = budget.device.or(question.device);
-        let cells = match cells_by_device.entry(device) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                let query = CellQuery {
-                    filters: Filters { device, release: question.release.clone(), ..Filters::NONE },
-                    metrics,
-                    // A release is judged by its own page views, not by those of its days.
-                    exact: question.release.is_some(),
-                    ..CellQuery::new(site.id, question.range.from_ms, question.range.to_ms)
-                };
-                let cells = match store.cells(&query).await {
-                    // The counts that decide are exact all the same; what is shown beside them is that of
-                    // the release's whole days.
-                    Err(StoreError::TooManyViews { .. }) if query.exact => {
-                        store.cells(&CellQuery { exact: false, ..query }).await?
-                    }
-                    cells => cells?,
-                };
-                entry.insert(cells)
-            }
-        };
-        measured.push(measure(store, site, budget, device, cells, &question).await?);
+        measured.push(measure(store, site, budget, device, &routes, &question).await?);
     }
     let samples: Vec<Sample> = measured.iter().map(|measured| measured.sample).collect();
     let judged = judge(&samples, ALPHA);
@@ -157,7 +136,7 @@ pub async fn check(
             interval: measured.interval,
             verdict: judged.verdict.name(),
             reason: if measured.routes == 0 {
-                format!("no data: no route with page views matches `{}`", budget.route)
+                no_route(&budget.route, &routes)
             } else {
                 judged.reason.to_string()
             },
@@ -181,46 +160,93 @@ fn violation_key(budget: &Budget, device: Option<Device>, release: Option<&str>)
     format!("{}|{}|{}", budget.key(), device.map_or("", Device::name), release.unwrap_or(""))
 }
 
+/// Why a pattern has no data, with the routes that may have been meant.
+fn no_route(pattern: &str, routes: &[String]) -> String {
+    let nearest: Vec<String> =
+        asked::nearest(pattern, routes).into_iter().map(|route| format!("`{route}`")).collect();
+    let nearest =
+        if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) };
+    format!("no data: no route with page views matches `{pattern}`{nearest}")
+}
+
+/// The routes that a pattern matches as it is spelled; if none, as routes are stored.
+fn matching(pattern: &str, routes: &[String], rules: &[String]) -> Vec<String> {
+    asked::patterns(pattern, rules)
+        .into_iter()
+        .map(|pattern| routes.iter().filter(|route| matches(&pattern, route)).cloned().collect())
+        .find(|matched: &Vec<String>| !matched.is_empty())
+        .unwrap_or_default()
+}
+
 async fn measure(
     store: &dyn Store,
     site: &Site,
     budget: &Budget,
     device: Option<Device>,
-    cells: &[fieldvitals_store::RouteCell],
+    routes: &[String],
     question: &Question,
 ) -> Result<Measured, StoreError> {
-    let mut pooled = Cell::default();
-    let mut routes = Vec::new();
-    // A budget may spell a route as it stands in a URL.
-    let spelled = Budget { route: spelling::route(&budget.route).into_owned(), ..budget.clone() };
-    for row in cells.iter().filter(|row| spelled.matches(&row.route)) {
-        pooled.merge(&row.cell);
-        routes.push(row.route.clone());
-    }
-    let histogram = pooled.metric(budget.metric);
-    let matched = routes.len();
-    // Counts come from page views, so that they are exact for any budget.
-    let tally = store
-        .tally(&TallyQuery {
-            site: site.id,
-            from_ms: question.range.from_ms,
-            to_ms: question.range.to_ms,
-            routes,
-            device,
-            release: question.release.clone(),
-            metric: budget.metric,
-            at_most: budget.max,
-        })
-        .await?;
+    let query = TallyQuery {
+        site: site.id,
+        from_ms: question.range.from_ms,
+        to_ms: question.range.to_ms,
+        routes: matching(&budget.route, routes, &site.routes),
+        device,
+        release: question.release.clone(),
+        metric: budget.metric,
+        at_most: budget.max,
+        percent: budget.percentile,
+    };
+    let tally = store.tally(&query).await?;
+    let number = |value: Value| value.number(budget.metric);
+    let (measured, interval) = match tally.percentile {
+        None if tally.n > 0 => from_rollups(store, &query, &tally).await?,
+        percentile => (percentile.map(number), tally.interval.map(|ends| ends.map(number))),
+    };
     Ok(Measured {
-        routes: matched,
+        routes: query.routes.len(),
         sample: Sample {
             n: u64::try_from(tally.n).unwrap_or(0),
             within: u64::try_from(tally.within).unwrap_or(0),
             percent: budget.percentile,
             min_samples: budget.min_samples,
         },
-        measured: histogram.percentile(budget.metric, budget.percentile),
-        interval: report::interval(budget.metric, histogram, budget.percentile),
+        measured,
+        interval,
     })
+}
+
+/// The percentile and the interval of more page views than are sorted, from rollups of the same period; neither, if
+/// rollups know only whole days of it.
+async fn from_rollups(
+    store: &dyn Store,
+    query: &TallyQuery,
+    tally: &Tally,
+) -> Result<(Option<f64>, Option<[f64; 2]>), StoreError> {
+    let (metric, percent) = (query.metric, query.percent);
+    let cells = CellQuery {
+        filters: Filters { device: query.device, release: query.release.clone(), ..Filters::NONE },
+        metrics: Metrics::only(metric),
+        ..CellQuery::new(query.site, query.from_ms, query.to_ms)
+    };
+    let found = match store.cells(&cells).await {
+        Ok(found) if found.period == (query.from_ms..query.to_ms) => found,
+        Ok(_) | Err(StoreError::TooManyViews { .. }) => return Ok((None, None)),
+        Err(error) => return Err(error),
+    };
+    let mut pooled = Cell::default();
+    for row in found.rows.iter().filter(|row| query.routes.contains(&row.route)) {
+        pooled.merge(&row.cell);
+    }
+    let histogram = pooled.metric(metric);
+    // Exact counts bound what is told: the values at the first `within` ranks keep the budget.
+    let most = query.at_most.number(metric);
+    let over = Value::from_micros(metric, query.at_most.micros().saturating_add(1));
+    let over = over.map_or(most, |value| value.number(metric));
+    let held = |rank: i64, told: f64| if rank <= tally.within { told.min(most) } else { told.max(over) };
+    let measured = histogram.percentile(metric, percent).map(|told| held(rank(tally.n, percent), told));
+    let ranks = interval_ranks(u64::try_from(tally.n).unwrap_or(0), percent, INTERVAL_ALPHA);
+    let interval = ranks.zip(histogram.interval(metric, percent, INTERVAL_ALPHA));
+    let at = |rank: u64, told: f64| held(i64::try_from(rank).unwrap_or(i64::MAX), told);
+    Ok((measured, interval.map(|((low, high), [from, to])| [at(low, from), at(high, to)])))
 }

@@ -8,16 +8,13 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use vitals::gate;
-use vitals::histogram::{Histogram, rank};
+use vitals::gate::INTERVAL_ALPHA;
+use vitals::histogram::Histogram;
 use vitals::limits;
 use vitals::metric::{Metric, Rating, Unit, Value};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-
-/// One-sided error of the intervals that are shown; 0.05 at each end makes them 90 % intervals.
-const INTERVAL_ALPHA: f64 = 0.05;
 
 /// A range of page view starts, on whole hours, UTC milliseconds, end excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +85,7 @@ pub fn time_text(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
 }
 
-/// A range as it is shown.
+/// The period that an answer counts.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PeriodReport {
     /// First start of a page view, RFC 3339, UTC.
@@ -103,7 +100,14 @@ impl From<Range> for PeriodReport {
     }
 }
 
-/// What is reported of one metric. Percentiles are within 0.55 %; the rating counts are exact.
+impl From<std::ops::Range<i64>> for PeriodReport {
+    fn from(period: std::ops::Range<i64>) -> Self {
+        Self { from: time_text(period.start), to: time_text(period.end) }
+    }
+}
+
+/// What is reported of one metric. Percentiles are within 0.55 % and on their side of each threshold; the rating counts
+/// are exact.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MetricReport {
     /// `ms` or `score`.
@@ -118,7 +122,8 @@ pub struct MetricReport {
     pub p90: f64,
     /// The 95th percentile.
     pub p95: f64,
-    /// Where the true 75th percentile lies with 90 % confidence; absent where samples are too few.
+    /// The 90 % confidence interval of the 75th percentile, widened by the percentiles' error; absent if samples are too
+    /// few.
     pub p75_interval: Option<[f64; 2]>,
     /// `good`, `needs-improvement` or `poor`: of the 75th percentile, decided by the exact counts.
     pub rating: &'static str,
@@ -138,9 +143,9 @@ pub struct MetricReport {
 /// Page views whose value lies in a range.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct BinReport {
-    /// Smallest value.
+    /// Its values are larger; the first bin's may be 0.
     pub from: f64,
-    /// First value beyond; absent in the last bin.
+    /// Largest value; absent in the last bin.
     pub to: Option<f64>,
     /// Page views.
     pub n: i64,
@@ -161,14 +166,6 @@ impl MetricReport {
             histogram.rated(Rating::NeedsImprovement),
             histogram.rated(Rating::Poor),
         );
-        let rank_75 = rank(n, 75);
-        let rating = if rank_75 <= good {
-            Rating::Good
-        } else if rank_75 <= good.saturating_add(needs_improvement) {
-            Rating::NeedsImprovement
-        } else {
-            Rating::Poor
-        };
         Some(Self {
             unit: unit_name(metric),
             n,
@@ -176,8 +173,8 @@ impl MetricReport {
             p75: percentile(75),
             p90: percentile(90),
             p95: percentile(95),
-            p75_interval: interval(metric, histogram, 75),
-            rating: rating.name(),
+            p75_interval: histogram.interval(metric, 75, INTERVAL_ALPHA),
+            rating: histogram.rating(75).name(),
             good,
             needs_improvement,
             poor,
@@ -194,15 +191,6 @@ pub fn unit_name(metric: Metric) -> &'static str {
         Unit::Milliseconds => "ms",
         Unit::Score => "score",
     }
-}
-
-/// The 90 % confidence interval of a percentile, by order statistics (reports the values at two ranks).
-#[must_use]
-pub fn interval(metric: Metric, histogram: &Histogram, percent: u8) -> Option<[f64; 2]> {
-    let n = u64::try_from(histogram.n()).ok()?;
-    let (low, high) = gate::interval_ranks(n, percent, INTERVAL_ALPHA)?;
-    let at = |rank: u64| histogram.at_rank(metric, i64::try_from(rank).ok()?);
-    Some([at(low)?, at(high)?])
 }
 
 /// Bins whose edges hold both thresholds: ten up to good, six up to poor, six of the same width beyond.

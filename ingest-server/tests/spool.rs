@@ -82,7 +82,8 @@ impl Place {
     async fn views(&self) -> i64 {
         let mut views = 0;
         for &site in &self.sites {
-            for cell in self.store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap() {
+            for cell in self.store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap().rows
+            {
                 assert_eq!(cell.cell.metric(Metric::Lcp).n(), cell.cell.views);
                 views += cell.cell.views;
             }

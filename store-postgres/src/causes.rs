@@ -1,17 +1,16 @@
 //! What explains a metric's values: read from the contexts of page views.
 
 use crate::error::{damaged, failed};
-use crate::query::{count, kept_now, route_id};
+use crate::query::{bound, kept_now, route_id};
 use crate::sql::query as sql;
 use crate::{PostgresStore, texts, view};
 use fieldvitals_store::context::causes::{Explaining, Seen};
 use fieldvitals_store::dimension::device_code;
-use fieldvitals_store::rollup::Grain;
-use fieldvitals_store::{CauseQuery, Causes, CellQuery, StoreError, Weight};
+use fieldvitals_store::rollup::{From, Grain, Plan};
+use fieldvitals_store::{CauseQuery, Causes, StoreError, Weight};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use vitals::limits;
 use vitals::metric::Value;
 use vitals::view::TtiGap;
 
@@ -22,23 +21,19 @@ pub(crate) async fn causes(store: &PostgresStore, query: &CauseQuery) -> Result<
     let connection = &mut *transaction;
     let kept = kept_now(connection).await?;
     let CauseQuery { views, explained, .. } = query;
-    let range = views.from_ms.max(kept.views_from_ms)..views.to_ms;
+    let range = Plan::new(views, From::Views, &kept).period;
+    let nothing = Causes { period: range.clone(), ..Causes::default() };
     if range.is_empty() {
-        return Ok(Causes::default());
+        return Ok(nothing);
     }
     let route_id = match &views.route {
         None => None,
         Some(route) => match route_id(connection, views.site, route).await? {
-            None => return Ok(Causes::default()),
+            None => return Ok(nothing),
             found => found,
         },
     };
-    let scanned =
-        CellQuery { route: views.route.clone(), ..CellQuery::new(views.site, range.start, range.end) };
-    let there = u64::try_from(count(connection, &scanned, route_id, &kept).await?).unwrap_or(0);
-    if there > limits::SCAN_VIEWS_MAX {
-        return Err(StoreError::TooManyViews { views: there, max: limits::SCAN_VIEWS_MAX });
-    }
+    bound(connection, views.site, &range, &kept, route_id).await?;
     let days = Grain::Day.step(range.start)..Grain::Day.step(range.end).saturating_add(1);
     let texts = texts::of_days(connection, views.site, days).await?;
     let mut explaining = Explaining::new(query, &texts);
@@ -68,7 +63,7 @@ pub(crate) async fn causes(store: &PostgresStore, query: &CauseQuery) -> Result<
         let seen = Seen { day: Grain::Day.step(view::read_id(&row)?.start_ms()), ..seen };
         explaining.add(&seen).map_err(|_| damaged(READING, "a page view (context)"))?;
     }
-    Ok(explaining.finish())
+    Ok(Causes { period: range, ..explaining.finish() })
 }
 
 fn read<'a>(row: &'a PgRow, query: &CauseQuery) -> Result<Seen<'a>, sqlx::Error> {

@@ -8,9 +8,7 @@ use crate::sql::query;
 use crate::{PostgresStore, query as questions, rows, texts, view};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{Grain, Part, Stored, slot};
-use fieldvitals_store::{
-    CellQuery, Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy,
-};
+use fieldvitals_store::{Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeSet;
@@ -63,11 +61,10 @@ pub(crate) async fn holding(store: &PostgresStore, site: SiteId) -> Result<Holdi
         let number = row.try_get::<i64, _>(place).map_err(failed(READING));
         number.map(|number| u64::try_from(number).unwrap_or(0))
     };
-    let everything = CellQuery::new(site, i64::MIN, i64::MAX);
     Ok(Holding {
         views: number(0)?,
         violations: number(1)?,
-        counted: questions::count(connection, &everything, None, &kept).await?,
+        counted: questions::count_views(connection, site, &(i64::MIN..i64::MAX), &kept, None).await?,
     })
 }
 

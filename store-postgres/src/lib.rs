@@ -24,6 +24,7 @@ mod rows;
 mod schema;
 mod site;
 mod sql;
+mod tally;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod texts;
@@ -38,9 +39,9 @@ use connection::{Pools, Transaction, background, bounded, bounded_load};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
-    Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId,
-    Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
+    LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId,
+    SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -216,11 +217,15 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, query::routes(self, site, from_ms, to_ms)).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
+    async fn route_names(&self, site: SiteId) -> Result<Vec<String>, StoreError> {
+        bounded(self.bounds.call, query::route_names(self, site)).await
+    }
+
+    async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
         bounded(self.bounds.call, query::cells(self, query)).await
     }
 
-    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Vec<ValueCell>, StoreError> {
+    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {
         bounded(self.bounds.call, query::breakdown(self, query, by)).await
     }
 
@@ -229,7 +234,7 @@ impl Store for PostgresStore {
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
-        bounded(self.bounds.call, query::tally(self, query)).await
+        bounded(self.bounds.call, tally::tally(self, query)).await
     }
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {

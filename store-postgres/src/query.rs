@@ -7,13 +7,14 @@ use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::rollup::{Answer, From, Plan, from_slot, slot};
 use fieldvitals_store::{
-    By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally,
-    TallyQuery, ValueCell, Weight,
+    Answered, By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView,
+    ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use std::cmp::Reverse;
+use std::ops::Range;
 use vitals::histogram::EncodingError;
 use vitals::limits;
 use vitals::metric::Metrics;
@@ -36,7 +37,10 @@ pub(crate) fn kept(row: &PgRow) -> Result<Kept, StoreError> {
     Ok(Kept { views_from_ms: edge(0)?, hours_from_ms: edge(1)?, days_from_ms: edge(2)? })
 }
 
-pub(crate) async fn cells(store: &PostgresStore, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
+pub(crate) async fn cells(
+    store: &PostgresStore,
+    query: &CellQuery,
+) -> Result<Answered<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let labels = if query.filters == Filters::NONE {
@@ -44,86 +48,100 @@ pub(crate) async fn cells(store: &PostgresStore, query: &CellQuery) -> Result<Ve
     } else {
         names::labels(connection, query.site).await?
     };
-    let cells = answer(connection, query, None, &labels).await?;
-    name(connection, query.site, cells).await
+    let (period, cells) = answer(connection, query, None, &labels).await?;
+    Ok(Answered { period, rows: name(connection, query.site, cells).await? })
 }
 
 pub(crate) async fn breakdown(
     store: &PostgresStore,
     query: &CellQuery,
     by: By,
-) -> Result<Vec<ValueCell>, StoreError> {
+) -> Result<Answered<ValueCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let labels = names::labels(connection, query.site).await?;
-    let cells = answer(connection, query, Some(by), &labels).await?;
+    let (period, cells) = answer(connection, query, Some(by), &labels).await?;
     let names = by.dimension().map(|by| labels.names(by)).unwrap_or_default();
     let named = cells.into_iter().map(|(code, cell)| {
         let known = |code| by.fixed_name(code).or_else(|| names.get(&code).copied());
         ValueCell { value: u16::try_from(code).ok().and_then(known).map(str::to_owned), cell }
     });
-    let mut values: Vec<ValueCell> = named.collect();
-    values.sort_by(|a, b| {
+    let mut rows: Vec<ValueCell> = named.collect();
+    rows.sort_by(|a, b| {
         let key = |one: &ValueCell| (Reverse(one.cell.views), one.value.is_none());
         key(a).cmp(&key(b)).then_with(|| a.value.cmp(&b.value))
     });
-    Ok(values)
+    Ok(Answered { period, rows })
 }
 
-/// The cells that answer a question, by route id, or by the code of a value.
+/// The period that an answer counts, and its cells, by route id, or by the code of a value.
 async fn answer(
     connection: &mut PgConnection,
     query: &CellQuery,
     by: Option<By>,
     labels: &Labels,
-) -> Result<HashMap<i64, Cell>, StoreError> {
+) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let kept = kept_now(connection).await?;
+    let from = From::question(query, by);
+    let mut plan = Plan::new(query, from, &kept);
     let route_id = match &query.route {
         None => None,
         Some(route) => match route_id(connection, query.site, route).await? {
-            None => return Ok(HashMap::default()),
+            None => return Ok((plan.period, HashMap::default())),
             found => found,
         },
     };
-    let Some(mut answer) = Answer::new(query, by, route_id, labels) else { return Ok(HashMap::default()) };
-    match From::question(query, by) {
+    let Some(mut answer) = Answer::new(query, by, route_id, labels) else {
+        return Ok((plan.period, HashMap::default()));
+    };
+    match from {
         From::Rollups(dimension) => {
-            read_rollups(connection, query, dimension, &kept, route_id, &mut answer).await?;
-        }
-        From::Views => {
-            let range = query.from_ms.max(kept.views_from_ms)..query.to_ms;
-            if range.is_empty() {
-                return Ok(HashMap::default());
+            for edge in plan.edges() {
+                let mut counts = [0; 2];
+                for (range, count) in edge.iter().zip(&mut counts) {
+                    *count = count_views(connection, query.site, range, &kept, route_id).await?;
+                }
+                plan.count_edge(edge, counts, &kept);
             }
-            let scanned = CellQuery {
-                route: query.route.clone(),
-                ..CellQuery::new(query.site, range.start, range.end)
-            };
-            let views = u64::try_from(count(connection, &scanned, route_id, &kept).await?).unwrap_or(0);
-            if views > limits::SCAN_VIEWS_MAX {
-                return Err(StoreError::TooManyViews { views, max: limits::SCAN_VIEWS_MAX });
-            }
-            read_views(connection, &scanned, &query.filters, route_id, (by, labels), &mut answer).await?;
+            read_rollups(connection, query.site, dimension, &plan, route_id, &mut answer).await?;
         }
+        From::Views => bound(connection, query.site, &plan.period, &kept, route_id).await?,
     }
-    Ok(answer.finish())
+    for (range, times) in &plan.scans {
+        read_views(connection, query, (range, *times), route_id, (by, labels), &mut answer).await?;
+    }
+    Ok((plan.period, answer.finish()))
 }
 
-/// How many page views rollups count in a range.
-pub(crate) async fn count(
+/// Refuses a question that would read too many page views, by what rollups say of its hours.
+pub(crate) async fn bound(
     connection: &mut PgConnection,
-    query: &CellQuery,
-    route_id: Option<i64>,
+    site: SiteId,
+    range: &Range<i64>,
     kept: &Kept,
+    route_id: Option<i64>,
+) -> Result<(), StoreError> {
+    let views = count_views(connection, site, range, kept, route_id).await?;
+    let views = u64::try_from(views).unwrap_or(0);
+    if views > limits::SCAN_VIEWS_MAX {
+        return Err(StoreError::TooManyViews { views, max: limits::SCAN_VIEWS_MAX });
+    }
+    Ok(())
+}
+
+/// How many page views rollups count in a range, rounded outwards to the hours or days that are kept.
+pub(crate) async fn count_views(
+    connection: &mut PgConnection,
+    site: SiteId,
+    range: &Range<i64>,
+    kept: &Kept,
+    route_id: Option<i64>,
 ) -> Result<i64, StoreError> {
-    let query = CellQuery {
-        metrics: Metrics::NONE,
-        route: query.route.clone(),
-        ..CellQuery::new(query.site, query.from_ms, query.to_ms)
-    };
+    let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
     let Some(mut answer) = Answer::new(&query, None, route_id, &Labels::default()) else { return Ok(0) };
-    read_rollups(connection, &query, Dimension::Device, kept, route_id, &mut answer).await?;
-    Ok(answer.finish().values().map(|cell| cell.views).sum())
+    let plan = Plan::of_rollups(&query, Dimension::Device, kept);
+    read_rollups(connection, site, Dimension::Device, &plan, route_id, &mut answer).await?;
+    Ok(answer.finish().values().map(|cell| cell.views).fold(0, i64::saturating_add))
 }
 
 pub(crate) async fn route_id(
@@ -140,18 +158,18 @@ pub(crate) async fn route_id(
         .map_err(failed(READING))
 }
 
+/// Adds the rows and deltas of a dimension that a plan takes.
 pub(crate) async fn read_rollups(
     connection: &mut PgConnection,
-    query: &CellQuery,
+    site: SiteId,
     dimension: Dimension,
-    kept: &Kept,
+    plan: &Plan,
     route_id: Option<i64>,
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    let plan = Plan::new(query, dimension, kept);
     let slots: Vec<i16> = answer.parts().map(|part| slot(dimension, part)).collect();
     for steps in plan.steps() {
-        rows::read(connection, query.site, &slots, steps, route_id, |key, cells| {
+        rows::read(connection, site, &slots, steps, route_id, |key, cells| {
             let (_, part) = from_slot(key.slot).ok_or(EncodingError)?;
             answer.add_block(part, cells)
         })
@@ -160,19 +178,20 @@ pub(crate) async fn read_rollups(
     if plan.deltas.is_empty() {
         return Ok(());
     }
-    rows::read_deltas(connection, query.site, plan.deltas, |_, views| answer.add_delta(views)).await
+    rows::read_deltas(connection, site, plan.deltas.clone(), |_, views| answer.add_delta(views)).await
 }
 
-/// Adds the page views of a range that pass the filters.
+/// Counts the page views of a range that match a question, each so many times.
 async fn read_views(
     connection: &mut PgConnection,
     query: &CellQuery,
-    filters: &Filters,
+    (range, times): (&Range<i64>, i64),
     route_id: Option<i64>,
     (by, labels): (Option<By>, &Labels),
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
     let by = by.unwrap_or(By::Rolled(Dimension::Device));
+    let filters = &query.filters;
     let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
          end)::smallint, \
@@ -184,8 +203,8 @@ async fn read_views(
          and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
          and ($12::smallint is null or os = $12)")
     .bind(query.site.0)
-    .bind(view::first_id(query.from_ms))
-    .bind(view::first_id(query.to_ms))
+    .bind(view::first_id(range.start))
+    .bind(view::first_id(range.end))
     .bind(route_id)
     .bind(filters.device.map(|device| i16::from(device_code(Some(device)))))
     .bind(filters.browser.as_deref())
@@ -208,7 +227,7 @@ async fn read_views(
             (By::Rolled(by), Some(label)) => labels.code(by, label).unwrap_or_else(|| label_code(label, 0)),
             _ => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
         };
-        answer.add_view(route_id, code, weight, &values);
+        answer.add_view(route_id, code, weight, &values, times);
     }
     Ok(())
 }
@@ -259,31 +278,14 @@ pub(crate) async fn routes(
     rows.iter().map(|row| row.try_get(0).map_err(failed(READING))).collect()
 }
 
-pub(crate) async fn tally(store: &PostgresStore, query: &TallyQuery) -> Result<Tally, StoreError> {
+pub(crate) async fn route_names(store: &PostgresStore, site: SiteId) -> Result<Vec<String>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let from_ms = query.from_ms.max(kept_now(&mut transaction).await?.views_from_ms);
-    let row =
-        sql("/* view.tally */ select count(value), count(value) filter (where value <= $8) from (select \
-         case $7::smallint when 0 then v.lcp when 1 then v.inp when 2 then v.cls when 3 then v.fcp \
-         when 4 then v.ttfb when 5 then v.fid when 6 then v.tti end as value \
-         from page_view v where v.site_id = $1 and v.id >= $2 and v.id < $3 \
-         and v.route_id in (select r.route_id from route r where r.site_id = $1 and r.route = any($4)) \
-         and ($5::smallint is null or v.device = $5) and ($6::text is null or v.release = $6)) measured")
-        .bind(query.site.0)
-        .bind(view::first_id(from_ms))
-        .bind(view::first_id(query.to_ms))
-        .bind(query.routes.as_slice())
-        .bind(query.device.map(|device| i16::from(device_code(Some(device)))))
-        .bind(query.release.as_deref())
-        .bind(query.metric as i16)
-        .bind(i64::from(query.at_most.micros()))
-        .fetch_one(&mut *transaction)
+    let rows = sql("/* route.all */ select route from route where site_id = $1 order by route collate \"C\"")
+        .bind(site.0)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(failed(READING))?;
-    Ok(Tally {
-        n: row.try_get(0).map_err(failed(READING))?,
-        within: row.try_get(1).map_err(failed(READING))?,
-    })
+    rows.iter().map(|row| row.try_get(0).map_err(failed(READING))).collect()
 }
 
 pub(crate) async fn view(

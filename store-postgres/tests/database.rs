@@ -203,6 +203,7 @@ async fn two_servers_that_update_the_same_views_leave_rollups_right() {
         .cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + 3 * DAY_MS))
         .await
         .unwrap()
+        .rows
         .iter()
         .map(|cell| cell.cell.views)
         .sum();
@@ -649,7 +650,7 @@ fn questions_have_connections_of_their_own() {
         let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
         let asked = (0..7).map(|_| store.cells(&query));
         for found in futures_util::future::join_all(asked).await {
-            assert_eq!(found.unwrap().len(), 1);
+            assert_eq!(found.unwrap().rows.len(), 1);
         }
     });
     go_on.send(()).unwrap();

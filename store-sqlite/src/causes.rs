@@ -5,7 +5,7 @@ use crate::query::{bound, kept_now};
 use crate::{SqliteStore, names, texts, view};
 use fieldvitals_store::context::causes::{Explaining, Seen};
 use fieldvitals_store::dimension::device_code;
-use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::rollup::{From, Grain, Plan};
 use fieldvitals_store::{CauseQuery, Causes, StoreError, Weight};
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -39,18 +39,19 @@ pub(crate) async fn causes(store: &SqliteStore, query: &CauseQuery) -> Result<Ca
     let connection = &mut *transaction;
     let kept = kept_now(connection).await?;
     let CauseQuery { views, explained, .. } = query;
-    let range = views.from_ms.max(kept.views_from_ms)..views.to_ms;
+    let range = Plan::new(views, From::Views, &kept).period;
+    let nothing = Causes { period: range.clone(), ..Causes::default() };
     if range.is_empty() {
-        return Ok(Causes::default());
+        return Ok(nothing);
     }
     let route_id = match &views.route {
         None => None,
         Some(route) => match names::route(connection, views.site, route).await? {
-            None => return Ok(Causes::default()),
+            None => return Ok(nothing),
             found => found,
         },
     };
-    bound(connection, views, &range, &kept, route_id).await?;
+    bound(connection, views.site, &range, &kept, route_id).await?;
     let days = Grain::Day.step(range.start)..Grain::Day.step(range.end).saturating_add(1);
     let texts = texts::of_days(connection, views.site, days).await?;
     let mut explaining = Explaining::new(query, &texts);
@@ -80,7 +81,7 @@ pub(crate) async fn causes(store: &SqliteStore, query: &CauseQuery) -> Result<Ca
         let seen = Seen { day: Grain::Day.step(view::read_id(&row)?.start_ms()), ..seen };
         explaining.add(&seen).map_err(|_| damaged(READING, "a page view (context)"))?;
     }
-    Ok(explaining.finish())
+    Ok(Causes { period: range, ..explaining.finish() })
 }
 
 fn read<'a>(row: &'a SqliteRow, query: &CauseQuery) -> Result<Seen<'a>, sqlx::Error> {

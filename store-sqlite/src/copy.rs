@@ -12,7 +12,6 @@ use fieldvitals_store::{
 use sqlx::sqlite::SqliteConnection;
 use std::collections::HashMap;
 use std::ops::Range;
-use vitals::metric::Metrics;
 use vitals::view::ViewId;
 
 const READING: &str = "reading a site to copy it";
@@ -31,12 +30,7 @@ pub(crate) async fn holding(store: &SqliteStore, site: SiteId) -> Result<Holding
     .fetch_one(&mut *connection)
     .await
     .map_err(failed(READING))?;
-    let everything = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, i64::MIN, i64::MAX) };
-    let mut counted = 0_i64;
-    if let Some(mut answer) = Answer::new(&everything, None, None, &Labels::default()) {
-        query::read_rollups(connection, &everything, Dimension::Device, &kept, None, &mut answer).await?;
-        counted = answer.finish().values().map(|cell| cell.views).fold(0, i64::saturating_add);
-    }
+    let counted = query::count_views(connection, site, &(i64::MIN..i64::MAX), &kept, None).await?;
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
     Ok(Holding { views: count(views), counted, violations: count(violations) })
 }

@@ -21,6 +21,7 @@ mod query;
 mod rows;
 mod schema;
 mod site;
+mod tally;
 mod texts;
 mod verify;
 mod view;
@@ -29,9 +30,9 @@ mod violation;
 use async_trait::async_trait;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
-    Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId,
-    Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
+    LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId,
+    SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -164,11 +165,15 @@ impl Store for SqliteStore {
         query::routes(self, site, from_ms, to_ms).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
+    async fn route_names(&self, site: SiteId) -> Result<Vec<String>, StoreError> {
+        query::route_names(self, site).await
+    }
+
+    async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
         query::cells(self, query).await
     }
 
-    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Vec<ValueCell>, StoreError> {
+    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {
         query::breakdown(self, query, by).await
     }
 
@@ -177,7 +182,7 @@ impl Store for SqliteStore {
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
-        query::tally(self, query).await
+        tally::tally(self, query).await
     }
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {

@@ -1,14 +1,14 @@
 //! Questions: each is answered from one state of the store, in one short transaction.
 
-use crate::error::{damaged, damaged_rollup, failed};
+use crate::error::{damaged_rollup, failed};
 use crate::load::kept;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::rollup::{Answer, From, Plan, slot};
 use fieldvitals_store::{
-    By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView, Tally,
-    TallyQuery, ValueCell, Weight,
+    Answered, By, Cell, CellQuery, Dimension, Kept, RouteCell, SiteId, StoreError, StoredView, ValueCell,
+    Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -32,25 +32,25 @@ pub(crate) async fn kept_now(connection: &mut SqliteConnection) -> Result<Kept, 
     Ok(kept(row.map(|row| row.0), row.map(|row| row.1), row.map(|row| row.2)))
 }
 
-pub(crate) async fn cells(store: &SqliteStore, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
+pub(crate) async fn cells(store: &SqliteStore, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let mut cells = answer(&mut transaction, query, None).await?;
+    let (period, mut cells) = answer(&mut transaction, query, None).await?;
     let routes = names::routes(&mut transaction, query.site, cells.keys().copied()).await?;
-    let mut named: Vec<RouteCell> = routes
+    let mut rows: Vec<RouteCell> = routes
         .into_iter()
         .filter_map(|(id, route)| Some(RouteCell { route, cell: cells.remove(&id)? }))
         .collect();
-    named.sort_unstable_by(|a, b| a.route.cmp(&b.route));
-    Ok(named)
+    rows.sort_unstable_by(|a, b| a.route.cmp(&b.route));
+    Ok(Answered { period, rows })
 }
 
 pub(crate) async fn breakdown(
     store: &SqliteStore,
     query: &CellQuery,
     by: By,
-) -> Result<Vec<ValueCell>, StoreError> {
+) -> Result<Answered<ValueCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let cells = answer(&mut transaction, query, Some(by)).await?;
+    let (period, cells) = answer(&mut transaction, query, Some(by)).await?;
     let labels = labels_of(&mut transaction, query.site, Some(by)).await?;
     let names = by.dimension().map(|by| labels.names(by)).unwrap_or_default();
     let mut values: BTreeMap<Option<&str>, Cell> = BTreeMap::new();
@@ -59,59 +59,66 @@ pub(crate) async fn breakdown(
         let name = by.fixed_name(code).or_else(|| names.get(&code).copied());
         values.entry(name).or_default().merge(cell);
     }
-    let mut values: Vec<ValueCell> =
+    let mut rows: Vec<ValueCell> =
         values.into_iter().map(|(value, cell)| ValueCell { value: value.map(str::to_owned), cell }).collect();
     // Those of equal numbers are in order already, but for the unknown one.
-    values.sort_by_key(|one| (Reverse(one.cell.views), one.value.is_none()));
-    Ok(values)
+    rows.sort_by_key(|one| (Reverse(one.cell.views), one.value.is_none()));
+    Ok(Answered { period, rows })
 }
 
-/// The cells that answer a question, by route id or, where `by` says so, by code.
+/// The period that an answer counts, and its cells, by route id or, with `by`, by code.
 async fn answer(
     connection: &mut SqliteConnection,
     query: &CellQuery,
     by: Option<By>,
-) -> Result<HashMap<i64, Cell>, StoreError> {
+) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let kept = kept_now(connection).await?;
+    let from = From::question(query, by);
+    let mut plan = Plan::new(query, from, &kept);
     let route_id = match &query.route {
         None => None,
         Some(route) => match names::route(connection, query.site, route).await? {
-            None => return Ok(HashMap::default()),
+            None => return Ok((plan.period, HashMap::default())),
             found => found,
         },
     };
     let labels = names::of_filters(connection, query.site, &query.filters).await?;
-    let Some(mut answer) = Answer::new(query, by, route_id, &labels) else { return Ok(HashMap::default()) };
-    match From::question(query, by) {
+    let Some(mut answer) = Answer::new(query, by, route_id, &labels) else {
+        return Ok((plan.period, HashMap::default()));
+    };
+    match from {
         From::Rollups(dimension) => {
-            read_rollups(connection, query, dimension, &kept, route_id, &mut answer).await?;
-        }
-        From::Views => {
-            let range = query.from_ms.max(kept.views_from_ms)..query.to_ms;
-            if !range.is_empty() {
-                bound(connection, query, &range, &kept, route_id).await?;
-                scan(connection, query, &range, by, route_id, &mut answer).await?;
+            for edge in plan.edges() {
+                let mut counts = [0; 2];
+                for (range, count) in edge.iter().zip(&mut counts) {
+                    *count = count_views(connection, query.site, range, &kept, route_id).await?;
+                }
+                plan.count_edge(edge, counts, &kept);
             }
+            read_rollups(connection, query.site, dimension, &plan, route_id, &mut answer).await?;
         }
+        From::Views => bound(connection, query.site, &plan.period, &kept, route_id).await?,
     }
-    Ok(answer.finish())
+    for (range, times) in &plan.scans {
+        scan(connection, query, (range, *times), by, route_id, &mut answer).await?;
+    }
+    Ok((plan.period, answer.finish()))
 }
 
-/// Adds the rows and deltas of a dimension that answer a question.
+/// Adds the rows and deltas of a dimension that a plan takes.
 pub(crate) async fn read_rollups(
     connection: &mut SqliteConnection,
-    query: &CellQuery,
+    site: SiteId,
     dimension: Dimension,
-    kept: &Kept,
+    plan: &Plan,
     route_id: Option<i64>,
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    let plan = Plan::new(query, dimension, kept);
     let parts: Vec<_> = answer.parts().collect();
     for (grain, steps) in plan.steps() {
         for &part in &parts {
             let slot = slot(dimension, part);
-            rows::read(connection, query.site, grain, slot, steps.clone(), route_id, |_, cells| {
+            rows::read(connection, site, grain, slot, steps.clone(), route_id, |_, cells| {
                 answer.add_block(part, cells).ok()
             })
             .await?;
@@ -124,7 +131,7 @@ pub(crate) async fn read_rollups(
         "/* rollup.delta.read */ select views from rollup_delta \
          where site_id = ?1 and hour_ms >= ?2 and hour_ms < ?3",
     )
-    .bind(query.site.0)
+    .bind(site.0)
     .bind(plan.deltas.start)
     .bind(plan.deltas.end)
     .fetch(connection);
@@ -135,25 +142,30 @@ pub(crate) async fn read_rollups(
     Ok(())
 }
 
+/// How many page views rollups count in a range, rounded outwards to the hours or days that are kept.
+pub(crate) async fn count_views(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    range: &Range<i64>,
+    kept: &Kept,
+    route_id: Option<i64>,
+) -> Result<i64, StoreError> {
+    let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
+    let Some(mut answer) = Answer::new(&query, None, route_id, &Labels::default()) else { return Ok(0) };
+    let plan = Plan::of_rollups(&query, Dimension::Device, kept);
+    read_rollups(connection, site, Dimension::Device, &plan, route_id, &mut answer).await?;
+    Ok(answer.finish().values().map(|cell| cell.views).fold(0, i64::saturating_add))
+}
+
 /// Refuses a question that would read too many page views, by what rollups say of its hours.
 pub(crate) async fn bound(
     connection: &mut SqliteConnection,
-    query: &CellQuery,
+    site: SiteId,
     range: &Range<i64>,
     kept: &Kept,
     route_id: Option<i64>,
 ) -> Result<(), StoreError> {
-    let count = CellQuery {
-        from_ms: range.start,
-        to_ms: range.end,
-        filters: Filters::NONE,
-        metrics: Metrics::NONE,
-        exact: false,
-        ..query.clone()
-    };
-    let Some(mut answer) = Answer::new(&count, None, route_id, &Labels::default()) else { return Ok(()) };
-    read_rollups(connection, &count, Dimension::Device, kept, route_id, &mut answer).await?;
-    let views = answer.finish().values().map(|cell| cell.views).fold(0, i64::saturating_add);
+    let views = count_views(connection, site, range, kept, route_id).await?;
     let views = u64::try_from(views).unwrap_or(0);
     if views > limits::SCAN_VIEWS_MAX {
         return Err(StoreError::TooManyViews { views, max: limits::SCAN_VIEWS_MAX });
@@ -183,11 +195,11 @@ macro_rules! scan {
     };
 }
 
-/// Counts the page views that match a question.
+/// Counts the page views of a range that match a question, each so many times.
 async fn scan(
     connection: &mut SqliteConnection,
     query: &CellQuery,
-    range: &Range<i64>,
+    (range, times): (&Range<i64>, i64),
     by: Option<By>,
     route_id: Option<i64>,
     answer: &mut Answer,
@@ -218,7 +230,7 @@ async fn scan(
         let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
         let code = code(&row, by, &labels).map_err(failed(READING))?;
         let weight = Weight::from_stored(row.try_get(9).map_err(failed(READING))?);
-        answer.add_view(route_id, code, weight, &view::values(&row, 1).map_err(failed(READING))?);
+        answer.add_view(route_id, code, weight, &view::values(&row, 1).map_err(failed(READING))?, times);
     }
     Ok(())
 }
@@ -268,31 +280,13 @@ pub(crate) async fn routes(
     .map_err(failed(READING))
 }
 
-pub(crate) async fn tally(store: &SqliteStore, query: &TallyQuery) -> Result<Tally, StoreError> {
+pub(crate) async fn route_names(store: &SqliteStore, site: SiteId) -> Result<Vec<String>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let from_ms = query.from_ms.max(kept_now(&mut transaction).await?.views_from_ms);
-    let routes = serde_json::to_string(&query.routes).map_err(|error| damaged(READING, error))?;
-    let (n, within): (i64, i64) = sqlx::query_as(
-        "/* view.tally */ select count(value), coalesce(sum(value <= ?8), 0) from (select \
-         case ?7 when 0 then v.lcp when 1 then v.inp when 2 then v.cls when 3 then v.fcp when 4 then v.ttfb \
-         when 5 then v.fid when 6 then v.tti end as value \
-         from page_view v where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 \
-         and v.route_id in (select r.route_id from route r \
-         where r.site_id = ?1 and r.route in (select value from json_each(?4))) \
-         and (?5 is null or v.device = ?5) and (?6 is null or v.release = ?6))",
-    )
-    .bind(query.site.0)
-    .bind(view::first_id(from_ms))
-    .bind(view::first_id(query.to_ms))
-    .bind(routes)
-    .bind(query.device.map(|device| i64::from(device_code(Some(device)))))
-    .bind(query.release.as_deref())
-    .bind(query.metric as i64)
-    .bind(i64::from(query.at_most.micros()))
-    .fetch_one(&mut *transaction)
-    .await
-    .map_err(failed(READING))?;
-    Ok(Tally { n, within })
+    sqlx::query_scalar("/* route.all */ select route from route where site_id = ?1 order by route")
+        .bind(site.0)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed(READING))
 }
 
 pub(crate) async fn view(

@@ -74,7 +74,7 @@ async fn two_processes_may_write_to_it() {
     let server = loader.await.unwrap();
     assert_eq!(server.sites().await.unwrap().len(), 21);
     let query = CellQuery::new(shop, DAY0_MS, DAY0_MS + DAY_MS);
-    assert_eq!(command_line.cells(&query).await.unwrap()[0].cell.views, 50);
+    assert_eq!(command_line.cells(&query).await.unwrap().rows[0].cell.views, 50);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_route_whose_id_is_taken_gets_the_next_one() {
         load(&store, site, seq, vec![update(DAY0_MS, 1, &[]), squatter.clone()]).await.unwrap();
         store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     }
-    let found = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    let found = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap().rows;
     let found: Vec<_> = found.iter().map(|cell| (cell.route.as_str(), cell.cell.views)).collect();
     assert_eq!(found, [("/", 1), ("/squatter", 1)]);
     let ids: Vec<(i64,)> = sqlx::query_as("select route_id from route where route = '/'")
@@ -184,7 +184,7 @@ async fn a_transaction_that_sqlite_rolled_back_by_itself_does_no_further_harm() 
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     // Seen from outside, so it is committed and not only written.
     let other = open(&path).await;
-    let found = other.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    let found = other.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap().rows;
     assert_eq!(found[0].cell.views, 1);
 }
 
@@ -207,10 +207,10 @@ async fn folding_takes_any_number_of_deltas() {
         load(&store, site, 1, vec![update(at_ms + 1, 0, &[])]).await.unwrap();
     }
     let query = CellQuery::new(site, DAY0_MS, DAY0_MS + 2 * DAY_MS);
-    let before = store.cells(&query).await.unwrap();
+    let before = store.cells(&query).await.unwrap().rows;
     let done = store.maintain(DAY0_MS + 2 * DAY_MS, Retention::default()).await.unwrap();
     assert_eq!(done.deltas_folded, 24);
-    assert_eq!(store.cells(&query).await.unwrap(), before);
+    assert_eq!(store.cells(&query).await.unwrap().rows, before);
     assert_eq!(before.iter().map(|cell| cell.cell.views).sum::<i64>(), 12 * (VIEWS as i64 + 1));
     assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
 }
@@ -236,7 +236,7 @@ async fn a_label_whose_code_is_taken_gets_the_next_one() {
         store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     }
     let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
-    let found = store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap();
+    let found = store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap().rows;
     let found: Vec<_> = found.iter().map(|one| (one.value.as_deref(), one.cell.views)).collect();
     assert_eq!(found, [(Some("DE"), 2), (Some("XX"), 1)]);
     let codes: Vec<(u16,)> = sqlx::query_as("select code from label where label = 'DE'")
@@ -397,7 +397,7 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     let exact = CellQuery { exact: true, ..CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS) };
-    assert_eq!(store.cells(&exact).await.unwrap().len(), 1);
+    assert_eq!(store.cells(&exact).await.unwrap().rows.len(), 1);
     let count = limits::SCAN_VIEWS_MAX as i64 + 1;
     let many = Views { count, weight_milli: count * Weight::ONE_MILLI };
     let many = Row::Views(BTreeMap::from([(0, many)]));
@@ -413,7 +413,7 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     // Nobody is from there: nothing needs to be read.
     let filters = Filters { country: Some("DE".to_owned()), ..Filters::NONE };
     let nobody = CellQuery { filters, ..exact.clone() };
-    assert_eq!(store.breakdown(&nobody, By::Rolled(Dimension::Browser)).await.unwrap(), []);
+    assert_eq!(store.breakdown(&nobody, By::Rolled(Dimension::Browser)).await.unwrap().rows, []);
     for query in [exact.clone(), CellQuery { route: Some("/".to_owned()), ..exact.clone() }] {
         let refused = store.cells(&query).await;
         let Err(StoreError::TooManyViews { views, max }) = refused else { panic!("{refused:?}") };
@@ -423,7 +423,7 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     assert!(matches!(store.causes(&causes).await, Err(StoreError::TooManyViews { .. })));
     // A shorter time may be read.
     let hour = CellQuery { to_ms: DAY0_MS + 3_600_000, ..exact };
-    assert_eq!(store.cells(&hour).await.unwrap().len(), 1);
+    assert_eq!(store.cells(&hour).await.unwrap().rows.len(), 1);
 }
 
 #[tokio::test]
@@ -446,7 +446,7 @@ async fn erasing_goes_on_in_steps_and_leaves_no_trace() {
     let steps = [store.erase(&of_url).await.unwrap(), store.erase(&of_url).await.unwrap()];
     assert_eq!(steps.map(|step| (step.views, step.more)), [(2_000, true), (250, false)]);
     let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
-    assert_eq!(store.cells(&query).await.unwrap()[0].cell.views, 2_250);
+    assert_eq!(store.cells(&query).await.unwrap().rows[0].cell.views, 2_250);
     let texts = "select group_concat(text, ' ') from (select text from context_text order by text)";
     let left: String = sqlx::query_scalar(texts).fetch_one(&mut raw(&path).await).await.unwrap();
     assert_eq!(left, "#buy #p0 click free https://shop.example/hero.avif plan ready");
@@ -599,7 +599,7 @@ async fn of_a_load_that_fails_in_the_middle_nothing_is_left() {
     for new in views(2, 1_800.0) {
         assert_eq!(store.view(site, new.id).await.unwrap().unwrap().update, new);
     }
-    let cells = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    let cells = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap().rows;
     assert_eq!(cells.iter().map(|cell| cell.cell.views).sum::<i64>(), 200);
 }
 
@@ -672,7 +672,7 @@ async fn load_dropped_at_any_moment_is_whole_or_undone_before_the_next_write() {
         up_to += N;
     }
     assert!((1..STEPS * 2).contains(&whole), "{whole} of {STEPS} * 2");
-    let cells = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap();
+    let cells = store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap().rows;
     assert_eq!(cells.iter().map(|cell| cell.cell.views).sum::<i64>() as u64, up_to);
     assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
 }

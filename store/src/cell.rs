@@ -4,9 +4,9 @@ use crate::filter::Filters;
 use crate::site::SiteId;
 use crate::view::ViewUpdate;
 use crate::weight::Weight;
+use std::ops::Range;
 use vitals::histogram::Histogram;
-use vitals::metric::{Metric, Metrics, Value, Values};
-use vitals::view::Device;
+use vitals::metric::{Metric, Metrics, Values};
 
 /// A number of page views, and of those that they stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,32 +168,12 @@ pub struct ValueCell {
     pub cell: Cell,
 }
 
-/// A question how many page views stay within a value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TallyQuery {
-    /// The site.
-    pub site: SiteId,
-    /// First start of a page view, UTC milliseconds.
-    pub from_ms: i64,
-    /// End of the range, excluded.
-    pub to_ms: i64,
-    /// Only these routes; an empty list takes none.
-    pub routes: Vec<String>,
-    /// Only this class of device.
-    pub device: Option<Device>,
-    /// Only this release.
-    pub release: Option<String>,
-    /// The metric.
-    pub metric: Metric,
-    /// The value.
-    pub at_most: Value,
-}
-
-/// An exact answer from page views.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Page views that have the metric.
-    pub n: i64,
-    /// Those among them that are at or under the value.
-    pub within: i64,
+/// Rows of an answer, and the period that they count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<T> {
+    /// Starts of page views, UTC milliseconds, end excluded. It is the question's, rounded outwards to whole hours;
+    /// shorter if some of it is past retention, longer if only whole days are kept of its first or last day.
+    pub period: Range<i64>,
+    /// The rows.
+    pub rows: Vec<T>,
 }

@@ -25,11 +25,12 @@ pub mod private;
 pub mod rollup;
 pub mod schema;
 mod site;
+mod tally;
 mod view;
 mod violation;
 mod weight;
 
-pub use cell::{Cell, CellQuery, RouteCell, Tally, TallyQuery, ValueCell, Views};
+pub use cell::{Answered, Cell, CellQuery, RouteCell, ValueCell, Views};
 pub use context::causes::{Cause, CauseQuery, Causes, Explained};
 pub use context::{Context, Detail};
 pub use copy::{Holding, RollupGroup, RollupKey};
@@ -40,6 +41,7 @@ pub use kept::Kept;
 pub use maintained::{Concern, Maintained, Round, Undone};
 pub use place::{Crowded, Name, Network, Place, Senders, Standing};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
+pub use tally::{Ranks, Tally, TallyQuery};
 pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
 pub use weight::{Weight, estimate};
@@ -246,30 +248,31 @@ pub trait Store: Send + Sync {
 
     /// The routes that have page views in a range of starts (UTC milliseconds, end excluded), sorted.
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;
+    /// All routes that a site has, sorted: those of page views and those of rollups.
+    async fn route_names(&self, site: SiteId) -> Result<Vec<String>, StoreError>;
     /// What was measured, a cell a route, sorted by route; routes without page views are left out.
     ///
-    /// From rollups, which equal a recomputation from page views, where no more is filtered by than one
-    /// dimension. The range is rounded outwards to whole hours; to whole UTC days where it is filtered by
-    /// another dimension than device, and where it begins or ends in a day whose hourly rollups are past
-    /// retention. Otherwise ([`CellQuery::exact`], several filters) from page views, to the millisecond.
+    /// One dimension is answered from rollups, which equal a recomputation from page views; the range is rounded
+    /// outwards to whole hours. [`rollup::Plan`] says how a part of a day is counted, and when the period grows to whole
+    /// days. Several filters and [`CellQuery::exact`] are answered from page views, to the millisecond.
     ///
     /// # Errors
     /// [`StoreError::TooManyViews`] where it would read too many page views.
-    async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError>;
+    async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError>;
     /// What was measured, a cell a value of a dimension or of what only page views say, of all routes or the one that is asked for: those
     /// with most page views first, of equal ones by value, an unknown one last. The rest is as in
     /// [`Store::cells`].
     ///
     /// # Errors
     /// As there.
-    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Vec<ValueCell>, StoreError>;
+    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError>;
     /// What explains a metric's values, and what else page views say that is not rolled up: from page views
     /// that are kept, to the millisecond.
     ///
     /// # Errors
     /// As there.
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError>;
-    /// How many page views stay within a value: exact, from page views.
+    /// How many page views stay within a value, and a percentile of theirs: exact, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.
     async fn view(&self, site: SiteId, id: vitals::view::ViewId) -> Result<Option<StoredView>, StoreError>;

@@ -116,6 +116,39 @@ async fn judgement_without_record_changes_nothing_and_record_needs_the_scope_wri
 }
 
 #[tokio::test]
+async fn a_pattern_matches_routes_as_they_are_stored() {
+    let server = with_lcps(&[1_000.0; 150]).await;
+    for pattern in ["/p", "/p/", "p", "https://shop.example/p?q=1", "/*", "p*"] {
+        let (code, out, err) = check(&server, &LCP.replace("/p", pattern)).await;
+        assert_eq!(code, Some(0), "{pattern}: {out}{err}");
+    }
+    let path = budget(&server, "none.toml", &LCP.replace("/p", "/pp"));
+    let arguments = ["check", "--on-inconclusive", "warn", "--budget", path.to_str().unwrap()];
+    let output = server.cli(&arguments).await;
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(err.contains("no route with page views matches `/pp`; nearest: `/p`"), "{err}");
+}
+
+#[tokio::test]
+async fn a_percentile_on_the_budget_is_told_exactly() {
+    let server = with_lcps(&[2_500.0; 200]).await;
+    let path = budget(&server, "budgets.toml", LCP);
+    let answer = server.cli_json(&["check", "--format", "json", "--budget", path.to_str().unwrap()]).await;
+    let budget = &answer["budgets"][0];
+    assert_eq!(
+        (&budget["verdict"], &budget["measured"], &budget["interval"], &budget["within"]),
+        (&json!("pass"), &json!(2_500.0), &json!([2_500.0, 2_500.0]), &json!(200))
+    );
+    let report = server.get("sites/default/report").await.unwrap();
+    let lcp = &report["metrics"]["LCP"];
+    assert_eq!(
+        (&lcp["rating"], &lcp["good"], &lcp["p75_interval"][1]),
+        (&json!("good"), &json!(200), &json!(2_500.0))
+    );
+    assert!(lcp["p75"].as_f64().unwrap() <= 2_500.0, "{lcp}");
+}
+
+#[tokio::test]
 async fn mistakes_are_named_with_exit_2_and_an_absent_server_with_4() {
     let mut server = with_lcps(&[]).await;
     let (code, _, err) = check(&server, &LCP.replace("LCP", "LCPP")).await;

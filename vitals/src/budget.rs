@@ -47,19 +47,14 @@ impl Budget {
         let device = self.device.map_or("all", Device::name);
         format!("{} p{} {device} {}", self.metric.name(), self.percentile, self.route)
     }
-
-    /// Whether the page views of a route count.
-    #[must_use]
-    pub fn matches(&self, route: &str) -> bool {
-        matches(&self.route, route)
-    }
 }
 
 /// Whether a pattern matches a whole text, `*` standing for any run of characters.
 ///
 /// The first piece must be the text's beginning and the last its end; the pieces between are found
 /// leftmost first, which is right because whatever a later place would leave, an earlier one leaves too.
-fn matches(pattern: &str, text: &str) -> bool {
+#[must_use]
+pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(text) = text.strip_prefix(first) else { return false };
     let (between, last) = rest.rsplit_once('*').unwrap_or(("", rest));

@@ -164,11 +164,13 @@ impl<T: Text> Document<T> {
             match self.tti.value(&span, navigation, fcp, now) {
                 Ok(number) => {
                     let tti = Value::new(Metric::Tti, number).ok();
-                    view.values.set(Metric::Tti, tti);
-                    // A TTI beyond what is plausible is none, and has no time before it.
-                    let blocking =
-                        fcp.filter(|_| tti.is_some()).map(|fcp| self.tti.blocking(&span, fcp, number));
-                    view.tbt = blocking.and_then(|number| Value::new(Metric::Tti, number).ok());
+                    let blocking = fcp.map(|fcp| self.tti.blocking(&span, fcp, number));
+                    let tbt = blocking.and_then(|number| Value::new(Metric::Tti, number).ok());
+                    // Facts that make one of them implausible make neither credible.
+                    if tti.is_some() && tbt.is_some() {
+                        view.values.set(Metric::Tti, tti);
+                        view.tbt = tbt;
+                    }
                 }
                 Err(gap) => view.tti_gap = Some(gap),
             }

@@ -26,6 +26,10 @@ use serde::{Deserialize, Serialize};
 /// The probability of a false verdict that gates accept, unless told otherwise.
 pub const ALPHA: f64 = 0.05;
 
+/// One-sided error of the confidence intervals that are shown: 0.05 at each end makes them 90 % intervals, and agrees
+/// with [`ALPHA`].
+pub const INTERVAL_ALPHA: f64 = ALPHA;
+
 /// What a gate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -15,6 +15,9 @@
 mod bits;
 mod digits;
 mod planes;
+mod read;
+
+pub use read::{Bin, ERROR_PERCENT_MAX, rank};
 
 use crate::metric::{Metric, Rating, Value};
 use core::cmp::Ordering;
@@ -51,17 +54,6 @@ impl core::fmt::Display for EncodingError {
 }
 
 impl core::error::Error for EncodingError {}
-
-/// A run of buckets, for drawing: values from `from` up to, not including, `to`, in the metric's unit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bin {
-    /// Smallest value.
-    pub from: f64,
-    /// First value beyond.
-    pub to: f64,
-    /// How many values.
-    pub n: i64,
-}
 
 impl Histogram {
     /// Counts a value `by` more times; `by` may be negative.
@@ -158,50 +150,6 @@ impl Histogram {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty() && self.ratings == [0; 3]
-    }
-
-    /// The value at a nearest rank, 1 to n, in the metric's unit; `None` where there is no such rank.
-    /// It is off the exact one by at most 0.542 % (half a bucket's width) and half a millionth of the
-    /// unit, together under 0.55 % from 6 ms on, or from a score of 0.006.
-    #[must_use]
-    pub fn at_rank(&self, metric: Metric, rank: i64) -> Option<f64> {
-        if rank < 1 {
-            return None;
-        }
-        let mut seen = 0_i64;
-        for &(index, count) in &self.buckets {
-            seen = seen.saturating_add(count);
-            if seen >= rank {
-                return Some(number(metric, middle(index)));
-            }
-        }
-        None
-    }
-
-    /// The percentile by nearest rank (the value that at least `percent` per cent of all values do not
-    /// exceed); `None` without values.
-    #[must_use]
-    pub fn percentile(&self, metric: Metric, percent: u8) -> Option<f64> {
-        self.at_rank(metric, rank(self.n(), percent))
-    }
-
-    /// The counts between ascending `edges` (in the metric's unit), a bin more than there are edges;
-    /// a bucket counts where its middle lies.
-    #[must_use]
-    pub fn bins(&self, metric: Metric, edges: &[f64]) -> Vec<Bin> {
-        let mut bins: Vec<Bin> = core::iter::once(0.0)
-            .chain(edges.iter().copied())
-            .zip(edges.iter().copied().chain(core::iter::once(f64::INFINITY)))
-            .map(|(from, to)| Bin { from, to, n: 0 })
-            .collect();
-        for &(index, count) in &self.buckets {
-            let value = number(metric, middle(index));
-            let place = edges.partition_point(|&edge| edge <= value);
-            if let Some(bin) = bins.get_mut(place) {
-                bin.n = bin.n.saturating_add(count);
-            }
-        }
-        bins
     }
 
     /// Appends the histogram's bytes; see [`crate::histogram`] for their form.
@@ -524,14 +472,6 @@ impl Sum {
     }
 }
 
-/// The nearest rank of a percentile among `n` values: `ceil(n × percent / 100)`, at least 1.
-#[must_use]
-pub fn rank(n: i64, percent: u8) -> i64 {
-    let scaled = i128::from(n).saturating_mul(i128::from(percent));
-    let rank = scaled.saturating_add(99).checked_div(100).unwrap_or(0).max(1);
-    i64::try_from(rank).unwrap_or(i64::MAX)
-}
-
 /// Buckets of which a word holds a digit each.
 const WORD: usize = u64::BITS as usize;
 
@@ -557,25 +497,6 @@ fn lower(index: u16) -> f64 {
     let mantissa = OCTAVE.get(usize::from(step)).copied().unwrap_or(0) as f64;
     // Division by a power of two is exact, and the same on every platform.
     mantissa / 1_u64.wrapping_shl(63_u32.wrapping_sub(octave.into())) as f64
-}
-
-/// The number that stands for a bucket: within `(γ − 1) / (γ + 1)` of all its values, γ = 2^(1/64)
-/// (DDSketch, Masson et al. 2019, §2.1), rounded to the millionths that values are made of.
-fn middle(index: u16) -> f64 {
-    if index == 0 {
-        return 0.0;
-    }
-    let (low, high) = (lower(index), lower(index.saturating_add(1)));
-    let exact = 2.0 * low * high / (low + high);
-    // Small buckets hold one integer or none; the representative must be a value that can occur.
-    let first = low.ceil();
-    let last = (high.ceil() - 1.0).max(first);
-    exact.round().clamp(first, last)
-}
-
-fn number(metric: Metric, micros: f64) -> f64 {
-    Value::from_micros(metric, micros as u32)
-        .map_or(f64::from(metric.value_max()), |value| value.number(metric))
 }
 
 const fn zigzag(number: i64) -> u64 {
@@ -702,29 +623,6 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_represented_by_one_of_its_values() {
-        for index in 0..BUCKETS {
-            let value = middle(index) as u32;
-            let nearby = bucket(value);
-            // A small bucket may hold no integer; no value is ever counted there.
-            let is_empty = lower(index).ceil() >= lower(index + 1).ceil();
-            assert!(nearby == index || is_empty, "{index}: {value} lies in {nearby}");
-        }
-    }
-
-    #[test]
-    fn no_value_is_further_from_its_representative_than_said() {
-        for index in 1..BUCKETS {
-            let (first, last) = (lower(index).ceil(), lower(index + 1).ceil() - 1.0);
-            for value in [first, last] {
-                let off = (middle(index) - value).abs();
-                assert!(first > last || off <= 0.005_416 * value + 0.5, "{value} is off by {off}");
-                assert!(value < 6_000.0 || off <= 0.005_5 * value, "{value} is off by {off}");
-            }
-        }
-    }
-
-    #[test]
     fn counts_cancel_out() {
         let mut histogram = Histogram::default();
         let value = Value::new(Metric::Lcp, 2_500.0).unwrap();
@@ -734,39 +632,6 @@ mod tests {
         assert!(histogram.is_empty());
         histogram.add(Metric::Lcp, value, 0);
         assert!(histogram.is_empty());
-    }
-
-    #[test]
-    fn bins_hold_every_value_once() {
-        let mut histogram = Histogram::default();
-        for number in [0.0, 999.0, 1_100.0, 2_600.0, 600_000.0] {
-            histogram.add(Metric::Lcp, Value::new(Metric::Lcp, number).unwrap(), 1);
-        }
-        let bins: Vec<_> = histogram.bins(Metric::Lcp, &[1_000.0, 2_500.0]).iter().map(|bin| bin.n).collect();
-        assert_eq!(bins, [2, 1, 2]);
-        // A value on an edge belongs to the bin above.
-        let edge = histogram.percentile(Metric::Lcp, 40).unwrap();
-        let bins: Vec<_> = histogram.bins(Metric::Lcp, &[edge]).iter().map(|bin| bin.n).collect();
-        assert_eq!(bins, [1, 4]);
-    }
-
-    #[test]
-    fn ranks_are_the_nearest() {
-        for (n, percent, expected) in [
-            (0, 75, 1),
-            (1, 75, 1),
-            (4, 75, 3),
-            (5, 75, 4),
-            (100, 50, 50),
-            (101, 50, 51),
-            (3, 0, 1),
-            (3, 34, 2),
-            (3, 100, 3),
-        ] {
-            assert_eq!(rank(n, percent), expected, "{percent} % of {n}");
-        }
-        assert_eq!(rank(i64::MAX, 100), i64::MAX);
-        assert_eq!(Histogram::default().percentile(Metric::Lcp, 75), None);
     }
 
     #[test]

@@ -151,6 +151,11 @@ pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
 pub const KEEP_DAYS_MAX: u32 = 3_660;
 /// Page views that one question may read, where rollups cannot answer it.
 pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
+/// Page views that an answer from rollups reads for the parts of its first and its last day: about a second. With more of
+/// them, the answer counts whole days.
+pub const EDGE_VIEWS_MAX: u64 = 1_000_000;
+/// Values that a gate sorts to tell a percentile exactly: 4 MB.
+pub const SORT_VIEWS_MAX: u64 = 1_000_000;
 /// Bytes of a rollup block that a page view takes at most, where it is the only one of its route and its value of the
 /// dimension; further ones of the same take less.
 pub const BLOCK_VIEW_BYTES_MAX: usize = 32;

@@ -276,6 +276,16 @@ impl Metric {
         }
     }
 
+    /// The values that have a rating, in millionths of the unit.
+    pub(crate) const fn rated(self, rating: Rating) -> core::ops::RangeInclusive<u32> {
+        let Thresholds { good: Value(good), needs_improvement: Value(needs_improvement) } = self.thresholds();
+        match rating {
+            Rating::Good => 0..=good,
+            Rating::NeedsImprovement => good.saturating_add(1)..=needs_improvement,
+            Rating::Poor => needs_improvement.saturating_add(1)..=self.micros_max(),
+        }
+    }
+
     const fn micros_per_unit(self) -> f64 {
         match self {
             Self::Cls => 1_000_000.0,

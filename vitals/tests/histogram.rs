@@ -2,7 +2,8 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use vitals::histogram::{Histogram, Sum, rank, read_varint, write_varint};
+use vitals::gate::interval_ranks;
+use vitals::histogram::{ERROR_PERCENT_MAX, Histogram, Sum, rank, read_varint, write_varint};
 use vitals::metric::{Metric, Rating, Value};
 
 fn metric() -> impl Strategy<Value = Metric> {
@@ -120,11 +121,38 @@ proptest! {
         let told = histogram.percentile(metric, percent);
         prop_assert_eq!(told.is_some(), exact.is_some());
         let (Some(told), Some(exact)) = (told, exact) else { return Ok(()) };
-        // Half a bucket's width, half a millionth for the rounding to whole ones, and a float's error.
-        let half_step = 0.5 * Value::from_micros(metric, 1).unwrap().number(metric);
-        let bound = 0.005_416 * exact + half_step + 1e-9;
+        // The error that is documented, and a float's.
+        let bound = ERROR_PERCENT_MAX / 100.0 * exact + 1e-9;
         prop_assert!((told - exact).abs() <= bound, "{told} for {exact}");
         prop_assert!(told <= f64::from(metric.value_max()));
+        let rate = |number: f64| metric.thresholds().good.number(metric) < number;
+        prop_assert_eq!(rate(told), rate(exact), "{} for {} is on the other side of the threshold", told, exact);
+    }
+
+    #[test]
+    fn an_interval_holds_the_values_at_its_ranks((metric, mut values) in values(400), percent in 1..=99_u8) {
+        let histogram = histogram(metric, &values);
+        values.sort_unstable();
+        let told = histogram.interval(metric, percent, 0.05);
+        let ranks = interval_ranks(values.len() as u64, percent, 0.05);
+        prop_assert_eq!(told.is_some(), ranks.is_some());
+        let (Some([low, high]), Some(ranks)) = (told, ranks) else { return Ok(()) };
+        let at = |rank: u64| values[rank as usize - 1];
+        prop_assert!(low <= at(ranks.0).number(metric) && at(ranks.1).number(metric) <= high);
+        for (end, rank) in [(low, ranks.0), (high, ranks.1)] {
+            prop_assert_eq!(metric.rate(Value::new(metric, end).unwrap()), metric.rate(at(rank)));
+        }
+        let percentile = histogram.percentile(metric, percent).unwrap();
+        prop_assert!(low <= percentile && percentile <= high);
+    }
+
+    #[test]
+    fn bins_between_thresholds_hold_the_exact_counts((metric, values) in values(200)) {
+        let histogram = histogram(metric, &values);
+        let thresholds = metric.thresholds();
+        let edges = [thresholds.good.number(metric), thresholds.needs_improvement.number(metric)];
+        let bins: Vec<i64> = histogram.bins(metric, &edges).iter().map(|bin| bin.n).collect();
+        prop_assert_eq!(bins, Rating::ALL.map(|rating| histogram.rated(rating)).to_vec());
     }
 
     #[test]

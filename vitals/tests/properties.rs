@@ -379,6 +379,62 @@ fn assert_sound(views: &[Snapshot]) {
     }
 }
 
+/// What random searches have found.
+mod found {
+    use super::*;
+
+    fn navigation(kind: NavigationType, times: [f64; 4]) -> Item {
+        let [response_start, dom_content_loaded_end, response_end, dom_complete] = times;
+        Item::Navigation(Navigation {
+            response_start,
+            activation_start: 0.0,
+            dom_content_loaded_end,
+            navigation_type: Some(kind),
+            response_end,
+            dom_complete,
+        })
+    }
+
+    #[test]
+    fn navigations_of_several_types_are_the_same_in_any_order() {
+        let items = [
+            navigation(NavigationType::SoftNavigation, [0.0, 0.0, 367.2, 367.2]),
+            navigation(
+                NavigationType::Restore,
+                [27_873.6, 9_500.0, 25_117.961_149_143_575, 25_117.961_149_143_575],
+            ),
+            navigation(NavigationType::BackForwardCache, [29_000.0, 2_256.0, 17_121.0, 17_121.0]),
+        ];
+        let expected = snapshots(&items, 21_578.114_150_281_21);
+        for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let shuffled = order.map(|place| items[place].clone());
+            assert_eq!(snapshots(&shuffled, 21_578.114_150_281_21), expected, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_paint_at_the_end_of_time_gives_no_value() {
+        let items = [
+            navigation(NavigationType::Navigate, [0.0, 500.0, 0.0, 0.0]),
+            Item::Support(436_093_856),
+            Item::FirstContentfulPaint(f64::MAX),
+        ];
+        assert_sound(&snapshots(&items, f64::INFINITY));
+    }
+
+    #[test]
+    fn content_loaded_past_every_bound_gives_no_value() {
+        for late in [1e129, f64::MAX] {
+            let items = [
+                navigation(NavigationType::Navigate, [0.0, late, 0.0, 0.0]),
+                Item::Support(support::ALL),
+                Item::FirstContentfulPaint(500.0),
+            ];
+            assert_sound(&snapshots(&items, f64::INFINITY));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 

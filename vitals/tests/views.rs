@@ -280,6 +280,15 @@ fn at_of(item: &Item) -> f64 {
     }
 }
 
+/// What random searches have found.
+#[test]
+fn one_restore_at_the_start_is_judged_like_the_model() {
+    let restore = with_id(Item::Restore { at: 1_000.001, id: FIRST }, 0);
+    let items = [restore];
+    assert_eq!(seen(&items), model(&items));
+    assert_eq!(seen(&[]), model(&[]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_024))]
 

@@ -46,6 +46,10 @@ enum Task {
         /// many times in headless and in headed Chromium.
         #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "20")]
         inp_on_hide: Option<u32>,
+        /// Property tests search other cases than every time, from a seed that is printed. What they find becomes a
+        /// named case.
+        #[arg(long)]
+        random: bool,
         /// Of `browsers`: only the scenarios whose `name/engine` contains these words.
         #[arg(last = true)]
         words: Vec<String>,
@@ -90,11 +94,11 @@ fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().command {
         Task::Collector => collector::build().map(drop),
         Task::Serve { arguments } => serve::serve(&arguments),
-        Task::Test { part, inp_on_hide, words } => {
+        Task::Test { part, inp_on_hide, random, words } => {
             let mut arguments = words;
             arguments
                 .extend(inp_on_hide.iter().flat_map(|times| ["--inp-on-hide".to_owned(), times.to_string()]));
-            test::test(part, &arguments)
+            test::test(part, random, &arguments)
         }
         Task::Chaos { arguments } => chaos::chaos(&arguments),
         Task::Npm => npm::package().map(drop),

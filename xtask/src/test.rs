@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One part of the tests.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -91,7 +91,7 @@ impl Part {
 }
 
 /// Runs one part, or all; stops at the first that fails, and names it. The arguments are those of `browsers`.
-pub(crate) fn test(only: Option<Part>, arguments: &[String]) -> Result<()> {
+pub(crate) fn test(only: Option<Part>, random: bool, arguments: &[String]) -> Result<()> {
     if !arguments.is_empty() && only != Some(Part::Browsers) {
         bail!("{} belongs to `cargo xtask test browsers`", arguments.join(" "));
     }
@@ -99,7 +99,10 @@ pub(crate) fn test(only: Option<Part>, arguments: &[String]) -> Result<()> {
         room::look_before_testing();
     }
     let started = Instant::now();
-    let mut counts = Counts::default();
+    let mut counts = Counts { seed: random.then(seed), ..Counts::default() };
+    if let Some(seed) = counts.seed {
+        say(format!("property tests search from {SEED}={seed}"));
+    }
     let mut durations = Vec::new();
     let mut result = Ok(());
     for part in ALL.into_iter().filter(|&part| only.is_none_or(|only| only == part)) {
@@ -138,11 +141,23 @@ struct Counts {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// Where property tests begin, if not where they always do (`.cargo/config.toml`).
+    seed: Option<u64>,
+}
+
+/// The variable that proptest reads its seed from.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// Another seed for each run.
+fn seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs()
 }
 
 impl Counts {
     /// Runs tests, output passing through.
     fn run(&mut self, command: &mut Command) -> Result<()> {
+        command.envs(self.seed.map(|seed| (SEED, seed.to_string())));
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
         let stdout = child.stdout.take().context("standard output was asked for")?;
         let mut out = std::io::stdout();

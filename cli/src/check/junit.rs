@@ -1,42 +1,40 @@
 //! A check as JUnit XML.
+//!
+//! Valid by the schemas of Ant (`JUnit.xsd`, Windy Road) and of Jenkins (`junit-10.xsd`, xUnit plugin): Ant asks for every
+//! element and attribute of a suite that is here, and permits no further one.
 
 use super::{Checked, OnInconclusive};
 use crate::client::answer::BudgetAnswer;
 use vitals::gate::Verdict;
 
 /// A suite a route, a case a budget. What is inconclusive is skipped, or failed where it is to fail.
-pub(super) fn render(checked: &Checked<'_>) -> String {
+pub(super) fn render(checked: &Checked<'_>, now: jiff::Timestamp) -> String {
     let mut routes: Vec<&str> = Vec::new();
     for budget in &checked.answer.budgets {
         if !routes.contains(&budget.route.as_str()) {
             routes.push(&budget.route);
         }
     }
-    let all: Vec<&BudgetAnswer> = checked.answer.budgets.iter().collect();
-    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    text.push_str(&format!("<testsuites name=\"fieldvitals\" {}>\n", counts(checked, &all)));
-    for route in routes {
-        let budgets: Vec<&BudgetAnswer> =
-            all.iter().copied().filter(|budget| budget.route == route).collect();
-        let name = escape(&format!("rum.{route}"));
-        text.push_str(&format!("  <testsuite name=\"{name}\" {}>\n", counts(checked, &budgets)));
-        for budget in budgets {
+    let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
+    for (id, route) in routes.into_iter().enumerate() {
+        let budgets = || checked.answer.budgets.iter().filter(|budget| budget.route == route);
+        let count = |wanted| budgets().filter(|budget| result(checked, budget.verdict) == wanted).count();
+        text.push_str(&format!(
+            "  <testsuite name=\"{}\" package=\"fieldvitals\" id=\"{id}\" hostname=\"localhost\" timestamp=\"{}\" \
+             tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\" time=\"0\">\n    <properties/>\n",
+            escape(&format!("rum.{route}")),
+            now.strftime("%Y-%m-%dT%H:%M:%S"),
+            budgets().count(),
+            count(Verdict::Fail),
+            count(Verdict::Inconclusive),
+        ));
+        for budget in budgets() {
             text.push_str(&case(checked, budget));
         }
-        text.push_str("  </testsuite>\n");
+        text.push_str("    <system-out/>\n    <system-err/>\n  </testsuite>\n");
     }
     text.push_str("</testsuites>\n");
     text
-}
-
-fn counts(checked: &Checked<'_>, budgets: &[&BudgetAnswer]) -> String {
-    let count = |wanted| budgets.iter().filter(|budget| result(checked, budget.verdict) == wanted).count();
-    format!(
-        "tests=\"{}\" failures=\"{}\" skipped=\"{}\" errors=\"0\"",
-        budgets.len(),
-        count(Verdict::Fail),
-        count(Verdict::Inconclusive)
-    )
 }
 
 /// What becomes of a verdict in the pipeline.
@@ -61,10 +59,9 @@ fn case(checked: &Checked<'_>, budget: &BudgetAnswer) -> String {
         Verdict::Inconclusive => format!("<skipped message=\"{message}\"/>"),
     };
     format!(
-        "    <testcase classname=\"{}\" name=\"{}\" file=\"{}\">{inside}</testcase>\n",
+        "    <testcase classname=\"{}\" name=\"{}\" time=\"0\">{inside}</testcase>\n",
         escape(&budget.route),
-        escape(&name),
-        escape(checked.file)
+        escape(&name)
     )
 }
 

@@ -124,10 +124,10 @@ async fn json_is_the_answer_whole() {
 #[tokio::test]
 async fn junit_shows_budgets_as_tests() {
     let done = check(&["pass", "fail", "inconclusive"], &["--format", "junit"]).await;
-    let counts = "tests=\"3\" failures=\"1\" skipped=\"1\" errors=\"0\"";
-    assert!(done.stdout.contains(&format!("<testsuites name=\"fieldvitals\" {counts}>")), "{}", done.stdout);
-    assert!(done.stdout.contains(&format!("<testsuite name=\"rum./p/*\" {counts}>")), "{}", done.stdout);
-    let case = "<testcase classname=\"/p/*\" name=\"lcp.p75.phone\" file=\"budgets.toml\">";
+    let counts = "tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\"";
+    assert!(done.stdout.contains("<testsuite name=\"rum./p/*\" "), "{}", done.stdout);
+    assert!(done.stdout.contains(counts), "{}", done.stdout);
+    let case = "<testcase classname=\"/p/*\" name=\"lcp.p75.phone\" time=\"0\">";
     assert!(done.stdout.contains(&format!("{case}</testcase>")), "{}", done.stdout);
     assert!(
         done.stdout.contains(&format!(
@@ -139,8 +139,112 @@ async fn junit_shows_budgets_as_tests() {
     );
     assert!(done.stdout.contains(&format!("{case}<skipped message=\"")), "{}", done.stdout);
     let done = check(&["inconclusive"], &["--format", "junit", "--on-inconclusive", "fail"]).await;
-    assert!(done.stdout.contains("failures=\"1\" skipped=\"0\""), "{}", done.stdout);
+    assert!(done.stdout.contains("failures=\"1\" errors=\"0\" skipped=\"0\""), "{}", done.stdout);
     assert!(done.stdout.contains("why inconclusive"), "{}", done.stdout);
+}
+
+/// The rules of Ant's schema (Windy Road's JUnit.xsd), and what Jenkins' (xUnit plugin's junit-10.xsd) asks beyond them.
+#[tokio::test]
+async fn junit_is_valid_for_ant_and_jenkins() {
+    // Of each element its attributes, all required, and its children in order.
+    let suite = "errors failures hostname id name package skipped tests time timestamp";
+    let elements: [(&str, &str, &[&str]); 8] = [
+        ("testsuites", "", &["testsuite"]),
+        ("testsuite", suite, &["properties", "testcase", "system-out", "system-err"]),
+        ("testcase", "classname name time", &["failure", "skipped"]),
+        ("failure", "message type", &[]),
+        ("skipped", "message", &[]),
+        ("properties", "", &[]),
+        ("system-out", "", &[]),
+        ("system-err", "", &[]),
+    ];
+    for arguments in [&["--format", "junit"][..], &["--format", "junit", "--on-inconclusive", "fail"]] {
+        let done = check(&["pass", "fail", "inconclusive"], arguments).await;
+        let mut reader = quick_xml::Reader::from_str(&done.stdout);
+        let (mut path, mut suites): (Vec<(String, Vec<String>)>, usize) = (Vec::new(), 0);
+        loop {
+            let event = reader.read_event().expect("well-formed XML");
+            let (element, is_empty) = match &event {
+                quick_xml::events::Event::Eof => break,
+                quick_xml::events::Event::Start(element) => (element, false),
+                quick_xml::events::Event::Empty(element) => (element, true),
+                quick_xml::events::Event::End(_) => {
+                    path.pop();
+                    continue;
+                }
+                _ => continue,
+            };
+            let name = String::from_utf8(element.name().as_ref().to_vec()).expect("UTF-8");
+            let (_, attributes, children) =
+                *elements.iter().find(|(known, ..)| *known == name).expect("a known element");
+            let mut found: Vec<(String, String)> = element
+                .attributes()
+                .map(|attribute| {
+                    let attribute = attribute.expect("an attribute");
+                    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+                    (text(attribute.key.as_ref()), text(&attribute.value))
+                })
+                .collect();
+            found.sort();
+            let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names.join(" "), attributes, "of {name}");
+            for (attribute, value) in &found {
+                match attribute.as_str() {
+                    "errors" | "failures" | "skipped" | "tests" | "time" => {
+                        assert!(value.parse::<u32>().is_ok(), "{attribute}={value}");
+                    }
+                    "id" => assert_eq!(*value, suites.to_string(), "counted from 0"),
+                    // Without a zone.
+                    "timestamp" => assert!(
+                        value.len() == 19 && value.parse::<jiff::civil::DateTime>().is_ok(),
+                        "{attribute}={value}"
+                    ),
+                    _ => assert!(!value.is_empty(), "{attribute}"),
+                }
+            }
+            suites += usize::from(name == "testsuite");
+            if let Some((parent, before)) = path.last_mut() {
+                let (.., order) = elements.iter().find(|(known, ..)| known == parent).expect("known");
+                let place = |child: &String| order.iter().position(|known| known == child);
+                assert!(place(&name).is_some(), "{name} in {parent}");
+                assert!(
+                    before.iter().all(|sibling| place(sibling) <= place(&name)),
+                    "{name} after {before:?}"
+                );
+                // A case has one result; of a suite only cases repeat.
+                let once = before.is_empty() || parent != "testcase";
+                assert!(
+                    once && (["testsuite", "testcase"].contains(&name.as_str()) || !before.contains(&name))
+                );
+                before.push(name.clone());
+            }
+            if !is_empty {
+                path.push((name, Vec::new()));
+            } else if !children.is_empty() {
+                panic!("{name} is empty");
+            }
+        }
+        assert!(suites == 1 && path.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_without_routes_is_named_in_the_warning() {
+    let mut unmatched = answer(&["inconclusive"]);
+    unmatched["budgets"][0]["routes"] = json!(0);
+    unmatched["budgets"][0]["reason"] = json!("no route matches `/prodct/*`; nearest: `/product/:id`");
+    let file = File::new(budgets(1));
+    let server = Responder::start(&[("200 OK", &unmatched.to_string())]);
+    let done = run(&file.path(), &server.url, &["--on-inconclusive", "warn"], None).await.unwrap();
+    let expected =
+        format!("{}:3: no route matches `/prodct/*`; nearest: `/product/:id`", file.path().display());
+    assert!(done.warning.ends_with(&expected), "{}", done.warning);
+}
+
+#[test]
+fn an_empty_release_is_refused() {
+    let fixed = ["check", "--budget", "b.toml", "--token", "t", "--release", ""];
+    assert!(Command::try_parse_from(fixed).is_err());
 }
 
 #[tokio::test]

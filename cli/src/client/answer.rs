@@ -103,6 +103,11 @@ impl PageAnswer {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReportAnswer {
     pub(crate) site: String,
+    /// The route as the server names it; absent in answers of servers that do not tell it.
+    #[serde(default)]
+    pub(crate) route: Option<String>,
+    #[serde(default)]
+    pub(crate) nearest_routes: Vec<String>,
     pub(crate) period: PeriodAnswer,
     pub(crate) views: u64,
     /// Absent in answers of servers that do not tell it.
@@ -124,6 +129,8 @@ pub(crate) struct AttributionAnswer {
     pub(crate) site: String,
     pub(crate) metric: Metric,
     pub(crate) route: Option<String>,
+    #[serde(default)]
+    pub(crate) nearest_routes: Vec<String>,
     pub(crate) period: PeriodAnswer,
     pub(crate) views: u64,
     pub(crate) measured: u64,
@@ -278,6 +285,9 @@ pub(crate) struct BudgetAnswer {
     pub(crate) percentile: u8,
     pub(crate) max: f64,
     pub(crate) device: Option<String>,
+    /// Absent in answers of servers that do not tell it.
+    #[serde(default)]
+    pub(crate) routes: Option<u64>,
     pub(crate) n: u64,
     pub(crate) within: u64,
     pub(crate) measured: Option<f64>,

@@ -1,6 +1,6 @@
 //! What explains a metric's values, as a table for people and for spreadsheets.
 
-use super::tables::{ABSENT, nothing, title};
+use super::tables::{ABSENT, no_route, nothing, title};
 use super::{Args, conditions};
 use crate::client::answer::{AttributionAnswer, CauseAnswer};
 use crate::output::table::{Align, Cell, Table};
@@ -36,6 +36,7 @@ pub(super) fn table(answer: &AttributionAnswer, args: &Args, colour: Colour) -> 
     let metric = answer.metric;
     let mut text = title(&answer.site, answer.route.as_deref().unwrap_or_default(), &answer.period, args);
     if answer.views == 0 {
+        text.push_str(&no_route(&answer.nearest_routes));
         text.push_str(&nothing(&answer.site, "page views"));
         return text;
     }

@@ -86,6 +86,7 @@ fn detailed(answer: &PagesAnswer, metric: Metric, colour: Colour) -> String {
 pub(super) fn one_route(answer: &ReportAnswer, route: &str, args: &Args, colour: Colour) -> String {
     let mut text = title(&answer.site, route, &answer.period, args);
     if answer.views == 0 {
+        text.push_str(&no_route(&answer.nearest_routes));
         text.push_str(&nothing(&answer.site, "page views of this route"));
         return text;
     }
@@ -197,6 +198,15 @@ pub(super) fn title(site: &str, route: &str, period: &PeriodAnswer, args: &Args)
     parts.extend(args.os.clone());
     parts.extend(args.release.as_deref().map(|release| format!("release {}", plain(release))));
     format!("{}\n\n", parts.join(" · "))
+}
+
+/// The routes that may have been meant, if the site has none of the name.
+pub(super) fn no_route(nearest: &[String]) -> String {
+    if nearest.is_empty() {
+        return String::new();
+    }
+    let nearest: Vec<String> = nearest.iter().map(|route| plain(route)).collect();
+    format!("The site has no such route; nearest: {}\n", nearest.join(", "))
 }
 
 pub(super) fn nothing(site: &str, what: &str) -> String {

@@ -61,7 +61,7 @@ function axisOf(bins) {
 }
 
 function range(unit, { from, to }) {
-  return to === null ? `${boundary(unit, from)} and more` : `${boundary(unit, from)} to ${boundary(unit, to)}`;
+  return to === null ? `over ${boundary(unit, from)}` : `${boundary(unit, from)} to ${boundary(unit, to)}`;
 }
 
 /**
@@ -119,7 +119,7 @@ function axis(unit, bins, edges, thresholds) {
   if (edges[2] - edges[1] > 0.14 && edges[2] < 0.97) labels.push([edges[2], boundary(unit, thresholds[1]), "middle"]);
   const last = bins.at(-1);
   if (edges[2] < 0.72) {
-    labels.push([1, last.to === null ? `≥ ${boundary(unit, last.from)}` : boundary(unit, last.to), "last"]);
+    labels.push([1, last.to === null ? `> ${boundary(unit, last.from)}` : boundary(unit, last.to), "last"]);
   }
   return h("div", { class: "axis", "aria-hidden": "true" }, labels.map(([at, text, kind]) => {
     const label = h("span", { class: kind }, text);
@@ -139,7 +139,7 @@ function counts(unit, bins, metric) {
 }
 
 /** A percentile with its exact value in the title. */
-export function figure(unit, number) {
+export function figure(unit, number, limits = []) {
   const exact = unit === "ms" ? `${Number(number.toFixed(1))} ms` : String(Number(number.toFixed(6)));
-  return h("span", { title: exact }, value(unit, number));
+  return h("span", { title: exact }, value(unit, number, limits));
 }

@@ -43,15 +43,27 @@ export function counted(n, one, many = `${one}s`) {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
 
-/** A metric's value with its unit: `3.2 ms`, `812 ms`, `2.41 s`, or a score such as `0.104`. */
-export function value(unit, number) {
-  if (unit === "score") return number === 0 ? "0" : number.toFixed(number < 1 ? 3 : 2);
-  if (number === 0) return "0 ms";
-  if (number < 9.95) return `${number.toFixed(1)} ms`;
-  if (number < 999.5) return `${Math.round(number)} ms`;
-  if (number < 9_995) return `${(number / 1000).toFixed(2)} s`;
-  if (number < 99_950) return `${(number / 1000).toFixed(1)} s`;
-  return `${count(number / 1000)} s`;
+/**
+ * A metric's value with its unit: `3.2 ms`, `812 ms`, `2.41 s`, or a score such as `0.104`. It has more places if
+ * rounding would carry it over one of the limits.
+ */
+export function value(unit, number, limits = []) {
+  if (number === 0) return unit === "score" ? "0" : "0 ms";
+  const [scale, places, name] = shape(unit, number);
+  const isTrue = (shown) => limits.every((limit) => shown * scale <= limit === number <= limit);
+  let digits = places;
+  while (digits < places + 4 && !isTrue(Number((number / scale).toFixed(digits)))) digits += 1;
+  const shown = digits === 0 ? count(number / scale) : (number / scale).toFixed(digits);
+  return name === "" ? shown : `${shown} ${name}`;
+}
+
+/** What a value is divided by, its decimal places, and its unit. */
+function shape(unit, number) {
+  if (unit === "score") return [1, number < 1 ? 3 : 2, ""];
+  if (number < 9.95) return [1, 1, "ms"];
+  if (number < 999.5) return [1, 0, "ms"];
+  if (number < 9_995) return [1000, 2, "s"];
+  return [1000, number < 99_950 ? 1 : 0, "s"];
 }
 
 /** A boundary, which is a round number: `2.5 s`, `800 ms`, `0.1`. */
@@ -61,8 +73,8 @@ export function boundary(unit, number) {
 }
 
 /** An interval of values: `652 – 671 ms`, `980 ms – 1.04 s`. */
-export function interval(unit, [low, high]) {
-  const [from, to] = [value(unit, low), value(unit, high)];
+export function interval(unit, [low, high], limits = []) {
+  const [from, to] = [value(unit, low, limits), value(unit, high, limits)];
   if (from === to) return to;
   const suffix = / m?s$/.exec(to)?.[0] ?? "";
   return suffix !== "" && from.endsWith(suffix) ? `${from.slice(0, -suffix.length)} – ${to}` : `${from} – ${to}`;

@@ -109,7 +109,7 @@ function tile({ name, title, says }, metric, state, link) {
   }
   const few = metric.n < FEW_SAMPLES;
   return h("article", { class: few ? "tile few" : "tile" }, heading,
-    h("p", { class: "big" }, figure(metric.unit, metric.p75), chip(metric.rating)),
+    h("p", { class: "big" }, figure(metric.unit, metric.p75, metric.thresholds), chip(metric.rating)),
     shareBar(metric),
     shareText(metric),
     h("p", { class: "soft small facts" }, h("span", {}, `p75 of ${count(metric.n)} `, fewMark(metric)), uncertainty(metric)));
@@ -118,7 +118,7 @@ function tile({ name, title, says }, metric, state, link) {
 function uncertainty(metric) {
   if (!metric.p75_interval) return h("span", {}, "Too few values for an interval");
   return h("span", { title: "The 90 % confidence interval of the p75: where the true value lies, as far as this many samples can tell." },
-    `90 % CI ${interval(metric.unit, metric.p75_interval)}`);
+    `90 % CI ${interval(metric.unit, metric.p75_interval, metric.thresholds)}`);
 }
 
 function shareText(metric) {
@@ -136,12 +136,12 @@ function violationList(violations, error, link) {
   return h("section", { class: "panel violations", "aria-labelledby": "violations" },
     h("h2", { id: "violations" }, counted(violations.length, "open budget violation")),
     h("ul", {}, violations.map((violation) => {
-      const { route, metric, percentile, unit, n, within } = violation;
+      const { route, metric, percentile, unit, n, within, measured } = violation;
       const exact = !route.includes("*");
       const words = [quoted(route, "route")];
       return h("li", {},
         h("span", { class: "where" }, exact ? link({ route }, {}, words) : words),
-        h("span", { class: "what" }, h("strong", {}, `${metric} p${percentile} ${value(unit, violation.measured)}`),
+        h("span", { class: "what" }, h("strong", {}, `${metric} p${percentile} ${measured === null ? "" : value(unit, measured, [violation.max])}`),
           ` over its budget of ${boundary(unit, violation.max)}`),
         h("span", { class: "soft small" },
           [`${count(within)} of ${counted(n, "visit")} within the budget`, violation.device, violation.release && `release ${violation.release}`,
@@ -207,7 +207,7 @@ function row(page, state, link) {
       h("td", { role: "cell", class: "share-cell soft small" }, `No ${state.metric} values`));
   }
   return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, views,
-    h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75), h("span", { class: "slot" }, chip(metric.rating)))),
+    h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75, metric.thresholds), h("span", { class: "slot" }, chip(metric.rating)))),
     h("td", { role: "cell", class: "share-cell" },
       shareBar(metric),
       h("span", { class: "soft small facts" },
@@ -246,11 +246,11 @@ function card({ name, title, says }, metric) {
   const percentiles = [["p50", metric.p50], ["p75", metric.p75], ["p90", metric.p90], ["p95", metric.p95]];
   return h("section", { class: metric.n < FEW_SAMPLES ? "panel card few" : "panel card", "aria-label": title },
     h("div", { class: "card-head" }, heading,
-      h("p", { class: "big" }, figure(metric.unit, metric.p75), chip(metric.rating))),
+      h("p", { class: "big" }, figure(metric.unit, metric.p75, metric.thresholds), chip(metric.rating))),
     h("p", { class: "soft small facts" }, h("span", {}, `p75 of ${counted(metric.n, "value")} `, fewMark(metric)), uncertainty(metric)),
     histogram(name, metric),
     h("dl", { class: "percentiles" }, percentiles.map(([term, number]) =>
-      h("div", {}, h("dt", {}, term), h("dd", {}, figure(metric.unit, number))))),
+      h("div", {}, h("dt", {}, term), h("dd", {}, figure(metric.unit, number, metric.thresholds))))),
     shareBar(metric),
     h("ul", { class: "legend" },
       [["good", "Good", metric.good], ["needs-improvement", "Needs improvement", metric.needs_improvement], ["poor", "Poor", metric.poor]].map(

@@ -6,7 +6,7 @@ use crate::http::body::ApiBody;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{ByParam, Filter, FiltersReport, RankingParams, given, short};
 use crate::http::{State, assets, now_ms};
-use crate::intake::spelling;
+use crate::intake::asked;
 use crate::maintenance::MaintenanceReport;
 use crate::report::{self, MetricReport, PeriodReport, time_text, unit_name};
 use crate::spool::{Cause, Trouble};
@@ -14,7 +14,6 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use fieldvitals_store::{Cell, Scope, Site, SiteId, estimate};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use vitals::limits;
@@ -339,10 +338,10 @@ pub async fn pages(
     let mut query = filter.query(&site, range, None)?;
     query.metrics = query.metrics.with(ranking.metric);
     let cells = state.store()?.cells(&query).await?;
-    let (rows, next) = ranking.page(cells);
+    let (rows, next) = ranking.page(cells.rows);
     Ok(json(PagesReport {
         site: site.name.clone(),
-        period: range.into(),
+        period: cells.period.into(),
         filters: query.filters.into(),
         metric: ranking.metric.name(),
         pages: rows
@@ -362,15 +361,32 @@ pub async fn pages(
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RouteParam {
-    /// The route, as it is reported or as it stands in a URL (`/größe` or `/gr%C3%B6%C3%9Fe`); the whole site when
-    /// absent.
+    /// The route as it is reported (`/größe`, `/p/:id`), or a path or URL of it (`/gr%C3%B6%C3%9Fe/`, `/p/12345`); the
+    /// whole site when absent.
     route: Option<String>,
 }
 
+/// The route that a question is about.
+pub(super) struct AskedRoute {
+    /// Its name; `None` for the whole site.
+    pub(super) name: Option<String>,
+    /// Similar routes, if the site has none of this name.
+    pub(super) nearest: Vec<String>,
+}
+
 impl RouteParam {
-    /// The route that is asked for, spelled as routes are.
-    pub(super) fn given(&self) -> Option<Cow<'_, str>> {
-        given(&self.route).map(spelling::route)
+    /// The route that is asked for, by the names that the site has.
+    pub(super) async fn asked(&self, state: &State, site: &Site) -> Result<AskedRoute, ApiError> {
+        let Some(text) = given(&self.route) else {
+            return Ok(AskedRoute { name: None, nearest: Vec::new() });
+        };
+        let known = state.store.route_names(site.id).await?;
+        let mut names = asked::names(text, &site.routes);
+        if let Some(name) = names.iter().find(|name| known.contains(name)) {
+            return Ok(AskedRoute { name: Some(name.clone()), nearest: Vec::new() });
+        }
+        let nearest = asked::nearest(text, &known).into_iter().map(str::to_owned).collect();
+        Ok(AskedRoute { name: names.pop(), nearest })
     }
 }
 
@@ -379,6 +395,9 @@ impl RouteParam {
 pub struct RouteReport {
     site: String,
     route: Option<String>,
+    /// Routes with a similar name, if the site has none of this name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nearest_routes: Vec<String>,
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
@@ -403,17 +422,18 @@ pub async fn report(
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
-    let route = route.given();
-    let query = filter.query(&site, range, route.as_deref())?;
+    let route = route.asked(&state, &site).await?;
+    let query = filter.query(&site, range, route.name.as_deref())?;
     let cells = state.store()?.cells(&query).await?;
     let mut whole = Cell::default();
-    for row in &cells {
+    for row in &cells.rows {
         whole.merge(&row.cell);
     }
     Ok(json(RouteReport {
         site: site.name.clone(),
-        route: route.map(Cow::into_owned),
-        period: range.into(),
+        route: route.name,
+        nearest_routes: route.nearest,
+        period: cells.period.into(),
         filters: query.filters.into(),
         views: whole.views,
         views_estimated: estimate(whole.weight_milli),
@@ -427,6 +447,9 @@ pub struct BreakdownReport {
     site: String,
     by: &'static str,
     route: Option<String>,
+    /// Routes with a similar name, if the site has none of this name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nearest_routes: Vec<String>,
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
@@ -464,16 +487,18 @@ pub async fn breakdown(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let by = by.by()?;
-    let route = route.given();
-    let query = filter.query(&site, range, route.as_deref())?;
+    let route = route.asked(&state, &site).await?;
+    let query = filter.query(&site, range, route.name.as_deref())?;
     let values = state.store()?.breakdown(&query, by).await?;
     Ok(json(BreakdownReport {
         site: site.name.clone(),
         by: by.name(),
-        route: route.map(Cow::into_owned),
-        period: range.into(),
+        route: route.name,
+        nearest_routes: route.nearest,
+        period: values.period.into(),
         filters: query.filters.into(),
         values: values
+            .rows
             .into_iter()
             .map(|row| ValueReport {
                 value: row.value,

@@ -12,7 +12,6 @@ use actix_web::{HttpRequest, web};
 use conditions::ConditionsReport;
 use fieldvitals_store::{Cause, CauseQuery, Causes, Explained, estimate};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use vitals::attribution::LoadState;
@@ -64,6 +63,9 @@ pub struct AttributionReport {
     /// `ms` or `score`.
     unit: &'static str,
     route: Option<String>,
+    /// Routes with a similar name, if the site has none of this name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nearest_routes: Vec<String>,
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
@@ -181,8 +183,9 @@ pub async fn attribution(
     let site = auth::site(&state, &request, &name).await?;
     let (explained, limit) = (params.explained()?, params.limit()?);
     let range = filter.range()?;
-    let route = route.given();
-    let query = CauseQuery { views: filter.filtered(&site, range, route.as_deref())?, explained, limit };
+    filter.without_metrics("`metric` says which one is explained")?;
+    let route = route.asked(&state, &site).await?;
+    let query = CauseQuery { views: filter.filtered(&site, range, route.name.as_deref())?, explained, limit };
     // One at a time: each may read millions of page views, and keeps some bytes of every one of them.
     let turn = state.explaining.lock().await;
     let found = state.store()?.causes(&query).await?;
@@ -192,8 +195,9 @@ pub async fn attribution(
         site: site.name.clone(),
         metric: metric.name(),
         unit: unit_name(metric),
-        route: route.map(Cow::into_owned),
-        period: range.into(),
+        route: route.name,
+        nearest_routes: route.nearest,
+        period: found.period.clone().into(),
         filters: query.views.filters.into(),
         views: found.views.count,
         views_estimated: estimate(found.views.weight_milli),

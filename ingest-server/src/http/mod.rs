@@ -13,6 +13,7 @@ pub mod error;
 pub mod ingest;
 pub mod openapi;
 pub mod proxies;
+pub mod parameters;
 pub mod question;
 pub mod starting;
 mod throttle;
@@ -25,7 +26,7 @@ use crate::spool::Spool;
 use actix_server::{ServerBuilder, ServerHandle};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
 use actix_web::dev::{AppConfig, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::{self, DefaultHeaders};
 use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
 use connection::Connections;
 use error::ApiError;
@@ -164,6 +165,7 @@ fn app(
         .configure(ingest_routes)
         .service(
             web::scope("")
+                .wrap(middleware::from_fn(parameters::check))
                 .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                 .configure(routes),
         )

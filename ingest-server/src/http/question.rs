@@ -12,8 +12,9 @@ use vitals::view::{Device, NavigationType, Os};
 
 /// Which page views a question is about.
 ///
-/// Rollups answer with one filter: by device in whole hours, by another in whole UTC days. Several filters, and
-/// `os`, are answered from raw page views, to the millisecond, within their retention.
+/// An answer's `period` is what it counts: the hours that are asked for, as far as data is kept. It grows to whole UTC
+/// days at its ends if the page views of these days are past retention or too many to read. Several filters, and `os`,
+/// are answered from page views, within their retention.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
@@ -92,8 +93,17 @@ impl Filter {
         })
     }
 
+    /// Refuses a choice of metrics, for questions that name theirs in another way.
+    pub fn without_metrics(&self, instead: &str) -> Result<(), ApiError> {
+        match given(&self.metrics) {
+            None => Ok(()),
+            Some(_) => Err(ApiError::parameter(format!("`metrics` is not taken here: {instead}"))),
+        }
+    }
+
     /// The filters of a gate, which judges by device and release alone.
     pub fn of_gate(&self) -> Result<(Option<Device>, Option<String>), ApiError> {
+        self.without_metrics("each budget names its own")?;
         let filters = self.filters()?;
         let judged = [Dimension::Device, Dimension::Release].map(By::Rolled);
         let others = filters.given().find(|by| !judged.contains(by));
@@ -166,7 +176,7 @@ fn named<T: Copy>(
 }
 
 /// Names in words: `a, b or c`.
-fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
+pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = names.into_iter().collect();
     let last = names.pop().unwrap_or_default();
     if names.is_empty() { last.to_owned() } else { format!("{} or {last}", names.join(", ")) }

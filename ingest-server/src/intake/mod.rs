@@ -3,6 +3,7 @@
 //! decode → find the site → check the origin → filter bots → scrub → filter by clock → route. Every body ends
 //! in exactly one [`Outcome`]; a refused one is data, not a failure. An accepted body may lack its invalid fields.
 
+pub mod asked;
 pub mod bots;
 pub mod browser;
 pub mod country;

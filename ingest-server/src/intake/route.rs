@@ -99,7 +99,8 @@ pub fn named(name: &str) -> Option<String> {
     (!route.is_empty()).then(|| route.into_owned())
 }
 
-fn collapse(segment: &str) -> &str {
+/// `:id` or `:date` in place of a segment that is one.
+pub(super) fn collapse(segment: &str) -> &str {
     let bytes = segment.as_bytes();
     let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
     if digits == bytes.len() {

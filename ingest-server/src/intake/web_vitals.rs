@@ -263,13 +263,10 @@ fn navigation_type(name: &str) -> Option<NavigationType> {
     NavigationType::from_name(&name.replace('_', "-"))
 }
 
-/// The page view that a metric belongs to: that of `pageview` where it is given, else one of its own
-/// by the metric's `id`.
+/// The page view that a metric belongs to: that of `pageview` if given, else one of its own by the metric's `id`.
 ///
-/// A page view's id must tell its start. A `pageview` that is one of our ids is taken as it is; a text
-/// that holds a plausible number of UTC milliseconds (as the library's ids `v6-1763632800000-…` do)
-/// starts then. Otherwise the start is the hour of the metric's id, which all reports of a metric
-/// share, or at last the hour of receipt.
+/// The view starts at the time that `pageview` tells, else in the hour that the metric's `id` tells, which all reports
+/// of a metric share, else in the hour of receipt. A `pageview` that is one of our ids is taken as it is.
 fn view_id(pageview: Option<&str>, id: &str, received_ms: i64) -> Option<ViewId> {
     const HOUR_MS: u64 = 3_600_000;
     let pageview = pageview.filter(|text| !text.is_empty());
@@ -281,18 +278,34 @@ fn view_id(pageview: Option<&str>, id: &str, received_ms: i64) -> Option<ViewId>
     }
     let hour = |ms: u64| ms.wrapping_sub(ms.wrapping_rem(HOUR_MS));
     let received = u64::try_from(received_ms).ok()?;
+    let told = |text| told_ms(text, received);
     let start_ms = match pageview {
-        Some(text) => embedded_ms(text).unwrap_or_else(|| hour(embedded_ms(id).unwrap_or(received))),
-        None => embedded_ms(id).unwrap_or_else(|| hour(received)),
+        Some(text) => told(text).unwrap_or_else(|| hour(told(id).unwrap_or(received))),
+        None => told(id).unwrap_or_else(|| hour(received)),
     };
     Some(ViewId::new(start_ms, hash(pageview.unwrap_or(id))))
 }
 
-/// A run of exactly 13 digits is a time in milliseconds between 2001 and 2286.
-fn embedded_ms(text: &str) -> Option<u64> {
-    text.split(|character: char| !character.is_ascii_digit())
-        .find(|run| run.len() == 13 && !run.starts_with('0'))
-        .and_then(|run| run.parse().ok())
+/// The UTC milliseconds that a text tells, in one of two forms.
+///
+/// - `v6-1763632800000-4823105571846`, an id of the library; the first versions have no `v6-`. Two numbers of 13 digits
+///   are no accident, so a time out of the clock's bounds is a late view, and refused.
+/// - `1763632800000`, or `1763632800000-` and anything. A text of the site's own may look like it (a barcode has 13
+///   digits), so a time out of the clock's bounds is none.
+fn told_ms(text: &str, received_ms: u64) -> Option<u64> {
+    let (version, unversioned) = text.split_once('-').unwrap_or(("", text));
+    let is_version = version.strip_prefix('v').is_some_and(|number| {
+        (1..=3).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let (ms, rest) = if is_version { unversioned } else { text }.split_once('-').unwrap_or((text, ""));
+    let told = digits_13(ms)?;
+    let is_library = digits_13(rest).is_some();
+    (is_library || received_ms.abs_diff(told) <= limits::CLOCK_SKEW_MS_MAX.unsigned_abs()).then_some(told)
+}
+
+/// A number of exactly 13 digits.
+fn digits_13(text: &str) -> Option<u64> {
+    (text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 fn hash(text: &str) -> u128 {
@@ -370,6 +383,54 @@ mod tests {
         assert_ne!(first.updates[0].id, other.updates[0].id);
         let custom = post(&metric("LCP", 1200.0, "abc"), &query()).unwrap();
         assert_eq!(custom.updates[0].id.start_ms(), NOW_MS - NOW_MS % 3_600_000);
+    }
+
+    #[test]
+    fn digits_are_a_time_only_in_a_documented_form_within_the_clocks_bounds() {
+        let (recent, hour_ms) = (NOW_MS - 5_000, NOW_MS - NOW_MS % 3_600_000);
+        for (text, start_ms) in [
+            (format!("{recent}-k3x9q"), recent),
+            (recent.to_string(), recent),
+            (format!("v6-{recent}-4823105571846"), recent),
+            (format!("{recent}-0823105571846"), recent),
+            // An hexadecimal id, a UUID, a barcode, an order's number.
+            ("f1600000000000ab".to_owned(), hour_ms),
+            ("ab9763632800000f1600000000000cde".to_owned(), hour_ms),
+            (format!("a{recent}b"), hour_ms),
+            ("9fceb02d-1111-4222-8333-1600000000000".to_owned(), hour_ms),
+            ("4006381333931".to_owned(), hour_ms),
+            ("4006381333931-2".to_owned(), hour_ms),
+            ("order-1600000000000-7".to_owned(), hour_ms),
+            (format!("v6-{recent}0-4823105571846"), hour_ms),
+            (format!("vv-{recent}-4823105571846"), hour_ms),
+        ] {
+            let joined = Query { pageview: Some(text.clone()), ..query() };
+            let by_pageview = post(&metric("LCP", 1200.0, "abc"), &joined).unwrap();
+            let by_id = post(&metric("LCP", 1200.0, &text), &query()).unwrap();
+            for accepted in [by_pageview, by_id] {
+                assert_eq!(accepted.updates[0].id.start_ms(), start_ms, "{text}");
+            }
+        }
+        for late in ["v6-1600000000000-1234567890123", "1600000000000-1234567890123"] {
+            let joined = Query { pageview: Some(late.to_owned()), ..query() };
+            let refused = post(&metric("LCP", 1.0, "abc"), &joined).unwrap_err();
+            assert_eq!(refused.outcome, Outcome::Filtered(Filtered::Late), "{late}");
+        }
+    }
+
+    #[test]
+    fn no_random_id_is_refused_for_the_digits_in_it() {
+        // 4,096 ids of 32 hexadecimal digits: some 28 of them have a run of 13 digits.
+        let ids = (0_u32..4_096).map(|seed| format!("{:032x}", hash(&seed.to_string())));
+        let (mut runs, hour_ms) = (0, NOW_MS - NOW_MS % 3_600_000);
+        for id in ids {
+            let is_run = |run: &str| run.len() == 13;
+            runs += usize::from(id.split(|char: char| !char.is_ascii_digit()).any(is_run));
+            let joined = Query { pageview: Some(id.clone()), ..query() };
+            let accepted = post(&metric("LCP", 1200.0, &id), &joined).unwrap();
+            assert_eq!(accepted.updates[0].id.start_ms(), hour_ms, "{id}");
+        }
+        assert!(runs > 10, "{runs}");
     }
 
     #[test]

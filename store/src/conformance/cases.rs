@@ -16,7 +16,7 @@ use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 const DAY1_MS: i64 = DAY0_MS + DAY_MS;
 
 pub(super) async fn cells(store: &Arc<dyn Store>, query: &CellQuery) -> Vec<RouteCell> {
-    store.cells(query).await.unwrap()
+    store.cells(query).await.unwrap().rows
 }
 
 /// The routes of cells with their views.
@@ -461,13 +461,14 @@ pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
         assert_eq!(cells(&store, &linux).await, []);
         let german = with(Filters { country: Some("DE".to_owned()), ..ios.clone() });
         assert_eq!(counts(&cells(&store, &german).await), [("/", 1)]);
-        let by_os = store.breakdown(&all, By::Os).await.unwrap();
+        let by_os = store.breakdown(&all, By::Os).await.unwrap().rows;
         assert_eq!(
             values(by_os),
             [named("ios", 2), named("windows", 2), named("android", 1), (None, 1)],
             "most first, the unknown one last"
         );
-        let by_country = store.breakdown(&with(ios.clone()), By::Rolled(Dimension::Country)).await.unwrap();
+        let by_country =
+            store.breakdown(&with(ios.clone()), By::Rolled(Dimension::Country)).await.unwrap().rows;
         assert_eq!(values(by_country), [named("DE", 1), (None, 1)]);
     }
     // Past raw retention nobody knows any more, and the rest is still told.
@@ -475,7 +476,7 @@ pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
     store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
     assert_eq!(counts(&cells(&store, &all).await), [("/", 6)]);
     assert_eq!(cells(&store, &with(ios)).await, []);
-    assert_eq!(store.breakdown(&all, By::Os).await.unwrap(), []);
+    assert_eq!(store.breakdown(&all, By::Os).await.unwrap().rows, []);
 }
 
 /// Routes are texts of any script and length that a beacon may have; sorted by their bytes.
@@ -591,9 +592,10 @@ pub async fn tallies_are_exact(store: Arc<dyn Store>) {
         release: None,
         metric: Metric::Lcp,
         at_most: Value::new(Metric::Lcp, 2_500.0).unwrap(),
+        percent: 75,
     };
     let tally = async |query: TallyQuery| {
-        let Tally { n, within } = store.tally(&query).await.unwrap();
+        let Tally { n, within, .. } = store.tally(&query).await.unwrap();
         (n, within)
     };
     assert_eq!(tally(all.clone()).await, (4, 3));
@@ -612,35 +614,110 @@ pub async fn tallies_are_exact(store: Arc<dyn Store>) {
     }
 }
 
-/// Where hours are no longer kept, the range grows to whole days.
-pub async fn old_edges_are_whole_days(store: Arc<dyn Store>) {
+/// A percentile and its interval are values of page views, whatever their number.
+pub async fn a_tally_tells_exact_percentiles(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
-    let updates = (0..3 * 24).map(|hour| update(DAY0_MS + hour * HOUR_MS, 1, &[])).collect();
-    load(&store, site, 1, updates).await.unwrap();
-    let views = async |from_hour: i64, to_hour: i64, route: Option<&str>| {
-        let query = CellQuery::new(site, DAY0_MS + from_hour * HOUR_MS, DAY0_MS + to_hour * HOUR_MS);
-        let query = CellQuery { route: route.map(str::to_owned), ..query };
-        cells(&store, &query).await.iter().map(|cell| cell.cell.views).sum::<i64>()
+    let query = |percent, metric| TallyQuery {
+        site,
+        from_ms: DAY0_MS,
+        to_ms: DAY1_MS,
+        routes: vec!["/".to_owned()],
+        device: None,
+        release: None,
+        metric,
+        at_most: Value::new(Metric::Lcp, 2_500.0).unwrap(),
+        percent,
     };
-    assert_eq!(views(1, 50, None).await, 49);
+    let value = |number| Value::new(Metric::Lcp, number).unwrap();
+    assert_eq!(store.tally(&query(75, Metric::Lcp)).await.unwrap(), Tally::default());
+    // 2,001 to 2,100 ms, not in order.
+    let updates =
+        (0..100).map(|i| update(DAY0_MS + i, i as u128, &[(Metric::Lcp, (2_001 + i * 37 % 100) as f64)]));
+    load(&store, site, 1, updates.collect()).await.unwrap();
+    for (percent, percentile, interval) in [
+        (75, 2_075.0, Some([2_068.0, 2_083.0])),
+        (50, 2_050.0, Some([2_042.0, 2_059.0])),
+        (99, 2_099.0, None),
+    ] {
+        let found = store.tally(&query(percent, Metric::Lcp)).await.unwrap();
+        assert_eq!(found.percentile, Some(value(percentile)), "{percent}");
+        assert_eq!(found.interval, interval.map(|ends: [f64; 2]| ends.map(value)), "{percent}");
+        assert_eq!((found.n, found.within), (100, 100));
+    }
+    assert_eq!(store.tally(&query(75, Metric::Inp)).await.unwrap().percentile, None);
+}
+
+/// An answer counts the hours that are asked for, of every dimension, as long as page views are kept; then whole days,
+/// and says so.
+pub async fn an_answer_counts_the_period_that_it_states(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let updates = (0..3 * 24).map(|hour| {
+        let mut update = update(DAY0_MS + hour * HOUR_MS, 1, &[(Metric::Lcp, 1_000.0)]);
+        (update.country, update.device) = (Some("DE".to_owned()), Some(Device::Phone));
+        update
+    });
+    load(&store, site, 1, updates.collect()).await.unwrap();
+    let by_country = Filters { country: Some("DE".to_owned()), ..Filters::NONE };
+    let by_device = Filters { device: Some(Device::Phone), ..Filters::NONE };
+    let filters = [Filters::NONE, by_device, by_country];
+    let asked = async |filters: &Filters, from_hour: i64, to_hour: i64| {
+        let query = CellQuery::new(site, DAY0_MS + from_hour * HOUR_MS, DAY0_MS + to_hour * HOUR_MS);
+        let hours = |period: &std::ops::Range<i64>| {
+            (period.start - DAY0_MS) / HOUR_MS..(period.end - DAY0_MS) / HOUR_MS
+        };
+        let mut answers = Vec::new();
+        for route in [None, Some("/")] {
+            let query =
+                CellQuery { route: route.map(str::to_owned), filters: filters.clone(), ..query.clone() };
+            let cells = store.cells(&query).await.unwrap();
+            for (n, lcps) in cells.rows.iter().map(|row| (row.cell.views, row.cell.metric(Metric::Lcp).n())) {
+                assert_eq!(n, lcps, "{query:?}");
+            }
+            answers.push((hours(&cells.period), cells.rows.iter().map(|row| row.cell.views).sum::<i64>()));
+            let by = store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap();
+            let views = by.rows.iter().map(|row| row.cell.views).sum::<i64>();
+            // A filter by device beside a breakdown reads page views.
+            let is_scan = filters.device.is_some();
+            answers.extend((!is_scan).then(|| (hours(&by.period), views)));
+        }
+        answers
+    };
+    let ranges = [(1, 50), (1, 25), (24, 48), (49, 50), (30, 31), (20, 47)];
+    let exact = async || {
+        for filters in &filters {
+            for (from, to) in ranges {
+                for answer in asked(filters, from, to).await {
+                    assert_eq!(answer, (from..to, to - from), "{filters:?}");
+                }
+            }
+        }
+    };
+    exact().await;
     fold(&store).await;
-    assert_eq!(views(1, 50, None).await, 49);
-    // Keeps the hours of the third day only.
+    exact().await;
+    // Keeps the hours of the third day only, and all page views.
     let retention = Retention { raw_days: 30, hourly_days: 1, daily_days: 700 };
     let done = store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
-    assert_eq!((done.deltas_folded, done.rows_removed), (0, 48));
-    for route in [None, Some("/")] {
-        assert_eq!(views(1, 50, route).await, 50);
-        assert_eq!(views(1, 25, route).await, 48);
-        assert_eq!(views(24, 48, route).await, 24);
-        assert_eq!(views(49, 50, route).await, 1);
-        assert_eq!(views(30, 31, route).await, 24);
-    }
+    assert_eq!((done.deltas_folded, done.rows_removed), (0, 2 * 48), "of views and of LCP");
+    exact().await;
     // A late view of an old day is counted all the same.
-    load(&store, site, 1, vec![update(DAY0_MS, 2, &[])]).await.unwrap();
-    assert_eq!(views(0, 24, None).await, 25);
+    load(&store, site, 1, vec![update(DAY0_MS, 2, &[(Metric::Lcp, 1_000.0)])]).await.unwrap();
+    assert_eq!(counts(&cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await), [("/", 25)]);
+    // Keeps the page views of the third day only.
+    let retention = Retention { raw_days: 1, hourly_days: 1, daily_days: 700 };
     store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
-    assert_eq!(views(0, 24, None).await, 25);
+    for filters in &filters[..2] {
+        let more = i64::from(*filters == Filters::NONE);
+        for ((from, to), (period, views)) in [
+            ((1, 50), (0..50, 50 + more)),
+            ((1, 25), (0..48, 48 + more)),
+            ((24, 48), (24..48, 24)),
+            ((30, 31), (24..48, 24)),
+            ((49, 50), (49..50, 1)),
+        ] {
+            assert_eq!(asked(filters, from, to).await[0], (period, views), "{filters:?}");
+        }
+    }
 }
 
 /// Rollups outlive page views, and go in their turn.
@@ -785,9 +862,9 @@ pub async fn concurrent_loaders_agree(store: Arc<dyn Store>) {
             .unwrap();
     }
     let query = CellQuery::new(site, DAY0_MS, DAY1_MS);
-    assert_eq!(cells(&store, &query).await, model.cells(&query));
+    assert_eq!(cells(&store, &query).await, model.cells(&query).rows);
     fold(&store).await;
-    assert_eq!(cells(&store, &query).await, model.cells(&query));
+    assert_eq!(cells(&store, &query).await, model.cells(&query).rows);
 }
 
 /// While loads and maintenance go on, each answer is that of one moment.
@@ -842,7 +919,7 @@ pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
         if folded {
             fold(&store).await;
         }
-        let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap();
+        let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap().rows;
         assert_eq!(found.len(), max + 1);
         assert_eq!((found[0].value.as_deref(), found[0].cell.views), (Some(OTHER), 3));
         let one = Filters { browser: Some("b3".to_owned()), ..Filters::NONE };
@@ -853,13 +930,13 @@ pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
     store.maintain(later_ms, Retention::default()).await.unwrap();
     load(&store, site, 1, vec![of_browser(max + 1, later_ms)]).await.unwrap();
     let query = CellQuery::new(site, later_ms, later_ms + DAY_MS);
-    let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap();
+    let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap().rows;
     assert_eq!(found[0].value, Some(format!("b{}", max + 1)));
     // Names go with the last of what they name.
     let retention = Retention { raw_days: 1, hourly_days: 1, daily_days: 2 };
     let done = store.maintain(later_ms + DAY_MS, retention).await.unwrap();
     assert!(done.names_removed >= max as u64, "{done:?}");
-    assert_eq!(store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap(), found);
+    assert_eq!(store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap().rows, found);
 }
 
 /// A site that is carried over, raw page views and old rollups, answers as it did.
@@ -941,11 +1018,11 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
         assert_eq!(store.views(copied.id, None, 1_000).await.unwrap(), all);
         for site in [old, copied.id] {
             let query = CellQuery::new(site, from_ms, now_ms);
-            let expected = model.cells(&CellQuery { site: old, ..query.clone() });
+            let expected = model.cells(&CellQuery { site: old, ..query.clone() }).rows;
             assert_eq!(cells(&store, &query).await, expected);
             let by_country = By::Rolled(Dimension::Country);
-            let by = store.breakdown(&query, by_country).await.unwrap();
-            assert_eq!(by, model.breakdown(&CellQuery { site: old, ..query }, by_country));
+            let by = store.breakdown(&query, by_country).await.unwrap().rows;
+            assert_eq!(by, model.breakdown(&CellQuery { site: old, ..query }, by_country).rows);
         }
     }
 }
@@ -1006,8 +1083,8 @@ pub async fn releases_come_and_go(store: Arc<dyn Store>, history: impl Fn(SiteId
             .breakdown(&CellQuery::new(site, start_ms, start_ms + 1), By::Rolled(Dimension::Release))
             .await
             .unwrap();
-        assert_eq!(found.iter().map(|one| one.cell.views).sum::<i64>(), 400);
-        own.push(found.iter().filter(|one| one.value.as_deref() != Some(OTHER)).count());
+        assert_eq!(found.rows.iter().map(|one| one.cell.views).sum::<i64>(), 400);
+        own.push(found.rows.iter().filter(|one| one.value.as_deref() != Some(OTHER)).count());
         removed += store.maintain(start_ms + DAY_MS, retention).await.unwrap().names_removed;
     }
     assert!(removed > 700, "{removed}");

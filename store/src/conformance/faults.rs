@@ -2,9 +2,9 @@
 
 use crate::rollup::{Difference, Grain};
 use crate::{
-    By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch, LoadReport,
-    Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId, SpoolId,
-    Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
+    LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site, SiteId,
+    SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -183,11 +183,15 @@ impl Store for FaultyStore {
         self.inner.routes(site, from_ms, to_ms).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<Vec<RouteCell>, StoreError> {
+    async fn route_names(&self, site: SiteId) -> Result<Vec<String>, StoreError> {
+        self.inner.route_names(site).await
+    }
+
+    async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
         self.inner.cells(query).await
     }
 
-    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Vec<ValueCell>, StoreError> {
+    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {
         self.inner.breakdown(query, by).await
     }
 

@@ -400,6 +400,7 @@ impl Play {
             release: ask.filters.release.clone(),
             metric: ask.metric,
             at_most: Value::from_micros(ask.metric, ask.at_most).unwrap(),
+            percent: 75,
         };
         let tally = self.store.tally(&query).await.unwrap();
         same("tally", &query, &tally, &self.model.tally(&query))

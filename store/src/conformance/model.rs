@@ -6,13 +6,15 @@ use crate::dimension::Said;
 use crate::load::merge;
 use crate::rollup::{DAY_MS, From, HOUR_MS, day_of, hour_of};
 use crate::{
-    By, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, Explained, Kept, LoadBatch,
-    LoadReport, Retention, RouteCell, SiteId, SpoolId, StoreError, StoredView, Tally, TallyQuery, ValueCell,
-    ViewUpdate,
+    Answered, By, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, Explained, Kept,
+    LoadBatch, LoadReport, Retention, RouteCell, SiteId, SpoolId, StoreError, StoredView, Tally, TallyQuery,
+    ValueCell, ViewUpdate,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use vitals::attribution::LoadState;
 use vitals::fetch;
+use vitals::gate::{INTERVAL_ALPHA, interval_ranks};
 use vitals::metric::{Metric, Value};
 use vitals::view::{TtiGap, ViewId};
 
@@ -123,74 +125,80 @@ impl Model {
 
     /// See [`crate::Store::cells`].
     #[must_use]
-    pub fn cells(&self, query: &CellQuery) -> Vec<RouteCell> {
+    pub fn cells(&self, query: &CellQuery) -> Answered<RouteCell> {
+        let (period, views) = self.asked(query, None);
         let mut cells: BTreeMap<&String, Cell> = BTreeMap::new();
-        for view in self.asked(query, None) {
+        for view in views {
             cells.entry(&view.route).or_default().add(&view.values, view.weight, 1);
         }
         let only = |cell: Cell| cell.only(query.metrics);
-        cells.into_iter().map(|(route, cell)| RouteCell { route: route.clone(), cell: only(cell) }).collect()
+        let rows = cells
+            .into_iter()
+            .map(|(route, cell)| RouteCell { route: route.clone(), cell: only(cell) })
+            .collect();
+        Answered { period, rows }
     }
 
     /// See [`crate::Store::breakdown`].
     #[must_use]
-    pub fn breakdown(&self, query: &CellQuery, by: By) -> Vec<ValueCell> {
+    pub fn breakdown(&self, query: &CellQuery, by: By) -> Answered<ValueCell> {
+        let (period, views) = self.asked(query, Some(by));
         let mut cells: BTreeMap<Option<String>, Cell> = BTreeMap::new();
-        for view in self.asked(query, Some(by)) {
+        for view in views {
             let value = match by.of(view) {
                 Said::Code(code) => by.fixed_name(code).map(str::to_owned),
                 Said::Label(label) => Some(label.to_owned()),
             };
             cells.entry(value).or_default().add(&view.values, view.weight, 1);
         }
-        let mut cells: Vec<ValueCell> = cells
+        let mut rows: Vec<ValueCell> = cells
             .into_iter()
             .map(|(value, cell)| ValueCell { value, cell: cell.only(query.metrics) })
             .collect();
-        cells.sort_by_key(|one| (std::cmp::Reverse(one.cell.views), one.value.is_none(), one.value.clone()));
-        cells
+        rows.sort_by_key(|one| (std::cmp::Reverse(one.cell.views), one.value.is_none(), one.value.clone()));
+        Answered { period, rows }
     }
 
-    /// The page views that a question is about, as far as what it is answered from holds them.
-    fn asked(&self, query: &CellQuery, by: Option<By>) -> Vec<&ViewUpdate> {
-        match From::question(query, by) {
-            From::Views => self.raw_views(query.site).filter(|view| query.takes(view)).collect(),
-            From::Rollups(dimension) => {
-                let rounded = self.rounded(query, dimension);
-                self.site_views(query.site)
-                    .filter(|view| rounded.takes(view))
-                    .filter(|view| day_of(view.id.start_ms()) >= self.kept.days_from_ms)
-                    .collect()
-            }
-        }
+    /// The period that an answer counts, and its page views.
+    fn asked(&self, query: &CellQuery, by: Option<By>) -> (Range<i64>, Vec<&ViewUpdate>) {
+        let period = match From::question(query, by) {
+            From::Views => after(query.from_ms..query.to_ms, self.kept.views_from_ms),
+            From::Rollups(dimension) => self.rounded(query, dimension),
+        };
+        let counted = CellQuery { from_ms: period.start, to_ms: period.end, ..query.clone() };
+        let views = self.site_views(query.site).filter(|view| counted.takes(view)).collect();
+        (period, views)
     }
 
-    /// The range as rollups can answer it: whole hours, whole days where there are no hours.
-    fn rounded(&self, query: &CellQuery, dimension: Dimension) -> CellQuery {
-        let no_hours =
-            |edge_ms: i64| dimension != Dimension::Device || day_of(edge_ms) < self.kept.hours_from_ms;
-        let mut from_ms = hour_of(query.from_ms);
-        if no_hours(from_ms) {
-            from_ms = day_of(from_ms);
-        }
-        let mut to_ms = hour_of(query.to_ms);
+    /// The period as rollups can answer it: whole hours, of a first or last day without hours and page views all of it.
+    fn rounded(&self, query: &CellQuery, dimension: Dimension) -> Range<i64> {
+        let is_whole = |edge_ms: i64| {
+            let day_ms = day_of(edge_ms);
+            let has_hours = dimension == Dimension::Device && day_ms >= self.kept.hours_from_ms;
+            !has_hours && day_ms < self.kept.views_from_ms
+        };
+        let (mut from_ms, mut to_ms) = (hour_of(query.from_ms), hour_of(query.to_ms));
         if to_ms < query.to_ms {
             to_ms = to_ms.saturating_add(HOUR_MS);
         }
-        if no_hours(to_ms) && day_of(to_ms) < to_ms {
+        if query.from_ms >= query.to_ms {
+            return after(from_ms..from_ms, self.kept.days_from_ms);
+        }
+        if is_whole(from_ms) {
+            from_ms = day_of(from_ms);
+        }
+        if is_whole(to_ms) && day_of(to_ms) < to_ms {
             to_ms = day_of(to_ms).saturating_add(DAY_MS);
         }
-        if query.from_ms >= query.to_ms {
-            to_ms = from_ms;
-        }
-        CellQuery { from_ms, to_ms, ..query.clone() }
+        after(from_ms..to_ms, self.kept.days_from_ms)
     }
 
     /// See [`crate::Store::causes`].
     #[must_use]
     pub fn causes(&self, query: &CauseQuery) -> Causes {
         let metric = query.explained.metric();
-        let mut answer = Causes::default();
+        let period = after(query.views.from_ms..query.views.to_ms, self.kept.views_from_ms);
+        let mut answer = Causes { period, ..Causes::default() };
         let (mut groups, mut tbt) = (BTreeMap::<(String, String), Vec<Sample>>::new(), Vec::new());
         let mut seen = Vec::new();
         for view in self.raw_views(query.views.site).filter(|view| query.views.takes(view)) {
@@ -257,18 +265,25 @@ impl Model {
     /// See [`crate::Store::tally`].
     #[must_use]
     pub fn tally(&self, query: &TallyQuery) -> Tally {
-        let mut tally = Tally::default();
+        let mut values = Vec::new();
         for view in self.raw_views(query.site) {
             let taken = (query.from_ms..query.to_ms).contains(&view.id.start_ms())
                 && query.routes.contains(&view.route)
                 && query.device.is_none_or(|device| view.device == Some(device))
                 && query.release.as_ref().is_none_or(|release| view.release.as_ref() == Some(release));
-            if let (true, Some(value)) = (taken, view.values.get(query.metric)) {
-                tally.n += 1;
-                tally.within += i64::from(value <= query.at_most);
-            }
+            values.extend(view.values.get(query.metric).filter(|_| taken));
         }
-        tally
+        values.sort_unstable();
+        let n = values.len();
+        let at = |rank: u64| values[rank as usize - 1];
+        let percentile = (n * usize::from(query.percent)).div_ceil(100).max(1);
+        Tally {
+            n: n as i64,
+            within: values.iter().filter(|&&value| value <= query.at_most).count() as i64,
+            percentile: values.get(percentile - 1).copied(),
+            interval: interval_ranks(n as u64, query.percent, INTERVAL_ALPHA)
+                .map(|(low, high)| [at(low), at(high)]),
+        }
     }
 
     /// See [`crate::Store::view`].
@@ -277,6 +292,12 @@ impl Model {
         let view = self.views.get(&(site, id))?;
         (id.start_ms() >= self.kept.views_from_ms).then(|| view.clone())
     }
+}
+
+/// The part of a range from a moment on.
+fn after(range: Range<i64>, from_ms: i64) -> Range<i64> {
+    let start_ms = range.start.max(from_ms);
+    start_ms..range.end.max(start_ms)
 }
 
 /// What one page view says of the metric that is explained.

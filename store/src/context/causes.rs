@@ -11,6 +11,7 @@ use crate::weight::Weight;
 use conditions::{ConditionsFound, Gathering};
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ops::Range;
 use vitals::attribution::LoadState;
 use vitals::fetch;
 use vitals::histogram::{EncodingError, rank};
@@ -61,6 +62,8 @@ pub struct CauseQuery {
 /// What explains a metric's values, and what else page views say that is not rolled up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Causes {
+    /// The period that is counted: the question's, as far as page views are kept.
+    pub period: Range<i64>,
     /// The page views that are asked about.
     pub views: Views,
     /// Those with a value of the metric.

@@ -181,13 +181,13 @@ impl Answer {
         }
     }
 
-    /// Adds a page view that matches the question, with the code of its value.
-    pub fn add_view(&mut self, route_id: i64, code: Code, weight: Weight, values: &Values) {
+    /// Counts a page view that matches the question `by` times, with the code of its value.
+    pub fn add_view(&mut self, route_id: i64, code: Code, weight: Weight, values: &Values, by: i64) {
         let metrics = self.metrics;
         let sums = self.sums(route_id, code);
-        sums.views.add(weight.milli(), 1);
+        sums.views.add(weight.milli(), by);
         for (metric, value) in values.iter().filter(|&(metric, _)| metrics.has(metric)) {
-            sums.metrics[metric.index()].add(Place::new(metric, value), 1);
+            sums.metrics[metric.index()].add(Place::new(metric, value), by);
         }
     }
 

@@ -172,3 +172,28 @@ fn past_the_bounds_it_is_not_guessed() {
     assert_eq!(tti(&[&requests[..], &early].concat(), 600_000.0), Err(TtiGap::Network));
     assert_eq!(tti(&[&requests[1..], &early].concat(), 600_000.0), Ok(6_100.0));
 }
+
+#[test]
+fn an_implausible_tti_is_not_kept_nor_is_its_blocking_time() {
+    let Item::Navigation(loaded) = navigation() else { unreachable!() };
+    for (dom_content_loaded_end, now) in
+        [(1e129, f64::INFINITY), (600_500.0, 700_000.0), (f64::MAX, f64::MAX), (f64::INFINITY, f64::INFINITY)]
+    {
+        let late = Item::Navigation(Navigation { dom_content_loaded_end, ..loaded });
+        let [view] = &views(&[EVERYTHING, late, Item::FirstContentfulPaint(500.0)], now)[..] else {
+            panic!()
+        };
+        assert_eq!((number(view, Metric::Tti), view.tbt), (None, None), "{dom_content_loaded_end}");
+    }
+}
+
+#[test]
+fn an_implausible_blocking_time_is_not_kept_nor_is_its_tti() {
+    // Tasks that overlap, as no main thread has them: together they block longer than a page may take.
+    let overlapping = [task(600.0, 300_000.0), task(601.0, 300_000.0), task(602.0, 300_000.0)];
+    let items = [&[EVERYTHING, navigation(), Item::FirstContentfulPaint(500.0)][..], &overlapping].concat();
+    let [view] = &views(&items, 400_000.0)[..] else { panic!() };
+    assert_eq!((number(view, Metric::Tti), view.tbt), (None, None));
+    let [view] = &views(&items[..5], 400_000.0)[..] else { panic!() };
+    assert_eq!((number(view, Metric::Tti), view.tbt.is_some()), (Some(300_601.0), true));
+}

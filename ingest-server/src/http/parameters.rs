@@ -1,0 +1,96 @@
+//! Refuses query parameters that an endpoint of the API does not have, so that a misspelled filter is no answer about
+//! all page views. The OpenAPI document says which ones it has.
+
+use crate::http::error::ApiError;
+use crate::http::openapi;
+use crate::http::question::{one_of, short};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::{Operation, ParameterIn};
+
+/// Least similarity of a parameter that is suggested.
+const SIMILAR_MIN: f64 = 0.7;
+
+/// The query parameters of each path.
+static KNOWN: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
+    let paths = openapi::description().paths.paths.into_iter();
+    paths
+        .filter(|(path, _)| path.starts_with("/api/"))
+        .map(|(path, item)| {
+            let operations = [item.get, item.post].into_iter().flatten();
+            (path, operations.flat_map(query_parameters).collect())
+        })
+        .collect()
+});
+
+fn query_parameters(operation: Operation) -> Vec<String> {
+    let parameters = operation.parameters.unwrap_or_default().into_iter();
+    let of_query = parameters.filter_map(|one| match one {
+        RefOr::T(one) => (one.parameter_in == ParameterIn::Query).then_some(one.name),
+        RefOr::Ref(_) => None,
+    });
+    of_query.collect()
+}
+
+/// Lets a request pass whose parameters its endpoint has.
+///
+/// # Errors
+/// A parameter is unknown; the nearest known one is named.
+pub async fn check(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let known = request.match_pattern().and_then(|pattern| KNOWN.get(&pattern));
+    if let Some(known) = known
+        && let Some(error) = unknown(request.query_string(), known)
+    {
+        return Err(error.into());
+    }
+    next.call(request).await
+}
+
+fn unknown(query: &str, known: &[String]) -> Option<ApiError> {
+    let (name, _) = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| !name.is_empty() && !known.iter().any(|known| known == name))?;
+    let shown = short(&name);
+    let similar = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(&shown.to_lowercase(), known), known))
+        .filter(|(similarity, _)| *similarity >= SIMILAR_MIN)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let advice = match similar {
+        Some((_, similar)) => format!("did you mean `{similar}`?"),
+        None if known.is_empty() => "this path takes none".to_owned(),
+        None => format!("expected {}", one_of(known.iter().map(String::as_str))),
+    };
+    Some(ApiError::parameter(format!("unknown parameter `{shown}`; {advice}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_parameter_is_refused_with_the_nearest_name() {
+        let known = &KNOWN["/api/v1/sites/{site}/report"];
+        for (query, expected) in [
+            ("devices=phone", "unknown parameter `devices`; did you mean `device`?"),
+            ("period=7d&relase=1", "unknown parameter `relase`; did you mean `release`?"),
+            ("Route=/", "unknown parameter `Route`; did you mean `route`?"),
+            ("per%69ods=7d", "unknown parameter `periods`; did you mean `period`?"),
+            ("search=x", "unknown parameter `search`; expected route, period, "),
+        ] {
+            let refused = unknown(query, known).map(|error| error.to_string()).unwrap_or_default();
+            assert!(refused.starts_with(expected), "{query}: {refused}");
+        }
+        for query in ["", "&", "period=7d&device=phone&route=%2F", "release="] {
+            assert!(unknown(query, known).is_none(), "{query}");
+        }
+        let none = unknown("days=1", &KNOWN["/api/v1/sites"]).map(|error| error.to_string());
+        assert_eq!(none.as_deref(), Some("unknown parameter `days`; this path takes none"));
+    }
+}
