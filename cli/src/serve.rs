@@ -3,7 +3,9 @@
 use crate::interrupt::{INTERRUPTED, TERMINATED};
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::ensure;
-use fieldvitals_server::{Config, ConnectionLimits, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http};
+use fieldvitals_server::{
+    Config, ConnectionLimits, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http,
+};
 use fieldvitals_store::Retention;
 use ipnet::IpNet;
 use std::io::IsTerminal as _;

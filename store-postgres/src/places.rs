@@ -9,7 +9,7 @@ use crate::{PostgresStore, query as questions};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::load;
 use fieldvitals_store::places::{Bounds, Decided, Pool, Stored, today};
-use fieldvitals_store::rollup::{Answer, Grain};
+use fieldvitals_store::rollup::{Answer, Grain, Plan};
 use fieldvitals_store::{By, CellQuery, Dimension, Kept, Name, Senders, SiteId, StoreError, ViewUpdate};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -193,7 +193,8 @@ async fn counted(
     let by = dimension.map(By::Rolled);
     let Some(mut answer) = Answer::new(&all, by, None, &Labels::default()) else { return Ok(Vec::new()) };
     let read = dimension.unwrap_or(Dimension::Device);
-    questions::read_rollups(connection, &all, read, kept, None, &mut answer).await?;
+    let plan = Plan::of_rollups(&all, read, kept);
+    questions::read_rollups(connection, site, read, &plan, None, &mut answer).await?;
     Ok(answer.finish().into_keys().collect())
 }
 

@@ -3,12 +3,9 @@
 use crate::error::{damaged, failed};
 use crate::rows::{self, Rows};
 use crate::{SqliteStore, names, query, site, texts, verify, view};
-use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::places::Decided;
-use fieldvitals_store::rollup::{Answer, Grain, Part, slot};
-use fieldvitals_store::{
-    CellQuery, Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy,
-};
+use fieldvitals_store::rollup::{Grain, Part, slot};
+use fieldvitals_store::{Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy};
 use sqlx::sqlite::SqliteConnection;
 use std::collections::HashMap;
 use std::ops::Range;

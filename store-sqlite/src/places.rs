@@ -7,7 +7,7 @@ use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::hash::HashSet;
 use fieldvitals_store::load;
 use fieldvitals_store::places::{Bounds, Decided, Given, Pool, Stored, today};
-use fieldvitals_store::rollup::{Answer, Grain};
+use fieldvitals_store::rollup::{Answer, Grain, Plan};
 use fieldvitals_store::{
     By, CellQuery, Dimension, Kept, Name, Place, Senders, SiteId, StoreError, ViewUpdate,
 };
@@ -217,7 +217,8 @@ async fn counted(
         return Ok(HashSet::default());
     };
     let read = dimension.unwrap_or(Dimension::Device);
-    query::read_rollups(connection, &query, read, kept, None, &mut answer).await?;
+    let plan = Plan::of_rollups(&query, read, kept);
+    query::read_rollups(connection, site, read, &plan, None, &mut answer).await?;
     Ok(answer.finish().into_keys().collect())
 }
 

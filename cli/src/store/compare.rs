@@ -21,11 +21,11 @@ impl Names {
     /// Those of a site.
     pub(crate) async fn of(store: &dyn Store, site: SiteId) -> Result<Self, StoreError> {
         let all = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, i64::MIN, i64::MAX) };
-        let routes = store.cells(&all).await?.into_iter();
+        let routes = store.cells(&all).await?.rows.into_iter();
         let mut names: BTreeMap<NameOf, i64> =
             routes.map(|one| (("route", Some(one.route)), one.cell.views)).collect();
         for dimension in Dimension::ALL {
-            let values = store.breakdown(&all, By::Rolled(dimension)).await?.into_iter();
+            let values = store.breakdown(&all, By::Rolled(dimension)).await?.rows.into_iter();
             names.extend(values.map(|one| ((dimension.name(), one.value), one.cell.views)));
         }
         Ok(Self(names))

@@ -380,7 +380,7 @@ impl RouteParam {
         let Some(text) = given(&self.route) else {
             return Ok(AskedRoute { name: None, nearest: Vec::new() });
         };
-        let known = state.store.route_names(site.id).await?;
+        let known = state.store()?.route_names(site.id).await?;
         let mut names = asked::names(text, &site.routes);
         if let Some(name) = names.iter().find(|name| known.contains(name)) {
             return Ok(AskedRoute { name: Some(name.clone()), nearest: Vec::new() });

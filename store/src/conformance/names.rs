@@ -54,7 +54,7 @@ pub async fn flood_of_names_keeps_no_other_name_out(store: Arc<dyn Store>) {
         let releases = store.breakdown(&query, By::Rolled(Dimension::Release)).await.unwrap();
         for name in ["new-0", "new-1", "new-2", "new-3", "new-4", "often"] {
             assert!(routes.contains(&format!("/{name}")), "{name}");
-            assert!(releases.iter().any(|one| one.value.as_deref() == Some(name)), "{name}");
+            assert!(releases.rows.iter().any(|one| one.value.as_deref() == Some(name)), "{name}");
         }
         assert!(routes.iter().any(|route| route == OTHER));
         assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);

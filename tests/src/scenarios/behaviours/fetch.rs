@@ -36,7 +36,7 @@ async fn reported(visit: &Visit<'_>, path: &str) -> Beacon {
 }
 
 /// Every behaviour about it.
-pub const FETCHES: &[Behaviour] = &[
+pub(super) const FETCHES: &[Behaviour] = &[
     Behaviour {
         name: "fetch-of-a-redirect",
         engines: ALL,
@@ -106,7 +106,12 @@ pub const FETCHES: &[Behaviour] = &[
         // Firefox and WebKit name no reasons; they restore such a page.
         engines: &[Chromium],
         capabilities: as_it_is,
-        folder: || page("", "addEventListener('unload', () => {}); navigator.locks.request('held', () => new Promise(() => {}));"),
+        folder: || {
+            page(
+                "",
+                "addEventListener('unload', () => {}); navigator.locks.request('held', () => new Promise(() => {}));",
+            )
+        },
         check: |visit| {
             async {
                 let first = reported(visit, "page.html").await;
