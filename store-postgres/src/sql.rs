@@ -57,7 +57,7 @@ mod tests {
             load(&store, site, seq, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
             store.maintain(DAY0_MS, Retention::default()).await.unwrap();
         }
-        store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + 1)).await.unwrap().rows;
+        store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + 1)).await.unwrap();
         store.rebuild_day(site, DAY0_MS).await.unwrap();
         store.erase(&Erase { site, from_ms: 0, to_ms: i64::MAX, url: None }).await.unwrap();
         store.site_delete(site).await.unwrap();

@@ -14,6 +14,11 @@ use fieldvitals_store::{
 use sqlx::sqlite::SqliteConnection;
 use vitals::metric::Metrics;
 
+/// A label: dimension, text, code, last day, standing, network, and day of its standing.
+type KnownLabel = (u8, String, u16, i32, i16, Option<i16>, i32);
+/// A name: dimension (none for a route), text, last day, standing, network, and day of its standing.
+type NameRow = (Option<u8>, String, i32, i16, Option<i16>, i32);
+
 const NAMING: &str = "reading or writing the places of names";
 
 /// Decides which names of a batch have places; see [`fieldvitals_store::places`].
@@ -103,7 +108,7 @@ async fn bound_labels(
     if asked.is_empty() {
         return Ok(());
     }
-    let rows: Vec<(u8, String, u16, i32, i16, Option<i16>, i32)> = sqlx::query_as(
+    let rows: Vec<KnownLabel> = sqlx::query_as(
         "/* label.known */ select l.dimension, l.label, l.code, l.last_day, l.standing, l.network, l.since_day \
          from json_each(?2) j cross join label l \
          on l.site_id = ?1 and l.dimension = j.value ->> 0 and l.label = j.value ->> 1",
@@ -224,7 +229,7 @@ async fn counted(
 
 /// All names of a site.
 pub(crate) async fn all(store: &SqliteStore, site: SiteId) -> Result<Vec<Name>, StoreError> {
-    let rows: Vec<(Option<u8>, String, i32, i16, Option<i16>, i32)> = sqlx::query_as(
+    let rows: Vec<NameRow> = sqlx::query_as(
         "/* names.all */ select null, route, last_day, standing, network, since_day from route \
          where site_id = ?1 union all select dimension, label, last_day, standing, network, since_day \
          from label where site_id = ?1 order by 1, 2",

@@ -345,7 +345,8 @@ impl<'a> Pool<'a> {
         let network = network.filter(|_| bounds.is_charged && !is_reserved);
         let own = network.and_then(|network| self.charges.get(&network)).copied().unwrap_or_default();
         let mut instead_of = None;
-        if !is_reserved && !(is_free && own.held < share) {
+        let is_given = is_reserved || (is_free && own.held < share);
+        if !is_given {
             if network.is_none() || !may_be_added {
                 return false;
             }

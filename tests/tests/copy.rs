@@ -229,10 +229,11 @@ async fn counted(store: &dyn Store) -> (Vec<(String, i64)>, Vec<Name>) {
     let sites = store.sites().await.expect("the sites");
     let site = sites.iter().find(|site| site.name == "crowded").expect("the site").id;
     let query = CellQuery::new(site, i64::MIN, i64::MAX);
-    let routes = store.cells(&query).await.expect("the routes").into_iter();
+    let routes = store.cells(&query).await.expect("the routes").rows.into_iter();
     let mut counted: Vec<(String, i64)> = routes.map(|one| (one.route, one.cell.views)).collect();
     for dimension in Dimension::LABELLED {
-        let values = store.breakdown(&query, By::Rolled(dimension)).await.expect("the labels").into_iter();
+        let values =
+            store.breakdown(&query, By::Rolled(dimension)).await.expect("the labels").rows.into_iter();
         counted.extend(values.map(|one| (one.value.unwrap_or_default(), one.cell.views)));
     }
     (counted, store.names(site).await.expect("the names"))

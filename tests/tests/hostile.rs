@@ -227,9 +227,10 @@ async fn idle_connections_are_kept_longer_than_balancers_keep_them() {
     used.read_exact(&mut [0; 100]).await.unwrap();
     // Past every shorter deadline of a connection.
     let closed = async {
+        let (mut byte, mut answer) = ([0], [0; 4_096]);
         tokio::select! {
-            closed = unused.peek(&mut [0]) => closed,
-            closed = async { used.read_exact(&mut [0; 4_096]).await } => closed,
+            closed = unused.peek(&mut byte) => closed,
+            closed = used.read_exact(&mut answer) => closed,
         }
     };
     let closed = tokio::time::timeout(CLOSED_WITHIN, closed).await;

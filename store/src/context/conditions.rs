@@ -38,9 +38,12 @@ pub struct Conditions<T = String> {
     pub first_input_ms: Option<u32>,
 }
 
-/// What is left out where a context would be larger than [`limits::CONTEXT_BYTES_MAX`], least useful first. What
-/// explains the values, tags and marks always fit.
-pub const DROP_ORDER: [(&str, fn(&mut Conditions)); 5] = [
+/// A field's name, and what removes it.
+type Droppable = (&'static str, fn(&mut Conditions));
+
+/// The fields that a context larger than [`limits::CONTEXT_BYTES_MAX`] loses, the least useful first. Attribution, tags
+/// and marks always fit.
+pub const DROP_ORDER: [Droppable; 5] = [
     ("document size", |conditions| conditions.document_kb = None),
     ("first input", |conditions| conditions.first_input_ms = None),
     ("reasons of a missed back/forward cache", |conditions| conditions.not_restored.clear()),

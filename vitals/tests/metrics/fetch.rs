@@ -13,7 +13,7 @@ fn causes(edges: Edges, items: &[Item]) -> Vec<Option<TtfbCause>> {
 
 /// The parts of a load whose response begins at 120.
 fn parts(edges: Edges) -> [f64; 6] {
-    causes(edges, &[navigation()]).remove(0).unwrap().parts_ms.unwrap()
+    causes(edges, &[navigation()]).remove(0).expect("a cause").parts_ms.expect("parts")
 }
 
 #[test]
