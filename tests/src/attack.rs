@@ -58,7 +58,7 @@ impl Attack {
             Self::Upload | Self::Drip => {
                 b"POST /v1/beacon HTTP/1.1\r\nHost: a\r\nContent-Length: 900000000000\r\n\r\n"
             }
-            Self::Pipeline => b"GET /api/v1/openapi.json HTTP/1.1\r\n\r\n",
+            Self::Pipeline => b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n",
             Self::Nonsense => b"\x16\x03\x01 nonsense\r\n\r\n",
         }
     }

@@ -78,7 +78,8 @@ async fn spool_that_is_full_is_logged_once_and_unhealthy_until_the_store_is_back
     })
     .await;
     let body = large_beacon(&site.server.key, number).to_string();
-    assert_eq!(site.server.post("/v1/beacon", body).await.0, 204);
+    let (code, answer) = site.server.post("/v1/beacon", body).await;
+    assert_eq!(code, 204, "{answer}");
     let log = site.server.log();
     assert_eq!(log.matches("the spool refuses beacons").count(), 1, "{log}");
     assert_eq!(log.matches("the spool takes beacons again").count(), 1, "{log}");

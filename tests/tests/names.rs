@@ -86,7 +86,7 @@ async fn real_names_have_places(server: &Server) {
         );
     }
     let budgets = server.data_dir().join("budgets.toml");
-    std::fs::write(&budgets, "[[budget]]\nroute = \"/real/a\"\nmetric = \"LCP\"\nmax = 2500\n")
+    std::fs::write(&budgets, "[[budget]]\nroute = \"/real/*\"\nmetric = \"LCP\"\nmax = 2500\n")
         .expect("a file");
     let budgets = budgets.to_str().expect("a path in UTF-8");
     let check = server.cli(&["check", "--budget", budgets, "--release", "real", "--period", "24h"]).await;

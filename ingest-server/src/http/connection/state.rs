@@ -193,7 +193,12 @@ impl Conn {
             return Poll::Pending;
         }
         if self.requests.get() == 0 && self.head_bytes.get() >= limits::HEAD_BYTES_MAX {
-            self.fault.set(Some(Fault::HeadTooLarge));
+            if self.reads.get() > 0 {
+                // The bytes of this turn are not parsed yet: they may be a head and its body.
+                cx.waker().wake_by_ref();
+            } else {
+                self.fault.set(Some(Fault::HeadTooLarge));
+            }
             return Poll::Pending;
         }
         let before = buf.filled().len();
