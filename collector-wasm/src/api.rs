@@ -15,7 +15,8 @@ use wasm_bindgen::prelude::JsValue;
 pub struct Listener {
     metric: Metric,
     run: Function,
-    told: Vec<(ViewId, Value)>,
+    /// What it was told, of the views that the document keeps.
+    pub told: Vec<(ViewId, Value)>,
 }
 
 impl Collector {

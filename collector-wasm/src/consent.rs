@@ -1,7 +1,7 @@
 //! What the visitor has allowed: measuring, storage, and whether this page view is in the sample.
 
 use crate::options::Options;
-use crate::page::{browser, call, call_with, counted, get, is, says};
+use crate::page::{browser, call, call_with, counted, get, is, random, says};
 use crate::transport::KEY;
 use wasm_bindgen::prelude::JsValue;
 
@@ -42,6 +42,11 @@ impl Consent {
         }
     }
 
+    /// Whether anything may be sent.
+    pub const fn is_given(&self) -> bool {
+        self.allowed
+    }
+
     /// Whether page views may be sent.
     pub const fn may_send(&self) -> bool {
         self.allowed && !self.out
@@ -65,7 +70,7 @@ impl Consent {
         // `null` counts as 0.
         let mut drawn = if stored.is_string() { counted(&stored) } else { f64::NAN };
         if drawn.is_nan() || drawn < 0.0 {
-            drawn = js_sys::Math::random();
+            drawn = random();
             // Without room each view is drawn by itself.
             call(&storage, "setItem", &KEY.into(), &drawn.into());
         }
