@@ -1,7 +1,7 @@
 //! What the visitor has allowed: measuring, storage, and whether this page view is in the sample.
 
 use crate::options::Options;
-use crate::page::{browser, call, call_with, counted, get, is, random, says};
+use crate::page::{browser, call, call_with, counted, get, is, says};
 use crate::transport::KEY;
 use wasm_bindgen::prelude::JsValue;
 
@@ -70,7 +70,7 @@ impl Consent {
         // `null` counts as 0.
         let mut drawn = if stored.is_string() { counted(&stored) } else { f64::NAN };
         if drawn.is_nan() || drawn < 0.0 {
-            drawn = random();
+            drawn = js_sys::Math::random();
             // Without room each view is drawn by itself.
             call(&storage, "setItem", &KEY.into(), &drawn.into());
         }

@@ -82,11 +82,6 @@ pub fn now() -> f64 {
     call(&browser().performance, "now", &NOTHING, &NOTHING).as_f64().unwrap_or(0.0)
 }
 
-/// A random number, from 0 to less than 1.
-pub fn random() -> f64 {
-    call(&get(&browser().window, "Math"), "random", &NOTHING, &NOTHING).as_f64().unwrap_or(0.0)
-}
-
 /// A property; undefined where it cannot be read.
 #[inline(never)]
 pub fn get(object: &JsValue, key: &str) -> JsValue {

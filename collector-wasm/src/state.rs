@@ -5,7 +5,7 @@ use crate::api::Listener;
 use crate::batch::Batch;
 use crate::consent::Consent;
 use crate::options::Options;
-use crate::page::{NOTHING, browser, call, get, now, number, random};
+use crate::page::{NOTHING, browser, call, get, now, number};
 use crate::signal::Signal;
 use crate::texts::Texts;
 use js_sys::Function;
@@ -103,9 +103,8 @@ impl Collector {
     /// A new id for a view that begins at a time of the document's clock. That clock stands still while a machine
     /// sleeps, and the other may have been replaced: the later one is right.
     pub fn draw(&self, at: f64) -> ViewId {
-        let clock = call(&get(&browser().window, "Date"), "now", &NOTHING, &NOTHING).as_f64().unwrap_or(0.0);
-        let origin = (clock - now()).max(number(&browser().performance, "timeOrigin"));
-        ViewId::drawn(origin + at, random())
+        let origin = (js_sys::Date::now() - now()).max(number(&browser().performance, "timeOrigin"));
+        ViewId::drawn(origin + at, js_sys::Math::random())
     }
 
     /// Tells the console, where the page wants it.

@@ -241,7 +241,7 @@ pub const CONDITIONS: &[Condition] = &[
         folder: || {
             page::ending(
                 "addEventListener('load', function () {
-                     lab.later(function () { Date.now = function () { throw new Error('clock of the page') } }, 250);
+                     lab.later(function () { performance.now = function () { throw new Error('clock of the page') } }, 250);
                  })",
             )
         },
