@@ -1,6 +1,7 @@
 //! What is news: the page views that changed since the last report, and the beacons that carry them.
 
 use crate::context::{cpu, memory};
+use crate::options::Options;
 use crate::page::{NOTHING, browser, call, call_with, get, is, map, now, number, string, text};
 use crate::state::Collector;
 use js_sys::Array;
@@ -98,7 +99,7 @@ impl Collector {
         self.seq += 1;
         let navigator = &browser().navigator;
         let network = get(navigator, "connection");
-        let (connection, release) = (text(&network, "effectiveType"), self.release());
+        let (connection, release) = (text(&network, "effectiveType"), Self::release());
         let told = !self.consent.quiet;
         let wire = Wire {
             site: &self.options.site,
@@ -124,11 +125,12 @@ impl Collector {
     }
 
     /// The release that the tag names, or what the page's first `<meta name="release">` says.
-    fn release(&self) -> String {
-        if self.options.release.is_empty() {
+    fn release() -> String {
+        let named = Options::text("release");
+        if named.is_empty() {
             text(&call_with(&browser().document, "querySelector", "meta[name=release]"), "content")
         } else {
-            self.options.release.clone()
+            named
         }
     }
 }
