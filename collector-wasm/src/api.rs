@@ -1,6 +1,7 @@
 //! The page's own interface: `fieldvitals.navigate`, `tag`, `mark`, `consent` and `on`.
 
 use crate::explain::{cut_characters, split};
+use crate::options::Options;
 use crate::page::{get, is, number, object, text, written};
 use crate::state::Collector;
 use js_sys::Function;
@@ -15,7 +16,8 @@ use wasm_bindgen::prelude::JsValue;
 pub struct Listener {
     metric: Metric,
     run: Function,
-    told: Vec<(ViewId, Value)>,
+    /// What it was told, of the views that the document keeps.
+    pub told: Vec<(ViewId, Value)>,
 }
 
 impl Collector {
@@ -49,7 +51,7 @@ impl Collector {
 
     /// The tags of the attribute: `name=value;…`.
     pub fn tags_of_attribute(&mut self) {
-        let tags = std::mem::take(&mut self.options.tags);
+        let tags = Options::text("tags");
         let mut rest = Some(tags.as_str());
         while let Some(pairs) = rest {
             let (pair, others) = split(pairs, b';');

@@ -1,8 +1,10 @@
 //! What is news: the page views that changed since the last report, and the beacons that carry them.
 
 use crate::context::{cpu, memory};
-use crate::page::{NOTHING, browser, call, call_with, get, is, now, number, object, string, text};
+use crate::options::Options;
+use crate::page::{NOTHING, browser, call, call_with, get, is, map, now, number, string, text};
 use crate::state::Collector;
+use js_sys::Array;
 use vitals::beacon::write;
 use vitals::beacon::{DROPPED_URL, Wire};
 use vitals::limits::BODY_BYTES_MAX;
@@ -14,7 +16,7 @@ use wasm_bindgen::prelude::JsValue;
 #[derive(Default)]
 pub struct Batch {
     /// Page views, as JSON.
-    reported: Vec<String>,
+    reported: Vec<JsValue>,
     /// Moments that the page has marked, by view.
     pub marks: Vec<(ViewId, String, Value)>,
 }
@@ -38,28 +40,34 @@ impl Collector {
     }
 
     /// The bodies of what would be news now.
-    pub fn draft(&mut self) -> Vec<String> {
+    pub fn draft(&mut self) -> Vec<JsValue> {
         self.news(false)
     }
 
     /// The bodies of the views that differ from what was reported. With `told` that is what they are from now on.
-    fn news(&mut self, told: bool) -> Vec<String> {
+    fn news(&mut self, told: bool) -> Vec<JsValue> {
         let mut all = Vec::new();
-        let mut news = Vec::new();
+        let news = Array::new();
         self.read_fetch();
-        for view in &mut self.document.snapshots(now()) {
+        let mut views = self.document.snapshots(now());
+        let is_there = |id: &ViewId| views.iter().any(|view| view.id == *id);
+        self.batch.marks.retain(|(id, ..)| is_there(id));
+        for listener in &mut self.listeners {
+            listener.told.retain(|(id, _)| is_there(id));
+        }
+        for view in &mut views {
             if self.consent.quiet {
                 (view.engaged, view.first_input_ms) = (None, None);
             }
             let id = view.id.text();
-            let value = object(&write::view(view, &id, &self.batch.marks, &|place| self.texts.text(*place)));
+            let value = map(&write::view(view, &id, &self.batch.marks, &|place| self.texts.text(*place)));
             self.tell_listeners(view, &id);
             let json = json(&value);
-            if json.is_empty() || self.texts.text(view.url.unwrap_or_default()) == DROPPED_URL {
+            if !json.is_string() || self.texts.text(view.url.unwrap_or_default()) == DROPPED_URL {
                 continue;
             }
             if !self.batch.reported.contains(&json) {
-                news.push(json.clone());
+                news.push(&value);
             }
             all.push(json);
         }
@@ -72,26 +80,26 @@ impl Collector {
     }
 
     /// Adds the bodies of these views: one, or more where it would be too large.
-    fn bodies(&mut self, views: &[String], bodies: &mut Vec<String>) {
-        if views.is_empty() {
+    fn bodies(&mut self, views: &Array, bodies: &mut Vec<JsValue>) {
+        let count = views.length();
+        if count == 0 {
             return;
         }
         let body = self.body(views);
-        if body.len() > BODY_BYTES_MAX && views.len() > 1 {
-            let (first, second) = views.split_at(views.len() / 2);
-            self.bodies(first, bodies);
-            self.bodies(second, bodies);
-        } else if !body.is_empty() {
+        if count > 1 && string(&body).len() > BODY_BYTES_MAX {
+            self.bodies(&views.slice(0, count / 2), bodies);
+            self.bodies(&views.slice(count / 2, count), bodies);
+        } else if body.is_string() {
             bodies.push(body);
         }
     }
 
-    /// The body of these views; empty where it cannot be written.
-    fn body(&mut self, views: &[String]) -> String {
+    /// The body of these views; undefined where it cannot be written.
+    fn body(&mut self, views: &JsValue) -> JsValue {
         self.seq += 1;
         let navigator = &browser().navigator;
         let network = get(navigator, "connection");
-        let (connection, release) = (text(&network, "effectiveType"), self.release());
+        let (connection, release) = (text(&network, "effectiveType"), Self::release());
         let told = !self.consent.quiet;
         let wire = Wire {
             site: &self.options.site,
@@ -111,34 +119,25 @@ impl Collector {
             webdriver: is(navigator, "webdriver"),
             views: Vec::new(),
         };
-        let mut body = json(&object(&wire.json()));
-        // The views are JSON already. Their list comes last and is empty.
-        if let Some(end) = body.len().checked_sub("]}".len()) {
-            body.truncate(end);
-            for view in views {
-                if !body.ends_with('[') {
-                    body.push(',');
-                }
-                body.push_str(view);
-            }
-            body.push_str("]}");
-        }
-        body
+        let beacon = map(&wire.json());
+        call(&beacon, "set", &"views".into(), views);
+        json(&beacon)
     }
 
     /// The release that the tag names, or what the page's first `<meta name="release">` says.
-    fn release(&self) -> String {
-        if self.options.release.is_empty() {
+    fn release() -> String {
+        let named = Options::text("release");
+        if named.is_empty() {
             text(&call_with(&browser().document, "querySelector", "meta[name=release]"), "content")
         } else {
-            self.options.release.clone()
+            named
         }
     }
 }
 
-/// The JSON of a value, untouched by what a page has made of `JSON` and its prototypes; empty where that fails.
-fn json(value: &JsValue) -> String {
-    string(&call(&browser().page, "json", value, &NOTHING))
+/// The JSON of a value, untouched by what a page has made of `JSON` and its prototypes; undefined where that fails.
+fn json(value: &JsValue) -> JsValue {
+    call(&browser().page, "json", value, &NOTHING)
 }
 
 /// The class of the device, from the primary pointer and the shorter side of the screen.

@@ -42,6 +42,11 @@ impl Consent {
         }
     }
 
+    /// Whether anything may be sent.
+    pub const fn is_given(&self) -> bool {
+        self.allowed
+    }
+
     /// Whether page views may be sent.
     pub const fn may_send(&self) -> bool {
         self.allowed && !self.out

@@ -1,6 +1,7 @@
 //! How the document came and on what device: read before the first report. Not for who asks to be left alone.
 
 use crate::explain::{cut_characters, split};
+use crate::options::Options;
 use crate::page::{browser, call_with, get, list, number, text};
 use crate::state::Collector;
 use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, Edges, Fetch, Fetched, ServerTiming};
@@ -24,7 +25,7 @@ impl Collector {
         let mut server_timings = Vec::new();
         for timing in list(&entry, "serverTiming").iter() {
             let name = text(&timing, "name");
-            if server_timings.len() < SERVER_TIMINGS_MAX && self.wants(&name) {
+            if server_timings.len() < SERVER_TIMINGS_MAX && wants(&name) {
                 server_timings.push(ServerTiming {
                     name: self.texts.place(cut_characters(name, TAG_NAME_UNITS_MAX)),
                     duration_ms: number(&timing, "duration"),
@@ -56,19 +57,6 @@ impl Collector {
         self.document.fetched(Fetched { edges, fetch });
     }
 
-    /// Whether the page asks for a `Server-Timing` entry of this name.
-    fn wants(&self, name: &str) -> bool {
-        let mut rest = Some(self.options.server_timing.as_str());
-        while let Some(names) = rest {
-            let (wanted, others) = split(names, b',');
-            if wanted.trim_ascii() == name {
-                return true;
-            }
-            rest = others;
-        }
-        false
-    }
-
     /// Adds the reasons of a frame and the frames in it.
     fn reasons(&mut self, frame: &JsValue, reasons: &mut Vec<u32>) {
         for reason in list(frame, "reasons").iter() {
@@ -81,6 +69,20 @@ impl Collector {
             self.reasons(&child, reasons);
         }
     }
+}
+
+/// Whether the page asks for a `Server-Timing` entry of this name.
+fn wants(name: &str) -> bool {
+    let names = Options::text("serverTiming");
+    let mut rest = Some(names.as_str());
+    while let Some(names) = rest {
+        let (wanted, others) = split(names, b',');
+        if wanted.trim_ascii() == name {
+            return true;
+        }
+        rest = others;
+    }
+    false
 }
 
 /// The class of the device's memory.

@@ -27,11 +27,13 @@ pub mod transport;
 
 use crate::batch::Batch;
 use crate::consent::Consent;
+use crate::lifecycle::keep_time;
 use crate::options::Options;
 use crate::page::{NOTHING, Page, browser, call, get, is, list, now, number, text};
 use crate::signal::{Signal, callback};
 use crate::state::{Collector, begin, work};
 use crate::texts::Texts;
+use std::rc::Rc;
 use vitals::document::Document;
 use vitals::view::ViewId;
 use wasm_bindgen::JsCast as _;
@@ -49,7 +51,8 @@ static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
 pub fn start(page: Page) {
     page::enter(page);
     begin(collector());
-    work(&mut Collector::take_over);
+    work(&Rc::new(Signal::TakeOver), JsValue::UNDEFINED);
+    keep_time();
 }
 
 /// The state as the snippet leaves it, without anything of the queue.
@@ -63,7 +66,7 @@ fn collector() -> Collector {
     Collector {
         options,
         consent,
-        endpoint: text(page, "endpoint"),
+        endpoint: get(page, "endpoint"),
         document: Document::new(ViewId::drawn(number(&id, "0"), number(&id, "1"))).at(own),
         url,
         here: text(page, "here"),
@@ -91,7 +94,8 @@ fn collector() -> Collector {
 }
 
 impl Collector {
-    fn take_over(&mut self) {
+    /// Takes over from the snippet.
+    pub fn take_over(&mut self) {
         self.observe();
         self.listener = callback(Signal::Event);
         let page = &browser().page;
@@ -112,7 +116,7 @@ impl Collector {
         // The history may have moved while the module was on its way.
         self.moved(now());
         self.live();
-        self.say("measures by wasm, and sends to", &self.endpoint.as_str().into());
+        self.say("measures by wasm, and sends to", &self.endpoint);
         let sample = get(&get(page, "data"), "sample");
         if sample.is_truthy() && (self.options.sample.is_nan() || self.options.sample > 1.0) {
             self.say("data-sample is no share, so all page views are sent:", &sample);

@@ -15,12 +15,22 @@ const EVENTS: [&str; 5] = ["click", "keydown", "pagehide", "pageshow", "visibili
 /// What is shown a frame after a restore begins to be shown is there at the second.
 const RESTORE_FRAMES: u32 = 1;
 
+/// Reports from time to time, as long as the page is there. Must not run in a work, because a page's own timers may
+/// throw.
+///
+/// Some pages stay open for days, and some browsers end a page without an event. A report a minute keeps the loss
+/// small and the beacons few: a page on which nothing happens sends none. In between, the browser is left what to send
+/// should the page end, if it can.
+pub fn keep_time() {
+    let tick = callback(Signal::Tick);
+    std::mem::forget(Interval::new(DEFER_MS as u32, move || {
+        // What it calls lets nothing out.
+        call(&tick, "call", &NOTHING, &NOTHING);
+    }));
+}
+
 impl Collector {
-    /// Keeps listening, and reports from time to time.
-    ///
-    /// Some pages stay open for days, and some browsers end a page without a word. A report a minute keeps the loss
-    /// small and the beacons few: a page on which nothing happens sends none. In between, where the browser can, it
-    /// is left what to send should the page end.
+    /// Keeps listening.
     pub fn live(&self) {
         // The document may have been opened anew before the module was there.
         self.listen();
@@ -29,12 +39,6 @@ impl Collector {
             options.flag("childList", true);
             call(&observer, "observe", &browser().document, &object(&Json::Object(options)));
         }
-        let tick = callback(Signal::Tick);
-        // It runs as long as the page.
-        std::mem::forget(Interval::new(DEFER_MS as u32, move || {
-            // What it calls lets nothing out.
-            call(&tick, "call", &NOTHING, &NOTHING);
-        }));
     }
 
     /// Listens, beside the snippet: a document that is opened anew forgets its listeners. One that is there already

@@ -1,7 +1,9 @@
 //! Performance entries: the only place that touches `PerformanceObserver`.
 
 use crate::explain::{self, cut};
-use crate::page::{NOTHING, browser, call, call_with, get, get_by, is, now, number, object, says, text};
+use crate::page::{
+    NOTHING, array, browser, call, call_with, get, get_by, is, now, number, object, says, text,
+};
 use crate::signal::{Signal, callback};
 use crate::state::Collector;
 use js_sys::Array;
@@ -91,10 +93,7 @@ impl Collector {
 
     /// Takes entries; anything else has none.
     pub fn observed(&mut self, entries: &JsValue) {
-        if !Array::is_array(entries) {
-            return;
-        }
-        for entry in entries.unchecked_ref::<Array>().iter() {
+        for entry in array(entries).iter() {
             match text(&entry, "entryType").as_str() {
                 "long-animation-frame" => self.script(&entry),
                 "soft-navigation" => self.soft_navigation(&entry),
@@ -115,7 +114,7 @@ impl Collector {
             Item::Event(event) if event.interaction_id == 0.0 => return,
             // A beacon is no request that the page waits for.
             Item::Resource { .. }
-                if says(entry, "initiatorType", "beacon") || says(entry, "name", &self.endpoint) =>
+                if says(entry, "initiatorType", "beacon") || get(entry, "name") == self.endpoint =>
             {
                 return;
             }

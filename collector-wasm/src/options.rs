@@ -1,6 +1,6 @@
 //! The options of the tag.
 
-use crate::page::{counted, get, is, says, text};
+use crate::page::{browser, counted, get, is, says, text};
 use wasm_bindgen::prelude::JsValue;
 
 /// `data-*` attributes of the tag, or parameters of its URL.
@@ -8,12 +8,6 @@ use wasm_bindgen::prelude::JsValue;
 pub struct Options {
     /// The site's public key.
     pub site: String,
-    /// The release of the page; empty where the tag names none.
-    pub release: String,
-    /// `name=value` pairs, separated by `;`.
-    pub tags: String,
-    /// Names of `Server-Timing` entries to send, separated by commas.
-    pub server_timing: String,
     /// The share of page views that are sent, as the tag says it; NaN where it says none.
     pub sample: f64,
     /// Whether the tag allows storage.
@@ -28,13 +22,16 @@ impl Options {
         let data = get(page, "data");
         Self {
             site: text(&data, "site"),
-            release: text(&data, "release"),
-            tags: text(&data, "tags"),
-            server_timing: text(&data, "serverTiming"),
             sample: if is(&data, "sample") { counted(&get(&data, "sample")) } else { f64::NAN },
             storage: says(&data, "consent", "granted"),
             debug: !get(&data, "debug").is_undefined(),
         }
+    }
+
+    /// An option that is read where it is needed; empty where the tag has none.
+    #[inline(never)]
+    pub fn text(name: &str) -> String {
+        text(&get(&browser().page, "data"), name)
     }
 
     /// The share of page views that are sent; 1 where `data-sample` says none.

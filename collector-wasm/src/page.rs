@@ -79,7 +79,7 @@ pub fn browser() -> &'static Browser {
 /// Milliseconds since the document's time origin.
 #[inline(never)]
 pub fn now() -> f64 {
-    browser().performance.now()
+    call(&browser().performance, "now", &NOTHING, &NOTHING).as_f64().unwrap_or(0.0)
 }
 
 /// A property; undefined where it cannot be read.
@@ -138,16 +138,33 @@ pub fn is(object: &JsValue, key: &str) -> bool {
 }
 
 /// An array; empty where it is none.
-#[inline(never)]
 pub fn list(object: &JsValue, key: &str) -> Array {
-    let value = get(object, key);
-    if Array::is_array(&value) { value.unchecked_into() } else { Array::new() }
+    array(&get(object, key))
 }
 
-/// A JavaScript value, its maps as objects: of a JavaScript Map the JSON is `{}`.
+/// A value as an array; empty where it is none.
+#[inline(never)]
+pub fn array(value: &JsValue) -> Array {
+    // What has no length has no iterator either.
+    if value.is_object() { value.clone().unchecked_into() } else { Array::new() }
+}
+
+/// A JavaScript value for the page and the browser, its maps as objects.
 #[inline(never)]
 pub fn object(value: &Json<'_>) -> JsValue {
-    value.serialize(&Serializer::json_compatible()).unwrap_or(JsValue::UNDEFINED)
+    serialized(value, true)
+}
+
+/// A JavaScript value for the loader's JSON, its maps as `Map`: an object has no own property `__proto__`.
+#[inline(never)]
+pub fn map(value: &Json<'_>) -> JsValue {
+    serialized(value, false)
+}
+
+#[inline(never)]
+fn serialized(value: &Json<'_>, objects: bool) -> JsValue {
+    let serializer = Serializer::new().serialize_maps_as_objects(objects);
+    value.serialize(&serializer).unwrap_or(JsValue::UNDEFINED)
 }
 
 /// Calls a method; undefined where it is missing or throws. The browser's functions do not look at arguments beyond

@@ -5,12 +5,15 @@ use crate::observe;
 use crate::page::{browser, now};
 use crate::state::{Collector, work};
 use js_sys::Function;
+use std::rc::Rc;
 use vitals::entry::Item;
 use vitals::limits::{DEFER_MS, REPORT_MS};
 use wasm_bindgen::prelude::{Closure, JsValue};
 
 /// Why the module is called.
 pub enum Signal {
+    /// The snippet hands everything over.
+    TakeOver,
     /// The snippet has an item.
     Push,
     /// Something has happened to the page.
@@ -28,22 +31,23 @@ pub enum Signal {
     /// A frame begins, this many before the one that is waited for.
     Frame(u32),
     /// The server has answered a body, or it could not be sent, or not with `keepalive`.
-    Answered(String, bool),
+    Answered(JsValue, bool),
     /// The text of an answer is there.
     Said,
 }
 
 /// A function that gives this signal. Nothing that goes wrong in it reaches the page.
 pub fn callback(signal: Signal) -> Function {
-    let run = Closure::<dyn Fn(JsValue)>::new(move |argument| {
-        work(&mut |collector| collector.receive(&signal, &argument));
-    });
+    let signal = Rc::new(signal);
+    let run = Closure::<dyn Fn(JsValue)>::new(move |argument| work(&signal, argument));
     browser().page.guard(run.into_js_value())
 }
 
 impl Collector {
-    fn receive(&mut self, signal: &Signal, argument: &JsValue) {
+    /// Works on a signal.
+    pub fn receive(&mut self, signal: &Signal, argument: &JsValue) {
         match signal {
+            Signal::TakeOver => self.take_over(),
             Signal::Push => {
                 if let Some(item) = self.queued(argument) {
                     self.take(&item);

@@ -1,14 +1,16 @@
-//! Everything that the module holds, and the way in: each signal works on it alone. The page's listeners are called when
-//! the work is done, because they may call back.
+//! The module's data, and the way in. One signal works on the data at a time; signals out of its work wait for its end.
+//! The page's listeners are called after the work, because they may call back.
 
 use crate::api::Listener;
 use crate::batch::Batch;
 use crate::consent::Consent;
 use crate::options::Options;
 use crate::page::{NOTHING, browser, call, get, now, number};
+use crate::signal::Signal;
 use crate::texts::Texts;
 use js_sys::Function;
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use vitals::document::Document;
 use vitals::entry::{Detail, Item};
 use vitals::limits::VIEWS_PER_BEACON_MAX;
@@ -16,8 +18,17 @@ use vitals::view::ViewId;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::PerformanceObserver;
 
+/// Signals that may wait, and signals that one work takes. A page that calls itself without end stops there.
+const SIGNALS_WAITING_MAX: usize = 100;
+
+/// The data, and the signals that wait for it.
+struct Held {
+    collector: RefCell<Collector>,
+    waiting: RefCell<Vec<(Rc<Signal>, JsValue)>>,
+}
+
 thread_local! {
-    static COLLECTOR: Cell<Option<&'static RefCell<Collector>>> = const { Cell::new(None) };
+    static HELD: Cell<Option<&'static Held>> = const { Cell::new(None) };
 }
 
 /// Everything that the module holds.
@@ -27,7 +38,7 @@ pub struct Collector {
     /// What the visitor has allowed.
     pub consent: Consent,
     /// Where beacons go, as a whole URL.
-    pub endpoint: String,
+    pub endpoint: JsValue,
     /// What is known of the document.
     pub document: Document<u32>,
     /// The texts of facts.
@@ -108,14 +119,29 @@ impl Collector {
 
 /// Begins with this state.
 pub fn begin(collector: Collector) {
-    COLLECTOR.set(Some(Box::leak(Box::new(RefCell::new(collector)))));
+    let held = Held { collector: RefCell::new(collector), waiting: RefCell::default() };
+    HELD.set(Some(Box::leak(Box::new(held))));
 }
 
-/// Works on the state, then tells the page's listeners, which may call back. A call out of another's work is not taken.
-pub fn work(task: &mut dyn FnMut(&mut Collector)) {
-    let Some(held) = COLLECTOR.get() else { return };
-    let Ok(mut collector) = held.try_borrow_mut() else { return };
-    task(&mut collector);
+/// Works on the state, then tells the page's listeners, which may call back. A signal out of another's work waits: a
+/// hook, `sendBeacon` and `fetch` may be the page's own, and call its interface.
+pub fn work(signal: &Rc<Signal>, argument: JsValue) {
+    let Some(held) = HELD.get() else { return };
+    let mut waiting = held.waiting.borrow_mut();
+    if waiting.len() < SIGNALS_WAITING_MAX {
+        waiting.push((Rc::clone(signal), argument));
+    }
+    drop(waiting);
+    let Ok(mut collector) = held.collector.try_borrow_mut() else { return };
+    for _ in 0..SIGNALS_WAITING_MAX {
+        let mut waiting = held.waiting.borrow_mut();
+        if waiting.is_empty() {
+            break;
+        }
+        let (signal, argument) = waiting.remove(0);
+        drop(waiting);
+        collector.receive(&signal, &argument);
+    }
     let calls = std::mem::take(&mut collector.calls);
     drop(collector);
     for (listener, value) in &calls {
@@ -126,7 +152,7 @@ pub fn work(task: &mut dyn FnMut(&mut Collector)) {
 /// Calls a listener of the page's. What fails in it is told in the console and stays there.
 fn tell(listener: &Function, value: &JsValue) {
     if let Err(error) = listener.call1(&NOTHING, value) {
-        web_sys::console::error_1(&error);
+        call(&get(&browser().window, "console"), "error", &error, &NOTHING);
         browser().page.fail(vitals::beacon::errors::PAGE);
     }
 }

@@ -21,33 +21,32 @@ const BUSY: [f64; 2] = [429.0, 503.0];
 impl Collector {
     /// Sends a body. Without a network, or where the server refused before and the page will hear of no answer, it
     /// waits for the next page.
-    pub fn send(&self, body: &str) {
-        self.say("sends", &body.into());
+    pub fn send(&self, body: &JsValue) {
+        self.say("sends", body);
         let stores = self.consent.may_store();
         let navigator = &browser().navigator;
         if stores && (!is(navigator, "onLine") || (self.failing && self.leaving)) {
             self.keep(body);
         } else if (stores && !self.leaving)
             || self.options.debug
-            || !navigator.send_beacon_with_opt_str(&self.endpoint, Some(body)).unwrap_or(false)
+            || !call(navigator, "sendBeacon", &self.endpoint, body).is_truthy()
         {
             self.post(body, true);
         }
     }
 
     /// Sends a body and looks at the answer.
-    fn post(&self, body: &str, keepalive: bool) {
-        let mut options = request(body);
-        options.flag("keepalive", keepalive);
-        options.text("credentials", "omit");
-        let options = object(&Json::Object(options));
-        let answer = call(&browser().window, "fetch", &self.endpoint.as_str().into(), &options);
-        let answered = callback(Signal::Answered(body.to_owned(), keepalive));
+    fn post(&self, body: &JsValue, keepalive: bool) {
+        let options = request(body);
+        set(&options, "keepalive", &keepalive.into());
+        set(&options, "credentials", &"omit".into());
+        let answer = call(&browser().window, "fetch", &self.endpoint, &options);
+        let answered = callback(Signal::Answered(body.clone(), keepalive));
         call(&answer, "then", &answered, &answered);
     }
 
     /// Looks at the answer to a body, or at the error for want of one.
-    pub fn answered(&mut self, body: &str, keepalive: bool, answer: &JsValue) {
+    pub fn answered(&mut self, body: &JsValue, keepalive: bool, answer: &JsValue) {
         let status = number(answer, "status");
         if status == 0.0 {
             return self.failed(body, keepalive, answer);
@@ -64,8 +63,12 @@ impl Collector {
         }
     }
 
-    /// Browsers let 64 KiB outlive their page; what is more may still come through while the page is there.
-    fn failed(&mut self, body: &str, keepalive: bool, error: &JsValue) {
+    /// Browsers let 64 KiB outlive their page; what is more may still come through while the page is there. Without
+    /// consent nothing is sent again.
+    fn failed(&mut self, body: &JsValue, keepalive: bool, error: &JsValue) {
+        if !self.consent.is_given() {
+            return;
+        }
         if keepalive {
             self.post(body, false);
         } else {
@@ -76,12 +79,12 @@ impl Collector {
     }
 
     /// Puts a body into storage for the next page, where that is allowed.
-    fn keep(&self, body: &str) {
+    fn keep(&self, body: &JsValue) {
         let (storage, mut text) = self.stored();
         if !text.is_empty() {
             text.push(char::from(BETWEEN));
         }
-        text += body;
+        text += &string(body);
         // The latest stay.
         let mut kept = text.as_str();
         let bodies = text.bytes().filter(|byte| *byte == BETWEEN).count() + 1;
@@ -103,7 +106,10 @@ impl Collector {
         while let Some(bodies) = rest {
             let (body, others) = split(bodies, BETWEEN);
             rest = others;
-            self.post(body, true);
+            // An older version kept an array.
+            if !body.starts_with('[') {
+                self.post(&body.into(), true);
+            }
         }
     }
 
@@ -127,10 +133,10 @@ impl Collector {
         }
         let Ok(controller) = AbortController::new() else { return };
         for body in self.draft() {
-            let options = object(&Json::Object(request(&body)));
+            let options = request(&body);
             set(&options, "signal", &get(&controller, "signal"));
             // A browser that leaves no room for it sends nothing later.
-            call(window, "fetchLater", &self.endpoint.as_str().into(), &options);
+            call(window, "fetchLater", &self.endpoint, &options);
         }
         self.deferred = controller.into();
     }
@@ -141,9 +147,10 @@ impl Collector {
     }
 }
 
-fn request(body: &str) -> Object<'_> {
+fn request(body: &JsValue) -> JsValue {
     let mut options = Object::default();
     options.text("method", "POST");
-    options.text("body", body);
+    let options = object(&Json::Object(options));
+    set(&options, "body", body);
     options
 }

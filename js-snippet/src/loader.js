@@ -16,10 +16,7 @@ const json = (value) => {
     return '"' + value.replace(/["\\\0-\x1f\ud800-\udfff]/gu, escape) + '"';
   }
   if (Array.isArray(value)) return "[" + value.map(json).join() + "]";
-  if (value && typeof value == "object") {
-    const names = Object.keys(value).filter((name) => value[name] !== undefined);
-    return "{" + names.map((name) => json(name) + ":" + json(value[name])).join() + "}";
-  }
+  if (value instanceof Map) return "{" + [...value].map((pair) => pair.map(json).join(":")).join() + "}";
   return Number.isFinite(value) || typeof value == "boolean" ? "" + value : "null";
 };
 
@@ -37,7 +34,7 @@ const begin = (shared, data, endpoint, id, url, here, observer, hidden, out, que
   // Another script's observer in the place of the browser's may not have it.
   guard(() => read(observer.takeRecords()))();
   let event;
-  start({
+  guard(start)({
     data,
     endpoint: new URL(endpoint, document.baseURI).href,
     id,
@@ -60,6 +57,8 @@ const begin = (shared, data, endpoint, id, url, here, observer, hidden, out, que
       install(push, event, (name, given) => takeCall([name, given, now()]));
     },
   });
+  // Nothing was taken over.
+  if (!event) return;
   // The module has them; what they hold on to may be large.
   queue.length = calls.length = 0;
   // A page's own variable may stand in the place of the browser's.

@@ -46,8 +46,6 @@
   // A frame of `srcdoc` has no host; its page is its parent's.
   const bareUrl = () => (location.host ? location : parent.location).href.split(/[?#]/)[0];
   let path = bareUrl();
-  // The page's own hook may rewrite the URL, or drop the page view by giving none.
-  const pageUrl = () => (data.beforeSend ? window[data.beforeSend](bareUrl()) : bareUrl());
   const endpoint = data.endpoint || beside("/v1/beacon");
   // Of a call the name, what it was given, and when.
   const calls = [];
@@ -64,13 +62,20 @@
   const out = Math.random() >= (data.sample || 1);
 
   // Whatever goes wrong in here, the page does not notice; the next beacon says that something did.
-  const safe = (run) => (...args) => {
-    try {
-      run(...args);
-    } catch {
-      page._errors |= 1;
-    }
-  };
+  const safe =
+    (run, bit) =>
+    (...args) => {
+      try {
+        return run(...args);
+      } catch {
+        page._errors |= bit || 1;
+      }
+    };
+  // The page's own hook may rewrite the URL, or drop the page view by giving none. What is no text cannot be trimmed.
+  const pageUrl = safe(
+    (own = bareUrl()) => ((data.beforeSend ? window[data.beforeSend](own) : own) || "").trim(),
+    8,
+  );
   // JSON of texts, numbers and arrays that the `toJSON` of a page's libraries does not reach.
   const json = (value) => (value?.map ? `[${value.map(json)}]` : (JSON.stringify(value) ?? "null"));
 
@@ -87,10 +92,10 @@
   const view = (kind, at, ...texts) => push([kind, at, ...draw(at), ...texts]);
   const count = () => push([15, perf.interactionCount || 0, now()]);
   // Reads entries. Fields that a kind does not have are 0, and fields beyond a kind's are not looked at.
-  const read = (entries) => {
-    for (const e of entries) {
+  const read = (entries) =>
+    entries.map((e) => {
       const kind = TYPES.indexOf(e.entryType) + 1;
-      if (kind && e.name != "first-paint" && !e.hadRecentInput) {
+      if (kind && e.name != "first-paint" && !e.hadRecentInput)
         push(
           [
             kind,
@@ -101,9 +106,7 @@
           ],
           e,
         );
-      }
-    }
-  };
+    });
   // What the browser tells only when asked.
   const ask = () => {
     const e = perf.getEntriesByType("navigation")[0];
@@ -171,9 +174,7 @@
     if (name == "navigate") view(21, now(), "" + args[0]);
     else calls.push([name, args, now()]);
   };
-  for (const name of "navigate tag mark consent on".split(" ")) {
-    api[name] = safe((...args) => call(name, args));
-  }
+  "navigate tag mark consent on".split(" ").map((name) => (api[name] = safe((...args) => call(name, args))));
   const on = (type, run) => window.addEventListener(type, safe(run), true);
   const load = () =>
     //#region load
@@ -201,21 +202,22 @@
       .catch(() => (page._errors |= 4));
   const loaded = () => {
     url ??= pageUrl();
-    if (COLLECTOR) (window.requestIdleCallback || setTimeout)(load, { timeout: 3e3 });
+    // Not if the hook has failed.
+    if (COLLECTOR && url != null) (window.requestIdleCallback || setTimeout)(load, { timeout: 3e3 });
   };
   // A prerendered page begins when it is activated; until then the browser keeps its entries.
   const begin = () => {
     hidden = of("hidden");
     // A hook need not be there before the load event.
     if (!data.beforeSend) url = path;
-    for (const type of "click keydown pagehide pageshow visibilitychange".split(" ")) on(type, (e) => event(e));
+    "click keydown pagehide pageshow visibilitychange".split(" ").map((type) => on(type, (e) => event(e)));
     window.navigation?.addEventListener?.("currententrychange", safe((e) => event(e)));
     if (of("readyState") == "complete") loaded();
     else on("load", loaded);
     if (data.route) view(21, 0, data.route);
     // Last, as a browser may have no observers.
     observer = new PerformanceObserver(safe((list) => read(list.getEntries())));
-    TYPES.forEach((type, place) => {
+    TYPES.map((type, place) => {
       if (PerformanceObserver.supportedEntryTypes.includes(type)) {
         // Shorter events make no INP worth knowing; the browser's own default would miss those under 104 ms.
         observer.observe({ type, buffered: true, durationThreshold: 40 });

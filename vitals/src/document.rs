@@ -37,19 +37,24 @@ pub struct Document<T = String> {
 impl<T: Text> Document<T> {
     /// A document whose first page view has this id.
     #[must_use]
-    pub const fn new(first: ViewId) -> Self {
-        Self {
-            support: 0,
-            life: Lifecycle::new(first),
-            fcp: Fcp::EMPTY,
-            lcp: Lcp::EMPTY,
-            cls: Cls::EMPTY,
-            fid: Fid::EMPTY,
-            inp: Inp::EMPTY,
-            tti: Tti::EMPTY,
-            details: Details::EMPTY,
-        }
+    pub fn new(first: ViewId) -> Self {
+        let mut document = Self::EMPTY;
+        document.life.begin(first);
+        document
     }
+
+    /// Copied whole, in fewer bytes of the module than a store for each field.
+    const EMPTY: Self = Self {
+        support: 0,
+        life: Lifecycle::EMPTY,
+        fcp: Fcp::EMPTY,
+        lcp: Lcp::EMPTY,
+        cls: Cls::EMPTY,
+        fid: Fid::EMPTY,
+        inp: Inp::EMPTY,
+        tti: Tti::EMPTY,
+        details: Details::EMPTY,
+    };
 
     /// With its own URL, which a move may lead back to.
     #[must_use]

@@ -48,7 +48,7 @@ pub const QUEUE_ITEMS_MAX: usize = 1_500;
 pub const SNIPPET_BYTES_MAX: u64 = 1_500;
 /// Largest snippet, glue and module together, in bytes as brotli sends them: what a visitor downloads in all.
 /// The aim is 20,000.
-pub const COLLECTOR_BYTES_MAX: u64 = 29_700;
+pub const COLLECTOR_BYTES_MAX: u64 = 29_500;
 /// Items that the snippet queues before the collector is there.
 pub const QUEUED_ITEMS_MAX: usize = 1_200;
 /// Of these, entries of resources, tasks, shifts and events that are no interactions, which come in masses. The rest stays

@@ -204,15 +204,9 @@ impl Metric {
     /// The metric's upper-case abbreviation, as the web-vitals library writes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lcp => "LCP",
-            Self::Inp => "INP",
-            Self::Cls => "CLS",
-            Self::Fcp => "FCP",
-            Self::Ttfb => "TTFB",
-            Self::Fid => "FID",
-            Self::Tti => "TTI",
-        }
+        const NAMES: [&str; Metric::COUNT] = ["LCP", "INP", "CLS", "FCP", "TTFB", "FID", "TTI"];
+        #[expect(clippy::indexing_slicing, reason = "the numbers count from 0")]
+        NAMES[self as usize]
     }
 
     /// The metric of this abbreviation, in upper or lower case.

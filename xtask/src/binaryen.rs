@@ -15,9 +15,16 @@ const INTEGRITY: &str =
     "sha512-4Usg7yEvwO3FMso3Oov6qkOOHSod1IEv+boKkh77kTljM+eNBouqCTbqWswGzbG+vDNO/b/v2C4gfEh1WgB9Lg==";
 
 /// What wasm-opt is asked for. Locals that hold the same value become one first. A second `-Oz` finds what the first
-/// has made possible. The list of features is for wasm-opt alone, and goes.
-const OPTIONS: [&str; 5] =
-    ["--merge-locals", "--coalesce-locals-learning", "-Oz", "-Oz", "--strip-target-features"];
+/// has made possible. The list of features is for wasm-opt alone, and goes. The stack begins at the bottom of the memory, so
+/// its first kilobyte has no data of ours.
+const OPTIONS: [&str; 6] = [
+    "--low-memory-unused",
+    "--merge-locals",
+    "--coalesce-locals-learning",
+    "-Oz",
+    "-Oz",
+    "--strip-target-features",
+];
 
 /// A wasm-opt that is ready to run.
 pub(crate) struct WasmOpt {

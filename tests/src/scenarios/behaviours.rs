@@ -270,6 +270,32 @@ const BEHAVIOURS: &[Behaviour] = &[
         },
     },
     Behaviour {
+        name: "consent-withdrawn-during-a-post",
+        engines: ALL,
+        capabilities: as_it_is,
+        folder: || {
+            page(
+                "data-consent=granted data-sample=1",
+                "window.posts = 0;
+                 (load => fetch = (url, options) => options
+                     ? new Promise((_, refuse) => { posts++; window.refuse = refuse })
+                     : load(url))(fetch.bind(window))",
+            )
+        },
+        check: |visit| {
+            async {
+                visit.open("page.html").await;
+                visit.measured().await;
+                hide_and_show(visit).await;
+                visit.browser.until("posts == 1").await;
+                visit.browser.run("fieldvitals.consent(false); refuse(new TypeError('no keepalive'))").await;
+                visit.turns().await;
+                assert_eq!(visit.browser.run("return posts").await, 1, "nothing is sent without consent");
+            }
+            .boxed()
+        },
+    },
+    Behaviour {
         name: "left-alone",
         engines: ALL,
         capabilities: left_alone,

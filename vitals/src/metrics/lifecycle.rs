@@ -50,18 +50,21 @@ pub struct Lifecycle<T = String> {
 }
 
 impl<T: Text> Lifecycle<T> {
-    /// The life of a document whose first view has this id.
-    pub const fn new(first: ViewId) -> Self {
-        Self {
-            views: Views::new(first),
-            navigation: None,
-            activations: Facts::EMPTY,
-            hidden: Facts::EMPTY,
-            visible: Facts::EMPTY,
-            inputs: Facts::EMPTY,
-            restore_paints: Facts::EMPTY,
-            soft_paints: Facts::EMPTY,
-        }
+    /// Nothing is known of it.
+    pub const EMPTY: Self = Self {
+        views: Views::EMPTY,
+        navigation: None,
+        activations: Facts::EMPTY,
+        hidden: Facts::EMPTY,
+        visible: Facts::EMPTY,
+        inputs: Facts::EMPTY,
+        restore_paints: Facts::EMPTY,
+        soft_paints: Facts::EMPTY,
+    };
+
+    /// Takes the id of the first view.
+    pub fn begin(&mut self, first: ViewId) {
+        self.views.begin(first);
     }
 
     /// Takes the navigation entry. It may be read while its later fields are still 0, so of several

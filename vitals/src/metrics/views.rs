@@ -138,26 +138,29 @@ pub struct Views<T> {
 }
 
 impl<T: Text> Views<T> {
-    /// The views of a document; `first` is the id of its first view.
-    pub const fn new(first: ViewId) -> Self {
-        Self {
-            own: None,
-            changes: Vec::new(),
-            first: View {
-                start: 0.0,
-                id: first,
-                cause: Cause::Load,
-                moved: 0.0,
-                naming: Naming::Fresh,
-                begun: usize::MAX,
-                url: None,
-                route: None,
-            },
-            later: Vec::new(),
-            dropped: 0,
-            dropped_from: f64::INFINITY,
-            bounds: Vec::new(),
-        }
+    /// The views of a document of which nothing is known.
+    pub const EMPTY: Self = Self {
+        own: None,
+        changes: Vec::new(),
+        first: View {
+            start: 0.0,
+            id: ViewId::new(0, 0),
+            cause: Cause::Load,
+            moved: 0.0,
+            naming: Naming::Fresh,
+            begun: usize::MAX,
+            url: None,
+            route: None,
+        },
+        later: Vec::new(),
+        dropped: 0,
+        dropped_from: f64::INFINITY,
+        bounds: Vec::new(),
+    };
+
+    /// Takes the id of the first view.
+    pub fn begin(&mut self, first: ViewId) {
+        self.first.id = first;
     }
 
     /// Sets the document's own URL.
@@ -196,11 +199,13 @@ impl<T: Text> Views<T> {
             self.find(circumstances);
         }
         self.bounds.clear();
-        let starts = self.later.iter().map(|view| view.start);
-        let first_end = starts.clone().fold(self.dropped_from, f64::min);
+        let first_end =
+            self.later.first().map_or(f64::INFINITY, |oldest| oldest.start).min(self.dropped_from);
         if first_end < f64::INFINITY {
             self.bounds.push(first_end);
-            self.bounds.extend(starts);
+        }
+        for view in &self.later {
+            self.bounds.push(view.start);
         }
     }
 

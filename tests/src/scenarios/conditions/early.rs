@@ -5,10 +5,12 @@
 //! navigation begins a view.
 
 use super::foreign::RICH;
+use super::judge::Stored;
 use super::page::{self, DELAYED, LOAD, LOADED, Parts};
 use super::{By, Condition, PLAIN, Step, View};
 use crate::scenarios::lab::{Folder, Module};
 use crate::scenarios::verdict::Must;
+use vitals::beacon::errors;
 
 /// The first view, ended by a navigating click. The click's handler takes 120 ms.
 const FIRST: View = LOAD;
@@ -106,6 +108,34 @@ const HEAVY: &str = "
         for (var number = 0; number < 800; number++) fetch('slow?' + number).then(one, one);
     })()";
 
+/// A page with a hook that does this for every view but the first.
+fn hooked(script: &str) -> Folder {
+    let before =
+        format!("<script>function hook(url) {{ if (/view/.test(url)) {{ {script} }} return url }}</script>");
+    let tag = "<script async src='__TAG_URL__' data-site='__KEY__' data-before-send='hook'></script>";
+    Parts { before: &before, tag, ..Parts::default() }.folder()
+}
+
+/// The second view is dropped, and its values are not the first view's.
+const HOOKED: Condition = Condition {
+    steps: &[
+        Step::Open(DELAYED),
+        Step::Told("ready"),
+        Step::Module,
+        Step::Press("next"),
+        Step::Press("next"),
+        Step::Leave,
+    ],
+    views: &[FIRST],
+    also: |stored| errors_are(stored, errors::PAGE),
+    ..PLAIN
+};
+
+fn errors_are(stored: &Stored, expected: u32) -> Result<(), String> {
+    let told = stored.beacons.iter().fold(0, |told, beacon| told | beacon.errors);
+    if told == expected { Ok(()) } else { Err(format!("errors are {told}, {expected} is right")) }
+}
+
 /// All conditions of this module.
 pub const CONDITIONS: &[Condition] = &[
     Condition {
@@ -177,6 +207,22 @@ pub const CONDITIONS: &[Condition] = &[
         ..PLAIN
     },
     Condition { name: "clicks", steps: CLICKS, views: &[FIRST, SECOND, THIRD], ..PLAIN },
+    Condition { name: "hook-throws-on-move", folder: || hooked("throw Error('hook')"), ..HOOKED },
+    Condition { name: "hook-gives-a-number-on-move", folder: || hooked("return 7"), ..HOOKED },
+    Condition {
+        name: "hook-gives-nothing-on-move",
+        folder: || hooked("return /b/.test(url) && null"),
+        also: |stored| errors_are(stored, 0),
+        ..HOOKED
+    },
+    Condition {
+        name: "hook-throws-before-module",
+        folder: || Folder { module: Module::Missing, ..hooked("throw Error('hook')") },
+        by: By::Server,
+        also: |stored| errors_are(stored, errors::PAGE | errors::MODULE),
+        is_loud: true,
+        ..HOOKED
+    },
     Condition {
         name: "clicks-without-module",
         folder: || Folder { module: Module::Missing, ..page::after("") },

@@ -485,13 +485,14 @@ pub const CONDITIONS: &[Condition] = &[
         name: "tags-of-prototypes",
         folder: || {
             page::tagged(
-                "<script async src='__TAG_URL__' data-site='__KEY__' data-tags='constructor=x;hasOwnProperty=y;toString=z;a=1;b=2;c=3;d=4;e=5;f=6'></script>",
+                "<script async src='__TAG_URL__' data-site='__KEY__' data-tags='__proto__=p;constructor=x;hasOwnProperty=y;toString=z;a=1;b=2;c=3;d=4;e=5;f=6'></script>",
             )
         },
         also: |stored| {
+            tag_is(stored, "__proto__", "p")?;
             tag_is(stored, "constructor", "x")?;
             tag_is(stored, "hasOwnProperty", "y")?;
-            tag_is(stored, "e", "5")?;
+            tag_is(stored, "d", "4")?;
             let most = stored.beacons.iter().map(|beacon| beacon.tags.len()).max();
             if most == Some(limits::TAGS_MAX) { Ok(()) } else { Err(format!("{most:?} tags")) }
         },

@@ -73,6 +73,27 @@ fn sandboxed() -> Folder {
 const FRAMED: &[Step] =
     &[Step::Open("outer.html"), Step::Told("ready"), Step::Module, Step::Press("slow"), Step::Leave];
 
+/// A tag with a hook.
+const HOOKED: &str = "<script async src='__TAG_URL__' data-site='__KEY__' data-before-send='hook'></script>";
+
+/// A report at hide, and another at the end.
+const REPORTED_TWICE: &[Step] = &[
+    Step::Open(DELAYED),
+    Step::Told("ready"),
+    Step::Module,
+    Step::Press("slow"),
+    Step::Hide,
+    Step::Sent,
+    Step::Show,
+    Step::Leave,
+];
+
+/// What the page calls while a beacon is sent is in the next one.
+fn is_marked(stored: &Stored) -> Result<(), String> {
+    let mut marks = stored.beacons.iter().flat_map(|beacon| &beacon.marks);
+    if marks.any(|mark| mark.name == "sent") { Ok(()) } else { Err("the mark is lost".to_owned()) }
+}
+
 /// All conditions of this module.
 pub const CONDITIONS: &[Condition] = &[
     Condition {
@@ -134,6 +155,105 @@ pub const CONDITIONS: &[Condition] = &[
                 "(function (send) { navigator.sendBeacon = function (url, body) { send(url, body) } })(navigator.sendBeacon.bind(navigator))",
             )
         },
+        ..PLAIN
+    },
+    Condition {
+        name: "beacon-calls-interface",
+        folder: || {
+            page::scripted(
+                "(function (send) {
+                     navigator.sendBeacon = function (url, body) {
+                         fieldvitals.mark('sent');
+                         return send(url, body);
+                     };
+                 })(navigator.sendBeacon.bind(navigator))",
+            )
+        },
+        steps: REPORTED_TWICE,
+        also: is_marked,
+        ..PLAIN
+    },
+    Condition {
+        name: "fetch-calls-interface",
+        folder: || {
+            page::scripted(
+                "navigator.sendBeacon = function () { return false };
+                 (function (send) {
+                     window.fetch = function (url, options) {
+                         if (options) fieldvitals.mark('sent');
+                         return send(url, options);
+                     };
+                 })(window.fetch.bind(window))",
+            )
+        },
+        steps: REPORTED_TWICE,
+        also: is_marked,
+        ..PLAIN
+    },
+    Condition {
+        name: "hook-calls-interface",
+        folder: || {
+            Parts {
+                before: "<script>function hook(url) { window.fieldvitals.mark('sent'); return url }</script>",
+                tag: HOOKED,
+                ..Parts::default()
+            }
+            .folder()
+        },
+        steps: &[
+            Step::Open(DELAYED),
+            Step::Told("ready"),
+            Step::Module,
+            Step::Press("next"),
+            Step::Press("slow"),
+            Step::Leave,
+        ],
+        views: &[LOAD, View { at: "/view1.html", nav: Some("soft-navigation"), values: &[], ..LOAD }],
+        also: |stored| {
+            // The call of the load event belongs to the first view, that of the move to the view that it begins.
+            let views = stored.beacons.iter().flat_map(|beacon| &beacon.marks).map(|mark| mark.view);
+            let views = views.collect::<std::collections::BTreeSet<_>>();
+            if views.len() == 2 { Ok(()) } else { Err(format!("marks of {views:?}")) }
+        },
+        ..PLAIN
+    },
+    Condition {
+        name: "kept-by-older-version",
+        folder: || {
+            Parts {
+                before: "<script>localStorage.setItem('fieldvitals', '[1,\"old\"]')</script>",
+                tag: "<script async src='__TAG_URL__' data-site='__KEY__' data-consent='granted'></script>",
+                ..Parts::default()
+            }
+            .folder()
+        },
+        ..PLAIN
+    },
+    Condition {
+        name: "timers-throw",
+        folder: || {
+            page::scripted("window.setInterval = function () { throw new Error('timer of the page') }")
+        },
+        ..PLAIN
+    },
+    Condition {
+        name: "clock-throws",
+        folder: || {
+            page::ending(
+                "addEventListener('load', function () {
+                     lab.later(function () { performance.now = function () { throw new Error('clock of the page') } }, 250);
+                 })",
+            )
+        },
+        steps: &[
+            Step::Open(DELAYED),
+            Step::Told("ready"),
+            Step::Module,
+            Step::Press("next"),
+            Step::Press("slow"),
+            Step::Leave,
+        ],
+        views: &[LOAD, View { at: "/view1.html", nav: Some("soft-navigation"), values: &[], ..LOAD }],
         ..PLAIN
     },
     Condition {
