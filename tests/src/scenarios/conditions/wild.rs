@@ -253,7 +253,19 @@ pub const CONDITIONS: &[Condition] = &[
             Step::Press("slow"),
             Step::Leave,
         ],
-        views: &[LOAD, View { at: "/view1.html", nav: Some("soft-navigation"), values: &[], ..LOAD }],
+        // Without a clock the document's answer is not known to have come.
+        views: &[
+            View {
+                values: &[
+                    ("TTFB", Must::BeAbsent),
+                    ("FCP", Must::LieIn(100.0, 10_000.0)),
+                    ("LCP", Must::LieIn(400.0, 10_000.0)),
+                    ("INP", Must::LieIn(112.0, 560.0)),
+                ],
+                ..LOAD
+            },
+            View { at: "/view1.html", nav: Some("soft-navigation"), values: &[], ..LOAD },
+        ],
         ..PLAIN
     },
     Condition {
