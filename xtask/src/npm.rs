@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 /// glue is a file of the bundle.
 const REPLACED: [(&str, &str); 3] = [
     ("(() => {\n", "export const init = (options) => {\n"),
-    ("window[data.beforeSend](bareUrl())", "data.beforeSend(bareUrl())"),
+    ("window[data.beforeSend](own)", "data.beforeSend(own)"),
     (NAME_LINE, "const COLLECTOR = \"collector.js\";"),
 ];
 /// Replacements of whole regions of the snippet, by region name.
