@@ -1,8 +1,8 @@
 //! The directory: caches sites and tokens in one snapshot that requests read without a lock.
 //!
 //! The store is authoritative; the command line writes to it while the server runs. The server refreshes the snapshot
-//! every second, and at once after a missing key or origin. Such refreshes are ≥ 100 ms apart, so that unknown keys do
-//! not load the database. A revoked token is refused within a second.
+//! every second, and at once if a key, token or allowed origin is missing. Such refreshes are ≥ 100 ms apart, so that
+//! unknown keys do not load the database. A revoked token is refused within a second.
 
 use arc_swap::ArcSwap;
 use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError};

@@ -414,7 +414,7 @@ async fn beacons_are_counted_by_what_became_of_them() {
     let place = Place::new().await;
     let running = place.start().await;
     place.append(&running.spool, 0..4).await;
-    // A repeated update, and an update that the store already has from a better source.
+    // A repeated update, and an update from a worse source than the stored one.
     running.spool.append(place.record(0)).await.unwrap();
     let mut older = place.record(1);
     older.updates[0].source = Source::Foreign;
