@@ -68,7 +68,7 @@ pub struct Config {
     pub client_rate: u32,
     /// Limits on connections.
     pub connections: ConnectionLimits,
-    /// Networks of proxies whose `X-Forwarded-For` the server trusts.
+    /// Networks of trusted proxies. The server believes their `X-Forwarded-For` and country header.
     pub trusted_proxies: Vec<ipnet::IpNet>,
     /// The header in which a trusted proxy names the client's country.
     pub country_header: Option<HeaderName>,

@@ -171,7 +171,8 @@ fn app(
         )
 }
 
-/// Routes for browsers. Their responses need no content type: only errors have a body, and errors set their own.
+/// Ingest routes. Their responses do not need the `nosniff` header of other routes: only errors have a body, and
+/// errors set the header themselves.
 fn ingest_routes(config: &mut web::ServiceConfig) {
     config
         .service(

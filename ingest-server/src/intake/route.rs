@@ -4,8 +4,8 @@ use crate::intake::page_url::PageUrl;
 use crate::intake::{scrub, spelling};
 use vitals::limits;
 
-/// Returns the route of a scrubbed URL: the first site rule that matches its path. Without a match, the path without a
-/// trailing slash, with ids replaced and other segments in readable spelling ([`spelling`]).
+/// Returns the route of a scrubbed URL: the first site rule that matches its path. If no rule matches, returns the
+/// path without a trailing slash, with ids replaced and other segments in readable spelling ([`spelling`]).
 ///
 /// A segment becomes `:id` if it is a number, a UUID, a ULID, or a hexadecimal text of ≥ 8 characters with a digit. A
 /// text also becomes `:id` if one of its words is a number of ≥ 6 digits (`red-shoes-1048576`). A segment becomes

@@ -288,10 +288,10 @@ fn view_id(pageview: Option<&str>, id: &str, received_ms: i64) -> Option<ViewId>
 
 /// Parses UTC milliseconds from a text, in one of two forms.
 ///
-/// - `v6-1763632800000-4823105571846`, an id of the library; the first versions have no `v6-`. Two numbers of 13 digits
-///   are no accident, so a time out of the clock's bounds is a late view, and refused.
-/// - `1763632800000`, or `1763632800000-` and anything. A text of the site's own may look like it (a barcode has 13
-///   digits), so a time out of the clock's bounds is none.
+/// - `v6-1763632800000-4823105571846`: an id of the library; its first versions have no `v6-`. Two numbers of 13 digits
+///   are hardly a coincidence, so a time outside the clock's bounds means a late page view, which is refused.
+/// - `1763632800000`, or `1763632800000-` and any text. The site's own ids may look the same (a barcode has 13 digits),
+///   so a time outside the clock's bounds is ignored.
 fn told_ms(text: &str, received_ms: u64) -> Option<u64> {
     let (version, unversioned) = text.split_once('-').unwrap_or(("", text));
     let is_version = version.strip_prefix('v').is_some_and(|number| {
