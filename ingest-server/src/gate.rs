@@ -63,7 +63,7 @@ pub struct BudgetReport {
     verdict: &'static str,
     /// Reason of the verdict.
     reason: String,
-    /// Samples needed for a decision; absent if there is one.
+    /// Samples needed for a decision; absent if the verdict is decided.
     samples_needed: Option<u64>,
 }
 

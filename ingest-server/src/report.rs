@@ -122,8 +122,8 @@ pub struct MetricReport {
     pub p90: f64,
     /// The 95th percentile.
     pub p95: f64,
-    /// The 90 % confidence interval of the 75th percentile, widened by the percentiles' error; absent if samples are too
-    /// few.
+    /// The 90 % confidence interval of the 75th percentile, widened by the percentiles' error; absent if there are too
+    /// few samples.
     pub p75_interval: Option<[f64; 2]>,
     /// Rating of the 75th percentile, decided by the exact counts: `good`, `needs-improvement` or `poor`.
     pub rating: &'static str,

@@ -150,7 +150,7 @@ pub struct HeldReport {
     since: String,
     /// Beacons of the site in the backlog.
     beacons: u64,
-    /// Refused beacons of the site: its backlog fills half of the spool.
+    /// Refused beacons of the site: the spool is more than half full, and the store refuses this site but not others.
     refused: u64,
     /// The store's last error.
     error: String,

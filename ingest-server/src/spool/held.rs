@@ -1,8 +1,8 @@
 //! Held sites: sites whose beacons the store refuses while it accepts those of other sites.
 //!
 //! A held site's beacons stay in the spool, and the loader retries them with back-off; other sites are loaded
-//! meanwhile. The backlog of held sites may fill half of the spool. Above that, the spool sheds their beacons, so that
-//! a site which can never be loaded leaves the other half to the others.
+//! meanwhile. While the spool is more than half full, it sheds new beacons of a site that fails alone. So a site which
+//! can never be loaded leaves the other half to the other sites.
 
 use super::pause::PAUSE_FIRST;
 use fieldvitals_store::SiteId;
@@ -24,7 +24,7 @@ pub struct HeldSite {
     pub error: String,
     /// Backlog of the site in beacons, as far as the loader has read.
     pub beacons: u64,
-    /// Beacons of the site that the spool refused, because the backlog of held sites is at its limit.
+    /// Beacons of the site that the spool refused, because the site's share of the spool is full.
     pub refused: u64,
 }
 
@@ -121,7 +121,7 @@ impl Held {
         }
     }
 
-    /// Counts a beacon that the spool refuses because the backlog of held sites is at its limit. Logs the first one.
+    /// Counts a beacon that the spool refuses because the site's share of the spool is full. Logs the first one.
     pub(super) fn shed(&mut self, site: SiteId) {
         let Some(waiting) = self.0.get_mut(&site) else { return };
         if waiting.refused == 0 {
