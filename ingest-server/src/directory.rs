@@ -1,8 +1,8 @@
-//! Sites and tokens as every request sees them: one snapshot in memory, read without a lock.
+//! The directory: caches sites and tokens in one snapshot that requests read without a lock.
 //!
-//! The store is the truth; the command line writes to it beside a running server. The snapshot is read
-//! again every second, and at once when a key or token is not found (at most every 100 ms, so that
-//! unknown keys cost the database nothing). A revoked token is refused within a second.
+//! The store is authoritative; the command line writes to it while the server runs. The server refreshes the snapshot
+//! every second, and at once if a key, token or allowed origin is missing. Such refreshes are ≥ 100 ms apart, so that
+//! unknown keys do not load the database. A revoked token is refused within a second.
 
 use arc_swap::ArcSwap;
 use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError};
@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use vitals::limits;
 
-/// How old the snapshot may grow.
+/// Refresh interval of the snapshot.
 const REFRESH: Duration = Duration::from_secs(1);
-/// Time between two reads for something that is not found.
+/// Minimum time between two refreshes after a cache miss.
 const MISS_REFRESH: Duration = Duration::from_millis(100);
 
 /// Sites by key and name, tokens by hash, at one moment.
@@ -28,7 +28,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The snapshot of these sites and tokens.
+    /// Builds a snapshot of sites and tokens.
     #[must_use]
     pub fn new(sites: Vec<Site>, tokens: HashMap<[u8; 32], Scope>) -> Self {
         let sites: Vec<Arc<Site>> = sites.into_iter().map(Arc::new).collect();
@@ -41,20 +41,20 @@ impl Snapshot {
         Self { sites, by_key, tokens }
     }
 
-    /// All sites, by name.
+    /// Returns all sites, by name.
     #[must_use]
     pub fn sites(&self) -> &[Arc<Site>] {
         &self.sites
     }
 
-    /// The site that a key belongs to, unless the key's time is over.
+    /// Returns the site of a key, unless the key has expired.
     #[must_use]
     pub fn by_key(&self, key: &str, now_ms: i64) -> Option<&Arc<Site>> {
         let (site, until_ms) = self.by_key.get(key)?;
         until_ms.is_none_or(|until_ms| now_ms < until_ms).then_some(site)
     }
 
-    /// The site of this name or id.
+    /// Returns the site with this name or id.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Arc<Site>> {
         let id = name.parse().ok().map(SiteId);
@@ -64,34 +64,34 @@ impl Snapshot {
             .or_else(|| self.sites.iter().find(|site| Some(site.id) == id))
     }
 
-    /// Whether there is a site, and a token.
+    /// Returns whether there are a site and a token.
     #[must_use]
     pub fn is_set_up(&self) -> bool {
         !self.sites.is_empty() && !self.tokens.is_empty()
     }
 
-    /// What a token's secret allows.
+    /// Returns the scope of a token's secret.
     #[must_use]
     pub fn scope(&self, secret: &str) -> Option<Scope> {
         self.tokens.get(&token_hash(secret)).copied()
     }
 }
 
-/// The hash under which a token's secret is kept. The secret is 256 random bits, so one round is enough.
+/// Returns the stored hash of a token's secret. The secret has 256 random bits, so one round is enough.
 #[must_use]
 pub fn token_hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// The current [`Snapshot`].
+/// Holds and refreshes the current [`Snapshot`].
 pub struct Directory {
     store: Arc<dyn Store>,
     snapshot: ArcSwap<Snapshot>,
-    /// When the last read for something that was missed began.
+    /// Start of the last refresh after a cache miss.
     last_read: Mutex<Instant>,
-    /// Since when the store cannot be read, which was said.
+    /// Time of the first failed refresh, which is logged; `None` after a successful one.
     unread: std::sync::Mutex<Option<Instant>>,
-    /// Whether the store did not answer the last read.
+    /// Set if the store was unreachable at the last refresh.
     is_away: AtomicBool,
 }
 
@@ -99,7 +99,7 @@ impl Directory {
     /// Reads the first snapshot.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn open(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let snapshot = read(store.as_ref()).await?;
         Ok(Self {
@@ -111,21 +111,20 @@ impl Directory {
         })
     }
 
-    /// The snapshot as it is.
+    /// Returns the current snapshot.
     #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// The store, unless it did not answer when the snapshot was read last.
+    /// Returns the store, unless it was unreachable at the last refresh.
     #[must_use]
     pub fn store(&self) -> Option<&dyn Store> {
         (!self.is_away.load(Ordering::Relaxed)).then_some(self.store.as_ref())
     }
 
-    /// What `found` finds in the snapshot, or, where it finds nothing, in one that is read afterwards: what
-    /// it looks for may have been added a moment ago. Callers that miss at the same time share one read. None is tried
-    /// while the store is away.
+    /// Looks up `found` in the snapshot. On a miss, refreshes the snapshot and looks up again, because the item may
+    /// have just been added. Concurrent misses share one refresh. Does not refresh while the store is unreachable.
     pub async fn find<T>(&self, found: impl Fn(&Snapshot) -> Option<T>) -> Option<T> {
         let known = found(&self.snapshot.load());
         if known.is_some() || self.store().is_none() {
@@ -136,7 +135,7 @@ impl Directory {
         if *last_read <= missed {
             tokio::time::sleep_until((*last_read + MISS_REFRESH).into()).await;
             *last_read = Instant::now();
-            // A store that hangs must not make all who miss wait for it.
+            // Limits the wait of all callers for a hanging store.
             let patience = Duration::from_millis(limits::DIRECTORY_MISS_MS_MAX);
             if tokio::time::timeout(patience, self.read_again()).await.is_err() {
                 self.note(Some("no answer in time".to_owned()));
@@ -146,26 +145,26 @@ impl Directory {
         found(&self.snapshot.load())
     }
 
-    /// Reads the snapshot again.
+    /// Refreshes the snapshot.
     ///
     /// # Errors
-    /// Where the store cannot be read; the snapshot stays as it was.
+    /// If the store cannot be read. The snapshot then stays unchanged.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let snapshot = read(self.store.as_ref()).await?;
         self.snapshot.store(Arc::new(snapshot));
         Ok(())
     }
 
-    /// Reads the snapshot again; where that fails, it stays as it was.
+    /// Refreshes the snapshot. On failure, keeps the old one and logs the error.
     pub async fn read_again(&self) {
         let read = self.refresh().await;
         self.is_away.store(read.as_ref().is_err_and(StoreError::is_away), Ordering::Relaxed);
         self.note(read.err().map(|error| error.to_string()));
     }
 
-    /// Says once that the store cannot be read, and once that it can be again.
+    /// Logs once that the store cannot be read, and once that it can be read again.
     fn note(&self, error: Option<String>) {
-        // Nothing that holds the lock can panic half-way.
+        // No holder of the lock can panic with the value half changed.
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         match (error, *unread) {
             (Some(error), None) => {
@@ -181,7 +180,7 @@ impl Directory {
         }
     }
 
-    /// Keeps the snapshot fresh for as long as it is polled.
+    /// Refreshes the snapshot periodically, while polled.
     pub async fn keep_fresh(&self) {
         loop {
             tokio::time::sleep(REFRESH).await;

@@ -1,4 +1,4 @@
-//! Budgets judged with stored page views: counts from the store, verdicts from `vitals::gate`.
+//! The gate: judges budgets against stored page views. The store counts, `vitals::gate` decides.
 
 use crate::intake::asked;
 use crate::report::{self, PeriodReport, Range};
@@ -11,16 +11,16 @@ use vitals::histogram::rank;
 use vitals::metric::{Metrics, Value};
 use vitals::view::Device;
 
-/// Which page views are judged.
+/// Selects the page views to judge.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Their starts.
+    /// Range of page view starts.
     pub range: Range,
-    /// Only this class of device, for budgets that name none.
+    /// Only this device class, for budgets without a device class.
     pub device: Option<Device>,
     /// Only this release.
     pub release: Option<String>,
-    /// Whether violations are opened and resolved.
+    /// Opens and resolves violations.
     pub record: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct GateReport {
     site: String,
     release: Option<String>,
     period: PeriodReport,
-    /// `fail` if any budget fails, else `inconclusive` if any is, else `pass`.
+    /// `fail` if any budget fails, else `inconclusive` if any budget is inconclusive, else `pass`.
     verdict: &'static str,
     budgets: Vec<BudgetReport>,
 }
@@ -48,22 +48,22 @@ pub struct BudgetReport {
     unit: &'static str,
     device: Option<&'static str>,
     min_samples: u64,
-    /// Routes that the pattern matches and that have page views.
+    /// Number of routes with page views that match the pattern.
     routes: usize,
-    /// Page views that have the metric.
+    /// Page views with a value of the metric.
     n: u64,
-    /// Those at or under the budget: exact.
+    /// Exact number of these page views at or under the budget.
     within: u64,
-    /// The measured percentile, exact. Of more than a million page views it is within 0.55 %, and on its side of the
-    /// budget; absent if rollups do not tell the period.
+    /// The measured percentile: exact for ≤ 1 million page views, else within 0.55 % and on the correct side of the
+    /// budget. Absent if it is not exact and rollups do not cover the exact period.
     measured: Option<f64>,
-    /// Its 90 % confidence interval.
+    /// The 90 % confidence interval of the measured percentile.
     interval: Option<[f64; 2]>,
     /// `pass`, `fail` or `inconclusive`.
     verdict: &'static str,
-    /// Why, in words.
+    /// Reason of the verdict.
     reason: String,
-    /// How many samples a decision would take, where there is none.
+    /// Samples needed for a decision; absent if the verdict is decided.
     samples_needed: Option<u64>,
 }
 
@@ -74,11 +74,10 @@ struct Measured {
     interval: Option<[f64; 2]>,
 }
 
-/// Judges budgets. With [`Question::record`], the broken ones open violations and the kept ones resolve theirs; without it, nothing
-/// changes.
+/// Judges budgets. With [`Question::record`], opens violations of broken budgets and resolves violations of met ones.
 ///
 /// # Errors
-/// Where the store cannot answer.
+/// If the store cannot answer.
 pub async fn check(
     store: &dyn Store,
     site: &Site,
@@ -86,7 +85,8 @@ pub async fn check(
     mut question: Question,
     now_ms: i64,
 ) -> Result<GateReport, StoreError> {
-    // Counts come from page views, so nothing older than those is judged, or shown as if it were.
+    // Limits the range to retained page views, because counts come from page views. The report shows the limited
+    // range.
     let kept_from_ms = store.kept().await?.views_from_ms;
     question.range.from_ms = question.range.from_ms.max(kept_from_ms);
     question.range.to_ms = question.range.to_ms.max(question.range.from_ms);
@@ -155,12 +155,13 @@ pub async fn check(
     })
 }
 
-/// Two checks of the same promise, about the same page views, are about one violation.
+/// Returns the key of a violation: checks of the same budget for the same device class and release share one
+/// violation.
 fn violation_key(budget: &Budget, device: Option<Device>, release: Option<&str>) -> String {
     format!("{}|{}|{}", budget.key(), device.map_or("", Device::name), release.unwrap_or(""))
 }
 
-/// Why a pattern has no data, with the routes that may have been meant.
+/// Returns the reason for a pattern without data, with similar routes.
 fn no_route(pattern: &str, routes: &[String]) -> String {
     let nearest: Vec<String> =
         asked::nearest(pattern, routes).into_iter().map(|route| format!("`{route}`")).collect();
@@ -169,7 +170,8 @@ fn no_route(pattern: &str, routes: &[String]) -> String {
     format!("no data: no route with page views matches `{pattern}`{nearest}")
 }
 
-/// The routes that a pattern matches as it is spelled; if none, as routes are stored.
+/// Returns the routes that match a pattern as written; without a match, tries the pattern in the spelling of stored
+/// routes.
 fn matching(pattern: &str, routes: &[String], rules: &[String]) -> Vec<String> {
     asked::patterns(pattern, rules)
         .into_iter()
@@ -216,8 +218,8 @@ async fn measure(
     })
 }
 
-/// The percentile and the interval of more page views than are sorted, from rollups of the same period; neither, if
-/// rollups know only whole days of it.
+/// Returns percentile and interval from rollups, for more page views than the store sorts. Returns neither if rollups
+/// cover only whole days of the period.
 async fn from_rollups(
     store: &dyn Store,
     query: &TallyQuery,
@@ -239,7 +241,8 @@ async fn from_rollups(
         pooled.merge(&row.cell);
     }
     let histogram = pooled.metric(metric);
-    // Exact counts bound what is told: the values at the first `within` ranks keep the budget.
+    // Corrects histogram values by the exact counts: the values at the first `within` ranks are at or under the
+    // budget.
     let most = query.at_most.number(metric);
     let over = Value::from_micros(metric, query.at_most.micros().saturating_add(1));
     let over = over.map_or(most, |value| value.number(metric));

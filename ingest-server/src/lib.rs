@@ -1,6 +1,6 @@
-//! The fieldvitals server: takes beacons, keeps them, reports them.
+//! The fieldvitals server: receives beacons, stores them and reports on them.
 //!
-//! A beacon's way: [`http`] → [`intake`] → [`spool`] → the store; and back as [`report`] and [`gate`].
+//! Path of a beacon: [`http`] → [`intake`] → [`spool`] → the store. [`report`] and [`gate`] read from the store.
 
 mod clock;
 mod data_dir;
@@ -40,54 +40,54 @@ pub const FIRST_SITE: &str = "default";
 /// The file of the embedded store in the data folder.
 pub const EMBEDDED_STORE: &str = "store.db";
 
-/// Time between two tries to open a store that is away.
+/// Pause between two attempts to connect to an unreachable store.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// The file of the spool in the data folder.
 pub const SPOOL: &str = "spool.db";
 
-/// Threads of the background: the loader's, and maintenance's.
+/// Background threads: one for the loader, one for maintenance.
 const BACKGROUND_THREADS: usize = 2;
 
-/// How a server is run.
+/// Configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Address to listen on.
     pub listen: SocketAddr,
     /// Folder of the spool and the embedded store.
     pub data_dir: PathBuf,
-    /// Where the store is; the embedded one in `data_dir` when absent.
+    /// URL of the store; `None` for the embedded store in `data_dir`.
     pub database_url: Option<String>,
-    /// How long the start waits for a database that is away.
+    /// Timeout of the start for an unreachable database.
     pub database_wait: Duration,
     /// Whether the demo site is served.
     pub demo: bool,
-    /// Whether visits of programs (crawlers, checks, driven browsers) are kept.
+    /// Keeps page views of bots (crawlers, uptime checks, automated browsers).
     pub keep_bots: bool,
-    /// Beacons a second that one client network may send; 0 for no limit.
+    /// Rate limit of one client network, in beacons per second; 0 for no limit.
     pub client_rate: u32,
-    /// Bounds of connections.
+    /// Limits on connections.
     pub connections: ConnectionLimits,
-    /// Proxies whose word on a client's address is believed.
+    /// Networks of trusted proxies. The server believes their `X-Forwarded-For` and country header.
     pub trusted_proxies: Vec<ipnet::IpNet>,
-    /// The header in which one of them names a client's country.
+    /// The header in which a trusted proxy names the client's country.
     pub country_header: Option<HeaderName>,
-    /// How long what is kept.
+    /// Retention of stored data.
     pub retention: Retention,
-    /// Bytes of beacons that may wait in the spool.
+    /// Maximum size of the spool's backlog, in bytes.
     pub spool_bytes: u64,
-    /// How the owner comes by the token of the first start.
+    /// Delivery of the first start's token to the owner.
     pub first_token: FirstToken,
 }
 
-/// How the owner comes by the token of the first start.
+/// Delivery of the first start's token to the owner.
 #[derive(Clone)]
 pub enum FirstToken {
-    /// It is returned, to be shown.
+    /// The start returns the token, for display.
     Shown,
-    /// It is written to a file of the data folder, for its owner alone.
+    /// The start writes the token to a file in the data folder that only its owner can read.
     Written,
-    /// The owner chose its secret.
+    /// The owner chose the secret.
     Chosen(String),
 }
 
@@ -115,7 +115,7 @@ pub enum ServeError {
     DataDir {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// The file of the first token cannot be written.
@@ -123,7 +123,7 @@ pub enum ServeError {
     AdminToken {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// The address cannot be listened on.
@@ -131,16 +131,16 @@ pub enum ServeError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// The database URL is not one that this release can use.
+    /// This release does not support the database URL.
     #[error(
         "--database-url: {0}; expected postgres://USER:PASSWORD@HOST/NAME, sqlite://PATH, or no URL for a file in the \
          data folder"
     )]
     DatabaseUrl(String),
-    /// The threads that load and maintain cannot be started.
+    /// The background threads cannot be started.
     #[error("threads cannot be started: {0}")]
     Threads(std::io::Error),
     /// The HTTP server failed.
@@ -149,31 +149,31 @@ pub enum ServeError {
     /// The system gave no random numbers for keys.
     #[error("the system gave no random numbers for keys")]
     Random(#[from] getrandom::Error),
-    /// The spool's disk failed; what was acknowledged is safe, nothing more can be.
+    /// The spool's disk failed. Acknowledged beacons are safe; the spool accepts no more.
     #[error("the spool cannot be written any more ({0}); check the disk and start again")]
     SpoolFailed(String),
 }
 
-/// What a start made because there was none yet.
+/// Site and token that a start created because the store had none.
 #[derive(Default)]
 pub struct FirstStart {
-    /// A site.
+    /// The created site.
     pub site: Option<Site>,
-    /// An API token with the scope `admin`.
+    /// The created API token with the scope `admin`.
     pub token: Option<MadeToken>,
 }
 
-/// Where the secret of a token is that a start made. The store keeps its hash alone.
+/// Location of a created token's secret. The store keeps only its hash.
 pub enum MadeToken {
-    /// Here, to be shown once.
+    /// The secret itself, for display once.
     Secret(String),
-    /// In this file.
+    /// The secret is in this file.
     File(PathBuf),
-    /// With the owner, who chose it.
+    /// The owner chose the secret.
     Chosen,
 }
 
-/// The threads that load beacons and maintain the store. Their priority is lower than that of the threads that answer.
+/// The threads that load beacons and maintain the store. Their priority is lower than that of the HTTP threads.
 struct Background {
     handle: Handle,
     /// `None` once dropped.
@@ -201,7 +201,7 @@ impl Drop for Background {
     }
 }
 
-/// A server that has what it needs, and serves nothing yet. The address is taken.
+/// A server with open store and spool. It listens, but answers only 503.
 pub struct Opened {
     config: Config,
     address: SocketAddr,
@@ -210,7 +210,7 @@ pub struct Opened {
     needs: Needs,
 }
 
-/// What of a server's start may take long, or fail.
+/// Parts of a server whose opening may be slow or fail.
 struct Needs {
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
@@ -243,18 +243,18 @@ impl Needs {
 
 /// A server that listens.
 pub struct Server {
-    /// Where it listens; the port is the real one if 0 was asked for.
+    /// Address of the listener, with the real port if the configured port is 0.
     pub address: SocketAddr,
-    /// What this start made because there was none yet.
+    /// Site and token that this start created.
     pub first_start: FirstStart,
-    /// The sites as they are at the start.
+    /// The sites at the start.
     pub sites: Vec<Arc<Site>>,
     http: http::Running,
     store: Arc<dyn Store>,
     spool: spool::Spool,
     loader: tokio::task::JoinHandle<()>,
     helpers: Vec<tokio::task::JoinHandle<()>>,
-    /// Ends when the server does.
+    /// Drops with the server.
     _background: Background,
     stop_loader: watch::Sender<bool>,
 }
@@ -262,7 +262,7 @@ pub struct Server {
 /// Opens the store that a configuration names.
 ///
 /// # Errors
-/// Where it cannot be opened, with what to do.
+/// If the store cannot be opened. The error says what to do.
 pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<Arc<dyn Store>, ServeError> {
     let url = match database_url {
         None => {
@@ -277,7 +277,7 @@ pub async fn open_store(data_dir: &Path, database_url: Option<&str>) -> Result<A
     Ok(url.open().await?)
 }
 
-/// Closes a store, as far as that goes in a few seconds. One in a file is that file alone then: it can be copied.
+/// Closes a store, with a timeout of a few seconds. A closed embedded store is a single file that can be copied.
 pub async fn close_store(store: &dyn Store) {
     let time = Duration::from_millis(limits::STORE_CLOSE_MS_MAX);
     if tokio::time::timeout(time, store.close()).await.is_err() {
@@ -287,7 +287,8 @@ pub async fn close_store(store: &dyn Store) {
     }
 }
 
-/// Opens the store of a configuration; one that is away is waited for, one that refuses is not.
+/// Opens the configured store. Retries while the store is unreachable, up to `database_wait`; returns other errors at
+/// once.
 async fn await_store(config: &Config, address: SocketAddr) -> Result<Arc<dyn Store>, ServeError> {
     let began = Instant::now();
     let mut said = None;
@@ -302,7 +303,7 @@ async fn await_store(config: &Config, address: SocketAddr) -> Result<Arc<dyn Sto
         if left.is_zero() {
             return Err(error.into());
         }
-        // The same is said once.
+        // Logs a reason again only after another reason.
         let reason = error.to_string();
         if said.as_ref() != Some(&reason) {
             let seconds_left = left.as_secs();
@@ -318,13 +319,14 @@ async fn await_store(config: &Config, address: SocketAddr) -> Result<Arc<dyn Sto
 }
 
 impl Server {
-    /// Takes the address, and opens store and spool; a database that is away is waited for. Until that is done whoever
-    /// asks is answered 503. It can be given up at any moment: nothing is made that is not there at the next start.
+    /// Binds the address and opens the store and the spool. Waits for an unreachable database; clients receive 503
+    /// meanwhile. The caller can cancel the future at any point: a later start reuses everything that this one
+    /// created.
     ///
     /// # Errors
-    /// With what is wrong and what to do; nothing is left running.
+    /// The error says what is wrong and what to do. Nothing keeps running.
     pub async fn open(config: &Config) -> Result<Opened, ServeError> {
-        // The address first: a second server on the same folder should fail before it touches a file.
+        // Binds the address first, so that a second server on the same folder fails before it touches a file.
         let refused = |reason| ServeError::Listen { address: config.listen, reason };
         let listener = TcpListener::bind(config.listen).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
@@ -333,22 +335,22 @@ impl Server {
         match Needs::open(config, address).await {
             Ok(needs) => Ok(Opened { config: config.clone(), address, starting, needs }),
             Err(error) => {
-                // What it says of the socket is of no use any more.
+                // The start failed already; an error of the socket adds nothing.
                 let _ = starting.stop().await;
                 Err(error)
             }
         }
     }
 
-    /// Starts to serve and to load. What a first start makes comes after all that may fail: its token is shown once, and
-    /// would be lost by who gives this up in the middle.
+    /// Starts the HTTP server and the loader. Creates the first site and token only after [`Server::open`] has
+    /// succeeded: the token is shown once, and a canceled start would lose it.
     ///
     /// # Errors
     /// As [`Server::open`].
     pub async fn start(opened: Opened) -> Result<Self, ServeError> {
         let Opened { config, address, starting, needs } = opened;
         let Needs { store, directory, spool, loader, background } = needs;
-        // Looked at first: where both are there, a database that cannot be written now keeps nobody from starting.
+        // Skips the write if the site and the token exist, so that a read-only database does not prevent the start.
         let first_start = match directory.current().is_set_up() {
             true => Ok(FirstStart::default()),
             false => first_start(store.as_ref(), &config).await,
@@ -361,7 +363,7 @@ impl Server {
                 return Err(error);
             }
         };
-        // Where that fails, they come with the next one.
+        // On failure, the next refresh of the directory reads the sites and tokens.
         directory.read_again().await;
         if let FirstToken::Chosen(secret) = &config.first_token
             && directory.current().scope(secret).is_none()
@@ -420,13 +422,13 @@ impl Server {
         })
     }
 
-    /// Serves until `stop` is done. Then serves on until `drained` is done, while `/healthz` is 503 and answers close
-    /// their connections, so that balancers and clients go elsewhere. Then ends requests in flight, empties the spool
-    /// into the store as far as it goes in a few seconds, closes both, and returns. What remains in the spool is loaded
-    /// at the next start.
+    /// Serves until `stop` completes, then drains until `drained` completes: `/healthz` answers 503 and each response
+    /// closes its connection, so that balancers and clients go to another server. Then ends the requests in flight,
+    /// loads the spool into the store within a few seconds, closes both, and returns. The next start loads the
+    /// remaining backlog.
     ///
     /// # Errors
-    /// Where the spool could not be written any more.
+    /// If the spool could not be written any more.
     pub async fn run_until(
         self,
         stop: impl Future<Output = ()>,
@@ -445,12 +447,12 @@ impl Server {
         for helper in self.helpers {
             helper.abort();
         }
-        // Both fail only when the loader has ended already.
+        // Both fail only if the loader has ended already.
         let _ = self.stop_loader.send(true);
         let _ = self.loader.await;
         if failure.is_none() {
-            // What is loaded leaves the file too, so that a spool without a server tells what is not. Where
-            // the disk hangs, the next start does it.
+            // Closing removes loaded rows from the file, so that the file of a stopped server holds only beacons that
+            // are not loaded. If the disk hangs, the next start removes the rows.
             let time = Duration::from_millis(limits::DRAIN_MS_MAX);
             if tokio::time::timeout(time, self.spool.close()).await.is_err() {
                 tracing::warn!("the spool file was not closed in time; the next start goes on with it");
@@ -461,7 +463,7 @@ impl Server {
     }
 }
 
-/// The limits of connections, as far as there are file handles for them.
+/// Reduces the limit of connections to the available file handles.
 fn within_handles(mut connections: ConnectionLimits) -> ConnectionLimits {
     let Some(handles) = handles::raise() else { return connections };
     let workers = http::workers() as u64;
@@ -480,7 +482,7 @@ fn within_handles(mut connections: ConnectionLimits) -> ConnectionLimits {
     connections
 }
 
-/// Makes a site where there is none yet, and an admin token where there is no token.
+/// Creates the first site and the first admin token, if missing.
 async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, ServeError> {
     let created_ms = http::now_ms();
     let origins = vec!["*".to_owned()];
@@ -491,14 +493,15 @@ async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, S
     };
     let hash = directory::token_hash(&secret);
     let token = NewToken { name: "first start".to_owned(), scope: Scope::Admin, hash, created_ms };
-    // Before the store has it: a secret that is lost would leave a store that nobody can ask.
+    // Writes the secret before the store has the token: without the secret, the API of the store would be
+    // inaccessible.
     let made = match config.first_token {
         FirstToken::Shown => MadeToken::Secret(secret),
         FirstToken::Written => MadeToken::File(data_dir::write_token(&config.data_dir, &secret)?),
         FirstToken::Chosen(_) => MadeToken::Chosen,
     };
-    // Where that fails, the store may have the token all the same: the file stays, and a start that makes another
-    // replaces it.
+    // After an error, the store may have the token all the same. So the file stays; a start that creates another token
+    // replaces the file.
     let (site, token) = store.first_start(site, token).await?;
     if let (None, MadeToken::File(path)) = (&token, &made)
         && let Err(error) = std::fs::remove_file(path)

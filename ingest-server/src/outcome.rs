@@ -1,5 +1,5 @@
-//! Counts what becomes of each beacon: each beacon has exactly one [`Outcome`]. Records rejections, which answer "why
-//! is there no data?".
+//! Counts the outcomes of beacons: each beacon has exactly one [`Outcome`]. Records rejections, which explain missing
+//! data.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,11 +37,11 @@ macro_rules! reasons {
 reasons! {
     /// Reason for which a well-formed beacon is not stored.
     Filtered {
-        /// The view starts more than 48 hours after the server's clock.
+        /// The page view starts more than 48 h after the server's clock.
         Clock "clock" "Set the clock of the device, or of the server: a page view may not start in the future.",
-        /// The view started more than 48 hours ago.
+        /// The page view started more than 48 h ago.
         Late "late" "Send a page view within 48 hours of its start.",
-        /// A program made the visit.
+        /// A bot made the page view.
         Bot "bot" "Visits of programs (crawlers, checks, driven or headless browsers) are not kept. `fieldvitals serve --bots keep` keeps them, for tests of your own.",
     }
 }

@@ -1,4 +1,4 @@
-//! From cells to what people read: percentiles with their uncertainty, rating shares, rankings.
+//! Turns cells into reports: percentiles with their uncertainty, rating shares, rankings.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,21 +16,21 @@ use vitals::metric::{Metric, Rating, Unit, Value};
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A range of page view starts, on whole hours, UTC milliseconds, end excluded.
+/// A range of page view start times in UTC milliseconds: whole hours, end excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// First start.
+    /// Start of the range.
     pub from_ms: i64,
-    /// End.
+    /// End of the range, excluded.
     pub to_ms: i64,
 }
 
 impl Range {
-    /// The range of a question: `from` and `to` (RFC 3339), or a `period` such as `24h` or `7d` that
-    /// ends with the current hour (or at `to`); seven days when nothing is said.
+    /// Parses the range of a query: `from` and `to` (RFC 3339), or a `period` such as `24h` or `7d` that ends with the
+    /// current hour (or at `to`). The default is 7 days.
     ///
     /// # Errors
-    /// With a sentence that says which parameter is wrong and what was expected.
+    /// The message says which parameter is wrong and what was expected.
     pub fn parse(
         period: Option<&str>,
         from: Option<&str>,
@@ -38,7 +38,7 @@ impl Range {
         now_ms: i64,
     ) -> Result<Self, String> {
         let next_hour = |ms: i64| ms.saturating_add(HOUR_MS - 1).div_euclid(HOUR_MS) * HOUR_MS;
-        // Views of devices whose clocks run ahead are reported when their time has come.
+        // Excludes page views from devices whose clocks run ahead, until their start time is reached.
         let end_ms = match to {
             Some(text) => next_hour(instant("to", text)?),
             None => next_hour(now_ms.saturating_add(1)),
@@ -79,18 +79,18 @@ fn duration_ms(period: &str) -> Result<i64, String> {
     if count < 1 { Err(wrong()) } else { count.checked_mul(unit_ms).ok_or_else(wrong) }
 }
 
-/// UTC milliseconds as RFC 3339.
+/// Formats UTC milliseconds as RFC 3339.
 #[must_use]
 pub fn time_text(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
 }
 
-/// The period that an answer counts.
+/// The period of an answer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PeriodReport {
-    /// First start of a page view, RFC 3339, UTC.
+    /// Start of the period by page view start, RFC 3339, UTC.
     pub from: String,
-    /// End, excluded.
+    /// End of the period, excluded.
     pub to: String,
 }
 
@@ -106,13 +106,13 @@ impl From<std::ops::Range<i64>> for PeriodReport {
     }
 }
 
-/// What is reported of one metric. Percentiles are within 0.55 % and on their side of each threshold; the rating counts
-/// are exact.
+/// Statistics of one metric. Percentiles are within 0.55 % and on the correct side of each threshold; the rating
+/// counts are exact.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct MetricReport {
     /// `ms` or `score`.
     pub unit: &'static str,
-    /// Page views that have the metric.
+    /// Page views with a value of the metric.
     pub n: i64,
     /// The median.
     pub p50: f64,
@@ -122,10 +122,10 @@ pub struct MetricReport {
     pub p90: f64,
     /// The 95th percentile.
     pub p95: f64,
-    /// The 90 % confidence interval of the 75th percentile, widened by the percentiles' error; absent if samples are too
-    /// few.
+    /// The 90 % confidence interval of the 75th percentile, widened by the percentiles' error; absent if there are too
+    /// few samples.
     pub p75_interval: Option<[f64; 2]>,
-    /// `good`, `needs-improvement` or `poor`: of the 75th percentile, decided by the exact counts.
+    /// Rating of the 75th percentile, decided by the exact counts: `good`, `needs-improvement` or `poor`.
     pub rating: &'static str,
     /// Page views rated good.
     pub good: i64,
@@ -133,26 +133,26 @@ pub struct MetricReport {
     pub needs_improvement: i64,
     /// Page views rated poor.
     pub poor: i64,
-    /// The largest good value, and the largest that needs improvement.
+    /// The largest good value, and the largest needs-improvement value.
     pub thresholds: [f64; 2],
-    /// Counts by value, for drawing.
+    /// Histogram for charts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distribution: Option<Vec<BinReport>>,
 }
 
-/// Page views whose value lies in a range.
+/// One bin: page views with a value in a range.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct BinReport {
-    /// Its values are larger; the first bin's may be 0.
+    /// Lower edge, excluded; the first bin may contain 0.
     pub from: f64,
-    /// Largest value; absent in the last bin.
+    /// Upper edge, included; absent in the last bin.
     pub to: Option<f64>,
     /// Page views.
     pub n: i64,
 }
 
 impl MetricReport {
-    /// The report of a histogram; `None` where nothing was measured.
+    /// Returns the report of a histogram; `None` without values.
     #[must_use]
     pub fn new(metric: Metric, histogram: &Histogram, with_distribution: bool) -> Option<Self> {
         let n = histogram.n();
@@ -184,7 +184,7 @@ impl MetricReport {
     }
 }
 
-/// The name of a metric's unit: `ms` or `score`.
+/// Returns the name of a metric's unit: `ms` or `score`.
 #[must_use]
 pub fn unit_name(metric: Metric) -> &'static str {
     match metric.unit() {
@@ -193,7 +193,8 @@ pub fn unit_name(metric: Metric) -> &'static str {
     }
 }
 
-/// Bins whose edges hold both thresholds: ten up to good, six up to poor, six of the same width beyond.
+/// Returns bins with both thresholds as edges: ten up to good, six up to poor, six of the same width above, and an
+/// open last bin.
 fn distribution(metric: Metric, histogram: &Histogram) -> Vec<BinReport> {
     let thresholds = metric.thresholds();
     let (good, poor) = (thresholds.good.micros(), thresholds.needs_improvement.micros());
@@ -211,7 +212,7 @@ fn distribution(metric: Metric, histogram: &Histogram) -> Vec<BinReport> {
         .collect()
 }
 
-/// The metrics of a cell that have samples, by name.
+/// Returns the metrics of a cell that have samples, by name.
 #[must_use]
 pub fn metrics(cell: &Cell, with_distribution: bool) -> BTreeMap<&'static str, MetricReport> {
     Metric::ALL
@@ -222,7 +223,7 @@ pub fn metrics(cell: &Cell, with_distribution: bool) -> BTreeMap<&'static str, M
         .collect()
 }
 
-/// What a ranking is sorted by.
+/// Sort key of a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
@@ -236,7 +237,7 @@ pub enum Sort {
     Route,
 }
 
-/// Which end of a ranking comes first.
+/// Sort order of a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
@@ -246,23 +247,23 @@ pub enum Order {
     Desc,
 }
 
-/// A ranking: how routes are sorted, and where a page of it begins.
+/// A ranking of routes, and the start of a page of it.
 #[derive(Clone, Debug)]
 pub struct Ranking {
     /// The metric of `p75` and `poor`.
     pub metric: Metric,
-    /// What it is sorted by.
+    /// Sort key.
     pub sort: Sort,
-    /// Which end is first.
+    /// Sort order.
     pub order: Order,
-    /// Routes in a page.
+    /// Routes per page.
     pub limit: usize,
-    /// The last route of the page before.
+    /// The last route of the previous page.
     pub after: Option<Cursor>,
 }
 
-/// A place in a ranking: the sort value and the route of the last row shown. Rows that come and go
-/// between two pages move nobody else's place.
+/// A position in a ranking: sort value and route of the last row shown. Stays valid when rows are added or removed
+/// between two pages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor {
     value: Option<f64>,
@@ -270,14 +271,14 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The cursor as text for a URL.
+    /// Encodes the cursor as URL-safe text.
     #[must_use]
     pub fn encode(&self) -> String {
         let bits = self.value.map_or(String::new(), |value| format!("{:016x}", value.to_bits()));
         URL_SAFE_NO_PAD.encode(format!("{bits}:{}", self.route))
     }
 
-    /// Reads a cursor that [`Cursor::encode`] wrote.
+    /// Parses the text of [`Cursor::encode`].
     #[must_use]
     pub fn decode(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -292,7 +293,7 @@ impl Cursor {
 }
 
 impl Ranking {
-    /// One page of the ranking, and the cursor of the next where there is one.
+    /// Returns one page of the ranking, and the cursor of the next page if there is one.
     #[must_use]
     pub fn page(&self, cells: Vec<RouteCell>) -> (Vec<RouteCell>, Option<Cursor>) {
         let mut rows: Vec<(Cursor, RouteCell)> = cells
@@ -324,7 +325,7 @@ impl Ranking {
         }
     }
 
-    /// Routes without a value come last in either order; equal values are sorted by route.
+    /// Sorts routes without a value last in either order, and equal values by route.
     fn compare(&self, a: &Cursor, b: &Cursor) -> Ordering {
         let directed = |ordering: Ordering| match self.order {
             Order::Asc => ordering,

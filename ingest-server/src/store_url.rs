@@ -1,4 +1,4 @@
-//! What `--database-url` names.
+//! Parses `--database-url` and opens the store.
 
 use fieldvitals_store::{Store, StoreError};
 use fieldvitals_store_postgres::{PostgresStore, Spread};
@@ -6,23 +6,23 @@ use fieldvitals_store_sqlite::SqliteStore;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A store's address.
+/// URL of a store.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// A file.
+    /// An SQLite file.
     File(PathBuf),
-    /// A Postgres database, by its address, which may hold a password.
+    /// URL of a Postgres database; may contain a password.
     Postgres(String),
 }
 
 impl StoreUrl {
-    /// Reads an address; `None` for a text that is no URL.
+    /// Parses a URL; `None` for a text that is no URL.
     ///
     /// # Errors
-    /// With what is wrong, without the address, which may hold a password.
+    /// The message says what is wrong. It never contains the URL, which may contain a password.
     #[must_use]
     pub fn parse(text: &str) -> Option<Result<Self, String>> {
-        // Files of settings and substitutions leave blanks and ends of lines.
+        // Configuration files and shell substitutions leave blanks and line ends.
         let text = text.trim();
         let (scheme, rest) = text.split_once(':')?;
         let read = match scheme.to_ascii_lowercase().as_str() {
@@ -41,7 +41,7 @@ impl StoreUrl {
     /// Spreads the tables of a migrated store over the nodes of its Citus cluster, by site.
     ///
     /// # Errors
-    /// Where it is no such cluster, with what to do.
+    /// If the store is not on a Citus cluster. The error says what to do.
     pub async fn spread(&self) -> Result<Spread, StoreError> {
         match self {
             Self::File(_) => Err(StoreError::Database {
@@ -57,7 +57,7 @@ impl StoreUrl {
     /// Opens the store.
     ///
     /// # Errors
-    /// Where it cannot be opened, with what to do.
+    /// If the store cannot be opened. The error says what to do.
     pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match self {
             Self::File(path) => Arc::new(SqliteStore::open(path).await?),
@@ -82,14 +82,14 @@ fn refused(scheme: &str) -> String {
     if is_scheme { format!("`{scheme}:` is no database that fieldvitals can use") } else { NO_URL.to_owned() }
 }
 
-/// What is said of a text that is no URL.
+/// Message for a text that is no URL.
 pub(crate) const NO_URL: &str = "this is no address of a database";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A file's path, `postgres`, or what is wrong.
+    /// Returns the file's path, the Postgres URL, `none` or the error.
     fn read(text: &str) -> String {
         match StoreUrl::parse(text) {
             Some(Ok(StoreUrl::File(path))) => path.display().to_string(),

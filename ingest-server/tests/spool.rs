@@ -1,4 +1,4 @@
-//! The spool: what is acknowledged reaches the store once, whatever happens between.
+//! Tests of the spool: an acknowledged beacon reaches the store exactly once, whatever fails in between.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,14 +19,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vitals::metric::Metric;
 
-/// A folder with a store behind a decorator that fails on demand, and room for a spool.
+/// A data folder with a store that fails on demand, for a spool.
 struct Place {
     directory: TempDir,
     store: Arc<FaultyStore>,
     sites: Vec<SiteId>,
 }
 
-/// A spool whose loader runs.
+/// A spool with a running loader.
 struct Running {
     spool: Spool,
     stop: watch::Sender<bool>,
@@ -50,7 +50,7 @@ impl Place {
         Arc::clone(&self.store) as Arc<dyn Store>
     }
 
-    /// A spool whose loader never runs.
+    /// Opens a spool without a running loader.
     async fn still(&self) -> Spool {
         Spool::open(&self.path(), self.store()).await.unwrap().0
     }
@@ -78,7 +78,7 @@ impl Place {
         }
     }
 
-    /// Page views in the store, each counted as often as its rollups say.
+    /// Returns the page views in the store, counted from its rollups.
     async fn views(&self) -> i64 {
         let mut views = 0;
         for &site in &self.sites {
@@ -110,7 +110,7 @@ async fn raw(path: &Path) -> SqliteConnection {
 }
 
 impl Running {
-    /// Stops as a server does, and returns the last figures.
+    /// Stops as a server does. Returns the last [`Stats`].
     async fn stop(self) -> Stats {
         self.stop.send(true).unwrap();
         self.loader.await.unwrap();
@@ -118,7 +118,7 @@ impl Running {
         self.spool.stats()
     }
 
-    /// Ends the loader where it stands, as a kill would.
+    /// Aborts the loader at once, like a kill.
     async fn kill(self) {
         self.loader.abort();
         let _ = self.loader.await;
@@ -134,7 +134,7 @@ fn assert_law(stats: &Stats) {
     );
 }
 
-/// Has the store refuse page views of a site, as a damaged table of it would.
+/// Makes the store refuse page views of a site, like a damaged table.
 async fn refuse(place: &Place, site: SiteId) {
     let mut raw = raw(&place.directory.path().join("store.db")).await;
     let sql = format!(
@@ -155,7 +155,7 @@ async fn repair(place: &Place, site: SiteId) {
 async fn until(mut condition: impl AsyncFnMut() -> bool) {
     let met = async {
         while !condition().await {
-            // A core that is always busy would be one that loading does not get.
+            // A busy loop would take CPU time from the loader.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -265,7 +265,7 @@ async fn a_crash_between_load_and_trim_doubles_nothing() {
     let place = Place::new().await;
     let (spool, loader) = Spool::open(&place.path(), place.store()).await.unwrap();
     place.append(&spool, 0..10).await;
-    // The file as it is before its rows are loaded and removed; it holds this epoch whole.
+    // Copies the file before its rows are loaded and removed. The copy contains the whole epoch.
     let mut raw = place.raw().await;
     let copy = place.directory.path().join("copy.db");
     sqlx::query("vacuum into ?").bind(copy.to_str().unwrap()).execute(&mut raw).await.unwrap();
@@ -355,7 +355,7 @@ async fn a_store_that_goes_away_between_two_sites_counts_nothing_twice() {
         if deleted {
             place.store.site_delete(place.sites[0]).await.unwrap();
         }
-        // Cursor and load of the first site succeed, what follows fails for a while.
+        // Reading the cursor and loading the first site succeed; the next calls of the store fail.
         place.store.away_after(2, 3);
         let (_stop, stopped) = watch::channel(true);
         loader.run(stopped).await;
@@ -382,7 +382,7 @@ async fn a_store_that_is_away_at_the_start_does_not_keep_the_spool_closed() {
 #[tokio::test]
 async fn a_store_that_comes_and_goes_at_the_start_does_not_make_the_spool_an_older_copy() {
     let place = Place::new().await;
-    // At the opening and at the loader's first look, and not right after it.
+    // The store fails when the spool opens and at the loader's first check, but not after that.
     place.store.away(2);
     let running = place.start().await;
     for number in 0..3 {
@@ -414,7 +414,7 @@ async fn beacons_are_counted_by_what_became_of_them() {
     let place = Place::new().await;
     let running = place.start().await;
     place.append(&running.spool, 0..4).await;
-    // Known already, and known better.
+    // A repeated update, and an update from a worse source than the stored one.
     running.spool.append(place.record(0)).await.unwrap();
     let mut older = place.record(1);
     older.updates[0].source = Source::Foreign;
@@ -456,7 +456,7 @@ async fn a_commit_and_a_load_keep_their_bounds() {
     let records = (0..100).map(|number| {
         let mut record = place.record(number);
         record.site = place.sites[0];
-        // Three views each, so twelve are four beacons.
+        // Each beacon has three page views, so twelve page views are four beacons.
         for more in 1..3 {
             record.updates.push(update(DAY0_MS + i64::from(number), 1 + more, &[(Metric::Lcp, 1.0)]));
         }
@@ -518,7 +518,7 @@ async fn a_file_that_takes_nothing_for_a_while_sheds_and_recovers() {
     let place = Place::new().await;
     let spool = place.still().await;
     place.append(&spool, 0..3).await;
-    // Whoever holds the write lock stands for whatever passes by itself.
+    // The write lock stands for any temporary failure.
     let mut raw = place.raw().await;
     let held = raw.begin_with("begin immediate").await.unwrap();
     let refused = spool.append(place.record(3)).await;
@@ -743,7 +743,7 @@ async fn any_damage_to_the_file_is_an_error_and_no_panic() {
                 assert!(error.to_string().contains("damaged-"), "{error}");
             }
             Ok((spool, loader)) => {
-                // Either nothing that matters was hit, or the loader says so.
+                // The damage is harmless, or the loader reports it.
                 let (_stop, stopped) = watch::channel(true);
                 loader.run(stopped).await;
                 let stats = spool.stats();
@@ -765,7 +765,7 @@ async fn a_file_that_is_no_spool_is_refused() {
 
 #[tokio::test]
 async fn two_loaders_on_one_epoch_double_nothing() {
-    // A copy that is not behind the store: both hold the same rows of the same epoch.
+    // The copy is not behind the store: both contain the same rows of the same epoch.
     let place = Place::new().await;
     let spool = place.still().await;
     place.append(&spool, 0..30).await;
@@ -784,7 +784,7 @@ async fn two_loaders_on_one_epoch_double_nothing() {
     place.assert_has(0..30).await;
 }
 
-/// Bounds of a loader that tries again at once.
+/// Returns bounds of a loader that retries almost at once (1 ms).
 fn eager() -> Bounds {
     let soon = Duration::from_millis(1);
     Bounds { retry: soon, site_retry: soon, gather: soon, ..Bounds::default() }
@@ -795,12 +795,12 @@ async fn a_site_that_the_store_refuses_holds_up_no_other() {
     let place = Place::new().await;
     refuse(&place, place.sites[0]).await;
     let mut appended = 0..0;
-    // What is held is held over starts, in epochs of their own.
+    // Held beacons stay held across starts, in several epochs.
     for start in 0..3_u64 {
         let running = place.start_with(eager()).await;
         let spool = &running.spool;
         for _ in 0..4 {
-            // At once, so that rows have beacons of both sites.
+            // Appends concurrently, so that rows contain beacons of both sites.
             appended = appended.end..appended.end + 20;
             let answers = join_all(appended.clone().map(|number| spool.append(place.record(number)))).await;
             assert!(answers.iter().all(Result::is_ok));
@@ -854,12 +854,12 @@ async fn a_site_that_the_store_refuses_leaves_half_of_the_spool_to_others() {
             break;
         }
         kept += 1;
-        // It is known to fail alone once another was loaded after it.
+        // The site fails alone once another site is loaded after its refusal.
         until(async || !spool.held().is_empty() && spool.stats().waiting == u64::from(kept)).await;
     }
     let held = spool.stats().held_bytes;
     assert!((3_800..=4_100).contains(&held), "{held} bytes are held");
-    // Others go on, many times what is left to them.
+    // Other sites load many times the space left to them.
     for _ in 0..100 {
         others().await.unwrap();
         until(async || spool.stats().bytes == held).await;
@@ -882,7 +882,8 @@ async fn a_spool_that_was_full_of_a_site_which_the_store_refuses_takes_others() 
     let bounds = Bounds { spool_bytes: 8_000, ..eager() };
     let running = place.start_with(bounds).await;
     let spool = &running.spool;
-    // While the database is away nobody knows whose fault it is, nor where nobody else is loaded.
+    // While the database is unreachable, and while no other site is loaded, the spool cannot tell whether the site is
+    // at fault.
     place.store.away(u64::MAX);
     let mut kept = 0;
     while spool.append(place.record(kept * 2)).await.is_ok() {
@@ -942,7 +943,7 @@ async fn a_store_that_takes_every_site_again_has_nothing_shed_of_those_that_wait
     for &site in &place.sites {
         repair(&place, site).await;
     }
-    // Between two tries of those that wait, another one is loaded.
+    // The loader loads another site between two retries of held sites.
     let other = site(&place.store(), "c").await;
     let record = Record { site: other, ..place.record(0) };
     spool.append(record.clone()).await.unwrap();
@@ -959,7 +960,7 @@ async fn a_load_that_takes_too_long_is_tried_with_fewer_beacons() {
     let spool = place.still().await;
     place.append(&spool, 0..200).await;
     spool.close().await;
-    // Half of the beacons are of one site: they are loaded in halves until seven fit.
+    // Half of the beacons are of one site. The loader halves its batches until seven beacons fit.
     place.store.slow(7);
     let running = place.start_with(eager()).await;
     until(async || running.spool.stats().waiting == 0).await;
@@ -976,7 +977,7 @@ async fn a_load_that_takes_too_long_is_tried_with_fewer_beacons() {
 async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
     let place = Place::new().await;
     let (spool, loader) = Spool::open_with(&place.path(), place.store(), eager()).await.unwrap();
-    // Alone in a row, and together in the next ones.
+    // One beacon alone in its row, the others together in the next rows.
     spool.append(place.record(0)).await.unwrap();
     let many = join_all((0..20).map(|number| spool.append(place.record(2 + number * 2)))).await;
     assert!(many.iter().all(Result::is_ok));
@@ -1005,7 +1006,7 @@ async fn what_is_loaded_of_a_site_before_it_is_refused_again_waits_no_more() {
         spool.append(place.record(number * 2)).await.unwrap();
     }
     until(async || spool.held().first().is_some_and(|held| held.beacons == 20)).await;
-    // From now on loads are of some beacons, and one page view alone is refused.
+    // From now on batches are small, and the store refuses one page view.
     place.store.slow(3);
     let bad = place.record(24).updates[0].id;
     let mut raw = raw(&place.directory.path().join("store.db")).await;

@@ -1,4 +1,4 @@
-//! The read API: bearer token in, JSON out.
+//! The read API: authenticates with a bearer token and answers JSON.
 
 use crate::gate::{self, GateReport};
 use crate::http::auth;
@@ -19,18 +19,19 @@ use utoipa::{IntoParams, ToSchema};
 use vitals::limits;
 use vitals::view::Device;
 
-/// What an API handler answers.
+/// Result of an API handler.
 pub type Answer = Result<HttpResponse, ApiError>;
 
 pub(super) fn json(body: impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
-/// `200` once the server takes beacons; `503` when it cannot keep them, with the reason.
+/// `200` while the server accepts beacons; `503` with the reason while it cannot store them.
 ///
-/// Where the spool refuses beacons (a full disk, or the store away until the spool is full), it is `503` until it takes
-/// them again; without beacons the server tries each second. A server that refuses some, because more come than its disk
-/// syncs, stays `200`. A server that is told to stop answers `503` while it still serves, so that balancers turn away.
+/// The answer is `503` while the spool refuses beacons: on a full disk, or after a store outage has filled the spool.
+/// The server checks each second whether the refusal is over, even without beacons. An overloaded server that sheds
+/// some beacons, because more arrive than its disk syncs, stays `200`. A stopping server answers `503` while it still
+/// serves, so that balancers choose another server.
 #[utoipa::path(get, path = "/healthz", tag = "read",
     responses((status = 200, description = "Beacons are taken"), (status = 503, description = "Beacons cannot be kept, or the server is starting or about to stop")))]
 pub async fn healthz(state: web::Data<State>) -> HttpResponse {
@@ -54,111 +55,113 @@ pub async fn healthz(state: web::Data<State>) -> HttpResponse {
 pub struct StatusReport {
     /// The server's version.
     version: &'static str,
-    /// The first and last wire format version that it takes.
+    /// The first and last supported version of the wire format.
     wire_versions: [u32; 2],
-    /// `wasm`, or `raw-queue` where the server was built without the module.
+    /// `wasm`, or `raw-queue` if the server was built without the module.
     collector: &'static str,
-    /// Beacons that reached this server since it started; the sum of `outcomes`.
+    /// Beacons received since the server started; the sum of `outcomes`.
     received: u64,
-    /// What became of them: `accepted`, `shed`, `filtered(…)`, `invalid(…)`.
+    /// Received beacons by outcome: `accepted`, `shed`, `filtered(…)`, `invalid(…)`.
     outcomes: BTreeMap<String, u64>,
-    /// Those of `filtered(bot)` by the kind of the program.
+    /// Beacons of `filtered(bot)`, by kind of bot.
     #[schema(value_type = std::collections::HashMap<String, u64>)]
     bots: BTreeMap<&'static str, u64>,
-    /// Fields of accepted beacons that were not usable and were left out, by name. `values` also counts metrics of the
-    /// web-vitals library, `views` also page views out of time, and `unknown` fields that this server does not know.
+    /// Unusable fields that the server removed from accepted beacons, by name. `values` also counts metrics of the
+    /// web-vitals library, `views` also page views that start more than 48 h from the server's clock, and `unknown`
+    /// the fields that this server does not know.
     #[schema(value_type = std::collections::HashMap<String, u64>)]
     dropped_fields: BTreeMap<&'static str, u64>,
-    /// Accepted beacons, those of earlier starts included: where they are now.
+    /// Accepted beacons by state, including those of earlier starts.
     spool: SpoolReport,
     /// Connections of clients.
     connections: ConnectionsReport,
-    /// Sites that have more names than places, of the last day; page views of further ones count under `(other)`. Absent
-    /// where there is none.
+    /// Sites with full dictionaries in the last day. Page views with further names count under `(other)`. Absent if
+    /// there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     crowded: Vec<CrowdedReport>,
-    /// What keeps the store in order: rollups folded, old data removed.
+    /// Maintenance of the store: folds rollups, removes old data.
     maintenance: MaintenanceReport,
 }
 
 /// Connections of clients.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConnectionsReport {
-    /// Open ones.
+    /// Open connections.
     open: usize,
-    /// Their limit. Over it, the server closes those that waited longest for their clients.
+    /// Limit of open connections. Over the limit, the server closes the connections that have waited longest for their
+    /// clients.
     max: usize,
-    /// The limit of one client network; 0 for none.
+    /// Limit of open connections of one client network; 0 for no limit.
     client_max: usize,
-    /// Those that the server closed since it started: `evicted` and `refused` at a limit, `bad_request`,
-    /// `head_too_large`, `slow_head`, `unread_answer`.
+    /// Connections closed by the server since it started, by reason: `evicted` and `refused` at a limit,
+    /// `bad_request`, `head_too_large`, `slow_head`, `unread_answer`.
     #[schema(value_type = std::collections::HashMap<String, u64>)]
     closed: BTreeMap<&'static str, u64>,
 }
 
-/// A kind of names of a site that lacks places.
+/// A full dictionary of a site.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CrowdedReport {
-    /// The site's name; its id where it has none any more.
+    /// The site's name; its id if the site is deleted.
     site: String,
     /// `routes`, `releases`, `browsers`, `countries` or `connection types`.
     kind: &'static str,
-    /// Updates of page views counted under `(other)` since this server started.
+    /// Updates of page views that count under `(other)`, since this server started.
     updates: u64,
-    /// When the last one was loaded.
+    /// Time of the last such update.
     last: String,
 }
 
-/// Where accepted beacons are.
+/// Accepted beacons by state.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SpoolReport {
-    /// Accepted since this server started, or found in the spool then.
+    /// Beacons accepted since this server started, or found in the spool at the start.
     appended: u64,
-    /// In the store.
+    /// Beacons loaded into the store.
     loaded: u64,
-    /// The store knew better.
+    /// Beacons without news: the store had an equal or newer update.
     superseded: u64,
-    /// Their site was deleted.
+    /// Beacons of deleted sites.
     discarded: u64,
-    /// Waiting.
+    /// The backlog, in beacons.
     waiting: u64,
-    /// Bytes waiting.
+    /// The backlog, in bytes on disk.
     waiting_bytes: u64,
-    /// Sites whose beacons wait because the store refuses them; others are loaded past them. Absent where there
-    /// is none.
+    /// Sites whose beacons are held because the store refuses them. Beacons of other sites are loaded meanwhile.
+    /// Absent if there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held: Vec<HeldReport>,
-    /// Why nothing is loaded: the store is away, or fails. Absent while loading goes.
+    /// Reason for stalled loading: the store is unreachable or fails. Absent while loading works.
     #[serde(skip_serializing_if = "Option::is_none")]
     stalled: Option<TroubleReport>,
-    /// Why beacons are refused: the spool cannot be written, or it is full. Absent while they are taken.
+    /// Reason for refusing beacons: the spool is full or cannot be written. Absent while beacons are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<RefusalReport>,
-    /// Group commits since the start: each makes all beacons durable that waited for it.
+    /// Group commits since the start. One commit makes all queued beacons durable.
     commits: u64,
 }
 
-/// A site whose beacons the store refuses. They are tried again now and then, and none is given up.
+/// A site whose beacons the store refuses. The loader retries them and discards none.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HeldReport {
-    /// The site's name; its id where it has none any more.
+    /// The site's name; its id if the site is deleted.
     site: String,
-    /// Since when.
+    /// Start of the failure.
     since: String,
-    /// Its beacons that wait.
+    /// Beacons of the site in the backlog.
     beacons: u64,
-    /// Its beacons that were refused, because those that wait fill half of the spool.
+    /// Refused beacons of the site: the spool is more than half full, and the store refuses this site but not others.
     refused: u64,
-    /// What the store said last.
+    /// The store's last error.
     error: String,
 }
 
-/// Something that does not go at the moment.
+/// A failure that persists at the moment.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TroubleReport {
-    /// Since when.
+    /// Start of the failure.
     since: String,
-    /// What was said last.
+    /// The last error.
     error: String,
 }
 
@@ -168,16 +171,16 @@ impl From<Trouble> for TroubleReport {
     }
 }
 
-/// A spool that refuses beacons, such as on a full disk.
+/// Refusal of beacons by the spool, for example on a full disk.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefusalReport {
     #[serde(flatten)]
     trouble: TroubleReport,
-    /// Beacons that were refused for it.
+    /// Beacons refused for this reason.
     beacons: u64,
 }
 
-/// What the server itself is doing.
+/// The state of the server.
 #[utoipa::path(get, path = "/api/v1/status", tag = "read", security(("token" = [])),
     responses((status = 200, body = StatusReport), (status = 401, body = ErrorBody)))]
 pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
@@ -239,23 +242,23 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
     }))
 }
 
-/// A site as it is shown.
+/// A site.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SiteReport {
     id: i64,
     name: String,
     keys: Vec<KeyReport>,
     origins: Vec<String>,
-    /// Patterns of its routes, in the order in which they are tried.
+    /// Route patterns, in matching order.
     routes: Vec<String>,
     created: String,
 }
 
-/// A site's key as it is shown.
+/// A site key.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyReport {
     key: String,
-    /// Until when it is taken; absent for the current key.
+    /// Time of expiry; absent for the current key.
     until: Option<String>,
 }
 
@@ -305,7 +308,7 @@ pub struct PagesReport {
     filters: FiltersReport,
     metric: &'static str,
     pages: Vec<PageReport>,
-    /// Give it as `cursor` for the next page; absent after the last.
+    /// Value of `cursor` for the next page; absent on the last page.
     next_cursor: Option<String>,
 }
 
@@ -313,15 +316,15 @@ pub struct PagesReport {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PageReport {
     route: String,
-    /// Page views that were sent: the `n` of statistics.
+    /// Page views received: the `n` of statistics.
     views: i64,
-    /// Page views that there were, as far as sampled ones tell.
+    /// Estimated page views, corrected for sampling (`data-sample`).
     views_estimated: i64,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
 }
 
-/// Routes ranked, with the percentiles and rating counts of each.
+/// Ranks routes, with percentiles and rating counts of each.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/pages", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams),
     responses((status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
@@ -361,21 +364,21 @@ pub async fn pages(
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RouteParam {
-    /// The route as it is reported (`/größe`, `/p/:id`), or a path or URL of it (`/gr%C3%B6%C3%9Fe/`, `/p/12345`); the
-    /// whole site when absent.
+    /// The route as reported (`/größe`, `/p/:id`), or a path or URL of it (`/gr%C3%B6%C3%9Fe/`, `/p/12345`); the whole
+    /// site when absent.
     route: Option<String>,
 }
 
-/// The route that a question is about.
+/// The route of a query.
 pub(super) struct AskedRoute {
-    /// Its name; `None` for the whole site.
+    /// Name of the route; `None` for the whole site.
     pub(super) name: Option<String>,
     /// Similar routes, if the site has none of this name.
     pub(super) nearest: Vec<String>,
 }
 
 impl RouteParam {
-    /// The route that is asked for, by the names that the site has.
+    /// Resolves the parameter to one of the site's route names. Fills `nearest` if there is no exact match.
     pub(super) async fn asked(&self, state: &State, site: &Site) -> Result<AskedRoute, ApiError> {
         let Some(text) = given(&self.route) else {
             return Ok(AskedRoute { name: None, nearest: Vec::new() });
@@ -401,9 +404,9 @@ pub struct RouteReport {
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
-    /// Page views that were sent: the `n` of statistics.
+    /// Page views received: the `n` of statistics.
     views: i64,
-    /// Page views that there were, as far as sampled ones tell.
+    /// Estimated page views, corrected for sampling (`data-sample`).
     views_estimated: i64,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
@@ -441,7 +444,7 @@ pub async fn report(
     }))
 }
 
-/// One route, or the whole site, by what is known of page views.
+/// One route, or the whole site, grouped by a dimension.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BreakdownReport {
     site: String,
@@ -453,19 +456,18 @@ pub struct BreakdownReport {
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
-    /// Most page views first.
+    /// Values, by descending page views.
     values: Vec<ValueReport>,
 }
 
 /// A value with its metrics; metrics without samples are absent.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ValueReport {
-    /// The value; absent for the page views of which it is not known. `(other)` holds those beyond a
-    /// site's bound.
+    /// The value; absent for page views without a known value. `(other)` holds the values beyond the site's limit.
     value: Option<String>,
-    /// Page views that were sent: the `n` of statistics.
+    /// Page views received: the `n` of statistics.
     views: i64,
-    /// Page views that there were, as far as sampled ones tell.
+    /// Estimated page views, corrected for sampling (`data-sample`).
     views_estimated: i64,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
@@ -510,7 +512,7 @@ pub async fn breakdown(
     }))
 }
 
-/// Why beacons were refused.
+/// Refused beacons.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectionsReport {
     rejections: Vec<RejectionReport>,
@@ -519,20 +521,20 @@ pub struct RejectionsReport {
 /// Refused beacons of one reason and origin.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectionReport {
-    /// The reason, as the error's `code`.
+    /// The reason: the error's `code`.
     reason: &'static str,
-    /// The page's origin, empty where none was told.
+    /// The page's origin; empty if unknown.
     origin: String,
-    /// How many since the server started.
+    /// Refused beacons since the server started.
     count: u64,
-    /// When the last one came.
+    /// Time of the last refused beacon.
     last_seen: String,
-    /// What was wrong with the last one.
+    /// Error of the last refused beacon.
     message: String,
 }
 
-/// Beacons that this server refused since it started, by reason and origin, latest first: those of the
-/// site, and those whose site key is not known.
+/// Beacons that this server refused since it started, by reason and origin, latest first. Contains beacons of the site
+/// and beacons with an unknown site key.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/rejections", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id")),
     responses((status = 200, body = RejectionsReport), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
@@ -553,15 +555,15 @@ pub async fn rejections(state: web::Data<State>, request: HttpRequest, name: web
     Ok(json(RejectionsReport { rejections }))
 }
 
-/// Which violations are shown.
+/// Filter and paging of violations.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ViolationParams {
     /// `open` (the default) or `all`.
     status: Option<String>,
-    /// Violations in the answer, 1 to 500; 50 when absent.
+    /// Violations per page, 1 to 500; 50 when absent.
     limit: Option<String>,
-    /// `next_cursor` of the answer before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -584,18 +586,18 @@ pub struct ViolationReport {
     unit: &'static str,
     device: Option<&'static str>,
     release: Option<String>,
-    /// The percentile measured when it was last found broken.
+    /// The measured percentile of the last check that found the budget broken.
     measured: Option<f64>,
-    /// Samples, and those at or under the budget.
+    /// Samples of that check. `within` counts the samples at or under the budget.
     n: i64,
     within: i64,
     opened: String,
     last_seen: String,
-    /// When it was found kept again; absent while it is open.
+    /// Time of the check that found the budget met again; absent while the violation is open.
     resolved: Option<String>,
 }
 
-/// Budgets that a check found broken, open ones first, newest first.
+/// Budgets that a check found broken: open violations first, newest first.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/violations", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ViolationParams),
     responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
@@ -655,12 +657,12 @@ pub async fn violations(
     }))
 }
 
-/// Whether a judgement is recorded.
+/// Recording of a judgement.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RecordParam {
-    /// `true` opens violations of broken budgets and resolves those of kept ones, which all readers of the site see;
-    /// the token needs the scope `write`. `false` (the default) changes nothing.
+    /// `true` opens violations of broken budgets and resolves violations of met budgets, visible to all readers of the
+    /// site; the token needs the scope `write`. `false` (the default) changes nothing.
     #[param(value_type = Option<bool>)]
     record: Option<String>,
 }
@@ -677,7 +679,7 @@ impl RecordParam {
     }
 }
 
-/// Judges a budget file with the stored page views.
+/// Judges a budget file against the stored page views.
 ///
 /// The answer is `200` for every verdict; `verdict` is `pass`, `fail` or `inconclusive`.
 #[utoipa::path(post, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),

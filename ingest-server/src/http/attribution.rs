@@ -1,4 +1,4 @@
-//! What explains a metric's values, and what else page views say that is not rolled up.
+//! The attribution report: causes of a metric's values, and page view data that rollups do not hold.
 
 pub mod conditions;
 
@@ -21,10 +21,10 @@ use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::TtiGap;
 
-/// Causes in an answer, where nothing else is asked for.
+/// Default number of causes in an answer.
 const CAUSE_ROWS: usize = 10;
 
-/// Which metric is to be explained.
+/// Selects the metric to explain.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ExplainedParams {
@@ -55,7 +55,7 @@ impl ExplainedParams {
     }
 }
 
-/// What explains a metric's values.
+/// Causes of a metric's values.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AttributionReport {
     site: String,
@@ -69,23 +69,23 @@ pub struct AttributionReport {
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
-    /// Page views that were sent.
+    /// Page views received.
     views: i64,
-    /// Page views that there were, as far as sampled ones tell.
+    /// Estimated page views, corrected for sampling (`data-sample`).
     views_estimated: i64,
     /// Page views with a value of the metric.
     measured: i64,
-    /// Page views that say what explains it.
+    /// Page views that name a cause of the value.
     explained: i64,
-    /// Different causes that they name.
+    /// Number of distinct causes.
     causes_found: usize,
-    /// Those of most page views first.
+    /// Causes, by descending page views.
     causes: Vec<CauseReport>,
     conditions: ConditionsReport,
     tbt: BlockingReport,
     tti: TtiReport,
-    /// Page views in which a part of the collector had failed: `snippet`, `glue`, `module` (refused or missing),
-    /// `page` (a function of the page's); or of which the server has left out a field that was not usable: `field`.
+    /// Page views with a failed part of the collector, by part: `snippet`, `glue`, `module` (refused or missing),
+    /// `page` (a function of the page). `field` counts page views from which the server removed an unusable field.
     #[schema(value_type = std::collections::HashMap<String, i64>)]
     collector_errors: BTreeMap<&'static str, i64>,
 }
@@ -93,25 +93,24 @@ pub struct AttributionReport {
 /// Page views of one cause.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CauseReport {
-    /// The element, as a selector; absent where it is not known, and of TTFB. `(other)` holds what is beyond a day's
-    /// bound.
+    /// The element, as a selector; absent if unknown, and for TTFB. `(other)` holds the elements beyond a day's limit.
     target: Option<String>,
-    /// Of LCP, the image's URL; absent for text.
+    /// LCP: the image's URL; absent for text.
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    /// Of INP, the type of the interaction's longest event.
+    /// INP: the type of the interaction's longest event.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<String>,
-    /// Of TTFB, the part that took longest in these page views.
+    /// TTFB: the longest part in these page views.
     #[serde(skip_serializing_if = "Option::is_none")]
     longest_part: Option<String>,
-    /// Page views.
+    /// Page views of the cause.
     n: i64,
-    /// Their share of those that say what explains the metric.
+    /// Share of `explained`, 0 to 1.
     share: f64,
-    /// The 75th percentile of the metric in them, exact.
+    /// The exact 75th percentile of the metric in these page views.
     p75: f64,
-    /// `good`, `needs-improvement` or `poor`: of that percentile.
+    /// Rating of `p75`: `good`, `needs-improvement` or `poor`.
     rating: &'static str,
     /// Medians of the parts in milliseconds. LCP: `ttfb`, `load_delay`, `load_duration`, `render_delay`; INP:
     /// `input_delay`, `processing`, `presentation`; TTFB: `redirect`, `service_worker`, `cache`, `dns`, `connect`,
@@ -119,46 +118,47 @@ pub struct CauseReport {
     #[schema(value_type = std::collections::HashMap<String, u32>)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     parts_ms: BTreeMap<&'static str, u32>,
-    /// Of INP and CLS, the median of when it was, in milliseconds since the view's start.
+    /// INP and CLS: the median time of the event, in milliseconds since the start of the page view.
     #[serde(skip_serializing_if = "Option::is_none")]
     at_ms: Option<u32>,
-    /// Of CLS, the median of the largest shift's own score.
+    /// CLS: the median score of the largest shift.
     #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<f64>,
-    /// Of INP and CLS, page views by how far the document had come: `loading`, `dom-content-loaded`, `complete`.
+    /// INP and CLS: page views by load state of the document at the event: `loading`, `dom-content-loaded`,
+    /// `complete`.
     #[schema(value_type = std::collections::HashMap<String, i64>)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     load_states: BTreeMap<&'static str, i64>,
-    /// Of INP, the script that ran longest most often.
+    /// INP: the script that was most often the longest.
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<ScriptReport>,
 }
 
-/// A script that ran while somebody waited.
+/// A script that ran during the interaction.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScriptReport {
     url: String,
-    /// In how many page views of the cause it was the longest.
+    /// Page views of the cause in which the script was the longest.
     n: i64,
-    /// The median of how long it ran in them, in milliseconds.
+    /// The median duration of the script in these page views, in milliseconds.
     median_ms: u32,
 }
 
-/// Total Blocking Time, of page views that have a TTI.
+/// Total Blocking Time of page views with a TTI.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BlockingReport {
     n: i64,
     /// The median in milliseconds, exact; absent without values.
     p50: Option<f64>,
-    /// The 75th percentile.
+    /// The 75th percentile in milliseconds, exact; absent without values.
     p75: Option<f64>,
 }
 
-/// In how many page views TTI was reached, and why not in others; browsers that tell no long tasks are in none.
+/// Page views by outcome of TTI. Excludes browsers that do not report long tasks.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TtiReport {
     reached: i64,
-    /// Hidden or left before the quiet window was over.
+    /// The page was hidden or left before the end of the quiet window.
     hidden: i64,
     /// More than two requests stayed in flight.
     network: i64,
@@ -166,9 +166,9 @@ pub struct TtiReport {
     cpu: i64,
 }
 
-/// What explains LCP, INP, CLS or TTFB: the elements that page views name, or the longest part of TTFB, with what they
-/// have in common; the conditions of the page views (protocol, delivery, `Server-Timing`, device classes); and Total Blocking Time, why TTI was not reached, and what failed in the collector. From page views that are kept, to the
-/// hour.
+/// Explains LCP, INP, CLS or TTFB by element, or by the longest part of TTFB, with the parts of each cause. Also
+/// reports conditions of the page views (protocol, delivery, `Server-Timing`, device classes), Total Blocking Time,
+/// reasons for a missing TTI, and failures of the collector. Reads retained page views, to the hour.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/attribution", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ExplainedParams, RouteParam, Filter),
     responses((status = 200, body = AttributionReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
@@ -186,7 +186,8 @@ pub async fn attribution(
     filter.without_metrics("`metric` says which one is explained")?;
     let route = route.asked(&state, &site).await?;
     let query = CauseQuery { views: filter.filtered(&site, range, route.name.as_deref())?, explained, limit };
-    // One at a time: each may read millions of page views, and keeps some bytes of every one of them.
+    // Runs one query at a time: each may read millions of page views, and keeps some bytes of every page view in
+    // memory.
     let turn = state.explaining.lock().await;
     let found = state.store()?.causes(&query).await?;
     drop(turn);

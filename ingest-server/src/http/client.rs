@@ -1,4 +1,4 @@
-//! Who is asking: the client's network, seen through trusted proxies, and how often it may.
+//! Client identity behind trusted proxies: address, network and country, and the rate limit of client networks.
 
 use crate::http::proxies::{Proxies, is_near};
 use crate::http::throttle::Throttle;
@@ -13,18 +13,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Seconds of a client's rate that it may use at once.
+/// Burst size of the rate limit, in seconds of the rate.
 const BURST_SECONDS: u32 = 10;
 
-/// Times `--client-rate` that the network of a proxy may send, if only a wide network names it.
+/// Rate limit of a proxy's network as a multiple of `--client-rate`, if only a wide network names the proxy.
 const WIDE_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// Headers in which a proxy names its client.
 const FORWARDED: [&str; 2] = ["x-forwarded-for", "forwarded"];
 
-/// The address of a client: that of the connection, or, where it comes from trusted proxies, the
-/// right-most address in `X-Forwarded-For` that is not one of them. What stands further left is the
-/// client's own word and is not believed.
+/// Returns the address of a client: the peer's address, or, behind trusted proxies, the right-most address in
+/// `X-Forwarded-For` that is not a trusted proxy. Addresses further left are claims of the client.
 fn address(request: &HttpRequest, peer: IpAddr, proxies: &Proxies) -> IpAddr {
     let forwarded = request
         .headers()
@@ -50,14 +49,14 @@ fn resolve<'a>(peer: IpAddr, forwarded: impl Iterator<Item = &'a str>, proxies: 
     client
 }
 
-/// The address of a hop; some proxies write its port too.
+/// Parses the address of a hop. Some proxies add the port.
 fn hop_address(hop: &str) -> Option<IpAddr> {
     let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || Some(hop.parse::<SocketAddr>().ok()?.ip());
     hop.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
-/// Which header names the client's country, and whose word it is: that of trusted proxies alone.
+/// The header with the client's country. Only trusted proxies may set it.
 #[derive(Clone, Debug, Default)]
 pub struct CountryHeader {
     name: Option<HeaderName>,
@@ -65,13 +64,13 @@ pub struct CountryHeader {
 }
 
 impl CountryHeader {
-    /// The header of this name where a trusted proxy sends it; without a name, no country is known.
+    /// Reads the country from this header of trusted proxies; without a name, all countries are unknown.
     #[must_use]
     pub const fn new(name: Option<HeaderName>, proxies: Proxies) -> Self {
         Self { name, proxies }
     }
 
-    /// The country that the proxy names.
+    /// Returns the country that the proxy names.
     #[must_use]
     pub fn country(&self, request: &HttpRequest) -> Option<&'static str> {
         let name = self.name.as_ref()?;
@@ -79,13 +78,13 @@ impl CountryHeader {
         if !self.proxies.believe(peer) {
             return None;
         }
-        // Where there are several, the last is the nearest proxy's own.
+        // Of several headers, the nearest proxy has set the last one.
         let header = request.headers().get_all(name).last()?;
         country::of_code(header.to_str().ok()?)
     }
 }
 
-/// The network that shares one rate: /24 of IPv4, /56 of IPv6, which one customer usually has.
+/// Returns the network that shares one rate limit: /24 of IPv4, /56 of IPv6, the usual size of one customer's network.
 pub(super) fn network(address: IpAddr) -> IpNet {
     match address {
         IpAddr::V4(address) => Ipv4Net::new_assert(address, 24).trunc().into(),
@@ -100,30 +99,29 @@ fn limiter(per_second: NonZeroU32) -> Limiter {
     RateLimiter::dashmap(Quota::per_second(per_second).allow_burst(burst))
 }
 
-/// The prefix of a request's client network, as a number; 0 if the client has no address.
+/// Returns the prefix of a request's client network, as a number; 0 if the client has no address.
 fn prefix(request: &HttpRequest, proxies: &Proxies) -> u64 {
     let Some(peer) = request.peer_addr() else { return 0 };
     match network(address(request, peer.ip().to_canonical(), proxies)).network() {
         IpAddr::V4(address) => u64::from(address.to_bits()),
-        // The other half tells hosts of one network apart.
+        // Drops the lower half, which identifies hosts within one network.
         IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
     }
 }
 
-/// How many beacons a client network may send. Addresses are kept in memory while they are active, and
-/// nowhere else.
+/// Rate limiter of client networks. Keeps addresses only in memory, and only while they are active.
 pub struct ClientRate {
     limiter: Option<Limiter>,
-    /// The limit of proxies that only a wide network names: their clients can be made up.
+    /// Limiter of proxies that only a wide network names, because these proxies may forge client addresses.
     wide: Option<Limiter>,
     proxies: Proxies,
     refused: Throttle,
-    /// Whether the log was told of a proxy that is not trusted.
+    /// Set after the warning about an untrusted proxy.
     is_proxy_told: AtomicBool,
 }
 
 impl ClientRate {
-    /// At most `per_second` beacons a second and network; 0 for no limit.
+    /// Limits each network to `per_second` beacons per second; 0 for no limit.
     #[must_use]
     pub fn new(per_second: u32, proxies: Proxies) -> Self {
         let per_second = NonZeroU32::new(per_second);
@@ -137,16 +135,16 @@ impl ClientRate {
         }
     }
 
-    /// The prefix of a request's client network.
+    /// Returns the prefix of a request's client network.
     pub fn prefix(&self, request: &HttpRequest) -> u64 {
         prefix(request, &self.proxies)
     }
 
-    /// Whether another beacon of this request's client is taken. This machine itself is not limited, but for a proxy on
-    /// it that is not trusted: its clients are one network.
+    /// Checks the rate limit of this request's client and counts the request. Loopback clients are exempt, except
+    /// behind an untrusted local proxy: its clients count as one network.
     ///
     /// # Errors
-    /// With the client's network, if it sends too much.
+    /// The client's network, if it exceeds its rate limit.
     pub fn check(&self, request: &HttpRequest) -> Result<(), IpNet> {
         let Some(peer) = request.peer_addr() else { return Ok(()) };
         let peer = peer.ip().to_canonical();
@@ -175,12 +173,12 @@ impl ClientRate {
         take(limiter, client)
     }
 
-    /// Counts a refused beacon. Returns how many there are since the last log line, if the next one is due.
+    /// Counts a refused beacon. Returns the count since the last log line, if the next line is due.
     pub fn count_refused(&self, now_ms: i64) -> Option<u64> {
         self.refused.count(now_ms)
     }
 
-    /// Forgets networks that have been quiet.
+    /// Drops the counters of idle networks.
     pub fn forget_quiet(&self) {
         for limiter in [&self.limiter, &self.wide].into_iter().flatten() {
             limiter.retain_recent();

@@ -1,4 +1,4 @@
-//! The live demo site: pages built to have known values, measured like any other page.
+//! The live demo site: pages with known metric values, measured like any other page.
 
 use crate::http::State;
 use crate::http::assets;
@@ -13,11 +13,11 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use vitals::limits;
 
-/// What a careful site would send: the directives that embedding needs, and no more.
+/// A strict policy: only the directives that embedding the collector needs.
 const CSP: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
     img-src 'self' data:; base-uri 'none'; frame-ancestors 'self'";
 
-/// Answers that may be held back now: each holds a connection.
+/// Limits delayed responses, because each holds a connection.
 static DELAYS: Semaphore = Semaphore::const_new(limits::DEMO_DELAYS_MAX);
 
 /// Longest delay of an asset, in milliseconds.
@@ -26,17 +26,17 @@ const DELAY_MS_MAX: u64 = 10_000;
 /// The delay of a demo asset.
 #[derive(Debug, Deserialize)]
 pub struct Delay {
-    /// Time before the answer begins, in milliseconds.
+    /// Time before the response begins, in milliseconds.
     #[serde(default)]
     delay_ms: u64,
 }
 
-/// Sends `/demo` to `/demo/`, so that relative links work.
+/// Redirects `/demo` to `/demo/`, so that relative links work.
 pub async fn index() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/demo/")).finish()
 }
 
-/// A file that the server holds back for a while: what makes a late image late. Not held back if too many are.
+/// Serves a file after a delay, to simulate slow resources. Skips the delay if too many responses are delayed.
 pub async fn delayed(
     state: web::Data<State>,
     request: HttpRequest,
@@ -56,11 +56,11 @@ pub async fn delayed(
         .body(bytes)
 }
 
-/// A page of the demo, with the site's key in its script tag.
+/// Serves a page of the demo, with the site's key in its script tag.
 pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let path = match request.path() {
         "/demo/" => "/demo/index.html",
-        // The single page answers under each of its routes, so that reloading works.
+        // The single-page app answers under each of its routes, so that reloading works.
         path if path.starts_with("/demo/spa/") => "/demo/spa.html",
         path => path,
     };
@@ -71,7 +71,7 @@ pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     let site = directory.by_name(crate::FIRST_SITE).or_else(|| directory.sites().first());
     let host = request.connection_info().host().to_owned();
     if let Some(site) = site {
-        // Behind a proxy with TLS the request itself does not tell the scheme that the browser sees.
+        // Accepts both schemes: behind a TLS proxy, the request does not contain the browser's scheme.
         let allowed = ["http", "https"]
             .map(|scheme| format!("{scheme}://{host}"))
             .iter()
@@ -91,7 +91,7 @@ pub async fn page(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     }
 }
 
-/// The site's current key.
+/// Returns the site's current key.
 fn site_key(site: Option<&Arc<Site>>) -> &str {
     site.and_then(|site| site.keys.iter().find(|key| key.until_ms.is_none())).map_or("", |key| &key.key)
 }

@@ -1,4 +1,4 @@
-//! Errors as every endpoint answers them: a status and `{"error":{"code","message","hint"}}`.
+//! Errors of all endpoints: a status and `{"error":{"code","message","hint"}}`.
 
 use crate::http::body::BodyError;
 use crate::intake::Refused;
@@ -16,14 +16,14 @@ pub struct ErrorBody {
     pub error: ErrorDetail,
 }
 
-/// What is wrong and what to do.
+/// Details of an error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorDetail {
-    /// A stable name for programs.
+    /// Stable name of the error, for programs.
     pub code: String,
-    /// What is wrong, for people.
+    /// Description of the error, for people.
     pub message: String,
-    /// What to do about it.
+    /// Advice to fix the error.
     pub hint: String,
 }
 
@@ -41,7 +41,7 @@ impl ApiError {
         Self { status, code: code.to_owned(), message: message.into(), hint: hint.to_owned() }
     }
 
-    /// Return `400 Bad Request`: a parameter that cannot be understood.
+    /// Return `400 Bad Request`: invalid parameter.
     pub fn parameter(message: impl Into<String>) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -51,7 +51,7 @@ impl ApiError {
         )
     }
 
-    /// Return `400 Bad Request`: a budget file that cannot be read.
+    /// Return `400 Bad Request`: invalid budget file.
     pub fn budget(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, "See docs/budgets.md for the format.")
     }
@@ -66,7 +66,7 @@ impl ApiError {
         )
     }
 
-    /// Return `401 Unauthorized`: a token that does not exist.
+    /// Return `401 Unauthorized`: unknown token.
     pub fn wrong_token() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
@@ -76,7 +76,7 @@ impl ApiError {
         )
     }
 
-    /// Return `403 Forbidden`: a token that may not do this.
+    /// Return `403 Forbidden`: the token lacks the scope.
     pub fn scope(needed: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -86,7 +86,7 @@ impl ApiError {
         )
     }
 
-    /// Return `404 Not Found`: there is no such site.
+    /// Return `404 Not Found`: unknown site.
     pub fn no_site(name: &str) -> Self {
         let shown: String = name.chars().take(64).collect();
         Self::new(
@@ -97,7 +97,7 @@ impl ApiError {
         )
     }
 
-    /// Return `404 Not Found`: there is no such path.
+    /// Return `404 Not Found`: unknown path.
     pub fn no_path(path: &str) -> Self {
         let shown: String = path.chars().take(128).collect();
         Self::new(
@@ -118,7 +118,7 @@ impl ApiError {
         )
     }
 
-    /// Return `503 Service Unavailable`: the server has not found its store yet.
+    /// Return `503 Service Unavailable`: the server has not opened its store yet.
     pub fn starting() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -128,7 +128,7 @@ impl ApiError {
         )
     }
 
-    /// Return `503 Service Unavailable`: the store is away.
+    /// Return `503 Service Unavailable`: the store is unreachable.
     pub fn store_away() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -138,7 +138,7 @@ impl ApiError {
         )
     }
 
-    /// Return `404 Not Found`: the demo's site does not take this server's own pages.
+    /// Return `404 Not Found`: the demo's site does not allow this server's origin.
     pub fn demo_off(site: &str, origin: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -158,14 +158,14 @@ impl ApiError {
         )
     }
 
-    /// The answer to a body of an API request that could not be read.
+    /// Returns the error for an unreadable body of an API request.
     pub fn body(error: BodyError) -> Self {
         let refused = invalid_body(error);
         Self::new(status_of(refused), refused.name(), message_of(error), refused.hint())
     }
 }
 
-/// The outcome of a beacon whose body could not be read.
+/// Returns the outcome of a beacon with an unreadable body.
 #[must_use]
 pub fn invalid_body(error: BodyError) -> Invalid {
     match error {
@@ -176,7 +176,7 @@ pub fn invalid_body(error: BodyError) -> Invalid {
     }
 }
 
-/// What was wrong with a body that could not be read.
+/// Returns the message for an unreadable body.
 #[must_use]
 pub fn message_of(error: BodyError) -> &'static str {
     match error {
@@ -244,7 +244,7 @@ impl From<StoreError> for ApiError {
             }
             _ => {}
         }
-        // What the database said is for the log of the server's owner, not for the network.
+        // Logs the database's error for the server's owner, but does not send it to the client.
         tracing::error!(%error, "the store failed to answer");
         match error {
             StoreError::TooSlow { answered: true, .. } => Self::new(

@@ -1,4 +1,4 @@
-//! `POST /v1/beacon` and `POST /v1/web-vitals`: a body in, its outcome out.
+//! The ingest endpoints `POST /v1/beacon` and `POST /v1/web-vitals`: receive beacons and answer with their outcome.
 
 use crate::directory::Snapshot;
 use crate::http::body::BeaconBody;
@@ -17,12 +17,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use vitals::limits;
 
-/// Take a beacon of the collector.
+/// Accepts a beacon of the collector.
 ///
-/// `204` says that it is on disk. The body is JSON (docs/wire-format.md), as `text/plain` so that
-/// browsers ask no preflight, or as `application/json`. A field that is not usable is left out and counted
-/// (`dropped_fields` of `/api/v1/status`). With `Sec-GPC: 1` or `DNT: 1` neither attribution nor tags nor marks
-/// are kept.
+/// `204` confirms that the beacon is on disk. The body is JSON (docs/wire-format.md), as `text/plain`, so that
+/// browsers send no preflight, or as `application/json`. The server removes and counts unusable fields
+/// (`dropped_fields` of `/api/v1/status`). With `Sec-GPC: 1` or `DNT: 1` it keeps no attribution, tags or marks.
 #[utoipa::path(
     post, path = "/v1/beacon", tag = "ingest",
     request_body(content = String, content_type = "text/plain", description = "A beacon, wire format v1"),
@@ -42,10 +41,10 @@ pub async fn beacon(state: web::Data<State>, request: HttpRequest, body: BeaconB
     take(state, &request, body, Format::Own).await
 }
 
-/// Take what the web-vitals library reports.
+/// Accepts metrics of the web-vitals library.
 ///
-/// The body is one metric object of the library, or an array of them. One that is not usable, such as a framework's
-/// own metric, is left out and counted (`dropped_fields` of `/api/v1/status`).
+/// The body is one metric object of the library, or an array of them. The server removes and counts unusable metrics,
+/// such as a framework's own metrics (`dropped_fields` of `/api/v1/status`).
 #[utoipa::path(
     post, path = "/v1/web-vitals", tag = "ingest",
     params(
@@ -76,8 +75,8 @@ pub async fn web_vitals(state: web::Data<State>, request: HttpRequest, body: Bea
 
 /// Answers a preflight. Browsers send one before a body of JSON; `sendBeacon` always asks for credentials.
 ///
-/// A preflight has no body, so it names no site but in its query. Allows credentials to pages of an allowed origin.
-/// Allows other pages to send without credentials, so that they can read the refusal.
+/// A preflight can name its site only in the query, because it has no body. Allows credentials to pages of an allowed
+/// origin. Allows other pages to send without credentials, so that they can read the refusal.
 pub async fn preflight(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::NoContent()
         .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST"))
@@ -91,7 +90,8 @@ pub async fn preflight(state: web::Data<State>, request: HttpRequest) -> HttpRes
         let taken = |directory: &Snapshot| takes_from(directory, &origin, key.as_deref()).then_some(());
         with_credentials = state.directory.find(taken).await.is_some();
         if !with_credentials {
-            // A beacon with credentials is not sent after this answer, so no refusal would be noted.
+            // The browser sends no beacon with credentials after this answer, so no other place would record the
+            // refusal.
             let message =
                 format!("pages of {origin} ask before they send (a preflight), and no site takes them");
             state.rejections.note(None, Invalid::Origin.name(), &origin, &message, now_ms());
@@ -107,7 +107,7 @@ fn origin_of(request: &HttpRequest) -> Option<String> {
     Some(scrub::label(origin, limits::URL_BYTES_MAX).into_owned())
 }
 
-/// Whether the site of a key allows an origin; without a known key, whether any site does.
+/// Returns whether the site of a key allows an origin; without a known key, whether any site does.
 fn takes_from(directory: &Snapshot, origin: &str, key: Option<&str>) -> bool {
     match key.and_then(|key| directory.by_key(key, now_ms())) {
         Some(site) => origin::may_be_allowed(origin, &site.origins),
@@ -134,11 +134,11 @@ static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
 /// Global Privacy Control.
 static GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
-/// What a body is.
+/// Format of a body.
 enum Format {
-    /// A beacon of our collector.
+    /// A beacon of the fieldvitals collector.
     Own,
-    /// What the web-vitals library reports, with the request's query or what is wrong with it.
+    /// Metrics of the web-vitals library, with the parsed query or its error.
     WebVitals(Result<Query, String>),
 }
 
@@ -173,8 +173,7 @@ async fn take(
     let limited = state.client_rate.check(request).err();
     let prefix = state.client_rate.prefix(request);
     let directory = state.directory.current();
-    // This future is dropped when the client goes away, and what has begun must come to its outcome, kept
-    // and counted.
+    // actix drops this future when the client disconnects. The beacon must still be stored and counted.
     let taken = ToItsEnd::new(async move {
         state.outcomes.receive();
         let taken =
@@ -188,7 +187,7 @@ async fn take(
     })
     .await;
     let (mut response, with_credentials) = match taken {
-        // The site allows its origin.
+        // The site allows the origin.
         Ok(()) => (HttpResponse::NoContent().finish(), true),
         Err(refused) => {
             let takes = |origin: String| takes_from(&directory, &origin, None);
@@ -200,8 +199,8 @@ async fn take(
     response
 }
 
-/// A future that runs to its end, also where whoever waits for it goes away: in a task of its own then, which
-/// would cost every other beacon too much.
+/// A future that completes even if it is dropped: on drop it becomes a task. A task for every beacon would cost too
+/// much.
 struct ToItsEnd<F: Future + 'static>(Option<Pin<Box<F>>>)
 where
     F::Output: 'static;
@@ -216,7 +215,7 @@ impl<F: Future + 'static> Future for ToItsEnd<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        // Out of its place while it is polled: should it panic, it must not be polled again.
+        // Moves the future out while polling, so that it is not polled again after a panic.
         let Some(mut future) = self.0.take() else { return Poll::Pending };
         let polled = future.as_mut().poll(context);
         if polled.is_pending() {
@@ -269,7 +268,7 @@ async fn decide_and_keep(
         received_ms: now_ms(),
     };
     let Accepted { site, updates, dropped } = decide_or_refresh(state, &request, format).await?;
-    // A piece of what the connection reads into, which it can use again.
+    // Frees the part of the connection's read buffer, for reuse.
     drop(body);
     let network = Network::of(site, prefix);
     state.spool.append(Record { site, network, updates }).await.map_err(|error| {
@@ -284,8 +283,8 @@ async fn decide_and_keep(
     Ok(())
 }
 
-/// Decides with the sites in memory, and again with fresh ones where the key is not among them, or its
-/// origin is not allowed: either may have been added a moment ago.
+/// Decides with the cached sites. If the key is unknown or its origin is not allowed, decides again with fresh sites:
+/// either may have just been added.
 async fn decide_or_refresh(
     state: &State,
     request: &Request<'_>,
@@ -306,7 +305,7 @@ async fn decide_or_refresh(
     again.await.unwrap_or(first)
 }
 
-/// Answers another method than POST; it is counted as the beacon that it was meant to be.
+/// Refuses a method other than POST, and counts the request as a beacon.
 pub async fn wrong_method(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     state.outcomes.receive();
     let refused = Refused::invalid(Invalid::Method, format!("{} is not taken here", request.method()));
@@ -316,7 +315,7 @@ pub async fn wrong_method(state: web::Data<State>, request: HttpRequest) -> Http
     response
 }
 
-/// Counts a refused beacon and takes note of why.
+/// Counts a refused beacon and records the reason.
 fn refuse(state: &State, refused: &Refused) {
     state.outcomes.count(refused.outcome);
     if let Some(kind) = refused.bot {

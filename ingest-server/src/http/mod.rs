@@ -1,5 +1,5 @@
-//! HTTP: the only place that knows actix. Handlers read the request, call what is pure or the store,
-//! and write the answer.
+//! The HTTP server: the only module that depends on actix. Handlers parse the request, call pure code or the store,
+//! and write the response.
 
 pub mod api;
 pub mod assets;
@@ -37,9 +37,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vitals::limits;
 
-/// What every request handler needs.
+/// State of all request handlers.
 pub struct State {
-    /// Where accepted beacons go first.
+    /// Receives accepted beacons.
     pub spool: Spool,
     /// Sites and tokens, and the store.
     pub directory: Arc<Directory>,
@@ -47,51 +47,51 @@ pub struct State {
     pub outcomes: Outcomes,
     /// Recent rejections.
     pub rejections: Rejections,
-    /// How many beacons a client network may send.
+    /// Rate limit of client networks.
     pub client_rate: client::ClientRate,
     /// The connections of clients.
     pub connections: Arc<Connections>,
-    /// What names a client's country.
+    /// The header with a client's country.
     pub country_header: client::CountryHeader,
-    /// Whose turn it is to read what explains a metric.
+    /// Allows one attribution query at a time.
     pub explaining: tokio::sync::Mutex<()>,
-    /// What maintenance does.
+    /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
-    /// Whether the demo site is served.
+    /// Serves the demo site.
     pub demo: bool,
-    /// Whether visits of programs are kept.
+    /// Keeps page views of bots.
     pub keep_bots: bool,
 }
 
 impl State {
-    /// The store, for a question.
+    /// Returns the store for a query.
     ///
     /// # Errors
-    /// 503 while the store is known to be away: the question would wait for a connection, and then be refused.
+    /// 503 while the store is unreachable. The query would only wait for a connection, and then fail.
     fn store(&self) -> Result<&dyn Store, ApiError> {
         self.directory.store().ok_or_else(ApiError::store_away)
     }
 }
 
-/// UTC milliseconds now.
+/// Returns the current time in UTC milliseconds.
 #[must_use]
 pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Time between two looks at the connections of a server that stops.
+/// Interval for polling the open connections of a stopping server.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
-/// Threads that actix-server can have.
+/// Maximum number of threads of actix-server.
 const WORKERS_MAX: usize = 512;
 
-/// Threads that answer requests.
+/// Returns the number of threads that handle requests.
 #[must_use]
 pub fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX)
 }
 
-/// Connections that a worker takes over its share, so that it can refuse them or make room.
+/// Connections that a worker accepts above its share, so that it can refuse them or evict others.
 const SURPLUS_PER_WORKER: usize = 8;
 
 /// A server that answers requests.
@@ -101,14 +101,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// Says so at `/healthz`, and closes connections after their answers. The server goes on serving.
+    /// Makes `/healthz` answer 503, and closes connections after their responses. The server continues to serve.
     pub fn drain(&self) {
         self.connections.drain();
     }
 
-    /// Takes no more connections. If `graceful`, lets requests in progress end.
+    /// Accepts no more connections. If `graceful`, waits for requests in progress, with a timeout.
     pub async fn stop(&self, graceful: bool) {
-        // Workers must outlive the last connection that is taken.
+        // Workers must outlive the last accepted connection.
         self.handle.pause().await;
         self.connections.end();
         let deadline = Instant::now() + Duration::from_millis(limits::STOP_REQUESTS_MS_MAX);
@@ -122,10 +122,10 @@ impl Running {
     }
 }
 
-/// Serves on a socket that is bound already, until the server is stopped.
+/// Serves on a bound socket until the server is stopped.
 ///
 /// # Errors
-/// Where the socket cannot be served.
+/// If the socket cannot be served.
 pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
     let state = web::Data::new(state);
     let rate = state.clone();
@@ -171,8 +171,8 @@ fn app(
         )
 }
 
-/// What browsers send. Its answers have no body that could be taken for something else, but for errors, which
-/// say so themselves.
+/// Ingest routes. Their responses do not need the `nosniff` header of other routes: only errors have a body, and
+/// errors set the header themselves.
 fn ingest_routes(config: &mut web::ServiceConfig) {
     config
         .service(
@@ -222,7 +222,7 @@ async fn refuse(request: HttpRequest, allowed: &'static str) -> HttpResponse {
     response
 }
 
-/// The answer to a query or path that cannot be read.
+/// Returns the error for a malformed query or path.
 fn unreadable(problem: &str) -> actix_web::Error {
     ApiError::parameter(scrub::label(problem, limits::MESSAGE_BYTES_MAX).into_owned()).into()
 }

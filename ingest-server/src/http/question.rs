@@ -1,4 +1,4 @@
-//! Which page views a question is about, and how its answer is sorted: the parameters of the read API.
+//! Query parameters of the read API: filters, grouping, sorting and paging.
 
 use crate::http::error::ApiError;
 use crate::http::now_ms;
@@ -10,19 +10,19 @@ use vitals::limits;
 use vitals::metric::{Metric, Metrics};
 use vitals::view::{Device, NavigationType, Os};
 
-/// Which page views a question is about.
+/// Selects the page views of a query.
 ///
-/// An answer's `period` is what it counts: the hours that are asked for, as far as data is kept. It grows to whole UTC
-/// days at its ends if the page views of these days are past retention or too many to read. Several filters, and `os`,
-/// are answered from page views, within their retention.
+/// The `period` of an answer is the counted period: the requested hours, limited to retained data. It extends to whole
+/// UTC days at its ends if page views of these days are past retention or too many to read. Queries with several
+/// filters, or with `os`, read page views, within their retention.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
     /// The last hours or days, such as `24h`, `7d` (the default), `28d`.
     period: Option<String>,
-    /// First start of a page view, RFC 3339, in place of `period`.
+    /// Start of the period by page view start, RFC 3339; replaces `period`.
     from: Option<String>,
-    /// End, excluded; now when absent.
+    /// End of the period, excluded; now when absent.
     to: Option<String>,
     /// `phone`, `tablet` or `desktop`; all when absent.
     device: Option<String>,
@@ -34,15 +34,15 @@ pub struct Filter {
     country: Option<String>,
     /// Only this effective connection type, such as `4g`.
     connection: Option<String>,
-    /// Only views that came to be in this way, such as `back-forward-cache`.
+    /// Only this navigation type, such as `back-forward-cache`.
     navigation_type: Option<String>,
     /// Only this release.
     release: Option<String>,
-    /// Only these metrics, such as `LCP,INP`; all when absent. Fewer are answered faster.
+    /// Only these metrics, such as `LCP,INP`; all when absent. Fewer metrics are faster.
     metrics: Option<String>,
 }
 
-/// The filters of a question, as its answer repeats them.
+/// The filters of a query, repeated in its answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FiltersReport {
     device: Option<&'static str>,
@@ -69,7 +69,7 @@ impl From<Filters> for FiltersReport {
 }
 
 impl Filter {
-    /// The range that is asked about.
+    /// Parses the range of the query.
     pub fn range(&self) -> Result<Range, ApiError> {
         Range::parse(given(&self.period), given(&self.from), given(&self.to), now_ms())
             .map_err(ApiError::parameter)
@@ -93,7 +93,7 @@ impl Filter {
         })
     }
 
-    /// Refuses a choice of metrics, for questions that name theirs in another way.
+    /// Refuses the parameter `metrics`, for queries that select metrics in another way.
     pub fn without_metrics(&self, instead: &str) -> Result<(), ApiError> {
         match given(&self.metrics) {
             None => Ok(()),
@@ -101,7 +101,7 @@ impl Filter {
         }
     }
 
-    /// The filters of a gate, which judges by device and release alone.
+    /// Returns the filters of a gate: only device and release are allowed.
     pub fn of_gate(&self) -> Result<(Option<Device>, Option<String>), ApiError> {
         self.without_metrics("each budget names its own")?;
         let filters = self.filters()?;
@@ -121,12 +121,12 @@ impl Filter {
         names.split(',').map(|name| metric(name.trim())).collect()
     }
 
-    /// The question about a site, or one of its routes.
+    /// Builds the query for a site or one of its routes.
     pub fn query(&self, site: &Site, range: Range, route: Option<&str>) -> Result<CellQuery, ApiError> {
         Ok(CellQuery { metrics: self.metrics()?, ..self.filtered(site, range, route)? })
     }
 
-    /// The same without a choice of metrics.
+    /// Builds the query for all metrics.
     pub fn filtered(&self, site: &Site, range: Range, route: Option<&str>) -> Result<CellQuery, ApiError> {
         Ok(CellQuery {
             route: route.map(str::to_owned),
@@ -136,7 +136,7 @@ impl Filter {
     }
 }
 
-/// What a breakdown is by.
+/// Dimension of a breakdown.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ByParam {
@@ -145,7 +145,7 @@ pub struct ByParam {
 }
 
 impl ByParam {
-    /// What is named.
+    /// Parses the dimension.
     pub fn by(&self) -> Result<By, ApiError> {
         match named("by", &self.by, &By::ALL, By::name)? {
             Some(by) => Ok(by),
@@ -157,7 +157,7 @@ impl ByParam {
     }
 }
 
-/// The value that a parameter names, where it is given.
+/// Parses a parameter as one of the named values; `None` if absent.
 fn named<T: Copy>(
     parameter: &str,
     text: &Option<String>,
@@ -175,7 +175,7 @@ fn named<T: Copy>(
     }
 }
 
-/// Names in words: `a, b or c`.
+/// Joins names for a message: `a, b or c`.
 pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = names.into_iter().collect();
     let last = names.pop().unwrap_or_default();
@@ -186,7 +186,7 @@ fn metric(name: &str) -> Result<Metric, ApiError> {
     Metric::from_name(name).ok_or_else(|| ApiError::parameter(vitals::beacon::unknown_metric(name)))
 }
 
-/// A parameter that is there and not empty.
+/// Returns a parameter's value; `None` if absent or empty.
 pub(super) fn given(parameter: &Option<String>) -> Option<&str> {
     parameter.as_deref().filter(|text| !text.is_empty())
 }
@@ -195,7 +195,7 @@ pub(super) fn short(text: &str) -> String {
     text.chars().take(32).collect()
 }
 
-/// How the ranking is sorted and paged.
+/// Sorting and paging of the ranking.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RankingParams {
@@ -207,14 +207,14 @@ pub struct RankingParams {
     /// `asc` or `desc` (the default; `asc` for routes).
     #[param(value_type = Option<Order>)]
     order: Option<String>,
-    /// Routes in the answer, 1 to 500; 50 when absent.
+    /// Routes per page, 1 to 500; 50 when absent.
     limit: Option<String>,
-    /// `next_cursor` of the answer before.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
 impl RankingParams {
-    /// The ranking that is asked for.
+    /// Parses the ranking.
     pub fn ranking(&self) -> Result<Ranking, ApiError> {
         let wrong = |name: &str, text: &str, expected: &str| {
             ApiError::parameter(format!("`{name}` is `{}`: expected {expected}", short(text)))

@@ -1,6 +1,7 @@
-//! What is answered while a server is not ready yet: its database may be waited for.
+//! The start-up server: answers 503 until the store is open.
 //!
-//! Not by actix: its threads would have to end before the others begin, and connections between them would be lost.
+//! Does not use actix: its threads would have to end before the real server's begin, and connections between them
+//! would be lost.
 
 use crate::http::error::ApiError;
 use actix_web::ResponseError as _;
@@ -15,34 +16,34 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use vitals::limits;
 
-/// Connections that are answered at once; others wait in the system's queue.
+/// Maximum number of concurrent connections; others wait in the system's queue.
 const ANSWERS_MAX: usize = 64;
 
-/// Pause after an accept that failed, such as for want of file handles.
+/// Pause after a failed accept, for example without free file handles.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// A server that answers 503 to whatever is asked.
+/// A server that answers 503 to every request.
 pub struct Starting {
     stop: oneshot::Sender<()>,
     task: JoinHandle<TcpListener>,
 }
 
 impl Starting {
-    /// Stops, and gives the socket back. No connection that was taken is lost.
+    /// Stops and returns the socket. Loses no accepted connection.
     ///
     /// # Errors
-    /// Where the system does not give it.
+    /// If the task has panicked or the socket cannot be converted.
     pub async fn stop(self) -> io::Result<std::net::TcpListener> {
-        // Fails only if the task has ended, which the next line tells.
+        // Fails only if the task has ended; the next line reports that.
         let _ = self.stop.send(());
         self.task.await.map_err(io::Error::other)?.into_std()
     }
 }
 
-/// Answers 503 until it is stopped.
+/// Answers 503 until stopped.
 ///
 /// # Errors
-/// Where the socket cannot be served.
+/// If the socket cannot be served.
 pub fn serve(listener: std::net::TcpListener) -> io::Result<Starting> {
     let listener = TcpListener::from_std(listener)?;
     let (stop, stopped) = oneshot::channel();
@@ -69,14 +70,14 @@ async fn answer_all(listener: &TcpListener) {
         let answer = Arc::clone(&answer);
         tokio::spawn(async move {
             let answering = respond(stream, &answer);
-            // A client that is slow or gone gets no answer.
+            // A slow or disconnected client gets no answer.
             let _ = timeout(Duration::from_millis(limits::HEAD_TIME_MS_MAX), answering).await;
             drop(place);
         });
     }
 }
 
-/// Answers once a head has come, and discards the rest until the client closes.
+/// Answers once the request head has arrived, then discards further data until the client closes.
 async fn respond(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
     let mut head = vec![0; limits::HEAD_BYTES_MAX];
     let mut got = 0;
@@ -101,12 +102,12 @@ async fn respond(mut stream: TcpStream, answer: &[u8]) -> io::Result<()> {
             }
         }
     };
-    // Whether it closes in time or not, the connection ends here.
+    // Ignores the timeout: the connection ends here in any case.
     let _ = timeout(Duration::from_millis(limits::LINGER_MS_MAX), discarding).await;
     Ok(())
 }
 
-/// The answer as bytes. A page on any origin may read it, as it may any answer to a beacon.
+/// Returns the response as bytes. A page of any origin may read it, like any response to a beacon.
 fn not_yet() -> Vec<u8> {
     let response = ApiError::starting().error_response();
     let mut text = format!("HTTP/1.1 {}\r\n", response.status());

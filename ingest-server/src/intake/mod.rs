@@ -1,7 +1,7 @@
-//! From a request's bytes to page view updates, or to the reason why not. Pure: no IO, no clock.
+//! Intake: turns a request's body into page view updates or a refusal. Pure: no I/O, no clock.
 //!
-//! decode → find the site → check the origin → filter bots → scrub → filter by clock → route. Every body ends
-//! in exactly one [`Outcome`]; a refused one is data, not a failure. An accepted body may lack its invalid fields.
+//! Steps: decode → find the site → check the origin → filter bots → scrub → filter by clock → route. Every body ends
+//! in exactly one [`Outcome`]; a refused body is data, not a failure. An accepted body may lack its invalid fields.
 
 pub mod asked;
 pub mod bots;
@@ -28,7 +28,7 @@ use vitals::beacon::{self, DecodeError, Dropped, Field, Mark, errors};
 use vitals::limits;
 use vitals::view::ViewId;
 
-/// What intake knows of a request besides its body.
+/// A request to intake: the body and its metadata.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The body.
@@ -37,44 +37,44 @@ pub struct Request<'a> {
     pub origin: Option<&'a str>,
     /// The browser and the system that sent it; see [`browser::sender`].
     pub sender: Sender,
-    /// Whether the visitor asks to be left alone (Global Privacy Control, Do Not Track).
+    /// Set if the visitor opts out (Global Privacy Control, Do Not Track).
     pub left_alone: bool,
     /// The country that a proxy named; see [`country::of_code`].
     pub country: Option<&'static str>,
-    /// Whether to keep visits of programs.
+    /// Keeps page views of bots.
     pub keep_bots: bool,
-    /// When the request came, UTC milliseconds.
+    /// Time of the request, UTC milliseconds.
     pub received_ms: i64,
 }
 
-/// A body that is taken.
+/// An accepted body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accepted {
     /// The site.
     pub site: SiteId,
-    /// What it says, at least one update.
+    /// Page view updates, at least one.
     pub updates: Vec<ViewUpdate>,
     /// Counts of the invalid fields.
     pub dropped: Dropped,
 }
 
-/// A body that is not taken.
+/// A refused body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Its outcome, never [`Outcome::Accepted`].
+    /// The outcome, never [`Outcome::Accepted`].
     pub outcome: Outcome,
-    /// The site, where its key is known.
+    /// The site; `None` if its key is unknown.
     pub site: Option<SiteId>,
-    /// The page's origin, as far as it is known.
+    /// The page's origin, if known.
     pub origin: Option<String>,
-    /// What is wrong, for the sender and for the answer to "why is there no data?".
+    /// The error, for the client and for the site's rejection report.
     pub message: String,
-    /// The kind of program, for [`Filtered::Bot`].
+    /// The kind of bot, for [`Filtered::Bot`].
     pub bot: Option<BotKind>,
 }
 
 impl Refused {
-    /// A refusal; the message is cut, as it may quote what a stranger sent.
+    /// Creates a refusal. Truncates the message, because it may quote untrusted input.
     pub(crate) fn new(outcome: Outcome, message: impl AsRef<str>) -> Self {
         let message = scrub::label(message.as_ref(), limits::MESSAGE_BYTES_MAX).into_owned();
         Self { outcome, site: None, origin: None, message, bot: None }
@@ -106,10 +106,10 @@ impl From<DecodeError> for Refused {
     }
 }
 
-/// Takes in a beacon of our own format.
+/// Processes a beacon of the fieldvitals wire format.
 ///
 /// # Errors
-/// With the reason for which the beacon is not taken.
+/// The reason for refusing the beacon.
 pub fn own(request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refused> {
     let beacon = beacon::decode(request.body)?;
     let (site, origin) = admit(request, directory, &beacon.site, &beacon.url)?;
@@ -136,7 +136,7 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
     let mut visitor =
         Conditions { rtt: beacon.rtt, memory: beacon.memory, cpu: beacon.cpu, ..Conditions::default() };
     let mut snapshots = beacon.snapshots();
-    // The collector sends none of it then; whoever else does has not asked.
+    // The collector sends none of these fields after an opt-out. Clears them for other clients.
     if request.left_alone {
         tags.clear();
         marks.clear();
@@ -149,7 +149,7 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
     let mut updates = Vec::with_capacity(snapshots.len());
     let (mut out_of_time, mut without_url) = (None, None);
     for snapshot in snapshots {
-        // A tab that is open for days still has its first view; the fresh ones beside it count.
+        // A tab that is open for days sends its first page view again; its recent page views count.
         if let Err(refused) = check_clock(snapshot.id, request.received_ms) {
             out_of_time = Some(refused);
             dropped.note(Field::Views);
@@ -175,7 +175,7 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
             }
         };
         let route = snapshot.route.as_deref().and_then(route::named);
-        // The document's own route does not name what it navigated to afterwards.
+        // The document's route does not apply to later navigations within the document.
         let route = match (route, &own_url, &named) {
             (Some(route), _, _) => route,
             (None, None, Some(named)) => named.clone(),
@@ -228,7 +228,7 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
         let empty = || Refused::invalid(Invalid::Malformed, "the beacon has no page view");
         return Err(out_of_time.or(without_url).unwrap_or_else(empty));
     };
-    // Most beacons have one page view, which takes the texts as they are.
+    // Most beacons have one page view, which takes these texts without a clone.
     for update in others {
         update.connection.clone_from(&connection);
         update.release.clone_from(&release);
@@ -237,7 +237,7 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
     Ok(Accepted { site: site.id, updates, dropped })
 }
 
-/// Refuses the visit of a program unless the server keeps them.
+/// Refuses page views of bots, unless the server keeps them.
 fn check_bot(request: &Request<'_>, webdriver: bool) -> Result<(), Refused> {
     let bot = request.sender.bot.or(webdriver.then_some(bots::WEBDRIVER));
     let Some(Bot { kind, name }) = bot.filter(|_| !request.keep_bots) else { return Ok(()) };
@@ -245,10 +245,10 @@ fn check_bot(request: &Request<'_>, webdriver: bool) -> Result<(), Refused> {
     Err(Refused { bot: Some(kind), ..Refused::filtered(Filtered::Bot, message) })
 }
 
-/// The site of a key, if its pages may send from the request's origin.
+/// Returns the site of a key, if the site admits the request's origin.
 ///
-/// A browser tells the origin in a header that pages cannot forge; without that header, or with a nameless origin in it,
-/// the beacon's URL decides.
+/// The `Origin` header decides, because pages cannot forge it. If the header is missing or opaque (`null`), the
+/// beacon's URL decides.
 fn admit<'a>(
     request: &Request<'a>,
     directory: &'a Snapshot,
@@ -285,8 +285,8 @@ fn page_url(text: &str) -> Result<PageUrl<'_>, Refused> {
     })
 }
 
-/// A view must start within 48 hours of the server's clock: partitions and rollups of other days are
-/// closed or not open yet.
+/// A page view must start within 48 h of the server's clock: partitions and rollups of other days are closed or not
+/// open yet.
 fn check_clock(id: ViewId, received_ms: i64) -> Result<(), Refused> {
     let age_ms = received_ms.saturating_sub(id.start_ms());
     let hours = age_ms.unsigned_abs() / 3_600_000;
@@ -299,17 +299,17 @@ fn check_clock(id: ViewId, received_ms: i64) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Which parts of the collector have failed; bits that have no meaning are left out.
+/// Returns the failed parts of the collector, without unknown bits.
 const fn errors_of(bits: u32) -> u8 {
     (bits & (errors::SNIPPET | errors::GLUE | errors::MODULE | errors::PAGE | errors::FIELD)) as u8
 }
 
-/// What a page says of itself, where both texts say anything.
+/// Returns the page's tags. Skips a tag if its name or value is empty after scrubbing.
 fn tags(tags: &BTreeMap<String, String>) -> Vec<(String, String)> {
     tags.iter().filter_map(|(name, value)| Some((scrub::word(name)?, scrub::word(value)?))).collect()
 }
 
-/// The moments that pages have marked, in milliseconds since the view's start.
+/// Returns the marks of pages, in milliseconds since the start of the page view.
 fn marks(marks: &[Mark]) -> Vec<(ViewId, String, u32)> {
     marks
         .iter()
@@ -612,7 +612,7 @@ mod tests {
             (foreign.site, foreign.origin.as_deref()),
             (Some(SiteId(7)), Some("https://evil.example"))
         );
-        // A page with the referrer policy `no-referrer` has a nameless origin in some browsers.
+        // Some browsers send an opaque origin for a page with the referrer policy `no-referrer`.
         assert!(take(&beacon(|_| {}), Some("null")).is_ok());
         let elsewhere = beacon(|beacon| beacon["url"] = "https://evil.example/".into());
         for header in [None, Some("null")] {
@@ -636,7 +636,7 @@ mod tests {
         }
     }
 
-    /// The one view that was kept of a beacon, and what was left out.
+    /// Returns the only accepted page view of a beacon, and the dropped fields.
     fn kept(body: &[u8]) -> (ViewUpdate, Vec<(&'static str, u16)>) {
         let Accepted { mut updates, dropped, .. } = take(body, None).unwrap();
         assert_eq!(updates.len(), 1);
@@ -670,7 +670,7 @@ mod tests {
                 beacon["views"].as_array_mut().unwrap().push(view);
             })
         };
-        // The document's URL does not tell the origin, so a header does.
+        // The document's URL has no origin, so the header decides.
         let body = two("about:srcdoc", "https://shop.example/cart");
         let accepted = take(&body, Some("https://shop.example")).unwrap();
         let urls: Vec<&str> = accepted.updates.iter().map(|update| update.url.as_str()).collect();
@@ -724,7 +724,7 @@ mod tests {
             ("file://", Some("null"), "file:///android_asset/www/index.html", true),
             ("file://", Some("file://"), "file:///android_asset/www/index.html", true),
             ("file://", None, "file:///android_asset/www/index.html", true),
-            // A sandboxed frame of anybody's.
+            // A sandboxed frame on any page.
             ("file://", Some("null"), "https://evil.example/", false),
             ("https://shop.example", Some("null"), "file:///index.html", false),
             ("*", Some("null"), "file:///index.html", true),
@@ -749,7 +749,7 @@ mod tests {
             beacon["views"].as_array_mut().unwrap().insert(0, old);
         });
         let (update, dropped) = kept(&body);
-        // The start is as the browser has told it.
+        // The start time is the browser's.
         assert_eq!((update.id.start_ms(), dropped), (NOW_MS - 5_000, vec![("views", 1)]));
         assert_eq!(update.context.errors, 0, "nothing of the beacon was broken");
     }

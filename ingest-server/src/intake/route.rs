@@ -1,15 +1,15 @@
-//! From a URL to its route: the name under which page views are reported together.
+//! Turns URLs into routes: names under which page views are aggregated.
 
 use crate::intake::page_url::PageUrl;
 use crate::intake::{scrub, spelling};
 use vitals::limits;
 
-/// The route of a scrubbed URL: the first of the site's rules that its path follows, else the path without
-/// a slash at the end, segments that are ids replaced, all others as people read them ([`spelling`]).
+/// Returns the route of a scrubbed URL: the first site rule that matches its path. If no rule matches, returns the
+/// path without a trailing slash, with ids replaced and other segments in readable spelling ([`spelling`]).
 ///
-/// A segment becomes `:id` when it is a number, a UUID, a ULID, a hexadecimal text of eight or more with a digit in it,
-/// or a text one of whose words is a number of six digits or more (`red-shoes-1048576`); and `:date` when it is
-/// `YYYY-MM-DD`, with or without a time, or `DD-MM-YYYY`.
+/// A segment becomes `:id` if it is a number, a UUID, a ULID, or a hexadecimal text of ≥ 8 characters with a digit. A
+/// text also becomes `:id` if one of its words is a number of ≥ 6 digits (`red-shoes-1048576`). A segment becomes
+/// `:date` if it is `YYYY-MM-DD`, with or without a time, or `DD-MM-YYYY`.
 #[must_use]
 pub fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
     let segments = || url.path().split('/').filter(|segment| !segment.is_empty());
@@ -27,8 +27,8 @@ pub fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
     scrub::label(route, limits::ROUTE_BYTES_MAX).into_owned()
 }
 
-/// Whether a path, as its segments, follows a rule: `:name` stands for any one segment, `*` at the end for
-/// any number of them, none included.
+/// Returns whether the segments of a path match a rule: `:name` matches any one segment, a final `*` any number of
+/// segments, including none.
 fn follows<'a>(mut path: impl Iterator<Item = &'a str>, rule: &str) -> bool {
     for part in rule.split('/').filter(|part| !part.is_empty()) {
         if part == "*" {
@@ -42,16 +42,16 @@ fn follows<'a>(mut path: impl Iterator<Item = &'a str>, rule: &str) -> bool {
     path.next().is_none()
 }
 
-/// Whether a rule's part is a path's segment, in whichever spelling.
+/// Compares a rule's part with a path's segment in readable spelling.
 fn is_same(part: &str, segment: &str) -> bool {
     part == segment || segment.contains('%') && spelling::readable(part) == spelling::readable(segment)
 }
 
-/// Checks a route rule: a path such as `/product/:id`, `/blog/:year/:slug` or `/docs/*`. Returns it as it is
-/// kept, without a slash at the end and spelled as routes are.
+/// Checks a route rule: a path such as `/product/:id`, `/blog/:year/:slug` or `/docs/*`. Returns the rule in stored
+/// form: without a trailing slash, in the spelling of routes.
 ///
 /// # Errors
-/// With a sentence that says what is wrong and what was expected.
+/// The message says what is wrong and what was expected.
 pub fn check_rule(text: &str) -> Result<String, String> {
     let rule = text.trim();
     let shown: String = rule.chars().take(limits::LABEL_BYTES_MAX).collect();
@@ -82,9 +82,8 @@ pub fn check_rule(text: &str) -> Result<String, String> {
     Ok(spelling::route(&format!("/{}", parts.join("/"))).into_owned())
 }
 
-/// The route that a page named itself, if it is one: not empty, no control characters. Pages give it
-/// URLs too, so what is dropped from those is dropped here: the query, parameters and personal-looking
-/// segments; of a whole URL its own route remains.
+/// Scrubs a route that the page has named; `None` if it is empty. Pages also pass URLs, so this removes the query and
+/// personal-looking segments. A whole URL becomes its own route.
 #[must_use]
 pub fn named(name: &str) -> Option<String> {
     if let Some(url) = PageUrl::read(name.trim()) {
@@ -99,7 +98,7 @@ pub fn named(name: &str) -> Option<String> {
     (!route.is_empty()).then(|| route.into_owned())
 }
 
-/// `:id` or `:date` in place of a segment that is one.
+/// Replaces a segment by `:id` or `:date` if it is one.
 pub(super) fn collapse(segment: &str) -> &str {
     let bytes = segment.as_bytes();
     let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
@@ -139,7 +138,8 @@ fn is_date(bytes: &[u8]) -> bool {
     }
 }
 
-/// 26 digits of Crockford's base 32: letters without I, L, O and U. The first three bits are none.
+/// Returns whether a segment is a ULID: 26 digits of Crockford's base 32 (no I, L, O or U). The first digit is ≤ 7,
+/// because 26 digits have 130 bits and a ULID has 128.
 fn is_ulid(bytes: &[u8]) -> bool {
     let is_digit = |byte: &u8| {
         byte.is_ascii_digit() || byte.is_ascii_alphabetic() && !b"ILOU".contains(&byte.to_ascii_uppercase())
@@ -147,8 +147,8 @@ fn is_ulid(bytes: &[u8]) -> bool {
     bytes.len() == 26 && matches!(bytes.first(), Some(b'0'..=b'7')) && bytes.iter().all(is_digit)
 }
 
-/// Whether a word of it is a number that is longer than those people write, but for dates: `red-shoes-1048576`,
-/// `title-1048576.html`, and not `20240506-release`.
+/// Returns whether a word of a segment is a number of ≥ 6 digits and no date: `red-shoes-1048576`,
+/// `title-1048576.html`, but not `20240506-release`.
 fn has_long_number(bytes: &[u8]) -> bool {
     const DIGITS_MIN: usize = 6;
     bytes

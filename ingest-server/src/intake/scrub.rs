@@ -1,4 +1,4 @@
-//! What must not be kept is taken out: queries, fragments, credentials, personal-looking segments.
+//! Scrubbing: removes private data from texts: queries, fragments, credentials, personal-looking segments.
 
 use super::page_url::PageUrl;
 use std::borrow::Cow;
@@ -6,19 +6,19 @@ use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
 use vitals::fetch::{Fetch, ServerTiming, TtfbCause};
 use vitals::limits;
 
-/// What stands in place of a segment that looks personal.
+/// Replacement of a personal-looking segment.
 pub const REDACTED: &str = ":redacted";
 
-/// Bytes that a signed token has at least.
+/// Minimum length of a signed token, in bytes.
 const TOKEN_BYTES_MIN: usize = 40;
 
-/// Whether a path segment looks like an e-mail address or a signed token.
+/// Returns whether a path segment looks like an e-mail address or a signed token.
 #[must_use]
 pub fn is_personal(segment: &str) -> bool {
     is_email(segment) || is_token(segment)
 }
 
-/// Whether a path has what no address and no token is without.
+/// Fast check: returns `false` only if no segment of the path can be personal.
 pub(super) fn may_be_personal(path: &str) -> bool {
     let mut bytes = path.bytes();
     bytes.any(|byte| matches!(byte, b'@' | b'%')) || path.len() >= TOKEN_BYTES_MIN && path.contains('.')
@@ -34,22 +34,21 @@ fn is_email(segment: &str) -> bool {
     })
 }
 
-/// A JSON Web Token: three base64url parts, of which the first opens with an encoded `{"`. One that was cut has
-/// two.
+/// Returns whether a segment looks like a JSON Web Token: three base64url parts, of which the first starts with an
+/// encoded `{"`. A truncated token may have only two.
 fn is_token(segment: &str) -> bool {
     segment.starts_with("eyJ") && segment.len() >= TOKEN_BYTES_MIN && segment.bytes().any(|byte| byte == b'.')
 }
 
-/// Text shortened to at most `bytes_max` bytes, on a character's edge, without control characters and the blanks
-/// around the whole of it.
+/// Trims a text, removes its control characters, and shortens it to at most `bytes_max` bytes at a character boundary.
 #[must_use]
 pub fn label<'a>(text: impl Into<Cow<'a, str>>, bytes_max: usize) -> Cow<'a, str> {
     let text = text.into();
     let trimmed = text.trim();
-    // Every byte is looked at, which is quicker than to stop at the first that is another.
+    // Checks every byte, which is faster than an early exit.
     let is_plain = trimmed.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
     if is_plain && trimmed.len() <= bytes_max {
-        // What nearly all texts are.
+        // Fast path: nearly all texts are plain and short.
         return match text {
             Cow::Borrowed(text) => text.trim().into(),
             Cow::Owned(text) if text.len() == trimmed.len() => text.into(),
@@ -66,8 +65,8 @@ pub fn label<'a>(text: impl Into<Cow<'a, str>>, bytes_max: usize) -> Cow<'a, str
     label.into()
 }
 
-/// What explains a view's values, with its texts held to their bounds: selectors keep what a selector can
-/// have, URLs lose query and fragment, and whatever looks personal is replaced.
+/// Scrubs the attribution of a page view and limits its texts: selectors keep only selector characters, URLs lose
+/// query and fragment, and personal-looking texts are replaced.
 #[must_use]
 pub fn attribution(attribution: Attribution) -> Attribution {
     let Attribution { lcp, inp, cls, ttfb } = attribution;
@@ -88,7 +87,7 @@ pub fn attribution(attribution: Attribution) -> Attribution {
     }
 }
 
-/// How a document came, with its texts held to their bounds; whatever looks personal is replaced.
+/// Scrubs and limits the texts of a document's fetch.
 fn fetch(cause: TtfbCause) -> TtfbCause {
     let TtfbCause { parts_ms, fetch } = cause;
     let timing = |timing: ServerTiming| {
@@ -100,10 +99,10 @@ fn fetch(cause: TtfbCause) -> TtfbCause {
     TtfbCause { parts_ms, fetch: Fetch { server_timings, not_restored, ..fetch } }
 }
 
-/// A selector of tags, ids and classes. Bodies are written by strangers, so a text or a tag in its place loses
-/// what would make it one.
+/// Keeps only the characters of a selector of tags, ids and classes. Bodies are untrusted, so this removes what would
+/// make other texts or HTML tags work.
 fn selector(text: String) -> String {
-    // Without `%`, as `%40` may stand for the `@` of an address.
+    // Excludes `%`, because `%40` may encode the `@` of an e-mail address.
     let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_#.>:/[]!".contains(&byte);
     if text.len() <= limits::SELECTOR_BYTES_MAX && text.bytes().all(usual) {
         return text;
@@ -117,11 +116,11 @@ fn selector(text: String) -> String {
     label(parts.join(">"), limits::SELECTOR_BYTES_MAX).into_owned()
 }
 
-/// A short text of a page's own, such as the name of a mark; `None` where nothing is left of it.
+/// Scrubs a short text of the page, such as the name of a mark; `None` if nothing is left.
 #[must_use]
 pub fn word(text: &str) -> Option<String> {
     let word = label(text, limits::LABEL_BYTES_MAX);
-    // The end of an address may have been cut off, here or in the browser.
+    // The server or the browser may have truncated an e-mail address.
     let cut = text.trim().len() >= limits::LABEL_BYTES_MAX && (word.contains('@') || word.contains("%40"));
     if cut || is_personal(&word) {
         return Some(REDACTED.to_owned());
@@ -129,7 +128,7 @@ pub fn word(text: &str) -> Option<String> {
     (!word.is_empty()).then(|| word.into_owned())
 }
 
-/// The URL of an image or a script; of one that is no web address, only its scheme or a word that stands for it.
+/// Scrubs the URL of an image or a script. For other URLs keeps only the scheme, and for other texts the first word.
 fn resource_url(text: &str) -> String {
     if text.is_empty() {
         return String::new();

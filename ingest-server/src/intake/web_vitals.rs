@@ -1,8 +1,8 @@
-//! What users of the web-vitals library send: one metric object, or an array of them.
+//! Intake of metrics of the web-vitals library: one metric object, or an array of them.
 //!
-//! The shape is that of the library's `Metric` (versions 1 to 6): `name`, `value`, `id`, and in later
-//! versions `navigationType`. The library's object has no page URL, so it is asked for in the query,
-//! or as `url` in the object.
+//! The shape is the library's `Metric` (versions 1 to 6): `name`, `value`, `id`, and in later versions
+//! `navigationType`. The library's object has no page URL, so the client adds the URL to the query, or as `url` to the
+//! object.
 
 use super::page_url::PageUrl;
 use super::{Accepted, Refused, Request, admit, check_bot, check_clock, page_url, route, short_label};
@@ -22,7 +22,7 @@ use vitals::view::{Device, NavigationType, ViewId};
 pub struct Query {
     /// The site's key.
     pub site: Option<String>,
-    /// The page's URL, where the body has none.
+    /// The page's URL, if the body has none.
     pub url: Option<String>,
     /// Joins the metrics of one page load into one page view.
     pub pageview: Option<String>,
@@ -43,7 +43,7 @@ enum Body {
 
 /// A metric whose own object is valid.
 struct Reported {
-    /// In the body, from 0.
+    /// Index in the body, from 0.
     place: usize,
     metric: Metric,
     value: Value,
@@ -53,7 +53,7 @@ struct Reported {
     navigation_url: Option<String>,
 }
 
-/// Takes in a body of the web-vitals library. Drops invalid metrics, and metrics of frameworks.
+/// Processes a body of the web-vitals library. Drops invalid metrics, and metrics of frameworks.
 ///
 /// # Errors
 /// Refuses a body without a valid metric, with the problem of the first one.
@@ -75,7 +75,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
             .cloned()
             .unwrap_or_default()
     };
-    // Decides the origin if there is no `Origin` header.
+    // The URL decides the origin if there is no `Origin` header.
     let first_url = reported.iter().map(url).find(|url| PageUrl::read(url).is_some()).unwrap_or_default();
     let (site, origin) = admit(request, directory, key, &first_url)?;
     let id = site.id;
@@ -85,7 +85,7 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
     Ok(Accepted { site: id, updates, dropped })
 }
 
-/// The valid metrics of a body, at least one.
+/// Returns the valid metrics of a body, at least one.
 fn decode(body: &[u8], dropped: &mut Dropped) -> Result<Vec<Reported>, Refused> {
     let text =
         std::str::from_utf8(body).map_err(|_| Refused::invalid(Invalid::NotUtf8, "the body is not UTF-8"))?;
@@ -160,7 +160,7 @@ impl Reported {
     }
 }
 
-/// A field that may be absent.
+/// Returns an optional text field.
 fn text(
     fields: &serde_json::Map<String, serde_json::Value>,
     name: &str,
@@ -203,8 +203,8 @@ fn updates(
                 continue;
             }
         };
-        // The metrics of one page view in one body are one update, so that its description is told once;
-        // of a metric told twice the later one counts, as the library sends them in order.
+        // Merges the metrics of one page view into one update, so that its context is stored once. Of repeated metrics
+        // the later value counts, because the library sends them in order.
         if let Some(update) = updates.iter_mut().find(|update| update.id == id) {
             update.values.set(metric.metric, Some(metric.value));
             continue;
@@ -227,7 +227,7 @@ fn updates(
             values,
             tti_gap: None,
             weight: Weight::ONE,
-            // Without the bit for dropped fields: a framework sends its own metrics with every page.
+            // Does not set the bit for dropped fields, because frameworks send their own metrics with every page.
             context: Context::NONE,
         });
     }
@@ -237,7 +237,7 @@ fn updates(
     }
 }
 
-/// The page view of a metric, and its page.
+/// Returns the page view and the page URL of a metric.
 fn place<'a>(
     request: &Request<'_>,
     query: &Query,
@@ -258,15 +258,15 @@ fn place<'a>(
     Ok((id, url))
 }
 
-/// Versions 1 to 3 of the library wrote `back_forward` and the like.
+/// Accepts underscores: versions 1 to 3 of the library wrote `back_forward`.
 fn navigation_type(name: &str) -> Option<NavigationType> {
     NavigationType::from_name(&name.replace('_', "-"))
 }
 
-/// The page view that a metric belongs to: that of `pageview` if given, else one of its own by the metric's `id`.
+/// Returns the page view of a metric: shared by the same `pageview` if given, else one per metric `id`.
 ///
-/// The view starts at the time that `pageview` tells, else in the hour that the metric's `id` tells, which all reports
-/// of a metric share, else in the hour of receipt. A `pageview` that is one of our ids is taken as it is.
+/// The page view starts at the time in `pageview`, else in the hour of the metric's `id`, which all reports of a
+/// metric share, else in the hour of receipt. A `pageview` that is a fieldvitals id stays unchanged.
 fn view_id(pageview: Option<&str>, id: &str, received_ms: i64) -> Option<ViewId> {
     const HOUR_MS: u64 = 3_600_000;
     let pageview = pageview.filter(|text| !text.is_empty());
@@ -286,12 +286,12 @@ fn view_id(pageview: Option<&str>, id: &str, received_ms: i64) -> Option<ViewId>
     Some(ViewId::new(start_ms, hash(pageview.unwrap_or(id))))
 }
 
-/// The UTC milliseconds that a text tells, in one of two forms.
+/// Parses UTC milliseconds from a text, in one of two forms.
 ///
-/// - `v6-1763632800000-4823105571846`, an id of the library; the first versions have no `v6-`. Two numbers of 13 digits
-///   are no accident, so a time out of the clock's bounds is a late view, and refused.
-/// - `1763632800000`, or `1763632800000-` and anything. A text of the site's own may look like it (a barcode has 13
-///   digits), so a time out of the clock's bounds is none.
+/// - `v6-1763632800000-4823105571846`: an id of the library; its first versions have no `v6-`. Two numbers of 13 digits
+///   are hardly a coincidence, so a time outside the clock's bounds means a late page view, which is refused.
+/// - `1763632800000`, or `1763632800000-` and any text. The site's own ids may look the same (a barcode has 13 digits),
+///   so a time outside the clock's bounds is ignored.
 fn told_ms(text: &str, received_ms: u64) -> Option<u64> {
     let (version, unversioned) = text.split_once('-').unwrap_or(("", text));
     let is_version = version.strip_prefix('v').is_some_and(|number| {
@@ -393,7 +393,7 @@ mod tests {
             (recent.to_string(), recent),
             (format!("v6-{recent}-4823105571846"), recent),
             (format!("{recent}-0823105571846"), recent),
-            // An hexadecimal id, a UUID, a barcode, an order's number.
+            // A hexadecimal id, a UUID, a barcode, an order number.
             ("f1600000000000ab".to_owned(), hour_ms),
             ("ab9763632800000f1600000000000cde".to_owned(), hour_ms),
             (format!("a{recent}b"), hour_ms),
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn no_random_id_is_refused_for_the_digits_in_it() {
-        // 4,096 ids of 32 hexadecimal digits: some 28 of them have a run of 13 digits.
+        // Of 4,096 ids of 32 hexadecimal digits, about 28 contain a run of 13 decimal digits.
         let ids = (0_u32..4_096).map(|seed| format!("{:032x}", hash(&seed.to_string())));
         let (mut runs, hour_ms) = (0, NOW_MS - NOW_MS % 3_600_000);
         for id in ids {

@@ -1,9 +1,9 @@
-//! The spool's file: its tables, and the statements on them.
+//! The spool's file: its tables, and the SQL statements on them.
 //!
-//! `epoch` has a row for each start of a server whose rows are not all loaded, and one for the current.
-//! `spool_row` has a row a group commit. Positions ascend through all epochs. The last position that was ever
-//! written in an epoch is that of its last row or `last`, whichever is higher: a commit that removes rows keeps
-//! there what they said of it, so that one that appends need not, nor write the page.
+//! `epoch` has one row for the current start of the server and one for each earlier start with unloaded rows.
+//! `spool_row` has one row per group commit. Positions ascend across all epochs. The last written position of an epoch
+//! is the higher of its last row and `epoch.last`. Only a commit that removes rows updates `epoch.last`, so an append
+//! writes one page less.
 
 use super::{SpoolError, payload};
 use fieldvitals_store::{SpoolId, private};
@@ -12,16 +12,15 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The version of the tables, kept as SQLite's `user_version`.
+/// Version of the tables, stored as SQLite's `user_version`.
 pub(super) const TABLES: i64 = 2;
-/// What a row takes on disk besides its payload, roughly, in bytes.
+/// Approximate overhead of a row on disk, in bytes.
 const ROW_BYTES: u64 = 64;
-/// Pages of free space in an empty file beyond which they are given back to the disk: 64 MiB.
+/// Free pages above which [`shrink`] returns the space of an empty file to the disk: 64 MiB.
 const FREE_PAGES: i64 = 16_384;
-/// Bytes of rows up to which a file counts as empty.
+/// A file with at most this many bytes of rows counts as empty.
 pub(crate) const EMPTY_BYTES_MAX: u64 = 1024 * 1024;
-/// Pages of write-ahead log at which the writer itself empties it, should [`checkpoint`] not keep up:
-/// 32 MiB.
+/// Pages of write-ahead log at which the writer itself checkpoints, if [`checkpoint`] does not keep up: 32 MiB.
 const LOG_PAGES: u32 = 8_192;
 /// Bytes that the writer appends between two [`checkpoint`]s.
 pub(crate) const CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
@@ -41,31 +40,31 @@ create table spool_row (
 pragma user_version = 2;
 ";
 
-/// A spool file that is ours.
+/// An open spool file, locked by this process.
 pub(crate) struct Opened {
-    /// Held as long as the file is used.
+    /// Held while the file is open.
     pub(crate) lock: File,
     pub(crate) writer: Connection,
     pub(crate) reader: Connection,
     pub(crate) checkpointer: Connection,
     /// All epochs, oldest first; the last one is new.
     pub(crate) epochs: Vec<Epoch>,
-    /// Beacons in the file.
+    /// Backlog of the file, in beacons.
     pub(crate) beacons: u64,
-    /// Bytes of its rows.
+    /// Bytes of all rows.
     pub(crate) bytes: u64,
 }
 
-/// A stretch of spool: what one start of a server wrote.
+/// An epoch: the rows that one start of a server wrote.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Epoch {
     pub(crate) number: i64,
     pub(crate) id: SpoolId,
-    /// The last position that was ever written in it, or before it.
+    /// The last position ever written in this epoch or before it.
     pub(crate) last: u64,
 }
 
-/// A group commit as it is read.
+/// One row: a group commit.
 pub(crate) struct SpoolRow {
     pub(crate) position: u64,
     /// The number of its epoch.
@@ -73,7 +72,7 @@ pub(crate) struct SpoolRow {
     pub(crate) payload: Vec<u8>,
 }
 
-/// What a row with this payload takes on disk.
+/// Returns the approximate bytes on disk of a row with this payload.
 pub(crate) const fn row_bytes(payload: usize) -> u64 {
     (payload as u64).saturating_add(ROW_BYTES)
 }
@@ -81,7 +80,7 @@ pub(crate) const fn row_bytes(payload: usize) -> u64 {
 pub(crate) fn open(path: &Path) -> Result<Opened, SpoolError> {
     let lock = lock(path)?;
     let failed = |error| open_error(path, &error);
-    // What cannot be made is told by SQLite.
+    // SQLite reports the error when it opens the file.
     let _ = private::create_file(path);
     let mut writer = connect(path, Access::Write).map_err(failed)?;
     check(&mut writer, path)?;
@@ -93,13 +92,13 @@ pub(crate) fn open(path: &Path) -> Result<Opened, SpoolError> {
     Ok(Opened { lock, writer, reader, checkpointer, epochs, beacons, bytes })
 }
 
-/// What a connection is for.
+/// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Write,
     Read,
     Checkpoint,
-    /// To look at a file that is at rest: nothing is set, and the file is not made.
+    /// Inspects the file of a stopped server. Sets no pragmas and does not create the file.
     Rest,
 }
 
@@ -114,7 +113,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlit
     if access == Access::Write {
         connection.query_row("pragma journal_mode = wal", [], |_| Ok(()))?;
         connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
-        // What `shrink` puts beside the file is little, and there may be no room for files.
+        // The temporary data of `shrink` is small, and a full disk may have no space for temporary files.
         connection.pragma_update(None, "temp_store", "memory")?;
     }
     if matches!(access, Access::Write | Access::Checkpoint) {
@@ -124,8 +123,8 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlit
     Ok(connection)
 }
 
-/// Takes the lock that tells a second server that the spool is in use. It goes with the process,
-/// however that ends.
+/// Takes the lock that keeps a second server off the spool. The system releases the lock when the process ends, even
+/// after a crash.
 pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
@@ -148,7 +147,7 @@ pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
     }
 }
 
-/// The error of opening for one of SQLite.
+/// Maps a SQLite error to an error of opening.
 pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> SpoolError {
     let path = path.to_owned();
     match code(error) {
@@ -173,7 +172,8 @@ pub(crate) fn extended_code(error: &rusqlite::Error) -> Option<u32> {
     u32::try_from(error.sqlite_error()?.extended_code).ok()
 }
 
-/// Makes the tables of a new file; checks those of an old one, and that commits will be synced.
+/// Creates the tables of a new file, or checks the version and integrity of existing tables. Also checks that SQLite
+/// syncs commits.
 fn check(writer: &mut Connection, path: &Path) -> Result<(), SpoolError> {
     let failed = |error| open_error(path, &error);
     let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
@@ -229,12 +229,12 @@ fn check(writer: &mut Connection, path: &Path) -> Result<(), SpoolError> {
     }
 }
 
-/// The version of the tables in a file; 0 where there are none.
+/// Returns the version of the tables in a file; 0 without tables.
 pub(super) fn tables(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// How many beacons wait in the file, and how many bytes their rows take.
+/// Returns the number of beacons in the file, and the bytes of their rows on disk.
 pub(super) fn measure(connection: &Connection) -> Result<(u64, u64), rusqlite::Error> {
     let (rows, beacons, bytes): (i64, i64, i64) = connection.query_row(
         "/* spool.measure */ select count(*), coalesce(sum(beacons), 0), coalesce(sum(length(payload)), 0) \
@@ -253,8 +253,8 @@ fn begin_epoch(writer: &Connection, path: &Path) -> Result<(), SpoolError> {
     })?;
     let begin = || {
         let transaction = writer.unchecked_transaction()?;
-        // Nothing will be appended to the newest one any more, and whoever removes its rows knows only its own. Older
-        // ones were ended so when the next one began.
+        // Fixes the end of the newest epoch: it gets no more rows, and a later commit that removes its rows updates
+        // only its own epoch's `last`. Earlier starts have ended the older epochs in the same way.
         transaction.execute(
             "/* epoch.end */ update epoch set last = max(last, coalesce((select max(position) from spool_row), 0)) \
              where epoch = (select max(epoch) from epoch)",
@@ -298,7 +298,7 @@ pub(crate) fn append(
     beacons: usize,
     payload: &[u8],
 ) -> Result<(), rusqlite::Error> {
-    // A statement on its own is a transaction.
+    // A single statement is its own transaction.
     writer
         .prepare_cached(
             "/* spool.append */ insert into spool_row (position, epoch, beacons, payload) values (?, ?, ?, ?)",
@@ -307,14 +307,14 @@ pub(crate) fn append(
     Ok(())
 }
 
-/// The rows after a position, in order and of one epoch: at least one if there is any, and further ones
-/// while all payloads together keep to `bytes_max`.
+/// Returns the next rows of one epoch after a position, in order: at least one if any exists, then more while all
+/// payloads together are ≤ `bytes_max`.
 pub(crate) fn read(
     reader: &Connection,
     after: u64,
     bytes_max: usize,
 ) -> Result<Vec<SpoolRow>, rusqlite::Error> {
-    // The lengths first, which lie before the payloads: rows that do not fit are not read at all.
+    // Reads the lengths first, which SQLite stores before the payloads, so that it does not read rows that do not fit.
     let lengths: Vec<(i64, i64, i64)> = reader
         .prepare_cached(
             "/* spool.lengths */ select position, epoch, length(payload) from spool_row \
@@ -341,9 +341,9 @@ pub(crate) fn read(
         .collect()
 }
 
-/// Removes rows, each time those after a position up to another, and leaves of others what is given: each one's
-/// position, number of beacons and payload. All at once, as each commit is a sync. `last` is the last position that
-/// was written in the current epoch.
+/// Removes ranges of rows (exclusive start, inclusive end) and rewrites partly loaded rows (position, number of
+/// beacons, payload). Uses one transaction, because each commit is a sync. `last` is the last written position of the
+/// current epoch.
 pub(crate) fn settle(
     writer: &Connection,
     (epoch, last): (i64, u64),
@@ -369,10 +369,10 @@ pub(crate) fn settle(
     transaction.commit()
 }
 
-/// Commits something that changes nothing, and waits for the disk.
+/// Commits a change without effect, and waits for the disk.
 pub(crate) fn try_commit(writer: &Connection, epoch: i64) -> Result<(), rusqlite::Error> {
     let transaction = writer.unchecked_transaction()?;
-    // SQLite writes no page in which nothing was changed.
+    // Changes the value and changes it back, because SQLite does not write an unchanged page.
     for change in [1, -1] {
         transaction
             .prepare_cached("/* epoch.touch */ update epoch set last = last + ? where epoch = ?")?
@@ -381,14 +381,15 @@ pub(crate) fn try_commit(writer: &Connection, epoch: i64) -> Result<(), rusqlite
     transaction.commit()
 }
 
-/// Removes an epoch whose rows are gone.
+/// Removes the row of a loaded epoch.
 pub(crate) fn forget(writer: &Connection, epoch: i64) -> Result<(), rusqlite::Error> {
     writer.execute("/* epoch.forget */ delete from epoch where epoch = ?", [epoch])?;
     Ok(())
 }
 
-/// Has the file's free space given back to the disk, after a long outage of the store; the next [`checkpoint`] does
-/// it. What is left in the file is written anew, so it should be little. Returns whether there was much.
+/// Vacuums the file if it has much free space, such as after a long store outage; the next [`checkpoint`] truncates
+/// the file. Vacuuming rewrites the remaining rows, so call it only on an almost empty file. Returns whether it
+/// vacuumed.
 pub(crate) fn shrink(writer: &Connection) -> Result<bool, rusqlite::Error> {
     let free: i64 = writer.prepare_cached("pragma freelist_count")?.query_row([], |row| row.get(0))?;
     if free > FREE_PAGES {
@@ -397,17 +398,17 @@ pub(crate) fn shrink(writer: &Connection) -> Result<bool, rusqlite::Error> {
     Ok(free > FREE_PAGES)
 }
 
-/// Copies the write-ahead log into the file beside the writer, which then need not stop for it.
+/// Copies the write-ahead log into the file without blocking the writer.
 pub(crate) fn checkpoint(connection: &Connection) -> Result<(), rusqlite::Error> {
     run(connection, "pragma wal_checkpoint(passive)")
 }
 
-/// Copies the whole write-ahead log into the file and cuts it to nothing.
+/// Copies the whole write-ahead log into the file and truncates the log.
 pub(crate) fn empty_log(connection: &Connection) -> Result<(), rusqlite::Error> {
     run(connection, "pragma wal_checkpoint(truncate)")
 }
 
-/// Runs a statement to its end, whatever rows it gives.
+/// Runs a statement to its end and ignores its rows.
 fn run(connection: &Connection, statement: &'static str) -> Result<(), rusqlite::Error> {
     let mut statement = connection.prepare_cached(statement)?;
     let mut rows = statement.query([])?;
@@ -424,7 +425,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let opened = open(&directory.path().join("spool.db")).unwrap();
         let version = || -> i64 {
-            // It changes with what other connections commit.
+            // `data_version` changes with commits of other connections.
             opened.reader.query_row("pragma data_version", [], |row| row.get(0)).unwrap()
         };
         let last =

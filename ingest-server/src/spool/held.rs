@@ -1,33 +1,34 @@
-//! Sites whose beacons the store refuses, while it takes those of others.
+//! Held sites: sites whose beacons the store refuses while it accepts those of other sites.
 //!
-//! What they have in the spool stays there, and is tried again now and then; the others go on. It may fill
-//! half of the spool: from then on their beacons are shed, so that a site which can never be loaded leaves the
-//! other half to those that can.
+//! A held site's beacons stay in the spool, and the loader retries them with back-off; other sites are loaded
+//! meanwhile. While the spool is more than half full, it sheds new beacons of a site that fails alone. So a site which
+//! can never be loaded leaves the other half to the other sites.
 
 use super::pause::PAUSE_FIRST;
 use fieldvitals_store::SiteId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// A try that takes long is followed by a pause so many times as long: others wait meanwhile.
+/// Minimum pause after a retry, as a multiple of the retry's duration. Limits the time that slow retries take from
+/// other sites.
 const REST: u32 = 8;
 
-/// A site that waits, as it is shown.
+/// A held site, for reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldSite {
     /// The site.
     pub site: SiteId,
-    /// Since when, UTC milliseconds.
+    /// Time of the first refusal, UTC milliseconds.
     pub since_ms: i64,
-    /// What the store said last.
+    /// The store's last error.
     pub error: String,
-    /// Its beacons that wait, as far as they are read.
+    /// Backlog of the site in beacons, as far as the loader has read.
     pub beacons: u64,
-    /// Its beacons that were refused, because those that wait fill its part of the spool.
+    /// Beacons of the site that the spool refused, because the site's share of the spool is full.
     pub refused: u64,
 }
 
-/// All of them.
+/// All held sites.
 #[derive(Default)]
 pub(super) struct Held(BTreeMap<SiteId, Waiting>);
 
@@ -36,14 +37,14 @@ struct Waiting {
     error: String,
     beacons: u64,
     refused: u64,
-    /// The last position of which its part is dealt with.
+    /// The site's part is processed up to this position.
     after: u64,
-    /// When it is tried again.
+    /// Time of the next retry.
     due: Instant,
     pause: Duration,
-    /// Whether another was loaded since it is held.
+    /// Set once another site is loaded after this site's first refusal.
     others_loaded: bool,
-    /// Whether it failed after that: then it is the site that fails, not the store.
+    /// Set once the site fails after `others_loaded`: then the site fails, not the store.
     alone: bool,
 }
 
@@ -60,14 +61,14 @@ impl Held {
         self.0.keys().copied().collect()
     }
 
-    /// Whether it was refused after another was loaded.
+    /// Returns whether the store refused the site after it had loaded another site.
     pub(super) fn is_alone(&self, site: SiteId) -> bool {
         self.0.get(&site).is_some_and(|waiting| waiting.alone)
     }
 
-    /// Takes note of a failed try, and says whether it fails in another way than before.
+    /// Records a failed attempt. Returns whether the site is new or its error has changed.
     ///
-    /// `after` is where its part is left where it was not held yet.
+    /// `after` is the position up to which the site's part is processed. Used only for a new site.
     pub(super) fn hold(
         &mut self,
         site: SiteId,
@@ -102,8 +103,8 @@ impl Held {
         is_new
     }
 
-    /// Takes note that beacons of a site were loaded. What kept the others may be over, which their next tries
-    /// tell; the first time, these are due at once.
+    /// Records a successful load. The cause of the other sites' refusals may be gone, so their first retry after it is
+    /// due at once.
     pub(super) fn loaded(&mut self, site: SiteId) {
         let now = Instant::now();
         for (_, waiting) in self.0.iter_mut().filter(|&(&held, _)| held != site) {
@@ -113,14 +114,14 @@ impl Held {
         }
     }
 
-    /// More beacons of a site wait.
+    /// Adds beacons to a site's backlog.
     pub(super) fn add(&mut self, site: SiteId, beacons: u64) {
         if let Some(waiting) = self.0.get_mut(&site) {
             waiting.beacons += beacons;
         }
     }
 
-    /// A beacon of a site is refused, because those that wait fill its part of the spool. The first one is logged.
+    /// Counts a beacon that the spool refuses because the site's share of the spool is full. Logs the first one.
     pub(super) fn shed(&mut self, site: SiteId) {
         let Some(waiting) = self.0.get_mut(&site) else { return };
         if waiting.refused == 0 {
@@ -133,14 +134,14 @@ impl Held {
         waiting.refused += 1;
     }
 
-    /// So many of them wait no more.
+    /// Subtracts beacons from a site's backlog.
     pub(super) fn take(&mut self, site: SiteId, beacons: u64) {
         if let Some(waiting) = self.0.get_mut(&site) {
             waiting.beacons = waiting.beacons.saturating_sub(beacons);
         }
     }
 
-    /// A site's part up to a position is dealt with.
+    /// Records that a site's part is processed up to a position. The next retry is due at once.
     pub(super) fn move_on(&mut self, site: SiteId, after: u64) {
         if let Some(waiting) = self.0.get_mut(&site) {
             waiting.after = after;
@@ -148,7 +149,8 @@ impl Held {
         }
     }
 
-    /// A site has nothing left that waits. What kept it may have kept others, so they are tried at once.
+    /// Releases a site without backlog. The cause of its refusal may have held other sites too, so their retries are
+    /// due at once.
     pub(super) fn release(&mut self, site: SiteId) {
         let refused = self.0.remove(&site).map_or(0, |waiting| waiting.refused);
         tracing::info!(site = site.0, refused, "the store takes the site's beacons again");
@@ -156,23 +158,23 @@ impl Held {
         self.0.values_mut().for_each(|waiting| waiting.due = now);
     }
 
-    /// The last position of which a site's part is dealt with.
+    /// Returns the position up to which a site's part is processed.
     pub(super) fn after(&self, site: SiteId) -> u64 {
         self.0.get(&site).map_or(0, |waiting| waiting.after)
     }
 
-    /// The last position of which every site's part is dealt with, of those that are held.
+    /// Returns the position up to which the parts of all held sites are processed; `u64::MAX` without held sites.
     pub(super) fn settled(&self) -> u64 {
         self.0.values().map(|waiting| waiting.after).min().unwrap_or(u64::MAX)
     }
 
-    /// The site that is to be tried first, and when; of those that have something that waits up to a position.
+    /// Returns the site with the earliest retry and its time, among sites with unprocessed rows up to a position.
     pub(super) fn next(&self, up_to: u64) -> Option<(SiteId, Instant)> {
         let waits = self.0.iter().filter(|&(_, waiting)| waiting.after < up_to);
         waits.map(|(&site, waiting)| (site, waiting.due)).min_by_key(|&(_, due)| due)
     }
 
-    /// Beacons that wait, of all of them.
+    /// Returns the backlog of all held sites, in beacons.
     pub(super) fn beacons(&self) -> u64 {
         self.0.values().map(|waiting| waiting.beacons).sum()
     }
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn a_site_is_alone_once_it_fails_after_another_was_loaded() {
         let mut held = Held::default();
-        // So often that they are not due for an hour.
+        // Fails so often that no retry is due for an hour.
         for site in [A, B].repeat(20) {
             refuse(&mut held, site);
         }

@@ -1,4 +1,4 @@
-//! The loader: one task that carries rows of the spool into the store.
+//! The loader: one task that loads rows of the spool into the store.
 
 use super::file::{Epoch, SpoolRow};
 use super::pace::Pace;
@@ -14,44 +14,44 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// Carries beacons from the spool into the store.
+/// Loads beacons from the spool into the store.
 pub struct Loader {
     pub(super) spool: Spool,
     store: Arc<dyn Store>,
     reader: Reader,
-    /// The epochs that are not loaded whole, oldest first; the last one is this server's own.
+    /// Epochs that are not fully loaded, oldest first; the last one is the current epoch.
     pub(super) epochs: VecDeque<Epoch>,
-    /// Whether no epoch ends before the store's cursor.
+    /// Set once the loader knows that no epoch ends before the store's cursor.
     checked: bool,
-    /// The last position of which the part of every site is dealt with that is not held.
+    /// The loader has processed all rows up to this position, except parts of held sites.
     pub(super) read_up_to: u64,
-    /// For each epoch (its number) and site: the store's cursor, where it is known.
+    /// The store's cursor by epoch number and site, if known.
     cursors: HashMap<(i64, SiteId), u64>,
-    /// For each site: the last position whose beacons are counted.
+    /// The last position whose beacons are counted, by site.
     pub(super) counted: HashMap<SiteId, u64>,
-    /// Whether a held site was tried last, so that it is the others' turn.
+    /// Set after a retry of a held site, so that the next step loads other sites.
     others_first: bool,
-    /// When an epoch may be forgotten whose cursors were out of reach.
+    /// Time of the next attempt to forget an epoch whose cursors were unreachable.
     forget_due: Instant,
     pace: Pace,
     pause: Pause,
 }
 
-/// What a step came to.
+/// Result of a step.
 enum Step {
-    /// There may be more.
+    /// There may be more to load.
     Done,
-    /// Nothing is left.
+    /// Nothing is left to load.
     Empty,
 }
 
-/// Why a step did not succeed.
+/// Errors of a step.
 pub(super) enum StepError {
-    /// The store is away; the same step is to be tried again.
+    /// The store is unreachable or fails; the loader retries the same step.
     Store(StoreError),
-    /// The store refuses what it was given of one site.
+    /// The store refuses one site's part.
     Site(StoreError),
-    /// It was too much at a time; the same step is to be tried again with less.
+    /// The batch was too large; the loader retries the step with a smaller batch.
     TooMuch,
     /// The spool cannot be read any more.
     Spool(String),
@@ -66,7 +66,7 @@ impl From<StoreError> for StepError {
     }
 }
 
-/// The beacons of one site in some rows, with their positions and the client networks that sent them.
+/// One site's beacons from some rows, with their positions and client networks.
 pub(super) type Part = Vec<(u64, (Network, Vec<ViewUpdate>))>;
 
 impl Loader {
@@ -89,13 +89,14 @@ impl Loader {
         }
     }
 
-    /// Refuses a spool that ends before the store's cursor. A store that is away is asked later: that
-    /// is what the spool is for. The epoch that this server has begun is no copy, and goes on meanwhile.
+    /// Refuses a spool with an earlier epoch that ends before the store's cursor. Returns `Ok` and leaves `checked`
+    /// unset if the store is unreachable; the loader then checks later, because the spool must accept beacons during
+    /// an outage. The current epoch cannot be a copy, so it is not checked.
     pub(super) async fn check(&mut self) -> Result<(), SpoolError> {
         for epoch in self.epochs.iter().rev().skip(1) {
             match self.store.cursor_max(epoch.id).await {
                 Ok(loaded) if loaded > epoch.last => return Err(self.older(epoch.last, loaded)),
-                // Cursors of some sites are out of reach: each site's is compared when it is read.
+                // The cursors of some sites are unreachable: `load` compares each site's cursor.
                 Ok(_) | Err(StoreError::Node { .. }) => {}
                 Err(StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -109,15 +110,15 @@ impl Loader {
         SpoolError::OlderThanStore { path: self.spool.shared.path.clone(), last, loaded }
     }
 
-    /// Loads until it is told to stop (`true`, or the sender is gone); then what is still there, as far
-    /// as the time for it goes. What remains is loaded at the next start.
+    /// Loads until the stop signal (`true`, or a dropped sender), then drains the spool with a timeout. The next start
+    /// loads the remaining backlog.
     ///
-    /// Where the spool cannot be read any more, [`Spool::failed`] says so.
+    /// If the spool cannot be read any more, [`Spool::failed`] returns the reason.
     pub async fn run(mut self, stop: watch::Receiver<bool>) {
         let spool = self.spool.clone();
         let mut stopped = stop.clone();
         let deadline = async move {
-            // An error means that the sender is gone, which is a request to stop too.
+            // An error means that the sender was dropped, which is a stop signal too.
             let _ = stopped.wait_for(|&stop| stop).await;
             tokio::time::sleep(spool.shared.bounds.drain).await;
         };
@@ -127,13 +128,13 @@ impl Loader {
                 tracing::warn!("the spool was not emptied in time; the next start goes on with it");
             }
         }
-        // Waited for: the spool's log goes with the last connection that is closed.
+        // Waits for the reader: SQLite removes the log when the last connection closes.
         self.reader.close().await;
     }
 
     async fn work(&mut self, mut stop: watch::Receiver<bool>) {
         loop {
-            // Looked at before the spool is: what was appended before the stop must be seen.
+            // Reads the stop signal before the spool, so that the last step sees all beacons appended before the stop.
             let stopping = *stop.borrow() || stop.has_changed().is_err();
             match self.step().await {
                 Ok(Step::Done) => {
@@ -147,7 +148,7 @@ impl Loader {
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
                         () = tokio::time::sleep_until(due.unwrap_or_else(far)), if due.is_some() => continue,
-                        // Looked at in the next round.
+                        // The next iteration reads the signal.
                         _ = stop.changed() => {}
                     }
                     self.gather(false, &mut stop).await;
@@ -162,15 +163,15 @@ impl Loader {
         }
     }
 
-    /// Lets beacons gather while there are fewer than one load may take. A load of few costs nearly as
-    /// much as one of many, and its syncs are in the way of the writer's.
+    /// Waits for more beacons if the backlog is smaller than one load. A small load costs nearly as much as a large
+    /// one, and its syncs delay the writer's.
     async fn gather(&self, stopping: bool, stop: &mut watch::Receiver<bool>) {
         let bounds = self.spool.shared.bounds;
         let (held, due) = {
             let held = self.spool.shared.held();
             (held.beacons(), held.next(self.read_up_to).is_some_and(|(_, due)| due <= Instant::now()))
         };
-        // Epochs that have ended get no more.
+        // Ended epochs get no more beacons.
         let ended = self.epochs.iter().rev().nth(1).is_some_and(|epoch| self.read_up_to < epoch.last);
         if stopping
             || ended
@@ -181,12 +182,12 @@ impl Loader {
         }
         tokio::select! {
             () = tokio::time::sleep(bounds.gather) => {}
-            // Looked at in the next round.
+            // The next iteration reads the signal.
             _ = stop.changed() => {}
         }
     }
 
-    /// Loads some rows, or ends an epoch.
+    /// Retries a held site, loads the next rows, or ends an epoch.
     async fn step(&mut self) -> Result<Step, StepError> {
         if !self.checked {
             self.check().await.map_err(|error| match error {
@@ -194,14 +195,16 @@ impl Loader {
                 other => StepError::Spool(other.to_string()),
             })?;
             if !self.checked {
-                // The store is still away; asking for a cursor says how, unless it is there again.
+                // The store was unreachable. The query returns its current error, or succeeds if the store is
+                // reachable again.
                 for epoch in &self.epochs {
                     self.store.cursor_max(epoch.id).await?;
                 }
                 return Ok(Step::Done);
             }
         }
-        // One that was refused among rows that are to be loaded again has nothing before them.
+        // `next` skips a site without unloaded beacons before `read_up_to`: the rows of its refusal are to be loaded
+        // again.
         let due = self.spool.shared.held().next(self.read_up_to).filter(|&(_, due)| due <= Instant::now());
         match due {
             Some((site, _)) if !self.others_first => {
@@ -223,17 +226,17 @@ impl Loader {
         self.reader.read(after, bytes_max).await.map_err(StepError::Spool)
     }
 
-    /// Loads the next rows, but for what they have of sites that are held; or ends an epoch.
+    /// Loads the next rows without the parts of held sites, or ends an epoch.
     async fn load_next(&mut self) -> Result<Step, StepError> {
         let rows = self.read(self.read_up_to).await?;
         let Some(&own) = self.epochs.back() else { return Ok(Step::Empty) };
-        // An epoch without rows is read to its end, and so are those before the rows'.
+        // Epochs before the first row have no rows left, so they count as read to their end.
         let at = rows.first().map_or(own.number, |row| row.epoch);
         let before = self.epochs.iter().filter(|epoch| epoch.number < at).map(|epoch| epoch.last).max();
         self.read_up_to = self.read_up_to.max(before.unwrap_or(0));
         if let Some(epoch) = self.read_to_its_end().filter(|_| self.forget_due <= Instant::now()) {
             match self.end_epoch(epoch).await {
-                // The rest goes on meanwhile.
+                // Loading continues; a later step forgets the epoch.
                 Err(StepError::Site(error)) => {
                     tracing::debug!(%error, "an epoch of the spool is loaded, and forgotten later");
                     self.forget_due = Instant::now() + self.spool.shared.bounds.site_retry;
@@ -263,7 +266,7 @@ impl Loader {
         Ok(Step::Done)
     }
 
-    /// Loads some of what waits of a site that is held.
+    /// Loads part of a held site's backlog.
     async fn try_again(&mut self, site: SiteId) -> Result<Step, StepError> {
         let began = Instant::now();
         let after = self.spool.shared.held().after(site);
@@ -297,7 +300,7 @@ impl Loader {
         Ok(Step::Done)
     }
 
-    /// Holds a site back that the store refuses; the same refusal is said once.
+    /// Holds back a site that the store refuses. Logs a repeated refusal once.
     fn hold(&self, site: SiteId, error: &StoreError, began: Instant) {
         let error = error.to_string();
         let longest = self.spool.shared.bounds.site_retry;
@@ -315,8 +318,8 @@ impl Loader {
         self.spool.shared.held().release(site);
     }
 
-    /// Loads one site's part. After an error the same part comes again: what is counted already is left
-    /// out then, and the store's cursor is asked whether the failed load took place after all.
+    /// Loads one site's part. A retry skips beacons that are counted already, and reads the store's cursor to learn
+    /// whether the failed load was committed.
     async fn load(&mut self, epoch: Epoch, site: SiteId, mut part: Part) -> Result<(), StepError> {
         let counted = self.counted.get(&site).copied().unwrap_or(0);
         part.retain(|&(position, _)| position > counted);
@@ -352,7 +355,7 @@ impl Loader {
         }
     }
 
-    /// Loads rows of one site that one load may take.
+    /// Loads one batch of a site.
     async fn load_some(
         &mut self,
         (epoch, site): (Epoch, SiteId),
@@ -388,13 +391,13 @@ impl Loader {
                 Ok(())
             }
             Err(error) => {
-                // It may have been committed all the same; the store knows.
+                // The load may have been committed; the retry reads the store's cursor.
                 self.cursors.remove(&key);
                 match error {
                     StoreError::TooSlow { answered, .. } if first < up_to => {
                         let beacons = self.pace.slower(site, n);
                         tracing::warn!(site = site.0, %error, beacons, "a load is tried again with fewer beacons");
-                        // Where there was no answer, the database may be away.
+                        // Without an answer, the database may be unreachable.
                         Err(if answered { StepError::TooMuch } else { StepError::Store(error) })
                     }
                     StoreError::TooSlow { answered: true, .. } => Err(StepError::Site(error)),
@@ -404,7 +407,7 @@ impl Loader {
         }
     }
 
-    /// Takes note of names that have no place.
+    /// Records and logs names that do not fit in the dictionaries.
     fn note_crowded(&self, site: SiteId, crowded: &Crowded) {
         if *crowded == Crowded::default() {
             return;
@@ -419,7 +422,7 @@ impl Loader {
         }
     }
 
-    /// Counts what became of a site's beacons up to a position; `count` says how many they are.
+    /// Counts the outcome of a site's beacons up to a position. `count` returns the number of beacons.
     fn count(&mut self, site: SiteId, up_to: u64, count: impl FnOnce(&mut super::Stats) -> u64) {
         let mut stats = self.spool.shared.stats();
         let n = count(&mut stats);
@@ -430,7 +433,7 @@ impl Loader {
         *counted = up_to.max(*counted);
     }
 
-    /// The first epoch, once it is read to its end and nothing waits in it; the server's own goes on.
+    /// Returns the first epoch if all of its rows are loaded, held parts included. Never returns the current epoch.
     fn read_to_its_end(&self) -> Option<Epoch> {
         let first = self.epochs.front().filter(|_| self.epochs.len() > 1)?;
         (first.last <= self.read_up_to.min(self.spool.shared.held().settled())).then_some(*first)
@@ -441,7 +444,7 @@ impl Loader {
             StoreError::Node { .. } => StepError::Site(error),
             error => StepError::Store(error),
         })?;
-        // The writer may be closed already; then the next start ends it.
+        // Sending fails if the writer has ended; then the next start ends the epoch.
         let _ = self.spool.writer.send(Message::Forget(epoch.number));
         self.epochs.pop_front();
         self.cursors.retain(|&(number, _), _| number != epoch.number);
@@ -449,7 +452,7 @@ impl Loader {
     }
 }
 
-/// A moment that is not waited for.
+/// Placeholder for a disabled `select!` branch.
 fn far() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }

@@ -1,16 +1,15 @@
-//! The spool: where an accepted beacon is durable before its `204`, until the loader has put it into
-//! the store.
+//! The spool: makes an accepted beacon durable before its `204`, and keeps it until the loader has stored it.
 //!
-//! A SQLite file (see [`file`] for its tables) with one row a group commit. [`writer`] takes what waits,
-//! writes it as one row, and answers all of it after the fsync; then it takes what came meanwhile.
-//! [`loader`] reads rows in order, hands each site's part to the store, and has the rows removed that
-//! every site has. The loader's cursor lives in the store and moves in the transaction that loads, so a
-//! crash anywhere repeats work, and neither loses nor doubles it. Where the store refuses one site's part,
-//! that part stays in its row, the rest of the row goes, and the others go on ([`held`]).
+//! The spool is a SQLite file (see [`file`] for its tables) with one row per group commit. [`writer`] writes all
+//! queued beacons as one row and answers their callers after the fsync. [`loader`] reads rows in order and loads each
+//! site's part into the store. The writer removes a row once every site's part is loaded. The loader's cursor is in
+//! the store and moves in the transaction of the load. So a crash at any point repeats work, but neither loses nor
+//! duplicates beacons. If the store refuses one site's part, only that part stays in its row; loading continues with
+//! the other sites ([`held`]).
 //!
-//! Each start opens an epoch with an id of its own. Rows of older epochs, left by a server that was
-//! killed, are loaded first. An epoch whose end lies before the store's cursor is an older copy of the
-//! file: what is missing cannot be told from what was loaded, so the file is refused.
+//! Each start opens an epoch with a new id. The loader first loads rows of older epochs, left by a killed server. If
+//! an epoch ends before the store's cursor, the file is an older copy. The spool refuses such a file, because it
+//! cannot distinguish missing from loaded beacons.
 
 mod crowded;
 mod file;
@@ -46,24 +45,24 @@ use vitals::limits;
 /// One accepted beacon.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// The site that it is about.
+    /// The site of the page views.
     pub site: SiteId,
     /// The client network that sent it.
     pub network: Network,
-    /// What it says about page views.
+    /// Updates of page views.
     pub updates: Vec<ViewUpdate>,
 }
 
-/// Why a spool cannot be used. Each message says what to do.
+/// Errors of opening a spool. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// Another server has it.
+    /// Another server uses the file.
     #[error("{} is used by another running server; stop that one, or choose another --data-dir", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// It was written by another release.
+    /// Another release wrote the file.
     #[error(
         "{} holds {beacons} beacons in format {found}, this release reads format {known}; start the release that \
          wrote it once more until its spool is empty, then move the file away; moved earlier, these beacons are given \
@@ -77,10 +76,10 @@ pub enum SpoolError {
         found: i64,
         /// The format that this release reads and writes.
         known: i64,
-        /// Beacons that wait in the file, as far as can be told.
+        /// Backlog of the file, in beacons; 0 if unknown.
         beacons: u64,
     },
-    /// The store has loaded more of it than it holds.
+    /// The store's cursor is past the end of the file.
     #[error(
         "{} is older than the store: the store has loaded up to position {loaded}, the file ends at {last}; it was \
          put back from a copy, and what is missing cannot be told; move the file away and start again",
@@ -94,7 +93,7 @@ pub enum SpoolError {
         /// The store's furthest cursor.
         loaded: u64,
     },
-    /// Its content cannot be read.
+    /// The content of the file cannot be read.
     #[error(
         "{} is damaged ({reason}); move it away and start again: the beacons in it that were not loaded are lost \
          unless a SQLite expert recovers them",
@@ -103,42 +102,42 @@ pub enum SpoolError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the damage.
         reason: String,
     },
-    /// It cannot be opened or created.
+    /// The file cannot be opened or created.
     #[error("{} cannot be opened: {reason}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// The store cannot say how far it has loaded.
+    /// The store's cursor cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why a beacon was not kept.
+/// Errors of [`Spool::append`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// As much is waiting, in memory or on disk, as may; later it will be taken again.
+    /// The backlog in memory or on disk is at its limit. A retry can succeed later.
     #[error("the spool is full")]
     Full,
-    /// The file takes nothing at the moment, such as on a disk that is full; later it will be taken again.
+    /// The file cannot be written at the moment, for example on a full disk. A retry can succeed later.
     #[error("the spool cannot be written at the moment: {0}")]
     Refused(String),
-    /// The disk failed, or the spool is closed: no beacon is taken any more.
+    /// The disk failed, or the spool is closed. The spool accepts no more beacons.
     #[error("the spool cannot be written: {0}")]
     Failed(String),
 }
 
-/// How much a spool may hold; see [`limits`] for the values a server runs with.
+/// Limits of a spool; see [`limits`] for a server's values.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Bytes between [`Spool::append`] and its answer.
+    /// Bytes in [`Spool::append`] calls without an answer yet.
     pub in_flight_bytes: usize,
-    /// Bytes of rows that wait for the loader.
+    /// Bytes of rows in the backlog.
     pub spool_bytes: u64,
     /// Beacons in one group commit.
     pub commit_beacons: usize,
@@ -146,11 +145,11 @@ pub struct Bounds {
     pub commit_bytes: usize,
     /// Page view updates in one group commit, and in one load.
     pub load_views: usize,
-    /// Time for which beacons gather before a load that is not full.
+    /// Time for which a load that is not full collects beacons.
     pub gather: Duration,
-    /// Longest pause between two tries of the loader.
+    /// Longest back-off of the loader.
     pub retry: Duration,
-    /// Longest pause between two tries to load a site that fails alone.
+    /// Longest back-off of a single refused site.
     pub site_retry: Duration,
     /// Time to empty the spool when the server stops.
     pub drain: Duration,
@@ -172,47 +171,45 @@ impl Default for Bounds {
     }
 }
 
-/// Where accepted beacons are. At every moment
-/// `appended = loaded + superseded + discarded + waiting`.
+/// Counts of accepted beacons. Invariant: `appended = loaded + superseded + discarded + waiting`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Beacons in the file: appended since the start (those being written included), or found then.
+    /// Beacons appended since the start (including commits in progress) or found in the file at the start.
     pub appended: u64,
-    /// Those that changed a page view in the store. Where the store's answer was lost with a
-    /// connection, all of a batch that turns out to be in the store.
+    /// Beacons that changed a page view in the store. If a connection lost the store's answer: all beacons of a batch
+    /// that the store has.
     pub loaded: u64,
-    /// Those that said nothing which the store did not know better, or that a killed server had
-    /// loaded already.
+    /// Beacons without news for the store: an equal or newer update was stored, or a killed server had loaded them.
     pub superseded: u64,
-    /// Those whose site was deleted meanwhile.
+    /// Beacons of sites deleted since.
     pub discarded: u64,
-    /// Those that wait for the loader.
+    /// The backlog, in beacons.
     pub waiting: u64,
     /// Group commits since the start.
     pub commits: u64,
-    /// Bytes of rows on disk, those included that are loaded and about to be removed.
+    /// Bytes of rows on disk, including loaded rows that are not removed yet.
     pub bytes: u64,
-    /// Those of them that hold beacons of sites which the store refuses.
+    /// Bytes of the rows that hold beacons of refused sites.
     pub held_bytes: u64,
 }
 
-/// Something that does not go at the moment.
+/// A failure that persists at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// Since when, UTC milliseconds.
+    /// Start of the failure, UTC milliseconds.
     pub since_ms: i64,
-    /// What was said last, and what to do.
+    /// The last error, and what to do.
     pub error: String,
 }
 
-/// The end of the spool that takes beacons. Cheap to clone.
+/// Accepts beacons into the spool. Cheap to clone.
 #[derive(Clone)]
 pub struct Spool {
     shared: Arc<Shared>,
     writer: mpsc::UnboundedSender<writer::Message>,
 }
 
-/// What writer, loader and takers share.
+/// State shared by the writer, the loader and all [`Spool`] handles.
 struct Shared {
     path: PathBuf,
     bounds: Bounds,
@@ -225,13 +222,13 @@ struct Shared {
     /// Set while loading fails.
     stalled: Mutex<Option<Trouble>>,
     failed: watch::Sender<Option<String>>,
-    /// Tells the loader that there is a new row.
+    /// Wakes the loader for a new row.
     appended: Notify,
 }
 
 impl Shared {
     fn stats(&self) -> MutexGuard<'_, Stats> {
-        // Nothing that holds the lock can panic half-way.
+        // No holder of the lock can panic with the value half changed.
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -247,7 +244,7 @@ impl Shared {
         self.stalled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on nothing is acknowledged, and the server is told to end.
+    /// Stops acknowledgments and makes the server end.
     fn fail(&self, reason: String) {
         tracing::error!(path = %self.path.display(), reason, "spool failed");
         self.failed.send_if_modified(|failed| {
@@ -279,17 +276,17 @@ impl Drop for InFlight {
 }
 
 impl Spool {
-    /// Opens the spool file, which is created if it is missing, and begins a new epoch in it.
+    /// Opens the spool file, or creates it if missing, and begins a new epoch in it.
     ///
-    /// The loader does nothing until it is run; beacons are taken from now on.
+    /// The spool accepts beacons at once. Nothing is loaded before [`Loader::run`].
     ///
     /// # Errors
-    /// With what is wrong with the file, and what to do.
+    /// The error says what is wrong with the file and what to do.
     pub async fn open(path: &Path, store: Arc<dyn Store>) -> Result<(Self, Loader), SpoolError> {
         Self::open_with(path, store, Bounds::default()).await
     }
 
-    /// Opens the spool file with bounds of one's own.
+    /// Opens the spool file with custom bounds.
     ///
     /// # Errors
     /// As [`Spool::open`].
@@ -317,8 +314,8 @@ impl Spool {
         let current = epochs.last().map_or(0, |epoch| epoch.number);
         let mut loader = Loader::new(spool.clone(), store, reader, epochs);
         loader.check().await?;
-        // A thread of its own: beacons that wait must not wait for loading and folding, which take whole
-        // cores for tens of milliseconds.
+        // The writer has its own thread. Loading and folding use whole cores for tens of milliseconds, and must not
+        // delay commits.
         let failed = |error: std::io::Error| SpoolError::Open {
             path: path.to_owned(),
             reason: format!("its writer cannot be started: {error}"),
@@ -330,9 +327,9 @@ impl Spool {
         Ok((spool, loader))
     }
 
-    /// Keeps a beacon. `Ok` means that it is on disk, synced.
+    /// Makes a beacon durable. `Ok` means that the beacon is on disk, synced.
     ///
-    /// A caller that is gone before the answer leaves its beacon in the queue: it is kept and counted.
+    /// If the caller cancels before the answer, the beacon stays in the queue: the writer still keeps and counts it.
     ///
     /// # Errors
     /// See [`AppendError`].
@@ -361,64 +358,65 @@ impl Spool {
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Refuses a beacon. The writer looks each second whether the refusal is over, also where no beacon comes.
+    /// Refuses a beacon. The writer checks each second whether the refusal is over, even without new beacons.
     fn shed(&self, cause: Cause, reason: &str) -> AppendError {
         if self.shared.refuse(cause, reason, 1) {
-            // A writer that has ended needs no waking.
+            // The send fails only if the writer has ended.
             let _ = self.writer.send(writer::Message::Refused);
         }
         AppendError::Full
     }
 
-    /// Where accepted beacons are now.
+    /// Returns the counts of accepted beacons.
     #[must_use]
     pub fn stats(&self) -> Stats {
         *self.shared.stats()
     }
 
-    /// The sites whose beacons wait because the store refuses them, and nothing else.
+    /// Returns the sites whose beacons are held because the store refuses them.
     #[must_use]
     pub fn held(&self) -> Vec<HeldSite> {
         self.shared.held().list()
     }
 
-    /// Sites that have more names than places.
+    /// Returns the sites whose dictionaries are full.
     #[must_use]
     pub fn crowded(&self) -> Vec<CrowdedNames> {
         self.shared.crowds().shown(crate::http::now_ms())
     }
 
-    /// Why beacons are refused. Without beacons the writer tries each second whether that is over.
+    /// Returns the reason for refusing beacons. The writer checks each second whether the refusal is over, even
+    /// without new beacons.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         self.shared.refusal()
     }
 
-    /// Why nothing is loaded at the moment, where the store fails.
+    /// Returns the store's failure while loading is stalled.
     #[must_use]
     pub fn stalled(&self) -> Option<Trouble> {
         self.shared.stalled().clone()
     }
 
-    /// Whether nothing is taken any more because the file cannot be written or read.
+    /// Returns whether the spool has failed for good, because its file cannot be written or read.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         self.shared.failed.borrow().is_some()
     }
 
-    /// Waits until the spool fails, and says why. The server must end then: after a failed fsync nobody
-    /// knows what is on disk, and only a new start reads it again.
+    /// Waits until the spool fails, and returns the reason. The server must then end: after a failed fsync the content
+    /// of the disk is unknown, and only a new start reads it again.
     pub async fn failed(&self) -> String {
         let mut failed = self.shared.failed.subscribe();
-        // The sender lives in `shared`, so waiting cannot fail.
+        // The sender is in `shared`, so waiting cannot fail.
         failed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone()).unwrap_or_default()
     }
 
-    /// Writes what was appended before, then closes the file; later appends fail.
+    /// Writes all queued beacons, then closes the file. Later appends fail.
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.writer.send(writer::Message::Close(reply)).is_ok() {
-            // No answer means that the writer has ended already.
+            // No answer: the writer has ended already.
             let _ = closed.await;
         }
     }

@@ -1,4 +1,4 @@
-//! Which rows a load takes, and what of them is done with then.
+//! Selects the rows of a load, and requests the removal of loaded rows.
 
 use super::file::{self, SpoolRow};
 use super::loader::{Loader, Part, StepError};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 impl Loader {
-    /// Has rows removed, but for what they have of sites that are held.
+    /// Requests the removal of rows, without the parts of held sites.
     pub(super) async fn settle(&mut self, rows: &[SpoolRow]) -> Result<(), StepError> {
         let after = self.read_up_to;
         let Some(up_to) = rows.last().map(|row| row.position) else { return Ok(()) };
@@ -35,8 +35,8 @@ impl Loader {
         Ok(())
     }
 
-    /// What is settled of rows after a position where the records of some sites are kept, and how many bytes
-    /// these take.
+    /// Returns the removals for loaded rows after a position, and the bytes of the remaining rows. Keeps records of
+    /// the sites selected by `keep`.
     pub(super) fn settled(
         &self,
         rows: &[SpoolRow],
@@ -76,14 +76,14 @@ impl Loader {
         Ok((settled, kept_bytes))
     }
 
-    /// Tells the writer what is settled. Rows that it has to write are waited for, so that there are never many.
+    /// Sends removals to the writer. Waits for rewritten rows, so that few rewritten payloads are in memory.
     pub(super) async fn tell(&self, mut settled: Settled) {
         let (done, told) = oneshot::channel();
         let waits = !settled.rewritten.is_empty();
         if waits {
             settled.done = Some(done);
         }
-        // The writer may be closed already; then the next start skips what the cursors tell.
+        // Sending fails if the writer has ended; the next start then skips loaded rows by the store's cursors.
         if self.spool.writer.send(Message::Settle(settled)).is_ok() && waits {
             let _ = told.await;
         }
@@ -98,7 +98,7 @@ impl Loader {
         split(row).map_err(|reason| self.damaged(&reason))
     }
 
-    /// Splits as many rows by site as one load may take, at least one; of the sites that are to be taken.
+    /// Splits rows by site, for the sites selected by `take`: as many rows as fit in one load, at least one.
     pub(super) fn parts(
         &self,
         rows: Vec<SpoolRow>,
@@ -108,7 +108,7 @@ impl Loader {
     }
 }
 
-/// By site, and the rows of which they are.
+/// Parts by site, and the rows of these parts.
 type Parts = (BTreeMap<SiteId, Part>, Vec<SpoolRow>);
 
 fn split(row: &SpoolRow) -> Result<Vec<Record>, String> {

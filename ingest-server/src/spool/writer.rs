@@ -1,4 +1,4 @@
-//! The writer: one task that makes beacons durable, as many at once as are waiting.
+//! The writer: one task that makes queued beacons durable in group commits.
 
 use super::refusal::Cause;
 use super::reply::{self, Waiting};
@@ -11,51 +11,52 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
-/// How long the writer waits before it tries again to remove rows, or whether commits go again, on a disk that is full.
+/// Back-off of the writer on a full disk, before it retries the removal of rows or a trial commit.
 const TIDY_RETRY: Duration = Duration::from_secs(1);
 
-/// How often the writer gives way before a commit. Each time it may cost a time slice of whoever else is busy.
+/// Maximum number of yields before a commit. Each yield may cost a time slice of another busy thread.
 const YIELDS_MAX: usize = 8;
 
-/// What the writer is asked to do.
+/// Requests to the writer.
 pub(crate) enum Message {
-    /// Keep a beacon.
+    /// Write a beacon.
     Append(Append),
-    /// Remove what is loaded.
+    /// Remove or shorten loaded rows.
     Settle(Settled),
-    /// Remove an epoch that is loaded.
+    /// Remove a loaded epoch.
     Forget(i64),
-    /// Look now and then whether the refusal of beacons that has begun is over.
+    /// Start to check periodically whether the refusal of beacons is over.
     Refused,
-    /// Close the file and say so.
+    /// Close the file, then reply.
     Close(oneshot::Sender<()>),
 }
 
-/// A beacon that waits to be kept.
+/// A queued beacon.
 pub(crate) struct Append {
     /// The encoded record.
     pub(crate) bytes: Vec<u8>,
-    /// How many updates it has.
+    /// Number of page view updates in the beacon.
     pub(crate) views: usize,
     pub(crate) waiting: Waiting,
     pub(crate) _held: InFlight,
 }
 
-/// What is loaded, of some rows.
+/// Loaded parts of some rows.
 #[derive(Default)]
 pub(crate) struct Settled {
-    /// Rows of which nothing is left: those after a position, up to another.
+    /// Fully loaded rows, as ranges of positions: exclusive start, inclusive end.
     pub(crate) removed: Vec<(u64, u64)>,
-    /// Rows of which some beacons are held back: position, how many, and their payload.
+    /// Partly loaded rows: position, number of remaining beacons, remaining payload.
     pub(crate) rewritten: Vec<(u64, usize, Vec<u8>)>,
-    /// Bytes on disk that are free then.
+    /// Bytes on disk that the removal frees.
     pub(crate) bytes: u64,
-    /// Told when it is done.
+    /// Receives a reply after the removal.
     pub(crate) done: Option<oneshot::Sender<()>>,
 }
 
 impl Settled {
-    /// Takes in what was settled after this, where both are a removal and no more.
+    /// Merges an adjacent later removal into this one. Returns `next` if the two cannot be merged: a row is rewritten,
+    /// or the ranges do not touch.
     fn join(&mut self, next: Self) -> Result<(), Self> {
         match (self.removed.as_mut_slice(), next.removed.as_slice()) {
             ([(_, up_to)], &[(after, next_up_to)])
@@ -70,7 +71,7 @@ impl Settled {
     }
 }
 
-/// What the loader is done with and the writer has yet to remove.
+/// Removals that the loader has requested and the writer has not done yet.
 #[derive(Default)]
 struct Tidy {
     settled: VecDeque<Settled>,
@@ -91,7 +92,7 @@ impl Tidy {
     }
 }
 
-/// Beacons that one commit makes durable.
+/// Beacons of one group commit.
 struct Batch {
     appends: Vec<Append>,
     bytes: usize,
@@ -106,14 +107,14 @@ struct Writer {
     tidy: Tidy,
     /// Beacons in each of the last two commits.
     sizes: [usize; 2],
-    /// Bytes appended since the checkpointer was called.
+    /// Bytes appended since the last call of the checkpointer.
     unchecked_bytes: usize,
     checkpoint: SyncSender<()>,
-    /// When it was last tried whether commits go again.
+    /// Time of the last trial commit.
     tried: Instant,
 }
 
-/// Writes on the thread that it is polled on, and waits for the disk there. Runs until every sender is gone or it is told to close.
+/// Runs the writer until every sender is dropped or a message closes it. Blocks the polling thread on disk writes.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     lock: File,
@@ -168,8 +169,8 @@ pub(crate) async fn run(
         }
     }
     drop(inbox);
-    // The log goes with the last connection that is closed, so each is waited for. Joining fails where the
-    // thread has panicked, which it has told.
+    // SQLite removes the log when the last connection closes, so this waits for each connection. Joining fails only
+    // after a panic of the thread, which is logged already.
     drop(writer.checkpoint);
     let _ = checkpoints.join();
     if let Err((_, error)) = writer.connection.close() {
@@ -177,16 +178,16 @@ pub(crate) async fn run(
     }
     drop(lock);
     if let Some(closed) = closing {
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         let _: Result<(), ()> = closed.send(());
     }
 }
 
-/// Checkpoints whenever it is called, until nobody can call any more.
+/// Runs a checkpoint for each call, until the sender is dropped.
 fn keep_checkpointing(connection: Connection, due: &Receiver<()>) {
     while due.recv().is_ok() {
         if let Err(error) = file::checkpoint(&connection) {
-            // The writer empties the log itself when it has grown too long.
+            // The writer empties an overlong log itself.
             tracing::debug!(%error, "the spool's log was not checkpointed");
         }
     }
@@ -196,7 +197,7 @@ fn keep_checkpointing(connection: Connection, due: &Receiver<()>) {
 }
 
 impl Writer {
-    /// The next message; what could not be tidied, and a commit where none went, is tried again meanwhile.
+    /// Returns the next message. Meanwhile retries failed removals and, during a refusal, a trial commit.
     async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Message>) -> Option<Message> {
         while !self.tidy.is_empty() || self.shared.refusal().is_some() {
             match tokio::time::timeout(TIDY_RETRY, inbox.recv()).await {
@@ -210,11 +211,11 @@ impl Writer {
         inbox.recv().await
     }
 
-    /// Takes what is waiting, up to one commit; returns also the one that did not fit.
+    /// Collects queued beacons for one commit. Also returns the beacon that did not fit.
     ///
-    /// On busy cores the threads that hold more beacons go first, so that a commit carries what they have in
-    /// hand, until it has three quarters of those that are under way: the others are then received while this one is
-    /// synced. On idle cores nothing comes of giving way, and the commit begins at once.
+    /// Yields to threads that are about to send beacons, until the batch has three quarters of the beacons under way.
+    /// The server receives the others during the sync of this commit. On idle cores yielding brings no beacons, and
+    /// the commit begins at once.
     fn collect(
         &mut self,
         first: Append,
@@ -222,7 +223,7 @@ impl Writer {
         closing: &mut Option<oneshot::Sender<()>>,
     ) -> (Vec<Append>, Option<Append>) {
         let mut batch = Batch { bytes: first.bytes.len(), views: first.views, appends: vec![first] };
-        // Who was answered with one of the last two commits is about to come again.
+        // Clients of the last two commits are likely to send again soon.
         let enough = (self.sizes.iter().sum::<usize>() * 3).div_ceil(4);
         let mut next = self.take(&mut batch, inbox, closing);
         for _ in 0..YIELDS_MAX {
@@ -239,7 +240,7 @@ impl Writer {
         (batch.appends, next)
     }
 
-    /// Takes what has come into a batch; returns the one that does not fit.
+    /// Moves queued beacons into a batch. Returns the first beacon that does not fit.
     fn take(
         &mut self,
         batch: &mut Batch,
@@ -270,16 +271,16 @@ impl Writer {
             Message::Settle(settled) => self.tidy.settle(settled),
             Message::Forget(epoch) => self.tidy.epochs.push(epoch),
             Message::Close(closed) => *closing = Some(closed),
-            // The loop that waits for messages sees it.
+            // [`Self::next`] checks the refusal.
             Message::Refused => {}
             Message::Append(append) => {
-                // Collected before it could come here; answered all the same.
+                // Unreachable: `take` collects appends. Answers the caller all the same.
                 reply::answer([append.waiting], &Err(AppendError::Full));
             }
         }
     }
 
-    /// Writes a batch as one row and answers it.
+    /// Writes a batch as one row and answers its callers.
     fn commit(&mut self, batch: Vec<Append>) {
         let failed = self.shared.failed.borrow().clone();
         let answer = match failed {
@@ -293,7 +294,7 @@ impl Writer {
         let payload = payload::join(batch.iter().map(|append| append.bytes.as_slice()));
         let bytes = payload.len();
         let position = self.last + 1;
-        // Counted before the commit: the loader may read the row before this task goes on.
+        // Counts before the commit: the loader may read the row before this task continues.
         self.count_waiting(|count| count + batch.len() as u64);
         let written = file::append(&self.connection, self.epoch, position, batch.len(), &payload);
         if written.is_err() {
@@ -320,16 +321,16 @@ impl Writer {
                 Err(AppendError::Refused(reason))
             }
             Err(error) => {
-                // After a failed write or fsync nobody knows what is on disk, and trying again may
-                // report success for what is lost; so it is not tried again.
+                // Does not retry: after a failed write or fsync the content of the disk is unknown, and a retry may
+                // report success for lost data.
                 self.shared.fail(error.to_string());
                 Err(AppendError::Failed(error.to_string()))
             }
         }
     }
 
-    /// Tries a small commit after refused ones, now and then: who sends beacons where they are taken may send none here
-    /// until it is told that they are.
+    /// Tries a small commit during a refusal, at most once per [`TIDY_RETRY`]. Balancers may send no beacons here
+    /// until the server accepts them again.
     fn try_again(&mut self) {
         if self.shared.refusal().is_none()
             || self.shared.failed.borrow().is_some()
@@ -349,7 +350,7 @@ impl Writer {
 
     fn call_checkpoint(&mut self) {
         self.unchecked_bytes = 0;
-        // One call that waits is enough.
+        // One queued call is enough.
         let _ = self.checkpoint.try_send(());
     }
 
@@ -359,14 +360,13 @@ impl Writer {
         stats.waiting = change(stats.waiting);
     }
 
-    /// Removes what is loaded. What cannot be removed now stays noted; loading it again would be
-    /// harmless.
+    /// Removes loaded rows. A failed removal stays queued; loading its rows again is harmless.
     fn tidy(&mut self) {
         match self.try_tidy() {
             Ok(()) => {}
             Err(error) if self.connection.is_autocommit() && is_passing(&error) => {
                 tracing::debug!(%error, "loaded rows stay in the spool for now");
-                // On a full disk the log is what takes room; emptied into the file, it may leave enough.
+                // On a full disk the log takes the space. Emptying it into the file may free enough.
                 if let Err(error) = file::empty_log(&self.connection) {
                     tracing::debug!(%error, "the spool's log cannot be emptied");
                 }
@@ -379,8 +379,8 @@ impl Writer {
     }
 
     fn try_tidy(&mut self) -> Result<(), rusqlite::Error> {
-        // No transaction around this: each step is one of its own, and can be done again. An append inside a
-        // transaction that is still open would be acknowledged without being on disk.
+        // Uses no outer transaction: each step is its own transaction and can be repeated. An append inside an open
+        // transaction would be acknowledged without being on disk.
         while let Some(settled) = self.tidy.settled.front() {
             let now = (self.epoch, self.last);
             file::settle(&self.connection, now, &settled.removed, &settled.rewritten)?;
@@ -388,7 +388,7 @@ impl Writer {
             stats.bytes = stats.bytes.saturating_sub(settled.bytes);
             drop(stats);
             if let Some(done) = self.tidy.settled.pop_front().and_then(|settled| settled.done) {
-                // A loader that was stopped does not wait any more.
+                // A stopped loader does not wait any more.
                 let _: Result<(), ()> = done.send(());
             }
         }
@@ -401,7 +401,7 @@ impl Writer {
             match file::shrink(&self.connection) {
                 Ok(true) => self.call_checkpoint(),
                 Ok(false) => {}
-                // Something for another time, as long as it is undone.
+                // Retries later, because the failed transaction is rolled back.
                 Err(error) if self.connection.is_autocommit() => {
                     tracing::debug!(%error, "the spool's free space is not given back for now");
                 }
@@ -412,7 +412,7 @@ impl Writer {
     }
 }
 
-/// Why a commit was refused, and what to do.
+/// Returns the reason of a refused commit, and what to do.
 fn reason(error: &rusqlite::Error) -> String {
     match file::code(error) {
         Some(5 | 6) => format!("{error} (another process holds the file)"),
@@ -420,9 +420,8 @@ fn reason(error: &rusqlite::Error) -> String {
     }
 }
 
-/// Whether it can go by itself: a full disk (SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the index of the log,
-/// before anything is written), or another process that holds the file for a moment (SQLITE_BUSY,
-/// SQLITE_LOCKED), such as a backup.
+/// Returns whether an error can end without a restart: a full disk (SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the
+/// log's index, before any write), or a lock of another process such as a backup (SQLITE_BUSY, SQLITE_LOCKED).
 fn is_passing(error: &rusqlite::Error) -> bool {
     matches!(file::code(error), Some(5 | 6 | 13)) || file::extended_code(error) == Some(4_874)
 }

@@ -1,4 +1,4 @@
-//! The conditions of the page views that have a value of the metric, for the answer.
+//! Reports conditions of the page views that have a value of the metric.
 
 use fieldvitals_store::context::causes::conditions::{Condition, ConditionsFound, Spread, TimingFound};
 use serde::Serialize;
@@ -6,22 +6,22 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use vitals::metric::{Metric, Value};
 
-/// The conditions of the page views that have a value of the metric. Browsers do not tell all of them, so counts need
-/// not sum to `measured`.
+/// Conditions of the page views that have a value of the metric. Counts need not sum to `measured`, because browsers
+/// do not report all conditions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConditionsReport {
     /// Page views by class: `protocol` (`http/1.1`, `h2`, `h3`, `other`), `delivery` (`network`, `cache`,
     /// `navigational-prefetch`), `rtt` (`under-100` to `from-800` ms), `memory` and `cpu` (`low`, `medium`, `high`),
-    /// `engaged` (`yes`, `no`). Those of most page views first.
+    /// `engaged` (`yes`, `no`). Ordered by descending page views.
     #[schema(value_type = std::collections::HashMap<String, Vec<ClassReport>>)]
     classes: BTreeMap<&'static str, Vec<ClassReport>>,
-    /// `Server-Timing` entries by name and description, those of most page views first.
+    /// `Server-Timing` entries by name and description, by descending page views.
     server_timings: Vec<TimingReport>,
-    /// Why pages were not restored from the back/forward cache, those of most page views first.
+    /// Reasons for not restoring pages from the back/forward cache, by descending page views.
     not_restored: Vec<ReasonReport>,
     /// The compressed size of the document, in kilobytes.
     document_kb: SpreadReport,
-    /// When the visitor first pressed a key or clicked, in milliseconds since the view's start.
+    /// Time of the first key press or click, in milliseconds since the start of the page view.
     first_input_ms: SpreadReport,
     cold_starts: ColdStartsReport,
 }
@@ -31,9 +31,9 @@ pub struct ConditionsReport {
 pub struct ClassReport {
     class: &'static str,
     n: i64,
-    /// The 75th percentile of the metric in them, exact.
+    /// The exact 75th percentile of the metric in these page views.
     p75: f64,
-    /// `good`, `needs-improvement` or `poor`: of that percentile.
+    /// Rating of `p75`: `good`, `needs-improvement` or `poor`.
     rating: &'static str,
 }
 
@@ -41,19 +41,19 @@ pub struct ClassReport {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TimingReport {
     name: String,
-    /// Absent where the entry has none.
+    /// Absent if the entry has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
     n: i64,
-    /// The median of its duration, in milliseconds.
+    /// The median duration of the entry, in milliseconds.
     median_ms: u32,
-    /// The 75th percentile of the metric in them, exact.
+    /// The exact 75th percentile of the metric in these page views.
     p75: f64,
-    /// Of that percentile.
+    /// Rating of `p75`.
     rating: &'static str,
 }
 
-/// A reason, as the browser names it.
+/// A reason, in the browser's wording.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReasonReport {
     reason: String,
@@ -68,17 +68,17 @@ pub struct SpreadReport {
     p75: Option<u32>,
 }
 
-/// Loads that something outside of the page slowed down, as the start of the browser does. Browsers mix noise into
-/// what they say of a load, so only a sum of many says something.
+/// Page loads that an external cause slowed down, such as the start of the browser. Browsers add noise to this flag,
+/// so only the sum of many page views is meaningful.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ColdStartsReport {
-    /// Page views whose browser says whether they are such.
+    /// Page views with the flag, set or not.
     n: i64,
-    /// How many are, with the noise taken out.
+    /// Estimated cold starts, corrected for the noise.
     estimated: i64,
 }
 
-/// The report of what was found.
+/// Builds the report.
 pub(super) fn report(metric: Metric, found: ConditionsFound) -> ConditionsReport {
     let rated = |micros| {
         let p75 = Value::from_micros(metric, micros).unwrap_or(Value::ZERO);

@@ -1,8 +1,8 @@
-//! The places of connections: so many in all, so many a client network.
+//! The registry of connections: limits them in total and per client network.
 //!
-//! A full server closes the connection that has waited longest for its client, and so makes room for the new one. A
-//! connection whose request is in progress waits for nobody and is never closed for that. So a client that sends at
-//! once is served, however many others hold connections without using them.
+//! At a limit, the server evicts the connection that has waited longest for its client, to make room for a new one. It
+//! never evicts a connection with a request in progress. So a client that sends at once is served, even if others hold
+//! many idle connections.
 
 use super::fault::{Fault, Faults};
 use crate::http::client::network;
@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bounds of connections.
+/// Limits on connections.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// Connections in all.
+    /// Maximum number of connections.
     pub all_max: usize,
-    /// Connections of one client network; 0 for no limit.
+    /// Maximum number of connections of one client network; 0 for no limit.
     pub client_max: usize,
-    /// Time that an idle connection is kept.
+    /// Timeout of idle connections.
     pub keep_alive: Duration,
 }
 
@@ -32,9 +32,9 @@ pub struct Connections {
     proxies: Proxies,
     places: Mutex<Places>,
     faults: Faults,
-    /// Each answer closes its connection, so that clients go to other servers.
+    /// Set while draining: each response closes its connection, so that clients go to other servers.
     is_draining: AtomicBool,
-    /// Idle connections are closed.
+    /// Set while stopping: idle connections are closed.
     is_ending: AtomicBool,
     began: Instant,
 }
@@ -46,12 +46,13 @@ struct Places {
     by_network: HashMap<IpNet, usize>,
 }
 
-/// What other threads see of a connection.
+/// State of a connection that other threads can access.
 #[derive(Default)]
 struct Shared {
-    /// None for trusted proxies, whose clients are many.
+    /// `None` for trusted proxies, which have many clients.
     network: Option<IpNet>,
-    /// Since when it waits for its client, milliseconds after the server began, plus one; 0 while it does not wait.
+    /// Time since which the connection waits for its client, in milliseconds after the server began, plus 1; 0 while
+    /// it does not wait.
     waiting_since: AtomicU64,
     is_evicted: AtomicBool,
     waker: AtomicWaker,
@@ -71,7 +72,7 @@ impl Places {
         Some(shared)
     }
 
-    /// The connection of a network, or of all, that has waited longest; those of trusted proxies last.
+    /// Returns the connection, of one network or of all, that has waited longest; connections of trusted proxies last.
     fn longest_waiting(&self, network: Option<IpNet>) -> Option<u64> {
         let of_network = |shared: &Shared| network.is_none() || shared.network == network;
         let waiting = self.by_id.iter().filter_map(|(id, shared)| {
@@ -83,7 +84,7 @@ impl Places {
 }
 
 impl Connections {
-    /// None yet.
+    /// Creates an empty registry.
     #[must_use]
     pub fn new(limits: ConnectionLimits, proxies: Proxies) -> Self {
         Self {
@@ -97,33 +98,33 @@ impl Connections {
         }
     }
 
-    /// Their bounds.
+    /// Returns the limits.
     #[must_use]
     pub const fn limits(&self) -> &ConnectionLimits {
         &self.limits
     }
 
-    /// How many are open.
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.places().by_id.len()
     }
 
-    /// How many the server closed, by reason.
+    /// Returns the numbers of connections closed by the server, by reason.
     pub fn closed(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.faults.totals()
     }
 
-    /// From now on each answer closes its connection.
+    /// Makes each response close its connection from now on.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the server is about to stop.
+    /// Returns whether the server is draining.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
     }
 
-    /// Closes idle connections, from now on at once.
+    /// Closes idle connections now, and later ones at once.
     pub(in crate::http) fn end(&self) {
         self.drain();
         self.is_ending.store(true, Ordering::Relaxed);
@@ -140,7 +141,7 @@ impl Connections {
         self.faults.count(fault);
     }
 
-    /// A place for a connection; none if all are taken by requests in progress.
+    /// Returns a place for a connection; `None` at a limit if all connections handle requests.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let peer = peer.to_canonical();
         let network = (!self.proxies.name(peer)).then(|| network(peer));
@@ -178,7 +179,7 @@ impl Connections {
     }
 }
 
-/// A connection's place; free again with this.
+/// A connection's place. Dropping it frees the place.
 pub(super) struct Place {
     pub(super) connections: Arc<Connections>,
     shared: Arc<Shared>,
@@ -186,19 +187,19 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Says since when the connection waits for its client.
+    /// Records since when the connection waits for its client; `None` while it does not wait.
     pub(super) fn wait(&self, since: Option<Instant>) {
         let elapsed = |since: Instant| since.saturating_duration_since(self.connections.began).as_millis();
         let since = since.map_or(0, |since| u64::try_from(elapsed(since)).unwrap_or(u64::MAX - 1) + 1);
         self.shared.waiting_since.store(since, Ordering::Relaxed);
     }
 
-    /// Whether another connection has its place now.
+    /// Returns whether another connection has taken this place.
     pub(super) fn is_evicted(&self) -> bool {
         self.shared.is_evicted.load(Ordering::Relaxed)
     }
 
-    /// Names the task to wake at an eviction.
+    /// Sets the task to wake on eviction.
     pub(super) fn register(&self, waker: &std::task::Waker) {
         self.shared.waker.register(waker);
     }

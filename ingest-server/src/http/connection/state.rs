@@ -1,4 +1,4 @@
-//! A connection as its stream, its requests and its deadline see it. All of it belongs to one thread.
+//! The state of a connection, shared by its stream, its requests and its deadline on one thread.
 
 use super::fault::Fault;
 use super::head::end_of_first;
@@ -15,46 +15,46 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use vitals::limits;
 
-/// Reads of a turn: a request has usually come in one.
+/// Maximum number of reads per poll of the task: one read usually contains a whole request.
 const READS_PER_TURN_MAX: u8 = 2;
 
-/// Time for an unread answer.
+/// Timeout of a blocked response.
 const STALL: Duration = Duration::from_millis(limits::SEND_STALL_MS_MAX);
 
-/// Reads of a turn that discards.
+/// Maximum number of reads per poll while discarding.
 const DISCARDS_PER_TURN_MAX: usize = 16;
 
-/// What a connection is doing, and so what it waits for.
+/// Phase of a connection, which decides its timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It waits for a request, the first or the next one.
+    /// Waits for a request, the first or the next one.
     Idle,
-    /// It waits for the rest of a head.
+    /// Waits for the rest of a request head.
     Head,
-    /// A handler works.
+    /// A handler runs.
     Handling,
     /// A handler waits for the body, which has a timeout of its own (`http/body.rs`).
     Body,
-    /// It waits for the client to read.
+    /// Waits for the client to read the response.
     Sending,
-    /// All is answered; it waits for the client to read that and to close.
+    /// All responses are sent; waits for the client to read them and to close.
     Lingering,
 }
 
 /// The state of a connection.
 pub(super) struct Conn {
     stream: RefCell<Option<TcpStream>>,
-    /// Bytes that were read and belong to later requests.
+    /// Bytes read ahead, of later requests.
     held: RefCell<BytesMut>,
-    /// The task, while it wants to read and may not.
+    /// The task, while it waits for permission to read.
     reader: Cell<Option<Waker>>,
     requests: Cell<u32>,
     wants_body: Cell<bool>,
-    /// Whether the body of a request that has its answer was not read to its end.
+    /// Set if a request was answered before its body was read completely.
     is_body_unread: Cell<bool>,
-    /// When a blocked answer is given up.
+    /// Deadline of a blocked response.
     send_deadline: Cell<Option<Instant>>,
-    /// Bytes handed out since the last request began or ended.
+    /// Bytes passed to the dispatcher since the last request began or ended.
     head_bytes: Cell<usize>,
     reads: Cell<u8>,
     is_lingering: Cell<bool>,
@@ -100,7 +100,7 @@ impl Conn {
         self.phase.get()
     }
 
-    /// When the phase must have ended.
+    /// Returns the deadline of the current phase.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let after = |time| Some(self.since.get() + time);
         match self.phase.get() {
@@ -112,7 +112,7 @@ impl Conn {
         }
     }
 
-    /// Finds the phase, and lets the dispatcher read if it waits for that.
+    /// Recomputes the phase, and wakes the dispatcher if it may read now.
     fn update(&self) {
         let phase = if self.send_deadline.get().is_some() {
             Phase::Sending
@@ -137,7 +137,7 @@ impl Conn {
         }
     }
 
-    /// Begins a turn of the connection's task.
+    /// Begins a poll of the connection's task.
     pub(super) fn begin_turn(&self, waker: &Waker) {
         self.place.register(waker);
         self.reads.set(0);
@@ -167,23 +167,24 @@ impl Conn {
         self.is_body_unread.set(true);
     }
 
-    /// Whether the client may still be sending.
+    /// Returns whether the client may still be sending.
     pub(super) fn is_unread(&self) -> bool {
         self.is_body_unread.get() || !self.held.borrow().is_empty()
     }
 
-    /// The fault that ends the connection.
+    /// Takes the fault that ends the connection.
     pub(super) fn take_fault(&self) -> Option<Fault> {
         self.fault.take()
     }
 
-    /// The next request is read once the last one is answered and the answer sent.
+    /// Returns whether the dispatcher may read: only when the last request is answered and its response sent, or for a
+    /// body.
     fn may_read(&self) -> bool {
         self.send_deadline.get().is_none() && (self.requests.get() == 0 || self.wants_body.get())
     }
 
-    /// Reads for the dispatcher, if it may. At most one request that is whole is handed out a turn, since the dispatcher
-    /// parses all that it gets.
+    /// Reads for the dispatcher, if it may read. Passes at most one whole request per poll, because the dispatcher
+    /// parses everything that it gets.
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.may_read() {
             return self.poll_reset(cx);
@@ -194,7 +195,7 @@ impl Conn {
         }
         if self.requests.get() == 0 && self.head_bytes.get() >= limits::HEAD_BYTES_MAX {
             if self.reads.get() > 0 {
-                // The bytes of this turn are not parsed yet: they may be a head and its body.
+                // The bytes of this poll are not parsed yet: they may be a head and its body.
                 cx.waker().wake_by_ref();
             } else {
                 self.fault.set(Some(Fault::HeadTooLarge));
@@ -240,7 +241,7 @@ impl Conn {
                 None => return Poll::Ready(Ok(())),
             }
         }
-        // Something is there to be read.
+        // Data is ready to read.
         self.reader.set(Some(cx.waker().clone()));
         Poll::Pending
     }
@@ -252,7 +253,7 @@ impl Conn {
         }
     }
 
-    /// Does something with the socket.
+    /// Runs a function with the socket.
     pub(super) fn with_stream<T>(
         &self,
         act: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<T>>,
@@ -263,7 +264,7 @@ impl Conn {
         }
     }
 
-    /// Takes note of bytes that the system took, of so many that it was given.
+    /// Records that the system accepted `sent` of `of` bytes.
     pub(super) fn note_sent(&self, sent: usize, of: usize) {
         let Some(deadline) = self.send_deadline.get() else { return };
         if sent == of {
@@ -276,7 +277,7 @@ impl Conn {
         }
     }
 
-    /// Takes note that the system takes no bytes: the client does not read.
+    /// Records that the system accepts no bytes, because the client does not read.
     pub(super) fn note_blocked(&self) {
         if self.send_deadline.get().is_none() {
             self.send_deadline.set(Some(Instant::now() + STALL));
@@ -284,11 +285,11 @@ impl Conn {
         }
     }
 
-    /// Ends the sending side, with a last answer if there is one, and discards what still comes: a connection that is
-    /// closed with unread bytes is reset, and the client may lose the answer.
+    /// Shuts down the sending side, after a last response if given, and discards further input. Closing a socket with
+    /// unread bytes resets the connection, and the client may lose the response.
     pub(super) fn linger(&self, answer: Option<&[u8]>) {
         if let Some(stream) = &*self.stream.borrow() {
-            // Either fails if the client is gone.
+            // Both fail if the client has disconnected.
             let _ = answer.map(|answer| stream.try_write(answer));
             let _ = SockRef::from(stream).shutdown(Shutdown::Write);
         }
@@ -298,7 +299,7 @@ impl Conn {
         self.update();
     }
 
-    /// Discards what comes, until the client closes or has sent too much.
+    /// Discards input until the client closes or has sent too much.
     pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 4_096];
         for _ in 0..DISCARDS_PER_TURN_MAX {
@@ -315,13 +316,14 @@ impl Conn {
         Poll::Pending
     }
 
-    /// Closes the socket. One with unread answers is reset, or the system would keep them for minutes.
+    /// Closes the socket. Resets a socket with unread responses, because the system would otherwise keep them for
+    /// minutes.
     pub(super) fn close(&self) {
         let stream = self.stream.take();
         if let Some(stream) = stream
             && self.phase.get() == Phase::Sending
         {
-            // Fails if the client is gone.
+            // Fails if the client has disconnected.
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     }
