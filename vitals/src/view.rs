@@ -254,7 +254,7 @@ impl Rtt {
 }
 
 names! {
-    /// A class of a device's memory or processor, coarse so that it does not identify a device.
+    /// A coarse class of a device's memory or processor, shared by many devices.
     Tier {
         /// Under 4 GiB; one or two cores.
         Low = 0 "low",
