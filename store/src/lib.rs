@@ -1,7 +1,7 @@
 //! Defines the storage interface: the trait [`Store`], its row types, and the merging of page view updates.
 //!
 //! A method answers a whole batch or query, not a row. Each backend is a crate of its own that holds all of its SQL;
-//! no code above this trait depends on a backend. All other logic is here, as pure functions that every backend
+//! callers of this trait do not know the backend. All other logic is here, as pure functions that every backend
 //! calls: [`load`] computes the changes of a batch; [`rollup`] encodes cells and plans the reads of a query.
 
 mod cell;
@@ -83,9 +83,9 @@ pub enum StoreError {
     /// The operation timed out; a smaller one may succeed.
     #[error("{what}: {reason}")]
     TooSlow {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
-        /// What the database said.
+        /// The error message of the database.
         reason: String,
         /// Whether the database canceled the statement. If not, the database did not answer and may be unreachable.
         answered: bool,
@@ -94,9 +94,9 @@ pub enum StoreError {
     /// other nodes.
     #[error("{what}: {reason}")]
     Node {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
-        /// What the database said.
+        /// The error message of the database.
         reason: String,
     },
     /// The store was written by a newer fieldvitals.
@@ -112,9 +112,9 @@ pub enum StoreError {
     /// The database cannot be opened or reached, or it refused the operation.
     #[error("{what}: {reason}")]
     Database {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
-        /// What the database said.
+        /// The error message of the database.
         reason: String,
         /// Whether a retry can help (busy, unreachable). `false` means a fault in the data.
         passing: bool,

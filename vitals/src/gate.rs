@@ -1,18 +1,16 @@
-//! The gate: whether field data keeps a budget, exceeds it, or cannot tell yet.
+//! Judges whether field data meets a budget, exceeds it, or does not decide yet.
 //!
-//! A budget "p75 ≤ B" says that at least 75 % of page views are within B. So it is judged by two
-//! counts, the page views `n` and those `within` the budget, with an exact binomial test; no
-//! percentile has to be estimated. Comparing the sample's percentile with the budget instead would
-//! raise a false alarm in almost half of all checks of a page that sits exactly on its budget.
+//! A budget "p75 ≤ B" says that at least 75 % of page views are within B. So two counts decide, the page views `n`
+//! and those `within` the budget, with an exact binomial test; no percentile is estimated. A comparison of the sample's
+//! percentile with the budget would raise a false alarm in almost half of all checks of a page exactly on its budget.
 //!
-//! - **fail** where so few page views within the budget would occur with probability at most `alpha`
-//!   if the page kept it: `P(X ≤ within) ≤ alpha`, X binomial. This is corrected for the number of
-//!   budgets in the check (Holm 1979), so that the whole check, however many budgets it has, raises a
-//!   false alarm with probability at most `alpha`.
-//! - **pass** where so many would occur with probability at most `alpha` if the page exceeded it:
-//!   `P(X ≥ within) ≤ alpha`. This needs no correction, because a check passes only where every
-//!   budget passes: a check that should not pass has at least one budget that exceeds, and that one
-//!   alone passes with probability at most `alpha` (an intersection-union test, Berger 1982).
+//! - **fail**: if the budget were met, so few page views within it would occur with probability at most `alpha`:
+//!   `P(X ≤ within) ≤ alpha`, X binomial. Holm's correction (1979) for the number of budgets in the check bounds the
+//!   probability of a false alarm in the whole check by `alpha`.
+//! - **pass**: if the budget were exceeded, so many page views within it would occur with probability at most `alpha`:
+//!   `P(X ≥ within) ≤ alpha`. This needs no correction, because a check passes only if every budget passes. A check
+//!   that should not pass has at least one exceeded budget, which alone passes with probability at most `alpha` (an
+//!   intersection-union test, Berger 1982).
 //! - **inconclusive** otherwise. No data is never a pass.
 //!
 //! At `alpha` 0.05 and the 75th percentile, a fail takes at least 3 page views and a pass 11.

@@ -33,9 +33,9 @@ pub const INTERACTIONS_MAX: usize = 256;
 /// Number of longest interactions of a page view from which INP is chosen, as in the web-vitals library: exact up to
 /// 500 interactions.
 pub const INTERACTIONS_LONGEST: usize = 10;
-/// Long tasks kept of a document, the earliest. Once it is reached, the time after the last one counts as busy.
+/// Long tasks kept of a document, the earliest. At the bound, the time after the last one counts as busy.
 pub const LONG_TASKS_MAX: usize = 512;
-/// Resources kept of a document, the earliest. Once it is reached, the time after the last one counts as busy.
+/// Resources kept of a document, the earliest. At the bound, the time after the last one counts as busy.
 pub const RESOURCES_MAX: usize = 512;
 
 /// Details of one kind (paints, events, shifts, scripts) kept of a document for attribution. Each page view keeps at
@@ -158,8 +158,7 @@ pub const SORT_VIEWS_MAX: u64 = 1_000_000;
 pub const BLOCK_VIEW_BYTES_MAX: usize = 32;
 /// Bytes of one value in either database.
 const BLOCK_BYTES_MAX: usize = 1_000_000_000;
-/// Approximate bytes of rollup blocks that one Postgres statement reads or writes; a larger block is a statement of
-/// its own.
+/// Approximate bytes of rollup blocks that one Postgres statement reads or writes, unless a single block is larger.
 pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Approximate page views that one transaction folds into rollups; the last delta may raise it to about 131,072.
 pub const FOLD_VIEWS_MAX: usize = 114_688;
@@ -313,7 +312,7 @@ const _: () = assert!(
     "a text must soon find a code of two bytes that is free"
 );
 const _: () = assert!(VIEWS_PER_BEACON_MAX * 3 < CHANGES_MAX, "what makes a page view must be kept of each");
-// The page views of a document are kept apart from the time of dropped ones.
+// Moments are grouped by page view; the time of dropped page views is one more group.
 const _: () =
     assert!((VIEWS_PER_BEACON_MAX + 1) * 2 <= MOMENTS_MAX, "a first and a last of each view must fit");
 const _: () = assert!(

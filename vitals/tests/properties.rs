@@ -370,7 +370,7 @@ fn assert_sound(views: &[Snapshot]) {
             assert!((sum - number(Metric::Ttfb).unwrap_or_default()).abs() < 0.004, "{parts_ms:?}");
         }
         assert!(view.first_input_ms.is_none_or(|at| at >= 0.0 && view.engaged == Some(true)));
-        // LCP is never before FCP, except in loads.
+        // LCP is never before FCP in views other than loads, because both are paints of the same kind.
         if let (false, Some(fcp), Some(lcp)) =
             (load, view.values.get(Metric::Fcp), view.values.get(Metric::Lcp))
         {
@@ -551,7 +551,7 @@ proptest! {
             vec(garbage(), 0..40).prop_flat_map(|items| (Just(items.clone()), Just(items).prop_shuffle())),
         now in number(),
     ) {
-        // Past the bound on views, the order of equal times matters.
+        // Past the bound on views, the result depends on the order of their times alone.
         let views = items.iter().filter(|item| matches!(item, Item::Restore { .. } | Item::Moved { .. } | Item::Named { .. }));
         prop_assume!(views.count() < limits::VIEWS_PER_BEACON_MAX);
         prop_assert_eq!(snapshots(&items, now), snapshots(&shuffled, now));

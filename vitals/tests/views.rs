@@ -52,7 +52,7 @@ enum Kind {
 #[derive(Clone)]
 struct Step {
     at: f64,
-    /// The time of the click, or of the change itself.
+    /// The earliest reported time: that of the click, if it was reported.
     clicked: f64,
     id: ViewId,
     kind: Kind,
