@@ -151,7 +151,7 @@ impl Plan {
     }
 }
 
-/// Returns the part of a range from a moment onwards; an empty range remains a valid one.
+/// Returns the part of a range from a moment onwards: an empty range at that moment if the range ends before it.
 fn within(range: Range<i64>, from_ms: i64) -> Range<i64> {
     let start_ms = range.start.max(from_ms);
     start_ms..range.end.max(start_ms)
