@@ -1,4 +1,4 @@
-//! Rollup cells, and the questions that are answered with them.
+//! Defines rollup cells, and the queries that they answer.
 
 use crate::filter::Filters;
 use crate::site::SiteId;
@@ -8,17 +8,17 @@ use std::ops::Range;
 use vitals::histogram::Histogram;
 use vitals::metric::{Metric, Metrics, Values};
 
-/// A number of page views, and of those that they stand for.
+/// The number of page views, and the sum of their weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Views {
-    /// Page views that were sent.
+    /// Page views received.
     pub count: i64,
     /// The sum of their weights, in thousandths.
     pub weight_milli: i64,
 }
 
 impl Views {
-    /// Counts a page view, `by` 1 to add it and -1 to take it away.
+    /// Adds a page view (`by` 1) or removes it (`by` -1).
     pub const fn add(&mut self, weight_milli: u32, by: i64) {
         self.count = self.count.saturating_add(by);
         self.weight_milli = self.weight_milli.saturating_add(by.saturating_mul(weight_milli as i64));
@@ -37,19 +37,18 @@ impl Views {
     }
 }
 
-/// What a group of page views measured: their number and a histogram a metric.
+/// The measurements of a group of page views: their number and a histogram per metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// Page views that were sent: those of every statistic.
+    /// Page views received; all statistics are computed from them.
     pub views: i64,
-    /// The sum of their weights, in thousandths: the page views that there were, as far as samples tell
-    /// ([`crate::estimate`]).
+    /// The sum of their weights, in thousandths: an estimate of the page views before sampling ([`crate::estimate`]).
     pub weight_milli: i64,
     metrics: [Histogram; Metric::COUNT],
 }
 
 impl Cell {
-    /// Counts a page view with its values, `by` 1 to add it and -1 to take it away.
+    /// Adds a page view with its values (`by` 1) or removes it (`by` -1).
     pub fn add(&mut self, values: &Values, weight: Weight, by: i64) {
         self.count(Views { count: by, weight_milli: by.saturating_mul(weight.milli().into()) });
         for (metric, value) in values.iter() {
@@ -83,12 +82,12 @@ impl Cell {
         &self.metrics[metric.index()]
     }
 
-    /// Replaces the histogram of a metric, when a cell is put together from its stored parts.
+    /// Sets the histogram of a metric, to assemble a cell from its stored parts.
     pub fn set_metric(&mut self, metric: Metric, histogram: Histogram) {
         self.metrics[metric.index()] = histogram;
     }
 
-    /// The cell without the metrics that were not asked for.
+    /// Returns the cell with the queried metrics only.
     #[must_use]
     pub fn only(mut self, metrics: Metrics) -> Self {
         for metric in Metric::ALL {
@@ -106,7 +105,7 @@ impl Cell {
     }
 }
 
-/// A question about what was measured.
+/// A query for cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellQuery {
     /// The site.
@@ -115,19 +114,18 @@ pub struct CellQuery {
     pub from_ms: i64,
     /// End of the range, excluded.
     pub to_ms: i64,
-    /// Only this route.
+    /// Selects this route only.
     pub route: Option<String>,
-    /// Only page views of which this is known.
+    /// Selects page views that match these filters.
     pub filters: Filters,
-    /// The metrics that are asked for: a question about one of them reads no other. Page views are
-    /// always counted.
+    /// The metrics to read; others are skipped. Page views are always counted.
     pub metrics: Metrics,
-    /// Whether the range is to be held to the millisecond, which takes page views and their retention.
+    /// Whether the range applies to the millisecond. This needs page views, and is limited by their retention.
     pub exact: bool,
 }
 
 impl CellQuery {
-    /// A question about everything that a site measured in a range.
+    /// Queries all data of a site in a range.
     #[must_use]
     pub const fn new(site: SiteId, from_ms: i64, to_ms: i64) -> Self {
         Self {
@@ -141,7 +139,7 @@ impl CellQuery {
         }
     }
 
-    /// Whether a page view of the site is asked for.
+    /// Whether the query selects a page view of the site.
     #[must_use]
     pub fn takes(&self, view: &ViewUpdate) -> bool {
         (self.from_ms..self.to_ms).contains(&view.id.start_ms())
@@ -155,24 +153,25 @@ impl CellQuery {
 pub struct RouteCell {
     /// The route.
     pub route: String,
-    /// What was measured.
+    /// The measurements.
     pub cell: Cell,
 }
 
-/// The cell of a value, of what a breakdown is by, over a range.
+/// The cell of one value of a breakdown, over a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueCell {
-    /// The value; `None` for the page views of which it is not known.
+    /// The value; `None` for page views without a known value.
     pub value: Option<String>,
-    /// What was measured.
+    /// The measurements.
     pub cell: Cell,
 }
 
 /// Rows of an answer, and the period that they count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered<T> {
-    /// Starts of page views, UTC milliseconds, end excluded. It is the question's, rounded outwards to whole hours;
-    /// shorter if some of it is past retention, longer if only whole days are kept of its first or last day.
+    /// Starts of page views, UTC milliseconds, end excluded. The period is that of the query, rounded outwards to
+    /// whole hours. It is shorter if a part of it is past retention, and longer if only whole days are kept of its
+    /// first or last day.
     pub period: Range<i64>,
     /// The rows.
     pub rows: Vec<T>,

@@ -1,10 +1,8 @@
-//! What a fieldvitals store promises: the trait [`Store`], its rows, and what happens to a page view
-//! when another update of it arrives.
+//! Defines the storage interface: the trait [`Store`], its row types, and the merging of page view updates.
 //!
-//! Methods are coarse: one call a batch or a question. A backend is a crate of its own that holds all
-//! of its SQL; nothing above this trait knows which one it talks to. What is not SQL is here, as pure
-//! functions that every backend calls: [`load`] (what a batch changes) and [`rollup`] (how cells are
-//! kept, and from which ones a question is answered).
+//! A method answers a whole batch or query, not a row. Each backend is a crate of its own that holds all of its SQL;
+//! callers of this trait do not know the backend. All other logic is here, as pure functions that every backend
+//! calls: [`load`] computes the changes of a batch; [`rollup`] encodes cells and plans the reads of a query.
 
 mod cell;
 #[cfg(feature = "conformance")]
@@ -50,53 +48,55 @@ use async_trait::async_trait;
 use rollup::Difference;
 use serde::{Deserialize, Serialize};
 
-/// Why a store could not do what was asked.
+/// The error of a store operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A site of this name exists already.
+    /// A site of this name already exists.
     #[error("a site named `{0}` exists already")]
     SiteExists(String),
-    /// There is no such site; it may have been deleted.
+    /// The site does not exist; it may have been deleted.
     #[error("there is no such site")]
     NoSuchSite,
-    /// There is no such token.
+    /// The token does not exist.
     #[error("there is no such token")]
     NoSuchToken,
-    /// The cursor is not where the caller believes: another loader moved it. The caller reads it again.
+    /// The cursor differs from the caller's expectation because another loader moved it. The caller must read the
+    /// cursor again.
     #[error("the load cursor of this spool is at {at}, not at {expected}")]
     CursorMoved {
-        /// Where it is.
+        /// The stored cursor.
         at: u64,
-        /// Where the caller believed it to be.
+        /// The caller's cursor.
         expected: u64,
     },
-    /// A question would read more page views than it may.
+    /// The query would read more page views than the limit.
     #[error(
         "the question would read {views} page views, more than {max}: rollups hold one dimension at a time, and \
          no attribution; ask for a shorter time, one route, or fewer filters"
     )]
     TooManyViews {
-        /// Page views in its range.
+        /// Page views in the query's range.
         views: u64,
-        /// How many it may read.
+        /// The limit.
         max: u64,
     },
-    /// It took longer than it may; less of it at a time may not.
+    /// The operation timed out; a smaller one may succeed.
     #[error("{what}: {reason}")]
     TooSlow {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
-        /// What the database said.
+        /// The error message of the database.
         reason: String,
-        /// Whether the database itself ended it. Otherwise there was no answer: it may be away.
+        /// Whether the database canceled the statement. If not, the database did not answer and may be unreachable.
         answered: bool,
     },
-    /// A node that holds the rows of some sites is out of reach, or refuses; those of other sites are elsewhere.
+    /// A database node that holds the rows of some sites is unreachable or refuses the operation. Other sites are on
+    /// other nodes.
     #[error("{what}: {reason}")]
     Node {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
-        /// What the database said.
+        /// The error message of the database.
         reason: String,
     },
     /// The store was written by a newer fieldvitals.
@@ -106,62 +106,62 @@ pub enum StoreError {
     NewerSchema {
         /// Version found.
         found: i64,
-        /// Newest version that this code knows.
+        /// The newest version that this release supports.
         known: i64,
     },
-    /// The database cannot be opened or reached, or refused.
+    /// The database cannot be opened or reached, or it refused the operation.
     #[error("{what}: {reason}")]
     Database {
-        /// What was being done.
+        /// The failed operation.
         what: &'static str,
-        /// What the database said.
+        /// The error message of the database.
         reason: String,
-        /// Whether trying again later can help (busy, unreachable), as opposed to a fault in the data.
+        /// Whether a retry can help (busy, unreachable). `false` means a fault in the data.
         passing: bool,
     },
 }
 
 impl StoreError {
-    /// Whether the store is out of reach: nobody's question or load succeeds until that passes.
+    /// Whether the store is unreachable: every query and load fails until the store is back.
     #[must_use]
     pub const fn is_away(&self) -> bool {
         matches!(self, Self::Database { passing: true, .. } | Self::TooSlow { answered: false, .. })
     }
 }
 
-/// Identifies a stretch of spool: one epoch of one spool file. New at every start of a server.
+/// Identifies one epoch of one spool file. Every start of a server creates a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SpoolId(pub [u8; 16]);
 
-/// What one site receives from one stretch of spool, loaded in one transaction together with its cursor.
+/// The beacons of one site from one spool epoch, loaded in one transaction together with the cursor.
 #[derive(Clone, Debug)]
 pub struct LoadBatch {
     /// The site.
     pub site: SiteId,
-    /// Where the beacons come from.
+    /// The spool epoch of the beacons.
     pub spool: SpoolId,
-    /// The cursor before: the last spool position of this site that is in the store (0: none).
+    /// The cursor before the load: the last spool position of this site in the store (0: none).
     pub after: u64,
-    /// The cursor after: the last spool position in this batch.
+    /// The cursor after the load: the last spool position in this batch.
     pub up_to: u64,
     /// The page view updates of each beacon, in spool order.
     pub beacons: Vec<Vec<ViewUpdate>>,
-    /// Who sent them.
+    /// The client networks of the beacons.
     pub senders: Senders,
 }
 
-/// What became of the beacons of a batch: each is counted once.
+/// Counts the beacons of a batch by outcome, each beacon once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadReport {
-    /// Beacons of which at least one update changed what a page view says.
+    /// Beacons with at least one update that changed a page view.
     pub loaded: u64,
-    /// Beacons that say nothing that the store does not know better.
+    /// Beacons without any change: the store already has the same or newer data.
     pub superseded: u64,
-    /// Names that had no place.
+    /// Updates whose name was counted under `(other)`.
     pub crowded: Crowded,
 }
 
-/// How long what is kept, in days.
+/// Retention, in days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Page views.
@@ -178,7 +178,7 @@ impl Default for Retention {
     }
 }
 
-/// What rebuilding the rollups of a day came to.
+/// The result of rebuilding the rollups of a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
     /// Page views counted.
@@ -187,11 +187,11 @@ pub struct Rebuilt {
     pub rows: u64,
 }
 
-/// A place where sites, page views and their rollups are kept.
+/// Stores sites, page views and their rollups.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// What the first start of a server makes, in one transaction: the site where there is none yet, and the token where
-    /// there is none. Of servers that start together each thing is one's; the others find it there.
+    /// Creates the first site and the first token, if missing, in one transaction. If servers start together, one of
+    /// them creates each; the others find it.
     async fn first_start(
         &self,
         site: NewSite,
@@ -201,7 +201,7 @@ pub trait Store: Send + Sync {
     async fn site_add(&self, site: NewSite) -> Result<Site, StoreError>;
     /// All sites with their keys, by name.
     async fn sites(&self) -> Result<Vec<Site>, StoreError>;
-    /// Replaces a site's name, allowed origins and route rules; keys are not touched.
+    /// Replaces a site's name, allowed origins and route rules. Keeps its keys.
     async fn site_update(
         &self,
         site: SiteId,
@@ -209,8 +209,8 @@ pub trait Store: Send + Sync {
         origins: &[String],
         routes: &[String],
     ) -> Result<Site, StoreError>;
-    /// Gives a site a new key; its other keys are taken until `old_until_ms`, or until their own end
-    /// where that is earlier.
+    /// Adds a new key to a site. Its other keys stay valid until `old_until_ms` or their own expiry, whichever is
+    /// earlier.
     async fn site_rotate_key(
         &self,
         site: SiteId,
@@ -218,70 +218,71 @@ pub trait Store: Send + Sync {
         now_ms: i64,
         old_until_ms: i64,
     ) -> Result<Site, StoreError>;
-    /// Removes a site and everything that was measured on it.
+    /// Deletes a site and all of its data.
     async fn site_delete(&self, site: SiteId) -> Result<(), StoreError>;
 
-    /// Adds a token by the hash of its secret.
+    /// Adds a token, identified by the hash of its secret.
     async fn token_add(&self, token: NewToken) -> Result<Token, StoreError>;
     /// All tokens, oldest first.
     async fn tokens(&self) -> Result<Vec<Token>, StoreError>;
     /// Removes a token.
     async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError>;
 
-    /// Where the loader of a spool is, for a site: the last position whose beacons are in the store; 0
-    /// where nothing of it was loaded.
+    /// Returns a site's load cursor in a spool: the last position whose beacons are in the store; 0 if none is.
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError>;
-    /// The furthest cursor of any site in a spool, to notice a spool that is older than the store.
+    /// Returns the furthest cursor of any site in a spool. The server detects a spool that is older than the store by
+    /// it.
     async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError>;
-    /// Forgets the cursors of a spool stretch that is loaded whole and gone.
+    /// Deletes the cursors of a spool epoch that is fully loaded and deleted.
     async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError>;
     /// Loads a batch: page views, rollup corrections and the cursor, in one transaction.
     ///
-    /// Loading is idempotent: an update that the store knows, or knows better, changes nothing; nor
-    /// does one of a view that is past retention.
+    /// Loading is idempotent: an update changes nothing if the store has the same or newer data. An update of a view
+    /// past retention changes nothing either.
     ///
     /// # Errors
-    /// [`StoreError::CursorMoved`] where the cursor is not at `batch.after`; [`StoreError::NoSuchSite`]
-    /// where the site is gone; [`StoreError::TooSlow`] where it takes too long. Nothing is changed by a call that
-    /// fails.
+    /// [`StoreError::CursorMoved`] if the cursor is not at `batch.after`; [`StoreError::NoSuchSite`] if the site was
+    /// deleted; [`StoreError::TooSlow`] on timeout. A failed call changes nothing.
     async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
 
-    /// The routes that have page views in a range of starts (UTC milliseconds, end excluded), sorted.
+    /// Returns the routes with page views that start in the range (UTC milliseconds, end excluded), sorted.
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;
-    /// All routes that a site has, sorted: those of page views and those of rollups.
+    /// Returns all routes of a site, of page views and of rollups, sorted.
     async fn route_names(&self, site: SiteId) -> Result<Vec<String>, StoreError>;
-    /// What was measured, a cell a route, sorted by route; routes without page views are left out.
+    /// Returns one cell per route, sorted by route. Omits routes without page views.
     ///
-    /// One dimension is answered from rollups, which equal a recomputation from page views; the range is rounded
-    /// outwards to whole hours. [`rollup::Plan`] says how a part of a day is counted, and when the period grows to whole
-    /// days. Several filters and [`CellQuery::exact`] are answered from page views, to the millisecond.
+    /// Queries of one dimension are answered from rollups, which equal a recomputation from page views; the range is
+    /// rounded outwards to whole hours. [`rollup::Plan`] documents how a part of a day is counted, and when the
+    /// period grows to whole days. Several filters and [`CellQuery::exact`] are answered from page views, to the
+    /// millisecond.
     ///
     /// # Errors
-    /// [`StoreError::TooManyViews`] where it would read too many page views.
+    /// [`StoreError::TooManyViews`] if the query would read too many page views.
     async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError>;
-    /// What was measured, a cell a value of a dimension or of what only page views say, of all routes or the one that is asked for: those
-    /// with most page views first, of equal ones by value, an unknown one last. The rest is as in
-    /// [`Store::cells`].
+    /// Returns one cell per value of a dimension or of a column that only page views have, over all routes or the
+    /// filtered one. Cells with most page views come first, equal ones sorted by value, the unknown value last.
+    /// Answers from rollups or page views as [`Store::cells`] does.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Store::cells`].
     async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError>;
-    /// What explains a metric's values, and what else page views say that is not rolled up: from page views
-    /// that are kept, to the millisecond.
+    /// Returns the causes of a metric's values and the other attributes that rollups lack, from stored page views, to
+    /// the millisecond.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`Store::cells`].
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError>;
-    /// How many page views stay within a value, and a percentile of theirs: exact, from page views.
+    /// Counts the page views within a value and finds their percentile, exactly, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.
     async fn view(&self, site: SiteId, id: vitals::view::ViewId) -> Result<Option<StoredView>, StoreError>;
 
-    /// Takes note of judged budgets: a broken one opens its violation or renews the open one, a kept
-    /// one resolves it, an undecided one leaves it.
+    /// Records judged budgets. A broken budget opens its violation or renews the open one; a kept budget resolves the
+    /// violation; an undecided budget leaves it unchanged.
     async fn judgements(&self, site: SiteId, now_ms: i64, judgements: &[Judgement])
     -> Result<(), StoreError>;
-    /// Violations, newest first, open ones before resolved ones; at most `limit` after skipping `skip`.
+    /// Returns violations, open ones before resolved ones, each newest first; skips `skip` and returns at most
+    /// `limit`.
     async fn violations(
         &self,
         site: SiteId,
@@ -290,78 +291,79 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Violation>, StoreError>;
 
-    /// Folds rollup deltas and removes what is past retention, in short steps that never block loading. What
-    /// fails of one site or day holds up no other, and is told with what was done.
+    /// Folds rollup deltas and deletes data past retention, in short steps that never block loading. A failure of one
+    /// site or day does not stop the others, and is reported with the result.
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError>;
-    /// Whether [`Store::maintain`] asks a clock of the store's own too, and removes nothing that is old only by `now_ms`.
+    /// Whether [`Store::maintain`] also reads the store's own clock, and deletes only data that is past retention by
+    /// both clocks.
     fn has_clock(&self) -> bool;
-    /// Erases some of what is asked for, in one transaction; to be called again while there is more.
+    /// Erases a part of the requested data, in one transaction. The caller repeats the call while data is left.
     ///
-    /// Page views go, and what they counted in every rollup with them. Of days whose page views are past
-    /// retention, rollups go too where such a day lies in the range whole and no URL is asked for: a URL
-    /// cannot be told apart there.
+    /// Deletes page views and subtracts them from every rollup. If the page views of a day are past retention, the
+    /// rollups of the day are deleted only if the range covers the whole day and names no URL: rollups do not separate
+    /// URLs.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchSite`] where the site is gone.
+    /// [`StoreError::NoSuchSite`] if the site was deleted.
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError>;
-    /// Removes the routes and labels that no page view and no rollup has any more, which frees their places. Returns how
-    /// many they are. An erasure ends with it.
+    /// Deletes the routes and labels that no page view and no rollup uses, which frees their places. Returns their
+    /// number. Every erasure ends with this call.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchSite`] where the site is gone.
+    /// [`StoreError::NoSuchSite`] if the site was deleted.
     async fn free_names(&self, site: SiteId) -> Result<u64, StoreError>;
-    /// How many page views [`Store::erase`] would remove; more than [`vitals::limits::ERASABLE_MAX`] are not counted on.
+    /// Counts the page views that [`Store::erase`] would delete, up to [`vitals::limits::ERASABLE_MAX`].
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError>;
 
-    /// The starts of the UTC days of which page views of a site are kept, ascending: those whose rollups
-    /// can be verified and rebuilt.
+    /// Returns the starts of the UTC days with stored page views of a site, ascending. The rollups of these days can
+    /// be verified and rebuilt.
     async fn view_days(&self, site: SiteId) -> Result<Vec<i64>, StoreError>;
-    /// Where the rollups of a UTC day, unfolded deltas included, differ from what its page views come to, in
-    /// one state of the store; nowhere, unless something is broken. A day without page views is compared
-    /// with nothing, unless its page views are past retention.
+    /// Compares the rollups of a UTC day, unfolded deltas included, with its page views, in one snapshot of the
+    /// store. Returns the differences; a sound store has none. Skips a day without page views, unless its page views
+    /// are past retention.
     async fn verify_day(&self, site: SiteId, day_ms: i64) -> Result<Vec<Difference>, StoreError>;
-    /// Makes the rollups of a UTC day again from its page views; loads may go on meanwhile. A day whose page
-    /// views are past retention is left alone.
+    /// Rebuilds the rollups of a UTC day from its page views, concurrently with loads. Skips a day whose page views
+    /// are past retention.
     async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError>;
 
-    /// What is kept.
+    /// Returns the starts of the stored data, by kind.
     async fn kept(&self) -> Result<Kept, StoreError>;
-    /// Says what is kept, in a store that is a copy of another. Nothing is removed by it.
+    /// Sets the starts of the stored data, in a copy of another store. Deletes nothing.
     async fn keep(&self, kept: Kept) -> Result<(), StoreError>;
-    /// How much is held of a site.
+    /// Returns the size of a site's stored data.
     async fn holding(&self, site: SiteId) -> Result<Holding, StoreError>;
-    /// Adds a site as it is elsewhere, under an id of its own: name, keys, origins, routes and age.
+    /// Adds a copy of a site under a new id: name, keys, origins, routes and creation time.
     ///
     /// # Errors
-    /// [`StoreError::SiteExists`] where its name is taken.
+    /// [`StoreError::SiteExists`] if the name is taken.
     async fn site_put(&self, site: &Site) -> Result<Site, StoreError>;
-    /// All routes and labels of a site, by kind and text.
+    /// Returns all routes and labels of a site, sorted by kind and text.
     async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError>;
-    /// Writes names as they are elsewhere, in place of those that are there.
+    /// Writes the names of another store, replacing existing ones.
     async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError>;
-    /// Page views that are kept, by id, at most `limit` after one.
+    /// Returns at most `limit` stored page views after an id, by id.
     async fn views(
         &self,
         site: SiteId,
         after: Option<vitals::view::ViewId>,
         limit: u32,
     ) -> Result<Vec<StoredView>, StoreError>;
-    /// The last id of the first `count` page views that are kept, by id; `None` where there are fewer.
+    /// Returns the last id of the first `count` stored page views, by id; `None` if there are fewer.
     async fn view_at(&self, site: SiteId, count: u64) -> Result<Option<vitals::view::ViewId>, StoreError>;
-    /// Rollups of days whose page views are past retention, folded, in order of their keys: about `limit`
-    /// groups after one, an hour or day never split; empty at the end.
+    /// Returns folded rollups of days whose page views are past retention, sorted by key: about `limit` groups after
+    /// one. Never splits an hour or day. Returns an empty list at the end.
     async fn rollups(
         &self,
         site: SiteId,
         after: Option<(rollup::Grain, i64)>,
         limit: u32,
     ) -> Result<Vec<RollupGroup>, StoreError>;
-    /// Writes such rollups, in place of those that are there.
+    /// Writes the rollups of another store, replacing existing ones.
     async fn rollups_put(&self, site: SiteId, groups: Vec<RollupGroup>) -> Result<(), StoreError>;
-    /// Writes violations as they are elsewhere; one that is there stays.
+    /// Writes the violations of another store; keeps existing ones.
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError>;
 
-    /// Waits for what is running, and closes all connections; nothing can be asked any more. A store in a file is that
-    /// file alone then. Whoever calls this gives it a time.
+    /// Waits for running operations, then closes all connections; later calls fail. An embedded store is a single
+    /// file afterwards. The caller sets the timeout.
     async fn close(&self);
 }

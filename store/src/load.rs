@@ -1,4 +1,4 @@
-//! What a batch of beacons makes of the page views that are known: the part of loading that is not SQL.
+//! Computes the page view changes of a batch of beacons: the part of loading that is not SQL.
 
 use crate::dimension::{Dimension, Said};
 use crate::hash::{HashMap, HashSet};
@@ -8,33 +8,33 @@ use crate::{LoadBatch, LoadReport};
 use std::hash::Hash;
 use vitals::view::ViewId;
 
-/// A page view that changes. In boxes: a list of thousands is sorted, and page views are large.
+/// A changed page view. Boxed, because lists of thousands are sorted and page views are large.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changed {
-    /// What was stored; `None` for a new view.
+    /// The stored view; `None` for a new one.
     pub before: Option<Box<StoredView>>,
-    /// What is to be stored; `None` for one that is erased.
+    /// The view to be stored; `None` for an erased one.
     pub after: Option<Box<StoredView>>,
 }
 
 impl Changed {
-    /// What was said of the view, and what is.
+    /// Returns the stored update of the view and the new one.
     pub fn updates(&self) -> impl Iterator<Item = &ViewUpdate> {
         self.before.iter().chain(&self.after).map(|view| &view.update)
     }
 }
 
-/// What loading a batch comes to.
+/// The result of merging a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Merged {
-    /// The page views to be written, by id, each once.
+    /// The page views to write, by id, each once.
     pub changed: Vec<Changed>,
-    /// What became of the beacons.
+    /// The outcome of the beacons.
     pub report: LoadReport,
 }
 
-/// The ids of the page views that a batch speaks of, ascending, each once: those to be read (in
-/// Postgres, to be locked) before [`merge`].
+/// Returns the distinct ids of a batch, ascending. The backend reads (in Postgres, locks) these page views before
+/// [`merge`].
 #[must_use]
 pub fn ids(batch: &LoadBatch) -> Vec<ViewId> {
     let mut ids: Vec<ViewId> = batch.beacons.iter().flatten().map(|update| update.id).collect();
@@ -43,20 +43,20 @@ pub fn ids(batch: &LoadBatch) -> Vec<ViewId> {
     ids
 }
 
-/// The distinct routes of a batch, in order.
+/// Returns the distinct routes of a batch, sorted.
 #[must_use]
 pub fn routes(beacons: &[Vec<ViewUpdate>]) -> Vec<&str> {
     distinct(beacons.iter().flatten().map(|update| update.route.as_str()))
 }
 
-/// Each once, in order.
+/// Returns the distinct items, sorted.
 fn distinct<T: Copy + Eq + Hash + Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut distinct: Vec<T> = all.collect::<HashSet<T>>().into_iter().collect();
     distinct.sort_unstable();
     distinct
 }
 
-/// The distinct labels of a batch, by dimension and in order.
+/// Returns the distinct labels of a batch, by dimension, sorted.
 #[must_use]
 pub fn labels(beacons: &[Vec<ViewUpdate>]) -> Vec<(Dimension, &str)> {
     let updates = beacons.iter().flatten();
@@ -70,7 +70,7 @@ pub fn labels(beacons: &[Vec<ViewUpdate>]) -> Vec<(Dimension, &str)> {
     )
 }
 
-/// Applies beacons in order to the views that are `known`.
+/// Applies beacons in order to the `known` views.
 #[must_use]
 pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept) -> Merged {
     let mut views = Views::new(known, beacons.len(), kept);
@@ -91,10 +91,10 @@ pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept)
     Merged { changed, report }
 }
 
-/// Page views on their way from what is known to what is to be stored.
+/// Page views during the merge, from the known state to the new one.
 struct Views<'a> {
     known: HashMap<ViewId, Box<StoredView>>,
-    /// Where those that change are in the list.
+    /// The indexes of changed views in the list.
     places: HashMap<ViewId, usize>,
     changed: Vec<Changed>,
     kept: &'a Kept,
@@ -110,7 +110,7 @@ impl<'a> Views<'a> {
         }
     }
 
-    /// Applies an update; whether it changed anything.
+    /// Applies an update; returns whether it changed anything.
     fn take(&mut self, update: ViewUpdate) -> bool {
         let id = update.id;
         if id.start_ms() < self.kept.views_from_ms {

@@ -1,4 +1,4 @@
-//! What a name's row says of its place: whether it has one, since when, and which client network is charged for it.
+//! Defines the place of a name: its standing, its start, and the client network charged for it.
 
 use crate::SiteId;
 use crate::dimension::Dimension;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A client network, as 12 bits of a hash of its prefix.
 ///
-/// 4,096 networks of IPv4 share each value, so it tells networks of one site apart and names none.
+/// 4,096 IPv4 networks share each value, so it separates the networks of one site without identifying any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Network(u16);
@@ -14,9 +14,10 @@ pub struct Network(u16);
 impl Network {
     const BITS: u32 = 12;
 
-    /// The network of a prefix, for a site: of different sites the values say nothing of each other.
+    /// Returns the network of a prefix, for a site. Values of different sites are unrelated.
     ///
-    /// All servers of a store must agree on it, so the hash has no seed: the finalizer of splitmix64 (Steele et al. 2014).
+    /// All servers of a store must compute the same value, so the hash has no seed: the finalizer of splitmix64
+    /// (Steele et al. 2014).
     #[must_use]
     pub const fn of(site: SiteId, prefix: u64) -> Self {
         let mut hash = prefix ^ (site.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -26,7 +27,7 @@ impl Network {
         Self((hash >> (u64::BITS - Self::BITS)) as u16)
     }
 
-    /// The number under which stores keep it.
+    /// Returns the number for storage.
     #[must_use]
     pub const fn number(self) -> i16 {
         self.0 as i16
@@ -39,20 +40,20 @@ impl Network {
     }
 }
 
-/// Who sent the beacons of a batch, which decides whether their names get places.
+/// The senders of a batch, which decide whether its names get places.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Senders {
-    /// Nobody that is known: names get places while some are free.
+    /// Unknown senders: names get places while some are free.
     #[default]
     Unknown,
     /// The client network of each beacon, in their order.
     Networks(Vec<Network>),
-    /// Another store, which decided already: names stay as they are.
+    /// Another store, which has decided already: names stay unchanged.
     Store,
 }
 
 impl Senders {
-    /// The network of the beacon at a place.
+    /// Returns the network of the beacon with index `place`.
     pub(crate) fn network(&self, place: usize) -> Option<Network> {
         match self {
             Self::Networks(networks) => networks.get(place).copied(),
@@ -61,46 +62,46 @@ impl Senders {
     }
 }
 
-/// How firmly a name has its place.
+/// The standing of a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Standing {
-    /// Has no place: another name took it. Its history stays.
+    /// Without a place, because another name took it. Its history stays.
     #[default]
     None = 0,
     /// On probation, seen once.
     Once = 1,
     /// On probation, seen again.
     Again = 2,
-    /// Keeps its place while it is seen within raw retention.
+    /// Keeps its place while page views within raw retention have it.
     Earned = 3,
 }
 
-/// What a name's row says of its place.
+/// The place of a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// How firmly the name has it.
+    /// The standing.
     pub standing: Standing,
-    /// The network that brought a name on probation.
+    /// The network charged for a name on probation.
     pub network: Option<Network>,
     /// The UTC day since 1970, by the server's clock, on which the name got or lost its place.
     pub since_day: i32,
 }
 
 impl Place {
-    /// The place of a name that nobody is charged for.
+    /// Returns a place without a charge.
     #[must_use]
     pub const fn earned(since_day: i32) -> Self {
         Self { standing: Standing::Earned, network: None, since_day }
     }
 
-    /// The place as stores keep it: standing, network, day.
+    /// Returns the stored form: standing, network, day.
     #[must_use]
     pub fn stored(self) -> (i16, Option<i16>, i32) {
         (self.standing as i16, self.network.map(Network::number), self.since_day)
     }
 
-    /// The place that [`Self::stored`] made this of.
+    /// Reads the form of [`Self::stored`].
     #[must_use]
     pub fn from_stored(standing: i16, network: Option<i16>, since_day: i32) -> Self {
         let standing = match standing {
@@ -113,10 +114,10 @@ impl Place {
     }
 }
 
-/// A name as it is stored, to be carried to another store.
+/// A stored name, for a copy to another store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// What it is a value of; `None` for a route.
+    /// The dimension of the label; `None` for a route.
     pub dimension: Option<Dimension>,
     /// Its text.
     pub text: String,
@@ -126,7 +127,7 @@ pub struct Name {
     pub place: Place,
 }
 
-/// How many page view updates were counted under [`crate::dimension::OTHER`], for want of a place.
+/// The numbers of page view updates counted under [`crate::dimension::OTHER`] because no place was free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crowded {
     /// By route.
@@ -136,7 +137,7 @@ pub struct Crowded {
 }
 
 impl Crowded {
-    /// The kinds of names that lacked places, with their numbers: `None` for routes.
+    /// Returns the kinds of names without free places, with their counts: `None` for routes.
     pub fn kinds(&self) -> impl Iterator<Item = (Option<Dimension>, u64)> {
         let labels = Dimension::ALL.map(|dimension| (Some(dimension), self.labels[dimension.index()]));
         [(None, self.routes)].into_iter().chain(labels).filter(|&(_, count)| count > 0)
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn network_of_a_site_and_prefix_never_changes() {
-        // Stored: another number would free a network of its charges.
+        // The number is stored: another one would free a network of its charges.
         assert_eq!(
             Network::of(SiteId(1), 0xcb00_7100).number(),
             Network::of(SiteId(1), 0xcb00_7100).number()

@@ -1,13 +1,15 @@
-//! Which names of a batch get a place, and which are counted under [`OTHER`].
+//! Decides which names of a batch get a place, and which are counted under [`OTHER`].
 //!
-//! A name takes a free place at its first page view, on probation: its client network is charged for it, and may hold
-//! three quarters of the places so. Once all are taken, places are shared by max-min fairness: a network takes the
-//! weakest place of the network that holds most, if that one holds at least two more. So a flood from a few networks
-//! keeps no name of another network out. A name leaves probation when another network brings it on a later day.
+//! A name takes a free place at its first page view, on probation. The place is charged to the client network, which
+//! may hold three quarters of the places on probation. Once all places are taken, max-min fairness applies: a network
+//! takes the weakest place of the network with the most places, if that network holds at least two more. So a flood
+//! from a few networks cannot exclude the names of other networks. A name leaves probation when another network sends
+//! it on a later day.
 //!
-//! Behind a proxy that is not named, all visitors are one network. So a name may also take the place of any that was seen
-//! once: if [`limits::NAME_SIGHTINGS_MIN`] updates of its batch have it, or if that was on an earlier day. All this is
-//! bounded a day, as each such name is one more in rollups; half of it is for networks that hold less.
+//! Behind a proxy that is not configured, all visitors share one network. So a name may also take the place of any
+//! name that was seen once: if [`limits::NAME_SIGHTINGS_MIN`] updates of its batch have the name, or if the other
+//! name was seen on an earlier day. All displacements are bounded per day, because each adds a name to the rollups.
+//! Half of the bound is reserved for networks with fewer places.
 
 use crate::dimension::{Dimension, OTHER};
 use crate::hash::HashMap;
@@ -19,7 +21,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use vitals::limits;
 
-/// What a store has of a name, under its key: a route's id, a label's code.
+/// The stored state of a name, by its key: a route's id, a label's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// The key.
@@ -30,37 +32,36 @@ pub struct Stored {
     pub place: Place,
 }
 
-/// A place that a name gets, or that changes.
+/// A new or changed place of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Given {
     /// The place.
     pub place: Place,
-    /// The key of the name that loses its place for it.
+    /// The key of the name that loses this place.
     pub instead_of: Option<i64>,
 }
 
-/// What was decided of a batch's names: to be written of those that its changed page views use.
+/// The places decided for a batch. The backend writes those of names that changed page views use.
 #[derive(Clone, Debug, Default)]
 pub struct Decided {
     /// Of routes.
     pub routes: HashMap<String, Given>,
     /// Of labels, by dimension.
     pub labels: [HashMap<String, Given>; Dimension::COUNT],
-    /// Updates whose name has no place.
+    /// The number of updates whose name has no place.
     pub crowded: Crowded,
     /// The day of the batch.
     pub today: i32,
 }
 
 impl Decided {
-    /// What was decided of a label.
+    /// Returns the decision for a label.
     #[must_use]
     pub fn label(&self, dimension: Dimension, label: &str) -> Option<&Given> {
         self.labels[dimension.index()].get(label)
     }
 
-    /// The place of a name that is added: that which was decided, else one that nobody is charged for. [`OTHER`] has
-    /// none.
+    /// Returns the place of a new name: the decided one, else an earned one without a charge. [`OTHER`] has no place.
     #[must_use]
     pub fn new_place(&self, given: Option<&Given>, name: &str) -> Place {
         match given {
@@ -76,7 +77,7 @@ impl Decided {
 pub struct Changes(BTreeMap<i64, Place>);
 
 impl Changes {
-    /// What was decided of a stored name that is used.
+    /// Adds the decision for a stored name in use.
     pub fn put(&mut self, key: i64, given: Option<&Given>, decided: &Decided) {
         if let Some(given) = given {
             self.lose(Some(given), decided);
@@ -84,7 +85,7 @@ impl Changes {
         }
     }
 
-    /// The name that loses its place to one that is used. If it got another one since, that holds.
+    /// Removes the place of the displaced name, unless that name has got another place in this batch.
     pub fn lose(&mut self, given: Option<&Given>, decided: &Decided) {
         if let Some(key) = given.and_then(|given| given.instead_of) {
             let lost = Place { standing: Standing::None, network: None, since_day: decided.today };
@@ -104,26 +105,26 @@ impl Changes {
     }
 }
 
-/// The effective connection types that browsers tell (Network Information API).
+/// The effective connection types of browsers (Network Information API).
 const CONNECTIONS: [&str; 4] = ["slow-2g", "2g", "3g", "4g"];
 
-/// How many places a kind of names has.
+/// The bounds on the names of one kind.
 #[derive(Clone, Debug)]
 pub struct Bounds<'a> {
     /// Names with a place.
     pub places: usize,
     /// Names that may be added while places are free.
     pub added: usize,
-    /// Names that may be added in another's place.
+    /// Names that may be added by displacing another.
     pub added_instead: usize,
-    /// Whether networks are charged. Not where names are the server's own words.
+    /// Whether places are charged to networks. `false` if the server itself assigns the names.
     pub is_charged: bool,
     /// Names that always have a place.
     pub reserved: Vec<&'a str>,
 }
 
 impl<'a> Bounds<'a> {
-    /// Those of routes; those of the site's rules have a place.
+    /// The bounds of routes. The site's route rules always have a place.
     #[must_use]
     pub fn routes(rules: &'a [String]) -> Self {
         Self {
@@ -135,8 +136,8 @@ impl<'a> Bounds<'a> {
         }
     }
 
-    /// Those of a dimension's labels, of which `rows` are stored. Labels are kept for as long as daily rollups: even where
-    /// each span of raw retention brings as many new ones, all that are kept find a code, and the next ones do.
+    /// The bounds of a dimension's labels, of which `rows` are stored. Labels are kept as long as daily rollups. The
+    /// bound leaves free codes even if every span of raw retention brings as many new labels.
     #[must_use]
     pub fn labels(dimension: Dimension, kept: &Kept, rows: usize, today: i32) -> Self {
         Self {
@@ -159,7 +160,7 @@ fn labels_max(dimension: Dimension, kept: &Kept, today_ms: i64) -> usize {
     max.min(limits::LABELS_KEPT_MAX.saturating_mul(raw) / all.saturating_add(raw))
 }
 
-/// The UTC day on which a batch was received, by the server's clock.
+/// Returns the UTC day on which the batch was received, by the server's clock.
 #[must_use]
 pub fn today(beacons: &[Vec<ViewUpdate>]) -> i32 {
     let received = beacons.iter().flatten().map(|update| update.received_ms).max();
@@ -178,7 +179,7 @@ struct Name {
 #[derive(Clone, Copy, Debug, Default)]
 struct Charge {
     held: usize,
-    /// Of them, those that it got today.
+    /// Places got today.
     today: usize,
 }
 
@@ -188,7 +189,7 @@ pub struct Pool<'a> {
     from_day: i32,
     today: i32,
     names: HashMap<String, Name>,
-    /// Set where a name of the batch has no place.
+    /// `Some` if a name of the batch has no place.
     bounds: Option<Bounds<'a>>,
     /// Stored names on probation.
     probation: HashMap<i64, Stored>,
@@ -197,12 +198,12 @@ pub struct Pool<'a> {
     added: usize,
     /// Names that lost their place today.
     displaced: usize,
-    /// What a network held for which no name could be displaced, by fairness alone.
+    /// The number of places a network held when fairness alone found no name to displace.
     fruitless: Option<usize>,
 }
 
 impl<'a> Pool<'a> {
-    /// The batch's names that are stored. Those that were last seen before `from_day` have no place.
+    /// Starts with the stored names of the batch. Names last seen before `from_day` have no place.
     #[must_use]
     pub fn new(from_day: i32, today: i32, known: impl IntoIterator<Item = (String, Stored)>) -> Self {
         let name = |stored: Stored| Name {
@@ -226,13 +227,13 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Whether some of the batch's names, of which there are `asked`, have no place: then [`Self::fill`] is needed.
+    /// Whether some of the batch's `asked` names have no place. If so, the caller must call [`Self::fill`].
     #[must_use]
     pub fn lacks_places(&self, asked: usize) -> bool {
         self.names.len() < asked || self.names.iter().any(|(text, name)| text != OTHER && !name.has_place)
     }
 
-    /// Takes all names of the kind that were seen since `from_day`.
+    /// Counts all names of the kind that were seen since `from_day`.
     pub fn fill(&mut self, bounds: Bounds<'a>, seen: impl IntoIterator<Item = Stored>) {
         self.bounds = Some(bounds);
         let from_day = self.from_day;
@@ -250,16 +251,16 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Whether there is nothing to decide: each name has earned its place.
+    /// Whether every name has an earned place, so that there is nothing to decide.
     fn is_settled(&self) -> bool {
         let mut names = self.names.iter().filter(|(text, _)| *text != OTHER);
         self.bounds.is_none() && names.all(|(_, name)| name.place.standing == Standing::Earned)
     }
 
-    /// Replaces names without a place by [`OTHER`]; returns in how many updates. The first ones in spool order get the
-    /// places that are left.
+    /// Replaces names without a place by [`OTHER`] and returns the number of such updates. Free places go to the
+    /// first updates in spool order.
     ///
-    /// A name once decided is stored on the view, so nothing is counted twice when places become free.
+    /// The view stores the decided name, so later free places do not count a view twice.
     pub fn decide(
         &mut self,
         beacons: &mut [Vec<ViewUpdate>],
@@ -295,14 +296,14 @@ impl<'a> Pool<'a> {
         others
     }
 
-    /// The places that names got, and those that have changed.
+    /// Returns the new and the changed places.
     #[must_use]
     pub fn given(self) -> HashMap<String, Given> {
         let changed = self.names.into_iter().filter(|(_, name)| name.is_changed);
         changed.map(|(text, name)| (text, Given { place: name.place, instead_of: name.instead_of })).collect()
     }
 
-    /// Whether a name has a place, once it is seen.
+    /// Records a sighting of a name; returns whether the name has a place.
     fn see(&mut self, text: &str, network: Option<Network>, sightings: Option<usize>) -> bool {
         match self.names.get(text).copied() {
             Some(name) if name.has_place => {
@@ -368,7 +369,7 @@ impl<'a> Pool<'a> {
         true
     }
 
-    /// The stored name that loses its place to one of a network that holds this much.
+    /// Returns the stored name to displace for a network with the charge `own`.
     fn victim(&mut self, own: Charge, sightings: usize) -> Option<Stored> {
         let is_fair = own.today < limits::NAMES_DISPLACED_PER_NETWORK_MAX;
         let is_frequent = sightings >= limits::NAME_SIGHTINGS_MIN;
@@ -377,7 +378,7 @@ impl<'a> Pool<'a> {
         {
             return None;
         }
-        // The other half of the day's is for networks that hold little.
+        // The second half of the daily bound is reserved for networks with few places.
         let is_early = self.displaced < limits::NAMES_DISPLACED_PER_DAY_MAX / 2;
         let weakest = self.probation.values().filter_map(|stored| {
             let place = stored.place;
@@ -401,7 +402,7 @@ impl<'a> Pool<'a> {
         if let Some(charge) = victim.place.network.and_then(|network| self.charges.get_mut(&network)) {
             charge.held = charge.held.saturating_sub(1);
         }
-        // What the batch has said of it so far is not written.
+        // A displaced name's earlier changes in this batch must not be written.
         for name in self.names.values_mut().filter(|name| name.key == Some(victim.key)) {
             *name = Name { has_place: false, is_changed: false, ..*name };
         }

@@ -1,18 +1,19 @@
-//! Files that only their owner may read: page views name people's visits, and a spool holds them too.
+//! Creates files that only their owner may read, because page views and spools reveal people's visits.
 //!
-//! SQLite gives its log and index (`-wal`, `-shm`) the rights of the file, so the file is made before SQLite opens it.
+//! SQLite gives its log and index (`-wal`, `-shm`) the permissions of the main file, so the caller must create the
+//! file before SQLite opens it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// What SQLite puts beside a file.
+/// Suffixes of the main file and of SQLite's files beside it.
 const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
-/// Makes a folder, and those above it, for its owner alone. Leaves those alone that are there.
+/// Creates a folder and its missing parents, for the owner alone. Leaves existing folders unchanged.
 ///
 /// # Errors
-/// Where one cannot be made.
+/// If a folder cannot be created.
 pub fn create_folder(path: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -21,10 +22,10 @@ pub fn create_folder(path: &Path) -> Result<()> {
     builder.create(path)
 }
 
-/// Opens a file to write, and makes it for its owner alone where it is missing.
+/// Opens a file for writing; creates a missing one for the owner alone.
 ///
 /// # Errors
-/// Where it cannot be made or opened.
+/// If the file cannot be created or opened.
 pub fn create_file(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
@@ -33,23 +34,23 @@ pub fn create_file(path: &Path) -> Result<File> {
     options.open(path)
 }
 
-/// A path whose rights others had, and what became of it.
+/// A path with permissions for others, and the result of removing them.
 #[derive(Debug)]
 pub struct Loose {
     /// The path.
     pub path: PathBuf,
-    /// Why the rights stay as they are.
+    /// The reason why the permissions remain.
     pub error: Option<Error>,
 }
 
-/// Takes the rights on files of SQLite from all but their owner. Returns those on which others had any.
+/// Removes the permissions of others from SQLite files. Returns the paths that had any.
 pub fn tighten_files<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<Loose> {
     let all = paths.into_iter().flat_map(|path| BESIDE.map(|suffix| with_suffix(path, suffix)));
     all.filter_map(|path| tighten(path, 0o600)).collect()
 }
 
-/// Takes the rights on a folder from all but its owner, where the folder holds nothing but `ours` (and `lost+found`): a
-/// folder that others use too is theirs. Returns it where others had any.
+/// Removes the permissions of others from a folder. Skips a folder with entries other than `ours` (and `lost+found`),
+/// because others use it too. Returns the path if it had any.
 pub fn tighten_folder(path: &Path, ours: &[&str]) -> Option<Loose> {
     let is_ours = |name: &str| {
         let files = ours.iter().flat_map(|&file| BESIDE.map(|suffix| format!("{file}{suffix}")));
@@ -70,7 +71,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 #[cfg(unix)]
 fn tighten(path: PathBuf, mode: u32) -> Option<Loose> {
     use std::os::unix::fs::PermissionsExt as _;
-    /// Others' rights; and the bit of folders in which everybody may make files, such as `/tmp`.
+    /// The permissions of group and others; and the sticky bit of shared folders, such as `/tmp`.
     const OTHERS: u32 = 0o077;
     const STICKY: u32 = 0o1000;
     let metadata = std::fs::symlink_metadata(&path).ok()?;

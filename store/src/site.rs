@@ -1,13 +1,13 @@
-//! Sites, their public keys, and API tokens.
+//! Defines sites, their public keys, and API tokens.
 
 use serde::{Deserialize, Serialize};
 
-/// Identifies a site within a store; never given again.
+/// Identifies a site within a store; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SiteId(pub i64);
 
-/// A site: what one team measures under one name.
+/// A site: the data of one team under one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Its id.
@@ -16,24 +16,24 @@ pub struct Site {
     pub name: String,
     /// Its keys, newest first.
     pub keys: Vec<SiteKey>,
-    /// Origins whose pages may send: `https://shop.example`, `https://*.shop.example`, or `*` for any.
+    /// Origins whose pages may send beacons: `https://shop.example`, `https://*.shop.example`, or `*` for any.
     pub origins: Vec<String>,
-    /// Patterns of its routes, such as `/product/:id`, in the order in which they are tried.
+    /// Patterns of its routes, such as `/product/:id`, in matching order.
     pub routes: Vec<String>,
-    /// When it was added, UTC milliseconds.
+    /// Creation time, UTC milliseconds.
     pub created_ms: i64,
 }
 
-/// A public key of a site, as it stands in the script tag.
+/// A public key of a site, used in the script tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteKey {
     /// The key.
     pub key: String,
-    /// Until when it is taken, UTC milliseconds; `None`: it is the current one.
+    /// Expiry, UTC milliseconds; `None` for the current key.
     pub until_ms: Option<i64>,
 }
 
-/// A site to be added.
+/// The fields of a new site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSite {
     /// See [`Site::name`].
@@ -51,21 +51,21 @@ pub struct NewSite {
 #[serde(transparent)]
 pub struct TokenId(pub i64);
 
-/// What a token allows; each scope includes those before it.
+/// The permissions of a token; each scope includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Scope {
-    /// Questions that change nothing: reports, judgements.
+    /// Read-only queries: reports, judgments.
     Read = 0,
-    /// Whatever changes what others see: recording a judgement.
+    /// Writes that other users see: recording a judgment.
     Write = 1,
-    /// Reserved for sites and tokens, which are changed on the store itself.
+    /// Reserved for changing sites and tokens, which commands do on the store itself.
     Admin = 2,
 }
 
 impl Scope {
-    /// The scope's name: `read`, `write` or `admin`.
+    /// Returns `read`, `write` or `admin`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl Scope {
         }
     }
 
-    /// The scope of this number, as stored.
+    /// Returns the scope of a stored number.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
@@ -87,18 +87,18 @@ impl Scope {
     }
 }
 
-/// An API token; its secret is kept nowhere, only the hash.
+/// An API token. Only the hash of its secret is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     /// Its id.
     pub id: TokenId,
-    /// What it is for, in its owner's words.
+    /// A name for people.
     pub name: String,
-    /// What it allows.
+    /// Its permissions.
     pub scope: Scope,
     /// SHA-256 of the secret.
     pub hash: [u8; 32],
-    /// When it was added, UTC milliseconds.
+    /// Creation time, UTC milliseconds.
     pub created_ms: i64,
 }
 
@@ -108,7 +108,7 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// A token to be added.
+/// The fields of a new token.
 #[derive(Clone)]
 pub struct NewToken {
     /// See [`Token::name`].

@@ -1,4 +1,4 @@
-//! Exact counts and percentiles of page views.
+//! Defines exact counts and percentiles of page views.
 
 use crate::site::SiteId;
 use vitals::gate::{INTERVAL_ALPHA, interval_ranks};
@@ -7,7 +7,7 @@ use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::Device;
 
-/// A question how many page views stay within a value.
+/// A query for the number of page views within a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TallyQuery {
     /// The site.
@@ -16,44 +16,44 @@ pub struct TallyQuery {
     pub from_ms: i64,
     /// End of the range, excluded.
     pub to_ms: i64,
-    /// Only these routes; an empty list takes none.
+    /// Selects these routes only; an empty list selects none.
     pub routes: Vec<String>,
-    /// Only this class of device.
+    /// Selects this class of device only.
     pub device: Option<Device>,
-    /// Only this release.
+    /// Selects this release only.
     pub release: Option<String>,
     /// The metric.
     pub metric: Metric,
     /// The value.
     pub at_most: Value,
-    /// The percentile that is asked for, 1 to 99.
+    /// The percentile to compute, 1 to 99.
     pub percent: u8,
 }
 
-/// An exact answer from page views.
+/// An exact answer, from page views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Page views that have the metric.
+    /// Page views with the metric.
     pub n: i64,
-    /// Those among them that are at or under the value.
+    /// Page views with the metric at or under the value.
     pub within: i64,
-    /// The percentile; `None` without values, and of more than [`vitals::limits::SORT_VIEWS_MAX`].
+    /// The percentile; `None` without values, or with more than [`vitals::limits::SORT_VIEWS_MAX`].
     pub percentile: Option<Value>,
-    /// Its 90 % confidence interval; `None` also with too few values.
+    /// Its 90 % confidence interval; also `None` with too few values.
     pub interval: Option<[Value; 2]>,
 }
 
-/// The ranks of values that a tally tells, from 1 to n.
+/// The ranks of the values in a tally, from 1 to n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ranks {
-    /// That of the percentile.
+    /// The rank of the percentile.
     pub percentile: u64,
-    /// Those of its interval.
+    /// The ranks of its interval.
     pub interval: Option<(u64, u64)>,
 }
 
 impl Ranks {
-    /// The ranks in so many values; `None` if they are not told.
+    /// Returns the ranks among `n` values; `None` without values, or with more than the bound.
     #[must_use]
     pub fn of(n: i64, percent: u8) -> Option<Self> {
         let count = u64::try_from(n).ok().filter(|count| (1..=limits::SORT_VIEWS_MAX).contains(count))?;
@@ -61,7 +61,7 @@ impl Ranks {
         Some(Self { percentile, interval: interval_ranks(count, percent, INTERVAL_ALPHA) })
     }
 
-    /// The first and the last of them.
+    /// Returns the first and the last rank.
     #[must_use]
     pub fn span(&self) -> (u64, u64) {
         self.interval.unwrap_or((self.percentile, self.percentile))
@@ -69,7 +69,7 @@ impl Ranks {
 }
 
 impl Tally {
-    /// A tally of counts, and of the values of a metric from the first to the last of the ranks, ascending.
+    /// Computes a tally from counts, and from the ascending values between the first and the last rank.
     #[must_use]
     pub fn new(metric: Metric, n: i64, within: i64, ranks: Option<Ranks>, values: &[u32]) -> Self {
         let at = |ranks: Ranks, rank: u64| {

@@ -1,7 +1,7 @@
-//! What explains a value: which element was the largest, which handler was slow, what moved.
+//! Attributes values to their causes: the largest element, the slow handler, the shifted element.
 //!
-//! Pure, like the metrics: [`Detail`]s in, and of each page view the ones that its values came from. Nothing
-//! here changes a value. The parts of LCP and INP are those of web.dev's "Optimize LCP" and "Optimize INP".
+//! Pure, like the metrics: it takes [`Detail`]s, and returns for each page view those behind its values. It changes
+//! no value. The parts of LCP and INP are those of web.dev's "Optimize LCP" and "Optimize INP".
 
 use crate::entry::{Detail, Navigation, Text};
 use crate::fetch::{Fetched, TtfbCause};
@@ -11,11 +11,11 @@ use crate::metrics::facts::stretch;
 use crate::metrics::lifecycle::Span;
 use serde::{Deserialize, Serialize};
 
-/// Events that end within this time of each other are shown by the same frame: browsers give durations in
-/// steps of 8 ms.
+/// Events that end within this time of each other belong to one frame, because browsers report durations in steps of
+/// 8 ms.
 const FRAME_MS: f64 = 8.0;
 
-/// How far the document had come.
+/// The load state of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum LoadState {
@@ -23,12 +23,12 @@ pub enum LoadState {
     Loading = 0,
     /// Before the document was complete.
     DomContentLoaded = 1,
-    /// From just before the load event on.
+    /// From just before the load event onwards.
     Complete = 2,
 }
 
 impl LoadState {
-    /// All of them, in the order of a load.
+    /// All states, in the order of a load.
     pub const ALL: [Self; 3] = [Self::Loading, Self::DomContentLoaded, Self::Complete];
 
     /// The name in wire format, API and reports.
@@ -41,88 +41,89 @@ impl LoadState {
         }
     }
 
-    /// The one of this name.
+    /// Returns the state of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
 
-/// What explains LCP. The four parts sum to it, but for the rounding to microseconds.
+/// The attribution of LCP. The four parts sum to LCP, except for rounding to microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LcpCause<T = String> {
-    /// The element, as a selector; empty where it was removed at once.
+    /// The element, as a selector; empty if the element was removed at once.
     pub target: T,
     /// The image's URL, empty for text.
     pub url: T,
-    /// TTFB; then until the image's request began, until it had arrived, until it was painted, all in
-    /// milliseconds. For text, the second and third are 0.
+    /// TTFB, load delay, load duration, render delay, in milliseconds. Load delay ends when the image's request
+    /// starts; load duration ends with its response. For text, both are 0.
     pub parts_ms: [f64; 4],
 }
 
-/// What explains INP. The three parts sum to it.
+/// The attribution of INP. The three parts sum to INP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InpCause<T = String> {
-    /// The element that was used, as a selector.
+    /// The target of the interaction, as a selector.
     pub target: T,
     /// The type of the interaction's longest event, such as `click`.
     pub event: T,
-    /// When the interaction began, in milliseconds since the view's start.
+    /// The start of the interaction, in milliseconds since the view's start.
     pub at_ms: f64,
-    /// Until the first handler of the frame, until its last had ended, until the frame was shown, all in
-    /// milliseconds.
+    /// Input delay, processing time, presentation delay, in milliseconds. Processing lasts from the first handler of
+    /// the frame to the end of the last one.
     pub parts_ms: [f64; 3],
-    /// The script that ran longest in the frames of the interaction, empty where the browser does not tell.
+    /// The longest script in the frames of the interaction; empty if the browser does not report it.
     pub script: T,
-    /// How long it ran, in milliseconds, at most as long as the interaction: browsers count a dialog that waits
-    /// (`alert`) as running, and leave it out of the interaction.
+    /// The script's duration in milliseconds, at most that of the interaction: browsers count the time of an open
+    /// dialog (`alert`) as running, but exclude it from the interaction.
     pub script_ms: f64,
-    /// How far the document had come.
+    /// The load state of the document.
     pub load_state: LoadState,
 }
 
-/// What explains CLS: the largest shift of its window.
+/// The attribution of CLS: the largest shift of its window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClsCause<T = String> {
     /// The element that moved most, as a selector.
     pub target: T,
-    /// When, in milliseconds since the view's start.
+    /// The time of the shift, in milliseconds since the view's start.
     pub at_ms: f64,
     /// The shift's own score.
     pub value: f64,
-    /// How far the document had come.
+    /// The load state of the document.
     pub load_state: LoadState,
 }
 
-/// What explains the values of one page view.
+/// The attribution of one page view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribution<T = String> {
     /// Of LCP.
     pub lcp: Option<LcpCause<T>>,
     /// Of INP.
     pub inp: Option<InpCause<T>>,
-    /// Of CLS, where something moved.
+    /// Of CLS, if there was a shift.
     pub cls: Option<ClsCause<T>>,
     /// Of TTFB.
     pub ttfb: Option<TtfbCause<T>>,
 }
 
 impl<T> Attribution<T> {
-    /// Explains nothing.
+    /// No attribution.
     pub const NONE: Self = Self { lcp: None, inp: None, cls: None, ttfb: None };
 
-    /// Whether it explains nothing.
+    /// Whether no metric has attribution.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.lcp.is_none() && self.inp.is_none() && self.cls.is_none() && self.ttfb.is_none()
     }
 }
 
-/// What a [`Detail`] becomes: numbers by which it is found and ranked, and two texts.
+/// A stored [`Detail`]: numbers for search and rank, and two texts.
 type Known<T> = ([f64; 4], T, T);
 
-/// Keeps details, a bounded number of each kind. Past it, the page view that has the most loses the one of least
-/// weight, and of the same weight the latest: a view with many heavy details takes none from the others.
+/// Stores details, a bounded number of each kind. Past the bound, the page view with the most details loses the one
+/// of least weight, and among equal weights the latest. So a view with many heavy details does not displace those of
+/// other views.
 #[derive(Clone, Debug)]
 pub struct Details<T> {
     paints: Vec<Known<T>>,
@@ -133,7 +134,7 @@ pub struct Details<T> {
 }
 
 impl<T: Text> Details<T> {
-    /// Nothing is known.
+    /// No details.
     pub const EMPTY: Self = Self {
         paints: Vec::new(),
         events: Vec::new(),
@@ -142,9 +143,9 @@ impl<T: Text> Details<T> {
         fetched: None,
     };
 
-    /// Takes a detail. One with a number that is negative or not finite is none. `bounds` are those of the views.
+    /// Stores a detail. Ignores a detail with a negative or non-finite number. `bounds` separate the views.
     pub fn push(&mut self, detail: &Detail<T>, bounds: &[f64]) {
-        // The first number is the time by which a detail is found, the second its weight.
+        // The first number is the time for the search, the second the weight.
         let (list, numbers, first, second) = match detail {
             Detail::Paint { start, request_start, response_end, target, url } => {
                 (&mut self.paints, [*start, *start, *request_start, *response_end], target, url)
@@ -172,12 +173,12 @@ impl<T: Text> Details<T> {
         }
     }
 
-    /// Takes how the document came.
+    /// Stores the fetch of the document.
     pub fn fetched(&mut self, fetched: Fetched<T>) {
         self.fetched = Some(fetched);
     }
 
-    /// What explains these values of a view. `shifts` are the first and the last time of its CLS window.
+    /// Returns the attribution of a view's values. `shifts` holds the first and the last time of its CLS window.
     #[must_use]
     pub fn of(
         &self,
@@ -221,10 +222,9 @@ impl<T: Text> Details<T> {
         })?;
         let [start, duration, ..] = numbers;
         let shown = start + duration;
-        // A press, a release and a click may share a frame; what any of them ran is what the visitor
-        // waited for.
+        // A press, a release and a click may share a frame. The visitor waits for the handlers of all three.
         let (mut begun, mut done) = (f64::INFINITY, 0.0_f64);
-        // An element that is gone has no selector; another event of the frame may still know it.
+        // A removed element has no selector; another event of the frame may have one.
         let mut known = T::default();
         for ([other, duration, processing_start, processing_end], target, _) in &self.events {
             if (other + duration - shown).abs() <= FRAME_MS {
@@ -260,14 +260,14 @@ impl<T: Text> Details<T> {
         Some(ClsCause {
             target: target.clone(),
             at_ms: micros(span.since_start(*start)),
-            // In millionths, as any score.
+            // In whole millionths, like any score.
             value: micros(*value * 1_000.0) / 1_000.0,
             load_state: load_state(*start),
         })
     }
 }
 
-/// The heaviest of the details whose numbers are wanted.
+/// Returns the heaviest detail whose numbers match.
 fn heaviest<'a, T: Text>(list: &'a [Known<T>], wanted: &dyn Fn(&[f64; 4]) -> bool) -> Option<&'a Known<T>> {
     let mut heaviest: Option<&Known<T>> = None;
     for known in list {
@@ -278,7 +278,7 @@ fn heaviest<'a, T: Text>(list: &'a [Known<T>], wanted: &dyn Fn(&[f64; 4]) -> boo
     heaviest
 }
 
-/// Drops the lightest detail of the page view that has the most.
+/// Drops the lightest detail of the page view with the most details.
 fn drop_lightest<T: Text>(list: &mut Vec<Known<T>>, bounds: &[f64]) {
     let view = |([start, ..], ..): &Known<T>| stretch(*start, bounds);
     let mut counts = vec![0_usize; bounds.len().saturating_add(1)];
@@ -301,7 +301,7 @@ fn drop_lightest<T: Text>(list: &mut Vec<Known<T>>, bounds: &[f64]) {
     }
 }
 
-/// By weight, then by whatever else tells two apart, so that the order of telling does not matter.
+/// Orders by weight, then by all other fields, so that the result does not depend on the order of arrival.
 fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
     let key = |([start, weight, third, fourth], ..): &Known<T>| [*weight, fourth - third, -start, *third];
     // The numbers are finite.
@@ -309,17 +309,17 @@ fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
     numbers.then_with(|| (&one.1, &one.2).cmp(&(&other.1, &other.2)))
 }
 
-/// A time in whole microseconds, so that it is the same number after it was written and read.
+/// Rounds a time to whole microseconds, so that it survives serialization unchanged.
 pub(crate) fn micros(ms: f64) -> f64 {
     (ms * 1_000.0 + 0.5).floor() / 1_000.0
 }
 
-/// Whether a time is after a moment that has been told.
+/// Whether a time is after a known moment.
 fn after(at: f64, moment: f64) -> bool {
     moment > 0.0 && at >= moment
 }
 
-/// Whether two numbers are the same metric's value: values are whole millionths.
+/// Whether two numbers are the same value of a metric: values are whole millionths.
 fn same(one: f64, other: f64) -> bool {
     (one - other).abs() < 0.001
 }

@@ -1,10 +1,10 @@
-//! Wire format v1: what the collector sends, and the only place that knows its shape.
+//! Defines wire format v1, which the collector sends; the only module that knows its shape.
 //!
-//! `docs/wire-format.md` describes it for people. A beacon is one request body: JSON with the facts of the
-//! document, and either finished page views (`views`, from the wasm module) or the snippet's queue (`raw`,
-//! measured by the server with the module's code).
+//! `docs/wire-format.md` describes it for people. A beacon is one request body: JSON with the facts of the document,
+//! and either finished page views (`views`, from the wasm module) or the snippet's queue (`raw`, measured by the
+//! server with the module's code).
 //!
-//! The sides are separate. [`write`] writes page views; it compiles for the browser, without a JSON parser.
+//! Writing and reading are separate. [`write`] writes page views; it compiles for the browser, without a JSON parser.
 //! [`read::decode`] reads both shapes and keeps every valid field.
 
 #[cfg(feature = "native")]
@@ -25,7 +25,7 @@ pub const VERSION: u32 = 1;
 /// The versions that this code reads.
 pub const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
 
-/// Stands in a raw queue for the URL of a view that the page's own hook has dropped: it is not kept.
+/// Replaces, in a raw queue, the URL of a view that the page's own hook has dropped. Such a view is not stored.
 pub const DROPPED_URL: &str = "about:blank";
 
 /// One beacon.
@@ -33,7 +33,7 @@ pub const DROPPED_URL: &str = "about:blank";
 pub struct Beacon {
     /// The site's public key.
     pub site: String,
-    /// Counts the beacons of a document, whoever sends them; the highest is the last word on a view.
+    /// Counts the beacons of a document, over all senders; the update with the highest number replaces the others.
     pub seq: u32,
     /// The document's URL; empty if the field is invalid.
     pub url: String,
@@ -53,36 +53,34 @@ pub struct Beacon {
     pub release: Option<String>,
     /// The class of the window's width.
     pub viewport: Option<Viewport>,
-    /// What the page says of itself, by name: at most [`TAGS_MAX`](crate::limits::TAGS_MAX).
+    /// The page's tags, by name: at most [`TAGS_MAX`](crate::limits::TAGS_MAX).
     pub tags: BTreeMap<String, String>,
-    /// The share of page views that are sent, [`SAMPLE_MIN`](crate::limits::SAMPLE_MIN) to 1: one that is sent
-    /// stands for `1 / sample`.
+    /// The sample rate, [`SAMPLE_MIN`](crate::limits::SAMPLE_MIN) to 1: a sent page view stands for `1 / sample`.
     pub sample: f64,
     /// Which parts of the collector have failed in this document, a sum of the [`errors`] bits.
     pub errors: u32,
     /// Whether a program drives the browser (`navigator.webdriver`).
     pub webdriver: bool,
-    /// Moments that the page has marked.
+    /// The page's marks.
     pub marks: Vec<Mark>,
-    /// What was seen.
+    /// The measurements.
     pub content: Content,
     /// Counts of the invalid fields.
     pub dropped: Dropped,
 }
 
-/// A moment that the page has named by `fieldvitals.mark(name)`.
+/// A moment named by the page with `fieldvitals.mark(name)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
     /// The page view.
     pub view: ViewId,
     /// The name.
     pub name: String,
-    /// When, since the view's start.
+    /// The time since the view's start.
     pub at: Value,
 }
 
-/// Bits of [`Beacon::errors`]. Whatever fails in the collector stays unseen by the page; this is how it is
-/// seen all the same.
+/// Bits of [`Beacon::errors`]. They report failures of the collector, which are invisible to the page.
 pub mod errors {
     /// The snippet.
     pub const SNIPPET: u32 = 1;
@@ -90,18 +88,18 @@ pub mod errors {
     pub const GLUE: u32 = 2;
     /// The module was refused, missing, or has trapped.
     pub const MODULE: u32 = 4;
-    /// A function of the page's: a listener, a hook.
+    /// A function of the page, such as a listener or a hook.
     pub const PAGE: u32 = 8;
     /// The server dropped an invalid field.
     pub const FIELD: u32 = 16;
 }
 
-/// What a beacon carries.
+/// The content of a beacon.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// Page views, measured in the browser.
     Views(Vec<Snapshot>),
-    /// The snippet's queue, to be measured by the server.
+    /// The snippet's queue, from which the server measures the page views.
     Raw(Raw),
 }
 
@@ -112,7 +110,7 @@ pub struct Raw {
     pub id: ViewId,
     /// The moment of sending, in milliseconds since the document's time origin; `None` if the field is invalid.
     pub now: Option<f64>,
-    /// Everything seen, in the order of queueing.
+    /// All queued items, in order.
     pub queue: Vec<Item>,
 }
 
@@ -124,7 +122,7 @@ macro_rules! fields {
         pub enum Field { $($(#[$doc])* $variant,)+ }
 
         impl Field {
-            /// All of them, in the order of the counters.
+            /// All fields, in the order of the counters.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The name in the wire format and in counters.
@@ -165,7 +163,7 @@ fields! {
     Errors "errors",
     /// See [`Beacon::webdriver`].
     Webdriver "webdriver",
-    /// A page view: without a valid id, past the bound, or out of time.
+    /// A page view without a valid id, past the bound, or out of time.
     Views "views",
     /// The navigation type.
     Nav "nav",
@@ -175,7 +173,7 @@ fields! {
     TtiGap "tti_gap",
     /// See [`Snapshot::tbt`].
     Tbt "tbt",
-    /// The cause of one metric, a text of it, or all of a view's.
+    /// The attribution of one metric, one of its texts, or all of a view's.
     Attribution "attribution",
     /// See [`Snapshot::engaged`].
     Engaged "engaged",
@@ -206,7 +204,7 @@ impl Dropped {
         }
     }
 
-    /// Counts a field, and keeps the first problem for the refusal of a body without a valid value.
+    /// Counts a field, and keeps the first problem as the error message of a body without a valid value.
     pub fn because(&mut self, field: Field, problem: impl FnOnce() -> String) {
         self.note(field);
         self.problem.get_or_insert_with(problem);
@@ -237,7 +235,7 @@ impl Dropped {
 }
 
 impl Beacon {
-    /// The page views of this beacon, a raw queue measured by [`Document`].
+    /// Returns the page views of this beacon; [`Document`] measures a raw queue.
     #[must_use]
     pub fn snapshots(self) -> Vec<Snapshot> {
         match self.content {
@@ -253,7 +251,7 @@ impl Beacon {
                     for view in &mut views {
                         view.values.set(Metric::Tti, None);
                         (view.tti_gap, view.tbt) = (None, None);
-                        // The time in sight is unknown, too.
+                        // The visible time is unknown, too.
                         view.engaged = view.first_input_ms.map(|_| true);
                     }
                 }

@@ -1,7 +1,7 @@
-//! Budgets: what a team promises about its pages, and the file that says so.
+//! Defines budgets: limits on the metrics of pages, read from a file.
 //!
 //! A budget bounds a percentile of one metric over the page views of all routes that match a pattern.
-//! [`gate`](crate::gate) judges whether field data keeps it.
+//! [`gate`](crate::gate) judges whether field data meets it.
 
 mod file;
 
@@ -10,38 +10,38 @@ pub use file::{BudgetError, parse};
 use crate::metric::{Metric, Value};
 use crate::view::Device;
 
-/// The percentile that a budget bounds unless it says otherwise: the one that Web Vitals are assessed by
+/// Default percentile of a budget: the one that assesses Web Vitals
 /// (<https://web.dev/articles/defining-core-web-vitals-thresholds>).
 pub const PERCENTILE_DEFAULT: u8 = 75;
-/// Page views that a budget asks for before it is judged, unless it says otherwise. The test itself
-/// decides with fewer, but a few page views are seldom a fair choice of all visitors.
+/// Default minimum of page views before a budget is judged. The test itself can decide with fewer, but a few page
+/// views seldom represent all visitors.
 pub const MIN_SAMPLES_DEFAULT: u64 = 100;
 /// The pattern that matches every route.
 pub const ROUTE_DEFAULT: &str = "*";
 
-/// A promise: the given percentile of a metric, over the page views of matching routes, is at most `max`.
+/// A budget: the percentile of a metric, over the page views of matching routes, must be at most `max`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// A pattern of routes. `*` matches any run of characters, also none; a route is matched whole.
+    /// A pattern of routes. `*` matches any run of characters, including none; the pattern must match the whole
+    /// route.
     pub route: String,
     /// The metric.
     pub metric: Metric,
-    /// The largest value that keeps the budget.
+    /// The largest value that meets the budget.
     pub max: Value,
     /// The percentile, 1 to 99.
     pub percentile: u8,
-    /// The class of device whose page views count; all when absent.
+    /// The class of device whose page views count; `None` for all.
     pub device: Option<Device>,
-    /// Page views that are needed before the budget is judged, at least 1.
+    /// Page views needed before the budget is judged, at least 1.
     pub min_samples: u64,
     /// The line in the file where the budget starts, from 1.
     pub line: usize,
 }
 
 impl Budget {
-    /// Identifies the promise: metric, percentile, device and route, without the value promised, so that
-    /// a violation goes on where a budget is only made tighter or looser. No two budgets of a file
-    /// have the same key.
+    /// Returns the identity of a budget: metric, percentile, device and route, without `max`. So a violation
+    /// continues if only `max` changes. No two budgets of a file have the same key.
     #[must_use]
     pub fn key(&self) -> String {
         let device = self.device.map_or("all", Device::name);
@@ -51,8 +51,8 @@ impl Budget {
 
 /// Whether a pattern matches a whole text, `*` standing for any run of characters.
 ///
-/// The first piece must be the text's beginning and the last its end; the pieces between are found
-/// leftmost first, which is right because whatever a later place would leave, an earlier one leaves too.
+/// The first piece must start the text and the last must end it. The pieces between are searched leftmost first,
+/// because an earlier match leaves at least the text that a later match leaves.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    /// The definition, without thought for speed.
+    /// Implements the definition directly, without regard to speed.
     fn defined(pattern: &[u8], text: &[u8]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),

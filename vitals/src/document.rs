@@ -1,4 +1,4 @@
-//! One document from its first byte to its last: items in, page views out.
+//! Computes the page views of one document from its facts.
 
 use crate::attribution::{Attribution, Details, micros};
 use crate::entry::{Item, Text, support};
@@ -16,11 +16,11 @@ use crate::metrics::tti::Tti;
 use crate::metrics::views::{Cause, Change, View};
 use crate::view::{NavigationType, Snapshot, ViewId};
 
-/// Everything known of one document.
+/// The facts of one document.
 ///
-/// What it says depends on the facts it was told, not on their order; only past the bounds of
-/// [`crate::limits`] does it matter that they came roughly in order of time. A prerendered document
-/// must not be asked before it is activated: nothing tells a time that nobody saw from any other.
+/// The result depends on the facts, not on their order. Only past the bounds of [`crate::limits`] must facts arrive
+/// roughly in order of time. The caller must not query a prerendered document before its activation, because only the
+/// activation separates the time before it from the visible time.
 #[derive(Clone, Debug)]
 pub struct Document<T = String> {
     support: u32,
@@ -35,7 +35,7 @@ pub struct Document<T = String> {
 }
 
 impl<T: Text> Document<T> {
-    /// A document whose first page view has this id.
+    /// Creates a document whose first page view has this id.
     #[must_use]
     pub fn new(first: ViewId) -> Self {
         let mut document = Self::EMPTY;
@@ -43,7 +43,7 @@ impl<T: Text> Document<T> {
         document
     }
 
-    /// Copied whole, in fewer bytes of the module than a store for each field.
+    /// Copying a constant takes fewer bytes of the wasm module than a store per field.
     const EMPTY: Self = Self {
         support: 0,
         life: Lifecycle::EMPTY,
@@ -56,14 +56,14 @@ impl<T: Text> Document<T> {
         details: Details::EMPTY,
     };
 
-    /// With its own URL, which a move may lead back to.
+    /// Sets the document's own URL, to which a navigation may return.
     #[must_use]
     pub fn at(mut self, url: T) -> Self {
         self.life.own(url);
         self
     }
 
-    /// Takes one fact. Facts may come late, twice, and in any order.
+    /// Adds a fact. Facts may arrive late, twice, and in any order.
     pub fn push(&mut self, item: &Item<T>) {
         let bounds = self.life.views().bounds();
         match *item {
@@ -94,7 +94,7 @@ impl<T: Text> Document<T> {
         }
     }
 
-    /// Takes how the document came, which raw queues do not tell.
+    /// Adds the fetch of the document, which raw queues lack.
     pub fn fetched(&mut self, fetched: Fetched<T>) {
         self.details.fetched(fetched);
     }
@@ -103,7 +103,7 @@ impl<T: Text> Document<T> {
         self.life.change(Change::new(at, id, restored, url, route));
     }
 
-    /// The id of the latest view, and when it began (milliseconds since the time origin).
+    /// Returns the id and the start of the latest view (milliseconds since the time origin).
     #[must_use]
     pub fn current(&self) -> (ViewId, f64) {
         let views = self.life.views();
@@ -111,26 +111,26 @@ impl<T: Text> Document<T> {
         (view.id, view.start)
     }
 
-    /// The views after the first that are kept, by start: the latest of them.
+    /// Returns the latest views after the first, by start.
     #[must_use]
     pub fn later(&self) -> &[View] {
         self.life.views().later()
     }
 
-    /// How many views there were after the first. Those that [`Document::snapshots`] no longer has are
-    /// counted too. It may fall, as a late fact may show that a move was a redirect.
+    /// Returns the number of views after the first, including those that [`Document::snapshots`] no longer returns.
+    /// The number falls when a late fact shows that a navigation was a redirect.
     #[must_use]
     pub const fn begun(&self) -> usize {
         self.life.views().begun()
     }
 
-    /// The document's page views as they stand at `now` (milliseconds since the time origin), by start.
+    /// Returns the document's page views at `now` (milliseconds since the time origin), by start.
     ///
-    /// At least one, the first, and at most [`crate::limits::VIEWS_PER_BEACON_MAX`]: the first and the
-    /// latest. A sender that wants every view sends at the latest when there are so many.
+    /// Returns at least the first view, and at most [`crate::limits::VIEWS_PER_BEACON_MAX`]: the first and the
+    /// latest. To send every view, the caller must send before there are more.
     #[must_use]
     pub fn snapshots(&self, now: f64) -> Vec<Snapshot<T>> {
-        // A clock that says nothing knows of no time that has passed.
+        // A clock without a value counts as 0.
         let now = if now.is_nan() { 0.0 } else { now };
         let later = self.later();
         let mut views = Vec::with_capacity(later.len().saturating_add(1));
@@ -150,8 +150,9 @@ impl<T: Text> Document<T> {
 
     fn first_view(&self, now: f64) -> Snapshot<T> {
         let mut span = self.life.first_span();
-        // Where the browser keeps no visibility-state entries, or they are those of a prerendered page that nobody could
-        // see, a page that is hidden when its first script runs counts as hidden from its start.
+        // A page that is hidden when its first script runs counts as hidden from its start, if the browser has no
+        // visibility-state entries or the page was prerendered. The entries of a prerendered page describe the time
+        // before its activation.
         if self.supports(support::HIDDEN_AT_START)
             && (span.start > 0.0 || !self.supports(support::VISIBILITY_STATE))
         {
@@ -171,7 +172,7 @@ impl<T: Text> Document<T> {
                     let tti = Value::new(Metric::Tti, number).ok();
                     let blocking = fcp.map(|fcp| self.tti.blocking(&span, fcp, number));
                     let tbt = blocking.and_then(|number| Value::new(Metric::Tti, number).ok());
-                    // Facts that make one of them implausible make neither credible.
+                    // If one value is implausible, both are dropped.
                     if tti.is_some() && tbt.is_some() {
                         view.values.set(Metric::Tti, tti);
                         view.tbt = tbt;
@@ -183,7 +184,7 @@ impl<T: Text> Document<T> {
         view
     }
 
-    /// A view without TTI, which only a load has.
+    /// Returns a view without TTI, which only loads have.
     fn snapshot(
         &self,
         view: &View,
@@ -208,7 +209,7 @@ impl<T: Text> Document<T> {
         }
     }
 
-    /// When the visitor first pressed a key or clicked in a view. The browser's `first-input` may have been before our
+    /// Returns the visitor's first key press or click in a view. The browser's `first-input` may precede our
     /// listeners.
     fn first_input(&self, span: &Span<'_>) -> Option<f64> {
         let mut first = span.input;
@@ -223,7 +224,7 @@ impl<T: Text> Document<T> {
         self.details.of(span, values, window, self.life.navigation_entry())
     }
 
-    /// All values but TTI, which only a load has.
+    /// Returns all values except TTI, which only loads have.
     fn values(&self, span: &Span<'_>, now: f64) -> Values {
         let fcp = self.fcp.value(span);
         let numbers = [

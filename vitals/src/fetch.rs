@@ -1,7 +1,7 @@
-//! How the document came to the browser: the parts of TTFB, and what explains them.
+//! Splits TTFB into parts, and holds the conditions of the document's fetch.
 //!
-//! The parts are those of web-vitals' TTFB attribution, with the start of a service worker apart. Definition of the
-//! times: <https://www.w3.org/TR/navigation-timing-2/>, <https://www.w3.org/TR/resource-timing/>.
+//! The parts are those of web-vitals' TTFB attribution, with the start of a service worker as a part of its own.
+//! Definition of the times: <https://www.w3.org/TR/navigation-timing-2/>, <https://www.w3.org/TR/resource-timing/>.
 
 use crate::attribution::micros;
 use crate::entry::Text;
@@ -26,7 +26,7 @@ names! {
 }
 
 impl Protocol {
-    /// The class of a `nextHopProtocol`; none of an empty text.
+    /// Returns the class of a `nextHopProtocol`; `None` if the text is empty.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
         match text {
@@ -40,7 +40,7 @@ impl Protocol {
 }
 
 names! {
-    /// Where the document was taken from.
+    /// The source of the document.
     Delivery {
         /// The network.
         Network = 0 "network",
@@ -52,9 +52,9 @@ names! {
 }
 
 impl Delivery {
-    /// What a `deliveryType` says. Browsers without it tell a document from the network by its `transferSize`, and one
-    /// from the cache by a size without a transfer. A service worker's own response has no transfer either, so it has no
-    /// delivery.
+    /// Returns the source of the document. Browsers without `deliveryType` show the network by a `transferSize`, and
+    /// the cache by a size without a transfer. A service worker's own response has no transfer either, so its source
+    /// is `None`.
     #[must_use]
     pub fn of(
         delivery_type: Option<Self>,
@@ -79,61 +79,61 @@ names! {
     ConfidenceLevel {
         /// Something outside of the page slowed it down: the browser had just started, or restored its session.
         Low = 0 "low",
-        /// It is typical.
+        /// The load is typical.
         High = 1 "high",
     }
 }
 
-/// What the browser says of how typical a load is. The value is noise in a share of loads, so it counts only in sums
-/// (`store::context`).
+/// The browser's estimate of whether a load is typical. The value is noise in a share of loads, so only sums of it
+/// have meaning (`store::context`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Confidence {
     /// The value.
     pub level: ConfidenceLevel,
-    /// The share of loads whose value is a coin's, 0 to 1 (`randomizedTriggerRate`).
+    /// The share of loads with a random value, 0 to 1 (`randomizedTriggerRate`).
     pub trigger_rate: f64,
 }
 
-/// An entry of the response's `Server-Timing` header that the site asks for.
+/// An entry of the response's `Server-Timing` header; the site selects the entries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerTiming<T = String> {
     /// Its name.
     pub name: T,
-    /// Its duration in milliseconds; 0 where it has none.
+    /// Its duration in milliseconds; 0 if absent.
     pub duration_ms: f64,
     /// Its description; may be empty.
     pub description: T,
 }
 
-/// How the document came, as far as the browser tells.
+/// The conditions of the document's fetch, where the browser reports them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fetch<T = String> {
-    /// `nextHopProtocol`; empty where it is not told.
+    /// `nextHopProtocol`; empty if not reported.
     pub protocol: T,
-    /// Where it was taken from.
+    /// The source of the document.
     pub delivery: Option<Delivery>,
-    /// Bytes of the document as they were sent, compressed; 0 where they are not told.
+    /// Compressed bytes of the document; 0 if not reported.
     pub encoded_bytes: f64,
     /// At most [`SERVER_TIMINGS_MAX`](crate::limits::SERVER_TIMINGS_MAX).
     pub server_timings: Vec<ServerTiming<T>>,
-    /// Why the page was not restored from the back/forward cache: at most
-    /// [`NOT_RESTORED_MAX`](crate::limits::NOT_RESTORED_MAX) reasons.
+    /// Reasons why the page was not restored from the back/forward cache, at most
+    /// [`NOT_RESTORED_MAX`](crate::limits::NOT_RESTORED_MAX).
     pub not_restored: Vec<T>,
-    /// How typical the load is.
+    /// Whether the load is typical.
     pub confidence: Option<Confidence>,
 }
 
 /// The parts of TTFB.
 pub const PARTS: [&str; 6] = ["redirect", "service_worker", "cache", "dns", "connect", "request"];
-/// The times at which a part but the last ends.
+/// The end times of all parts except the last.
 pub type Edges = [f64; PARTS.len() - 1];
 
-/// What explains TTFB.
+/// The attribution of TTFB.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TtfbCause<T = String> {
-    /// The durations of [`PARTS`] in milliseconds, which sum to TTFB but for the rounding to microseconds.
+    /// The durations of [`PARTS`] in milliseconds. They sum to TTFB, except for rounding to microseconds.
     pub parts_ms: Option<[f64; PARTS.len()]>,
-    /// How the document came.
+    /// The conditions of the fetch.
     pub fetch: Fetch<T>,
 }
 
@@ -142,14 +142,15 @@ pub struct TtfbCause<T = String> {
 pub struct Fetched<T> {
     /// `workerStart` (0 without a service worker), `fetchStart`, `domainLookupStart`, `connectStart`, `connectEnd`.
     pub edges: Edges,
-    /// Beside these times.
+    /// The other conditions.
     pub fetch: Fetch<T>,
 }
 
 impl<T: Text> Fetched<T> {
-    /// What explains the TTFB of a view; nothing of a view that is no load.
+    /// Returns the attribution of a view's TTFB; `None` unless the view is a load.
     ///
-    /// An edge that is 0, in the future or before another is at the one before it: its part took no time.
+    /// An edge that is 0, in the future or before the previous edge moves to the previous edge: its part took no
+    /// time.
     #[must_use]
     pub fn cause(&self, span: &Span<'_>, values: &Values) -> Option<TtfbCause<T>> {
         if span.cause != Cause::Load {
@@ -158,7 +159,7 @@ impl<T: Text> Fetched<T> {
         let parts_ms = values.get(Metric::Ttfb).map(|ttfb| {
             let ttfb = ttfb.number(Metric::Ttfb);
             let mut edges = self.edges;
-            // Without a service worker nothing comes between redirects and the fetch.
+            // Without a service worker, no part lies between redirects and the fetch.
             if let [worker, fetch, ..] = &mut edges
                 && (worker.is_nan() || *worker <= 0.0)
             {
@@ -167,7 +168,7 @@ impl<T: Text> Fetched<T> {
             let mut from = 0.0_f64;
             let mut parts = [0.0; PARTS.len()];
             for (part, edge) in parts.iter_mut().zip(edges.into_iter().chain([f64::INFINITY])) {
-                // A maximum with what is not a number is the other one.
+                // `f64::max` ignores NaN.
                 let to = span.since_start(edge).max(from).min(ttfb);
                 *part = micros(to - from);
                 from = to;

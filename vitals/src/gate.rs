@@ -1,18 +1,16 @@
-//! The gate: whether field data keeps a budget, exceeds it, or cannot tell yet.
+//! Judges whether field data meets a budget, exceeds it, or does not decide yet.
 //!
-//! A budget "p75 ≤ B" says that at least 75 % of page views are within B. So it is judged by two
-//! counts, the page views `n` and those `within` the budget, with an exact binomial test; no
-//! percentile has to be estimated. Comparing the sample's percentile with the budget instead would
-//! raise a false alarm in almost half of all checks of a page that sits exactly on its budget.
+//! A budget "p75 ≤ B" says that at least 75 % of page views are within B. So two counts decide, the page views `n`
+//! and those `within` the budget, with an exact binomial test; no percentile is estimated. A comparison of the sample's
+//! percentile with the budget would raise a false alarm in almost half of all checks of a page exactly on its budget.
 //!
-//! - **fail** where so few page views within the budget would occur with probability at most `alpha`
-//!   if the page kept it: `P(X ≤ within) ≤ alpha`, X binomial. This is corrected for the number of
-//!   budgets in the check (Holm 1979), so that the whole check, however many budgets it has, raises a
-//!   false alarm with probability at most `alpha`.
-//! - **pass** where so many would occur with probability at most `alpha` if the page exceeded it:
-//!   `P(X ≥ within) ≤ alpha`. This needs no correction, because a check passes only where every
-//!   budget passes: a check that should not pass has at least one budget that exceeds, and that one
-//!   alone passes with probability at most `alpha` (an intersection-union test, Berger 1982).
+//! - **fail**: if the budget were met, so few page views within it would occur with probability at most `alpha`:
+//!   `P(X ≤ within) ≤ alpha`, X binomial. Holm's correction (1979) for the number of budgets in the check bounds the
+//!   probability of a false alarm in the whole check by `alpha`.
+//! - **pass**: if the budget were exceeded, so many page views within it would occur with probability at most `alpha`:
+//!   `P(X ≥ within) ≤ alpha`. This needs no correction, because a check passes only if every budget passes. A check
+//!   that should not pass has at least one exceeded budget, which alone passes with probability at most `alpha` (an
+//!   intersection-union test, Berger 1982).
 //! - **inconclusive** otherwise. No data is never a pass.
 //!
 //! At `alpha` 0.05 and the 75th percentile, a fail takes at least 3 page views and a pass 11.
@@ -23,14 +21,14 @@ use crate::limits;
 use binomial::Binomial;
 use serde::{Deserialize, Serialize};
 
-/// The probability of a false verdict that gates accept, unless told otherwise.
+/// The default error level of gates: the accepted probability of a false verdict.
 pub const ALPHA: f64 = 0.05;
 
-/// One-sided error of the confidence intervals that are shown: 0.05 at each end makes them 90 % intervals, and agrees
-/// with [`ALPHA`].
+/// One-sided error of the displayed confidence intervals: 0.05 at each end makes them 90 % intervals, and agrees with
+/// [`ALPHA`].
 pub const INTERVAL_ALPHA: f64 = ALPHA;
 
-/// What a gate says.
+/// The verdict of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -38,7 +36,7 @@ pub enum Verdict {
     Pass,
     /// The budget is exceeded.
     Fail,
-    /// The data do not tell.
+    /// The data do not decide.
     Inconclusive,
 }
 
@@ -46,7 +44,7 @@ impl Verdict {
     /// All verdicts.
     pub const ALL: [Self; 3] = [Self::Pass, Self::Fail, Self::Inconclusive];
 
-    /// The name in API and reports: `pass`, `fail` or `inconclusive`.
+    /// Returns the name in API and reports: `pass`, `fail` or `inconclusive`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,36 +54,36 @@ impl Verdict {
         }
     }
 
-    /// The verdict of this name.
+    /// Returns the verdict of a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| verdict.name() == name)
     }
 }
 
-/// The counts that one budget is judged by.
+/// The counts that decide on one budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Page views that have the metric.
     pub n: u64,
-    /// Those of them whose value is at or under the budget; more than `n` counts as `n`.
+    /// Page views whose value is at or under the budget; more than `n` counts as `n`.
     pub within: u64,
-    /// The percentile that the budget is about, 1 to 99; held within that range.
+    /// The budget's percentile; clamped to 1 to 99.
     pub percent: u8,
-    /// Page views that are needed before the budget is judged at all.
+    /// Page views needed before the budget is judged at all.
     pub min_samples: u64,
 }
 
-/// Why a budget got its verdict. `Display` writes it for people.
+/// The reason for a verdict. `Display` writes it for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// No page view has the metric, or no route matches: nothing is known.
     NoData,
     /// Fewer page views than the budget's `min_samples`.
     TooFewSamples {
-        /// Page views there are.
+        /// Page views with the metric.
         n: u64,
-        /// Page views that the budget asks for.
+        /// Page views that the budget requires.
         min_samples: u64,
     },
     /// More page views are within the budget than chance explains.
@@ -94,12 +92,12 @@ pub enum Reason {
     Exceeded,
     /// Chance explains the counts either way.
     TooClose,
-    /// Every page view is within the budget, and still too few of them to pass.
+    /// Every page view is within the budget, but there are too few of them to pass.
     AllWithin {
-        /// Page views there are.
+        /// Page views with the metric.
         n: u64,
     },
-    /// The counts would fail the budget alone, but among this many budgets one such result is no surprise.
+    /// The counts would fail the budget alone, but one such result among this many budgets is expected by chance.
     OneOfMany {
         /// Budgets that were judged together.
         budgets: usize,
@@ -126,34 +124,33 @@ impl core::fmt::Display for Reason {
     }
 }
 
-/// A budget's verdict and what it rests on.
+/// A budget's verdict and its evidence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judged {
     /// The verdict.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Probability of so few page views within the budget, if the budget were just kept.
+    /// Probability of at most this many page views within the budget, if the budget were just met.
     pub p_fail: f64,
-    /// Probability of so many page views within the budget, if the budget were just exceeded.
+    /// Probability of at least this many page views within the budget, if the budget were just exceeded.
     pub p_pass: f64,
-    /// An estimate of how many page views in total a verdict takes, where there is none yet and the
-    /// number is not beyond reach.
+    /// An estimate of the total page views needed for a verdict; `None` after a verdict, or if the number is out of
+    /// reach.
     ///
-    /// With too few page views: the smallest number that the budget and the test ask for. Else the
-    /// number that decides with a probability of 80 % if the share `s` of page views within the budget
-    /// stays as it is: `((z(alpha) √(q(1−q)) + z(0.2) √(s(1−s))) / (s−q))²`, the usual sample size of
-    /// a one-sided test of one proportion.
+    /// With too few page views, it is the minimum of the budget and the test. Otherwise it is the number that decides
+    /// with a probability of 80 % if the share `s` of page views within the budget stays the same: `((z(alpha)
+    /// √(q(1−q)) + z(0.2) √(s(1−s))) / (s−q))²`, the usual sample size of a one-sided test of one proportion.
     pub needed: Option<u64>,
 }
 
 /// Judges the budgets of one check together, in their order.
 ///
-/// `alpha` is the probability of a false verdict that is accepted, over 0 and at most 0.5 (see
-/// [`ALPHA`]); outside of that every verdict is inconclusive.
+/// `alpha` is the accepted probability of a false verdict, over 0 and at most 0.5 (see [`ALPHA`]). With any other
+/// `alpha` every verdict is inconclusive.
 #[must_use]
 pub fn judge(samples: &[Sample], alpha: f64) -> Vec<Judged> {
-    // No probability compares with NaN, so an impossible level decides nothing.
+    // Comparisons with NaN are false, so an invalid level decides nothing.
     let alpha = if alpha > 0.0 && alpha <= 0.5 { alpha } else { f64::NAN };
     let tails: Vec<(f64, f64)> = samples
         .iter()
@@ -194,8 +191,8 @@ pub fn judge(samples: &[Sample], alpha: f64) -> Vec<Judged> {
         .collect()
 }
 
-/// The verdict of a whole check: fail where a budget fails, pass where every budget passes and there
-/// is one, inconclusive otherwise.
+/// Returns the verdict of a whole check: fail if any budget fails, pass if there are budgets and all pass,
+/// inconclusive otherwise.
 #[must_use]
 pub fn overall(verdicts: &[Verdict]) -> Verdict {
     if verdicts.contains(&Verdict::Fail) {
@@ -207,17 +204,16 @@ pub fn overall(verdicts: &[Verdict]) -> Verdict {
     }
 }
 
-/// The ranks `(r, s)`, from 1 to `n`, of the ordered values between which the percentile lies, for
-/// showing it with its uncertainty; `None` with too few values.
+/// Returns the ranks `(r, s)`, from 1 to `n`, of the ordered values that enclose the percentile; `None` with too few
+/// values.
 ///
-/// Each end errs with probability at most `alpha`, so the interval has confidence `1 − 2 alpha`, and
-/// it agrees with the gate: a single budget fails where the value at `r` exceeds it and passes where
-/// the value at `s` keeps it. (Distribution-free interval from order statistics: David and Nagaraja,
-/// Order Statistics, 3rd edition, §7.1.)
+/// Each end errs with probability at most `alpha`, so the interval has confidence `1 − 2 alpha`. It agrees with the
+/// gate: a single budget fails if the value at `r` exceeds it, and passes if the value at `s` is within it.
+/// (Distribution-free interval from order statistics: David and Nagaraja, Order Statistics, 3rd edition, §7.1.)
 #[must_use]
 pub fn interval_ranks(n: u64, percent: u8, alpha: f64) -> Option<(u64, u64)> {
-    // r = max { r : P(X ≤ r − 1) ≤ alpha } and s = min { s : P(X ≥ s) ≤ alpha }; the latter is the
-    // former for the number of values above the percentile, counted from the other end.
+    // r = max { r : P(X ≤ r − 1) ≤ alpha } and s = min { s : P(X ≥ s) ≤ alpha }. By symmetry, s is r for the number
+    // of values above the percentile, counted from the other end.
     let binomial = Binomial::new(n, percent);
     let from_below = binomial.rank_below(alpha);
     let from_above = binomial.mirrored().rank_below(alpha);
@@ -226,7 +222,7 @@ pub fn interval_ranks(n: u64, percent: u8, alpha: f64) -> Option<(u64, u64)> {
 }
 
 impl Sample {
-    /// Whether there are page views enough to judge.
+    /// Whether there are enough page views to judge.
     const fn is_judged(&self) -> bool {
         self.n > 0 && self.n >= self.min_samples
     }
@@ -234,13 +230,13 @@ impl Sample {
     /// See [`Judged::needed`].
     fn needed(&self, alpha: f64, budgets: usize) -> Option<u64> {
         let q = f64::from(self.percent.clamp(1, 99)) / 100.0;
-        // All page views within the budget pass it where qⁿ ≤ alpha.
+        // If all page views are within the budget, it passes at qⁿ ≤ alpha.
         let pass_min = whole(alpha.ln() / q.ln())?;
         if !self.is_judged() {
             return Some(self.min_samples.max(pass_min));
         }
         let share = self.within.min(self.n) as f64 / self.n as f64;
-        // The strictest level that Holm's correction may ask of a fail.
+        // The strictest level that Holm's correction may require for a fail.
         let level = if share < q { alpha / budgets.max(1) as f64 } else { alpha };
         let deviations =
             normal_quantile(level) * (q * (1.0 - q)).sqrt() + POWER_QUANTILE * (share * (1.0 - share)).sqrt();
@@ -257,7 +253,7 @@ fn holm(p_values: impl Iterator<Item = f64>, alpha: f64) -> Option<f64> {
     sorted.into_iter().zip(left).take_while(|&(p, left)| p <= alpha / left as f64).map(|(p, _)| p).last()
 }
 
-/// A number of page views, rounded up; `None` beyond what a site could collect.
+/// Rounds up to a number of page views; `None` if no site could collect so many.
 fn whole(number: f64) -> Option<u64> {
     (number <= limits::GATE_SAMPLES_MAX as f64).then(|| number.ceil() as u64)
 }
@@ -345,16 +341,16 @@ mod tests {
 
     #[test]
     fn many_budgets_do_not_raise_a_false_alarm() {
-        // P(X ≤ 67) of 100 at 75 % is 0.0446: enough alone, a matter of course among twenty.
+        // P(X ≤ 67) of 100 at 75 % is 0.0446: enough for one budget, expected by chance among twenty.
         let close = sample(100, 67);
         assert_eq!(verdict(close), Verdict::Fail);
         let judged = judge(&[close; 20], ALPHA);
         assert!(judged.iter().all(|one| one.reason == Reason::OneOfMany { budgets: 20 }));
         assert!(judged.iter().all(|one| one.verdict == Verdict::Inconclusive && one.needed.is_some()));
-        // Budgets without enough data ask nothing, so they do not make the others stricter.
+        // Budgets with too little data need no correction, so the others are not judged more strictly.
         let unjudged = Sample { min_samples: 1_000, ..close };
         assert_eq!(judge(&[close, unjudged, sample(0, 0)], ALPHA)[0].verdict, Verdict::Fail);
-        // A clear failure stays one, and leaves one budget fewer to correct for.
+        // A clear failure remains, and reduces the correction by one budget.
         let judged = judge(&[sample(100, 30), close], ALPHA);
         assert_eq!((judged[0].verdict, judged[1].verdict), (Verdict::Fail, Verdict::Fail));
     }
@@ -403,7 +399,7 @@ mod tests {
             p75 * (0.7 * (normal - 0.674_489_75)).exp()
         }
 
-        /// The counts of `n` values against a budget of 2500.
+        /// Returns the counts of `n` values against a budget of 2500.
         fn sample(&mut self, n: u64, p75: f64) -> Sample {
             let within = (0..n).filter(|_| self.value(p75) <= 2_500.0).count() as u64;
             sample(n, within)
@@ -422,7 +418,7 @@ mod tests {
         let mut random = Random(1);
         for n in [50, 200, 500] {
             let (fail, pass) = shares(4_000, || verdict(random.sample(n, 2_500.0)));
-            // 0.05 and three standard errors of 4,000 runs; the lower end shows that the test has teeth.
+            // 0.05 and three standard errors of 4,000 runs. The lower end shows that the test has power.
             assert!((0.02..0.06).contains(&fail), "n = {n}: {fail}");
             assert!((0.02..0.06).contains(&pass), "n = {n}: {pass}");
         }
@@ -450,13 +446,13 @@ mod tests {
     }
 
     proptest! {
-        /// The interval and the gate are two views of one test.
+        /// The interval and the gate agree.
         #[test]
         fn interval_and_verdict_agree(n in 11_u64..3_000, percent in 1_u8..=99, at in 0.0..1.0_f64) {
             let within = (n as f64 * at) as u64;
             let judged = judge(&[Sample { n, within, percent, min_samples: 1 }], ALPHA)[0];
             if let Some((low, high)) = interval_ranks(n, percent, ALPHA) {
-                // The value of rank r exceeds the budget where fewer than r values are within it.
+                // The value of rank r exceeds the budget if fewer than r values are within it.
                 let expected = if within < low {
                     Verdict::Fail
                 } else if within >= high {

@@ -1,16 +1,18 @@
-//! Values counted in fixed logarithmic buckets, with exact rating counters.
+//! Counts values in fixed logarithmic buckets, with exact rating counters.
 //!
-//! Buckets are those of a base-2 exponential histogram with 64 buckets an octave (OpenTelemetry scale
-//! 6, Prometheus schema 6): bucket `k` holds the integers from `ceil(2^(k/64))` up to, not including,
-//! `ceil(2^((k+1)/64))`, in millionths of the metric's unit. A bucket's index is found with integers
-//! alone, so that every platform and every merge order gives the same histogram.
+//! Buckets are those of a base-2 exponential histogram with 64 buckets an octave (OpenTelemetry scale 6, Prometheus
+//! schema 6). Bucket `k` holds the integers from `ceil(2^(k/64))` up to, not including, `ceil(2^((k+1)/64))`, in
+//! millionths of the metric's unit. The index is computed with integers only, so every platform and every merge order
+//! gives the same histogram.
 //!
-//! Encoded, a histogram is: LEB128 of four times a number and a form; the three rating counters (LEB128,
-//! zigzagged in form 1); and its buckets. Form 2 is that of values that lie close together: so many bit planes
-//! (the module `planes`). Forms 0 and 1, the latter where a count is negative, are a list of so many buckets:
-//! unless there is none, the first one's index (LEB128), a byte with two orders, and for each bucket the gap
-//! to the one before and its count less one, both as exponential Golomb codes of their order
-//! (Teuhola, 1978), packed into bits, most significant first, the last byte filled with zeros.
+//! An encoded histogram consists of a header, the three rating counters, and the buckets. The header is the LEB128 of
+//! four times a number plus the form. The counters are LEB128, zigzagged in form 1.
+//!
+//! Form 2 is for values that lie close together: the number is that of its bit planes (the module `planes`). Forms 0
+//! and 1 are lists, whose number is that of the buckets; form 1 allows negative counts. A list that is not empty
+//! holds the first bucket's index (LEB128) and a byte with two orders. For each bucket follow the gap to the previous
+//! one and its count less one, as exponential Golomb codes of these orders (Teuhola, 1978). The codes are packed into
+//! bits, most significant first; zeros fill the last byte.
 
 mod bits;
 mod digits;
@@ -27,23 +29,24 @@ const PER_OCTAVE: u16 = 64;
 
 /// `2^(k/64)` for `k` = 0…63 in 1.63 fixed point, rounded down.
 ///
-/// A 32-bit number whose first bit is moved up to bit 63 lies at or over `2^(k/64)` of its octave
-/// where it is at or over the entry: no such number lies between an entry and the exact boundary,
-/// which `boundaries_are_exact` proves for all of them.
+/// A 32-bit number, shifted so that its first bit is bit 63, lies at or over `2^(k/64)` of its octave if and only if
+/// it is at or over the entry. No such number lies between an entry and the exact boundary, as `boundaries_are_exact`
+/// proves for all of them.
 const OCTAVE: [u64; PER_OCTAVE as usize] = octave();
 
 /// Counts of one metric's values.
 ///
-/// Counts are signed: a histogram may also be a correction, which takes away what a page view said
-/// before and adds what it says now.
+/// Counts are signed, because a histogram may be a correction: it subtracts a page view's old values and adds the new
+/// ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     ratings: [i64; 3],
-    /// Ascending by bucket, no count is zero. Bucket 0 holds the value 0; bucket `k + 1` the rest.
+    /// Ascending by bucket, without zero counts. Bucket 0 holds the value 0; index `k + 1` is bucket `k` of the
+    /// module's definition.
     buckets: Vec<(u16, i64)>,
 }
 
-/// Why bytes are not a histogram.
+/// The reason why bytes are not a histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodingError;
 
@@ -61,7 +64,7 @@ impl Histogram {
         self.count(Place::new(metric, value), by);
     }
 
-    /// An empty one with room for values in so many places.
+    /// Creates an empty histogram with capacity for so many places.
     #[must_use]
     pub fn with_capacity(places: usize) -> Self {
         Self { ratings: [0; 3], buckets: Vec::with_capacity(places) }
@@ -76,7 +79,7 @@ impl Histogram {
     }
 
     fn add_bucket(&mut self, index: u16, by: i64) {
-        // Values often come in order.
+        // Fast path: values often arrive in order.
         if by != 0 && self.buckets.last().is_none_or(|&(last, _)| last < index) {
             return self.buckets.push((index, by));
         }
@@ -100,7 +103,7 @@ impl Histogram {
         for (mine, theirs) in self.ratings.iter_mut().zip(&other.ratings) {
             *mine = mine.saturating_add(*theirs);
         }
-        // A few buckets into many, as when deltas are added up: found one by one, nothing is copied.
+        // Fast path for a few buckets into many, as when deltas are added: a search per bucket copies nothing.
         if other.buckets.len().saturating_mul(8) < self.buckets.len() {
             for &(index, count) in &other.buckets {
                 self.add_bucket(index, count);
@@ -134,13 +137,13 @@ impl Histogram {
         self.buckets = merged;
     }
 
-    /// How many values are counted.
+    /// Returns the number of counted values.
     #[must_use]
     pub fn n(&self) -> i64 {
         self.ratings.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// How many values have this rating: exact.
+    /// Returns the exact number of values with this rating.
     #[must_use]
     pub fn rated(&self, rating: Rating) -> i64 {
         self.ratings.get(rating as usize).copied().unwrap_or(0)
@@ -152,7 +155,7 @@ impl Histogram {
         self.buckets.is_empty() && self.ratings == [0; 3]
     }
 
-    /// Appends the histogram's bytes; see [`crate::histogram`] for their form.
+    /// Appends the histogram's bytes; see [`crate::histogram`] for the encoding.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         let signed = self.ratings.iter().chain(self.buckets.iter().map(|(_, count)| count)).any(|&n| n < 0);
         let list = List::of(&self.buckets, signed);
@@ -180,7 +183,7 @@ impl Histogram {
     /// Reads a histogram from the front of `bytes` and moves them past it.
     ///
     /// # Errors
-    /// Where the bytes end too early, or name a bucket that does not exist.
+    /// If the bytes end too early, or name a bucket that does not exist.
     pub fn decode(bytes: &mut &[u8]) -> Result<Self, EncodingError> {
         let head = Head::read(bytes)?;
         if head.form == Form::Planes {
@@ -189,18 +192,18 @@ impl Histogram {
             return Ok(Self { ratings: head.ratings, buckets: sum.buckets() });
         }
         let mut buckets = Vec::new();
-        // A gap cannot be written that goes back, so the buckets ascend.
+        // Gaps are unsigned, so the buckets ascend.
         read_list(bytes, &head, |index, count| buckets.push((index, count)))?;
         Ok(Self { ratings: head.ratings, buckets })
     }
 }
 
-/// Fewer buckets than this are written as bit planes where these take up to half as many bytes again as a list,
-/// others where they take up to twice as many: planes are read up to four times as fast, the more so the more
-/// buckets there are, and most histograms that are stored have few.
+/// Bound between small and large histograms, in buckets. A smaller one is written as bit planes if these take at most
+/// 1.5 times the bytes of a list, a larger one if they take at most twice the bytes. Planes are read up to four times
+/// as fast, and gain with the number of buckets; most stored histograms have few.
 const FEW: usize = 16;
 
-/// How buckets are written.
+/// The encoding of buckets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// A list of counts.
@@ -211,10 +214,10 @@ enum Form {
     Planes = 2,
 }
 
-/// What comes before the buckets.
+/// The header before the buckets.
 struct Head {
     form: Form,
-    /// Of buckets, or planes.
+    /// The number of buckets, or of planes.
     number: u64,
     ratings: [i64; 3],
 }
@@ -261,7 +264,7 @@ impl<'a> List<'a> {
         Self { buckets, signed, gap_order, count_order }
     }
 
-    /// How many bytes it takes.
+    /// Returns the encoded size.
     fn bytes(&self) -> usize {
         let bits = symbols(self.buckets, self.signed).fold(0_usize, |sum, (gap, count)| {
             let (gap, count) = (bits::len(gap, self.gap_order), bits::len(count, self.count_order));
@@ -283,7 +286,7 @@ impl<'a> List<'a> {
     }
 }
 
-/// The gap before each bucket, and its count's code; no count is zero, so one less is written.
+/// Returns the gap before each bucket and the code of its count. No count is zero, so the code is the count less one.
 fn symbols(buckets: &[(u16, i64)], signed: bool) -> impl Iterator<Item = (u64, u64)> {
     let mut next = buckets.first().map_or(0, |&(first, _)| first);
     buckets.iter().map(move |&(index, count)| {
@@ -317,7 +320,7 @@ fn read_list(bytes: &mut &[u8], head: &Head, mut take: impl FnMut(u16, i64)) -> 
     Ok(())
 }
 
-/// Where a value is counted: its bucket, and its rating.
+/// The bucket of a value and its rating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     bucket: u16,
@@ -325,19 +328,19 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of a metric's value.
+    /// Returns the place of a metric's value.
     #[must_use]
     pub fn new(metric: Metric, value: Value) -> Self {
         Self { bucket: bucket(value.micros()), rating: metric.rate(value) }
     }
 
-    /// The place as one number, to be kept.
+    /// Returns the place as one number, for storage.
     #[must_use]
     pub const fn number(self) -> u16 {
         self.bucket.wrapping_shl(2) | self.rating as u16
     }
 
-    /// The place of this number; `None` where there is none.
+    /// Returns the place of a stored number; `None` if the number is invalid.
     #[must_use]
     pub const fn from_number(number: u16) -> Option<Self> {
         let bucket = number.wrapping_shr(2);
@@ -351,18 +354,17 @@ impl Place {
     }
 }
 
-/// Adds up many histograms of one metric, encoded ones without building them.
+/// Sums many histograms of one metric without building the encoded ones.
 ///
-/// Its counts lie side by side, one for every bucket between the lowest and the highest seen, so that
-/// adding is a single addition a bucket; those of bit planes lie beside them, digit by digit, so that it is
-/// some for 64 buckets.
+/// The counts are a dense array from the lowest to the highest bucket, so adding costs one addition per bucket.
+/// Counts from bit planes are stored separately by their binary digits, which adds 64 buckets at once.
 #[derive(Clone, Debug, Default)]
 pub struct Sum {
     ratings: [i64; 3],
     /// The bucket of the first count.
     first: u16,
     counts: Vec<i64>,
-    /// To be added to the counts.
+    /// Counts from bit planes, not yet added to `counts`.
     digits: digits::Digits,
 }
 
@@ -383,7 +385,7 @@ impl Sum {
         }
     }
 
-    /// Makes room for a bucket beyond the lowest or the highest, and counts it.
+    /// Extends the array to a bucket outside of it, and counts the value.
     #[cold]
     fn widen(&mut self, index: u16, by: i64) {
         if self.counts.is_empty() {
@@ -406,7 +408,7 @@ impl Sum {
     /// Adds a histogram from the front of `bytes` and moves them past it.
     ///
     /// # Errors
-    /// Where the bytes are not a histogram; what was read of them stays added.
+    /// If the bytes are not a histogram. The part read until then stays added.
     pub fn add_encoded(&mut self, bytes: &mut &[u8]) -> Result<(), EncodingError> {
         let head = Head::read(bytes)?;
         if head.form == Form::Planes {
@@ -420,7 +422,7 @@ impl Sum {
         Ok(())
     }
 
-    /// The counts of some buckets, for which room is made.
+    /// Returns the counts of some buckets; extends the array if needed.
     fn span(&mut self, first: u16, last: u16) -> &mut [i64] {
         self.add_bucket(first, 0);
         self.add_bucket(last, 0);
@@ -440,7 +442,7 @@ impl Sum {
         }
     }
 
-    /// The buckets whose count is not zero.
+    /// Returns the buckets with a count that is not zero.
     fn buckets(&self) -> Vec<(u16, i64)> {
         let (first, digits) = (usize::from(self.first), self.digits.range());
         let (start, end) = match (self.counts.is_empty(), digits.is_empty()) {
@@ -465,37 +467,37 @@ impl Sum {
         buckets
     }
 
-    /// The sum as a histogram.
+    /// Returns the sum as a histogram.
     #[must_use]
     pub fn finish(&self) -> Histogram {
         Histogram { ratings: self.ratings, buckets: self.buckets() }
     }
 }
 
-/// Buckets of which a word holds a digit each.
+/// Buckets per word, one digit each.
 const WORD: usize = u64::BITS as usize;
 
 /// Number of buckets: the zero bucket and 32 octaves of a `u32`.
 const BUCKETS: u16 = 32 * PER_OCTAVE + 1;
 
-/// The bucket of a value.
+/// Returns the bucket of a value.
 fn bucket(micros: u32) -> u16 {
     let Some(octave) = micros.checked_ilog2() else { return 0 };
-    // The number's bits, moved up so that its first one is the top bit.
+    // Shifts the number so that its first bit is the top bit.
     let mantissa = u64::from(micros).wrapping_shl(63_u32.wrapping_sub(octave));
     let step = OCTAVE.partition_point(|&boundary| boundary <= mantissa);
-    // The first boundary is 1, so at least one lies at or under the mantissa; the index is one more
-    // than the bucket's exponent, which makes room for zero.
+    // The first boundary is 1, so at least one boundary is at or under the mantissa. The index is the bucket's
+    // exponent plus one, because index 0 holds zero.
     (octave as u16).saturating_mul(PER_OCTAVE).saturating_add(step as u16)
 }
 
-/// The first number of a bucket, not rounded to an integer.
+/// Returns the lower bound of a bucket, not rounded to an integer.
 fn lower(index: u16) -> f64 {
     let Some(exponent) = index.checked_sub(1) else { return 0.0 };
     let octave = exponent.wrapping_div(PER_OCTAVE);
     let step = exponent.wrapping_rem(PER_OCTAVE);
     let mantissa = OCTAVE.get(usize::from(step)).copied().unwrap_or(0) as f64;
-    // Division by a power of two is exact, and the same on every platform.
+    // Division by a power of two is exact on every platform.
     mantissa / 1_u64.wrapping_shl(63_u32.wrapping_sub(octave.into())) as f64
 }
 
@@ -519,7 +521,7 @@ pub fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {
 /// Reads a LEB128 number from the front of `bytes` and moves them past it.
 ///
 /// # Errors
-/// Where the bytes end inside the number, or it is longer than 64 bits.
+/// If the bytes end inside the number, or the number is longer than 64 bits.
 pub fn read_varint(bytes: &mut &[u8]) -> Result<u64, EncodingError> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
@@ -537,7 +539,7 @@ pub fn read_varint(bytes: &mut &[u8]) -> Result<u64, EncodingError> {
     Err(EncodingError)
 }
 
-/// Computes [`OCTAVE`] by repeated square roots in integers, when the crate is compiled.
+/// Computes [`OCTAVE`] by repeated square roots in integers, at compile time.
 #[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 const fn octave() -> [u64; PER_OCTAVE as usize] {
     // roots[i] = floor(2^(2^-i) × 2^63): 2, √2, ⁴√2 … 2^(1/64).
@@ -586,7 +588,7 @@ const fn sqrt(square: u128) -> u128 {
 mod tests {
     use super::*;
 
-    /// Bits of `number^64`, by schoolbook squaring.
+    /// Returns the bits of `number^64`, by schoolbook squaring.
     fn bits_of_64th_power(number: u32) -> u32 {
         let mut digits = vec![number];
         for _ in 0..6 {
@@ -610,7 +612,7 @@ mod tests {
     fn boundaries_are_exact() {
         assert_eq!(bucket(0), 0);
         for exponent in 0..u32::from(BUCKETS - 1) {
-            // number >= 2^(exponent/64) just where number^64 >= 2^exponent, which has exponent + 1 bits.
+            // number >= 2^(exponent/64) if and only if number^64 >= 2^exponent, which has exponent + 1 bits.
             let reaches = |number: u32| bits_of_64th_power(number) > exponent;
             let guess = (f64::from(exponent) / 64.0).exp2().round() as u32;
             let first = (guess.saturating_sub(1).max(1)..=guess + 1).find(|&number| reaches(number));

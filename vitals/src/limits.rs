@@ -1,206 +1,204 @@
-//! Every bound of the system, in one place.
+//! Defines every bound of the system.
 //!
-//! Past a bound, input is refused or folded and counted, never a crash. Relations between bounds are
-//! checked when this file compiles.
+//! Input past a bound is refused, or folded and counted; it never crashes the program. Assertions below check the
+//! relations between bounds at compile time.
 
 /// Largest body of one beacon, in bytes. Browsers allow 64 KiB of `sendBeacon` bodies in flight.
 pub const BODY_BYTES_MAX: usize = 65_536;
-/// Time a client has to send a whole body, in milliseconds.
+/// Timeout of reading a request body, in milliseconds.
 pub const BODY_TIME_MS_MAX: u64 = 5_000;
 /// Largest body of an authenticated API request (a budget file), in bytes.
 pub const API_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// Page views that one beacon may carry: a document's soft navigations and bfcache restores.
 pub const VIEWS_PER_BEACON_MAX: usize = 16;
-/// Time after a view has settled in which a move without any input is a redirect, in milliseconds. Routers
-/// redirect at their start and, after a click, while they fetch data. A page that moves by itself later (a
-/// slideshow, endless scrolling) makes views.
+/// Time after a view has settled in which a navigation without input counts as a redirect, in milliseconds. Routers
+/// redirect at their start and, after a click, while they fetch data. Later navigations without input (a slideshow,
+/// endless scrolling) create views.
 pub const REDIRECT_MS: f64 = 2_000.0;
-/// Longest time from a click to the move that it makes, in milliseconds: data may be fetched in between. The
-/// browser's `soft-navigation` entries are matched with moves by it.
+/// Longest time from a click to its navigation, in milliseconds, because a page may fetch data in between. The
+/// collector also matches the browser's `soft-navigation` entries with navigations by it.
 pub const CLICK_TO_MOVE_MS: f64 = 5_000.0;
-/// Moves, names and restores that are kept of a document. Past it, of each page view those are kept that
-/// began it and gave it its URL and route.
+/// Navigations, names and restores kept of a document. Past the bound, each page view keeps the change that began it
+/// and those that set its URL and route.
 pub const CHANGES_MAX: usize = 64;
-/// Times of one kind that are kept of a document: hides, inputs, paints, interaction counts. Past it,
-/// the first and the last of each page view are kept.
+/// Times of one kind kept of a document: hides, inputs, paints, interaction counts. Past the bound, each page view
+/// keeps its first and last.
 pub const MOMENTS_MAX: usize = 128;
-/// Layout shifts that are kept of a document. Past it, session windows that cannot be the largest of
-/// their page view are dropped.
+/// Layout shifts kept of a document. Past the bound, session windows that cannot be the largest of their page view
+/// are dropped.
 pub const SHIFTS_MAX: usize = 2_048;
-/// Interactions that are kept of a document. Past it, those are dropped that cannot be its INP.
+/// Interactions kept of a document. Past the bound, interactions that cannot be the INP are dropped.
 pub const INTERACTIONS_MAX: usize = 256;
-/// Longest interactions of a page view among which its INP is found, as in the web-vitals library:
-/// exact up to 500 interactions.
+/// Number of longest interactions of a page view from which INP is chosen, as in the web-vitals library: exact up to
+/// 500 interactions.
 pub const INTERACTIONS_LONGEST: usize = 10;
-/// Long tasks that are kept of a document, the earliest. At it, the time after the last counts as busy.
+/// Long tasks kept of a document, the earliest. At the bound, the time after the last one counts as busy.
 pub const LONG_TASKS_MAX: usize = 512;
-/// Resources that are kept of a document, the earliest. At it, the time after the last counts as busy.
+/// Resources kept of a document, the earliest. At the bound, the time after the last one counts as busy.
 pub const RESOURCES_MAX: usize = 512;
 
-/// Details of one kind (paints, events, shifts, scripts) that are kept of a document to explain its values. Of
-/// each page view at least the share below stays.
+/// Details of one kind (paints, events, shifts, scripts) kept of a document for attribution. Each page view keeps at
+/// least the share below.
 pub const DETAILS_MAX: usize = 512;
 
 /// Items of a raw queue that one beacon may carry.
 pub const QUEUE_ITEMS_MAX: usize = 1_500;
-/// Largest snippet, in bytes as brotli sends it: what a page pays before its load event.
+/// Largest snippet, in bytes after brotli: the cost of a page before its load event.
 pub const SNIPPET_BYTES_MAX: u64 = 1_500;
-/// Largest snippet, glue and module together, in bytes as brotli sends them: what a visitor downloads in all.
-/// The aim is 20,000.
+/// Largest snippet, glue and module together, in bytes after brotli: the whole download of a visitor. The aim is
+/// 20,000.
 pub const COLLECTOR_BYTES_MAX: u64 = 29_500;
-/// Items that the snippet queues before the collector is there.
+/// Items that the snippet queues before the collector has loaded.
 pub const QUEUED_ITEMS_MAX: usize = 1_200;
-/// Of these, entries of resources, tasks, shifts and events that are no interactions, which come in masses. The rest stays
-/// free for interactions and for facts that every view needs. A raw body then fits [`BODY_BYTES_MAX`].
+/// Queue items of frequent kinds: resources, tasks, shifts, and events that are no interactions. The rest of the
+/// queue stays free for interactions and for facts that every view needs. A raw body then fits [`BODY_BYTES_MAX`].
 pub const QUEUED_MASSES_MAX: usize = 700;
-/// Texts that explain values, of one document in the browser; past it, later ones are left out.
+/// Attribution texts of one document in the browser; later ones are omitted.
 pub const EXPLAINING_TEXTS_MAX: usize = 500;
-/// Paints after interactions that the collector keeps until it knows which were navigations.
+/// Paints after interactions that the collector keeps until it knows which interactions were navigations.
 pub const SOFT_PAINTS_MAX: usize = 50;
-/// Bodies that wait in the browser's storage for a server that did not take them.
+/// Unsent bodies that the browser's storage keeps for a retry.
 pub const KEPT_BODIES_MAX: usize = 8;
-/// How often a page that nobody leaves reports what has changed, in milliseconds.
+/// Interval at which an open page reports its changes, in milliseconds.
 pub const REPORT_MS: u64 = 60_000;
-/// How often such a page leaves with the browser what to send should it end, in milliseconds.
+/// Interval at which an open page updates its deferred beacon, in milliseconds. The browser sends that beacon if the
+/// page ends.
 pub const DEFER_MS: u64 = 10_000;
 /// Metrics in one web-vitals array.
 pub const FOREIGN_METRICS_MAX: usize = 64;
 
 /// Bytes of a page URL after its query and fragment are dropped.
 pub const URL_BYTES_MAX: usize = 1_024;
-/// Bytes of a route.
 pub const ROUTE_BYTES_MAX: usize = 512;
-/// Bytes of the URL of an image or a script, as it is kept.
+/// Bytes of the stored URL of an image or a script.
 pub const RESOURCE_URL_BYTES_MAX: usize = 512;
 /// Bytes of a selector: tags, ids and classes, never text.
 pub const SELECTOR_BYTES_MAX: usize = 128;
-/// The smallest share of page views that a page may send: one that is sent stands for ten thousand.
+/// Smallest sample rate of a page: one sent page view stands for ten thousand.
 pub const SAMPLE_MIN: f64 = 0.000_1;
 /// Tags of a document.
 pub const TAGS_MAX: usize = 8;
-/// Characters of the name of a tag or a mark, as the collector cuts it.
+/// Characters of the name of a tag or a mark; the collector truncates longer ones.
 pub const TAG_NAME_UNITS_MAX: usize = 32;
-/// Characters of a tag's value, as the collector cuts it.
+/// Characters of a tag's value; the collector truncates longer ones.
 pub const TAG_VALUE_UNITS_MAX: usize = 64;
-/// Moments that a page may mark in one page view.
+/// Marks of one page view.
 pub const MARKS_MAX: usize = 16;
 /// Bytes of a release name.
 pub const RELEASE_BYTES_MAX: usize = 128;
-/// Bytes of the message that says what is wrong with a beacon; it may quote the beacon.
+/// Bytes of the error message for a beacon; the message may quote the beacon.
 pub const MESSAGE_BYTES_MAX: usize = 300;
-/// How deep the JSON of a beacon may be nested: ours is 4 deep, what the web-vitals library sends about 8.
+/// Maximum nesting of a beacon's JSON: ours is 4 deep, that of the web-vitals library about 8.
 pub const JSON_DEPTH_MAX: usize = 32;
-/// Browsers' headers whose family a thread remembers.
+/// `User-Agent` headers whose browser family a thread caches.
 pub const AGENTS_MAX: usize = 1_024;
-/// Bytes of such headers; longer ones are parsed each time.
+/// Bytes of a cached header; longer ones are parsed each time.
 pub const AGENT_BYTES_MAX: usize = 1_024;
-/// Routes of a site; page views of further ones are counted under `(other)`.
+/// Routes of a site; page views of further routes are counted under `(other)`.
 pub const ROUTES_PER_SITE_MAX: usize = 2_000;
 /// Route rules of a site.
 pub const ROUTE_RULES_PER_SITE_MAX: usize = 200;
-/// Browser families of a site that were seen within raw retention; further ones are `(other)`.
+/// Browser families of a site seen within raw retention; further ones are `(other)`.
 pub const BROWSERS_PER_SITE_MAX: usize = 64;
-/// Countries of a site: all there are.
+/// Countries of a site; more than exist.
 pub const COUNTRIES_PER_SITE_MAX: usize = 300;
 /// Effective connection types of a site: there are five.
 pub const CONNECTIONS_PER_SITE_MAX: usize = 16;
-/// Releases of a site that were seen within raw retention.
+/// Releases of a site seen within raw retention.
 pub const RELEASES_PER_SITE_MAX: usize = 2_000;
-/// Labels of a site and dimension that may be kept at a time, for as long as any rollup has them: they have
-/// codes of two bytes.
+/// Labels of a site and dimension kept at a time. A label is kept as long as any rollup has it. Codes have two bytes.
 pub const LABELS_KEPT_MAX: usize = 53_000;
-/// The same, those included that took another's place.
+/// The same, including labels that displaced another.
 pub const LABEL_CODES_MAX: usize = 60_000;
-/// Names of a site and kind that may take another's place on a UTC day. Each adds a name to the day's rollups.
+/// Names of a site and kind that may displace another on a UTC day. Each adds a name to the day's rollups.
 pub const NAMES_DISPLACED_PER_DAY_MAX: usize = 256;
-/// Names that a client network may have got on a UTC day and still take another network's place.
+/// Names that a client network may get on a UTC day before it can no longer displace names of other networks.
 pub const NAMES_DISPLACED_PER_NETWORK_MAX: usize = 8;
-/// Updates in one load with which a name may take the place of one that was seen once, whichever network brought it.
+/// Updates in one load after which a name may displace a name that was seen once, from any network.
 pub const NAME_SIGHTINGS_MIN: usize = 4;
-/// Bytes of what a page view carries beyond what is counted of it: what explains its values, its conditions, tags,
-/// marks. Only page views with many tags and marks come near; `store::context::conditions` says what goes first.
+/// Bytes of an encoded context: attribution, conditions, tags, marks. Only page views with many tags and marks come
+/// near the bound; `store::context::conditions` documents the order of omission.
 pub const CONTEXT_BYTES_MAX: usize = 224;
-/// `Server-Timing` entries of a document that are kept: a cache, an edge, an origin, a database.
+/// `Server-Timing` entries kept of a document: a cache, an edge, an origin, a database.
 pub const SERVER_TIMINGS_MAX: usize = 4;
-/// Reasons that are kept of why a page was not restored from the back/forward cache.
+/// Reasons kept for a page not restored from the back/forward cache.
 pub const NOT_RESTORED_MAX: usize = 4;
 /// Largest plausible document, in bytes.
 pub const DOCUMENT_BYTES_MAX: u32 = 1_000_000_000;
-/// Time for which a page is in sight until its visitor counts as engaged, in milliseconds: that of Google Analytics' engaged
-/// sessions.
+/// Visible time after which a visitor counts as engaged, in milliseconds: that of Google Analytics' engaged sessions.
 pub const ENGAGED_MS: f64 = 10_000.0;
-/// Selectors that the page views of a site and UTC day may name; further ones are `(other)`.
+/// Distinct selectors in the page views of a site and UTC day; further ones are `(other)`.
 pub const SELECTORS_PER_DAY_MAX: usize = 1_024;
-/// URLs of images that they may name.
+/// Distinct image URLs in the page views of a site and UTC day.
 pub const IMAGES_PER_DAY_MAX: usize = 1_024;
-/// URLs of scripts that they may name.
+/// Distinct script URLs in the page views of a site and UTC day.
 pub const SCRIPTS_PER_DAY_MAX: usize = 512;
-/// Types of events and names of tags and marks that they may have.
+/// Distinct event types, tag names and mark names in the page views of a site and UTC day.
 pub const WORDS_PER_DAY_MAX: usize = 256;
-/// Values of tags that they may have.
+/// Distinct tag values in the page views of a site and UTC day.
 pub const TAG_VALUES_PER_DAY_MAX: usize = 1_024;
-/// Different causes of a metric's values that one question tells apart; those that are met later are counted
-/// together.
+/// Distinct causes of a metric that one query separates; later ones are counted together.
 pub const CAUSES_MAX: usize = 4_096;
 /// Causes in one answer.
 pub const CAUSE_ROWS_MAX: usize = 100;
-/// Fewest days for which page views can be kept: for those that [`CLOCK_SKEW_MS_MAX`] lets in.
+/// Shortest retention of page views, in days: it covers page views accepted within [`CLOCK_SKEW_MS_MAX`].
 pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
-/// Most days for which anything can be kept.
+/// Longest retention of any data, in days.
 pub const KEEP_DAYS_MAX: u32 = 3_660;
-/// Page views that one question may read, where rollups cannot answer it.
+/// Page views that one query may read if rollups cannot answer it.
 pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
-/// Page views that an answer from rollups reads for the parts of its first and its last day: about a second. With more of
-/// them, the answer counts whole days.
+/// Page views that an answer from rollups reads for the parts of its first and last day: about 1 s. If there are
+/// more, the answer counts whole days.
 pub const EDGE_VIEWS_MAX: u64 = 1_000_000;
-/// Values that a gate sorts to tell a percentile exactly: 4 MB.
+/// Values that a gate sorts to compute an exact percentile: 4 MB.
 pub const SORT_VIEWS_MAX: u64 = 1_000_000;
-/// Bytes of a rollup block that a page view takes at most, where it is the only one of its route and its value of the
-/// dimension; further ones of the same take less.
+/// Maximum bytes of a page view in a rollup block, reached by the only one of its route and value of the dimension.
+/// Further page views of the same route and value take less.
 pub const BLOCK_VIEW_BYTES_MAX: usize = 32;
-/// Bytes that one value may have in either database.
+/// Bytes of one value in either database.
 const BLOCK_BYTES_MAX: usize = 1_000_000_000;
-/// Bytes of rollup blocks that one statement reads or writes in Postgres, about, but for a block that is larger.
+/// Approximate bytes of rollup blocks that one Postgres statement reads or writes, unless a single block is larger.
 pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Page views that one transaction folds into rollups, about: with those of the last delta hardly more than 131,072.
+/// Approximate page views that one transaction folds into rollups; the last delta may raise it to about 131,072.
 pub const FOLD_VIEWS_MAX: usize = 114_688;
-/// Connections that the server holds open, by default: with 16 KiB of buffers each, 64 MiB.
+/// Default number of open connections of the server: 64 MiB at 16 KiB of buffers each.
 pub const CONNECTIONS_MAX: usize = 4_096;
-/// Connections of one client network, by default: an eighth of all.
+/// Default number of connections of one client network: an eighth of all.
 pub const CLIENT_CONNECTIONS_MAX: usize = 512;
-/// File handles of a server beside those of its workers and connections: the spool, the store, the log.
+/// File handles of a server besides those of its workers and connections: the spool, the store, the log.
 pub const FILE_HANDLES_RESERVED: u64 = 64;
-/// File handles of an HTTP worker: its own, and connections that are about to be refused or closed.
+/// File handles of an HTTP worker: its own, and those of connections about to be refused or closed.
 pub const FILE_HANDLES_PER_WORKER: u64 = 12;
-/// Connections that a server has place for however few file handles there are.
+/// Minimum number of connections of a server, however low the limit of file handles is.
 pub const CONNECTIONS_MIN: usize = 16;
-/// Time that an idle connection is kept, by default, in seconds: longer than the 60 s of common balancers.
+/// Default keep-alive timeout of an idle connection, in seconds: longer than the 60 s of common load balancers.
 pub const KEEP_ALIVE_S: u64 = 75;
-/// Largest such time that can be asked for, in seconds.
+/// Largest configurable keep-alive timeout, in seconds.
 pub const KEEP_ALIVE_S_MAX: u64 = 3_600;
-/// Bytes of a request's head. Cookies of the site's own domain come with it.
+/// Bytes of a request's head, which includes cookies of the site's domain.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Time for a request's head to arrive, from its first byte, in milliseconds.
+/// Timeout of a request's head, from its first byte, in milliseconds.
 pub const HEAD_TIME_MS_MAX: u64 = 5_000;
-/// Bytes that are read and discarded after the last answer of a connection, so that the client can read the answer.
+/// Bytes that the server reads and discards after the last response of a connection, so that the client can read the
+/// response.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
-/// Time for the same, in milliseconds.
+/// Timeout of that reading, in milliseconds.
 pub const LINGER_MS_MAX: u64 = 2_000;
-/// Bytes of an answer that are buffered at once for a client that does not read.
+/// Bytes of a response buffered at once for a client that does not read.
 pub const UNSENT_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of the system's send buffer of a connection; Linux doubles them.
+/// Bytes of a connection's send buffer in the system; Linux doubles them.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// Time that a client may leave an answer unread, in milliseconds.
+/// Time that a client may leave a response unread, in milliseconds.
 pub const SEND_STALL_MS_MAX: u64 = 8_000;
-/// Bytes a second that a client must read for more time.
+/// Bytes per second that a client must read to extend that time.
 pub const SEND_BYTES_PER_SECOND_MIN: u64 = 1_024;
-/// Time that a server that stops goes on serving while `/healthz` is 503, by default, in seconds: two checks of a
+/// Default time for which a stopping server keeps serving while `/healthz` is 503, in seconds: two checks of a load
 /// balancer that checks every 2 s.
 pub const DRAIN_S: u64 = 5;
-/// Time that requests in flight have to end at the stop, in milliseconds.
+/// Timeout of requests in flight at the stop, in milliseconds.
 pub const STOP_REQUESTS_MS_MAX: u64 = 10_000;
-/// Answers of the demo site that are held back at once.
+/// Delayed responses of the demo site at a time.
 pub const DEMO_DELAYS_MAX: usize = 32;
 /// Bytes of any other short text of a beacon: connection, foreign ids.
 pub const LABEL_BYTES_MAX: usize = 64;
@@ -209,7 +207,8 @@ pub const SITE_NAME_BYTES_MAX: usize = 64;
 /// Allowed origins of one site.
 pub const ORIGINS_PER_SITE_MAX: usize = 64;
 
-/// A page view whose start lies further than this from the server's clock is not taken, in milliseconds.
+/// Largest distance between the start of a page view and the server's clock, in milliseconds. Page views beyond it
+/// are refused.
 pub const CLOCK_SKEW_MS_MAX: i64 = 48 * 3_600 * 1_000;
 
 /// Largest plausible value of a time metric, in milliseconds: ten minutes.
@@ -217,82 +216,80 @@ pub const TIME_MS_MAX: u32 = 600_000;
 /// Largest plausible layout shift score.
 pub const CLS_MAX: u32 = 100;
 
-/// A clock that moves further than this against the monotonic one has jumped, in milliseconds.
+/// Divergence from the monotonic clock above which a clock has jumped, in milliseconds.
 pub const CLOCK_JUMP_MS_MAX: i64 = 3_600_000;
-/// Page views that are to be erased are counted up to so many.
+/// Largest count of erasable page views; counting stops there.
 pub const ERASABLE_MAX: u64 = 1_000_000;
 
-/// Where more days than these would be removed at once when a server starts, it was off for as long, or its clock is
-/// ahead.
+/// Days of data that a starting server may delete at once. If there are more, the server was off that long, or its
+/// clock is ahead.
 pub const CLOCK_LEAP_DAYS_MAX: i64 = 2;
-/// How long nothing is removed after the clock jumped forward, or may have before the start, in milliseconds.
+/// Time without deletions after the clock jumped forward, or may have before the start, in milliseconds.
 pub const CLOCK_DOUBT_MS: u64 = 3_600_000;
 
 /// Bytes of beacons between the socket and the spool's fsync.
 pub const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Bytes of spool on disk that wait for the loader.
+/// Bytes of spool on disk not yet loaded.
 pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Beacons in one group commit.
 pub const COMMIT_BEACONS_MAX: usize = 2_048;
 /// Bytes in one group commit.
 pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Page view updates that the loader hands to the store in one transaction.
+/// Page view updates in one load transaction.
 pub const LOAD_VIEWS_MAX: usize = 16_384;
-/// Time for which the loader lets beacons gather before a load that is not full, in milliseconds: reports
-/// are that much behind.
+/// Time that the loader waits for more beacons before a load that is not full, in milliseconds. Reports lag by it.
 pub const LOAD_GATHER_MS_MAX: u64 = 200;
-/// Longest pause between two tries of the loader while the store is away, in milliseconds.
+/// Maximum retry back-off of the loader while the store is unreachable, in milliseconds.
 pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
-/// Longest pause between two tries of the loader to load a site whose beacons the store refuses, in milliseconds.
+/// Maximum retry back-off for a site whose beacons the store refuses, in milliseconds.
 pub const LOAD_SITE_RETRY_MS_MAX: u64 = 60_000;
-/// Time that a server that stops gives the loader to empty the spool, in milliseconds.
+/// Time that a stopping server gives the loader to empty the spool, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 10_000;
-/// Time that a first start which is told to stop has to make its site and token, in milliseconds.
+/// Time that a stopped first start has to create its site and token, in milliseconds.
 pub const START_END_MS_MAX: u64 = 5_000;
-/// Time for closing the store at the end of a server or command, in milliseconds: a log of the embedded one is carried
-/// over into its file.
+/// Timeout of closing the store at the end of a server or command, in milliseconds. The embedded store writes its log
+/// into its file then.
 pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 
-/// Time that a start waits for a database that is away, in milliseconds, where nothing else is asked for.
+/// Default time that a starting server waits for an unreachable database, in milliseconds.
 pub const DATABASE_WAIT_MS: u64 = 30_000;
-/// Time to connect to Postgres, and to wait for a connection that is free, in milliseconds.
+/// Timeout of connecting to Postgres, and of waiting for a free connection, in milliseconds.
 pub const DATABASE_CONNECT_MS_MAX: u64 = 10_000;
-/// Time that Postgres itself gives a statement that asks or loads, in milliseconds.
+/// Postgres' own timeout of a query or load statement, in milliseconds.
 pub const DATABASE_STATEMENT_MS_MAX: u64 = 30_000;
-/// Time in which Postgres must have answered a question, in milliseconds: a connection that is stalled does
-/// not say so.
+/// Timeout of a query to Postgres, in milliseconds. It detects a stalled connection, which reports no error.
 pub const DATABASE_CALL_MS_MAX: u64 = 40_000;
-/// Time in which Postgres must have taken a batch of the loader, some twenty round trips, in milliseconds.
+/// Timeout of loading a batch into Postgres, some twenty round trips, in milliseconds.
 pub const DATABASE_LOAD_MS_MAX: u64 = 60_000;
-/// Time in which one round of maintenance, or the removal of a site, must have ended, in milliseconds; what
-/// it did until then stays done.
+/// Timeout of one round of maintenance, or of deleting a site, in milliseconds. Committed steps stay.
 pub const DATABASE_MAINTAIN_MS_MAX: u64 = 600_000;
-/// Time in which migrations must have ended, in milliseconds.
+/// Timeout of migrations, in milliseconds.
 pub const DATABASE_MIGRATE_MS_MAX: u64 = 720_000;
-/// Time after which one step of an erasure begins no further one of removing texts, in milliseconds.
+/// Time after which an erasure step starts no further removal of texts, in milliseconds.
 pub const DATABASE_CLEAN_MS_MAX: u64 = 10_000;
-/// Time in which a connection must be fit for the next caller, in milliseconds; else it is closed.
+/// Timeout of resetting a connection for the next caller, in milliseconds; then the connection is closed.
 pub const DATABASE_RETURN_MS_MAX: u64 = 5_000;
-/// Time that a beacon of an unknown site waits for sites to be read again, in milliseconds.
+/// Time that a beacon of an unknown site waits for a reload of the sites, in milliseconds.
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 
-/// Time in which a command expects the server's whole answer, in milliseconds.
+/// Timeout of a command for the server's whole response, in milliseconds.
 pub const CLIENT_TIME_MS_MAX: u64 = 60_000;
-/// Largest answer of a server that a command reads, in bytes.
+/// Largest response that a command reads, in bytes.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Rows in one page of an API answer.
+/// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
-/// Days that one question may span.
+/// Days that one query may span.
 pub const QUERY_DAYS_MAX: i64 = 400;
 /// Budgets in one file.
 pub const BUDGETS_MAX: usize = 200;
-/// Page views that a budget may ask for, and that a gate still tells to wait for.
+/// Largest `min_samples` of a budget, and largest number of page views that a gate reports as needed.
 pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
-/// Rejections kept for the answer to "why is there no data?": distinct (site, reason, origin).
+/// Rejections kept to answer "why is there no data?": distinct (site, reason, origin).
 pub const REJECTION_KINDS_MAX: usize = 1_000;
 
-// Routes are spread over sixteen blocks by a hash: a sixteenth of this, 8 MB, unless somebody has chosen them.
+// A hash spreads routes over sixteen blocks, so a block has a sixteenth of this, 8 MB, unless somebody chooses routes
+// to collide.
 const _: () = assert!(
     (ROUTES_PER_SITE_MAX + 1 + ROUTE_RULES_PER_SITE_MAX + NAMES_DISPLACED_PER_DAY_MAX)
         * (RELEASES_PER_SITE_MAX + 2 + NAMES_DISPLACED_PER_DAY_MAX)
@@ -315,7 +312,7 @@ const _: () = assert!(
     "a text must soon find a code of two bytes that is free"
 );
 const _: () = assert!(VIEWS_PER_BEACON_MAX * 3 < CHANGES_MAX, "what makes a page view must be kept of each");
-// The page views of a document, and the time of those that were dropped, are told apart.
+// Moments are grouped by page view; the time of dropped page views is one more group.
 const _: () =
     assert!((VIEWS_PER_BEACON_MAX + 1) * 2 <= MOMENTS_MAX, "a first and a last of each view must fit");
 const _: () = assert!(

@@ -1,11 +1,11 @@
-//! The seven metrics, their values, thresholds and ratings.
+//! Defines the seven metrics, their values, thresholds and ratings.
 
 use crate::limits;
 use serde::{Deserialize, Serialize};
 
 /// A Web Vitals metric.
 ///
-/// The order is that of storage and reports; new metrics are added at the end.
+/// The order is that of storage and reports; new metrics must be added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[repr(u8)]
@@ -31,18 +31,18 @@ pub enum Metric {
 pub struct Metrics(u8);
 
 impl Metrics {
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
-    /// All of them.
+    /// All metrics.
     pub const ALL: Self = Self((1 << Metric::COUNT) - 1);
 
-    /// One metric alone.
+    /// Returns a set of one metric.
     #[must_use]
     pub const fn only(metric: Metric) -> Self {
         Self::NONE.with(metric)
     }
 
-    /// The set with one more metric.
+    /// Returns the set with one more metric.
     #[must_use]
     pub const fn with(self, metric: Metric) -> Self {
         Self(self.0 | 1 << metric as u8)
@@ -54,7 +54,7 @@ impl Metrics {
         self.0 & (1 << metric as u8) != 0
     }
 
-    /// The metrics of the set, in the order of [`Metric::ALL`].
+    /// Returns the metrics of the set, in the order of [`Metric::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Metric> {
         Metric::ALL.into_iter().filter(move |&metric| self.has(metric))
     }
@@ -72,7 +72,7 @@ impl core::fmt::Debug for Metrics {
     }
 }
 
-/// The unit in which a metric's value is written.
+/// The unit of a metric's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// Milliseconds.
@@ -83,16 +83,16 @@ pub enum Unit {
     Score,
 }
 
-/// The two edges between the three ratings; a value on an edge belongs to the better side.
+/// The two thresholds between the three ratings; a value on a threshold has the better rating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Largest value that is rated good.
+    /// The largest value rated good.
     pub good: Value,
-    /// Largest value that is rated needs-improvement.
+    /// The largest value rated needs-improvement.
     pub needs_improvement: Value,
 }
 
-/// How a value is rated.
+/// The rating of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
@@ -109,7 +109,7 @@ impl Rating {
     /// All ratings, best first.
     pub const ALL: [Self; 3] = [Self::Good, Self::NeedsImprovement, Self::Poor];
 
-    /// The rating's name: `good`, `needs-improvement` or `poor`.
+    /// Returns `good`, `needs-improvement` or `poor`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -120,23 +120,22 @@ impl Rating {
     }
 }
 
-/// A metric's value: a finite, plausible number, held as whole millionths.
+/// A metric's value: a finite, plausible number, stored as whole millionths.
 ///
-/// Times are whole microseconds, CLS is whole millionths of a score. One step is far below what any
-/// browser resolves (5 µs at best), and integers make ratings, histograms and stores agree bit for
-/// bit on every platform.
+/// Times are whole microseconds, CLS is whole millionths of a score. One step is far below the resolution of any
+/// browser (5 µs at best). Integers make ratings, histograms and stores agree bit for bit on every platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Value(u32);
 
-/// Why a number is not a metric's value.
+/// The reason why a number is not a metric's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueError {
     /// NaN or infinite.
     NotFinite,
     /// Below zero.
     Negative,
-    /// Beyond [`Metric::value_max`].
+    /// Above [`Metric::value_max`].
     TooLarge,
 }
 
@@ -156,10 +155,10 @@ impl Value {
     /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// The value of `metric` nearest to `number`, given in the metric's unit (milliseconds, or the score).
+    /// Returns the value of `metric` nearest to `number`, which is in the metric's unit (milliseconds, or the score).
     ///
     /// # Errors
-    /// Where the number is NaN, infinite, negative, or larger than [`Metric::value_max`].
+    /// If the number is NaN, infinite, negative, or larger than [`Metric::value_max`].
     pub fn new(metric: Metric, number: f64) -> Result<Self, ValueError> {
         if !number.is_finite() {
             return Err(ValueError::NotFinite);
@@ -167,7 +166,7 @@ impl Value {
         if number < 0.0 {
             return Err(ValueError::Negative);
         }
-        // Not `round`, which the module would have to bring along: `floor` is an instruction of wasm's.
+        // Avoids `round`, which would enlarge the module: `floor` is a wasm instruction.
         let micros = (number * metric.micros_per_unit() + 0.5).floor();
         if micros > f64::from(metric.micros_max()) {
             return Err(ValueError::TooLarge);
@@ -175,19 +174,19 @@ impl Value {
         Ok(Self(micros as u32))
     }
 
-    /// The value of `metric` with this many millionths, or `None` beyond its largest.
+    /// Returns the value of `metric` with this many millionths; `None` above its maximum.
     #[must_use]
     pub const fn from_micros(metric: Metric, micros: u32) -> Option<Self> {
         if micros <= metric.micros_max() { Some(Self(micros)) } else { None }
     }
 
-    /// Whole microseconds of a time, whole millionths of a score.
+    /// Returns whole microseconds of a time, or whole millionths of a score.
     #[must_use]
     pub const fn micros(self) -> u32 {
         self.0
     }
 
-    /// The number in the metric's unit: milliseconds, or the score.
+    /// Returns the number in the metric's unit: milliseconds, or the score.
     #[must_use]
     pub fn number(self, metric: Metric) -> f64 {
         f64::from(self.0) / metric.micros_per_unit()
@@ -195,13 +194,13 @@ impl Value {
 }
 
 impl Metric {
-    /// How many metrics there are.
+    /// Number of metrics.
     pub const COUNT: usize = 7;
     /// All metrics, in the order of storage and reports.
     pub const ALL: [Self; Self::COUNT] =
         [Self::Lcp, Self::Inp, Self::Cls, Self::Fcp, Self::Ttfb, Self::Fid, Self::Tti];
 
-    /// The metric's upper-case abbreviation, as the web-vitals library writes it.
+    /// Returns the metric's upper-case abbreviation, as in the web-vitals library.
     #[must_use]
     pub const fn name(self) -> &'static str {
         const NAMES: [&str; Metric::COUNT] = ["LCP", "INP", "CLS", "FCP", "TTFB", "FID", "TTI"];
@@ -209,19 +208,19 @@ impl Metric {
         NAMES[self as usize]
     }
 
-    /// The metric of this abbreviation, in upper or lower case.
+    /// Returns the metric of an abbreviation, in upper or lower case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.name().eq_ignore_ascii_case(name))
     }
 
-    /// The metric's place in [`Metric::ALL`].
+    /// Returns the metric's index in [`Metric::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The unit in which values are written.
+    /// Returns the unit of the metric's values.
     #[must_use]
     pub const fn unit(self) -> Unit {
         match self {
@@ -230,7 +229,7 @@ impl Metric {
         }
     }
 
-    /// The largest value that is believed, in the metric's unit.
+    /// Returns the largest plausible value, in the metric's unit.
     #[must_use]
     pub const fn value_max(self) -> u32 {
         match self {
@@ -239,10 +238,10 @@ impl Metric {
         }
     }
 
-    /// The default thresholds.
+    /// Returns the default thresholds.
     ///
-    /// LCP, INP, CLS, FCP and TTFB: <https://web.dev/articles/vitals> and the pages it links. FID: the
-    /// same source until its retirement in 2024. TTI: Lighthouse's scoring thresholds for mobile.
+    /// LCP, INP, CLS, FCP and TTFB: <https://web.dev/articles/vitals> and the pages linked there. FID: the same
+    /// source until its retirement in 2024. TTI: Lighthouse's scoring thresholds for mobile.
     #[must_use]
     pub const fn thresholds(self) -> Thresholds {
         let (good, needs_improvement) = match self {
@@ -257,7 +256,7 @@ impl Metric {
         Thresholds { good: Value(good), needs_improvement: Value(needs_improvement) }
     }
 
-    /// The rating of a value.
+    /// Returns the rating of a value.
     #[must_use]
     pub fn rate(self, value: Value) -> Rating {
         let thresholds = self.thresholds();
@@ -270,7 +269,7 @@ impl Metric {
         }
     }
 
-    /// The values that have a rating, in millionths of the unit.
+    /// Returns the values with a rating, in millionths of the unit.
     pub(crate) const fn rated(self, rating: Rating) -> core::ops::RangeInclusive<u32> {
         let Thresholds { good: Value(good), needs_improvement: Value(needs_improvement) } = self.thresholds();
         match rating {
@@ -295,16 +294,16 @@ impl Metric {
     }
 }
 
-/// One value a metric, or none: what a page view measured.
+/// The values of a page view: at most one per metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Values([Option<Value>; Metric::COUNT]);
 
 impl Values {
-    /// No metric has a value.
+    /// No values.
     pub const EMPTY: Self = Self([None; Metric::COUNT]);
 
-    /// The value of a metric.
+    /// Returns the value of a metric.
     #[must_use]
     pub fn get(&self, metric: Metric) -> Option<Value> {
         self.0.get(metric.index()).copied().flatten()
@@ -317,7 +316,7 @@ impl Values {
         }
     }
 
-    /// The metrics that have a value, in order.
+    /// Returns the metrics with a value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, Value)> + '_ {
         Metric::ALL.into_iter().filter_map(|metric| Some((metric, self.get(metric)?)))
     }

@@ -1,20 +1,20 @@
-//! A page view: its id, what it was, and the snapshot of what it measured.
+//! Defines a page view: its id, its attributes, and the snapshot of its measurements.
 
 use crate::attribution::Attribution;
 use crate::metric::{Value, Values};
 use serde::{Deserialize, Serialize};
 
-/// The id of a page view: a UUID version 7, made in the browser, whose first 48 bits are the view's
-/// start in UTC milliseconds.
+/// The id of a page view: a UUID version 7, made in the browser, whose first 48 bits are the view's start in UTC
+/// milliseconds.
 ///
-/// Day, partition and cell of a view follow from the id alone, so however often and wherever a view
-/// is sent, it is one row.
+/// Day, partition and cell of a view follow from the id alone, so a view that is sent repeatedly or to several
+/// servers remains one row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ViewId([u8; 16]);
 
 impl ViewId {
-    /// The id of a view that starts at `start_ms` (UTC), with 74 bits of `random`; the rest is ignored.
+    /// Makes the id of a view that starts at `start_ms` (UTC), with the low 74 bits of `random`.
     #[must_use]
     pub const fn new(start_ms: u64, random: u128) -> Self {
         let time = (start_ms as u128 & 0xffff_ffff_ffff) << 80;
@@ -24,12 +24,12 @@ impl ViewId {
         Self((time | high | low | fixed).to_be_bytes())
     }
 
-    /// The id that a browser draws: of a view that starts at `start_ms` (UTC, any fraction is cut off), and a
-    /// random number of at least 0 and less than 1, of which 53 bits are used.
+    /// Makes an id in the browser, from the view's start `start_ms` (UTC, truncated to whole milliseconds) and a
+    /// random number in `[0, 1)`, of which 53 bits are used.
     #[must_use]
     pub fn drawn(start_ms: f64, random: f64) -> Self {
         const BITS: f64 = 9_007_199_254_740_992.0;
-        // Of 74 random bits the first are these. A number out of its range becomes the nearest that is not.
+        // The 53 bits are the highest of the 74 random bits. The casts saturate.
         Self::new(start_ms as u64, u128::from((random * BITS) as u64) << 21)
     }
 
@@ -53,20 +53,20 @@ impl ViewId {
         Self::from_bytes(number.to_be_bytes())
     }
 
-    /// The id of these bytes, if their version and variant are those of a UUID version 7.
+    /// Returns the id of these bytes, if their version and variant are those of a UUID version 7.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
         let number = u128::from_be_bytes(bytes);
         if (number >> 76) & 0xf == 0x7 && (number >> 62) & 0x3 == 0x2 { Some(Self(bytes)) } else { None }
     }
 
-    /// The id's bytes, in the order in which ids sort by start.
+    /// Returns the id's bytes; their order is that of the views' starts.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// The hyphenated form, without the machinery of formatting, which a module would have to bring.
+    /// Returns the hyphenated form. Avoids `core::fmt`, which would enlarge the wasm module.
     #[must_use]
     pub fn text(self) -> String {
         let mut text = String::with_capacity(36);
@@ -104,7 +104,7 @@ impl core::fmt::Debug for ViewId {
     }
 }
 
-/// An enumeration whose values have names and numbers.
+/// Defines an enumeration whose values have names and numbers.
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal $name:literal,)+ }) => {
         $(#[$doc])*
@@ -115,25 +115,25 @@ macro_rules! names {
         }
 
         impl $type {
-            /// All of them, in the order of their numbers.
+            /// All values, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The name in wire format, API and reports.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                // A table takes fewer bytes of the module than a branch for each.
+                // A table takes fewer bytes of the wasm module than a branch per value.
                 const NAMES: &[&str] = &[$($name),+];
                 #[expect(clippy::indexing_slicing, reason = "the numbers count from 0")]
                 NAMES[self as usize]
             }
 
-            /// The one of this name.
+            /// Returns the value of a name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$variant),)+ _ => None }
             }
 
-            /// The one of this number, as stored.
+            /// Returns the value of a stored number.
             #[must_use]
             pub const fn from_number(number: u8) -> Option<Self> {
                 match number { $($number => Some(Self::$variant),)+ _ => None }
@@ -145,17 +145,17 @@ macro_rules! names {
 pub(crate) use names;
 
 names! {
-    /// How the page view came to be.
+    /// The cause of a page view.
     NavigationType {
         /// A link, a form, the address bar.
         Navigate = 0 "navigate",
         /// The reload button or `location.reload()`.
         Reload = 1 "reload",
-        /// Back or forward, loaded again.
+        /// Back or forward, loaded from the network or the HTTP cache.
         BackForward = 2 "back-forward",
-        /// Back or forward, restored whole from the back/forward cache.
+        /// Back or forward, restored from the back/forward cache.
         BackForwardCache = 3 "back-forward-cache",
-        /// Loaded in advance, then activated.
+        /// Prerendered, then activated.
         Prerender = 4 "prerender",
         /// Discarded by the browser to save memory, then loaded again.
         Restore = 5 "restore",
@@ -165,8 +165,8 @@ names! {
 }
 
 names! {
-    /// The class of the visitor's device, as the snippet tells it from the primary pointer and the
-    /// shorter side of the screen (600 CSS pixels: the width at which Android speaks of a tablet).
+    /// The class of the visitor's device. The snippet derives it from the primary pointer and the shorter side of the
+    /// screen (600 CSS pixels: Android's bound between phones and tablets).
     Device {
         /// A touch screen whose shorter side is under 600 CSS pixels.
         Phone = 0 "phone",
@@ -178,20 +178,20 @@ names! {
 }
 
 impl Viewport {
-    /// The width from which on a window is of medium size, in CSS pixels.
+    /// Smallest width of a medium window, in CSS pixels.
     pub const MEDIUM_WIDTH_MIN: f64 = 600.0;
-    /// The width from which on it is large.
+    /// Smallest width of a large window, in CSS pixels.
     pub const LARGE_WIDTH_MIN: f64 = 1_200.0;
 }
 
 impl Device {
-    /// The shorter side from which on a touch screen is a tablet's, in CSS pixels.
+    /// Smallest shorter side of a tablet's screen, in CSS pixels.
     pub const TABLET_SIDE_MIN: f64 = 600.0;
 }
 
 names! {
-    /// The family of the visitor's operating system. The most frequent ones have the smallest numbers, which
-    /// databases keep in the fewest bytes.
+    /// The family of the visitor's operating system. The most frequent families have the smallest numbers, which
+    /// databases store in the fewest bytes.
     Os {
         /// Windows.
         Windows = 0 "windows",
@@ -201,11 +201,11 @@ names! {
         Ios = 2 "ios",
         /// macOS.
         Macos = 3 "macos",
-        /// Linux, but for Android and ChromeOS.
+        /// Linux, except Android and ChromeOS.
         Linux = 4 "linux",
         /// ChromeOS.
         Chromeos = 5 "chromeos",
-        /// One that is told, and none of these.
+        /// Any other system that the browser reports.
         Other = 6 "other",
     }
 }
@@ -239,7 +239,7 @@ names! {
 }
 
 impl Rtt {
-    /// The class of a round trip; none of a number that is none or negative.
+    /// Returns the class of a round trip; `None` for NaN and negative numbers.
     #[must_use]
     pub fn of(ms: f64) -> Option<Self> {
         match ms {
@@ -254,32 +254,32 @@ impl Rtt {
 }
 
 names! {
-    /// A coarse class of a device's memory or processor, of which many devices are.
+    /// A coarse class of a device's memory or processor, shared by many devices.
     Tier {
         /// Under 4 GiB; one or two cores.
         Low = 0 "low",
         /// Under 8 GiB; three or four cores.
         Medium = 1 "medium",
-        /// From there on.
+        /// 8 GiB and more; five cores and more.
         High = 2 "high",
     }
 }
 
 impl Tier {
-    /// The class of `navigator.deviceMemory` (GiB); none of 0.
+    /// Returns the class of `navigator.deviceMemory` (GiB); `None` for 0.
     #[must_use]
     pub fn of_memory(gib: f64) -> Option<Self> {
         Self::of(gib, 4.0, 8.0)
     }
 
-    /// The class of a processor by `navigator.hardwareConcurrency`; none of 0. The bounds are those by which Chromium
-    /// makes a tier of them where it knows no more.
+    /// Returns the class of a processor by `navigator.hardwareConcurrency`; `None` for 0. The bounds are Chromium's
+    /// fallback for tiers without further knowledge of the processor.
     #[must_use]
     pub fn of_cores(cores: f64) -> Option<Self> {
         Self::of(cores, 3.0, 5.0)
     }
 
-    /// The class of a processor by `navigator.cpuPerformance`: 1 to 4, 0 where the browser does not know.
+    /// Returns the class of a processor by `navigator.cpuPerformance`: 1 to 4, or 0 if the browser does not know.
     #[must_use]
     pub fn of_cpu_tier(tier: f64) -> Option<Self> {
         Self::of(tier, 2.0, 3.0)
@@ -299,7 +299,7 @@ impl Tier {
 }
 
 names! {
-    /// Why a page view has no TTI although the browser can tell long tasks.
+    /// The reason for a missing TTI in a browser that supports long tasks.
     TtiGap {
         /// The page was hidden or left before the quiet window was over.
         Hidden = 0 "hidden",
@@ -310,30 +310,30 @@ names! {
     }
 }
 
-/// All that is known of a page view at one moment; a later snapshot replaces an earlier one whole.
+/// The state of a page view at one moment. A later snapshot replaces an earlier one completely.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot<T = String> {
     /// The page view.
     pub id: ViewId,
-    /// The page's URL, if the view has one of its own: after a move, also after a redirect of the first view.
-    /// Else that of the document.
+    /// The page's URL, if the view has its own: after a navigation, also after a redirect of the first view.
+    /// Otherwise the document's URL applies.
     pub url: Option<T>,
     /// The route that the page named.
     pub route: Option<T>,
-    /// How the view came to be; absent if the browser does not tell.
+    /// The cause of the view; absent if the browser does not report it.
     pub navigation_type: Option<NavigationType>,
-    /// What was measured. Absent is absent: never 0.
+    /// The measured values. A missing value is absent, never 0.
     pub values: Values,
-    /// Why TTI is absent, where the browser could have told it.
+    /// The reason for a missing TTI, if the browser supports TTI.
     pub tti_gap: Option<TtiGap>,
-    /// Total Blocking Time, where there is a TTI; of the same unit and bounds.
+    /// Total Blocking Time, if there is a TTI; in the same unit and bounds.
     pub tbt: Option<Value>,
-    /// What explains the values.
+    /// The attribution of the values.
     pub attribution: Attribution<T>,
-    /// Whether the visitor pressed a key or clicked, or had the page in sight for
+    /// Whether the visitor pressed a key, clicked, or had the page visible for
     /// [`ENGAGED_MS`](crate::limits::ENGAGED_MS).
     pub engaged: Option<bool>,
-    /// When the visitor first did so, in milliseconds since the view's start.
+    /// The visitor's first key press or click, in milliseconds since the view's start.
     pub first_input_ms: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! Laws of the document, for any facts in any order.
+//! Checks laws of the document, for any facts in any order.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -23,7 +23,7 @@ fn snapshots(items: &[Item], now: f64) -> Vec<Snapshot> {
     document.snapshots(now)
 }
 
-/// A time within half a minute, often one that other facts have too.
+/// A time within half a minute, often equal to that of another fact.
 fn time() -> impl Strategy<Value = f64> {
     prop_oneof![
         (0..=60_u32).prop_map(|half_seconds| f64::from(half_seconds) * 500.0),
@@ -59,7 +59,7 @@ fn navigation() -> impl Strategy<Value = Item> {
     })
 }
 
-/// Explains what the entries above could be, often at their times.
+/// A detail of the entries above, often at one of their times.
 fn detail() -> impl Strategy<Value = Detail> {
     let name = || "[a-c]{0,1}";
     prop_oneof![
@@ -87,7 +87,7 @@ fn detail() -> impl Strategy<Value = Detail> {
     ]
 }
 
-/// What a browser could tell.
+/// Any item that a browser could report.
 fn item() -> impl Strategy<Value = Item> {
     prop_oneof![
         1 => navigation(),
@@ -114,7 +114,7 @@ fn item() -> impl Strategy<Value = Item> {
     ]
 }
 
-/// Any number at all, with a liking for the nasty ones.
+/// Any number, with a bias to edge cases.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<f64>(),
@@ -135,7 +135,7 @@ fn number() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// Items of numbers that no browser tells, past what `from_fields` would let through.
+/// Items with numbers that no browser reports, beyond those that `from_fields` accepts.
 fn garbage() -> impl Strategy<Value = Item> {
     let event = || {
         [number(), number(), number(), number()].prop_map(
@@ -187,7 +187,7 @@ fn garbage() -> impl Strategy<Value = Item> {
     ]
 }
 
-/// An item as the snippet writes it.
+/// Returns an item in the snippet's format.
 fn wire(item: &Item) -> Json {
     match item {
         Item::Navigation(n) => json!([
@@ -229,7 +229,7 @@ fn wire(item: &Item) -> Json {
     }
 }
 
-/// The same fact, moved by `ms`.
+/// Returns the same fact, `ms` later.
 fn later(item: &Item, ms: f64, round: u32) -> Item {
     let event = |event: &Event| Event {
         start: event.start + ms,
@@ -271,7 +271,7 @@ fn decode_queue(queue: &[Json], now: f64) -> Beacon {
 
 const IDS: [&str; 2] = ["019a9f3c-1b7b-7fff-bfff-ffffffffffff", "019a9f3c-1b7b-7fff-bfff-fffffffffff0"];
 
-/// A beacon with every field that there is; each value is 7.
+/// A beacon with every field; each value is 7.
 fn decorated() -> Json {
     let values: serde_json::Map<_, _> =
         Metric::ALL.iter().map(|metric| (metric.name().to_owned(), json!(7))).collect();
@@ -297,7 +297,7 @@ fn decorated() -> Json {
     })
 }
 
-/// Paths of the fields that may be changed: not those that make it a beacon.
+/// Collects the paths of the fields that may be changed: all but those required of a beacon.
 fn fields_of(value: &Json, path: &mut String, paths: &mut Vec<String>) {
     let structure = ["", "/v", "/site", "/views", "/views/0", "/views/1", "/views/0/id", "/views/1/id"];
     if !structure.contains(&path.as_str()) {
@@ -319,7 +319,7 @@ fn fields_of(value: &Json, path: &mut String, paths: &mut Vec<String>) {
     }
 }
 
-/// Any JSON, not deep.
+/// Any JSON of small depth.
 fn json() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),
@@ -336,7 +336,7 @@ fn json() -> impl Strategy<Value = Json> {
     })
 }
 
-/// What holds of any answer.
+/// Checks the invariants of any result.
 fn assert_sound(views: &[Snapshot]) {
     assert!((1..=limits::VIEWS_PER_BEACON_MAX).contains(&views.len()));
     assert_eq!(views[0].id, FIRST);
@@ -370,7 +370,7 @@ fn assert_sound(views: &[Snapshot]) {
             assert!((sum - number(Metric::Ttfb).unwrap_or_default()).abs() < 0.004, "{parts_ms:?}");
         }
         assert!(view.first_input_ms.is_none_or(|at| at >= 0.0 && view.engaged == Some(true)));
-        // No paint is larger than itself: the largest is never before the first of the same kind.
+        // LCP is never before FCP in views other than loads, because both are paints of the same kind.
         if let (false, Some(fcp), Some(lcp)) =
             (load, view.values.get(Metric::Fcp), view.values.get(Metric::Lcp))
         {
@@ -379,7 +379,7 @@ fn assert_sound(views: &[Snapshot]) {
     }
 }
 
-/// What random searches have found.
+/// Regressions found by random searches.
 mod found {
     use super::*;
 
@@ -486,7 +486,7 @@ proptest! {
         prop_assert_eq!(beacon.snapshots(), snapshots(&items, now));
     }
 
-    /// Wherever a null stands, only its item is missing.
+    /// A null removes only its own item.
     #[test]
     fn a_null_in_a_raw_queue_takes_its_item_alone(
         items in vec((item(), option::of(any::<Index>())), 0..40),
@@ -536,7 +536,7 @@ proptest! {
         );
     }
 
-    /// A visitor who is engaged stays so.
+    /// An engaged visitor stays engaged.
     #[test]
     fn time_alone_never_takes_engagement_back(items in vec(item(), 0..60), now in time(), later in time()) {
         let (now, later) = (now.min(later), now.max(later));
@@ -551,7 +551,7 @@ proptest! {
             vec(garbage(), 0..40).prop_flat_map(|items| (Just(items.clone()), Just(items).prop_shuffle())),
         now in number(),
     ) {
-        // More views than are kept are told apart by the order of their times alone.
+        // Past the bound on views, the result depends on the order of their times alone.
         let views = items.iter().filter(|item| matches!(item, Item::Restore { .. } | Item::Moved { .. } | Item::Named { .. }));
         prop_assume!(views.count() < limits::VIEWS_PER_BEACON_MAX);
         prop_assert_eq!(snapshots(&items, now), snapshots(&shuffled, now));
@@ -577,7 +577,7 @@ proptest! {
         let _ = decode(&bytes).map(|beacon| assert_sound(&beacon.snapshots()));
     }
 
-    /// Whatever stands in the place of a field, every value beside it is kept.
+    /// A field of any wrong value leaves all others intact.
     #[test]
     fn a_changed_field_costs_no_other_value(
         changes in vec((any::<Index>(), json()), 1..4),
@@ -592,7 +592,7 @@ proptest! {
         let mut touched = Vec::new();
         for (place, value) in changes {
             let path = place.get(&paths);
-            // An earlier change may have taken the field away.
+            // An earlier change may have removed the field.
             if let Some(field) = body.pointer_mut(path) {
                 *field = value;
                 touched.push(path.clone());
@@ -614,7 +614,7 @@ proptest! {
         }
     }
 
-    /// A beacon is read or refused whatever is done to its text.
+    /// A beacon with any change to its text is accepted or refused; decoding never panics.
     #[test]
     fn a_changed_text_never_panics(
         cut in any::<Index>(),
@@ -629,7 +629,7 @@ proptest! {
         let _ = decode(changed.as_bytes()).map(|beacon| beacon.snapshots());
     }
 
-    /// TTI, once reached, stays: later facts of a later time do not undo it.
+    /// A reached TTI stays: a later observation does not undo it.
     #[test]
     fn time_alone_never_takes_tti_back(items in vec(item(), 0..60), now in time(), later in time()) {
         let (now, later) = (now.min(later), now.max(later));
@@ -639,7 +639,7 @@ proptest! {
         }
     }
 
-    /// A slower search for TTI: every hundredth of a second is tried as the window's beginning.
+    /// A slower search for TTI: tries every hundredth of a second as the window's start.
     #[test]
     fn tti_is_that_of_a_search_through_all_times(
         fcp in 0..400_u32,
@@ -670,7 +670,7 @@ proptest! {
             end: ms(start + took),
             status: 200.0,
         }));
-        // All times are whole hundredths, so what holds in one changes only at the next.
+        // All times are whole hundredths, so the state changes only at hundredths.
         let busy = |at: u32| {
             let running = |&&(start, took): &&(u32, u32)| (start..start + took).contains(&at);
             tasks.iter().any(|task| running(&task)) || requests.iter().filter(running).count() > 2
@@ -702,7 +702,7 @@ proptest! {
         kinds in vec(garbage(), 1..40),
         step in 0.1..2_000.0,
     ) {
-        // The same facts again and again, each time a little later: a document that lives for hours.
+        // Repeats the same facts, each time a little later: a document that lives for hours.
         let mut document = Document::new(FIRST);
         for round in 0..2_000_u32 {
             for item in &kinds {

@@ -1,4 +1,4 @@
-//! Page views are those of a plain model that sees all facts at once, in any order of telling.
+//! Checks page views against a simple model that sees all facts at once, in any order of arrival.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ const fn id(number: u64) -> ViewId {
     ViewId::new(1_763_632_800_000 + number, 0)
 }
 
-/// A view as it can be seen from outside: id, start, type, URL, route.
+/// The visible fields of a view: id, start, type, URL, route.
 type Seen = (ViewId, f64, Option<NavigationType>, String, String);
 
 fn seen(items: &[Item]) -> Vec<Seen> {
@@ -52,21 +52,21 @@ enum Kind {
 #[derive(Clone)]
 struct Step {
     at: f64,
-    /// When it was clicked, if that was told.
+    /// The earliest reported time: that of the click, if it was reported.
     clicked: f64,
     id: ViewId,
     kind: Kind,
     text: String,
 }
 
-/// What has happened to a view, in order; the first entry began it.
+/// The events of a view, in order; the first one began it.
 #[derive(Clone)]
 struct Story {
     id: ViewId,
     start: f64,
     settled: f64,
     events: Vec<(Kind, String)>,
-    /// What the page before had, and whether it is a load or begun by a restore.
+    /// The URL of the previous view, and whether the view is a load or begun by a restore.
     url: String,
     route: String,
     load: bool,
@@ -146,7 +146,7 @@ fn model(items: &[Item]) -> Vec<Seen> {
     stories.push(view);
     let dropped = stories.len().saturating_sub(VIEWS_PER_BEACON_MAX);
     stories.drain(1..1 + dropped);
-    // Where no entry was told, nor is its type.
+    // Without a navigation entry, the type is unknown.
     let told = items.iter().any(|item| matches!(item, Item::Navigation(_)));
     let kind = |view: &Story| {
         Some(match view.events.first() {
@@ -159,7 +159,8 @@ fn model(items: &[Item]) -> Vec<Seen> {
     stories.iter().map(|view| (view.id, view.start, kind(view), view.url(), view.route())).collect()
 }
 
-/// The changes, each once: at its latest time, clicked at its earliest, with what any telling of it says.
+/// Returns the distinct changes, each at its latest time, clicked at its earliest, with the first text of its
+/// reports.
 fn steps(items: &[Item]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for item in items {
@@ -179,7 +180,7 @@ fn steps(items: &[Item]) -> Vec<Step> {
             steps.push(Step { at: *at, clicked: *at, id: *id, kind, text: text.to_owned() });
         }
     }
-    // At one time: what is shown, then where it moves, then its name.
+    // At the same time: restore, then navigation, then name.
     let order = |kind: Kind| [Kind::Restore, Kind::Move, Kind::Name].iter().position(|&one| one == kind);
     steps.sort_by(|one, other| {
         let times = one.at.total_cmp(&other.at);
@@ -205,7 +206,7 @@ fn route() -> impl Strategy<Value = String> {
     select(vec!["/one", "/two", "/three"]).prop_map(str::to_owned)
 }
 
-/// A quarter of a second, so that all bounds of time are met exactly; now and then a hair more.
+/// A time in quarters of a second, so that time bounds are met exactly; sometimes slightly more.
 fn time() -> impl Strategy<Value = f64> {
     (0..50_u32, prop_oneof![4 => Just(0.0), 1 => Just(0.001)])
         .prop_map(|(quarters, hair)| f64::from(quarters) * 250.0 + hair)
@@ -228,7 +229,7 @@ fn navigation() -> impl Strategy<Value = Item> {
     })
 }
 
-/// A change; the caller gives it its id.
+/// A change; the caller sets its id.
 fn change() -> impl Strategy<Value = Item> {
     prop_oneof![
         1 => time().prop_map(|at| Item::Restore { at, id: FIRST }),
@@ -246,7 +247,7 @@ fn with_id(mut item: Item, number: usize) -> Item {
     item
 }
 
-/// The facts of one document, fewer than what is kept.
+/// The facts of one document, within all bounds.
 fn facts() -> impl Strategy<Value = Vec<Item>> {
     let changes = vec((change(), proptest::option::weighted(0.2, 0..9_u32)), 0..VIEWS_PER_BEACON_MAX);
     (vec(navigation(), 0..3), changes, vec(time(), 0..8)).prop_map(|(entries, changes, inputs)| {
@@ -254,7 +255,7 @@ fn facts() -> impl Strategy<Value = Vec<Item>> {
         items.extend(inputs.into_iter().map(Item::Input));
         for (number, (change, retold)) in changes.into_iter().enumerate() {
             let change = with_id(change, number);
-            // The browser tells afterwards which click it was.
+            // The browser reports afterwards which click caused it.
             if let (Some(quarters), Item::Moved { at, id, .. } | Item::Named { at, id, .. }) =
                 (retold, &change)
             {
@@ -280,7 +281,7 @@ fn at_of(item: &Item) -> f64 {
     }
 }
 
-/// What random searches have found.
+/// Regressions found by random searches.
 #[test]
 fn one_restore_at_the_start_is_judged_like_the_model() {
     let restore = with_id(Item::Restore { at: 1_000.001, id: FIRST }, 0);
@@ -305,7 +306,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Told in order of time, whatever was dropped or absorbed decides no differently than if all were kept.
+    /// With facts in order of time, dropping and absorbing changes does not alter the result.
     #[test]
     fn thousands_of_changes_are_judged_like_a_few_and_kept_in_bounds(
         entries in vec(navigation(), 0..2),
@@ -333,7 +334,7 @@ proptest! {
         for item in &items {
             document.push(item);
         }
-        // Some 300 characters a change and 150 a view.
+        // About 300 characters per change and 150 per view.
         let kept = format!("{document:?}").len();
         prop_assert!(kept < 600 * CHANGES_MAX, "{kept}");
         prop_assert_eq!(views_of(&document, &items), model(&items));

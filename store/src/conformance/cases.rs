@@ -1,4 +1,4 @@
-//! The cases, each on a fresh store. They panic where the store does not keep its promise.
+//! Tests the promises of a store. Each case runs on a fresh store and panics if a promise is broken.
 
 use super::{DAY0_MS, Model, explained, load, site, update};
 use crate::dimension::OTHER;
@@ -19,7 +19,7 @@ pub(super) async fn cells(store: &Arc<dyn Store>, query: &CellQuery) -> Vec<Rout
     store.cells(query).await.unwrap().rows
 }
 
-/// The routes of cells with their views.
+/// The routes of cells, with their numbers of page views.
 fn counts(cells: &[RouteCell]) -> Vec<(&str, i64)> {
     cells.iter().map(|cell| (cell.route.as_str(), cell.cell.views)).collect()
 }
@@ -95,7 +95,7 @@ pub async fn tokens(store: Arc<dyn Store>) {
     assert!(matches!(store.token_revoke(early.id).await, Err(StoreError::NoSuchToken)));
 }
 
-/// Of servers that start together on a new store one makes the site and the token, and the others find them.
+/// If servers start together on a new store, one creates the site and the token; the others find them.
 pub async fn servers_that_start_together_make_one_beginning(store: Arc<dyn Store>) {
     let start = |number: u8| {
         let store = Arc::clone(&store);
@@ -116,7 +116,7 @@ pub async fn servers_that_start_together_make_one_beginning(store: Arc<dyn Store
     assert_eq!(sites, store.sites().await.unwrap());
     assert_eq!(tokens, store.tokens().await.unwrap());
     assert_eq!((sites.len(), tokens.len(), sites[0].keys.len()), (1, 1, 1));
-    // What is missing is made, and no more.
+    // Creates only what is missing.
     store.token_revoke(tokens[0].id).await.unwrap();
     let (site, token) = start(9).await.unwrap();
     assert!(site.is_none());
@@ -170,7 +170,7 @@ pub async fn a_batch_of_many_views_is_read_back(store: Arc<dyn Store>) {
     assert_eq!(routes, ["/0", "/1", "/2"]);
 }
 
-/// Views and cursor come together.
+/// A load writes page views and cursor atomically.
 pub async fn a_load_takes_place_whole_or_not(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let spool = SpoolId([1; 16]);
@@ -204,7 +204,7 @@ pub async fn a_load_takes_place_whole_or_not(store: Arc<dyn Store>) {
     assert_eq!(store.cursor_max(spool).await.unwrap(), 0);
 }
 
-/// Whoever believes another cursor is refused, and nothing changes.
+/// A load with a stale cursor is refused and changes nothing.
 pub async fn a_stale_cursor_is_refused(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
@@ -222,7 +222,7 @@ pub async fn a_stale_cursor_is_refused(store: Arc<dyn Store>) {
     assert_eq!(counts(&cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await), [("/", 1)]);
 }
 
-/// The same beacons from another spool, or from one whose cursor is forgotten, change nothing.
+/// Loading the same beacons again changes nothing, from another spool or after the cursor was deleted.
 pub async fn loading_again_changes_nothing(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let mut foreign = update(DAY0_MS, 3, &[(Metric::Inp, 80.0)]);
@@ -272,12 +272,12 @@ pub async fn a_view_that_changes_route_leaves_its_old_cell(store: Arc<dyn Store>
     assert_eq!(store.routes(site, DAY0_MS, DAY1_MS).await.unwrap(), ["/4"]);
 }
 
-/// Questions that page views have to answer, as they have two filters: about one route or all, over any time, before
-/// and after maintenance.
+/// Queries with two filters, which page views answer: about one route or all, over any time, before and after
+/// maintenance.
 pub async fn the_page_views_of_a_route_are_found(store: Arc<dyn Store>) {
     const SIX_HOURS_MS: i64 = DAY_MS / 4;
     let site = site(&store, "a").await;
-    // Every six hours of three days, on two routes in turn by threes.
+    // One page view every 6 h over three days; the route changes after every third one.
     let mut views: Vec<ViewUpdate> = (0..36)
         .map(|i| {
             let mut view = update(DAY0_MS + i / 3 * SIX_HOURS_MS, i as u128, &[(Metric::Lcp, 1_000.0)]);
@@ -313,8 +313,7 @@ pub async fn the_page_views_of_a_route_are_found(store: Arc<dyn Store>) {
     holds(&views).await;
     fold(&store).await;
     holds(&views).await;
-    // One goes to the other route, one is erased, and another comes: of those that were sorted, then of those that
-    // were not.
+    // Changes the route of one view, erases one, and adds one: first among sorted rows, then among unsorted ones.
     for (changes, erased) in [(4, 6), (22, 20)] {
         views[changes].route = format!("/{}", (changes + 1) % 2);
         views[changes].source = Source::Own { seq: 2 };
@@ -336,8 +335,8 @@ pub async fn the_page_views_of_a_route_are_found(store: Arc<dyn Store>) {
     holds(&views).await;
 }
 
-/// Single metrics of another library, from different servers and batches, become one view; our own
-/// word replaces them.
+/// Single metrics of another library, from different servers and batches, become one view. A snapshot of our own
+/// collector replaces them.
 pub async fn foreign_metrics_are_joined_over_loads(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let foreign = |received_ms, metric, number| {
@@ -361,7 +360,7 @@ pub async fn foreign_metrics_are_joined_over_loads(store: Arc<dyn Store>) {
     assert_eq!(found[0].cell.metric(Metric::Fcp).n(), 1);
 }
 
-/// What a site has seen is nobody else's.
+/// The same view id on two sites makes two page views.
 pub async fn the_same_view_on_two_sites_is_two_views(store: Arc<dyn Store>) {
     let (a, b) = (site(&store, "a").await, site(&store, "b").await);
     let mut other = update(DAY0_MS, 1, &[(Metric::Lcp, 9_000.0)]);
@@ -379,7 +378,7 @@ pub async fn the_same_view_on_two_sites_is_two_views(store: Arc<dyn Store>) {
     assert_eq!(store.routes(a, DAY0_MS, DAY1_MS).await.unwrap(), ["/"]);
 }
 
-/// Deleting removes rows of every kind, of this site alone.
+/// Deleting a site removes its rows of every kind, and no row of another site.
 pub async fn a_deleted_site_takes_everything_with_it(store: Arc<dyn Store>) {
     let (gone, stays) = (site(&store, "gone").await, site(&store, "stays").await);
     for site in [gone, stays] {
@@ -426,8 +425,7 @@ pub async fn releases_are_told_apart(store: Arc<dyn Store>) {
     assert!(cells(&store, &query).await.is_empty());
 }
 
-/// What only page views say is filtered and broken down by like the rest, to the millisecond, as long as they are
-/// kept.
+/// Columns that only page views have can be filtered and broken down, to the millisecond, within raw retention.
 pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let systems = [Some(Os::Ios), Some(Os::Windows), None, Some(Os::Ios), Some(Os::Android), Some(Os::Other)];
@@ -438,7 +436,7 @@ pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
         update.country = (i < 2).then(|| "DE".to_owned());
         updates.push(update);
     }
-    // What the last snapshot says is what counts.
+    // The last snapshot counts.
     let mut moved = update(DAY0_MS + 5, 5, &[]);
     (moved.source, moved.os) = (Source::Own { seq: 2 }, Some(Os::Windows));
     load(&store, site, 1, updates).await.unwrap();
@@ -471,7 +469,7 @@ pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
             store.breakdown(&with(ios.clone()), By::Rolled(Dimension::Country)).await.unwrap().rows;
         assert_eq!(values(by_country), [named("DE", 1), (None, 1)]);
     }
-    // Past raw retention nobody knows any more, and the rest is still told.
+    // Past raw retention, the values of these columns are unknown; the rest is still answered.
     let retention = Retention { raw_days: 1, ..Retention::default() };
     store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
     assert_eq!(counts(&cells(&store, &all).await), [("/", 6)]);
@@ -479,7 +477,7 @@ pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
     assert_eq!(store.breakdown(&all, By::Os).await.unwrap().rows, []);
 }
 
-/// Routes are texts of any script and length that a beacon may have; sorted by their bytes.
+/// Routes may be texts of any script and length that a beacon allows. They sort by their bytes.
 pub async fn routes_are_any_text(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let long = "/é".repeat(256);
@@ -501,7 +499,7 @@ pub async fn routes_are_any_text(store: Arc<dyn Store>) {
     }
 }
 
-/// Past the bound page views are counted under one route, and stay there however often they are told.
+/// Past the bound, page views are counted under one route, and keep it however often they are loaded.
 pub async fn routes_have_a_bound(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let count = limits::ROUTES_PER_SITE_MAX + 50;
@@ -521,7 +519,7 @@ pub async fn routes_have_a_bound(store: Arc<dyn Store>) {
         let other: Vec<i64> =
             found.iter().filter(|row| row.route == OTHER).map(|row| row.cell.views).collect();
         assert_eq!(other, [50]);
-        // The first and the last again, and one more of a known route.
+        // Loads the first and the last again, and one more page view of a known route.
         let mut more = of_route(count + usize::from(folded), 1);
         more.route = "/r0".to_owned();
         let seq = if folded { 3 } else { 2 };
@@ -533,7 +531,7 @@ pub async fn routes_have_a_bound(store: Arc<dyn Store>) {
     assert_eq!(counts(&cells(&store, &query).await), [(OTHER, 50)]);
 }
 
-/// Empty, reversed, endless, and outside of all data.
+/// Queries with empty, reversed and endless ranges, and with ranges outside of all data, are answered.
 pub async fn odd_ranges_are_answered(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let last_ms = (1 << 48) - 1;
@@ -542,7 +540,7 @@ pub async fn odd_ranges_are_answered(store: Arc<dyn Store>) {
         .unwrap();
     for folded in [false, true] {
         if folded {
-            // Retention from the start of time on, so that nothing is removed.
+            // At the start of time, retention removes nothing.
             let retention = Retention { raw_days: 0, hourly_days: 0, daily_days: 0 };
             store.maintain(0, retention).await.unwrap();
         }
@@ -568,7 +566,7 @@ pub async fn odd_ranges_are_answered(store: Arc<dyn Store>) {
     }
 }
 
-/// Counts at and around the value, by every filter.
+/// Tallies count exactly at and around the value, with every filter.
 pub async fn tallies_are_exact(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let mut updates = Vec::new();
@@ -614,7 +612,7 @@ pub async fn tallies_are_exact(store: Arc<dyn Store>) {
     }
 }
 
-/// A percentile and its interval are values of page views, whatever their number.
+/// A percentile and its interval are exact values of page views, at any number of page views.
 pub async fn a_tally_tells_exact_percentiles(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let query = |percent, metric| TallyQuery {
@@ -647,8 +645,8 @@ pub async fn a_tally_tells_exact_percentiles(store: Arc<dyn Store>) {
     assert_eq!(store.tally(&query(75, Metric::Inp)).await.unwrap().percentile, None);
 }
 
-/// An answer counts the hours that are asked for, of every dimension, as long as page views are kept; then whole days,
-/// and says so.
+/// An answer counts the queried hours, for every dimension, while page views are kept. Later it counts whole days,
+/// and states that period.
 pub async fn an_answer_counts_the_period_that_it_states(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let updates = (0..3 * 24).map(|hour| {
@@ -676,7 +674,7 @@ pub async fn an_answer_counts_the_period_that_it_states(store: Arc<dyn Store>) {
             answers.push((hours(&cells.period), cells.rows.iter().map(|row| row.cell.views).sum::<i64>()));
             let by = store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap();
             let views = by.rows.iter().map(|row| row.cell.views).sum::<i64>();
-            // A filter by device beside a breakdown reads page views.
+            // A breakdown with a filter by device reads page views.
             let is_scan = filters.device.is_some();
             answers.extend((!is_scan).then(|| (hours(&by.period), views)));
         }
@@ -700,7 +698,7 @@ pub async fn an_answer_counts_the_period_that_it_states(store: Arc<dyn Store>) {
     let done = store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
     assert_eq!((done.deltas_folded, done.rows_removed), (0, 2 * 48), "of views and of LCP");
     exact().await;
-    // A late view of an old day is counted all the same.
+    // Counts a late view of an old day, too.
     load(&store, site, 1, vec![update(DAY0_MS, 2, &[(Metric::Lcp, 1_000.0)])]).await.unwrap();
     assert_eq!(counts(&cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await), [("/", 25)]);
     // Keeps the page views of the third day only.
@@ -720,7 +718,7 @@ pub async fn an_answer_counts_the_period_that_it_states(store: Arc<dyn Store>) {
     }
 }
 
-/// Rollups outlive page views, and go in their turn.
+/// Rollups outlive page views, until their own retention ends.
 pub async fn cells_past_retention_are_gone(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let updates = (0..3).map(|day| update(DAY0_MS + day * DAY_MS, 1, &[(Metric::Lcp, 1.0)])).collect();
@@ -742,7 +740,7 @@ pub async fn cells_past_retention_are_gone(store: Arc<dyn Store>) {
     );
 }
 
-/// An update of a view that is removed, but counted in rollups, must not be counted again.
+/// An update of a deleted view that rollups still count must not be counted again.
 pub async fn updates_past_retention_change_nothing(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let mut view = update(DAY0_MS, 1, &[(Metric::Lcp, 1.0)]);
@@ -771,7 +769,7 @@ fn judgement(key: &str, broken: Option<bool>) -> Judgement {
     }
 }
 
-/// One open violation a budget, from the first broken judgement to the first kept one.
+/// A budget has one open violation, from the first broken judgment to the first kept one.
 pub async fn violations_open_and_close(store: Arc<dyn Store>) {
     let (site, other) = (site(&store, "a").await, site(&store, "b").await);
     let judge = async |now_ms, judged: &[Judgement]| store.judgements(site, now_ms, judged).await.unwrap();
@@ -811,7 +809,7 @@ pub async fn violations_open_and_close(store: Arc<dyn Store>) {
     assert!(matches!(nobody, Err(StoreError::NoSuchSite)));
 }
 
-/// Two loaders that bring different words about the same views end where one alone would.
+/// Two concurrent loaders with different updates of the same views produce the result of one.
 pub async fn concurrent_loaders_agree(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let batch = |spool: u8, round: u32| -> Vec<_> {
@@ -867,7 +865,7 @@ pub async fn concurrent_loaders_agree(store: Arc<dyn Store>) {
     assert_eq!(cells(&store, &query).await, model.cells(&query).rows);
 }
 
-/// While loads and maintenance go on, each answer is that of one moment.
+/// Each answer reads one snapshot while loads and maintenance run.
 pub async fn a_question_beside_loads_and_maintenance_sees_one_state(store: Arc<dyn Store>) {
     const LOADS: i64 = 60;
     let site = site(&store, "a").await;
@@ -903,8 +901,7 @@ pub async fn a_question_beside_loads_and_maintenance_sees_one_state(store: Arc<d
     maintainer.await.unwrap();
 }
 
-/// Past its dimension's bound a label is counted under one; routes and labels of which nothing is kept make
-/// room for others.
+/// Past its dimension's bound, a label is counted under `(other)`. Routes and labels without data free their places.
 pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let max = limits::BROWSERS_PER_SITE_MAX;
@@ -925,21 +922,21 @@ pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
         let one = Filters { browser: Some("b3".to_owned()), ..Filters::NONE };
         assert_eq!(counts(&cells(&store, &CellQuery { filters: one, ..query.clone() }).await), [("/", 1)]);
     }
-    // A month on, the old browsers hold no place any more.
+    // A month later, the old browsers no longer hold places.
     let later_ms = DAY0_MS + 40 * DAY_MS;
     store.maintain(later_ms, Retention::default()).await.unwrap();
     load(&store, site, 1, vec![of_browser(max + 1, later_ms)]).await.unwrap();
     let query = CellQuery::new(site, later_ms, later_ms + DAY_MS);
     let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap().rows;
     assert_eq!(found[0].value, Some(format!("b{}", max + 1)));
-    // Names go with the last of what they name.
+    // A name is deleted with the last data that uses it.
     let retention = Retention { raw_days: 1, hourly_days: 1, daily_days: 2 };
     let done = store.maintain(later_ms + DAY_MS, retention).await.unwrap();
     assert!(done.names_removed >= max as u64, "{done:?}");
     assert_eq!(store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap().rows, found);
 }
 
-/// A site that is carried over, raw page views and old rollups, answers as it did.
+/// A copied site, with raw page views and old rollups, gives the same answers.
 pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
     let old = site(&store, "old").await;
     let mut model = Model::default();
@@ -1005,7 +1002,7 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
         && let Some(last) = groups.last()
     {
         after = Some((last.key.grain, last.key.start_ms));
-        // Twice, as when a copy is resumed.
+        // Writes twice, as a resumed copy does.
         for _ in 0..2 {
             store.rollups_put(copied.id, groups.clone()).await.unwrap();
         }
@@ -1027,7 +1024,7 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
     }
 }
 
-/// Rollups are made again while loads and folds go on, and nothing is counted twice or lost.
+/// Rebuilding rollups during loads and folds counts nothing twice and loses nothing.
 pub async fn rollups_are_rebuilt_beside_loads(store: Arc<dyn Store>) {
     const LOADS: i64 = 40;
     let site = site(&store, "a").await;
@@ -1061,9 +1058,9 @@ pub async fn rollups_are_rebuilt_beside_loads(store: Arc<dyn Store>) {
     assert_eq!(counts(&found), [("/", LOADS * 5 + 1)]);
 }
 
-/// Weeks of more releases than there are codes for over the years, on top of `history`, which adds as many of earlier
-/// days as may be kept (the site, their number, and the first and the last UTC day of them, since 1970): loads
-/// succeed, and the newest releases have codes of their own.
+/// Loads weeks of more releases than the codes of years. `history` adds as many earlier releases as may be kept; its
+/// arguments are the site, their number, and their first and last UTC day since 1970. Loads succeed, and the newest
+/// releases get codes of their own.
 pub async fn releases_come_and_go(store: Arc<dyn Store>, history: impl Fn(SiteId, usize, i64, i64)) {
     let site = site(&store, "a").await;
     let retention = Retention { raw_days: 2, hourly_days: 2, daily_days: 400 };
@@ -1088,7 +1085,7 @@ pub async fn releases_come_and_go(store: Arc<dyn Store>, history: impl Fn(SiteId
         removed += store.maintain(start_ms + DAY_MS, retention).await.unwrap().names_removed;
     }
     assert!(removed > 700, "{removed}");
-    // None on the first day: every code is taken. Then those have room that the oldest days leave.
+    // On the first day every code is taken. Later releases get the codes that the oldest days free.
     assert_eq!(own[0], 0);
     assert!(own[1..].windows(3).all(|days| days.iter().sum::<usize>() >= 200), "{own:?}");
 }

@@ -1,4 +1,4 @@
-//! Cases about what page views stand for and what they carry beyond what is counted.
+//! Tests the weights and contexts of page views.
 
 use super::{DAY0_MS, load, site, update};
 use crate::dimension::OTHER;
@@ -15,7 +15,7 @@ use vitals::view::{TtiGap, Viewport};
 
 const DAY1_MS: i64 = DAY0_MS + DAY_MS;
 
-/// A page view whose LCP is that of an element and whose INP waited for a script.
+/// A page view with an element of LCP and a script of INP.
 #[must_use]
 pub fn explained(start_ms: i64, random: u128, target: &str, script: &str) -> ViewUpdate {
     let mut update = update(start_ms, random, &[(Metric::Lcp, 1_000.0), (Metric::Inp, 200.0)]);
@@ -47,7 +47,7 @@ pub fn explained(start_ms: i64, random: u128, target: &str, script: &str) -> Vie
     update
 }
 
-/// Page views count as those that they stand for, whatever is corrected later, and statistics count them once.
+/// Page view counts use the weight, also after corrections; statistics count each page view once.
 pub async fn sampled_page_views_count_as_those_they_stand_for(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let of = |random, seq, sample, country: &str| {
@@ -78,7 +78,7 @@ pub async fn sampled_page_views_count_as_those_they_stand_for(store: Arc<dyn Sto
             }
             assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
         }
-        // The page was set to send half of its views, and the view is known to be from elsewhere.
+        // The page's sample rate is set to one half, and the country of the view becomes known.
         load(&store, site, 1, vec![of(1, 2, 0.5, "FR")]).await.unwrap();
     }
     store.rebuild_day(site, DAY0_MS).await.unwrap();
@@ -88,7 +88,7 @@ pub async fn sampled_page_views_count_as_those_they_stand_for(store: Arc<dyn Sto
     assert_eq!(store.cells(&query).await.unwrap().rows, []);
 }
 
-/// What a page view carries is that of its last snapshot, whole, and explains its values.
+/// The context of a page view is that of its last snapshot, completely, and explains its values.
 pub async fn contexts_are_those_of_the_last_snapshot(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let mut first = explained(DAY0_MS + 7, 1, "img.old", "https://shop.example/old.js");
@@ -122,15 +122,15 @@ pub async fn contexts_are_those_of_the_last_snapshot(store: Arc<dyn Store>) {
     assert_eq!((inp.causes[0].at_ms, inp.causes[0].load_states), (Some(9_000), [0, 0, 1]));
     let cls = store.causes(&query(Explained::Cls)).await.unwrap();
     assert_eq!((cls.measured, cls.causes.len()), (0, 0));
-    // Past retention nothing is read any more.
+    // Past retention, contexts are no longer read.
     store.maintain(DAY0_MS + 40 * DAY_MS, Retention::default()).await.unwrap();
     let nothing = store.causes(&query(Explained::Lcp)).await.unwrap();
     assert!(nothing.period.is_empty());
     assert_eq!(crate::Causes { period: 0..0, ..nothing }, crate::Causes::default());
 }
 
-/// A day of a site has so many texts of a kind; further ones are another one, and stay it however often they are
-/// told. Other kinds and days have room of their own.
+/// A site's texts of a kind are bounded per day. Further ones become `(other)` and stay so however often they are
+/// loaded. Other kinds and days have their own bounds.
 pub async fn texts_have_a_bound(store: Arc<dyn Store>) {
     let site = site(&store, "a").await;
     let max = limits::SCRIPTS_PER_DAY_MAX;
@@ -153,7 +153,7 @@ pub async fn texts_have_a_bound(store: Arc<dyn Store>) {
     assert_eq!(store.view(site, next_day.id).await.unwrap().unwrap().update, next_day);
 }
 
-/// What page views say of their LCP's element and their INP's script.
+/// Returns the LCP elements and INP scripts of page views.
 async fn texts(store: &Arc<dyn Store>, site: SiteId, views: Vec<ViewUpdate>) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for view in views {

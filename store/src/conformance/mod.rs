@@ -1,9 +1,9 @@
-//! The conformance suite: what every backend must do, as tests that take any [`Store`].
+//! Tests the requirements on every backend, with cases that take any [`Store`].
 //!
-//! A backend's tests call [`crate::conformance!`] with a function that opens a fresh, empty store; each
-//! case becomes a test of its own. The last case plays random histories against the [`model`].
+//! A backend's tests call [`crate::conformance!`] with a function that opens a fresh, empty store; each case becomes
+//! a test of its own. The last case compares random histories with the [`model`].
 
-// Test code, although another crate calls it.
+// This is test code, although another crate calls it.
 #![allow(clippy::unwrap_used)]
 
 mod cases;
@@ -50,12 +50,12 @@ use vitals::view::ViewId;
 pub struct Fresh {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// What must live as long as it: a temporary folder, a schema that is dropped with it.
+    /// Resources that must outlive the store: a temporary folder, a schema that is dropped at the end.
     pub keep: Box<dyn Any + Send>,
 }
 
-/// Makes every case of the suite a test of the crate that calls it: `conformance!(open)`, where `open`
-/// is an `async fn() -> Fresh`, or gives an `Option` of one: where there is none, nothing is tested.
+/// Makes every case of the suite a test of the calling crate: `conformance!(open)`. `open` is an `async fn() ->
+/// Fresh`, or returns an `Option<Fresh>`; tests are skipped on `None`.
 #[macro_export]
 macro_rules! conformance {
     ($fresh:path) => {
@@ -96,13 +96,13 @@ macro_rules! conformance {
     };
 }
 
-/// A Thursday, 2025-11-20, 00:00 UTC: the day that the cases are about.
+/// The day of the cases: Thursday, 2025-11-20, 00:00 UTC.
 pub const DAY0_MS: i64 = 1_763_596_800_000;
 
-/// Adds a site of a name, with one key.
+/// Adds a named site with one key.
 ///
 /// # Panics
-/// Where the store refuses.
+/// If the store refuses the site.
 pub async fn site(store: &Arc<dyn Store>, name: &str) -> SiteId {
     let site = NewSite {
         name: name.to_owned(),
@@ -113,7 +113,7 @@ pub async fn site(store: &Arc<dyn Store>, name: &str) -> SiteId {
     store.site_add(site).await.unwrap().id
 }
 
-/// An own update, `seq` 1, of a view that starts at a moment, with values in the metrics' units.
+/// Returns an update of our own collector, `seq` 1, of a view with this start, with values in the metrics' units.
 #[must_use]
 pub fn update(start_ms: i64, random: u128, values: &[(Metric, f64)]) -> ViewUpdate {
     let mut measured = Values::EMPTY;
@@ -140,7 +140,7 @@ pub fn update(start_ms: i64, random: u128, values: &[(Metric, f64)]) -> ViewUpda
     }
 }
 
-/// Loads beacons of one update each, from a spool of this number, as the next positions of its cursor.
+/// Loads beacons of one update each, from the spool with this number, at the next positions of its cursor.
 ///
 /// # Errors
 /// Those of the store.
@@ -153,7 +153,7 @@ pub async fn load(
     load_from(store, site, spool, updates, Senders::Unknown).await
 }
 
-/// As [`load`], of senders that are known.
+/// Does the same as [`load`], with known senders.
 ///
 /// # Errors
 /// Those of the store.

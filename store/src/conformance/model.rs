@@ -1,4 +1,4 @@
-//! The plain model: what a store must answer, computed the slow and obvious way.
+//! Implements a simple model of a store that computes each answer the slow and obvious way.
 
 use super::conditions;
 use crate::context::causes::{Blocking, Script};
@@ -18,8 +18,7 @@ use vitals::gate::{INTERVAL_ALPHA, interval_ranks};
 use vitals::metric::{Metric, Value};
 use vitals::view::{TtiGap, ViewId};
 
-/// A store that keeps every page view for ever and recomputes each answer from all of them. Retention
-/// only hides.
+/// A store that keeps every page view forever and recomputes each answer from all of them. Retention only hides data.
 #[derive(Clone, Debug)]
 pub struct Model {
     sites: BTreeSet<SiteId>,
@@ -40,7 +39,7 @@ impl Default for Model {
 }
 
 impl Model {
-    /// Adds a site under the id that the store gave it.
+    /// Adds a site under the id from the tested store.
     pub fn site_add(&mut self, site: SiteId) {
         self.sites.insert(site);
     }
@@ -72,7 +71,7 @@ impl Model {
             return Err(StoreError::CursorMoved { at, expected: after });
         }
         self.cursors.insert((site, spool.0), up_to);
-        // One update at a time, each against all that is known: no batch, no reading ahead.
+        // Applies one update at a time against the whole state, without batches.
         let mut report = LoadReport::default();
         for beacon in beacons {
             let mut changed = false;
@@ -159,7 +158,7 @@ impl Model {
         Answered { period, rows }
     }
 
-    /// The period that an answer counts, and its page views.
+    /// Returns the period that an answer counts, and its page views.
     fn asked(&self, query: &CellQuery, by: Option<By>) -> (Range<i64>, Vec<&ViewUpdate>) {
         let period = match From::question(query, by) {
             From::Views => after(query.from_ms..query.to_ms, self.kept.views_from_ms),
@@ -170,7 +169,8 @@ impl Model {
         (period, views)
     }
 
-    /// The period as rollups can answer it: whole hours, of a first or last day without hours and page views all of it.
+    /// Rounds the period as rollups require: to whole hours, or to the whole first or last day if its hours and page
+    /// views are gone.
     fn rounded(&self, query: &CellQuery, dimension: Dimension) -> Range<i64> {
         let is_whole = |edge_ms: i64| {
             let day_ms = day_of(edge_ms);
@@ -230,7 +230,7 @@ impl Model {
         answer
     }
 
-    /// See [`crate::Store::erase`], to its end.
+    /// See [`crate::Store::erase`], repeated to its end.
     pub fn erase(&mut self, erase: &Erase) {
         let kept = self.kept;
         self.views.retain(|&(site, id), view| {
@@ -294,13 +294,13 @@ impl Model {
     }
 }
 
-/// The part of a range from a moment on.
+/// Returns the part of a range from a moment onwards.
 fn after(range: Range<i64>, from_ms: i64) -> Range<i64> {
     let start_ms = range.start.max(from_ms);
     start_ms..range.end.max(start_ms)
 }
 
-/// What one page view says of the metric that is explained.
+/// A page view's attribution of the metric.
 struct Sample {
     value: u32,
     parts_ms: Vec<u32>,
@@ -376,7 +376,7 @@ fn cause(explained: Explained, (target, what): (String, String), samples: &[Samp
     }
 }
 
-/// The smallest number that so many per cent of them do not exceed; 0 of none.
+/// Returns a percentile by nearest rank; 0 if `numbers` is empty.
 pub(super) fn percentile(numbers: &[u32], percent: usize) -> u32 {
     let mut numbers = numbers.to_vec();
     numbers.sort_unstable();

@@ -1,4 +1,4 @@
-//! What explains a metric's values: the causes that page views name, counted, and their conditions.
+//! Counts the causes of a metric's values, and their conditions, over page views.
 
 pub mod conditions;
 
@@ -19,16 +19,16 @@ use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::TtiGap;
 
-/// A metric whose values page views explain.
+/// A metric with attribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Explained {
-    /// By the largest element.
+    /// Caused by the largest element.
     Lcp,
-    /// By the slowest interaction.
+    /// Caused by the slowest interaction.
     Inp,
-    /// By the largest shift.
+    /// Caused by the largest shift.
     Cls,
-    /// By the part that took longest.
+    /// Caused by the longest part.
     Ttfb,
 }
 
@@ -48,31 +48,31 @@ impl Explained {
     }
 }
 
-/// A question what explains a metric's values.
+/// A query for the causes of a metric's values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CauseQuery {
-    /// The page views that it is about, to the millisecond; metrics are not looked at.
+    /// Selects the page views, to the millisecond; its metrics are ignored.
     pub views: CellQuery,
-    /// What is to be explained.
+    /// The metric.
     pub explained: Explained,
-    /// How many causes are answered at most, those of most page views.
+    /// Maximum number of causes in the answer, those with most page views first.
     pub limit: usize,
 }
 
-/// What explains a metric's values, and what else page views say that is not rolled up.
+/// The causes of a metric's values, and the other attributes of page views that rollups lack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Causes {
-    /// The period that is counted: the question's, as far as page views are kept.
+    /// The counted period: that of the query, limited to the retention of page views.
     pub period: Range<i64>,
-    /// The page views that are asked about.
+    /// The selected page views.
     pub views: Views,
-    /// Those with a value of the metric.
+    /// Page views with a value of the metric.
     pub measured: i64,
-    /// Those that say what explains it.
+    /// Page views with attribution of the metric.
     pub explained: i64,
-    /// Different causes that were found.
+    /// The number of distinct causes.
     pub found: usize,
-    /// Causes of most page views first.
+    /// The causes, those with most page views first.
     pub causes: Vec<Cause>,
     /// The conditions of the page views with a value.
     pub conditions: ConditionsFound,
@@ -80,80 +80,80 @@ pub struct Causes {
     pub tbt: Blocking,
     /// Page views with a TTI.
     pub tti_reached: i64,
-    /// Page views without one, by [`TtiGap`].
+    /// Page views without a TTI, by [`TtiGap`].
     pub tti_gaps: [i64; 3],
-    /// Page views in which a part of the collector had failed, by the bit of [`vitals::beacon::errors`].
+    /// Page views in which a part of the collector failed, by the bit of [`vitals::beacon::errors`].
     pub errors: [i64; 8],
 }
 
 /// Page views of one cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cause {
-    /// The element; empty where it is not known.
+    /// The element; empty if unknown.
     pub target: String,
-    /// The image's URL of LCP, the event's type of INP, the longest part of TTFB; empty of CLS.
+    /// The image's URL for LCP, the event's type for INP, the longest part for TTFB; empty for CLS.
     pub what: String,
     /// Page views.
     pub views: i64,
-    /// The 75th percentile of their values, in millionths of the metric's unit.
+    /// The 75th percentile of the metric, in millionths of its unit.
     pub p75_micros: u32,
-    /// Medians of the parts, in milliseconds: four of LCP, three of INP, six of TTFB, none of CLS.
+    /// Medians of the parts, in milliseconds: four for LCP, three for INP, six for TTFB, none for CLS.
     pub parts_ms: Vec<u32>,
-    /// The median of when it was, in milliseconds since the view's start; of INP and CLS.
+    /// The median time of the interaction or shift, in milliseconds since the view's start; for INP and CLS only.
     pub at_ms: Option<u32>,
-    /// Of CLS, the median of the largest shift's own score in millionths.
+    /// The median of the largest shift's own score, in millionths; for CLS only.
     pub shift_micros: Option<u32>,
-    /// Page views by [`LoadState`]; zeros but of INP and CLS.
+    /// Page views by [`LoadState`]; zeros except for INP and CLS.
     pub load_states: [i64; 3],
-    /// Of INP, the script that was the longest most often.
+    /// The script that was most often the longest; for INP only.
     pub script: Option<Script>,
 }
 
-/// A script that ran longest while somebody waited.
+/// The longest script during an interaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
     /// Its URL.
     pub url: String,
-    /// In how many page views of the cause.
+    /// Page views of the cause with this script.
     pub views: i64,
-    /// The median of how long it ran, in milliseconds.
+    /// The median duration, in milliseconds.
     pub median_ms: u32,
 }
 
 /// Total Blocking Time of some page views.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blocking {
-    /// Page views that have it.
+    /// Page views with a value.
     pub n: i64,
     /// The median, in microseconds.
     pub p50_micros: u32,
-    /// The 75th percentile.
+    /// The 75th percentile, in microseconds.
     pub p75_micros: u32,
 }
 
-/// What a store reads of a page view that is asked about.
+/// The columns of a page view that the query reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     /// Its UTC day since 1970.
     pub day: i32,
-    /// What it stands for.
+    /// The sampling weight.
     pub weight: Weight,
-    /// Its value of the metric that is explained.
+    /// The value of the metric.
     pub value: Option<Value>,
-    /// Whether it has a TTI.
+    /// Whether the view has a TTI.
     pub has_tti: bool,
-    /// Why it has none.
+    /// The reason for a missing TTI.
     pub tti_gap: Option<TtiGap>,
-    /// Its context as it is kept.
+    /// The encoded context.
     pub context: Option<&'a [u8]>,
 }
 
-/// An answer in the making.
+/// Accumulates an answer.
 #[derive(Debug)]
 pub struct Explaining {
     explained: Explained,
     limit: usize,
-    /// The place of a day's code among the texts.
+    /// Maps a day's code to the index of its text.
     places: HashMap<(i32, Code), usize>,
     texts: Vec<String>,
     groups: HashMap<(usize, usize), Group>,
@@ -162,7 +162,7 @@ pub struct Explaining {
     answer: Causes,
 }
 
-/// The page views of a cause: of each its value, its parts, when it was, and the shift's score.
+/// The page views of a cause, each with its value, parts, time, and shift score.
 #[derive(Debug, Default)]
 struct Group {
     samples: Vec<[u32; SAMPLE]>,
@@ -174,16 +174,16 @@ const SAMPLE: usize = 8;
 const VALUE: usize = 0;
 const PARTS: usize = 1;
 const AT: usize = 7;
-/// CLS has no parts.
+/// Shares the slot of the parts, because CLS has none.
 const SHIFT: usize = 1;
 
-/// The places of an empty text, of [`OTHER`], and of the first part of TTFB.
+/// The indexes of the empty text, of [`OTHER`], and of the first part of TTFB.
 const EMPTY: usize = 0;
 const OTHERS: usize = 1;
 const TTFB_PARTS: usize = 2;
 
 impl Explaining {
-    /// An answer to a question; `names` must know the texts of the days in its range.
+    /// Starts an answer. `names` must hold the texts of the days in the query's range.
     #[must_use]
     pub fn new(query: &CauseQuery, names: &TextNames) -> Self {
         let mut texts = vec![String::new(), OTHER.to_owned()];
@@ -209,10 +209,10 @@ impl Explaining {
         }
     }
 
-    /// Takes in a page view.
+    /// Adds a page view.
     ///
     /// # Errors
-    /// Where its context is damaged.
+    /// If the context is damaged.
     pub fn add(&mut self, seen: &Seen<'_>) -> Result<(), EncodingError> {
         let answer = &mut self.answer;
         answer.views.add(seen.weight.milli(), 1);
@@ -249,7 +249,7 @@ impl Explaining {
                 let conditions = context.conditions.as_deref();
                 let Some(parts) = conditions.and_then(|conditions| conditions.ttfb_parts_ms) else { return };
                 sample[PARTS..PARTS + parts.len()].copy_from_slice(&parts);
-                // Of equally long ones the last.
+                // On a tie, the last part wins.
                 let longest = parts.iter().enumerate().max_by_key(|(_, ms)| **ms).map_or(0, |(part, _)| part);
                 (EMPTY, TTFB_PARTS + longest, None, None)
             }
@@ -287,7 +287,7 @@ impl Explaining {
         self.answer.explained += 1;
     }
 
-    /// The answer.
+    /// Returns the answer.
     #[must_use]
     pub fn finish(mut self) -> Causes {
         let mut causes: Vec<Cause> = Vec::with_capacity(self.groups.len());
@@ -343,7 +343,7 @@ impl Explaining {
     }
 }
 
-/// The percentile of a number by nearest rank; 0 of none. The order of what is given changes.
+/// Returns a percentile by nearest rank; 0 if `all` is empty. Reorders `all`.
 fn percentile<T>(all: &mut [T], percent: u8, number: impl Fn(&T) -> u32) -> u32 {
     let place = usize::try_from(rank(all.len() as i64, percent) - 1).unwrap_or(0);
     if place >= all.len() {
@@ -395,7 +395,7 @@ mod tests {
         for number in 0..limits::CAUSES_MAX as u16 {
             see(3, 100 + number, 50);
         }
-        // A text that is gone is another one.
+        // A deleted text is counted under `OTHER`.
         see(3, 9, 50);
         let answer = explaining.finish();
         let shown: Vec<_> = answer.causes.iter().map(|one| (one.target.as_str(), one.views)).collect();

@@ -1,10 +1,10 @@
-//! A page view's context as it is kept: two bytes and a number a part, texts as codes of the day's
+//! Encodes a page view's context: two bytes, then the numbers of each part; texts are codes of the day's
 //! [`super::texts`].
 //!
-//! `[which parts follow (a byte), the classes: bits 0 and 1 the viewport, 2 and 3 the load state of INP, 4 and 5
-//! that of CLS (a byte), the parts in the order of their bits]`. A text is the two bytes of its code, little
-//! endian; any other number is LEB128, and lists begin with their length. Releases before [`conditions`] wrote none,
-//! and theirs are read.
+//! `[which parts follow (a byte), the classes: bits 0 and 1 the viewport, 2 and 3 the load state of INP, 4 and 5 that
+//! of CLS (a byte), the parts in the order of their bits]`. A text is the two bytes of its code, little endian; any
+//! other number is LEB128, and lists begin with their length. Contexts of releases before [`conditions`] have none,
+//! and remain readable.
 
 mod conditions;
 
@@ -25,13 +25,13 @@ const TAGS: u8 = 1 << 5;
 const MARKS: u8 = 1 << 6;
 const CONDITIONS: u8 = 1 << 7;
 
-/// The bytes of a context; `None` where it says nothing.
+/// Encodes a context; returns `None` if the context is empty.
 #[must_use]
 pub fn encode(context: &Context<Code>) -> Option<Vec<u8>> {
     if context.is_empty() {
         return None;
     }
-    // Most have no more.
+    // Enough for most contexts.
     let mut bytes = Vec::with_capacity(48);
     let mut parts = 0;
     let mut classes = context.viewport.map_or(0, |viewport| viewport as u8 + 1);
@@ -90,7 +90,7 @@ pub fn encode(context: &Context<Code>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// How many bytes a context takes. Every text takes as many as any other.
+/// Returns the encoded size of a context. Every text takes two bytes.
 #[must_use]
 pub fn bytes_of(context: &Context) -> usize {
     encode(&context.map(|_, _| OTHER_TEXT)).map_or(0, |bytes| bytes.len())
@@ -108,10 +108,10 @@ fn numbers(bytes: &mut Vec<u8>, numbers: &[u32]) {
     }
 }
 
-/// Reads what [`encode`] wrote.
+/// Decodes the output of [`encode`].
 ///
 /// # Errors
-/// Where the bytes are no context.
+/// If the bytes are not a context.
 pub fn decode(mut bytes: &[u8]) -> Result<Context<Code>, EncodingError> {
     let bytes = &mut bytes;
     let &[parts, classes] = take(bytes)?;
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn class_that_is_none_is_no_context() {
-        // The last class of each field, and one beyond it.
+        // The last class of each field, and the number after it.
         for (of_load, of_visitor, is_known) in [
             (4, 0, true),
             (5, 0, false),
@@ -330,7 +330,7 @@ mod tests {
         let bounded = named(&with(largest_conditions())).bounded();
         assert!(bytes_of(&bounded) <= limits::CONTEXT_BYTES_MAX, "{} bytes", bytes_of(&bounded));
         assert_eq!(bounded.detail, named(&largest()).detail, "what explains the values stays");
-        // As many as are needed, in the table's order.
+        // Removes as many fields as needed, in the table's order.
         let mut expected = named(&with(largest_conditions()));
         let mut left_out = 0;
         for (_, leave_out) in DROP_ORDER {
@@ -342,7 +342,7 @@ mod tests {
         }
         assert_eq!((bounded.clone(), left_out), (expected, 3));
         assert_eq!(bounded.clone().bounded(), bounded, "once decided it stays");
-        // Everything beyond the table fits beside the largest detail.
+        // All fields outside of the table fit beside the largest detail.
         let mut rest = named(&with(largest_conditions()));
         for (_, leave_out) in DROP_ORDER {
             leave_out(rest.conditions.as_mut().unwrap());
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn usual_context_takes_so_many_bytes() {
-        // Of the view of a shop's page: LCP of an image, INP with a script, CLS, TBT; then with its conditions.
+        // A typical view of a shop's page: LCP of an image, INP with a script, CLS, TBT; then with its conditions.
         let detail = Detail {
             lcp: Some(LcpDetail { target: 1, url: 2, parts_ms: [210, 90, 300, 400] }),
             inp: Some(InpDetail {
@@ -429,7 +429,7 @@ mod tests {
 
     #[test]
     fn the_format_never_changes() {
-        // Stored: other bytes would make page views of the release before unreadable.
+        // The bytes are stored: a change would make page views of the previous release unreadable.
         let detail = Detail {
             lcp: Some(LcpDetail { target: 0x0201, url: 0, parts_ms: [1, 2, 3, 300] }),
             inp: None,

@@ -1,5 +1,5 @@
-//! The conditions of a page view: how its document came, over what connection, on what device, and whether the
-//! visitor engaged.
+//! Defines the conditions of a page view: the fetch of its document, the connection, the device, and the visitor's
+//! engagement.
 
 use super::texts::TextKind;
 use super::{code, moment_ms, time_ms, whole_ms};
@@ -8,23 +8,23 @@ use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, PARTS, Protocol, Ttfb
 use vitals::limits;
 use vitals::view::{Rtt, Tier};
 
-/// The conditions of a page view. A text is a [`String`], or where it is kept its code.
+/// The conditions of a page view. A text is a [`String`], or its code in storage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Conditions<T = String> {
     /// The parts of TTFB ([`PARTS`]), in whole milliseconds.
     pub ttfb_parts_ms: Option<[u32; PARTS.len()]>,
     /// The protocol.
     pub protocol: Option<Protocol>,
-    /// Where the document was taken from.
+    /// The source of the document.
     pub delivery: Option<Delivery>,
     /// The document's compressed size in whole kilobytes, rounded up.
     pub document_kb: Option<u32>,
     /// Name, duration in whole milliseconds and description of `Server-Timing` entries; at most
     /// [`limits::SERVER_TIMINGS_MAX`].
     pub server_timings: Vec<(T, u32, T)>,
-    /// Why the page was not restored from the back/forward cache; at most [`limits::NOT_RESTORED_MAX`].
+    /// Reasons why the page was not restored from the back/forward cache; at most [`limits::NOT_RESTORED_MAX`].
     pub not_restored: Vec<T>,
-    /// Whether the load is typical, and the share of loads of which this is noise, in per cent.
+    /// Whether the load is typical, and the share of loads for which this value is noise, in percent.
     pub confidence: Option<(ConfidenceLevel, u8)>,
     /// The class of the connection's round trip.
     pub rtt: Option<Rtt>,
@@ -34,15 +34,15 @@ pub struct Conditions<T = String> {
     pub cpu: Option<Tier>,
     /// Whether the visitor engaged.
     pub engaged: Option<bool>,
-    /// When the visitor first pressed a key or clicked, in milliseconds since the view's start.
+    /// The visitor's first key press or click, in milliseconds since the view's start.
     pub first_input_ms: Option<u32>,
 }
 
-/// A field's name, and what removes it.
+/// A field's name, and the function that removes it.
 type Droppable = (&'static str, fn(&mut Conditions));
 
-/// The fields that a context larger than [`limits::CONTEXT_BYTES_MAX`] loses, the least useful first. Attribution, tags
-/// and marks always fit.
+/// The fields removed from a context larger than [`limits::CONTEXT_BYTES_MAX`], the least useful first. Attribution,
+/// tags and marks always fit.
 pub const DROP_ORDER: [Droppable; 5] = [
     ("document size", |conditions| conditions.document_kb = None),
     ("first input", |conditions| conditions.first_input_ms = None),
@@ -71,7 +71,7 @@ impl<T> Default for Conditions<T> {
 }
 
 impl<T> Conditions<T> {
-    /// The same with other texts.
+    /// Converts each text by `to`.
     pub fn map<U>(&self, to: &mut impl FnMut(TextKind, &T) -> U) -> Conditions<U> {
         let mut server_timings = Vec::with_capacity(self.server_timings.len());
         for (name, ms, description) in &self.server_timings {
@@ -93,7 +93,7 @@ impl<T> Conditions<T> {
         }
     }
 
-    /// Whether it has texts.
+    /// Whether the conditions have texts.
     #[must_use]
     pub const fn has_texts(&self) -> bool {
         !self.server_timings.is_empty() || !self.not_restored.is_empty()
@@ -101,15 +101,15 @@ impl<T> Conditions<T> {
 }
 
 impl Conditions {
-    /// Takes in how the document came; its texts must be scrubbed. The parts of TTFB are rounded so that their sum is
-    /// that of the whole.
+    /// Adds the fetch of the document; the caller must have scrubbed its texts. Rounded parts of TTFB sum to the
+    /// rounded total.
     #[must_use]
     pub fn with_fetch(mut self, cause: Option<TtfbCause>) -> Self {
         let Some(TtfbCause { parts_ms, fetch }) = cause else { return self };
         self.ttfb_parts_ms = parts_ms.map(whole_ms);
         self.protocol = Protocol::of(&fetch.protocol);
         self.delivery = fetch.delivery;
-        // A cast of a number that is too large gives the largest.
+        // The cast saturates.
         self.document_kb = (fetch.encoded_bytes > 0.0)
             .then(|| (fetch.encoded_bytes.min(f64::from(limits::DOCUMENT_BYTES_MAX)) / 1e3).ceil() as u32);
         let timings = fetch.server_timings.into_iter().take(limits::SERVER_TIMINGS_MAX);
@@ -122,14 +122,14 @@ impl Conditions {
         self
     }
 
-    /// Takes in when the visitor first pressed a key or clicked, in milliseconds since the view's start.
+    /// Adds the visitor's first key press or click, in milliseconds since the view's start.
     #[must_use]
     pub fn with_first_input(mut self, at_ms: Option<f64>) -> Self {
         self.first_input_ms = at_ms.map(moment_ms);
         self
     }
 
-    /// The conditions, where anything is known of them.
+    /// Returns the conditions; `None` if none is known.
     #[must_use]
     pub fn filled(self) -> Option<Box<Self>> {
         (self != Self::default()).then(|| Box::new(self))
@@ -137,11 +137,11 @@ impl Conditions {
 }
 
 impl super::Context {
-    /// Leaves out what does not fit into [`limits::CONTEXT_BYTES_MAX`], by [`DROP_ORDER`]. Decided before page views are
-    /// merged, so that a beacon that is told again is the same.
+    /// Removes fields by [`DROP_ORDER`] until the context fits into [`limits::CONTEXT_BYTES_MAX`]. Runs before page
+    /// views are merged, so that a repeated beacon gives the same context.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        // Without tags and marks everything fits.
+        // Without tags and marks, every context fits.
         if self.detail.as_ref().is_none_or(|detail| detail.tags.is_empty() && detail.marks.is_empty()) {
             return self;
         }

@@ -1,7 +1,7 @@
-//! What a page view carries beyond what is counted of it: what explains its values, and what the page said.
+//! Defines the context of a page view: its attribution, conditions, tags and marks, which rollups do not count.
 //!
-//! It is kept beside the page view and goes with it. [`conditions`] is what surrounds the view, [`code`] how it is kept,
-//! [`texts`] where its texts are, [`causes`] what is asked of it.
+//! The context is stored and deleted with the page view. [`conditions`] describes the environment of the view,
+//! [`code`] the encoding, [`texts`] the dictionary of texts, [`causes`] the queries.
 
 pub mod causes;
 pub mod code;
@@ -16,40 +16,39 @@ use vitals::limits;
 use vitals::metric::Value;
 use vitals::view::Viewport;
 
-/// What a page view carries beyond what is counted of it. A text is a [`String`], or where it is kept its code.
+/// The context of a page view. A text is a [`String`], or its code in storage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Context<T = String> {
     /// The class of the window's width.
     pub viewport: Option<Viewport>,
-    /// Total Blocking Time, where there is a TTI.
+    /// Total Blocking Time, if there is a TTI.
     pub tbt: Option<Value>,
-    /// Which parts of the collector had failed, a sum of [`vitals::beacon::errors`].
+    /// The failed parts of the collector, as a sum of [`vitals::beacon::errors`].
     pub errors: u8,
-    /// Apart, so that a page view without it is small.
+    /// Boxed, so that a page view without details is small.
     pub detail: Option<Box<Detail<T>>>,
-    /// The conditions of the page view. Rows of the spool have them behind the page views (`spool::payload` of the server),
-    /// so that rows of releases without conditions are read.
+    /// The conditions of the page view. Spool rows hold them behind the page views (`spool::payload` of the server),
+    /// so that rows of releases without conditions remain readable.
     #[serde(skip)]
     pub conditions: Option<Box<Conditions<T>>>,
 }
 
-/// What has texts.
+/// The fields with texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Detail<T = String> {
-    /// What explains LCP.
+    /// The attribution of LCP.
     pub lcp: Option<LcpDetail<T>>,
-    /// What explains INP.
+    /// The attribution of INP.
     pub inp: Option<InpDetail<T>>,
-    /// What explains CLS.
+    /// The attribution of CLS.
     pub cls: Option<ClsDetail<T>>,
-    /// Names and values of what the page says of itself; at most [`limits::TAGS_MAX`].
+    /// The page's tags, as names and values; at most [`limits::TAGS_MAX`].
     pub tags: Vec<(T, T)>,
-    /// Names of moments and when they were, in milliseconds since the view's start; at most
-    /// [`limits::MARKS_MAX`].
+    /// The page's marks: names and times in milliseconds since the view's start; at most [`limits::MARKS_MAX`].
     pub marks: Vec<(T, u32)>,
 }
 
-/// What explains LCP, in whole milliseconds.
+/// The attribution of LCP, in whole milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LcpDetail<T = String> {
     /// The element.
@@ -60,35 +59,35 @@ pub struct LcpDetail<T = String> {
     pub parts_ms: [u32; 4],
 }
 
-/// What explains INP, in whole milliseconds.
+/// The attribution of INP, in whole milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InpDetail<T = String> {
     /// The element.
     pub target: T,
     /// The event's type.
     pub event: T,
-    /// When, since the view's start.
+    /// Time since the view's start.
     pub at_ms: u32,
     /// Input delay, processing, presentation.
     pub parts_ms: [u32; 3],
     /// The URL of the longest script.
     pub script: T,
-    /// How long it ran.
+    /// The duration of the script.
     pub script_ms: u32,
-    /// How far the document had come.
+    /// The load state of the document.
     pub load_state: LoadState,
 }
 
-/// What explains CLS.
+/// The attribution of CLS.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClsDetail<T = String> {
     /// The element.
     pub target: T,
-    /// When, in milliseconds since the view's start.
+    /// Time since the view's start, in milliseconds.
     pub at_ms: u32,
     /// The largest shift's score in millionths.
     pub value_micros: u32,
-    /// How far the document had come.
+    /// The load state of the document.
     pub load_state: LoadState,
 }
 
@@ -99,10 +98,10 @@ impl<T> Default for Context<T> {
 }
 
 impl<T> Context<T> {
-    /// Says nothing.
+    /// The empty context.
     pub const NONE: Self = Self { viewport: None, tbt: None, errors: 0, detail: None, conditions: None };
 
-    /// Whether it says nothing.
+    /// Whether the context is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.viewport.is_none()
@@ -112,13 +111,13 @@ impl<T> Context<T> {
             && self.conditions.is_none()
     }
 
-    /// Whether it has texts.
+    /// Whether the context has texts.
     #[must_use]
     pub fn has_texts(&self) -> bool {
         self.detail.is_some() || self.conditions.as_ref().is_some_and(|conditions| conditions.has_texts())
     }
 
-    /// The same with other texts.
+    /// Converts each text by `to`.
     pub fn map<U>(&self, mut to: impl FnMut(TextKind, &T) -> U) -> Context<U> {
         Context {
             viewport: self.viewport,
@@ -131,7 +130,7 @@ impl<T> Context<T> {
 }
 
 impl Context {
-    /// Hands each text to `take`; those that are empty are none.
+    /// Passes each text that is not empty to `take`.
     pub fn texts<'a>(&'a self, mut take: impl FnMut(TextKind, &'a str)) {
         let mut filled = |kind, text: &'a str| {
             if !text.is_empty() {
@@ -204,8 +203,9 @@ impl<T> Detail<T> {
 }
 
 impl Detail {
-    /// What a page view says, where it says anything: what explains LCP, INP and CLS, which must be scrubbed, with the
-    /// page's tags and marks. Times become whole milliseconds, those of parts so that their sum is the whole one's.
+    /// Returns the context of a page view, or `None` if it would be empty. The caller must have scrubbed the
+    /// attribution of LCP, INP and CLS, the tags and the marks. Times become whole milliseconds; rounded parts sum to
+    /// the rounded total.
     #[must_use]
     pub fn new(
         attribution: Attribution,
@@ -243,7 +243,7 @@ impl Detail {
     }
 }
 
-/// Parts in whole milliseconds: each lasts from one rounded edge to the next.
+/// Rounds parts to whole milliseconds. Each part lasts from one rounded edge to the next, so the sum is exact.
 fn whole_ms<const N: usize>(parts_ms: [f64; N]) -> [u32; N] {
     let (mut sum, mut before) = (0.0, 0);
     parts_ms.map(|part| {
@@ -257,9 +257,9 @@ fn time_ms(ms: f64) -> u32 {
     moment_ms(ms).min(limits::TIME_MS_MAX)
 }
 
-/// A moment in the life of a page, which may be open for days; later ones are as the last that fits.
+/// Rounds a time since the view's start, and saturates, because a page may be open for days.
 fn moment_ms(ms: f64) -> u32 {
-    // A cast of a number that is too large gives the largest, of one that is none zero.
+    // The cast saturates: a number that is too large becomes the maximum, NaN becomes 0.
     ms.round() as u32
 }
 

@@ -1,8 +1,9 @@
-//! The texts of contexts: a dictionary a site and UTC day, so that a page view holds two bytes a text.
+//! Stores the texts of contexts in one dictionary per site and UTC day, so that a page view stores two bytes per
+//! text.
 //!
-//! By day, because they then go when the day's page views go, whatever happened to other days, and what no page
-//! view refers to any more is found by reading one day. A day holds so many texts of each kind; further ones are
-//! [`OTHER`], decided once when they are loaded.
+//! A dictionary is deleted with the page views of its day, independently of other days. Reading one day finds its
+//! unused texts. The number of texts of each kind is bounded per day; further texts become [`OTHER`], decided once at
+//! the load.
 
 use super::Context;
 use crate::dimension::{OTHER, two_bytes};
@@ -12,7 +13,7 @@ use crate::rollup::Grain;
 use crate::view::ViewUpdate;
 use vitals::limits;
 
-/// What a text is; each kind has room of its own, so that a flood of one leaves the others alone.
+/// The kind of a text. Each kind has its own bound, so that a flood of one does not displace the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum TextKind {
@@ -22,23 +23,24 @@ pub enum TextKind {
     Image = 1,
     /// The URL of a script.
     Script = 2,
-    /// The type of an event, the name of a tag, a mark or a `Server-Timing` entry, a reason of a missed back/forward cache.
+    /// An event type, the name of a tag, a mark or a `Server-Timing` entry, or a reason of a missed back/forward
+    /// cache.
     Word = 3,
     /// The value of a tag, or the description of a `Server-Timing` entry.
     TagValue = 4,
 }
 
 impl TextKind {
-    /// All of them, in the order of their numbers.
+    /// All kinds, in the order of their numbers.
     pub const ALL: [Self; 5] = [Self::Selector, Self::Image, Self::Script, Self::Word, Self::TagValue];
 
-    /// The kind of this number, as stored.
+    /// Returns the kind of a stored number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    /// How many texts a day of a site may have; further ones are [`OTHER`].
+    /// Returns the maximum number of texts of a site and day; further ones are [`OTHER`].
     #[must_use]
     pub const fn texts_max(self) -> usize {
         match self {
@@ -51,7 +53,7 @@ impl TextKind {
     }
 }
 
-/// The number under which page views of a day have a text.
+/// The number that stands for a text in the page views of a day.
 pub type Code = u16;
 
 /// The code of an empty text.
@@ -59,22 +61,22 @@ pub const NO_TEXT: Code = 0;
 /// The code of [`OTHER`].
 pub const OTHER_TEXT: Code = 1;
 
-/// The code of a text: the first two bytes of the SHA-256 of itself and its kind, so that servers that never
-/// spoke to each other choose the same one. Should it be taken by another text, or be [`NO_TEXT`] or
-/// [`OTHER_TEXT`], the next `attempt` gives another; the text's row says which one holds.
+/// Returns the code of a text: the first two bytes of the SHA-256 of the text and its kind, so that independent
+/// servers choose the same code. If another text has the code, or if it is [`NO_TEXT`] or [`OTHER_TEXT`], the next
+/// `attempt` gives another. The text's row stores the valid code.
 #[must_use]
 pub fn text_code(kind: TextKind, text: &str, attempt: u8) -> Code {
-    // 0xfe is no byte of any UTF-8 text.
+    // UTF-8 text never contains the byte 0xfe.
     two_bytes(text, &[0xfe, kind as u8], attempt)
 }
 
-/// Whether a code can be given to a text.
+/// Whether a code may be assigned to a text.
 #[must_use]
 pub const fn is_free(code: Code) -> bool {
     code != NO_TEXT && code != OTHER_TEXT
 }
 
-/// The UTC day, since 1970, that the texts of a page view belong to.
+/// Returns the UTC day, since 1970, of the dictionary of a page view.
 #[must_use]
 pub fn day(view: &ViewUpdate) -> i32 {
     Grain::Day.step(view.id.start_ms())
@@ -83,19 +85,19 @@ pub fn day(view: &ViewUpdate) -> i32 {
 /// A text of a day.
 pub type Text<'a> = (i32, TextKind, &'a str);
 
-/// The codes of texts, as far as they were asked for.
+/// The codes of the texts that were looked up.
 #[derive(Clone, Debug, Default)]
 pub struct TextCodes {
     codes: HashMap<(i32, TextKind), HashMap<String, Code>>,
 }
 
 impl TextCodes {
-    /// Takes note of a text's code.
+    /// Adds a text's code.
     pub fn insert(&mut self, day: i32, kind: TextKind, text: String, code: Code) {
         self.codes.entry((day, kind)).or_default().insert(text, code);
     }
 
-    /// The code of a text.
+    /// Returns the code of a text.
     #[must_use]
     pub fn code(&self, (day, kind, text): Text<'_>) -> Option<Code> {
         match text {
@@ -105,7 +107,7 @@ impl TextCodes {
         }
     }
 
-    /// A page view's context as it is kept; `None` where it says nothing. Every text must be known.
+    /// Encodes a page view's context; `None` if the context is empty. Every text must have a code.
     #[must_use]
     pub fn encode(&self, view: &ViewUpdate) -> Option<Vec<u8>> {
         let day = day(view);
@@ -114,19 +116,19 @@ impl TextCodes {
     }
 }
 
-/// The texts of codes, as far as they were asked for, by day.
+/// The texts of the codes that were looked up, by day.
 #[derive(Clone, Debug, Default)]
 pub struct TextNames {
     names: HashMap<(i32, Code), String>,
 }
 
 impl TextNames {
-    /// Takes note of a code's text.
+    /// Adds a code's text.
     pub fn insert(&mut self, day: i32, code: Code, text: String) {
         self.names.insert((day, code), text);
     }
 
-    /// The text of a code. One that is not there any more is [`OTHER`].
+    /// Returns the text of a code; [`OTHER`] if the text was deleted.
     #[must_use]
     pub fn text(&self, day: i32, code: Code) -> &str {
         match code {
@@ -135,19 +137,19 @@ impl TextNames {
         }
     }
 
-    /// All texts with their days and codes.
+    /// Returns all texts with their days and codes.
     pub fn iter(&self) -> impl Iterator<Item = (i32, Code, &str)> {
         self.names.iter().map(|(&(day, code), text)| (day, code, text.as_str()))
     }
 
-    /// A context with its texts.
+    /// Returns a context with its texts.
     #[must_use]
     pub fn name(&self, day: i32, context: &Context<Code>) -> Context {
         context.map(|_, &code| self.text(day, code).to_owned())
     }
 }
 
-/// The codes in a context.
+/// Passes each code of a context to `take`.
 pub fn codes(context: &Context<Code>, mut take: impl FnMut(Code)) {
     context.map(|_, &code| {
         if is_free(code) {
@@ -156,13 +158,13 @@ pub fn codes(context: &Context<Code>, mut take: impl FnMut(Code)) {
     });
 }
 
-/// The distinct texts of a batch, in order.
+/// Returns the distinct texts of a batch, sorted.
 #[must_use]
 pub fn of_beacons(beacons: &[Vec<ViewUpdate>]) -> Vec<Text<'_>> {
     of(beacons.iter().flatten())
 }
 
-/// The distinct texts that changed page views have from now on, in order.
+/// Returns the distinct new texts of changed page views, sorted.
 #[must_use]
 pub fn of_changed(changed: &[Changed]) -> Vec<Text<'_>> {
     of(changed.iter().filter_map(|changed| changed.after.as_ref()).map(|view| &view.update))
@@ -183,10 +185,10 @@ fn of<'a>(views: impl Iterator<Item = &'a ViewUpdate>) -> Vec<Text<'a>> {
     texts
 }
 
-/// Replaces texts that are neither `known` nor fit under the bound of their day and kind by [`OTHER`], where a
-/// site has `counts` texts. The first ones in spool order get the places that are left.
+/// Replaces texts by [`OTHER`] that are not `known` and exceed the bound of their day and kind; `counts` holds the
+/// site's numbers of texts. The first texts in spool order fill the bound.
 ///
-/// A text once decided is stored with the view, so nothing changes when places become free.
+/// The view stores the decided text, so later deletions do not change it.
 pub fn bound(beacons: &mut [Vec<ViewUpdate>], known: &TextCodes, counts: &HashMap<(i32, TextKind), usize>) {
     let mut left: HashMap<(i32, TextKind), usize> = HashMap::default();
     let mut taken: HashMap<(i32, TextKind), HashSet<String>> = HashMap::default();
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn text_codes_never_change() {
-        // Stored: another code would name another text.
+        // The code is stored: another one would name another text.
         assert_eq!(text_code(TextKind::Selector, "img", 0), 0x94fd);
         assert_ne!(text_code(TextKind::Selector, "img", 0), text_code(TextKind::Image, "img", 0));
         assert_ne!(text_code(TextKind::Selector, "img", 0), text_code(TextKind::Selector, "img", 1));

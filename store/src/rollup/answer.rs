@@ -1,4 +1,4 @@
-//! Answers: rows, deltas or page views, added up.
+//! Sums rows, deltas or page views into an answer.
 
 use super::block::read_block;
 use super::log::{self, Counted};
@@ -11,7 +11,7 @@ use crate::weight::Weight;
 use vitals::histogram::{EncodingError, Place, Sum, read_varint};
 use vitals::metric::{Metric, Metrics, Values};
 
-/// Where a question is answered from.
+/// The source of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
     /// Rollups of a dimension.
@@ -21,10 +21,10 @@ pub enum From {
 }
 
 impl From {
-    /// Where a question is answered from, if its answer is a cell a route, or a cell a value of `by`.
+    /// Chooses the source for cells per route, or per value of `by`.
     ///
-    /// Rollups know one dimension at a time; two of them, what is no dimension, and ranges to the millisecond take
-    /// page views.
+    /// Rollups hold one dimension at a time. Queries about two dimensions, about other columns, or about ranges to
+    /// the millisecond read page views.
     #[must_use]
     pub fn question(query: &CellQuery, by: Option<By>) -> Self {
         if query.exact {
@@ -39,16 +39,16 @@ impl From {
     }
 }
 
-/// An answer in the making.
+/// Accumulates an answer.
 #[derive(Debug)]
 pub struct Answer {
     metrics: Metrics,
     route_id: Option<i64>,
-    /// The dimension of the rows that are read.
+    /// The dimension of the rows to read.
     dimension: Dimension,
-    /// What each dimension must be.
+    /// The filtered code of each dimension.
     asked: [Option<Code>; Dimension::COUNT],
-    /// Whether the answer is a cell a value, and not a cell a route.
+    /// Whether the answer has a cell per value, not per route.
     by_value: bool,
     places: HashMap<i64, usize>,
     sums: Vec<(i64, Sums)>,
@@ -61,10 +61,10 @@ struct Sums {
 }
 
 impl Answer {
-    /// An answer to a question; by value, or by route. `route_id` is that of the route that
-    /// is asked for, if one is; `labels` must know the labels of the filters.
+    /// Starts an answer, by value or by route. `route_id` is that of the query's route, if any; `labels` must hold
+    /// the labels of the filters.
     ///
-    /// `None` where a label is asked for that the site does not have: then nothing matches.
+    /// Returns `None` if the site lacks a label of the filters: then no page view matches.
     #[must_use]
     pub fn new(query: &CellQuery, by: Option<By>, route_id: Option<i64>, labels: &Labels) -> Option<Self> {
         let mut asked = [None; Dimension::COUNT];
@@ -74,7 +74,7 @@ impl Answer {
                 Said::Label(label) => Some(labels.code(dimension, label)?),
             };
         }
-        // Of page views, which alone say what is no dimension, each brings its code along.
+        // For columns that are no dimension, each page view brings its own code.
         let dimension = by
             .and_then(By::dimension)
             .or_else(|| query.filters.dimensions().next())
@@ -90,12 +90,12 @@ impl Answer {
         })
     }
 
-    /// The parts that are to be read.
+    /// Returns the parts to read.
     pub fn parts(&self) -> impl Iterator<Item = Part> {
         self.metrics.iter().map(Part::Metric).chain([Part::Views])
     }
 
-    /// The place of the sums of a route, or of a value.
+    /// Returns the index of the sums of a route, or of a value.
     fn place(&mut self, route_id: i64, code: Code) -> usize {
         let key = if self.by_value { i64::from(code) } else { route_id };
         *self.places.entry(key).or_insert_with(|| {
@@ -112,7 +112,7 @@ impl Answer {
     /// Adds a stored block of a part and of the dimension.
     ///
     /// # Errors
-    /// Where the bytes are not a block.
+    /// If the bytes are not a block.
     pub fn add_block(&mut self, part: Part, bytes: &[u8]) -> Result<(), EncodingError> {
         let asked = self.route_id;
         read_block(bytes, |route_id, bytes| {
@@ -126,7 +126,7 @@ impl Answer {
 
     fn add_row(&mut self, route_id: i64, part: Part, mut bytes: &[u8]) -> Result<(), EncodingError> {
         let asked = self.asked[self.dimension.index()];
-        // Where the answer is by route, all values of the row go to one place.
+        // By route, all values of the row go to one place.
         let mut place = None;
         for _ in 0..read_varint(&mut bytes)? {
             let code = read_code(&mut bytes)?;
@@ -153,10 +153,10 @@ impl Answer {
         Ok(())
     }
 
-    /// Adds a delta row that is not folded yet.
+    /// Adds an unfolded delta row.
     ///
     /// # Errors
-    /// Where the bytes are not a delta row.
+    /// If the bytes are not a delta row.
     pub fn add_delta(&mut self, bytes: &[u8]) -> Result<(), EncodingError> {
         log::read(bytes, |counted| self.add_counted(counted))
     }
@@ -191,7 +191,7 @@ impl Answer {
         }
     }
 
-    /// The cells that count something, by route id or by code.
+    /// Returns the cells that are not empty, by route id or by code.
     #[must_use]
     pub fn finish(self) -> HashMap<i64, Cell> {
         let cells = self.sums.into_iter().map(|(key, sums)| {

@@ -196,7 +196,7 @@ impl Route {
         }
     }
 
-    /// Counts a metric's values in the groups. Values are sorted once for all dimensions, so every group receives its
+    /// Counts a metric's values in the groups. Sorts the values once for all dimensions, so every group receives its
     /// values in order.
     fn count(&mut self, metric: Metric, views: &[Folded]) {
         self.values.clear();

@@ -1,9 +1,10 @@
-//! Which cells, deltas and page views answer a question.
+//! Plans which cells, deltas and page views answer a query.
 //!
-//! A question is about whole hours. Rollups of a dimension hold whole days, of devices also hours while those are kept.
-//! What is left is at most a part of the first day and a part of the last one: an *edge*. Its page views are counted one
-//! by one if they are kept and not too many; or, if fewer, those of the rest of its day are taken away from the day's
-//! cells. Otherwise the period grows to the whole day, and the answer says so.
+//! A query covers whole hours. Rollups of a dimension hold whole days; rollups by device also hold hours within their
+//! retention. The remainder is at most a part of the first day and a part of the last day: an *edge*. The page views
+//! of an edge are counted one by one if they are kept and not too many. If the rest of the day has fewer page views,
+//! these are subtracted from the day's cells instead. Otherwise the period grows to the whole day, and the answer
+//! states so.
 
 use super::{DAY_MS, From, Grain, HOUR_MS, day_of, hour_of};
 use crate::cell::CellQuery;
@@ -12,23 +13,23 @@ use crate::kept::Kept;
 use std::ops::Range;
 use vitals::limits;
 
-/// The first start that no page view can have: an id holds 48 bits of milliseconds.
+/// The first start past those of all page views: an id holds 48 bits of milliseconds.
 const STARTS_END_MS: i64 = 1 << 48;
 
-/// What answers a question. All ranges are of UTC milliseconds, their ends excluded.
+/// The sources of an answer. All ranges are of UTC milliseconds, their ends excluded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The period that the answer counts.
     pub period: Range<i64>,
-    /// Whole days: daily cells.
+    /// Whole days, from daily cells.
     pub days: Range<i64>,
-    /// Before and after them: hourly cells. Either may be empty.
+    /// The hours before and after the days, from hourly cells. Either range may be empty.
     pub hours: [Range<i64>; 2],
-    /// Days and hours: delta rows that are not folded yet.
+    /// Days and hours, from unfolded delta rows.
     pub deltas: Range<i64>,
-    /// Page views, and how often each counts: 1, or -1 to take it away from a day.
+    /// Ranges of page views, and their factors: 1, or -1 to subtract them from a day.
     pub scans: Vec<(Range<i64>, i64)>,
-    /// Parts of days that rollups cannot tell, until [`Plan::count_edge`] decides how they are counted.
+    /// Parts of days that rollups lack, until [`Plan::count_edge`] decides how to count them.
     edges: Vec<Range<i64>>,
     /// Page views that edges may still read.
     room: u64,
@@ -37,7 +38,7 @@ pub struct Plan {
 const NOTHING: Range<i64> = 0..0;
 
 impl Plan {
-    /// What answers a question; its edges are still to be decided ([`Plan::edges`]).
+    /// Plans a query. Its edges are still undecided ([`Plan::edges`]).
     #[must_use]
     pub fn new(query: &CellQuery, from: From, kept: &Kept) -> Self {
         let empty = Self {
@@ -88,7 +89,7 @@ impl Plan {
         plan
     }
 
-    /// What rollups alone tell of a question: its edges grow to whole days.
+    /// Plans a query with rollups only: its edges grow to whole days.
     #[must_use]
     pub fn of_rollups(query: &CellQuery, dimension: Dimension, kept: &Kept) -> Self {
         let mut plan = Self::new(query, From::Rollups(dimension), kept);
@@ -98,18 +99,20 @@ impl Plan {
         plan
     }
 
-    /// The edges that are still to be decided. Each is followed by its whole day.
+    /// Returns the undecided edges, each followed by its whole day.
     #[must_use]
     pub fn edges(&self) -> Vec<[Range<i64>; 2]> {
         self.edges.iter().map(|edge| [edge.clone(), whole_day(edge)]).collect()
     }
 
-    /// Decides how an edge is counted, by the page views that rollups of devices count in it and in its whole day.
+    /// Decides how to count an edge. `counts` are the page views of the edge and of its whole day, from rollups by
+    /// device.
     pub fn count_edge(&mut self, [edge, day]: [Range<i64>; 2], counts: [i64; 2], kept: &Kept) {
         self.edges.retain(|other| *other != edge);
         let [mut inside, whole] = counts.map(|count| u64::try_from(count).unwrap_or(0));
         if day.start < kept.hours_from_ms {
-            // Nothing tells the hours of a day apart: by their number.
+            // Rollups without hours do not separate the parts of a day, so the edge's count is estimated by its
+            // length.
             let length = (edge.end.saturating_sub(edge.start)).unsigned_abs();
             inside = whole.saturating_mul(length) / DAY_MS.unsigned_abs();
         }
@@ -138,7 +141,7 @@ impl Plan {
         self.deltas = joined(&self.deltas, &days);
     }
 
-    /// The rows that answer it, as steps of a grain.
+    /// Returns the rows to read, as steps of a grain.
     pub fn steps(&self) -> impl Iterator<Item = (Grain, Range<i32>)> {
         let [before, after] = self.hours.clone();
         [(Grain::Day, self.days.clone()), (Grain::Hour, before), (Grain::Hour, after)]
@@ -148,13 +151,13 @@ impl Plan {
     }
 }
 
-/// The part of a range from a moment on; an empty range stays in its place.
+/// Returns the part of a range from a moment onwards: an empty range at that moment if the range ends before it.
 fn within(range: Range<i64>, from_ms: i64) -> Range<i64> {
     let start_ms = range.start.max(from_ms);
     start_ms..range.end.max(start_ms)
 }
 
-/// Both of two ranges that touch; an empty one adds nothing.
+/// Joins two adjacent ranges; an empty one adds nothing.
 fn joined(a: &Range<i64>, b: &Range<i64>) -> Range<i64> {
     match (a.is_empty(), b.is_empty()) {
         (true, _) => b.clone(),
@@ -168,7 +171,7 @@ fn whole_day(part: &Range<i64>) -> Range<i64> {
     start_ms..start_ms.saturating_add(DAY_MS)
 }
 
-/// The first start of a step at or after a moment; the end of time is its own.
+/// Returns the first start of a step at or after a moment; saturates at the end of time.
 const fn ceil(at_ms: i64, step_ms: i64) -> i64 {
     let start_ms = super::floor(at_ms, step_ms);
     if start_ms == at_ms { at_ms } else { start_ms.saturating_add(step_ms) }
@@ -193,7 +196,7 @@ mod tests {
         range.start / HOUR_MS..range.end / HOUR_MS
     }
 
-    /// Scans in hours, after all edges are decided by these counts.
+    /// Returns the scans in hours, after all edges are decided by these counts.
     fn scans(plan: &mut Plan, counts: [i64; 2], kept: &Kept) -> Vec<(Range<i64>, i64)> {
         for edge in plan.edges() {
             plan.count_edge(edge, counts, kept);
@@ -250,7 +253,7 @@ mod tests {
     fn hours_past_retention_are_page_views_while_those_are_kept() {
         let kept = Kept { hours_from_ms: 4 * DAY_MS, views_from_ms: 2 * DAY_MS, ..Kept::EVERYTHING };
         let mut answer = plan(49..98, &kept);
-        // Of a day without hours the count in the edge is not known.
+        // Without hourly rollups, the count of the edge is unknown.
         assert_eq!(scans(&mut answer, [24, 24], &kept), [(48..49, -1)]);
         assert_eq!(answer.hours.each_ref().map(hours), [0..0, 96..98]);
         assert_eq!((hours(&answer.days), hours(&answer.deltas)), (48..96, 48..98));
@@ -276,7 +279,7 @@ mod tests {
         let mut answer = plan_of(COUNTRY, 12..60, &kept);
         assert_eq!(scans(&mut answer, [many, 2 * many], &kept), []);
         assert_eq!((hours(&answer.period), hours(&answer.days)), (0..72, 0..72));
-        // The bound is on both edges together.
+        // The bound applies to both edges together.
         let mut answer = plan_of(COUNTRY, 12..60, &kept);
         assert_eq!(scans(&mut answer, [many - 1, 2 * many], &kept), [(12..24, 1)]);
         assert_eq!((hours(&answer.period), hours(&answer.days)), (12..72, 24..72));

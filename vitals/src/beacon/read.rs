@@ -1,10 +1,10 @@
 //! Reads beacons, and keeps their usable fields.
 //!
-//! Required are JSON, a known version, a site, and a page view with a valid id. Any other invalid field is dropped and
-//! counted in [`Dropped`]. A body without a valid value is an error.
+//! A beacon requires JSON, a known version, a site, and a page view with a valid id. Any other invalid field is
+//! dropped and counted in [`Dropped`]. A body without a valid value is an error.
 //!
-//! The text is parsed in one pass, without a tree. [`part`] skips a part of an unexpected type, [`view`] and [`queue`]
-//! read the two kinds of content, and [`mend`] repairs JSON that serde_json refuses.
+//! The text is parsed in one pass, without a tree. [`part`] skips a part of an unexpected type, [`view`] and
+//! [`queue`] read the two kinds of content, and [`mend`] repairs JSON that serde_json refuses.
 
 mod fetch;
 mod mend;
@@ -25,14 +25,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use view::{Views, ViewsPart};
 
-/// Why a body is not a beacon.
+/// The reason why a body is not a beacon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeError {
     /// The body is not UTF-8.
     NotUtf8,
-    /// The body is not JSON, or nothing of it can be kept; the text says what was expected.
+    /// The body is not JSON, or has no usable value; the text states what was expected.
     Malformed(String),
-    /// The body is of a version that this server does not read.
+    /// The version of the body is not supported.
     Version(u64),
 }
 
@@ -85,7 +85,7 @@ const fn malformed(problem: String) -> DecodeError {
     DecodeError::Malformed(problem)
 }
 
-/// The message for a metric's name that is not known.
+/// Returns the error message for an unknown metric name.
 #[must_use]
 pub fn unknown_metric(name: &str) -> String {
     let shown: String = name.chars().take(32).collect();
@@ -161,7 +161,7 @@ impl<'de> Part<'de> for &mut Found<'de> {
         let owned = |scalar: Scalar<'de>| scalar.text().map(Cow::into_owned);
         self.connection = next()?.or_absent(Field::Connection, dropped, owned);
         self.release = next()?.or_absent(Field::Release, dropped, owned);
-        // What the page's author got wrong must not cost all data: then all page views are sent.
+        // An invalid sample rate in the page must not cost all data: then all page views are sent.
         self.sample = next()?.named(|share| sample(&Scalar::Number(share.trim().parse().ok()?)));
         self.errors = next()?.whole().or_noted(Field::Errors, dropped).unwrap_or(0);
         let id = next()?.number().zip(next()?.number()).map(|(start, random)| ViewId::drawn(start, random));

@@ -1,7 +1,7 @@
-//! The writing side: the only place that names the fields of a beacon with page views.
+//! Writes beacons with page views; the only place that names their fields.
 //!
-//! A beacon becomes a tree of a few kinds of values, which is given to serde, so any serializer writes the same object.
-//! A field is then one push, where code of its own for every structure would be a fifth of the module.
+//! A beacon is a tree of a few kinds of values that any serde serializer writes. A field is then one push; code for
+//! every structure would be a fifth of the wasm module.
 
 use super::VERSION;
 use crate::attribution::Attribution;
@@ -10,14 +10,14 @@ use crate::metric::{Metric, Value};
 use crate::view::{Device, NavigationType, Snapshot, Tier, TtiGap, ViewId, Viewport};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-/// A JSON value, which borrows its texts.
+/// A JSON value with borrowed texts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json<'a> {
     /// A text.
     Text(&'a str),
     /// A number.
     Number(f64),
-    /// A number that counts something.
+    /// A count.
     Count(u32),
     /// `true` or `false`.
     Flag(bool),
@@ -27,7 +27,7 @@ pub enum Json<'a> {
     Object(Object<'a>),
 }
 
-/// The names and values of a JSON object, in the order of writing.
+/// The fields of a JSON object, in the order of writing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object<'a>(Vec<(&'a str, Json<'a>)>);
 
@@ -36,7 +36,7 @@ impl<'a> Object<'a> {
         self.0.push((name, value));
     }
 
-    /// Adds a text. An empty one is absent.
+    /// Adds a text, unless it is empty.
     #[inline(never)]
     pub fn text(&mut self, name: &'a str, text: &'a str) {
         if !text.is_empty() {
@@ -61,7 +61,7 @@ impl<'a> Object<'a> {
         self.put(name, Json::Count(count));
     }
 
-    /// An object without fields is absent.
+    /// Adds an object, unless it has no fields.
     #[inline(never)]
     fn object(&mut self, name: &'a str, object: Self) {
         if !object.0.is_empty() {
@@ -69,7 +69,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A list of nothing is absent.
+    /// Adds a list, unless it is empty.
     #[inline(never)]
     fn list(&mut self, name: &'a str, list: Vec<Json<'a>>) {
         if !list.is_empty() {
@@ -115,13 +115,13 @@ pub struct Wire<'a> {
     pub seq: u32,
     /// See [`Beacon::url`](super::Beacon::url).
     pub url: &'a str,
-    /// See [`Beacon::route`](super::Beacon::route); empty is absent, as any text here.
+    /// See [`Beacon::route`](super::Beacon::route); an empty text is absent, here and below.
     pub route: &'a str,
     /// See [`Beacon::device`](super::Beacon::device).
     pub device: Option<Device>,
     /// See [`Beacon::connection`](super::Beacon::connection).
     pub connection: &'a str,
-    /// The connection's round trip in milliseconds, where the browser tells one; see
+    /// The connection's round trip in milliseconds, if the browser reports it; see
     /// [`Beacon::rtt`](super::Beacon::rtt).
     pub rtt_ms: Option<f64>,
     /// See [`Beacon::memory`](super::Beacon::memory).
@@ -140,12 +140,12 @@ pub struct Wire<'a> {
     pub errors: u32,
     /// See [`Beacon::webdriver`](super::Beacon::webdriver).
     pub webdriver: bool,
-    /// The page views, each by [`view`].
+    /// The page views, each from [`view`].
     pub views: Vec<Json<'a>>,
 }
 
 impl<'a> Wire<'a> {
-    /// The beacon's JSON.
+    /// Returns the beacon's JSON.
     #[must_use]
     pub fn json(self) -> Json<'a> {
         let mut beacon = Object::default();
@@ -181,8 +181,8 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// The JSON of a page view, with those of the moments that the page has marked which are its own. `id` is the text of its id; `text` gives
-/// what stands for a text.
+/// Returns the JSON of a page view with its own marks. `id` is the text of its id; `text` returns the string of a
+/// text.
 #[must_use]
 pub fn view<'a, T>(
     snapshot: &'a Snapshot<T>,
@@ -222,7 +222,7 @@ pub fn view<'a, T>(
     Json::Object(view)
 }
 
-/// What a listener of the page is told of a value; `id` and `text` are those of [`view`].
+/// Returns the JSON of a value for a listener of the page; `id` and `text` are those of [`view`].
 #[must_use]
 pub fn told<'a, T>(
     snapshot: &'a Snapshot<T>,
@@ -250,7 +250,7 @@ fn attribution<'a, T>(attribution: &'a Attribution<T>, text: &dyn Fn(&'a T) -> &
     causes
 }
 
-/// What explains a metric.
+/// Adds the attribution of a metric.
 #[inline(never)]
 fn cause<'a, T>(
     metric: Metric,
@@ -288,7 +288,7 @@ fn cause<'a, T>(
     cause
 }
 
-/// How the document came.
+/// Adds the fetch of the document.
 fn fetch<'a, T>(cause: &mut Object<'a>, ttfb: &'a TtfbCause<T>, text: &dyn Fn(&'a T) -> &'a str) {
     let fetch = &ttfb.fetch;
     if let Some(parts_ms) = &ttfb.parts_ms {

@@ -5,7 +5,7 @@
 
 use super::planes::Plane;
 
-/// Digits of a count; further carries are handed to the caller.
+/// Digits of a count; the caller receives further carries.
 pub(super) const COUNT: usize = 12;
 
 /// Bytes of a plane in a word.

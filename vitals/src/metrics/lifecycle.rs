@@ -1,35 +1,35 @@
-//! The life of a document: its page views, and when it was hidden, used and painted anew.
+//! Tracks the life of a document: its page views, and the times of hiding, inputs and new paints.
 
 use super::facts::{Fact, Facts, time};
 use super::views::{Cause, Change, Circumstances, View, Views};
 use crate::entry::{Navigation, Text};
 use crate::view::{NavigationType, ViewId};
 
-/// The time of one page view. All times are since the document's time origin; infinite is never.
+/// The time span of one page view. All times are relative to the document's time origin; infinity means never.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
-    /// What began the view.
+    /// The cause of the view.
     pub cause: Cause,
-    /// When it began: 0, a prerendered document's activation, a restore, a soft navigation.
+    /// The start: 0, or the time of a prerendered document's activation, a restore, or a soft navigation.
     pub start: f64,
-    /// When the next view began.
+    /// The start of the next view.
     pub end: f64,
-    /// When the page was first hidden in this view; `start` where it was hidden from the start.
+    /// The time at which the page was first hidden in this view; `start` if it was hidden from the start.
     pub hidden: f64,
-    /// When the visitor first pressed a key or clicked in this view.
+    /// The visitor's first key press or click in this view.
     pub input: f64,
-    /// The first frames of a restore, the contentful paints of a soft navigation; none of a load.
+    /// The first frames of a restore, or the contentful paints of a soft navigation; empty for a load.
     pub paints: &'a [Fact],
 }
 
 impl Span<'_> {
-    /// A time as the visitor of this view waited for it: what came before the view took no time.
+    /// Converts a time to one since the view's start; times before the start become 0.
     #[must_use]
     pub const fn since_start(&self, at: f64) -> f64 {
         (at - self.start).max(0.0)
     }
 
-    /// Whether something painted at this time was seen: not at or after the page was first hidden.
+    /// Whether the visitor saw a paint at this time: not at or after the page was first hidden.
     #[must_use]
     pub const fn seen(&self, at: f64) -> bool {
         at.max(self.start) < self.hidden
@@ -50,7 +50,7 @@ pub struct Lifecycle<T = String> {
 }
 
 impl<T: Text> Lifecycle<T> {
-    /// Nothing is known of it.
+    /// No facts.
     pub const EMPTY: Self = Self {
         views: Views::EMPTY,
         navigation: None,
@@ -62,15 +62,15 @@ impl<T: Text> Lifecycle<T> {
         soft_paints: Facts::EMPTY,
     };
 
-    /// Takes the id of the first view.
+    /// Sets the id of the first view.
     pub fn begin(&mut self, first: ViewId) {
         self.views.begin(first);
     }
 
-    /// Takes the navigation entry. It may be read while its later fields are still 0, so of several
-    /// readings each field's largest counts. Of types the smallest does, as Firefox makes a `back-forward` of
-    /// any when it restores the page; but nothing that the browser tells as a type is a discarded page's
-    /// `restore`.
+    /// Adds a navigation entry. Later fields of an entry may still be 0 when it is read, so the largest of several
+    /// readings counts for each field. The smallest type counts, because Firefox turns any type into `back-forward`
+    /// when it restores the page. `restore` (a discarded page) takes precedence over any type that the browser
+    /// reports.
     pub fn navigation(&mut self, new: Navigation) {
         let Navigation { response_start, activation_start, dom_content_loaded_end, .. } = new;
         let Navigation { response_end, dom_complete, .. } = new;
@@ -96,40 +96,40 @@ impl<T: Text> Lifecycle<T> {
         self.replay();
     }
 
-    /// Takes the document's own URL.
+    /// Sets the document's own URL.
     pub fn own(&mut self, url: T) {
         self.views.own(url);
     }
 
-    /// Takes the activation of a prerendered document.
+    /// Adds the activation of a prerendered document.
     pub fn activation(&mut self, at: f64) {
         self.activations.insert_earliest(at, 0.0, 1);
         self.replay();
     }
 
-    /// Takes a change of visibility.
+    /// Adds a change of visibility.
     pub fn visibility(&mut self, at: f64, hidden: bool) {
         let facts = if hidden { &mut self.hidden } else { &mut self.visible };
         facts.insert_moment(at, 0.0, self.views.bounds());
     }
 
-    /// Takes a trusted key press or click.
+    /// Adds a trusted key press or click.
     pub fn input(&mut self, at: f64) {
         self.inputs.insert_moment(at, 0.0, self.views.bounds());
         self.replay();
     }
 
-    /// Takes the first frame after a restore.
+    /// Adds the first frame after a restore.
     pub fn restore_paint(&mut self, at: f64) {
         self.restore_paints.insert_moment(at, 0.0, self.views.bounds());
     }
 
-    /// Takes a contentful paint of a soft navigation.
+    /// Adds a contentful paint of a soft navigation.
     pub fn soft_paint(&mut self, at: f64) {
         self.soft_paints.insert_moment(at, 0.0, self.views.bounds());
     }
 
-    /// Takes a restore, a move or a name.
+    /// Adds a restore, a navigation or a name.
     pub fn change(&mut self, change: Change<T>) {
         self.views.change(change);
         self.replay();
@@ -144,19 +144,20 @@ impl<T: Text> Lifecycle<T> {
         });
     }
 
-    /// The navigation entry, where one was told.
+    /// Returns the navigation entry, if one was reported.
     #[must_use]
     pub const fn navigation_entry(&self) -> Option<&Navigation> {
         self.navigation.as_ref()
     }
 
-    /// The page views.
+    /// Returns the page views.
     #[must_use]
     pub const fn views(&self) -> &Views<T> {
         &self.views
     }
 
-    /// When a prerendered document was activated; 0 for every other. The navigation entry knows best.
+    /// Returns the activation time of a prerendered document; 0 for every other. The navigation entry takes
+    /// precedence.
     #[must_use]
     pub fn activation_start(&self) -> f64 {
         match self.navigation {
@@ -165,14 +166,14 @@ impl<T: Text> Lifecycle<T> {
         }
     }
 
-    /// The time of the first view.
+    /// Returns the time span of the first view.
     #[must_use]
     pub fn first_span(&self) -> Span<'_> {
         let end = self.views.bounds().first().copied().unwrap_or(f64::INFINITY);
         self.span(Cause::Load, self.views.first().start, end, &[])
     }
 
-    /// The time of a later view, which ends when `next` begins.
+    /// Returns the time span of a later view, which ends at the start of `next`.
     #[must_use]
     pub fn later_span(&self, view: &View, next: Option<&View>) -> Span<'_> {
         let end = next.map_or(f64::INFINITY, |next| next.start);
@@ -183,7 +184,7 @@ impl<T: Text> Lifecycle<T> {
         self.span(view.cause, view.start, end, paints.within(view.start, end))
     }
 
-    /// How long the page was in sight in a view up to `now`, in milliseconds.
+    /// Returns the visible time of a view up to `now`, in milliseconds.
     #[must_use]
     pub fn visible_ms(&self, span: &Span<'_>, now: f64) -> f64 {
         let next = |facts: &Facts, after| facts.first_after(after).unwrap_or(f64::INFINITY);
@@ -207,17 +208,17 @@ impl<T: Text> Lifecycle<T> {
         let hidden_before = last(&self.hidden) >= last(&self.visible).max(0.0);
         let mut hidden = first(&self.hidden);
         let from_the_start = match cause {
-            // A prerendered page is hidden and comes to sight when it is activated, which may be told
-            // some milliseconds late. Told hidden again, without a word of visible: it never came.
+            // A prerendered page is hidden until its activation; the browser may report its visibility some
+            // milliseconds late. If the page is reported hidden again before visible, it was hidden from the start.
             Cause::Load => hidden_before && hidden < f64::INFINITY && hidden <= first(&self.visible),
-            // Back from the cache, the time before says nothing.
+            // Visibility before a restore does not apply to the restored view.
             Cause::Restore => false,
             Cause::Soft => hidden_before,
         };
         if from_the_start {
             hidden = start;
         }
-        // The press or click that made a view belongs to the view before.
+        // The key press or click that caused a view belongs to the previous view.
         let input = self.inputs.first_after(start).filter(|&at| at < end).unwrap_or(f64::INFINITY);
         Span { cause, start, end, hidden, input, paints }
     }

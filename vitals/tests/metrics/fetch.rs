@@ -1,7 +1,7 @@
 use super::*;
 use vitals::fetch::{Delivery, Edges, Fetch, Fetched, Protocol, TtfbCause};
 
-/// What explains the TTFB of each view of a document that was fetched so.
+/// Returns the TTFB attribution of each view of a document with such a fetch.
 fn causes(edges: Edges, items: &[Item]) -> Vec<Option<TtfbCause>> {
     let mut document = Document::new(id(0));
     document.fetched(Fetched { edges, fetch: Fetch { protocol: "h3".to_owned(), ..Fetch::default() } });
@@ -11,18 +11,18 @@ fn causes(edges: Edges, items: &[Item]) -> Vec<Option<TtfbCause>> {
     document.snapshots(600_000.0).into_iter().map(|view| view.attribution.ttfb).collect()
 }
 
-/// The parts of a load whose response begins at 120.
+/// Returns the parts of a load whose response begins at 120.
 fn parts(edges: Edges) -> [f64; 6] {
     causes(edges, &[navigation()]).remove(0).expect("a cause").parts_ms.expect("parts")
 }
 
 #[test]
 fn parts_of_ttfb_last_from_edge_to_edge_and_sum_to_it() {
-    // A redirect until 30, a worker that starts until 42.5, the cache until 43, DNS until 60, a connection until 90.
+    // Redirects end at 30, the worker's start at 42.5, the cache lookup at 43, DNS at 60, the connection at 90.
     assert_eq!(parts([30.0, 42.5, 43.0, 60.0, 90.0]), [30.0, 12.5, 0.5, 17.0, 30.0, 30.0]);
-    // Without a worker the fetch follows the redirects.
+    // Without a worker, the fetch follows the redirects.
     assert_eq!(parts([0.0, 42.5, 43.0, 60.0, 90.0]), [42.5, 0.0, 0.5, 17.0, 30.0, 30.0]);
-    // A connection that is there already.
+    // A reused connection.
     assert_eq!(parts([0.0, 2.0, 2.0, 2.0, 2.0]), [2.0, 0.0, 0.0, 0.0, 0.0, 118.0]);
 }
 
@@ -30,7 +30,7 @@ fn parts_of_ttfb_last_from_edge_to_edge_and_sum_to_it() {
 fn edge_that_is_untold_or_out_of_order_gives_its_part_no_time() {
     for (edges, expected) in [
         ([0.0; 5], [0.0, 0.0, 0.0, 0.0, 0.0, 120.0]),
-        // Withheld, as of another origin.
+        // Withheld, as for another origin.
         ([0.0, 40.0, 0.0, 0.0, 0.0], [40.0, 0.0, 0.0, 0.0, 0.0, 80.0]),
         ([0.0, 40.0, f64::NAN, 70.0, 60.0], [40.0, 0.0, 0.0, 30.0, 0.0, 50.0]),
         // Reversed.

@@ -1,4 +1,4 @@
-//! The conditions of the page views that have a value of the metric: which there are, and how large the value is in each.
+//! Summarizes the conditions of page views with a value of the metric, and the metric's value in each condition.
 
 use super::{EMPTY, OTHERS, percentile};
 use crate::context::conditions::Conditions;
@@ -9,7 +9,7 @@ use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
 use vitals::limits;
 use vitals::view::{Rtt, Tier};
 
-/// A condition that is one of a few classes.
+/// A condition with a few classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// [`Protocol`].
@@ -27,11 +27,11 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// All of them.
+    /// All conditions.
     pub const ALL: [Self; 6] =
         [Self::Protocol, Self::Delivery, Self::Rtt, Self::Memory, Self::Cpu, Self::Engaged];
 
-    /// The name in the API.
+    /// Returns the name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Condition {
         }
     }
 
-    /// The names of its classes, by number.
+    /// Returns the names of its classes, by number.
     fn names(self) -> Vec<&'static str> {
         match self {
             Self::Protocol => Protocol::ALL.iter().map(|one| one.name()).collect(),
@@ -55,7 +55,7 @@ impl Condition {
         }
     }
 
-    /// The number of a page view's class.
+    /// Returns the number of a page view's class.
     fn of<T>(self, conditions: &Conditions<T>) -> Option<usize> {
         match self {
             Self::Protocol => conditions.protocol.map(|one| one as usize),
@@ -68,20 +68,20 @@ impl Condition {
     }
 }
 
-/// What the page views with a value of the metric say of their conditions.
+/// The conditions of the page views with a value of the metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConditionsFound {
-    /// By condition; of each the classes of most page views first.
+    /// Classes by condition; within a condition, those with most page views first.
     pub classes: Vec<ClassFound>,
-    /// `Server-Timing` entries of most page views first, as many as causes are asked for.
+    /// `Server-Timing` entries, those with most page views first; as many as the query's limit of causes.
     pub server_timings: Vec<TimingFound>,
-    /// Reasons of a missed back/forward cache with their page views, those of most first.
+    /// Reasons of a missed back/forward cache with their page views, those with most first.
     pub not_restored: Vec<(String, i64)>,
     /// The document's compressed size in kilobytes.
     pub document_kb: Spread,
     /// The first key press or click, in milliseconds since the view's start.
     pub first_input_ms: Spread,
-    /// Loads that something outside of the page slowed down.
+    /// Loads slowed down by something outside of the page.
     pub cold_starts: ColdStarts,
 }
 
@@ -94,7 +94,7 @@ pub struct ClassFound {
     pub class: &'static str,
     /// Page views.
     pub views: i64,
-    /// The 75th percentile of their values, in millionths of the metric's unit.
+    /// The 75th percentile of the metric, in millionths of its unit.
     pub p75_micros: u32,
 }
 
@@ -116,7 +116,7 @@ pub struct TimingFound {
 /// Percentiles of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spread {
-    /// Page views that have it.
+    /// Page views with a value.
     pub n: i64,
     /// The median.
     pub p50: u32,
@@ -124,34 +124,34 @@ pub struct Spread {
     pub p75: u32,
 }
 
-/// Loads of which the browser says whether they are typical.
+/// Loads whose typicality the browser reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ColdStarts {
-    /// How many.
+    /// The number of such loads.
     pub told: i64,
-    /// How many are not typical, with the noise taken out.
+    /// The estimated number of loads that are not typical, corrected for the noise.
     pub estimated: i64,
 }
 
-/// The most classes that a condition has.
+/// The largest number of classes of a condition.
 const CLASSES_MAX: usize = Rtt::ALL.len();
 
-/// An answer in the making.
+/// Accumulates an answer.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     /// The metric's values, by condition and class.
     classes: [[Vec<u32>; CLASSES_MAX]; Condition::ALL.len()],
-    /// Of each page view the metric's value and the duration.
+    /// The metric's value and the duration of each page view, by name and description.
     timings: HashMap<(usize, usize), Vec<[u32; 2]>>,
     reasons: HashMap<usize, i64>,
     document_kb: Vec<u32>,
     first_input_ms: Vec<u32>,
-    /// By the share of noise in per cent: loads, and those that are said to be not typical.
+    /// Reported loads, and loads reported as not typical, by the share of noise in percent.
     confidence: HashMap<u8, [i64; 2]>,
 }
 
 impl Gathering {
-    /// Takes in a page view with a value of the metric; `place` gives the place of a text.
+    /// Adds a page view with a value of the metric; `place` returns the index of a text.
     pub(super) fn add(&mut self, value: u32, conditions: &Conditions<Code>, place: &dyn Fn(Code) -> usize) {
         for condition in Condition::ALL {
             if let Some(class) = condition.of(conditions) {
@@ -177,7 +177,7 @@ impl Gathering {
         }
     }
 
-    /// The answer.
+    /// Returns the answer.
     pub(super) fn finish(mut self, texts: &[String], limit: usize) -> ConditionsFound {
         let mut classes = Vec::new();
         for (condition, values) in Condition::ALL.into_iter().zip(&mut self.classes) {
@@ -228,8 +228,8 @@ fn spread(numbers: &mut [u32]) -> Spread {
     }
 }
 
-/// Of each share of noise: half of it is said to be not typical, and what else is said so is true. Loads that are noise
-/// alone say nothing.
+/// Estimates the loads that are not typical, per share of noise. Half of the noise is reported as not typical; the
+/// other reports are true. Skips loads with 100 % noise.
 fn cold_starts(confidence: &HashMap<u8, [i64; 2]>) -> ColdStarts {
     let mut noises: Vec<_> = confidence.iter().filter(|(noise, _)| **noise < 100).collect();
     noises.sort_unstable();
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn cold_starts_are_estimated_without_the_noise() {
         for (told, low, noise, estimated) in [
-            // Half of 100 loads are noise, so 25 of them are said to be not typical by chance.
+            // Half of 100 loads are noise, so 25 of them are reported as not typical by chance.
             (100, 25, 50, 0),
             (100, 30, 50, 10),
             (100, 75, 50, 100),

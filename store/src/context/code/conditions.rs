@@ -1,9 +1,9 @@
-//! The conditions of a page view as they are kept, behind the other parts.
+//! Encodes the conditions of a page view, which follow the other parts of its context.
 //!
 //! `[which parts follow (a byte), the parts in the order of their bits]`. The classes are two bytes: 3 bits the
-//! protocol, 2 the delivery, 2 whether the visitor engaged; 3 bits the round trip, 2 the memory, 2 the processor; each
-//! class is its number and 1, and 0 where it is not known. A confidence is its share of noise in per cent, with bit 7
-//! where it is low.
+//! protocol, 2 the delivery, 2 the visitor's engagement; 3 bits the round trip, 2 the memory, 2 the processor. Each
+//! class is its number plus 1, or 0 if unknown. A confidence is its share of noise in percent; bit 7 is set if the
+//! confidence is low.
 
 use super::{list, many, number, numbers, take, text, texts};
 use crate::context::conditions::Conditions;
@@ -20,7 +20,7 @@ const NOT_RESTORED: u8 = 1 << 3;
 const CONFIDENCE: u8 = 1 << 4;
 const FIRST_INPUT: u8 = 1 << 5;
 const CLASSES: u8 = 1 << 6;
-/// Of a confidence.
+/// The bit of a low confidence.
 const LOW: u8 = 1 << 7;
 
 pub(super) fn write(bytes: &mut Vec<u8>, conditions: &Conditions<Code>) {
@@ -118,7 +118,7 @@ pub(super) fn read(bytes: &mut &[u8]) -> Result<Conditions<Code>, EncodingError>
     Ok(conditions)
 }
 
-/// The value of a class.
+/// Returns the value of a class.
 fn known<V>(class: u8, from_number: impl Fn(u8) -> Option<V>) -> Result<Option<V>, EncodingError> {
     match class.checked_sub(1) {
         None => Ok(None),
