@@ -1,4 +1,4 @@
-//! `fieldvitals serve`
+//! `fieldvitals serve`: runs the server until a signal ends it.
 
 use crate::interrupt::{INTERRUPTED, TERMINATED};
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, oneshot};
 use tracing_subscriber::EnvFilter;
 use vitals::limits;
 
-/// Characters of a chosen token: 128 random bits in hexadecimal digits.
+/// Minimum length of a chosen token, in characters: 128 random bits in hexadecimal digits.
 const ADMIN_TOKEN_BYTES_MIN: usize = 32;
 /// Bytes of a MiB.
 const MIB: u64 = 1024 * 1024;
@@ -177,7 +177,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let retention = args.keep.retention()?;
     args.store.check()?;
     let filter = log_filter(std::env::var("FIELDVITALS_LOG").ok().as_deref());
-    // Colours are for eyes: a log that is read by programs has none.
+    // Colors are for terminals. A log that programs read has none.
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 
@@ -207,7 +207,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         server = &mut starting => server?,
         code = signals.next() => {
             stopped = Some(code);
-            // The token of a first start is about to be made, and shown.
+            // The first start is about to create a token and show it.
             match tokio::time::timeout(Duration::from_millis(limits::START_END_MS_MAX), starting).await {
                 Ok(server) => server?,
                 Err(_) => stopped_early(code),
@@ -222,7 +222,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Some(code) => code,
             None => signals.lock().await.next().await,
         };
-        // Fails only if nobody waits for it any more.
+        // Fails only if the receiver has stopped waiting.
         let _ = told.send(code);
     };
     let drain = Duration::from_secs(args.drain);
@@ -240,7 +240,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the owner comes by the token of the first start: what a program reads of the output is often kept in a log.
+/// Chooses how the owner receives the token of the first start. Output that a program reads often ends up in a log.
 fn first_token() -> anyhow::Result<FirstToken> {
     let chosen = std::env::var("FIELDVITALS_ADMIN_TOKEN").unwrap_or_default();
     match chosen.trim() {
@@ -257,7 +257,8 @@ fn first_token() -> anyhow::Result<FirstToken> {
     }
 }
 
-/// Which log lines are shown. actix-http has one for each request that is none; the server counts them instead.
+/// Chooses the visible log lines. Hides the lines of actix-http for malformed requests, because the server counts
+/// them.
 fn log_filter(given: Option<&str>) -> EnvFilter {
     let given = given.filter(|given| EnvFilter::try_new(given).is_ok());
     let given = given.unwrap_or("info,sqlx=warn,actix_server=warn");
@@ -270,11 +271,11 @@ fn log_filter(given: Option<&str>) -> EnvFilter {
 /// Ends a start that is not complete.
 fn stopped_early(code: i32) -> ! {
     eprintln!("fieldvitals: stopped before the start was complete; nothing was served");
-    // Not by a return: the system may still be looking for the address of a database.
+    // Does not return, because the system may still be resolving the address of a database.
     process::exit(code)
 }
 
-/// Says where everything is. On standard output, so that it can be read apart from the log.
+/// Prints the addresses to standard output, which separates them from the log.
 #[allow(clippy::print_stdout)]
 fn greet(args: &Args, server: &Server) {
     let base_url = args.public_url.public_url.clone().unwrap_or_else(|| local_url(server.address));
@@ -326,7 +327,7 @@ fn greet(args: &Args, server: &Server) {
     println!();
 }
 
-/// Where this machine reaches the server; an address that means all of them is no place to go to.
+/// The URL of the server on this machine. Replaces an unspecified address (all interfaces), which is no destination.
 fn local_url(address: SocketAddr) -> String {
     let reached = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -345,8 +346,9 @@ struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Listens from now on. SIGHUP is taken and does nothing: sites and tokens are read again all the time, and options
-    /// hold for a process.
+    /// Starts to listen for the signals. SIGHUP is caught and does nothing, because the server re-reads sites and
+    /// tokens
+    /// all the time, and options hold for the life of a process.
     fn listen() -> std::io::Result<Self> {
         use unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup())?;
@@ -358,7 +360,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for one; gives the exit code of a program that it ended, as shells have it: 128 and the signal's number.
+    /// Waits for a signal. Returns the exit code by shell convention: 128 plus the signal's number.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.terminate.recv() => TERMINATED,
@@ -378,7 +380,7 @@ impl Signals {
     }
 
     async fn next(&mut self) -> i32 {
-        // Fails only where no handler can be installed; then the process is stopped the hard way.
+        // Fails only if no handler can be installed; the server then stops at once.
         let _ = tokio::signal::ctrl_c().await;
         INTERRUPTED
     }
