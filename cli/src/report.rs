@@ -1,4 +1,4 @@
-//! `fieldvitals report`: what was measured, as the API tells it.
+//! `fieldvitals report`: prints field data from the API.
 
 mod attribution;
 mod conditions;
@@ -123,7 +123,8 @@ async fn execute(args: &Args, colour: Colour) -> Result<Done, Failure> {
     Ok(Done { exit: Exit::Pass, stdout, warning })
 }
 
-/// Which names of a site lack places. Says nothing if the server does not tell: the report is worth more.
+/// The kinds of names for which a site lacks places. Empty if the server does not answer, because the report matters
+/// more.
 async fn crowded(client: &Client, site: &str) -> String {
     let Ok((_, status)) = client.get::<StatusAnswer>(&["status"], &[]).await else { return String::new() };
     let of_site = status.crowded.iter().filter(|crowded| crowded.site == site);
@@ -243,7 +244,7 @@ fn pretty(json: &Value) -> String {
     format!("{json:#}\n")
 }
 
-/// The metrics that are asked for and have samples, in the order of reports.
+/// The requested metrics that have samples, in the order of reports.
 fn shown<'a>(
     args: &Args,
     metrics: &'a Metrics,

@@ -1,5 +1,6 @@
-//! `cargo xtask`: builds, serves, tests and measures fieldvitals. Nothing else is needed on a machine
-//! that has Rust; what is missing is installed where that is possible, and named where it is not.
+//! `cargo xtask`: builds, serves, tests and measures fieldvitals. It needs only Rust on the machine. It installs
+//! missing
+//! tools if possible, and otherwise names them.
 
 mod bench;
 mod binaryen;

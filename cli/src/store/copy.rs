@@ -1,8 +1,8 @@
-//! `fieldvitals store copy`: everything of one store into another.
+//! `fieldvitals store copy`: copies all data of one store into another one.
 //!
-//! How far it is stands in the target, moved in the transaction that writes: the cursor of a stretch of
-//! "spool" whose id is made of the source, so that a copy that was cut short goes on where it was, and
-//! page views are loaded as beacons are. All that it does can be done twice.
+//! The target stores the progress as load cursors, each under a spool id derived from the source. The transaction that
+//! writes data also moves the cursor, so an interrupted copy resumes where it stopped. Page views are loaded like
+//! beacons. Every step can be repeated.
 
 mod plan;
 mod steps;
@@ -45,7 +45,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    // Not by the parser of arguments, which would print one that is wrong, with its password.
+    // Parses here, because the argument parser would print an invalid place with its password.
     let place = |option, text| Place::parse(text).map_err(|wrong| anyhow!("{option}: {wrong}"));
     let (from, to) = (&place("--from", &args.from)?, &place("--to", &args.to)?);
     ensure!(from.identity() != to.identity(), "--from and --to are the same: {}", from.name());
@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         "there is no store to be copied in {}; --from names a data folder, a store's file, or postgres://USER@HOST/NAME",
         from.file().unwrap_or_default().display()
     );
-    // Held to the end, so that no server starts on what is being copied.
+    // Holds the spool to the end, so that no server starts on the source.
     let resting = at_rest(from, "source").await?;
     ensure!(
         resting.as_ref().is_none_or(|spool| spool.beacons == 0),
@@ -155,7 +155,7 @@ async fn copy(
     Ok(exit.into())
 }
 
-/// The spool beside a store, where there is one, without a server.
+/// The spool beside a store, if there is one. Fails if a server uses it.
 async fn at_rest(place: &Place, which: &str) -> anyhow::Result<Option<Rest>> {
     let Some(path) = place.spool() else { return Ok(None) };
     match spool::rest(&path) {
