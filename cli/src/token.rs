@@ -1,4 +1,4 @@
-//! `fieldvitals token`
+//! `fieldvitals token`: adds, lists and revokes API tokens.
 
 use crate::site::{print, print_text};
 use crate::store_args::StoreArgs;
