@@ -1,4 +1,4 @@
-//! `fieldvitals migrate`
+//! `fieldvitals migrate`: migrates the schema of a store.
 
 use crate::moment::day_text;
 use crate::site::{print, print_text};
@@ -56,12 +56,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first day that is kept; `None` where nothing was removed yet.
+/// The first day within retention; `None` if nothing has been removed yet.
 fn edge(from_ms: i64) -> Option<String> {
     (from_ms != i64::MIN).then(|| day_text(from_ms))
 }
 
-/// What is kept, in words.
+/// The retention edges as text.
 pub(crate) fn kept_text(kept: &Kept) -> String {
     let edges = [
         ("page views", kept.views_from_ms),
