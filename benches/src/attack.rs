@@ -14,16 +14,16 @@ use anyhow::{Context as _, Result};
 use clients::{Attack, Attackers};
 use std::time::{Duration, Instant};
 
-/// How long it is measured.
+/// The duration and the rates of the measurement.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Seconds without an attack, before each.
+    /// Seconds without an attack, before each attack.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Beacons a second of the honest client, each on a connection of its own.
+    /// Beacons per second of the honest client, each on its own connection.
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
-    /// The share of each attack's connections.
+    /// The fraction of each attack's connections.
     #[arg(long, default_value_t = 1.0)]
     share: f64,
 }

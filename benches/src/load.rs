@@ -16,13 +16,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vitals::metric::{Metric, Value};
 
-/// How much is loaded.
+/// The size of the load.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Rounds, each with every store in turn.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Beacons a round and store, a page view each; 5 % are later snapshots of views that are stored.
+    /// Beacons per round and store, with one page view each; 5 % are later snapshots of stored views.
     #[arg(long, default_value_t = 100 * BATCH)]
     beacons: usize,
 }

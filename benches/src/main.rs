@@ -39,7 +39,7 @@ struct Arguments {
     /// Print JSON: the machine, the date and a list of figures.
     #[arg(long, global = true)]
     json: bool,
-    /// End with exit code 1 where a figure misses its bound.
+    /// Exit with code 1 if a figure misses its bound.
     #[arg(long, global = true)]
     check: bool,
 }

@@ -21,13 +21,13 @@ use vitals::histogram::rank;
 use vitals::metric::{Metric, Metrics, Rating, Value};
 use vitals::view::Device;
 
-/// How much there is to ask about.
+/// The size of the data and the repetitions.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Page views.
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
     views: u64,
-    /// Times that each question is asked; the slow yardsticks a fifth of that.
+    /// Repetitions of each query; the slow yardsticks run a fifth of them.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
     /// Leave out DuckDB.

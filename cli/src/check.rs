@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use vitals::gate::{Verdict, overall};
 use vitals::limits;
 
-/// Judge budgets with what was measured.
+/// Judge budgets with field data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The budget file.
@@ -32,14 +32,16 @@ pub(crate) struct Args {
     /// The last hours or days: 24h, 7d, 28d, 90d.
     #[arg(long, default_value = "7d", value_parser = period)]
     period: String,
-    /// How to end where the data do not tell: pass and warn exit 0, fail exits 1; without it the exit code is 3.
+    /// The exit code of an inconclusive check: pass and warn exit 0, fail exits 1; without this option the exit code
+    /// is 3.
     #[arg(long, value_enum)]
     on_inconclusive: Option<OnInconclusive>,
-    /// Open violations of broken budgets and resolve those of kept ones, for all who read the site; needs a token of
-    /// the scope write.
+    /// Record the result for all readers of the site: open violations of broken budgets, and resolve violations of
+    /// kept
+    /// budgets. Needs a token of the scope write.
     #[arg(long)]
     record: bool,
-    /// How to print.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use vitals::limits;
 use vitals::metric::Metrics;
 
-/// Rollups: what the page views of an hour or a day come to, which reports are made of.
+/// Rollups: the hourly and daily sums of page views from which reports are made.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,10 +26,10 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compare rollups with the page views that they count: exit 0 where they agree, 1 where they do not.
+    /// Compare rollups with the page views that they count: exit 0 if they agree, 1 if they differ.
     ///
-    /// Servers may run meanwhile: each day is compared in one state of the store. Days whose page views are
-    /// past retention cannot be compared.
+    /// Servers may run meanwhile, because each day is compared in one snapshot of the store. Days with page views past
+    /// retention cannot be compared.
     Verify {
         #[command(flatten)]
         days: Days,
@@ -37,9 +37,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make rollups again from the page views that they count.
+    /// Rebuild rollups from the page views that they count.
     ///
-    /// Servers may run meanwhile. Days whose page views are past retention are left alone.
+    /// Servers may run meanwhile. Days with page views past retention stay as they are.
     Rebuild {
         #[command(flatten)]
         days: Days,
@@ -49,7 +49,7 @@ enum Command {
 /// Selects days and sites.
 #[derive(Debug, clap::Args)]
 struct Days {
-    /// The site; all of them without it.
+    /// The site; all sites if omitted.
     site: Option<String>,
     /// The first day, UTC.
     #[arg(long, value_name = "DAY", value_parser = day)]

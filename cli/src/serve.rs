@@ -28,7 +28,7 @@ const SPOOL_MIB_MIN: u64 = 2 * limits::COMMIT_BYTES_MAX as u64 / MIB;
 /// Largest spool: 1 TiB.
 const SPOOL_MIB_MAX: u64 = 1024 * 1024;
 
-/// How the server is run.
+/// Options of the server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address to listen on.
@@ -38,33 +38,35 @@ pub(crate) struct Args {
     store: StoreArgs,
     #[command(flatten)]
     public_url: PublicUrl,
-    /// A proxy whose X-Forwarded-For is believed, as an address or network; may be repeated.
+    /// A proxy whose X-Forwarded-For is trusted, as an address or network; may be repeated.
     #[arg(long = "trusted-proxy", env = "FIELDVITALS_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR", value_parser = network)]
     trusted_proxies: Vec<IpNet>,
-    /// The header in which a trusted proxy names the visitor's country, such as CF-IPCountry; without it no country
-    /// is known.
+    /// The header in which a trusted proxy sends the visitor's country, such as CF-IPCountry; without this option the
+    /// country is unknown.
     #[arg(long, env = "FIELDVITALS_COUNTRY_HEADER", value_name = "NAME", requires = "trusted_proxies", value_parser = header)]
     country_header: Option<HeaderName>,
-    /// What becomes of visits that programs make: crawlers, uptime checks, Lighthouse, headless and driven browsers.
+    /// Treatment of automated visits: crawlers, uptime checks, Lighthouse, headless and automated browsers.
     #[arg(long, env = "FIELDVITALS_BOTS", default_value = "filter", value_name = "WHAT")]
     bots: Bots,
-    /// Beacons a second that one client network (IPv4 /24, IPv6 /56) may send, ten times that at once;
-    /// 0 for no limit. This machine itself is not limited.
+    /// Beacons per second from one client network (IPv4 /24, IPv6 /56), with bursts of ten times as many; 0 for no
+    /// limit.
+    /// This machine itself is not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
     client_rate: u32,
     #[command(flatten)]
     connections: Connections,
     #[command(flatten)]
     keep: Keep,
-    /// Seconds that the start waits for a database that is away; 0 to give up at once.
+    /// Seconds to wait at the start for an unreachable database; 0 to give up at once.
     #[arg(long, env = "FIELDVITALS_DATABASE_WAIT", default_value_t = limits::DATABASE_WAIT_MS / 1_000, value_name = "SECONDS")]
     database_wait: u64,
-    /// Beacons that may wait on this disk for the store, in MiB; past it, beacons are refused.
+    /// Maximum size of the spool on this disk, in MiB; beacons above it are refused.
     #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
           value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
     spool_max_mib: u64,
-    /// Seconds for which SIGTERM lets the server serve on, while /healthz answers 503 and answers close their
-    /// connections, so that balancers send elsewhere. A second signal ends them; Ctrl-C has none.
+    /// Seconds to keep serving after SIGTERM. Meanwhile /healthz answers 503 and answers close their connections, so
+    /// that
+    /// load balancers choose another server. A second signal ends the drain; Ctrl-C has no drain.
     #[arg(long, env = "FIELDVITALS_DRAIN", default_value_t = limits::DRAIN_S, value_name = "SECONDS")]
     drain: u64,
     /// Do not serve the demo site under /demo/.
@@ -75,17 +77,20 @@ pub(crate) struct Args {
 /// Bounds of connections.
 #[derive(Debug, clap::Args)]
 struct Connections {
-    /// Connections in all. Over it, the server closes those that have waited longest for their clients.
+    /// Maximum number of connections. Above it, the server closes the connections that have waited longest for their
+    /// clients.
     #[arg(long, env = "FIELDVITALS_CONNECTIONS_MAX", default_value_t = limits::CONNECTIONS_MAX, value_name = "N",
           value_parser = at_least(limits::CONNECTIONS_MIN))]
     connections_max: usize,
-    /// Connections of one client network (IPv4 /24, IPv6 /56), in the same way; 0 for no limit. Trusted proxies are not
-    /// limited.
+    /// Maximum number of connections of one client network (IPv4 /24, IPv6 /56), enforced in the same way; 0 for no
+    /// limit.
+    /// Trusted proxies are not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_CONNECTIONS_MAX", default_value_t = limits::CLIENT_CONNECTIONS_MAX,
           value_name = "N")]
     client_connections_max: usize,
-    /// Seconds that an idle connection is kept. Longer than a balancer in front keeps it, or the balancer sends
-    /// requests on connections that are being closed.
+    /// Seconds to keep an idle connection. Must exceed the keep-alive of a load balancer in front, or the load
+    /// balancer
+    /// sends requests on connections that are being closed.
     #[arg(long, env = "FIELDVITALS_KEEP_ALIVE", default_value_t = limits::KEEP_ALIVE_S, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=limits::KEEP_ALIVE_S_MAX))]
     keep_alive: u64,
@@ -108,29 +113,28 @@ fn at_least(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     }
 }
 
-/// What becomes of visits that programs make.
+/// Treatment of automated visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Bots {
-    /// They are refused, and counted by kind.
+    /// Refuse them, and count them by kind.
     Filter,
-    /// They are kept as any other, for tests of your own.
+    /// Keep them like other visits, for your own tests.
     Keep,
 }
 
-/// How long what is kept. Shortening takes effect within a minute, and what is removed does not come back.
+/// Retention, in days. A shorter retention takes effect within a minute, and removed data do not come back.
 #[derive(Debug, clap::Args)]
 struct Keep {
-    /// Days for which page views are kept: what gates, several filters at once and exact times are answered
-    /// from.
+    /// Days to keep page views. Gates, queries with several filters and queries of exact times read page views.
     #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", value_name = "N",
           default_value_t = Retention::default().raw_days,
           value_parser = days(limits::KEEP_VIEWS_DAYS_MIN))]
     views: u32,
-    /// Days for which hourly rollups are kept; older days are reported whole.
+    /// Days to keep hourly rollups; reports cover older days as a whole.
     #[arg(long = "keep-hours-days", env = "FIELDVITALS_KEEP_HOURS_DAYS", value_name = "N",
           default_value_t = Retention::default().hourly_days, value_parser = days(1))]
     hours: u32,
-    /// Days for which daily rollups are kept: how far back reports go.
+    /// Days to keep daily rollups: the range of reports.
     #[arg(long = "keep-rollups-days", env = "FIELDVITALS_KEEP_ROLLUPS_DAYS", value_name = "N",
           default_value_t = Retention::default().daily_days,
           value_parser = days(limits::KEEP_VIEWS_DAYS_MIN))]

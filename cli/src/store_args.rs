@@ -8,17 +8,17 @@ use fieldvitals_store::{Site, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where sites, tokens and measurements are kept. The commands work with and without a running server.
+/// The store of sites, tokens and measurements. The commands work with and without a running server.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
     /// Folder of the spool and the embedded store.
     #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = "fieldvitals-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Store elsewhere: postgres://USER:PASSWORD@HOST/NAME or sqlite://PATH. A file in the data folder when
-    /// absent.
+    /// Store in another place: postgres://USER:PASSWORD@HOST/NAME or sqlite://PATH. The default is a file in the data
+    /// folder.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// File that holds that URL: other users of the machine see arguments, and not what is in a file.
+    /// File that contains this URL. Other users of the machine can see arguments, but not the file's content.
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = url_file)]
     database_url_file: Option<FileUrl>,
 }

@@ -18,7 +18,7 @@ pub(crate) enum Bench {
     Load,
     /// Percentiles over a month of page views.
     Query,
-    /// What the collector costs a page.
+    /// Cost of the collector for a page.
     Collector,
 }
 

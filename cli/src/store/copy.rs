@@ -22,24 +22,24 @@ use plan::Plan;
 use std::process::ExitCode;
 use steps::{Copied, Copier};
 
-/// Copy a store into another, in any direction: sites with their keys, tokens, page views, rollups,
-/// violations.
+/// Copy a store into another one, in any direction: sites with their keys, tokens, page views, rollups, violations.
 ///
-/// Stop the servers of both first: what arrives in the source while it is copied may be missed. The source
-/// keeps all it has. A copy that was cut short goes on where it was when it is started again, and what is
-/// there already is not copied twice. At the end both stores are counted and compared, in all and by each route and
-/// label: exit 0 where they hold the same, 1 where they do not.
+/// Stop the servers of both stores first: the copy may miss data that arrive in the source meanwhile. The source
+/// stays as
+/// it is. An interrupted copy resumes when it is started again, and copies nothing twice. At the end the command
+/// counts
+/// and compares both stores, in total and per route and label: exit 0 if they agree, 1 if they differ.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The store that is copied: a data folder, a store's file, or postgres://USER@HOST/NAME.
+    /// The source: a data folder, a store's file, or postgres://USER@HOST/NAME.
     ///
     /// A password may also come from PGPASSWORD or ~/.pgpass.
     #[arg(long, value_name = "STORE")]
     from: String,
-    /// The store that it is copied into; made where it is not there yet.
+    /// The target; created if missing.
     #[arg(long, value_name = "STORE")]
     to: String,
-    /// Compare the rollups of the copy with its page views too, as `rollup verify` does.
+    /// Also compare the rollups of the copy with its page views, as `rollup verify` does.
     #[arg(long)]
     verify: bool,
 }
