@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// Beacons per second of the honest client, each on its own connection.
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
-    /// The fraction of each attack's connections.
+    /// The fraction of each attack's connections to open.
     #[arg(long, default_value_t = 1.0)]
     share: f64,
 }
@@ -101,9 +101,8 @@ struct Honest {
 }
 
 /// Sends beacons at a rate, each on its own connection, until `goes_on` returns false. Calls `goes_on` every 0.1 s
-/// with
-/// the elapsed seconds. A beacon's latency starts when the beacon is due, so a stalled server is charged for delayed
-/// beacons too.
+/// with the elapsed seconds. A beacon's latency starts when the beacon is due, so a stalled server is charged for
+/// delayed beacons too.
 fn honest(
     server: &Target,
     requests: &Requests,

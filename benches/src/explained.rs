@@ -38,8 +38,7 @@ impl Explained {
     }
 
     /// The context of a page view. A page with an id has its own image, so that images exceed the bound of a day's
-    /// texts.
-    /// Pages share all other texts.
+    /// texts. Pages share all other texts.
     pub(crate) fn context(&mut self, view: &ViewUpdate) -> Context {
         let ms = |metric| view.values.get(metric).map(|value| value.micros() / 1_000);
         let path = view.url.trim_start_matches("https://shop.example");

@@ -229,8 +229,7 @@ async fn send_over_one(
 
 /// Sends beacons at a fixed rate, whether or not earlier ones are answered in time. Returns the latencies in
 /// milliseconds, and the number of failures. A latency starts when the beacon is due, so a stalled server is charged
-/// for
-/// delayed beacons too.
+/// for delayed beacons too.
 pub(crate) fn open_loop(
     to: SocketAddr,
     requests: &Requests,
@@ -274,8 +273,7 @@ fn send_due(
 ) -> Vec<f64> {
     let mut views = Views::new(number);
     // Allocates and writes all memory at once. If the vectors of all threads grew at the same moment, the kernel's
-    // page
-    // allocation would stall the client for 0.1 s.
+    // page allocation would stall the client for 0.1 s.
     let mut latencies = vec![f64::MAX; (time.as_secs_f64() * per_second) as usize / CONNECTIONS + 1];
     latencies.clear();
     let (mut request, mut answer) = (vec![u8::MAX; 4_096], [0; 2_048]);

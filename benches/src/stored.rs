@@ -19,8 +19,7 @@ pub(crate) const BATCH: usize = limits::LOAD_VIEWS_MAX;
 /// The name of the daily rollups by route and device.
 pub(crate) const BY_DEVICE: &str = "rollup_day by route and device";
 /// The share of the daily rollups by device in all bytes of the daily rollups. A slot is 16 × the dimension's number
-/// plus the part, and device is the first
-/// dimension (`store::rollup::slot`). Adds 30 bytes per row for key and header.
+/// plus the part, and device is the first dimension (`store::rollup::slot`). Adds 30 bytes per row for key and header.
 const DEVICE_SHARE: &str = "select cast(coalesce(sum(case when slot < 16 then length(cells) + 30.0 else 0.0 end) \
     / sum(length(cells) + 30.0), 0.0) as double precision) from rollup_day";
 
@@ -91,8 +90,7 @@ impl Location {
     }
 
     /// Bytes of tables with their indexes, by name. Sums the days of page views as `page_view`. Also gives the daily
-    /// rollups
-    /// by device alone, as [`BY_DEVICE`].
+    /// rollups by device alone, as [`BY_DEVICE`].
     pub(crate) async fn bytes(&self, cluster: &Cluster) -> Result<Vec<(String, f64)>> {
         let (mut rows, by_device): (Vec<(String, i64)>, f64) = match self {
             Self::File(path) => {

@@ -37,8 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum)]
     on_inconclusive: Option<OnInconclusive>,
     /// Record the result for all readers of the site: open violations of broken budgets, and resolve violations of
-    /// kept
-    /// budgets. Needs a token of the scope write.
+    /// kept budgets. Needs a token of the scope write.
     #[arg(long)]
     record: bool,
     /// The output format.

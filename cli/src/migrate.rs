@@ -11,15 +11,13 @@ use std::process::ExitCode;
 ///
 /// Use it to migrate before the new release serves. The migration is one transaction, so it happens entirely or not at
 /// all. A second migration at the same time waits, and then finds nothing to do. The command refuses a store of a
-/// newer
-/// release and leaves it as it is.
+/// newer release and leaves it as it is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
     /// Also distribute the tables over the nodes of the Citus cluster at --database-url, by site; distributed tables
-    /// stay
-    /// as they are.
+    /// stay as they are.
     #[arg(long)]
     citus: bool,
     /// Print JSON.

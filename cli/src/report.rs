@@ -51,8 +51,7 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ROWS_MAX as i64))]
     limit: u16,
     /// Explanations of LCP, INP, CLS or TTFB, for one route or the whole site: the elements in page views, or the
-    /// longest
-    /// part of TTFB; the conditions of the page views; and why TTI was not reached.
+    /// longest part of TTFB; the conditions of the page views; and why TTI was not reached.
     #[arg(long, value_name = "METRIC", value_parser = ["lcp", "inp", "cls", "ttfb"], ignore_case = true,
           conflicts_with_all = ["sort", "order", "limit", "metric"])]
     attribution: Option<String>,

@@ -49,8 +49,7 @@ pub(crate) struct Args {
     #[arg(long, env = "FIELDVITALS_BOTS", default_value = "filter", value_name = "WHAT")]
     bots: Bots,
     /// Beacons per second from one client network (IPv4 /24, IPv6 /56), with bursts of ten times as many; 0 for no
-    /// limit.
-    /// This machine itself is not limited.
+    /// limit. This machine itself is not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
     client_rate: u32,
     #[command(flatten)]
@@ -65,8 +64,7 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
     spool_max_mib: u64,
     /// Seconds to keep serving after SIGTERM. Meanwhile /healthz answers 503 and answers close their connections, so
-    /// that
-    /// load balancers choose another server. A second signal ends the drain; Ctrl-C has no drain.
+    /// that load balancers choose another server. A second signal ends the drain; Ctrl-C has no drain.
     #[arg(long, env = "FIELDVITALS_DRAIN", default_value_t = limits::DRAIN_S, value_name = "SECONDS")]
     drain: u64,
     /// Do not serve the demo site under /demo/.
@@ -83,14 +81,12 @@ struct Connections {
           value_parser = at_least(limits::CONNECTIONS_MIN))]
     connections_max: usize,
     /// Maximum number of connections of one client network (IPv4 /24, IPv6 /56), enforced in the same way; 0 for no
-    /// limit.
-    /// Trusted proxies are not limited.
+    /// limit. Trusted proxies are not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_CONNECTIONS_MAX", default_value_t = limits::CLIENT_CONNECTIONS_MAX,
           value_name = "N")]
     client_connections_max: usize,
     /// Seconds to keep an idle connection. Must exceed the keep-alive of a load balancer in front, or the load
-    /// balancer
-    /// sends requests on connections that are being closed.
+    /// balancer sends requests on connections that are being closed.
     #[arg(long, env = "FIELDVITALS_KEEP_ALIVE", default_value_t = limits::KEEP_ALIVE_S, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=limits::KEEP_ALIVE_S_MAX))]
     keep_alive: u64,
@@ -351,8 +347,7 @@ struct Signals {
 #[cfg(unix)]
 impl Signals {
     /// Starts to listen for the signals. SIGHUP is caught and does nothing, because the server re-reads sites and
-    /// tokens
-    /// all the time, and options hold for the life of a process.
+    /// tokens all the time, and options hold for the life of a process.
     fn listen() -> std::io::Result<Self> {
         use unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup())?;

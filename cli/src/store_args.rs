@@ -59,8 +59,7 @@ impl StoreArgs {
     }
 
     /// Runs an action on the store, then closes the store even if the action fails. After the close, a store's file
-    /// holds
-    /// all data.
+    /// holds all data.
     pub(crate) async fn with<T>(
         &self,
         work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,

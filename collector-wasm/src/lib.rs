@@ -6,10 +6,9 @@
 //! changed page views, and [`transport`] sends them.
 //!
 //! [`signal`] has the module's callbacks, and [`state`] its state. [`explain`] builds selectors and URLs, and
-//! [`texts`]
-//! stores them. [`context`] reads the delivery of the document and the properties of the device. [`consent`] holds the
-//! visitor's choice, and [`options`] the tag's options. [`api`] is the page's interface, and [`page`] the access to
-//! JavaScript.
+//! [`texts`] stores them. [`context`] reads the delivery of the document and the properties of the device. [`consent`]
+//! holds the visitor's choice, and [`options`] the tag's options. [`api`] is the page's interface, and [`page`] the
+//! access to JavaScript.
 
 pub mod api;
 pub mod batch;
@@ -46,9 +45,8 @@ use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
     lol_alloc::LockedAllocator::new(lol_alloc::FreeListAllocator::new());
 
-/// Takes over from the snippet, which has just drained its observer into its queue. All steps run in the same task,
-/// so no
-/// entry is lost between the snippet's observer and the module's observer.
+/// Takes over from the snippet, which has just drained its observer into its queue. All steps run in the same task, so
+/// no entry is lost between the snippet's observer and the module's observer.
 #[wasm_bindgen]
 pub fn start(page: Page) {
     page::enter(page);

@@ -54,8 +54,7 @@ impl Collector {
     /// Handles an event or a move of the history.
     ///
     /// A page that is being left counts as hidden, even if the browser reports the change only later. The module
-    /// reports
-    /// such a page at once, because the page may be gone afterwards.
+    /// reports such a page at once, because the page may be gone afterwards.
     pub fn event(&mut self, event: &JsValue) {
         // The snippet's listener and the module's listener may both deliver an event.
         if self.event == *event {

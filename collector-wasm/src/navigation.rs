@@ -52,9 +52,8 @@ impl Collector {
         self.take(&Item::Named { at, id: self.draw(at), route });
     }
 
-    /// Handles a soft-navigation entry. The browser reports it late; it names the interaction behind a navigation
-    /// that the
-    /// history has already shown.
+    /// Handles a soft-navigation entry. The browser reports it late; it names the interaction behind a navigation that
+    /// the history has already shown.
     pub fn soft_navigation(&mut self, entry: &JsValue) {
         let start = number(entry, "startTime");
         let view = self.document.later().iter().rev().find(|view| {

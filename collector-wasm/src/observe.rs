@@ -122,8 +122,7 @@ impl Collector {
         }
         self.take(item);
         // The browser may report an interaction only after the page was hidden. No later event may follow, so a
-        // microtask
-        // reports it.
+        // microtask reports it.
         if self.hidden && !self.late && matches!(item, Item::FirstInput(_) | Item::Event(_)) {
             self.late = true;
             call(&browser().window, "queueMicrotask", &callback(Signal::Late), &NOTHING);

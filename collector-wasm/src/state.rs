@@ -47,8 +47,7 @@ pub struct Collector {
     /// The interned texts of facts.
     pub texts: Texts,
     /// The document's URL at the snippet's start, or as rewritten by the page's hook at the load event. Empty if the
-    /// hook
-    /// dropped the URL.
+    /// hook dropped the URL.
     pub url: String,
     /// The URL at the last look at the history, without query and fragment.
     pub here: String,
@@ -105,8 +104,7 @@ impl Collector {
     }
 
     /// Draws an id for a view that begins at `at`, in milliseconds of the document's clock. The document's clock
-    /// stands
-    /// still while a machine sleeps, and the page may have replaced `Date`. The later of both clocks is right.
+    /// stands still while a machine sleeps, and the page may have replaced `Date`. The later of both clocks is right.
     pub fn draw(&self, at: f64) -> ViewId {
         let origin = (js_sys::Date::now() - now()).max(number(&browser().performance, "timeOrigin"));
         ViewId::drawn(origin + at, js_sys::Math::random())

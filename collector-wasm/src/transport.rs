@@ -1,6 +1,5 @@
 //! Sends beacons: by `sendBeacon`, by `fetch` if the collector needs the answer, by `fetchLater`, or from storage on
-//! the
-//! next page.
+//! the next page.
 
 use crate::consent::{LOCAL, forget};
 use crate::explain::split;
@@ -20,9 +19,8 @@ const BETWEEN: u8 = b'\n';
 const BUSY: [f64; 2] = [429.0, 503.0];
 
 impl Collector {
-    /// Sends a body. Stores it for the next page if the browser is offline, or if the last request failed and the
-    /// page is
-    /// being left, because no answer would arrive.
+    /// Sends a body. Stores it for the next page if the browser is offline, or if the last request failed and the page
+    /// is being left, because no answer would arrive.
     pub fn send(&self, body: &JsValue) {
         self.say("sends", body);
         let stores = self.consent.may_store();
@@ -66,8 +64,7 @@ impl Collector {
     }
 
     /// Handles a failed request. Browsers limit requests with `keepalive` to 64 KiB, so the first retry has none; it
-    /// may
-    /// succeed while the page lives. Sends nothing again without consent.
+    /// may succeed while the page lives. Sends nothing again without consent.
     fn failed(&mut self, body: &JsValue, keepalive: bool, error: &JsValue) {
         if !self.consent.is_given() {
             return;

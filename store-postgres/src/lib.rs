@@ -2,8 +2,7 @@
 //!
 //! This crate has all SQL of the backend, as static text with bound values. `migrations/postgres` has the schema, and
 //! the functions that create and drop partitions. Pure functions of the `store` crate decide the changes of a batch,
-//! the
-//! encoding of cells, and the tables that answer a query.
+//! the encoding of cells, and the tables that answer a query.
 //!
 //! The store works behind a pooler in transaction mode. The module `sql` lists the requirements.
 
@@ -94,8 +93,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`] if a newer fieldvitals has migrated the schema. [`StoreError::Database`] if the
-    /// database
-    /// cannot be reached, refuses the connection, or is older than Postgres 13.
+    /// database cannot be reached, refuses the connection, or is older than Postgres 13.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, Bounds::default()).await
     }

@@ -4,8 +4,7 @@
 //! then. A load still knows each view's previous state for certain:
 //! - It locks stored views before it reads them.
 //! - It inserts new views. An insert waits for a concurrent insert of the same view, and fails if the other one
-//! commits.
-//!   The load then starts again, and finds the view stored.
+//!   commits. The load then starts again, and finds the view stored.
 //!
 //! Both steps go through the views in the order of ids, so that loads do not deadlock.
 
@@ -118,8 +117,7 @@ pub(crate) async fn add_days(store: &PostgresStore, days: &BTreeSet<i64>) -> Res
 /// Creates the partitions of the days around now, so that loads find them.
 pub(crate) async fn add_days_around(store: &PostgresStore, now_ms: i64) -> Result<(), StoreError> {
     // The server accepts page views that start within two days of its clock. The third day ahead leaves a day to
-    // create
-    // its partition.
+    // create its partition.
     let days = (-2..=3).map(|day| day_of(now_ms).saturating_add(day * DAY_MS)).filter(|&day| day >= 0);
     add_days(store, &days.collect()).await
 }

@@ -1,11 +1,8 @@
 //! The names of a site: its routes and labels, with their ids and codes in rows.
 //!
 //! Every transaction reads names again, with one statement per kind. The store caches no names, so another server
-//! cannot
-//! invalidate them. A name that a transaction has read stays until the transaction ends: writers hold a lock on the
-//! row
-//! of `kept`, and the removal of names waits for that lock.
-//! write with it hold the row of `kept`, which whoever removes names waits for.
+//! cannot invalidate them. A name that a transaction has read stays until the transaction ends: writers hold a lock on
+//! the row of `kept`, and the removal of names waits for that lock.
 
 use crate::error::{damaged, failed};
 use crate::sql::query;

@@ -19,8 +19,7 @@ use vitals::metric::Metrics;
 const NAMING: &str = "reading or writing the places of names";
 
 /// Decides which names of a batch have places; see [`fieldvitals_store::places`]. Concurrent servers that give the
-/// last
-/// places may exceed a bound by the names of one batch.
+/// last places may exceed a bound by the names of one batch.
 ///
 /// Also returns the names found.
 pub(crate) async fn bound(

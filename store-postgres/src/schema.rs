@@ -135,8 +135,7 @@ fn version_will_do(version: i32) -> Result<(), StoreError> {
 }
 
 /// Refuses an encoding that cannot represent every text. A visitor's text that the encoding lacks would stop the
-/// loading
-/// of its site.
+/// loading of its site.
 fn encoding_will_do(encoding: &str) -> Result<(), StoreError> {
     if encoding == "UTF8" {
         return Ok(());

@@ -145,8 +145,8 @@ async fn the_database_has_a_word_on_what_is_old() {
     assert_eq!(database.sql("select count(*) from page_view"), "2");
 }
 
-/// Two servers with their own connections update the same views in different orders, while both fold deltas.
-/// The rollups must equal a recomputation from the page views. The page views must hold the newest updates.
+/// Two servers with their own connections update the same views in different orders, while both fold deltas. The
+/// rollups must equal a recomputation from the page views. The page views must hold the newest updates.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_servers_that_update_the_same_views_leave_rollups_right() {
     const VIEWS: i64 = 60;

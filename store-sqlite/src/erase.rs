@@ -88,8 +88,7 @@ async fn range(connection: &mut SqliteConnection, erase: &Erase) -> Result<Range
 }
 
 /// The stored forms of a URL, which depend on the route: pairs of route id and text, as JSON. Plus signs in the
-/// statements
-/// keep SQLite from using the index of routes, which would read view by view.
+/// statements keep SQLite from using the index of routes, which would read view by view.
 async fn urls(connection: &mut SqliteConnection, erase: &Erase, url: &str) -> Result<String, StoreError> {
     let routes = names::all_routes(connection, erase.site).await?;
     let urls: Vec<(i64, String)> =

@@ -52,13 +52,11 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the file and migrates its schema. Creates a missing file and its directory. The caller's runtime must
-    /// outlive
-    /// the store.
+    /// outlive the store.
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`] if a newer fieldvitals wrote the file. [`StoreError::Database`] if the file cannot
-    /// be
-    /// opened, or is no store.
+    /// be opened, or is no store.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let (writer, readers) = schema::open(path).await?;
         Ok(Self { path: path.to_owned(), writer, readers })

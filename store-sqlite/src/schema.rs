@@ -43,8 +43,7 @@ const READER_CACHE: &str = "-32768";
 /// before their commit.
 ///
 /// The page size stays at 4 KiB. 8 KiB was as fast, but took daily rollups over their bound (25.9 B per page view,
-/// 23.1
-/// at 4 KiB), because the last page of each block is half empty.
+/// 23.1 at 4 KiB), because the last page of each block is half empty.
 const WRITER_CACHE: &str = "-16384";
 
 const OPENING: &str = "opening the SQLite store";
@@ -61,8 +60,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         // A checkpoint truncates the log to this size (64 MiB). The log grows while a long query reads.
         .pragma("journal_size_limit", "67108864")
         // Checkpoints at this number of log pages (4 KiB each). Every load writes most of the index of routes; a
-        // longer
-        // log makes SQLite skip more old versions of these pages.
+        // longer log makes SQLite skip more old versions of these pages.
         .pragma("wal_autocheckpoint", "8192")
         .pragma("cache_size", READER_CACHE)
         // Temporary data are small, and the system may have no writable folder for them.
@@ -91,16 +89,14 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
     // SQLite opens a read-only file and begins transactions on it without an error. This statement changes nothing,
-    // but
-    // needs write access, so the error appears here and not at every load.
+    // but needs write access, so the error appears here and not at every load.
     sqlx::query("/* file.writable */ delete from site where site_id is null")
         .execute(&mut *connection)
         .await
         .map_err(at)?;
     drop(connection);
     // Opens all readers at once, from this thread. A connection keeps the priority of the thread that opens it.
-    // Loading,
-    // which also reads, has a lower priority.
+    // Loading, which also reads, has a lower priority.
     let readers = pool()
         .max_connections(READERS)
         .min_connections(READERS)

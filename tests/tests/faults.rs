@@ -1,6 +1,5 @@
 //! Faults between a real server and a real Postgres, under load. No acknowledged beacon is lost or counted twice, and
-//! no
-//! beacon is refused while the spool has room.
+//! no beacon is refused while the spool has room.
 
 #![allow(clippy::unwrap_used)]
 

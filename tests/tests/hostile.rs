@@ -39,8 +39,7 @@ async fn ask_once(address: SocketAddr, request: &str) -> std::io::Result<String>
 }
 
 /// Sends a request on a new connection. A burst of connections above the server's limit may close a connection while
-/// its
-/// request is on its way, so the request is retried, as browsers do.
+/// its request is on its way, so the request is retried, as browsers do.
 async fn ask(address: SocketAddr, request: &str) -> std::io::Result<String> {
     let retried = async {
         loop {

@@ -1,6 +1,5 @@
 //! Shrinks the wasm module with wasm-opt from the npm package `binaryen`, which runs in Node. Debian's version is
-//! years
-//! old, and crates.io has no maintained package.
+//! years old, and crates.io has no maintained package.
 
 use crate::run::{run, say, target_dir};
 use crate::toolchain::program;

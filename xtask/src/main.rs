@@ -1,6 +1,5 @@
 //! `cargo xtask`: builds, serves, tests and measures fieldvitals. It needs only Rust on the machine. It installs
-//! missing
-//! tools if possible, and otherwise names them.
+//! missing tools if possible, and otherwise names them.
 
 mod bench;
 mod binaryen;

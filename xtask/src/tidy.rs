@@ -8,8 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The workspace crates that each workspace crate may import. Imports go down only: `vitals` imports none, and no
-/// crate
-/// imports the binary `fieldvitals`.
+/// crate imports the binary `fieldvitals`.
 const IMPORTS: [(&str, &[&str]); 10] = [
     ("vitals", &[]),
     ("fieldvitals-collector", &["vitals"]),

@@ -24,11 +24,9 @@ use steps::{Copied, Copier};
 
 /// Copy a store into another one, in any direction: sites with their keys, tokens, page views, rollups, violations.
 ///
-/// Stop the servers of both stores first: the copy may miss data that arrive in the source meanwhile. The source
-/// stays as
-/// it is. An interrupted copy resumes when it is started again, and copies nothing twice. At the end the command
-/// counts
-/// and compares both stores, in total and per route and label: exit 0 if they agree, 1 if they differ.
+/// Stop the servers of both stores first: the copy may miss data that arrive in the source meanwhile. The source stays
+/// as it is. An interrupted copy resumes when it is started again, and copies nothing twice. At the end the command
+/// counts and compares both stores, in total and per route and label: exit 0 if they agree, 1 if they differ.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The source: a data folder, a store's file, or postgres://USER@HOST/NAME.

@@ -2,8 +2,8 @@
 //! sites.
 //!
 //! A lease ensures that one server at a time does maintenance. Every step is a short transaction that first renews the
-//! lease. A server that has lost the lease stops. A server that wants the lease waits until the step ends.
-//! Every other writer of rollup rows locks the lease's table until its transaction ends ([`exclude`]).
+//! lease. A server that has lost the lease stops. A server that wants the lease waits until the step ends. Every other
+//! writer of rollup rows locks the lease's table until its transaction ends ([`exclude`]).
 
 mod delete;
 mod fold;

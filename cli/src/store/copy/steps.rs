@@ -116,8 +116,7 @@ impl Copier<'_> {
     }
 
     /// The id of the target's cursor. The cursor counts page views in the order of their ids. If the source gains or
-    /// loses
-    /// page views, the id changes, and the copy starts again; most views are then already stored.
+    /// loses page views, the id changes, and the copy starts again; most views are then already stored.
     fn mark(&self, site: SiteId, holding: &Holding, what: What) -> SpoolId {
         let Self { identity, kept, .. } = self;
         let Holding { views, counted, violations: _ } = holding;
