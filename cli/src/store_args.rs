@@ -163,10 +163,10 @@ pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<S
     })
 }
 
-/// The public address of the server, which the script tag names.
+/// The public address of the server, for the script tag.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PublicUrl {
-    /// Where browsers reach this server, such as https://vitals.example.com; for the script tag.
+    /// The URL of this server for browsers, such as https://vitals.example.com; used in the script tag.
     #[arg(long, env = "FIELDVITALS_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub(crate) public_url: Option<String>,
 }
