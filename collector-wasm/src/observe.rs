@@ -1,4 +1,4 @@
-//! Observes performance entries. No other module uses `PerformanceObserver`.
+//! Observes performance entries. Only this module creates a `PerformanceObserver`.
 
 use crate::explain::{self, cut};
 use crate::page::{
