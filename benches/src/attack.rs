@@ -1,6 +1,6 @@
-//! `bench attack`: what hostile clients cost an honest one, and the server.
+//! `bench attack`: measures what hostile clients cost an honest client and the server.
 
-// The tests' own clients, without the rest of their crate, which would change the features of what is measured.
+// Includes the file of the tests' clients. The tests' whole crate would change the features of the measured code.
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../tests/src/attack.rs"]
 mod clients;
@@ -14,28 +14,28 @@ use anyhow::{Context as _, Result};
 use clients::{Attack, Attackers};
 use std::time::{Duration, Instant};
 
-/// How long it is measured.
+/// The duration and the rates of the measurement.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Seconds without an attack, before each.
+    /// Seconds without an attack, before each attack.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Beacons a second of the honest client, each on a connection of its own.
+    /// Beacons per second of the honest client, each on its own connection.
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
-    /// The share of each attack's connections.
+    /// The fraction of each attack's connections to open.
     #[arg(long, default_value_t = 1.0)]
     share: f64,
 }
 
-/// Shortest time under an attack: of too few beacons there is no 99th percentile.
+/// Minimum duration of an attack. Fewer beacons would give no 99th percentile.
 const ATTACK_SECONDS_MIN: f64 = 3.0;
-/// Time after which connections count as never closed.
+/// Timeout for the server to close an attack's connections. Connections left after it count as never closed.
 const CLOSED_SECONDS_MAX: f64 = 60.0;
-/// Files of the server that come and go: connections of the honest client, and those of the store.
+/// The server's open files that vary: connections of the honest client and of the store.
 const OWN_FILES_MAX: usize = 12;
 
-/// The attacks, with their connections.
+/// The attacks, with their names and numbers of connections.
 const ATTACKS: [(Attack, &str, usize); 10] = [
     (Attack::UnfinishedChunk, "unfinished chunk", 4_096),
     (Attack::UnfinishedGet, "unfinished body of a GET", 4_096),
@@ -51,7 +51,7 @@ const ATTACKS: [(Attack, &str, usize); 10] = [
 
 pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     raise_file_limit();
-    // One thread: with more, the attackers would compete harder with what is measured.
+    // One thread, because more attackers' threads would compete harder with the measured server.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let _entered = runtime.enter();
     let mut figures = Vec::new();
@@ -94,15 +94,15 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// What became of an honest client's beacons.
+/// Results of the honest client's beacons.
 struct Honest {
     times_ms: Vec<f64>,
     failed: u64,
 }
 
-/// Sends beacons at a rate, each on a connection of its own, while `goes_on` says so, every tenth of a second and with
-/// the seconds that have passed. A beacon's time begins when it is due, so a server that stalls is charged for those
-/// that could not be sent meanwhile.
+/// Sends beacons at a rate, each on its own connection, until `goes_on` returns false. Calls `goes_on` every 0.1 s
+/// with the elapsed seconds. A beacon's latency starts when the beacon is due, so a stalled server is charged for
+/// delayed beacons too.
 fn honest(
     server: &Target,
     requests: &Requests,
@@ -130,10 +130,10 @@ fn honest(
     Ok(honest)
 }
 
-/// Each attacker is a file.
+/// Raises the limit of open files, because each attacker needs one.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, fewer attackers get through.
+    // If the limit cannot be raised, the bench runs fewer attackers.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

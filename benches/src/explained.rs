@@ -1,4 +1,4 @@
-//! What page views of the shop say beside their values: elements, images, scripts, parts of times.
+//! Generates the explanations of the shop's page views: elements, images, scripts, parts of times.
 
 use crate::data::Random;
 use fieldvitals_store::context::conditions::Conditions;
@@ -28,17 +28,17 @@ const USED: [&str; 12] = [
 const MOVED: [&str; 6] =
     ["div.banner", "#consent", "main>div.recommendations", "ul.reviews", "img.ad", "header>div.offer"];
 
-/// Contexts of page views, from a seed.
+/// A generator of page views' contexts.
 pub(crate) struct Explained(Random);
 
 impl Explained {
-    /// The contexts of a seed.
+    /// A generator with this seed.
     pub(crate) const fn new(seed: u64) -> Self {
         Self(Random::new(seed))
     }
 
-    /// What a page view says. A page with an id has an image of its own, so that there are more images than a
-    /// day's texts have room for; all else is shared.
+    /// The context of a page view. A page with an id has its own image, so that images exceed the bound of a day's
+    /// texts. Pages share all other texts.
     pub(crate) fn context(&mut self, view: &ViewUpdate) -> Context {
         let ms = |metric| view.values.get(metric).map(|value| value.micros() / 1_000);
         let path = view.url.trim_start_matches("https://shop.example");
@@ -128,7 +128,7 @@ mod tests {
     use crate::data::Traffic;
     use fieldvitals_store::context::code::bytes_of;
 
-    /// What the conditions add to a page view; `cargo xtask bench load` prints what the stores make of it.
+    /// Bytes that the conditions add to a page view. `cargo xtask bench load` prints the bytes in the stores.
     #[test]
     fn contexts_of_the_shop_have_so_many_bytes() {
         let mut traffic = Traffic::new(7, 1_000, 0, 3_600_000);

@@ -1,4 +1,4 @@
-//! Sending beacons: a small HTTP/1.1 client, cheap enough not to be what is measured.
+//! Sends beacons with a small HTTP/1.1 client, cheap enough not to distort the measurement.
 
 use crate::data::{Random, Traffic};
 use anyhow::{Context as _, Result, bail};
@@ -13,17 +13,17 @@ use vitals::beacon::{Wire, write};
 use vitals::metric::Metric;
 use vitals::view::{Snapshot, ViewId};
 
-/// Connections that are kept open, each with one beacon under way.
+/// Number of open connections. Each has one beacon in flight.
 pub(crate) const CONNECTIONS: usize = 64;
-/// One beacon in so many is a later snapshot of the view before it on the same connection.
+/// One beacon in 20 is a later snapshot of the view before it on the same connection.
 const UPDATE_EVERY: u64 = 20;
-/// Different bodies.
+/// Number of different bodies.
 const BODIES: usize = 2_048;
 
-/// Requests that are ready but for the id and number of their page view.
+/// Prepared requests. Only the id and the sequence number of the page view are missing.
 pub(crate) struct Requests {
     requests: Vec<Request>,
-    /// Bytes of a body, on average.
+    /// Mean size of a body, in bytes.
     pub(crate) body_bytes: f64,
 }
 
@@ -34,7 +34,7 @@ struct Request {
 }
 
 impl Requests {
-    /// Beacons of page views with all seven metrics, for the site of a key.
+    /// Prepares beacons of page views with all seven metrics, for the site of a key.
     pub(crate) fn new(key: &str) -> Result<Self> {
         let mut traffic = Traffic::new(1, BODIES as u64, 0, 3_600_000);
         let mut requests = Vec::with_capacity(BODIES);
@@ -94,7 +94,7 @@ impl Requests {
     }
 }
 
-/// The page views of one connection: each new, but for some that are updates.
+/// The page views of one connection. Most are new, and some are updates.
 pub(crate) struct Views {
     random: Random,
     number: u64,
@@ -103,7 +103,7 @@ pub(crate) struct Views {
 
 impl Views {
     pub(crate) fn new(connection: usize) -> Self {
-        // Every run and connection its own ids: the time is in the seed.
+        // The seed contains the time, so that every run and connection has its own ids.
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         Self {
             random: Random::new(nanos ^ ((connection as u64) << 50)),
@@ -138,16 +138,17 @@ fn write_id(place: &mut [u8], id: ViewId) {
     }
 }
 
-/// Counts that all connections share.
+/// Counts of all connections.
 #[derive(Default)]
 pub(crate) struct Counts {
     /// Beacons answered with 204.
     pub(crate) taken: AtomicU64,
-    /// Beacons that came to another answer, or to none.
+    /// Beacons with another answer, or without an answer.
     pub(crate) failed: AtomicU64,
 }
 
-/// Sends from all connections, each the next beacon when the one before is answered, while `measure` runs.
+/// Sends from all connections while `measure` runs. Each connection sends its next beacon after the answer to the
+/// last.
 pub(crate) fn closed_loop<T>(
     to: SocketAddr,
     requests: &Requests,
@@ -157,7 +158,7 @@ pub(crate) fn closed_loop<T>(
     let (stop, stopped) = tokio::sync::watch::channel(false);
     thread::scope(|scope| {
         let counts = &counts;
-        // One thread: with more, the client would compete harder with what it measures.
+        // One thread, because a client with more threads would compete harder with the measured server.
         let sending = scope.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let local = tokio::task::LocalSet::new();
@@ -166,7 +167,7 @@ pub(crate) fn closed_loop<T>(
                 async move {
                     tokio::select! {
                         () = send_always(to, requests, number, counts) => {}
-                        // An error means that the measuring side is gone, which ends this too.
+                        // An error means that the measuring side has ended, which ends the sending too.
                         _ = stopped.changed() => {}
                     }
                 }
@@ -184,7 +185,7 @@ pub(crate) fn closed_loop<T>(
     })
 }
 
-/// Runs futures at once on this thread, to the end of all.
+/// Runs all futures concurrently on this thread, until all have ended.
 async fn futures_join(all: impl Iterator<Item = impl Future<Output = ()>>) {
     futures_util::future::join_all(all).await;
 }
@@ -194,7 +195,7 @@ async fn send_always(to: SocketAddr, requests: &Requests, number: usize, counts:
     loop {
         if send_over_one(to, requests, &mut views, counts).await.is_err() {
             counts.failed.fetch_add(1, Ordering::Relaxed);
-            // A server that is gone must not make this a busy loop.
+            // The pause prevents a busy loop when the server has ended.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -226,9 +227,9 @@ async fn send_over_one(
     }
 }
 
-/// Sends so many beacons a second for a time, whether or not the ones before are answered in time, and
-/// gives each one's time from when it was due until its answer, in milliseconds: a server that stalls
-/// is charged for the beacons that could not be sent meanwhile.
+/// Sends beacons at a fixed rate, whether or not earlier ones are answered in time. Returns the latencies in
+/// milliseconds, and the number of failures. A latency starts when the beacon is due, so a stalled server is charged
+/// for delayed beacons too.
 pub(crate) fn open_loop(
     to: SocketAddr,
     requests: &Requests,
@@ -271,8 +272,8 @@ fn send_due(
     failed: &AtomicU64,
 ) -> Vec<f64> {
     let mut views = Views::new(number);
-    // All memory at once, and written: where the vectors of all threads grow in the same moment, and the kernel gives
-    // each its pages, it is the client that stands still for a tenth of a second.
+    // Allocates and writes all memory at once. If the vectors of all threads grew at the same moment, the kernel's
+    // page allocation would stall the client for 0.1 s.
     let mut latencies = vec![f64::MAX; (time.as_secs_f64() * per_second) as usize / CONNECTIONS + 1];
     latencies.clear();
     let (mut request, mut answer) = (vec![u8::MAX; 4_096], [0; 2_048]);
@@ -303,14 +304,14 @@ fn send_due(
     latencies
 }
 
-/// Sends one beacon over a connection of its own.
+/// Sends one beacon over a new connection.
 pub(crate) fn send_one(to: SocketAddr, requests: &Requests, views: &mut Views) -> Result<()> {
     let (mut request, mut answer) = (Vec::new(), [0; 2_048]);
     requests.fill(&mut request, views);
     exchange(&mut connect(to)?, &request, &mut answer)
 }
 
-/// Sends a request and reads its answer, which must be 204.
+/// Sends a request and reads its answer. Fails unless the answer is 204.
 fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut [u8]) -> Result<()> {
     stream.write_all(request)?;
     let mut got = 0;
@@ -330,7 +331,7 @@ fn connect(to: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Whether an answer is whole, or another than the one that is waited for.
+/// Whether an answer is complete, or is not the expected one.
 fn ends(answer: &[u8]) -> bool {
     answer.ends_with(b"\r\n\r\n") || (answer.len() >= 12 && !is_taken(answer))
 }
@@ -339,7 +340,7 @@ fn is_taken(answer: &[u8]) -> bool {
     answer.starts_with(b"HTTP/1.1 204")
 }
 
-/// The JSON at a path of a server.
+/// Reads the JSON at a path of a server.
 pub(crate) fn get(to: SocketAddr, path: &str, token: &str) -> Result<serde_json::Value> {
     let mut stream = connect(to)?;
     write!(

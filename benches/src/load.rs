@@ -1,5 +1,5 @@
-//! `bench load`: batches into the stores, with and without maintenance folding rollups meanwhile, and with what
-//! explains the values.
+//! `bench load`: loads batches into the stores: alone, while maintenance folds rollups, and with the data that explain
+//! values.
 
 use crate::cluster::Cluster;
 use crate::data::{Random, Traffic};
@@ -16,35 +16,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vitals::metric::{Metric, Value};
 
-/// How much is loaded.
+/// The size of the load.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Rounds, each with every store in turn.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Beacons a round and store, a page view each; 5 % are later snapshots of views that are stored.
+    /// Beacons per round and store, with one page view each; 5 % are later snapshots of stored views.
     #[arg(long, default_value_t = 100 * BATCH)]
     beacons: usize,
 }
 
-/// One beacon in so many is an update of a view that is stored.
+/// One beacon in 20 is an update of a stored view.
 const UPDATE_EVERY: usize = 20;
-/// A fixed day, so that rows and partitions are the same in every run: 2026-11-01T12:00:00Z.
+/// A fixed start, so that every run has the same rows and partitions: 2026-11-01T12:00:00Z.
 const FROM_MS: i64 = 1_793_534_400_000;
 const TO_MS: i64 = FROM_MS + 2 * 3_600_000;
-/// What explains a page view may take so many bytes more, its texts among it.
+/// Bound of the additional bytes per page view for its explanations, including texts.
 const CONTEXT_BYTES: f64 = 64.0;
-/// Pause between two rounds of maintenance; the server's own is a minute.
+/// Pause between two rounds of maintenance. The server pauses for one minute.
 const MAINTENANCE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How a store is loaded.
+/// The kind of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Values alone.
+    /// Beacons with values only.
     Plain,
-    /// While maintenance folds rollups.
+    /// The same, while maintenance folds rollups.
     Folding,
-    /// With what a beacon of the collector carries beside values.
+    /// Beacons with all data that the collector sends.
     Explained,
 }
 
@@ -60,7 +60,7 @@ impl Kind {
     }
 }
 
-/// What loading cost in one round.
+/// The cost of loading in one round.
 struct Round {
     per_second: f64,
     cpu_micros: f64,
@@ -137,7 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// The same beacons, with what a page view's beacon carries beside its values.
+/// The same beacons, with all data that a page view's beacon carries beside its values.
 fn explained(batches: &[Vec<Vec<ViewUpdate>>]) -> Vec<Vec<Vec<ViewUpdate>>> {
     let mut explained = Explained::new(4);
     let mut batches = batches.to_vec();
@@ -147,7 +147,7 @@ fn explained(batches: &[Vec<Vec<ViewUpdate>>]) -> Vec<Vec<Vec<ViewUpdate>>> {
     batches
 }
 
-/// Beacons in batches, and how many page views they are about.
+/// Batches of beacons, and their number of page views.
 fn batches(beacons: usize) -> (Vec<Vec<Vec<ViewUpdate>>>, u64) {
     let mut traffic = Traffic::new(2, beacons as u64, FROM_MS, TO_MS);
     let mut random = Random::new(3);
@@ -157,7 +157,7 @@ fn batches(beacons: usize) -> (Vec<Vec<Vec<ViewUpdate>>>, u64) {
         let mut batch = Vec::with_capacity(BATCH);
         for place in 0..BATCH.min(beacons - first) {
             let known = batches.last().and_then(|before: &Vec<Vec<ViewUpdate>>| {
-                // Each place of the batch before once, so that no view gets the same number twice.
+                // Takes each position of the batch before once, so that no view gets the same number twice.
                 let number = place + (random.bits() as usize) % UPDATE_EVERY;
                 before.get(number - number % UPDATE_EVERY)?.first()
             });
@@ -190,7 +190,7 @@ async fn load(
     let location = Location::empty(backend, "load", folder, cluster)?;
     let mut loading = Loading::begin(location.open().await?).await?;
     let beacons: usize = batches.iter().map(Vec::len).sum();
-    // Copied before the clock runs: the loader has them from the spool.
+    // Copies before the timer starts, because the loader reads its batches from the spool.
     let copies = batches.to_vec();
     let stop = Arc::new(AtomicBool::new(false));
     let maintenance = (kind == Kind::Folding).then(|| {
@@ -240,12 +240,12 @@ async fn load(
     })
 }
 
-/// CPU of this process, which holds the loader and SQLite, and of Postgres.
+/// CPU time of this process (the loader and SQLite) and of Postgres.
 fn all_cpu_micros(cluster: &Cluster) -> Result<u64> {
     Ok(process::cpu_micros(std::process::id())? + process::family_cpu_micros(cluster.pid)?)
 }
 
-/// Page views and rollups must both have every view, once.
+/// Checks that page views and rollups both count every view once.
 async fn verify(loading: &Loading, views: u64) -> Result<()> {
     let (store, site) = (&loading.store, loading.site);
     let cells = store.cells(&query::question(site, FROM_MS, TO_MS, None, None, None)).await?.rows;

@@ -1,7 +1,7 @@
-//! What fieldvitals costs, as ratios to yardsticks that are measured in the same run: `cargo xtask bench`.
+//! `cargo xtask bench`: measures the costs of fieldvitals as ratios to yardsticks in the same run.
 //!
-//! docs/performance.md says what each figure means. Milliseconds depend on the machine and on what else
-//! it does; ratios of interleaved rounds are what binds.
+//! docs/performance.md explains each figure. Milliseconds depend on the machine and its other load, so the bounds are
+//! on ratios of interleaved rounds.
 
 mod attack;
 mod cluster;
@@ -27,7 +27,7 @@ mod yardstick;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// As the server's: stores are measured in this process.
+/// The server's allocator, because this process runs the measured stores.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -39,7 +39,7 @@ struct Arguments {
     /// Print JSON: the machine, the date and a list of figures.
     #[arg(long, global = true)]
     json: bool,
-    /// End with exit code 1 where a figure misses its bound.
+    /// Exit with code 1 if a figure misses its bound.
     #[arg(long, global = true)]
     check: bool,
 }

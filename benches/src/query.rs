@@ -1,5 +1,5 @@
-//! `bench query`: percentiles over a month of page views from rollups, beside sorting the raw rows in the
-//! same Postgres, and beside DuckDB.
+//! `bench query`: queries percentiles over a month of page views. Compares rollups with a sort of the raw rows in the
+//! same Postgres, and with DuckDB.
 
 use crate::cluster::Cluster;
 use crate::data::{self, Traffic};
@@ -21,13 +21,13 @@ use vitals::histogram::rank;
 use vitals::metric::{Metric, Metrics, Rating, Value};
 use vitals::view::Device;
 
-/// How much there is to ask about.
+/// The size of the data and the repetitions.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Page views.
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
     views: u64,
-    /// Times that each question is asked; the slow yardsticks a fifth of that.
+    /// Repetitions of each query; the slow yardsticks run a fifth of them.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
     /// Leave out DuckDB.
@@ -36,17 +36,17 @@ pub(crate) struct Args {
 }
 
 const DAY_MS: i64 = 24 * 3_600_000;
-/// The end of the last whole day: 2026-11-01T00:00:00Z, whatever today is, so that data can stay.
+/// The end of the last whole day, fixed so that data can be reused: 2026-11-01T00:00:00Z.
 const TO_MS: i64 = 1_793_491_200_000;
 const FROM_MS: i64 = TO_MS - 28 * DAY_MS;
-/// Batches between two rounds of maintenance while a store is loaded: about ten million views in 80.
+/// Batches between two rounds of maintenance during a load. Ten million views are about 80 such rounds.
 const BATCHES_A_FOLD: u64 = 30;
 const PERCENT: u8 = 75;
 
-/// The route of which one asks alone: the 20th, with some 0.8 % of all views.
+/// The route of the queries about one route: the 20th, with about 0.8 % of all views.
 const ONE_ROUTE: usize = 19;
 
-/// A question of cells.
+/// A query of cells.
 pub(crate) fn question(
     site: SiteId,
     from_ms: i64,
@@ -63,7 +63,7 @@ pub(crate) fn question(
     }
 }
 
-/// A question how many views stay within a value.
+/// A query that counts the views within a value.
 pub(crate) fn tally(
     site: SiteId,
     from_ms: i64,
@@ -75,7 +75,7 @@ pub(crate) fn tally(
     TallyQuery { site, from_ms, to_ms, routes, device: None, release: None, metric, at_most, percent }
 }
 
-/// What is asked, in the order of the figures.
+/// The queries, in the order of the figures.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Question {
     AllRoutes,
@@ -96,7 +96,7 @@ impl Question {
         }
     }
 
-    /// Milliseconds that it should take.
+    /// Bound of the query's time, in milliseconds.
     const fn bound_ms(self, backend: Backend) -> Option<f64> {
         match (self, backend) {
             (Self::AllRoutes, Backend::Postgres) => Some(40.0),
@@ -120,7 +120,7 @@ impl Question {
 
 const SEED: u64 = 20_261_101;
 
-/// A store that is loaded.
+/// A loaded store.
 struct Loaded {
     backend: Backend,
     location: Location,
@@ -170,7 +170,7 @@ async fn measure(args: &Args, folder: &Path, cluster: &Cluster) -> Result<Vec<Fi
 
     say("asking the stores");
     let mut millis: HashMap<(bool, &str, &str), Vec<f64>> = HashMap::new();
-    // In turn, so that what else the machine does falls on all alike; the first time warms up.
+    // Interleaves the stores, so that other load on the machine affects all of them alike. The first round warms up.
     for time in 0..=args.times {
         for (is_whole, loaded) in
             whole.iter().map(|loaded| (true, loaded)).chain(tenth.iter().map(|loaded| (false, loaded)))
@@ -267,7 +267,7 @@ fn percentiles(cells: &[RouteCell], question: Question) -> Vec<Option<f64>> {
         .collect()
 }
 
-/// A store with so many page views, from an earlier run where there is one.
+/// A store with this number of page views. Reuses the store of an earlier run.
 async fn loaded(
     backend: Backend,
     views: u64,
@@ -308,7 +308,7 @@ async fn loaded(
     loading.check(views)?;
     progress.end();
     if let Location::Database { name, .. } = &location {
-        // Autovacuum would do it in its own time.
+        // Vacuums now; autovacuum would run at an unknown time.
         let mut connection = cluster.connect(name).await?;
         sqlx::raw_sql("vacuum analyze").execute(&mut connection).await?;
     }
@@ -316,7 +316,8 @@ async fn loaded(
     Ok(Loaded { backend, location, store: Arc::clone(&loading.store), site: loading.site })
 }
 
-/// Tells stores that were loaded by other code apart: a number of all source that decides what is in them.
+/// Identifies the code that loaded a store: a hash of all source that decides the store's content, and the version of
+/// the data.
 fn stamp() -> Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
     let mut files = Vec::new();
@@ -339,7 +340,7 @@ fn list(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The first id that a view of this start can have, for Postgres.
+/// The smallest id of a view with this start, for Postgres.
 fn first_id(start_ms: i64) -> sqlx::types::Uuid {
     sqlx::types::Uuid::from_u128((start_ms as u128) << 80)
 }
@@ -352,7 +353,7 @@ const RAW_ONE: &str = "select route_id, percentile_cont(0.75) within group (orde
     where site_id = $1 and id >= $2 and id < $3 and route_id = \
     (select route_id from route where site_id = $1 and route = $4) group by route_id";
 
-/// Milliseconds of each question over raw rows.
+/// Milliseconds of each query over raw rows.
 async fn ask_raw(
     connection: &mut PgConnection,
     site: SiteId,
@@ -364,7 +365,7 @@ async fn ask_raw(
         [(Question::AllRoutes, RAW_ALL), (Question::Phones, RAW_PHONES), (Question::OneRoute, RAW_ONE)]
     {
         let mut taken = Vec::new();
-        // The first time warms up.
+        // The first run warms up.
         for time in 0..=times {
             let mut query = sqlx::query(sql).bind(site.0).bind(first_id(FROM_MS)).bind(first_id(TO_MS));
             if question == Question::OneRoute {
@@ -398,7 +399,7 @@ fn duck_questions() -> HashMap<&'static str, String> {
     ])
 }
 
-/// What the raw rows say of each route: n, and counts of the three ratings, a metric; and some percentiles.
+/// Statistics of the raw rows: per route and metric, n and the counts of the three ratings; and some percentiles.
 struct Truth {
     counts: HashMap<String, Vec<i64>>,
     p75: HashMap<(String, Metric), f64>,
@@ -420,7 +421,7 @@ const RANKS: &str = "select r.route, percentile_disc(0.75) within group (order b
     where v.site_id = $1 and v.id >= $2 and v.id < $3 group by r.route";
 const RANKED: [Metric; 3] = [Metric::Lcp, Metric::Inp, Metric::Cls];
 
-/// A route and the discrete p75 of each of [`RANKED`], in millionths.
+/// A route, and the discrete p75 of each of [`RANKED`], in millionths.
 type Ranks = (String, Option<i32>, Option<i32>, Option<i32>);
 
 impl Truth {
@@ -449,7 +450,7 @@ impl Truth {
         Ok(Self { counts: counts.into_iter().collect(), p75 })
     }
 
-    /// How far a store's answers are from the rows.
+    /// The differences between a store's answers and the raw rows.
     async fn compare(&self, loaded: &Loaded) -> Result<Vec<Figure>> {
         let cells = loaded.store.cells(&Question::AllMetrics.cells(loaded.site)).await?.rows;
         let (mut wrong, mut error_max) = (0.0, 0.0_f64);

@@ -1,4 +1,4 @@
-//! The two stores under measurement, loaded as the server's loader loads them.
+//! The two measured stores, loaded in the same way as by the server's loader.
 
 use crate::cluster::Cluster;
 use anyhow::{Context as _, Result, bail};
@@ -13,30 +13,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vitals::limits;
 
-/// Beacons in a batch: what the loader hands over at once when there is much to do.
+/// Beacons per batch: the loader's batch size under full load.
 pub(crate) const BATCH: usize = limits::LOAD_VIEWS_MAX;
 
-/// The name of the part of the daily rollups that tells routes and devices apart.
+/// The name of the daily rollups by route and device.
 pub(crate) const BY_DEVICE: &str = "rollup_day by route and device";
-/// The part of the daily rollups' bytes that is theirs: a slot is sixteen times its dimension's number, and
-/// device is the first (store::rollup::slot). Some 30 bytes of key and head a row.
+/// The share of the daily rollups by device in all bytes of the daily rollups. A slot is 16 × the dimension's number
+/// plus the part, and device is the first dimension (`store::rollup::slot`). Adds 30 bytes per row for key and header.
 const DEVICE_SHARE: &str = "select cast(coalesce(sum(case when slot < 16 then length(cells) + 30.0 else 0.0 end) \
     / sum(length(cells) + 30.0), 0.0) as double precision) from rollup_day";
 
-/// Which store.
+/// The store backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
-    /// The embedded one.
+    /// The embedded store.
     Sqlite,
-    /// The one for large sites.
+    /// The store for large sites.
     Postgres,
 }
 
 impl Backend {
-    /// Both.
+    /// Both backends.
     pub(crate) const ALL: [Self; 2] = [Self::Postgres, Self::Sqlite];
 
-    /// Its name in figures.
+    /// The backend's name in figures.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "SQLite",
@@ -45,16 +45,16 @@ impl Backend {
     }
 }
 
-/// Where a store is.
+/// The location of a store.
 pub(crate) enum Location {
-    /// A file.
+    /// A file's path.
     File(PathBuf),
-    /// A database of the cluster, by name and address.
+    /// A database of the cluster, by name and URL.
     Database { name: String, url: String },
 }
 
 impl Location {
-    /// An empty place of this name.
+    /// Creates an empty location of this name.
     pub(crate) fn empty(backend: Backend, name: &str, folder: &Path, cluster: &Cluster) -> Result<Self> {
         if backend == Backend::Postgres {
             cluster.empty(name)?;
@@ -73,7 +73,7 @@ impl Location {
         Ok(location)
     }
 
-    /// The place of this name, with what is in it.
+    /// The existing location of this name, with its data.
     pub(crate) fn of(backend: Backend, name: &str, folder: &Path, cluster: &Cluster) -> Self {
         match backend {
             Backend::Sqlite => Self::File(folder.join(format!("{name}.db"))),
@@ -81,7 +81,7 @@ impl Location {
         }
     }
 
-    /// Opens the store there.
+    /// Opens the store.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>> {
         Ok(match self {
             Self::File(path) => Arc::new(SqliteStore::open(path).await?),
@@ -89,8 +89,8 @@ impl Location {
         })
     }
 
-    /// Bytes of tables with their indexes, by name; the days of page views together as `page_view`, and of
-    /// the daily rollups also those by device alone, as [`BY_DEVICE`].
+    /// Bytes of tables with their indexes, by name. Sums the days of page views as `page_view`. Also gives the daily
+    /// rollups by device alone, as [`BY_DEVICE`].
     pub(crate) async fn bytes(&self, cluster: &Cluster) -> Result<Vec<(String, f64)>> {
         let (mut rows, by_device): (Vec<(String, i64)>, f64) = match self {
             Self::File(path) => {
@@ -123,7 +123,7 @@ impl Location {
     }
 }
 
-/// Hands batches to a store, one after the other, as the loader of one spool.
+/// Loads batches into a store one after the other, as the loader of one spool.
 pub(crate) struct Loading {
     /// The store.
     pub(crate) store: Arc<dyn Store>,
@@ -135,7 +135,7 @@ pub(crate) struct Loading {
 }
 
 impl Loading {
-    /// Makes a site in a store that is empty.
+    /// Creates a site in an empty store.
     pub(crate) async fn begin(store: Arc<dyn Store>) -> Result<Self> {
         let new = NewSite {
             name: "shop".to_owned(),
@@ -165,7 +165,7 @@ impl Loading {
         Ok(())
     }
 
-    /// Folds everything that is not folded; returns how many delta rows that were.
+    /// Folds all deltas. Returns the number of delta rows folded.
     pub(crate) async fn fold(&self, now_ms: i64) -> Result<u64> {
         let mut folded = 0;
         loop {
@@ -185,7 +185,7 @@ impl Loading {
     }
 }
 
-/// The one site of a store that was loaded before.
+/// The only site of an existing store.
 pub(crate) async fn site_of(store: &dyn Store) -> Result<SiteId> {
     Ok(store.sites().await?.first().context("the store has a site")?.id)
 }

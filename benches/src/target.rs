@@ -1,4 +1,4 @@
-//! Servers that are measured, each a process of its own.
+//! Runs the measured servers, each in its own process.
 
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
@@ -7,19 +7,19 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A running server; ended with this.
+/// A running server. Dropping this kills it.
 pub(crate) struct Target {
     child: Child,
-    /// Where it listens.
+    /// The server's address.
     pub(crate) address: SocketAddr,
-    /// The key of its first site, where it is fieldvitals.
+    /// The key of the first site, for fieldvitals only.
     pub(crate) key: String,
-    /// An API token, where it is fieldvitals.
+    /// An API token, for fieldvitals only.
     pub(crate) token: String,
 }
 
 impl Target {
-    /// `fieldvitals serve` on an empty data folder, with further arguments; its log goes there too.
+    /// Starts `fieldvitals serve` on an empty data folder, with further arguments. The log goes into the folder too.
     pub(crate) fn fieldvitals(data_dir: &Path, args: &[&str]) -> Result<Self> {
         let binary = match std::env::var_os("FIELDVITALS_BIN") {
             Some(binary) => PathBuf::from(binary),
@@ -46,7 +46,7 @@ impl Target {
         Ok(Self { child, address: address.parse()?, key, token })
     }
 
-    /// One of the yardsticks, with its arguments.
+    /// Starts a yardstick's server, with its arguments.
     pub(crate) fn yardstick(args: &[&str]) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("yardstick").args(args);
@@ -56,7 +56,7 @@ impl Target {
         Ok(Self { child, address, key: String::new(), token: String::new() })
     }
 
-    /// Its process id.
+    /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -64,14 +64,14 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        // It may have ended already; nothing of it is kept.
+        // The process may have ended already, and its data are not needed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Starts a server and reads what it prints, up to the line that says that it listens or where its data
-/// is, which is the last that is needed.
+/// Starts a server and reads its output, up to the last line needed: the line with the address or with the data
+/// folder.
 fn start(mut command: Command) -> Result<(Child, Vec<String>)> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut output = BufReader::new(child.stdout.take().context("its output is piped")?);
@@ -85,7 +85,7 @@ fn start(mut command: Command) -> Result<(Child, Vec<String>)> {
         let last = line.starts_with("data ") || line.starts_with("listening on ");
         lines.push(line);
         if last {
-            // What it prints later is read to the end, so that it never blocks on a full pipe.
+            // Reads later output to its end, so that the process never blocks on a full pipe.
             std::thread::spawn(move || std::io::copy(&mut output.by_ref(), &mut std::io::sink()));
             break;
         }

@@ -1,4 +1,4 @@
-//! `fieldvitals check`: judges a budget file with field data, for pipelines.
+//! `fieldvitals check`: judges a budget file with field data, for CI pipelines.
 
 mod github;
 mod junit;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use vitals::gate::{Verdict, overall};
 use vitals::limits;
 
-/// Judge budgets with what was measured.
+/// Judge budgets with field data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The budget file.
@@ -32,14 +32,15 @@ pub(crate) struct Args {
     /// The last hours or days: 24h, 7d, 28d, 90d.
     #[arg(long, default_value = "7d", value_parser = period)]
     period: String,
-    /// How to end where the data do not tell: pass and warn exit 0, fail exits 1; without it the exit code is 3.
+    /// The exit code of an inconclusive check: pass and warn exit 0, fail exits 1; without this option the exit code
+    /// is 3.
     #[arg(long, value_enum)]
     on_inconclusive: Option<OnInconclusive>,
-    /// Open violations of broken budgets and resolve those of kept ones, for all who read the site; needs a token of
-    /// the scope write.
+    /// Record the result for all readers of the site: open violations of broken budgets, and resolve violations of
+    /// kept budgets. Needs a token of the scope write.
     #[arg(long)]
     record: bool,
-    /// How to print.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -68,14 +69,14 @@ enum Format {
     Github,
 }
 
-/// A check's result, as the formats show it.
+/// A check's result, as input of the formats.
 struct Checked<'a> {
     answer: &'a GateAnswer,
-    /// The budget file, as it was named.
+    /// The path of the budget file, as the user gave it.
     file: &'a str,
     /// The verdict over all budgets.
     verdict: Verdict,
-    /// What becomes of an inconclusive verdict.
+    /// The treatment of an inconclusive verdict.
     on_inconclusive: Option<OnInconclusive>,
 }
 
@@ -88,7 +89,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn execute(args: &Args, colour: Colour, summary: Option<&Path>) -> Result<Done, Failure> {
     let file = plain(&args.budget.to_string_lossy());
     let text = read(&args.budget, &file)?;
-    // Read here first, so that a mistake is told without a server and with the file's name.
+    // Parses before the request, so that the error names the file and needs no server.
     let budgets = vitals::budget::parse(&text).map_err(|error| {
         Failure::usage(format!("{file}:{error}"), "docs/budgets.md describes the format.")
     })?;
@@ -103,7 +104,7 @@ async fn execute(args: &Args, colour: Colour, summary: Option<&Path>) -> Result<
         client.post_toml(&["sites", &site, "gate"], &query, text).await?;
     let verdicts: Vec<Verdict> = answer.budgets.iter().map(|budget| budget.verdict).collect();
     let verdict = overall(&verdicts);
-    // Never pass on an answer that leaves budgets out or contradicts itself.
+    // Never passes on an answer that omits budgets or contradicts itself.
     if verdicts.len() != budgets.len() || verdict != answer.verdict {
         return Err(Failure::unreachable(
             format!(
@@ -191,7 +192,7 @@ impl BudgetAnswer {
         format!("{} p{} ≤ {}", self.metric.name(), self.percentile, limit(self.metric, self.max))
     }
 
-    /// `3100 ms (3000 ms to 3200 ms)`, as far as there is data.
+    /// `3100 ms (3000 ms to 3200 ms)`, or less if data are missing.
     fn measurement(&self) -> String {
         match (self.measured, self.interval) {
             (None, _) => "–".to_owned(),
@@ -206,7 +207,7 @@ impl BudgetAnswer {
         value(self.metric, number, &[self.max])
     }
 
-    /// The reason, and what would help.
+    /// The reason, and the number of samples needed.
     fn why(&self) -> String {
         let mut text = plain(&self.reason);
         if let Some(needed) = self.samples_needed {

@@ -1,4 +1,4 @@
-//! `fieldvitals migrate`
+//! `fieldvitals migrate`: migrates the schema of a store.
 
 use crate::moment::day_text;
 use crate::site::{print, print_text};
@@ -7,16 +7,16 @@ use fieldvitals_store::{Kept, Store};
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Bring a store up to date, as `serve` does when it starts.
+/// Migrate the schema of a store, as `serve` does at its start.
 ///
-/// For those who want to see it done before the new release serves. It is done in one transaction: it takes
-/// place whole or not at all, and a second one meanwhile waits and finds nothing left to do. A store that a
-/// newer release wrote is left alone, and said to be one.
+/// Use it to migrate before the new release serves. The migration is one transaction, so it happens entirely or not at
+/// all. A second migration at the same time waits, and then finds nothing to do. The command refuses a store of a
+/// newer release and leaves it as it is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
-    /// Also spread the tables over the nodes of the Citus cluster at --database-url, by site; tables that are spread
+    /// Also distribute the tables over the nodes of the Citus cluster at --database-url, by site; distributed tables
     /// stay as they are.
     #[arg(long)]
     citus: bool,
@@ -56,12 +56,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first day that is kept; `None` where nothing was removed yet.
+/// The first day within retention; `None` if nothing has been removed yet.
 fn edge(from_ms: i64) -> Option<String> {
     (from_ms != i64::MIN).then(|| day_text(from_ms))
 }
 
-/// What is kept, in words.
+/// The retention edges as text.
 pub(crate) fn kept_text(kept: &Kept) -> String {
     let edges = [
         ("page views", kept.views_from_ms),

@@ -1,7 +1,7 @@
-//! What commands print: texts made safe for the place they go to, tables, CSV.
+//! The output of commands: texts escaped for their destination, tables, CSV.
 //!
-//! Routes and origins come from beacons that anybody can send, so no text reaches a terminal, a
-//! spreadsheet or a pipeline as it is.
+//! Routes and origins come from beacons that anybody can send. Therefore every text is escaped before it reaches a
+//! terminal, a spreadsheet or a pipeline.
 
 pub(crate) mod csv;
 pub(crate) mod table;
@@ -9,30 +9,30 @@ pub(crate) mod table;
 use std::io::{IsTerminal as _, Write as _};
 use vitals::metric::{Metric, Rating, Unit};
 
-/// Prints a text. A reader that stopped reading, such as `head`, is no error.
+/// Prints a text. Ignores a reader that stopped reading, such as `head`.
 pub(crate) fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Whether to print in colour.
+/// Whether to print in color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {
-    /// No.
+    /// Without colors.
     Off,
-    /// Yes, with ANSI sequences.
+    /// With ANSI sequences.
     On,
 }
 
 impl Colour {
-    /// Colour where standard output is a terminal and nobody asked for none (<https://no-color.org>).
+    /// `On` if standard output is a terminal and the user has not disabled colors (<https://no-color.org>).
     pub(crate) fn of_stdout() -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         if !refused && std::io::stdout().is_terminal() { Self::On } else { Self::Off }
     }
 
-    /// A text in a colour.
+    /// Wraps a text in the sequences of a color.
     pub(crate) fn paint(self, ink: Ink, text: &str) -> String {
         match self {
             Self::Off => text.to_owned(),
@@ -41,7 +41,7 @@ impl Colour {
     }
 }
 
-/// A colour of a terminal, by its ANSI number.
+/// A terminal color, by its ANSI number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Ink {
@@ -51,7 +51,7 @@ pub(crate) enum Ink {
     Red = 31,
     /// Good, passed.
     Green = 32,
-    /// Between.
+    /// Between good and poor.
     Yellow = 33,
 }
 
@@ -65,7 +65,7 @@ impl From<Rating> for Ink {
     }
 }
 
-/// A text on one line, without characters that steer a terminal or turn the direction of writing.
+/// A text on one line, without characters that control a terminal or change the writing direction.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|char| {
@@ -77,13 +77,13 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// A value without its unit: milliseconds, or a score with three places. It has more places if rounding would carry it
-/// over a threshold.
+/// A value without its unit: milliseconds, or a score with three decimals. Adds decimals if rounding would carry the
+/// value over a threshold.
 pub(crate) fn number(metric: Metric, number: f64) -> String {
     beside(metric, number, &[])
 }
 
-/// A value with its unit, that rounding carries over none of these limits either.
+/// A value with its unit. Adds decimals if rounding would carry the value over one of these limits.
 pub(crate) fn value(metric: Metric, value: f64, limits: &[f64]) -> String {
     match metric.unit() {
         Unit::Score => beside(metric, value, limits),
@@ -107,7 +107,7 @@ fn beside(metric: Metric, number: f64, limits: &[f64]) -> String {
     texts.find(is_true).unwrap_or_else(|| number.to_string())
 }
 
-/// A limit with its unit, exactly as far as values are held: `2500 ms`, `0.1`.
+/// A limit with its unit, at the precision of stored values: `2500 ms`, `0.1`.
 pub(crate) fn limit(metric: Metric, limit: f64) -> String {
     match metric.unit() {
         Unit::Score => limit.to_string(),
@@ -115,7 +115,7 @@ pub(crate) fn limit(metric: Metric, limit: f64) -> String {
     }
 }
 
-/// A part of a whole in per cent.
+/// A part of a whole as a percentage.
 pub(crate) fn share(part: u64, whole: u64) -> String {
     if whole == 0 { "–".to_owned() } else { format!("{:.1} %", part as f64 / whole as f64 * 100.0) }
 }

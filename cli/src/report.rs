@@ -1,4 +1,4 @@
-//! `fieldvitals report`: what was measured, as the API tells it.
+//! `fieldvitals report`: prints field data from the API.
 
 mod attribution;
 mod conditions;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use vitals::limits;
 use vitals::metric::{Metric, Unit};
 
-/// Show what was measured.
+/// Show field data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -31,34 +31,34 @@ pub(crate) struct Args {
     /// Only page views on this class of device.
     #[arg(long, value_parser = devices())]
     device: Option<String>,
-    /// Only page views on this family of operating systems; of raw page views, within their retention.
+    /// Only page views on this family of operating systems; reads page views, so only within their retention.
     #[arg(long, value_parser = systems())]
     os: Option<String>,
     /// Only page views of this release.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     release: Option<String>,
-    /// Only this metric, with all percentiles; it is also what --sort p75 and poor go by (else LCP).
+    /// Only this metric, with all percentiles. `--sort p75` and `--sort poor` also use it (default: LCP).
     #[arg(long, value_parser = metric)]
     metric: Option<Metric>,
-    /// What the ranking is sorted by.
+    /// The sort key of the ranking.
     #[arg(long, value_enum, conflicts_with = "route")]
     sort: Option<Sort>,
-    /// Which end of the ranking comes first; desc unless sorted by route.
+    /// The sort order of the ranking; desc unless sorted by route.
     #[arg(long, value_enum, conflicts_with = "route")]
     order: Option<Order>,
     /// Routes to show, at most 500.
     #[arg(long, default_value_t = 50, conflicts_with = "route", value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ROWS_MAX as i64))]
     limit: u16,
-    /// What explains LCP, INP, CLS or TTFB: the elements that page views name, or the longest part of TTFB, of one route
-    /// or the whole site; the conditions of the page views; and why TTI was not reached.
+    /// Explanations of LCP, INP, CLS or TTFB, for one route or the whole site: the elements in page views, or the
+    /// longest part of TTFB; the conditions of the page views; and why TTI was not reached.
     #[arg(long, value_name = "METRIC", value_parser = ["lcp", "inp", "cls", "ttfb"], ignore_case = true,
           conflicts_with_all = ["sort", "order", "limit", "metric"])]
     attribution: Option<String>,
-    /// Why is there no data? Shows which beacons were refused of late, and why.
+    /// Show which beacons were refused recently, and why. Use it if data are missing.
     #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "os", "release", "period", "attribution"])]
     rejections: bool,
-    /// How to print.
+    /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -89,7 +89,7 @@ enum Format {
     Text,
     /// The API's answer.
     Json,
-    /// A line a route and metric, for spreadsheets.
+    /// A line per route and metric, for spreadsheets.
     Csv,
 }
 
@@ -123,7 +123,8 @@ async fn execute(args: &Args, colour: Colour) -> Result<Done, Failure> {
     Ok(Done { exit: Exit::Pass, stdout, warning })
 }
 
-/// Which names of a site lack places. Says nothing if the server does not tell: the report is worth more.
+/// The kinds of names for which a site lacks places. Empty if the server does not answer, because the report matters
+/// more.
 async fn crowded(client: &Client, site: &str) -> String {
     let Ok((_, status)) = client.get::<StatusAnswer>(&["status"], &[]).await else { return String::new() };
     let of_site = status.crowded.iter().filter(|crowded| crowded.site == site);
@@ -243,7 +244,7 @@ fn pretty(json: &Value) -> String {
     format!("{json:#}\n")
 }
 
-/// The metrics that are asked for and have samples, in the order of reports.
+/// The requested metrics that have samples, in the order of reports.
 fn shown<'a>(
     args: &Args,
     metrics: &'a Metrics,

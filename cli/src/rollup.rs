@@ -1,4 +1,4 @@
-//! `fieldvitals rollup`: are rollups what the page views come to?
+//! `fieldvitals rollup`: compares rollups with the page views that they count, and rebuilds them.
 
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use vitals::limits;
 use vitals::metric::Metrics;
 
-/// Rollups: what the page views of an hour or a day come to, which reports are made of.
+/// Rollups: the hourly and daily sums of page views from which reports are made.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,10 +26,10 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compare rollups with the page views that they count: exit 0 where they agree, 1 where they do not.
+    /// Compare rollups with the page views that they count: exit 0 if they agree, 1 if they differ.
     ///
-    /// Servers may run meanwhile: each day is compared in one state of the store. Days whose page views are
-    /// past retention cannot be compared.
+    /// Servers may run meanwhile, because each day is compared in one snapshot of the store. Days with page views past
+    /// retention cannot be compared.
     Verify {
         #[command(flatten)]
         days: Days,
@@ -37,19 +37,19 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make rollups again from the page views that they count.
+    /// Rebuild rollups from the page views that they count.
     ///
-    /// Servers may run meanwhile. Days whose page views are past retention are left alone.
+    /// Servers may run meanwhile. Days with page views past retention stay as they are.
     Rebuild {
         #[command(flatten)]
         days: Days,
     },
 }
 
-/// Which days of which sites.
+/// Selects days and sites.
 #[derive(Debug, clap::Args)]
 struct Days {
-    /// The site; all of them without it.
+    /// The site; all sites if omitted.
     site: Option<String>,
     /// The first day, UTC.
     #[arg(long, value_name = "DAY", value_parser = day)]
@@ -73,7 +73,7 @@ impl Days {
         self.from.is_none_or(|from_ms| from_ms <= day_ms) && self.to.is_none_or(|to_ms| day_ms <= to_ms)
     }
 
-    /// The days, of which page views are kept.
+    /// The selected days that have stored page views.
     async fn of(&self, store: &dyn Store) -> anyhow::Result<Vec<SiteDay>> {
         if let (Some(from_ms), Some(to_ms)) = (self.from, self.to) {
             anyhow::ensure!(
@@ -111,15 +111,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What comparing found.
+/// Result of a comparison.
 pub(crate) struct Verified {
     days: usize,
-    /// Days that were not reached.
+    /// Number of days not reached.
     left: usize,
     differences: Vec<Value>,
 }
 
-/// Compares all days of which page views are kept, of some sites.
+/// Compares all days with stored page views, for these sites.
 pub(crate) async fn verify_sites(store: &dyn Store, sites: &[Site]) -> anyhow::Result<Verified> {
     let mut all = Vec::new();
     for site in sites {
@@ -157,7 +157,7 @@ async fn verify(store: &dyn Store, all: &[SiteDay], doing: &str) -> anyhow::Resu
 }
 
 impl Verified {
-    /// Whether any difference was found.
+    /// `Fail` on any difference; otherwise `Inconclusive` if days were not reached.
     pub(crate) fn exit(&self) -> Exit {
         match (self.differences.is_empty(), self.left) {
             (true, 0) => Exit::Pass,
@@ -171,7 +171,7 @@ impl Verified {
         format!("{report:#}\n")
     }
 
-    /// What was found, in words; of very many differences the first.
+    /// The result as text. Prints at most [`limits::PAGE_ROWS_MAX`] differences.
     pub(crate) fn to_text(&self, colour: Colour) -> String {
         let mut text = String::new();
         if !self.differences.is_empty() {
@@ -210,7 +210,7 @@ impl Verified {
     }
 }
 
-/// A difference in words.
+/// A difference as JSON, with names instead of codes.
 fn row(day: &SiteDay, difference: &Difference, labels: &HashMap<(Dimension, Code), String>) -> Value {
     let Difference { key, route, code, stored, expected } = difference;
     let start_ms = i64::from(key.step) * key.grain.step_ms();
@@ -240,13 +240,13 @@ fn row(day: &SiteDay, difference: &Difference, labels: &HashMap<(Dimension, Code
     })
 }
 
-/// The labels behind the codes of differences, as far as the site's page views of that day tell them.
+/// The labels of the codes in the differences, as far as the site's page views of that day contain them.
 async fn labels(
     store: &dyn Store,
     day: &SiteDay,
     differences: &[Difference],
 ) -> Result<HashMap<(Dimension, Code), String>, StoreError> {
-    /// A label whose code was taken has the code of its next attempt; more than a few there never are.
+    /// Attempts per label. A label whose code is taken gets the code of its next attempt; collisions are rare.
     const ATTEMPTS: u8 = 4;
     let mut labels = HashMap::new();
     for dimension in Dimension::LABELLED {
@@ -256,7 +256,7 @@ async fn labels(
         if !differences.iter().any(concerned) {
             continue;
         }
-        // From page views, as it is the rollups that are wrong; where they are too many, as far as rollups know.
+        // Reads page views, because the rollups are wrong. Reads rollups only if there are too many page views.
         let mut query = CellQuery::new(day.site, day.day_ms, day.day_ms.saturating_add(DAY_MS));
         (query.metrics, query.exact) = (Metrics::NONE, true);
         let values = match store.breakdown(&query, By::Rolled(dimension)).await {

@@ -1,4 +1,4 @@
-//! `fieldvitals serve`
+//! `fieldvitals serve`: runs the server until a signal ends it.
 
 use crate::interrupt::{INTERRUPTED, TERMINATED};
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, oneshot};
 use tracing_subscriber::EnvFilter;
 use vitals::limits;
 
-/// Characters of a chosen token: 128 random bits in hexadecimal digits.
+/// Minimum length of a chosen token, in characters: 128 random bits in hexadecimal digits.
 const ADMIN_TOKEN_BYTES_MIN: usize = 32;
 /// Bytes of a MiB.
 const MIB: u64 = 1024 * 1024;
@@ -28,7 +28,7 @@ const SPOOL_MIB_MIN: u64 = 2 * limits::COMMIT_BYTES_MAX as u64 / MIB;
 /// Largest spool: 1 TiB.
 const SPOOL_MIB_MAX: u64 = 1024 * 1024;
 
-/// How the server is run.
+/// Options of the server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address to listen on.
@@ -38,33 +38,33 @@ pub(crate) struct Args {
     store: StoreArgs,
     #[command(flatten)]
     public_url: PublicUrl,
-    /// A proxy whose X-Forwarded-For is believed, as an address or network; may be repeated.
+    /// A proxy whose X-Forwarded-For is trusted, as an address or network; may be repeated.
     #[arg(long = "trusted-proxy", env = "FIELDVITALS_TRUSTED_PROXIES", value_delimiter = ',', value_name = "CIDR", value_parser = network)]
     trusted_proxies: Vec<IpNet>,
-    /// The header in which a trusted proxy names the visitor's country, such as CF-IPCountry; without it no country
-    /// is known.
+    /// The header in which a trusted proxy sends the visitor's country, such as CF-IPCountry; without this option the
+    /// country is unknown.
     #[arg(long, env = "FIELDVITALS_COUNTRY_HEADER", value_name = "NAME", requires = "trusted_proxies", value_parser = header)]
     country_header: Option<HeaderName>,
-    /// What becomes of visits that programs make: crawlers, uptime checks, Lighthouse, headless and driven browsers.
+    /// Treatment of automated visits: crawlers, uptime checks, Lighthouse, headless and automated browsers.
     #[arg(long, env = "FIELDVITALS_BOTS", default_value = "filter", value_name = "WHAT")]
     bots: Bots,
-    /// Beacons a second that one client network (IPv4 /24, IPv6 /56) may send, ten times that at once;
-    /// 0 for no limit. This machine itself is not limited.
+    /// Beacons per second from one client network (IPv4 /24, IPv6 /56), with bursts of ten times as many; 0 for no
+    /// limit. This machine itself is not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_RATE", default_value_t = 100, value_name = "N")]
     client_rate: u32,
     #[command(flatten)]
     connections: Connections,
     #[command(flatten)]
     keep: Keep,
-    /// Seconds that the start waits for a database that is away; 0 to give up at once.
+    /// Seconds to wait at the start for an unreachable database; 0 to give up at once.
     #[arg(long, env = "FIELDVITALS_DATABASE_WAIT", default_value_t = limits::DATABASE_WAIT_MS / 1_000, value_name = "SECONDS")]
     database_wait: u64,
-    /// Beacons that may wait on this disk for the store, in MiB; past it, beacons are refused.
+    /// Maximum size of the spool on this disk, in MiB; beacons above it are refused.
     #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
           value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
     spool_max_mib: u64,
-    /// Seconds for which SIGTERM lets the server serve on, while /healthz answers 503 and answers close their
-    /// connections, so that balancers send elsewhere. A second signal ends them; Ctrl-C has none.
+    /// Seconds to keep serving after SIGTERM. Meanwhile /healthz answers 503 and answers close their connections, so
+    /// that load balancers choose another server. A second signal ends the drain; Ctrl-C has no drain.
     #[arg(long, env = "FIELDVITALS_DRAIN", default_value_t = limits::DRAIN_S, value_name = "SECONDS")]
     drain: u64,
     /// Do not serve the demo site under /demo/.
@@ -75,17 +75,18 @@ pub(crate) struct Args {
 /// Bounds of connections.
 #[derive(Debug, clap::Args)]
 struct Connections {
-    /// Connections in all. Over it, the server closes those that have waited longest for their clients.
+    /// Maximum number of connections. Above it, the server closes the connections that have waited longest for their
+    /// clients.
     #[arg(long, env = "FIELDVITALS_CONNECTIONS_MAX", default_value_t = limits::CONNECTIONS_MAX, value_name = "N",
           value_parser = at_least(limits::CONNECTIONS_MIN))]
     connections_max: usize,
-    /// Connections of one client network (IPv4 /24, IPv6 /56), in the same way; 0 for no limit. Trusted proxies are not
-    /// limited.
+    /// Maximum number of connections of one client network (IPv4 /24, IPv6 /56), enforced in the same way; 0 for no
+    /// limit. Trusted proxies are not limited.
     #[arg(long, env = "FIELDVITALS_CLIENT_CONNECTIONS_MAX", default_value_t = limits::CLIENT_CONNECTIONS_MAX,
           value_name = "N")]
     client_connections_max: usize,
-    /// Seconds that an idle connection is kept. Longer than a balancer in front keeps it, or the balancer sends
-    /// requests on connections that are being closed.
+    /// Seconds to keep an idle connection. Must exceed the keep-alive of a load balancer in front, or the load
+    /// balancer sends requests on connections that are being closed.
     #[arg(long, env = "FIELDVITALS_KEEP_ALIVE", default_value_t = limits::KEEP_ALIVE_S, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=limits::KEEP_ALIVE_S_MAX))]
     keep_alive: u64,
@@ -108,29 +109,28 @@ fn at_least(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     }
 }
 
-/// What becomes of visits that programs make.
+/// Treatment of automated visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Bots {
-    /// They are refused, and counted by kind.
+    /// Refuse them, and count them by kind.
     Filter,
-    /// They are kept as any other, for tests of your own.
+    /// Keep them like other visits, for your own tests.
     Keep,
 }
 
-/// How long what is kept. Shortening takes effect within a minute, and what is removed does not come back.
+/// Retention, in days. A shorter retention takes effect within a minute, and removed data do not come back.
 #[derive(Debug, clap::Args)]
 struct Keep {
-    /// Days for which page views are kept: what gates, several filters at once and exact times are answered
-    /// from.
+    /// Days to keep page views. Gates, queries with several filters and queries of exact times read page views.
     #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", value_name = "N",
           default_value_t = Retention::default().raw_days,
           value_parser = days(limits::KEEP_VIEWS_DAYS_MIN))]
     views: u32,
-    /// Days for which hourly rollups are kept; older days are reported whole.
+    /// Days to keep hourly rollups; reports cover older days as a whole.
     #[arg(long = "keep-hours-days", env = "FIELDVITALS_KEEP_HOURS_DAYS", value_name = "N",
           default_value_t = Retention::default().hourly_days, value_parser = days(1))]
     hours: u32,
-    /// Days for which daily rollups are kept: how far back reports go.
+    /// Days to keep daily rollups: the range of reports.
     #[arg(long = "keep-rollups-days", env = "FIELDVITALS_KEEP_ROLLUPS_DAYS", value_name = "N",
           default_value_t = Retention::default().daily_days,
           value_parser = days(limits::KEEP_VIEWS_DAYS_MIN))]
@@ -177,7 +177,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let retention = args.keep.retention()?;
     args.store.check()?;
     let filter = log_filter(std::env::var("FIELDVITALS_LOG").ok().as_deref());
-    // Colours are for eyes: a log that is read by programs has none.
+    // Colors are for terminals. A log that programs read has none.
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
 
@@ -207,7 +207,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         server = &mut starting => server?,
         code = signals.next() => {
             stopped = Some(code);
-            // The token of a first start is about to be made, and shown.
+            // The first start is about to create a token and show it.
             match tokio::time::timeout(Duration::from_millis(limits::START_END_MS_MAX), starting).await {
                 Ok(server) => server?,
                 Err(_) => stopped_early(code),
@@ -222,7 +222,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Some(code) => code,
             None => signals.lock().await.next().await,
         };
-        // Fails only if nobody waits for it any more.
+        // Fails only if the receiver has stopped waiting.
         let _ = told.send(code);
     };
     let drain = Duration::from_secs(args.drain);
@@ -240,7 +240,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the owner comes by the token of the first start: what a program reads of the output is often kept in a log.
+/// Chooses how the owner receives the token of the first start. Output that a program reads often ends up in a log.
 fn first_token() -> anyhow::Result<FirstToken> {
     let chosen = std::env::var("FIELDVITALS_ADMIN_TOKEN").unwrap_or_default();
     match chosen.trim() {
@@ -257,7 +257,8 @@ fn first_token() -> anyhow::Result<FirstToken> {
     }
 }
 
-/// Which log lines are shown. actix-http has one for each request that is none; the server counts them instead.
+/// Chooses the visible log lines. Hides the lines of actix-http for malformed requests, because the server counts
+/// them.
 fn log_filter(given: Option<&str>) -> EnvFilter {
     let given = given.filter(|given| EnvFilter::try_new(given).is_ok());
     let given = given.unwrap_or("info,sqlx=warn,actix_server=warn");
@@ -270,11 +271,11 @@ fn log_filter(given: Option<&str>) -> EnvFilter {
 /// Ends a start that is not complete.
 fn stopped_early(code: i32) -> ! {
     eprintln!("fieldvitals: stopped before the start was complete; nothing was served");
-    // Not by a return: the system may still be looking for the address of a database.
+    // Does not return, because the system may still be resolving the address of a database.
     process::exit(code)
 }
 
-/// Says where everything is. On standard output, so that it can be read apart from the log.
+/// Prints the addresses to standard output, which separates them from the log.
 #[allow(clippy::print_stdout)]
 fn greet(args: &Args, server: &Server) {
     let base_url = args.public_url.public_url.clone().unwrap_or_else(|| local_url(server.address));
@@ -326,7 +327,7 @@ fn greet(args: &Args, server: &Server) {
     println!();
 }
 
-/// Where this machine reaches the server; an address that means all of them is no place to go to.
+/// The URL of the server on this machine. Replaces an unspecified address (all interfaces), which is no destination.
 fn local_url(address: SocketAddr) -> String {
     let reached = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -345,8 +346,8 @@ struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Listens from now on. SIGHUP is taken and does nothing: sites and tokens are read again all the time, and options
-    /// hold for a process.
+    /// Starts to listen for the signals. SIGHUP is caught and does nothing, because the server re-reads sites and
+    /// tokens all the time, and options hold for the life of a process.
     fn listen() -> std::io::Result<Self> {
         use unix::{SignalKind, signal};
         let mut hangup = signal(SignalKind::hangup())?;
@@ -358,7 +359,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for one; gives the exit code of a program that it ended, as shells have it: 128 and the signal's number.
+    /// Waits for a signal. Returns the exit code by shell convention: 128 plus the signal's number.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.terminate.recv() => TERMINATED,
@@ -378,7 +379,7 @@ impl Signals {
     }
 
     async fn next(&mut self) -> i32 {
-        // Fails only where no handler can be installed; then the process is stopped the hard way.
+        // Fails only if no handler can be installed; the server then stops at once.
         let _ = tokio::signal::ctrl_c().await;
         INTERRUPTED
     }

@@ -1,4 +1,4 @@
-//! Where the data is, for the commands that work on it directly.
+//! The store of the commands that work on it directly.
 
 use crate::store::place::Place;
 use anyhow::{Context as _, anyhow, ensure};
@@ -8,22 +8,22 @@ use fieldvitals_store::{Site, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where sites, tokens and measurements are kept. The commands work with and without a running server.
+/// The store of sites, tokens and measurements. The commands work with and without a running server.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
     /// Folder of the spool and the embedded store.
     #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = "fieldvitals-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Store elsewhere: postgres://USER:PASSWORD@HOST/NAME or sqlite://PATH. A file in the data folder when
-    /// absent.
+    /// Store in another place: postgres://USER:PASSWORD@HOST/NAME or sqlite://PATH. The default is a file in the data
+    /// folder.
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
-    /// File that holds that URL: other users of the machine see arguments, and not what is in a file.
+    /// File that contains this URL. Other users of the machine can see arguments, but not the file's content.
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = url_file)]
     database_url_file: Option<FileUrl>,
 }
 
-/// The URL in a file.
+/// A database URL read from a file.
 #[derive(Clone)]
 struct FileUrl(String);
 
@@ -44,7 +44,7 @@ fn url_file(path: &str) -> Result<FileUrl, String> {
 }
 
 impl StoreArgs {
-    /// Opens a store that is there.
+    /// Opens an existing store.
     async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
         ensure!(
             !self.is_new(),
@@ -58,7 +58,8 @@ impl StoreArgs {
         self.open_or_create().await
     }
 
-    /// Does something with the store, and closes it, whatever came of it: a store's file holds all of it then.
+    /// Runs an action on the store, then closes the store even if the action fails. After the close, a store's file
+    /// holds all data.
     pub(crate) async fn with<T>(
         &self,
         work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
@@ -66,7 +67,7 @@ impl StoreArgs {
         closing(self.open().await?, work).await
     }
 
-    /// The same, with a new store where there is none.
+    /// Like [`Self::with`], but creates a missing store.
     pub(crate) async fn with_new<T>(
         &self,
         work: impl AsyncFnOnce(&dyn Store) -> anyhow::Result<T>,
@@ -74,7 +75,7 @@ impl StoreArgs {
         closing(self.open_or_create().await?, work).await
     }
 
-    /// Opens the store, or makes a new one and says so.
+    /// Opens the store. Creates a missing store and prints a note.
     async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
         self.check()?;
         if self.is_new() {
@@ -83,7 +84,7 @@ impl StoreArgs {
         Ok(open_store(&self.data_dir, self.database_url()).await?)
     }
 
-    /// Refuses two places.
+    /// Refuses a URL that is given twice.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.given_url().is_none() || self.database_url_file.is_none(),
@@ -93,17 +94,17 @@ impl StoreArgs {
         Ok(())
     }
 
-    /// The URL that is given itself; an empty one, as scripts make of what is not set, is none.
+    /// The URL given directly. An empty URL counts as absent, because scripts pass unset variables as empty.
     fn given_url(&self) -> Option<&str> {
         self.database_url.as_deref().filter(|url| !url.trim().is_empty())
     }
 
-    /// The URL.
+    /// The URL, given directly or in a file.
     pub(crate) fn database_url(&self) -> Option<&str> {
         self.given_url().or_else(|| self.database_url_file.as_ref().map(|file| file.0.as_str()))
     }
 
-    /// The address of the store; the file in the data folder, where no URL is given.
+    /// The address of the store: the given URL, or the file in the data folder.
     pub(crate) fn url(&self) -> anyhow::Result<StoreUrl> {
         let Some(url) = self.database_url() else {
             return Ok(StoreUrl::File(self.data_dir.join(EMBEDDED_STORE)));
@@ -112,16 +113,16 @@ impl StoreArgs {
         url.map_err(|wrong| anyhow!("--database-url: {wrong}"))
     }
 
-    /// Where it is, as it was said.
+    /// The place of the store, as the user gave it.
     pub(crate) fn place(&self) -> Place {
         match self.database_url() {
-            // What is none is refused when the store is opened.
+            // Opening the store refuses an invalid URL.
             Some(url) => Place::parse(url).unwrap_or_else(|_| Place::Postgres(url.to_owned())),
             None => Place::Folder(self.data_dir.clone()),
         }
     }
 
-    /// The file of a store that is one; that of a URL which is none is told when the store is opened.
+    /// The file of a store in a file. Opening the store reports an invalid URL.
     fn file(&self) -> Option<PathBuf> {
         match self.database_url().map(StoreUrl::parse) {
             None => Some(self.data_dir.join(EMBEDDED_STORE)),
@@ -134,7 +135,7 @@ impl StoreArgs {
         self.file().is_some_and(|file| !file.exists())
     }
 
-    /// The folder or the file in which a new one is made.
+    /// The folder or the file for a new store.
     fn new_place(&self) -> String {
         let file = self.database_url().and_then(|_| self.file());
         file.as_ref().unwrap_or(&self.data_dir).display().to_string()
@@ -150,7 +151,7 @@ async fn closing<T>(
     done
 }
 
-/// The site of this name.
+/// Finds the site of this name.
 pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<Site> {
     let sites = store.sites().await?;
     let names: Vec<String> = sites.iter().map(|site| format!("`{}`", site.name)).collect();
@@ -162,10 +163,10 @@ pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<S
     })
 }
 
-/// The public address of the server, which the script tag names.
+/// The public address of the server, for the script tag.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PublicUrl {
-    /// Where browsers reach this server, such as https://vitals.example.com; for the script tag.
+    /// The URL of this server for browsers, such as https://vitals.example.com; used in the script tag.
     #[arg(long, env = "FIELDVITALS_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub(crate) public_url: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `fieldvitals token`
+//! `fieldvitals token`: adds, lists and revokes API tokens.
 
 use crate::site::{print, print_text};
 use crate::store_args::StoreArgs;
@@ -18,12 +18,12 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a token and print its secret, which is kept nowhere.
+    /// Add a token and print its secret, which is stored nowhere.
     Add {
-        /// What it is for, in your words.
+        /// The purpose of the token, in your words.
         #[arg(default_value = "token")]
         name: String,
-        /// What it allows; each includes those before it.
+        /// The scope of the token; each scope includes the scopes before it.
         #[arg(long, value_enum, default_value_t = ScopeArg::Read)]
         scope: ScopeArg,
         #[command(flatten)]
@@ -34,9 +34,9 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Make a token worthless, within a second.
+    /// Revoke a token, within a second.
     Revoke {
-        /// Its id, as `token list` shows it.
+        /// The id of the token, from `token list`.
         id: i64,
         #[command(flatten)]
         common: Common,
@@ -54,11 +54,11 @@ struct Common {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ScopeArg {
-    /// Reports, and checks that change nothing.
+    /// Reports, and checks without `--record`.
     Read,
-    /// Also `check --record`, and whatever else changes what others see.
+    /// Also `check --record`, and all other calls that change data for others.
     Write,
-    /// Reserved: grants what `write` does. Sites and tokens are changed on the store itself.
+    /// Reserved: currently the same as `write`. Sites and tokens are changed in the store itself.
     Admin,
 }
 

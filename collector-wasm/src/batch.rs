@@ -1,4 +1,4 @@
-//! What is news: the page views that changed since the last report, and the beacons that carry them.
+//! Finds the page views that changed since the last report, and writes them as beacon bodies.
 
 use crate::context::{cpu, memory};
 use crate::options::Options;
@@ -12,17 +12,17 @@ use vitals::metric::Value;
 use vitals::view::{Device, ViewId, Viewport};
 use wasm_bindgen::prelude::JsValue;
 
-/// Remembers what was last reported.
+/// The last report, and the page's marks.
 #[derive(Default)]
 pub struct Batch {
-    /// Page views, as JSON.
+    /// The page views of the last report, as JSON.
     reported: Vec<JsValue>,
-    /// Moments that the page has marked, by view.
+    /// Marks set by the page, by view.
     pub marks: Vec<(ViewId, String, Value)>,
 }
 
 impl Collector {
-    /// Sends what is news, where it may be sent.
+    /// Sends the changed page views, if sending is allowed.
     pub fn report(&mut self) {
         self.reported = self.document.begun();
         self.cancel();
@@ -34,17 +34,17 @@ impl Collector {
         }
     }
 
-    /// Whether page views may be sent. Where the hook has dropped the document's URL, nothing of it is.
+    /// Whether page views may be sent. Sends nothing if the page's hook dropped the document's URL.
     pub fn may_send(&self) -> bool {
         self.consent.may_send() && !self.url.is_empty()
     }
 
-    /// The bodies of what would be news now.
+    /// The bodies that a report would send now. The last report stays as it is.
     pub fn draft(&mut self) -> Vec<JsValue> {
         self.news(false)
     }
 
-    /// The bodies of the views that differ from what was reported. With `told` that is what they are from now on.
+    /// The bodies of the views that differ from the last report. With `told`, these views become the last report.
     fn news(&mut self, told: bool) -> Vec<JsValue> {
         let mut all = Vec::new();
         let news = Array::new();
@@ -79,7 +79,7 @@ impl Collector {
         bodies
     }
 
-    /// Adds the bodies of these views: one, or more where it would be too large.
+    /// Appends the bodies of these views. Splits the views while a body is larger than [`BODY_BYTES_MAX`].
     fn bodies(&mut self, views: &Array, bodies: &mut Vec<JsValue>) {
         let count = views.length();
         if count == 0 {
@@ -94,7 +94,7 @@ impl Collector {
         }
     }
 
-    /// The body of these views; undefined where it cannot be written.
+    /// The body of these views; undefined if it cannot be written.
     fn body(&mut self, views: &JsValue) -> JsValue {
         self.seq += 1;
         let navigator = &browser().navigator;
@@ -124,7 +124,7 @@ impl Collector {
         json(&beacon)
     }
 
-    /// The release that the tag names, or what the page's first `<meta name="release">` says.
+    /// The release of the script tag; otherwise the page's first `<meta name="release">`.
     fn release() -> String {
         let named = Options::text("release");
         if named.is_empty() {
@@ -135,12 +135,13 @@ impl Collector {
     }
 }
 
-/// The JSON of a value, untouched by what a page has made of `JSON` and its prototypes; undefined where that fails.
+/// The JSON of a value; undefined on failure. Uses the loader's function, because pages may replace `JSON` and its
+/// prototypes.
 fn json(value: &JsValue) -> JsValue {
     call(&browser().page, "json", value, &NOTHING)
 }
 
-/// The class of the device, from the primary pointer and the shorter side of the screen.
+/// The device class, from the primary pointer and the shorter side of the screen.
 fn device() -> Device {
     let window = &browser().window;
     if !is(&call_with(window, "matchMedia", "(pointer:coarse)"), "matches") {

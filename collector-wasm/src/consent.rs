@@ -1,25 +1,25 @@
-//! What the visitor has allowed: measuring, storage, and whether this page view is in the sample.
+//! Holds the visitor's consent to measuring and storage, and the decision whether this page view is in the sample.
 
 use crate::options::Options;
 use crate::page::{browser, call, call_with, counted, get, is, says};
 use crate::transport::KEY;
 use wasm_bindgen::prelude::JsValue;
 
-/// What is allowed.
+/// The visitor's consent, and the sampling decision.
 #[derive(Debug)]
 pub struct Consent {
-    /// Whether anything may be sent.
+    /// Whether the module may send data.
     allowed: bool,
-    /// Whether anything may be stored.
+    /// Whether the module may store data in the browser.
     storage: bool,
-    /// Whether the visitor asks to be left alone (Global Privacy Control, Do Not Track): counted, and nothing else.
+    /// Whether the visitor opts out (Global Privacy Control, Do Not Track). The module then counts the page view only.
     pub quiet: bool,
-    /// Whether this page view is left out of the sample.
+    /// Whether sampling excludes this page view.
     pub out: bool,
 }
 
 impl Consent {
-    /// As the tag and the page have said so far.
+    /// The consent given by the tag and the page so far.
     pub fn of(page: &JsValue, options: &Options) -> Self {
         let navigator = &browser().navigator;
         Self {
@@ -30,7 +30,7 @@ impl Consent {
         }
     }
 
-    /// The page's word.
+    /// Sets the consent given by the page.
     pub fn say(&mut self, given: bool, options: &Options) {
         self.allowed = given;
         self.storage = given;
@@ -42,22 +42,22 @@ impl Consent {
         }
     }
 
-    /// Whether anything may be sent.
+    /// Whether the module may send data.
     pub const fn is_given(&self) -> bool {
         self.allowed
     }
 
-    /// Whether page views may be sent.
+    /// Whether the module may send page views.
     pub const fn may_send(&self) -> bool {
         self.allowed && !self.out
     }
 
-    /// Whether beacons may wait in the browser's storage.
+    /// Whether the module may store beacons in the browser.
     pub const fn may_store(&self) -> bool {
         self.storage && self.allowed && !self.quiet
     }
 
-    /// Where it may be stored, one number decides for the whole session.
+    /// Decides sampling by one random number per session, if the module may store it.
     pub fn sample(&mut self, options: &Options) {
         if options.sample.is_nan() || !self.may_store() {
             return;
@@ -67,22 +67,22 @@ impl Consent {
             return;
         }
         let stored = call_with(&storage, "getItem", KEY);
-        // `null` counts as 0.
+        // `null` would convert to 0.
         let mut drawn = if stored.is_string() { counted(&stored) } else { f64::NAN };
         if drawn.is_nan() || drawn < 0.0 {
             drawn = js_sys::Math::random();
-            // Without room each view is drawn by itself.
+            // If the storage is full, each view draws its own number.
             call(&storage, "setItem", &KEY.into(), &drawn.into());
         }
         self.out = drawn >= options.sample;
     }
 }
 
-/// The storages of the origin, where the browser gives them.
+/// The names of the origin's storages on the window.
 pub const LOCAL: &str = "localStorage";
 const SESSION: &str = "sessionStorage";
 
-/// Removes what is stored. What cannot be removed could not be stored.
+/// Removes the stored data. Ignores failures, because a storage that allows no removal allowed no write.
 pub fn forget(storage: &str) {
     call_with(&get(&browser().window, storage), "removeItem", KEY);
 }

@@ -1,13 +1,13 @@
-//! The browser side: measures a visit with [`vitals`] and sends what it finds.
+//! The browser side: measures a visit with [`vitals`] and sends the results.
 //!
-//! The snippet (`js-snippet/src/v.js`) comes first and queues; after the load event the loader
-//! (`js-snippet/src/loader.js`) calls [`start`], which takes everything over within one task. A fact then
-//! passes from [`observe`] (entries), [`lifecycle`] (events) or [`navigation`] to [`vitals::document::Document`]. [`batch`]
-//! finds changed page views, and [`transport`] sends them.
+//! The snippet (`js-snippet/src/v.js`) runs first and queues facts. After the load event, the loader
+//! (`js-snippet/src/loader.js`) calls [`start`], which takes everything over within one task. A fact then passes from
+//! [`observe`] (entries), [`lifecycle`] (events) or [`navigation`] to [`vitals::document::Document`]. [`batch`] finds
+//! changed page views, and [`transport`] sends them.
 //!
-//! [`signal`] has the module's callbacks and [`state`] its data. [`explain`] makes selectors and URLs, [`texts`] keeps them;
-//! [`context`] reads how the document came and on what device.
-//! [`consent`] holds the visitor's choice, [`options`] those of the tag. [`api`] is the page's interface, [`page`] the
+//! [`signal`] has the module's callbacks, and [`state`] its state. [`explain`] builds selectors and URLs, and
+//! [`texts`] stores them. [`context`] reads the delivery of the document and the properties of the device. [`consent`]
+//! holds the visitor's choice, and [`options`] the tag's options. [`api`] is the page's interface, and [`page`] the
 //! access to JavaScript.
 
 pub mod api;
@@ -39,14 +39,14 @@ use vitals::view::ViewId;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 
-/// The standard library's allocator is a fifth of the module; this one keeps a list of free blocks.
+/// Keeps a list of free blocks. The standard library's allocator would be a fifth of the module's size.
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
     lol_alloc::LockedAllocator::new(lol_alloc::FreeListAllocator::new());
 
-/// Takes over from the snippet, which has just drained its observer into its queue. Everything here runs in the same
-/// task, so no entry can fall between the snippet's observer and ours.
+/// Takes over from the snippet, which has just drained its observer into its queue. All steps run in the same task, so
+/// no entry is lost between the snippet's observer and the module's observer.
 #[wasm_bindgen]
 pub fn start(page: Page) {
     page::enter(page);
@@ -55,7 +55,7 @@ pub fn start(page: Page) {
     keep_time();
 }
 
-/// The state as the snippet leaves it, without anything of the queue.
+/// The initial state from the snippet, without the items of its queue.
 fn collector() -> Collector {
     let page = &browser().page;
     let options = Options::of(page);
@@ -100,7 +100,7 @@ impl Collector {
         self.listener = callback(Signal::Event);
         let page = &browser().page;
         page.install(&callback(Signal::Push), &self.listener, &callback(Signal::Call));
-        // The snippet's own.
+        // Disconnects the snippet's observer.
         call(&get(page, "observer"), "disconnect", &NOTHING, &NOTHING);
         for fields in list(page, "queue").iter() {
             if let Some(item) = self.queued(&fields) {
@@ -113,7 +113,7 @@ impl Collector {
         for waiting in list(page, "calls").iter() {
             self.call(&waiting);
         }
-        // The history may have moved while the module was on its way.
+        // The history may have moved while the module was loading.
         self.moved(now());
         self.live();
         self.say("measures by wasm, and sends to", &self.endpoint);

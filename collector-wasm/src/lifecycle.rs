@@ -1,4 +1,4 @@
-//! The life of the page: events, the frames after a restore, and when it is time to report.
+//! Follows the life of the page: its events, the frames after a restore, and the times to report.
 
 use crate::page::{NOTHING, browser, call, get_by, is, number, object, text};
 use crate::signal::{Signal, callback};
@@ -10,29 +10,30 @@ use vitals::limits::DEFER_MS;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::MutationObserver;
 
-/// The events that the snippet listens to.
+/// The events that the snippet also listens to.
 const EVENTS: [&str; 5] = ["click", "keydown", "pagehide", "pageshow", "visibilitychange"];
-/// What is shown a frame after a restore begins to be shown is there at the second.
+/// Number of further frames to wait for after a restore. The first frame starts to show the page; the page is visible
+/// at the second one.
 const RESTORE_FRAMES: u32 = 1;
 
-/// Reports from time to time, as long as the page is there. Must not run in a work, because a page's own timers may
-/// throw.
+/// Reports periodically while the page lives. Must not run inside [`crate::state::work`], because a page's own timers
+/// may throw.
 ///
-/// Some pages stay open for days, and some browsers end a page without an event. A report a minute keeps the loss
-/// small and the beacons few: a page on which nothing happens sends none. In between, the browser is left what to send
-/// should the page end, if it can.
+/// Some pages stay open for days, and some browsers end a page without an event. One report per minute limits the
+/// loss and the number of beacons. An idle page sends none. Between reports, the module defers a report with the
+/// browser (`fetchLater`), in case the page ends.
 pub fn keep_time() {
     let tick = callback(Signal::Tick);
     std::mem::forget(Interval::new(DEFER_MS as u32, move || {
-        // What it calls lets nothing out.
+        // The callback catches all exceptions.
         call(&tick, "call", &NOTHING, &NOTHING);
     }));
 }
 
 impl Collector {
-    /// Keeps listening.
+    /// Adds the listeners, and adds them again whenever the document is opened anew.
     pub fn live(&self) {
-        // The document may have been opened anew before the module was there.
+        // The document may have been opened anew before the module loaded.
         self.listen();
         if let Ok(observer) = MutationObserver::new(&callback(Signal::Opened)) {
             let mut options = Object::default();
@@ -41,21 +42,21 @@ impl Collector {
         }
     }
 
-    /// Listens, beside the snippet: a document that is opened anew forgets its listeners. One that is there already
-    /// is not added twice.
+    /// Adds the listeners. A document that is opened anew loses all its listeners. The browser ignores a listener that
+    /// is already present.
     pub fn listen(&self) {
         for name in EVENTS {
-            // The window takes any listener.
+            // The window accepts every listener.
             let _ = browser().window.add_event_listener_with_callback_and_bool(name, &self.listener, true);
         }
     }
 
-    /// Takes an event, or a move of the history: what has changed since the last one?
+    /// Handles an event or a move of the history.
     ///
-    /// A page that is being left is hidden, though the browser may say so only afterwards. It is reported at once:
-    /// it may be gone when this returns.
+    /// A page that is being left counts as hidden, even if the browser reports the change only later. The module
+    /// reports such a page at once, because the page may be gone afterwards.
     pub fn event(&mut self, event: &JsValue) {
-        // The snippet's listener and ours may both tell it.
+        // The snippet's listener and the module's listener may both deliver an event.
         if self.event == *event {
             return;
         }
@@ -81,13 +82,13 @@ impl Collector {
         }
     }
 
-    /// Waits for a frame, with so many more to come.
+    /// Requests an animation frame. `frames` more frames follow it.
     pub fn frame(&self, frames: u32) {
-        // Without frames there is nothing to wait for.
+        // A browser without frames has nothing to wait for.
         let _ = browser().window.request_animation_frame(&callback(Signal::Frame(frames)));
     }
 
-    /// Reports all that is known, synchronously.
+    /// Reports all known data, synchronously.
     pub fn flush(&mut self, leaving: bool) {
         self.drain();
         self.ask();

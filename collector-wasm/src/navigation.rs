@@ -1,5 +1,5 @@
-//! Navigations inside the document: where the history has moved, what the page calls it, and what the browser tells
-//! of it. Which of them begin a page view is decided by [`vitals::metrics::views`].
+//! Handles navigations inside the document: moves of the history, routes named by the page, and soft navigations
+//! reported by the browser. [`vitals::metrics::views`] decides which of them begin a page view.
 
 use crate::explain::{cut, paint, without_query};
 use crate::page::{NOTHING, browser, call, get, now, number, string, text};
@@ -10,7 +10,7 @@ use vitals::limits::{CLICK_TO_MOVE_MS, ROUTE_BYTES_MAX, SOFT_PAINTS_MAX, URL_BYT
 use vitals::metrics::views::Cause;
 use wasm_bindgen::prelude::JsValue;
 
-/// A view begins just after the click that made it, which belongs to the view before.
+/// Delay of a view's start after its click, in milliseconds. The click itself belongs to the view before.
 const AFTER_CLICK_MS: f64 = 0.001;
 
 /// The URL without query and fragment.
@@ -20,14 +20,14 @@ fn here() -> String {
     cut(href, end)
 }
 
-/// The URL to send; empty where the page's hook drops the view.
+/// The URL to send; empty if the page's hook drops the view.
 fn url() -> String {
     let url = call(&browser().page, "pageUrl", &NOTHING, &NOTHING);
     cut(string(&url), URL_BYTES_MAX)
 }
 
 impl Collector {
-    /// Looks whether the history has moved. A new query or fragment alone is no move.
+    /// Checks whether the history has moved. A change of only the query or the fragment is no move.
     pub fn moved(&mut self, at: f64) {
         let here = here();
         if here == self.here {
@@ -43,7 +43,7 @@ impl Collector {
         self.take(&Item::Moved { at, id: self.draw(at), url, route: 0 });
     }
 
-    /// The page names its route.
+    /// Handles a route named by the page.
     pub fn named(&mut self, route: String) {
         let at = now();
         self.moved(at);
@@ -52,7 +52,8 @@ impl Collector {
         self.take(&Item::Named { at, id: self.draw(at), route });
     }
 
-    /// The browser tells afterwards which interaction made a navigation that its history has told already.
+    /// Handles a soft-navigation entry. The browser reports it late; it names the interaction behind a navigation that
+    /// the history has already shown.
     pub fn soft_navigation(&mut self, entry: &JsValue) {
         let start = number(entry, "startTime");
         let view = self.document.later().iter().rev().find(|view| {
@@ -69,13 +70,13 @@ impl Collector {
         self.began.push((id, interaction));
         self.take(&Item::Moved { at: start + AFTER_CLICK_MS, id, url: 0, route: 0 });
         self.take(&Item::SoftPaint(painted(entry)));
-        // Those of other interactions are kept again.
+        // Keeps the paints of other interactions.
         for paint in std::mem::take(&mut self.paints) {
             self.soft_paint(&paint);
         }
     }
 
-    /// A paint that an interaction has caused.
+    /// Handles a paint caused by an interaction.
     pub fn soft_paint(&mut self, entry: &JsValue) {
         let interaction = number(entry, "interactionId");
         if self.began.iter().any(|(_, known)| *known == interaction) {
@@ -95,7 +96,7 @@ impl Collector {
     }
 }
 
-/// When what an interaction has caused was shown.
+/// The time at which the browser showed the effect of an interaction, in milliseconds.
 fn painted(entry: &JsValue) -> f64 {
     let presented = number(entry, "presentationTime");
     if presented > 0.0 { presented } else { number(entry, "paintTime") }

@@ -1,4 +1,4 @@
-//! Performance entries: the only place that touches `PerformanceObserver`.
+//! Observes performance entries. Only this module creates a `PerformanceObserver`.
 
 use crate::explain::{self, cut};
 use crate::page::{
@@ -15,11 +15,11 @@ use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::PerformanceObserver;
 
-/// Shorter events make no INP worth knowing; the browser's own default would miss those under 104 ms.
+/// Minimum duration of observed events, in milliseconds. Shorter events do not matter for INP. The browser's default
+/// would miss events under 104 ms.
 const EVENT_DURATION_MS_MIN: f64 = 40.0;
 
-/// The entry types to observe: those of the snippet, in the order of its kinds from 1 on, then what only the module
-/// needs.
+/// The observed entry types: first the snippet's types, in the order of its kinds from 1 on, then the module's own.
 const TYPES: [&str; 11] = [
     "paint",
     "largest-contentful-paint",
@@ -33,12 +33,12 @@ const TYPES: [&str; 11] = [
     "soft-navigation",
     "interaction-contentful-paint",
 ];
-/// The kind of a name that the page has given, whose text is a route.
+/// The kind of a name that the page has set. Its text is a route.
 const NAMED: f64 = 21.0;
-/// Types that the snippet has observed already.
+/// Number of types that the snippet observes already.
 const KNOWN: usize = 8;
-/// The classes of their entries, by which a type is known where another script's observer stands in the place of the
-/// browser's and does not say what it supports.
+/// The classes of the snippet's entry types. They show the support of a type if another script has replaced the
+/// browser's observer and does not list the supported types.
 const CLASSES: [&str; KNOWN] = [
     "PerformancePaintTiming",
     "LargestContentfulPaint",
@@ -51,7 +51,7 @@ const CLASSES: [&str; KNOWN] = [
 ];
 
 impl Collector {
-    /// Observes every entry type that the browser knows.
+    /// Observes every entry type that the browser supports.
     pub fn observe(&mut self) {
         let window = &browser().window;
         let Ok(observer) = PerformanceObserver::new(&callback(Signal::Observed)) else { return };
@@ -63,7 +63,7 @@ impl Collector {
             if if is_told { call_with(&supported, "includes", name).is_truthy() } else { class } {
                 let mut options = Object::default();
                 options.text("type", name);
-                // From the browser's buffer on comes what the snippet has not observed.
+                // Reads from the browser's buffer the types that the snippet has not observed.
                 options.flag("buffered", place >= KNOWN || !is_told);
                 options.number("durationThreshold", EVENT_DURATION_MS_MIN);
                 call(&observer, "observe", &object(&Json::Object(options)), &NOTHING);
@@ -77,21 +77,21 @@ impl Collector {
     }
 }
 
-/// The entries of an observer's callback.
+/// The entries in an observer's callback.
 pub fn entries(list: &JsValue) -> JsValue {
     call(list, "getEntries", &NOTHING, &NOTHING)
 }
 
 impl Collector {
-    /// Takes entries that the observer has and has not told yet.
+    /// Takes the observer's pending entries.
     pub fn drain(&mut self) {
         if let Some(observer) = &self.observer {
-            // Another script's observer in the place of the browser's may not have it.
+            // An observer replaced by another script may lack the method.
             self.observed(&call(observer, "takeRecords", &NOTHING, &NOTHING));
         }
     }
 
-    /// Takes entries; anything else has none.
+    /// Takes entries. Ignores values that are not arrays.
     pub fn observed(&mut self, entries: &JsValue) {
         for entry in array(entries).iter() {
             match text(&entry, "entryType").as_str() {
@@ -107,12 +107,12 @@ impl Collector {
         }
     }
 
-    /// Takes the fact that an entry is, and what explains it.
+    /// Takes an entry as a fact, and the details that explain it.
     pub fn entry(&mut self, item: &Item<u32>, entry: &JsValue, target: &JsValue) {
         match item {
-            // An event that is no interaction makes no INP.
+            // An event without an interaction does not count for INP.
             Item::Event(event) if event.interaction_id == 0.0 => return,
-            // A beacon is no request that the page waits for.
+            // The page does not wait for a beacon, so a beacon is no resource of the page.
             Item::Resource { .. }
                 if says(entry, "initiatorType", "beacon") || get(entry, "name") == self.endpoint =>
             {
@@ -121,7 +121,8 @@ impl Collector {
             _ => {}
         }
         self.take(item);
-        // The browser may tell of an interaction only after the page was hidden, and it may have no other moment.
+        // The browser may report an interaction only after the page was hidden. No later event may follow, so a
+        // microtask reports it.
         if self.hidden && !self.late && matches!(item, Item::FirstInput(_) | Item::Event(_)) {
             self.late = true;
             call(&browser().window, "queueMicrotask", &callback(Signal::Late), &NOTHING);
@@ -137,7 +138,7 @@ impl Collector {
         }
     }
 
-    /// Whether values are to be explained: not for who asks to be left alone, and no further texts past the bound.
+    /// Whether to collect explanations. Collects none for visitors who opt out, and none beyond the limit of texts.
     pub fn explains(&self) -> bool {
         !self.consent.quiet && self.texts.count() < EXPLAINING_TEXTS_MAX
     }
@@ -150,7 +151,7 @@ impl Collector {
         }
     }
 
-    /// Reads what the browser tells only when asked.
+    /// Reads the values that the browser gives only on request.
     pub fn ask(&mut self) {
         let performance = &browser().performance;
         let entry = get(&call_with(performance, "getEntriesByType", "navigation"), "0");
@@ -183,14 +184,14 @@ impl Collector {
         }
     }
 
-    /// Reads how many interactions there were.
+    /// Reads the number of interactions.
     pub fn count(&mut self) {
         if let Some(count) = get(&browser().performance, "interactionCount").as_f64() {
             self.take(&Item::InteractionCount { at: now(), count });
         }
     }
 
-    /// Reads an item of the snippet: `[kind, numbers…, texts…]`.
+    /// Parses an item of the snippet: `[kind, numbers…, texts…]`.
     pub fn queued(&mut self, fields: &JsValue) -> Option<Item<u32>> {
         let mut numbers = [0.0; NUMBERS_MAX + 1];
         let mut texts = [0; TEXTS_MAX];
@@ -207,15 +208,15 @@ impl Collector {
     }
 }
 
-/// The fields of a navigation entry, in the order of an item's.
+/// The fields of a navigation entry, in the order of an item's numbers.
 const NAVIGATION: [&str; NUMBERS_MAX] =
     ["responseStart", "activationStart", "domContentLoadedEventEnd", "", "responseEnd", "domComplete"];
-/// The place of the type among them.
+/// The index of the navigation type in these fields.
 const NAVIGATION_TYPE: usize = 3;
-/// The number of a discarded page's type.
+/// The navigation type of a discarded page.
 const RESTORE: f64 = NavigationType::Restore as u8 as f64;
 
-/// The item that an entry is; the snippet's `read` does the same for its queue.
+/// Converts an entry to an item. The snippet's `read` does the same for its queue.
 fn item(kind: &str, entry: &JsValue) -> Option<Item<u32>> {
     let place = TYPES.iter().position(|known| *known == kind)?;
     if says(entry, "name", "first-paint") || is(entry, "hadRecentInput") {

@@ -1,8 +1,8 @@
-//! The border to the page: what the snippet and the loader share, and reading JavaScript values.
+//! Access to the page: the functions shared with the snippet and the loader, and safe reads of JavaScript values.
 //!
-//! Whatever the page has done to an object costs the fact that is read, never more: a property that is missing,
-//! throws or is of another type reads as absent. Functions here are never inlined, because each of their many calls
-//! would bring the handling of exceptions along.
+//! Whatever the page does to an object, only the fact read from it is lost. A property that is missing, throws or has
+//! another type reads as absent. The functions here are never inlined, because each of their many calls would add its
+//! own exception handling.
 
 use js_sys::{Array, Function};
 use serde::Serialize as _;
@@ -15,16 +15,16 @@ use web_sys::{Navigator, Performance, Window};
 
 #[wasm_bindgen]
 extern "C" {
-    /// What `js-snippet/src/loader.js` hands over.
+    /// The object that `js-snippet/src/loader.js` passes to the module.
     pub type Page;
 
-    /// Notes that something has failed; returns what has failed so far, a sum of the [`vitals::beacon::errors`] bits.
+    /// Records failures. Returns all failures so far, as a sum of the [`vitals::beacon::errors`] bits.
     #[wasm_bindgen(method, structural)]
     pub fn fail(this: &Page, bits: u32) -> u32;
-    /// A function that calls this one and catches everything that it throws.
+    /// Wraps a function. The wrapper catches all exceptions.
     #[wasm_bindgen(method, structural)]
     pub fn guard(this: &Page, run: JsValue) -> Function;
-    /// Puts these in the place of the snippet's functions: for an item, for an event, for a call.
+    /// Replaces the snippet's functions for an item, for an event and for a call.
     #[wasm_bindgen(method, structural)]
     pub fn install(this: &Page, push: &Function, event: &Function, call: &Function);
 
@@ -34,12 +34,12 @@ extern "C" {
     fn reflect_set(target: &JsValue, key: &str, value: &JsValue) -> Result<bool, JsValue>;
 }
 
-/// Undefined, in one place: a constant would be made and dropped at each use.
+/// Undefined, as a static. A constant would be created and dropped at each use.
 pub static NOTHING: JsValue = JsValue::UNDEFINED;
 
-/// The browser's main objects, and the loader's.
+/// The browser's main objects, and the loader's object.
 pub struct Browser {
-    /// What the loader has handed over.
+    /// The loader's object.
     pub page: Page,
     /// The window.
     pub window: Window,
@@ -55,7 +55,7 @@ thread_local! {
     static BROWSER: Cell<Option<&'static Browser>> = const { Cell::new(None) };
 }
 
-/// Keeps the objects of this window for good. Must come before everything else.
+/// Stores the objects of this window for the life of the page. Must run before every other function.
 pub fn enter(page: Page) {
     let window = get(&page, "window");
     let browser = Browser {
@@ -71,7 +71,7 @@ pub fn enter(page: Page) {
 /// The browser's main objects.
 #[inline(never)]
 pub fn browser() -> &'static Browser {
-    // `enter` came first.
+    // `enter` has run before.
     #[expect(clippy::unwrap_used)]
     BROWSER.get().unwrap()
 }
@@ -82,7 +82,7 @@ pub fn now() -> f64 {
     call(&browser().performance, "now", &NOTHING, &NOTHING).as_f64().unwrap_or(0.0)
 }
 
-/// A property; undefined where it cannot be read.
+/// Reads a property; undefined if it cannot be read.
 #[inline(never)]
 pub fn get(object: &JsValue, key: &str) -> JsValue {
     get_of(object, key, object)
@@ -93,69 +93,70 @@ fn get_of(target: &JsValue, key: &str, receiver: &JsValue) -> JsValue {
     reflect_get(target, key, receiver).unwrap_or(JsValue::UNDEFINED)
 }
 
-/// A property by its getter on the prototype of a class, such as `Document`: a page's element of the same name hides
-/// that of the object itself.
+/// Reads a property by its getter on the prototype of a class, such as `Document`. A page's element of the same name
+/// may hide the property on the object itself.
 #[inline(never)]
 pub fn get_by(class: &str, object: &JsValue, key: &str) -> JsValue {
     get_of(&get(&get(&browser().window, class), "prototype"), key, object)
 }
 
-/// Sets a property, where that can be.
+/// Sets a property. Ignores failures.
 #[inline(never)]
 pub fn set(object: &JsValue, key: &str, value: &JsValue) {
-    // What cannot be set is absent, as what cannot be read.
+    // A property that cannot be set reads as absent.
     let _ = reflect_set(object, key, value);
 }
 
-/// A number; 0 where it is none.
+/// Reads a number; 0 for any other type.
 #[inline(never)]
 pub fn number(object: &JsValue, key: &str) -> f64 {
     get(object, key).as_f64().unwrap_or(0.0)
 }
 
-/// A text; empty where it is none.
+/// Reads a text; empty for any other type.
 #[inline(never)]
 pub fn text(object: &JsValue, key: &str) -> String {
     string(&get(object, key))
 }
 
-/// A value as text; empty where it is none.
+/// A value as text; empty for any other type.
 #[inline(never)]
 pub fn string(value: &JsValue) -> String {
     value.as_string().unwrap_or_default()
 }
 
-/// Whether a property is this text.
+/// Whether a property equals this text.
 #[inline(never)]
 pub fn says(object: &JsValue, key: &str, expected: &str) -> bool {
     text(object, key) == expected
 }
 
-/// Whether a property is a value that counts as true.
+/// Whether a property is truthy.
 #[inline(never)]
 pub fn is(object: &JsValue, key: &str) -> bool {
     get(object, key).is_truthy()
 }
 
-/// An array; empty where it is none.
+/// Reads an array; empty for any value that is not an object.
 pub fn list(object: &JsValue, key: &str) -> Array {
     array(&get(object, key))
 }
 
-/// A value as an array; empty where it is none.
+/// A value as an array; empty for any value that is not an object.
 #[inline(never)]
 pub fn array(value: &JsValue) -> Array {
-    // What has no length has no iterator either.
+    // An object without a length is safe, because its iterator is empty.
     if value.is_object() { value.clone().unchecked_into() } else { Array::new() }
 }
 
-/// A JavaScript value for the page and the browser, its maps as objects.
+/// Converts to a JavaScript value for the page and the browser. Maps become objects.
 #[inline(never)]
 pub fn object(value: &Json<'_>) -> JsValue {
     serialized(value, true)
 }
 
-/// A JavaScript value for the loader's JSON, its maps as `Map`: an object has no own property `__proto__`.
+/// Converts to a JavaScript value for the loader's JSON. Maps become `Map`s, because an object cannot have an own
+/// property `__proto__`.
 #[inline(never)]
 pub fn map(value: &Json<'_>) -> JsValue {
     serialized(value, false)
@@ -167,11 +168,11 @@ fn serialized(value: &Json<'_>, objects: bool) -> JsValue {
     value.serialize(&serializer).unwrap_or(JsValue::UNDEFINED)
 }
 
-/// Calls a method; undefined where it is missing or throws. The browser's functions do not look at arguments beyond
-/// theirs.
+/// Calls a method with two arguments; undefined if the method is missing or throws. The browser's functions ignore
+/// surplus arguments.
 #[inline(never)]
 pub fn call(object: &JsValue, name: &str, first: &JsValue, second: &JsValue) -> JsValue {
-    // What is no function throws too.
+    // Calling a value that is not a function throws too.
     let method: Function = get(object, name).unchecked_into();
     method.call2(object, first, second).unwrap_or(JsValue::UNDEFINED)
 }
@@ -182,7 +183,7 @@ pub fn call_with(object: &JsValue, name: &str, text: &str) -> JsValue {
     call(object, name, &text.into(), &NOTHING)
 }
 
-/// A value as text, as JavaScript writes it; empty where it cannot be written.
+/// A value as text by JavaScript's conversion; empty if the conversion fails.
 #[inline(never)]
 pub fn written(value: &JsValue) -> String {
     match value.as_string() {
@@ -191,7 +192,7 @@ pub fn written(value: &JsValue) -> String {
     }
 }
 
-/// A value as a number, as JavaScript reads it; NaN where it is none.
+/// A value as a number by JavaScript's conversion; NaN if it is not a number.
 #[inline(never)]
 pub fn counted(value: &JsValue) -> f64 {
     call(&browser().window, "Number", value, &NOTHING).as_f64().unwrap_or(f64::NAN)

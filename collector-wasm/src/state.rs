@@ -1,5 +1,7 @@
-//! The module's data, and the way in. One signal works on the data at a time; signals out of its work wait for its end.
-//! The page's listeners are called after the work, because they may call back.
+//! Holds the module's state and serializes access to it.
+//!
+//! One signal at a time works on the state. A signal that this work raises is queued until the work ends. The page's
+//! listeners run after the work, because they may call back.
 
 use crate::api::Listener;
 use crate::batch::Batch;
@@ -18,10 +20,11 @@ use vitals::view::ViewId;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::PerformanceObserver;
 
-/// Signals that may wait, and signals that one work takes. A page that calls itself without end stops there.
+/// Bound of the signal queue, and of the signals that one call of [`work`] handles. It stops a page that calls itself
+/// endlessly.
 const SIGNALS_WAITING_MAX: usize = 100;
 
-/// The data, and the signals that wait for it.
+/// The state, and the queue of signals for it.
 struct Held {
     collector: RefCell<Collector>,
     waiting: RefCell<Vec<(Rc<Signal>, JsValue)>>,
@@ -31,83 +34,83 @@ thread_local! {
     static HELD: Cell<Option<&'static Held>> = const { Cell::new(None) };
 }
 
-/// Everything that the module holds.
+/// The state of the module.
 pub struct Collector {
     /// The options of the tag.
     pub options: Options,
-    /// What the visitor has allowed.
+    /// The visitor's consent.
     pub consent: Consent,
-    /// Where beacons go, as a whole URL.
+    /// The absolute URL for beacons.
     pub endpoint: JsValue,
-    /// What is known of the document.
+    /// The page views of the document.
     pub document: Document<u32>,
-    /// The texts of facts.
+    /// The interned texts of facts.
     pub texts: Texts,
-    /// The document's URL when the snippet began, or as the page's hook wrote it at the load event; empty where the hook
-    /// has dropped it.
+    /// The document's URL at the snippet's start, or as rewritten by the page's hook at the load event. Empty if the
+    /// hook dropped the URL.
     pub url: String,
-    /// The URL as it stood when the history was last looked at, without query and fragment.
+    /// The URL at the last look at the history, without query and fragment.
     pub here: String,
     /// Whether the page is hidden.
     pub hidden: bool,
     /// The last event.
     pub event: JsValue,
-    /// What listens to events.
+    /// The listener of the browser's events.
     pub listener: Function,
-    /// Observes entries.
+    /// The observer of performance entries.
     pub observer: Option<PerformanceObserver>,
-    /// The last largest paint and the URL of its image, whose times come later.
+    /// The last largest paint and the URL of its image. The times of the image arrive later.
     pub paint: Option<(String, Detail<u32>)>,
-    /// Paints that interactions have caused, until it is known which of them were navigations.
+    /// Paints caused by interactions, kept until the module knows which interactions were navigations.
     pub paints: Vec<JsValue>,
-    /// Which interactions began views.
+    /// The views that began with an interaction, each with a number that identifies the interaction.
     pub began: Vec<(ViewId, f64)>,
-    /// What the page says of itself.
+    /// The tags of the page.
     pub tags: Vec<(String, String)>,
-    /// What the page wants to be told.
+    /// The listeners that the page has registered.
     pub listeners: Vec<Listener>,
-    /// What is news.
+    /// The last report and the marks of the page.
     pub batch: Batch,
-    /// Beacons of the document.
+    /// Sequence number of the last body written for this document. Drafts count too.
     pub seq: u32,
-    /// How many views the document had when it was last reported.
+    /// Number of views that the document had at the last report.
     pub reported: usize,
-    /// Times that the clock of reports has ticked.
+    /// Number of ticks of the report timer.
     pub ticks: u64,
-    /// Whether the page is being left.
+    /// Whether the user is leaving the page.
     pub leaving: bool,
-    /// Whether a report of an interaction is due that came after the page was hidden.
+    /// Whether a late report is due, for an interaction that arrived after the page was hidden.
     pub late: bool,
-    /// Whether the server does not take beacons now.
+    /// Whether the server refuses beacons for now, or did not answer.
     pub failing: bool,
-    /// Whether how the document came has been read.
+    /// Whether the delivery of the document has been read.
     pub is_fetch_read: bool,
-    /// The `AbortController` that takes back what was left with the browser to send.
+    /// The `AbortController` that cancels the deferred requests (`fetchLater`).
     pub deferred: JsValue,
-    /// Calls of the page's listeners.
+    /// Pending calls of the page's listeners.
     pub calls: Vec<(Function, JsValue)>,
 }
 
 impl Collector {
-    /// Takes a fact.
+    /// Adds a fact to the document.
     #[inline(never)]
     pub fn take(&mut self, item: &Item<u32>) {
         self.document.push(item);
         let changes = matches!(item, Item::Restore { .. } | Item::Moved { .. } | Item::Named { .. });
-        // A document keeps so many views; those that it will let go must be sent before.
+        // The document keeps a limited number of views. Reports views before the document drops them.
         if changes && self.document.begun() >= self.reported + VIEWS_PER_BEACON_MAX - 2 {
             self.report();
         }
     }
 
-    /// A new id for a view that begins at a time of the document's clock. That clock stands still while a machine
-    /// sleeps, and the other may have been replaced: the later one is right.
+    /// Draws an id for a view that begins at `at`, in milliseconds of the document's clock. The document's clock
+    /// stands still while a machine sleeps, and the page may have replaced `Date`. The later of both clocks is right.
     pub fn draw(&self, at: f64) -> ViewId {
         let origin = (js_sys::Date::now() - now()).max(number(&browser().performance, "timeOrigin"));
         ViewId::drawn(origin + at, js_sys::Math::random())
     }
 
-    /// Tells the console, where the page wants it.
+    /// Logs to the console in debug mode.
     #[inline(never)]
     pub fn say(&self, what: &str, more: &JsValue) {
         if self.options.debug {
@@ -117,14 +120,14 @@ impl Collector {
     }
 }
 
-/// Begins with this state.
+/// Stores the initial state.
 pub fn begin(collector: Collector) {
     let held = Held { collector: RefCell::new(collector), waiting: RefCell::default() };
     HELD.set(Some(Box::leak(Box::new(held))));
 }
 
-/// Works on the state, then tells the page's listeners, which may call back. A signal out of another's work waits: a
-/// hook, `sendBeacon` and `fetch` may be the page's own, and call its interface.
+/// Handles a signal, then calls the page's listeners, which may call back. Queues the signal if another one is being
+/// handled: hooks, `sendBeacon` and `fetch` may be the page's own functions, and may call the module's interface.
 pub fn work(signal: &Rc<Signal>, argument: JsValue) {
     let Some(held) = HELD.get() else { return };
     let mut waiting = held.waiting.borrow_mut();
@@ -149,7 +152,7 @@ pub fn work(signal: &Rc<Signal>, argument: JsValue) {
     }
 }
 
-/// Calls a listener of the page's. What fails in it is told in the console and stays there.
+/// Calls a listener of the page. Logs its exception to the console and does not rethrow it.
 fn tell(listener: &Function, value: &JsValue) {
     if let Err(error) = listener.call1(&NOTHING, value) {
         call(&get(&browser().window, "console"), "error", &error, &NOTHING);

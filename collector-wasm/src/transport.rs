@@ -1,5 +1,5 @@
-//! Beacons on their way: by `sendBeacon`, by `fetch` where an answer is wanted, left with the browser, or waiting in
-//! storage for the next page.
+//! Sends beacons: by `sendBeacon`, by `fetch` if the collector needs the answer, by `fetchLater`, or from storage on
+//! the next page.
 
 use crate::consent::{LOCAL, forget};
 use crate::explain::split;
@@ -11,16 +11,16 @@ use vitals::limits::KEPT_BODIES_MAX;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::AbortController;
 
-/// The key of everything that is stored.
+/// The storage key of all data that the collector stores.
 pub const KEY: &str = "fieldvitals";
-/// What stands between bodies in storage. JSON has no line breaks of its own here.
+/// Separator of bodies in storage. The JSON bodies contain no line breaks.
 const BETWEEN: u8 = b'\n';
-/// Answers of a server that does not take beacons now.
+/// Status codes of a server that refuses beacons for now.
 const BUSY: [f64; 2] = [429.0, 503.0];
 
 impl Collector {
-    /// Sends a body. Without a network, or where the server refused before and the page will hear of no answer, it
-    /// waits for the next page.
+    /// Sends a body. Stores it for the next page if the browser is offline, or if the last request failed and the page
+    /// is being left, because no answer would arrive.
     pub fn send(&self, body: &JsValue) {
         self.say("sends", body);
         let stores = self.consent.may_store();
@@ -35,7 +35,7 @@ impl Collector {
         }
     }
 
-    /// Sends a body and looks at the answer.
+    /// Sends a body by `fetch`, which reports the answer.
     fn post(&self, body: &JsValue, keepalive: bool) {
         let options = request(body);
         set(&options, "keepalive", &keepalive.into());
@@ -45,7 +45,7 @@ impl Collector {
         call(&answer, "then", &answered, &answered);
     }
 
-    /// Looks at the answer to a body, or at the error for want of one.
+    /// Handles the answer to a body, or the error of a failed request.
     pub fn answered(&mut self, body: &JsValue, keepalive: bool, answer: &JsValue) {
         let status = number(answer, "status");
         if status == 0.0 {
@@ -63,8 +63,8 @@ impl Collector {
         }
     }
 
-    /// Browsers let 64 KiB outlive their page; what is more may still come through while the page is there. Without
-    /// consent nothing is sent again.
+    /// Handles a failed request. Browsers limit requests with `keepalive` to 64 KiB, so the first retry has none; it
+    /// may succeed while the page lives. Sends nothing again without consent.
     fn failed(&mut self, body: &JsValue, keepalive: bool, error: &JsValue) {
         if !self.consent.is_given() {
             return;
@@ -78,24 +78,24 @@ impl Collector {
         }
     }
 
-    /// Puts a body into storage for the next page, where that is allowed.
+    /// Stores a body for the next page, if storage is allowed.
     fn keep(&self, body: &JsValue) {
         let (storage, mut text) = self.stored();
         if !text.is_empty() {
             text.push(char::from(BETWEEN));
         }
         text += &string(body);
-        // The latest stay.
+        // Keeps the latest bodies.
         let mut kept = text.as_str();
         let bodies = text.bytes().filter(|byte| *byte == BETWEEN).count() + 1;
         for _ in KEPT_BODIES_MAX..bodies {
             kept = split(kept, BETWEEN).1.unwrap_or_default();
         }
-        // Storage that is full takes no more.
+        // Fails silently if the storage is full.
         call(&storage, "setItem", &KEY.into(), &kept.into());
     }
 
-    /// Sends what an earlier page has left in storage.
+    /// Sends the bodies that an earlier page left in storage.
     pub fn retry(&self) {
         let (_, stored) = self.stored();
         if stored.is_empty() {
@@ -113,7 +113,7 @@ impl Collector {
         }
     }
 
-    /// The storage of the origin and what waits in it; undefined where nothing may be stored.
+    /// The local storage and its bodies; undefined and empty if storage is not allowed.
     #[inline(never)]
     fn stored(&self) -> (JsValue, String) {
         if !self.consent.may_store() {
@@ -124,7 +124,7 @@ impl Collector {
         (storage, text)
     }
 
-    /// Leaves with the browser what it is to send should the page end without a word.
+    /// Defers the current report with `fetchLater`, in case the page ends without an event.
     pub fn defer(&mut self) {
         self.cancel();
         let window = &browser().window;
@@ -135,13 +135,13 @@ impl Collector {
         for body in self.draft() {
             let options = request(&body);
             set(&options, "signal", &get(&controller, "signal"));
-            // A browser that leaves no room for it sends nothing later.
+            // Throws if the browser's quota for deferred requests is used up; then nothing is deferred.
             call(window, "fetchLater", &self.endpoint, &options);
         }
         self.deferred = controller.into();
     }
 
-    /// Takes back what was left with the browser.
+    /// Cancels the deferred requests.
     pub fn cancel(&mut self) {
         call(&self.deferred, "abort", &NOTHING, &NOTHING);
     }

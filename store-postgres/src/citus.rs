@@ -1,7 +1,7 @@
-//! Spreading the tables over the nodes of a Citus cluster, by site.
+//! Distributes the tables over the nodes of a Citus cluster, by site.
 //!
-//! Sites, keys, tokens and what maintenance keeps are few rows and stay on the coordinator. Partitions that are made
-//! later follow `page_view` by themselves.
+//! Sites, keys, tokens and the state of maintenance have few rows and stay on the coordinator. Later partitions follow
+//! `page_view` by themselves.
 
 use crate::error::failed;
 use crate::sql::query;
@@ -12,8 +12,8 @@ use sqlx::{Connection as _, Row as _};
 
 const SPREADING: &str = "spreading the tables over the nodes of Citus";
 
-/// The tables of sites' data. The others are in the group of the first one, which is a group of its own: in one with
-/// tables of other programs, each would wait for the other's changes of tables.
+/// The tables of sites' data. The first table has its own colocation group, and the others join it. In a group shared
+/// with another program's tables, each program would wait for the other's schema changes.
 const TABLES: [&str; 10] = [
     "route",
     "label",
@@ -27,26 +27,27 @@ const TABLES: [&str; 10] = [
     "violation",
 ];
 
-/// Begins the transaction that moves a table; a large one takes as long as it takes.
+/// Begins the transaction that moves a table. It has no statement timeout, because a large table takes long.
 const MOVE: &str = "begin isolation level read committed; set local statement_timeout = 0; \
     set local lock_timeout = '2min'";
 
-/// How the tables of a Citus cluster are spread.
+/// The distribution of the tables over a Citus cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
-    /// Tables that are spread.
+    /// Number of distributed tables.
     pub tables: usize,
-    /// Those of them that were not before.
+    /// Number of tables that this call distributed.
     pub moved: usize,
-    /// Nodes over which they are spread.
+    /// Number of nodes that hold the tables.
     pub nodes: usize,
 }
 
-/// Spreads the tables at `url`, which the store has migrated, and moves the rows that they hold. Tables that are spread
-/// stay as they are, so a call that was cut short can be repeated.
+/// Distributes the tables at `url`, which the store must have migrated, and moves their rows. Skips distributed
+/// tables, so that an interrupted call can be repeated.
 ///
 /// # Errors
-/// [`StoreError::Database`] where the database is not the coordinator of a Citus cluster with nodes, and as the store.
+/// [`StoreError::Database`] if the database is not the coordinator of a Citus cluster with nodes. Otherwise the errors
+/// of the store.
 pub async fn spread(url: &str) -> Result<Spread, StoreError> {
     let connecting = schema::connect(address::options(url)?).await;
     let (mut connection, _) = connecting.map_err(failed(SPREADING))?;
@@ -55,18 +56,18 @@ pub async fn spread(url: &str) -> Result<Spread, StoreError> {
     for table in TABLES {
         moved += usize::from(spread_table(&mut connection, table).await?);
     }
-    // The rows that were moved are still on the coordinator's disk, where nobody sees them and no erasure finds them.
+    // Removes the local copies of the moved rows. Queries do not see these copies, and no erasure finds them.
     query("/* citus.clean */ select truncate_local_data_after_distributing_table(name::regclass) from unnest($1::text[]) name")
         .bind(TABLES.as_slice())
         .execute(&mut connection)
         .await
         .map_err(failed(SPREADING))?;
-    // Nothing is left to be done on it, so it does not matter how it ends.
+    // The result does not matter, because the connection is no longer needed.
     let _ = connection.close().await;
     Ok(Spread { tables: TABLES.len(), moved, nodes })
 }
 
-/// Nodes that take rows.
+/// Number of nodes that accept rows.
 async fn nodes(connection: &mut PgConnection) -> Result<usize, StoreError> {
     let refused =
         |reason: &str| StoreError::Database { what: SPREADING, reason: reason.to_owned(), passing: false };
@@ -99,12 +100,12 @@ async fn nodes(connection: &mut PgConnection) -> Result<usize, StoreError> {
     }
 }
 
-/// Spreads a table, and says whether it was not spread before.
+/// Distributes a table. Returns whether this call did it.
 async fn spread_table(connection: &mut PgConnection, table: &'static str) -> Result<bool, StoreError> {
     let first = TABLES.first().copied().unwrap_or_default();
     let group = if table == first { "none" } else { first };
     let mut transaction = connection.begin_with(MOVE).await.map_err(failed(SPREADING))?;
-    // The lock of migrations, which ends with the transaction.
+    // Takes the lock of migrations until the transaction ends.
     query("/* schema.lock */ select pg_advisory_xact_lock(736374510, -1)")
         .execute(&mut *transaction)
         .await

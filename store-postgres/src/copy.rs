@@ -1,4 +1,4 @@
-//! What is carried to another store, and from one.
+//! Reads and writes the rows of a copy between stores.
 
 use crate::error::failed;
 use crate::load::{hold_kept, hold_site};
@@ -29,7 +29,7 @@ pub(crate) async fn keep(store: &PostgresStore, kept: Kept) -> Result<(), StoreE
     transaction.commit().await.map_err(failed(WRITING))
 }
 
-/// Moves the edges. Waits for the loads that hold them: they may be writing what is about to go.
+/// Moves the retention edges. Waits for the loads that lock them, because they may be writing rows to be removed.
 pub(crate) async fn move_kept(connection: &mut PgConnection, kept: &Kept) -> Result<(), StoreError> {
     query(
         "/* kept.move */ update kept set views_from_ms = $1, hours_from_ms = $2, days_from_ms = $3 \
@@ -76,7 +76,7 @@ pub(crate) async fn views(
 ) -> Result<Vec<StoredView>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let kept = questions::kept_now(&mut transaction).await?;
-    // No view has the smallest id there is.
+    // No view has the smallest id.
     let rows = query(view::PAGE)
         .bind(site.0)
         .bind(after.map_or(view::first_id(i64::MIN), view::uuid))
@@ -111,7 +111,7 @@ pub(crate) async fn view_at(
     row.as_ref().map(view::read_id).transpose()
 }
 
-/// The hours or days whose rollups are carried: of days whose page views are past retention.
+/// The hours or days whose rollups a copy carries: those of days whose page views are past retention.
 fn carried(grain: Grain, kept: &Kept) -> Range<i32> {
     let from_ms = match grain {
         Grain::Hour => kept.hours_from_ms.max(kept.days_from_ms),
@@ -151,7 +151,7 @@ pub(crate) async fn rollups(
             rows.retain(|key, _| key.grain == grain);
             rows::read_steps(connection, site, (grain, step..step.saturating_add(1)), &mut rows).await?;
             let mut found = copy::groups(&rows, &routes, &labels);
-            // What was added and taken away again is no row of the other store.
+            // A cell that was added and taken away again is no row in the other store.
             for group in &mut found {
                 group.cells.retain(|(_, cell)| !cell.is_empty());
             }
@@ -161,7 +161,7 @@ pub(crate) async fn rollups(
     Ok(groups)
 }
 
-/// The hours or days of a range of which there is something.
+/// The hours or days of a range that have rows.
 async fn steps(
     connection: &mut PgConnection,
     site: SiteId,
@@ -181,7 +181,7 @@ async fn steps(
              where site_id = $1 and slot = $2 and step >= $3 and step < $4"
         }
     };
-    // Every page view counts in this slot.
+    // This slot counts every page view.
     let rows = query(sql)
         .bind(site.0)
         .bind(slot(Dimension::Device, Part::Views))
@@ -215,7 +215,7 @@ pub(crate) async fn rollups_put(
 ) -> Result<(), StoreError> {
     let mut transaction = store.write(WRITING).await?;
     let connection = &mut *transaction;
-    // A fold under way would write over them.
+    // A concurrent fold would overwrite the rows.
     exclude(connection).await?;
     hold_site(connection, site).await?;
     hold_kept(connection).await?;

@@ -1,4 +1,4 @@
-//! Erasing: page views together with what they counted, and old rollups.
+//! Erases page views together with their counts, and rollups of days without page views.
 
 use crate::error::failed;
 use crate::load::{hold_kept, hold_site, lock, write_deltas};
@@ -20,9 +20,9 @@ use vitals::limits;
 
 const ERASING: &str = "erasing page views";
 
-/// Page views that one step erases.
+/// Page views erased per step.
 const STEP_VIEWS: i64 = 2_000;
-/// Page views after which nothing is counted any more: one more than are told.
+/// Limit of the count before an erasure: one above the largest number that is reported.
 const COUNTED_MAX: i64 = limits::ERASABLE_MAX as i64 + 1;
 
 pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased, StoreError> {
@@ -32,11 +32,11 @@ pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased
     let views = erase_views(&mut transaction, erase, &kept).await?;
     if views > 0 {
         transaction.commit().await.map_err(failed(ERASING))?;
-        // Not only where the step was full: one that waited for a load may have skipped what it changed.
+        // Not only after a full step: a step that waited for a load may have skipped the rows that the load changed.
         return Ok(Erased { views, rows: 0, more: true });
     }
     drop(transaction);
-    // More than one step, as each call looks for page views first.
+    // Does several steps per call, because each call first searches for page views.
     let began = Instant::now();
     while texts::clean(store.write(ERASING).await?, erase.site).await? {
         if began.elapsed() >= store.bounds.clean {
@@ -50,7 +50,7 @@ pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased
     Ok(Erased { views: 0, rows, more: rows > 0 })
 }
 
-/// How many page views are to be erased.
+/// Number of page views that an erasure would remove.
 pub(crate) async fn erasable(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreError> {
     let mut transaction = store.read(ERASING).await?;
     let from_ms = erase.from_ms.max(kept_now(&mut transaction).await?.views_from_ms);
@@ -88,7 +88,7 @@ pub(crate) async fn erasable(store: &PostgresStore, erase: &Erase) -> Result<u64
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// A URL as it is kept, which depends on the route: routes, and the text under each.
+/// The stored forms of a URL, which depend on the route: route ids, and the text under each route.
 async fn urls(
     connection: &mut PgConnection,
     erase: &Erase,
@@ -105,7 +105,7 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
         return Ok(0);
     }
     let (first, end) = (view::first_id(range.start), view::first_id(range.end));
-    // Locked in the order of ids, as loads do; read after it, as they do.
+    // Locks in the order of ids and reads after the lock, as loads do.
     let statement = match &erase.url {
         None => query(
             "/* erase.lock */ select id from page_view where site_id = $1 and id >= $2 and id < $3 \
@@ -163,11 +163,11 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
     Ok(changed.len() as u64)
 }
 
-/// Removes rows of days that lie in the range whole and whose page views are past retention.
+/// Removes the rollup rows of days that lie entirely in the range and whose page views are past retention.
 async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreError> {
     let mut transaction = store.write(ERASING).await?;
     let connection = &mut *transaction;
-    // A fold under way would write its rows again.
+    // A concurrent fold would write its rows again.
     exclude(connection).await?;
     hold_site(connection, erase.site).await?;
     let kept = hold_kept(connection).await?;

@@ -1,4 +1,4 @@
-//! What Postgres says, as the store's errors.
+//! Maps errors of Postgres and its driver to [`StoreError`].
 
 use fieldvitals_store::StoreError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -7,16 +7,16 @@ const TLS_HINT: &str = "; check sslmode and sslrootcert in --database-url, and t
 
 const NODE_HINT: &str = "; see whether that node of Citus runs, and its own log";
 
-/// How Citus begins the context of an error that one of its nodes answered with.
+/// Start of the error context that Citus adds to an error of one of its nodes.
 const ON_A_NODE: &str = "while executing command on ";
 
-/// The code of what cannot be dropped because of others.
+/// SQLSTATE `dependent_objects_still_exist`.
 const DEPENDED_ON: &str = "2BP01";
 
-/// The code of a statement that took longer than it may.
+/// SQLSTATE `query_canceled`: a statement exceeded its timeout.
 const CANCELED: &str = "57014";
 
-/// Turns an error of sqlx, met while doing `what`, into the store's.
+/// Returns a function that maps an error of sqlx, met while doing `what`, to [`StoreError`].
 pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| {
         let code = code(&error).unwrap_or_default();
@@ -34,12 +34,12 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
         }
         let (hint, passing) = match &error {
             sqlx::Error::Database(_) => of_code(&code),
-            // What rustls has to say of a certificate comes as one of these.
+            // rustls reports a bad certificate as this kind of I/O error.
             sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => (TLS_HINT, false),
             sqlx::Error::Io(_) => {
                 ("; is Postgres running, and are host and port of --database-url right?", true)
             }
-            // Such as an end of the connection while it was made.
+            // For example, the server closed the connection during the handshake.
             sqlx::Error::Protocol(_) => {
                 ("; is it Postgres that answers at host and port of --database-url, and is it up?", true)
             }
@@ -51,7 +51,7 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => ("", true),
             _ => ("", false),
         };
-        // Which objects depend on what was to be dropped is a detail to Postgres. Others may tell what a row holds.
+        // Postgres names dependent objects in the detail. The details of other errors may contain a row's content.
         let told = told(&error);
         let detail = told.and_then(PgDatabaseError::detail).filter(|_| code == DEPENDED_ON);
         let advice = told.and_then(PgDatabaseError::hint).filter(|_| hint.is_empty());
@@ -60,22 +60,22 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     }
 }
 
-/// The code of an error that Postgres answered with.
+/// The SQLSTATE of an error that Postgres answered with.
 pub(crate) fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
 }
 
-/// The name of the constraint that a row did not meet.
+/// The name of the constraint that a row violates.
 pub(crate) fn constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error()?.constraint()
 }
 
-/// What Postgres itself told.
+/// The error as Postgres reported it; `None` for errors of the driver.
 fn told(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()
 }
 
-/// What went wrong. The driver would add a line: that of Postgres' own source, which says nothing to its users.
+/// The message. Omits the line in Postgres' own source, which the driver appends, because it does not help users.
 fn said(error: &sqlx::Error) -> String {
     match told(error) {
         Some(told) => format!("error returned from database: {}", told.message()),
@@ -87,23 +87,23 @@ const fn is_fatal(severity: PgSeverity) -> bool {
     matches!(severity, PgSeverity::Fatal | PgSeverity::Panic)
 }
 
-/// Whether the database that answers is well, and one of its nodes is not: a lost connection that does not end the
-/// session is that of the database to somebody else, and what a node said has that context. Conflicts with others
-/// (class 40, `55P03`) are nobody's fault, wherever they are.
+/// Whether the database is well, and one of its Citus nodes is not. A lost connection (class 08) that does not end the
+/// session is a connection from the database to a node. Errors of a node have [`ON_A_NODE`] in their context.
+/// Conflicts between transactions (class 40, `55P03`) are not faults of a node.
 fn is_of_a_node(code: &str, is_fatal: bool, context: Option<&str>) -> bool {
     let class = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
     let is_on_a_node = context.is_some_and(|context| context.contains(ON_A_NODE));
     !is_fatal && (class(&["08"]) || (is_on_a_node && class(&["25006", "53", "57", "58"])))
 }
 
-/// What to do, and whether it passes by itself, by the code of
+/// The hint for a SQLSTATE, and whether the error is passing. Source of the codes:
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn of_code(code: &str) -> (&'static str, bool) {
     match code {
         "28P01" | "28000" => {
             ("; check user and password in --database-url, and the server's pg_hba.conf", false)
         }
-        // PgBouncer's word for whatever keeps it from Postgres.
+        // PgBouncer uses this code for every failure to reach Postgres.
         "08P01" => ("; where a pooler stands in between, check its settings and log too", true),
         "3D000" => ("; create it (`createdb NAME`), or name another in --database-url", false),
         "3F000" => (
@@ -131,13 +131,13 @@ fn of_code(code: &str) -> (&'static str, bool) {
         "53300" => ("; raise max_connections of Postgres, or run fewer servers on it", true),
         "55P03" => (" (the database is busy)", true),
         "25006" => ("; --database-url must name the primary, not a standby", true),
-        // Lost connections; conflicts with others; missing resources; shut down or starting.
+        // Lost connections, conflicts between transactions, missing resources, shutdown or startup.
         _ if ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => ("", true),
         _ => ("", false),
     }
 }
 
-/// The error for a row whose content no fieldvitals wrote.
+/// The error for a row whose content fieldvitals cannot have written.
 pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> StoreError {
     StoreError::Database {
         what,
@@ -146,7 +146,7 @@ pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> Stor
     }
 }
 
-/// The error for a part of rollups that no fieldvitals wrote: it is made of page views, and can be made again.
+/// The error for a part of rollups that fieldvitals cannot have written. Rollups can be rebuilt from page views.
 pub(crate) fn damaged_rollup(what: &'static str, which: impl std::fmt::Display) -> StoreError {
     StoreError::Database {
         what,
@@ -162,7 +162,7 @@ pub(crate) fn damaged_rollup(what: &'static str, which: impl std::fmt::Display) 
 mod tests {
     use super::*;
 
-    /// Codes and contexts as Citus 13.2 gives them on Postgres 15.
+    /// Codes and contexts of Citus 13.2 on Postgres 15.
     #[test]
     fn fault_of_a_node_is_told_from_one_of_the_database() {
         // "connection to the remote node vitals@10.0.0.2:5432 failed with the following error: Connection refused",
@@ -185,17 +185,18 @@ mod tests {
             assert!(is_of_a_node(code, is_fatal, context), "{code} {context:?}");
         }
         let of_the_database = [
-            // A pooler that has no database, and a database that ends the session.
+            // A pooler without its database, and a database that ends the session.
             ("08P01", true, None),
             ("57P01", true, None),
             ("57P03", true, None),
             ("53300", true, None),
             ("53100", false, None),
             ("25006", false, None),
-            // Conflicts, which are tried again.
+            // Conflicts, which are retried.
             ("40P01", false, Some("while executing command on 10.0.0.2:5432")),
             ("55P03", false, Some("while executing command on 10.0.0.2:5432")),
-            // "could not commit transaction for shard 102192 on at least one active node": a fault of its site already.
+            // "could not commit transaction for shard 102192 on at least one active node": already a fault of the
+            // site.
             ("XX000", false, None),
         ];
         for (code, is_fatal, context) in of_the_database {

@@ -1,10 +1,10 @@
 //! The store for large sites: Postgres 13 and newer, shared by any number of servers.
 //!
-//! All SQL of this backend is in this crate, as static text with bound values; the schema, and the
-//! functions that make and drop partitions, are in `migrations/postgres`. What a batch changes, how cells
-//! are packed and which tables answer a question is decided by pure functions of the `store` crate.
+//! This crate has all SQL of the backend, as static text with bound values. `migrations/postgres` has the schema, and
+//! the functions that create and drop partitions. Pure functions of the `store` crate decide the changes of a batch,
+//! the encoding of cells, and the tables that answer a query.
 //!
-//! A pooler in transaction mode may stand in between (the module `sql` says what that asks for).
+//! The store works behind a pooler in transaction mode. The module `sql` lists the requirements.
 
 mod address;
 mod causes;
@@ -50,19 +50,18 @@ use std::time::Duration;
 use vitals::limits;
 use vitals::view::ViewId;
 
-/// How long a call may take before its connection counts as stalled; see [`limits`] for the values a server
-/// runs with.
+/// Timeouts of calls. A connection counts as stalled after its call's timeout. [`limits`] has the values of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// A question, or a change of sites, tokens and violations.
+    /// A query, or a change of sites, tokens and violations.
     pub call: Duration,
     /// A load.
     pub load: Duration,
     /// A round of maintenance, and the removal of a site's rows.
     pub maintain: Duration,
-    /// Removing texts in one step of an erasure.
+    /// The removal of texts in one step of an erasure.
     pub clean: Duration,
-    /// Making a connection fit for its next user.
+    /// The reset of a connection for its next user.
     pub back: Duration,
 }
 
@@ -82,24 +81,24 @@ impl Default for Bounds {
 pub struct PostgresStore {
     pools: Pools,
     bounds: Bounds,
-    /// The days that have had a partition when last looked at; only to save looking again.
+    /// The days known to have a partition. A cache that saves queries; it may be outdated.
     days: Mutex<BTreeSet<i64>>,
-    /// Bytes of rollup blocks that folds have replaced since the last vacuum of ours.
+    /// Bytes of rollup blocks that folds have replaced since the last vacuum by this store.
     replaced_bytes: AtomicU64,
 }
 
 impl PostgresStore {
-    /// Connects to the database at `postgres://USER:PASSWORD@HOST:PORT/NAME` (with `sslmode` and the
-    /// like as parameters) and brings its schema up to date.
+    /// Connects to the database at `postgres://USER:PASSWORD@HOST:PORT/NAME`, with parameters such as `sslmode`, and
+    /// migrates its schema.
     ///
     /// # Errors
-    /// [`StoreError::NewerSchema`] where a newer fieldvitals has migrated it; [`StoreError::Database`]
-    /// where it cannot be reached, refuses, or is older than Postgres 13.
+    /// [`StoreError::NewerSchema`] if a newer fieldvitals has migrated the schema. [`StoreError::Database`] if the
+    /// database cannot be reached, refuses the connection, or is older than Postgres 13.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, Bounds::default()).await
     }
 
-    /// Opens it with bounds of one's own.
+    /// Opens the store with other timeouts.
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
@@ -112,13 +111,13 @@ impl PostgresStore {
         })
     }
 
-    /// Waits for what is running and closes all connections.
+    /// Waits for running calls and closes all connections.
     pub async fn close(&self) {
-        // A connection that is stalled is gone with the process.
+        // A stalled connection ends with the process.
         let _ = tokio::time::timeout(self.bounds.back, self.pools.close()).await;
     }
 
-    /// Begins a transaction with a statement that says what kind it is.
+    /// Begins a transaction. The statement `begin` sets its kind.
     pub(crate) async fn begin(
         &self,
         what: &'static str,
@@ -132,7 +131,7 @@ impl PostgresStore {
         self.begin(what, sql::WRITE).await
     }
 
-    /// Begins a transaction that sees one state of the store.
+    /// Begins a transaction that reads one snapshot of the store.
     async fn read(&self, what: &'static str) -> Result<Transaction, StoreError> {
         self.begin(what, sql::READ).await
     }
@@ -343,7 +342,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        // The one above, which is of the type itself.
+        // Calls the inherent method.
         PostgresStore::close(self).await;
     }
 }

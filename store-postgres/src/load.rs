@@ -1,10 +1,12 @@
-//! Loading: a batch's page views, corrections and cursor, in one transaction.
+//! Loads a batch's page views, corrections and cursor in one transaction.
 //!
-//! Several servers load at once, and Postgres shows each statement what the others have committed by then
-//! (READ COMMITTED). What a view said before is known for certain all the same: those that are stored are
-//! locked before they are read, and the others are added, which waits for whoever adds the same one, and
-//! fails if that is committed; then the load begins anew, and finds it stored. Both in the order of ids, so
-//! nobody waits in a circle.
+//! Several servers load at once. Under READ COMMITTED, each statement sees the rows that the others have committed by
+//! then. A load still knows each view's previous state for certain:
+//! - It locks stored views before it reads them.
+//! - It inserts new views. An insert waits for a concurrent insert of the same view, and fails if the other one
+//!   commits. The load then starts again, and finds the view stored.
+//!
+//! Both steps go through the views in the order of ids, so that loads do not deadlock.
 
 use crate::compute::compute;
 use crate::error::{code, constraint, damaged, failed};
@@ -26,17 +28,18 @@ const LOADING: &str = "loading beacons";
 const CURSOR: &str = "reading the load cursor";
 const ADDING_DAYS: &str = "adding a day's partition";
 
-/// The code of a row that fits no partition, and of one that a check refuses, which then has a name.
+/// SQLSTATE of a row without a partition, and of a row that violates a check; only the latter names a constraint.
 const NO_PARTITION: &str = "23514";
-/// The code of a row whose key is there already.
+/// SQLSTATE `unique_violation`.
 const NOT_UNIQUE: &str = "23505";
-/// The code of an error that has none of its own. On Citus, all that a node says of a `copy` comes under it.
+/// SQLSTATE `internal_error`, for errors without a code of their own. Citus reports all errors of a node during a
+/// `copy` with it.
 const NO_CODE: &str = "XX000";
 
-/// How often a load begins anew because others added the same views, a partition was gone, or a node of Citus did
-/// not say why.
+/// Maximum attempts of a load. A load starts again if other servers added the same views, if a partition was gone, or
+/// if a node of Citus gave no reason.
 const TRIES: u32 = 5;
-/// Bytes of views that are sent at a time: while Postgres writes some, the next are made.
+/// Bytes of views per send. Encodes the next views while Postgres writes these.
 const COPY_BYTES: usize = 64 * 1024;
 
 pub(crate) async fn load(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
@@ -48,7 +51,7 @@ pub(crate) async fn load(store: &PostgresStore, batch: LoadBatch) -> Result<Load
         match load_once(store, &ids, &batch).await {
             Err(Failed::Other(error)) => return Err(error),
             Err(failed) => {
-                // A partition that we have seen is gone: the clock of a server jumped, and back.
+                // A known partition is gone: the clock of a server jumped forth and back.
                 if matches!(failed, Failed::NoPartition | Failed::Either(_)) {
                     known_days(store).clear();
                 }
@@ -63,7 +66,7 @@ pub(crate) async fn load(store: &PostgresStore, batch: LoadBatch) -> Result<Load
 enum Failed {
     NoPartition,
     Raced,
-    /// One of these or something else: there is no code to tell by.
+    /// `NoPartition`, `Raced` or another error; the code does not tell which.
     Either(StoreError),
     Other(StoreError),
 }
@@ -89,7 +92,7 @@ fn known_days(store: &PostgresStore) -> std::sync::MutexGuard<'_, BTreeSet<i64>>
     store.days.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the partitions of days, as far as page views of them are kept.
+/// Creates the missing partitions of days within the retention of page views.
 pub(crate) async fn add_days(store: &PostgresStore, days: &BTreeSet<i64>) -> Result<(), StoreError> {
     let missing: Vec<i64> = {
         let known = known_days(store);
@@ -111,14 +114,15 @@ pub(crate) async fn add_days(store: &PostgresStore, days: &BTreeSet<i64>) -> Res
     Ok(())
 }
 
-/// Makes the partitions of the days around now, so that loads find them.
+/// Creates the partitions of the days around now, so that loads find them.
 pub(crate) async fn add_days_around(store: &PostgresStore, now_ms: i64) -> Result<(), StoreError> {
-    // Intake takes starts within two days of the clock; a third one ahead leaves a day to make it.
+    // The server accepts page views that start within two days of its clock. The third day ahead leaves a day to
+    // create its partition.
     let days = (-2..=3).map(|day| day_of(now_ms).saturating_add(day * DAY_MS)).filter(|&day| day >= 0);
     add_days(store, &days.collect()).await
 }
 
-/// Forgets that days have a partition.
+/// Drops days before a time from the cache of existing partitions.
 pub(crate) fn forget_days(store: &PostgresStore, before_ms: i64) {
     known_days(store).retain(|&day| day >= before_ms);
 }
@@ -131,7 +135,7 @@ async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> 
     let kept = begin(connection, site, spool, after).await?;
     let ids: Vec<Uuid> =
         ids.iter().filter(|id| id.start_ms() >= kept.views_from_ms).map(|&id| view::uuid(id)).collect();
-    // Copied while Postgres looks.
+    // Clones the beacons while Postgres answers.
     let (stored, mut beacons) = tokio::join!(lock(connection, site, &ids), async { batch.beacons.clone() });
     let stored = stored?;
     let (mut names, decided) = places::bound(connection, site, (&mut beacons, &batch.senders), &kept).await?;
@@ -148,7 +152,7 @@ async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> 
     Ok(merged.report)
 }
 
-/// Writes the delta rows of changed views, as those of a position of a spool.
+/// Writes the delta rows of changed views, for a position of a spool.
 pub(crate) async fn write_deltas(
     connection: &mut PgConnection,
     site: SiteId,
@@ -180,8 +184,8 @@ fn position(position: u64) -> Result<i64, StoreError> {
     i64::try_from(position).map_err(|_| damaged(LOADING, format_args!("spool position {position}")))
 }
 
-/// Checks that the site is there and its cursor where the caller believes it; says what is kept. All
-/// three stay so until the transaction ends.
+/// Checks that the site exists and that its cursor is at the expected position. Returns the retention edges. Locks all
+/// three until the transaction ends.
 async fn begin(
     connection: &mut PgConnection,
     site: SiteId,
@@ -206,7 +210,7 @@ async fn begin(
     hold_kept(connection).await
 }
 
-/// Checks that a site is there; it stays so until the transaction ends.
+/// Checks that a site exists, and locks it until the transaction ends.
 pub(crate) async fn hold_site(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreError> {
     query("/* load.site */ select site_id from site where site_id = $1 for key share")
         .bind(site.0)
@@ -217,7 +221,7 @@ pub(crate) async fn hold_site(connection: &mut PgConnection, site: SiteId) -> Re
         .ok_or(StoreError::NoSuchSite)
 }
 
-/// What is kept. It stays so, and so does every name, until the transaction ends.
+/// Reads the retention edges. Locks them, and thus every name, until the transaction ends.
 pub(crate) async fn hold_kept(connection: &mut PgConnection) -> Result<Kept, StoreError> {
     let row = query(
         "/* load.kept */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1 \
@@ -230,7 +234,7 @@ pub(crate) async fn hold_kept(connection: &mut PgConnection) -> Result<Kept, Sto
 }
 
 async fn move_cursor(connection: &mut PgConnection, batch: &LoadBatch) -> Result<(), StoreError> {
-    // Where there was no cursor, nothing could be locked: another loader of the spool may have come first.
+    // A missing cursor cannot be locked, so another loader of the spool may have inserted it.
     let moved = query(
         "/* cursor.move */ insert into load_cursor (site_id, spool, position) values ($1, $2, $3) \
          on conflict (site_id, spool) do update set position = excluded.position \
@@ -257,7 +261,7 @@ async fn move_cursor(connection: &mut PgConnection, batch: &LoadBatch) -> Result
     Err(StoreError::CursorMoved { at: u64::try_from(at).unwrap_or(0), expected: batch.after })
 }
 
-/// Adds the views that are not stored. Their names are known.
+/// Inserts the views that are not stored. Their names must exist.
 async fn add(
     connection: &mut PgConnection,
     site: SiteId,
@@ -287,7 +291,7 @@ async fn add(
     copy.finish().await.map(drop).map_err(failed)
 }
 
-/// Writes the views that are stored and say something else now. They are locked.
+/// Updates the stored views that changed. The transaction must hold their locks.
 async fn replace(
     connection: &mut PgConnection,
     site: SiteId,
@@ -311,7 +315,7 @@ async fn replace(
         .map_err(failed(LOADING))
 }
 
-/// Locks those of some views, their ids ascending, that are stored, and reads them.
+/// Locks and reads the stored views among these ids, which must be in ascending order.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
     site: SiteId,
@@ -341,7 +345,7 @@ pub(crate) async fn lock(
 }
 
 fn id_of(names: &Names, route: &str) -> i64 {
-    // Every route has been looked up or added before.
+    // `use_all` has found or added every route.
     names.route_ids.get(route).copied().unwrap_or_default()
 }
 

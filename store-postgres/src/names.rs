@@ -1,8 +1,8 @@
-//! The names of a site: its routes and labels, under the ids and codes that rows have for them.
+//! The names of a site: its routes and labels, with their ids and codes in rows.
 //!
-//! They are read anew in every transaction, a statement a kind: nothing is remembered between loads, so
-//! no other server can make it wrong. A name that was read stays until the transaction ends, as those that
-//! write with it hold the row of `kept`, which whoever removes names waits for.
+//! Every transaction reads names again, with one statement per kind. The store caches no names, so another server
+//! cannot invalidate them. A name that a transaction has read stays until the transaction ends: writers hold a lock on
+//! the row of `kept`, and the removal of names waits for that lock.
 
 use crate::error::{damaged, failed};
 use crate::sql::query;
@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const NAMING: &str = "reading or writing routes and labels";
 
-/// Names that a transaction is about to use, each with the UTC day (since 1970) of the newest page view
-/// that has it; `i32::MIN` where none does any more.
+/// The names that a transaction will use. Each has the UTC day (since 1970) of its newest page view; `i32::MIN` if no
+/// page view has the name any more.
 #[derive(Default)]
 pub(crate) struct Used<'a> {
     routes: HashMap<&'a str, i32>,
@@ -27,7 +27,7 @@ pub(crate) struct Used<'a> {
 }
 
 impl<'a> Used<'a> {
-    /// The names of changed page views, before and after.
+    /// The names of changed page views, before and after the change.
     pub(crate) fn by(changed: &'a [Changed]) -> Self {
         let mut used = Self::default();
         for Changed { before, after } in changed {
@@ -61,7 +61,7 @@ impl<'a> Used<'a> {
     }
 }
 
-/// Names that are stored, as far as they were asked for.
+/// Stored names, as far as requested.
 #[derive(Default)]
 pub(crate) struct Names {
     /// The id of each route.
@@ -73,11 +73,10 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Finds the names that are used; new ones are added, each under the first of its ids or codes that no
-    /// other has and with the place that was decided, and the day of each is moved forward.
+    /// Finds the used names, and moves the last day of each forward. Inserts new names with their decided places, each
+    /// under the first free one of its ids or codes.
     ///
-    /// Servers that write the same names at once go through them in the same order, so that they do not
-    /// wait in a circle.
+    /// Concurrent servers write the same names in the same order, so that they do not deadlock.
     pub(crate) async fn use_all(
         &mut self,
         connection: &mut PgConnection,
@@ -89,7 +88,7 @@ impl Names {
         self.use_labels(connection, site, &used.labels, decided).await
     }
 
-    /// Writes names with their places as they are elsewhere.
+    /// Writes the names of another store, with their places.
     pub(crate) async fn put_all(
         &mut self,
         connection: &mut PgConnection,
@@ -207,7 +206,7 @@ impl Names {
         Ok(())
     }
 
-    /// Finds routes, and takes them out of the missing ones.
+    /// Finds routes, and removes them from `missing`.
     pub(crate) async fn find_routes(
         &mut self,
         connection: &mut PgConnection,
@@ -363,7 +362,7 @@ impl Names {
         Ok(())
     }
 
-    /// Finds labels, and takes them out of the missing ones.
+    /// Finds labels, and removes them from `missing`.
     pub(crate) async fn find_labels(
         &mut self,
         connection: &mut PgConnection,
@@ -399,7 +398,7 @@ impl Names {
     }
 }
 
-/// Places as columns of an insertion or an update.
+/// Places as columns of an insert or an update.
 #[derive(Default)]
 struct PlaceColumns {
     standings: Vec<i16>,
@@ -422,7 +421,7 @@ impl PlaceColumns {
     }
 }
 
-/// Reads standing, network and day, from a column on.
+/// Reads standing, network and day, starting at a column.
 pub(crate) fn place(row: &PgRow, from: usize) -> Result<Place, StoreError> {
     let read = || Ok((row.try_get(from)?, row.try_get(from + 1)?, row.try_get(from + 2)?));
     let (standing, network, since_day) = read().map_err(failed(NAMING))?;

@@ -1,4 +1,4 @@
-//! Places of names: who has one, who gets one, and whose are free again.
+//! Assigns places to names, and frees the places of unused names.
 
 use crate::error::failed;
 use crate::load::{hold_kept, hold_site};
@@ -18,10 +18,10 @@ use vitals::metric::Metrics;
 
 const NAMING: &str = "reading or writing the places of names";
 
-/// Decides which names of a batch have places; see [`fieldvitals_store::places`]. Servers that give the last ones at the
-/// same moment may pass a bound by what one batch holds.
+/// Decides which names of a batch have places; see [`fieldvitals_store::places`]. Concurrent servers that give the
+/// last places may exceed a bound by the names of one batch.
 ///
-/// Returns the names that were found, too.
+/// Also returns the names found.
 pub(crate) async fn bound(
     connection: &mut PgConnection,
     site: SiteId,
@@ -106,7 +106,7 @@ async fn bound_labels(
     Ok(())
 }
 
-/// How many labels of a dimension there are, and those that were seen since a day.
+/// The number of labels of a dimension, and the number of labels seen since a day.
 async fn label_places(
     connection: &mut PgConnection,
     site: SiteId,
@@ -142,8 +142,8 @@ fn stored(row: &PgRow) -> Result<Stored, StoreError> {
     Ok(Stored { key, last_day, place: place(row, 2)? })
 }
 
-/// Removes the names that nothing has any more, and returns how many they were. Loads and maintenance wait meanwhile:
-/// one would use a name, the other move what counts it.
+/// Removes unused names. Returns their number. Holds off loads and maintenance, because a load could use a name, and
+/// maintenance could move the rows that count it.
 pub(crate) async fn free(store: &PostgresStore, site: SiteId) -> Result<u64, StoreError> {
     let mut transaction = store.write(NAMING).await?;
     let connection = &mut *transaction;
@@ -182,7 +182,7 @@ pub(crate) async fn free(store: &PostgresStore, site: SiteId) -> Result<u64, Sto
     Ok(removed)
 }
 
-/// The ids of the routes, or the codes of the labels, that rollups count page views of.
+/// The ids of the routes, or the codes of the labels, that occur in rollups.
 async fn counted(
     connection: &mut PgConnection,
     site: SiteId,
@@ -219,7 +219,7 @@ pub(crate) async fn all(store: &PostgresStore, site: SiteId) -> Result<Vec<Name>
     rows.iter().map(name).collect()
 }
 
-/// Writes names as they are elsewhere.
+/// Writes the names of another store, with their places.
 pub(crate) async fn put(store: &PostgresStore, site: SiteId, all: &[Name]) -> Result<(), StoreError> {
     let mut transaction = store.write(NAMING).await?;
     let connection = &mut *transaction;

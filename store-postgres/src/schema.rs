@@ -1,4 +1,4 @@
-//! Opening the database: connections and migrations.
+//! Opens the database: creates its connections and migrates its schema.
 
 use crate::address;
 use crate::connection::{Pools, bounded};
@@ -13,21 +13,21 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use vitals::limits;
 
-/// Connections of one server for reports, and for the commands.
+/// Connections of one server for reports, or of one command.
 const CONNECTIONS_MAX: u32 = 7;
-/// Those for loading, which takes one at a time, and for maintenance, which takes another and starts vacuums.
+/// Connections for background work: loading uses one; maintenance uses another, and starts vacuums.
 const BACKGROUND_CONNECTIONS_MAX: u32 = 3;
-/// How long a connection may take to make, and how long one is waited for.
+/// Timeout for opening a connection, and for waiting for a free one.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(limits::DATABASE_CONNECT_MS_MAX);
-/// An idle connection is closed after this.
+/// Idle connections are closed after this time.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(5 * 60);
-/// A connection is replaced after this, so that servers find their way back after a failover.
+/// Connections are replaced at this age, so that servers return to the right database after a failover.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(30 * 60);
-/// The oldest Postgres that will do, as `server_version_num`.
+/// The oldest supported Postgres, as `server_version_num`.
 const VERSION_MIN: i32 = 130_000;
 
-/// The files of `migrations/postgres`: versions, descriptions and texts. (sqlx has a macro that lists them, for which
-/// the drivers of all databases would be built a second time, as parts of the compiler.)
+/// The files of `migrations/postgres`: version, description and text. The macro of sqlx that lists them is not used,
+/// because it would build the drivers of all databases a second time for the compiler.
 const FILES: [(i64, &str, &str); 1] =
     [(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
 
@@ -36,7 +36,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
     let mut migrations = Migrator::with_migrations(FILES.map(of).into());
-    // Its lock belongs to a session; ours to the transaction.
+    // The migrator's lock belongs to a session. The lock of fieldvitals belongs to the transaction.
     migrations.set_locking(false);
     migrations
 });
@@ -44,20 +44,20 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 const OPENING: &str = "opening the Postgres store";
 const MIGRATING: &str = "migrating the Postgres store";
 
-/// Begins a look at the schema.
+/// Begins a read-only transaction that inspects the schema.
 const LOOK: &str = "begin isolation level read committed read only; set local statement_timeout = '30s'; \
     set local idle_in_transaction_session_timeout = '30s'";
 
-/// Begins the transaction of a migration; other servers wait for it.
+/// Begins the transaction of a migration. Other servers wait for it.
 const MIGRATE: &str = "begin isolation level read committed; set local statement_timeout = '10min'; \
     set local lock_timeout = '2min'; set local idle_in_transaction_session_timeout = '10min'";
 
-/// Connects, brings the schema up to date, and returns the connections for everything else.
+/// Connects, migrates the schema, and returns the connection pools.
 pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
     let options = address::options(url)?;
     let place = format!("Postgres at {}", address::place(&options));
     let at = |error| named(&place, error);
-    // One connection of its own first: a pool would keep trying and then not say why it failed.
+    // Opens a single connection first, because a pool would retry and then not report the reason.
     let (mut connection, options) = tokio::time::timeout(CONNECT_TIME_MAX, connect(options))
         .await
         .map_err(|_| StoreError::Database {
@@ -72,13 +72,12 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
         .map_err(at)?;
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     let call = Duration::from_millis(limits::DATABASE_CALL_MS_MAX);
-    // Looking first keeps servers from waiting for each other when there is nothing to do, which is
-    // nearly always.
+    // The check keeps servers from waiting for each other if there is nothing to do, which is nearly always.
     if bounded(call, look(&mut connection, known)).await.map_err(at)? < known {
         let migration = Duration::from_millis(limits::DATABASE_MIGRATE_MS_MAX);
         bounded(migration, migrate(&mut connection, known)).await.map_err(at)?;
     }
-    // Nothing is left to be done on it, so it does not matter how it ends.
+    // The result does not matter, because the connection is no longer needed.
     let _ = connection.close().await;
     let pool = |connections| {
         PgPoolOptions::new()
@@ -91,8 +90,8 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
     Ok(Pools { front: pool(CONNECTIONS_MAX), background: pool(BACKGROUND_CONNECTIONS_MAX) })
 }
 
-/// Connects. Without an `sslmode`, encryption is used where it can be: a server whose certificate cannot even
-/// be read (such as those that Citus makes for itself) is spoken to without, as other clients of Postgres do.
+/// Connects. Without an `sslmode`, the connection is encrypted if possible. A server with an unreadable certificate
+/// (such as the one that Citus generates) gets an unencrypted connection, as with other clients of Postgres.
 pub(crate) async fn connect(
     options: PgConnectOptions,
 ) -> Result<(PgConnection, PgConnectOptions), sqlx::Error> {
@@ -135,8 +134,8 @@ fn version_will_do(version: i32) -> Result<(), StoreError> {
     })
 }
 
-/// Refuses a database that cannot hold every text: whatever visitors send that its encoding lacks would stop the
-/// loading of their site.
+/// Refuses an encoding that cannot represent every text. A visitor's text that the encoding lacks would stop the
+/// loading of its site.
 fn encoding_will_do(encoding: &str) -> Result<(), StoreError> {
     if encoding == "UTF8" {
         return Ok(());
@@ -151,7 +150,7 @@ fn encoding_will_do(encoding: &str) -> Result<(), StoreError> {
     })
 }
 
-/// Checks that this Postgres will do, and gives the version of its schema.
+/// Checks that this Postgres is suitable. Returns the version of its schema.
 async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
     let mut transaction = connection.begin_with(LOOK).await.map_err(failed(OPENING))?;
     let (version, is_standby, encoding): (_, _, String) = query(
@@ -168,7 +167,7 @@ async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreErr
             what: OPENING,
             reason: "this is a standby, which takes no writes; --database-url must name the primary"
                 .to_owned(),
-            // It may be about to take over.
+            // A standby may become the primary soon.
             passing: true,
         });
     }
@@ -178,11 +177,11 @@ async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreErr
     Ok(found)
 }
 
-/// Brings the schema up to date. One transaction, under a lock that ends with it: two servers cannot migrate
-/// at once, and a migration that fails, or whose server dies, leaves the schema as it was.
+/// Migrates the schema in one transaction, under a lock that ends with the transaction. Two servers cannot migrate at
+/// once. A failed migration, or the death of its server, leaves the schema as it was.
 async fn migrate(connection: &mut PgConnection, known: i64) -> Result<(), StoreError> {
     let mut transaction = connection.begin_with(MIGRATE).await.map_err(failed(OPENING))?;
-    // The number is fieldvitals' own.
+    // A lock id chosen for fieldvitals.
     query("/* schema.lock */ select pg_advisory_xact_lock(736374510, -1)")
         .execute(&mut *transaction)
         .await
@@ -190,13 +189,13 @@ async fn migrate(connection: &mut PgConnection, known: i64) -> Result<(), StoreE
     if schema_version(&mut transaction, known).await? == known {
         return Ok(());
     }
-    // `run` would make the future of `open` one that cannot be spawned.
+    // The future of `run` would keep the future of `open` from being spawned.
     MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error)
         | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failed(MIGRATING)(error),
         error => StoreError::Database { what: MIGRATING, reason: error.to_string(), passing: false },
     })?;
-    // The migrator prepares statements under names; behind a pooler they would be in the way of others.
+    // The migrator prepares named statements. Behind a pooler, they would collide with other sessions' names.
     sqlx::raw_sql("/* session.clean */ deallocate all")
         .execute(&mut *transaction)
         .await
@@ -204,7 +203,7 @@ async fn migrate(connection: &mut PgConnection, known: i64) -> Result<(), StoreE
     transaction.commit().await.map_err(failed(MIGRATING))
 }
 
-/// The schema's version, which must not be newer than what is known; 0 for an empty database.
+/// The schema's version; 0 for an empty database. Fails if the version is newer than `known`.
 async fn schema_version(connection: &mut PgConnection, known: i64) -> Result<i64, StoreError> {
     let (migrated, has_views): (bool, bool) = query(
         "/* schema.exists */ select to_regclass('_sqlx_migrations') is not null, \

@@ -1,4 +1,4 @@
-//! The database itself: opening it, sharing it, and what is said when it is not right.
+//! Tests how the store opens and shares a database, and how it reports a faulty one.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ async fn open(url: &str) -> Arc<dyn Store> {
     Arc::new(PostgresStore::open(url).await.unwrap())
 }
 
-/// What opening fails with: the message, and whether it may pass.
+/// Opens the database, which must fail. Returns the error message and whether the error is passing.
 async fn refused(url: &str) -> (String, bool) {
     match PostgresStore::open(url).await.err() {
         Some(error @ StoreError::Database { passing, .. }) => (error.to_string(), passing),
@@ -113,7 +113,7 @@ async fn what_is_wrong_is_said() {
 #[tokio::test]
 async fn a_wrong_password_and_missing_rights_are_told_apart() {
     let database = Database::empty();
-    // `guarded` belongs to all of the server, so it is made once.
+    // The role `guarded` belongs to the whole server, and other tests may have created it.
     let _ = database.sql(
         "do $$ begin create user guarded password 'right'; \
          exception when duplicate_object or unique_violation then null; end $$; \
@@ -121,7 +121,7 @@ async fn a_wrong_password_and_missing_rights_are_told_apart() {
     );
     let (message, passing) = refused(&database.url_of("guarded", "right")).await;
     assert!(message.contains("grant create on schema public") && !passing, "{message}");
-    // Where DATABASE_URL names a server, its own rules say who needs a password.
+    // An external server (DATABASE_URL) has its own rules for passwords.
     if std::env::var_os("DATABASE_URL").is_none() {
         let (message, passing) = refused(&database.url_of("guarded", "wrong-one")).await;
         assert!(message.contains("check user and password") && !passing, "{message}");
@@ -129,7 +129,7 @@ async fn a_wrong_password_and_missing_rights_are_told_apart() {
     }
 }
 
-/// A server whose clock is ahead of the database's removes nothing, and shuts nobody out.
+/// A server whose clock is ahead of the database's clock removes nothing and does not block loads.
 #[tokio::test]
 async fn the_database_has_a_word_on_what_is_old() {
     let database = Database::migrated().await;
@@ -145,8 +145,8 @@ async fn the_database_has_a_word_on_what_is_old() {
     assert_eq!(database.sql("select count(*) from page_view"), "2");
 }
 
-/// Two servers, each with connections of its own, update the same views in different orders, while both
-/// fold: rollups equal a recomputation from the page views, which are what the last word says.
+/// Two servers with their own connections update the same views in different orders, while both fold deltas. The
+/// rollups must equal a recomputation from the page views. The page views must hold the newest updates.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_servers_that_update_the_same_views_leave_rollups_right() {
     const VIEWS: i64 = 60;
@@ -160,7 +160,8 @@ async fn two_servers_that_update_the_same_views_leave_rollups_right() {
         .map(|(number, store)| {
             tokio::spawn(async move {
                 for round in 0..ROUNDS {
-                    // Each server goes through the views from its own end, and nearly every word is a newer one.
+                    // The servers go through the views in opposite orders. Nearly every update is newer than the
+                    // stored one.
                     let updates = (0..VIEWS).filter(|view| (view + round) % 3 != 0).map(|view| {
                         let view = if number == 0 { view } else { VIEWS - 1 - view };
                         let seq = round * 2 + (view + number) % 2;
@@ -192,7 +193,7 @@ async fn two_servers_that_update_the_same_views_leave_rollups_right() {
             assert_eq!(found, [], "day {day_ms}, folded {folded}");
         }
     }
-    // And what is verified against is what the last words say.
+    // The stored page views must hold the newest updates.
     for view in 0..VIEWS {
         let id = ViewId::new(start(view).unsigned_abs(), view as u128);
         let stored = servers[0].view(site, id).await.unwrap().unwrap().update;
@@ -210,7 +211,7 @@ async fn two_servers_that_update_the_same_views_leave_rollups_right() {
     assert_eq!(counted, VIEWS);
 }
 
-/// What was damaged behind the store's back is found, and made again from the page views.
+/// `verify_day` finds rows that were damaged by SQL, and `rebuild_day` repairs them from the page views.
 #[tokio::test]
 async fn damage_is_found_and_mended() {
     let database = Database::migrated().await;
@@ -262,7 +263,7 @@ async fn damage_is_found_and_mended() {
     }
 }
 
-/// The partitions that there are, as days after the cases' first one.
+/// The existing partitions, as days relative to `DAY0_MS`.
 fn days(database: &Database) -> Vec<i64> {
     let days = database.sql("select day from page_view_days() day order by day");
     days.lines().map(|day| (day.parse::<i64>().unwrap() - DAY0_MS) / DAY_MS).collect()
@@ -281,7 +282,7 @@ async fn partitions_are_made_ahead_and_on_demand_and_dropped() {
     let retention = Retention { raw_days: 1, ..Retention::default() };
     let done = store.maintain(DAY0_MS, retention).await.unwrap();
     assert_eq!((done.views_removed, days(&database)), (1, vec![-1, 0, 1, 2, 3]));
-    // What another server dropped, after a clock that jumped, is made again.
+    // The store creates a partition again that another server dropped after a jump of its clock.
     let _ = database.sql(&format!("select page_view_day_drop({DAY0_MS})"));
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     assert_eq!(database.sql("select count(*) from page_view"), "1");
@@ -301,7 +302,7 @@ async fn maintenance_is_of_one_server_at_a_time() {
     let _ = lease("now() + interval '1 hour'");
     let done = store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     assert!(done.elsewhere && done.deltas_folded == 0, "{done:?}");
-    // Its server died; the lease ended by itself.
+    // The server of the lease died; the lease has expired.
     let _ = lease("now() - interval '1 second'");
     assert_eq!(store.maintain(DAY0_MS, Retention::default()).await.unwrap().deltas_folded, 1);
 }
@@ -326,7 +327,7 @@ async fn a_deletion_that_was_cut_short_is_finished() {
     let store = open(&database.url).await;
     assert_eq!(site(&store, "a").await, SiteId(1));
     load(&store, SiteId(1), 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
-    // The first step of a deletion, as a server that died then left it.
+    // The state that a server leaves when it dies after the first step of a deletion.
     let _ =
         database.sql("delete from site_key; delete from site; insert into site_deleted (site_id) values (1)");
     store.maintain(DAY0_MS, Retention::default()).await.unwrap();
@@ -358,7 +359,7 @@ async fn texts_go_with_the_last_page_view_that_has_them() {
     assert!(!store.erase(&erase).await.unwrap().more, "texts go in one call, where that is short");
     assert_eq!(texts(site), format!("{} {}", rest("#old"), rest("#p0")));
     assert_eq!(database.sql("select count(*) from context_text_doubt"), "0");
-    // One that was cut short is finished by maintenance.
+    // Maintenance finishes an interrupted deletion.
     let _ = database.sql(&format!(
         "insert into context_text_doubt values ({0}, {1}); delete from page_view where site_id = {0}",
         gone.0,
@@ -377,7 +378,7 @@ async fn maintenance_goes_on_past_a_site_that_fails() {
     let store = open(&database.url).await;
     let sites = [site(&store, "a").await, site(&store, "b").await];
     for start_ms in [DAY0_MS - 20 * DAY_MS, DAY0_MS] {
-        // What was loaded before is folded.
+        // Maintenance folds the page views loaded before.
         store.maintain(DAY0_MS - 20 * DAY_MS, Retention::default()).await.unwrap();
         for site in sites {
             load(&store, site, 1, vec![update(start_ms, 1, &[(Metric::Lcp, 900.0)])]).await.unwrap();
@@ -413,7 +414,7 @@ async fn a_load_that_takes_too_long_says_so_and_a_smaller_one_takes_place() {
     let database = Database::migrated().await;
     let store = open(&database.url).await;
     let site = site(&store, "a").await;
-    // From the first new route on a statement has 300 ms, and each page view takes 10.
+    // From the first new route on, a statement has 300 ms, and each page view takes 10 ms.
     let _ = database.sql(
         "create function soon() returns trigger language plpgsql as $$ begin \
          set local statement_timeout = '300ms'; return new; end $$; \
@@ -427,7 +428,7 @@ async fn a_load_that_takes_too_long_says_so_and_a_smaller_one_takes_place() {
     let Some(StoreError::TooSlow { answered: true, .. }) = slow else { panic!("{slow:?}") };
     load(&store, site, 1, views(2)).await.unwrap();
     assert_eq!(database.sql("select count(*) from page_view"), "2");
-    // Nor where nothing is said within the time for all of a load.
+    // A load also fails if the database does not answer within the time limit of the whole load.
     let bounds = Bounds { load: Duration::from_millis(200), ..Bounds::default() };
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open_with(&database.url, bounds).await.unwrap());
     let slow = load(&store, site, 1, views(200)).await.err();
@@ -444,7 +445,7 @@ async fn a_partition_that_cannot_be_dropped_is_told_and_the_rest_goes_on() {
     }
     let partition = |day: i64| format!("page_view_{}", DAY0_MS / DAY_MS + day);
     let _ = database.sql(&format!("create view pinned as select id from {}", partition(1)));
-    // Somebody reads another one for as long as it takes, and leaves the table of all alone.
+    // The reader holds another partition open, but not the parent table.
     let mut reader: PgConnection = PgConnection::connect(&database.url).await.unwrap();
     let read = format!("begin; lock table {} in access share mode", partition(2));
     sqlx::raw_sql(sqlx::AssertSqlSafe(read)).execute(&mut reader).await.unwrap();
@@ -462,11 +463,11 @@ async fn a_partition_that_cannot_be_dropped_is_told_and_the_rest_goes_on() {
     assert_eq!((done.views_removed, done.undone), (2, vec![]));
 }
 
-/// The texts of a day with more page views than one step reads, beside loads that name a text which is about to go.
+/// Removes the texts of a day with more page views than one step reads, beside loads that name a text to be removed.
 #[tokio::test]
 async fn texts_of_a_large_day_are_removed_in_steps_beside_loads() {
     let database = Database::migrated().await;
-    // One step a call.
+    // Each call does one step.
     let bounds = Bounds { clean: Duration::ZERO, ..Bounds::default() };
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open_with(&database.url, bounds).await.unwrap());
     let site = site(&store, "a").await;
@@ -489,7 +490,7 @@ async fn texts_of_a_large_day_are_removed_in_steps_beside_loads() {
             assert!(store.erase(&erase).await.unwrap().more, "{state} never comes");
         }
     };
-    // Behind what is read already: first under the code that it has, then under a new one.
+    // Behind the texts already read: first under the existing code, then under a new one.
     until("f|t").await;
     load(&store, site, 1, vec![view(3, "#again", &None)]).await.unwrap();
     until("t|f").await;
@@ -510,7 +511,7 @@ async fn texts_of_a_large_day_are_removed_in_steps_beside_loads() {
     assert_eq!(database.sql("select count(*) from context_text"), "0");
 }
 
-/// Whoever erases holds what is kept before days are in doubt; the other way round they would wait in a circle.
+/// An erasure locks the retention edges before it marks days as doubtful. The reverse order would deadlock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_for_loads_to_retire_texts_keeps_no_day_from_being_in_doubt() {
     let database = Database::migrated().await;
@@ -519,7 +520,7 @@ async fn who_waits_for_loads_to_retire_texts_keeps_no_day_from_being_in_doubt() 
     let site = site(&store, "a").await;
     load(&store, site, 1, vec![explained(DAY0_MS, 1, "#gone", "")]).await.unwrap();
     let erase = Erase { site, from_ms: i64::MIN, to_ms: i64::MAX, url: None };
-    // The page view, and a look at what is left.
+    // The first step erases the page view. The second one finds none left.
     for views in [1, 0] {
         assert_eq!(store.erase(&erase).await.unwrap().views, views);
     }
@@ -551,7 +552,7 @@ async fn maintenance_comes_to_an_end_however_many_days_are_in_doubt() {
     let doubt = "insert into context_text_doubt select ";
     let _ = database.sql(&format!("{doubt}{}, {days} + n from generate_series(1, 20) n", site.0));
     let left = || database.sql("select count(*) from context_text_doubt");
-    // A day takes four steps: it is read, and read again.
+    // A day takes four steps, because it is read twice.
     for expected in ["8", "0"] {
         store.maintain(DAY0_MS, Retention::default()).await.unwrap();
         assert_eq!(left(), expected);
@@ -589,7 +590,7 @@ async fn codes_of_releases_do_not_run_out() {
     .await;
 }
 
-/// More page views than one fold holds, on hundreds of thousands of cells.
+/// The day has more page views than one fold holds, on hundreds of thousands of cells.
 #[tokio::test]
 async fn a_large_day_is_verified_and_rebuilt_in_portions() {
     let database = Database::migrated().await;
@@ -606,7 +607,7 @@ async fn a_large_day_is_verified_and_rebuilt_in_portions() {
         });
         load(&store, site, 1, views.collect()).await.unwrap();
     }
-    // Three times more, in deltas of their own.
+    // Adds three times more page views, in their own deltas.
     let _ = database.sql(
         "insert into page_view select (jsonb_populate_record(v, jsonb_build_object('id', \
          left(replace(v.id::text, '-', ''), 16) || 'b' || n || right(replace(v.id::text, '-', ''), 14)))).* \
@@ -621,8 +622,8 @@ async fn a_large_day_is_verified_and_rebuilt_in_portions() {
     assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
 }
 
-/// A connection is served by the threads of the runtime that opened it. Those of loading and maintenance give way;
-/// here they do nothing at all, and nobody else may notice.
+/// The runtime that opened a connection serves it. The runtimes of loading and maintenance have low priority. This
+/// test blocks both of them; queries must not notice.
 #[test]
 fn questions_have_connections_of_their_own() {
     let runtime =

@@ -1,4 +1,4 @@
-//! Erasing: page views with all that they count, and rollups that have outlived theirs.
+//! Erases page views together with their counts, and rollups of days without page views.
 
 use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_BLOCKS_MAX;
@@ -15,14 +15,14 @@ use vitals::view::ViewId;
 
 const ERASING: &str = "erasing";
 
-/// Page views that one step erases.
+/// Page views erased per step.
 const STEP_VIEWS: usize = 2_000;
-/// Page views after which nothing is counted any more: one more than are told.
+/// Limit of the count before an erasure: one above the largest number that is reported.
 const COUNTED_MAX: i64 = limits::ERASABLE_MAX as i64 + 1;
 
 pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, StoreError> {
-    // Finding the views of a URL can mean reading very many, which needs no write lock. Whether they are
-    // still to be erased is asked again under it.
+    // Searches before the write lock, because the search for a URL may read very many views. The step checks under the
+    // lock that the found views are still to be erased.
     let ids = find(store, erase).await?;
     let mut transaction = store.write(ERASING).await?;
     let connection = &mut *transaction;
@@ -44,7 +44,7 @@ pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, 
     Ok(erased)
 }
 
-/// How many page views are to be erased.
+/// Number of page views that an erasure would remove.
 pub(crate) async fn erasable(store: &SqliteStore, erase: &Erase) -> Result<u64, StoreError> {
     let mut transaction = store.read(ERASING).await?;
     let range = range(&mut transaction, erase).await?;
@@ -81,14 +81,14 @@ pub(crate) async fn erasable(store: &SqliteStore, erase: &Erase) -> Result<u64, 
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// The ids that page views to be erased can have.
+/// The range of ids of the page views in the erasure's period and within retention.
 async fn range(connection: &mut SqliteConnection, erase: &Erase) -> Result<Range<Vec<u8>>, StoreError> {
     let from_ms = erase.from_ms.max(query::kept_now(connection).await?.views_from_ms);
     Ok(view::first_id(from_ms)..view::first_id(erase.to_ms))
 }
 
-/// A URL as it is kept, which is another text under each route: pairs of route and text as JSON. In statements, plus
-/// signs keep SQLite from going through the index of routes, view by view.
+/// The stored forms of a URL, which depend on the route: pairs of route id and text, as JSON. Plus signs in the
+/// statements keep SQLite from using the index of routes, which would read view by view.
 async fn urls(connection: &mut SqliteConnection, erase: &Erase, url: &str) -> Result<String, StoreError> {
     let routes = names::all_routes(connection, erase.site).await?;
     let urls: Vec<(i64, String)> =
@@ -96,7 +96,7 @@ async fn urls(connection: &mut SqliteConnection, erase: &Erase, url: &str) -> Re
     names::json(&urls)
 }
 
-/// The ids of the first page views that are to be erased.
+/// The ids of the first page views to be erased.
 async fn find(store: &SqliteStore, erase: &Erase) -> Result<Vec<ViewId>, StoreError> {
     let mut transaction = store.read(ERASING).await?;
     let range = range(&mut transaction, erase).await?;
@@ -135,7 +135,7 @@ async fn find(store: &SqliteStore, erase: &Erase) -> Result<Vec<ViewId>, StoreEr
     found.into_iter().map(|bytes| id(bytes).ok_or_else(|| damaged(ERASING, "a page view (id)"))).collect()
 }
 
-/// Removes page views, and takes them out of the rollups.
+/// Removes page views, and subtracts them from the rollups.
 async fn remove(
     connection: &mut SqliteConnection,
     erase: &Erase,
@@ -164,7 +164,7 @@ async fn remove(
     .await
     .map_err(failed(ERASING))?;
     for (hour_ms, views) in deltas(&changed, &names.route_ids, &names.labels) {
-        // From a spool that nobody else can have, so that no key clashes.
+        // Uses a random spool id, so that keys do not collide.
         sqlx::query(
             "/* rollup.delta.erase */ insert into rollup_delta (site_id, hour_ms, spool, up_to, views) \
              values (?, ?, randomblob(16), 0, ?)",
@@ -179,7 +179,7 @@ async fn remove(
     Ok(())
 }
 
-/// Removes some rollup rows of days that lie in the range whole and whose page views are past retention.
+/// Removes some rollup rows of days that lie entirely in the range and whose page views are past retention.
 async fn remove_rows(
     connection: &mut SqliteConnection,
     erase: &Erase,
@@ -189,7 +189,7 @@ async fn remove_rows(
     if start >= end {
         return Ok(0);
     }
-    // First, so that no fold makes the rows again.
+    // Deletes the deltas first, so that no fold creates the rows again.
     sqlx::query(
         "/* rollup.delta.clear */ delete from rollup_delta where site_id = ? and hour_ms >= ? and hour_ms < ?",
     )
@@ -207,7 +207,7 @@ async fn remove_rows(
     Ok(removed)
 }
 
-/// The whole UTC days between two moments.
+/// The whole UTC days in a range.
 fn whole_days(from_ms: i64, to_ms: i64) -> Range<i64> {
     let start = day_of(from_ms);
     let start = if start < from_ms { start.saturating_add(DAY_MS) } else { start };

@@ -1,11 +1,11 @@
-//! The embedded store: one SQLite file, written by one connection at a time, read by a few.
+//! The embedded store: one SQLite file with one writing connection and a few reading ones.
 //!
-//! All SQL of this backend is in this crate, as static text with bound values; the schema is in
-//! `migrations/sqlite`. What a batch changes, what rows hold and which of them answer a question is
-//! decided by pure functions of the `store` crate.
+//! This crate has all SQL of the backend, as static text with bound values. `migrations/sqlite` has the schema. Pure
+//! functions of the `store` crate decide the changes of a batch, the content of rows, and the rows that answer a
+//! query.
 //!
-//! The file may be opened by several processes at once (the command line beside a running server).
-//! Writers wait for each other; readers see one consistent state a question and wait for nobody.
+//! Several processes may open the file at once, such as a command beside a running server. Writers wait for each
+//! other. A reader sees one consistent snapshot per query and never waits.
 
 mod bulk;
 mod causes;
@@ -45,38 +45,39 @@ use error::failed;
 /// A store in one SQLite file.
 pub struct SqliteStore {
     path: PathBuf,
-    /// One connection: writers queue for it in the order in which they ask, because SQLite's own lock has no order.
+    /// One connection. Writers queue for it in the order of their requests, because SQLite's own lock has no order.
     writer: SqlitePool,
     readers: SqlitePool,
 }
 
 impl SqliteStore {
-    /// Opens the file, which is created with its directory if it is missing, and brings its schema up
-    /// to date. The runtime in which it is opened is to outlive it.
+    /// Opens the file and migrates its schema. Creates a missing file and its directory. The caller's runtime must
+    /// outlive the store.
     ///
     /// # Errors
-    /// [`StoreError::NewerSchema`] where a newer fieldvitals wrote the file; [`StoreError::Database`]
-    /// where the file cannot be opened, or is no store.
+    /// [`StoreError::NewerSchema`] if a newer fieldvitals wrote the file. [`StoreError::Database`] if the file cannot
+    /// be opened, or is no store.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let (writer, readers) = schema::open(path).await?;
         Ok(Self { path: path.to_owned(), writer, readers })
     }
 
-    /// Waits for what is running and closes all connections.
+    /// Waits for running calls and closes all connections.
     pub async fn close(&self) {
         self.readers.close().await;
-        // Last: closing it carries the log over into the file.
+        // The writer closes last, because its close carries the log over into the file.
         self.writer.close().await;
     }
 
-    /// Begins a transaction that sees one state of the store.
+    /// Begins a transaction that reads one snapshot of the store.
     async fn read(&self, what: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
         self.readers.begin().await.map_err(failed(what))
     }
 
     /// Begins a transaction that may write.
     async fn write(&self, what: &'static str) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        // Takes the file's write lock at once, so that no transaction fails in its middle because another process wrote.
+        // Takes the file's write lock at once. A later lock could fail in mid-transaction because another process
+        // wrote.
         self.writer.begin_with("begin immediate").await.map_err(failed(what))
     }
 
@@ -290,7 +291,7 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
-        // The one above, which is of the type itself.
+        // Calls the inherent method.
         SqliteStore::close(self).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Places of names: who has one, who gets one, and whose are free again.
+//! Assigns places to names, and frees the places of unused names.
 
 use crate::error::failed;
 use crate::names::{self, Used, json};
@@ -14,9 +14,9 @@ use fieldvitals_store::{
 use sqlx::sqlite::SqliteConnection;
 use vitals::metric::Metrics;
 
-/// A label: dimension, text, code, last day, standing, network, and day of its standing.
+/// A label's columns: dimension, text, code, last day, standing, network, day of the standing.
 type KnownLabel = (u8, String, u16, i32, i16, Option<i16>, i32);
-/// A name: dimension (none for a route), text, last day, standing, network, and day of its standing.
+/// A name's columns: dimension (`None` for a route), text, last day, standing, network, day of the standing.
 type NameRow = (Option<u8>, String, i32, i16, Option<i16>, i32);
 
 const NAMING: &str = "reading or writing the places of names";
@@ -37,7 +37,7 @@ pub(crate) async fn bound(
     Ok(decided)
 }
 
-/// The columns of a name's row after those that name it: last_day, standing, network, since_day.
+/// The columns of a name's row after its key: last_day, standing, network, since_day.
 type PlaceColumns = (i32, i16, Option<i16>, i32);
 
 fn stored(key: i64, (last_day, standing, network, since_day): PlaceColumns) -> Stored {
@@ -142,7 +142,7 @@ async fn bound_labels(
     Ok(())
 }
 
-/// How many labels of a dimension there are, and those that were seen since a day.
+/// The number of labels of a dimension, and the number of labels seen since a day.
 async fn label_places(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -173,7 +173,7 @@ async fn label_places(
     Ok((usize::try_from(rows).unwrap_or(usize::MAX), seen.collect()))
 }
 
-/// Removes the names that nothing has any more, and returns how many they were.
+/// Removes unused names. Returns their number.
 pub(crate) async fn free(store: &SqliteStore, site: SiteId) -> Result<u64, StoreError> {
     let mut transaction = store.write(NAMING).await?;
     let connection = &mut *transaction;
@@ -209,7 +209,7 @@ pub(crate) async fn free(store: &SqliteStore, site: SiteId) -> Result<u64, Store
     Ok(removed)
 }
 
-/// The ids of the routes, or the codes of the labels, that rollups count page views of.
+/// The ids of the routes, or the codes of the labels, that occur in rollups.
 async fn counted(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -247,7 +247,7 @@ pub(crate) async fn all(store: &SqliteStore, site: SiteId) -> Result<Vec<Name>, 
     Ok(names.collect())
 }
 
-/// Writes names as they are elsewhere.
+/// Writes the names of another store, with their places.
 pub(crate) async fn put(store: &SqliteStore, site: SiteId, all: &[Name]) -> Result<(), StoreError> {
     let mut transaction = store.write(NAMING).await?;
     let connection = &mut *transaction;

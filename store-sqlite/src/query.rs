@@ -1,4 +1,4 @@
-//! Questions: each is answered from one state of the store, in one short transaction.
+//! Answers queries. Each query reads one snapshot of the store in one short transaction.
 
 use crate::error::{damaged_rollup, failed};
 use crate::load::kept;
@@ -61,12 +61,12 @@ pub(crate) async fn breakdown(
     }
     let mut rows: Vec<ValueCell> =
         values.into_iter().map(|(value, cell)| ValueCell { value: value.map(str::to_owned), cell }).collect();
-    // Those of equal numbers are in order already, but for the unknown one.
+    // Rows with equal counts are already in order, except for the unknown value.
     rows.sort_by_key(|one| (Reverse(one.cell.views), one.value.is_none()));
     Ok(Answered { period, rows })
 }
 
-/// The period that an answer counts, and its cells, by route id or, with `by`, by code.
+/// The counted period of an answer, and its cells by route id or, with `by`, by code.
 async fn answer(
     connection: &mut SqliteConnection,
     query: &CellQuery,
@@ -105,7 +105,7 @@ async fn answer(
     Ok((plan.period, answer.finish()))
 }
 
-/// Adds the rows and deltas of a dimension that a plan takes.
+/// Adds the rollup rows and deltas of a dimension, as selected by a plan.
 pub(crate) async fn read_rollups(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -142,7 +142,7 @@ pub(crate) async fn read_rollups(
     Ok(())
 }
 
-/// How many page views rollups count in a range, rounded outwards to the hours or days that are kept.
+/// The page views in a range according to rollups. The range is rounded outwards to stored hours or days.
 pub(crate) async fn count_views(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -157,7 +157,7 @@ pub(crate) async fn count_views(
     Ok(answer.finish().values().map(|cell| cell.views).fold(0, i64::saturating_add))
 }
 
-/// Refuses a question that would read too many page views, by what rollups say of its hours.
+/// Refuses a query that would read too many page views. Rollups give the number.
 pub(crate) async fn bound(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -173,8 +173,8 @@ pub(crate) async fn bound(
     Ok(())
 }
 
-// SQLite has no statistics, and by itself would read the page views of all routes, in the order of time: for a
-// route of a percent of them fifty times as many.
+// SQLite has no statistics. By itself it would read the page views of all routes in the order of time. For a route
+// with 1 % of the views, that would be 50 times as many rows.
 macro_rules! scan {
     ($name:literal, $views:literal, $route:literal) => {
         concat!(
@@ -195,7 +195,7 @@ macro_rules! scan {
     };
 }
 
-/// Counts the page views of a range that match a question, each so many times.
+/// Counts the page views of a range that match a query. Each view counts `times` times.
 async fn scan(
     connection: &mut SqliteConnection,
     query: &CellQuery,
@@ -235,7 +235,7 @@ async fn scan(
     Ok(())
 }
 
-/// The labels of what a breakdown is by, where its values are texts.
+/// The labels of a breakdown's values, if the values are texts.
 async fn labels_of(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -247,7 +247,7 @@ async fn labels_of(
     }
 }
 
-/// The code of the value of a scanned page view that a breakdown is by.
+/// The code of a breakdown's value in a scanned page view.
 fn code(row: &SqliteRow, by: Option<By>, labels: &Labels) -> Result<u16, sqlx::Error> {
     let code = match by {
         None => None,

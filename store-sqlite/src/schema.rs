@@ -1,4 +1,4 @@
-//! Opening the file: connections and migrations.
+//! Opens the file: creates its connections and migrates its schema.
 
 use crate::error::failed;
 use fieldvitals_store::StoreError;
@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// The files of `migrations/sqlite`: versions, descriptions and texts. (sqlx has a macro that lists them, for which the
-/// drivers of all databases would be built a second time, as parts of the compiler.)
+/// The files of `migrations/sqlite`: version, description and text. The macro of sqlx that lists them is not used,
+/// because it would build the drivers of all databases a second time for the compiler.
 const FILES: [(i64, &str, &str); 1] =
     [(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
 
@@ -29,21 +29,21 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(FILES.map(of).into())
 });
 
-/// How long a writer waits for one in another process: longer than any transaction of ours takes.
+/// How long a writer waits for a writer in another process. No transaction of fieldvitals takes as long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a writer waits for those of this process that came before it.
+/// How long a writer waits for earlier writers of this process.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections that read.
+/// Number of reading connections.
 const READERS: u32 = 4;
-/// The pages that a connection keeps, as SQLite is told it: KiB, negative.
+/// Page cache of a reading connection: 32 MiB. SQLite takes a size in KiB as a negative number.
 const READER_CACHE: &str = "-32768";
-/// The writer's cache, 16 MiB: the pages that loads keep writing (the ends of 2,000 routes in the index are 8 MiB), and
-/// little more. A commit that has split a page walks all cached pages; at 32 MiB the walk and its misses of the CPU
-/// caches were a twentieth of the cost of a beacon. Larger changes of a fold or an erasure go to the log before their
-/// commit.
+/// Page cache of the writer: 16 MiB. It holds the pages that loads keep writing (the ends of 2,000 routes in the index
+/// are 8 MiB), and little more. A commit that has split a page walks all cached pages. At 32 MiB, the walk and its CPU
+/// cache misses were a twentieth of the cost of a beacon. Larger changes of a fold or an erasure spill to the log
+/// before their commit.
 ///
-/// The page size stays at 4 KiB. 8 KiB was as fast and took daily rollups over their bound (25.9 B a page view, 23.1 at
-/// 4 KiB), because the last page of each block is half empty.
+/// The page size stays at 4 KiB. 8 KiB was as fast, but took daily rollups over their bound (25.9 B per page view,
+/// 23.1 at 4 KiB), because the last page of each block is half empty.
 const WRITER_CACHE: &str = "-16384";
 
 const OPENING: &str = "opening the SQLite store";
@@ -55,19 +55,19 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .journal_mode(SqliteJournalMode::Wal)
-        // The load cursor moves with a commit, and the spool is trimmed after it: it must be on disk.
+        // A commit moves the load cursor, and the spool is trimmed afterwards, so the commit must be on disk.
         .synchronous(SqliteSynchronous::Full)
-        // The log is cut back to this after a checkpoint; it grows while a long question is read.
+        // A checkpoint truncates the log to this size (64 MiB). The log grows while a long query reads.
         .pragma("journal_size_limit", "67108864")
-        // Pages (of 4 KiB) in the log after which it is carried over. Every load writes most of the index of routes; in
-        // a longer log more of its versions are passed over.
+        // Checkpoints at this number of log pages (4 KiB each). Every load writes most of the index of routes; a
+        // longer log makes SQLite skip more old versions of these pages.
         .pragma("wal_autocheckpoint", "8192")
         .pragma("cache_size", READER_CACHE)
-        // What a statement sets aside is small, and the system may have no folder that can be written.
+        // Temporary data are small, and the system may have no writable folder for them.
         .pragma("temp_store", "memory")
 }
 
-/// A connection of its own that gives up soon when others are at work.
+/// Opens a separate connection with a short busy timeout.
 pub(crate) async fn impatient(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     options(path).busy_timeout(Duration::from_millis(100)).connect().await
 }
@@ -83,20 +83,20 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
         })?;
     }
     let at = |error| named(path, failed(OPENING)(error));
-    // What cannot be made is told by SQLite.
+    // SQLite reports a failure to create the file.
     let _ = private::create_file(path);
     let writer = open_writer(path).await?;
     let mut connection = writer.acquire().await.map_err(at)?;
     migrate(&mut connection).await.map_err(|error| named(path, error))?;
-    // A file that cannot be written opens all the same, and begins transactions; better told now than by
-    // every load. This changes nothing, but asks for the right to.
+    // SQLite opens a read-only file and begins transactions on it without an error. This statement changes nothing,
+    // but needs write access, so the error appears here and not at every load.
     sqlx::query("/* file.writable */ delete from site where site_id is null")
         .execute(&mut *connection)
         .await
         .map_err(at)?;
     drop(connection);
-    // All at once, from this thread: a connection keeps the priority of the thread that opens it, and loading, which
-    // reads too, has a lower one.
+    // Opens all readers at once, from this thread. A connection keeps the priority of the thread that opens it.
+    // Loading, which also reads, has a lower priority.
     let readers = pool()
         .max_connections(READERS)
         .min_connections(READERS)
@@ -106,21 +106,21 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
     Ok((writer, readers))
 }
 
-/// Refuses a file of another program before anything of it changes, as opening a writer does already.
+/// Refuses a file of another program before anything in it changes. Opening a writer would already change it.
 async fn untouched(path: &Path) -> Result<(), StoreError> {
     if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
         return Ok(());
     }
     let looking = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
-    // What cannot be read is told by the writer, which says it better; it looks again.
+    // The writer repeats these checks and reports errors better.
     let Ok(mut connection) = looking.connect().await else { return Ok(()) };
     let found = look(&mut connection).await;
-    // Nothing is left to be done on it, so it does not matter how it ends.
+    // The result does not matter, because the connection is no longer needed.
     let _ = connection.close().await;
     found
 }
 
-/// Looks at one state of a file: it may be being migrated just now.
+/// Checks the file in one read transaction, because another process may be migrating it.
 async fn look(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let Ok(mut transaction) = connection.begin().await else { return Ok(()) };
     match applied(&mut transaction).await {
@@ -130,7 +130,7 @@ async fn look(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     }
 }
 
-/// Refuses a file that has tables, though no fieldvitals made any.
+/// Refuses a file that has tables but no fieldvitals schema.
 async fn no_other(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let table: Option<String> = sqlx::query_scalar(
         "/* file.foreign */ select name from sqlite_schema where type = 'table' \
@@ -161,17 +161,17 @@ fn pool() -> SqlitePoolOptions {
         .after_release(|connection, _| Box::pin(is_clean(connection)))
 }
 
-/// Opens the writer: one connection, at the priority of loading, which is its main user.
+/// Opens the writer: one connection, at the priority of loading, its main user.
 async fn open_writer(path: &Path) -> Result<SqlitePool, StoreError> {
-    // Its statements are long, and slow where they load much.
+    // The writer's statements are long, and slow for large loads.
     let options = options(path).pragma("cache_size", WRITER_CACHE).disable_statement_logging();
     let opening = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_with(options);
     let (done, opened) = oneshot::channel();
     let runtime = Handle::current();
-    // A thread of its own, because a priority cannot be raised again.
+    // Uses a separate thread, because a thread cannot raise its priority again.
     let started = Builder::new().name("store opener".to_owned()).spawn(move || {
         priority::lower();
-        // The caller may have gone.
+        // The caller may have stopped waiting.
         let _ = done.send(runtime.block_on(opening));
     });
     let opened = match started {
@@ -181,13 +181,13 @@ async fn open_writer(path: &Path) -> Result<SqlitePool, StoreError> {
     opened.map_err(|error| named(path, failed(OPENING)(error)))
 }
 
-/// Whether a connection may be used again.
+/// Whether the pool may reuse a connection.
 ///
-/// Where SQLite has rolled back a transaction by itself (a full disk does that), the rollback of sqlx
-/// fails and sqlx takes the connection for one inside a transaction for ever. Such a one is closed.
+/// SQLite rolls back a transaction by itself in some cases, such as a full disk. The rollback of sqlx then fails, and
+/// sqlx believes forever that the connection is in a transaction. The pool closes such a connection.
 async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     if connection.is_in_transaction() {
-        // The rollback of a transaction that was dropped may still be queued; this waits behind it.
+        // The rollback of a dropped transaction may still be queued; the ping waits for it.
         connection.ping().await?;
     }
     Ok(!connection.is_in_transaction())
@@ -204,17 +204,17 @@ fn named(path: &Path, error: StoreError) -> StoreError {
 
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let known = newest();
-    // Looking first keeps the write lock free when there is nothing to do, which is nearly always.
+    // The check keeps the write lock free if there is nothing to do, which is nearly always.
     if found(connection).await? == known {
         return Ok(());
     }
-    // One transaction, under the write lock: two processes cannot migrate at once, and a migration
-    // that fails leaves the schema as it was.
+    // One transaction, under the write lock. Two processes cannot migrate at once, and a failed migration leaves the
+    // schema as it was.
     let mut transaction = connection.begin_with("begin immediate").await.map_err(failed(OPENING))?;
     if found(&mut transaction).await? == 0 {
         no_other(&mut transaction).await?;
     }
-    // `run` would make the future of `open` one that cannot be spawned.
+    // The future of `run` would keep the future of `open` from being spawned.
     MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| StoreError::Database {
         what: "migrating the SQLite store",
         reason: error.to_string(),
@@ -223,23 +223,23 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     transaction.commit().await.map_err(failed(OPENING))
 }
 
-/// The version of our schema; 0 for an empty file.
+/// The version of the fieldvitals schema; 0 for an empty file.
 async fn found(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
     applied(connection).await?.map_or(Ok(0), |applied| version(&applied))
 }
 
-/// The newest version that is known.
+/// The newest version that this release knows.
 fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
-/// What was applied to a file, and whether it has page views.
+/// The migrations applied to a file, and whether the file has page views.
 struct Applied {
     migrations: Vec<schema::Migration>,
     has_views: bool,
 }
 
-/// What was applied; `None` for a file that has no list of it.
+/// The applied migrations; `None` for a file without a migrations table.
 async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, StoreError> {
     let (migrated, has_views): (bool, bool) = sqlx::query_as(
         "/* schema.exists */ select count(*) filter (where name = '_sqlx_migrations') > 0, \
@@ -260,7 +260,7 @@ async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, S
     Ok(Some(Applied { migrations: rows.into_iter().map(migration).collect(), has_views }))
 }
 
-/// The version of what was applied, which must be ours and not newer than what is known.
+/// The version of the applied migrations. Fails if they are another program's, or newer than this release.
 fn version(applied: &Applied) -> Result<i64, StoreError> {
     let ours = MIGRATIONS.iter().map(|ours| schema::Migration {
         version: ours.version,
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(all(&MIGRATIONS), all(&files));
     }
 
-    /// A folder for temporary files may not be there: on a root that is read only there is none.
+    /// The system may have no folder for temporary files, such as on a read-only root.
     #[tokio::test]
     async fn temporary_data_of_connections_stay_in_memory() {
         let folder = tempfile::tempdir().unwrap();

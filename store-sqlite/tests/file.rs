@@ -1,4 +1,4 @@
-//! The file itself: opening it, sharing it, and what is said when it is not right.
+//! Tests how the store opens and shares a file, and how it reports a faulty one.
 
 #![allow(clippy::unwrap_used)]
 
@@ -144,7 +144,7 @@ async fn a_deletion_that_was_cut_short_is_finished() {
     let mut view = update(DAY0_MS, 1, &[]);
     view.country = Some("DE".to_owned());
     load(&store, site, 1, vec![view]).await.unwrap();
-    // The first step of a deletion, as a server that died then left it.
+    // The state that a server leaves when it dies after the first step of a deletion.
     let mut raw = raw(&path).await;
     for sql in ["delete from site_key", "delete from site", "insert into site_deleted (site_id) values (1)"] {
         sqlx::query(sql).execute(&mut raw).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_transaction_that_sqlite_rolled_back_by_itself_does_no_further_harm() 
     let path = directory.path().join("store.db");
     let store = open(&path).await;
     let site = site(&store, "a").await;
-    // What a full disk does to a transaction.
+    // A full disk has the same effect on a transaction.
     sqlx::query(
         "create trigger full before insert on page_view begin select raise(rollback, 'disk full'); end",
     )
@@ -182,7 +182,7 @@ async fn a_transaction_that_sqlite_rolled_back_by_itself_does_no_further_harm() 
     }
     sqlx::query("drop trigger full").execute(&mut raw(&path).await).await.unwrap();
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
-    // Seen from outside, so it is committed and not only written.
+    // Another connection sees the rows, so they are committed.
     let other = open(&path).await;
     let found = other.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await.unwrap().rows;
     assert_eq!(found[0].cell.views, 1);
@@ -194,7 +194,7 @@ async fn folding_takes_any_number_of_deltas() {
     let path = directory.path().join("store.db");
     let store = open(&path).await;
     let site = site(&store, "a").await;
-    // Of more page views than one transaction folds.
+    // More page views than one transaction folds.
     const VIEWS: usize = limits::FOLD_VIEWS_MAX / 10;
     for hour in 0..12 {
         let at_ms = DAY0_MS + hour * 3_600_000;
@@ -296,7 +296,7 @@ async fn migrations_of_another_program_are_no_newer_schema() {
     }
 }
 
-/// A folded day of two routes, and an hour that is not folded.
+/// A store with a folded day of two routes and an hour that is not folded, after the damage by `sql`.
 async fn damaged(path: &Path, sql: &str) -> (Arc<dyn Store>, SiteId, Vec<Difference>) {
     let store = open(path).await;
     let site = site(&store, "a").await;
@@ -315,7 +315,7 @@ async fn damaged(path: &Path, sql: &str) -> (Arc<dyn Store>, SiteId, Vec<Differe
 }
 
 mod sql {
-    /// The texts of these tests are their own.
+    /// Marks an SQL text as safe. These tests write all their texts themselves.
     pub(crate) fn checked(text: &str) -> sqlx::AssertSqlSafe<String> {
         sqlx::AssertSqlSafe(text.to_owned())
     }
@@ -328,11 +328,11 @@ async fn damaged_rollups_are_found_and_mended() {
     let b = block_of(route_id("/b", 0));
     assert_ne!(b, block_of(route_id("/", 0)));
     for (what, expected) in [
-        // One page view of one value goes, at two grains in every dimension, with its LCP.
+        // Deletes one page view with one LCP, at two grains in every dimension.
         ("delete from rollup_delta".to_owned(), 2 * (1 + Dimension::COUNT)),
         (format!("delete from rollup_day where slot = {of_lcp} and block = {b}"), 1),
         ("delete from rollup_hour".to_owned(), 4),
-        // The views of one route stand where those of the other were.
+        // Gives the views of one route to the other one.
         (
             format!(
                 "update rollup_day set cells = (select cells from rollup_day where slot = {of_devices} \
@@ -410,7 +410,7 @@ async fn a_scan_of_too_many_page_views_is_refused() {
         .execute(&mut raw(&path).await)
         .await
         .unwrap();
-    // Nobody is from there: nothing needs to be read.
+    // No visitor is from this country, so the store needs to read no page view.
     let filters = Filters { country: Some("DE".to_owned()), ..Filters::NONE };
     let nobody = CellQuery { filters, ..exact.clone() };
     assert_eq!(store.breakdown(&nobody, By::Rolled(Dimension::Browser)).await.unwrap().rows, []);
@@ -421,7 +421,7 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     }
     let causes = CauseQuery { views: exact.clone(), explained: Explained::Lcp, limit: 1 };
     assert!(matches!(store.causes(&causes).await, Err(StoreError::TooManyViews { .. })));
-    // A shorter time may be read.
+    // The store may read a shorter period.
     let hour = CellQuery { to_ms: DAY0_MS + 3_600_000, ..exact };
     assert_eq!(store.cells(&hour).await.unwrap().rows.len(), 1);
 }
@@ -514,7 +514,7 @@ async fn maintenance_goes_on_past_a_site_that_fails() {
     .await
     .unwrap();
     let done = store.maintain(DAY0_MS + 40 * DAY_MS, Retention::default()).await.unwrap();
-    // The first one is not folded, and what is old of it is removed; of the second one it is the other way round.
+    // The first site is not folded, but its old rows are removed. The second site is the reverse.
     assert_eq!((done.deltas_folded, done.views_removed), (2, 2));
     let undone: Vec<Concern> = done.undone.iter().map(|undone| undone.concern).collect();
     assert_eq!(undone, [Concern::Site(sites[0]), Concern::Site(sites[1])]);
@@ -552,8 +552,7 @@ async fn codes_of_releases_do_not_run_out() {
     .await;
 }
 
-/// Rows are written with `insert or fail`, which leaves those before the one that fails; the transaction is what is
-/// undone.
+/// `insert or fail` keeps the rows before the one that fails, so the store must roll the transaction back.
 #[tokio::test]
 async fn of_a_load_that_fails_in_the_middle_nothing_is_left() {
     let directory = tempfile::tempdir().unwrap();
@@ -567,7 +566,7 @@ async fn of_a_load_that_fails_in_the_middle_nothing_is_left() {
         };
         (0..200).map(view).collect::<Vec<_>>()
     };
-    // Every fourth one is stored.
+    // Stores every fourth view.
     load(&store, site, 1, views(1, 900.0).into_iter().step_by(4).collect()).await.unwrap();
     let mut raw = raw(&path).await;
     let refuse = format!(
@@ -631,7 +630,7 @@ async fn loads_and_other_writers_take_turns() {
     assert_eq!(store.views(site, None, 10_000).await.unwrap().len() as u64, up_to);
 }
 
-/// A beacon a position, of a view that it alone is of.
+/// A batch with one beacon per position, each for a view of its own.
 fn one_by_one(site: SiteId, after: u64, up_to: u64) -> LoadBatch {
     let beacon = |position| vec![update(DAY0_MS, u128::from(position), &[(Metric::Lcp, 900.0)])];
     LoadBatch {
@@ -655,7 +654,7 @@ async fn load_dropped_at_any_moment_is_whole_or_undone_before_the_next_write() {
     store.load(one_by_one(site, 0, N)).await.unwrap();
     let longest = began.elapsed();
     let (mut up_to, mut whole) = (N, 0);
-    // From before its first moment to a while after its last.
+    // From before the first moment until after the last one.
     for step in 0..STEPS * 2 {
         let batch = || one_by_one(site, up_to, up_to + N);
         if let Ok(loaded) = timeout(longest * step / STEPS, store.load(batch())).await {

@@ -1,6 +1,6 @@
-//! Clients that hold connections and give nothing: what a hostile one can do before it has sent a whole request.
+//! Hostile clients that hold connections without a complete request.
 //!
-//! The bench of attacks has this file too, so it needs nothing but tokio.
+//! The attack bench includes this file, so the file depends only on tokio.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-/// Pause between two drops of a client that drips.
+/// Pause between two writes of a slow client.
 const DRIP: Duration = Duration::from_millis(20);
 
-/// Connections that one network opens.
+/// Connections per source network.
 const PER_NETWORK: usize = 256;
 
-/// What a client sends, and whether it reads.
+/// The bytes that a client sends, and whether it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attack {
-    /// A chunked body to a path that takes none, which never ends.
+    /// An endless chunked body for a path that accepts no body.
     UnfinishedChunk,
-    /// A request without a need for a body, with one that never ends.
+    /// An endless body for a request that needs none.
     UnfinishedGet,
-    /// A body that is announced as too large, and never comes.
+    /// A body that is announced as too large and never arrives.
     TooLarge,
     /// A beacon's body that stops in the middle.
     SlowBody,
@@ -31,15 +31,15 @@ pub enum Attack {
     SlowHead,
     /// A second head that stops in the middle, after a whole request.
     SlowSecondHead,
-    /// Nothing.
+    /// No bytes at all.
     Unused,
-    /// A body that is refused, and goes on as fast as the server reads.
+    /// A refused body that continues as fast as the server reads.
     Upload,
-    /// The same, some bytes now and then.
+    /// A refused body that continues slowly.
     Drip,
-    /// Requests for a large answer, one behind the other, and no answer is read.
+    /// Pipelined requests for a large answer. The client reads no answer.
     Pipeline,
-    /// What is no request.
+    /// Bytes that are no HTTP request.
     Nonsense,
 }
 
@@ -63,7 +63,7 @@ impl Attack {
         }
     }
 
-    /// What it goes on to send, and how often.
+    /// The bytes that the client repeats, and the pause between two writes.
     fn next(self) -> Option<(Vec<u8>, Duration)> {
         match self {
             Self::Upload => Some((vec![b'x'; 64 * 1024], Duration::ZERO)),
@@ -100,7 +100,7 @@ impl Attack {
             }
         };
         tokio::join!(read, write);
-        // It never closes its side.
+        // The client never closes its side.
         std::future::pending().await
     }
 }
@@ -111,14 +111,14 @@ async fn connect(to: SocketAddr, from: IpAddr) -> std::io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-/// Connections of an attack; closed with this.
+/// The connections of an attack. Dropping this closes them.
 pub struct Attackers {
     _tasks: JoinSet<()>,
     sent: Arc<AtomicU64>,
 }
 
 impl Attackers {
-    /// Opens so many connections at once, from several networks, none of them the honest client's.
+    /// Opens this number of connections from several networks. The honest client's network is not among them.
     #[must_use]
     pub fn start(attack: Attack, to: SocketAddr, connections: usize) -> Self {
         let sent = Arc::new(AtomicU64::new(0));
@@ -128,14 +128,14 @@ impl Attackers {
             let from = Ipv4Addr::new(127, 10, network, 1).into();
             let sent = Arc::clone(&sent);
             tasks.spawn(async move {
-                // A connection that is refused or reset is not opened again: its place is not held.
+                // A refused or reset connection is not opened again, because its place is not held.
                 let _ = attack.run(to, from, &sent).await;
             });
         }
         Self { _tasks: tasks, sent }
     }
 
-    /// Bytes that the system took from the clients, of what follows their first words.
+    /// Bytes of the repeated data that the system accepted from the clients.
     #[must_use]
     pub fn sent_bytes(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Stores with something in them, and commands that work on them without a server.
+//! Fills stores with page views, and runs commands on them without a server.
 
 use crate::beacon::now_ms;
 use crate::server::binary;
@@ -10,34 +10,34 @@ use std::process::{Command, Stdio};
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{Device, Os, ViewId};
 
-/// Page views of a day that lies further back than they are kept by default; of each of two such days.
+/// Page views of each of two days that are past the default retention of page views.
 pub const OLD_VIEWS: u32 = 400;
-/// Days since then.
+/// Distance of the first of these days from [`recent_day_ms`], in days.
 const OLD_DAYS: i64 = 40;
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ran {
-    /// Its exit code; `None` where a signal ended it.
+    /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it printed.
+    /// Its standard output.
     pub stdout: String,
-    /// What it said beside that.
+    /// Its standard error.
     pub stderr: String,
 }
 
 impl Ran {
-    /// The JSON that it printed.
+    /// Parses its standard output as JSON.
     ///
     /// # Panics
-    /// Where it printed something else.
+    /// Panics if the output is not JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-/// The binary with these arguments, beside no server.
+/// A command of the binary with these arguments, for use without a server.
 #[must_use]
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
@@ -45,10 +45,10 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs the binary until it ends.
 ///
 /// # Panics
-/// Where the binary cannot be run.
+/// Panics if the binary cannot be run.
 #[must_use]
 pub fn run(args: &[&str]) -> Ran {
     let output = command(args).output().expect("the binary runs");
@@ -56,24 +56,24 @@ pub fn run(args: &[&str]) -> Ran {
     Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
-/// The start of the UTC day before yesterday: one that is over for every question.
+/// The start of the UTC day before yesterday. This day is complete for every query.
 #[must_use]
 pub fn recent_day_ms() -> i64 {
     day_of(now_ms() as i64) - 2 * DAY_MS
 }
 
-/// The UTC day that a moment lies in, as commands take it.
+/// The UTC day of a moment, in the format of the commands.
 #[must_use]
 pub fn day_text(at_ms: i64) -> String {
     let at = jiff::Timestamp::from_millisecond(at_ms).expect("a moment");
     at.strftime("%Y-%m-%d").to_string()
 }
 
-/// Adds a site with page views in three days that are kept, `views` in all, and in two whose page views
-/// retention has removed, and lets maintenance do its work.
+/// Adds a site with `views` page views in three days within retention, and further page views in two days past
+/// retention. Maintenance then removes the latter.
 ///
 /// # Panics
-/// Where the store fails.
+/// Panics if the store fails.
 pub async fn fill(store: &dyn Store, name: &str, views: u32) -> Site {
     let key = format!("fvk_test_{name}");
     let origins = vec!["https://shop.example".to_owned()];
@@ -100,8 +100,7 @@ pub async fn fill(store: &dyn Store, name: &str, views: u32) -> Site {
     site
 }
 
-/// One of `of` page views over three days, each with values of its own; every eighth is told by another
-/// library.
+/// One of `of` page views over three days, each with its own values. Another library reports every eighth of them.
 fn update(first_ms: i64, of: u32, number: u32) -> ViewUpdate {
     let start_ms = first_ms + 3 * DAY_MS * i64::from(number) / i64::from(of.max(1));
     let start_ms = start_ms.min(now_ms() as i64);

@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: a real server process, a real browser, and waiting for conditions.
+//! Shared parts of the end-to-end tests: a real server process, a real browser, and waiting for conditions.
 
 pub mod attack;
 pub mod beacon;
@@ -15,21 +15,21 @@ pub mod trace;
 
 use std::time::{Duration, Instant};
 
-/// Longest time that a condition is waited for.
+/// Timeout of a wait for a condition.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until `attempt` gives something, and gives it; fails with the last reason when it never does.
+/// Retries `attempt` until it succeeds, and returns its result.
 ///
 /// # Panics
-/// After half a minute.
+/// Panics with the last error after 30 s.
 pub async fn eventually<T, F: Future<Output = Result<T, String>>>(attempt: impl FnMut() -> F) -> T {
     eventually_within(PATIENCE, attempt).await
 }
 
-/// [`eventually`], for what may take longer.
+/// Like [`eventually`], with another timeout.
 ///
 /// # Panics
-/// After so long.
+/// Panics with the last error after the timeout.
 pub async fn eventually_within<T, F: Future<Output = Result<T, String>>>(
     patience: Duration,
     mut attempt: impl FnMut() -> F,

@@ -1,4 +1,4 @@
-//! A real server process on a data folder of its own.
+//! Runs the real server binary on a data folder of its own.
 
 use crate::eventually;
 use anyhow::{Context as _, bail};
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// The binary under test: `FIELDVITALS_BIN`, or the one that cargo built beside the tests.
+/// The binary under test: `FIELDVITALS_BIN`, or the binary that cargo built beside the tests.
 ///
 /// # Panics
-/// Where there is none, with how to build it.
+/// Panics if there is no binary. The message says how to build it.
 #[must_use]
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("FIELDVITALS_BIN") {
@@ -28,10 +28,11 @@ pub fn binary() -> PathBuf {
     beside.expect("no fieldvitals binary: run `cargo xtask test e2e`, or `cargo build` first")
 }
 
-/// The environment of every server that tests start: no balancer is there to be told of a stop.
+/// The environment of every server that tests start. The drain is 0 s, because no load balancer needs to notice a
+/// stop.
 const EVERY_SERVER: [(&str, &str); 1] = [("FIELDVITALS_DRAIN", "0")];
 
-/// How a server is started: with what, besides a folder and a free port.
+/// Options of a server process, besides its data folder and its free port.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
     args: Vec<String>,
@@ -41,27 +42,27 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// With these arguments.
+    /// Sets the arguments.
     #[must_use]
     pub fn with(args: &[&str]) -> Self {
         Self { args: args.iter().map(|&arg| arg.to_owned()).collect(), ..Self::default() }
     }
 
-    /// And as a user for whom the permissions of files hold, also where the tests are run by root.
+    /// Runs the server without root rights, so that file permissions apply even if root runs the tests.
     #[must_use]
     pub fn unprivileged(mut self) -> Self {
         self.unprivileged = true;
         self
     }
 
-    /// And with at most so many files open.
+    /// Limits the number of open files.
     #[must_use]
     pub fn files_max(mut self, files_max: u32) -> Self {
         self.files_max = Some(files_max);
         self
     }
 
-    /// And in an environment where this variable is set.
+    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -71,23 +72,23 @@ impl Launch {
     /// Starts a server and does not wait for it.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// Panics if the process cannot be started.
     #[must_use]
     pub fn spawn(&self, data_dir: &Path) -> Child {
         self.spawn_with_log(data_dir, Path::new("/dev/null"))
     }
 
-    /// The same, with a file for what it says.
+    /// Starts a server with a log file, and does not wait for it.
     ///
     /// # Panics
-    /// As there.
+    /// Panics if the log cannot be written or the process cannot be started.
     #[must_use]
     pub fn spawn_with_log(&self, data_dir: &Path, log: &Path) -> Child {
         let mut command = self.command(data_dir, log).expect("a log that can be written");
         command.stdout(Stdio::null()).spawn().expect("it can be run")
     }
 
-    /// The command that serves the data of a folder; what it says goes to the log.
+    /// The command that serves a data folder. Standard error goes to the log.
     fn command(&self, data_dir: &Path, log: &Path) -> anyhow::Result<Command> {
         let log = std::fs::File::options().create(true).append(true).open(log).context("the log")?;
         let is_root = || std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
@@ -107,9 +108,9 @@ impl Launch {
             .args(["--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .args(&self.args)
-            // The tests' own database, which some of them name themselves.
+            // Removes the database of the tests; tests that need a database set the variable themselves.
             .env_remove("DATABASE_URL")
-            // Their browsers are driven, and most have no window.
+            // The bot filter would refuse the tests' browsers, which are automated and mostly headless.
             .env("FIELDVITALS_BOTS", "keep")
             .envs(EVERY_SERVER)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
@@ -121,10 +122,10 @@ impl Launch {
     }
 }
 
-/// Runs a server that is expected to end by itself; gives its exit code and what it logged.
+/// Runs a server that must end by itself. Returns its exit code and its log.
 ///
 /// # Panics
-/// Where it does not end within half a minute.
+/// Panics if it does not end within 30 s.
 pub async fn run_to_the_end(data_dir: &Path, launch: &Launch) -> (Option<i32>, String) {
     let folder = TempDir::new().expect("a temporary folder");
     let log = folder.path().join("log");
@@ -142,37 +143,37 @@ pub struct Server {
     child: Child,
     launch: Launch,
     log_dir: TempDir,
-    /// Where it listens, `http://127.0.0.1:PORT`.
+    /// Its base URL, `http://127.0.0.1:PORT`.
     pub url: String,
     /// The key of its first site.
     pub key: String,
     /// An API token with the scope `admin`.
     pub token: String,
-    /// What it printed at its start.
+    /// The text that it printed at its start.
     pub greeting: String,
-    /// A client that keeps its connections.
+    /// An HTTP client that reuses its connections.
     pub http: reqwest::Client,
     data_dir: TempDir,
 }
 
 impl Server {
-    /// A server on a new data folder.
+    /// Starts a server on a new data folder.
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// A server on a new data folder, with further arguments.
+    /// Starts a server on a new data folder, with further arguments.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// Panics if it does not start.
     pub async fn start_with(args: &[&str]) -> Self {
         Self::launch(Launch::with(args)).await
     }
 
-    /// A server on a new data folder, started this way.
+    /// Starts a server on a new data folder, with these options.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// Panics if it does not start.
     pub async fn launch(launch: Launch) -> Self {
         let data_dir = TempDir::new().expect("a temporary folder");
         let server = Self::begin(data_dir, launch).await;
@@ -180,18 +181,18 @@ impl Server {
         server
     }
 
-    /// A server on this folder, which is new, started this way.
+    /// Starts a server on this new folder, with these options.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// Panics if it does not start.
     pub async fn launch_on(data_dir: TempDir, launch: Launch) -> Self {
         Self::begin(data_dir, launch).await
     }
 
-    /// A server on a folder that may have a store; the token is empty where there is one already.
+    /// Starts a server on a folder that may hold a store. The token is empty if the store already has one.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// Panics if it does not start.
     pub async fn start_on(data_dir: TempDir) -> Self {
         Self::begin(data_dir, Launch::default()).await
     }
@@ -205,19 +206,19 @@ impl Server {
         Self { child, launch, log_dir, url, key, token, greeting: greeting.text, http, data_dir }
     }
 
-    /// Ends the process at once, as a crash does, and starts another on the same folder.
+    /// Kills the process, as a crash does, and starts another one on the same folder.
     ///
     /// # Panics
-    /// Where it does not start again.
+    /// Panics if it does not start again.
     pub async fn kill_and_restart(&mut self) {
         self.kill().await;
         self.start_again().await;
     }
 
-    /// Starts the server again, on the same folder and in the same way.
+    /// Starts the server again, on the same folder and with the same options.
     ///
     /// # Panics
-    /// Where it does not start again.
+    /// Panics if it does not start again.
     pub async fn start_again(&mut self) {
         let (child, greeting) = spawn(self.data_dir.path(), &self.launch, &self.log_file())
             .await
@@ -227,10 +228,10 @@ impl Server {
         self.url = greeting.url;
     }
 
-    /// Starts the server again, in another way.
+    /// Starts the server again, with other options.
     ///
     /// # Panics
-    /// Where it does not start again.
+    /// Panics if it does not start again.
     pub async fn start_again_as(&mut self, launch: Launch) {
         self.launch = launch;
         self.start_again().await;
@@ -240,44 +241,44 @@ impl Server {
         self.log_dir.path().join("log")
     }
 
-    /// What the server has said besides its greeting.
+    /// The log of the server, without its greeting.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Where it listens.
+    /// The address of the server.
     ///
     /// # Panics
-    /// Never: it has said so.
+    /// Never panics: the server has printed its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         let address = self.url.strip_prefix("http://").and_then(|address| address.parse().ok());
         address.expect("it listens at an address")
     }
 
-    /// The id of the process.
+    /// The process id.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// Panics if the process has ended.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id().expect("the server runs")
     }
 
-    /// The files that it has open, its connections among them.
+    /// Number of open files of the process, with its connections.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// Panics if the process has ended.
     #[must_use]
     pub fn files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the server runs").count()
     }
 
-    /// Its memory in RAM, in bytes.
+    /// Resident memory (RSS), in bytes.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// Panics if the process has ended.
     #[must_use]
     pub fn rss_bytes(&self) -> u64 {
         let status =
@@ -286,50 +287,50 @@ impl Server {
         kib.and_then(|kib| kib.parse::<u64>().ok()).expect("its memory is told") * 1_024
     }
 
-    /// Sends a signal to the process, by its name as `kill` has it.
+    /// Sends a signal to the process. The name has the form of `kill`.
     ///
     /// # Panics
-    /// Where it has ended.
+    /// Panics if the process has ended.
     pub async fn signal(&self, name: &str) {
         signal(&self.child, name).await;
     }
 
-    /// Waits until the process ends by itself, and gives its exit code.
+    /// Waits until the process ends by itself. Returns its exit code.
     ///
     /// # Panics
-    /// Where it does not end within half a minute.
+    /// Panics if it does not end within 30 s.
     pub async fn ended(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
         ended.expect("the server ends").expect("it can be waited for").code()
     }
 
-    /// Ends the process at once (SIGKILL).
+    /// Kills the process (SIGKILL).
     ///
     /// # Panics
-    /// Where it cannot be killed.
+    /// Panics if it cannot be killed.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("the server can be killed");
     }
 
-    /// Asks the process to end (SIGTERM) and gives its exit code.
+    /// Asks the process to end (SIGTERM). Returns its exit code.
     ///
     /// # Panics
-    /// Where it cannot be asked.
+    /// Panics if the signal cannot be sent.
     pub async fn terminate(&mut self) -> Option<i32> {
         signal(&self.child, "-TERM").await;
         self.child.wait().await.expect("the server ends").code()
     }
 
-    /// The folder of its data.
+    /// The data folder.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         self.data_dir.path()
     }
 
-    /// Runs the binary with these arguments on the server's data folder and with its address and token.
+    /// Runs the binary with these arguments, and with the server's data folder, address and token.
     ///
     /// # Panics
-    /// Where the binary cannot be run.
+    /// Panics if the binary cannot be run.
     pub async fn cli(&self, args: &[&str]) -> Output {
         Command::new(binary())
             .args(args)
@@ -343,20 +344,20 @@ impl Server {
             .expect("the binary runs")
     }
 
-    /// The JSON that a command prints.
+    /// Runs a command and parses the JSON that it prints.
     ///
     /// # Panics
-    /// Where it fails or prints something else.
+    /// Panics if the command fails or prints anything else.
     pub async fn cli_json(&self, args: &[&str]) -> Value {
         let output = self.cli(args).await;
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("the command prints JSON")
     }
 
-    /// Posts a body and gives the status and the answer.
+    /// Posts a body. Returns the status and the answer.
     ///
     /// # Panics
-    /// Where there is no answer.
+    /// Panics if there is no answer.
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
         let response =
             self.http.post(format!("{}{path}", self.url)).body(body).send().await.expect("an answer");
@@ -365,10 +366,10 @@ impl Server {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
-    /// Asks the API with the admin token.
+    /// Sends a GET request to the API with the admin token.
     ///
     /// # Errors
-    /// Where the answer is not a success.
+    /// Fails if the status of the answer is not a success.
     pub async fn get(&self, path: &str) -> Result<Value, String> {
         let response = self
             .http
@@ -386,7 +387,7 @@ impl Server {
         }
     }
 
-    /// Waits until every accepted beacon is in the store, and gives the server's status.
+    /// Waits until every accepted beacon is in the store. Returns the server's status.
     pub async fn settled(&self) -> Value {
         eventually(|| async {
             let status = self.get("status").await?;
@@ -395,7 +396,7 @@ impl Server {
         .await
     }
 
-    /// Waits until the route has been reported with these metrics, and gives its row.
+    /// Waits until the report has the route with these metrics. Returns the route's row.
     pub async fn reported(&self, route: &str, metrics: &[&str]) -> Value {
         eventually(|| async {
             let pages = self.get("sites/default/pages?period=24h&limit=500").await?;
@@ -420,10 +421,10 @@ impl Drop for Server {
     }
 }
 
-/// Sends a signal to a process, by its name as `kill` has it.
+/// Sends a signal to a process. The name has the form of `kill`.
 ///
 /// # Panics
-/// Where it has ended.
+/// Panics if the process has ended.
 pub async fn signal(child: &Child, name: &str) {
     let pid = child.id().expect("it runs").to_string();
     let sent = Command::new("kill").args([name, &pid]).status().await.expect("kill runs");
@@ -434,7 +435,7 @@ struct Greeting {
     url: String,
     key: String,
     token: Option<String>,
-    /// All of it.
+    /// The whole text.
     text: String,
 }
 
@@ -456,7 +457,7 @@ async fn spawn(data_dir: &Path, launch: &Launch, log: &Path) -> anyhow::Result<(
             token = Some(std::fs::read_to_string(path)?.trim().to_owned());
         }
         if line.trim_start().starts_with("data ") {
-            // Whatever it prints later is read to the end, so that it never blocks on a full pipe.
+            // Reads later output to its end, so that the process never blocks on a full pipe.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             let (Some(url), Some(key)) = (url, key) else { bail!("the greeting lacks an address or a key") };
             return Ok((child, Greeting { url, key, token, text }));

@@ -1,4 +1,4 @@
-//! `fieldvitals store copy`, between real stores, killed half-way.
+//! Tests `fieldvitals store copy` between real stores, with kills in the middle.
 
 use fieldvitals_store::{
     By, CellQuery, Context, Dimension, Judgement, LoadBatch, Name, Network, NewSite, Senders, SiteId, Source,
@@ -18,10 +18,10 @@ use tokio::process::Command;
 use vitals::metric::{Metric, Value as Measured, Values};
 use vitals::view::ViewId;
 
-/// Page views that are kept: enough for several loads.
+/// Page views within retention. They need several loads.
 const VIEWS: u32 = 24_000;
 
-/// A data folder with a site, its violation and a token, whose secret is returned.
+/// Fills a data folder with a site, a violation and a token. Returns the token's secret.
 async fn source(folder: &Path, views: u32) -> String {
     let made = run(&[
         "token",
@@ -51,7 +51,7 @@ async fn source(folder: &Path, views: u32) -> String {
     made.json()["token"].as_str().expect("what the test needs works").to_owned()
 }
 
-/// What `fieldvitals report` and the API say of a store, asked of a server on it.
+/// The answers of `fieldvitals report` and of the API about a store, from a server started on it.
 async fn told(args: &[&str], token: &str) -> Vec<Value> {
     let folder = tempfile::tempdir().expect("what the test needs works");
     let mut server = Command::new(binary())
@@ -86,7 +86,7 @@ async fn told(args: &[&str], token: &str) -> Vec<Value> {
             .expect("what the test needs works");
         assert!(report.status.success(), "{question:?}: {}", String::from_utf8_lossy(&report.stderr));
         let mut report: Value = serde_json::from_slice(&report.stdout).expect("what the test needs works");
-        // It ends with the current hour, which is another one for who asks later.
+        // Removes the period, because it ends with the current hour, which may change between two calls.
         report.as_object_mut().expect("what the test needs works").remove("period");
         told.push(report);
     }
@@ -131,12 +131,12 @@ async fn a_copy_that_is_killed_goes_on_and_answers_as_the_original() {
     assert_eq!(all.sum::<u64>(), u64::from(VIEWS + 2 * OLD_VIEWS), "also what only rollups remember");
     assert_eq!(original[3]["violations"].as_array().map(Vec::len), Some(1));
 
-    // Once more, all of it: everything is there, and nothing is counted twice.
+    // Copies everything again. Nothing may be counted twice.
     let again = run(&args);
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(told(&["--database-url", &database.url], &token).await, copied);
 
-    // And back, into a folder that is not there yet.
+    // Copies back into a new folder.
     let back = folder.path().join("back");
     let back = back.to_str().unwrap();
     let returned = run(&["store", "copy", "--from", &database.url, "--to", back]);
@@ -167,17 +167,17 @@ async fn what_would_be_missed_is_not_copied() {
     let copied = run(&["store", "copy", "--from", &from, "--to", to]);
     assert_eq!(copied.code, Some(0), "{copied:?}");
 
-    // Another site of the same name is no copy.
+    // A different site of the same name is no copy.
     let other = target.path().join("other");
     let other = other.to_str().unwrap();
     assert_eq!(run(&["site", "add", "default", "--origin", "*", "--data-dir", other]).code, Some(0));
     refused(&from, other, "different keys");
 }
 
-/// Routes and connection types of a crowded site: more than it has places.
+/// Numbers of routes and of connection types of a crowded site. Both exceed its places.
 const CROWDED: (u32, u32) = (2_100, 20);
 
-/// A site with more names than places, one of which every sixteenth page view has.
+/// Adds a site with more names than places. One of the names belongs to every sixteenth page view.
 async fn crowded(store: &dyn Store) {
     let new = NewSite {
         name: "crowded".to_owned(),
@@ -224,7 +224,7 @@ async fn load(store: &dyn Store, site: SiteId, updates: Vec<ViewUpdate>) {
     store.load(LoadBatch { site, spool, after, up_to, beacons, senders }).await.expect("a load");
 }
 
-/// The page views of each route and label, and the rows of names.
+/// The page views per route and label, and the rows of names.
 async fn counted(store: &dyn Store) -> (Vec<(String, i64)>, Vec<Name>) {
     let sites = store.sites().await.expect("the sites");
     let site = sites.iter().find(|site| site.name == "crowded").expect("the site").id;
@@ -268,7 +268,7 @@ async fn copy_of_a_store_with_more_names_than_places_has_the_same_names() {
     let target = SqliteStore::open(&back).await.unwrap();
     assert_eq!(counted(&target).await, original);
 
-    // A page view of the copy under another name, as many as before.
+    // Gives a page view of the copy another name. The total stays the same.
     let site = target.sites().await.unwrap()[0].id;
     let mut views = target.views(site, None, 1).await.unwrap();
     let mut moved = views.remove(0).update;

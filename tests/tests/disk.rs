@@ -1,4 +1,4 @@
-//! Faults of the disk below a real server: full, failing, without power, damaged, read-only.
+//! Faults of the disk under a real server: full, failing, without power, damaged, read-only.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// A server with the embedded store, on a disk that can fail.
+/// A server with the embedded store on a disk that simulates faults.
 async fn server() -> (Server, Disk) {
     let folder = TempDir::new().unwrap();
     let disk = Disk::new(folder.path());
@@ -22,7 +22,7 @@ async fn server() -> (Server, Disk) {
     (Server::launch_on(folder, launch).await, disk)
 }
 
-/// What a load balancer is told.
+/// The health check's status and body.
 async fn health(server: &Server) -> (u16, String) {
     let answer = server.http.get(format!("{}/healthz", server.url)).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
@@ -97,7 +97,7 @@ async fn a_disk_that_fails_to_sync_ends_the_server_and_loses_nothing() {
     assert!(log.contains("the spool cannot be written any more"), "{log}");
     assert!(log.contains("check the disk and start again"), "{log}");
     disk.broken(false);
-    // What was not synced may be gone.
+    // Writes that were not synced may be lost.
     disk.cut_power();
     server.start_again().await;
     load.redirect(Some(&server));
@@ -105,7 +105,7 @@ async fn a_disk_that_fails_to_sync_ends_the_server_and_loses_nothing() {
     judge(&mut load, &server).await.must_be_clean();
 }
 
-/// Cuts the power under load a few times and tells what became of the beacons.
+/// Cuts the power several times under load. Returns the verdict on the beacons.
 async fn power_cuts(lying: &[&str]) -> Verdict {
     let (mut server, disk) = server().await;
     let mut load = Load::start(&server, 400, 16);
@@ -132,7 +132,7 @@ async fn power_cuts_lose_nothing_that_was_acknowledged() {
     power_cuts(&[]).await.must_be_clean();
 }
 
-/// The proof that the test above can see: the same with a disk that does not sync.
+/// Proves that the test above detects losses: on a disk that ignores fsync, beacons are lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_cuts_without_fsync_do_lose() {
     let verdict = power_cuts(&["spool.db", "spool.db-wal"]).await;
@@ -140,7 +140,7 @@ async fn power_cuts_without_fsync_do_lose() {
     assert_eq!(verdict.duplicates, 0, "{verdict:?}");
 }
 
-/// A copy of a folder with its files.
+/// Copies a folder with its files.
 fn copy(folder: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -161,7 +161,7 @@ async fn a_spool_that_cannot_be_read_is_named_and_not_guessed_at() {
     proxy.cut();
     load.more(100).await;
     load.finish().await;
-    // The store is away: the beacons stay in the spool, whose file is closed.
+    // The store is unreachable, so the beacons stay in the spool, whose file is closed.
     assert_eq!(server.terminate().await, Some(0));
     proxy.pass();
     let left = server.data_dir().to_owned();
@@ -176,10 +176,11 @@ async fn a_spool_that_cannot_be_read_is_named_and_not_guessed_at() {
         folder
     };
     let url = b"https://shop.example/";
-    // Some of them in pages that are free by now.
+    // Some of the beacons are in pages that are free by now.
     let beacons: Vec<usize> = (0..spool.len()).filter(|&place| spool[place..].starts_with(url)).collect();
     assert!(!beacons.is_empty());
-    // SQLite's header has the version of the tables at 60 (https://www.sqlite.org/fileformat.html).
+    // Byte 60 of SQLite's header is the user version, here the spool's format
+    // (https://www.sqlite.org/fileformat.html).
     let cases: [(&str, &[&str], TempDir); 5] = [
         ("cut off", &["is damaged", "move it away"], damaged(&|bytes| bytes.truncate(bytes.len() * 2 / 3))),
         ("no SQLite file", &["is damaged", "move it away"], damaged(&|bytes| bytes[..64].fill(b'x'))),
@@ -201,7 +202,7 @@ async fn a_spool_that_cannot_be_read_is_named_and_not_guessed_at() {
         assert!(log.contains("spool.db") && words.iter().all(|word| log.contains(word)), "{what}: {log}");
         assert!(!log.contains("panicked"), "{what}: {log}");
     }
-    // The file itself is as good as ever.
+    // The original file is undamaged.
     server.start_again().await;
     server.settled().await;
     load.judge(&server, None).await.must_be_clean();
@@ -213,7 +214,7 @@ async fn a_folder_that_cannot_be_written_is_named() {
     let (new, used) = (parent.path().join("new"), parent.path().join("used"));
     let launch = Launch::default().unprivileged();
     let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    // A folder with a store and a spool, which then becomes read-only.
+    // A folder with a store and a spool becomes read-only.
     let mut server = Server::start().await;
     assert_eq!(server.terminate().await, Some(0));
     std::fs::create_dir(&used).unwrap();
@@ -231,7 +232,7 @@ async fn a_folder_that_cannot_be_written_is_named() {
     let (code, log) = run_to_the_end(&used, &launch).await;
     assert!(log.contains("store.db") && log.contains("check who may write"), "{log}");
     assert_eq!(code, Some(2), "{log}");
-    // The store may be elsewhere; then it is the spool that cannot be.
+    // With the store elsewhere, the spool is the file that cannot be written.
     let store = TempDir::new().unwrap();
     mode(store.path(), 0o777);
     let url = format!("sqlite://{}/store.db", store.path().display());

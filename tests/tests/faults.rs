@@ -1,5 +1,5 @@
-//! Faults between a real server and a real Postgres, under load: nothing that was acknowledged is lost,
-//! nothing is counted twice, and nothing is refused that the spool can take.
+//! Faults between a real server and a real Postgres, under load. No acknowledged beacon is lost or counted twice, and
+//! no beacon is refused while the spool has room.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use fieldvitals_tests::server::{Launch, Server};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// A database of its own, a network to it that can fail, and a server behind both.
+/// A database, a faulty network to it, and a server that uses both.
 struct Site {
     server: Server,
     proxy: Proxy,
@@ -32,7 +32,7 @@ impl Site {
         Load::start(&self.server, 400, 16)
     }
 
-    /// Ends the load and compares what was sent with what is reported and stored.
+    /// Ends the load and compares the sent beacons with the report and the store.
     async fn judge(&self, load: &mut Load) {
         load.finish().await;
         let status = self.server.settled().await;
@@ -43,7 +43,7 @@ impl Site {
     }
 }
 
-/// Every beacon is in exactly one place.
+/// Asserts that every beacon is in exactly one place.
 fn assert_law(status: &serde_json::Value) {
     let count = |name: &str| status["spool"][name].as_u64().unwrap();
     let places = ["loaded", "superseded", "discarded", "waiting"].map(count);
@@ -126,7 +126,7 @@ async fn postgres_is_slow_under_load() {
     site.judge(&mut load).await;
 }
 
-/// What a network does that drops packets: connections are open for ever and nothing comes.
+/// Simulates a network that drops packets: connections stay open, and no data arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_stall_for_good_are_given_up() {
     let site = Site::start().await;
@@ -134,7 +134,7 @@ async fn connections_that_stall_for_good_are_given_up() {
     load.more(400).await;
     site.proxy.hold_these_for_good();
     let began = Instant::now();
-    // A question that meets a stalled connection gets an answer, and soon a good one.
+    // A query on a stalled connection gets an answer, and soon a good one.
     let http = site.server.http.clone();
     let url = format!("{}/api/v1/sites/default/pages?period=24h", site.server.url);
     loop {
@@ -149,7 +149,7 @@ async fn connections_that_stall_for_good_are_given_up() {
     load.more(400).await;
     assert_eq!(load.refused() + load.unanswered(), 0, "{}", load.refusal());
     load.finish().await;
-    // The loader gives its connection up, and goes on with another.
+    // The loader drops its connection and continues on another one.
     let began = Instant::now();
     while site.server.get("status").await.unwrap()["spool"]["waiting"] != 0 {
         assert!(began.elapsed() < Duration::from_secs(90), "the loader hangs: {}", site.server.log());
@@ -185,7 +185,7 @@ async fn sigterm_under_load_drains_into_postgres() {
     assert_eq!(site.server.terminate().await, Some(0));
     let acknowledged = load.acknowledged();
     let views = site.cluster.sql("select count(*) from page_view").parse::<u64>().unwrap();
-    // Workers whose beacon had no answer send it again; it may be among the views.
+    // Workers without an answer send their beacon again, so the view may be in the store.
     assert!(views >= acknowledged * 3 / 4 - 16, "{views} views of {acknowledged} beacons are in the store");
     let left = std::fs::metadata(site.server.data_dir().join("spool.db-wal"));
     assert!(left.is_err(), "the spool was closed");
@@ -204,7 +204,7 @@ async fn the_server_is_killed_under_load_on_postgres() {
     for round in 0..4 {
         load.more(300).await;
         if round % 2 == 1 {
-            // With beacons in the spool that the store does not have.
+            // The spool then holds beacons that the store does not have.
             site.proxy.cut();
             load.more(300).await;
         }
@@ -255,7 +255,7 @@ async fn a_site_that_the_database_refuses_is_told_and_holds_up_no_other() {
     assert!(server.log().contains("the store refuses them"), "{}", server.log());
     let _ = database.sql("drop trigger refuse on page_view");
     server.settled().await;
-    // The site is let go of in the moment after its last beacon.
+    // The server releases the site shortly after loading its last beacon.
     let status = eventually(|| async {
         let status = server.get("status").await?;
         if status["spool"]["held"].is_null() { Ok(status) } else { Err(status.to_string()) }
@@ -265,8 +265,8 @@ async fn a_site_that_the_database_refuses_is_told_and_holds_up_no_other() {
     assert_law(&status);
 }
 
-/// What the coordinator of a Citus cluster answers when one of its nodes is gone: for that site alone, and wherever all
-/// nodes are asked. (A cluster itself: docs/scaling.md, and `store-postgres/tests/citus.rs`.)
+/// The coordinator of a Citus cluster fails for one site when a node is gone, and for every query over all nodes.
+/// (`store-postgres/tests/citus.rs` and docs/scaling.md use a real cluster.)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn site_whose_node_is_gone_waits_and_holds_up_no_other() {
     let database = Database::migrated().await;
@@ -298,7 +298,7 @@ async fn site_whose_node_is_gone_waits_and_holds_up_no_other() {
         })
         .await
     };
-    // The end of the spool of before cannot be told to all nodes.
+    // The server cannot forget the old spool's cursor on all nodes.
     send(&server, &server.key, 99).await;
     server.settled().await;
     server.kill_and_restart().await;

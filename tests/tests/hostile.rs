@@ -1,4 +1,4 @@
-//! A hostile client cannot shut others out, nor take the server's memory.
+//! Tests that a hostile client can neither shut others out nor exhaust the server's memory.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,16 +18,16 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Time until the server has closed what a hostile client holds.
+/// Timeout for the server to close the connections of a hostile client.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
-/// Time for an honest client's answer.
+/// Timeout of an honest client's request.
 const ANSWER: Duration = Duration::from_secs(5);
-/// Memory that an attack may take.
+/// Maximum growth of the server's memory during an attack.
 const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Files that come and go: connections of the honest client, and those of the stores.
+/// The server's open files that vary: connections of the honest client and of the stores.
 const OWN_FILES_MAX: usize = 12;
 
-/// How a closed connection looks to its client.
+/// The errors by which a client notices a closed connection.
 const LOST: [ErrorKind; 3] = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof, ErrorKind::BrokenPipe];
 
 async fn ask_once(address: SocketAddr, request: &str) -> std::io::Result<String> {
@@ -38,8 +38,8 @@ async fn ask_once(address: SocketAddr, request: &str) -> std::io::Result<String>
     if answer.is_empty() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
 }
 
-/// A request on a connection of its own. A burst of more connections than the server has places may close a connection
-/// whose request is still on its way, so the request is tried again, as browsers do.
+/// Sends a request on a new connection. A burst of connections above the server's limit may close a connection while
+/// its request is on its way, so the request is retried, as browsers do.
 async fn ask(address: SocketAddr, request: &str) -> std::io::Result<String> {
     let retried = async {
         loop {
@@ -56,7 +56,7 @@ async fn health(address: SocketAddr) -> std::io::Result<String> {
     ask(address, "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await
 }
 
-/// Attacks a server that may have few files open, and looks after an honest client, memory and connections meanwhile.
+/// Attacks a server that has a low limit of open files. Meanwhile checks an honest client, memory and connections.
 async fn withstands(attack: Attack, connections: usize) -> Server {
     let server = Server::launch(Launch::default().files_max(256)).await;
     assert_eq!(server.post("/v1/beacon", "{}").await.0, 400);
@@ -76,7 +76,7 @@ async fn withstands(attack: Attack, connections: usize) -> Server {
         let growth = server.rss_bytes().saturating_sub(memory);
         assert!(growth <= GROWTH_BYTES_MAX, "{attack:?}: {growth} bytes");
     };
-    // Before the connections are there, while they are, and until they are not.
+    // Sends before the attack's connections are open, while they are open, and until they are closed.
     for _ in 0..20 {
         honest().await;
     }
@@ -113,13 +113,13 @@ async fn body_that_goes_on_after_its_refusal_is_cut_off() {
     let attackers = Attackers::start(Attack::Upload, server.address(), 1);
     eventually(|| async {
         let sent = attackers.sent_bytes();
-        // The one that asks.
+        // The only open connection is the one of this request.
         let open = server.get("status").await?["connections"]["open"].as_u64();
         if sent > 0 && open <= Some(1) { Ok(()) } else { Err(format!("{sent} bytes, {open:?} connections")) }
     })
     .await;
     let sent = attackers.sent_bytes();
-    // What the server discards, and what both systems buffer.
+    // The server discards some bytes, and both systems buffer some.
     assert!(sent < 32 * 1024 * 1024, "{sent} bytes");
     withstands(Attack::Drip, 200).await;
 }
@@ -249,7 +249,7 @@ async fn idle_connections_are_kept_longer_than_balancers_keep_them() {
     let mut used = TcpStream::connect(server.address()).await.unwrap();
     used.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     used.read_exact(&mut [0; 100]).await.unwrap();
-    // Past every shorter deadline of a connection.
+    // The wait exceeds every shorter timeout of a connection.
     let closed = async {
         let (mut byte, mut answer) = ([0], [0; 4_096]);
         tokio::select! {

@@ -1,4 +1,4 @@
-//! What other users of the machine, and readers of a log, come to know.
+//! Tests that other users of the machine, and readers of a log, learn no secrets.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,14 +20,14 @@ fn set(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// The rights on each file of a folder, in octal digits.
+/// The permissions of each file in a folder, in octal digits.
 fn modes(folder: &Path) -> BTreeMap<String, String> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let octal = |path: &Path| format!("{:o}", mode(path));
     entries.map(|entry| (entry.file_name().into_string().unwrap(), octal(&entry.path()))).collect()
 }
 
-/// A beacon has been written and loaded, so that SQLite has made all of its files.
+/// Sends a beacon, so that SQLite creates all of its files.
 async fn used(server: &Server) {
     let body = beacon(&server.key, view_id(1), "https://shop.example/", &json!({"LCP": 900.0}));
     assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
@@ -56,7 +56,7 @@ async fn data_folder_and_every_file_in_it_are_their_owners_alone() {
     assert_eq!(mode(&data), 0o700);
     assert!(!server.log().contains("could read the data"), "{}", server.log());
 
-    // As an earlier release made it, and killed.
+    // The permissions of an earlier release, after a kill.
     server.kill().await;
     set(&data, 0o755);
     made.keys().for_each(|name| set(&data.join(name), 0o644));
@@ -129,7 +129,7 @@ async fn chosen_token_is_the_first_one_and_told_nowhere() {
     }
 }
 
-/// A terminal is what `script` makes; nobody else reads it.
+/// `script` provides a terminal that nobody else reads.
 #[tokio::test]
 async fn first_token_is_shown_on_a_terminal() {
     let folder = TempDir::new().unwrap();
@@ -157,7 +157,7 @@ async fn first_token_is_shown_on_a_terminal() {
     script.kill().await.unwrap();
 }
 
-/// A database whose user needs a password, and its address without one.
+/// A cluster with a database whose user needs a password, and the URL without a password.
 fn guarded() -> (Cluster, String) {
     let cluster = Cluster::start();
     let _ = cluster.sql("create user guarded password 'hush-hush'; grant create on schema public to guarded");
@@ -178,7 +178,7 @@ async fn password_of_the_database_comes_from_a_file_and_not_from_the_arguments()
         Launch::with(&["--database-url-file", url_file]),
         Launch::default().env("DATABASE_URL_FILE", url_file),
         Launch::with(&["--database-url", &url]).env("PGPASSFILE", pgpass),
-        // Empty is as if not set.
+        // An empty variable counts as unset.
         Launch::with(&["--database-url-file", url_file]).env("DATABASE_URL", ""),
     ] {
         let server = Server::launch_on(TempDir::new().unwrap(), launch).await;

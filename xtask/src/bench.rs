@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use std::process::Command;
 
-/// What is measured.
+/// The benches.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bench {
     /// Beacons over HTTP until they are durable.
@@ -18,7 +18,7 @@ pub(crate) enum Bench {
     Load,
     /// Percentiles over a month of page views.
     Query,
-    /// What the collector costs a page.
+    /// Cost of the collector for a page.
     Collector,
 }
 
@@ -34,24 +34,24 @@ impl Bench {
     }
 }
 
-/// Runs a bench with these arguments; its figures go to standard output.
+/// Runs a bench with these arguments. Its figures go to standard output.
 pub(crate) fn bench(bench: Bench, json: bool, check: bool, arguments: &[String]) -> Result<()> {
     let mut command = if bench == Bench::Collector { in_a_browser()? } else { in_release()? };
     command.arg(bench.name()).args(json.then_some("--json")).args(check.then_some("--check")).args(arguments);
     run(&mut command)
 }
 
-/// The benches of the server, whose own speed counts.
+/// The command of the server's benches, in release mode because the server's speed is measured.
 fn in_release() -> Result<Command> {
     say("building in release; the first time it takes some minutes");
-    // Together, so that what both are made of is compiled once. Without the bench that drives browsers, the benches
-    // ask for no feature of it that the server does not, so the binary that is measured is the one that ships.
+    // One command builds both, so that shared crates compile once. Without the browser bench, the benches enable no
+    // feature that the server does not enable. The measured binary is therefore the shipped one.
     let packages = ["--package", "fieldvitals", "--package", "fieldvitals-bench", "--no-default-features"];
     run(cargo().args(["build", "--release"]).args(packages).stdout(std::io::stderr()))?;
     Ok(Command::new(target_dir().join("release").join("fieldvitals-bench")))
 }
 
-/// The benches of the collector: what is measured runs in the browser, so that server and bench may be slow.
+/// The command of the collector's benches. The measured code runs in the browser, so server and bench may be slow.
 fn in_a_browser() -> Result<Command> {
     browsers::install(&browsers::CHROMIUM)?;
     let library = browsers::web_vitals()?;

@@ -1,5 +1,5 @@
-//! Shrinks the module with wasm-opt of the npm package `binaryen`, which runs in Node. Debian's is years old,
-//! and crates.io has none that is kept up.
+//! Shrinks the wasm module with wasm-opt from the npm package `binaryen`, which runs in Node. Debian's version is
+//! years old, and crates.io has no maintained package.
 
 use crate::run::{run, say, target_dir};
 use crate::toolchain::program;
@@ -8,15 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The package's version, which is part of what the module follows from.
+/// The package's version. It is an input of the build's hash.
 pub(crate) const VERSION: &str = "132.0.0";
-/// What npm holds the package to.
+/// The package's hash, which npm checks.
 const INTEGRITY: &str =
     "sha512-4Usg7yEvwO3FMso3Oov6qkOOHSod1IEv+boKkh77kTljM+eNBouqCTbqWswGzbG+vDNO/b/v2C4gfEh1WgB9Lg==";
 
-/// What wasm-opt is asked for. Locals that hold the same value become one first. A second `-Oz` finds what the first
-/// has made possible. The list of features is for wasm-opt alone, and goes. The stack begins at the bottom of the memory, so
-/// its first kilobyte has no data of ours.
+/// The options of wasm-opt. The two passes for locals merge locals with the same value. The second `-Oz` uses the
+/// results of the first one. The list of features serves only wasm-opt, so it is stripped. The stack begins at the
+/// bottom of the memory, so the first KiB has no static data (`--low-memory-unused`).
 const OPTIONS: [&str; 6] = [
     "--low-memory-unused",
     "--merge-locals",
@@ -26,29 +26,29 @@ const OPTIONS: [&str; 6] = [
     "--strip-target-features",
 ];
 
-/// A wasm-opt that is ready to run.
+/// An installed wasm-opt.
 pub(crate) struct WasmOpt {
     node: PathBuf,
     script: PathBuf,
 }
 
 impl WasmOpt {
-    /// Finds it, or installs it.
+    /// Finds wasm-opt, or installs it.
     ///
     /// # Errors
-    /// Node or npm are missing and cannot be installed, or npm cannot fetch the package.
+    /// Fails if Node or npm are missing and cannot be installed, or if npm cannot fetch the package.
     pub(crate) fn find() -> Result<Self> {
         let node = program("node", "nodejs")?;
         let dir = target_dir().join("tools").join(format!("binaryen-{VERSION}"));
         let script = dir.join("node_modules/binaryen/bin/wasm-opt");
-        // npm writes this file last.
+        // npm writes this file last, so its presence proves a complete installation.
         if !dir.join("node_modules/.package-lock.json").is_file() {
             fetch(&dir)?;
         }
         Ok(Self { node, script })
     }
 
-    /// Returns the module shrunk. wasm-opt reads which features the module may use from the module itself.
+    /// Shrinks the module. wasm-opt reads the allowed features from the module itself.
     pub(crate) fn shrink(&self, wasm: &[u8]) -> Result<Vec<u8>> {
         let dir = target_dir().join("wasm");
         let (before, after) = (dir.join("before.wasm"), dir.join("after.wasm"));
@@ -60,7 +60,7 @@ impl WasmOpt {
     }
 }
 
-/// Fetches the package into a folder of its own.
+/// Fetches the package into its own folder.
 fn fetch(dir: &Path) -> Result<()> {
     let npm = program("npm", "npm")?;
     say(format!("fetching binaryen {VERSION} with npm, 23 MB, once"));

@@ -1,4 +1,5 @@
-//! Builds what a page loads: `v.js`, the wasm module and its glue (wasm-bindgen's bindings and our loader).
+//! Builds the files that a page loads: `v.js`, the wasm module, and the glue (the bindings of wasm-bindgen and the
+//! loader).
 
 use crate::binaryen::{self, WasmOpt};
 use crate::bindings::{self, Names, letters};
@@ -14,27 +15,27 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use wasm_bindgen_cli_support::{Bindgen, EncodeInto};
 
-/// The sources of snippet and loader.
+/// The path of the snippet's source.
 pub(crate) const SNIPPET: &str = "js-snippet/src/v.js";
 const LOADER: &str = "js-snippet/src/loader.js";
 
-/// The line of the snippet's source that takes the glue's name.
+/// The line of the snippet's source that receives the glue's file name.
 pub(crate) const NAME_LINE: &str = "const COLLECTOR = \"\";";
-/// The line of the loader's source that takes the module's URL.
+/// The line of the loader's source that receives the module's URL.
 const MODULE_LINE: &str = "const MODULE = \"\";";
 
 /// The files of one build.
 pub(crate) struct Collector {
     /// The directory that holds them.
     pub(crate) dir: PathBuf,
-    /// The hash that names module and glue. A longer name would be paid in the snippet.
+    /// The hash in the names of module and glue. It is short because the snippet contains it.
     pub(crate) stem: String,
-    /// The glue of the npm package, whose module has a name without a hash.
+    /// The glue of the npm package. Its module has a name without a hash.
     pub(crate) module_glue: PathBuf,
 }
 
 impl Collector {
-    /// Name, and file name, of each file that a page loads.
+    /// The role and the file name of each file that a page loads.
     pub(crate) fn files(&self) -> [(&'static str, String); 3] {
         [
             ("snippet", "v.js".to_owned()),
@@ -44,14 +45,14 @@ impl Collector {
     }
 }
 
-/// Builds the collector into `target/collector`, as far as its sources have changed.
+/// Builds the collector into `target/collector`. Reuses the files of an earlier build of the same inputs.
 pub(crate) fn build() -> Result<Collector> {
     let started = Instant::now();
     let wasm = compile()?;
     let sources = sources()?;
     let optimizer = WasmOpt::find();
 
-    // Everything that the files follow from.
+    // All inputs of the files.
     let mut inputs = Sha256::new();
     inputs.update(&wasm);
     inputs.update(&sources.snippet);
@@ -111,7 +112,7 @@ fn compile() -> Result<Vec<u8>> {
     fs::read(&file).with_context(|| format!("the build succeeded and did not leave {}", file.display()))
 }
 
-/// Bindings and module, as wasm-bindgen makes them from what the compiler made, with short names.
+/// Runs wasm-bindgen on the compiled module. Returns bindings and module, with short names.
 fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
     let mut output = Bindgen::new()
         .input_bytes("collector", wasm)
@@ -150,27 +151,27 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
     Ok((bindings::rewrite(&js, &names)?, wasm))
 }
 
-/// wasm-bindgen's part of the glue and ours, which share one function's scope.
+/// The bindings of wasm-bindgen and the loader, which share one function's scope.
 struct Glue {
     bindings: String,
     loader: String,
 }
 
 impl Glue {
-    /// The glue for a module at this URL, an expression of JavaScript.
+    /// The glue for a module. `url` is a JavaScript expression.
     fn minified(&self, url: &str) -> Result<String> {
         let loader = replace_once(&self.loader, MODULE_LINE, &format!("const MODULE = {url};"), LOADER)?;
         minify(&format!("{}{loader}", self.bindings), Kind::Module, "the glue")
     }
 }
 
-/// The URL of a module beside its glue, in words that bundlers know.
+/// The URL of a module beside its glue, in a form that bundlers recognize.
 fn url(stem: &str) -> String {
     format!("new URL(\"./{stem}.wasm\", import.meta.url)")
 }
 
 fn write(dir: &Path, module_glue: PathBuf, snippet: &str, glue: &Glue, wasm: &[u8]) -> Result<Collector> {
-    // The glue holds the name, so the name follows from the glue without it.
+    // The glue contains the name, so the hash covers the glue without the name.
     let mut hash = Sha256::new();
     hash.update(glue.minified("\"\"")?);
     hash.update(wasm);
@@ -179,7 +180,7 @@ fn write(dir: &Path, module_glue: PathBuf, snippet: &str, glue: &Glue, wasm: &[u
     let snippet = replace_once(snippet, NAME_LINE, &format!("const COLLECTOR = \"{stem}.js\";"), SNIPPET)?;
     fs::write(&module_glue, glue.minified(&url("collector"))?)?;
 
-    // Old hashes have no place beside the new: the server serves whatever lies here.
+    // Removes files with old hashes, because the server serves every file in this folder.
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot empty {}", dir.display()));
@@ -198,17 +199,17 @@ fn write(dir: &Path, module_glue: PathBuf, snippet: &str, glue: &Glue, wasm: &[u
     Ok(collector)
 }
 
-/// The sources of what we write for the browser.
+/// The sources of snippet and loader.
 pub(crate) struct Sources {
     /// The snippet.
     pub(crate) snippet: String,
     loader: String,
-    /// The short names of the names that they share.
+    /// The short forms of the shared names.
     short: BTreeMap<String, String>,
 }
 
-/// Reads the sources and shortens the names that they share, which begin with an underscore, to one or two letters
-/// and an underscore. The minifier sees one file at a time and leaves properties alone.
+/// Reads the sources and shortens their shared names to one or two letters and an underscore. Shared names begin with
+/// an underscore. The minifier cannot do this: it sees one file at a time and keeps property names.
 pub(crate) fn sources() -> Result<Sources> {
     let source = |path: &str| {
         let file = root().join(path);
@@ -244,7 +245,7 @@ fn shorten(source: &str, short: &BTreeMap<String, String>) -> String {
     out + &source[rest..]
 }
 
-/// Calls back with each `_name` of a source. (`__wbg_…` belongs to wasm-bindgen.)
+/// Calls `each` with every `_name` of a source. Skips `__wbg_…`, which belongs to wasm-bindgen.
 fn shared_names<'a>(source: &'a str, mut each: impl FnMut(&'a str)) {
     let is_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '$';
     for word in source.split(|character| !is_word(character)) {
@@ -290,7 +291,7 @@ mod tests {
     fn shared_names_are_short_in_the_bindings_too() {
         let short = short_names(&["shared._hidden = shared._errors", "s._hidden && s.__wbg_x && a_b"]);
         assert_eq!(shorten("s._hidden + s._errors;", &short), "s.b_ + s.a_;");
-        // Of the bindings only what they share, not what is wasm-bindgen's own.
+        // Shortens only the shared names in the bindings, not wasm-bindgen's own names.
         let bindings = "__wbg__hidden_7b: (a) => getObject(a)._hidden, real._wbg_cb_unref(), x._other";
         assert_eq!(
             shorten(bindings, &short),
@@ -309,7 +310,7 @@ mod tests {
             minified.contains("export default") && minified.contains("new URL(`./m.wasm`,import.meta.url)"),
             "{minified}"
         );
-        // A name of the bindings is not taken a second time.
+        // The loader must not declare a name of the bindings again.
         let twice = Glue { loader: format!("{}const load = 1;", glue.loader), ..glue };
         assert!(twice.minified(&url("m")).is_err());
     }

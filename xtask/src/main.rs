@@ -1,5 +1,5 @@
-//! `cargo xtask`: builds, serves, tests and measures fieldvitals. Nothing else is needed on a machine
-//! that has Rust; what is missing is installed where that is possible, and named where it is not.
+//! `cargo xtask`: builds, serves, tests and measures fieldvitals. It needs only Rust on the machine. It installs
+//! missing tools if possible, and otherwise names them.
 
 mod bench;
 mod binaryen;
@@ -40,22 +40,22 @@ enum Task {
     },
     /// Run every test, fast ones first; or one part of them.
     Test {
-        /// The part to run alone.
+        /// The part to run.
         part: Option<test::Part>,
-        /// Of `browsers`: only a slow interaction that is followed at once by a hidden or another page, so
-        /// many times in headless and in headed Chromium.
+        /// Of `browsers`: only a slow interaction followed at once by a hidden page or another page, this many times
+        /// in
+        /// headless and in headed Chromium.
         #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "20")]
         inp_on_hide: Option<u32>,
-        /// Property tests search other cases than every time, from a seed that is printed. What they find becomes a
-        /// named case.
+        /// Search new cases in property tests, from a seed that is printed. Add a failing case as a named case.
         #[arg(long)]
         random: bool,
-        /// Of `browsers`: only the scenarios whose `name/engine` contains these words.
+        /// Of `browsers`: only scenarios with these words in `name/engine`.
         #[arg(last = true)]
         words: Vec<String>,
     },
-    /// Kill the server, and Postgres, under load again and again and tell what was lost: `cargo xtask chaos --kills
-    /// 200`. Further options: `cargo xtask chaos --help`.
+    /// Kill the server, and Postgres, repeatedly under load and report lost beacons: `cargo xtask chaos --kills 200`.
+    /// Further options: `cargo xtask chaos --help`.
     #[command(disable_help_flag = true)]
     Chaos {
         /// Options of the run.
@@ -74,12 +74,12 @@ enum Task {
     },
     /// Measure ingest, attacks, loading, queries or the collector beside their yardsticks (docs/performance.md).
     Bench {
-        /// What to measure.
+        /// The bench to run.
         bench: bench::Bench,
         /// As JSON: the machine and a list of figures.
         #[arg(long)]
         json: bool,
-        /// Fail where a figure misses its bound.
+        /// Fail if a figure misses its bound.
         #[arg(long)]
         check: bool,
         /// Arguments of the bench, such as `-- --rounds 3`; `-- --help` lists them.

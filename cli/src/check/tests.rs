@@ -1,4 +1,4 @@
-//! The command against a server that answers as the API does.
+//! Tests the command against a server with the API's answers.
 
 use super::{Args, execute};
 use crate::client::responder::Responder;
@@ -14,7 +14,7 @@ struct Command {
     args: Args,
 }
 
-/// A budget file of its own for a test.
+/// A budget file for one test.
 struct File(tempfile::TempDir);
 
 impl File {
@@ -143,10 +143,10 @@ async fn junit_shows_budgets_as_tests() {
     assert!(done.stdout.contains("why inconclusive"), "{}", done.stdout);
 }
 
-/// The rules of Ant's schema (Windy Road's JUnit.xsd), and what Jenkins' (xUnit plugin's junit-10.xsd) asks beyond them.
+/// The rules of Ant's schema (Windy Road's JUnit.xsd), and Jenkins' additional rules (xUnit plugin's junit-10.xsd).
 #[tokio::test]
 async fn junit_is_valid_for_ant_and_jenkins() {
-    // Of each element its attributes, all required, and its children in order.
+    // The attributes of each element, all required, and its children in order.
     let suite = "errors failures hostname id name package skipped tests time timestamp";
     let elements: [(&str, &str, &[&str]); 8] = [
         ("testsuites", "", &["testsuite"]),
@@ -194,7 +194,7 @@ async fn junit_is_valid_for_ant_and_jenkins() {
                         assert!(value.parse::<u32>().is_ok(), "{attribute}={value}");
                     }
                     "id" => assert_eq!(*value, suites.to_string(), "counted from 0"),
-                    // Without a zone.
+                    // The timestamp has no time zone.
                     "timestamp" => assert!(
                         value.len() == 19 && value.parse::<jiff::civil::DateTime>().is_ok(),
                         "{attribute}={value}"
@@ -211,7 +211,7 @@ async fn junit_is_valid_for_ant_and_jenkins() {
                     before.iter().all(|sibling| place(sibling) <= place(&name)),
                     "{name} after {before:?}"
                 );
-                // A case has one result; of a suite only cases repeat.
+                // A test case has one result. In a suite, only cases repeat.
                 let once = before.is_empty() || parent != "testcase";
                 assert!(
                     once && (["testsuite", "testcase"].contains(&name.as_str()) || !before.contains(&name))
@@ -280,7 +280,7 @@ async fn the_job_summary_is_added_to() {
     let text = std::fs::read_to_string(&summary).unwrap();
     assert!(text.starts_with("before\n### Web Vitals budgets: fail: 1 exceeded"), "{text}");
     assert!(text.contains("| ❌ fail | /p/\\*, phone | LCP p75 ≤ 2500 ms | 3100 ms (3000 ms to 3200 ms) | 240 | 50.0 % | why fail |"), "{text}");
-    // Only a missing directory keeps the summary from being written; the verdict stands all the same.
+    // The directory is missing, so the command cannot write the summary. The verdict stays the same.
     let server = Responder::start(&[("200 OK", &answer(&["fail"]).to_string())]);
     let done =
         run(&file.path(), &server.url, &["--format", "github"], Some(Path::new("/nowhere/summary.md"))).await;

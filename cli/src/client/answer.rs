@@ -1,5 +1,5 @@
-//! The API's answers, as far as commands use them. Unknown fields are let be, so that an older command
-//! reads a newer server.
+//! The API's answers, as far as the commands use them. Unknown fields are ignored, so that an older command can read a
+//! newer server.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ pub(crate) struct ErrorAnswer {
     pub(crate) error: ErrorDetail,
 }
 
-/// What is wrong and what to do.
+/// The message of an error: the problem and the fix.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ErrorDetail {
     pub(crate) message: String,
@@ -39,21 +39,21 @@ pub(crate) struct StatusAnswer {
     pub(crate) crowded: Vec<CrowdedAnswer>,
 }
 
-/// A kind of names of which a site has more than places.
+/// A kind of names for which a site has more names than places.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CrowdedAnswer {
     pub(crate) site: String,
     pub(crate) kind: String,
 }
 
-/// From and to, RFC 3339, UTC.
+/// Start and end of a period, RFC 3339, UTC.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PeriodAnswer {
     pub(crate) from: String,
     pub(crate) to: String,
 }
 
-/// What was measured of one metric. Values are in the metric's unit.
+/// The statistics of one metric. Values are in the metric's unit.
 #[derive(Debug, Deserialize)]
 pub(crate) struct MetricAnswer {
     pub(crate) n: u64,
@@ -68,8 +68,7 @@ pub(crate) struct MetricAnswer {
     pub(crate) poor: u64,
 }
 
-/// Metrics by name. A metric of a newer server that this command does not know is kept under its
-/// name and not shown.
+/// Metrics by name. Keeps an unknown metric of a newer server under its name; the commands do not show it.
 pub(crate) type Metrics = BTreeMap<String, MetricAnswer>;
 
 /// `GET /sites/{site}/pages`.
@@ -86,14 +85,14 @@ pub(crate) struct PagesAnswer {
 pub(crate) struct PageAnswer {
     pub(crate) route: String,
     pub(crate) views: u64,
-    /// Absent in answers of servers that do not tell it.
+    /// Absent in answers of older servers.
     #[serde(default)]
     pub(crate) views_estimated: Option<u64>,
     pub(crate) metrics: Metrics,
 }
 
 impl PageAnswer {
-    /// Page views that were sent, and those that there were as far as sampled ones tell.
+    /// Page views received, and page views estimated by correcting for sampling.
     pub(crate) fn counts(&self) -> [u64; 2] {
         [self.views, self.views_estimated.unwrap_or(self.views)]
     }
@@ -103,21 +102,21 @@ impl PageAnswer {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReportAnswer {
     pub(crate) site: String,
-    /// The route as the server names it; absent in answers of servers that do not tell it.
+    /// The route as the server names it. Absent in answers of older servers.
     #[serde(default)]
     pub(crate) route: Option<String>,
     #[serde(default)]
     pub(crate) nearest_routes: Vec<String>,
     pub(crate) period: PeriodAnswer,
     pub(crate) views: u64,
-    /// Absent in answers of servers that do not tell it.
+    /// Absent in answers of older servers.
     #[serde(default)]
     pub(crate) views_estimated: Option<u64>,
     pub(crate) metrics: Metrics,
 }
 
 impl ReportAnswer {
-    /// Page views that were sent, and those that there were as far as sampled ones tell.
+    /// Page views received, and page views estimated by correcting for sampling.
     pub(crate) fn counts(&self) -> [u64; 2] {
         [self.views, self.views_estimated.unwrap_or(self.views)]
     }
@@ -137,7 +136,7 @@ pub(crate) struct AttributionAnswer {
     pub(crate) explained: u64,
     pub(crate) causes_found: u64,
     pub(crate) causes: Vec<CauseAnswer>,
-    /// Absent in answers of servers that do not tell them.
+    /// Absent in answers of older servers.
     #[serde(default)]
     pub(crate) conditions: ConditionsAnswer,
     pub(crate) tbt: BlockingAnswer,
@@ -170,7 +169,7 @@ pub(crate) struct CauseAnswer {
     pub(crate) script: Option<ScriptAnswer>,
 }
 
-/// The conditions of the page views with a value of the metric.
+/// The conditions of the page views that have a value of the metric.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ConditionsAnswer {
     pub(crate) classes: BTreeMap<String, Vec<ClassAnswer>>,
@@ -202,7 +201,7 @@ pub(crate) struct TimingAnswer {
     pub(crate) rating: Rating,
 }
 
-/// Why pages were not restored from the back/forward cache.
+/// A reason why pages were not restored from the back/forward cache.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReasonAnswer {
     pub(crate) reason: String,
@@ -217,14 +216,14 @@ pub(crate) struct SpreadAnswer {
     pub(crate) p75: Option<u64>,
 }
 
-/// Loads that something outside of the page slowed down.
+/// Loads slowed down by a cause outside of the page.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ColdStartsAnswer {
     pub(crate) n: u64,
     pub(crate) estimated: u64,
 }
 
-/// A script that ran while somebody waited.
+/// A script that ran during an interaction.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ScriptAnswer {
     pub(crate) url: String,
@@ -239,7 +238,7 @@ pub(crate) struct BlockingAnswer {
     pub(crate) p75: Option<f64>,
 }
 
-/// In how many page views TTI was reached, and why not in others.
+/// Number of page views that reached TTI, and the reasons of the others.
 #[derive(Debug, Deserialize)]
 pub(crate) struct TtiAnswer {
     pub(crate) reached: u64,
@@ -254,7 +253,7 @@ pub(crate) struct RejectionsAnswer {
     pub(crate) rejections: Vec<RejectionAnswer>,
 }
 
-/// Beacons that were refused for one reason from one origin.
+/// Beacons refused for one reason from one origin.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RejectionAnswer {
     pub(crate) reason: String,
@@ -285,7 +284,7 @@ pub(crate) struct BudgetAnswer {
     pub(crate) percentile: u8,
     pub(crate) max: f64,
     pub(crate) device: Option<String>,
-    /// Absent in answers of servers that do not tell it.
+    /// Absent in answers of older servers.
     #[serde(default)]
     pub(crate) routes: Option<u64>,
     pub(crate) n: u64,

@@ -1,4 +1,4 @@
-//! What explains a metric's values, as a table for people and for spreadsheets.
+//! Prints the explanations of a metric's values, as a table and as CSV.
 
 use super::tables::{ABSENT, no_route, nothing, title};
 use super::{Args, conditions};
@@ -7,7 +7,7 @@ use crate::output::table::{Align, Cell, Table};
 use crate::output::{Colour, csv, number, share};
 use vitals::metric::Metric;
 
-/// The parts of a metric, as the API names them, with their headings.
+/// The parts of a metric by their API name, with their headings.
 const fn parts(metric: Metric) -> &'static [(&'static str, &'static str)] {
     match metric {
         Metric::Lcp => &[
@@ -31,7 +31,7 @@ const fn parts(metric: Metric) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// The causes of most page views, and what else page views say.
+/// A table of the most frequent causes, followed by the other explanations.
 pub(super) fn table(answer: &AttributionAnswer, args: &Args, colour: Colour) -> String {
     let metric = answer.metric;
     let mut text = title(&answer.site, answer.route.as_deref().unwrap_or_default(), &answer.period, args);
@@ -71,7 +71,7 @@ pub(super) fn table(answer: &AttributionAnswer, args: &Args, colour: Colour) -> 
     text
 }
 
-/// What a cause has beside its element.
+/// The heading of the column beside a cause's element.
 const fn what(metric: Metric) -> Option<&'static str> {
     match metric {
         Metric::Lcp => Some("IMAGE"),
@@ -80,7 +80,7 @@ const fn what(metric: Metric) -> Option<&'static str> {
     }
 }
 
-/// Headings after the parts.
+/// The headings after the parts.
 const fn rest(metric: Metric) -> &'static [&'static str] {
     match metric {
         Metric::Inp => &["AT", "LOADED"],
@@ -124,7 +124,7 @@ fn row(answer: &AttributionAnswer, cause: &CauseAnswer) -> Vec<Cell> {
     cells
 }
 
-/// Total Blocking Time, why TTI was not reached, and what failed in the collector.
+/// Total Blocking Time, the reasons why TTI was not reached, and the collector's failures.
 fn beside(answer: &AttributionAnswer) -> String {
     let mut text = String::new();
     if let (Some(p50), Some(p75)) = (answer.tbt.p50, answer.tbt.p75) {
@@ -146,7 +146,7 @@ fn beside(answer: &AttributionAnswer) -> String {
     text
 }
 
-/// A line a cause.
+/// A CSV with one line per cause.
 pub(super) fn csv(answer: &AttributionAnswer) -> String {
     let names = [
         "site",

@@ -1,4 +1,4 @@
-//! What two stores hold, beside each other.
+//! Compares the contents of two stores.
 
 use crate::output::table::{Align, Cell, Table};
 use crate::output::{Colour, Ink};
@@ -7,18 +7,18 @@ use fieldvitals_store::{By, CellQuery, Dimension, Holding, SiteId, Store, StoreE
 use std::collections::BTreeMap;
 use vitals::metric::Metrics;
 
-/// Differing names that are told of each site.
+/// Maximum number of differing names printed per site.
 const NAMES_TOLD_MAX: usize = 10;
 
-/// A kind of names, and one of them; `None` for page views of which it is not known.
+/// A kind of names, and a name of that kind; `None` counts page views whose value is unknown.
 type NameOf = (&'static str, Option<String>);
 
-/// The page views of each route and of each label, as rollups count them.
+/// The page views per route and per label, as rollups count them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names(BTreeMap<NameOf, i64>);
 
 impl Names {
-    /// Those of a site.
+    /// Reads the names of a site.
     pub(crate) async fn of(store: &dyn Store, site: SiteId) -> Result<Self, StoreError> {
         let all = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, i64::MIN, i64::MAX) };
         let routes = store.cells(&all).await?.rows.into_iter();
@@ -31,7 +31,7 @@ impl Names {
         Ok(Self(names))
     }
 
-    /// The names of which the stores count different numbers, with both.
+    /// The names with different counts, with both counts.
     fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a NameOf, i64, i64)> {
         let only_there = other.0.keys().filter(|name| !self.0.contains_key(*name));
         let views = |names: &Self, name: &NameOf| names.0.get(name).copied().unwrap_or(0);
@@ -41,7 +41,7 @@ impl Names {
     }
 }
 
-/// What both stores hold of a site.
+/// The contents of a site in both stores.
 pub(crate) struct Compared {
     /// The site.
     pub(crate) site: String,
@@ -49,7 +49,7 @@ pub(crate) struct Compared {
     pub(crate) source: Holding,
     /// In the target.
     pub(crate) target: Holding,
-    /// The names of the source, and of the target.
+    /// The names in the source and in the target.
     pub(crate) names: [Names; 2],
 }
 
@@ -65,12 +65,12 @@ impl Compared {
     }
 }
 
-/// Whether both hold the same, as far as counts tell: in all, and of each route and label.
+/// Whether all counts agree: in total, and per route and label.
 pub(crate) fn agree(all: &[Compared]) -> bool {
     all.iter().all(|one| one.source == one.target && one.names[0] == one.names[1])
 }
 
-/// The first names of each site of which the stores count different numbers, a line each.
+/// The first differing names of each site, one per line.
 pub(crate) fn different_names(all: &[Compared]) -> String {
     let mut text = String::new();
     for Compared { site, names: [source, target], .. } in all {
@@ -86,7 +86,7 @@ pub(crate) fn different_names(all: &[Compared]) -> String {
     text
 }
 
-/// The counts as a table; those that differ stand out.
+/// The counts as a table that marks differences.
 pub(crate) fn table(all: &[Compared], colour: Colour) -> String {
     let columns = [
         ("SITE", Align::Left),

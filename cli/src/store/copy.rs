@@ -1,8 +1,8 @@
-//! `fieldvitals store copy`: everything of one store into another.
+//! `fieldvitals store copy`: copies all data of one store into another one.
 //!
-//! How far it is stands in the target, moved in the transaction that writes: the cursor of a stretch of
-//! "spool" whose id is made of the source, so that a copy that was cut short goes on where it was, and
-//! page views are loaded as beacons are. All that it does can be done twice.
+//! The target stores the progress as load cursors, each under a spool id derived from the source. The transaction that
+//! writes data also moves the cursor, so an interrupted copy resumes where it stopped. Page views are loaded like
+//! beacons. Every step can be repeated.
 
 mod plan;
 mod steps;
@@ -22,30 +22,28 @@ use plan::Plan;
 use std::process::ExitCode;
 use steps::{Copied, Copier};
 
-/// Copy a store into another, in any direction: sites with their keys, tokens, page views, rollups,
-/// violations.
+/// Copy a store into another one, in any direction: sites with their keys, tokens, page views, rollups, violations.
 ///
-/// Stop the servers of both first: what arrives in the source while it is copied may be missed. The source
-/// keeps all it has. A copy that was cut short goes on where it was when it is started again, and what is
-/// there already is not copied twice. At the end both stores are counted and compared, in all and by each route and
-/// label: exit 0 where they hold the same, 1 where they do not.
+/// Stop the servers of both stores first: the copy may miss data that arrive in the source meanwhile. The source stays
+/// as it is. An interrupted copy resumes when it is started again, and copies nothing twice. At the end the command
+/// counts and compares both stores, in total and per route and label: exit 0 if they agree, 1 if they differ.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The store that is copied: a data folder, a store's file, or postgres://USER@HOST/NAME.
+    /// The source: a data folder, a store's file, or postgres://USER@HOST/NAME.
     ///
     /// A password may also come from PGPASSWORD or ~/.pgpass.
     #[arg(long, value_name = "STORE")]
     from: String,
-    /// The store that it is copied into; made where it is not there yet.
+    /// The target; created if missing.
     #[arg(long, value_name = "STORE")]
     to: String,
-    /// Compare the rollups of the copy with its page views too, as `rollup verify` does.
+    /// Also compare the rollups of the copy with its page views, as `rollup verify` does.
     #[arg(long)]
     verify: bool,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    // Not by the parser of arguments, which would print one that is wrong, with its password.
+    // Parses here, because the argument parser would print an invalid place with its password.
     let place = |option, text| Place::parse(text).map_err(|wrong| anyhow!("{option}: {wrong}"));
     let (from, to) = (&place("--from", &args.from)?, &place("--to", &args.to)?);
     ensure!(from.identity() != to.identity(), "--from and --to are the same: {}", from.name());
@@ -54,7 +52,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         "there is no store to be copied in {}; --from names a data folder, a store's file, or postgres://USER@HOST/NAME",
         from.file().unwrap_or_default().display()
     );
-    // Held to the end, so that no server starts on what is being copied.
+    // Holds the spool to the end, so that no server starts on the source.
     let resting = at_rest(from, "source").await?;
     ensure!(
         resting.as_ref().is_none_or(|spool| spool.beacons == 0),
@@ -155,7 +153,7 @@ async fn copy(
     Ok(exit.into())
 }
 
-/// The spool beside a store, where there is one, without a server.
+/// The spool beside a store, if there is one. Fails if a server uses it.
 async fn at_rest(place: &Place, which: &str) -> anyhow::Result<Option<Rest>> {
     let Some(path) = place.spool() else { return Ok(None) };
     match spool::rest(&path) {

@@ -1,9 +1,9 @@
-//! Maintenance: folding deltas into cells, days' partitions made ahead and dropped, and the rows of deleted
-//! sites removed.
+//! Maintenance: folds deltas into cells, creates and drops the partitions of days, and removes the rows of deleted
+//! sites.
 //!
-//! One server at a time does it, by a lease. Every step is a short transaction of its own that begins by
-//! renewing the lease: whoever lost it meanwhile stops, and whoever wants it waits for the step to end.
-//! Whoever else changes rollup rows locks the lease's table for as long ([`exclude`]).
+//! A lease ensures that one server at a time does maintenance. Every step is a short transaction that first renews the
+//! lease. A server that has lost the lease stops. A server that wants the lease waits until the step ends. Every other
+//! writer of rollup rows locks the lease's table until its transaction ends ([`exclude`]).
 
 mod delete;
 mod fold;
@@ -24,9 +24,9 @@ use sqlx::Row;
 const FOLDING: &str = "folding rollups";
 const REMOVING: &str = "removing what is past retention";
 
-/// Page views that one transaction removes.
+/// Page views removed per transaction.
 const REMOVE_VIEWS_MAX: i64 = 5_000;
-/// Rollup blocks that one transaction removes.
+/// Rollup blocks removed per transaction.
 pub(crate) const REMOVE_BLOCKS_MAX: i64 = 500;
 
 pub(crate) async fn maintain(
@@ -34,7 +34,7 @@ pub(crate) async fn maintain(
     now_ms: i64,
     retention: Retention,
 ) -> Result<Maintained, StoreError> {
-    // Days are made well ahead, so a node that is away for a while keeps nobody from loading.
+    // Creates partitions days ahead, so that loads can go on while a node of Citus is unavailable.
     let ahead = match load::add_days_around(store, now_ms).await {
         Err(error @ StoreError::Node { .. }) => Some(error),
         ahead => ahead.map(|()| None)?,
@@ -46,7 +46,7 @@ pub(crate) async fn maintain(
     if let (Ok(done), Some(error)) = (&mut done, ahead) {
         done.undone.push(Undone { concern: Concern::Day(day_of(now_ms)), error: error.to_string() });
     }
-    // Where this fails the lease ends by itself, a minute later.
+    // If this fails, the lease expires after a minute.
     let _ = lease.release().await;
     done
 }
@@ -76,16 +76,16 @@ impl Lease<'_> {
                 round.done.names_removed += round.part(Concern::Site(site), removed)?;
             }
         }
-        // What an erasure that was cut short has left.
+        // Removes texts left by an interrupted erasure.
         for site in self.sites_in(texts::DOUBTED).await? {
             round.part(Concern::Site(site), self.clean_texts(site).await)?;
         }
-        // Last, as it may take longer than the lease lasts.
+        // Runs last, because it may take longer than the lease lasts.
         self.vacuum().await;
         Ok(round.done)
     }
 
-    /// The sites that have rows in a table which nodes share; all sites, where a node does not answer.
+    /// The sites with rows in a distributed table. Returns all sites if a node does not answer.
     async fn sites_in(&self, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {
         match self.sites(sql).await {
             Err(StoreError::Node { .. }) => self.sites("/* site.ids */ select site_id from site").await,
@@ -99,8 +99,8 @@ impl Lease<'_> {
         rows.iter().map(|row| row.try_get(0).map(SiteId).map_err(failed(FOLDING))).collect()
     }
 
-    /// Moves the edges of what is kept, before anything is removed. By the earlier one of the server's clock and the
-    /// database's: a server whose clock is ahead removes nothing that others still count.
+    /// Moves the retention edges before anything is removed. Uses the earlier of the server's clock and the database's
+    /// clock, so that a server whose clock is ahead removes nothing that other servers still count.
     async fn keep(&self, now_ms: i64, retention: Retention) -> Result<Kept, StoreError> {
         let mut transaction = self.step(REMOVING).await?;
         let before = questions::kept_now(&mut transaction).await?;
@@ -112,10 +112,10 @@ impl Lease<'_> {
                 .map_err(failed(REMOVING))?;
         let kept = before.after(now_ms, retention).held_back(before.after(database_ms, retention), before);
         if kept != before {
-            // Waits for the loads that hold the row; they may be writing what is about to go.
+            // Waits for the loads that hold the row, because they may be writing rows to be removed.
             wait_little(&mut transaction).await?;
             if !hold_off_loads(&mut transaction).await? {
-                // What is kept stays for now; folding does not wait for it.
+                // The edges stay for now, because folding does not wait for them.
                 return Ok(before);
             }
             copy::move_kept(&mut transaction, &kept).await?;

@@ -1,4 +1,4 @@
-//! The steps of a copy; each can be done again.
+//! The steps of a copy. Every step can be repeated.
 
 use super::plan::Plan;
 use crate::interrupt::Interrupt;
@@ -14,37 +14,37 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use vitals::limits;
 
-/// Page views that are read at once.
+/// Page views per read.
 const VIEWS: u32 = limits::LOAD_VIEWS_MAX as u32;
-/// Rollup groups (an hour or day, a route, a dimension) that are read at once, about.
+/// Approximate rollup groups per read. A group is an hour or day of a route and a dimension.
 const GROUPS: u32 = 2_000;
-/// Routes and labels that are written at once.
+/// Routes and labels per write.
 const NAMES: usize = 4_000;
-/// Violations that are read at once.
+/// Violations per read.
 const VIOLATIONS: u32 = limits::PAGE_ROWS_MAX as u32;
-/// Where days begin among the cursors of rollups, after all hours.
+/// The first cursor position of days in rollups, after all hours.
 const DAYS_FROM: u64 = 1 << 40;
 
-/// A copy that is being made.
+/// A running copy.
 pub(super) struct Copier<'a> {
     pub(super) source: &'a dyn Store,
     pub(super) target: &'a dyn Store,
-    /// The source, and its state as far as it can be told apart from another.
+    /// Identifies the source and its state, as far as states can be distinguished.
     pub(super) identity: String,
     pub(super) kept: Kept,
     pub(super) interrupt: &'a Interrupt,
     pub(super) progress: Progress,
 }
 
-/// How copying ended.
+/// The result of a copy.
 pub(super) enum Copied {
-    /// Everything is there: the source's sites, each with the target's.
+    /// The copy is complete: each site of the source, with the target's site.
     All(Vec<(Site, Site)>),
-    /// Ctrl-C was pressed.
+    /// The user pressed Ctrl-C.
     Stopped,
 }
 
-/// What a cursor in the target counts.
+/// The rows counted by a cursor in the target.
 #[derive(Clone, Copy)]
 enum What {
     Views,
@@ -56,14 +56,14 @@ struct Pair<'a> {
     name: &'a str,
     source: SiteId,
     target: SiteId,
-    /// What the source holds.
+    /// The contents of the source.
     holding: Holding,
 }
 
 impl Copier<'_> {
     /// Copies everything.
     pub(super) async fn all(&mut self, plan: &Plan) -> anyhow::Result<Copied> {
-        // First: a view that is older than the target keeps would not be taken.
+        // Runs first, because the target refuses views older than its retention edges.
         self.target.keep(plan.kept).await.context("what is kept")?;
         self.tokens().await.context("tokens")?;
         let mut sites = Vec::new();
@@ -74,7 +74,7 @@ impl Copier<'_> {
             };
             let holding = self.source.holding(site.id).await?;
             let pair = Pair { name: &site.name, source: site.id, target: there.id, holding };
-            // Names first: those of page views and rollups stay as the source decided them.
+            // Copies names first, so that page views and rollups keep the names that the source chose.
             copy_names(self.source, self.target, &pair)
                 .await
                 .with_context(|| format!("names of `{}`", site.name))?;
@@ -89,7 +89,7 @@ impl Copier<'_> {
         Ok(Copied::All(sites))
     }
 
-    /// Forgets how far a copy is that is complete.
+    /// Deletes the cursors of a complete copy.
     pub(super) async fn forget(&self, sites: &[(Site, Site)]) -> Result<(), StoreError> {
         for (site, _) in sites {
             let holding = self.source.holding(site.id).await?;
@@ -115,8 +115,8 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// The name of the target's cursor. Page views are counted by it in the order of their ids, so a source
-    /// that gained or lost some is another one: then copying begins again, and finds most of it there.
+    /// The id of the target's cursor. The cursor counts page views in the order of their ids. If the source gains or
+    /// loses page views, the id changes, and the copy starts again; most views are then already stored.
     fn mark(&self, site: SiteId, holding: &Holding, what: What) -> SpoolId {
         let Self { identity, kept, .. } = self;
         let Holding { views, counted, violations: _ } = holding;
@@ -133,7 +133,7 @@ impl Copier<'_> {
         id
     }
 
-    /// Copies page views; `false` where it was told to stop.
+    /// Copies page views. Returns `false` if interrupted.
     async fn views(&mut self, pair: &Pair<'_>) -> anyhow::Result<bool> {
         let (source, target) = (self.source, self.target);
         let spool = self.mark(pair.source, &pair.holding, What::Views);
@@ -165,13 +165,13 @@ impl Copier<'_> {
                 anyhow::Ok(())
             };
             let read = async { anyhow::Ok(source.views(pair.source, Some(last), VIEWS).await?) };
-            // The next ones are read while these are written.
+            // Reads the next views while the target writes these.
             page = tokio::try_join!(load, read)?.1;
         }
         Ok(true)
     }
 
-    /// Copies rollups of days whose page views are past retention; `false` where it was told to stop.
+    /// Copies the rollups of days whose page views are past retention. Returns `false` if interrupted.
     async fn rollups(&mut self, pair: &Pair<'_>) -> anyhow::Result<bool> {
         let (source, target) = (self.source, self.target);
         let spool = self.mark(pair.source, &pair.holding, What::Rollups);
@@ -227,7 +227,7 @@ async fn load(target: &dyn Store, batch: LoadBatch) -> anyhow::Result<()> {
     }
 }
 
-/// The views as beacons of one view each, as many at once as one load may take.
+/// The views as beacons of one view each, in batches of the size of a load.
 fn batches(views: &[StoredView]) -> Vec<Vec<Vec<ViewUpdate>>> {
     let (mut batches, mut batch, mut updates) = (Vec::new(), Vec::new(), 0);
     for beacon in views.iter().map(StoredView::updates) {
@@ -242,7 +242,7 @@ fn batches(views: &[StoredView]) -> Vec<Vec<Vec<ViewUpdate>>> {
     batches
 }
 
-/// Hours and days as numbers in the order in which rollups are copied, from 1 on.
+/// Numbers hours and days from 1 on, in the order of the rollup copy.
 fn cursor_of(grain: Grain, start_ms: i64) -> u64 {
     let step = start_ms.div_euclid(grain.step_ms()).unsigned_abs().saturating_add(1);
     match grain {
@@ -251,7 +251,7 @@ fn cursor_of(grain: Grain, start_ms: i64) -> u64 {
     }
 }
 
-/// The hour or day of a number; `None` of 0, before all of them.
+/// The hour or day of a cursor position; `None` for 0, the position before all of them.
 fn place_of(cursor: u64) -> Option<(Grain, i64)> {
     let (grain, step) = match cursor.checked_sub(DAYS_FROM) {
         Some(step) => (Grain::Day, step),

@@ -1,4 +1,4 @@
-//! How the document came, and what else surrounds a page view: redirects, `Server-Timing`, the browser's cache, a missed
+//! Behaviors of the document's delivery and its conditions: redirects, `Server-Timing`, the browser's cache, a missed
 //! back/forward cache, engagement, and the classes of device and connection.
 
 use super::{ALL, Behaviour, as_it_is, asked_in_vain, away, beacon, hide_and_show, page, sent};
@@ -10,23 +10,24 @@ use vitals::beacon::Beacon;
 use vitals::fetch::{Delivery, Fetch, Protocol, TtfbCause};
 use vitals::metric::Metric;
 
-/// How long the redirect of [`REDIRECTED`] takes.
+/// Duration of the redirect of [`REDIRECTED`], in milliseconds.
 const REDIRECT_MS: f64 = 300.0;
 const REDIRECTED: &str = "redirect?delay=300&to=page.html";
 
-/// Entries that the page asks for, one that it does not ask for, and one with a text that must not be cut.
+/// `Server-Timing` entries: some that the page requests, one that it does not request, and one with a text that must
+/// not be cut.
 const TIMED: &[(&str, &str)] = &[(
     "server-timing",
     "cdn-cache;desc=HIT, secret;dur=7, origin;dur=35.5, db, edge;dur=1;desc=\"Frankfurt am Main\", more;dur=1",
 )];
 
-/// What explains the TTFB of the load.
+/// The cause of the load's TTFB.
 fn cause(beacon: &Beacon) -> TtfbCause {
     let views = beacon.clone().snapshots();
     views[0].attribution.ttfb.clone().unwrap_or_else(|| panic!("nothing explains TTFB: {views:?}"))
 }
 
-/// Opens a page, waits for the module, and gives what is sent when it is hidden.
+/// Opens a page, waits for the module, hides the page, and returns the beacon.
 async fn reported(visit: &Visit<'_>, path: &str) -> Beacon {
     visit.open(path).await;
     visit.measured().await;
@@ -35,7 +36,7 @@ async fn reported(visit: &Visit<'_>, path: &str) -> Beacon {
     beacon(visit, "the load is reported", |beacon| beacon.seq > seq).await
 }
 
-/// Every behaviour about it.
+/// All behaviors of the delivery.
 pub(super) const FETCHES: &[Behaviour] = &[
     Behaviour {
         name: "fetch-of-a-redirect",
@@ -103,7 +104,7 @@ pub(super) const FETCHES: &[Behaviour] = &[
     },
     Behaviour {
         name: "fetch-from-cache-after-a-missed-bfcache",
-        // Firefox and WebKit name no reasons; they restore such a page.
+        // Firefox and WebKit report no reasons, and restore such a page.
         engines: &[Chromium],
         capabilities: as_it_is,
         folder: || {
@@ -166,7 +167,7 @@ pub(super) const FETCHES: &[Behaviour] = &[
                 let beacon = reported(visit, "page.html").await;
                 let view = &beacon.snapshots()[0];
                 let hidden_ms = visit.browser.run("return performance.now()").await.as_f64().unwrap_or(0.0);
-                // A slow machine may need ten seconds for it.
+                // A slow machine may need 10 s.
                 assert!(view.engaged == Some(false) || hidden_ms >= 10_000.0, "{view:?}");
                 assert_eq!(view.first_input_ms, None);
             }
@@ -203,7 +204,7 @@ pub(super) const FETCHES: &[Behaviour] = &[
         check: |visit| {
             async {
                 let told = reported(visit, "page.html").await;
-                // Every engine has the number of processors, Chromium alone the others.
+                // Every engine reports the number of processors; only Chromium reports the others.
                 assert!(told.cpu.is_some(), "{told:?}");
                 let is_rich = visit.engine() == Chromium;
                 assert_eq!((told.memory.is_some(), told.rtt.is_some()), (is_rich, is_rich), "{told:?}");
