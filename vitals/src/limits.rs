@@ -70,6 +70,7 @@ pub const FOREIGN_METRICS_MAX: usize = 64;
 
 /// Bytes of a page URL after its query and fragment are dropped.
 pub const URL_BYTES_MAX: usize = 1_024;
+/// Bytes of a route.
 pub const ROUTE_BYTES_MAX: usize = 512;
 /// Bytes of the stored URL of an image or a script.
 pub const RESOURCE_URL_BYTES_MAX: usize = 512;
