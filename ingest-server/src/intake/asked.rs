@@ -1,7 +1,7 @@
 //! Routes as people ask for them: `/many/`, `many`, `/p/12345` or a whole URL, and patterns of them.
 //!
-//! What is asked for is looked up as it is first, because a page may name a route of its own in any way; then as its
-//! URL's route would be stored.
+//! Looks a route up as it is written first, because a page may name its route in any way; then as the route of its URL
+//! would be stored.
 
 use super::page_url::PageUrl;
 use super::{route, spelling};
