@@ -504,7 +504,15 @@ async fn memory_in_flight_is_bounded() {
     let place = Place::new().await;
     let bounds = Bounds { in_flight_bytes: 1_000, ..Bounds::default() };
     let (spool, _loader) = Spool::open_with(&place.path(), place.store(), bounds).await.unwrap();
-    let appended = join_all((0..200).map(|number| spool.append(place.record(number)))).await;
+    // The write lock keeps what is in flight there until the rest has been shed.
+    let mut raw = place.raw().await;
+    let held = raw.begin_with("begin immediate").await.unwrap();
+    let appends = join_all((0..200).map(|number| spool.append(place.record(number))));
+    let release = async {
+        until(async || spool.refusal().is_some_and(|refusal| refusal.beacons >= 150)).await;
+        held.rollback().await.unwrap();
+    };
+    let (appended, ()) = tokio::join!(appends, release);
     let full = appended.iter().filter(|answer| **answer == Err(AppendError::Full)).count();
     assert!((150..200).contains(&full), "{full} of 200 were shed");
     assert_eq!(spool.stats().appended as usize, 200 - full);
