@@ -1,4 +1,4 @@
-//! The store for large sites: Postgres 13 and newer, shared by any number of servers.
+//! The store for large sites: Postgres 14 and newer, shared by any number of servers.
 //!
 //! This crate has all SQL of the backend, as static text with bound values. `migrations/postgres` has the schema, and
 //! the functions that create and drop partitions. Pure functions of the `store` crate decide the changes of a batch,
@@ -93,7 +93,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::NewerSchema`] if a newer fieldvitals has migrated the schema. [`StoreError::Database`] if the
-    /// database cannot be reached, refuses the connection, or is older than Postgres 13.
+    /// database cannot be reached, refuses the connection, or is older than Postgres 14.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, Bounds::default()).await
     }

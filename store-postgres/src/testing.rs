@@ -83,6 +83,14 @@ fn server() -> &'static Server {
     })
 }
 
+/// The environment variable that names the folder of another server's programs, which may lack the clients.
+const SERVER_BIN: &str = "FIELDVITALS_POSTGRES_BIN";
+
+/// Finds the programs of the server to be started.
+fn server_bin() -> PathBuf {
+    std::env::var_os(SERVER_BIN).map_or_else(bin, PathBuf::from)
+}
+
 /// Finds the programs of the newest installed Postgres.
 fn bin() -> PathBuf {
     let has_initdb = |dir: &PathBuf| dir.join("initdb").is_file();
@@ -155,7 +163,7 @@ impl Cluster {
     fn prepare(port: u16) -> Self {
         let mut child = unprivileged("sh")
             .args(["-c", RUN, "sh"])
-            .arg(bin())
+            .arg(server_bin())
             .arg(port.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

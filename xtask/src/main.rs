@@ -11,6 +11,7 @@ mod deny;
 mod dist;
 mod minify;
 mod npm;
+mod postgres;
 mod room;
 mod run;
 mod serve;

@@ -2,7 +2,7 @@
 
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
 use crate::serve::build_server;
-use crate::{browsers, collector, deny, npm, room, size, tidy, toolchain};
+use crate::{browsers, collector, deny, npm, postgres, room, size, tidy, toolchain};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -22,6 +22,8 @@ pub(crate) enum Part {
     Deny,
     /// The tests of every crate that need neither browser nor server.
     Unit,
+    /// The Postgres store with the oldest and the newest supported Postgres.
+    Postgres,
     /// The collector builds, keeps within its bounds, and a bundler can use it.
     Collector,
     /// A real browser against the real server.
@@ -30,8 +32,17 @@ pub(crate) enum Part {
     Browsers,
 }
 
-const ALL: [Part; 8] =
-    [Part::Tidy, Part::Fmt, Part::Clippy, Part::Deny, Part::Unit, Part::Collector, Part::E2e, Part::Browsers];
+const ALL: [Part; 9] = [
+    Part::Tidy,
+    Part::Fmt,
+    Part::Clippy,
+    Part::Deny,
+    Part::Unit,
+    Part::Postgres,
+    Part::Collector,
+    Part::E2e,
+    Part::Browsers,
+];
 
 impl Part {
     const fn name(self) -> &'static str {
@@ -41,6 +52,7 @@ impl Part {
             Self::Clippy => "clippy",
             Self::Deny => "deny",
             Self::Unit => "unit",
+            Self::Postgres => "postgres",
             Self::Collector => "collector",
             Self::E2e => "e2e",
             Self::Browsers => "browsers",
@@ -68,6 +80,12 @@ impl Part {
                     "--exclude",
                     "fieldvitals-tests",
                 ]))
+            }
+            Self::Postgres => {
+                for mut test in postgres::tests()? {
+                    counts.run(&mut test)?;
+                }
+                Ok(())
             }
             Self::Collector => {
                 size::check(&collector::build()?)?;
