@@ -1,7 +1,8 @@
 //! The browser side: measures a visit with [`vitals`] and sends the results.
 //!
 //! The snippet (`js-snippet/src/v.js`) runs first and queues facts. After the load event, the loader
-//! (`js-snippet/src/loader.js`) calls [`start`], which takes everything over within one task. A fact then passes from
+//! (`js-snippet/src/loader.js`) calls [`start`], which takes the page over within one task, and the snippet's queue in
+//! short tasks after it. A fact then passes from
 //! [`observe`] (entries), [`lifecycle`] (events) or [`navigation`] to [`vitals::document::Document`]. [`batch`] finds
 //! changed page views, and [`transport`] sends them.
 //!
@@ -29,7 +30,7 @@ use crate::batch::Batch;
 use crate::consent::Consent;
 use crate::lifecycle::keep_time;
 use crate::options::Options;
-use crate::page::{NOTHING, Page, browser, call, get, is, list, now, number, text};
+use crate::page::{NOTHING, Page, browser, call, get, is, list, now, number, set, text};
 use crate::signal::{Signal, callback};
 use crate::state::{Collector, begin, work};
 use crate::texts::Texts;
@@ -45,8 +46,8 @@ use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
     lol_alloc::LockedAllocator::new(lol_alloc::FreeListAllocator::new());
 
-/// Takes over from the snippet, which has just drained its observer into its queue. All steps run in the same task, so
-/// no entry is lost between the snippet's observer and the module's observer.
+/// Takes over from the snippet, which has just drained its observer into its queue. The observers change within one
+/// task, so no entry is lost between them. The queue follows in slices.
 #[wasm_bindgen]
 pub fn start(page: Page) {
     page::enter(page);
@@ -90,11 +91,15 @@ fn collector() -> Collector {
         is_fetch_read: false,
         deferred: JsValue::UNDEFINED,
         calls: Vec::new(),
+        pending: Vec::new(),
+        taken: 0,
+        is_ready: false,
+        is_slice_due: false,
     }
 }
 
 impl Collector {
-    /// Takes over from the snippet.
+    /// Takes over from the snippet. Its queue becomes pending.
     pub fn take_over(&mut self) {
         self.observe();
         self.listener = callback(Signal::Event);
@@ -102,16 +107,25 @@ impl Collector {
         page.install(&callback(Signal::Push), &self.listener, &callback(Signal::Call));
         // Disconnects the snippet's observer.
         call(&get(page, "observer"), "disconnect", &NOTHING, &NOTHING);
-        for fields in list(page, "queue").iter() {
-            if let Some(item) = self.queued(&fields) {
-                self.entry(&item, &get(&fields, "entry"), &get(&fields, "target"));
-            }
+        self.pending.push(list(page, "queue"));
+        if self.hidden {
+            self.settle();
         }
+    }
+
+    /// Ends the takeover, after the snippet's queue.
+    pub fn ready(&mut self) {
+        self.is_ready = true;
         self.tags_of_attribute();
         self.consent.sample(&self.options);
         self.retry();
+        let page = &browser().page;
         for waiting in list(page, "calls").iter() {
             self.call(&waiting);
+        }
+        // The snippet still has both lists, and their items may hold on to large objects.
+        for name in ["queue", "calls"] {
+            set(&get(page, name), "length", &0.into());
         }
         // The history may have moved while the module was loading.
         self.moved(now());

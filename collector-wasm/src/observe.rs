@@ -18,6 +18,9 @@ use web_sys::PerformanceObserver;
 /// Minimum duration of observed events, in milliseconds. Shorter events do not matter for INP. The browser's default
 /// would miss events under 104 ms.
 const EVENT_DURATION_MS_MIN: f64 = 40.0;
+/// Time for entries in one task, in milliseconds. A task of 50 ms or more delays the page's input. A single entry with
+/// its explanation can take 10 ms on a slow phone.
+const SLICE_MS: f64 = 10.0;
 
 /// The observed entry types: first the snippet's types, in the order of its kinds from 1 on, then the module's own.
 const TYPES: [&str; 11] = [
@@ -78,30 +81,78 @@ impl Collector {
 }
 
 /// The entries in an observer's callback.
-pub fn entries(list: &JsValue) -> JsValue {
-    call(list, "getEntries", &NOTHING, &NOTHING)
+pub fn entries(list: &JsValue) -> Array {
+    array(&call(list, "getEntries", &NOTHING, &NOTHING))
 }
 
 impl Collector {
-    /// Takes the observer's pending entries.
+    /// Takes all entries, those that the observer has not delivered included.
     pub fn drain(&mut self) {
         if let Some(observer) = &self.observer {
             // An observer replaced by another script may lack the method.
-            self.observed(&call(observer, "takeRecords", &NOTHING, &NOTHING));
+            self.pending.push(array(&call(observer, "takeRecords", &NOTHING, &NOTHING)));
+        }
+        self.settle();
+    }
+
+    /// Takes all pending entries, and ends the takeover.
+    pub fn settle(&mut self) {
+        self.take_pending(f64::INFINITY);
+        if !self.is_ready {
+            self.ready();
         }
     }
 
-    /// Takes entries. Ignores values that are not arrays.
-    pub fn observed(&mut self, entries: &JsValue) {
-        for entry in array(entries).iter() {
-            match text(&entry, "entryType").as_str() {
-                "long-animation-frame" => self.script(&entry),
-                "soft-navigation" => self.soft_navigation(&entry),
-                "interaction-contentful-paint" => self.soft_paint(&entry),
-                kind => {
-                    if let Some(item) = item(kind, &entry) {
-                        self.entry(&item, &entry, &NOTHING);
-                    }
+    /// Takes pending entries for about [`SLICE_MS`]. Takes all of them if the page is hidden, because it may end.
+    pub fn slice(&mut self) {
+        if self.hidden || (!self.is_ready && self.pending.is_empty()) {
+            self.settle();
+        } else {
+            self.take_pending(now() + SLICE_MS);
+            self.request_slice();
+        }
+    }
+
+    /// Requests a frame for the next slice if anything is pending. A page without frames is settled by its next event
+    /// or report.
+    pub fn request_slice(&mut self) {
+        if !self.is_slice_due && (!self.is_ready || !self.pending.is_empty()) {
+            self.is_slice_due = true;
+            let _ = browser().window.request_animation_frame(&callback(Signal::Slice));
+        }
+    }
+
+    /// Takes pending entries until a moment.
+    fn take_pending(&mut self, until: f64) {
+        while let Some(entries) = self.pending.first() {
+            if self.taken < entries.length() {
+                let entry = entries.get(self.taken);
+                self.taken += 1;
+                self.take_one(&entry);
+                if now() > until {
+                    return;
+                }
+            } else {
+                self.pending.remove(0);
+                self.taken = 0;
+            }
+        }
+    }
+
+    /// Takes an item of the snippet's queue, or an entry.
+    fn take_one(&mut self, entry: &JsValue) {
+        match text(entry, "entryType").as_str() {
+            "" => {
+                if let Some(item) = self.queued(entry) {
+                    self.entry(&item, &get(entry, "entry"), &get(entry, "target"));
+                }
+            }
+            "long-animation-frame" => self.script(entry),
+            "soft-navigation" => self.soft_navigation(entry),
+            "interaction-contentful-paint" => self.soft_paint(entry),
+            kind => {
+                if let Some(item) = item(kind, entry) {
+                    self.entry(&item, entry, &NOTHING);
                 }
             }
         }

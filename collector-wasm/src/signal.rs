@@ -22,6 +22,8 @@ pub enum Signal {
     Call,
     /// The observer has entries.
     Observed,
+    /// The next slice of pending entries is due.
+    Slice,
     /// A report of an interaction is due that came after the page was hidden.
     Late,
     /// [`DEFER_MS`] have passed.
@@ -46,8 +48,14 @@ pub fn callback(signal: Signal) -> Function {
 impl Collector {
     /// Works on a signal.
     pub fn receive(&mut self, signal: &Signal, argument: &JsValue) {
+        if !matches!(signal, Signal::TakeOver | Signal::Observed | Signal::Slice) {
+            self.settle();
+        }
         match signal {
-            Signal::TakeOver => self.take_over(),
+            Signal::TakeOver => {
+                self.take_over();
+                self.request_slice();
+            }
             Signal::Push => {
                 if let Some(item) = self.queued(argument) {
                     self.take(&item);
@@ -55,7 +63,16 @@ impl Collector {
             }
             Signal::Event => self.event(argument),
             Signal::Call => self.call(argument),
-            Signal::Observed => self.observed(&observe::entries(argument)),
+            Signal::Observed => {
+                self.pending.push(observe::entries(argument));
+                if self.is_ready {
+                    self.slice();
+                }
+            }
+            Signal::Slice => {
+                self.is_slice_due = false;
+                self.slice();
+            }
             Signal::Late => self.flush(false),
             Signal::Tick => {
                 self.ticks += 1;

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::page::{NOTHING, browser, call, get, now, number};
 use crate::signal::Signal;
 use crate::texts::Texts;
-use js_sys::Function;
+use js_sys::{Array, Function};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use vitals::document::Document;
@@ -89,6 +89,14 @@ pub struct Collector {
     pub deferred: JsValue,
     /// Pending calls of the page's listeners.
     pub calls: Vec<(Function, JsValue)>,
+    /// The snippet's queue and lists of entries that are not taken yet, in order.
+    pub pending: Vec<Array>,
+    /// The number of entries taken from the first of these lists.
+    pub taken: u32,
+    /// Whether the takeover has ended.
+    pub is_ready: bool,
+    /// Whether a frame for the next slice is requested.
+    pub is_slice_due: bool,
 }
 
 impl Collector {

@@ -59,8 +59,6 @@ const begin = (shared, data, endpoint, id, url, here, observer, hidden, out, que
   });
   // Nothing was taken over.
   if (!event) return;
-  // The module has them; what they hold on to may be large.
-  queue.length = calls.length = 0;
   // A page's own variable may stand in the place of the browser's.
   if (window.navigation?.currentEntry) return;
   const past = window.history;
