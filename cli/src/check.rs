@@ -118,6 +118,11 @@ async fn execute(args: &Args, terminal: Terminal, summary: Option<&Path>) -> Res
     }
     let checked = Checked { answer: &answer, file: &file, verdict, on_inconclusive: args.on_inconclusive };
     let mut warning = checked.warning();
+    if let (true, Some(release)) = (answer.budgets.iter().all(|budget| budget.n == 0), &args.release) {
+        let unknown = client.release_warning(&site, release, &args.period).await;
+        warning =
+            [warning, unknown].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
+    }
     let stdout = match args.format {
         Format::Text => text::render(&checked, terminal),
         Format::Json => format!("{json:#}\n"),

@@ -6,6 +6,7 @@ mod exit;
 mod interrupt;
 mod migrate;
 mod moment;
+mod names;
 mod output;
 mod progress;
 mod report;
@@ -65,7 +66,7 @@ async fn main() -> ExitCode {
         Command::Check(args) => check::run(args).await,
     };
     done.unwrap_or_else(|error| {
-        eprintln!("fieldvitals: {error:#}");
+        eprintln!("error: {error:#}");
         ExitCode::from(2)
     })
 }

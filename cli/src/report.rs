@@ -110,8 +110,8 @@ async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let mut warning = String::new();
-    let stdout = if args.rejections {
-        rejections(args, &client, &site, terminal).await?
+    let (stdout, is_empty) = if args.rejections {
+        (rejections(args, &client, &site, terminal).await?, false)
     } else if let Some(metric) = &args.attribution {
         causes(args, &client, &site, metric, terminal).await?
     } else if let Some(route) = &args.route {
@@ -121,6 +121,9 @@ async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
         warning = crowded(&client, &site).await;
         ranking
     };
+    if let (true, Some(release)) = (is_empty, &args.release) {
+        warning = client.release_warning(&site, release, &args.period).await;
+    }
     Ok(Done { exit: Exit::Pass, stdout, warning })
 }
 
@@ -138,7 +141,13 @@ async fn crowded(client: &Client, site: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-async fn ranking(args: &Args, client: &Client, site: &str, terminal: Terminal) -> Result<String, Failure> {
+/// The ranking, and whether it is empty.
+async fn ranking(
+    args: &Args,
+    client: &Client,
+    site: &str,
+    terminal: Terminal,
+) -> Result<(String, bool), Failure> {
     let limit = args.limit.to_string();
     let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
     let sort = name(args.sort.and_then(|sort| sort.to_possible_value()));
@@ -154,7 +163,7 @@ async fn ranking(args: &Args, client: &Client, site: &str, terminal: Terminal) -
         ("limit", Some(limit.as_str())),
     ];
     let (json, answer): (Value, PagesAnswer) = client.get(&["sites", site, "pages"], &query).await?;
-    Ok(match args.format {
+    let text = match args.format {
         Format::Json => pretty(&json),
         Format::Text => tables::ranking(&answer, args, terminal),
         Format::Csv => {
@@ -164,16 +173,18 @@ async fn ranking(args: &Args, client: &Client, site: &str, terminal: Terminal) -
             }
             csv.finish()
         }
-    })
+    };
+    Ok((text, answer.pages.is_empty()))
 }
 
+/// The report of a route, and whether it is empty.
 async fn one_route(
     args: &Args,
     client: &Client,
     site: &str,
     route: &str,
     terminal: Terminal,
-) -> Result<String, Failure> {
+) -> Result<(String, bool), Failure> {
     let query = [
         ("route", Some(route)),
         ("period", Some(args.period.as_str())),
@@ -183,7 +194,7 @@ async fn one_route(
     ];
     let (json, answer): (Value, ReportAnswer) = client.get(&["sites", site, "report"], &query).await?;
     let route = answer.route.as_deref().unwrap_or(route);
-    Ok(match args.format {
+    let text = match args.format {
         Format::Json => pretty(&json),
         Format::Text => tables::one_route(&answer, route, args, terminal),
         Format::Csv => {
@@ -191,16 +202,18 @@ async fn one_route(
             rows(&mut csv, args, &answer.site, route, answer.counts(), &answer.metrics);
             csv.finish()
         }
-    })
+    };
+    Ok((text, answer.views == 0))
 }
 
+/// The causes of slow values, and whether there are no page views.
 async fn causes(
     args: &Args,
     client: &Client,
     site: &str,
     metric: &str,
     terminal: Terminal,
-) -> Result<String, Failure> {
+) -> Result<(String, bool), Failure> {
     let query = [
         ("metric", Some(metric)),
         ("route", args.route.as_deref()),
@@ -212,11 +225,12 @@ async fn causes(
     ];
     let (json, answer): (Value, AttributionAnswer) =
         client.get(&["sites", site, "attribution"], &query).await?;
-    Ok(match args.format {
+    let text = match args.format {
         Format::Json => pretty(&json),
         Format::Text => attribution::table(&answer, args, terminal),
         Format::Csv => attribution::csv(&answer),
-    })
+    };
+    Ok((text, answer.views == 0))
 }
 
 async fn rejections(args: &Args, client: &Client, site: &str, terminal: Terminal) -> Result<String, Failure> {

@@ -270,7 +270,7 @@ fn log_filter(given: Option<&str>) -> EnvFilter {
 
 /// Ends a start that is not complete.
 fn stopped_early(code: i32) -> ! {
-    eprintln!("fieldvitals: stopped before the start was complete; nothing was served");
+    eprintln!("stopped before the start was complete; nothing was served");
     // Does not return, because the system may still be resolving the address of a database.
     process::exit(code)
 }
@@ -282,8 +282,9 @@ fn greet(args: &Args, server: &Server) {
     println!("fieldvitals {} takes beacons at {base_url}", env!("CARGO_PKG_VERSION"));
     if !http::assets::has_module() {
         println!(
-            "  note: built without the wasm collector; v.js measures in raw-queue mode (cargo xtask dist builds it in)"
+            "  note: this binary has no wasm collector; v.js sends raw queues, which the server measures."
         );
+        println!("        `cargo xtask dist` builds dist/fieldvitals with the collector in it.");
     }
     println!();
     match &server.first_start.token {

@@ -40,13 +40,21 @@ impl Terminal {
         if self.color { format!("\u{1b}[{}m{text}\u{1b}[0m", ink as u8) } else { text.to_owned() }
     }
 
-    /// Breaks the lines of a text between words. Further lines of a paragraph start with `indent`, which is also put
-    /// before its first line.
+    /// Breaks a text between words into lines that start with `indent`.
     pub(crate) fn wrap(self, indent: &str, text: &str) -> String {
+        self.fill(indent, indent, text)
+    }
+
+    /// Joins items by commas. The first line starts with `label`, further lines are aligned with it.
+    pub(crate) fn list(self, label: &str, items: &[String]) -> String {
+        self.fill(label, &" ".repeat(label.len()), &items.join(", "))
+    }
+
+    fn fill(self, first: &str, further: &str, text: &str) -> String {
         let columns = self.columns.unwrap_or(usize::MAX);
         let options = textwrap::Options::new(columns)
-            .initial_indent(indent)
-            .subsequent_indent(indent)
+            .initial_indent(first)
+            .subsequent_indent(further)
             .break_words(false)
             .word_splitter(textwrap::WordSplitter::NoHyphenation);
         let mut wrapped = textwrap::wrap(text, options).join("\n");
@@ -96,5 +104,7 @@ mod tests {
         assert_eq!(Terminal::PIPE.wrap("  ", text), format!("  {text}\n"));
         let narrow = Terminal { color: false, columns: Some(16) };
         assert_eq!(narrow.wrap("  ", text), "  one two-three\n  四五六 seven\n");
+        let items = ["/a".to_owned(), "/bcd".to_owned()];
+        assert_eq!(narrow.list("  routes ", &items), "  routes /a,\n         /bcd\n");
     }
 }
