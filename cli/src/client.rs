@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod responder;
 
 use crate::exit::Failure;
+use crate::limits;
 use crate::names::unknown;
 use crate::output::plain;
 use answer::{BreakdownAnswer, ErrorAnswer, ErrorDetail, SitesAnswer};
@@ -13,7 +14,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::error::Error as _;
 use std::time::Duration;
-use vitals::limits;
 
 /// Address of the server, API token and site.
 #[derive(Clone, Debug, clap::Args)]
@@ -79,7 +79,7 @@ impl Client {
             )
         })?;
         let http = reqwest::Client::builder()
-            .timeout(Duration::from_millis(limits::CLIENT_TIME_MS_MAX))
+            .timeout(Duration::from_millis(vitals::limits::CLIENT_TIME_MS_MAX))
             // Redirects are off: a redirect must not send the token to another host.
             .redirect(redirect::Policy::none())
             .user_agent(concat!("fieldvitals/", env!("CARGO_PKG_VERSION")))

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod exit;
 mod interrupt;
+mod limits;
 mod migrate;
 mod moment;
 mod names;
