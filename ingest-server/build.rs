@@ -28,7 +28,16 @@ fn main() {
                 embed(&mut table, &path, &dir.join(&name));
             }
         }
-        _ => embed(&mut table, "/v.js", &root.join("../js-snippet/src/v.js")),
+        _ => {
+            // Builds of a developer are often without the module; a release is rarely meant to be.
+            if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+                println!(
+                    "cargo::warning=this build has no wasm collector, so v.js sends raw queues; `cargo xtask dist` \
+                     builds a release with the collector in it"
+                );
+            }
+            embed(&mut table, "/v.js", &root.join("../js-snippet/src/v.js"));
+        }
     }
     for (folder, prefix) in [("dashboard", "/assets/"), ("demo", "/demo/")] {
         let dir = root.join("assets").join(folder);

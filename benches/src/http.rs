@@ -11,7 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vitals::attribution::Attribution;
 use vitals::beacon::{Wire, write};
 use vitals::metric::Metric;
-use vitals::view::{Snapshot, ViewId};
+use vitals::snapshot::Snapshot;
+use vitals::view::ViewId;
 
 /// Number of open connections. Each has one beacon in flight.
 pub(crate) const CONNECTIONS: usize = 64;

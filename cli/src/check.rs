@@ -8,7 +8,7 @@ mod text;
 use crate::client::answer::{BudgetAnswer, GateAnswer};
 use crate::client::{Client, ServerArgs, period};
 use crate::exit::{Done, Exit, Failure, finish};
-use crate::output::{Colour, limit, plain, value};
+use crate::output::{ABSENT, Terminal, limit, plain, value};
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::Value;
@@ -83,10 +83,10 @@ struct Checked<'a> {
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let summary = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from);
-    Ok(finish(execute(&args, Colour::of_stdout(), summary.as_deref()).await))
+    Ok(finish(execute(&args, Terminal::of_stdout(), summary.as_deref()).await))
 }
 
-async fn execute(args: &Args, colour: Colour, summary: Option<&Path>) -> Result<Done, Failure> {
+async fn execute(args: &Args, terminal: Terminal, summary: Option<&Path>) -> Result<Done, Failure> {
     let file = plain(&args.budget.to_string_lossy());
     let text = read(&args.budget, &file)?;
     // Parses before the request, so that the error names the file and needs no server.
@@ -118,8 +118,13 @@ async fn execute(args: &Args, colour: Colour, summary: Option<&Path>) -> Result<
     }
     let checked = Checked { answer: &answer, file: &file, verdict, on_inconclusive: args.on_inconclusive };
     let mut warning = checked.warning();
+    if let (true, Some(release)) = (answer.budgets.iter().all(|budget| budget.n == 0), &args.release) {
+        let unknown = client.release_warning(&site, release, &args.period).await;
+        warning =
+            [warning, unknown].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
+    }
     let stdout = match args.format {
-        Format::Text => text::render(&checked, colour),
+        Format::Text => text::render(&checked, terminal),
         Format::Json => format!("{json:#}\n"),
         Format::Markdown => markdown::render(&checked),
         Format::Junit => junit::render(&checked, jiff::Timestamp::now()),
@@ -195,7 +200,7 @@ impl BudgetAnswer {
     /// `3100 ms (3000 ms to 3200 ms)`, or less if data are missing.
     fn measurement(&self) -> String {
         match (self.measured, self.interval) {
-            (None, _) => "–".to_owned(),
+            (None, _) => ABSENT.to_owned(),
             (Some(measured), None) => self.value(measured),
             (Some(measured), Some([low, high])) => {
                 format!("{} ({} to {})", self.value(measured), self.value(low), self.value(high))

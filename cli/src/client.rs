@@ -5,14 +5,15 @@ pub(crate) mod answer;
 pub(crate) mod responder;
 
 use crate::exit::Failure;
+use crate::limits;
+use crate::names::unknown;
 use crate::output::plain;
-use answer::{ErrorAnswer, SitesAnswer};
+use answer::{BreakdownAnswer, ErrorAnswer, ErrorDetail, SitesAnswer};
 use reqwest::{Method, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::error::Error as _;
 use std::time::Duration;
-use vitals::limits;
 
 /// Address of the server, API token and site.
 #[derive(Clone, Debug, clap::Args)]
@@ -78,7 +79,7 @@ impl Client {
             )
         })?;
         let http = reqwest::Client::builder()
-            .timeout(Duration::from_millis(limits::CLIENT_TIME_MS_MAX))
+            .timeout(Duration::from_millis(vitals::limits::CLIENT_TIME_MS_MAX))
             // Redirects are off: a redirect must not send the token to another host.
             .redirect(redirect::Policy::none())
             .user_agent(concat!("fieldvitals/", env!("CARGO_PKG_VERSION")))
@@ -120,7 +121,7 @@ impl Client {
         path: &[&str],
         query: Query<'_>,
     ) -> Result<(Value, T), Failure> {
-        self.ask(self.http.request(Method::GET, self.url(path, query))).await
+        self.ask(path, self.http.request(Method::GET, self.url(path, query))).await
     }
 
     /// Posts a budget file. Returns the raw JSON and the parsed answer.
@@ -131,7 +132,21 @@ impl Client {
         body: String,
     ) -> Result<(Value, T), Failure> {
         let request = self.http.request(Method::POST, self.url(path, query));
-        self.ask(request.header("content-type", "application/toml").body(body)).await
+        self.ask(path, request.header("content-type", "application/toml").body(body)).await
+    }
+
+    /// A warning if no page view of this release is in the period: its name may be wrong. Empty if the release is known
+    /// or the server does not answer.
+    pub(crate) async fn release_warning(&self, site: &str, release: &str, period: &str) -> String {
+        // One metric makes the smallest answer.
+        let query = [("by", Some("release")), ("period", Some(period)), ("metrics", Some("LCP"))];
+        let answer = self.get::<BreakdownAnswer>(&["sites", site, "breakdown"], &query).await;
+        let Ok((_, answer)) = answer else { return String::new() };
+        let known: Vec<String> = answer.values.into_iter().filter_map(|one| one.value).collect();
+        if known.iter().any(|known| known == release) {
+            return String::new();
+        }
+        format!("warning: {}", unknown("release", release, &format!(" in the last {period}"), &known))
     }
 
     fn url(&self, path: &[&str], query: Query<'_>) -> Url {
@@ -150,15 +165,11 @@ impl Client {
 
     async fn ask<T: DeserializeOwned>(
         &self,
+        path: &[&str],
         request: reqwest::RequestBuilder,
     ) -> Result<(Value, T), Failure> {
         let server = self.server.origin().ascii_serialization();
-        let broken = |error: reqwest::Error| {
-            Failure::unreachable(
-                format!("cannot reach {server}: {}", causes(&error)),
-                "Is the server running? --server URL or FIELDVITALS_SERVER says where it is.",
-            )
-        };
+        let broken = |error: reqwest::Error| self.broken(&error);
         let mut response = request.bearer_auth(&self.token).send().await.map_err(broken)?;
         let status = response.status();
         let location = response.headers().get("location").and_then(|to| to.to_str().ok()).map(plain);
@@ -184,18 +195,62 @@ impl Client {
             let read = T::deserialize(&value).map_err(strange)?;
             return Ok((value, read));
         }
-        Err(refused(&server, status, location, &body))
+        let said = serde_json::from_slice::<ErrorAnswer>(&body).ok().map(|answer| answer.error);
+        if let (["sites", site, ..], Some("site_unknown")) =
+            (path, said.as_ref().map(|said| said.code.as_str()))
+        {
+            // Boxed, because the list of sites is asked for in the same way.
+            return Err(Box::pin(self.unknown_site(site)).await);
+        }
+        Err(refused(&server, status, location, said.as_ref()))
+    }
+
+    /// The failure of a site that the server does not have: names the nearest site.
+    async fn unknown_site(&self, site: &str) -> Failure {
+        let place = format!(" on {}", self.server.origin().ascii_serialization());
+        match self.get::<SitesAnswer>(&["sites"], &[]).await {
+            Ok((_, answer)) => {
+                let known: Vec<String> = answer.sites.into_iter().map(|site| site.name).collect();
+                Failure::usage(
+                    unknown("site", site, &place, &known),
+                    "--site NAME names a site of the server; --server URL or FIELDVITALS_SERVER names the server.",
+                )
+            }
+            Err(failure) => failure,
+        }
+    }
+
+    /// The failure of a connection.
+    fn broken(&self, error: &reqwest::Error) -> Failure {
+        let server = self.server.origin().ascii_serialization();
+        let cause = causes(error);
+        // rustls' words for an answer that is not TLS.
+        if self.server.scheme() == "https" && cause.contains("InvalidContentType") {
+            let plain = server.replacen("https:", "http:", 1);
+            return Failure::unreachable(
+                format!("cannot reach {server}: the server speaks plain HTTP at this port"),
+                format!("Try --server {plain}, or the address of the proxy that has the certificate."),
+            );
+        }
+        Failure::unreachable(
+            format!("cannot reach {server}: {cause}"),
+            "Is the server running? --server URL or FIELDVITALS_SERVER says where it is.",
+        )
     }
 }
 
 /// Turns an error response into a failure with a hint.
-fn refused(server: &str, status: StatusCode, location: Option<String>, body: &[u8]) -> Failure {
-    let said = serde_json::from_slice::<ErrorAnswer>(body).ok().map(|answer| answer.error);
-    let message = |what: &str| match &said {
+fn refused(
+    server: &str,
+    status: StatusCode,
+    location: Option<String>,
+    said: Option<&ErrorDetail>,
+) -> Failure {
+    let message = |what: &str| match said {
         Some(said) => format!("{what}: {}", plain(&said.message)),
         None => format!("{what}: {server} answered {status}"),
     };
-    let hint = |fallback: &str| match &said {
+    let hint = |fallback: &str| match said {
         Some(said) if !said.hint.is_empty() => plain(&said.hint),
         _ => fallback.to_owned(),
     };
@@ -339,12 +394,29 @@ mod tests {
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.message.starts_with(&format!("cannot reach {url}: ")), "{}", failure.message);
         assert!(failure.message.to_lowercase().contains("refused"), "{}", failure.message);
-        // HTTPS support is compiled in: a server that speaks plain HTTP causes a TLS error, not an unknown scheme.
-        let server = Responder::start(&[("200 OK", "{}")]);
-        let https = server.url.replace("http:", "https:");
+    }
+
+    #[tokio::test]
+    async fn https_to_a_server_without_tls_names_its_http_address() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let http = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            // The client's first TLS message is no HTTP request.
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = std::io::Write::write_all(
+                &mut stream,
+                b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+            );
+        });
+        let https = http.replace("http:", "https:");
         let failure = Client::new(&args(&https)).unwrap().get::<Value>(&["sites"], &[]).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
-        assert!(!failure.message.contains("scheme"), "{}", failure.message);
+        assert_eq!(
+            failure.message,
+            format!("cannot reach {https}: the server speaks plain HTTP at this port")
+        );
+        assert!(failure.hint.contains(&http), "{}", failure.hint);
     }
 
     #[tokio::test]
@@ -359,6 +431,36 @@ mod tests {
         let many = client.site(None).await.unwrap_err();
         assert_eq!((many.exit, many.message.as_str()), (Exit::Usage, "the server has 2 sites: shop, blog"));
         assert_eq!(client.site(None).await.unwrap_err().exit, Exit::Usage);
+    }
+
+    #[tokio::test]
+    async fn unknown_site_is_answered_with_the_sites_of_the_server() {
+        let refusal =
+            json!({"error": {"code": "site_unknown", "message": "there is no site `shpo`"}}).to_string();
+        let sites = json!({"sites": [{"name": "shop"}, {"name": "blog"}]}).to_string();
+        let server = Responder::start(&[("404 Not Found", &refusal), ("200 OK", &sites)]);
+        let client = Client::new(&args(&server.url)).unwrap();
+        let failure = client.get::<Value>(&["sites", "shpo", "report"], &[]).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert_eq!(
+            failure.message,
+            format!("there is no site `shpo` on {}; did you mean `shop`?", server.url)
+        );
+        assert!(failure.hint.contains("--site NAME") && failure.hint.contains("--server URL"));
+    }
+
+    #[tokio::test]
+    async fn unknown_release_is_warned_of_and_a_known_one_is_not() {
+        let answer = json!({"values": [{"value": "1.4.2"}, {"value": null}]}).to_string();
+        let server = Responder::start(&[("200 OK", &answer), ("200 OK", &answer), ("500 Oh", "")]);
+        let client = Client::new(&args(&server.url)).unwrap();
+        assert_eq!(client.release_warning("shop", "1.4.2", "7d").await, "");
+        assert_eq!(
+            client.release_warning("shop", "1.4.3", "7d").await,
+            "warning: there is no release `1.4.3` in the last 7d; did you mean `1.4.2`?"
+        );
+        assert_eq!(client.release_warning("shop", "1.4.3", "7d").await, "", "a warning is no reason to fail");
+        assert!(server.requests()[1].starts_with("GET /api/v1/sites/shop/breakdown?by=release&period=7d"));
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub(crate) struct Done {
     pub(crate) warning: String,
 }
 
-/// Prints the output or the failure of a command. Returns the exit code.
+/// Prints the output or the failure of a command. Returns the exit code. Errors have one style: what is wrong and where,
+/// then what to do.
 pub(crate) fn finish(done: Result<Done, Failure>) -> ExitCode {
     match done {
         Ok(done) => {
@@ -70,7 +71,7 @@ pub(crate) fn finish(done: Result<Done, Failure>) -> ExitCode {
             done.exit.into()
         }
         Err(failure) => {
-            eprintln!("{}", failure.message);
+            eprintln!("error: {}", failure.message);
             if !failure.hint.is_empty() {
                 eprintln!("  {}", failure.hint);
             }

@@ -4,8 +4,10 @@ mod check;
 mod client;
 mod exit;
 mod interrupt;
+mod limits;
 mod migrate;
 mod moment;
+mod names;
 mod output;
 mod progress;
 mod report;
@@ -65,7 +67,7 @@ async fn main() -> ExitCode {
         Command::Check(args) => check::run(args).await,
     };
     done.unwrap_or_else(|error| {
-        eprintln!("fieldvitals: {error:#}");
+        eprintln!("error: {error:#}");
         ExitCode::from(2)
     })
 }

@@ -1,68 +1,23 @@
-//! The output of commands: texts escaped for their destination, tables, CSV.
+//! The output of commands: texts escaped for their destination, tables that fit the terminal, CSV.
 //!
 //! Routes and origins come from beacons that anybody can send. Therefore every text is escaped before it reaches a
 //! terminal, a spreadsheet or a pipeline.
 
 pub(crate) mod csv;
 pub(crate) mod table;
+mod terminal;
 
-use std::io::{IsTerminal as _, Write as _};
-use vitals::metric::{Metric, Rating, Unit};
+use std::io::Write as _;
+pub(crate) use terminal::{Ink, Terminal};
+use vitals::metric::{Metric, Unit};
+
+/// Stands for a missing value.
+pub(crate) const ABSENT: &str = "–";
 
 /// Prints a text. Ignores a reader that stopped reading, such as `head`.
 pub(crate) fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-/// Whether to print in color.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Colour {
-    /// Without colors.
-    Off,
-    /// With ANSI sequences.
-    On,
-}
-
-impl Colour {
-    /// `On` if standard output is a terminal and the user has not disabled colors (<https://no-color.org>).
-    pub(crate) fn of_stdout() -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if !refused && std::io::stdout().is_terminal() { Self::On } else { Self::Off }
-    }
-
-    /// Wraps a text in the sequences of a color.
-    pub(crate) fn paint(self, ink: Ink, text: &str) -> String {
-        match self {
-            Self::Off => text.to_owned(),
-            Self::On => format!("\u{1b}[{}m{text}\u{1b}[0m", ink as u8),
-        }
-    }
-}
-
-/// A terminal color, by its ANSI number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Ink {
-    /// For headings.
-    Bold = 1,
-    /// Poor, failed.
-    Red = 31,
-    /// Good, passed.
-    Green = 32,
-    /// Between good and poor.
-    Yellow = 33,
-}
-
-impl From<Rating> for Ink {
-    fn from(rating: Rating) -> Self {
-        match rating {
-            Rating::Good => Self::Green,
-            Rating::NeedsImprovement => Self::Yellow,
-            Rating::Poor => Self::Red,
-        }
-    }
 }
 
 /// A text on one line, without characters that control a terminal or change the writing direction.
@@ -77,21 +32,17 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// A value without its unit: milliseconds, or a score with three decimals. Adds decimals if rounding would carry the
-/// value over a threshold.
-pub(crate) fn number(metric: Metric, number: f64) -> String {
-    beside(metric, number, &[])
-}
-
 /// A value with its unit. Adds decimals if rounding would carry the value over one of these limits.
 pub(crate) fn value(metric: Metric, value: f64, limits: &[f64]) -> String {
     match metric.unit() {
-        Unit::Score => beside(metric, value, limits),
-        Unit::Milliseconds => format!("{} ms", beside(metric, value, limits)),
+        Unit::Score => number(metric, value, limits),
+        Unit::Milliseconds => format!("{} ms", number(metric, value, limits)),
     }
 }
 
-fn beside(metric: Metric, number: f64, limits: &[f64]) -> String {
+/// A value without its unit: milliseconds, or a score with three decimals. Adds decimals if rounding would carry the
+/// value over a threshold of the metric or one of these limits.
+pub(crate) fn number(metric: Metric, number: f64, limits: &[f64]) -> String {
     let (places, places_max) = match metric.unit() {
         Unit::Score => (3, 6),
         Unit::Milliseconds if number < 10.0 => (1, 3),
@@ -117,7 +68,7 @@ pub(crate) fn limit(metric: Metric, limit: f64) -> String {
 
 /// A part of a whole as a percentage.
 pub(crate) fn share(part: u64, whole: u64) -> String {
-    if whole == 0 { "–".to_owned() } else { format!("{:.1} %", part as f64 / whole as f64 * 100.0) }
+    if whole == 0 { ABSENT.to_owned() } else { format!("{:.1} %", part as f64 / whole as f64 * 100.0) }
 }
 
 #[cfg(test)]
@@ -152,11 +103,5 @@ mod tests {
         assert_eq!(value(Metric::Cls, 0.100_000_5, &[]), "0.100001");
         assert_eq!(value(Metric::Lcp, 1_800.2, &[1_800.0]), "1800.2 ms");
         assert_eq!(value(Metric::Lcp, 1_800.2, &[]), "1800 ms");
-    }
-
-    #[test]
-    fn colour_is_only_added_where_it_is_on() {
-        assert_eq!(Colour::Off.paint(Ink::Red, "x"), "x");
-        assert_eq!(Colour::On.paint(Rating::Poor.into(), "x"), "\u{1b}[31mx\u{1b}[0m");
     }
 }

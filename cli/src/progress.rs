@@ -1,63 +1,61 @@
-//! Progress of long operations, on standard error.
+//! Progress of long operations, on standard error: one line that changes on a terminal, a line every few seconds in a
+//! log.
 
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-/// Interval between updates on a terminal. Each update overwrites the line before it.
-const TERMINAL: Duration = Duration::from_millis(100);
 /// Interval between lines in a log, where every line stays.
 const LOG: Duration = Duration::from_secs(5);
+/// Interval at which the spinner moves.
+const SPIN: Duration = Duration::from_millis(200);
 
-/// Prints progress: the first line at once, then at the interval of the terminal or the log.
+/// The progress line of an operation.
 pub(crate) struct Progress {
+    bar: ProgressBar,
+    /// The time of the last line in a log; `None` before the first line.
+    logged: Option<Instant>,
     terminal: bool,
-    last: Option<Instant>,
-    /// Whether the terminal has a line without a line break.
-    open: bool,
 }
 
 impl Progress {
     /// Starts without output.
     pub(crate) fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), last: None, open: false }
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        Self { bar, logged: None, terminal }
     }
 
-    /// Prints progress if the interval has passed.
+    /// Shows this text: at once on a terminal, and at intervals in a log.
     pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
-        let pause = if self.terminal { TERMINAL } else { LOG };
-        if self.last.is_some_and(|last| last.elapsed() < pause) {
-            return;
-        }
-        self.last = Some(Instant::now());
-        let text = text();
         if self.terminal {
-            // Returns to the start of the line and clears the rest of a longer line.
-            self.write(&format!("\r{text}\u{1b}[K"));
-            self.open = true;
-        } else {
-            self.write(&format!("{text}\n"));
+            self.bar.set_message(text());
+            self.bar.enable_steady_tick(SPIN);
+        } else if self.logged.is_none_or(|logged| logged.elapsed() >= LOG) {
+            self.logged = Some(Instant::now());
+            write(&text());
         }
     }
 
     /// Prints a line that stays.
-    pub(crate) fn note(&mut self, text: &str) {
-        self.clear();
-        self.write(&format!("{text}\n"));
+    pub(crate) fn note(&self, text: &str) {
+        self.bar.suspend(|| write(text));
     }
 
-    /// Clears the progress line before other output.
-    pub(crate) fn clear(&mut self) {
-        if self.open {
-            self.write("\r\u{1b}[K");
-            self.open = false;
-        }
+    /// Removes the progress line before other output.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
     }
+}
 
-    /// Ignores errors, because the operation must go on without progress output.
-    fn write(&self, text: &str) {
-        let mut stderr = std::io::stderr().lock();
-        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
-    }
+/// Prints a line. Ignores errors, because the operation must go on without progress output.
+fn write(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 impl Drop for Progress {
@@ -68,32 +66,33 @@ impl Drop for Progress {
 
 /// Speed of an operation, for an estimate of the remaining time.
 pub(crate) struct Rate {
-    start: Instant,
-    /// Items done before this run.
-    before: u64,
+    bar: ProgressBar,
     all: u64,
 }
 
 impl Rate {
     /// Starts measuring an operation of `all` items, `before` of which are done.
     pub(crate) fn new(before: u64, all: u64) -> Self {
-        Self { start: Instant::now(), before, all }
+        // Hidden: only its estimate is used, which forgets early speeds.
+        let bar = ProgressBar::with_draw_target(Some(all), ProgressDrawTarget::hidden());
+        bar.set_position(before);
+        bar.reset_eta();
+        Self { bar, all }
     }
 
-    /// Formats a line such as `12,000 of 40,000 page views, 8,000/s, 4 s left`.
+    /// Formats a line such as `12,000 of 40,000 page views, 8,000/s, 4 seconds left`.
     pub(crate) fn text(&self, done: u64, what: &str) -> String {
-        self.text_after(done, what, self.start.elapsed())
+        self.bar.set_position(done);
+        rate_text([done, self.all], what, self.bar.per_sec(), self.bar.eta())
     }
+}
 
-    fn text_after(&self, done: u64, what: &str, after: Duration) -> String {
-        let mut text = format!("{} of {} {what}", grouped(done), grouped(self.all));
-        let rate = done.saturating_sub(self.before) as f64 / after.as_secs_f64().max(1e-3);
-        if rate >= 1.0 {
-            let left = Duration::from_secs_f64(self.all.saturating_sub(done) as f64 / rate);
-            text.push_str(&format!(", {}/s, {} left", grouped(rate as u64), long(left)));
-        }
-        text
+fn rate_text([done, all]: [u64; 2], what: &str, per_second: f64, left: Duration) -> String {
+    let mut text = format!("{} of {} {what}", grouped(done), grouped(all));
+    if per_second >= 1.0 {
+        text.push_str(&format!(", {}/s, {} left", grouped(per_second as u64), HumanDuration(left)));
     }
+    text
 }
 
 /// Formats a count with its noun: `1 day`, `2,000 days`.
@@ -103,23 +102,7 @@ pub(crate) fn count(number: u64, one: &str) -> String {
 
 /// Formats a number with thousands separators.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn long(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3_600),
-    }
+    HumanCount(number).to_string()
 }
 
 #[cfg(test)]
@@ -127,21 +110,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_can_be_read() {
-        let shown = [0, 7, 123, 1_234, 12_345, 123_456, 1_234_567].map(grouped);
+    fn counts_have_separators_and_plurals() {
+        assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!((count(1, "day"), count(2_000, "day")), ("1 day".into(), "2,000 days".into()));
-        assert_eq!(shown, ["0", "7", "123", "1,234", "12,345", "123,456", "1,234,567"]);
     }
 
     #[test]
-    fn what_was_done_before_does_not_count_for_the_rate() {
-        let rate = Rate::new(1_000, 5_000);
-        let text = rate.text_after(3_000, "page views", Duration::from_secs(2));
-        assert_eq!(text, "3,000 of 5,000 page views, 1,000/s, 2 s left");
-        assert_eq!(rate.text_after(1_000, "rows", Duration::from_secs(2)), "1,000 of 5,000 rows");
-        assert_eq!(
-            (long(Duration::from_secs(600)), long(Duration::from_secs(7_300))),
-            ("10 min".into(), "2 h".into())
-        );
+    fn rate_is_shown_once_it_is_known() {
+        let text = rate_text([3_000, 5_000], "page views", 1_000.0, Duration::from_secs(2));
+        assert_eq!(text, "3,000 of 5,000 page views, 1,000/s, 2 seconds left");
+        assert_eq!(Rate::new(1_000, 5_000).text(1_000, "rows"), "1,000 of 5,000 rows");
     }
 }

@@ -9,7 +9,8 @@ use crate::client::answer::{
 };
 use crate::client::{Client, ServerArgs, devices, period, systems};
 use crate::exit::{Done, Exit, Failure, finish};
-use crate::output::{Colour, csv};
+use crate::output::Terminal;
+use crate::output::csv::Csv;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::Value;
@@ -102,24 +103,27 @@ fn metric(name: &str) -> Result<Metric, String> {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    Ok(finish(execute(&args, Colour::of_stdout()).await))
+    Ok(finish(execute(&args, Terminal::of_stdout()).await))
 }
 
-async fn execute(args: &Args, colour: Colour) -> Result<Done, Failure> {
+async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let mut warning = String::new();
-    let stdout = if args.rejections {
-        rejections(args, &client, &site, colour).await?
+    let (stdout, is_empty) = if args.rejections {
+        (rejections(args, &client, &site, terminal).await?, false)
     } else if let Some(metric) = &args.attribution {
-        causes(args, &client, &site, metric, colour).await?
+        causes(args, &client, &site, metric, terminal).await?
     } else if let Some(route) = &args.route {
-        one_route(args, &client, &site, route, colour).await?
+        one_route(args, &client, &site, route, terminal).await?
     } else {
-        let ranking = ranking(args, &client, &site, colour).await?;
+        let ranking = ranking(args, &client, &site, terminal).await?;
         warning = crowded(&client, &site).await;
         ranking
     };
+    if let (true, Some(release)) = (is_empty, &args.release) {
+        warning = client.release_warning(&site, release, &args.period).await;
+    }
     Ok(Done { exit: Exit::Pass, stdout, warning })
 }
 
@@ -137,7 +141,13 @@ async fn crowded(client: &Client, site: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-async fn ranking(args: &Args, client: &Client, site: &str, colour: Colour) -> Result<String, Failure> {
+/// The ranking, and whether it is empty.
+async fn ranking(
+    args: &Args,
+    client: &Client,
+    site: &str,
+    terminal: Terminal,
+) -> Result<(String, bool), Failure> {
     let limit = args.limit.to_string();
     let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
     let sort = name(args.sort.and_then(|sort| sort.to_possible_value()));
@@ -153,26 +163,28 @@ async fn ranking(args: &Args, client: &Client, site: &str, colour: Colour) -> Re
         ("limit", Some(limit.as_str())),
     ];
     let (json, answer): (Value, PagesAnswer) = client.get(&["sites", site, "pages"], &query).await?;
-    Ok(match args.format {
+    let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => tables::ranking(&answer, args, colour),
+        Format::Text => tables::ranking(&answer, args, terminal),
         Format::Csv => {
-            let mut text = heading();
+            let mut csv = Csv::new(CSV_COLUMNS);
             for page in &answer.pages {
-                rows(&mut text, args, &answer.site, &page.route, page.counts(), &page.metrics);
+                rows(&mut csv, args, &answer.site, &page.route, page.counts(), &page.metrics);
             }
-            text
+            csv.finish()
         }
-    })
+    };
+    Ok((text, answer.pages.is_empty()))
 }
 
+/// The report of a route, and whether it is empty.
 async fn one_route(
     args: &Args,
     client: &Client,
     site: &str,
     route: &str,
-    colour: Colour,
-) -> Result<String, Failure> {
+    terminal: Terminal,
+) -> Result<(String, bool), Failure> {
     let query = [
         ("route", Some(route)),
         ("period", Some(args.period.as_str())),
@@ -182,24 +194,26 @@ async fn one_route(
     ];
     let (json, answer): (Value, ReportAnswer) = client.get(&["sites", site, "report"], &query).await?;
     let route = answer.route.as_deref().unwrap_or(route);
-    Ok(match args.format {
+    let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => tables::one_route(&answer, route, args, colour),
+        Format::Text => tables::one_route(&answer, route, args, terminal),
         Format::Csv => {
-            let mut text = heading();
-            rows(&mut text, args, &answer.site, route, answer.counts(), &answer.metrics);
-            text
+            let mut csv = Csv::new(CSV_COLUMNS);
+            rows(&mut csv, args, &answer.site, route, answer.counts(), &answer.metrics);
+            csv.finish()
         }
-    })
+    };
+    Ok((text, answer.views == 0))
 }
 
+/// The causes of slow values, and whether there are no page views.
 async fn causes(
     args: &Args,
     client: &Client,
     site: &str,
     metric: &str,
-    colour: Colour,
-) -> Result<String, Failure> {
+    terminal: Terminal,
+) -> Result<(String, bool), Failure> {
     let query = [
         ("metric", Some(metric)),
         ("route", args.route.as_deref()),
@@ -211,31 +225,26 @@ async fn causes(
     ];
     let (json, answer): (Value, AttributionAnswer) =
         client.get(&["sites", site, "attribution"], &query).await?;
-    Ok(match args.format {
+    let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => attribution::table(&answer, args, colour),
+        Format::Text => attribution::table(&answer, args, terminal),
         Format::Csv => attribution::csv(&answer),
-    })
+    };
+    Ok((text, answer.views == 0))
 }
 
-async fn rejections(args: &Args, client: &Client, site: &str, colour: Colour) -> Result<String, Failure> {
+async fn rejections(args: &Args, client: &Client, site: &str, terminal: Terminal) -> Result<String, Failure> {
     let (json, answer): (Value, RejectionsAnswer) = client.get(&["sites", site, "rejections"], &[]).await?;
     Ok(match args.format {
         Format::Json => pretty(&json),
-        Format::Text => tables::rejections(&answer, site, colour),
+        Format::Text => tables::rejections(&answer, site, terminal),
         Format::Csv => {
-            let mut text =
-                csv::line(&["reason", "origin", "count", "last_seen", "message"].map(str::to_owned));
+            let mut csv = Csv::new(["reason", "origin", "count", "last_seen", "message"]);
             for one in &answer.rejections {
-                text.push_str(&csv::line(&[
-                    csv::text(&one.reason),
-                    csv::text(one.origin.as_deref().unwrap_or_default()),
-                    one.count.to_string(),
-                    csv::text(&one.last_seen),
-                    csv::text(&one.message),
-                ]));
+                let origin = one.origin.as_deref().unwrap_or_default();
+                csv.row([&one.reason, origin, &one.count.to_string(), &one.last_seen, &one.message]);
             }
-            text
+            csv.finish()
         }
     })
 }
@@ -256,31 +265,29 @@ fn shown<'a>(
         .filter_map(|metric| Some((metric, metrics.get(metric.name())?)))
 }
 
-fn heading() -> String {
-    let names = [
-        "site",
-        "route",
-        "views",
-        "views_estimated",
-        "metric",
-        "unit",
-        "n",
-        "p50",
-        "p75",
-        "p90",
-        "p95",
-        "p75_low",
-        "p75_high",
-        "rating",
-        "good",
-        "needs_improvement",
-        "poor",
-    ];
-    csv::line(&names.map(str::to_owned))
-}
+const CSV_COLUMNS: [&str; 17] = [
+    "site",
+    "route",
+    "views",
+    "views_estimated",
+    "metric",
+    "unit",
+    "n",
+    "p50",
+    "p75",
+    "p90",
+    "p95",
+    "p75_low",
+    "p75_high",
+    "rating",
+    "good",
+    "needs_improvement",
+    "poor",
+];
 
+/// Adds a row for each metric of a route.
 fn rows(
-    text: &mut String,
+    csv: &mut Csv,
     args: &Args,
     site: &str,
     route: &str,
@@ -293,9 +300,9 @@ fn rows(
             Unit::Milliseconds => "ms",
             Unit::Score => "score",
         };
-        text.push_str(&csv::line(&[
-            csv::text(site),
-            csv::text(route),
+        csv.row([
+            site.to_owned(),
+            route.to_owned(),
             views.to_string(),
             estimated.to_string(),
             metric.name().to_owned(),
@@ -311,7 +318,7 @@ fn rows(
             answer.good.to_string(),
             answer.needs_improvement.to_string(),
             answer.poor.to_string(),
-        ]));
+        ]);
     }
 }
 

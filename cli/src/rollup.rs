@@ -3,8 +3,8 @@
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::moment::{day, day_text};
-use crate::output::table::{Align, Table};
-use crate::output::{Colour, print};
+use crate::output::table::{Column, Table};
+use crate::output::{Terminal, print};
 use crate::progress::{Progress, count, grouped};
 use crate::store_args::{StoreArgs, find_site};
 use clap::Subcommand;
@@ -102,7 +102,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Verify { days, json } => {
             let compare = async |store: &dyn Store| verify(store, &days.of(store).await?, "comparing").await;
             let found = days.store.with(compare).await?;
-            print(&if json { found.to_json() } else { found.to_text(Colour::of_stdout()) });
+            print(&if json { found.to_json() } else { found.to_text(Terminal::of_stdout()) });
             Ok(found.exit().into())
         }
         Command::Rebuild { days } => {
@@ -172,13 +172,20 @@ impl Verified {
     }
 
     /// The result as text. Prints at most [`limits::PAGE_ROWS_MAX`] differences.
-    pub(crate) fn to_text(&self, colour: Colour) -> String {
+    pub(crate) fn to_text(&self, terminal: Terminal) -> String {
         let mut text = String::new();
         if !self.differences.is_empty() {
-            let columns = ["SITE", "TIME", "GRAIN", "DIMENSION", "VALUE", "ROUTE", "COUNT"];
-            let mut columns = columns.map(|name| (name, Align::Left)).to_vec();
-            columns.extend([("STORED", Align::Right), ("EXPECTED", Align::Right)]);
-            let mut table = Table::new(&columns);
+            let mut table = Table::new(&[
+                Column::word("SITE"),
+                Column::word("TIME"),
+                Column::word("GRAIN").dropped(1),
+                Column::word("DIMENSION"),
+                Column::text("VALUE"),
+                Column::text("ROUTE"),
+                Column::word("COUNT"),
+                Column::number("STORED"),
+                Column::number("EXPECTED"),
+            ]);
             for row in self.differences.iter().take(limits::PAGE_ROWS_MAX) {
                 let cell = |name: &str| match &row[name] {
                     Value::String(text) => text.clone(),
@@ -189,7 +196,7 @@ impl Verified {
                     ["site", "time", "grain", "dimension", "value", "route", "count", "stored", "expected"];
                 table.row(names.into_iter().map(|name| cell(name).into()).collect());
             }
-            text = table.render(colour);
+            text = table.render(terminal);
             if self.differences.len() > limits::PAGE_ROWS_MAX {
                 let more = self.differences.len() - limits::PAGE_ROWS_MAX;
                 text.push_str(&format!("… and {} more; --json prints all\n", grouped(more as u64)));
@@ -336,7 +343,7 @@ mod tests {
             (&"views".into(), &"1970-01-02".into(), &"#00000000000000ff".into())
         );
         let mut found = Verified { days: 1, left: 0, differences: vec![views] };
-        let text = found.to_text(Colour::Off);
+        let text = found.to_text(Terminal::PIPE);
         assert!(
             text.contains("(unknown)") && text.contains("1 difference;") && text.contains("rollup rebuild"),
             "{text}"

@@ -1,6 +1,7 @@
 //! `fieldvitals serve`: runs the server until a signal ends it.
 
 use crate::interrupt::{INTERRUPTED, TERMINATED};
+use crate::limits;
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::ensure;
 use fieldvitals_server::{
@@ -17,14 +18,13 @@ use std::time::Duration;
 use tokio::signal::unix;
 use tokio::sync::{Mutex, oneshot};
 use tracing_subscriber::EnvFilter;
-use vitals::limits;
 
 /// Minimum length of a chosen token, in characters: 128 random bits in hexadecimal digits.
 const ADMIN_TOKEN_BYTES_MIN: usize = 32;
 /// Bytes of a MiB.
 const MIB: u64 = 1024 * 1024;
 /// Smallest spool: two group commits.
-const SPOOL_MIB_MIN: u64 = 2 * limits::COMMIT_BYTES_MAX as u64 / MIB;
+const SPOOL_MIB_MIN: u64 = 2 * vitals::limits::COMMIT_BYTES_MAX as u64 / MIB;
 /// Largest spool: 1 TiB.
 const SPOOL_MIB_MAX: u64 = 1024 * 1024;
 
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     #[arg(long, env = "FIELDVITALS_DATABASE_WAIT", default_value_t = limits::DATABASE_WAIT_MS / 1_000, value_name = "SECONDS")]
     database_wait: u64,
     /// Maximum size of the spool on this disk, in MiB; beacons above it are refused.
-    #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
+    #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = vitals::limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
           value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
     spool_max_mib: u64,
     /// Seconds to keep serving after SIGTERM. Meanwhile /healthz answers 503 and answers close their connections, so
@@ -77,8 +77,8 @@ pub(crate) struct Args {
 struct Connections {
     /// Maximum number of connections. Above it, the server closes the connections that have waited longest for their
     /// clients.
-    #[arg(long, env = "FIELDVITALS_CONNECTIONS_MAX", default_value_t = limits::CONNECTIONS_MAX, value_name = "N",
-          value_parser = at_least(limits::CONNECTIONS_MIN))]
+    #[arg(long, env = "FIELDVITALS_CONNECTIONS_MAX", default_value_t = vitals::limits::CONNECTIONS_MAX, value_name = "N",
+          value_parser = at_least(vitals::limits::CONNECTIONS_MIN))]
     connections_max: usize,
     /// Maximum number of connections of one client network (IPv4 /24, IPv6 /56), enforced in the same way; 0 for no
     /// limit. Trusted proxies are not limited.
@@ -124,7 +124,7 @@ struct Keep {
     /// Days to keep page views. Gates, queries with several filters and queries of exact times read page views.
     #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", value_name = "N",
           default_value_t = Retention::default().raw_days,
-          value_parser = days(limits::KEEP_VIEWS_DAYS_MIN))]
+          value_parser = days(vitals::limits::KEEP_VIEWS_DAYS_MIN))]
     views: u32,
     /// Days to keep hourly rollups; reports cover older days as a whole.
     #[arg(long = "keep-hours-days", env = "FIELDVITALS_KEEP_HOURS_DAYS", value_name = "N",
@@ -133,7 +133,7 @@ struct Keep {
     /// Days to keep daily rollups: the range of reports.
     #[arg(long = "keep-rollups-days", env = "FIELDVITALS_KEEP_ROLLUPS_DAYS", value_name = "N",
           default_value_t = Retention::default().daily_days,
-          value_parser = days(limits::KEEP_VIEWS_DAYS_MIN))]
+          value_parser = days(vitals::limits::KEEP_VIEWS_DAYS_MIN))]
     rollups: u32,
 }
 
@@ -270,7 +270,7 @@ fn log_filter(given: Option<&str>) -> EnvFilter {
 
 /// Ends a start that is not complete.
 fn stopped_early(code: i32) -> ! {
-    eprintln!("fieldvitals: stopped before the start was complete; nothing was served");
+    eprintln!("stopped before the start was complete; nothing was served");
     // Does not return, because the system may still be resolving the address of a database.
     process::exit(code)
 }
@@ -282,8 +282,9 @@ fn greet(args: &Args, server: &Server) {
     println!("fieldvitals {} takes beacons at {base_url}", env!("CARGO_PKG_VERSION"));
     if !http::assets::has_module() {
         println!(
-            "  note: built without the wasm collector; v.js measures in raw-queue mode (cargo xtask dist builds it in)"
+            "  note: this binary has no wasm collector; v.js sends raw queues, which the server measures."
         );
+        println!("        `cargo xtask dist` builds dist/fieldvitals with the collector in it.");
     }
     println!();
     match &server.first_start.token {

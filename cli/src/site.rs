@@ -2,7 +2,8 @@
 
 mod erase;
 
-use crate::store_args::{PublicUrl, StoreArgs, current_key, find_site, script_tag};
+use crate::output::Terminal;
+use crate::store_args::{HOST_PLACEHOLDER, PublicUrl, StoreArgs, current_key, find_site, script_tag};
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use fieldvitals_server::{
@@ -198,7 +199,7 @@ fn check_routes(patterns: &[String]) -> anyhow::Result<Vec<String>> {
 }
 
 fn base_url(common: &Common) -> &str {
-    common.public_url.public_url.as_deref().unwrap_or("http://127.0.0.1:8080")
+    common.public_url.public_url.as_deref().unwrap_or(HOST_PLACEHOLDER)
 }
 
 fn to_json(common: &Common, site: &Site) -> Value {
@@ -211,15 +212,17 @@ fn to_json(common: &Common, site: &Site) -> Value {
 }
 
 fn to_text(common: &Common, site: &Site) -> String {
+    let terminal = Terminal::of_stdout();
+    // The tag is never wrapped, because it is copied.
     let mut text = format!(
-        "{}\n  key      {}\n  origins  {}\n  script   {}",
+        "{}\n  key      {}\n{}  script   {}",
         site.name,
         current_key(site),
-        site.origins.join(", "),
+        terminal.list("  origins  ", &site.origins),
         script_tag(base_url(common), current_key(site))
     );
     if !site.routes.is_empty() {
-        text.push_str(&format!("\n  routes   {}", site.routes.join(", ")));
+        text.push_str(&format!("\n{}", terminal.list("  routes   ", &site.routes).trim_end()));
     }
     for key in &site.keys {
         if let Some(until_ms) = key.until_ms {
@@ -238,10 +241,13 @@ fn show_one(common: &Common, site: &Site) {
     }
 }
 
-/// Hints at `--public-url`: the script tag needs the public address, which this command does not know without it.
+/// Explains the placeholder in the script tag. The store does not know at which address browsers reach the server.
 fn say_where(common: &Common) {
     if common.public_url.public_url.is_none() {
-        eprintln!("(with --public-url https://YOUR-SERVER the script tag names your server)");
+        eprintln!(
+            "note: {HOST_PLACEHOLDER} stands for the public address of your server; --public-url or \
+             FIELDVITALS_PUBLIC_URL fills it in"
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! The store of the commands that work on it directly.
 
+use crate::names::unknown;
 use crate::store::place::Place;
 use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
@@ -79,7 +80,7 @@ impl StoreArgs {
     async fn open_or_create(&self) -> anyhow::Result<Arc<dyn Store>> {
         self.check()?;
         if self.is_new() {
-            eprintln!("fieldvitals: making a new store in {}", self.new_place());
+            eprintln!("note: making a new store in {}", self.new_place());
         }
         Ok(open_store(&self.data_dir, self.database_url()).await?)
     }
@@ -154,13 +155,11 @@ async fn closing<T>(
 /// Finds the site of this name.
 pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<Site> {
     let sites = store.sites().await?;
-    let names: Vec<String> = sites.iter().map(|site| format!("`{}`", site.name)).collect();
-    sites.into_iter().find(|site| site.name == name).with_context(|| match names.as_slice() {
-        [] => format!(
-            "there is no site `{name}`, and no other: `fieldvitals site add {name} --origin ORIGIN` adds it"
-        ),
-        names => format!("there is no site `{name}`; there is {}", names.join(", ")),
-    })
+    let names: Vec<String> = sites.iter().map(|site| site.name.clone()).collect();
+    sites
+        .into_iter()
+        .find(|site| site.name == name)
+        .with_context(|| unknown("site", name, " in this store", &names))
 }
 
 /// The public address of the server, for the script tag.
@@ -180,6 +179,9 @@ fn public_url(text: &str) -> Result<String, String> {
     }
     Ok(url.origin().ascii_serialization())
 }
+
+/// Stands for the server's address in a script tag if the command does not know the address.
+pub(crate) const HOST_PLACEHOLDER: &str = "https://YOUR-HOST";
 
 /// The script tag of a site.
 pub(crate) fn script_tag(base_url: &str, key: &str) -> String {

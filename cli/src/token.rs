@@ -1,5 +1,7 @@
 //! `fieldvitals token`: adds, lists and revokes API tokens.
 
+use crate::output::table::{Column, Table};
+use crate::output::{self, Terminal};
 use crate::site::{print, print_text};
 use crate::store_args::StoreArgs;
 use anyhow::Context as _;
@@ -101,15 +103,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             } else if tokens.is_empty() {
                 print_text("there is no token yet: `fieldvitals token add NAME --scope read` makes one");
             } else {
-                for token in &tokens {
-                    let created = time_text(token.created_ms);
-                    print_text(&format!(
-                        "{:>4}  {:<5}  {created}  {}",
-                        token.id.0,
-                        token.scope.name(),
-                        token.name
-                    ));
-                }
+                output::print(&table(&tokens).render(Terminal::of_stdout()));
             }
         }
         Command::Revoke { id, common } => {
@@ -127,6 +121,25 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn table(tokens: &[Token]) -> Table {
+    let columns = [
+        Column::number("ID"),
+        Column::word("SCOPE"),
+        Column::word("CREATED").dropped(1),
+        Column::text("NAME"),
+    ];
+    let mut table = Table::new(&columns);
+    for token in tokens {
+        table.row(vec![
+            token.id.0.to_string().into(),
+            token.scope.name().into(),
+            time_text(token.created_ms).into(),
+            token.name.as_str().into(),
+        ]);
+    }
+    table
 }
 
 fn to_json(token: &Token) -> Value {

@@ -8,7 +8,8 @@ use js_sys::Function;
 use vitals::beacon::write;
 use vitals::limits::{MARKS_MAX, TAG_NAME_UNITS_MAX, TAG_VALUE_UNITS_MAX, TAGS_MAX};
 use vitals::metric::{Metric, Value};
-use vitals::view::{Snapshot, ViewId};
+use vitals::snapshot::Snapshot;
+use vitals::view::ViewId;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::JsValue;
 

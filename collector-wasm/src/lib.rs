@@ -17,6 +17,7 @@ pub mod consent;
 pub mod context;
 pub mod explain;
 pub mod lifecycle;
+mod limits;
 pub mod navigation;
 pub mod observe;
 pub mod options;

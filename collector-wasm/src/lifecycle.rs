@@ -1,12 +1,12 @@
 //! Follows the life of the page: its events, the frames after a restore, and the times to report.
 
+use crate::limits::DEFER_MS;
 use crate::page::{NOTHING, browser, call, get_by, is, number, object, text};
 use crate::signal::{Signal, callback};
 use crate::state::Collector;
 use gloo_timers::callback::Interval;
 use vitals::beacon::write::{Json, Object};
 use vitals::entry::Item;
-use vitals::limits::DEFER_MS;
 use wasm_bindgen::prelude::JsValue;
 use web_sys::MutationObserver;
 

@@ -2,11 +2,12 @@
 //! reported by the browser. [`vitals::metrics::views`] decides which of them begin a page view.
 
 use crate::explain::{cut, paint, without_query};
+use crate::limits::SOFT_PAINTS_MAX;
 use crate::page::{NOTHING, browser, call, get, now, number, string, text};
 use crate::state::Collector;
 use vitals::beacon::DROPPED_URL;
 use vitals::entry::Item;
-use vitals::limits::{CLICK_TO_MOVE_MS, ROUTE_BYTES_MAX, SOFT_PAINTS_MAX, URL_BYTES_MAX};
+use vitals::limits::{CLICK_TO_MOVE_MS, ROUTE_BYTES_MAX, URL_BYTES_MAX};
 use vitals::metrics::views::Cause;
 use wasm_bindgen::prelude::JsValue;
 

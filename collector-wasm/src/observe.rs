@@ -1,6 +1,7 @@
 //! Observes performance entries. Only this module creates a `PerformanceObserver`.
 
 use crate::explain::{self, cut};
+use crate::limits::EXPLAINING_TEXTS_MAX;
 use crate::page::{
     NOTHING, array, browser, call, call_with, get, get_by, is, now, number, object, says, text,
 };
@@ -9,7 +10,7 @@ use crate::state::Collector;
 use js_sys::Array;
 use vitals::beacon::write::{Json, Object};
 use vitals::entry::{Detail, Item, NUMBERS_MAX, TEXTS_MAX};
-use vitals::limits::{EXPLAINING_TEXTS_MAX, ROUTE_BYTES_MAX, URL_BYTES_MAX};
+use vitals::limits::{ROUTE_BYTES_MAX, URL_BYTES_MAX};
 use vitals::view::{NavigationType, ViewId};
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::JsValue;

@@ -1,13 +1,13 @@
 //! Everything by which the browser and the page call the module. One kind of function serves all of them, as each
 //! kind would be in the module once more.
 
+use crate::limits::{DEFER_MS, REPORT_MS};
 use crate::observe;
 use crate::page::{browser, now};
 use crate::state::{Collector, work};
 use js_sys::Function;
 use std::rc::Rc;
 use vitals::entry::Item;
-use vitals::limits::{DEFER_MS, REPORT_MS};
 use wasm_bindgen::prelude::{Closure, JsValue};
 
 /// Why the module is called.

@@ -156,8 +156,8 @@ impl Drop for Transaction {
 
 #[cfg(test)]
 mod tests {
+    use crate::limits;
     use crate::sql;
-    use vitals::limits;
 
     #[test]
     fn postgres_gives_up_before_we_do() {

@@ -15,6 +15,7 @@ mod copied;
 mod copy;
 mod erase;
 mod error;
+pub mod limits;
 mod load;
 mod maintain;
 mod names;
@@ -47,7 +48,6 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use vitals::limits;
 use vitals::view::ViewId;
 
 /// Timeouts of calls. A connection counts as stalled after its call's timeout. [`limits`] has the values of a server.

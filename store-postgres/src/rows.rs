@@ -2,6 +2,7 @@
 
 use crate::compute::compute;
 use crate::error::{damaged_rollup, failed};
+use crate::limits;
 use crate::sql::query;
 use fieldvitals_store::rollup::{
     Block, BlockKey, Fold, Grain, Row, RowKey, Stored, add_block, add_rows, block_of, blocks, slots,
@@ -13,7 +14,6 @@ use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use vitals::histogram::EncodingError;
-use vitals::limits;
 
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
@@ -194,7 +194,7 @@ pub(crate) async fn fold_deltas(
     let add = |hour_ms, views: &[u8]| {
         fold.add_delta(hour_ms, views, kept)?;
         // A fold holds every value; rows are much smaller.
-        if fold.views() >= limits::FOLD_VIEWS_MAX {
+        if fold.views() >= vitals::limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }
         Ok(())

@@ -3,6 +3,7 @@
 use crate::address;
 use crate::connection::{Pools, bounded};
 use crate::error::failed;
+use crate::limits;
 use crate::sql::query;
 use fieldvitals_store::StoreError;
 use fieldvitals_store::schema::{self, Schema};
@@ -11,7 +12,6 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSsl
 use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr};
 use std::sync::LazyLock;
 use std::time::Duration;
-use vitals::limits;
 
 /// Connections of one server for reports, or of one command.
 const CONNECTIONS_MAX: u32 = 7;

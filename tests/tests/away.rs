@@ -111,7 +111,7 @@ async fn question_to_a_store_that_is_known_to_be_away_does_not_wait_for_it() {
         }
     };
     // Less than three of them would wait for a connection.
-    let wait = Duration::from_millis(3 * limits::DATABASE_CONNECT_MS_MAX);
+    let wait = Duration::from_millis(3 * fieldvitals_store_postgres::limits::DATABASE_CONNECT_MS_MAX);
     tokio::time::timeout(wait, all).await.expect("none of them waits");
     cluster.start_again();
     eventually(|| server.get("sites/default/pages")).await;

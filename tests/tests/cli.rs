@@ -94,6 +94,18 @@ async fn a_site_says_what_its_routes_are() {
 }
 
 #[tokio::test]
+async fn script_tag_names_the_public_url_or_a_placeholder() {
+    let server = Server::start().await;
+    let listed = server.cli(&["site", "list"]).await;
+    let (text, note) = (String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
+    assert!(text.contains("src=\"https://YOUR-HOST/v.js\"") && !text.contains("127.0.0.1"), "{text}");
+    assert!(note.contains("https://YOUR-HOST stands for") && note.contains("--public-url"), "{note}");
+    let listed = server.cli(&["site", "list", "--public-url", "https://vitals.example"]).await;
+    let (text, note) = (String::from_utf8_lossy(&listed.stdout), String::from_utf8_lossy(&listed.stderr));
+    assert!(text.contains("src=\"https://vitals.example/v.js\"") && note.is_empty(), "{text}{note}");
+}
+
+#[tokio::test]
 async fn a_token_lives_from_add_to_revoke() {
     let server = Server::start().await;
     let token = server.cli_json(&["token", "add", "ci", "--scope", "read", "--json"]).await;
@@ -156,6 +168,20 @@ async fn report_prints_the_same_as_the_api() {
     assert_eq!(status, 400);
     let why = server.cli(&["report", "--rejections"]).await;
     assert!(String::from_utf8_lossy(&why.stdout).contains("malformed"));
+    let unknown = server.cli(&["report", "--site", "defualt"]).await;
+    let error = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(error.starts_with("error: there is no site `defualt` on http://"), "{error}");
+    assert!(error.contains("did you mean `default`?"), "{error}");
+    for args in [vec!["--route", "/cart"], vec!["--attribution", "lcp"], vec![]] {
+        let args = [vec!["report", "--release", "1.4.9"], args].concat();
+        let nothing = server.cli(&args).await;
+        let warning = String::from_utf8_lossy(&nothing.stderr).into_owned();
+        assert!(
+            warning.starts_with("warning: there is no release `1.4.9` in the last 7d"),
+            "{args:?}: {warning}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -204,6 +230,7 @@ async fn mistakes_are_named_with_exit_2() {
         let (code, error) = run(&args);
         assert_eq!(code, Some(2), "{args:?}: {error}");
         assert!(error.contains(expected), "{args:?}: {error}");
+        assert!(error.lines().any(|line| line.starts_with("error: ")), "{args:?}: {error}");
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::entry::{Detail, Navigation, Text};
 use crate::fetch::{Fetched, TtfbCause};
 use crate::limits::DETAILS_MAX;
-use crate::metric::{Metric, Values};
+use crate::metric::{Metric, Values, micros};
 use crate::metrics::facts::stretch;
 use crate::metrics::lifecycle::Span;
 use serde::{Deserialize, Serialize};
@@ -307,11 +307,6 @@ fn order<T: Text>(one: &Known<T>, other: &Known<T>) -> core::cmp::Ordering {
     // The numbers are finite.
     let numbers = key(one).partial_cmp(&key(other)).unwrap_or(core::cmp::Ordering::Equal);
     numbers.then_with(|| (&one.1, &one.2).cmp(&(&other.1, &other.2)))
-}
-
-/// Rounds a time to whole microseconds, so that it survives serialization unchanged.
-pub(crate) fn micros(ms: f64) -> f64 {
-    (ms * 1_000.0 + 0.5).floor() / 1_000.0
 }
 
 /// Whether a time is after a known moment.

@@ -14,7 +14,8 @@ pub mod write;
 use crate::document::Document;
 use crate::entry::Item;
 use crate::metric::{Metric, Value};
-use crate::view::{Device, Rtt, Snapshot, Tier, ViewId, Viewport};
+use crate::snapshot::Snapshot;
+use crate::view::{Device, Rtt, Tier, ViewId, Viewport};
 #[cfg(feature = "native")]
 pub use read::{DecodeError, decode, mended, too_deep, unknown_metric};
 use std::collections::BTreeMap;

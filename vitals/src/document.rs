@@ -1,10 +1,10 @@
 //! Computes the page views of one document from its facts.
 
-use crate::attribution::{Attribution, Details, micros};
+use crate::attribution::{Attribution, Details};
 use crate::entry::{Item, Text, support};
 use crate::fetch::Fetched;
 use crate::limits::ENGAGED_MS;
-use crate::metric::{Metric, Value, Values};
+use crate::metric::{Metric, Value, Values, micros};
 use crate::metrics::cls::Cls;
 use crate::metrics::fcp::Fcp;
 use crate::metrics::fid::Fid;
@@ -14,7 +14,8 @@ use crate::metrics::lifecycle::{Lifecycle, Span};
 use crate::metrics::ttfb;
 use crate::metrics::tti::Tti;
 use crate::metrics::views::{Cause, Change, View};
-use crate::view::{NavigationType, Snapshot, ViewId};
+use crate::snapshot::Snapshot;
+use crate::view::{NavigationType, ViewId};
 
 /// The facts of one document.
 ///

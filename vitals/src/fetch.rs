@@ -3,9 +3,8 @@
 //! The parts are those of web-vitals' TTFB attribution, with the start of a service worker as a part of its own.
 //! Definition of the times: <https://www.w3.org/TR/navigation-timing-2/>, <https://www.w3.org/TR/resource-timing/>.
 
-use crate::attribution::micros;
 use crate::entry::Text;
-use crate::metric::{Metric, Values};
+use crate::metric::{Metric, Values, micros};
 use crate::metrics::lifecycle::Span;
 use crate::metrics::views::Cause;
 use crate::view::names;

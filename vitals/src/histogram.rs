@@ -16,6 +16,7 @@
 
 mod bits;
 mod digits;
+mod plane;
 mod planes;
 mod read;
 
@@ -432,7 +433,7 @@ impl Sum {
     }
 
     /// Adds the planes of the lowest digits.
-    fn add_low(&mut self, planes: &[planes::Plane<'_>]) {
+    fn add_low(&mut self, planes: &[plane::Plane<'_>]) {
         self.digits.add(planes);
         for (word, mut buckets) in self.digits.take_beyond() {
             while let Some(place) = planes::lowest(&mut buckets) {

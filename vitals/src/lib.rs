@@ -23,4 +23,5 @@ pub mod histogram;
 pub mod limits;
 pub mod metric;
 pub mod metrics;
+pub mod snapshot;
 pub mod view;

@@ -1,4 +1,5 @@
-//! Defines every bound of the system.
+//! Bounds that several crates share. A bound of one crate lives in the `limits.rs` of that crate; `cargo xtask limits`
+//! lists all.
 //!
 //! Input past a bound is refused, or folded and counted; it never crashes the program. Assertions below check the
 //! relations between bounds at compile time.
@@ -54,17 +55,8 @@ pub const QUEUED_ITEMS_MAX: usize = 1_200;
 /// Queue items of frequent kinds: resources, tasks, shifts, and events that are no interactions. The rest of the
 /// queue stays free for interactions and for facts that every view needs. A raw body then fits [`BODY_BYTES_MAX`].
 pub const QUEUED_MASSES_MAX: usize = 700;
-/// Attribution texts of one document in the browser; later ones are omitted.
-pub const EXPLAINING_TEXTS_MAX: usize = 500;
-/// Paints after interactions that the collector keeps until it knows which interactions were navigations.
-pub const SOFT_PAINTS_MAX: usize = 50;
 /// Unsent bodies that the browser's storage keeps for a retry.
 pub const KEPT_BODIES_MAX: usize = 8;
-/// Interval at which an open page reports its changes, in milliseconds.
-pub const REPORT_MS: u64 = 60_000;
-/// Interval at which an open page updates its deferred beacon, in milliseconds. The browser sends that beacon if the
-/// page ends.
-pub const DEFER_MS: u64 = 10_000;
 /// Metrics in one web-vitals array.
 pub const FOREIGN_METRICS_MAX: usize = 64;
 
@@ -145,8 +137,6 @@ pub const CAUSES_MAX: usize = 4_096;
 pub const CAUSE_ROWS_MAX: usize = 100;
 /// Shortest retention of page views, in days: it covers page views accepted within [`CLOCK_SKEW_MS_MAX`].
 pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
-/// Longest retention of any data, in days.
-pub const KEEP_DAYS_MAX: u32 = 3_660;
 /// Page views that one query may read if rollups cannot answer it.
 pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
 /// Page views that an answer from rollups reads for the parts of its first and last day: about 1 s. If there are
@@ -159,24 +149,16 @@ pub const SORT_VIEWS_MAX: u64 = 1_000_000;
 pub const BLOCK_VIEW_BYTES_MAX: usize = 32;
 /// Bytes of one value in either database.
 const BLOCK_BYTES_MAX: usize = 1_000_000_000;
-/// Approximate bytes of rollup blocks that one Postgres statement reads or writes, unless a single block is larger.
-pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Approximate page views that one transaction folds into rollups; the last delta may raise it to about 131,072.
 pub const FOLD_VIEWS_MAX: usize = 114_688;
 /// Default number of open connections of the server: 64 MiB at 16 KiB of buffers each.
 pub const CONNECTIONS_MAX: usize = 4_096;
-/// Default number of connections of one client network: an eighth of all.
-pub const CLIENT_CONNECTIONS_MAX: usize = 512;
 /// File handles of a server besides those of its workers and connections: the spool, the store, the log.
 pub const FILE_HANDLES_RESERVED: u64 = 64;
 /// File handles of an HTTP worker: its own, and those of connections about to be refused or closed.
 pub const FILE_HANDLES_PER_WORKER: u64 = 12;
 /// Minimum number of connections of a server, however low the limit of file handles is.
 pub const CONNECTIONS_MIN: usize = 16;
-/// Default keep-alive timeout of an idle connection, in seconds: longer than the 60 s of common load balancers.
-pub const KEEP_ALIVE_S: u64 = 75;
-/// Largest configurable keep-alive timeout, in seconds.
-pub const KEEP_ALIVE_S_MAX: u64 = 3_600;
 /// Bytes of a request's head, which includes cookies of the site's domain.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Timeout of a request's head, from its first byte, in milliseconds.
@@ -194,9 +176,6 @@ pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 pub const SEND_STALL_MS_MAX: u64 = 8_000;
 /// Bytes per second that a client must read to extend that time.
 pub const SEND_BYTES_PER_SECOND_MIN: u64 = 1_024;
-/// Default time for which a stopping server keeps serving while `/healthz` is 503, in seconds: two checks of a load
-/// balancer that checks every 2 s.
-pub const DRAIN_S: u64 = 5;
 /// Timeout of requests in flight at the stop, in milliseconds.
 pub const STOP_REQUESTS_MS_MAX: u64 = 10_000;
 /// Delayed responses of the demo site at a time.
@@ -246,37 +225,15 @@ pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
 pub const LOAD_SITE_RETRY_MS_MAX: u64 = 60_000;
 /// Time that a stopping server gives the loader to empty the spool, in milliseconds.
 pub const DRAIN_MS_MAX: u64 = 10_000;
-/// Time that a stopped first start has to create its site and token, in milliseconds.
-pub const START_END_MS_MAX: u64 = 5_000;
 /// Timeout of closing the store at the end of a server or command, in milliseconds. The embedded store writes its log
 /// into its file then.
 pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 
-/// Default time that a starting server waits for an unreachable database, in milliseconds.
-pub const DATABASE_WAIT_MS: u64 = 30_000;
-/// Timeout of connecting to Postgres, and of waiting for a free connection, in milliseconds.
-pub const DATABASE_CONNECT_MS_MAX: u64 = 10_000;
-/// Postgres' own timeout of a query or load statement, in milliseconds.
-pub const DATABASE_STATEMENT_MS_MAX: u64 = 30_000;
-/// Timeout of a query to Postgres, in milliseconds. It detects a stalled connection, which reports no error.
-pub const DATABASE_CALL_MS_MAX: u64 = 40_000;
-/// Timeout of loading a batch into Postgres, some twenty round trips, in milliseconds.
-pub const DATABASE_LOAD_MS_MAX: u64 = 60_000;
-/// Timeout of one round of maintenance, or of deleting a site, in milliseconds. Committed steps stay.
-pub const DATABASE_MAINTAIN_MS_MAX: u64 = 600_000;
-/// Timeout of migrations, in milliseconds.
-pub const DATABASE_MIGRATE_MS_MAX: u64 = 720_000;
-/// Time after which an erasure step starts no further removal of texts, in milliseconds.
-pub const DATABASE_CLEAN_MS_MAX: u64 = 10_000;
-/// Timeout of resetting a connection for the next caller, in milliseconds; then the connection is closed.
-pub const DATABASE_RETURN_MS_MAX: u64 = 5_000;
 /// Time that a beacon of an unknown site waits for a reload of the sites, in milliseconds.
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 
 /// Timeout of a command for the server's whole response, in milliseconds.
 pub const CLIENT_TIME_MS_MAX: u64 = 60_000;
-/// Largest response that a command reads, in bytes.
-pub const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
@@ -344,9 +301,3 @@ const _: () = assert!(TIME_MS_MAX as u64 * 1_000 <= u32::MAX as u64, "a time mus
 const _: () = assert!(CLS_MAX as u64 * 1_000_000 <= u32::MAX as u64, "a score must fit its micros");
 const _: () = assert!(COMMIT_BEACONS_MAX <= LOAD_VIEWS_MAX, "a commit must be loadable at once");
 const _: () = assert!(VIEWS_PER_BEACON_MAX <= LOAD_VIEWS_MAX, "any beacon must be loadable at once");
-const _: () = assert!(
-    DATABASE_STATEMENT_MS_MAX < DATABASE_CALL_MS_MAX,
-    "Postgres' own word on a statement must come before ours"
-);
-const _: () =
-    assert!(DATABASE_CALL_MS_MAX < CLIENT_TIME_MS_MAX, "a command must hear why there is no answer");

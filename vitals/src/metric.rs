@@ -328,6 +328,11 @@ impl Values {
     }
 }
 
+/// Rounds a time to whole microseconds, so that it survives serialization unchanged.
+pub(crate) fn micros(ms: f64) -> f64 {
+    (ms * 1_000.0 + 0.5).floor() / 1_000.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

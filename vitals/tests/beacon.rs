@@ -6,7 +6,8 @@ use vitals::entry::{Event, Item, Navigation};
 use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, Fetch, ServerTiming, TtfbCause};
 use vitals::limits;
 use vitals::metric::{Metric, Value, Values};
-use vitals::view::{Device, NavigationType, Rtt, Snapshot, Tier, TtiGap, ViewId, Viewport};
+use vitals::snapshot::Snapshot;
+use vitals::view::{Device, NavigationType, Rtt, Tier, TtiGap, ViewId, Viewport};
 
 const ID: &str = "019a9f3c-1b7b-7fff-bfff-ffffffffffff";
 

@@ -11,7 +11,8 @@ use vitals::entry::{Detail, Event, Item, NUMBERS_MAX, Navigation, support};
 use vitals::fetch::{Fetch, Fetched};
 use vitals::limits;
 use vitals::metric::{Metric, Value};
-use vitals::view::{NavigationType, Snapshot, ViewId};
+use vitals::snapshot::Snapshot;
+use vitals::view::{NavigationType, ViewId};
 
 const FIRST: ViewId = ViewId::new(1_763_632_800_000, 0);
 

@@ -6,16 +6,20 @@ mod binaryen;
 mod bindings;
 mod browsers;
 mod chaos;
+mod circles;
 mod collector;
 mod deny;
 mod dist;
+mod limits;
 mod minify;
+mod mutants;
 mod npm;
 mod postgres;
 mod room;
 mod run;
 mod serve;
 mod size;
+mod source;
 mod test;
 mod tidy;
 mod toolchain;
@@ -89,6 +93,18 @@ enum Task {
     },
     /// Check the rules of the source that the compiler does not know.
     Tidy,
+    /// List every bound with its value, unit and purpose, by the crate that owns it.
+    Limits,
+    /// Change the code in many small ways and report changes that no test notices (cargo-mutants). Takes hours without
+    /// `--file`.
+    Mutants {
+        /// Only files that match this glob; may be repeated.
+        #[arg(long = "file", value_name = "GLOB")]
+        files: Vec<String>,
+        /// Further arguments of cargo-mutants, such as `-- --shard 0/8`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> std::process::ExitCode {
@@ -107,6 +123,8 @@ fn main() -> std::process::ExitCode {
         Task::Size { json } => size::print(json),
         Task::Bench { bench, json, check, arguments } => bench::bench(bench, json, check, &arguments),
         Task::Tidy => tidy::tidy(),
+        Task::Limits => limits::print(),
+        Task::Mutants { files, arguments } => mutants::mutants(&files, &arguments),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

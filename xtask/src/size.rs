@@ -1,7 +1,7 @@
 //! Measures the bytes that a visitor downloads.
 
 use crate::collector::{self, Collector};
-use crate::tidy::bound;
+use crate::limits::bound;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::fs;

@@ -1,11 +1,11 @@
 //! Checks rules of the source that the compiler does not know. Each message says what is wrong, where, and what to do.
 
-use crate::run::{output, root, say};
+use crate::run::say;
+use crate::source::{File, code, files, has_word};
+use crate::{circles, limits};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// The workspace crates that each workspace crate may import. Imports go down only: `vitals` imports none, and no
 /// crate imports the binary `fieldvitals`.
@@ -75,12 +75,6 @@ const CONFINED: [(&str, &[&str], &str); 5] = [
     ),
 ];
 
-/// A text file of the repository.
-struct File {
-    path: String,
-    text: String,
-}
-
 /// Checks every rule.
 pub(crate) fn tidy() -> Result<()> {
     let files = files()?;
@@ -88,27 +82,14 @@ pub(crate) fn tidy() -> Result<()> {
     imports(&files, &mut problems)?;
     confined(&files, &mut problems);
     pins(&files, &mut problems)?;
-    limits(&files, &mut problems);
+    limits::check(&files, &mut problems);
+    circles::check(&files, &mut problems);
     machines(&files, &mut problems);
     if problems.is_empty() {
         say(format!("tidy: {} files, nothing to say", files.len()));
         return Ok(());
     }
     bail!("{} untidy places:\n  {}", problems.len(), problems.join("\n  "));
-}
-
-/// The text files that are tracked by git, or untracked and not ignored.
-fn files() -> Result<Vec<File>> {
-    let mut list = Command::new("git");
-    list.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(root());
-    let names = output(&mut list).context("tidy asks git which files are the project's")?;
-    Ok(names
-        .lines()
-        .filter_map(|name| {
-            let text = fs::read_to_string(root().join(name)).ok()?;
-            Some(File { path: name.to_owned(), text })
-        })
-        .collect())
 }
 
 fn imports(files: &[File], problems: &mut Vec<String>) -> Result<()> {
@@ -190,64 +171,6 @@ fn pins(files: &[File], problems: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// The file of all bounds.
-const PATH: &str = "vitals/src/limits.rs";
-
-/// Reads a bound from that file. xtask cannot link the crate, because it builds the collector from the same crate.
-pub(crate) fn bound(name: &str) -> Result<u64> {
-    let text = fs::read_to_string(root().join(PATH)).with_context(|| format!("cannot read {PATH}"))?;
-    let prefix = format!("pub const {name}: u64 = ");
-    let value = text.lines().find_map(|line| line.strip_prefix(&prefix)?.strip_suffix(';'));
-    let value = value.and_then(|value| value.replace('_', "").parse().ok());
-    value.with_context(|| format!("{PATH} has no number `{name}`"))
-}
-
-/// Reports bounds that no code applies.
-fn limits(files: &[File], problems: &mut Vec<String>) {
-    const SNIPPETS: &str = "js-snippet/src/";
-    let Some(limits) = files.iter().find(|file| file.path == PATH) else {
-        problems.push(format!("{PATH}: every bound belongs into this file, and it is missing"));
-        return;
-    };
-    let is_user =
-        |file: &&File| file.path.ends_with(".rs") && file.path != PATH && !file.path.contains("tests/");
-    let users: Vec<_> = files.iter().filter(is_user).collect();
-    // The snippet and the glue cannot read the constants, so they repeat the values.
-    let repeated: Vec<(&File, &str, &str)> = files
-        .iter()
-        .filter(|file| file.path.starts_with(SNIPPETS) && file.path.ends_with(".js"))
-        .flat_map(|file| code(&file.text).map(move |(_, line)| (file, line)))
-        .filter_map(|(file, line)| {
-            let (name, value) = line.strip_prefix("const ")?.trim_end_matches(';').split_once(" = ")?;
-            let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-            is_number.then_some((file, name, value))
-        })
-        .collect();
-    let mut known: Vec<&str> = Vec::new();
-    for (number, line) in code(&limits.text) {
-        let Some((name, rest)) = line.strip_prefix("pub const ").and_then(|rest| rest.split_once(':')) else {
-            continue;
-        };
-        known.push(name);
-        let here: Vec<_> = repeated.iter().filter(|(_, repeats, _)| *repeats == name).collect();
-        if here.is_empty() && !users.iter().any(|file| code(&file.text).any(|(_, line)| has_word(line, name)))
-        {
-            problems.push(format!("{PATH}:{number}: nothing uses {name}; apply the bound or remove it"));
-        }
-        let value =
-            rest.split_once('=').map(|(_, value)| value.trim().trim_end_matches(';').replace('_', ""));
-        for (file, _, repeats) in here {
-            if value.as_deref() != Some(repeats) {
-                let value = value.as_deref().unwrap_or_default();
-                problems.push(format!("{}: {name} is {repeats} here and {value} in {PATH}", file.path));
-            }
-        }
-    }
-    for (file, name, _) in repeated.iter().filter(|(_, name, _)| !known.contains(name)) {
-        problems.push(format!("{}: {name} is a bound, and {PATH} does not have it", file.path));
-    }
-}
-
 /// Reports paths of a specific machine.
 fn machines(files: &[File], problems: &mut Vec<String>) {
     for file in files {
@@ -281,25 +204,6 @@ fn begins_path(line: &str, place: usize) -> bool {
 fn find<'a>(files: &'a [File], path: &str) -> Result<&'a str> {
     let file = files.iter().find(|file| Path::new(&file.path) == Path::new(path));
     file.map(|file| file.text.as_str()).with_context(|| format!("{path} is missing"))
-}
-
-/// Numbered lines that are not comments.
-fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .map(|(at, line)| (at + 1, line.trim()))
-        .filter(|(_, line)| !line.starts_with("//"))
-}
-
-fn has_word(line: &str, word: &str) -> bool {
-    let is_part = |character: Option<char>| {
-        character.is_some_and(|character| character.is_alphanumeric() || character == '_')
-    };
-    line.match_indices(word).any(|(place, _)| {
-        let before = line.get(..place).and_then(|before| before.chars().next_back());
-        let after = line.get(place + word.len()..).and_then(|after| after.chars().next());
-        !is_part(before) && !is_part(after)
-    })
 }
 
 #[cfg(test)]
@@ -336,25 +240,6 @@ mod tests {
         let used = "use sqlx::Row;\n// sqlx\nlet sqlxs = 1;\n";
         assert!(problems(confined, &[file("store-sqlite/src/a.rs", used)]).is_empty());
         assert_eq!(problems(confined, &[file("ingest-server/src/http/a.rs", used)]).len(), 1);
-    }
-
-    #[test]
-    fn a_bound_must_be_used_and_repeated_rightly() {
-        let bounds = file("vitals/src/limits.rs", "pub const A_MAX: usize = 1_500;\n");
-        let user = file("cli/src/main.rs", "x > limits::A_MAX");
-        let right = file("js-snippet/src/v.js", "  const A_MAX = 1500;\n");
-        let wrong = file("js-snippet/src/v.js", "  const A_MAX = 1501;\n");
-        let bounds_of = |more: File, other: File| [file(&bounds.path, &bounds.text), more, other];
-        assert!(problems(limits, &bounds_of(file(&user.path, &user.text), right)).is_empty());
-        assert_eq!(problems(limits, &bounds_of(user, wrong)).len(), 1);
-        assert_eq!(problems(limits, &[file(&bounds.path, &bounds.text)]).len(), 1);
-        let alone = file("js-snippet/src/v.js", "const A_MAX = 1500;\n");
-        assert!(
-            problems(limits, &[file(&bounds.path, &bounds.text), alone]).is_empty(),
-            "the snippet uses it"
-        );
-        let unknown = file("js-snippet/src/v.js", "const A_MAX = 1500;\nconst B_MAX = 7;\n");
-        assert_eq!(problems(limits, &[bounds, unknown]).len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands>
 
 use super::{Checked, OnInconclusive, text};
-use crate::output::Colour;
+use crate::output::Terminal;
 use vitals::gate::Verdict;
 
 /// Annotations of one level that GitHub shows for a step. GitHub drops further annotations silently.
@@ -48,7 +48,7 @@ pub(super) fn render(checked: &Checked<'_>) -> String {
             commands.push_str(&command(level, checked.file, first.line, "Further budgets", &message));
         }
     }
-    commands + &text::render(checked, Colour::Off)
+    commands + &text::render(checked, Terminal::PIPE)
 }
 
 fn command(level: &str, file: &str, line: usize, title: &str, message: &str) -> String {

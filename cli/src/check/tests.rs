@@ -3,10 +3,11 @@
 use super::{Args, execute};
 use crate::client::responder::Responder;
 use crate::exit::{Done, Exit, Failure};
-use crate::output::Colour;
+use crate::output::Terminal;
 use clap::Parser as _;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use unicode_width::UnicodeWidthStr as _;
 
 #[derive(Debug, clap::Parser)]
 struct Command {
@@ -48,10 +49,20 @@ fn answer(verdicts: &[&str]) -> Value {
 }
 
 async fn run(file: &Path, server: &str, arguments: &[&str], summary: Option<&Path>) -> Result<Done, Failure> {
+    run_on(Terminal::PIPE, file, server, arguments, summary).await
+}
+
+async fn run_on(
+    terminal: Terminal,
+    file: &Path,
+    server: &str,
+    arguments: &[&str],
+    summary: Option<&Path>,
+) -> Result<Done, Failure> {
     let file = file.to_string_lossy();
     let fixed = ["check", "--budget", &file, "--server", server, "--token", "t", "--site", "default"];
     let command = Command::try_parse_from(fixed.iter().chain(arguments)).unwrap();
-    execute(&command.args, Colour::Off, summary).await
+    execute(&command.args, terminal, summary).await
 }
 
 async fn check(verdicts: &[&str], arguments: &[&str]) -> Done {
@@ -100,19 +111,25 @@ async fn every_verdict_has_its_exit_code() {
 
 #[tokio::test]
 async fn text_says_all_that_decided() {
-    let done = check(&["fail", "inconclusive"], &[]).await;
-    assert_eq!(
-        done.stdout,
-        "budgets.toml · default · release 1.4.2 · a to b\n\
-         \n\
-         VERDICT       LINE  ROUTE  DEVICE  METRIC       MAX                      MEASURED    N  WITHIN\n\
-         fail             3  /p/*   phone   LCP p75  2500 ms  3100 ms (3000 ms to 3200 ms)  240  50.0 %\n\
-         \x20   why fail\n\
-         inconclusive     3  /p/*   phone   LCP p75  2500 ms  3100 ms (3000 ms to 3200 ms)  240  50.0 %\n\
-         \x20   why inconclusive; about 1200 page views are needed, there are 240\n\
-         \n\
-         fail: 1 exceeded, 0 kept, 1 inconclusive\n"
-    );
+    insta::assert_snapshot!(check(&["fail", "inconclusive"], &[]).await.stdout);
+}
+
+#[tokio::test]
+async fn text_fits_the_terminal() {
+    let verdicts = ["fail", "inconclusive"];
+    let mut answer = answer(&verdicts);
+    answer["budgets"][1]["route"] = "/商品/🚀/a-rather-long-name-of-a-product".into();
+    let file = File::new(budgets(verdicts.len()));
+    for columns in [80, 60] {
+        let server = Responder::start(&[("200 OK", &answer.to_string())]);
+        let terminal = Terminal { color: false, columns: Some(columns) };
+        let done = run_on(terminal, &file.path(), &server.url, &[], None).await.unwrap();
+        let text = done.stdout.replace(&*file.path().to_string_lossy(), "budgets.toml");
+        // The title names the file by its temporary path.
+        let lines = text.lines().skip_while(|line| !line.starts_with("VERDICT")).collect::<Vec<_>>();
+        assert!(lines.iter().all(|line| line.width() <= columns), "{text}");
+        insta::assert_snapshot!(format!("text_at_{columns}_columns"), lines.join("\n"));
+    }
 }
 
 #[tokio::test]

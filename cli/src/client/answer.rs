@@ -15,6 +15,8 @@ pub(crate) struct ErrorAnswer {
 /// The message of an error: the problem and the fix.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ErrorDetail {
+    #[serde(default)]
+    pub(crate) code: String,
     pub(crate) message: String,
     #[serde(default)]
     pub(crate) hint: String,
@@ -30,6 +32,18 @@ pub(crate) struct SitesAnswer {
 #[derive(Debug, Deserialize)]
 pub(crate) struct SiteAnswer {
     pub(crate) name: String,
+}
+
+/// `GET /sites/{site}/breakdown`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BreakdownAnswer {
+    pub(crate) values: Vec<ValueAnswer>,
+}
+
+/// A value of a dimension; `None` counts page views whose value is unknown.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ValueAnswer {
+    pub(crate) value: Option<String>,
 }
 
 /// `GET /status`.

@@ -1,22 +1,34 @@
 //! CSV (RFC 4180) with protection against formula injection.
 
-/// Formats a field of untrusted text. Quotes the field if needed. Prefixes an apostrophe if a spreadsheet would run the
-/// field as a formula (OWASP, CSV injection; CWE-1236).
-pub(crate) fn text(field: &str) -> String {
-    let runs = field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']);
-    let guarded = if runs { format!("'{field}") } else { field.to_owned() };
-    if guarded.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", guarded.replace('"', "\"\""))
-    } else {
-        guarded
+/// A CSV under construction.
+pub(crate) struct Csv(csv::Writer<Vec<u8>>);
+
+impl Csv {
+    /// Starts with the names of the columns.
+    pub(crate) fn new<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Self {
+        let mut csv = Self(csv::Writer::from_writer(Vec::new()));
+        csv.row(names);
+        csv
+    }
+
+    /// Adds a row. Guards every field, because texts come from beacons that anybody can send.
+    pub(crate) fn row<const COLUMNS: usize>(&mut self, fields: [impl AsRef<str>; COLUMNS]) {
+        let fields = fields.each_ref().map(|field| guarded(field.as_ref()));
+        // Writing to memory does not fail, and all rows of a caller have the same length by their type.
+        let _ = self.0.write_record(&fields);
+    }
+
+    /// The text of all rows.
+    pub(crate) fn finish(self) -> String {
+        let bytes = self.0.into_inner().unwrap_or_default();
+        String::from_utf8(bytes).unwrap_or_default()
     }
 }
 
-/// Joins fields that are already CSV into a line.
-pub(crate) fn line(fields: &[String]) -> String {
-    let mut line = fields.join(",");
-    line.push('\n');
-    line
+/// Prefixes an apostrophe if a spreadsheet would run the field as a formula (OWASP, CSV injection; CWE-1236).
+fn guarded(field: &str) -> String {
+    let runs = field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']);
+    if runs { format!("'{field}") } else { field.to_owned() }
 }
 
 #[cfg(test)]
@@ -39,7 +51,9 @@ mod tests {
             ("a\nb", "\"a\nb\""),
             ("", ""),
         ] {
-            assert_eq!(text(field), expected, "{field:?}");
+            let mut csv = Csv::new(["name", "n"]);
+            csv.row([field, "1"]);
+            assert_eq!(csv.finish(), format!("name,n\n{expected},1\n"), "{field:?}");
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Prints the explanations of a metric's values, as a table and as CSV.
 
-use super::tables::{ABSENT, no_route, nothing, title};
+use super::tables::{no_route, nothing, title};
 use super::{Args, conditions};
 use crate::client::answer::{AttributionAnswer, CauseAnswer};
-use crate::output::table::{Align, Cell, Table};
-use crate::output::{Colour, csv, number, share};
+use crate::output::csv::Csv;
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{ABSENT, Terminal, number, share};
 use vitals::metric::Metric;
 
 /// The parts of a metric by their API name, with their headings.
@@ -32,60 +33,62 @@ const fn parts(metric: Metric) -> &'static [(&'static str, &'static str)] {
 }
 
 /// A table of the most frequent causes, followed by the other explanations.
-pub(super) fn table(answer: &AttributionAnswer, args: &Args, colour: Colour) -> String {
+pub(super) fn table(answer: &AttributionAnswer, args: &Args, terminal: Terminal) -> String {
     let metric = answer.metric;
-    let mut text = title(&answer.site, answer.route.as_deref().unwrap_or_default(), &answer.period, args);
+    let mut text =
+        title(&answer.site, answer.route.as_deref().unwrap_or_default(), &answer.period, args, terminal);
     if answer.views == 0 {
-        text.push_str(&no_route(&answer.nearest_routes));
-        text.push_str(&nothing(&answer.site, "page views"));
+        text.push_str(&no_route(&answer.nearest_routes, terminal));
+        text.push_str(&nothing(&answer.site, "page views", terminal));
         return text;
     }
-    text.push_str(&format!(
-        "{} page views, {} with {}, {} of which say what explains it\n",
+    let counts = format!(
+        "{} page views, {} with {}, {} of which say what explains it",
         answer.views,
         answer.measured,
         metric.name(),
         answer.explained
-    ));
+    );
+    text.push_str(&terminal.wrap("", &counts));
     if !answer.causes.is_empty() {
-        let mut columns =
-            vec![(if metric == Metric::Ttfb { "LONGEST PART" } else { "ELEMENT" }, Align::Left)];
-        columns.extend(what(metric).map(|heading| (heading, Align::Left)));
-        columns.extend([("N", Align::Right), ("SHARE", Align::Right), ("P75", Align::Right)]);
-        columns.extend(parts(metric).iter().map(|&(_, heading)| (heading, Align::Right)));
-        columns.extend(rest(metric).iter().map(|&heading| (heading, Align::Right)));
-        columns.extend((metric == Metric::Inp).then_some(("LONGEST SCRIPT", Align::Left)));
+        let mut columns = vec![Column::text(if metric == Metric::Ttfb { "LONGEST PART" } else { "ELEMENT" })];
+        columns.extend(what(metric));
+        columns.extend([Column::number("N").dropped(4), Column::number("SHARE"), Column::number("P75")]);
+        columns.extend(parts(metric).iter().map(|&(_, heading)| Column::number(heading)));
+        columns.extend(rest(metric));
+        columns.extend((metric == Metric::Inp).then_some(Column::text("LONGEST SCRIPT").dropped(3)));
         let mut table = Table::new(&columns);
         for cause in &answer.causes {
             table.row(row(answer, cause));
         }
-        text.push_str(&table.render(colour));
-        text.push_str("Medians in ms; P75 of the metric in these page views.\n");
+        text.push_str(&table.render(terminal));
+        text.push_str(&terminal.wrap("", "Medians in ms; P75 of the metric in these page views."));
     }
     let shown = answer.causes.len() as u64;
     if answer.causes_found > shown {
         text.push_str(&format!("{} more are not shown.\n", answer.causes_found - shown));
     }
-    text.push_str(&conditions::text(answer, colour));
-    text.push_str(&beside(answer));
+    text.push_str(&conditions::text(answer, terminal));
+    text.push_str(&beside(answer, terminal));
     text
 }
 
-/// The heading of the column beside a cause's element.
-const fn what(metric: Metric) -> Option<&'static str> {
+/// The column beside a cause's element.
+const fn what(metric: Metric) -> Option<Column> {
     match metric {
-        Metric::Lcp => Some("IMAGE"),
-        Metric::Inp => Some("EVENT"),
+        Metric::Lcp => Some(Column::text("IMAGE")),
+        Metric::Inp => Some(Column::word("EVENT")),
         _ => None,
     }
 }
 
-/// The headings after the parts.
-const fn rest(metric: Metric) -> &'static [&'static str] {
+/// The columns after the parts.
+fn rest(metric: Metric) -> Vec<Column> {
+    let when = [Column::number("AT").dropped(2), Column::number("LOADED").dropped(1)];
     match metric {
-        Metric::Inp => &["AT", "LOADED"],
-        Metric::Cls => &["SHIFT", "AT", "LOADED"],
-        _ => &[],
+        Metric::Inp => when.to_vec(),
+        Metric::Cls => [Column::number("SHIFT")].into_iter().chain(when).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -105,10 +108,10 @@ fn row(answer: &AttributionAnswer, cause: &CauseAnswer) -> Vec<Cell> {
     }
     cells.push(cause.n.to_string().into());
     cells.push(share(cause.n, answer.explained).into());
-    cells.push(Cell::painted(number(metric, cause.p75), cause.rating.into()));
+    cells.push(Cell::painted(number(metric, cause.p75, &[]), cause.rating.into()));
     cells.extend(parts(metric).iter().map(|(name, _)| ms(cause.parts_ms.get(*name).copied())));
     if metric == Metric::Cls {
-        let shift = cause.shift.map(|shift| number(metric, shift));
+        let shift = cause.shift.map(|shift| number(metric, shift, &[]));
         cells.push(shift.unwrap_or_else(|| ABSENT.to_owned()).into());
     }
     if matches!(metric, Metric::Inp | Metric::Cls) {
@@ -125,30 +128,30 @@ fn row(answer: &AttributionAnswer, cause: &CauseAnswer) -> Vec<Cell> {
 }
 
 /// Total Blocking Time, the reasons why TTI was not reached, and the collector's failures.
-fn beside(answer: &AttributionAnswer) -> String {
-    let mut text = String::new();
+fn beside(answer: &AttributionAnswer, terminal: Terminal) -> String {
+    let mut lines = Vec::new();
     if let (Some(p50), Some(p75)) = (answer.tbt.p50, answer.tbt.p75) {
         let n = answer.tbt.n;
-        text.push_str(&format!("Total Blocking Time of {n} page views: p50 {p50:.0} ms, p75 {p75:.0} ms\n"));
+        lines.push(format!("Total Blocking Time of {n} page views: p50 {p50:.0} ms, p75 {p75:.0} ms"));
     }
     let tti = &answer.tti;
     if tti.reached + tti.hidden + tti.network + tti.cpu > 0 {
-        text.push_str(&format!(
+        lines.push(format!(
             "TTI reached in {} page views; not in {} that were hidden or left, {} with requests in flight, {} with a \
-             busy main thread\n",
+             busy main thread",
             tti.reached, tti.hidden, tti.network, tti.cpu
         ));
     }
     for (part, n) in answer.collector_errors.iter().filter(|(_, n)| **n > 0) {
         let part = crate::output::plain(part);
-        text.push_str(&format!("The collector's part `{part}` failed in {n} page views\n"));
+        lines.push(format!("The collector's part `{part}` failed in {n} page views"));
     }
-    text
+    lines.iter().map(|line| terminal.wrap("", line)).collect()
 }
 
 /// A CSV with one line per cause.
 pub(super) fn csv(answer: &AttributionAnswer) -> String {
-    let names = [
+    let mut csv = Csv::new([
         "site",
         "route",
         "metric",
@@ -162,31 +165,29 @@ pub(super) fn csv(answer: &AttributionAnswer) -> String {
         "rating",
         "part",
         "median_ms",
-    ];
-    let mut text = csv::line(&names.map(str::to_owned));
+    ]);
     for cause in &answer.causes {
-        let filled = |text: &Option<String>| csv::text(text.as_deref().unwrap_or_default());
-        let head = [
-            csv::text(&answer.site),
-            filled(&answer.route),
-            answer.metric.name().to_owned(),
-            filled(&cause.target),
-            filled(&cause.url),
-            filled(&cause.event),
-            filled(&cause.longest_part),
-            cause.n.to_string(),
-            answer.explained.to_string(),
-            cause.p75.to_string(),
-            cause.rating.name().to_owned(),
-        ];
+        let filled = |text: &Option<String>| text.clone().unwrap_or_default();
         let parts =
             parts(answer.metric).iter().filter_map(|(name, _)| Some((*name, *cause.parts_ms.get(*name)?)));
         let lines = parts.chain(cause.at_ms.map(|at_ms| ("at", at_ms)));
         for (name, ms) in lines {
-            let mut line = head.to_vec();
-            line.extend([name.to_owned(), ms.to_string()]);
-            text.push_str(&csv::line(&line));
+            csv.row([
+                answer.site.clone(),
+                filled(&answer.route),
+                answer.metric.name().to_owned(),
+                filled(&cause.target),
+                filled(&cause.url),
+                filled(&cause.event),
+                filled(&cause.longest_part),
+                cause.n.to_string(),
+                answer.explained.to_string(),
+                cause.p75.to_string(),
+                cause.rating.name().to_owned(),
+                name.to_owned(),
+                ms.to_string(),
+            ]);
         }
     }
-    text
+    csv.finish()
 }

@@ -1,23 +1,21 @@
 //! The conditions of the page views that have a value of the metric, as tables and lines for people.
 
-use super::tables::ABSENT;
 use crate::client::answer::{AttributionAnswer, SpreadAnswer};
-use crate::output::table::{Align, Cell, Table};
-use crate::output::{Colour, number, plain, share};
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{ABSENT, Terminal, number, plain, share};
 
 /// Classes and `Server-Timing` entries with the metric in each, then what is a number or a reason.
-pub(super) fn text(answer: &AttributionAnswer, colour: Colour) -> String {
+pub(super) fn text(answer: &AttributionAnswer, terminal: Terminal) -> String {
     let mut text = String::new();
     let conditions = &answer.conditions;
     let mut table = Table::new(&[
-        ("CONDITION", Align::Left),
-        ("CLASS", Align::Left),
-        ("N", Align::Right),
-        ("SHARE", Align::Right),
-        ("P75", Align::Right),
-        ("MEDIAN MS", Align::Right),
+        Column::word("CONDITION"),
+        Column::text("CLASS"),
+        Column::number("N").dropped(2),
+        Column::number("SHARE"),
+        Column::number("P75"),
+        Column::number("MEDIAN MS").dropped(1),
     ]);
-    let mut is_empty = true;
     let mut row = |condition: &str, class: &str, n, rated, median: String| {
         let (p75, rating) = rated;
         table.row(vec![
@@ -25,10 +23,9 @@ pub(super) fn text(answer: &AttributionAnswer, colour: Colour) -> String {
             class.into(),
             format!("{n}").into(),
             share(n, answer.measured).into(),
-            Cell::painted(number(answer.metric, p75), crate::output::Ink::from(rating)),
+            Cell::painted(number(answer.metric, p75, &[]), crate::output::Ink::from(rating)),
             median.into(),
         ]);
-        is_empty = false;
     };
     for (condition, classes) in &conditions.classes {
         for one in classes {
@@ -40,33 +37,30 @@ pub(super) fn text(answer: &AttributionAnswer, colour: Colour) -> String {
         let class = format!("{} {description}", one.name);
         row("server-timing", class.trim_end(), one.n, (one.p75, one.rating), one.median_ms.to_string());
     }
-    if !is_empty {
-        text.push_str(&table.render(colour));
-        text.push_str("Page views by their conditions, with P75 of the metric in them.\n");
+    if !table.is_empty() {
+        text.push_str(&table.render(terminal));
+        text.push_str(&terminal.wrap("", "Page views by their conditions, with P75 of the metric in them."));
     }
     let mut line = |what: &str, spread: &SpreadAnswer, unit: &str| {
         if let (Some(p50), Some(p75)) = (spread.p50, spread.p75) {
-            text.push_str(&format!(
-                "{what} of {} page views: p50 {p50} {unit}, p75 {p75} {unit}\n",
-                spread.n
-            ));
+            let line = format!("{what} of {} page views: p50 {p50} {unit}, p75 {p75} {unit}", spread.n);
+            text.push_str(&terminal.wrap("", &line));
         }
     };
     line("Compressed document", &conditions.document_kb, "kB");
     line("First input", &conditions.first_input_ms, "ms");
     let cold = &conditions.cold_starts;
     if cold.n > 0 {
-        text.push_str(&format!(
-            "The browser had just started, or was busy, in about {} of {} page views\n",
+        let line = format!(
+            "The browser had just started, or was busy, in about {} of {} page views",
             cold.estimated, cold.n
-        ));
+        );
+        text.push_str(&terminal.wrap("", &line));
     }
     for one in &conditions.not_restored {
-        text.push_str(&format!(
-            "Not restored from the back/forward cache in {} page views: {}\n",
-            one.n,
-            plain(&one.reason)
-        ));
+        let reason = plain(&one.reason);
+        let line = format!("Not restored from the back/forward cache in {} page views: {reason}", one.n);
+        text.push_str(&terminal.wrap("", &line));
     }
     text
 }

@@ -4,33 +4,36 @@ use super::{Args, shown};
 use crate::client::answer::{
     MetricAnswer, PageAnswer, PagesAnswer, PeriodAnswer, RejectionsAnswer, ReportAnswer,
 };
-use crate::output::table::{Align, Cell, Table};
-use crate::output::{Colour, number, plain, share};
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{ABSENT, Terminal, number, plain, share};
 use vitals::metric::{Metric, Rating};
 
-/// Stands for what was not measured.
-pub(super) const ABSENT: &str = "–";
-
 /// Routes by rows: the 75th percentile of every metric, or all percentiles of one.
-pub(super) fn ranking(answer: &PagesAnswer, args: &Args, colour: Colour) -> String {
-    let mut text = title(&answer.site, "", &answer.period, args);
+pub(super) fn ranking(answer: &PagesAnswer, args: &Args, terminal: Terminal) -> String {
+    let mut text = title(&answer.site, "", &answer.period, args, terminal);
     if answer.pages.is_empty() {
-        text.push_str(&nothing(&answer.site, "page views"));
+        text.push_str(&nothing(&answer.site, "page views", terminal));
         return text;
     }
     text.push_str(&match args.metric {
-        Some(metric) => detailed(answer, metric, colour),
-        None => overview(answer, colour),
+        Some(metric) => detailed(answer, metric, terminal),
+        None => overview(answer, terminal),
     });
     if answer.next_cursor.is_some() {
-        text.push_str("There are more routes; --limit N shows up to 500.\n");
+        text.push_str(&terminal.wrap("", "There are more routes; --limit N shows up to 500."));
     }
     text
 }
 
-fn overview(answer: &PagesAnswer, colour: Colour) -> String {
+fn overview(answer: &PagesAnswer, terminal: Terminal) -> String {
     let mut columns = views_columns(answer);
-    columns.extend(Metric::ALL.map(|metric| (metric.name(), Align::Right)));
+    columns.extend(Metric::ALL.map(|metric| match metric {
+        Metric::Fid => Column::number(metric.name()).dropped(1),
+        Metric::Tti => Column::number(metric.name()).dropped(2),
+        Metric::Fcp => Column::number(metric.name()).dropped(3),
+        Metric::Ttfb => Column::number(metric.name()).dropped(4),
+        Metric::Lcp | Metric::Inp | Metric::Cls => Column::number(metric.name()),
+    }));
     let mut table = Table::new(&columns);
     for page in &answer.pages {
         let mut row = views_cells(answer, page);
@@ -40,16 +43,15 @@ fn overview(answer: &PagesAnswer, colour: Colour) -> String {
         }));
         table.row(row);
     }
-    format!(
-        "{}75th percentiles in ms, CLS as a score; ! needs improvement, !! poor, ~ too few page views to tell\n",
-        table.render(colour)
-    )
+    let legend =
+        "75th percentiles in ms, CLS as a score; ! needs improvement, !! poor, ~ too few page views to tell";
+    table.render(terminal) + &terminal.wrap("", legend)
 }
 
 /// The route and its page views; also those that there were, where only some are sent.
-fn views_columns(answer: &PagesAnswer) -> Vec<(&'static str, Align)> {
-    let mut columns = vec![("ROUTE", Align::Left), ("VIEWS", Align::Right)];
-    columns.extend(is_sampled(answer).then_some(("OF ABOUT", Align::Right)));
+fn views_columns(answer: &PagesAnswer) -> Vec<Column> {
+    let mut columns = vec![Column::text("ROUTE"), Column::number("VIEWS")];
+    columns.extend(is_sampled(answer).then_some(Column::number("OF ABOUT")));
     columns
 }
 
@@ -67,7 +69,7 @@ fn is_sampled(answer: &PagesAnswer) -> bool {
     })
 }
 
-fn detailed(answer: &PagesAnswer, metric: Metric, colour: Colour) -> String {
+fn detailed(answer: &PagesAnswer, metric: Metric, terminal: Terminal) -> String {
     let mut columns = views_columns(answer);
     columns.extend(DETAIL);
     let mut table = Table::new(&columns);
@@ -79,18 +81,18 @@ fn detailed(answer: &PagesAnswer, metric: Metric, colour: Colour) -> String {
         }
         table.row(row);
     }
-    format!("{}{}{LEGEND}", metric_line(metric), table.render(colour))
+    format!("{}\n{}{}", metric.name(), table.render(terminal), terminal.wrap("", LEGEND))
 }
 
 /// One route, a metric a row.
-pub(super) fn one_route(answer: &ReportAnswer, route: &str, args: &Args, colour: Colour) -> String {
-    let mut text = title(&answer.site, route, &answer.period, args);
+pub(super) fn one_route(answer: &ReportAnswer, route: &str, args: &Args, terminal: Terminal) -> String {
+    let mut text = title(&answer.site, route, &answer.period, args, terminal);
     if answer.views == 0 {
-        text.push_str(&no_route(&answer.nearest_routes));
-        text.push_str(&nothing(&answer.site, "page views of this route"));
+        text.push_str(&no_route(&answer.nearest_routes, terminal));
+        text.push_str(&nothing(&answer.site, "page views of this route", terminal));
         return text;
     }
-    let mut columns = vec![("METRIC", Align::Left)];
+    let mut columns = vec![Column::word("METRIC")];
     columns.extend(DETAIL);
     let mut table = Table::new(&columns);
     for (metric, one) in shown(args, &answer.metrics) {
@@ -98,20 +100,21 @@ pub(super) fn one_route(answer: &ReportAnswer, route: &str, args: &Args, colour:
         row.extend(detail(metric, one));
         table.row(row);
     }
-    text.push_str(&format!("{}\n{}{LEGEND}", sampled(answer.counts()), table.render(colour)));
+    text.push_str(&format!("{}\n{}", sampled(answer.counts()), table.render(terminal)));
+    text.push_str(&terminal.wrap("", LEGEND));
     text
 }
 
 /// Why beacons were refused.
-pub(super) fn rejections(answer: &RejectionsAnswer, site: &str, colour: Colour) -> String {
+pub(super) fn rejections(answer: &RejectionsAnswer, site: &str, terminal: Terminal) -> String {
     if answer.rejections.is_empty() {
         return format!("{}: no beacon was refused since the server started.\n", plain(site));
     }
     let mut table = Table::new(&[
-        ("REASON", Align::Left),
-        ("ORIGIN", Align::Left),
-        ("COUNT", Align::Right),
-        ("LAST SEEN", Align::Left),
+        Column::word("REASON"),
+        Column::text("ORIGIN"),
+        Column::number("COUNT"),
+        Column::word("LAST SEEN"),
     ]);
     for one in &answer.rejections {
         let origin = one.origin.as_deref().filter(|origin| !origin.is_empty()).unwrap_or(ABSENT);
@@ -122,51 +125,51 @@ pub(super) fn rejections(answer: &RejectionsAnswer, site: &str, colour: Colour) 
             one.last_seen.as_str().into(),
         ]);
     }
-    let mut text = table.render(colour);
+    let mut text = table.render(terminal);
     let mut told: Vec<&str> = Vec::new();
     for one in answer.rejections.iter().filter(|one| !one.message.is_empty()) {
         if !told.contains(&one.message.as_str()) {
             told.push(&one.message);
-            text.push_str(&format!("{}: {}\n", plain(&one.reason), plain(&one.message)));
+            text.push_str(&terminal.wrap("", &format!("{}: {}", plain(&one.reason), plain(&one.message))));
         }
     }
     text
 }
 
 const LEGEND: &str =
-    "Times in ms, CLS as a score. 90 % of such intervals hold the true p75; ~ too few page views for one.\n";
+    "Times in ms, CLS as a score. 90 % of such intervals hold the true p75; ~ too few page views for one.";
 
-const DETAIL: [(&str, Align); 9] = [
-    ("N", Align::Right),
-    ("P50", Align::Right),
-    ("P75", Align::Right),
-    ("INTERVAL", Align::Right),
-    ("P90", Align::Right),
-    ("P95", Align::Right),
-    ("GOOD", Align::Right),
-    ("NEEDS IMPR.", Align::Right),
-    ("POOR", Align::Right),
+const DETAIL: [Column; 9] = [
+    Column::number("N").dropped(5),
+    Column::number("P50").dropped(4),
+    Column::number("P75"),
+    Column::number("INTERVAL").dropped(6),
+    Column::number("P90").dropped(1),
+    Column::number("P95").dropped(3),
+    Column::number("GOOD"),
+    Column::number("NEEDS IMPR.").dropped(2),
+    Column::number("POOR"),
 ];
 
 fn detail(metric: Metric, one: &MetricAnswer) -> [Cell; 9] {
     let interval = one.p75_interval.map_or_else(
         || ABSENT.to_owned(),
-        |[low, high]| format!("{}–{}", number(metric, low), number(metric, high)),
+        |[low, high]| format!("{}–{}", number(metric, low, &[]), number(metric, high, &[])),
     );
     [
         one.n.to_string().into(),
-        number(metric, one.p50).into(),
+        number(metric, one.p50, &[]).into(),
         rated(metric, one),
         interval.into(),
-        number(metric, one.p90).into(),
-        number(metric, one.p95).into(),
+        number(metric, one.p90, &[]).into(),
+        number(metric, one.p95, &[]).into(),
         share(one.good, one.n).into(),
         share(one.needs_improvement, one.n).into(),
         share(one.poor, one.n).into(),
     ]
 }
 
-/// The 75th percentile with its rating, which also tells without colour.
+/// The 75th percentile with its rating, which also tells without terminal.
 fn rated(metric: Metric, one: &MetricAnswer) -> Cell {
     let mark = match one.rating {
         Rating::Good => "",
@@ -174,11 +177,7 @@ fn rated(metric: Metric, one: &MetricAnswer) -> Cell {
         Rating::Poor => "!!",
     };
     let few = if one.p75_interval.is_none() { "~" } else { "" };
-    Cell::painted(format!("{few}{}{mark}", number(metric, one.p75)), one.rating.into())
-}
-
-fn metric_line(metric: Metric) -> String {
-    format!("{}\n", metric.name())
+    Cell::painted(format!("{few}{}{mark}", number(metric, one.p75, &[])), one.rating.into())
 }
 
 /// How many page views, and of how many where only some are sent.
@@ -190,29 +189,36 @@ fn sampled([views, estimated]: [u64; 2]) -> String {
     }
 }
 
-pub(super) fn title(site: &str, route: &str, period: &PeriodAnswer, args: &Args) -> String {
+pub(super) fn title(
+    site: &str,
+    route: &str,
+    period: &PeriodAnswer,
+    args: &Args,
+    terminal: Terminal,
+) -> String {
     let mut parts = vec![plain(site)];
     parts.extend((!route.is_empty()).then(|| plain(route)));
     parts.push(format!("{} to {}", plain(&period.from), plain(&period.to)));
     parts.push(args.device.clone().unwrap_or_else(|| "all devices".to_owned()));
     parts.extend(args.os.clone());
     parts.extend(args.release.as_deref().map(|release| format!("release {}", plain(release))));
-    format!("{}\n\n", parts.join(" · "))
+    terminal.wrap("", &parts.join(" · ")) + "\n"
 }
 
 /// The routes that may have been meant, if the site has none of the name.
-pub(super) fn no_route(nearest: &[String]) -> String {
+pub(super) fn no_route(nearest: &[String], terminal: Terminal) -> String {
     if nearest.is_empty() {
         return String::new();
     }
     let nearest: Vec<String> = nearest.iter().map(|route| plain(route)).collect();
-    format!("The site has no such route; nearest: {}\n", nearest.join(", "))
+    terminal.wrap("", &format!("The site has no such route; nearest: {}", nearest.join(", ")))
 }
 
-pub(super) fn nothing(site: &str, what: &str) -> String {
-    format!(
+pub(super) fn nothing(site: &str, what: &str, terminal: Terminal) -> String {
+    let text = format!(
         "There are no {what} in this period. `fieldvitals report --site {} --rejections` shows whether \
-         beacons were refused, and why.\n",
+         beacons were refused, and why.",
         plain(site)
-    )
+    );
+    terminal.wrap("", &text)
 }

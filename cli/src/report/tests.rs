@@ -3,9 +3,10 @@
 use super::{Args, execute};
 use crate::client::responder::Responder;
 use crate::exit::{Exit, Failure};
-use crate::output::Colour;
+use crate::output::Terminal;
 use clap::Parser as _;
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr as _;
 
 #[derive(Debug, clap::Parser)]
 struct Command {
@@ -37,9 +38,13 @@ fn pages(next_cursor: &Value) -> String {
 }
 
 async fn report(answer: &str, arguments: &[&str]) -> (String, String) {
+    report_on(Terminal::PIPE, answer, arguments).await
+}
+
+async fn report_on(terminal: Terminal, answer: &str, arguments: &[&str]) -> (String, String) {
     let server = Responder::start(&[("200 OK", answer)]);
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--site", "default"]).collect();
-    let done = execute(&parse(&server.url, &arguments).unwrap(), Colour::Off).await.unwrap();
+    let done = execute(&parse(&server.url, &arguments).unwrap(), terminal).await.unwrap();
     assert_eq!(done.exit, Exit::Pass);
     (done.stdout, server.requests().remove(0))
 }
@@ -56,18 +61,26 @@ async fn a_ranking_shows_every_metric_with_its_rating() {
             .starts_with("GET /api/v1/sites/default/pages?period=7d&device=phone&os=ios&sort=poor&limit=2 "),
         "{request}"
     );
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "default · 2026-11-13T00:00:00Z to 2026-11-20T00:00:00Z · phone · ios");
-    assert_eq!(
-        lines[2..5],
-        [
-            "ROUTE               VIEWS      LCP  INP     CLS  FCP  TTFB  FID  TTI",
-            "/                     123     1800    –  0.103!    –     –    –    –",
-            "=cmd|' /C calc'!A0      9  ~5000!!    –       –    –     –    –    –",
-        ],
-        "{text}"
-    );
-    assert!(text.ends_with("There are more routes; --limit N shows up to 500.\n"), "{text}");
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn reports_fit_the_terminal() {
+    let answer =
+        pages(&json!("next")).replace("\"/\"", "\"/商品/🚀/a-rather-long-name-of-a-product/in-a-category\"");
+    let route = route_answer(130, &json!({"LCP": lcp(1800.5, "good", 120), "FID": lcp(3.0, "good", 8)}));
+    for (name, answer, arguments) in [
+        ("ranking", &answer, vec![]),
+        ("one_metric", &answer, vec!["--metric", "lcp"]),
+        ("one_route", &route, vec!["--route", "/x"]),
+    ] {
+        for columns in [80, 60] {
+            let terminal = Terminal { color: false, columns: Some(columns) };
+            let (text, _) = report_on(terminal, answer, &arguments).await;
+            assert!(text.lines().all(|line| line.width() <= columns), "{text}");
+            insta::assert_snapshot!(format!("{name}_at_{columns}_columns"), text);
+        }
+    }
 }
 
 #[tokio::test]
@@ -77,12 +90,7 @@ async fn one_metric_is_shown_with_all_percentiles() {
         request.starts_with("GET /api/v1/sites/default/pages?period=28d&metric=LCP&limit=50 "),
         "{request}"
     );
-    let row = text.lines().find(|line| line.starts_with("/ ")).unwrap();
-    assert_eq!(
-        row.split_whitespace().collect::<Vec<_>>().join(" "),
-        "/ 123 120 1200 1800 1700–1900 2500 3000 95.8 % 2.5 % 1.7 %"
-    );
-    assert!(!text.contains("more routes"));
+    insta::assert_snapshot!(text);
 }
 
 #[tokio::test]
@@ -116,18 +124,7 @@ async fn one_route_is_shown_a_metric_a_line() {
     let answer = route_answer(130, &json!({"LCP": lcp(1800.5, "good", 120), "FID": lcp(3.0, "good", 8)}));
     let (text, request) = report(&answer, &["--route", "/x y"]).await;
     assert!(request.starts_with("GET /api/v1/sites/default/report?route=%2Fx+y&period=7d "), "{request}");
-    let rows: Vec<String> = text
-        .lines()
-        .filter(|line| line.starts_with("LCP") || line.starts_with("FID"))
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
-    assert_eq!(
-        rows,
-        [
-            "LCP 120 1200 1800 1700–1900 2500 3000 95.8 % 2.5 % 1.7 %",
-            "FID 8 1200 ~3.0 – 2500 3000 37.5 % 37.5 % 25.0 %"
-        ]
-    );
+    insta::assert_snapshot!(text);
 }
 
 #[tokio::test]
@@ -158,23 +155,7 @@ async fn what_explains_a_metric_is_shown() {
         request.starts_with("GET /api/v1/sites/default/attribution?metric=INP&route=%2Fx&period=7d"),
         "{request}"
     );
-    let rows: Vec<String> =
-        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(
-        rows[2..],
-        [
-            "30 page views, 20 with INP, 10 of which say what explains it",
-            "ELEMENT EVENT N SHARE P75 INPUT DELAY PROCESSING PRESENTATION AT LOADED LONGEST SCRIPT",
-            "#buy\\u{1b}[2J click 8 80.0 % 320 10 250 60 9000 75.0 % https://a.example/app.js (240 ms)",
-            "Medians in ms; P75 of the metric in these page views.",
-            "2 more are not shown.",
-            "Total Blocking Time of 4 page views: p50 100 ms, p75 180 ms",
-            "TTI reached in 4 page views; not in 3 that were hidden or left, 2 with requests in flight, 1 with a busy \
-             main thread",
-            "The collector's part `module` failed in 2 page views",
-        ],
-        "{text}"
-    );
+    insta::assert_snapshot!(text);
     let (text, _) = report(&answer, &["--attribution", "inp", "--format", "csv"]).await;
     assert!(text.contains("default,/x,INP,#buy\u{1b}[2J,,click,"), "{text}");
     assert!(text.contains(",click,,8,10,320.5,needs-improvement,processing,250\n"), "{text}");
@@ -202,26 +183,7 @@ async fn ttfb_is_explained_by_its_longest_part_and_the_conditions() {
     .to_string();
     let (text, request) = report(&answer, &["--attribution", "ttfb"]).await;
     assert!(request.contains("/attribution?metric=ttfb&"), "{request}");
-    let rows: Vec<String> =
-        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(
-        rows[3..],
-        [
-            "LONGEST PART N SHARE P75 REDIRECT SERVICE WORKER CACHE DNS CONNECT REQUEST",
-            "service worker 8 80.0 % 2100 1 1500 2 3 4 500",
-            "Medians in ms; P75 of the metric in these page views.",
-            "CONDITION CLASS N SHARE P75 MEDIAN MS",
-            "protocol h3 15 75.0 % 900 –",
-            "protocol http/1.1 5 25.0 % 2100 –",
-            "server-timing cdn-cache MISS 4 20.0 % 2200 35",
-            "server-timing db 2 10.0 % 100 12",
-            "Page views by their conditions, with P75 of the metric in them.",
-            "Compressed document of 20 page views: p50 34 kB, p75 60 kB",
-            "The browser had just started, or was busy, in about 2 of 18 page views",
-            "Not restored from the back/forward cache in 3 page views: unload-listener\\u{1b}[2J",
-        ],
-        "{text}"
-    );
+    insta::assert_snapshot!(text);
     let (text, _) = report(&answer, &["--attribution", "ttfb", "--format", "csv"]).await;
     assert!(text.contains(",TTFB,,,,service_worker,8,10,2100,poor,service_worker,1500\n"), "{text}");
 }
@@ -243,14 +205,7 @@ async fn rejections_are_shown_by_reason_and_origin() {
     .to_string();
     let (text, request) = report(&answer, &["--rejections"]).await;
     assert!(request.starts_with("GET /api/v1/sites/default/rejections "), "{request}");
-    assert_eq!(
-        text,
-        "REASON     ORIGIN                      COUNT  LAST SEEN\n\
-         origin     https://evil.example            4  2026-11-20T10:00:00Z\n\
-         origin     https://b.example\\u{1b}[2J      1  2026-11-20T10:00:00Z\n\
-         malformed  –                               2  2026-11-20T10:00:00Z\n\
-         origin: add the origin\n"
-    );
+    insta::assert_snapshot!(text);
     let (text, _) = report(&json!({"rejections": []}).to_string(), &["--rejections"]).await;
     assert_eq!(text, "default: no beacon was refused since the server started.\n");
 }
@@ -262,7 +217,7 @@ async fn ranking_of_a_crowded_site_warns_of_its_names() {
         {"site": "blog", "kind": "releases", "updates": 3, "last": "2026-11-20T00:00:00Z"},
     ]});
     let server = Responder::start(&[("200 OK", &pages(&Value::Null)), ("200 OK", &status.to_string())]);
-    let done = execute(&parse(&server.url, &["--site", "default"]).unwrap(), Colour::Off).await.unwrap();
+    let done = execute(&parse(&server.url, &["--site", "default"]).unwrap(), Terminal::PIPE).await.unwrap();
     assert_eq!(
         done.warning,
         "warning: `default` has more routes than it has places; page views of further ones count under (other)"
@@ -274,7 +229,7 @@ async fn ranking_of_a_crowded_site_warns_of_its_names() {
 async fn a_server_that_fails_is_told_with_its_exit_code() {
     let server = Responder::start(&[("500 Internal Server Error", "")]);
     let Failure { exit, message, .. } =
-        execute(&parse(&server.url, &["--site", "a"]).unwrap(), Colour::Off).await.unwrap_err();
+        execute(&parse(&server.url, &["--site", "a"]).unwrap(), Terminal::PIPE).await.unwrap_err();
     assert_eq!(exit, Exit::Unreachable);
     assert!(message.contains("500 Internal Server Error"), "{message}");
 }

@@ -1,7 +1,7 @@
 //! Compares the contents of two stores.
 
-use crate::output::table::{Align, Cell, Table};
-use crate::output::{Colour, Ink};
+use crate::output::table::{Cell, Column, Table};
+use crate::output::{Ink, Terminal};
 use crate::progress::{count, grouped};
 use fieldvitals_store::{By, CellQuery, Dimension, Holding, SiteId, Store, StoreError};
 use std::collections::BTreeMap;
@@ -87,13 +87,13 @@ pub(crate) fn different_names(all: &[Compared]) -> String {
 }
 
 /// The counts as a table that marks differences.
-pub(crate) fn table(all: &[Compared], colour: Colour) -> String {
+pub(crate) fn table(all: &[Compared], terminal: Terminal) -> String {
     let columns = [
-        ("SITE", Align::Left),
-        ("", Align::Left),
-        ("SOURCE", Align::Right),
-        ("TARGET", Align::Right),
-        ("", Align::Left),
+        Column::text("SITE"),
+        Column::word(""),
+        Column::number("SOURCE"),
+        Column::number("TARGET"),
+        Column::word(""),
     ];
     let mut table = Table::new(&columns);
     for one in all {
@@ -112,7 +112,7 @@ pub(crate) fn table(all: &[Compared], colour: Colour) -> String {
             ]);
         }
     }
-    table.render(colour)
+    table.render(terminal)
 }
 
 #[cfg(test)]
@@ -138,7 +138,7 @@ mod tests {
         let less = Holding { views: 999, ..holding };
         let all = [compared(less, same())];
         assert!(!agree(&all));
-        let text = table(&all, Colour::Off);
+        let text = table(&all, Terminal::PIPE);
         let line = text.lines().find(|line| line.contains("page views")).unwrap();
         assert!(line.contains("1,000") && line.contains("999") && line.ends_with("differs"), "{text}");
         assert_eq!(text.matches("differs").count(), 1);

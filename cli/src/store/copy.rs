@@ -11,7 +11,7 @@ use super::compare::{Compared, Names, agree, different_names, table};
 use super::place::Place;
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
-use crate::output::{Colour, print};
+use crate::output::{Terminal, print};
 use crate::progress::Progress;
 use crate::rollup::verify_sites;
 use anyhow::{Context as _, anyhow, bail, ensure};
@@ -124,7 +124,7 @@ async fn copy(
         });
     }
     copier.progress.clear();
-    print(&table(&compared, Colour::of_stdout()));
+    print(&table(&compared, Terminal::of_stdout()));
     if !agree(&compared) {
         print(&different_names(&compared));
         print(
@@ -139,7 +139,7 @@ async fn copy(
     if verify {
         let sites: Vec<_> = sites.into_iter().map(|(_, site)| site).collect();
         let verified = verify_sites(target, &sites).await?;
-        print(&format!("\n{}", verified.to_text(Colour::of_stdout())));
+        print(&format!("\n{}", verified.to_text(Terminal::of_stdout())));
         exit = verified.exit();
     }
     print(&format!(

@@ -1,7 +1,7 @@
 //! The conditions of page views: any of them, what the plain model finds in them, and the case about them.
 
 use super::contexts::explained;
-use super::{DAY0_MS, load, site, update};
+use super::{DAY0_MS, load, percentile, site, update};
 use crate::context::causes::conditions::{
     ClassFound, ColdStarts, Condition, ConditionsFound, Spread, TimingFound,
 };
@@ -59,7 +59,6 @@ pub(super) fn any_conditions() -> impl Strategy<Value = Option<Box<Conditions>>>
 
 /// What page views with these values of a metric say of their conditions.
 pub(super) fn found(seen: &[(u32, &Conditions)], limit: usize) -> ConditionsFound {
-    let percentile = super::model::percentile;
     let mut classes: BTreeMap<(Condition, &'static str), Vec<u32>> = BTreeMap::new();
     let mut timings: BTreeMap<(String, String), Vec<(u32, u32)>> = BTreeMap::new();
     let mut reasons: BTreeMap<String, i64> = BTreeMap::new();

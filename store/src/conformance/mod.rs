@@ -170,3 +170,10 @@ pub async fn load_from(
     let beacons = updates.into_iter().map(|update| vec![update]).collect();
     store.load(LoadBatch { site, spool, after, up_to, beacons, senders }).await
 }
+
+/// Returns a percentile by nearest rank; 0 if `numbers` is empty.
+fn percentile(numbers: &[u32], percent: usize) -> u32 {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable();
+    numbers.get((numbers.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(0)
+}

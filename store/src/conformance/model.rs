@@ -1,6 +1,6 @@
 //! Implements a simple model of a store that computes each answer the slow and obvious way.
 
-use super::conditions;
+use super::{conditions, percentile};
 use crate::context::causes::{Blocking, Script};
 use crate::dimension::Said;
 use crate::load::merge;
@@ -374,11 +374,4 @@ fn cause(explained: Explained, (target, what): (String, String), samples: &[Samp
             median_ms: percentile(&ran, 50),
         }),
     }
-}
-
-/// Returns a percentile by nearest rank; 0 if `numbers` is empty.
-pub(super) fn percentile(numbers: &[u32], percent: usize) -> u32 {
-    let mut numbers = numbers.to_vec();
-    numbers.sort_unstable();
-    numbers.get((numbers.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(0)
 }

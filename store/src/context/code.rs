@@ -8,8 +8,9 @@
 
 mod conditions;
 
-use super::texts::{Code, OTHER_TEXT};
+use super::texts::{Code, OTHER_TEXT, TextCodes, day};
 use super::{ClsDetail, Context, Detail, InpDetail, LcpDetail};
+use crate::view::ViewUpdate;
 use vitals::attribution::LoadState;
 use vitals::histogram::{EncodingError, read_varint, write_varint};
 use vitals::limits;
@@ -203,6 +204,16 @@ fn list<T>(
         return Err(EncodingError);
     }
     (0..len).map(|_| one(bytes)).collect()
+}
+
+impl TextCodes {
+    /// Encodes a page view's context; `None` if the context is empty. Every text must have a code.
+    #[must_use]
+    pub fn encode(&self, view: &ViewUpdate) -> Option<Vec<u8>> {
+        let day = day(view);
+        let code = |kind, text: &String| self.code((day, kind, text)).unwrap_or(OTHER_TEXT);
+        encode(&view.context.map(code))
+    }
 }
 
 #[cfg(test)]

@@ -106,14 +106,6 @@ impl TextCodes {
             text => self.codes.get(&(day, kind))?.get(text).copied(),
         }
     }
-
-    /// Encodes a page view's context; `None` if the context is empty. Every text must have a code.
-    #[must_use]
-    pub fn encode(&self, view: &ViewUpdate) -> Option<Vec<u8>> {
-        let day = day(view);
-        let code = |kind, text: &String| self.code((day, kind, text)).unwrap_or(OTHER_TEXT);
-        super::code::encode(&view.context.map(code))
-    }
 }
 
 /// The texts of the codes that were looked up, by day.

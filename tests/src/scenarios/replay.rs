@@ -9,7 +9,7 @@ use super::lab::{Capture, Folder, Module};
 use crate::eventually;
 use serde_json::{Value, json};
 use vitals::beacon::{Content, decode, write};
-use vitals::view::Snapshot;
+use vitals::snapshot::Snapshot;
 
 const GLUE: &str = r#"
 import real from "__GLUE__";

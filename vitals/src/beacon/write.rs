@@ -7,7 +7,8 @@ use super::VERSION;
 use crate::attribution::Attribution;
 use crate::fetch::{Delivery, TtfbCause};
 use crate::metric::{Metric, Value};
-use crate::view::{Device, NavigationType, Snapshot, Tier, TtiGap, ViewId, Viewport};
+use crate::snapshot::Snapshot;
+use crate::view::{Device, NavigationType, Tier, TtiGap, ViewId, Viewport};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 /// A JSON value with borrowed texts.

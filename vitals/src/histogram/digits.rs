@@ -3,7 +3,7 @@
 //! A word holds one digit of 64 neighboring counts. Words are added like in a hardware adder: a sum and a carry, digit
 //! by digit.
 
-use super::planes::Plane;
+use super::plane::Plane;
 
 /// Digits of a count; the caller receives further carries.
 pub(super) const COUNT: usize = 12;

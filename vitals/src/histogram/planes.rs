@@ -6,7 +6,8 @@
 //! A plane is the number of its bytes (LEB128; nothing follows 0), its first bucket divided by 8 (LEB128), and one bit
 //! for each bucket from there on, lowest bit of a byte first.
 
-use super::{BUCKETS, EncodingError, Sum, digits, read_varint, write_varint};
+use super::plane::Plane;
+use super::{BUCKETS, EncodingError, Sum, digits, write_varint};
 
 /// Binary digits of a count.
 const DIGITS: usize = 63;
@@ -90,94 +91,20 @@ pub(super) const fn lowest(digits: &mut u64) -> Option<u32> {
     Some(digit)
 }
 
-/// A plane that was read.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Plane<'a> {
-    /// The first bucket divided by 8.
-    pub(super) first: usize,
-    /// At least one byte.
-    pub(super) bytes: &'a [u8],
-}
-
-impl<'a> Plane<'a> {
-    /// Reads a plane from the front of `bytes` and advances them past it; `None` if no count has the digit.
-    fn read(bytes: &mut &'a [u8]) -> Result<Option<Self>, EncodingError> {
-        let len = usize::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?;
-        if len == 0 {
-            return Ok(None);
-        }
-        let first = usize::try_from(read_varint(bytes)?).map_err(|_| EncodingError)?;
-        let (plane, rest) = bytes.split_at_checked(len).ok_or(EncodingError)?;
-        *bytes = rest;
-        let end = first.checked_add(len).ok_or(EncodingError)?;
-        let is_past = match end.checked_sub(BYTES) {
-            None => false,
-            // The last possible byte contains only the last bucket.
-            Some(0) => plane.last().is_some_and(|&last| last & !LAST != 0),
-            Some(_) => true,
-        };
-        if is_past { Err(EncodingError) } else { Ok(Some(Self { first, bytes: plane })) }
-    }
-
-    /// Returns the exclusive end, in bytes of a plane of all buckets.
-    pub(super) const fn end(&self) -> usize {
-        self.first.saturating_add(self.bytes.len())
-    }
-
-    /// Returns the bits of the 64 buckets from byte `at` on.
-    pub(super) fn word(&self, at: usize) -> u64 {
-        match at.checked_sub(self.first) {
-            Some(start) => {
-                let rest = self.bytes.get(start..).unwrap_or_default();
-                match rest.first_chunk::<8>() {
-                    Some(&whole) => u64::from_le_bytes(whole),
-                    None => last_word(rest, self.bytes),
-                }
-            }
-            None => {
-                let zeros = self.first.saturating_sub(at).saturating_mul(8);
-                let front = match self.bytes.first_chunk::<8>() {
-                    Some(&whole) => u64::from_le_bytes(whole),
-                    None => last_word(self.bytes, self.bytes),
-                };
-                front.checked_shl(zeros as u32).unwrap_or(0)
-            }
-        }
-    }
-
-    /// Adds `by` to the count of every bucket in the plane.
-    fn add(&self, by: i64, sum: &mut Sum) {
-        let first = self.first.saturating_mul(8) as u16;
-        let end = self.end().saturating_mul(8).min(usize::from(BUCKETS));
-        let counts = sum.span(first, end.saturating_sub(1) as u16);
-        let words = (self.first..self.end()).step_by(8).map(|at| self.word(at));
-        for (mut word, counts) in words.zip(counts.chunks_mut(64)) {
-            while let Some(place) = lowest(&mut word) {
-                if let Some(count) = counts.get_mut(place as usize) {
-                    *count = count.saturating_add(by);
-                }
+/// Adds `by` to the count of every bucket in a plane.
+fn add_plane(plane: &Plane<'_>, by: i64, sum: &mut Sum) {
+    let first = plane.first.saturating_mul(8) as u16;
+    let end = plane.end().saturating_mul(8).min(usize::from(BUCKETS));
+    let counts = sum.span(first, end.saturating_sub(1) as u16);
+    let words = (plane.first..plane.end()).step_by(8).map(|at| plane.word(at));
+    for (mut word, counts) in words.zip(counts.chunks_mut(64)) {
+        while let Some(place) = lowest(&mut word) {
+            if let Some(count) = counts.get_mut(place as usize) {
+                *count = count.saturating_add(by);
             }
         }
     }
 }
-
-/// Returns the eight bytes from `rest` on, which is the end of `all` and shorter than eight bytes, padded with zeros.
-fn last_word(rest: &[u8], all: &[u8]) -> u64 {
-    // If there is a last whole word, shifts its bits down.
-    if let Some(&whole) = all.last_chunk::<8>() {
-        let missing = 8_usize.saturating_sub(rest.len()).saturating_mul(8);
-        return u64::from_le_bytes(whole).checked_shr(missing as u32).unwrap_or(0);
-    }
-    let mut word = [0; 8];
-    for (to, from) in word.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    u64::from_le_bytes(word)
-}
-
-/// Bytes of a plane of all buckets, and the valid bits of its last byte.
-const BYTES: usize = (BUCKETS as usize).div_ceil(8);
-const LAST: u8 = (1_u16.wrapping_shl(BUCKETS as u32 - (BYTES as u32 - 1) * 8) - 1) as u8;
 
 /// Adds `planes` planes from the front of `bytes` and advances them past these planes.
 pub(super) fn add(bytes: &mut &[u8], planes: u64, sum: &mut Sum) -> Result<(), EncodingError> {
@@ -192,7 +119,7 @@ pub(super) fn add(bytes: &mut &[u8], planes: u64, sum: &mut Sum) -> Result<(), E
     sum.add_low(low.get(..low_len).unwrap_or_default());
     for digit in digits::COUNT as u32..planes as u32 {
         if let Some(plane) = Plane::read(bytes)? {
-            plane.add(1_i64.wrapping_shl(digit), sum);
+            add_plane(&plane, 1_i64.wrapping_shl(digit), sum);
         }
     }
     Ok(())
@@ -228,7 +155,7 @@ mod tests {
 
     #[test]
     fn damaged_planes_are_refused() {
-        let last = BYTES as u64 - 1;
+        let last = u64::from(BUCKETS).div_ceil(8) - 1;
         let plane = |len: u64, first: u64, bytes: &[u8]| {
             let mut plane = Vec::new();
             write_varint(&mut plane, len);

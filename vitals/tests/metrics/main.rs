@@ -16,7 +16,8 @@ use vitals::document::Document;
 use vitals::entry::{Event, Item, Navigation, support};
 use vitals::metric::Metric;
 use vitals::metrics::views::Cause;
-use vitals::view::{NavigationType, Snapshot, ViewId};
+use vitals::snapshot::Snapshot;
+use vitals::view::{NavigationType, ViewId};
 
 /// All entry types.
 const EVERYTHING: Item = Item::Support(support::ALL);

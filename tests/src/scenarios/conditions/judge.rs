@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use vitals::beacon::{Beacon, Content, DROPPED_URL, decode};
 use vitals::metric::Metric;
-use vitals::view::{NavigationType, Snapshot, ViewId};
+use vitals::snapshot::Snapshot;
+use vitals::view::{NavigationType, ViewId};
 
 /// Timeout until acknowledged views are in the store.
 const STORE_PATIENCE: Duration = Duration::from_secs(15);

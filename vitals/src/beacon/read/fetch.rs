@@ -1,7 +1,6 @@
 //! What explains TTFB: how the document came. An invalid field costs that field alone.
 
-use super::part::{Any, Part, Read, Scalar, scalar, skip_rest};
-use super::view::{Parts, moment};
+use super::part::{Any, Part, Parts, Read, Scalar, moment, scalar, skip_rest};
 use super::{Dropped, Field};
 use crate::fetch::{Confidence, ConfidenceLevel, Delivery, ServerTiming, TtfbCause};
 use crate::limits::{DOCUMENT_BYTES_MAX, NOT_RESTORED_MAX, SERVER_TIMINGS_MAX};

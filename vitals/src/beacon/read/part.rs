@@ -208,3 +208,39 @@ impl<'de> Deserialize<'de> for Name<'de> {
         deserializer.deserialize_str(NameVisitor)
     }
 }
+
+/// A time since the view's start, in milliseconds. Its bound is wider than a metric's, because a page can be open for
+/// days before its slowest click.
+pub(super) fn moment(scalar: &Scalar<'_>) -> Option<f64> {
+    /// A hundred days.
+    const MAX: f64 = 8.64e9;
+    scalar.number().filter(|ms| (0.0..=MAX).contains(ms))
+}
+
+/// An array of times. Empty if one of them is invalid.
+pub(super) struct Parts;
+
+/// The most parts that a metric has.
+const PARTS_MAX: usize = crate::fetch::PARTS.len();
+
+impl<'de> Part<'de> for Parts {
+    type Out = Vec<f64>;
+
+    fn unusable(self) -> Vec<f64> {
+        Vec::new()
+    }
+
+    fn array<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<f64>, A::Error> {
+        let mut parts = Vec::with_capacity(PARTS_MAX);
+        while let Some(part) = seq.next_element_seed(Read(Any))? {
+            match moment(&part) {
+                Some(ms) if parts.len() < PARTS_MAX => parts.push(ms),
+                _ => {
+                    skip_rest(seq)?;
+                    return Ok(Vec::new());
+                }
+            }
+        }
+        Ok(parts)
+    }
+}

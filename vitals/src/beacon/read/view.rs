@@ -1,13 +1,14 @@
 //! Page views measured by the collector, with their attribution and marks.
 
 use super::fetch::FetchPart;
-use super::part::{Any, Name, Part, Read, Scalar, scalar, skip_rest};
+use super::part::{Any, Name, Part, Parts, Read, Scalar, moment, scalar};
 use super::{OrNoted, unknown_metric};
 use crate::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
 use crate::beacon::{Dropped, Field, Mark};
 use crate::limits;
 use crate::metric::{Metric, Value, Values};
-use crate::view::{NavigationType, Snapshot, TtiGap, ViewId};
+use crate::snapshot::Snapshot;
+use crate::view::{NavigationType, TtiGap, ViewId};
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess};
 use std::borrow::Cow;
@@ -311,14 +312,6 @@ impl Cause {
     }
 }
 
-/// A time since the view's start, in milliseconds. Its bound is wider than a metric's, because a page can be open for
-/// days before its slowest click.
-pub(super) fn moment(scalar: &Scalar<'_>) -> Option<f64> {
-    /// A hundred days.
-    const MAX: f64 = 8.64e9;
-    scalar.number().filter(|ms| (0.0..=MAX).contains(ms))
-}
-
 struct CausePart<'a>(&'a mut Dropped);
 
 impl<'de> Part<'de> for CausePart<'_> {
@@ -363,33 +356,5 @@ impl<'de> Part<'de> for CausePart<'_> {
             *slot = text.map(Cow::into_owned).unwrap_or_default();
         }
         Ok(cause)
-    }
-}
-
-/// An array of times. Empty if one of them is invalid.
-pub(super) struct Parts;
-
-/// The most parts that a metric has.
-const PARTS_MAX: usize = crate::fetch::PARTS.len();
-
-impl<'de> Part<'de> for Parts {
-    type Out = Vec<f64>;
-
-    fn unusable(self) -> Vec<f64> {
-        Vec::new()
-    }
-
-    fn array<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<f64>, A::Error> {
-        let mut parts = Vec::with_capacity(PARTS_MAX);
-        while let Some(part) = seq.next_element_seed(Read(Any))? {
-            match moment(&part) {
-                Some(ms) if parts.len() < PARTS_MAX => parts.push(ms),
-                _ => {
-                    skip_rest(seq)?;
-                    return Ok(Vec::new());
-                }
-            }
-        }
-        Ok(parts)
     }
 }

@@ -1,0 +1,21 @@
+//! Bounds of the commands, and defaults of the options of `serve`.
+//!
+//! `cargo xtask limits` lists the bounds of all crates.
+
+/// Longest retention of any data, in days.
+pub(crate) const KEEP_DAYS_MAX: u32 = 3_660;
+/// Default number of connections of one client network: an eighth of all.
+pub(crate) const CLIENT_CONNECTIONS_MAX: usize = 512;
+/// Default keep-alive timeout of an idle connection, in seconds: longer than the 60 s of common load balancers.
+pub(crate) const KEEP_ALIVE_S: u64 = 75;
+/// Largest configurable keep-alive timeout, in seconds.
+pub(crate) const KEEP_ALIVE_S_MAX: u64 = 3_600;
+/// Default time for which a stopping server keeps serving while `/healthz` is 503, in seconds: two checks of a load
+/// balancer that checks every 2 s.
+pub(crate) const DRAIN_S: u64 = 5;
+/// Time that a stopped first start has to create its site and token, in milliseconds.
+pub(crate) const START_END_MS_MAX: u64 = 5_000;
+/// Default time that a starting server waits for an unreachable database, in milliseconds.
+pub(crate) const DATABASE_WAIT_MS: u64 = 30_000;
+/// Largest response that a command reads, in bytes.
+pub(crate) const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -1,0 +1,110 @@
+//! The capabilities of standard output: colors and width.
+
+use std::io::IsTerminal as _;
+use vitals::metric::Rating;
+
+/// The width of a terminal that does not tell its width.
+const COLUMNS_DEFAULT: usize = 80;
+/// The narrowest width that texts are fitted to. A narrower terminal breaks lines itself.
+const COLUMNS_MIN: usize = 40;
+
+/// Where a command prints its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terminal {
+    /// Whether to print ANSI colors.
+    pub(crate) color: bool,
+    /// The width to fit texts to. `None` for files and pipes: programs and searches need whole texts.
+    pub(crate) columns: Option<usize>,
+}
+
+impl Terminal {
+    /// A file or a pipe: no colors, no limit.
+    pub(crate) const PIPE: Self = Self { color: false, columns: None };
+
+    /// The terminal of standard output, or [`Self::PIPE`]. `COLUMNS` overrides the width that the terminal tells;
+    /// `NO_COLOR` (<https://no-color.org>) and `TERM=dumb` turn off colors.
+    pub(crate) fn of_stdout() -> Self {
+        if !std::io::stdout().is_terminal() {
+            return Self::PIPE;
+        }
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let given = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let told = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        let columns = given.or_else(told).filter(|columns| *columns > 0).unwrap_or(COLUMNS_DEFAULT);
+        Self { color: !is_set("NO_COLOR") && !is_dumb, columns: Some(columns.max(COLUMNS_MIN)) }
+    }
+
+    /// Wraps a text in the sequences of a color.
+    pub(crate) fn paint(self, ink: Ink, text: &str) -> String {
+        if self.color { format!("\u{1b}[{}m{text}\u{1b}[0m", ink as u8) } else { text.to_owned() }
+    }
+
+    /// Breaks a text between words into lines that start with `indent`.
+    pub(crate) fn wrap(self, indent: &str, text: &str) -> String {
+        self.fill(indent, indent, text)
+    }
+
+    /// Joins items by commas. The first line starts with `label`, further lines are aligned with it.
+    pub(crate) fn list(self, label: &str, items: &[String]) -> String {
+        self.fill(label, &" ".repeat(label.len()), &items.join(", "))
+    }
+
+    fn fill(self, first: &str, further: &str, text: &str) -> String {
+        let columns = self.columns.unwrap_or(usize::MAX);
+        let options = textwrap::Options::new(columns)
+            .initial_indent(first)
+            .subsequent_indent(further)
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        let mut wrapped = textwrap::wrap(text, options).join("\n");
+        wrapped.push('\n');
+        wrapped
+    }
+}
+
+/// A terminal color, by its ANSI number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Ink {
+    /// For headings.
+    Bold = 1,
+    /// Poor, failed.
+    Red = 31,
+    /// Good, passed.
+    Green = 32,
+    /// Between good and poor.
+    Yellow = 33,
+}
+
+impl From<Rating> for Ink {
+    fn from(rating: Rating) -> Self {
+        match rating {
+            Rating::Good => Self::Green,
+            Rating::NeedsImprovement => Self::Yellow,
+            Rating::Poor => Self::Red,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn color_is_added_only_if_it_is_on() {
+        let terminal = Terminal { color: true, columns: None };
+        assert_eq!(Terminal::PIPE.paint(Ink::Red, "x"), "x");
+        assert_eq!(terminal.paint(Rating::Poor.into(), "x"), "\u{1b}[31mx\u{1b}[0m");
+    }
+
+    #[test]
+    fn text_wraps_at_the_width_of_the_terminal_and_never_in_a_pipe() {
+        let text = "one two-three 四五六 seven";
+        assert_eq!(Terminal::PIPE.wrap("  ", text), format!("  {text}\n"));
+        let narrow = Terminal { color: false, columns: Some(16) };
+        assert_eq!(narrow.wrap("  ", text), "  one two-three\n  四五六 seven\n");
+        let items = ["/a".to_owned(), "/bcd".to_owned()];
+        assert_eq!(narrow.list("  routes ", &items), "  routes /a,\n         /bcd\n");
+    }
+}

@@ -1,0 +1,13 @@
+//! Bounds of the collector in the page.
+//!
+//! `cargo xtask limits` lists the bounds of all crates.
+
+/// Attribution texts of one document in the browser; later ones are omitted.
+pub(crate) const EXPLAINING_TEXTS_MAX: usize = 500;
+/// Paints after interactions that the collector keeps until it knows which interactions were navigations.
+pub(crate) const SOFT_PAINTS_MAX: usize = 50;
+/// Interval at which an open page reports its changes, in milliseconds.
+pub(crate) const REPORT_MS: u64 = 60_000;
+/// Interval at which an open page updates its deferred beacon, in milliseconds. The browser sends that beacon if the
+/// page ends.
+pub(crate) const DEFER_MS: u64 = 10_000;
