@@ -230,7 +230,7 @@ pub(crate) async fn rollups_put(
         }
     }
     let mut names = Names::default();
-    names.use_all(connection, site, &used, &Decided::default()).await?;
+    names.use_all(connection, site, used, &Decided::default()).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::write(connection, site, rows, Stored::Replaced).await?;
     transaction.commit().await.map_err(failed(WRITING))

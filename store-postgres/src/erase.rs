@@ -1,7 +1,7 @@
 //! Erases page views together with their counts, and rollups of days without page views.
 
 use crate::error::failed;
-use crate::load::{hold_kept, hold_site, lock, write_deltas};
+use crate::load::{Deltas, hold_kept, hold_site, lock, write_deltas};
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::names::{self, Names, Used};
 use crate::query::kept_now;
@@ -10,13 +10,14 @@ use crate::{PostgresStore, places, rows, texts, view};
 use fieldvitals_store::context::texts::day;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::Decided;
-use fieldvitals_store::rollup::{DAY_MS, Grain};
-use fieldvitals_store::{Erase, Erased, Kept, SpoolId, StoreError, ViewUpdate, pack_url};
+use fieldvitals_store::rollup::{DAY_MS, Grain, deltas};
+use fieldvitals_store::{Erase, Erased, Kept, SiteId, StoreError, ViewUpdate, pack_url};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 use std::time::Instant;
 use vitals::limits;
+use vitals::view::ViewId;
 
 const ERASING: &str = "erasing page views";
 
@@ -131,15 +132,14 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
             .bind(urls)
         }
     };
-    let ids: Vec<Uuid> = statement
-        .fetch_all(&mut *connection)
-        .await
-        .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
-        .map_err(failed(ERASING))?;
+    let rows = statement.fetch_all(&mut *connection).await.map_err(failed(ERASING))?;
+    let ids = rows.iter().map(view::read_id).collect::<Result<Vec<ViewId>, _>>()?;
     if ids.is_empty() {
         return Ok(0);
     }
-    let stored = lock(connection, site, &ids).await?;
+    let keys: Vec<(SiteId, ViewId)> = ids.iter().map(|&id| (site, id)).collect();
+    let stored = lock(connection, &keys).await?.remove(&site).unwrap_or_default();
+    let ids: Vec<Uuid> = ids.into_iter().map(view::uuid).collect();
     let changed: Vec<Changed> =
         stored.into_iter().map(|view| Changed { before: Some(Box::new(view)), after: None }).collect();
     let has_texts = |view: &&ViewUpdate| view.context.has_texts();
@@ -152,14 +152,16 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
         .await
         .map_err(failed(ERASING))?;
     let mut names = Names::default();
-    names.use_all(connection, site, &Used::by(&changed), &Decided::default()).await?;
+    names.use_all(connection, site, Used::by(&changed), &Decided::default()).await?;
     let mut spool = [0; 16];
     getrandom::fill(&mut spool).map_err(|error| StoreError::Database {
         what: ERASING,
         reason: format!("the system gave no random numbers ({error})"),
         passing: true,
     })?;
-    write_deltas(connection, site, &changed, &names, (SpoolId(spool), 0)).await?;
+    let hours = deltas(&changed, &names.route_ids, &names.labels).into_iter().collect();
+    let deltas = Deltas { site, spool: Uuid::from_bytes(spool), up_to: 0, hours };
+    write_deltas(connection, std::iter::once(deltas)).await?;
     Ok(changed.len() as u64)
 }
 

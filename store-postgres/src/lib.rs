@@ -80,6 +80,8 @@ impl Default for Bounds {
 /// A store in a Postgres database.
 pub struct PostgresStore {
     pools: Pools,
+    /// Whether the tables are distributed over the nodes of Citus.
+    is_citus: bool,
     bounds: Bounds,
     /// The days known to have a partition. A cache that saves queries; it may be outdated.
     days: Mutex<BTreeSet<i64>>,
@@ -103,12 +105,8 @@ impl PostgresStore {
     /// # Errors
     /// As [`PostgresStore::open`].
     pub async fn open_with(url: &str, bounds: Bounds) -> Result<Self, StoreError> {
-        Ok(Self {
-            pools: schema::open(url).await?,
-            bounds,
-            days: Mutex::default(),
-            replaced_bytes: AtomicU64::new(0),
-        })
+        let (pools, is_citus) = schema::open(url).await?;
+        Ok(Self { pools, is_citus, bounds, days: Mutex::default(), replaced_bytes: AtomicU64::new(0) })
     }
 
     /// Waits for running calls and closes all connections.
@@ -204,8 +202,11 @@ impl Store for PostgresStore {
         background(bounded(self.bounds.call, load::cursors_forget(self, spool))).await
     }
 
-    async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        background(bounded_load(self.bounds.load, load::load(self, batch))).await
+    async fn load_pass(
+        &self,
+        pass: Vec<LoadBatch>,
+    ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError> {
+        background(bounded_load(self.bounds.load, load::load(self, pass))).await
     }
 
     fn has_clock(&self) -> bool {

@@ -1,4 +1,6 @@
-//! Loads a batch's page views, corrections and cursor in one transaction.
+//! Loads the batches of a pass: page views, corrections and cursors of all its sites in one transaction.
+//!
+//! Each statement is about all sites, so that the number of round trips does not depend on the number of sites.
 //!
 //! Several servers load at once. Under READ COMMITTED, each statement sees the rows that the others have committed by
 //! then. A load still knows each view's previous state for certain:
@@ -6,19 +8,25 @@
 //! - It inserts new views. An insert waits for a concurrent insert of the same view, and fails if the other one
 //!   commits. The load then starts again, and finds the view stored.
 //!
-//! Both steps go through the views in the order of ids, so that loads do not deadlock.
+//! Every step goes through the rows in the order of sites and keys, so that loads do not deadlock.
 
 use crate::compute::compute;
 use crate::error::{code, constraint, damaged, failed};
-use crate::names::{Names, Used};
-use crate::sql::query;
+use crate::names::{self, Names, Used, Using};
+use crate::sql::{alone, query};
 use crate::{PostgresStore, copied, places, query as questions, texts, view};
-use fieldvitals_store::context::texts::TextCodes;
-use fieldvitals_store::load::{Changed, ids, merge};
+use fieldvitals_store::context::texts::{TextCodes, TextNames};
+use fieldvitals_store::hash::HashMap;
+use fieldvitals_store::load::{Merged, ids, merge};
+use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
-use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView};
+use fieldvitals_store::{
+    Kept, LoadBatch, LoadReport, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate,
+};
+use futures_util::future::FutureExt as _;
+use futures_util::stream::{self, StreamExt as _};
 use sqlx::Row;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::Uuid;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -42,13 +50,40 @@ const TRIES: u32 = 5;
 /// Bytes of views per send. Encodes the next views while Postgres writes these.
 const COPY_BYTES: usize = 64 * 1024;
 
-pub(crate) async fn load(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-    let ids = ids(&batch);
-    let days: BTreeSet<i64> = ids.iter().map(|id| day_of(id.start_ms())).collect();
+/// Loads at a time on Citus; see [`load`].
+pub(crate) const CITUS_LOADS_MAX: usize = 8;
+
+/// Loads a pass in one transaction. On Citus, loads each site in its own transaction, a few at a time: a statement
+/// cannot lock rows on several nodes, and a lost node must cost only its own sites.
+pub(crate) async fn load(store: &PostgresStore, mut pass: Vec<LoadBatch>) -> Result<Loaded, StoreError> {
+    if !store.is_citus {
+        return load_together(store, &mut pass).await;
+    }
+    let loads: Vec<_> = pass.into_iter().map(|batch| load_alone(store, batch).boxed()).collect();
+    Ok(stream::iter(loads).buffered(CITUS_LOADS_MAX).collect().await)
+}
+
+async fn load_alone(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+    let mut loaded = load_together(store, &mut [batch]).await?;
+    loaded.pop().unwrap_or(Err(StoreError::NoSuchSite))
+}
+
+/// The outcome of each batch of a pass.
+type Loaded = Vec<Result<LoadReport, StoreError>>;
+
+async fn load_together(store: &PostgresStore, pass: &mut [LoadBatch]) -> Result<Loaded, StoreError> {
+    // Statements are about the sites in their order; the outcomes are in the order of the caller.
+    let mut order: Vec<usize> = (0..pass.len()).collect();
+    order.sort_unstable_by_key(|&place| pass[place].site);
+    pass.sort_unstable_by_key(|batch| batch.site);
+    let mut days = BTreeSet::new();
+    for id in pass.iter().flat_map(|batch| batch.beacons.iter().flatten()).map(|update| update.id) {
+        days.insert(day_of(id.start_ms()));
+    }
     let mut why = Failed::Raced;
     for _ in 0..TRIES {
         add_days(store, &days).await?;
-        match load_once(store, &ids, &batch).await {
+        match load_once(store, pass).await {
             Err(Failed::Other(error)) => return Err(error),
             Err(failed) => {
                 // A known partition is gone: the clock of a server jumped forth and back.
@@ -57,7 +92,11 @@ pub(crate) async fn load(store: &PostgresStore, batch: LoadBatch) -> Result<Load
                 }
                 why = failed;
             }
-            Ok(report) => return Ok(report),
+            Ok(loaded) => {
+                let mut loaded: Vec<_> = order.into_iter().zip(loaded).collect();
+                loaded.sort_unstable_by_key(|&(place, _)| place);
+                return Ok(loaded.into_iter().map(|(_, loaded)| loaded).collect());
+            }
         }
     }
     Err(why.into())
@@ -127,87 +166,212 @@ pub(crate) fn forget_days(store: &PostgresStore, before_ms: i64) {
     known_days(store).retain(|&day| day >= before_ms);
 }
 
-async fn load_once(store: &PostgresStore, ids: &[ViewId], batch: &LoadBatch) -> Result<LoadReport, Failed> {
-    let &LoadBatch { site, spool, after, up_to, .. } = batch;
+/// A site's batch during a load.
+pub(crate) struct Part {
+    pub(crate) site: SiteId,
+    pub(crate) beacons: Vec<Vec<ViewUpdate>>,
+    pub(crate) senders: Senders,
+    pub(crate) names: Names,
+    pub(crate) decided: Decided,
+    pub(crate) texts: TextCodes,
+    pub(crate) merged: Merged,
+    stored: Vec<StoredView>,
+    cursor: Move,
+}
+
+/// The move of a cursor.
+struct Move {
+    spool: Uuid,
+    up_to: i64,
+    /// Whether the cursor is stored, and locked.
+    is_known: bool,
+}
+
+async fn load_once(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, Failed> {
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
 
-    let kept = begin(connection, site, spool, after).await?;
-    let ids: Vec<Uuid> =
-        ids.iter().filter(|id| id.start_ms() >= kept.views_from_ms).map(|&id| view::uuid(id)).collect();
-    // Clones the beacons while Postgres answers.
-    let (stored, mut beacons) = tokio::join!(lock(connection, site, &ids), async { batch.beacons.clone() });
-    let stored = stored?;
-    let (mut names, decided) = places::bound(connection, site, (&mut beacons, &batch.senders), &kept).await?;
-    let mut texts = texts::bound(connection, site, &mut beacons).await?;
-    let mut merged = compute(move || merge(stored, beacons, &kept)).await?;
-    merged.report.crowded = decided.crowded;
-    names.use_all(connection, site, &Used::by(&merged.changed), &decided).await?;
-    texts::add(connection, site, &merged.changed, &mut texts).await?;
-    add(connection, site, &merged.changed, (&names, &texts)).await?;
-    replace(connection, site, &merged.changed, (&names, &texts)).await?;
-    write_deltas(connection, site, &merged.changed, &names, (spool, position(up_to)?)).await?;
-    move_cursor(connection, batch).await?;
+    let (kept, mut outcomes) = begin(connection, pass).await?;
+    let taken: Vec<(&LoadBatch, bool)> = pass
+        .iter()
+        .zip(&outcomes)
+        .filter_map(|(batch, outcome)| Some((batch, *outcome.as_ref().ok()?)))
+        .collect();
+    if taken.is_empty() {
+        return Ok(outcomes.into_iter().map(|outcome| outcome.map(|_| LoadReport::default())).collect());
+    }
+    let mut keys: Vec<(SiteId, ViewId)> = Vec::new();
+    for (batch, _) in &taken {
+        let ids = ids(batch).into_iter().filter(|id| id.start_ms() >= kept.views_from_ms);
+        keys.extend(ids.map(|id| (batch.site, id)));
+    }
+    // Copies the beacons while Postgres answers.
+    let (stored, parts) = tokio::join!(lock(connection, &keys), async { parts(&taken) });
+    let (mut stored, mut parts) = (stored?, parts?);
+    for part in &mut parts {
+        part.stored = stored.remove(&part.site).unwrap_or_default();
+    }
+    places::bound(connection, &mut parts, &kept).await?;
+    texts::bound(connection, &mut parts).await?;
+    let mut parts = compute(move || {
+        for part in &mut parts {
+            let (stored, beacons) = (std::mem::take(&mut part.stored), std::mem::take(&mut part.beacons));
+            part.merged = merge(stored, beacons, &kept);
+            part.merged.report.crowded = part.decided.crowded;
+        }
+        parts
+    })
+    .await?;
+    names::use_all(connection, &mut parts.iter_mut().map(Part::using).collect::<Vec<_>>()).await?;
+    texts::add(connection, &mut parts).await?;
+    add(connection, &parts).await?;
+    replace(connection, &parts).await?;
+    write_deltas(connection, parts.iter().map(Part::deltas)).await?;
+    move_cursors(connection, &parts).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
-    Ok(merged.report)
+    let mut reports = parts.into_iter().map(|part| part.merged.report);
+    Ok(outcomes.drain(..).map(|outcome| outcome.map(|_| reports.next().unwrap_or_default())).collect())
 }
 
-/// Writes the delta rows of changed views, for a position of a spool.
+fn parts(taken: &[(&LoadBatch, bool)]) -> Result<Vec<Part>, StoreError> {
+    let part = |&(batch, is_known): &(&LoadBatch, bool)| {
+        Ok(Part {
+            site: batch.site,
+            beacons: batch.beacons.clone(),
+            senders: batch.senders.clone(),
+            names: Names::default(),
+            decided: Decided::default(),
+            texts: TextCodes::default(),
+            merged: Merged::default(),
+            stored: Vec::new(),
+            cursor: Move { spool: Uuid::from_bytes(batch.spool.0), up_to: position(batch.up_to)?, is_known },
+        })
+    };
+    taken.iter().map(part).collect()
+}
+
+/// The delta rows of some changes of a site.
+pub(crate) struct Deltas {
+    pub(crate) site: SiteId,
+    pub(crate) spool: Uuid,
+    pub(crate) up_to: i64,
+    /// The packed views of each hour.
+    pub(crate) hours: Vec<(i64, Vec<u8>)>,
+}
+
+impl Part {
+    fn using(&mut self) -> Using<'_> {
+        let used = Used::by(&self.merged.changed);
+        Using { site: self.site, used, decided: &self.decided, names: &mut self.names }
+    }
+
+    fn deltas(&self) -> Deltas {
+        let hours = deltas(&self.merged.changed, &self.names.route_ids, &self.names.labels);
+        let (spool, up_to) = (self.cursor.spool, self.cursor.up_to);
+        Deltas { site: self.site, spool, up_to, hours: hours.into_iter().collect() }
+    }
+
+    /// The changed views to write: those that were stored, or the new ones.
+    fn changed(&self, is_stored: bool) -> impl Iterator<Item = (&Self, &StoredView)> {
+        let changed = self.merged.changed.iter().filter(move |changed| changed.before.is_some() == is_stored);
+        changed.filter_map(move |changed| Some((self, changed.after.as_deref()?)))
+    }
+
+    fn route_id(&self, view: &StoredView) -> i64 {
+        // `use_all` has found or added every route.
+        self.names.route_ids.get(&view.update.route).copied().unwrap_or_default()
+    }
+}
+
+/// Writes delta rows.
 pub(crate) async fn write_deltas(
     connection: &mut PgConnection,
-    site: SiteId,
-    changed: &[Changed],
-    names: &Names,
-    (spool, up_to): (SpoolId, i64),
+    all: impl Iterator<Item = Deltas>,
 ) -> Result<(), StoreError> {
-    let (hours, views): (Vec<i64>, Vec<Vec<u8>>) =
-        deltas(changed, &names.route_ids, &names.labels).into_iter().unzip();
+    let (mut sites, mut spools, mut up_tos) = (Vec::<i64>::new(), Vec::<Uuid>::new(), Vec::<i64>::new());
+    let (mut hours, mut views) = (Vec::<i64>::new(), Vec::<Vec<u8>>::new());
+    for deltas in all {
+        for (hour_ms, packed) in deltas.hours {
+            sites.push(deltas.site.0);
+            spools.push(deltas.spool);
+            up_tos.push(deltas.up_to);
+            hours.push(hour_ms);
+            views.push(packed);
+        }
+    }
     if hours.is_empty() {
         return Ok(());
     }
     query(
         "/* rollup.delta */ insert into rollup_delta (site_id, spool, up_to, hour_ms, views) \
-         select $1, $2, $3, u.* from unnest($4::bigint[], $5::bytea[]) u",
+         select * from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bytea[])",
     )
-    .bind(site.0)
-    .bind(Uuid::from_bytes(spool.0))
-    .bind(up_to)
+    .bind(sites)
+    .bind(spools)
+    .bind(up_tos)
     .bind(hours)
     .bind(views)
     .execute(connection)
     .await
-    .map_err(failed(LOADING))?;
-    Ok(())
+    .map(drop)
+    .map_err(failed(LOADING))
 }
 
 fn position(position: u64) -> Result<i64, StoreError> {
     i64::try_from(position).map_err(|_| damaged(LOADING, format_args!("spool position {position}")))
 }
 
-/// Checks that the site exists and that its cursor is at the expected position. Returns the retention edges. Locks all
-/// three until the transaction ends.
+/// Finds the sites that exist and whose cursor is at the expected position, and tells of each whether it has a cursor.
+/// Returns the retention edges. Locks all three until the transaction ends.
 async fn begin(
     connection: &mut PgConnection,
-    site: SiteId,
-    spool: SpoolId,
-    after: u64,
-) -> Result<Kept, StoreError> {
-    hold_site(connection, site).await?;
-    let at = query(
-        "/* load.cursor */ select position from load_cursor where site_id = $1 and spool = $2 \
-         for no key update",
+    pass: &[LoadBatch],
+) -> Result<(Kept, Vec<Result<bool, StoreError>>), StoreError> {
+    let sites: Vec<i64> = pass.iter().map(|batch| batch.site.0).collect();
+    let row = query(
+        "/* load.begin */ with site as (select site_id from site where site_id = any($1) order by site_id \
+         for key share), kept as (select * from kept where one = 1 for share) \
+         select views_from_ms, hours_from_ms, days_from_ms, (select coalesce(array_agg(site_id), '{}') from site) \
+         from kept",
     )
-    .bind(site.0)
-    .bind(Uuid::from_bytes(spool.0))
-    .fetch_optional(&mut *connection)
+    .bind(sites.as_slice())
+    .fetch_one(&mut *connection)
     .await
     .map_err(failed(LOADING))?;
-    let at: i64 = at.map_or(Ok(0), |row| row.try_get(0)).map_err(failed(LOADING))?;
-    let at = u64::try_from(at).unwrap_or(0);
-    if at != after {
-        return Err(StoreError::CursorMoved { at, expected: after });
+    let kept = questions::kept(&row)?;
+    let existing: Vec<i64> = row.try_get(3).map_err(failed(LOADING))?;
+    let existing: BTreeSet<i64> = existing.into_iter().collect();
+    let spools: Vec<Uuid> = pass.iter().map(|batch| Uuid::from_bytes(batch.spool.0)).collect();
+    let rows = query(
+        "/* load.cursors */ select c.site_id, c.position from unnest($2::bigint[], $3::uuid[]) u (site_id, spool) \
+         cross join lateral (select c.site_id, c.position from load_cursor c \
+         where ($1::bigint is null or c.site_id = $1) and c.site_id = u.site_id and c.spool = u.spool \
+         for no key update of c) c",
+    )
+    .bind(alone(&sites))
+    .bind(sites)
+    .bind(spools)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(LOADING))?;
+    let mut cursors: HashMap<i64, i64> = HashMap::default();
+    for row in &rows {
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+        let (site, position) = read().map_err(failed(LOADING))?;
+        cursors.insert(site, position);
     }
-    hold_kept(connection).await
+    let outcome = |batch: &LoadBatch| {
+        if !existing.contains(&batch.site.0) {
+            return Err(StoreError::NoSuchSite);
+        }
+        let stored = cursors.get(&batch.site.0);
+        let at = stored.map_or(0, |&at| u64::try_from(at).unwrap_or(0));
+        if at != batch.after {
+            return Err(StoreError::CursorMoved { at, expected: batch.after });
+        }
+        Ok(stored.is_some())
+    };
+    Ok((kept, pass.iter().map(outcome).collect()))
 }
 
 /// Checks that a site exists, and locks it until the transaction ends.
@@ -233,56 +397,59 @@ pub(crate) async fn hold_kept(connection: &mut PgConnection) -> Result<Kept, Sto
     questions::kept(&row)
 }
 
-async fn move_cursor(connection: &mut PgConnection, batch: &LoadBatch) -> Result<(), StoreError> {
-    // A missing cursor cannot be locked, so another loader of the spool may have inserted it.
-    let moved = query(
-        "/* cursor.move */ insert into load_cursor (site_id, spool, position) values ($1, $2, $3) \
-         on conflict (site_id, spool) do update set position = excluded.position \
-         where load_cursor.position = $4",
-    )
-    .bind(batch.site.0)
-    .bind(Uuid::from_bytes(batch.spool.0))
-    .bind(position(batch.up_to)?)
-    .bind(position(batch.after)?)
-    .execute(&mut *connection)
-    .await
-    .map_err(failed(LOADING))?;
-    if moved.rows_affected() == 1 {
-        return Ok(());
+/// Moves the cursors. A missing cursor cannot be locked, so another loader of the spool may have inserted it meanwhile.
+async fn move_cursors(connection: &mut PgConnection, parts: &[Part]) -> Result<(), Failed> {
+    for (is_known, statement) in [
+        (
+            false,
+            "/* cursor.add */ insert into load_cursor (site_id, spool, position) \
+             select * from unnest($1::bigint[], $2::uuid[], $3::bigint[]) on conflict do nothing",
+        ),
+        (
+            true,
+            "/* cursor.move */ update load_cursor c set position = u.position \
+             from unnest($1::bigint[], $2::uuid[], $3::bigint[]) u (site_id, spool, position) \
+             where ($4::bigint is null or c.site_id = $4) and c.site_id = u.site_id and c.spool = u.spool",
+        ),
+    ] {
+        let (mut sites, mut spools, mut positions) =
+            (Vec::<i64>::new(), Vec::<Uuid>::new(), Vec::<i64>::new());
+        for part in parts.iter().filter(|part| part.cursor.is_known == is_known) {
+            sites.push(part.site.0);
+            spools.push(part.cursor.spool);
+            positions.push(part.cursor.up_to);
+        }
+        if sites.is_empty() {
+            continue;
+        }
+        let (count, alone) = (sites.len() as u64, alone(&sites));
+        let statement = query(statement).bind(sites).bind(spools).bind(positions);
+        let statement = if is_known { statement.bind(alone) } else { statement };
+        let moved = statement.execute(&mut *connection).await.map_err(failed(LOADING))?;
+        if moved.rows_affected() != count {
+            return Err(Failed::Raced);
+        }
     }
-    let at: i64 =
-        query("/* cursor.lost */ select position from load_cursor where site_id = $1 and spool = $2")
-            .bind(batch.site.0)
-            .bind(Uuid::from_bytes(batch.spool.0))
-            .fetch_one(connection)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(failed(LOADING))?;
-    Err(StoreError::CursorMoved { at: u64::try_from(at).unwrap_or(0), expected: batch.after })
+    Ok(())
 }
 
 /// Inserts the views that are not stored. Their names must exist.
-async fn add(
-    connection: &mut PgConnection,
-    site: SiteId,
-    changed: &[Changed],
-    (names, texts): (&Names, &TextCodes),
-) -> Result<(), Failed> {
-    let new = changed.iter().filter(|changed| changed.before.is_none());
-    let new: Vec<&StoredView> = new.filter_map(|changed| changed.after.as_deref()).collect();
-    if new.is_empty() {
-        return Ok(());
-    }
+async fn add(connection: &mut PgConnection, parts: &[Part]) -> Result<(), Failed> {
     let failed = |error: sqlx::Error| match code(&error).as_deref() {
         Some(NO_PARTITION) if constraint(&error).is_none() => Failed::NoPartition,
         Some(NOT_UNIQUE) => Failed::Raced,
         Some(NO_CODE) => Failed::Either(failed(LOADING)(error)),
         _ => Failed::Other(failed(LOADING)(error)),
     };
+    let mut new = Vec::new();
+    parts.iter().for_each(|part| new.extend(part.changed(false)));
+    if new.is_empty() {
+        return Ok(());
+    }
     let mut copy = connection.copy_in_raw(copied::ADD).await.map_err(failed)?;
     let mut copied = copied::Copied::new();
-    for after in new {
-        copied.push(site, after, id_of(names, &after.update.route), texts);
+    for (part, view) in new {
+        copied.push(part.site, view, part.route_id(view), &part.texts);
         if let Some(bytes) = copied.take(COPY_BYTES) {
             copy.send(bytes).await.map_err(failed)?;
         }
@@ -292,61 +459,64 @@ async fn add(
 }
 
 /// Updates the stored views that changed. The transaction must hold their locks.
-async fn replace(
-    connection: &mut PgConnection,
-    site: SiteId,
-    changed: &[Changed],
-    (names, texts): (&Names, &TextCodes),
-) -> Result<(), StoreError> {
-    let replaced = changed.iter().filter(|changed| changed.before.is_some());
-    let replaced: Vec<&StoredView> = replaced.filter_map(|changed| changed.after.as_deref()).collect();
-    let (Some(first), Some(last)) = (replaced.first(), replaced.last()) else { return Ok(()) };
+async fn replace(connection: &mut PgConnection, parts: &[Part]) -> Result<(), StoreError> {
     let mut columns = view::Columns::default();
-    for after in &replaced {
-        columns.push(after, id_of(names, &after.update.route), texts);
+    let (mut sites, mut ids) = (Vec::new(), Vec::new());
+    for (part, view) in parts.iter().flat_map(|part| part.changed(true)) {
+        columns.push(part.site, view, part.route_id(view), &part.texts);
+        sites.push(part.site.0);
+        ids.push(view.update.id);
     }
+    let (Some(&first), Some(&last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(()) };
     columns
-        .bind(query(view::REPLACE).bind(site.0))
-        .bind(view::uuid(first.update.id))
-        .bind(view::uuid(last.update.id))
+        .bind(query(view::REPLACE).bind(alone(&sites)))
+        .bind(view::uuid(first))
+        .bind(view::uuid(last))
         .execute(connection)
         .await
         .map(drop)
         .map_err(failed(LOADING))
 }
 
-/// Locks and reads the stored views among these ids, which must be in ascending order.
+/// Locks and reads the stored ones of these views, which must be in order.
 pub(crate) async fn lock(
     connection: &mut PgConnection,
-    site: SiteId,
-    ids: &[Uuid],
-) -> Result<Vec<StoredView>, StoreError> {
-    let (Some(&first), Some(&last)) = (ids.first(), ids.last()) else { return Ok(Vec::new()) };
-    let of = |sql| query(sql).bind(site.0);
-    let locked = of(view::LOCK)
-        .bind(ids)
-        .bind(first)
-        .bind(last)
+    keys: &[(SiteId, ViewId)],
+) -> Result<HashMap<SiteId, Vec<StoredView>>, StoreError> {
+    let mut stored: HashMap<SiteId, Vec<StoredView>> = HashMap::default();
+    let ids = || keys.iter().map(|&(_, id)| id);
+    let (Some(first), Some(last)) = (ids().min(), ids().max()) else { return Ok(stored) };
+    let of = |sql, sites: Vec<i64>, ids: Vec<Uuid>| {
+        let statement = query(sql).bind(alone(&sites)).bind(sites).bind(ids);
+        statement.bind(view::uuid(first)).bind(view::uuid(last))
+    };
+    let (sites, ids) = keys.iter().map(|&(site, id)| (site.0, view::uuid(id))).unzip();
+    let locked = of(view::LOCK, sites, ids)
         .fetch_all(&mut *connection)
         .await
-        .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Uuid>, _>>())
+        .and_then(|rows| {
+            let key = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
+            rows.iter().map(key).collect::<Result<Vec<(i64, Uuid)>, sqlx::Error>>()
+        })
         .map_err(failed(LOADING))?;
     if locked.is_empty() {
-        return Ok(Vec::new());
+        return Ok(stored);
     }
     let count = locked.len();
-    let rows = of(view::KNOWN).bind(locked).bind(first).bind(last).fetch_all(&mut *connection).await;
-    let rows = rows.map_err(failed(LOADING))?;
+    let (sites, ids) = locked.into_iter().unzip();
+    let rows = of(view::KNOWN, sites, ids).fetch_all(&mut *connection).await.map_err(failed(LOADING))?;
     if rows.len() != count {
         return Err(damaged(LOADING, "the table of routes: page views have one that is not there"));
     }
-    let texts = texts::of_rows(connection, site, &rows).await?;
-    rows.iter().map(|row| view::read(row, &texts)).collect()
-}
-
-fn id_of(names: &Names, route: &str) -> i64 {
-    // `use_all` has found or added every route.
-    names.route_ids.get(route).copied().unwrap_or_default()
+    let site_of = |row: &PgRow| row.try_get(view::SITE).map(SiteId).map_err(failed(LOADING));
+    let texts = texts::of_sites(connection, &rows, site_of).await?;
+    let none = TextNames::default();
+    for row in &rows {
+        let site = site_of(row)?;
+        let view = view::read(row, texts.get(&site).unwrap_or(&none))?;
+        stored.entry(site).or_default().push(view);
+    }
+    Ok(stored)
 }
 
 pub(crate) async fn cursor(store: &PostgresStore, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {

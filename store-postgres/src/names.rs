@@ -5,7 +5,7 @@
 //! the row of `kept`, and the removal of names waits for that lock.
 
 use crate::error::{damaged, failed};
-use crate::sql::query;
+use crate::sql::{Statement, alone, query};
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, Said, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::Changed;
@@ -61,7 +61,7 @@ impl<'a> Used<'a> {
     }
 }
 
-/// Stored names, as far as requested.
+/// Stored names of a site, as far as requested.
 #[derive(Default)]
 pub(crate) struct Names {
     /// The id of each route.
@@ -72,20 +72,49 @@ pub(crate) struct Names {
     label_days: HashMap<(Dimension, Code), i32>,
 }
 
+/// The names that a transaction will use of one site.
+pub(crate) struct Using<'a> {
+    pub(crate) site: SiteId,
+    pub(crate) used: Used<'a>,
+    pub(crate) decided: &'a Decided,
+    pub(crate) names: &'a mut Names,
+}
+
+/// A stored route or label of a site.
+pub(crate) struct Found<K> {
+    pub(crate) site: SiteId,
+    pub(crate) name: K,
+    pub(crate) stored: Stored,
+}
+
+/// Finds the used names of some sites, and moves the last day of each forward. Inserts new names with their decided
+/// places, each under the first free one of its ids or codes. The sites must be in order.
+///
+/// Concurrent servers write the same names in the same order, so that they do not deadlock.
+pub(crate) async fn use_all(
+    connection: &mut PgConnection,
+    sites: &mut [Using<'_>],
+) -> Result<(), StoreError> {
+    use_routes(connection, sites).await?;
+    use_labels(connection, sites).await
+}
+
+/// The entry of a site among some in order.
+fn of_site<'a, 'b>(sites: &'a mut [Using<'b>], site: SiteId) -> Option<&'a mut Using<'b>> {
+    let place = sites.binary_search_by_key(&site, |using| using.site).ok()?;
+    sites.get_mut(place)
+}
+
 impl Names {
-    /// Finds the used names, and moves the last day of each forward. Inserts new names with their decided places, each
-    /// under the first free one of its ids or codes.
-    ///
-    /// Concurrent servers write the same names in the same order, so that they do not deadlock.
+    /// [`use_all`] of one site.
     pub(crate) async fn use_all(
         &mut self,
         connection: &mut PgConnection,
         site: SiteId,
-        used: &Used<'_>,
+        used: Used<'_>,
         decided: &Decided,
     ) -> Result<(), StoreError> {
-        self.use_routes(connection, site, &used.routes, decided).await?;
-        self.use_labels(connection, site, &used.labels, decided).await
+        use_all(connection, &mut [Using { site, used, decided, names: self }]).await
     }
 
     /// Writes the names of another store, with their places.
@@ -109,292 +138,413 @@ impl Names {
                 }
             }
         }
-        self.use_all(connection, site, &used, &decided).await
+        self.use_all(connection, site, used, &decided).await
     }
 
-    async fn use_routes(
-        &mut self,
-        connection: &mut PgConnection,
-        site: SiteId,
-        used: &HashMap<&str, i32>,
-        decided: &Decided,
-    ) -> Result<(), StoreError> {
-        let unknown = used.keys().filter(|route| !self.route_ids.contains_key(**route));
-        let mut missing: BTreeSet<&str> = unknown.copied().collect();
-        self.find_routes(connection, site, &mut missing).await?;
+    /// Remembers a route.
+    pub(crate) fn put_route(&mut self, route: &str, stored: &Stored) {
+        self.route_days.insert(stored.key, stored.last_day);
+        self.route_ids.insert(route.to_owned(), stored.key);
+    }
+
+    /// Remembers a label.
+    pub(crate) fn put_label(&mut self, dimension: Dimension, label: &str, stored: &Stored) {
+        let code = Code::try_from(stored.key).unwrap_or_default();
+        self.label_days.insert((dimension, code), stored.last_day);
+        self.labels.insert(dimension, label.to_owned(), code);
+    }
+}
+
+async fn use_routes(connection: &mut PgConnection, sites: &mut [Using<'_>]) -> Result<(), StoreError> {
+    let mut missing: BTreeSet<(SiteId, &str)> = BTreeSet::new();
+    for Using { site, used, names, .. } in sites.iter() {
+        let unknown = used.routes.keys().filter(|route| !names.route_ids.contains_key(**route));
+        missing.extend(unknown.map(|&route| (*site, route)));
+    }
+    find_and_put_routes(connection, sites, &mut missing).await?;
+    let mut placed = (Vec::<i64>::new(), Vec::<i64>::new(), PlaceColumns::default());
+    for Using { site, used, decided, names } in sites.iter() {
         let mut places = Changes::default();
-        for route in used.keys() {
-            let given = decided.routes.get(*route);
-            match self.route_ids.get(*route) {
+        for &route in used.routes.keys() {
+            let given = decided.routes.get(route);
+            match names.route_ids.get(route) {
                 Some(&id) => places.put(id, given, decided),
                 None => places.lose(given, decided),
             }
         }
-        for attempt in 0..=u8::MAX {
-            if missing.is_empty() {
-                break;
-            }
-            let (ids, routes): (Vec<i64>, Vec<&str>) =
-                missing.iter().map(|&route| (route_id(route, attempt), route)).unzip();
-            let days: Vec<i32> = missing.iter().map(|route| used[route]).collect();
-            let of = |route: &&str| decided.new_place(decided.routes.get(*route), route);
-            let columns = PlaceColumns::of(missing.iter().map(of));
-            query(
-                "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
-                 select $1, u.* from unnest($2::bigint[], $3::text[], $4::integer[], $5::smallint[], $6::smallint[], \
-                 $7::integer[]) u on conflict do nothing",
-            )
-            .bind(site.0)
-            .bind(ids)
-            .bind(routes)
-            .bind(days)
-            .bind(columns.standings)
-            .bind(columns.networks)
-            .bind(columns.since_days)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(NAMING))?;
-            self.find_routes(connection, site, &mut missing).await?;
+        for (id, place) in places.iter() {
+            placed.0.push(site.0);
+            placed.1.push(id);
+            placed.2.push(place);
         }
-        if let Some(route) = missing.first() {
-            return Err(damaged(NAMING, format_args!("the table of routes: every id of `{route}` is taken")));
+    }
+    for attempt in 0..=u8::MAX {
+        if missing.is_empty() {
+            break;
         }
-        let ids = used.iter().filter_map(|(route, &day)| Some((*self.route_ids.get(*route)?, day)));
-        let later: BTreeMap<i64, i32> =
-            ids.filter(|(id, day)| self.route_days.get(id).is_some_and(|known| known < day)).collect();
-        if later.is_empty() && places.is_empty() {
-            return Ok(());
+        let (mut ids, mut routes) = (Vec::<(i64, i64)>::new(), Vec::<&str>::new());
+        let (mut days, mut columns) = (Vec::<i32>::new(), PlaceColumns::default());
+        for &(site, route) in &missing {
+            let Some(Using { used, decided, .. }) = of_site(sites, site) else { continue };
+            ids.push((site.0, route_id(route, attempt)));
+            routes.push(route);
+            days.push(used.routes.get(route).copied().unwrap_or(i32::MIN));
+            columns.push(decided.new_place(decided.routes.get(route), route));
         }
-        let (ids, days): (Vec<i64>, Vec<i32>) = later.iter().map(|(&id, &day)| (id, day)).unzip();
-        let placed: Vec<i64> = places.iter().map(|(id, _)| id).collect();
-        lock(
-            connection,
-            "/* route.lock */ select route_id from route where site_id = $1 and route_id = any($2) \
-             order by route_id for no key update",
-            site,
-            &[ids.as_slice(), placed.as_slice()].concat(),
-        )
-        .await?;
-        if !placed.is_empty() {
-            let columns = PlaceColumns::of(places.iter().map(|(_, place)| place));
-            query(
-                "/* route.place */ update route r set standing = u.standing, network = u.network, \
-                 since_day = u.since_day from unnest($2::bigint[], $3::smallint[], $4::smallint[], $5::integer[]) \
-                 u (route_id, standing, network, since_day) where r.site_id = $1 and r.route_id = u.route_id",
-            )
-            .bind(site.0)
-            .bind(placed)
-            .bind(columns.standings)
-            .bind(columns.networks)
-            .bind(columns.since_days)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(NAMING))?;
-        }
+        let (of_sites, ids): (Vec<i64>, Vec<i64>) = ids.into_iter().unzip();
         query(
-            "/* route.seen.later */ update route r set last_day = u.last_day \
-             from unnest($2::bigint[], $3::integer[]) u (route_id, last_day) \
-             where r.site_id = $1 and r.route_id = u.route_id and r.last_day < u.last_day",
+            "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
+             select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::integer[], $5::smallint[], \
+             $6::smallint[], $7::integer[]) on conflict do nothing",
         )
-        .bind(site.0)
+        .bind(of_sites)
         .bind(ids)
+        .bind(routes)
         .bind(days)
+        .bind(columns.standings)
+        .bind(columns.networks)
+        .bind(columns.since_days)
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
-        self.route_days.extend(later);
-        Ok(())
+        find_and_put_routes(connection, sites, &mut missing).await?;
     }
-
-    /// Finds routes, and removes them from `missing`.
-    pub(crate) async fn find_routes(
-        &mut self,
-        connection: &mut PgConnection,
-        site: SiteId,
-        missing: &mut BTreeSet<&str>,
-    ) -> Result<Vec<(String, Stored)>, StoreError> {
-        let mut found = Vec::new();
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        let texts: Vec<&str> = missing.iter().copied().collect();
-        let rows = query(
-            "/* route.ids */ select route, route_id, last_day, standing, network, since_day from route \
-             where site_id = $1 and route = any($2)",
+    if let Some((_, route)) = missing.first() {
+        return Err(damaged(NAMING, format_args!("the table of routes: every id of `{route}` is taken")));
+    }
+    let mut later: BTreeMap<(i64, i64), i32> = BTreeMap::new();
+    for Using { site, used, names, .. } in sites.iter() {
+        let ids = used.routes.iter().filter_map(|(route, &day)| Some((*names.route_ids.get(*route)?, day)));
+        let later_ids = ids.filter(|(id, day)| names.route_days.get(id).is_some_and(|known| known < day));
+        later.extend(later_ids.map(|(id, day)| ((site.0, id), day)));
+    }
+    if later.is_empty() && placed.0.is_empty() {
+        return Ok(());
+    }
+    let mut locked: Vec<(i64, i64)> = later.keys().copied().collect();
+    locked.extend(placed.0.iter().copied().zip(placed.1.iter().copied()));
+    locked.sort_unstable();
+    let (of_sites, ids): (Vec<i64>, Vec<i64>) = locked.into_iter().unzip();
+    query(
+        "/* route.lock */ select r.route_id from unnest($2::bigint[], $3::bigint[]) u (site_id, route_id) \
+         cross join lateral (select r.route_id from route r where ($1::bigint is null or r.site_id = $1) \
+         and r.site_id = u.site_id and r.route_id = u.route_id for no key update of r) r",
+    )
+    .bind(alone(&of_sites))
+    .bind(of_sites)
+    .bind(ids)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(NAMING))?;
+    if !placed.0.is_empty() {
+        query(
+            "/* route.place */ update route r set standing = u.standing, network = u.network, \
+             since_day = u.since_day from unnest($2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], \
+             $6::integer[]) u (site_id, route_id, standing, network, since_day) \
+             where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id and r.route_id = u.route_id",
         )
-        .bind(site.0)
-        .bind(texts)
-        .fetch_all(connection)
+        .bind(alone(&placed.0))
+        .bind(placed.0)
+        .bind(placed.1)
+        .bind(placed.2.standings)
+        .bind(placed.2.networks)
+        .bind(placed.2.since_days)
+        .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
-        for row in rows {
-            let (route, id, day): (String, i64, i32) = three(&row)?;
-            missing.remove(route.as_str());
-            self.route_days.insert(id, day);
-            self.route_ids.insert(route.clone(), id);
-            found.push((route, Stored { key: id, last_day: day, place: place(&row, 3)? }));
-        }
-        Ok(found)
     }
+    if later.is_empty() {
+        return Ok(());
+    }
+    let (of_sites, ids): (Vec<i64>, Vec<i64>) = later.keys().copied().unzip();
+    query(
+        "/* route.seen.later */ update route r set last_day = u.last_day \
+         from unnest($2::bigint[], $3::bigint[], $4::integer[]) u (site_id, route_id, last_day) \
+         where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id and r.route_id = u.route_id \
+         and r.last_day < u.last_day",
+    )
+    .bind(alone(&of_sites))
+    .bind(of_sites)
+    .bind(ids)
+    .bind(later.values().copied().collect::<Vec<i32>>())
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(NAMING))?;
+    for ((site, id), day) in later {
+        if let Some(using) = of_site(sites, SiteId(site)) {
+            using.names.route_days.insert(id, day);
+        }
+    }
+    Ok(())
+}
 
-    async fn use_labels(
-        &mut self,
-        connection: &mut PgConnection,
-        site: SiteId,
-        used: &HashMap<(Dimension, &str), i32>,
-        decided: &Decided,
-    ) -> Result<(), StoreError> {
-        let unknown = used.keys().filter(|(dimension, label)| self.labels.code(*dimension, label).is_none());
-        let mut missing: BTreeSet<(Dimension, &str)> = unknown.copied().collect();
-        self.find_labels(connection, site, &mut missing).await?;
+async fn find_and_put_routes(
+    connection: &mut PgConnection,
+    sites: &mut [Using<'_>],
+    missing: &mut BTreeSet<(SiteId, &str)>,
+) -> Result<(), StoreError> {
+    for Found { site, name, stored } in find_routes(connection, missing).await? {
+        if let Some(using) = of_site(sites, site) {
+            using.names.put_route(&name, &stored);
+        }
+    }
+    missing.retain(|&(site, route)| {
+        of_site(sites, site).is_some_and(|using| !using.names.route_ids.contains_key(route))
+    });
+    Ok(())
+}
+
+/// Finds the stored ones of these routes.
+pub(crate) async fn find_routes(
+    connection: &mut PgConnection,
+    asked: &BTreeSet<(SiteId, &str)>,
+) -> Result<Vec<Found<String>>, StoreError> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (sites, texts): (Vec<i64>, Vec<&str>) = asked.iter().map(|&(site, text)| (site.0, text)).unzip();
+    let rows = query(
+        "/* route.ids */ select r.site_id, r.route, r.route_id, r.last_day, r.standing, r.network, r.since_day \
+         from unnest($2::bigint[], $3::text[]) u (site_id, route) cross join lateral (select r.* from route r \
+         where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id and r.route = u.route offset 0) r",
+    )
+    .bind(alone(&sites))
+    .bind(sites)
+    .bind(texts)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    let found = |row: &PgRow| {
+        let (site, name, key) = three(row)?;
+        let last_day = row.try_get(3).map_err(failed(NAMING))?;
+        Ok(Found { site: SiteId(site), name, stored: Stored { key, last_day, place: place(row, 4)? } })
+    };
+    rows.iter().map(found).collect()
+}
+
+async fn use_labels(connection: &mut PgConnection, sites: &mut [Using<'_>]) -> Result<(), StoreError> {
+    let mut missing: BTreeSet<(SiteId, (Dimension, &str))> = BTreeSet::new();
+    for Using { site, used, names, .. } in sites.iter() {
+        let unknown =
+            used.labels.keys().filter(|(dimension, label)| names.labels.code(*dimension, label).is_none());
+        missing.extend(unknown.map(|&label| (*site, label)));
+    }
+    find_and_put_labels(connection, sites, &mut missing).await?;
+    let mut placed = LabelKeys::default();
+    let mut columns = PlaceColumns::default();
+    for Using { site, used, decided, names } in sites.iter() {
         let mut places: [Changes; Dimension::COUNT] = Default::default();
-        for &(dimension, label) in used.keys() {
+        for &(dimension, label) in used.labels.keys() {
             let given = decided.label(dimension, label);
             let places = &mut places[dimension.index()];
-            match self.labels.code(dimension, label) {
+            match names.labels.code(dimension, label) {
                 Some(code) => places.put(code.into(), given, decided),
                 None => places.lose(given, decided),
             }
         }
-        for attempt in 0..=u8::MAX {
-            if missing.is_empty() {
-                break;
+        for dimension in Dimension::LABELLED {
+            for (code, place) in places[dimension.index()].iter() {
+                placed.push((site.0, dimension as i16, i32::try_from(code).unwrap_or_default()));
+                columns.push(place);
             }
-            let (mut dimensions, mut codes) = (Vec::<i16>::new(), Vec::<i32>::new());
-            let (mut labels, mut days) = (Vec::<&str>::new(), Vec::<i32>::new());
-            let mut columns = PlaceColumns::default();
-            for &(dimension, label) in &missing {
-                let code = label_code(label, attempt);
-                if code != NO_VALUE {
-                    dimensions.push(dimension as i16);
-                    codes.push(code.into());
-                    labels.push(label);
-                    days.push(used[&(dimension, label)]);
-                    columns.push(decided.new_place(decided.label(dimension, label), label));
-                }
-            }
-            query(
-                "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, \
-                 since_day) select $1, u.* from unnest($2::smallint[], $3::integer[], $4::text[], $5::integer[], \
-                 $6::smallint[], $7::smallint[], $8::integer[]) u on conflict do nothing",
-            )
-            .bind(site.0)
-            .bind(dimensions)
-            .bind(codes)
-            .bind(labels)
-            .bind(days)
+        }
+    }
+    for attempt in 0..=u8::MAX {
+        if missing.is_empty() {
+            break;
+        }
+        add_labels(connection, sites, &missing, attempt).await?;
+        find_and_put_labels(connection, sites, &mut missing).await?;
+    }
+    if let Some((_, (dimension, label))) = missing.first() {
+        let dimension = dimension.name();
+        return Err(damaged(
+            NAMING,
+            format_args!("the table of labels: every code of the {dimension} `{label}` is taken"),
+        ));
+    }
+    let mut later: BTreeMap<(SiteId, Dimension, Code), i32> = BTreeMap::new();
+    for Using { site, used, names, .. } in sites.iter() {
+        let codes = used.labels.iter().filter_map(|(&(dimension, label), &day)| {
+            Some(((dimension, names.labels.code(dimension, label)?), day))
+        });
+        let later_codes =
+            codes.filter(|(code, day)| names.label_days.get(code).is_some_and(|known| known < day));
+        later.extend(later_codes.map(|((dimension, code), day)| ((*site, dimension, code), day)));
+    }
+    if later.is_empty() && placed.sites.is_empty() {
+        return Ok(());
+    }
+    let mut seen = LabelKeys::default();
+    later.keys().for_each(|&(site, dimension, code)| seen.push((site.0, dimension as i16, code.into())));
+    let mut locked: Vec<(i64, i16, i32)> = seen.iter().chain(placed.iter()).collect();
+    locked.sort_unstable();
+    let mut keys = LabelKeys::default();
+    locked.into_iter().for_each(|key| keys.push(key));
+    keys.bind(query(
+        "/* label.lock */ select l.code from unnest($2::bigint[], $3::smallint[], $4::integer[]) \
+         u (site_id, dimension, code) cross join lateral (select l.code from label l \
+         where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id and l.dimension = u.dimension \
+         and l.code = u.code for no key update of l) l",
+    ))
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(NAMING))?;
+    if !placed.sites.is_empty() {
+        placed
+            .bind(query(
+                "/* label.place */ update label l set standing = u.standing, network = u.network, \
+                 since_day = u.since_day from unnest($2::bigint[], $3::smallint[], $4::integer[], $5::smallint[], \
+                 $6::smallint[], $7::integer[]) u (site_id, dimension, code, standing, network, since_day) \
+                 where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id \
+                 and l.dimension = u.dimension and l.code = u.code",
+            ))
             .bind(columns.standings)
             .bind(columns.networks)
             .bind(columns.since_days)
             .execute(&mut *connection)
             .await
             .map_err(failed(NAMING))?;
-            self.find_labels(connection, site, &mut missing).await?;
+    }
+    if later.is_empty() {
+        return Ok(());
+    }
+    seen.bind(query(
+        "/* label.seen.later */ update label l set last_day = u.last_day \
+         from unnest($2::bigint[], $3::smallint[], $4::integer[], $5::integer[]) u (site_id, dimension, code, last_day) \
+         where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id and l.dimension = u.dimension \
+         and l.code = u.code and l.last_day < u.last_day",
+    ))
+    .bind(later.values().copied().collect::<Vec<i32>>())
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(NAMING))?;
+    for ((site, dimension, code), day) in later {
+        if let Some(using) = of_site(sites, site) {
+            using.names.label_days.insert((dimension, code), day);
         }
-        if let Some((dimension, label)) = missing.first() {
-            let dimension = dimension.name();
-            return Err(damaged(
-                NAMING,
-                format_args!("the table of labels: every code of the {dimension} `{label}` is taken"),
-            ));
+    }
+    Ok(())
+}
+
+/// Inserts labels under the codes of an attempt, if these are free.
+async fn add_labels(
+    connection: &mut PgConnection,
+    sites: &mut [Using<'_>],
+    missing: &BTreeSet<(SiteId, (Dimension, &str))>,
+    attempt: u8,
+) -> Result<(), StoreError> {
+    let (mut of_sites, mut dimensions) = (Vec::<i64>::new(), Vec::<i16>::new());
+    let (mut codes, mut labels) = (Vec::<i32>::new(), Vec::<&str>::new());
+    let (mut days, mut columns) = (Vec::<i32>::new(), PlaceColumns::default());
+    for &(site, (dimension, label)) in missing {
+        let code = label_code(label, attempt);
+        let Some(Using { used, decided, .. }) = of_site(sites, site).filter(|_| code != NO_VALUE) else {
+            continue;
+        };
+        of_sites.push(site.0);
+        dimensions.push(dimension as i16);
+        codes.push(code.into());
+        labels.push(label);
+        days.push(used.labels.get(&(dimension, label)).copied().unwrap_or(i32::MIN));
+        columns.push(decided.new_place(decided.label(dimension, label), label));
+    }
+    query(
+        "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, since_day) \
+         select * from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::text[], $5::integer[], \
+         $6::smallint[], $7::smallint[], $8::integer[]) on conflict do nothing",
+    )
+    .bind(of_sites)
+    .bind(dimensions)
+    .bind(codes)
+    .bind(labels)
+    .bind(days)
+    .bind(columns.standings)
+    .bind(columns.networks)
+    .bind(columns.since_days)
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(failed(NAMING))
+}
+
+async fn find_and_put_labels(
+    connection: &mut PgConnection,
+    sites: &mut [Using<'_>],
+    missing: &mut BTreeSet<(SiteId, (Dimension, &str))>,
+) -> Result<(), StoreError> {
+    for Found { site, name: (dimension, label), stored } in find_labels(connection, missing).await? {
+        if let Some(using) = of_site(sites, site) {
+            using.names.put_label(dimension, &label, &stored);
         }
-        let codes = used.iter().filter_map(|(&(dimension, label), &day)| {
-            Some(((dimension, self.labels.code(dimension, label)?), day))
-        });
-        let later: BTreeMap<(Dimension, Code), i32> =
-            codes.filter(|(code, day)| self.label_days.get(code).is_some_and(|known| known < day)).collect();
-        let places = Dimension::LABELLED.into_iter().flat_map(|dimension| {
-            places[dimension.index()].iter().map(move |(code, place)| (dimension, code, place))
-        });
-        let mut placed = (Vec::<i16>::new(), Vec::<i32>::new(), PlaceColumns::default());
-        for (dimension, code, place) in places {
-            placed.0.push(dimension as i16);
-            placed.1.push(i32::try_from(code).unwrap_or_default());
-            placed.2.push(place);
-        }
-        if later.is_empty() && placed.0.is_empty() {
-            return Ok(());
-        }
-        let dimensions: Vec<i16> = later.keys().map(|&(dimension, _)| dimension as i16).collect();
-        let codes: Vec<i32> = later.keys().map(|&(_, code)| code.into()).collect();
-        query(
-            "/* label.lock */ select code from label where site_id = $1 \
-             and (dimension, code) in (select * from unnest($2::smallint[], $3::integer[])) \
-             order by dimension, code for no key update",
-        )
-        .bind(site.0)
-        .bind([dimensions.as_slice(), placed.0.as_slice()].concat())
-        .bind([codes.as_slice(), placed.1.as_slice()].concat())
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        if !placed.0.is_empty() {
-            query(
-                "/* label.place */ update label l set standing = u.standing, network = u.network, \
-                 since_day = u.since_day from unnest($2::smallint[], $3::integer[], $4::smallint[], $5::smallint[], \
-                 $6::integer[]) u (dimension, code, standing, network, since_day) \
-                 where l.site_id = $1 and l.dimension = u.dimension and l.code = u.code",
-            )
-            .bind(site.0)
-            .bind(placed.0)
-            .bind(placed.1)
-            .bind(placed.2.standings)
-            .bind(placed.2.networks)
-            .bind(placed.2.since_days)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(NAMING))?;
-        }
-        query(
-            "/* label.seen.later */ update label l set last_day = u.last_day \
-             from unnest($2::smallint[], $3::integer[], $4::integer[]) u (dimension, code, last_day) \
-             where l.site_id = $1 and l.dimension = u.dimension and l.code = u.code \
-             and l.last_day < u.last_day",
-        )
-        .bind(site.0)
-        .bind(dimensions)
-        .bind(codes)
-        .bind(later.values().copied().collect::<Vec<i32>>())
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        self.label_days.extend(later);
-        Ok(())
+    }
+    missing.retain(|&(site, (dimension, label))| {
+        of_site(sites, site).is_some_and(|using| using.names.labels.code(dimension, label).is_none())
+    });
+    Ok(())
+}
+
+/// Finds the stored ones of these labels.
+pub(crate) async fn find_labels(
+    connection: &mut PgConnection,
+    asked: &BTreeSet<(SiteId, (Dimension, &str))>,
+) -> Result<Vec<Found<(Dimension, String)>>, StoreError> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (mut sites, mut dimensions) = (Vec::<i64>::new(), Vec::<i16>::new());
+    let mut labels = Vec::<&str>::new();
+    for &(site, (dimension, label)) in asked {
+        sites.push(site.0);
+        dimensions.push(dimension as i16);
+        labels.push(label);
+    }
+    let rows = query(
+        "/* label.codes */ select l.dimension, l.label, l.code, l.last_day, l.standing, l.network, l.since_day, \
+         l.site_id from unnest($2::bigint[], $3::smallint[], $4::text[]) u (site_id, dimension, label) \
+         cross join lateral (select l.* from label l where ($1::bigint is null or l.site_id = $1) \
+         and l.site_id = u.site_id and l.dimension = u.dimension and l.label = u.label offset 0) l",
+    )
+    .bind(alone(&sites))
+    .bind(sites)
+    .bind(dimensions)
+    .bind(labels)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    let found = |row: &PgRow| {
+        let (dimension, label, code) = label(row)?;
+        let last_day = row.try_get(3).map_err(failed(NAMING))?;
+        let site = row.try_get(7).map_err(failed(NAMING))?;
+        let stored = Stored { key: code.into(), last_day, place: place(row, 4)? };
+        Ok(Found { site: SiteId(site), name: (dimension, label), stored })
+    };
+    rows.iter().map(found).collect()
+}
+
+/// Keys of labels as columns: site, dimension, code.
+#[derive(Default)]
+struct LabelKeys {
+    sites: Vec<i64>,
+    dimensions: Vec<i16>,
+    codes: Vec<i32>,
+}
+
+impl LabelKeys {
+    fn push(&mut self, (site, dimension, code): (i64, i16, i32)) {
+        self.sites.push(site);
+        self.dimensions.push(dimension);
+        self.codes.push(code);
     }
 
-    /// Finds labels, and removes them from `missing`.
-    pub(crate) async fn find_labels(
-        &mut self,
-        connection: &mut PgConnection,
-        site: SiteId,
-        missing: &mut BTreeSet<(Dimension, &str)>,
-    ) -> Result<Vec<(Dimension, String, Stored)>, StoreError> {
-        let mut found = Vec::new();
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        let dimensions: Vec<i16> = missing.iter().map(|&(dimension, _)| dimension as i16).collect();
-        let labels: Vec<&str> = missing.iter().map(|&(_, label)| label).collect();
-        let rows = query(
-            "/* label.codes */ select dimension, label, code, last_day, standing, network, since_day \
-             from label where site_id = $1 \
-             and (dimension, label) in (select * from unnest($2::smallint[], $3::text[]))",
-        )
-        .bind(site.0)
-        .bind(dimensions)
-        .bind(labels)
-        .fetch_all(connection)
-        .await
-        .map_err(failed(NAMING))?;
-        for row in rows {
-            let (dimension, label, code) = label(&row)?;
-            let last_day = row.try_get(3).map_err(failed(NAMING))?;
-            self.label_days.insert((dimension, code), last_day);
-            self.labels.insert(dimension, label.clone(), code);
-            found.push((dimension, label, Stored { key: code.into(), last_day, place: place(&row, 4)? }));
-        }
-        missing.retain(|(dimension, label)| self.labels.code(*dimension, label).is_none());
-        Ok(found)
+    fn iter(&self) -> impl Iterator<Item = (i64, i16, i32)> {
+        let keys = self.sites.iter().zip(&self.dimensions).zip(&self.codes);
+        keys.map(|((&site, &dimension), &code)| (site, dimension, code))
+    }
+
+    /// Binds the site, if there is only one, and the columns.
+    fn bind(self, statement: Statement) -> Statement {
+        statement.bind(alone(&self.sites)).bind(self.sites).bind(self.dimensions).bind(self.codes)
     }
 }
 
@@ -407,12 +557,6 @@ struct PlaceColumns {
 }
 
 impl PlaceColumns {
-    fn of(places: impl Iterator<Item = Place>) -> Self {
-        let mut columns = Self::default();
-        places.for_each(|place| columns.push(place));
-        columns
-    }
-
     fn push(&mut self, place: Place) {
         let (standing, network, since_day) = place.stored();
         self.standings.push(standing);
@@ -426,16 +570,6 @@ pub(crate) fn place(row: &PgRow, from: usize) -> Result<Place, StoreError> {
     let read = || Ok((row.try_get(from)?, row.try_get(from + 1)?, row.try_get(from + 2)?));
     let (standing, network, since_day) = read().map_err(failed(NAMING))?;
     Ok(Place::from_stored(standing, network, since_day))
-}
-
-async fn lock(
-    connection: &mut PgConnection,
-    sql: &'static str,
-    site: SiteId,
-    ids: &[i64],
-) -> Result<(), StoreError> {
-    query(sql).bind(site.0).bind(ids).execute(connection).await.map_err(failed(NAMING))?;
-    Ok(())
 }
 
 pub(crate) fn three<A, B, C>(row: &PgRow) -> Result<(A, B, C), StoreError>

@@ -1,16 +1,17 @@
 //! Assigns places to names, and frees the places of unused names.
 
-use crate::error::failed;
-use crate::load::{hold_kept, hold_site};
+use crate::error::{damaged, failed};
+use crate::load::{Part, hold_kept, hold_site};
 use crate::maintain::{exclude, hold_off_loads};
-use crate::names::{Names, place, three};
-use crate::sql::query;
+use crate::names::{Found, Names, find_labels, find_routes, place, three};
+use crate::sql::{alone, query};
 use crate::{PostgresStore, query as questions};
 use fieldvitals_store::dimension::Labels;
+use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load;
-use fieldvitals_store::places::{Bounds, Decided, Pool, Stored, today};
+use fieldvitals_store::places::{Bounds, Pool, Stored, today};
 use fieldvitals_store::rollup::{Answer, Grain, Plan};
-use fieldvitals_store::{By, CellQuery, Dimension, Kept, Name, Senders, SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::{By, CellQuery, Dimension, Kept, Name, Senders, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::BTreeSet;
@@ -18,121 +19,223 @@ use vitals::metric::Metrics;
 
 const NAMING: &str = "reading or writing the places of names";
 
-/// Decides which names of a batch have places; see [`fieldvitals_store::places`]. Concurrent servers that give the
-/// last places may exceed a bound by the names of one batch.
-///
-/// Also returns the names found.
+/// Decides which names of batches have places, and finds the stored names; see [`fieldvitals_store::places`].
+/// Concurrent servers that give the last places may exceed a bound by the names of one batch.
 pub(crate) async fn bound(
     connection: &mut PgConnection,
-    site: SiteId,
-    (beacons, senders): (&mut [Vec<ViewUpdate>], &Senders),
+    parts: &mut [Part],
     kept: &Kept,
-) -> Result<(Names, Decided), StoreError> {
-    let mut names = Names::default();
-    let mut decided = Decided { today: today(beacons), ..Decided::default() };
-    if *senders != Senders::Store {
-        bound_routes(connection, site, (beacons, senders), kept, (&mut names, &mut decided)).await?;
-        bound_labels(connection, site, (beacons, senders), kept, (&mut names, &mut decided)).await?;
+) -> Result<(), StoreError> {
+    for part in parts.iter_mut() {
+        part.decided.today = today(&part.beacons);
     }
-    Ok((names, decided))
+    // The names of a copy are decided.
+    let mut open: Vec<&mut Part> = parts.iter_mut().filter(|part| part.senders != Senders::Store).collect();
+    bound_routes(connection, &mut open, kept).await?;
+    bound_labels(connection, &mut open, kept).await
 }
 
 async fn bound_routes(
     connection: &mut PgConnection,
-    site: SiteId,
-    (beacons, senders): (&mut [Vec<ViewUpdate>], &Senders),
+    parts: &mut [&mut Part],
     kept: &Kept,
-    (names, decided): (&mut Names, &mut Decided),
 ) -> Result<(), StoreError> {
     let from_day = Grain::Day.step(kept.views_from_ms);
-    let mut missing: BTreeSet<&str> = load::routes(beacons).into_iter().collect();
-    let asked = missing.len();
-    let known = names.find_routes(connection, site, &mut missing).await?;
-    let mut pool = Pool::new(from_day, decided.today, known);
-    let rules: Vec<String>;
-    if pool.lacks_places(asked) {
-        rules = query(
-            "/* route.rules */ select jsonb_array_elements_text(routes::jsonb) from site where site_id = $1",
-        )
-        .bind(site.0)
-        .fetch_all(&mut *connection)
-        .await
-        .and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect())
-        .map_err(failed(NAMING))?;
-        let seen = query(
-            "/* route.places */ select route_id, last_day, standing, network, since_day from route \
-             where site_id = $1 and last_day >= $2",
-        )
-        .bind(site.0)
-        .bind(from_day)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        pool.fill(Bounds::routes(&rules), seen.iter().map(stored).collect::<Result<Vec<_>, _>>()?);
+    let mut asked: BTreeSet<(SiteId, &str)> = BTreeSet::new();
+    let mut counts: HashMap<SiteId, usize> = HashMap::default();
+    for part in parts.iter() {
+        let routes = load::routes(&part.beacons);
+        counts.insert(part.site, routes.len());
+        asked.extend(routes.into_iter().map(|route| (part.site, route)));
     }
-    decided.crowded.routes = pool.decide(beacons, senders, |update| Some(&mut update.route));
-    decided.routes = pool.given();
+    let mut known: HashMap<SiteId, Vec<(String, Stored)>> = HashMap::default();
+    for Found { site, name, stored } in find_routes(connection, &asked).await? {
+        known.entry(site).or_default().push((name, stored));
+    }
+    let mut pools = Vec::with_capacity(parts.len());
+    let mut lacking: Vec<i64> = Vec::new();
+    for part in parts.iter_mut() {
+        let known = known.remove(&part.site).unwrap_or_default();
+        known.iter().for_each(|(route, stored)| part.names.put_route(route, stored));
+        let pool = Pool::new(from_day, part.decided.today, known);
+        if pool.lacks_places(counts.get(&part.site).copied().unwrap_or(0)) {
+            lacking.push(part.site.0);
+        }
+        pools.push(pool);
+    }
+    let rules = route_rules(connection, &lacking).await?;
+    let mut seen = route_places(connection, &lacking, from_day).await?;
+    for (part, mut pool) in parts.iter_mut().zip(pools) {
+        if let Some(rules) = rules.get(&part.site) {
+            pool.fill(Bounds::routes(rules), seen.remove(&part.site).unwrap_or_default());
+        }
+        part.decided.crowded.routes =
+            pool.decide(&mut part.beacons, &part.senders, |update| Some(&mut update.route));
+        part.decided.routes = pool.given();
+    }
     Ok(())
 }
+
+/// The route rules of some sites.
+async fn route_rules(
+    connection: &mut PgConnection,
+    sites: &[i64],
+) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+    let mut rules: HashMap<SiteId, Vec<String>> = HashMap::default();
+    if sites.is_empty() {
+        return Ok(rules);
+    }
+    rules.extend(sites.iter().map(|&site| (SiteId(site), Vec::new())));
+    let rows = query(
+        "/* route.rules */ select site_id, jsonb_array_elements_text(routes::jsonb) from site \
+         where site_id = any($1)",
+    )
+    .bind(sites)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    for row in &rows {
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+        let (site, rule): (i64, String) = read().map_err(failed(NAMING))?;
+        rules.entry(SiteId(site)).or_default().push(rule);
+    }
+    Ok(rules)
+}
+
+/// The routes of some sites that were seen since a day.
+async fn route_places(
+    connection: &mut PgConnection,
+    sites: &[i64],
+    from_day: i32,
+) -> Result<HashMap<SiteId, Vec<Stored>>, StoreError> {
+    let mut seen: HashMap<SiteId, Vec<Stored>> = HashMap::default();
+    if sites.is_empty() {
+        return Ok(seen);
+    }
+    let rows = query(
+        "/* route.places */ select r.route_id, r.last_day, r.standing, r.network, r.since_day, r.site_id \
+         from unnest($2::bigint[]) u (site_id) cross join lateral (select r.* from route r \
+         where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id and r.last_day >= $3 offset 0) r",
+    )
+    .bind(alone(sites))
+    .bind(sites)
+    .bind(from_day)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    for row in &rows {
+        let site = row.try_get(5).map_err(failed(NAMING))?;
+        seen.entry(SiteId(site)).or_default().push(stored(row)?);
+    }
+    Ok(seen)
+}
+
+/// A dimension of a site.
+type OfDimension = (SiteId, Dimension);
 
 async fn bound_labels(
     connection: &mut PgConnection,
-    site: SiteId,
-    (beacons, senders): (&mut [Vec<ViewUpdate>], &Senders),
+    parts: &mut [&mut Part],
     kept: &Kept,
-    (names, decided): (&mut Names, &mut Decided),
 ) -> Result<(), StoreError> {
     let from_day = Grain::Day.step(kept.views_from_ms);
-    let mut missing: BTreeSet<(Dimension, &str)> = load::labels(beacons).into_iter().collect();
-    let mut asked = [0; Dimension::COUNT];
-    for (dimension, _) in &missing {
-        asked[dimension.index()] += 1;
-    }
-    let mut known: [Vec<(String, Stored)>; Dimension::COUNT] = Default::default();
-    for (dimension, label, stored) in names.find_labels(connection, site, &mut missing).await? {
-        known[dimension.index()].push((label, stored));
-    }
-    for dimension in Dimension::LABELLED {
-        let known = std::mem::take(&mut known[dimension.index()]);
-        let mut pool = Pool::new(from_day, decided.today, known);
-        if pool.lacks_places(asked[dimension.index()]) {
-            let (rows, seen) = label_places(connection, site, dimension, from_day).await?;
-            pool.fill(Bounds::labels(dimension, kept, rows, decided.today), seen);
+    let mut asked: BTreeSet<(SiteId, (Dimension, &str))> = BTreeSet::new();
+    let mut counts: HashMap<OfDimension, usize> = HashMap::default();
+    for part in parts.iter() {
+        for (dimension, label) in load::labels(&part.beacons) {
+            *counts.entry((part.site, dimension)).or_default() += 1;
+            asked.insert((part.site, (dimension, label)));
         }
-        decided.crowded.labels[dimension.index()] =
-            pool.decide(beacons, senders, |update| dimension.label_mut(update));
-        decided.labels[dimension.index()] = pool.given();
+    }
+    let mut known: HashMap<OfDimension, Vec<(String, Stored)>> = HashMap::default();
+    for Found { site, name: (dimension, label), stored } in find_labels(connection, &asked).await? {
+        known.entry((site, dimension)).or_default().push((label, stored));
+    }
+    let mut pools = Vec::with_capacity(parts.len());
+    let mut lacking: Vec<OfDimension> = Vec::new();
+    for part in parts.iter_mut() {
+        let pools_of_site = Dimension::LABELLED.map(|dimension| {
+            let known = known.remove(&(part.site, dimension)).unwrap_or_default();
+            known.iter().for_each(|(label, stored)| part.names.put_label(dimension, label, stored));
+            let pool = Pool::new(from_day, part.decided.today, known);
+            if pool.lacks_places(counts.get(&(part.site, dimension)).copied().unwrap_or(0)) {
+                lacking.push((part.site, dimension));
+            }
+            pool
+        });
+        pools.push(pools_of_site);
+    }
+    let mut places = label_places(connection, &lacking, from_day).await?;
+    for (part, pools) in parts.iter_mut().zip(pools) {
+        for (dimension, mut pool) in Dimension::LABELLED.into_iter().zip(pools) {
+            if let Some((rows, seen)) = places.remove(&(part.site, dimension)) {
+                pool.fill(Bounds::labels(dimension, kept, rows, part.decided.today), seen);
+            }
+            part.decided.crowded.labels[dimension.index()] =
+                pool.decide(&mut part.beacons, &part.senders, |update| dimension.label_mut(update));
+            part.decided.labels[dimension.index()] = pool.given();
+        }
     }
     Ok(())
 }
 
-/// The number of labels of a dimension, and the number of labels seen since a day.
+/// The number of labels of some dimensions, and the labels seen since a day.
 async fn label_places(
     connection: &mut PgConnection,
-    site: SiteId,
-    dimension: Dimension,
+    asked: &[OfDimension],
     from_day: i32,
-) -> Result<(usize, Vec<Stored>), StoreError> {
-    let rows: i64 =
-        query("/* label.count */ select count(*) from label where site_id = $1 and dimension = $2")
-            .bind(site.0)
-            .bind(dimension as i16)
-            .fetch_one(&mut *connection)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(failed(NAMING))?;
-    let seen = query(
-        "/* label.places */ select code::bigint, last_day, standing, network, since_day from label \
-         where site_id = $1 and dimension = $2 and last_day >= $3",
+) -> Result<HashMap<OfDimension, (usize, Vec<Stored>)>, StoreError> {
+    let mut places: HashMap<OfDimension, (usize, Vec<Stored>)> = HashMap::default();
+    if asked.is_empty() {
+        return Ok(places);
+    }
+    let (sites, dimensions): (Vec<i64>, Vec<i16>) =
+        asked.iter().map(|&(site, dimension)| (site.0, dimension as i16)).unzip();
+    let counts = query(
+        "/* label.count */ select u.site_id, u.dimension, l.count from unnest($2::bigint[], $3::smallint[]) \
+         u (site_id, dimension) cross join lateral (select count(*) from label l \
+         where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id and l.dimension = u.dimension) l",
     )
-    .bind(site.0)
-    .bind(dimension as i16)
-    .bind(from_day)
+    .bind(alone(&sites))
+    .bind(sites.as_slice())
+    .bind(dimensions.as_slice())
     .fetch_all(&mut *connection)
     .await
     .map_err(failed(NAMING))?;
-    let seen = seen.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
-    Ok((usize::try_from(rows).unwrap_or(usize::MAX), seen))
+    for row in &counts {
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let (site, dimension, count): (i64, i16, i64) = read().map_err(failed(NAMING))?;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        places.insert(of_dimension(site, dimension)?, (count, Vec::new()));
+    }
+    let seen = query(
+        "/* label.places */ select l.code::bigint, l.last_day, l.standing, l.network, l.since_day, l.site_id, \
+         l.dimension from unnest($2::bigint[], $3::smallint[]) u (site_id, dimension) \
+         cross join lateral (select l.* from label l where ($1::bigint is null or l.site_id = $1) \
+         and l.site_id = u.site_id and l.dimension = u.dimension and l.last_day >= $4 offset 0) l",
+    )
+    .bind(alone(&sites))
+    .bind(sites)
+    .bind(dimensions)
+    .bind(from_day)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    for row in &seen {
+        let read = || Ok((row.try_get(5)?, row.try_get(6)?));
+        let (site, dimension) = read().map_err(failed(NAMING))?;
+        if let Some((_, seen)) = places.get_mut(&of_dimension(site, dimension)?) {
+            seen.push(stored(row)?);
+        }
+    }
+    Ok(places)
+}
+
+fn of_dimension(site: i64, number: i16) -> Result<OfDimension, StoreError> {
+    let dimension = u8::try_from(number).ok().and_then(Dimension::from_number);
+    let dimension =
+        dimension.ok_or_else(|| damaged(NAMING, format_args!("dimension {number} of a label")))?;
+    Ok((SiteId(site), dimension))
 }
 
 /// Reads key, last_day and place.

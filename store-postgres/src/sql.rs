@@ -3,6 +3,11 @@
 //! PgBouncer may give every transaction another session. So nothing may outlive a transaction: no named
 //! prepared statements, no settings but `set local`, no session locks, and no statement outside of a
 //! transaction (the driver prepares and executes in two steps, which would meet two sessions).
+//!
+//! The statements of a load are about many sites: the site is a column of their arrays. Citus routes a statement to a
+//! node only by a constant, and does not lock rows on several nodes. So each of these statements has a parameter, the
+//! site if there is only one ([`alone`]), in a condition `($1::bigint is null or site_id = $1)`. The planner removes the
+//! condition if the parameter is null, and takes it for `site_id = …` if not.
 
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -13,6 +18,12 @@ pub(crate) type Statement = Query<'static, Postgres, PgArguments>;
 /// A statement that leaves nothing behind in its session.
 pub(crate) fn query(sql: &'static str) -> Statement {
     sqlx::query(sql).persistent(false)
+}
+
+/// Returns the site of a statement, if it is about one site only. `sites` are in order.
+pub(crate) fn alone(sites: &[i64]) -> Option<i64> {
+    let (first, last) = (sites.first()?, sites.last()?);
+    (first == last).then_some(*first)
 }
 
 /// Begins a transaction that writes. Each statement sees what is committed when it begins. Compiling a plan

@@ -10,16 +10,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Shell script that creates a Postgres in a new folder, prints the folder, and executes commands from its input, one
 /// word per line. It answers each command with `ok` or an error message. At the end of its input it stops Postgres and
-/// removes the folder, even if the test program crashes. Postgres accepts connections on a socket in the folder; only
-/// the user `guarded` needs a password. After `tls`, Postgres also accepts encrypted TCP connections, with a
-/// certificate for `localhost`.
+/// removes the folder, even if the test program crashes. Postgres accepts connections at a port of 127.0.0.1 and on a
+/// socket in the folder; only the user `guarded` needs a password. After `tls`, TCP connections must be encrypted, with
+/// a certificate for `localhost`.
 const RUN: &str = r#"
 set -eu
 bin=$1
 port=$2
 cd /
 dir=$(mktemp -d /tmp/fieldvitals-postgres.XXXXXX)
-options="-k $dir -p $port -h '' -c max_connections=300"
+options="-k $dir -p $port -h 127.0.0.1 -c max_connections=300"
+local='local all guarded scram-sha-256\nlocal all all trust\n'
 kill_all() {
     main=$(head -n 1 "$dir/data/postmaster.pid")
     kill -9 "$main" $(cat "/proc/$main/task/$main/children" 2>/dev/null) 2>/dev/null || true
@@ -38,14 +39,14 @@ tls() {
     printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >"$dir/server.ext"
     openssl x509 -req -in "$dir/server.csr" -CA "$dir/authority.crt" -CAkey "$dir/authority.key" -CAcreateserial \
         -days 2 -extfile "$dir/server.ext" -out "$dir/server.crt"
-    printf 'hostssl all all 127.0.0.1/32 trust\nhostssl all all ::1/128 trust\n' >>"$dir/data/pg_hba.conf"
+    printf "${local}hostssl all all 127.0.0.1/32 trust\nhostssl all all ::1/128 trust\n" >"$dir/data/pg_hba.conf"
     options="-k $dir -p $port -h localhost,::1 -c ssl=on -c ssl_cert_file=$dir/server.crt -c ssl_key_file=$dir/server.key"
 }
 stop() { "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true; }
 trap 'stop; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
 "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C >"$dir/log" 2>&1 || { cat "$dir/log" >&2; exit 1; }
-printf 'local all guarded scram-sha-256\nlocal all all trust\n' >"$dir/data/pg_hba.conf"
+printf "${local}host all guarded 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n" >"$dir/data/pg_hba.conf"
 echo "$dir"
 while read -r command; do
     case $command in
@@ -66,7 +67,7 @@ struct Server {
     /// The address of a database from which others can be created.
     url: String,
     /// The private server, which is removed when this value is dropped.
-    _private: Option<Cluster>,
+    private: Option<Cluster>,
 }
 
 fn server() -> &'static Server {
@@ -74,10 +75,10 @@ fn server() -> &'static Server {
     SERVER.get_or_init(|| {
         let bin = bin();
         match std::env::var("DATABASE_URL") {
-            Ok(url) if url.starts_with("postgres") => Server { bin, url, _private: None },
+            Ok(url) if url.starts_with("postgres") => Server { bin, url, private: None },
             _ => {
                 let cluster = Cluster::start();
-                Server { bin, url: cluster.url(), _private: Some(cluster) }
+                Server { bin, url: cluster.url(), private: Some(cluster) }
             }
         }
     })
@@ -118,14 +119,24 @@ fn unprivileged(program: &str) -> Command {
     }
 }
 
-/// Finds a free TCP port.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0));
-    listener.and_then(|listener| listener.local_addr()).map(|address| address.port()).unwrap_or_default()
-}
+/// The ports of private servers: below the ports that systems give to outgoing connections, so that no such connection
+/// takes the port of a killed server.
+const PORTS: std::ops::Range<u32> = 20_000..32_000;
 
-/// The port of a Postgres without TCP. The port is part of its socket's name.
-const PORT: u16 = 5432;
+/// Finds a free TCP port. Test programs that run at once begin at different ports.
+fn free_port() -> u16 {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let len = PORTS.end - PORTS.start;
+    let first = std::process::id().wrapping_mul(97);
+    for _ in 0..len {
+        let place = first.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + place % len).unwrap_or_default();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free at 127.0.0.1");
+}
 
 /// A private Postgres, which tests may kill. Dropping this value removes the server.
 pub struct Cluster {
@@ -136,31 +147,32 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a server that accepts connections on a socket.
+    /// Starts a server that accepts connections at a port of 127.0.0.1 and on a socket.
     ///
     /// # Panics
     /// If Postgres is missing or does not start.
     #[must_use]
     pub fn start() -> Self {
-        let mut cluster = Self::prepare(PORT);
+        let mut cluster = Self::prepare();
         cluster.tell("start");
         cluster
     }
 
-    /// Starts a server that also accepts encrypted connections at `localhost`. Its folder has the certificate of its
+    /// Starts a server that accepts only encrypted connections, at `localhost`, and those on its socket. Its folder has the certificate of its
     /// authority, `authority.crt`, and of an unrelated authority, `stranger.crt`.
     ///
     /// # Panics
     /// If Postgres or `openssl` is missing, or Postgres does not start.
     #[must_use]
     pub fn start_with_tls() -> Self {
-        let mut cluster = Self::prepare(free_port());
+        let mut cluster = Self::prepare();
         cluster.tell("tls");
         cluster.tell("start");
         cluster
     }
 
-    fn prepare(port: u16) -> Self {
+    fn prepare() -> Self {
+        let port = free_port();
         let mut child = unprivileged("sh")
             .args(["-c", RUN, "sh"])
             .arg(server_bin())
@@ -201,9 +213,15 @@ impl Cluster {
         self.tell("start");
     }
 
-    /// The address of the database `postgres` on the socket.
+    /// The address of the database `postgres` over TCP.
     #[must_use]
     pub fn url(&self) -> String {
+        format!("postgres:///postgres?host=127.0.0.1&port={}&user=postgres", self.port)
+    }
+
+    /// The address of the database `postgres` on the socket.
+    #[must_use]
+    pub fn socket_url(&self) -> String {
         format!("postgres:///postgres?host={}&port={}&user=postgres", self.dir.display(), self.port)
     }
 
@@ -231,7 +249,7 @@ impl Cluster {
     /// If the SQL fails.
     #[must_use]
     pub fn sql(&self, text: &str) -> String {
-        psql(&self.url(), text)
+        psql(&self.socket_url(), text)
     }
 }
 
@@ -282,14 +300,12 @@ while [ ! -S "$dir/.s.PGSQL.5432" ]; do kill -0 "$child" || { cat "$dir/log" >&2
 echo "$dir"
 cat >/dev/null
 "#;
-        let url = &server().url;
-        let Some((_, host)) = url.split_once("host=") else {
+        let Some(cluster) = &server().private else {
             panic!("PgBouncer is tested before the private Postgres: unset DATABASE_URL");
         };
-        let host = host.split('&').next().unwrap_or_default();
         let mut child = unprivileged("sh")
             .args(["-c", RUN, "sh"])
-            .arg(format!("host={host} user=postgres"))
+            .arg(format!("host=127.0.0.1 port={} user=postgres", cluster.port))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -5,17 +5,17 @@
 
 use crate::connection::Transaction;
 use crate::error::{damaged, failed};
+use crate::load::Part;
 use crate::maintain::{hold_off_loads, wait_little};
-use crate::sql::query;
+use crate::sql::{alone, query};
 use crate::view;
 use fieldvitals_store::context::code::decode;
 use fieldvitals_store::context::texts::{
     self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
 };
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::Changed;
 use fieldvitals_store::rollup::Grain;
-use fieldvitals_store::{SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::{SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -28,66 +28,98 @@ const NAMING: &str = "reading or writing the texts of page views";
 /// Page views that one step of [`clean`] reads.
 const READ_VIEWS: i64 = 20_000;
 
-/// Limits the texts of a batch, and returns the codes of the texts that exist. Servers that add the last allowed texts
+/// A text of a site.
+type SiteText<'a> = (SiteId, Text<'a>);
+
+/// Limits the texts of batches, and finds the codes of the texts that exist. Servers that add the last allowed texts
 /// concurrently may exceed a limit by the texts of one batch.
-pub(crate) async fn bound(
-    connection: &mut PgConnection,
-    site: SiteId,
-    beacons: &mut [Vec<ViewUpdate>],
-) -> Result<TextCodes, StoreError> {
-    let mut known = TextCodes::default();
-    let asked = texts::of_beacons(beacons);
-    if find(connection, site, &asked, &mut known).await? == asked.len() {
-        return Ok(known);
+pub(crate) async fn bound(connection: &mut PgConnection, parts: &mut [Part]) -> Result<(), StoreError> {
+    let mut asked: Vec<SiteText<'_>> = Vec::new();
+    for part in parts.iter() {
+        asked.extend(texts::of_beacons(&part.beacons).into_iter().map(|text| (part.site, text)));
     }
-    let days: BTreeSet<i32> = asked.iter().map(|&(day, ..)| day).collect();
+    let mut known = find(connection, &asked).await?;
+    let is_lacking = |&&(site, text): &&SiteText<'_>| {
+        known.get(&site).is_none_or(|known: &TextCodes| known.code(text).is_none())
+    };
+    let lacking: BTreeSet<(i64, i32)> =
+        asked.iter().filter(is_lacking).map(|&(site, (day, ..))| (site.0, day)).collect();
+    let counts = count(connection, lacking).await?;
+    for part in parts {
+        part.texts = known.remove(&part.site).unwrap_or_default();
+        if let Some(counts) = counts.get(&part.site) {
+            texts::bound(&mut part.beacons, &part.texts, counts);
+        }
+    }
+    Ok(())
+}
+
+/// The number of texts of some sites and days, by kind.
+async fn count(
+    connection: &mut PgConnection,
+    days: BTreeSet<(i64, i32)>,
+) -> Result<HashMap<SiteId, HashMap<(i32, TextKind), usize>>, StoreError> {
+    let mut counts: HashMap<SiteId, HashMap<(i32, TextKind), usize>> = HashMap::default();
+    if days.is_empty() {
+        return Ok(counts);
+    }
+    let (sites, days): (Vec<i64>, Vec<i32>) = days.into_iter().unzip();
+    for &site in &sites {
+        counts.entry(SiteId(site)).or_default();
+    }
     let rows = query(
-        "/* text.count */ select day, kind, count(*) from context_text where site_id = $1 and day = any($2) \
-         and not retired group by day, kind",
+        "/* text.count */ select u.site_id, u.day, t.kind, t.count from unnest($2::bigint[], $3::integer[]) \
+         u (site_id, day) cross join lateral (select t.kind, count(*) from context_text t \
+         where ($1::bigint is null or t.site_id = $1) and t.site_id = u.site_id and t.day = u.day \
+         and not t.retired group by t.kind) t",
     )
-    .bind(site.0)
-    .bind(days.into_iter().collect::<Vec<i32>>())
+    .bind(alone(&sites))
+    .bind(sites)
+    .bind(days)
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    let mut counts = HashMap::default();
     for row in rows {
-        let read = || Ok((row.try_get(0)?, row.try_get::<i16, _>(1)?, row.try_get::<i64, _>(2)?));
-        let (day, number, count): (i32, _, _) = read().map_err(failed(NAMING))?;
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get::<i64, _>(3)?));
+        let (site, day, number, count): (i64, i32, i16, _) = read().map_err(failed(NAMING))?;
         if let Some(kind) = kind(number) {
-            counts.insert((day, kind), usize::try_from(count).unwrap_or(usize::MAX));
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            counts.entry(SiteId(site)).or_default().insert((day, kind), count);
         }
     }
-    texts::bound(beacons, &known, &counts);
-    Ok(known)
+    Ok(counts)
 }
 
 fn kind(number: i16) -> Option<TextKind> {
     TextKind::from_number(u8::try_from(number).ok()?)
 }
 
-/// Looks up texts. Returns the number of texts found.
+/// Looks up texts, which must be in the order of their sites.
 async fn find(
     connection: &mut PgConnection,
-    site: SiteId,
-    asked: &[Text<'_>],
-    known: &mut TextCodes,
-) -> Result<usize, StoreError> {
+    asked: &[SiteText<'_>],
+) -> Result<HashMap<SiteId, TextCodes>, StoreError> {
+    let mut found: HashMap<SiteId, TextCodes> = HashMap::default();
     if asked.is_empty() {
-        return Ok(0);
+        return Ok(found);
     }
-    let (mut days, mut kinds, mut list) = (Vec::<i32>::new(), Vec::<i16>::new(), Vec::<&str>::new());
-    for &(day, kind, text) in asked {
+    let (mut sites, mut days) = (Vec::<i64>::new(), Vec::<i32>::new());
+    let (mut kinds, mut list) = (Vec::<i16>::new(), Vec::<&str>::new());
+    for &(site, (day, kind, text)) in asked {
+        sites.push(site.0);
         days.push(day);
         kinds.push(kind as i16);
         list.push(text);
     }
     let rows = query(
-        "/* text.codes */ select day, kind, text, code from context_text where site_id = $1 \
-         and (day, kind, text) in (select * from unnest($2::integer[], $3::smallint[], $4::text[])) \
-         and not retired",
+        "/* text.codes */ select t.site_id, t.day, t.kind, t.text, t.code \
+         from unnest($2::bigint[], $3::integer[], $4::smallint[], $5::text[]) u (site_id, day, kind, text) \
+         cross join lateral (select t.* from context_text t where ($1::bigint is null or t.site_id = $1) \
+         and t.site_id = u.site_id and t.day = u.day and t.kind = u.kind and t.text = u.text and not t.retired \
+         offset 0) t",
     )
-    .bind(site.0)
+    .bind(alone(&sites))
+    .bind(sites)
     .bind(days)
     .bind(kinds)
     .bind(list)
@@ -95,35 +127,39 @@ async fn find(
     .await
     .map_err(failed(NAMING))?;
     for row in &rows {
-        let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get::<i32, _>(3)?));
-        let (day, number, text, code): (i32, i16, String, _) = read().map_err(failed(NAMING))?;
+        let read = || {
+            let (site, day, number): (i64, i32, i16) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            Ok((SiteId(site), day, number, row.try_get(3)?, row.try_get::<i32, _>(4)?))
+        };
+        let (site, day, number, text, code) = read().map_err(failed(NAMING))?;
         if let (Some(kind), Ok(code)) = (kind(number), Code::try_from(code)) {
-            known.insert(day, kind, text, code);
+            found.entry(site).or_default().insert(day, kind, text, code);
         }
     }
-    Ok(rows.len())
+    Ok(found)
 }
 
 /// Adds the missing texts of changed page views, each under its first free code.
 ///
 /// Servers that add the same texts concurrently insert them in the same order, which avoids deadlocks.
-pub(crate) async fn add(
-    connection: &mut PgConnection,
-    site: SiteId,
-    changed: &[Changed],
-    known: &mut TextCodes,
-) -> Result<(), StoreError> {
-    let mut missing = texts::of_changed(changed);
-    missing.retain(|&text| known.code(text).is_none());
+pub(crate) async fn add(connection: &mut PgConnection, parts: &mut [Part]) -> Result<(), StoreError> {
+    let mut missing: Vec<SiteText<'_>> = Vec::new();
+    let mut known: HashMap<SiteId, &mut TextCodes> = HashMap::default();
+    for part in parts.iter_mut() {
+        let texts = texts::of_changed(&part.merged.changed).into_iter();
+        missing.extend(texts.filter(|&text| part.texts.code(text).is_none()).map(|text| (part.site, text)));
+        known.insert(part.site, &mut part.texts);
+    }
     for attempt in 0..=u8::MAX {
         if missing.is_empty() {
             return Ok(());
         }
-        let (mut days, mut list) = (Vec::<i32>::new(), Vec::<i32>::new());
+        let (mut sites, mut days, mut list) = (Vec::<i64>::new(), Vec::<i32>::new(), Vec::<i32>::new());
         let (mut kinds, mut names) = (Vec::<i16>::new(), Vec::<&str>::new());
-        for &(day, kind, text) in &missing {
+        for &(site, (day, kind, text)) in &missing {
             let code = text_code(kind, text, attempt);
             if is_free(code) {
+                sites.push(site.0);
                 days.push(day);
                 list.push(code.into());
                 kinds.push(kind as i16);
@@ -132,10 +168,10 @@ pub(crate) async fn add(
         }
         query(
             "/* text.add */ insert into context_text (site_id, day, code, kind, text) \
-             select $1, u.* from unnest($2::integer[], $3::integer[], $4::smallint[], $5::text[]) u \
+             select * from unnest($1::bigint[], $2::integer[], $3::integer[], $4::smallint[], $5::text[]) \
              on conflict do nothing",
         )
-        .bind(site.0)
+        .bind(sites)
         .bind(days)
         .bind(list)
         .bind(kinds)
@@ -143,45 +179,87 @@ pub(crate) async fn add(
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
-        find(connection, site, &missing, known).await?;
-        missing.retain(|&text| known.code(text).is_none());
+        for (site, found) in find(connection, &missing).await? {
+            if let Some(known) = known.get_mut(&site) {
+                known.extend(found);
+            }
+        }
+        missing.retain(|&(site, text)| known.get(&site).is_none_or(|known| known.code(text).is_none()));
     }
     Err(damaged(NAMING, "the table of texts: every code of a text is taken"))
 }
 
-/// Reads the texts to which rows of page views refer; the first column of the rows is the id.
+/// Reads the texts to which rows of a site's page views refer; the first column of the rows is the id.
 pub(crate) async fn of_rows(
     connection: &mut PgConnection,
     site: SiteId,
     rows: &[PgRow],
 ) -> Result<TextNames, StoreError> {
-    let mut asked: BTreeSet<(i32, Code)> = BTreeSet::new();
+    let mut asked = BTreeSet::new();
     for row in rows {
-        let Some(bytes) = row.try_get::<Option<&[u8]>, _>(view::CONTEXT).map_err(failed(NAMING))? else {
-            continue;
-        };
-        let day = Grain::Day.step(view::read_id(row)?.start_ms());
-        let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
-        codes(&context, |code| {
-            asked.insert((day, code));
-        });
+        ask(site, row, &mut asked)?;
     }
+    Ok(of_codes(connection, asked).await?.remove(&site).unwrap_or_default())
+}
+
+/// Reads the texts to which rows of many sites refer; `site_of` tells the site of a row.
+pub(crate) async fn of_sites(
+    connection: &mut PgConnection,
+    rows: &[PgRow],
+    site_of: impl Fn(&PgRow) -> Result<SiteId, StoreError>,
+) -> Result<HashMap<SiteId, TextNames>, StoreError> {
+    let mut asked = BTreeSet::new();
+    for row in rows {
+        ask(site_of(row)?, row, &mut asked)?;
+    }
+    of_codes(connection, asked).await
+}
+
+/// Adds the codes to which a row refers.
+fn ask(site: SiteId, row: &PgRow, asked: &mut BTreeSet<(SiteId, i32, Code)>) -> Result<(), StoreError> {
+    let Some(bytes) = row.try_get::<Option<&[u8]>, _>(view::CONTEXT).map_err(failed(NAMING))? else {
+        return Ok(());
+    };
+    let day = Grain::Day.step(view::read_id(row)?.start_ms());
+    let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
+    codes(&context, |code| {
+        asked.insert((site, day, code));
+    });
+    Ok(())
+}
+
+async fn of_codes(
+    connection: &mut PgConnection,
+    asked: BTreeSet<(SiteId, i32, Code)>,
+) -> Result<HashMap<SiteId, TextNames>, StoreError> {
+    let mut names: HashMap<SiteId, TextNames> = HashMap::default();
     if asked.is_empty() {
-        return Ok(TextNames::default());
+        return Ok(names);
     }
-    let (days, list): (Vec<i32>, Vec<i32>) =
-        asked.into_iter().map(|(day, code)| (day, i32::from(code))).unzip();
-    let found = query(
-        "/* text.names */ select day, code, text from context_text where site_id = $1 \
-         and (day, code) in (select * from unnest($2::integer[], $3::integer[]))",
+    let (mut sites, mut days, mut list) = (Vec::<i64>::new(), Vec::<i32>::new(), Vec::<i32>::new());
+    for (site, day, code) in asked {
+        sites.push(site.0);
+        days.push(day);
+        list.push(code.into());
+    }
+    let rows = query(
+        "/* text.names */ select t.day, t.code, t.text, t.site_id \
+         from unnest($2::bigint[], $3::integer[], $4::integer[]) u (site_id, day, code) \
+         cross join lateral (select t.* from context_text t where ($1::bigint is null or t.site_id = $1) \
+         and t.site_id = u.site_id and t.day = u.day and t.code = u.code offset 0) t",
     )
-    .bind(site.0)
+    .bind(alone(&sites))
+    .bind(sites)
     .bind(days)
     .bind(list)
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    names(&found)
+    for row in &rows {
+        let site = row.try_get(3).map_err(failed(NAMING))?;
+        name(row, names.entry(SiteId(site)).or_default())?;
+    }
+    Ok(names)
 }
 
 /// Reads all texts of a range of days.
@@ -200,19 +278,19 @@ pub(crate) async fn of_days(
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    names(&found)
+    let mut names = TextNames::default();
+    found.iter().try_for_each(|row| name(row, &mut names))?;
+    Ok(names)
 }
 
-fn names(rows: &[PgRow]) -> Result<TextNames, StoreError> {
-    let mut names = TextNames::default();
-    for row in rows {
-        let read = || Ok((row.try_get(0)?, row.try_get::<i32, _>(1)?, row.try_get(2)?));
-        let (day, code, text) = read().map_err(failed(NAMING))?;
-        if let Ok(code) = Code::try_from(code) {
-            names.insert(day, code, text);
-        }
+/// Reads a row of day, code and text.
+fn name(row: &PgRow, names: &mut TextNames) -> Result<(), StoreError> {
+    let read = || Ok((row.try_get(0)?, row.try_get::<i32, _>(1)?, row.try_get(2)?));
+    let (day, code, text) = read().map_err(failed(NAMING))?;
+    if let Ok(code) = Code::try_from(code) {
+        names.insert(day, code, text);
     }
-    Ok(names)
+    Ok(())
 }
 
 /// Marks days of erased page views, because their texts may be unused. A marked day is read from its start, even if it

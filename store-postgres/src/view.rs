@@ -6,46 +6,53 @@ use fieldvitals_store::context::code::decode;
 use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::dimension::{device_code, device_of_code};
 use fieldvitals_store::rollup::Grain;
-use fieldvitals_store::{Context, Source, StoreError, StoredView, ViewUpdate, Weight, pack_url, unpack_url};
+use fieldvitals_store::{
+    Context, SiteId, Source, StoreError, StoredView, ViewUpdate, Weight, pack_url, unpack_url,
+};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{NavigationType, Os, TtiGap, ViewId};
 
-/// Replaces views: `$1` the site, then [`Columns`], `$25` and `$26` the first and the last id, which exclude partitions
-/// of other days.
+/// Replaces views: `$1` the site if there is only one (see [`crate::sql`]), then [`Columns`], `$26` and `$27` the first
+/// and the last id, which exclude partitions of other days.
 pub(crate) const REPLACE: &str = "/* view.replace */ update page_view v set seq = u.seq, \
     received_ms = u.received_ms, url = u.url, route_id = u.route_id, navigation_type = u.navigation_type, \
     device = u.device, connection = u.connection, country = u.country, release = u.release, \
     tti_gap = u.tti_gap, lcp = u.lcp, inp = u.inp, cls = u.cls, fcp = u.fcp, ttfb = u.ttfb, fid = u.fid, \
     tti = u.tti, foreign_received = u.foreign_received, browser = u.browser, weight = u.weight, context = u.context, \
     os = u.os \
-    from unnest($2::uuid[], $3::integer[], $4::bigint[], $5::text[], \
-    $6::bigint[], $7::smallint[], $8::smallint[], $9::text[], $10::text[], $11::text[], $12::smallint[], \
-    $13::integer[], $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], \
-    $19::integer[], $20::bytea[], $21::text[], $22::integer[], $23::bytea[], $24::smallint[]) u (id, seq, received_ms, url, route_id, navigation_type, device, \
+    from unnest($2::bigint[], $3::uuid[], $4::integer[], $5::bigint[], $6::text[], \
+    $7::bigint[], $8::smallint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::smallint[], \
+    $14::integer[], $15::integer[], $16::integer[], $17::integer[], $18::integer[], $19::integer[], \
+    $20::integer[], $21::bytea[], $22::text[], $23::integer[], $24::bytea[], $25::smallint[]) u (site_id, id, seq, received_ms, url, route_id, navigation_type, device, \
     connection, country, release, tti_gap, lcp, inp, cls, fcp, ttfb, fid, tti, foreign_received, browser, \
-    weight, context, os) where v.site_id = $1 and v.id = u.id and v.id >= $25 and v.id <= $26";
+    weight, context, os) where ($1::bigint is null or v.site_id = $1) and v.site_id = u.site_id and v.id = u.id \
+    and v.id >= $26 and v.id <= $27";
 
-/// Locks stored views against concurrent changes, and returns their ids: `$1` the site, `$2` ids in order, `$3` and
-/// `$4` the first and the last id, which exclude partitions of other days. Locking in the order of ids avoids deadlocks
-/// between loaders. Views are read by a separate statement, because a statement that waited for a lock still joins with
-/// its snapshot from before the wait.
+/// Locks stored views against concurrent changes, and returns their sites and ids: `$1` the site if there is only one
+/// (see [`crate::sql`]), `$2` and `$3` sites and ids in order, `$4` and `$5` the first and the last id, which exclude
+/// partitions of other days. Locking in the order of sites and ids avoids deadlocks between loaders. Views are read by
+/// a separate statement, because a statement that waited for a lock still joins with its snapshot from before the wait.
 ///
 /// Each id is looked up in the index, whatever the statistics of a new day are. Scanning the page views of a day would
 /// take as long as many loads.
-pub(crate) const LOCK: &str = "/* view.lock */ select v.id from unnest($2::uuid[]) u (id) cross join lateral \
-    (select v.id from page_view v where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 \
-    for no key update of v) v";
+pub(crate) const LOCK: &str = "/* view.lock */ select v.site_id, v.id from unnest($2::bigint[], $3::uuid[]) u (site_id, id) \
+    cross join lateral (select v.site_id, v.id from page_view v where ($1::bigint is null or v.site_id = $1) \
+    and v.site_id = u.site_id and v.id = u.id and v.id >= $4 and v.id <= $5 for no key update of v) v";
 
-/// Reads views for [`read`]. The parameters are those of [`LOCK`].
+/// Reads views for [`read`], and the site of each as the last column. The parameters are those of [`LOCK`].
 pub(crate) const KNOWN: &str = "/* view.known */ select v.id, v.seq, v.received_ms, v.url, r.route, \
     v.navigation_type, v.device, v.connection, v.country, v.release, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, \
-    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context, v.os \
-    from unnest($2::uuid[]) u (id) cross join lateral (select v.* from page_view v \
-    where v.site_id = $1 and v.id = u.id and v.id >= $3 and v.id <= $4 offset 0) v \
-    join route r on r.site_id = v.site_id and r.route_id = v.route_id where r.site_id = $1";
+    v.ttfb, v.fid, v.tti, v.foreign_received, v.browser, v.weight, v.context, v.os, v.site_id \
+    from unnest($2::bigint[], $3::uuid[]) u (site_id, id) cross join lateral (select v.* from page_view v \
+    where ($1::bigint is null or v.site_id = $1) and v.site_id = u.site_id and v.id = u.id and v.id >= $4 \
+    and v.id <= $5 offset 0) v cross join lateral (select r.route from route r \
+    where ($1::bigint is null or r.site_id = $1) and r.site_id = v.site_id and r.route_id = v.route_id offset 0) r";
+
+/// The index of the site in the rows of [`KNOWN`].
+pub(crate) const SITE: usize = 23;
 
 /// Reads one view for [`read`]: `$1` the site, `$2` the id.
 pub(crate) const ONE: &str = "/* view.read */ select v.id, v.seq, v.received_ms, v.url, r.route, \
@@ -77,6 +84,7 @@ pub(crate) fn uuid(id: ViewId) -> Uuid {
 /// Views, one list per column.
 #[derive(Default)]
 pub(crate) struct Columns {
+    site: Vec<i64>,
     id: Vec<Uuid>,
     seq: Vec<Option<i32>>,
     received_ms: Vec<i64>,
@@ -98,9 +106,10 @@ pub(crate) struct Columns {
 
 impl Columns {
     /// Adds a view.
-    pub(crate) fn push(&mut self, view: &StoredView, route_id: i64, texts: &TextCodes) {
+    pub(crate) fn push(&mut self, site: SiteId, view: &StoredView, route_id: i64, texts: &TextCodes) {
         let update = &view.update;
         let (seq, foreign_received) = source(view);
+        self.site.push(site.0);
         self.id.push(uuid(update.id));
         self.seq.push(seq);
         self.received_ms.push(update.received_ms);
@@ -125,6 +134,7 @@ impl Columns {
     /// Binds all columns, in the order of [`REPLACE`].
     pub(crate) fn bind(self, statement: Statement) -> Statement {
         let statement = statement
+            .bind(self.site)
             .bind(self.id)
             .bind(self.seq)
             .bind(self.received_ms)

@@ -5,7 +5,7 @@
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
 use fieldvitals_store::{CellQuery, Concern, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
-use fieldvitals_store_postgres::testing::Database;
+use fieldvitals_store_postgres::testing::{Cluster, Database};
 use fieldvitals_store_postgres::{Bounds, PostgresStore};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
@@ -39,6 +39,15 @@ async fn many_may_open_a_new_database_at_once() {
         opened.await.unwrap().unwrap();
     }
     assert_eq!(database.sql("select count(*) from kept"), "1");
+}
+
+#[tokio::test]
+async fn database_is_reached_over_its_socket_too() {
+    let cluster = Cluster::start();
+    let store = open(&cluster.socket_url()).await;
+    let site = site(&store, "a").await;
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
+    assert_eq!(cluster.sql("select count(*) from page_view"), "1");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Carrying a site over, from one store to another.
 
 use crate::error::{damaged, failed};
+use crate::names::{Names, Used};
 use crate::rows::{self, Rows};
 use crate::{SqliteStore, names, query, site, texts, verify, view};
 use fieldvitals_store::places::Decided;
@@ -169,7 +170,7 @@ pub(crate) async fn rollups_put(
     let mut transaction = store.write(WRITING).await?;
     let connection = &mut *transaction;
     site::exists(connection, site).await?;
-    let mut used = names::Used::default();
+    let mut used = Used::default();
     for group in groups {
         let day = Grain::Day.step(group.key.start_ms);
         used.route(&group.key.route, day);
@@ -177,7 +178,8 @@ pub(crate) async fn rollups_put(
             used.label(dimension, label, day);
         }
     }
-    let names = names::take(connection, site, &used, &Decided::default()).await?;
+    let mut names = Names::default();
+    names.take(connection, site, &used, &Decided::default()).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::replace(connection, site, rows).await?;
     transaction.commit().await.map_err(failed(WRITING))

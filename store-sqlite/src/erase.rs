@@ -2,11 +2,12 @@
 
 use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_BLOCKS_MAX;
+use crate::names::{Names, Used};
 use crate::{SqliteStore, load, names, places, query, rows, site, texts, view};
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
-use fieldvitals_store::{Erase, Erased, Kept, StoreError, StoredView, pack_url};
+use fieldvitals_store::{Erase, Erased, Kept, SiteId, StoreError, StoredView, pack_url};
 use sqlx::sqlite::SqliteConnection;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -28,7 +29,8 @@ pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, 
     let connection = &mut *transaction;
     site::exists(connection, erase.site).await?;
     let kept = query::kept_now(connection).await?;
-    let mut views = load::known(connection, erase.site, &ids).await?;
+    let keys: Vec<(SiteId, ViewId)> = ids.iter().map(|&id| (erase.site, id)).collect();
+    let mut views = load::known(connection, &keys).await?.remove(&erase.site).unwrap_or_default();
     views.retain(|view| erase.takes(&view.update) && view.update.id.start_ms() >= kept.views_from_ms);
     let mut erased = Erased { views: views.len() as u64, rows: 0, more: ids.len() == STEP_VIEWS };
     remove(connection, erase, views).await?;
@@ -144,7 +146,7 @@ async fn remove(
     if views.is_empty() {
         return Ok(());
     }
-    let ids: Vec<ViewId> = views.iter().map(|view| view.update.id).collect();
+    let keys: Vec<(SiteId, ViewId)> = views.iter().map(|view| (erase.site, view.update.id)).collect();
     let days: BTreeSet<i32> = views
         .iter()
         .filter(|view| view.update.context.has_texts())
@@ -153,16 +155,13 @@ async fn remove(
     texts::doubt(connection, erase.site, &days).await?;
     let changed: Vec<Changed> =
         views.into_iter().map(|view| Changed { before: Some(Box::new(view)), after: None }).collect();
-    let names = names::take(connection, erase.site, &names::Used::by(&changed), &Decided::default()).await?;
-    sqlx::query(
-        "/* view.erase */ delete from page_view \
-         where site_id = ?1 and id in (select unhex(value) from json_each(?2))",
-    )
-    .bind(erase.site.0)
-    .bind(load::id_list(&ids))
-    .execute(&mut *connection)
-    .await
-    .map_err(failed(ERASING))?;
+    let mut names = Names::default();
+    names.take(connection, erase.site, &Used::by(&changed), &Decided::default()).await?;
+    sqlx::query(view::REMOVE)
+        .bind(load::key_list(&keys))
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(ERASING))?;
     for (hour_ms, views) in deltas(&changed, &names.route_ids, &names.labels) {
         // Uses a random spool id, so that keys do not collide.
         sqlx::query(

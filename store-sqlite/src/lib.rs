@@ -154,8 +154,11 @@ impl Store for SqliteStore {
         load::cursors_forget(self, spool).await
     }
 
-    async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        load::load(self, batch).await
+    async fn load_pass(
+        &self,
+        pass: Vec<LoadBatch>,
+    ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError> {
+        load::load(self, pass).await
     }
 
     fn has_clock(&self) -> bool {

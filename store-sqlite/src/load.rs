@@ -1,109 +1,198 @@
-//! Loading: a batch's page views, corrections and cursor, in one transaction.
+//! Loads the batches of a pass: page views, corrections and cursors of all its sites in one transaction.
+//!
+//! Statements that write are about many sites, because each costs a switch to the connection's thread and back.
 
+use crate::bulk::{Sizes, sizes};
 use crate::error::{damaged, failed};
-use crate::{SqliteStore, bulk, names, places, texts, view};
+use crate::names::{Names, Used, json};
+use crate::{SqliteStore, bulk, places, query, texts, view};
+use fieldvitals_store::context::texts::{TextCodes, TextNames};
+use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{ids, merge};
-use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, rollup};
+use fieldvitals_store::places::Decided;
+use fieldvitals_store::{
+    Kept, LoadBatch, LoadReport, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate, rollup,
+};
 use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::fmt::Write;
 use vitals::view::ViewId;
 
 const LOADING: &str = "loading beacons";
 const CURSOR: &str = "reading the load cursor";
 
-pub(crate) async fn load(store: &SqliteStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-    let ids = ids(&batch);
-    let LoadBatch { site, spool, after, up_to, mut beacons, senders } = batch;
+/// Inserts delta rows.
+const ADD_DELTAS: Sizes = sizes!(
+    "/* rollup.delta */ insert or fail into rollup_delta (site_id, hour_ms, spool, up_to, views) values ",
+    "(?, ?, ?, ?, ?)"
+);
+
+/// The outcome of each batch of a pass.
+type Loaded = Vec<Result<LoadReport, StoreError>>;
+
+/// A site's batch during a load.
+pub(crate) struct Part {
+    pub(crate) site: SiteId,
+    pub(crate) beacons: Vec<Vec<ViewUpdate>>,
+    pub(crate) senders: Senders,
+    pub(crate) names: Names,
+    pub(crate) decided: Decided,
+    pub(crate) texts: TextCodes,
+    spool: SpoolId,
+    up_to: i64,
+}
+
+/// The rows to write of all sites.
+#[derive(Default)]
+struct Rows {
+    /// Stored page views to remove.
+    replaced: Vec<(SiteId, ViewId)>,
+    views: Vec<ViewRow>,
+    deltas: Vec<DeltaRow>,
+}
+
+struct ViewRow {
+    site: SiteId,
+    view: Box<StoredView>,
+    route_id: i64,
+    context: Option<Vec<u8>>,
+}
+
+struct DeltaRow {
+    site: SiteId,
+    hour_ms: i64,
+    spool: SpoolId,
+    up_to: i64,
+    views: Vec<u8>,
+}
+
+pub(crate) async fn load(store: &SqliteStore, pass: Vec<LoadBatch>) -> Result<Loaded, StoreError> {
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
+    let (kept, mut outcomes) = begin(connection, &pass).await?;
+    let mut keys: Vec<(SiteId, ViewId)> = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
+    for (batch, _) in pass.into_iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()) {
+        keys.extend(ids(&batch).into_iter().map(|id| (batch.site, id)));
+        let LoadBatch { site, spool, after: _, up_to, beacons, senders } = batch;
+        let (names, decided, texts) = (Names::default(), Decided::default(), TextCodes::default());
+        let up_to = position(up_to)?;
+        parts.push(Part { site, beacons, senders, names, decided, texts, spool, up_to });
+    }
+    let mut known = known(connection, &keys).await?;
+    places::bound(connection, &mut parts, &kept).await?;
+    texts::bound(connection, &mut parts).await?;
+    let cursors: Vec<_> = parts.iter().map(|part| (part.site.0, hex(&part.spool.0), part.up_to)).collect();
+    let mut rows = Rows::default();
+    let mut reports = Vec::with_capacity(parts.len());
+    for part in parts {
+        let known = known.remove(&part.site).unwrap_or_default();
+        reports.push(prepare(connection, part, known, &kept, &mut rows).await?);
+    }
+    write(connection, rows).await?;
+    move_cursors(connection, &cursors).await?;
+    transaction.commit().await.map_err(failed(LOADING))?;
+    for (outcome, report) in outcomes.iter_mut().filter_map(|outcome| outcome.as_mut().ok()).zip(reports) {
+        *outcome = report;
+    }
+    Ok(outcomes)
+}
 
-    let kept = begin(connection, site, spool, after).await?;
-    let decided = places::bound(connection, site, &kept, &mut beacons, &senders).await?;
-    let mut texts = texts::bound(connection, site, &mut beacons).await?;
-    let known = known(connection, site, &ids).await?;
-    let mut merged = merge(known, beacons, &kept);
+/// Merges a batch, writes its names and texts, and adds its other rows to `rows`.
+async fn prepare(
+    connection: &mut SqliteConnection,
+    part: Part,
+    known: Vec<StoredView>,
+    kept: &Kept,
+    rows: &mut Rows,
+) -> Result<LoadReport, StoreError> {
+    let Part { site, beacons, mut names, decided, mut texts, spool, up_to, .. } = part;
+    let mut merged = merge(known, beacons, kept);
     merged.report.crowded = decided.crowded;
-    let names = names::take(connection, site, &names::Used::by(&merged.changed), &decided).await?;
-
+    names.take(connection, site, &Used::by(&merged.changed), &decided).await?;
     texts::add(connection, site, &merged.changed, &mut texts).await?;
     let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
-    let replaced: Vec<ViewId> =
-        merged.changed.iter().filter_map(|changed| Some(changed.before.as_ref()?.update.id)).collect();
-    if !replaced.is_empty() {
+    rows.deltas.extend(deltas.into_iter().map(|(hour_ms, views)| DeltaRow {
+        site,
+        hour_ms,
+        spool,
+        up_to,
+        views,
+    }));
+    for changed in merged.changed {
+        rows.replaced.extend(changed.before.map(|before| (site, before.update.id)));
+        if let Some(view) = changed.after {
+            let route_id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();
+            let context = texts.encode(&view.update);
+            rows.views.push(ViewRow { site, view, route_id, context });
+        }
+    }
+    Ok(merged.report)
+}
+
+async fn write(connection: &mut SqliteConnection, rows: Rows) -> Result<(), StoreError> {
+    if !rows.replaced.is_empty() {
         sqlx::query(view::REMOVE)
-            .bind(site.0)
-            .bind(id_list(&replaced))
+            .bind(key_list(&rows.replaced))
             .execute(&mut *connection)
             .await
             .map_err(failed(LOADING))?;
     }
-    let views: Vec<Box<StoredView>> =
-        merged.changed.into_iter().filter_map(|changed| changed.after).collect();
-    bulk::write(connection, &view::PUT, views, |statement, view| {
-        let id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();
-        view::bind(statement, site, *view, id, &texts)
+    bulk::write(connection, &view::PUT, rows.views, |statement, row| {
+        view::bind(statement, row.site, *row.view, row.route_id, row.context)
     })
     .await
     .map_err(failed(LOADING))?;
-    for (hour_ms, views) in deltas {
-        sqlx::query(
-            "/* rollup.delta */ insert into rollup_delta (site_id, hour_ms, spool, up_to, views) \
-             values (?, ?, ?, ?, ?)",
-        )
-        .bind(site.0)
-        .bind(hour_ms)
-        .bind(spool.0.as_slice())
-        .bind(position(up_to)?)
-        .bind(views)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(LOADING))?;
-    }
+    bulk::write(connection, &ADD_DELTAS, rows.deltas, |statement, row| {
+        let statement = statement.bind(row.site.0).bind(row.hour_ms).bind(row.spool.0.to_vec());
+        statement.bind(row.up_to).bind(row.views)
+    })
+    .await
+    .map_err(failed(LOADING))
+}
+
+/// Moves cursors: site, spool and position.
+async fn move_cursors(
+    connection: &mut SqliteConnection,
+    cursors: &[(i64, String, i64)],
+) -> Result<(), StoreError> {
     sqlx::query(
-        "/* cursor.move */ insert into load_cursor (site_id, spool, position) values (?, ?, ?) \
+        "/* cursor.move */ insert into load_cursor (site_id, spool, position) \
+         select value ->> 0, unhex(value ->> 1), value ->> 2 from json_each(?) where true \
          on conflict (site_id, spool) do update set position = excluded.position",
     )
-    .bind(site.0)
-    .bind(spool.0.as_slice())
-    .bind(position(up_to)?)
-    .execute(&mut *connection)
+    .bind(json(cursors)?)
+    .execute(connection)
     .await
-    .map_err(failed(LOADING))?;
-    transaction.commit().await.map_err(failed(LOADING))?;
-    Ok(merged.report)
+    .map(drop)
+    .map_err(failed(LOADING))
 }
 
 fn position(position: u64) -> Result<i64, StoreError> {
     i64::try_from(position).map_err(|_| damaged(LOADING, format_args!("spool position {position}")))
 }
 
-/// Checks that the site is there and its cursor where the caller believes it; says what is kept.
-async fn begin(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    spool: SpoolId,
-    after: u64,
-) -> Result<Kept, StoreError> {
-    let row = sqlx::query(
-        "/* load.begin */ select s.site_id, coalesce(c.position, 0), k.views_from_ms, k.hours_from_ms, \
-         k.days_from_ms from (select 1) left join site s on s.site_id = ?1 \
-         left join load_cursor c on c.site_id = ?1 and c.spool = ?2 left join kept k on k.one = 1",
+/// Checks which sites are there and have their cursor where the caller believes it; says what is kept.
+async fn begin(connection: &mut SqliteConnection, pass: &[LoadBatch]) -> Result<(Kept, Loaded), StoreError> {
+    let asked: Vec<(i64, String)> = pass.iter().map(|batch| (batch.site.0, hex(&batch.spool.0))).collect();
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "/* load.begin */ select s.site_id, coalesce(c.position, 0) from json_each(?) j \
+         cross join site s on s.site_id = j.value ->> 0 \
+         left join load_cursor c on c.site_id = s.site_id and c.spool = unhex(j.value ->> 1)",
     )
-    .bind(site.0)
-    .bind(spool.0.as_slice())
-    .fetch_one(connection)
+    .bind(json(&asked)?)
+    .fetch_all(&mut *connection)
     .await
     .map_err(failed(LOADING))?;
-    let number = |place: usize| row.try_get::<Option<i64>, _>(place).map_err(failed(LOADING));
-    if number(0)?.is_none() {
-        return Err(StoreError::NoSuchSite);
-    }
-    let at = number(1)?.and_then(|at| u64::try_from(at).ok()).unwrap_or(0);
-    if at != after {
-        return Err(StoreError::CursorMoved { at, expected: after });
-    }
-    Ok(kept(number(2)?, number(3)?, number(4)?))
+    let cursors: HashMap<i64, i64> = rows.into_iter().collect();
+    let outcome = |batch: &LoadBatch| {
+        let at = *cursors.get(&batch.site.0).ok_or(StoreError::NoSuchSite)?;
+        match u64::try_from(at).unwrap_or(0) {
+            at if at == batch.after => Ok(LoadReport::default()),
+            at => Err(StoreError::CursorMoved { at, expected: batch.after }),
+        }
+    };
+    Ok((query::kept_now(connection).await?, pass.iter().map(outcome).collect()))
 }
 
 /// What is kept, by the columns of its row or their absence.
@@ -116,41 +205,52 @@ pub(crate) fn kept(views: Option<i64>, hours: Option<i64>, days: Option<i64>) ->
     }
 }
 
-/// The views among these ids that are stored.
+/// The stored ones of these views, by site.
 pub(crate) async fn known(
     connection: &mut SqliteConnection,
-    site: SiteId,
-    ids: &[ViewId],
-) -> Result<Vec<StoredView>, StoreError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    keys: &[(SiteId, ViewId)],
+) -> Result<HashMap<SiteId, Vec<StoredView>>, StoreError> {
+    let mut known: HashMap<SiteId, Vec<StoredView>> = HashMap::default();
+    if keys.is_empty() {
+        return Ok(known);
     }
     let rows = sqlx::query(concat!(
         "/* view.known */ select ",
         view::columns!(),
-        " from json_each(?2) j cross join page_view v on v.site_id = ?1 and v.id = unhex(j.value) \
-         cross join route r on r.site_id = ?1 and r.route_id = v.route_id"
+        ", v.site_id from json_each(?1) j \
+         cross join page_view v on v.site_id = j.value ->> 0 and v.id = unhex(j.value ->> 1) \
+         cross join route r on r.site_id = v.site_id and r.route_id = v.route_id"
     ))
-    .bind(site.0)
-    .bind(id_list(ids))
+    .bind(key_list(keys))
     .fetch_all(&mut *connection)
     .await
     .map_err(failed(LOADING))?;
-    let texts = texts::of_rows(connection, site, &rows).await?;
-    rows.iter().map(|row| view::read(row, Some(&texts))).collect()
+    let site_of = |row: &SqliteRow| row.try_get(view::COLUMNS).map(SiteId).map_err(failed(LOADING));
+    let texts = texts::of_sites(connection, &rows, site_of).await?;
+    let none = TextNames::default();
+    for row in &rows {
+        let site = site_of(row)?;
+        let view = view::read(row, Some(texts.get(&site).unwrap_or(&none)))?;
+        known.entry(site).or_default().push(view);
+    }
+    Ok(known)
 }
 
-/// Ids as the one value that a statement takes: JSON has no bytes, so they travel as hexadecimal digits.
-pub(crate) fn id_list(ids: &[ViewId]) -> String {
-    let mut list = String::with_capacity(ids.len() * 35 + 2);
-    for id in ids {
+/// Sites and ids as the one value that a statement takes: JSON has no bytes, so they travel as hexadecimal digits.
+pub(crate) fn key_list(keys: &[(SiteId, ViewId)]) -> String {
+    let mut list = String::with_capacity(keys.len() * 45 + 2);
+    for (site, id) in keys {
         let separator = if list.is_empty() { '[' } else { ',' };
         let number = u128::from_be_bytes(*id.as_bytes());
         // Writing to a String cannot fail.
-        let _ = write!(list, "{separator}\"{number:032x}\"");
+        let _ = write!(list, "{separator}[{},\"{number:032x}\"]", site.0);
     }
     list.push_str(if list.is_empty() { "[]" } else { "]" });
     list
+}
+
+fn hex(bytes: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*bytes))
 }
 
 pub(crate) async fn cursor(store: &SqliteStore, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {

@@ -7,7 +7,7 @@ use crate::error::{damaged, failed};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, Said, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::Changed;
-use fieldvitals_store::places::{Changes, Decided};
+use fieldvitals_store::places::{Changes, Decided, Stored};
 use fieldvitals_store::rollup::{Grain, route_id};
 use fieldvitals_store::{Dimension, Filters, Kept, Place, SiteId, StoreError, ViewUpdate};
 use serde::Serialize;
@@ -59,165 +59,228 @@ impl<'a> Used<'a> {
     }
 }
 
-/// The ids and codes of names.
+/// The ids and codes of names, as far as requested.
 #[derive(Default)]
 pub(crate) struct Names {
     pub(crate) route_ids: HashMap<String, i64>,
     pub(crate) labels: Labels,
+    route_days: HashMap<i64, i32>,
+    label_days: HashMap<(Dimension, u16), i32>,
 }
 
-/// The ids and codes of names that are about to be used; new ones are added with the places that were decided, and
-/// the days of those that were last seen earlier moved forward.
-pub(crate) async fn take(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    used: &Used<'_>,
-    decided: &Decided,
-) -> Result<Names, StoreError> {
-    let mut names = Names::default();
-    take_routes(connection, site, (used, decided), &mut names.route_ids).await?;
-    take_labels(connection, site, (used, decided), &mut names.labels).await?;
-    Ok(names)
-}
-
-async fn take_routes(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    (used, decided): (&Used<'_>, &Decided),
-    ids: &mut HashMap<String, i64>,
-) -> Result<(), StoreError> {
-    let used = &used.routes;
-    if used.is_empty() {
-        return Ok(());
+impl Names {
+    /// Remembers a stored route.
+    pub(crate) fn put_route(&mut self, route: &str, stored: &Stored) {
+        self.route_days.insert(stored.key, stored.last_day);
+        self.route_ids.insert(route.to_owned(), stored.key);
     }
-    let asked: Vec<&str> = used.keys().copied().collect();
-    let rows: Vec<(String, i64, i32)> = sqlx::query_as(
-        "/* route.ids */ select r.route, r.route_id, r.last_day from json_each(?2) j \
-         cross join route r on r.site_id = ?1 and r.route = j.value",
-    )
-    .bind(site.0)
-    .bind(json(&asked)?)
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed(NAMING))?;
-    let mut later: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
-    let mut places = Changes::default();
-    for (route, id, last_day) in rows {
-        if let Some(&day) = used.get(route.as_str()).filter(|&&day| day > last_day) {
-            later.entry(day).or_default().push(id);
+
+    /// Remembers a stored label.
+    pub(crate) fn put_label(&mut self, dimension: Dimension, label: &str, stored: &Stored) {
+        let code = u16::try_from(stored.key).unwrap_or(NO_VALUE);
+        self.label_days.insert((dimension, code), stored.last_day);
+        self.labels.insert(dimension, label.to_owned(), code);
+    }
+
+    /// Finds the names that are about to be used. Adds new ones with the decided places, and moves forward the days of
+    /// those that were last seen earlier.
+    pub(crate) async fn take(
+        &mut self,
+        connection: &mut SqliteConnection,
+        site: SiteId,
+        used: &Used<'_>,
+        decided: &Decided,
+    ) -> Result<(), StoreError> {
+        self.take_routes(connection, site, (used, decided)).await?;
+        self.take_labels(connection, site, (used, decided)).await
+    }
+
+    async fn take_routes(
+        &mut self,
+        connection: &mut SqliteConnection,
+        site: SiteId,
+        (used, decided): (&Used<'_>, &Decided),
+    ) -> Result<(), StoreError> {
+        let used = &used.routes;
+        let unknown = used.keys().filter(|route| !self.route_ids.contains_key(**route));
+        let asked: Vec<(i64, &str)> = unknown.map(|&route| (site.0, route)).collect();
+        for Found { name, stored, .. } in find_routes(connection, &asked).await? {
+            self.put_route(&name, &stored);
         }
-        places.put(id, decided.routes.get(&route), decided);
-        ids.insert(route, id);
-    }
-    for (&route, &day) in used {
-        if !ids.contains_key(route) {
+        let mut later: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+        let mut places = Changes::default();
+        for (&route, &day) in used {
             let given = decided.routes.get(route);
+            if let Some(&id) = self.route_ids.get(route) {
+                if self.route_days.get(&id).is_some_and(|&last_day| last_day < day) {
+                    later.entry(day).or_default().push(id);
+                }
+                places.put(id, given, decided);
+                continue;
+            }
             let place = decided.new_place(given, route);
             places.lose(given, decided);
-            ids.insert(route.to_owned(), add_route(connection, site, route, (day, place)).await?);
+            let id = add_route(connection, site, route, (day, place)).await?;
+            self.route_ids.insert(route.to_owned(), id);
         }
+        // One at a time, by key: few change in a load, and those that are new are added so, too.
+        for (id, place) in places.iter() {
+            let (standing, network, since_day) = place.stored();
+            sqlx::query(
+                "/* route.place */ update route set standing = ?, network = ?, since_day = ? \
+                 where site_id = ? and route_id = ?",
+            )
+            .bind(standing)
+            .bind(network)
+            .bind(since_day)
+            .bind(site.0)
+            .bind(id)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(NAMING))?;
+        }
+        for (day, ids) in later {
+            sqlx::query(
+                "/* route.seen */ update route set last_day = ?3 \
+                 where site_id = ?1 and route_id in (select value from json_each(?2)) and last_day < ?3",
+            )
+            .bind(site.0)
+            .bind(json(&ids)?)
+            .bind(day)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(NAMING))?;
+        }
+        Ok(())
     }
-    // One at a time, by key: few change in a load, and those that are new are added so, too.
-    for (id, place) in places.iter() {
-        let (standing, network, since_day) = place.stored();
-        sqlx::query(
-            "/* route.place */ update route set standing = ?, network = ?, since_day = ? \
-             where site_id = ? and route_id = ?",
-        )
-        .bind(standing)
-        .bind(network)
-        .bind(since_day)
-        .bind(site.0)
-        .bind(id)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
+
+    async fn take_labels(
+        &mut self,
+        connection: &mut SqliteConnection,
+        site: SiteId,
+        (used, decided): (&Used<'_>, &Decided),
+    ) -> Result<(), StoreError> {
+        let used = &used.labels;
+        let unknown = used.keys().filter(|&&(dimension, label)| self.labels.code(dimension, label).is_none());
+        let asked: Vec<(i64, u8, &str)> =
+            unknown.map(|&(dimension, label)| (site.0, dimension as u8, label)).collect();
+        for Found { name: (dimension, label), stored, .. } in find_labels(connection, &asked).await? {
+            self.put_label(dimension, &label, &stored);
+        }
+        let mut later: BTreeMap<i32, Vec<(u8, u16)>> = BTreeMap::new();
+        let mut places: [Changes; Dimension::COUNT] = Default::default();
+        for (&(dimension, label), &day) in used {
+            let given = decided.label(dimension, label);
+            let places = &mut places[dimension.index()];
+            if let Some(code) = self.labels.code(dimension, label) {
+                if self.label_days.get(&(dimension, code)).is_some_and(|&last_day| last_day < day) {
+                    later.entry(day).or_default().push((dimension as u8, code));
+                }
+                places.put(code.into(), given, decided);
+                continue;
+            }
+            let place = decided.new_place(given, label);
+            places.lose(given, decided);
+            let code = add_label(connection, site, (dimension, label), (day, place)).await?;
+            self.labels.insert(dimension, label.to_owned(), code);
+        }
+        let places = Dimension::LABELLED.into_iter().flat_map(|dimension| {
+            places[dimension.index()].iter().map(move |(code, place)| (dimension, code, place.stored()))
+        });
+        for (dimension, code, (standing, network, since_day)) in places {
+            sqlx::query(
+                "/* label.place */ update label set standing = ?, network = ?, since_day = ? \
+                 where site_id = ? and dimension = ? and code = ?",
+            )
+            .bind(standing)
+            .bind(network)
+            .bind(since_day)
+            .bind(site.0)
+            .bind(dimension as u8)
+            .bind(code)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(NAMING))?;
+        }
+        for (day, codes) in later {
+            sqlx::query(
+                "/* label.seen */ update label set last_day = ?3 where site_id = ?1 and (dimension, code) in \
+                 (select value ->> 0, value ->> 1 from json_each(?2)) and last_day < ?3",
+            )
+            .bind(site.0)
+            .bind(json(&codes)?)
+            .bind(day)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(NAMING))?;
+        }
+        Ok(())
     }
-    for (day, ids) in later {
-        sqlx::query(
-            "/* route.seen */ update route set last_day = ?3 \
-             where site_id = ?1 and route_id in (select value from json_each(?2)) and last_day < ?3",
-        )
-        .bind(site.0)
-        .bind(json(&ids)?)
-        .bind(day)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-    }
-    Ok(())
 }
 
-async fn take_labels(
+/// A stored route or label of a site.
+pub(crate) struct Found<K> {
+    pub(crate) site: SiteId,
+    pub(crate) name: K,
+    pub(crate) stored: Stored,
+}
+
+/// The columns of a name's row after its key: last_day, standing, network, since_day.
+pub(crate) type PlaceColumns = (i32, i16, Option<i16>, i32);
+
+pub(crate) fn stored(key: i64, (last_day, standing, network, since_day): PlaceColumns) -> Stored {
+    Stored { key, last_day, place: Place::from_stored(standing, network, since_day) }
+}
+
+/// Finds the stored ones of these routes of sites.
+pub(crate) async fn find_routes(
     connection: &mut SqliteConnection,
-    site: SiteId,
-    (used, decided): (&Used<'_>, &Decided),
-    known: &mut Labels,
-) -> Result<(), StoreError> {
-    let used = &used.labels;
-    if used.is_empty() {
-        return Ok(());
+    asked: &[(i64, &str)],
+) -> Result<Vec<Found<String>>, StoreError> {
+    type Row = (i64, String, i64, i32, i16, Option<i16>, i32);
+    if asked.is_empty() {
+        return Ok(Vec::new());
     }
-    let asked: Vec<(u8, &str)> = used.keys().map(|&(dimension, label)| (dimension as u8, label)).collect();
-    let rows: Vec<(u8, String, u16, i32)> = sqlx::query_as(
-        "/* label.codes */ select l.dimension, l.label, l.code, l.last_day from json_each(?2) j \
-         cross join label l on l.site_id = ?1 and l.dimension = j.value ->> 0 and l.label = j.value ->> 1",
+    let rows: Vec<Row> = sqlx::query_as(
+        "/* route.known */ select r.site_id, r.route, r.route_id, r.last_day, r.standing, r.network, r.since_day \
+         from json_each(?1) j cross join route r on r.site_id = j.value ->> 0 and r.route = j.value ->> 1",
     )
-    .bind(site.0)
-    .bind(json(&asked)?)
-    .fetch_all(&mut *connection)
+    .bind(json(asked)?)
+    .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    let mut later: BTreeMap<i32, Vec<(u8, u16)>> = BTreeMap::new();
-    let mut places: [Changes; Dimension::COUNT] = Default::default();
-    for (number, label, code, last_day) in rows {
-        let Some(dimension) = Dimension::from_number(number) else { continue };
-        if let Some(&day) = used.get(&(dimension, label.as_str())).filter(|&&day| day > last_day) {
-            later.entry(day).or_default().push((number, code));
-        }
-        places[dimension.index()].put(code.into(), decided.label(dimension, &label), decided);
-        known.insert(dimension, label, code);
+    let found = |(site, name, id, day, standing, network, since): Row| Found {
+        site: SiteId(site),
+        name,
+        stored: stored(id, (day, standing, network, since)),
+    };
+    Ok(rows.into_iter().map(found).collect())
+}
+
+/// Finds the stored ones of these labels of sites and dimensions.
+pub(crate) async fn find_labels(
+    connection: &mut SqliteConnection,
+    asked: &[(i64, u8, &str)],
+) -> Result<Vec<Found<(Dimension, String)>>, StoreError> {
+    type Row = (i64, u8, String, u16, i32, i16, Option<i16>, i32);
+    if asked.is_empty() {
+        return Ok(Vec::new());
     }
-    for (&(dimension, label), &day) in used {
-        if known.code(dimension, label).is_none() {
-            let given = decided.label(dimension, label);
-            let place = decided.new_place(given, label);
-            places[dimension.index()].lose(given, decided);
-            let code = add_label(connection, site, (dimension, label), (day, place)).await?;
-            known.insert(dimension, label.to_owned(), code);
-        }
-    }
-    let places = Dimension::LABELLED.into_iter().flat_map(|dimension| {
-        places[dimension.index()].iter().map(move |(code, place)| (dimension, code, place.stored()))
-    });
-    for (dimension, code, (standing, network, since_day)) in places {
-        sqlx::query(
-            "/* label.place */ update label set standing = ?, network = ?, since_day = ? \
-             where site_id = ? and dimension = ? and code = ?",
-        )
-        .bind(standing)
-        .bind(network)
-        .bind(since_day)
-        .bind(site.0)
-        .bind(dimension as u8)
-        .bind(code)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-    }
-    for (day, codes) in later {
-        sqlx::query(
-            "/* label.seen */ update label set last_day = ?3 where site_id = ?1 and (dimension, code) in \
-             (select value ->> 0, value ->> 1 from json_each(?2)) and last_day < ?3",
-        )
-        .bind(site.0)
-        .bind(json(&codes)?)
-        .bind(day)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-    }
-    Ok(())
+    let rows: Vec<Row> = sqlx::query_as(
+        "/* label.known */ select l.site_id, l.dimension, l.label, l.code, l.last_day, l.standing, l.network, \
+         l.since_day from json_each(?1) j cross join label l \
+         on l.site_id = j.value ->> 0 and l.dimension = j.value ->> 1 and l.label = j.value ->> 2",
+    )
+    .bind(json(asked)?)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    let found = |(site, dimension, label, code, day, standing, network, since): Row| {
+        let dimension = Dimension::from_number(dimension)?;
+        let stored = stored(code.into(), (day, standing, network, since));
+        Some(Found { site: SiteId(site), name: (dimension, label), stored })
+    };
+    Ok(rows.into_iter().filter_map(found).collect())
 }
 
 /// Adds a route under the first of its ids that no other route has.

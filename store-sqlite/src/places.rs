@@ -1,143 +1,131 @@
 //! Assigns places to names, and frees the places of unused names.
 
 use crate::error::failed;
-use crate::names::{self, Used, json};
+use crate::load::Part;
+use crate::names::{Found, Names, Used, find_labels, find_routes, json, stored};
 use crate::{SqliteStore, query, site};
 use fieldvitals_store::dimension::Labels;
-use fieldvitals_store::hash::HashSet;
+use fieldvitals_store::hash::{HashMap, HashSet};
 use fieldvitals_store::load;
 use fieldvitals_store::places::{Bounds, Decided, Given, Pool, Stored, today};
 use fieldvitals_store::rollup::{Answer, Grain, Plan};
-use fieldvitals_store::{
-    By, CellQuery, Dimension, Kept, Name, Place, Senders, SiteId, StoreError, ViewUpdate,
-};
+use fieldvitals_store::{By, CellQuery, Dimension, Kept, Name, Place, Senders, SiteId, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use vitals::metric::Metrics;
 
-/// A label's columns: dimension, text, code, last day, standing, network, day of the standing.
-type KnownLabel = (u8, String, u16, i32, i16, Option<i16>, i32);
 /// A name's columns: dimension (`None` for a route), text, last day, standing, network, day of the standing.
 type NameRow = (Option<u8>, String, i32, i16, Option<i16>, i32);
 
 const NAMING: &str = "reading or writing the places of names";
 
-/// Decides which names of a batch have places; see [`fieldvitals_store::places`].
+/// Decides which names of batches have places, and finds the stored names; see [`fieldvitals_store::places`].
 pub(crate) async fn bound(
     connection: &mut SqliteConnection,
-    site: SiteId,
+    parts: &mut [Part],
     kept: &Kept,
-    beacons: &mut [Vec<ViewUpdate>],
-    senders: &Senders,
-) -> Result<Decided, StoreError> {
-    let mut decided = Decided { today: today(beacons), ..Decided::default() };
-    if *senders != Senders::Store {
-        bound_routes(connection, site, kept, (beacons, senders), &mut decided).await?;
-        bound_labels(connection, site, kept, (beacons, senders), &mut decided).await?;
+) -> Result<(), StoreError> {
+    for part in parts.iter_mut() {
+        part.decided.today = today(&part.beacons);
     }
-    Ok(decided)
-}
-
-/// The columns of a name's row after its key: last_day, standing, network, since_day.
-type PlaceColumns = (i32, i16, Option<i16>, i32);
-
-fn stored(key: i64, (last_day, standing, network, since_day): PlaceColumns) -> Stored {
-    Stored { key, last_day, place: Place::from_stored(standing, network, since_day) }
+    // The names of a copy are decided.
+    let mut open: Vec<&mut Part> = parts.iter_mut().filter(|part| part.senders != Senders::Store).collect();
+    bound_routes(connection, &mut open, kept).await?;
+    bound_labels(connection, &mut open, kept).await
 }
 
 async fn bound_routes(
     connection: &mut SqliteConnection,
-    site: SiteId,
+    parts: &mut [&mut Part],
     kept: &Kept,
-    (beacons, senders): (&mut [Vec<ViewUpdate>], &Senders),
-    decided: &mut Decided,
 ) -> Result<(), StoreError> {
     let from_day = Grain::Day.step(kept.views_from_ms);
-    let asked = load::routes(beacons);
-    let known: Vec<(String, i64, i32, i16, Option<i16>, i32)> = sqlx::query_as(
-        "/* route.known */ select r.route, r.route_id, r.last_day, r.standing, r.network, r.since_day \
-         from json_each(?2) j cross join route r on r.site_id = ?1 and r.route = j.value",
+    let mut asked: Vec<(i64, &str)> = Vec::new();
+    let mut counts: HashMap<SiteId, usize> = HashMap::default();
+    for part in parts.iter() {
+        let routes = load::routes(&part.beacons);
+        counts.insert(part.site, routes.len());
+        asked.extend(routes.into_iter().map(|route| (part.site.0, route)));
+    }
+    let mut known: HashMap<SiteId, Vec<(String, Stored)>> = HashMap::default();
+    for Found { site, name, stored } in find_routes(connection, &asked).await? {
+        known.entry(site).or_default().push((name, stored));
+    }
+    for part in parts {
+        let known = known.remove(&part.site).unwrap_or_default();
+        known.iter().for_each(|(route, stored)| part.names.put_route(route, stored));
+        let mut pool = Pool::new(from_day, part.decided.today, known);
+        let rules: Vec<String>;
+        if pool.lacks_places(counts.get(&part.site).copied().unwrap_or(0)) {
+            let seen;
+            (rules, seen) = route_places(connection, part.site, from_day).await?;
+            pool.fill(Bounds::routes(&rules), seen);
+        }
+        part.decided.crowded.routes =
+            pool.decide(&mut part.beacons, &part.senders, |update| Some(&mut update.route));
+        part.decided.routes = pool.given();
+    }
+    Ok(())
+}
+
+/// The route rules of a site, and the routes seen since a day.
+async fn route_places(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    from_day: i32,
+) -> Result<(Vec<String>, Vec<Stored>), StoreError> {
+    let rules = sqlx::query_scalar(
+        "/* route.rules */ select j.value from site s cross join json_each(s.routes) j where s.site_id = ?",
     )
     .bind(site.0)
-    .bind(json(&asked)?)
     .fetch_all(&mut *connection)
     .await
     .map_err(failed(NAMING))?;
-    let asked = asked.len();
-    let known = known.into_iter().map(|(route, id, day, standing, network, since)| {
-        (route, stored(id, (day, standing, network, since)))
-    });
-    let mut pool = Pool::new(from_day, decided.today, known);
-    let rules: Vec<String>;
-    if pool.lacks_places(asked) {
-        rules = sqlx::query_scalar(
-            "/* route.rules */ select j.value from site s cross join json_each(s.routes) j where s.site_id = ?",
-        )
-        .bind(site.0)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        let seen: Vec<(i64, i32, i16, Option<i16>, i32)> = sqlx::query_as(
-            "/* route.places */ select route_id, last_day, standing, network, since_day from route \
-             where site_id = ? and last_day >= ?",
-        )
-        .bind(site.0)
-        .bind(from_day)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        let seen = seen
-            .into_iter()
-            .map(|(id, day, standing, network, since)| stored(id, (day, standing, network, since)));
-        pool.fill(Bounds::routes(&rules), seen);
-    }
-    decided.crowded.routes = pool.decide(beacons, senders, |update| Some(&mut update.route));
-    decided.routes = pool.given();
-    Ok(())
+    let seen: Vec<(i64, i32, i16, Option<i16>, i32)> = sqlx::query_as(
+        "/* route.places */ select route_id, last_day, standing, network, since_day from route \
+         where site_id = ? and last_day >= ?",
+    )
+    .bind(site.0)
+    .bind(from_day)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    let seen = seen
+        .into_iter()
+        .map(|(id, day, standing, network, since)| stored(id, (day, standing, network, since)));
+    Ok((rules, seen.collect()))
 }
 
 async fn bound_labels(
     connection: &mut SqliteConnection,
-    site: SiteId,
+    parts: &mut [&mut Part],
     kept: &Kept,
-    (beacons, senders): (&mut [Vec<ViewUpdate>], &Senders),
-    decided: &mut Decided,
 ) -> Result<(), StoreError> {
     let from_day = Grain::Day.step(kept.views_from_ms);
-    let asked: Vec<(u8, &str)> =
-        load::labels(beacons).into_iter().map(|(dimension, label)| (dimension as u8, label)).collect();
-    if asked.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<KnownLabel> = sqlx::query_as(
-        "/* label.known */ select l.dimension, l.label, l.code, l.last_day, l.standing, l.network, l.since_day \
-         from json_each(?2) j cross join label l \
-         on l.site_id = ?1 and l.dimension = j.value ->> 0 and l.label = j.value ->> 1",
-    )
-    .bind(site.0)
-    .bind(json(&asked)?)
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed(NAMING))?;
-    let mut asked_of = [0; Dimension::COUNT];
-    for dimension in asked.iter().filter_map(|&(dimension, _)| Dimension::from_number(dimension)) {
-        asked_of[dimension.index()] += 1;
-    }
-    let mut known: [Vec<(String, Stored)>; Dimension::COUNT] = Default::default();
-    for (dimension, label, code, day, standing, network, since) in rows {
-        if let Some(dimension) = Dimension::from_number(dimension) {
-            known[dimension.index()].push((label, stored(code.into(), (day, standing, network, since))));
+    let mut asked: Vec<(i64, u8, &str)> = Vec::new();
+    let mut counts: HashMap<(SiteId, Dimension), usize> = HashMap::default();
+    for part in parts.iter() {
+        for (dimension, label) in load::labels(&part.beacons) {
+            *counts.entry((part.site, dimension)).or_default() += 1;
+            asked.push((part.site.0, dimension as u8, label));
         }
     }
-    for dimension in Dimension::LABELLED {
-        let known = std::mem::take(&mut known[dimension.index()]);
-        let mut pool = Pool::new(from_day, decided.today, known);
-        if pool.lacks_places(asked_of[dimension.index()]) {
-            let (rows, seen) = label_places(connection, site, dimension, from_day).await?;
-            pool.fill(Bounds::labels(dimension, kept, rows, decided.today), seen);
+    let mut known: HashMap<(SiteId, Dimension), Vec<(String, Stored)>> = HashMap::default();
+    for Found { site, name: (dimension, label), stored } in find_labels(connection, &asked).await? {
+        known.entry((site, dimension)).or_default().push((label, stored));
+    }
+    for part in parts {
+        for dimension in Dimension::LABELLED {
+            let known = known.remove(&(part.site, dimension)).unwrap_or_default();
+            known.iter().for_each(|(label, stored)| part.names.put_label(dimension, label, stored));
+            let mut pool = Pool::new(from_day, part.decided.today, known);
+            if pool.lacks_places(counts.get(&(part.site, dimension)).copied().unwrap_or(0)) {
+                let (rows, seen) = label_places(connection, part.site, dimension, from_day).await?;
+                pool.fill(Bounds::labels(dimension, kept, rows, part.decided.today), seen);
+            }
+            part.decided.crowded.labels[dimension.index()] =
+                pool.decide(&mut part.beacons, &part.senders, |update| dimension.label_mut(update));
+            part.decided.labels[dimension.index()] = pool.given();
         }
-        decided.crowded.labels[dimension.index()] =
-            pool.decide(beacons, senders, |update| dimension.label_mut(update));
-        decided.labels[dimension.index()] = pool.given();
     }
     Ok(())
 }
@@ -266,6 +254,6 @@ pub(crate) async fn put(store: &SqliteStore, site: SiteId, all: &[Name]) -> Resu
             }
         }
     }
-    names::take(connection, site, &used, &decided).await?;
+    Names::default().take(connection, site, &used, &decided).await?;
     transaction.commit().await.map_err(failed(NAMING))
 }

@@ -1,6 +1,7 @@
 //! The dictionary of texts in contexts of page views: per day, the code of each text.
 
 use crate::error::{damaged, failed};
+use crate::load::Part;
 use crate::maintain::REMOVE_VIEWS_MAX;
 use crate::names::json;
 use crate::{SqliteStore, view};
@@ -8,9 +9,10 @@ use fieldvitals_store::context::code::decode;
 use fieldvitals_store::context::texts::{
     self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
 };
+use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::rollup::Grain;
-use fieldvitals_store::{SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::{SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -19,58 +21,76 @@ use std::ops::Range;
 
 const NAMING: &str = "reading or writing the texts of page views";
 
-/// Limits the texts of a batch, and returns the codes of the texts that exist.
-pub(crate) async fn bound(
+/// A text of a site, as JSON.
+type Asked<'a> = (i64, i32, u8, &'a str);
+
+fn asked((site, (day, kind, text)): (SiteId, Text<'_>)) -> Asked<'_> {
+    (site.0, day, kind as u8, text)
+}
+
+/// Limits the texts of batches, and finds the codes of the texts that exist.
+pub(crate) async fn bound(connection: &mut SqliteConnection, parts: &mut [Part]) -> Result<(), StoreError> {
+    let mut list: Vec<Asked<'_>> = Vec::new();
+    for part in parts.iter() {
+        list.extend(texts::of_beacons(&part.beacons).into_iter().map(|text| asked((part.site, text))));
+    }
+    let mut known = find(connection, &list).await?;
+    for part in parts {
+        let texts = known.remove(&part.site).unwrap_or_default();
+        let lacking = texts::of_beacons(&part.beacons);
+        let lacking = lacking.into_iter().filter(|&text| texts.code(text).is_none());
+        let days: BTreeSet<i32> = lacking.map(|(day, ..)| day).collect();
+        if !days.is_empty() {
+            let counts = count(connection, part.site, &days).await?;
+            texts::bound(&mut part.beacons, &texts, &counts);
+        }
+        part.texts = texts;
+    }
+    Ok(())
+}
+
+/// The number of a site's texts on some days, by kind.
+async fn count(
     connection: &mut SqliteConnection,
     site: SiteId,
-    beacons: &mut [Vec<ViewUpdate>],
-) -> Result<TextCodes, StoreError> {
-    let mut known = TextCodes::default();
-    let asked = texts::of_beacons(beacons);
-    if find(connection, site, &asked, &mut known).await? == asked.len() {
-        return Ok(known);
-    }
-    let days: BTreeSet<i32> = asked.iter().map(|&(day, ..)| day).collect();
+    days: &BTreeSet<i32>,
+) -> Result<HashMap<(i32, TextKind), usize>, StoreError> {
     let rows: Vec<(i32, u8, i64)> = sqlx::query_as(
         "/* text.count */ select t.day, t.kind, count(*) from json_each(?2) j \
          cross join context_text t on t.site_id = ?1 and t.day = j.value group by t.day, t.kind",
     )
     .bind(site.0)
-    .bind(json(&days)?)
+    .bind(json(days)?)
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
     let count = |(day, kind, count): (i32, u8, i64)| {
         Some(((day, TextKind::from_number(kind)?), usize::try_from(count).unwrap_or(usize::MAX)))
     };
-    texts::bound(beacons, &known, &rows.into_iter().filter_map(count).collect());
-    Ok(known)
+    Ok(rows.into_iter().filter_map(count).collect())
 }
 
-/// Looks up texts. Returns the number of texts found.
+/// Looks up texts of sites.
 async fn find(
     connection: &mut SqliteConnection,
-    site: SiteId,
-    asked: &[Text<'_>],
-    known: &mut TextCodes,
-) -> Result<usize, StoreError> {
+    asked: &[Asked<'_>],
+) -> Result<HashMap<SiteId, TextCodes>, StoreError> {
+    let mut found: HashMap<SiteId, TextCodes> = HashMap::default();
     if asked.is_empty() {
-        return Ok(0);
+        return Ok(found);
     }
-    let list: Vec<(i32, u8, &str)> = asked.iter().map(|&(day, kind, text)| (day, kind as u8, text)).collect();
-    let rows: Vec<(i32, u8, String, Code)> = sqlx::query_as(
-        "/* text.codes */ select t.day, t.kind, t.text, t.code from json_each(?2) j cross join context_text t \
-         on t.site_id = ?1 and t.day = j.value ->> 0 and t.kind = j.value ->> 1 and t.text = j.value ->> 2",
+    let rows: Vec<(i64, i32, u8, String, Code)> = sqlx::query_as(
+        "/* text.codes */ select t.site_id, t.day, t.kind, t.text, t.code from json_each(?1) j \
+         cross join context_text t on t.site_id = j.value ->> 0 and t.day = j.value ->> 1 \
+         and t.kind = j.value ->> 2 and t.text = j.value ->> 3",
     )
-    .bind(site.0)
-    .bind(json(&list)?)
+    .bind(json(asked)?)
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    let found = rows.len();
-    for (day, kind, text, code) in rows {
+    for (site, day, kind, text, code) in rows {
         if let Some(kind) = TextKind::from_number(kind) {
-            known.insert(day, kind, text, code);
+            found.entry(SiteId(site)).or_default().insert(day, kind, text, code);
         }
     }
     Ok(found)
@@ -104,44 +124,53 @@ pub(crate) async fn add(
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
-        find(connection, site, &missing, known).await?;
+        let list: Vec<Asked<'_>> = missing.iter().map(|&text| asked((site, text))).collect();
+        known.extend(find(connection, &list).await?.remove(&site).unwrap_or_default());
         missing.retain(|&text| known.code(text).is_none());
     }
     Err(damaged(NAMING, "the table of texts: every code of a text is taken"))
 }
 
-/// Reads the texts to which rows of page views refer; the first column of the rows is the id.
+/// Reads the texts to which rows of a site's page views refer; the first column of the rows is the id.
 pub(crate) async fn of_rows(
     connection: &mut SqliteConnection,
     site: SiteId,
     rows: &[SqliteRow],
 ) -> Result<TextNames, StoreError> {
-    let mut asked: BTreeSet<(i32, Code)> = BTreeSet::new();
+    Ok(of_sites(connection, rows, |_| Ok(site)).await?.remove(&site).unwrap_or_default())
+}
+
+/// Reads the texts to which rows of many sites refer; `site_of` tells the site of a row.
+pub(crate) async fn of_sites(
+    connection: &mut SqliteConnection,
+    rows: &[SqliteRow],
+    site_of: impl Fn(&SqliteRow) -> Result<SiteId, StoreError>,
+) -> Result<HashMap<SiteId, TextNames>, StoreError> {
+    let mut asked: BTreeSet<(i64, i32, Code)> = BTreeSet::new();
     for row in rows {
         let Some(bytes) = row.try_get::<Option<&[u8]>, _>(view::CONTEXT).map_err(failed(NAMING))? else {
             continue;
         };
-        let day = Grain::Day.step(view::read_id(row)?.start_ms());
+        let (site, day) = (site_of(row)?, Grain::Day.step(view::read_id(row)?.start_ms()));
         let context = decode(bytes).map_err(|_| damaged(NAMING, "a page view (context)"))?;
         codes(&context, |code| {
-            asked.insert((day, code));
+            asked.insert((site.0, day, code));
         });
     }
-    let mut names = TextNames::default();
+    let mut names: HashMap<SiteId, TextNames> = HashMap::default();
     if asked.is_empty() {
         return Ok(names);
     }
-    let found: Vec<(i32, Code, String)> = sqlx::query_as(
-        "/* text.names */ select t.day, t.code, t.text from json_each(?2) j cross join context_text t \
-         on t.site_id = ?1 and t.day = j.value ->> 0 and t.code = j.value ->> 1",
+    let found: Vec<(i64, i32, Code, String)> = sqlx::query_as(
+        "/* text.names */ select t.site_id, t.day, t.code, t.text from json_each(?1) j \
+         cross join context_text t on t.site_id = j.value ->> 0 and t.day = j.value ->> 1 and t.code = j.value ->> 2",
     )
-    .bind(site.0)
     .bind(json(&asked)?)
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    for (day, code, text) in found {
-        names.insert(day, code, text);
+    for (site, day, code, text) in found {
+        names.entry(SiteId(site)).or_default().insert(day, code, text);
     }
     Ok(names)
 }

@@ -3,7 +3,7 @@
 use crate::bulk::{Sizes, Statement, sizes};
 use crate::error::damaged;
 use fieldvitals_store::context::code::decode;
-use fieldvitals_store::context::texts::{TextCodes, TextNames};
+use fieldvitals_store::context::texts::TextNames;
 use fieldvitals_store::dimension::{device_code, device_of_code};
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
@@ -14,9 +14,9 @@ use sqlx::sqlite::SqliteRow;
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{NavigationType, Os, TtiGap, ViewId};
 
-/// Removes views, by a list of ids.
-pub(crate) const REMOVE: &str = "/* view.replaced */ delete from page_view where site_id = ?1 \
-     and id in (select unhex(value) from json_each(?2))";
+/// Removes views, by a list of sites and ids.
+pub(crate) const REMOVE: &str = "/* view.replaced */ delete from page_view where (site_id, id) in \
+     (select value ->> 0, unhex(value ->> 1) from json_each(?1))";
 
 /// Inserts new views.
 pub(crate) const PUT: Sizes = sizes!(
@@ -32,10 +32,9 @@ pub(crate) fn bind(
     site: SiteId,
     view: StoredView,
     route_id: i64,
-    texts: &TextCodes,
+    context: Option<Vec<u8>>,
 ) -> Statement {
     let update = view.update;
-    let context = texts.encode(&update);
     let (seq, foreign_received) = match update.source {
         Source::Own { seq } => (Some(i64::from(seq)), None),
         Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),

@@ -133,7 +133,7 @@ impl StoreError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SpoolId(pub [u8; 16]);
 
-/// The beacons of one site from one spool epoch, loaded in one transaction together with the cursor.
+/// The beacons of one site from one spool epoch, loaded in the transaction that moves the site's cursor.
 #[derive(Clone, Debug)]
 pub struct LoadBatch {
     /// The site.
@@ -235,15 +235,31 @@ pub trait Store: Send + Sync {
     async fn cursor_max(&self, spool: SpoolId) -> Result<u64, StoreError>;
     /// Deletes the cursors of a spool epoch that is fully loaded and deleted.
     async fn cursors_forget(&self, spool: SpoolId) -> Result<(), StoreError>;
-    /// Loads a batch: page views, rollup corrections and the cursor, in one transaction.
+    /// Loads the batches of a pass: page views, rollup corrections and cursors of all its sites, in one transaction.
+    /// Each site occurs at most once. Returns the outcome of each batch, in order.
     ///
     /// Loading is idempotent: an update changes nothing if the store has the same or newer data. An update of a view
     /// past retention changes nothing either.
     ///
+    /// A batch fails alone with [`StoreError::CursorMoved`] if its cursor is not at `after`, and with
+    /// [`StoreError::NoSuchSite`] if its site was deleted; the others are loaded. A store on several nodes may use more
+    /// transactions, so other errors can be of one batch too.
+    ///
     /// # Errors
-    /// [`StoreError::CursorMoved`] if the cursor is not at `batch.after`; [`StoreError::NoSuchSite`] if the site was
-    /// deleted; [`StoreError::TooSlow`] on timeout. A failed call changes nothing.
-    async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError>;
+    /// If the pass failed as a whole: [`StoreError::TooSlow`] on timeout; other errors may be the fault of one batch.
+    /// A failed pass changes nothing.
+    async fn load_pass(
+        &self,
+        pass: Vec<LoadBatch>,
+    ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError>;
+    /// Loads a batch: [`Store::load_pass`] of it alone.
+    ///
+    /// # Errors
+    /// The error of the batch or of the pass.
+    async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
+        // A pass has an outcome for each batch.
+        self.load_pass(vec![batch]).await?.pop().unwrap_or(Err(StoreError::NoSuchSite))
+    }
 
     /// Returns the routes with page views that start in the range (UTC milliseconds, end excluded), sorted.
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;

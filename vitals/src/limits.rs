@@ -215,8 +215,10 @@ pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const COMMIT_BEACONS_MAX: usize = 2_048;
 /// Bytes in one group commit.
 pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Page view updates in one load transaction.
+/// Page view updates in one load transaction, of all sites together.
 pub const LOAD_VIEWS_MAX: usize = 16_384;
+/// Bytes of spool rows in one load transaction, of all sites together: a full one of beacons of 1 KiB.
+pub const LOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Time that the loader waits for more beacons before a load that is not full, in milliseconds. Reports lag by it.
 pub const LOAD_GATHER_MS_MAX: u64 = 200;
 /// Maximum retry back-off of the loader while the store is unreachable, in milliseconds.
@@ -300,4 +302,5 @@ const _: () = assert!(
 const _: () = assert!(TIME_MS_MAX as u64 * 1_000 <= u32::MAX as u64, "a time must fit its micros");
 const _: () = assert!(CLS_MAX as u64 * 1_000_000 <= u32::MAX as u64, "a score must fit its micros");
 const _: () = assert!(COMMIT_BEACONS_MAX <= LOAD_VIEWS_MAX, "a commit must be loadable at once");
+const _: () = assert!(COMMIT_BYTES_MAX <= LOAD_BYTES_MAX, "a commit must be loadable at once");
 const _: () = assert!(VIEWS_PER_BEACON_MAX <= LOAD_VIEWS_MAX, "any beacon must be loadable at once");

@@ -307,28 +307,33 @@ pub(crate) fn append(
     Ok(())
 }
 
-/// Returns the next rows of one epoch after a position, in order: at least one if any exists, then more while all
-/// payloads together are ≤ `bytes_max`.
+/// Returns the next rows of one epoch after a position, in order: at least one if any exists, then more while they have
+/// ≤ `beacons_max` beacons and all payloads together are ≤ `bytes_max`.
 pub(crate) fn read(
     reader: &Connection,
     after: u64,
+    beacons_max: usize,
     bytes_max: usize,
 ) -> Result<Vec<SpoolRow>, rusqlite::Error> {
     // Reads the lengths first, which SQLite stores before the payloads, so that it does not read rows that do not fit.
-    let lengths: Vec<(i64, i64, i64)> = reader
-        .prepare_cached(
-            "/* spool.lengths */ select position, epoch, length(payload) from spool_row \
-             where position > ?1 order by position limit 256",
-        )?
-        .query_map(params![after as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<Result<_, _>>()?;
-    let mut bytes = 0_u64;
-    let first = lengths.first().map_or(0, |&(_, epoch, _)| epoch);
-    let fitting = lengths.iter().enumerate().take_while(|&(place, &(_, epoch, length))| {
-        bytes = bytes.saturating_add(length.unsigned_abs());
-        epoch == first && (place == 0 || bytes <= bytes_max as u64)
-    });
-    let Some((_, &(last, ..))) = fitting.last() else { return Ok(Vec::new()) };
+    let mut statement = reader.prepare_cached(
+        "/* spool.lengths */ select position, epoch, beacons, length(payload) from spool_row \
+         where position > ?1 order by position limit ?2",
+    )?;
+    let mut rows = statement.query(params![after as i64, beacons_max.max(1) as i64])?;
+    let (mut beacons, mut bytes) = (0_u64, 0_u64);
+    let mut first_and_last: Option<(i64, i64)> = None;
+    while let Some(row) = rows.next()? {
+        let (position, epoch): (i64, i64) = (row.get(0)?, row.get(1)?);
+        beacons = beacons.saturating_add(row.get::<_, i64>(2)?.unsigned_abs());
+        bytes = bytes.saturating_add(row.get::<_, i64>(3)?.unsigned_abs());
+        let is_fitting = beacons <= beacons_max as u64 && bytes <= bytes_max as u64;
+        if first_and_last.is_some_and(|(first, _)| epoch != first || !is_fitting) {
+            break;
+        }
+        first_and_last = Some((epoch, position));
+    }
+    let Some((_, last)) = first_and_last else { return Ok(Vec::new()) };
     reader
         .prepare_cached(
             "/* spool.read */ select position, epoch, payload from spool_row \

@@ -159,7 +159,7 @@ impl Held {
     }
 
     /// Returns the position up to which a site's part is processed.
-    pub(super) fn after(&self, site: SiteId) -> u64 {
+    fn after(&self, site: SiteId) -> u64 {
         self.0.get(&site).map_or(0, |waiting| waiting.after)
     }
 
@@ -172,6 +172,15 @@ impl Held {
     pub(super) fn next(&self, up_to: u64) -> Option<(SiteId, Instant)> {
         let waits = self.0.iter().filter(|&(_, waiting)| waiting.after < up_to);
         waits.map(|(&site, waiting)| (site, waiting.due)).min_by_key(|&(_, due)| due)
+    }
+
+    /// Returns the sites whose retry is due, of those that [`Self::next`] would return: the first one, and the others that
+    /// are processed up to the same position. Returns that position too.
+    pub(super) fn due(&self, up_to: u64, now: Instant) -> Option<(u64, BTreeSet<SiteId>)> {
+        let (first, _) = self.next(up_to).filter(|&(_, due)| due <= now)?;
+        let after = self.after(first);
+        let together = self.0.iter().filter(|(_, waiting)| waiting.after == after && waiting.due <= now);
+        Some((after, together.map(|(&site, _)| site).collect()))
     }
 
     /// Returns the backlog of all held sites, in beacons.

@@ -5,11 +5,11 @@ use super::pace::Pace;
 use super::pause::Pause;
 use super::reader::Reader;
 use super::writer::Message;
-use super::{Spool, SpoolError};
+use super::{Bounds, Spool, SpoolError};
 use crate::http::now_ms;
-use fieldvitals_store::{Crowded, LoadBatch, Network, Senders, SiteId, Store, StoreError, ViewUpdate};
+use fieldvitals_store::{Network, SiteId, Store, StoreError, ViewUpdate};
 use rusqlite::Connection;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 /// Loads beacons from the spool into the store.
 pub struct Loader {
     pub(super) spool: Spool,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     reader: Reader,
     /// Epochs that are not fully loaded, oldest first; the last one is the current epoch.
     pub(super) epochs: VecDeque<Epoch>,
@@ -26,14 +26,14 @@ pub struct Loader {
     /// The loader has processed all rows up to this position, except parts of held sites.
     pub(super) read_up_to: u64,
     /// The store's cursor by epoch number and site, if known.
-    cursors: HashMap<(i64, SiteId), u64>,
+    pub(super) cursors: HashMap<(i64, SiteId), u64>,
     /// The last position whose beacons are counted, by site.
     pub(super) counted: HashMap<SiteId, u64>,
     /// Set after a retry of a held site, so that the next step loads other sites.
     others_first: bool,
     /// Time of the next attempt to forget an epoch whose cursors were unreachable.
     forget_due: Instant,
-    pace: Pace,
+    pub(super) pace: Pace,
     pause: Pause,
 }
 
@@ -68,6 +68,9 @@ impl From<StoreError> for StepError {
 
 /// One site's beacons from some rows, with their positions and client networks.
 pub(super) type Part = Vec<(u64, (Network, Vec<ViewUpdate>))>;
+
+/// The parts of some sites.
+pub(super) type Parts = BTreeMap<SiteId, Part>;
 
 impl Loader {
     pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {
@@ -106,7 +109,7 @@ impl Loader {
         Ok(())
     }
 
-    fn older(&self, last: u64, loaded: u64) -> SpoolError {
+    pub(super) fn older(&self, last: u64, loaded: u64) -> SpoolError {
         SpoolError::OlderThanStore { path: self.spool.shared.path.clone(), last, loaded }
     }
 
@@ -134,12 +137,13 @@ impl Loader {
 
     async fn work(&mut self, mut stop: watch::Receiver<bool>) {
         loop {
+            let began = Instant::now();
             // Reads the stop signal before the spool, so that the last step sees all beacons appended before the stop.
             let stopping = *stop.borrow() || stop.has_changed().is_err();
             match self.step().await {
                 Ok(Step::Done) => {
                     self.pause.over();
-                    self.gather(stopping, &mut stop).await;
+                    self.gather(began, stopping, &mut stop).await;
                 }
                 Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
@@ -151,7 +155,7 @@ impl Loader {
                         // The next iteration reads the signal.
                         _ = stop.changed() => {}
                     }
-                    self.gather(false, &mut stop).await;
+                    self.gather(Instant::now(), false, &mut stop).await;
                 }
                 Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
                 Err(StepError::TooMuch) => {}
@@ -164,8 +168,8 @@ impl Loader {
     }
 
     /// Waits for more beacons if the backlog is smaller than one load. A small load costs nearly as much as a large
-    /// one, and its syncs delay the writer's.
-    async fn gather(&self, stopping: bool, stop: &mut watch::Receiver<bool>) {
+    /// one, and its syncs delay the writer's. Beacons gather since `began`: the wait does not add to the time of a load.
+    async fn gather(&self, began: Instant, stopping: bool, stop: &mut watch::Receiver<bool>) {
         let bounds = self.spool.shared.bounds;
         let (held, due) = {
             let held = self.spool.shared.held();
@@ -181,7 +185,7 @@ impl Loader {
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(bounds.gather) => {}
+            () = tokio::time::sleep_until((began + bounds.gather).into()) => {}
             // The next iteration reads the signal.
             _ = stop.changed() => {}
         }
@@ -203,18 +207,19 @@ impl Loader {
                 return Ok(Step::Done);
             }
         }
-        // `next` skips a site without unloaded beacons before `read_up_to`: the rows of its refusal are to be loaded
+        // `due` skips sites without unloaded beacons before `read_up_to`: the rows of their refusal are to be loaded
         // again.
-        let due = self.spool.shared.held().next(self.read_up_to).filter(|&(_, due)| due <= Instant::now());
+        let due = self.spool.shared.held().due(self.read_up_to, Instant::now());
+        let is_due = due.is_some();
         match due {
-            Some((site, _)) if !self.others_first => {
+            Some((after, sites)) if !self.others_first => {
                 self.others_first = true;
-                self.try_again(site).await
+                self.try_again(after, sites).await
             }
             _ => {
                 self.others_first = false;
                 match self.load_next().await? {
-                    Step::Empty if due.is_some() => Ok(Step::Done),
+                    Step::Empty if is_due => Ok(Step::Done),
                     step => Ok(step),
                 }
             }
@@ -222,8 +227,8 @@ impl Loader {
     }
 
     async fn read(&self, after: u64) -> Result<Vec<SpoolRow>, StepError> {
-        let bytes_max = self.spool.shared.bounds.commit_bytes;
-        self.reader.read(after, bytes_max).await.map_err(StepError::Spool)
+        let Bounds { load_views, load_bytes, .. } = self.spool.shared.bounds;
+        self.reader.read(after, load_views, load_bytes).await.map_err(StepError::Spool)
     }
 
     /// Loads the next rows without the parts of held sites, or ends an epoch.
@@ -255,53 +260,46 @@ impl Loader {
         }
         let held = self.spool.shared.held().sites();
         let (parts, rows) = self.parts(rows, |site| !held.contains(&site))?;
-        for (site, part) in parts {
-            let began = Instant::now();
-            match self.load(epoch, site, part).await {
-                Err(StepError::Site(error)) => self.hold(site, &error, began),
-                done => done?,
-            }
-        }
+        self.load(epoch, &rows, parts).await?;
         self.settle(&rows).await?;
         Ok(Step::Done)
     }
 
-    /// Loads part of a held site's backlog.
-    async fn try_again(&mut self, site: SiteId) -> Result<Step, StepError> {
-        let began = Instant::now();
-        let after = self.spool.shared.held().after(site);
+    /// Loads part of the backlog of held sites that are processed up to a position. Sites that were refused together are
+    /// retried together.
+    async fn try_again(&mut self, after: u64, mut sites: BTreeSet<SiteId>) -> Result<Step, StepError> {
         let mut rows = self.read(after).await?;
         rows.retain(|row| row.position <= self.read_up_to);
         let epoch = rows.first().and_then(|row| self.epochs.iter().find(|epoch| epoch.number == row.epoch));
         let Some(&epoch) = epoch else {
-            self.release(site);
+            sites.into_iter().for_each(|site| self.release(site));
             return Ok(Step::Done);
         };
-        let (mut parts, rows) = self.parts(rows, |other| other == site)?;
-        let part = parts.remove(&site).unwrap_or_default();
-        match self.load(epoch, site, part).await {
-            Err(StepError::Site(error)) => {
-                self.hold(site, &error, began);
-                return Ok(Step::Done);
-            }
-            done => done?,
+        let (parts, rows) = self.parts(rows, |site| sites.contains(&site))?;
+        for refused in self.load(epoch, &rows, parts).await? {
+            sites.remove(&refused);
         }
-        let (settled, _) = self.settled(&rows, after, |other| other != site)?;
+        if sites.is_empty() {
+            return Ok(Step::Done);
+        }
+        let (settled, _) = self.settled(&rows, after, |site| !sites.contains(&site))?;
         {
             let mut stats = self.spool.shared.stats();
             stats.held_bytes = stats.held_bytes.saturating_sub(settled.bytes);
         }
         self.tell(settled).await;
         let up_to = rows.last().map_or(after, |row| row.position);
-        self.spool.shared.held().move_on(site, up_to);
-        if up_to >= self.read_up_to {
-            self.release(site);
+        for site in sites {
+            self.spool.shared.held().move_on(site, up_to);
+            if up_to >= self.read_up_to {
+                self.release(site);
+            }
         }
         Ok(Step::Done)
     }
 
     /// Holds back a site that the store refuses. Logs a repeated refusal once.
-    fn hold(&self, site: SiteId, error: &StoreError, began: Instant) {
+    pub(super) fn hold(&self, site: SiteId, error: &StoreError, began: Instant) {
         let error = error.to_string();
         let longest = self.spool.shared.bounds.site_retry;
         let when = (began, longest, now_ms());
@@ -316,121 +314,6 @@ impl Loader {
 
     fn release(&self, site: SiteId) {
         self.spool.shared.held().release(site);
-    }
-
-    /// Loads one site's part. A retry skips beacons that are counted already, and reads the store's cursor to learn
-    /// whether the failed load was committed.
-    async fn load(&mut self, epoch: Epoch, site: SiteId, mut part: Part) -> Result<(), StepError> {
-        let counted = self.counted.get(&site).copied().unwrap_or(0);
-        part.retain(|&(position, _)| position > counted);
-        let key = (epoch.number, site);
-        let after = match self.cursors.get(&key) {
-            Some(&after) => after,
-            None => {
-                let after = self.store.cursor(site, epoch.id).await?;
-                let is_own = self.epochs.back().is_some_and(|own| own.number == epoch.number);
-                if !is_own && after > epoch.last {
-                    return Err(StepError::Spool(self.older(epoch.last, after).to_string()));
-                }
-                self.cursors.insert(key, after);
-                after
-            }
-        };
-        let before = part.len();
-        part.retain(|&(position, _)| position > after);
-        let known = (before - part.len()) as u64;
-        if known > 0 {
-            let own = self.epochs.back().is_some_and(|own| own.number == epoch.number);
-            self.count(site, after, |stats| {
-                *(if own { &mut stats.loaded } else { &mut stats.superseded }) += known;
-                known
-            });
-        }
-        let (mut part, mut after) = (part.into(), after);
-        loop {
-            let some = self.pace.take(site, &mut part);
-            let Some(&(up_to, _)) = some.last() else { return Ok(()) };
-            self.load_some((epoch, site), after, some).await?;
-            after = up_to;
-        }
-    }
-
-    /// Loads one batch of a site.
-    async fn load_some(
-        &mut self,
-        (epoch, site): (Epoch, SiteId),
-        after: u64,
-        part: Part,
-    ) -> Result<(), StepError> {
-        let (Some(&(first, _)), Some(&(up_to, _))) = (part.first(), part.last()) else { return Ok(()) };
-        let key = (epoch.number, site);
-        let (networks, beacons): (Vec<Network>, Vec<Vec<ViewUpdate>>) =
-            part.into_iter().map(|(_, beacon)| beacon).unzip();
-        let n = beacons.len();
-        let senders = Senders::Networks(networks);
-        let batch = LoadBatch { site, spool: epoch.id, after, up_to, beacons, senders };
-        match self.store.load(batch).await {
-            Ok(report) => {
-                self.cursors.insert(key, up_to);
-                self.pace.faster(site, self.spool.shared.bounds.load_views);
-                self.spool.shared.held().loaded(site);
-                self.note_crowded(site, &report.crowded);
-                self.count(site, up_to, |stats| {
-                    stats.loaded += report.loaded;
-                    stats.superseded += report.superseded;
-                    n as u64
-                });
-                Ok(())
-            }
-            Err(StoreError::NoSuchSite) => {
-                self.cursors.remove(&key);
-                self.count(site, up_to, |stats| {
-                    stats.discarded += n as u64;
-                    n as u64
-                });
-                Ok(())
-            }
-            Err(error) => {
-                // The load may have been committed; the retry reads the store's cursor.
-                self.cursors.remove(&key);
-                match error {
-                    StoreError::TooSlow { answered, .. } if first < up_to => {
-                        let beacons = self.pace.slower(site, n);
-                        tracing::warn!(site = site.0, %error, beacons, "a load is tried again with fewer beacons");
-                        // Without an answer, the database may be unreachable.
-                        Err(if answered { StepError::TooMuch } else { StepError::Store(error) })
-                    }
-                    StoreError::TooSlow { answered: true, .. } => Err(StepError::Site(error)),
-                    error => Err(error.into()),
-                }
-            }
-        }
-    }
-
-    /// Records and logs names that do not fit in the dictionaries.
-    fn note_crowded(&self, site: SiteId, crowded: &Crowded) {
-        if *crowded == Crowded::default() {
-            return;
-        }
-        for names in self.spool.shared.crowds().note(site, crowded, now_ms()) {
-            tracing::warn!(
-                site = site.0,
-                kind = names.kind(),
-                "the site has more names than it has places; page views of further ones count under (other). Made-up \
-                 names: `fieldvitals site erase`. URLs with ids in them: `fieldvitals site update --route`"
-            );
-        }
-    }
-
-    /// Counts the outcome of a site's beacons up to a position. `count` returns the number of beacons.
-    fn count(&mut self, site: SiteId, up_to: u64, count: impl FnOnce(&mut super::Stats) -> u64) {
-        let mut stats = self.spool.shared.stats();
-        let n = count(&mut stats);
-        stats.waiting = stats.waiting.saturating_sub(n);
-        drop(stats);
-        self.spool.shared.held().take(site, n);
-        let counted = self.counted.entry(site).or_default();
-        *counted = up_to.max(*counted);
     }
 
     /// Returns the first epoch if all of its rows are loaded, held parts included. Never returns the current epoch.

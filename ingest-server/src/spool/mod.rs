@@ -1,8 +1,8 @@
 //! The spool: makes an accepted beacon durable before its `204`, and keeps it until the loader has stored it.
 //!
 //! The spool is a SQLite file (see [`file`] for its tables) with one row per group commit. [`writer`] writes all
-//! queued beacons as one row and answers their callers after the fsync. [`loader`] reads rows in order and loads each
-//! site's part into the store. The writer removes a row once every site's part is loaded. The loader's cursor is in
+//! queued beacons as one row and answers their callers after the fsync. [`loader`] reads rows in order, and [`pass`]
+//! loads each site's part into the store. The writer removes a row once every site's part is loaded. The loader's cursor is in
 //! the store and moves in the transaction of the load. So a crash at any point repeats work, but neither loses nor
 //! duplicates beacons. If the store refuses one site's part, only that part stays in its row; loading continues with
 //! the other sites ([`held`]).
@@ -16,6 +16,7 @@ mod file;
 mod held;
 mod loader;
 mod pace;
+mod pass;
 mod pause;
 mod payload;
 mod reader;
@@ -143,8 +144,10 @@ pub struct Bounds {
     pub commit_beacons: usize,
     /// Bytes in one group commit.
     pub commit_bytes: usize,
-    /// Page view updates in one group commit, and in one load.
+    /// Page view updates in one group commit, and in one load of all sites.
     pub load_views: usize,
+    /// Bytes of rows in one load of all sites.
+    pub load_bytes: usize,
     /// Time for which a load that is not full collects beacons.
     pub gather: Duration,
     /// Longest back-off of the loader.
@@ -163,6 +166,7 @@ impl Default for Bounds {
             commit_beacons: limits::COMMIT_BEACONS_MAX,
             commit_bytes: limits::COMMIT_BYTES_MAX,
             load_views: limits::LOAD_VIEWS_MAX,
+            load_bytes: limits::LOAD_BYTES_MAX,
             gather: Duration::from_millis(limits::LOAD_GATHER_MS_MAX),
             retry: Duration::from_millis(limits::LOAD_RETRY_MS_MAX),
             site_retry: Duration::from_millis(limits::LOAD_SITE_RETRY_MS_MAX),

@@ -23,10 +23,6 @@ impl Pause {
 
     /// Waits after a failure. Logs a repeated failure only once.
     pub(super) async fn after(&mut self, error: &StoreError) {
-        if matches!(error, StoreError::CursorMoved { .. }) {
-            // Another loader moved the cursor. This is not a failure: the caller reads the cursor again at once.
-            return;
-        }
         self.note(error.to_string());
         tokio::time::sleep(self.next).await;
         self.next = self.next.saturating_mul(2).min(self.shared.bounds.retry);

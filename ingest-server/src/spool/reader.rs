@@ -16,11 +16,16 @@ impl Reader {
         Self { path, connection: Arc::new(Mutex::new(Some(connection))) }
     }
 
-    pub(super) async fn read(&self, after: u64, bytes_max: usize) -> Result<Vec<SpoolRow>, String> {
+    pub(super) async fn read(
+        &self,
+        after: u64,
+        beacons_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<SpoolRow>, String> {
         let connection = Arc::clone(&self.connection);
         let reading = tokio::task::spawn_blocking(move || {
             let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            connection.as_ref().map(|connection| file::read(connection, after, bytes_max))
+            connection.as_ref().map(|connection| file::read(connection, after, beacons_max, bytes_max))
         });
         match reading.await {
             Ok(Some(Ok(rows))) => Ok(rows),

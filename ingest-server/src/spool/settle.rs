@@ -1,7 +1,7 @@
 //! Selects the rows of a load, and requests the removal of loaded rows.
 
 use super::file::{self, SpoolRow};
-use super::loader::{Loader, Part, StepError};
+use super::loader::{Loader, Parts, StepError};
 use super::writer::{Message, Settled};
 use super::{Record, SpoolError, payload};
 use fieldvitals_store::SiteId;
@@ -101,24 +101,30 @@ impl Loader {
     /// Splits rows by site, for the sites selected by `take`: as many rows as fit in one load, at least one.
     pub(super) fn parts(
         &self,
-        rows: Vec<SpoolRow>,
+        mut rows: Vec<SpoolRow>,
         take: impl Fn(SiteId) -> bool,
-    ) -> Result<Parts, StepError> {
-        parts(rows, self.spool.shared.bounds.load_views, take).map_err(|reason| self.damaged(&reason))
+    ) -> Result<(Parts, Vec<SpoolRow>), StepError> {
+        let views_max = self.spool.shared.bounds.load_views;
+        let (parts, taken) = split_rows(&rows, views_max, take).map_err(|reason| self.damaged(&reason))?;
+        rows.truncate(taken);
+        Ok((parts, rows))
     }
 }
-
-/// Parts by site, and the rows of these parts.
-type Parts = (BTreeMap<SiteId, Part>, Vec<SpoolRow>);
 
 fn split(row: &SpoolRow) -> Result<Vec<Record>, String> {
     payload::split(&row.payload).map_err(|reason| format!("row {}: {reason}", row.position))
 }
 
-fn parts(mut rows: Vec<SpoolRow>, views_max: usize, take: impl Fn(SiteId) -> bool) -> Result<Parts, String> {
-    let mut parts: BTreeMap<SiteId, Part> = BTreeMap::new();
-    let (mut views, mut taken) = (0, 0);
-    for row in &rows {
+/// Splits rows by site, for the sites selected by `take`: as many rows as have `views_max` page views, at least one.
+/// Returns the parts and the number of rows.
+pub(super) fn split_rows(
+    rows: &[SpoolRow],
+    views_max: usize,
+    take: impl Fn(SiteId) -> bool,
+) -> Result<(Parts, usize), String> {
+    let mut parts = Parts::new();
+    let (mut views, mut taken) = (0_usize, 0);
+    for row in rows {
         let mut records = split(row)?;
         records.retain(|record| take(record.site));
         views += records.iter().map(|record| record.updates.len()).sum::<usize>();
@@ -130,6 +136,5 @@ fn parts(mut rows: Vec<SpoolRow>, views_max: usize, take: impl Fn(SiteId) -> boo
             parts.entry(site).or_default().push((row.position, (network, updates)));
         }
     }
-    rows.truncate(taken);
-    Ok((parts, rows))
+    Ok((parts, taken))
 }

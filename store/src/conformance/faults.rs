@@ -164,15 +164,19 @@ impl Store for FaultyStore {
         self.inner.cursors_forget(spool).await
     }
 
-    async fn load(&self, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-        self.loads.lock().unwrap_or_else(PoisonError::into_inner).push(batch.beacons.len());
+    async fn load_pass(
+        &self,
+        pass: Vec<LoadBatch>,
+    ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError> {
+        let beacons = pass.iter().map(|batch| batch.beacons.len()).sum();
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner).push(beacons);
         self.fail_if_away()?;
-        if batch.beacons.len() as u64 > self.in_time.load(Ordering::SeqCst) {
+        if beacons as u64 > self.in_time.load(Ordering::SeqCst) {
             let reason = "it took too long".to_owned();
             return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
         }
-        let report = self.inner.load(batch).await?;
-        if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(report) }
+        let loaded = self.inner.load_pass(pass).await?;
+        if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(loaded) }
     }
 
     fn has_clock(&self) -> bool {

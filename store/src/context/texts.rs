@@ -97,6 +97,13 @@ impl TextCodes {
         self.codes.entry((day, kind)).or_default().insert(text, code);
     }
 
+    /// Adds the codes of others.
+    pub fn extend(&mut self, others: Self) {
+        for (key, codes) in others.codes {
+            self.codes.entry(key).or_default().extend(codes);
+        }
+    }
+
     /// Returns the code of a text.
     #[must_use]
     pub fn code(&self, (day, kind, text): Text<'_>) -> Option<Code> {
