@@ -3,7 +3,6 @@
 
 pub mod api;
 pub mod assets;
-pub mod attribution;
 pub mod auth;
 pub mod body;
 pub mod client;
@@ -191,19 +190,8 @@ fn ingest_routes(config: &mut web::ServiceConfig) {
 
 fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
-    let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
     config
-        .service(get("/healthz").route(web::get().to(api::healthz)).route(web::head().to(api::healthz)))
-        .service(get("/api/v1/status").route(web::get().to(api::status)))
-        .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
-        .service(get("/api/v1/sites").route(web::get().to(api::sites)))
-        .service(get("/api/v1/sites/{site}/pages").route(web::get().to(api::pages)))
-        .service(get("/api/v1/sites/{site}/report").route(web::get().to(api::report)))
-        .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(api::breakdown)))
-        .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
-        .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(api::rejections)))
-        .service(get("/api/v1/sites/{site}/violations").route(web::get().to(api::violations)))
-        .service(post("/api/v1/sites/{site}/gate").route(web::post().to(api::gate)))
+        .configure(api::routes)
         .service(get("/demo").route(web::get().to(demo::index)))
         .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))
         .service(get("/demo/{path:.*}").route(web::get().to(demo::page)))

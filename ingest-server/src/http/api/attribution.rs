@@ -3,7 +3,8 @@
 pub mod conditions;
 
 use crate::http::State;
-use crate::http::api::{Answer, RouteParam, json};
+use crate::http::api::route::RouteParam;
+use crate::http::api::{Answer, json};
 use crate::http::auth;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{Filter, FiltersReport, given, short};
