@@ -13,8 +13,11 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use vitals::limits;
 
-/// Connections of one server for reports, or of one command.
-const CONNECTIONS_MAX: u32 = 7;
+/// Connections of one server for short reads and for changes of sites, tokens and violations.
+const CONNECTIONS_MAX: u32 = 3;
+/// Connections of one server for reports, or of one command: those of running questions, and one that returns to the
+/// pool.
+const READING_CONNECTIONS_MAX: u32 = limits::QUESTIONS_RUNNING_MAX as u32 + 1;
 /// Connections for background work: loading uses one; maintenance uses another, and starts vacuums.
 const BACKGROUND_CONNECTIONS_MAX: u32 = 3;
 /// Timeout for opening a connection, and for waiting for a free one.
@@ -87,7 +90,11 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
             .max_lifetime(CONNECTION_AGE_MAX)
             .connect_lazy_with(options.clone())
     };
-    Ok(Pools { front: pool(CONNECTIONS_MAX), background: pool(BACKGROUND_CONNECTIONS_MAX) })
+    Ok(Pools {
+        front: pool(CONNECTIONS_MAX),
+        reading: pool(READING_CONNECTIONS_MAX),
+        background: pool(BACKGROUND_CONNECTIONS_MAX),
+    })
 }
 
 /// Connects. Without an `sslmode`, the connection is encrypted if possible. A server with an unreadable certificate

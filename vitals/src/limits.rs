@@ -278,6 +278,10 @@ pub const CLIENT_TIME_MS_MAX: u64 = 60_000;
 /// Largest response that a command reads, in bytes.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Questions to the store that run at once. The embedded store has two more reading connections, for short reads.
+pub const QUESTIONS_RUNNING_MAX: usize = 3;
+/// Queued questions. A dashboard asks eight at once; further questions are refused with 503, which takes no time.
+pub const QUESTIONS_QUEUED_MAX: usize = 64;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Days that one query may span.

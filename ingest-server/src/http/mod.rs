@@ -1,6 +1,7 @@
 //! The HTTP server: the only module that depends on actix. Handlers parse the request, call pure code or the store,
 //! and write the response.
 
+mod answer;
 pub mod api;
 pub mod assets;
 pub mod auth;
@@ -21,6 +22,7 @@ use crate::directory::Directory;
 use crate::intake::scrub;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
+use crate::questions::Questions;
 use crate::spool::Spool;
 use actix_server::{ServerBuilder, ServerHandle};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
@@ -52,8 +54,8 @@ pub struct State {
     pub connections: Arc<Connections>,
     /// The header with a client's country.
     pub country_header: client::CountryHeader,
-    /// Allows one attribution query at a time.
-    pub explaining: tokio::sync::Mutex<()>,
+    /// The threads and the queue of questions to the store.
+    pub questions: Questions,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Serves the demo site.
@@ -67,7 +69,7 @@ impl State {
     ///
     /// # Errors
     /// 503 while the store is unreachable. The query would only wait for a connection, and then fail.
-    fn store(&self) -> Result<&dyn Store, ApiError> {
+    fn store(&self) -> Result<&Arc<dyn Store>, ApiError> {
         self.directory.store().ok_or_else(ApiError::store_away)
     }
 }

@@ -1,15 +1,18 @@
 //! One route, or the whole site, grouped by a dimension.
 
+use crate::http::answer::ask;
+use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
-use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
 use crate::http::question::{ByParam, Filter, FiltersReport};
 use crate::http::{State, auth};
+use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::estimate;
+use fieldvitals_store::{Store, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// One route, or the whole site, grouped by a dimension.
@@ -45,7 +48,7 @@ pub struct ValueReport {
 /// navigation type or release.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
-    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn breakdown(
     state: web::Data<State>,
     request: HttpRequest,
@@ -57,25 +60,29 @@ pub async fn breakdown(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let by = by.by()?;
-    let route = route.asked(&state, &site).await?;
-    let query = filter.query(&site, range, route.name.as_deref())?;
-    let values = state.store()?.breakdown(&query, by).await?;
-    Ok(json(BreakdownReport {
-        site: site.name.clone(),
-        by: by.name(),
-        route: route.name,
-        nearest_routes: route.nearest,
-        period: values.period.into(),
-        filters: query.filters.into(),
-        values: values
-            .rows
-            .into_iter()
-            .map(|row| ValueReport {
-                value: row.value,
-                views: row.cell.views,
-                views_estimated: estimate(row.cell.weight_milli),
-                metrics: report::metrics(&row.cell, false),
-            })
-            .collect(),
-    }))
+    let mut query = filter.query(&site, range)?;
+    let question = move |store: Arc<dyn Store>| async move {
+        let route = route.asked(store.as_ref(), &site).await?;
+        query.route.clone_from(&route.name);
+        let values = store.breakdown(&query, by).await?;
+        Ok(BreakdownReport {
+            site: site.name.clone(),
+            by: by.name(),
+            route: route.name,
+            nearest_routes: route.nearest,
+            period: values.period.into(),
+            filters: query.filters.into(),
+            values: values
+                .rows
+                .into_iter()
+                .map(|row| ValueReport {
+                    value: row.value,
+                    views: row.cell.views,
+                    views_estimated: estimate(row.cell.weight_milli),
+                    metrics: report::metrics(&row.cell, false),
+                })
+                .collect(),
+        })
+    };
+    ask(&state, &request, Cost::Usual, question).await
 }

@@ -1,14 +1,17 @@
 //! The verdict on a budget file.
 
 use crate::gate::{self, GateReport};
-use crate::http::api::{Answer, json};
+use crate::http::answer::ask;
+use crate::http::api::Answer;
 use crate::http::body::ApiBody;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{Filter, given, short};
 use crate::http::{State, auth, now_ms};
+use crate::questions::Cost;
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::Scope;
+use fieldvitals_store::{Scope, Store};
 use serde::Deserialize;
+use std::sync::Arc;
 use utoipa::IntoParams;
 
 /// Recording of a judgement.
@@ -39,7 +42,7 @@ impl RecordParam {
 #[utoipa::path(post, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, RecordParam),
     request_body(content = String, content_type = "application/toml", description = "A budget file (docs/budgets.md)"),
-    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, description = "`record` with a token of the scope `read`", body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, description = "`record` with a token of the scope `read`", body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn gate(
     state: web::Data<State>,
     request: HttpRequest,
@@ -58,5 +61,8 @@ pub async fn gate(
     let budgets = vitals::budget::parse(text).map_err(|error| ApiError::budget(error.to_string()))?;
     let (device, release) = filter.of_gate()?;
     let question = gate::Question { range: filter.range()?, device, release, record };
-    Ok(json(gate::check(state.store()?, &site, &budgets, question, now_ms()).await?))
+    let check = move |store: Arc<dyn Store>| async move {
+        Ok(gate::check(store.as_ref(), &site, &budgets, question, now_ms()).await?)
+    };
+    ask(&state, &request, Cost::Usual, check).await
 }

@@ -1,14 +1,17 @@
 //! The ranking of a site's routes.
 
-use crate::http::api::{Answer, json};
+use crate::http::answer::ask;
+use crate::http::api::Answer;
 use crate::http::error::ErrorBody;
 use crate::http::question::{Filter, FiltersReport, RankingParams};
 use crate::http::{State, auth};
+use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::estimate;
+use fieldvitals_store::{Store, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// A ranking of routes.
@@ -39,7 +42,7 @@ pub struct PageReport {
 /// Ranks routes, with percentiles and rating counts of each.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/pages", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams),
-    responses((status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn pages(
     state: web::Data<State>,
     request: HttpRequest,
@@ -50,24 +53,27 @@ pub async fn pages(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let ranking = ranking.ranking()?;
-    let mut query = filter.query(&site, range, None)?;
+    let mut query = filter.query(&site, range)?;
     query.metrics = query.metrics.with(ranking.metric);
-    let cells = state.store()?.cells(&query).await?;
-    let (rows, next) = ranking.page(cells.rows);
-    Ok(json(PagesReport {
-        site: site.name.clone(),
-        period: cells.period.into(),
-        filters: query.filters.into(),
-        metric: ranking.metric.name(),
-        pages: rows
-            .into_iter()
-            .map(|row| PageReport {
-                views: row.cell.views,
-                views_estimated: estimate(row.cell.weight_milli),
-                metrics: report::metrics(&row.cell, false),
-                route: row.route,
-            })
-            .collect(),
-        next_cursor: next.map(|cursor| cursor.encode()),
-    }))
+    let question = move |store: Arc<dyn Store>| async move {
+        let cells = store.cells(&query).await?;
+        let (rows, next) = ranking.page(cells.rows);
+        Ok(PagesReport {
+            site: site.name.clone(),
+            period: cells.period.into(),
+            filters: query.filters.into(),
+            metric: ranking.metric.name(),
+            pages: rows
+                .into_iter()
+                .map(|row| PageReport {
+                    views: row.cell.views,
+                    views_estimated: estimate(row.cell.weight_milli),
+                    metrics: report::metrics(&row.cell, false),
+                    route: row.route,
+                })
+                .collect(),
+            next_cursor: next.map(|cursor| cursor.encode()),
+        })
+    };
+    ask(&state, &request, Cost::Usual, question).await
 }

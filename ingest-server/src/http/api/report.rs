@@ -1,15 +1,18 @@
 //! The metrics of one route, or of the whole site.
 
+use crate::http::answer::ask;
+use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
-use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
 use crate::http::question::{Filter, FiltersReport};
 use crate::http::{State, auth};
+use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Cell, estimate};
+use fieldvitals_store::{Cell, Store, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// One route, or the whole site.
@@ -34,7 +37,7 @@ pub struct RouteReport {
 /// The metrics of one route, or of the whole site, with their distributions.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/report", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), RouteParam, Filter),
-    responses((status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn report(
     state: web::Data<State>,
     request: HttpRequest,
@@ -44,21 +47,25 @@ pub async fn report(
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
-    let route = route.asked(&state, &site).await?;
-    let query = filter.query(&site, range, route.name.as_deref())?;
-    let cells = state.store()?.cells(&query).await?;
-    let mut whole = Cell::default();
-    for row in &cells.rows {
-        whole.merge(&row.cell);
-    }
-    Ok(json(RouteReport {
-        site: site.name.clone(),
-        route: route.name,
-        nearest_routes: route.nearest,
-        period: cells.period.into(),
-        filters: query.filters.into(),
-        views: whole.views,
-        views_estimated: estimate(whole.weight_milli),
-        metrics: report::metrics(&whole, true),
-    }))
+    let mut query = filter.query(&site, range)?;
+    let question = move |store: Arc<dyn Store>| async move {
+        let route = route.asked(store.as_ref(), &site).await?;
+        query.route.clone_from(&route.name);
+        let cells = store.cells(&query).await?;
+        let mut whole = Cell::default();
+        for row in &cells.rows {
+            whole.merge(&row.cell);
+        }
+        Ok(RouteReport {
+            site: site.name.clone(),
+            route: route.name,
+            nearest_routes: route.nearest,
+            period: cells.period.into(),
+            filters: query.filters.into(),
+            views: whole.views,
+            views_estimated: estimate(whole.weight_milli),
+            metrics: report::metrics(&whole, true),
+        })
+    };
+    ask(&state, &request, Cost::Usual, question).await
 }

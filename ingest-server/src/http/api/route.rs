@@ -1,10 +1,9 @@
 //! The parameter `route`, and its resolution to a route of the site.
 
-use crate::http::State;
 use crate::http::error::ApiError;
 use crate::http::question::given;
 use crate::intake::asked;
-use fieldvitals_store::Site;
+use fieldvitals_store::{Site, Store};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -27,11 +26,15 @@ pub(in crate::http) struct AskedRoute {
 
 impl RouteParam {
     /// Resolves the parameter to one of the site's route names. Fills `nearest` if there is no exact match.
-    pub(in crate::http) async fn asked(&self, state: &State, site: &Site) -> Result<AskedRoute, ApiError> {
+    pub(in crate::http) async fn asked(
+        &self,
+        store: &dyn Store,
+        site: &Site,
+    ) -> Result<AskedRoute, ApiError> {
         let Some(text) = given(&self.route) else {
             return Ok(AskedRoute { name: None, nearest: Vec::new() });
         };
-        let known = state.store()?.route_names(site.id).await?;
+        let known = store.route_names(site.id).await?;
         let mut names = asked::names(text, &site.routes);
         if let Some(name) = names.iter().find(|name| known.contains(name)) {
             return Ok(AskedRoute { name: Some(name.clone()), nearest: Vec::new() });

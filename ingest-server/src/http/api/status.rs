@@ -4,6 +4,7 @@ use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
 use crate::http::{State, assets, auth};
 use crate::maintenance::MaintenanceReport;
+use crate::questions::QuestionsReport;
 use crate::report::time_text;
 use crate::spool::Trouble;
 use actix_web::{HttpRequest, web};
@@ -35,6 +36,8 @@ pub struct StatusReport {
     dropped_fields: BTreeMap<&'static str, u64>,
     /// Accepted beacons by state, including those of earlier starts.
     spool: SpoolReport,
+    /// Questions to the store, which have threads and a queue of their own.
+    questions: QuestionsReport,
     /// Connections of clients.
     connections: ConnectionsReport,
     /// Sites with full dictionaries in the last day. Page views with further names count under `(other)`. Absent if
@@ -183,6 +186,7 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
                 .map(|refusal| RefusalReport { trouble: refusal.trouble.into(), beacons: refusal.beacons }),
             commits: spool.commits,
         },
+        questions: state.questions.report(),
         connections: ConnectionsReport {
             open: state.connections.open(),
             max: state.connections.limits().all_max,

@@ -1,12 +1,16 @@
 //! Broken budgets.
 
-use crate::http::api::{Answer, json};
+use crate::http::answer::ask;
+use crate::http::api::Answer;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{given, short};
 use crate::http::{State, auth};
+use crate::questions::Cost;
 use crate::report::{time_text, unit_name};
 use actix_web::{HttpRequest, web};
+use fieldvitals_store::Store;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use vitals::limits;
 use vitals::view::Device;
@@ -56,7 +60,7 @@ pub struct ViolationReport {
 /// Budgets that a check found broken: open violations first, newest first.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/violations", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ViolationParams),
-    responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn violations(
     state: web::Data<State>,
     request: HttpRequest,
@@ -80,35 +84,35 @@ pub async fn violations(
     let rows_max = u32::try_from(limits::PAGE_ROWS_MAX).unwrap_or(u32::MAX);
     let limit = number("limit", given(&params.limit), 50, rows_max)?.max(1);
     let skip = number("cursor", given(&params.cursor), 0, u32::MAX / 2)?;
-    let mut found = state.store()?.violations(site.id, open_only, skip, limit.saturating_add(1)).await?;
-    let page = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > page;
-    found.truncate(page);
-    let violations = found
-        .into_iter()
-        .map(|violation| {
-            let judgement = violation.judgement;
-            let metric = judgement.metric;
-            ViolationReport {
-                id: violation.id,
-                route: judgement.route,
-                metric: metric.name(),
-                percentile: judgement.percentile,
-                max: judgement.at_most.number(metric),
-                unit: unit_name(metric),
-                device: judgement.device.map(Device::name),
-                release: judgement.release,
-                measured: judgement.measured.map(|value| value.number(metric)),
-                n: judgement.n,
-                within: judgement.within,
-                opened: time_text(violation.opened_ms),
-                last_seen: time_text(violation.last_seen_ms),
-                resolved: violation.resolved_ms.map(time_text),
-            }
-        })
-        .collect();
-    Ok(json(ViolationsReport {
-        violations,
-        next_cursor: more.then(|| skip.saturating_add(limit).to_string()),
-    }))
+    let question = move |store: Arc<dyn Store>| async move {
+        let mut found = store.violations(site.id, open_only, skip, limit.saturating_add(1)).await?;
+        let page = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = found.len() > page;
+        found.truncate(page);
+        let violations = found
+            .into_iter()
+            .map(|violation| {
+                let judgement = violation.judgement;
+                let metric = judgement.metric;
+                ViolationReport {
+                    id: violation.id,
+                    route: judgement.route,
+                    metric: metric.name(),
+                    percentile: judgement.percentile,
+                    max: judgement.at_most.number(metric),
+                    unit: unit_name(metric),
+                    device: judgement.device.map(Device::name),
+                    release: judgement.release,
+                    measured: judgement.measured.map(|value| value.number(metric)),
+                    n: judgement.n,
+                    within: judgement.within,
+                    opened: time_text(violation.opened_ms),
+                    last_seen: time_text(violation.last_seen_ms),
+                    resolved: violation.resolved_ms.map(time_text),
+                }
+            })
+            .collect();
+        Ok(ViolationsReport { violations, next_cursor: more.then(|| skip.saturating_add(limit).to_string()) })
+    };
+    ask(&state, &request, Cost::Usual, question).await
 }
