@@ -119,8 +119,8 @@ impl Directory {
 
     /// Returns the store, unless it was unreachable at the last refresh.
     #[must_use]
-    pub fn store(&self) -> Option<&dyn Store> {
-        (!self.is_away.load(Ordering::Relaxed)).then_some(self.store.as_ref())
+    pub fn store(&self) -> Option<&Arc<dyn Store>> {
+        (!self.is_away.load(Ordering::Relaxed)).then_some(&self.store)
     }
 
     /// Looks up `found` in the snapshot. On a miss, refreshes the snapshot and looks up again, because the item may

@@ -12,6 +12,7 @@ pub mod intake;
 pub mod keys;
 pub mod maintenance;
 pub mod outcome;
+pub mod questions;
 pub mod report;
 pub mod spool;
 mod store_url;
@@ -26,6 +27,7 @@ use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreE
 use http::connection::Connections;
 use http::proxies::Proxies;
 use maintenance::Maintenance;
+use questions::Questions;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -217,6 +219,7 @@ struct Needs {
     spool: spool::Spool,
     loader: spool::Loader,
     background: Background,
+    questions: Questions,
 }
 
 impl Needs {
@@ -237,7 +240,8 @@ impl Needs {
         let path = config.data_dir.join(SPOOL);
         let (spool, loader) = spool::Spool::open_with(&path, Arc::clone(&store), bounds).await?;
         let background = Background::start().map_err(ServeError::Threads)?;
-        Ok(Self { store, directory, spool, loader, background })
+        let questions = Questions::start().map_err(ServeError::Threads)?;
+        Ok(Self { store, directory, spool, loader, background, questions })
     }
 }
 
@@ -349,7 +353,7 @@ impl Server {
     /// As [`Server::open`].
     pub async fn start(opened: Opened) -> Result<Self, ServeError> {
         let Opened { config, address, starting, needs } = opened;
-        let Needs { store, directory, spool, loader, background } = needs;
+        let Needs { store, directory, spool, loader, background, questions } = needs;
         // Skips the write if the site and the token exist, so that a read-only database does not prevent the start.
         let first_start = match directory.current().is_set_up() {
             true => Ok(FirstStart::default()),
@@ -394,7 +398,7 @@ impl Server {
             client_rate: http::client::ClientRate::new(config.client_rate, proxies.clone()),
             connections: Arc::new(Connections::new(within_handles(config.connections), proxies.clone())),
             country_header: http::client::CountryHeader::new(config.country_header, proxies),
-            explaining: tokio::sync::Mutex::default(),
+            questions,
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
             keep_bots: config.keep_bots,

@@ -12,15 +12,23 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 tokio::task_local! {
-    /// Set inside background tasks: loading and maintenance.
-    static BACKGROUND: ();
+    /// The user of the current call, if it has a pool of its own.
+    static USER: User;
 }
 
-/// Two pools. A connection's events run on the threads of the runtime that opened it, and the threads of loading and
-/// maintenance have lower priority than all others.
+#[derive(Clone, Copy)]
+enum User {
+    Question,
+    Background,
+}
+
+/// Three pools. A connection's events run on the threads of the runtime that opened it, and the threads of questions,
+/// of loading and of maintenance have lower priority than all others.
 pub(crate) struct Pools {
-    /// For requests.
+    /// For short calls.
     pub(crate) front: PgPool,
+    /// For questions about page views.
+    pub(crate) reading: PgPool,
     /// For loading and maintenance.
     pub(crate) background: PgPool,
 }
@@ -28,20 +36,26 @@ pub(crate) struct Pools {
 impl Pools {
     /// The pool of the current task.
     pub(crate) fn own(&self) -> &PgPool {
-        match BACKGROUND.try_with(|()| ()) {
-            Ok(()) => &self.background,
+        match USER.try_with(|user| *user) {
+            Ok(User::Background) => &self.background,
+            Ok(User::Question) => &self.reading,
             Err(_) => &self.front,
         }
     }
 
     pub(crate) async fn close(&self) {
-        tokio::join!(self.front.close(), self.background.close());
+        tokio::join!(self.front.close(), self.reading.close(), self.background.close());
     }
 }
 
 /// Runs `work` on background connections.
 pub(crate) async fn background<T>(work: impl Future<Output = T>) -> T {
-    BACKGROUND.scope((), work).await
+    USER.scope(User::Background, work).await
+}
+
+/// Runs `work` on connections of questions.
+pub(crate) async fn question<T>(work: impl Future<Output = T>) -> T {
+    USER.scope(User::Question, work).await
 }
 
 /// Runs `call` with a timeout. A call may take effect although it timed out; callers that must know ask the store.

@@ -36,7 +36,7 @@ mod violation;
 pub use citus::{Spread, spread};
 
 use async_trait::async_trait;
-use connection::{Pools, Transaction, background, bounded, bounded_load};
+use connection::{Pools, Transaction, background, bounded, bounded_load, question};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
@@ -214,27 +214,27 @@ impl Store for PostgresStore {
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
-        bounded(self.bounds.call, query::routes(self, site, from_ms, to_ms)).await
+        question(bounded(self.bounds.call, query::routes(self, site, from_ms, to_ms))).await
     }
 
     async fn route_names(&self, site: SiteId) -> Result<Vec<String>, StoreError> {
-        bounded(self.bounds.call, query::route_names(self, site)).await
+        question(bounded(self.bounds.call, query::route_names(self, site))).await
     }
 
     async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
-        bounded(self.bounds.call, query::cells(self, query)).await
+        question(bounded(self.bounds.call, query::cells(self, query))).await
     }
 
     async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {
-        bounded(self.bounds.call, query::breakdown(self, query, by)).await
+        question(bounded(self.bounds.call, query::breakdown(self, query, by))).await
     }
 
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
-        bounded(self.bounds.call, causes::causes(self, query)).await
+        question(bounded(self.bounds.call, causes::causes(self, query))).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
-        bounded(self.bounds.call, tally::tally(self, query)).await
+        question(bounded(self.bounds.call, tally::tally(self, query))).await
     }
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {

@@ -13,8 +13,11 @@ use sqlx::{ConnectOptions, Connection, Row, SqlSafeStr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// Connections of one server for reports, or of one command.
-const CONNECTIONS_MAX: u32 = 7;
+/// Connections of one server for short reads and for changes of sites, tokens and violations.
+const CONNECTIONS_MAX: u32 = 3;
+/// Connections of one server for reports, or of one command: those of running questions, and one that returns to the
+/// pool.
+const READING_CONNECTIONS_MAX: u32 = limits::QUESTIONS_RUNNING_MAX as u32 + 1;
 /// Connections for background work beside loading: maintenance uses one, and starts vacuums.
 const BACKGROUND_CONNECTIONS_MAX: u32 = 2;
 /// Timeout for opening a connection, and for waiting for a free one.
@@ -92,7 +95,11 @@ pub(crate) async fn open(url: &str) -> Result<(Pools, bool), StoreError> {
     };
     let loads = if is_citus { load::CITUS_LOADS_MAX } else { 1 } as u32;
     Ok((
-        Pools { front: pool(CONNECTIONS_MAX), background: pool(loads + BACKGROUND_CONNECTIONS_MAX) },
+        Pools {
+            front: pool(CONNECTIONS_MAX),
+            reading: pool(READING_CONNECTIONS_MAX),
+            background: pool(loads + BACKGROUND_CONNECTIONS_MAX),
+        },
         is_citus,
     ))
 }

@@ -73,7 +73,8 @@ mod tests {
         store.erase(&Erase { site, from_ms: 0, to_ms: i64::MAX, url: None }).await.unwrap();
         store.site_delete(site).await.unwrap();
         let mut connections = Vec::new();
-        for pool in [&postgres.pools.front, &postgres.pools.background] {
+        let pools = &postgres.pools;
+        for pool in [&pools.front, &pools.reading, &pools.background] {
             let before = connections.len();
             while pool.num_idle() > 0 {
                 connections.push(pool.acquire().await.unwrap());

@@ -4,6 +4,7 @@ use crate::error::failed;
 use fieldvitals_store::StoreError;
 use fieldvitals_store::schema::{self, Schema};
 use fieldvitals_store::{priority, private};
+use futures_util::future::try_join_all;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -16,6 +17,7 @@ use std::thread::Builder;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use vitals::limits;
 
 /// The files of `migrations/sqlite`: version, description and text. The macro of sqlx that lists them is not used,
 /// because it would build the drivers of all databases a second time for the compiler.
@@ -33,8 +35,8 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a writer waits for earlier writers of this process.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Number of reading connections.
-const READERS: u32 = 4;
+/// Number of reading connections: those of running questions, one for a fold, and one for short reads.
+const READERS: u32 = limits::QUESTIONS_RUNNING_MAX as u32 + 2;
 /// Page cache of a reading connection: 32 MiB. SQLite takes a size in KiB as a negative number.
 const READER_CACHE: &str = "-32768";
 /// Page cache of the writer: 16 MiB. It holds the pages that loads keep writing (the ends of 2,000 routes in the index
@@ -95,15 +97,14 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
         .await
         .map_err(at)?;
     drop(connection);
-    // Opens all readers at once, from this thread. A connection keeps the priority of the thread that opens it.
-    // Loading, which also reads, has a lower priority.
-    let readers = pool()
-        .max_connections(READERS)
-        .min_connections(READERS)
-        .connect_with(options(path).read_only(true))
-        .await
-        .map_err(at)?;
-    Ok((writer, readers))
+    let options = options(path).read_only(true);
+    let readers = open_lowered(async move {
+        let readers = pool().max_connections(READERS).connect_with(options).await?;
+        // Opens all readers here, because a connection keeps the priority of the thread that opens it.
+        try_join_all((0..READERS).map(|_| readers.acquire())).await?;
+        Ok(readers)
+    });
+    Ok((writer, readers.await.map_err(at)?))
 }
 
 /// Refuses a file of another program before anything in it changes. Opening a writer would already change it.
@@ -161,11 +162,18 @@ fn pool() -> SqlitePoolOptions {
         .after_release(|connection, _| Box::pin(is_clean(connection)))
 }
 
-/// Opens the writer: one connection, at the priority of loading, its main user.
+/// Opens the writer: one connection.
 async fn open_writer(path: &Path) -> Result<SqlitePool, StoreError> {
     // The writer's statements are long, and slow for large loads.
     let options = options(path).pragma("cache_size", WRITER_CACHE).disable_statement_logging();
     let opening = pool().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_with(options);
+    open_lowered(opening).await.map_err(|error| named(path, failed(OPENING)(error)))
+}
+
+/// Opens connections at the priority of their users: loading, maintenance and questions.
+async fn open_lowered(
+    opening: impl Future<Output = Result<SqlitePool, sqlx::Error>> + Send + 'static,
+) -> Result<SqlitePool, sqlx::Error> {
     let (done, opened) = oneshot::channel();
     let runtime = Handle::current();
     // Uses a separate thread, because a thread cannot raise its priority again.
@@ -174,11 +182,10 @@ async fn open_writer(path: &Path) -> Result<SqlitePool, StoreError> {
         // The caller may have stopped waiting.
         let _ = done.send(runtime.block_on(opening));
     });
-    let opened = match started {
+    match started {
         Ok(_) => opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed)),
         Err(error) => Err(error.into()),
-    };
-    opened.map_err(|error| named(path, failed(OPENING)(error)))
+    }
 }
 
 /// Whether the pool may reuse a connection.

@@ -237,6 +237,10 @@ pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 /// Timeout of a command for the server's whole response, in milliseconds.
 pub const CLIENT_TIME_MS_MAX: u64 = 60_000;
 
+/// Questions to the store that run at once. The embedded store has two more reading connections, for short reads.
+pub const QUESTIONS_RUNNING_MAX: usize = 3;
+/// Queued questions. A dashboard asks eight at once; further questions are refused with 503, which takes no time.
+pub const QUESTIONS_QUEUED_MAX: usize = 64;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Days that one query may span.

@@ -55,8 +55,24 @@ export function takeTokenFromAddress() {
   return setToken(given);
 }
 
+/** Tries for a resource while the server's queue of questions is full. */
+const TRIES = 5;
+
 /** Reads one resource; `query` entries that are null are left out. Throws `ApiError`. */
 export async function get(path, query, signal) {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await getOnce(path, query, signal);
+    } catch (error) {
+      if (error.code !== "busy" || tried === TRIES) throw error;
+      // A random part, so that the questions of one page do not come back at once.
+      await new Promise((resolve) => setTimeout(resolve, 1_000 * tried * (0.5 + Math.random())));
+      signal?.throwIfAborted();
+    }
+  }
+}
+
+async function getOnce(path, query, signal) {
   const params = new URLSearchParams(Object.entries(query ?? {}).filter(([, value]) => value !== null));
   const text = params.toString();
   const address = text === "" ? path : `${path}?${text}`;

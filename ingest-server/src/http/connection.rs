@@ -15,5 +15,6 @@ mod serve;
 mod state;
 mod stream;
 
+pub(super) use exchange::Asker;
 pub use registry::{ConnectionLimits, Connections};
 pub(super) use serve::factory;

@@ -138,6 +138,27 @@ impl ApiError {
         )
     }
 
+    /// Return `503 Service Unavailable`: the queue of questions is full.
+    pub fn busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too many questions are being answered now; beacons are taken all the same",
+            "Try again after the time in Retry-After; `questions` of /api/v1/status counts them.",
+        )
+    }
+
+    /// Return `500 Internal Server Error`: the answer cannot be written as JSON.
+    pub fn unwritable(error: &serde_json::Error) -> Self {
+        tracing::error!(%error, "an answer cannot be written as JSON");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "answer",
+            "the answer cannot be written",
+            "See the server's log.",
+        )
+    }
+
     /// Return `404 Not Found`: the demo's site does not allow this server's origin.
     pub fn demo_off(site: &str, origin: &str) -> Self {
         Self::new(
@@ -156,6 +177,11 @@ impl ApiError {
             format!("{method} is not taken here"),
             &format!("Use {allowed}."),
         )
+    }
+
+    /// The time until a retry may succeed, in seconds. A queue of questions is shorter than the outage of a store.
+    fn retry_after_s(&self) -> &'static str {
+        if self.code == "busy" { "1" } else { "5" }
     }
 
     /// Returns the error for an unreadable body of an API request.
@@ -286,7 +312,7 @@ impl ResponseError for ApiError {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.insert_header((header::RETRY_AFTER, "5"));
+            response.insert_header((header::RETRY_AFTER, self.retry_after_s()));
         }
         response.json(ErrorBody {
             error: ErrorDetail {

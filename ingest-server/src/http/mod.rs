@@ -1,9 +1,9 @@
 //! The HTTP server: the only module that depends on actix. Handlers parse the request, call pure code or the store,
 //! and write the response.
 
+mod answer;
 pub mod api;
 pub mod assets;
-pub mod attribution;
 pub mod auth;
 pub mod body;
 pub mod client;
@@ -22,6 +22,7 @@ use crate::directory::Directory;
 use crate::intake::scrub;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
+use crate::questions::Questions;
 use crate::spool::Spool;
 use actix_server::{ServerBuilder, ServerHandle};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
@@ -53,8 +54,8 @@ pub struct State {
     pub connections: Arc<Connections>,
     /// The header with a client's country.
     pub country_header: client::CountryHeader,
-    /// Allows one attribution query at a time.
-    pub explaining: tokio::sync::Mutex<()>,
+    /// The threads and the queue of questions to the store.
+    pub questions: Questions,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Serves the demo site.
@@ -68,7 +69,7 @@ impl State {
     ///
     /// # Errors
     /// 503 while the store is unreachable. The query would only wait for a connection, and then fail.
-    fn store(&self) -> Result<&dyn Store, ApiError> {
+    fn store(&self) -> Result<&Arc<dyn Store>, ApiError> {
         self.directory.store().ok_or_else(ApiError::store_away)
     }
 }
@@ -191,19 +192,8 @@ fn ingest_routes(config: &mut web::ServiceConfig) {
 
 fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
-    let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
     config
-        .service(get("/healthz").route(web::get().to(api::healthz)).route(web::head().to(api::healthz)))
-        .service(get("/api/v1/status").route(web::get().to(api::status)))
-        .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
-        .service(get("/api/v1/sites").route(web::get().to(api::sites)))
-        .service(get("/api/v1/sites/{site}/pages").route(web::get().to(api::pages)))
-        .service(get("/api/v1/sites/{site}/report").route(web::get().to(api::report)))
-        .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(api::breakdown)))
-        .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
-        .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(api::rejections)))
-        .service(get("/api/v1/sites/{site}/violations").route(web::get().to(api::violations)))
-        .service(post("/api/v1/sites/{site}/gate").route(web::post().to(api::gate)))
+        .configure(api::routes)
         .service(get("/demo").route(web::get().to(demo::index)))
         .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))
         .service(get("/demo/{path:.*}").route(web::get().to(demo::page)))

@@ -1,6 +1,9 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
-use crate::http::{api, assets, attribution, ingest};
+use crate::http::api::{
+    attribution, breakdown, gate, health, pages, rejections, report, sites, status, violations,
+};
+use crate::http::{assets, ingest};
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -20,8 +23,9 @@ use utoipa::{Modify, OpenApi};
         license(name = "Apache-2.0 OR MIT")
     ),
     paths(
-        ingest::beacon, ingest::web_vitals, api::healthz, api::status, api::sites, api::pages, api::report,
-        api::breakdown, attribution::attribution, api::rejections, api::violations, api::gate
+        ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, pages::pages,
+        report::report, breakdown::breakdown, attribution::attribution, rejections::rejections,
+        violations::violations, gate::gate
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),

@@ -121,18 +121,15 @@ impl Filter {
         names.split(',').map(|name| metric(name.trim())).collect()
     }
 
-    /// Builds the query for a site or one of its routes.
-    pub fn query(&self, site: &Site, range: Range, route: Option<&str>) -> Result<CellQuery, ApiError> {
-        Ok(CellQuery { metrics: self.metrics()?, ..self.filtered(site, range, route)? })
+    /// Builds the query for a site.
+    pub fn query(&self, site: &Site, range: Range) -> Result<CellQuery, ApiError> {
+        Ok(CellQuery { metrics: self.metrics()?, ..self.filtered(site, range)? })
     }
 
     /// Builds the query for all metrics.
-    pub fn filtered(&self, site: &Site, range: Range, route: Option<&str>) -> Result<CellQuery, ApiError> {
-        Ok(CellQuery {
-            route: route.map(str::to_owned),
-            filters: self.filters()?,
-            ..CellQuery::new(site.id, range.from_ms, range.to_ms)
-        })
+    pub fn filtered(&self, site: &Site, range: Range) -> Result<CellQuery, ApiError> {
+        let all = CellQuery::new(site.id, range.from_ms, range.to_ms);
+        Ok(CellQuery { filters: self.filters()?, ..all })
     }
 }
 

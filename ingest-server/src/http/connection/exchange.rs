@@ -4,6 +4,7 @@ use super::state::Conn;
 use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::error::PayloadError;
 use actix_http::{ConnectionType, Payload, Request, Response, h1};
+use actix_web::HttpRequest;
 use actix_web::web::Bytes;
 use futures_util::Stream;
 use std::cell::RefCell;
@@ -58,6 +59,25 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.conn.end_request();
+    }
+}
+
+/// A client that waits for the answer to a question. While it exists, the connection ends as soon as the client closes
+/// its side, and with it the future of the question's handler.
+pub(in crate::http) struct Asker(Rc<Conn>);
+
+impl Asker {
+    /// Begins to wait.
+    pub(in crate::http) fn of(request: &HttpRequest) -> Option<Self> {
+        let conn = Rc::clone(request.conn_data::<Rc<Conn>>()?);
+        conn.set_asking(true);
+        Some(Self(conn))
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.0.set_asking(false);
     }
 }
 

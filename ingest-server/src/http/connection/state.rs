@@ -50,6 +50,8 @@ pub(super) struct Conn {
     reader: Cell<Option<Waker>>,
     requests: Cell<u32>,
     wants_body: Cell<bool>,
+    /// Set while a handler waits for the answer to a question.
+    is_asking: Cell<bool>,
     /// Set if a request was answered before its body was read completely.
     is_body_unread: Cell<bool>,
     /// Deadline of a blocked response.
@@ -75,6 +77,7 @@ impl Conn {
             reader: Cell::default(),
             requests: Cell::new(0),
             wants_body: Cell::new(false),
+            is_asking: Cell::new(false),
             is_body_unread: Cell::new(false),
             send_deadline: Cell::new(None),
             head_bytes: Cell::new(0),
@@ -163,6 +166,15 @@ impl Conn {
         }
     }
 
+    /// Sets whether a handler waits for the answer to a question.
+    pub(super) fn set_asking(&self, is_asking: bool) {
+        self.is_asking.set(is_asking);
+        // The client may have closed its side before, which wakes nobody again.
+        if is_asking && let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
     pub(super) fn leave_body_unread(&self) {
         self.is_body_unread.set(true);
     }
@@ -230,13 +242,18 @@ impl Conn {
         Poll::Ready(Ok(()))
     }
 
-    /// Waits until the dispatcher may read, or the client resets the connection.
+    /// Waits until the dispatcher may read, or the client resets the connection. The end of the client's side is a
+    /// reset if a handler waits for the answer to a question: a client that leaves rarely resets. A beacon is stored
+    /// whether its client waits or not.
     fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.held.borrow().is_empty() {
             let mut byte = [0];
             match &*self.stream.borrow() {
                 Some(stream) => {
-                    ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
+                    let peeked = ready!(stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)))?;
+                    if peeked == 0 && self.is_asking.get() {
+                        return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                    }
                 }
                 None => return Poll::Ready(Ok(())),
             }

@@ -3,16 +3,20 @@
 pub mod conditions;
 
 use crate::http::State;
-use crate::http::api::{Answer, RouteParam, json};
+use crate::http::answer::ask;
+use crate::http::api::Answer;
+use crate::http::api::route::RouteParam;
 use crate::http::auth;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{Filter, FiltersReport, given, short};
+use crate::questions::Cost;
 use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
 use conditions::ConditionsReport;
-use fieldvitals_store::{Cause, CauseQuery, Causes, Explained, estimate};
+use fieldvitals_store::{Cause, CauseQuery, Causes, Explained, Store, estimate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use vitals::attribution::LoadState;
 use vitals::beacon::errors;
@@ -171,7 +175,7 @@ pub struct TtiReport {
 /// reasons for a missing TTI, and failures of the collector. Reads retained page views, to the hour.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/attribution", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ExplainedParams, RouteParam, Filter),
-    responses((status = 200, body = AttributionReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = AttributionReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn attribution(
     state: web::Data<State>,
     request: HttpRequest,
@@ -184,33 +188,33 @@ pub async fn attribution(
     let (explained, limit) = (params.explained()?, params.limit()?);
     let range = filter.range()?;
     filter.without_metrics("`metric` says which one is explained")?;
-    let route = route.asked(&state, &site).await?;
-    let query = CauseQuery { views: filter.filtered(&site, range, route.name.as_deref())?, explained, limit };
-    // Runs one query at a time: each may read millions of page views, and keeps some bytes of every page view in
-    // memory.
-    let turn = state.explaining.lock().await;
-    let found = state.store()?.causes(&query).await?;
-    drop(turn);
-    let metric = explained.metric();
-    Ok(json(AttributionReport {
-        site: site.name.clone(),
-        metric: metric.name(),
-        unit: unit_name(metric),
-        route: route.name,
-        nearest_routes: route.nearest,
-        period: found.period.clone().into(),
-        filters: query.views.filters.into(),
-        views: found.views.count,
-        views_estimated: estimate(found.views.weight_milli),
-        measured: found.measured,
-        explained: found.explained,
-        causes_found: found.found,
-        tbt: blocking(&found),
-        tti: tti(&found),
-        collector_errors: collector_errors(&found),
-        conditions: conditions::report(metric, found.conditions),
-        causes: found.causes.into_iter().map(|cause| report(explained, cause, found.explained)).collect(),
-    }))
+    let mut query = CauseQuery { views: filter.filtered(&site, range)?, explained, limit };
+    let question = move |store: Arc<dyn Store>| async move {
+        let route = route.asked(store.as_ref(), &site).await?;
+        query.views.route.clone_from(&route.name);
+        let found = store.causes(&query).await?;
+        let metric = explained.metric();
+        Ok(AttributionReport {
+            site: site.name.clone(),
+            metric: metric.name(),
+            unit: unit_name(metric),
+            route: route.name,
+            nearest_routes: route.nearest,
+            period: found.period.clone().into(),
+            filters: query.views.filters.into(),
+            views: found.views.count,
+            views_estimated: estimate(found.views.weight_milli),
+            measured: found.measured,
+            explained: found.explained,
+            causes_found: found.found,
+            tbt: blocking(&found),
+            tti: tti(&found),
+            collector_errors: collector_errors(&found),
+            conditions: conditions::report(metric, found.conditions),
+            causes: found.causes.into_iter().map(|cause| report(explained, cause, found.explained)).collect(),
+        })
+    };
+    ask(&state, &request, Cost::Large, question).await
 }
 
 fn report(explained: Explained, cause: Cause, of: i64) -> CauseReport {

@@ -1,0 +1,88 @@
+//! One route, or the whole site, grouped by a dimension.
+
+use crate::http::answer::ask;
+use crate::http::api::Answer;
+use crate::http::api::route::RouteParam;
+use crate::http::error::ErrorBody;
+use crate::http::question::{ByParam, Filter, FiltersReport};
+use crate::http::{State, auth};
+use crate::questions::Cost;
+use crate::report::{self, MetricReport, PeriodReport};
+use actix_web::{HttpRequest, web};
+use fieldvitals_store::{Store, estimate};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// One route, or the whole site, grouped by a dimension.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BreakdownReport {
+    site: String,
+    by: &'static str,
+    route: Option<String>,
+    /// Routes with a similar name, if the site has none of this name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nearest_routes: Vec<String>,
+    period: PeriodReport,
+    #[serde(flatten)]
+    filters: FiltersReport,
+    /// Values, by descending page views.
+    values: Vec<ValueReport>,
+}
+
+/// A value with its metrics; metrics without samples are absent.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ValueReport {
+    /// The value; absent for page views without a known value. `(other)` holds the values beyond the site's limit.
+    value: Option<String>,
+    /// Page views received: the `n` of statistics.
+    views: i64,
+    /// Estimated page views, corrected for sampling (`data-sample`).
+    views_estimated: i64,
+    #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
+    metrics: BTreeMap<&'static str, MetricReport>,
+}
+
+/// The metrics of one route, or of the whole site, by device, browser, operating system, country, connection,
+/// navigation type or release.
+#[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
+    params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
+    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+pub async fn breakdown(
+    state: web::Data<State>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    by: web::Query<ByParam>,
+    route: web::Query<RouteParam>,
+    filter: web::Query<Filter>,
+) -> Answer {
+    let site = auth::site(&state, &request, &name).await?;
+    let range = filter.range()?;
+    let by = by.by()?;
+    let mut query = filter.query(&site, range)?;
+    let question = move |store: Arc<dyn Store>| async move {
+        let route = route.asked(store.as_ref(), &site).await?;
+        query.route.clone_from(&route.name);
+        let values = store.breakdown(&query, by).await?;
+        Ok(BreakdownReport {
+            site: site.name.clone(),
+            by: by.name(),
+            route: route.name,
+            nearest_routes: route.nearest,
+            period: values.period.into(),
+            filters: query.filters.into(),
+            values: values
+                .rows
+                .into_iter()
+                .map(|row| ValueReport {
+                    value: row.value,
+                    views: row.cell.views,
+                    views_estimated: estimate(row.cell.weight_milli),
+                    metrics: report::metrics(&row.cell, false),
+                })
+                .collect(),
+        })
+    };
+    ask(&state, &request, Cost::Usual, question).await
+}

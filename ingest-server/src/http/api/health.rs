@@ -1,0 +1,30 @@
+//! `/healthz`: whether the server accepts beacons.
+
+use crate::http::State;
+use crate::spool::Cause;
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+
+/// `200` while the server accepts beacons; `503` with the reason while it cannot store them.
+///
+/// The answer is `503` while the spool refuses beacons: on a full disk, or after a store outage has filled the spool.
+/// The server checks each second whether the refusal is over, even without beacons. An overloaded server that sheds
+/// some beacons, because more arrive than its disk syncs, stays `200`. A stopping server answers `503` while it still
+/// serves, so that balancers choose another server.
+#[utoipa::path(get, path = "/healthz", tag = "read",
+    responses((status = 200, description = "Beacons are taken"), (status = 503, description = "Beacons cannot be kept, or the server is starting or about to stop")))]
+pub async fn healthz(state: web::Data<State>) -> HttpResponse {
+    let trouble = if state.connections.is_draining() {
+        "the server is about to stop; send beacons to another one".to_owned()
+    } else if state.spool.is_failed() {
+        "the spool cannot be written; see the log".to_owned()
+    } else if let Some(refusal) = state.spool.refusal().filter(|refusal| refusal.cause > Cause::InFlight) {
+        format!("the spool refuses beacons: {}", refusal.trouble.error)
+    } else {
+        return HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
+    };
+    HttpResponse::ServiceUnavailable()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(trouble + "\n")
+}

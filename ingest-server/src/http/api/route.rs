@@ -1,0 +1,45 @@
+//! The parameter `route`, and its resolution to a route of the site.
+
+use crate::http::error::ApiError;
+use crate::http::question::given;
+use crate::intake::asked;
+use fieldvitals_store::{Site, Store};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// The route of a report.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RouteParam {
+    /// The route as reported (`/größe`, `/p/:id`), or a path or URL of it (`/gr%C3%B6%C3%9Fe/`, `/p/12345`); the whole
+    /// site when absent.
+    route: Option<String>,
+}
+
+/// The route of a query.
+pub(in crate::http) struct AskedRoute {
+    /// Name of the route; `None` for the whole site.
+    pub(in crate::http) name: Option<String>,
+    /// Similar routes, if the site has none of this name.
+    pub(in crate::http) nearest: Vec<String>,
+}
+
+impl RouteParam {
+    /// Resolves the parameter to one of the site's route names. Fills `nearest` if there is no exact match.
+    pub(in crate::http) async fn asked(
+        &self,
+        store: &dyn Store,
+        site: &Site,
+    ) -> Result<AskedRoute, ApiError> {
+        let Some(text) = given(&self.route) else {
+            return Ok(AskedRoute { name: None, nearest: Vec::new() });
+        };
+        let known = store.route_names(site.id).await?;
+        let mut names = asked::names(text, &site.routes);
+        if let Some(name) = names.iter().find(|name| known.contains(name)) {
+            return Ok(AskedRoute { name: Some(name.clone()), nearest: Vec::new() });
+        }
+        let nearest = asked::nearest(text, &known).into_iter().map(str::to_owned).collect();
+        Ok(AskedRoute { name: names.pop(), nearest })
+    }
+}

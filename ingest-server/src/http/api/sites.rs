@@ -1,0 +1,67 @@
+//! The sites of the server.
+
+use crate::http::api::{Answer, json};
+use crate::http::error::ErrorBody;
+use crate::http::{State, auth};
+use crate::report::time_text;
+use actix_web::{HttpRequest, web};
+use fieldvitals_store::{Scope, Site};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A site.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SiteReport {
+    id: i64,
+    name: String,
+    keys: Vec<KeyReport>,
+    origins: Vec<String>,
+    /// Route patterns, in matching order.
+    routes: Vec<String>,
+    created: String,
+}
+
+/// A site key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyReport {
+    key: String,
+    /// Time of expiry; absent for the current key.
+    until: Option<String>,
+}
+
+impl From<&Site> for SiteReport {
+    fn from(site: &Site) -> Self {
+        Self {
+            id: site.id.0,
+            name: site.name.clone(),
+            keys: site
+                .keys
+                .iter()
+                .map(|key| KeyReport { key: key.key.clone(), until: key.until_ms.map(time_text) })
+                .collect(),
+            origins: site.origins.clone(),
+            routes: site.routes.clone(),
+            created: time_text(site.created_ms),
+        }
+    }
+}
+
+/// All sites.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SitesReport {
+    sites: Vec<SiteReport>,
+    /// Whether this server serves the demo site under `/demo/`.
+    demo: bool,
+}
+
+/// The sites of this server.
+#[utoipa::path(get, path = "/api/v1/sites", tag = "read", security(("token" = [])),
+    responses((status = 200, body = SitesReport), (status = 401, body = ErrorBody)))]
+pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
+    auth::require(&state, &request, Scope::Read).await?;
+    let directory = state.directory.current();
+    Ok(json(SitesReport {
+        sites: directory.sites().iter().map(|site| site.as_ref().into()).collect(),
+        demo: state.demo,
+    }))
+}

@@ -1,0 +1,118 @@
+//! Broken budgets.
+
+use crate::http::answer::ask;
+use crate::http::api::Answer;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::question::{given, short};
+use crate::http::{State, auth};
+use crate::questions::Cost;
+use crate::report::{time_text, unit_name};
+use actix_web::{HttpRequest, web};
+use fieldvitals_store::Store;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+use vitals::limits;
+use vitals::view::Device;
+
+/// Filter and paging of violations.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ViolationParams {
+    /// `open` (the default) or `all`.
+    status: Option<String>,
+    /// Violations per page, 1 to 500; 50 when absent.
+    limit: Option<String>,
+    /// `next_cursor` of the previous page.
+    cursor: Option<String>,
+}
+
+/// Broken budgets.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ViolationsReport {
+    violations: Vec<ViolationReport>,
+    next_cursor: Option<String>,
+}
+
+/// A broken budget.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ViolationReport {
+    id: i64,
+    /// The route pattern of the budget.
+    route: String,
+    metric: &'static str,
+    percentile: u8,
+    max: f64,
+    unit: &'static str,
+    device: Option<&'static str>,
+    release: Option<String>,
+    /// The measured percentile of the last check that found the budget broken.
+    measured: Option<f64>,
+    /// Samples of that check. `within` counts the samples at or under the budget.
+    n: i64,
+    within: i64,
+    opened: String,
+    last_seen: String,
+    /// Time of the check that found the budget met again; absent while the violation is open.
+    resolved: Option<String>,
+}
+
+/// Budgets that a check found broken: open violations first, newest first.
+#[utoipa::path(get, path = "/api/v1/sites/{site}/violations", tag = "read", security(("token" = [])),
+    params(("site" = String, Path, description = "The site's name or id"), ViolationParams),
+    responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+pub async fn violations(
+    state: web::Data<State>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    params: web::Query<ViolationParams>,
+) -> Answer {
+    let site = auth::site(&state, &request, &name).await?;
+    let open_only = match given(&params.status) {
+        None | Some("open") => true,
+        Some("all") => false,
+        Some(other) => {
+            return Err(ApiError::parameter(format!("`status` is `{}`: expected open or all", short(other))));
+        }
+    };
+    let number = |name: &str, text: Option<&str>, default: u32, max: u32| match text {
+        None => Ok(default),
+        Some(text) => text.parse().ok().filter(|number| *number <= max).ok_or_else(|| {
+            ApiError::parameter(format!("`{name}` is `{}`: expected a number up to {max}", short(text)))
+        }),
+    };
+    let rows_max = u32::try_from(limits::PAGE_ROWS_MAX).unwrap_or(u32::MAX);
+    let limit = number("limit", given(&params.limit), 50, rows_max)?.max(1);
+    let skip = number("cursor", given(&params.cursor), 0, u32::MAX / 2)?;
+    let question = move |store: Arc<dyn Store>| async move {
+        let mut found = store.violations(site.id, open_only, skip, limit.saturating_add(1)).await?;
+        let page = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = found.len() > page;
+        found.truncate(page);
+        let violations = found
+            .into_iter()
+            .map(|violation| {
+                let judgement = violation.judgement;
+                let metric = judgement.metric;
+                ViolationReport {
+                    id: violation.id,
+                    route: judgement.route,
+                    metric: metric.name(),
+                    percentile: judgement.percentile,
+                    max: judgement.at_most.number(metric),
+                    unit: unit_name(metric),
+                    device: judgement.device.map(Device::name),
+                    release: judgement.release,
+                    measured: judgement.measured.map(|value| value.number(metric)),
+                    n: judgement.n,
+                    within: judgement.within,
+                    opened: time_text(violation.opened_ms),
+                    last_seen: time_text(violation.last_seen_ms),
+                    resolved: violation.resolved_ms.map(time_text),
+                }
+            })
+            .collect();
+        Ok(ViolationsReport { violations, next_cursor: more.then(|| skip.saturating_add(limit).to_string()) })
+    };
+    ask(&state, &request, Cost::Usual, question).await
+}

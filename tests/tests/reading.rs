@@ -1,0 +1,122 @@
+//! Readers beside beacons: a bounded queue of questions, and beacons that never wait for it.
+
+#![allow(clippy::unwrap_used)]
+
+use fieldvitals_store::Store;
+use fieldvitals_store_postgres::testing::Cluster;
+use fieldvitals_store_sqlite::SqliteStore;
+use fieldvitals_tests::beacon::{beacon, view_id};
+use fieldvitals_tests::eventually;
+use fieldvitals_tests::filled::fill;
+use fieldvitals_tests::proxy::Proxy;
+use fieldvitals_tests::server::{Launch, Server};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use vitals::limits::{QUESTIONS_QUEUED_MAX, QUESTIONS_RUNNING_MAX};
+
+/// Sends a question on a connection of its own, and does not read the answer.
+async fn ask_and_hold(server: &Server, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let request =
+        format!("GET /api/v1/{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", server.token);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Waits until so many questions run and are queued. Returns the status of the questions.
+async fn questions(server: &Server, running: usize, queued: usize) -> Value {
+    eventually(|| async {
+        let questions = server.get("status").await?["questions"].clone();
+        let is_so = questions["running"] == running && questions["queued"] == queued;
+        if is_so { Ok(questions) } else { Err(questions.to_string()) }
+    })
+    .await
+}
+
+async fn beacon_is_taken(server: &Server, key: &str, number: u128) {
+    let body = beacon(key, view_id(number), "https://shop.example/", &json!({"LCP": 900.0}));
+    assert_eq!(server.post("/v1/beacon", body.to_string()).await, (204, Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_of_clients_that_leave_are_dropped_and_others_are_busy_meanwhile() {
+    let cluster = Cluster::start();
+    let proxy = Proxy::start(&cluster.socket()).await;
+    let server = Server::launch(Launch::with(&["--database-url", &proxy.url()])).await;
+    server.get("sites/default/violations").await.unwrap();
+    proxy.hold();
+    let mut askers = Vec::new();
+    for _ in 0..QUESTIONS_RUNNING_MAX + QUESTIONS_QUEUED_MAX {
+        askers.push(ask_and_hold(&server, "sites/default/violations").await);
+    }
+    questions(&server, QUESTIONS_RUNNING_MAX, QUESTIONS_QUEUED_MAX).await;
+
+    let url = format!("{}/api/v1/sites/default/violations", server.url);
+    let refused = server.http.get(url).bearer_auth(&server.token).send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+    let refused: Value = refused.json().await.unwrap();
+    assert_eq!(refused["error"]["code"], "busy", "{refused}");
+    let health = server.http.get(format!("{}/healthz", server.url)).send().await.unwrap();
+    assert_eq!(health.status(), 200);
+    beacon_is_taken(&server, &server.key, 1).await;
+
+    // The last askers are queued, the first run.
+    askers.truncate(QUESTIONS_RUNNING_MAX + 1);
+    questions(&server, QUESTIONS_RUNNING_MAX, 1).await;
+    askers.clear();
+    let asked = questions(&server, 0, 0).await;
+    assert_eq!(
+        (&asked["busy"], &asked["dropped"]),
+        (&json!(1), &json!(QUESTIONS_RUNNING_MAX + QUESTIONS_QUEUED_MAX)),
+        "{asked}"
+    );
+    proxy.pass();
+    eventually(|| server.get("sites/default/violations")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dearest_question_in_a_loop_shuts_out_neither_beacons_nor_other_readers() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(&folder.path().join("store.db")).await.unwrap();
+    let site = fill(&store, "shop", 20_000).await;
+    Store::close(&store).await;
+    let server = Arc::new(Server::launch_on(folder, Launch::default()).await);
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let loops: Vec<_> = (0..64)
+        .map(|_| {
+            let (server, stop, answered) = (Arc::clone(&server), Arc::clone(&stop), Arc::clone(&answered));
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let dearest = "sites/shop/attribution?metric=lcp&limit=100&period=28d";
+                    match server.get(dearest).await {
+                        Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                        Err(error) => assert!(error.contains("busy"), "{error}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut read = 0;
+    for number in 0.. {
+        beacon_is_taken(&server, &site.keys[0].key, 1_000 + number).await;
+        match server.get("sites/shop/report?period=7d").await {
+            Ok(report) => {
+                assert!(report["views"].as_u64() >= Some(20_000), "{report}");
+                read += 1;
+            }
+            Err(error) => assert!(error.contains("busy"), "{error}"),
+        }
+        if number >= 20 && read >= 5 && answered.load(Ordering::Relaxed) >= 5 {
+            break;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    for one in loops {
+        one.await.unwrap();
+    }
+    questions(&server, 0, 0).await;
+}
