@@ -239,7 +239,8 @@ fn row(day: &SiteDay, difference: &Difference, labels: &HashMap<(Dimension, Code
             }
         }
     });
-    let route = route.clone().unwrap_or_else(|| format!("#{:016x}", key.route_id));
+    let unnamed = || key.route_id.map_or_else(|| "(all)".to_owned(), |id| format!("#{id:016x}"));
+    let route = route.clone().unwrap_or_else(unnamed);
     let dimension = dimension.map_or("?", Dimension::name);
     json!({
         "site": day.name, "time": time, "grain": grain, "dimension": dimension, "value": value, "route": route,
@@ -321,7 +322,7 @@ mod tests {
     use vitals::metric::Metric;
 
     fn difference(dimension: Dimension, part: Part, code: Code, route: Option<&str>) -> Difference {
-        let key = RowKey { grain: Grain::Day, slot: slot(dimension, part), step: 1, route_id: 255 };
+        let key = RowKey { grain: Grain::Day, slot: slot(dimension, part), step: 1, route_id: Some(255) };
         Difference { key, route: route.map(str::to_owned), code, stored: 3, expected: 4 }
     }
 

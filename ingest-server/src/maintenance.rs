@@ -46,6 +46,7 @@ impl History {
     fn add<'a>(&mut self, done: &'a Maintained) -> Vec<&'a Undone> {
         let total = &mut self.total;
         total.deltas_folded += done.deltas_folded;
+        total.days_built += done.days_built;
         total.views_removed += done.views_removed;
         total.rows_removed += done.rows_removed;
         total.names_removed += done.names_removed;
@@ -91,6 +92,9 @@ pub struct MaintenanceReport {
     undone: Vec<UndoneReport>,
     /// Rollup deltas folded since this server started.
     deltas_folded: u64,
+    /// UTC days of a site that got rollups of the whole site since this server started. A store from before these
+    /// rollups gets them in the background.
+    days_built: u64,
     /// Page views past retention removed since this server started.
     views_removed: u64,
     /// Rollup rows past retention removed since this server started.
@@ -199,6 +203,7 @@ impl Maintenance {
                 if done != (Maintained { undone, elsewhere, ..Maintained::default() }) {
                     tracing::info!(
                         deltas_folded = done.deltas_folded,
+                        days_built = done.days_built,
                         views_removed = done.views_removed,
                         rows_removed = done.rows_removed,
                         names_removed = done.names_removed,
@@ -234,6 +239,7 @@ impl Maintenance {
             last_error: last.and_then(|round| round.error.clone()),
             undone: history.total.undone.iter().map(|undone| show(undone, &name)).collect(),
             deltas_folded: history.total.deltas_folded,
+            days_built: history.total.days_built,
             views_removed: history.total.views_removed,
             rows_removed: history.total.rows_removed,
             names_removed: history.total.names_removed,

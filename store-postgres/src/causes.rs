@@ -1,7 +1,7 @@
 //! What explains a metric's values: read from the contexts of page views.
 
 use crate::error::{damaged, failed};
-use crate::query::{bound, kept_now, route_id};
+use crate::query::{bound, coverage, route_id};
 use crate::sql::query as sql;
 use crate::{PostgresStore, texts, view};
 use fieldvitals_store::context::causes::{Explaining, Seen};
@@ -19,9 +19,9 @@ const READING: &str = "reading what explains a metric";
 pub(crate) async fn causes(store: &PostgresStore, query: &CauseQuery) -> Result<Causes, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
-    let kept = kept_now(connection).await?;
+    let coverage = coverage(connection, query.views.site).await?;
     let CauseQuery { views, explained, .. } = query;
-    let range = Plan::new(views, From::Views, &kept).period;
+    let range = Plan::new(views, From::Views, &coverage.kept).period;
     let nothing = Causes { period: range.clone(), ..Causes::default() };
     if range.is_empty() {
         return Ok(nothing);
@@ -33,7 +33,7 @@ pub(crate) async fn causes(store: &PostgresStore, query: &CauseQuery) -> Result<
             found => found,
         },
     };
-    bound(connection, views.site, &range, &kept, route_id).await?;
+    bound(connection, views.site, &range, &coverage, route_id).await?;
     let days = Grain::Day.step(range.start)..Grain::Day.step(range.end).saturating_add(1);
     let texts = texts::of_days(connection, views.site, days).await?;
     let mut explaining = Explaining::new(query, &texts);

@@ -47,13 +47,13 @@ pub(crate) async fn move_kept(connection: &mut PgConnection, kept: &Kept) -> Res
 pub(crate) async fn holding(store: &PostgresStore, site: SiteId) -> Result<Holding, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
-    let kept = questions::kept_now(connection).await?;
+    let coverage = questions::coverage(connection, site).await?;
     let row = query(
         "/* site.holding */ select (select count(*) from page_view where site_id = $1 and id >= $2), \
          (select count(*) from violation where site_id = $1)",
     )
     .bind(site.0)
-    .bind(view::first_id(kept.views_from_ms))
+    .bind(view::first_id(coverage.kept.views_from_ms))
     .fetch_one(&mut *connection)
     .await
     .map_err(failed(READING))?;
@@ -64,7 +64,7 @@ pub(crate) async fn holding(store: &PostgresStore, site: SiteId) -> Result<Holdi
     Ok(Holding {
         views: number(0)?,
         violations: number(1)?,
-        counted: questions::count_views(connection, site, &(i64::MIN..i64::MAX), &kept, None).await?,
+        counted: questions::count_views(connection, site, &(i64::MIN..i64::MAX), &coverage, None).await?,
     })
 }
 

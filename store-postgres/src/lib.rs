@@ -42,7 +42,8 @@ use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
+    Violation,
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -223,6 +224,10 @@ impl Store for PostgresStore {
 
     async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
         question(bounded(self.bounds.call, query::cells(self, query))).await
+    }
+
+    async fn total(&self, query: &CellQuery) -> Result<Total, StoreError> {
+        bounded(self.bounds.call, query::total(self, query)).await
     }
 
     async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {

@@ -10,7 +10,7 @@ use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load;
 use fieldvitals_store::places::{Bounds, Pool, Stored, today};
-use fieldvitals_store::rollup::{Answer, Grain, Plan};
+use fieldvitals_store::rollup::{Answer, Coverage, Grain, Per, Plan};
 use fieldvitals_store::{By, CellQuery, Dimension, Kept, Name, Senders, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -256,8 +256,8 @@ pub(crate) async fn free(store: &PostgresStore, site: SiteId) -> Result<u64, Sto
         return Err(StoreError::Database { what: NAMING, reason, passing: true });
     }
     hold_site(connection, site).await?;
-    let kept = questions::kept_now(connection).await?;
-    let routes = counted(connection, site, None, &kept).await?;
+    let coverage = questions::coverage(connection, site).await?;
+    let routes = counted(connection, site, None, &coverage).await?;
     let mut removed = query(
         "/* route.free */ delete from route r where r.site_id = $1 and r.route_id <> all($2) \
          and not exists (select 1 from page_view v where v.site_id = $1 and v.route_id = r.route_id)",
@@ -269,7 +269,7 @@ pub(crate) async fn free(store: &PostgresStore, site: SiteId) -> Result<u64, Sto
     .map_err(failed(NAMING))?
     .rows_affected();
     for dimension in Dimension::LABELLED {
-        let codes = counted(connection, site, Some(dimension), &kept).await?;
+        let codes = counted(connection, site, Some(dimension), &coverage).await?;
         removed += query(
             "/* label.free */ delete from label where site_id = $1 and dimension = $2 and code <> all($3)",
         )
@@ -290,14 +290,14 @@ async fn counted(
     connection: &mut PgConnection,
     site: SiteId,
     dimension: Option<Dimension>,
-    kept: &Kept,
+    coverage: &Coverage,
 ) -> Result<Vec<i64>, StoreError> {
     let all = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, i64::MIN, i64::MAX) };
-    let by = dimension.map(By::Rolled);
-    let Some(mut answer) = Answer::new(&all, by, None, &Labels::default()) else { return Ok(Vec::new()) };
+    let per = dimension.map_or(Per::Route, |dimension| Per::Value(By::Rolled(dimension)));
+    let Some(mut answer) = Answer::new(&all, per, None, &Labels::default()) else { return Ok(Vec::new()) };
     let read = dimension.unwrap_or(Dimension::Device);
-    let plan = Plan::of_rollups(&all, read, kept);
-    questions::read_rollups(connection, site, read, &plan, None, &mut answer).await?;
+    let plan = Plan::of_rollups(&all, read, &coverage.kept);
+    questions::read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.finish().into_keys().collect())
 }
 

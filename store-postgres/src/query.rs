@@ -5,10 +5,10 @@ use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::rollup::{Answer, From, Plan, from_slot, slot};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan, from_slot};
 use fieldvitals_store::{
     Answered, By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView,
-    ValueCell, Weight,
+    Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -37,19 +37,44 @@ pub(crate) fn kept(row: &PgRow) -> Result<Kept, StoreError> {
     Ok(Kept { views_from_ms: edge(0)?, hours_from_ms: edge(1)?, days_from_ms: edge(2)? })
 }
 
+/// The days that a site's rollups cover.
+pub(crate) async fn coverage(connection: &mut PgConnection, site: SiteId) -> Result<Coverage, StoreError> {
+    let row = sql("/* kept.coverage */ select views_from_ms, hours_from_ms, days_from_ms, \
+         (select before_day from rollup_lacking where site_id = $1) from kept where one = 1")
+    .bind(site.0)
+    .fetch_one(connection)
+    .await
+    .map_err(failed(READING))?;
+    let kept = kept(&row)?;
+    let before: Option<i32> = row.try_get(3).map_err(failed(READING))?;
+    Ok(before.map_or(Coverage::of(kept), |before| Coverage::lacking(kept, before)))
+}
+
 pub(crate) async fn cells(
     store: &PostgresStore,
     query: &CellQuery,
 ) -> Result<Answered<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
-    let labels = if query.filters == Filters::NONE {
-        Labels::default()
-    } else {
-        names::labels(connection, query.site).await?
-    };
-    let (period, cells) = answer(connection, query, None, &labels).await?;
+    let labels = labels_of_filters(connection, query).await?;
+    let (period, cells) = answer(connection, query, Per::Route, &labels).await?;
     Ok(Answered { period, rows: name(connection, query.site, cells).await? })
+}
+
+pub(crate) async fn total(store: &PostgresStore, query: &CellQuery) -> Result<Total, StoreError> {
+    let mut transaction = store.read(READING).await?;
+    let connection = &mut *transaction;
+    let labels = labels_of_filters(connection, query).await?;
+    let (period, cells) = answer(connection, query, Per::Total, &labels).await?;
+    Ok(Total { period, cell: cells.into_values().next().unwrap_or_default() })
+}
+
+/// The labels that the filters of a question need.
+async fn labels_of_filters(connection: &mut PgConnection, query: &CellQuery) -> Result<Labels, StoreError> {
+    match query.filters {
+        Filters::NONE => Ok(Labels::default()),
+        _ => names::labels(connection, query.site).await,
+    }
 }
 
 pub(crate) async fn breakdown(
@@ -60,7 +85,7 @@ pub(crate) async fn breakdown(
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let labels = names::labels(connection, query.site).await?;
-    let (period, cells) = answer(connection, query, Some(by), &labels).await?;
+    let (period, cells) = answer(connection, query, Per::Value(by), &labels).await?;
     let names = by.dimension().map(|by| labels.names(by)).unwrap_or_default();
     let named = cells.into_iter().map(|(code, cell)| {
         let known = |code| by.fixed_name(code).or_else(|| names.get(&code).copied());
@@ -78,12 +103,13 @@ pub(crate) async fn breakdown(
 async fn answer(
     connection: &mut PgConnection,
     query: &CellQuery,
-    by: Option<By>,
+    per: Per,
     labels: &Labels,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
-    let kept = kept_now(connection).await?;
-    let from = From::question(query, by);
-    let mut plan = Plan::new(query, from, &kept);
+    let coverage = coverage(connection, query.site).await?;
+    let kept = &coverage.kept;
+    let from = From::question(query, per.by());
+    let mut plan = Plan::new(query, from, kept);
     let route_id = match &query.route {
         None => None,
         Some(route) => match route_id(connection, query.site, route).await? {
@@ -91,24 +117,24 @@ async fn answer(
             found => found,
         },
     };
-    let Some(mut answer) = Answer::new(query, by, route_id, labels) else {
+    let Some(mut answer) = Answer::new(query, per, route_id, labels) else {
         return Ok((plan.period, HashMap::default()));
     };
     match from {
-        From::Rollups(dimension) => {
+        From::Rollups(_) => {
             for edge in plan.edges() {
                 let mut counts = [0; 2];
                 for (range, count) in edge.iter().zip(&mut counts) {
-                    *count = count_views(connection, query.site, range, &kept, route_id).await?;
+                    *count = count_views(connection, query.site, range, &coverage, route_id).await?;
                 }
-                plan.count_edge(edge, counts, &kept);
+                plan.count_edge(edge, counts, kept);
             }
-            read_rollups(connection, query.site, dimension, &plan, route_id, &mut answer).await?;
+            read_rollups(connection, query.site, &plan, &coverage, &mut answer).await?;
         }
-        From::Views => bound(connection, query.site, &plan.period, &kept, route_id).await?,
+        From::Views => bound(connection, query.site, &plan.period, &coverage, route_id).await?,
     }
     for (range, times) in &plan.scans {
-        read_views(connection, query, (range, *times), route_id, (by, labels), &mut answer).await?;
+        read_views(connection, query, (range, *times), route_id, (per.by(), labels), &mut answer).await?;
     }
     Ok((plan.period, answer.finish()))
 }
@@ -118,10 +144,10 @@ pub(crate) async fn bound(
     connection: &mut PgConnection,
     site: SiteId,
     range: &Range<i64>,
-    kept: &Kept,
+    coverage: &Coverage,
     route_id: Option<i64>,
 ) -> Result<(), StoreError> {
-    let views = count_views(connection, site, range, kept, route_id).await?;
+    let views = count_views(connection, site, range, coverage, route_id).await?;
     let views = u64::try_from(views).unwrap_or(0);
     if views > limits::SCAN_VIEWS_MAX {
         return Err(StoreError::TooManyViews { views, max: limits::SCAN_VIEWS_MAX });
@@ -134,14 +160,15 @@ pub(crate) async fn count_views(
     connection: &mut PgConnection,
     site: SiteId,
     range: &Range<i64>,
-    kept: &Kept,
+    coverage: &Coverage,
     route_id: Option<i64>,
 ) -> Result<i64, StoreError> {
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
-    let Some(mut answer) = Answer::new(&query, None, route_id, &Labels::default()) else { return Ok(0) };
-    let plan = Plan::of_rollups(&query, Dimension::Device, kept);
-    read_rollups(connection, site, Dimension::Device, &plan, route_id, &mut answer).await?;
-    Ok(answer.finish().values().map(|cell| cell.views).fold(0, i64::saturating_add))
+    let answer = Answer::new(&query, Per::Total, route_id, &Labels::default());
+    let Some(mut answer) = answer else { return Ok(0) };
+    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.kept);
+    read_rollups(connection, site, &plan, coverage, &mut answer).await?;
+    Ok(answer.total().views)
 }
 
 pub(crate) async fn route_id(
@@ -158,18 +185,17 @@ pub(crate) async fn route_id(
         .map_err(failed(READING))
 }
 
-/// Adds the rows and deltas of a dimension that a plan takes.
+/// Adds the rows and deltas that a plan takes.
 pub(crate) async fn read_rollups(
     connection: &mut PgConnection,
     site: SiteId,
-    dimension: Dimension,
     plan: &Plan,
-    route_id: Option<i64>,
+    coverage: &Coverage,
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    let slots: Vec<i16> = answer.parts().map(|part| slot(dimension, part)).collect();
-    for steps in plan.steps() {
-        rows::read(connection, site, &slots, steps, route_id, |key, cells| {
+    let slots: Vec<i16> = answer.slots().map(|(slot, _)| slot).collect();
+    for read in plan.reads(answer.scope(), coverage) {
+        rows::read(connection, site, &slots, read, |key, cells| {
             let (_, part) = from_slot(key.slot).ok_or(EncodingError)?;
             answer.add_block(part, cells)
         })

@@ -5,7 +5,7 @@ use crate::error::{damaged_rollup, failed};
 use crate::limits;
 use crate::sql::query;
 use fieldvitals_store::rollup::{
-    Block, BlockKey, Fold, Grain, Row, RowKey, Stored, add_block, add_rows, block_of, blocks, slots,
+    Block, BlockKey, Fold, Grain, Read, Row, RowKey, Scope, Stored, add_block, add_rows, blocks, slots,
 };
 use fieldvitals_store::{Kept, SiteId, StoreError};
 use futures_util::TryStreamExt;
@@ -18,8 +18,8 @@ use vitals::histogram::EncodingError;
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
 
-/// Up to this many hours or days, the blocks of one route are looked up one by one. Longer ranges read the blocks of
-/// all routes and skip most.
+/// Up to this many hours or days, the blocks of one route or of the site are looked up one by one. Longer ranges pass
+/// over the keys of all blocks.
 const LOOKUPS_MAX: usize = 1_000;
 /// Maximum blocks per statement; large blocks reduce it ([`limits::WRITE_BLOCKS_BYTES_MAX`]).
 const WRITE_BLOCKS: usize = 128;
@@ -45,7 +45,8 @@ macro_rules! table {
                 $name,
                 ".range */ select slot, step, block, cells from ",
                 $name,
-                " where site_id = $1 and slot = any($2) and step >= $3 and step < $4"
+                " where site_id = $1 and slot = any($2) and step >= $3 and step < $4 \
+                 and block >= $5 and block <= $6"
             ),
             lookup: concat!(
                 "/* ",
@@ -124,22 +125,25 @@ fn wrong(grain: Grain) -> StoreError {
     damaged_rollup(READING, table(grain).what)
 }
 
-/// Passes the blocks of some slots, a range of steps, and one route or all routes to `take`.
+/// Passes the blocks of some slots to `take`.
 pub(crate) async fn read(
     connection: &mut PgConnection,
     site: SiteId,
     slots: &[i16],
-    (grain, steps): (Grain, Range<i32>),
-    route_id: Option<i64>,
+    Read { grain, steps, scope }: Read,
     mut take: impl FnMut(BlockKey, &[u8]) -> Result<(), EncodingError>,
 ) -> Result<(), StoreError> {
     let table = table(grain);
-    let statement = match route_id {
-        Some(route_id) if steps.len() <= LOOKUPS_MAX => {
+    let statement = match scope.block() {
+        Some(block) if steps.len() <= LOOKUPS_MAX => {
             let steps: Vec<i32> = steps.collect();
-            query(table.lookup).bind(site.0).bind(slots).bind(steps).bind(block_of(route_id))
+            query(table.lookup).bind(site.0).bind(slots).bind(steps).bind(block)
         }
-        _ => query(table.range).bind(site.0).bind(slots).bind(steps.start).bind(steps.end),
+        _ => {
+            let blocks = scope.blocks();
+            let statement = query(table.range).bind(site.0).bind(slots).bind(steps.start).bind(steps.end);
+            statement.bind(*blocks.start()).bind(*blocks.end())
+        }
     };
     let mut rows = statement.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
@@ -149,15 +153,19 @@ pub(crate) async fn read(
     Ok(())
 }
 
-/// Adds the stored rows of a range of steps to `rows`.
+/// Adds the stored rows of a range of steps to `rows`, those of the site too.
 pub(crate) async fn read_steps(
     connection: &mut PgConnection,
     site: SiteId,
-    steps: (Grain, Range<i32>),
+    (grain, steps): (Grain, Range<i32>),
     rows: &mut BTreeMap<RowKey, Row>,
 ) -> Result<(), StoreError> {
     let slots: Vec<i16> = slots().collect();
-    read(connection, site, &slots, steps, None, |key, cells| add_block(rows, key, cells)).await
+    for scope in [Scope::Site, Scope::Routes] {
+        let blocks = Read { grain, steps: steps.clone(), scope };
+        read(connection, site, &slots, blocks, |key, cells| add_block(rows, key, cells)).await?;
+    }
+    Ok(())
 }
 
 /// Passes the deltas of a range of hours to `take`.

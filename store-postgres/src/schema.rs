@@ -17,7 +17,7 @@ use std::time::Duration;
 const CONNECTIONS_MAX: u32 = 3;
 /// Connections of one server for reports, or of one command: those of running questions, and one that returns to the
 /// pool.
-const READING_CONNECTIONS_MAX: u32 = limits::QUESTIONS_RUNNING_MAX as u32 + 1;
+const READING_CONNECTIONS_MAX: u32 = vitals::limits::QUESTIONS_RUNNING_MAX as u32 + 1;
 /// Connections for background work beside loading: maintenance uses one, and starts vacuums.
 const BACKGROUND_CONNECTIONS_MAX: u32 = 2;
 /// Timeout for opening a connection, and for waiting for a free one.
@@ -32,8 +32,10 @@ const VERSION_MIN: i32 = 140_000;
 
 /// The files of `migrations/postgres`: version, description and text. The macro of sqlx that lists them is not used,
 /// because it would build the drivers of all databases a second time for the compiler.
-const FILES: [(i64, &str, &str); 1] =
-    [(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+const FILES: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
+    (2, "site rows", include_str!("../../migrations/postgres/0002_site_rows.sql")),
+];
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let of = |(version, description, sql): (i64, &'static str, &'static str)| {

@@ -101,22 +101,25 @@ pub(crate) async fn verify_day(
 ) -> Result<Vec<Difference>, StoreError> {
     let mut transaction = store.begin(VERIFYING, sql::VERIFY).await?;
     let connection = &mut *transaction;
-    let kept = questions::kept_now(connection).await?;
-    let day = day(day_ms);
+    let coverage = questions::coverage(connection, site).await?;
+    let (kept, day) = (coverage.kept, day(day_ms));
     if day.start < kept.views_from_ms {
         return Ok(Vec::new());
     }
     let labels = names::labels(connection, site).await?;
-    let (expected, _) = expected(connection, site, day.clone(), &labels, &kept).await?;
+    let (mut expected, _) = expected(connection, site, day.clone(), &labels, &kept).await?;
     let mut stored = rows::fold_deltas(connection, site, day.clone(), &kept).await?;
     for steps in steps(day.start, &kept) {
         rows::read_steps(connection, site, steps, &mut stored).await?;
+    }
+    for rows in [&mut stored, &mut expected] {
+        rows.retain(|key, _| coverage.covers(key));
     }
     let mut found = differences(&stored, &expected);
     if !found.is_empty() {
         let routes = names::routes(connection, site).await?;
         for difference in &mut found {
-            difference.route = routes.get(&difference.key.route_id).cloned();
+            difference.route = difference.key.route_id.and_then(|id| routes.get(&id).cloned());
         }
     }
     Ok(found)

@@ -1,7 +1,7 @@
 //! What explains a metric's values: read from the contexts of page views.
 
 use crate::error::{damaged, failed};
-use crate::query::{bound, kept_now};
+use crate::query::{bound, coverage};
 use crate::{SqliteStore, names, texts, view};
 use fieldvitals_store::context::causes::{Explaining, Seen};
 use fieldvitals_store::dimension::device_code;
@@ -37,9 +37,9 @@ macro_rules! seen {
 pub(crate) async fn causes(store: &SqliteStore, query: &CauseQuery) -> Result<Causes, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
-    let kept = kept_now(connection).await?;
     let CauseQuery { views, explained, .. } = query;
-    let range = Plan::new(views, From::Views, &kept).period;
+    let coverage = coverage(connection, views.site).await?;
+    let range = Plan::new(views, From::Views, &coverage.kept).period;
     let nothing = Causes { period: range.clone(), ..Causes::default() };
     if range.is_empty() {
         return Ok(nothing);
@@ -51,7 +51,7 @@ pub(crate) async fn causes(store: &SqliteStore, query: &CauseQuery) -> Result<Ca
             found => found,
         },
     };
-    bound(connection, views.site, &range, &kept, route_id).await?;
+    bound(connection, views.site, &range, &coverage, route_id).await?;
     let days = Grain::Day.step(range.start)..Grain::Day.step(range.end).saturating_add(1);
     let texts = texts::of_days(connection, views.site, days).await?;
     let mut explaining = Explaining::new(query, &texts);

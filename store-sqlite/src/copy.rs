@@ -18,17 +18,17 @@ const WRITING: &str = "writing the copy of a site";
 pub(crate) async fn holding(store: &SqliteStore, site: SiteId) -> Result<Holding, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
-    let kept = query::kept_now(connection).await?;
+    let coverage = query::coverage(connection, site).await?;
     let (views, violations): (i64, i64) = sqlx::query_as(
         "/* holding */ select (select count(*) from page_view where site_id = ?1 and id >= ?2), \
          (select count(*) from violation where site_id = ?1)",
     )
     .bind(site.0)
-    .bind(view::first_id(kept.views_from_ms))
+    .bind(view::first_id(coverage.kept.views_from_ms))
     .fetch_one(&mut *connection)
     .await
     .map_err(failed(READING))?;
-    let counted = query::count_views(connection, site, &(i64::MIN..i64::MAX), &kept, None).await?;
+    let counted = query::count_views(connection, site, &(i64::MIN..i64::MAX), &coverage, None).await?;
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
     Ok(Holding { views: count(views), counted, violations: count(violations) })
 }

@@ -21,6 +21,7 @@ mod query;
 mod rows;
 mod schema;
 mod site;
+mod site_rows;
 mod tally;
 mod texts;
 mod verify;
@@ -32,7 +33,8 @@ use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
+    Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -175,6 +177,10 @@ impl Store for SqliteStore {
 
     async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
         query::cells(self, query).await
+    }
+
+    async fn total(&self, query: &CellQuery) -> Result<Total, StoreError> {
+        query::total(self, query).await
     }
 
     async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {

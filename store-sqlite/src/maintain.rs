@@ -3,12 +3,14 @@
 //! Every step is its own transaction, small enough to delay a load by milliseconds only.
 
 use crate::error::{damaged_rollup, failed};
+use crate::site_rows::{self, Step};
 use crate::{SqliteStore, deltas, names, query, rows, schema, texts, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored};
 use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
+use std::time::{Duration, Instant};
 use vitals::limits;
 
 const FOLDING: &str = "folding rollups";
@@ -21,6 +23,8 @@ const FOLD_ROWS: i64 = 8_192;
 pub(crate) const REMOVE_VIEWS_MAX: u64 = 2_000;
 /// Rollup blocks removed per transaction.
 pub(crate) const REMOVE_BLOCKS_MAX: u64 = 500;
+/// Time of a round for building rows of the site, which the folds of the next round wait for. The next round continues.
+const BUILD_TIME: Duration = Duration::from_secs(20);
 /// Size of the write-ahead log that triggers a checkpoint, in bytes.
 const LOG_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -38,6 +42,14 @@ pub(crate) async fn maintain(
         let folded = fold_site(store, site, &kept).await;
         round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
     }
+    let began = Instant::now();
+    for site in sites(store, site_rows::LACKING).await? {
+        if began.elapsed() >= BUILD_TIME {
+            break;
+        }
+        let built = build_days(store, site, began).await;
+        round.done.days_built += round.part(Concern::Site(site), built)?;
+    }
     for site in sites(store, "/* site.ids */ select site_id from site").await? {
         let removed = remove_old(store, site, &kept, &mut round.done).await;
         round.part(Concern::Site(site), removed)?;
@@ -53,6 +65,19 @@ pub(crate) async fn maintain(
     }
     checkpoint(store).await?;
     Ok(round.done)
+}
+
+/// Builds the rows of the site for days that lack them. Returns the number of days.
+async fn build_days(store: &SqliteStore, site: SiteId, began: Instant) -> Result<u64, StoreError> {
+    let mut built = 0;
+    while began.elapsed() < BUILD_TIME {
+        match site_rows::build_day(store, site).await? {
+            Step::Built => built += 1,
+            Step::Disturbed => {}
+            Step::Complete => break,
+        }
+    }
+    Ok(built)
 }
 
 /// Removes a site's data past retention.
@@ -220,12 +245,17 @@ async fn remove_blocks(
 
 /// Removes the rows of a deleted site; an interrupted removal is resumed.
 pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(), StoreError> {
-    // Deltas first, so that a concurrent fold in this or another process cannot create cells again.
-    sqlx::query("/* site.rows */ delete from rollup_delta where site_id = ?")
-        .bind(site.0)
-        .execute(&mut *store.connection().await?)
-        .await
-        .map_err(failed(DELETING))?;
+    // First what a concurrent fold, or the building of days, checks before it writes rows.
+    for sql in [
+        "/* site.rows */ delete from rollup_delta where site_id = ?",
+        "/* site.rows */ delete from rollup_lacking where site_id = ?",
+    ] {
+        sqlx::query(sql)
+            .bind(site.0)
+            .execute(&mut *store.connection().await?)
+            .await
+            .map_err(failed(DELETING))?;
+    }
     remove_views(store, site, i64::MAX).await?;
     for grain in [Grain::Hour, Grain::Day] {
         remove_blocks(store, site, grain, i32::MAX).await?;
@@ -234,7 +264,7 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
     let mut transaction = store.write(DELETING).await?;
     for sql in [
         "/* site.rows */ delete from load_cursor where site_id = ?",
-        "/* site.rows */ delete from rollup_version where site_id = ?",
+        "/* site.rows */ delete from rollup_change where site_id = ?",
         "/* site.rows */ delete from route where site_id = ?",
         "/* site.rows */ delete from label where site_id = ?",
         "/* site.rows */ delete from violation where site_id = ?",

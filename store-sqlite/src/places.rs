@@ -8,7 +8,7 @@ use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::hash::{HashMap, HashSet};
 use fieldvitals_store::load;
 use fieldvitals_store::places::{Bounds, Decided, Given, Pool, Stored, today};
-use fieldvitals_store::rollup::{Answer, Grain, Plan};
+use fieldvitals_store::rollup::{Answer, Coverage, Grain, Per, Plan};
 use fieldvitals_store::{By, CellQuery, Dimension, Kept, Name, Place, Senders, SiteId, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use vitals::metric::Metrics;
@@ -166,8 +166,8 @@ pub(crate) async fn free(store: &SqliteStore, site: SiteId) -> Result<u64, Store
     let mut transaction = store.write(NAMING).await?;
     let connection = &mut *transaction;
     site::exists(connection, site).await?;
-    let kept = query::kept_now(connection).await?;
-    let routes = counted(connection, site, None, &kept).await?;
+    let coverage = query::coverage(connection, site).await?;
+    let routes = counted(connection, site, None, &coverage).await?;
     let mut removed = sqlx::query(
         "/* route.free */ delete from route where site_id = ?1 \
          and route_id not in (select value from json_each(?2)) and not exists (select 1 \
@@ -180,7 +180,7 @@ pub(crate) async fn free(store: &SqliteStore, site: SiteId) -> Result<u64, Store
     .map_err(failed(NAMING))?
     .rows_affected();
     for dimension in Dimension::LABELLED {
-        let codes = counted(connection, site, Some(dimension), &kept).await?;
+        let codes = counted(connection, site, Some(dimension), &coverage).await?;
         removed += sqlx::query(
             "/* label.free */ delete from label where site_id = ?1 and dimension = ?2 \
              and code not in (select value from json_each(?3))",
@@ -202,16 +202,16 @@ async fn counted(
     connection: &mut SqliteConnection,
     site: SiteId,
     dimension: Option<Dimension>,
-    kept: &Kept,
+    coverage: &Coverage,
 ) -> Result<HashSet<i64>, StoreError> {
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, i64::MIN, i64::MAX) };
-    let by = dimension.map(By::Rolled);
-    let Some(mut answer) = Answer::new(&query, by, None, &Labels::default()) else {
+    let per = dimension.map_or(Per::Route, |dimension| Per::Value(By::Rolled(dimension)));
+    let Some(mut answer) = Answer::new(&query, per, None, &Labels::default()) else {
         return Ok(HashSet::default());
     };
     let read = dimension.unwrap_or(Dimension::Device);
-    let plan = Plan::of_rollups(&query, read, kept);
-    query::read_rollups(connection, site, read, &plan, None, &mut answer).await?;
+    let plan = Plan::of_rollups(&query, read, &coverage.kept);
+    query::read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.finish().into_keys().collect())
 }
 

@@ -5,10 +5,10 @@ use crate::load::kept;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::rollup::{Answer, From, Plan, slot};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan};
 use fieldvitals_store::{
-    Answered, By, Cell, CellQuery, Dimension, Kept, RouteCell, SiteId, StoreError, StoredView, ValueCell,
-    Weight,
+    Answered, By, Cell, CellQuery, Dimension, Kept, RouteCell, SiteId, StoreError, StoredView, Total,
+    ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -32,9 +32,25 @@ pub(crate) async fn kept_now(connection: &mut SqliteConnection) -> Result<Kept, 
     Ok(kept(row.map(|row| row.0), row.map(|row| row.1), row.map(|row| row.2)))
 }
 
+/// The days that a site's rollups cover.
+pub(crate) async fn coverage(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+) -> Result<Coverage, StoreError> {
+    let kept = kept_now(&mut *connection).await?;
+    let before: Option<i32> = sqlx::query_scalar(
+        "/* rollup.lacking.site */ select before_day from rollup_lacking where site_id = ?",
+    )
+    .bind(site.0)
+    .fetch_optional(connection)
+    .await
+    .map_err(failed(READING))?;
+    Ok(before.map_or(Coverage::of(kept), |before| Coverage::lacking(kept, before)))
+}
+
 pub(crate) async fn cells(store: &SqliteStore, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let (period, mut cells) = answer(&mut transaction, query, None).await?;
+    let (period, mut cells) = answer(&mut transaction, query, Per::Route).await?;
     let routes = names::routes(&mut transaction, query.site, cells.keys().copied()).await?;
     let mut rows: Vec<RouteCell> = routes
         .into_iter()
@@ -44,13 +60,19 @@ pub(crate) async fn cells(store: &SqliteStore, query: &CellQuery) -> Result<Answ
     Ok(Answered { period, rows })
 }
 
+pub(crate) async fn total(store: &SqliteStore, query: &CellQuery) -> Result<Total, StoreError> {
+    let mut transaction = store.read(READING).await?;
+    let (period, cells) = answer(&mut transaction, query, Per::Total).await?;
+    Ok(Total { period, cell: cells.into_values().next().unwrap_or_default() })
+}
+
 pub(crate) async fn breakdown(
     store: &SqliteStore,
     query: &CellQuery,
     by: By,
 ) -> Result<Answered<ValueCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let (period, cells) = answer(&mut transaction, query, Some(by)).await?;
+    let (period, cells) = answer(&mut transaction, query, Per::Value(by)).await?;
     let labels = labels_of(&mut transaction, query.site, Some(by)).await?;
     let names = by.dimension().map(|by| labels.names(by)).unwrap_or_default();
     let mut values: BTreeMap<Option<&str>, Cell> = BTreeMap::new();
@@ -66,15 +88,16 @@ pub(crate) async fn breakdown(
     Ok(Answered { period, rows })
 }
 
-/// The counted period of an answer, and its cells by route id or, with `by`, by code.
+/// The counted period of an answer, and its cells by route id or by code.
 async fn answer(
     connection: &mut SqliteConnection,
     query: &CellQuery,
-    by: Option<By>,
+    per: Per,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
-    let kept = kept_now(connection).await?;
-    let from = From::question(query, by);
-    let mut plan = Plan::new(query, from, &kept);
+    let coverage = coverage(connection, query.site).await?;
+    let kept = &coverage.kept;
+    let from = From::question(query, per.by());
+    let mut plan = Plan::new(query, from, kept);
     let route_id = match &query.route {
         None => None,
         Some(route) => match names::route(connection, query.site, route).await? {
@@ -83,45 +106,40 @@ async fn answer(
         },
     };
     let labels = names::of_filters(connection, query.site, &query.filters).await?;
-    let Some(mut answer) = Answer::new(query, by, route_id, &labels) else {
+    let Some(mut answer) = Answer::new(query, per, route_id, &labels) else {
         return Ok((plan.period, HashMap::default()));
     };
     match from {
-        From::Rollups(dimension) => {
+        From::Rollups(_) => {
             for edge in plan.edges() {
                 let mut counts = [0; 2];
                 for (range, count) in edge.iter().zip(&mut counts) {
-                    *count = count_views(connection, query.site, range, &kept, route_id).await?;
+                    *count = count_views(connection, query.site, range, &coverage, route_id).await?;
                 }
-                plan.count_edge(edge, counts, &kept);
+                plan.count_edge(edge, counts, kept);
             }
-            read_rollups(connection, query.site, dimension, &plan, route_id, &mut answer).await?;
+            read_rollups(connection, query.site, &plan, &coverage, &mut answer).await?;
         }
-        From::Views => bound(connection, query.site, &plan.period, &kept, route_id).await?,
+        From::Views => bound(connection, query.site, &plan.period, &coverage, route_id).await?,
     }
     for (range, times) in &plan.scans {
-        scan(connection, query, (range, *times), by, route_id, &mut answer).await?;
+        scan(connection, query, (range, *times), per.by(), route_id, &mut answer).await?;
     }
     Ok((plan.period, answer.finish()))
 }
 
-/// Adds the rollup rows and deltas of a dimension, as selected by a plan.
+/// Adds the rollup rows and deltas that a plan selects.
 pub(crate) async fn read_rollups(
     connection: &mut SqliteConnection,
     site: SiteId,
-    dimension: Dimension,
     plan: &Plan,
-    route_id: Option<i64>,
+    coverage: &Coverage,
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    let parts: Vec<_> = answer.parts().collect();
-    for (grain, steps) in plan.steps() {
-        for &part in &parts {
-            let slot = slot(dimension, part);
-            rows::read(connection, site, grain, slot, steps.clone(), route_id, |_, cells| {
-                answer.add_block(part, cells).ok()
-            })
-            .await?;
+    for read in plan.reads(answer.scope(), coverage) {
+        for (slot, part) in answer.slots() {
+            rows::read(connection, site, slot, read.clone(), |_, cells| answer.add_block(part, cells).ok())
+                .await?;
         }
     }
     if plan.deltas.is_empty() {
@@ -147,14 +165,15 @@ pub(crate) async fn count_views(
     connection: &mut SqliteConnection,
     site: SiteId,
     range: &Range<i64>,
-    kept: &Kept,
+    coverage: &Coverage,
     route_id: Option<i64>,
 ) -> Result<i64, StoreError> {
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
-    let Some(mut answer) = Answer::new(&query, None, route_id, &Labels::default()) else { return Ok(0) };
-    let plan = Plan::of_rollups(&query, Dimension::Device, kept);
-    read_rollups(connection, site, Dimension::Device, &plan, route_id, &mut answer).await?;
-    Ok(answer.finish().values().map(|cell| cell.views).fold(0, i64::saturating_add))
+    let answer = Answer::new(&query, Per::Total, route_id, &Labels::default());
+    let Some(mut answer) = answer else { return Ok(0) };
+    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.kept);
+    read_rollups(connection, site, &plan, coverage, &mut answer).await?;
+    Ok(answer.total().views)
 }
 
 /// Refuses a query that would read too many page views. Rollups give the number.
@@ -162,10 +181,10 @@ pub(crate) async fn bound(
     connection: &mut SqliteConnection,
     site: SiteId,
     range: &Range<i64>,
-    kept: &Kept,
+    coverage: &Coverage,
     route_id: Option<i64>,
 ) -> Result<(), StoreError> {
-    let views = count_views(connection, site, range, kept, route_id).await?;
+    let views = count_views(connection, site, range, coverage, route_id).await?;
     let views = u64::try_from(views).unwrap_or(0);
     if views > limits::SCAN_VIEWS_MAX {
         return Err(StoreError::TooManyViews { views, max: limits::SCAN_VIEWS_MAX });

@@ -1,12 +1,12 @@
 //! Reads, writes and removes rollup blocks.
 //!
-//! Every change of a site's blocks increments `rollup_version`. Blocks can therefore be computed without the write
+//! Every change of a site's blocks increments `rollup_change`. Blocks can therefore be computed without the write
 //! lock, from a snapshot: [`claim`] checks that the version is still the same.
 
 use crate::bulk::{self, Sizes, sizes};
 use crate::error::{damaged_rollup, failed};
 use crate::names::json;
-use fieldvitals_store::rollup::{self, Block, BlockKey, Grain, RowKey, Stored, add_block, block_of};
+use fieldvitals_store::rollup::{self, Block, BlockKey, Grain, Read, RowKey, Scope, Stored, add_block};
 use fieldvitals_store::{SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row as _;
@@ -17,8 +17,8 @@ use std::ops::Range;
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
 
-/// Up to this many hours or days, the blocks of one route are looked up one by one. Longer ranges read the blocks of
-/// all routes and skip most.
+/// Up to this many hours or days, the blocks of one route or of the site are looked up one by one. Longer ranges pass
+/// over the keys of all blocks.
 const LOOKUPS_MAX: i64 = 1_000;
 
 /// Rows by key.
@@ -44,14 +44,15 @@ macro_rules! table {
             range: concat!(
                 "/* ",
                 $name,
-                ".range */ select c.step, c.cells from ",
+                ".range */ select c.step, c.block, c.cells from ",
                 $name,
-                " c where c.site_id = ?1 and c.slot = ?2 and c.step >= ?3 and c.step < ?4"
+                " c where c.site_id = ?1 and c.slot = ?2 and c.step >= ?3 and c.step < ?4 \
+                 and c.block >= ?5 and c.block <= ?6"
             ),
             lookup: concat!(
                 "/* ",
                 $name,
-                ".lookup */ select c.step, c.cells from json_each(?3) j cross join ",
+                ".lookup */ select c.step, c.block, c.cells from json_each(?3) j cross join ",
                 $name,
                 " c on c.site_id = ?1 and c.slot = ?2 and c.step = j.value and c.block = ?4"
             ),
@@ -118,35 +119,37 @@ fn wrong() -> StoreError {
     damaged_rollup(READING, "a rollup block")
 }
 
-/// Passes the step and the bytes of every block of a slot, a range of steps, and one route or all routes to `take`,
-/// which returns `None` for damaged bytes.
+/// Passes every block of a slot to `take`, which returns `None` for damaged bytes.
 pub(crate) async fn read(
     connection: &mut SqliteConnection,
     site: SiteId,
-    grain: Grain,
     slot: i16,
-    steps: Range<i32>,
-    route_id: Option<i64>,
-    mut take: impl FnMut(i32, &[u8]) -> Option<()>,
+    Read { grain, steps, scope }: Read,
+    mut take: impl FnMut(BlockKey, &[u8]) -> Option<()>,
 ) -> Result<(), StoreError> {
     let list;
-    let statement = match route_id {
-        Some(route_id) if i64::from(steps.end) - i64::from(steps.start) <= LOOKUPS_MAX => {
+    let statement = match scope.block() {
+        Some(block) if i64::from(steps.end) - i64::from(steps.start) <= LOOKUPS_MAX => {
             list = json(&steps.collect::<Vec<i32>>())?;
-            sqlx::query(table(grain).lookup).bind(site.0).bind(slot).bind(list).bind(block_of(route_id))
+            sqlx::query(table(grain).lookup).bind(site.0).bind(slot).bind(list).bind(block)
         }
-        _ => sqlx::query(table(grain).range).bind(site.0).bind(slot).bind(steps.start).bind(steps.end),
+        _ => {
+            let blocks = scope.blocks();
+            let statement = sqlx::query(table(grain).range).bind(site.0).bind(slot);
+            statement.bind(steps.start).bind(steps.end).bind(*blocks.start()).bind(*blocks.end())
+        }
     };
     let mut rows = statement.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let step = row.try_get(0).map_err(failed(READING))?;
-        let cells = row.try_get(1).map_err(failed(READING))?;
-        take(step, cells).ok_or_else(wrong)?;
+        let columns =
+            || Ok((BlockKey { grain, slot, step: row.try_get(0)?, block: row.try_get(1)? }, row.try_get(2)?));
+        let (key, cells) = columns().map_err(failed(READING))?;
+        take(key, cells).ok_or_else(wrong)?;
     }
     Ok(())
 }
 
-/// Adds all rows of a range of steps to `rows`.
+/// Adds all rows of a range of steps to `rows`, those of the site too.
 pub(crate) async fn all(
     connection: &mut SqliteConnection,
     site: SiteId,
@@ -158,10 +161,10 @@ pub(crate) async fn all(
         return Ok(());
     }
     for slot in rollup::slots() {
-        read(connection, site, grain, slot, steps.clone(), None, |step, cells| {
-            add_block(rows, BlockKey { grain, slot, step, block: 0 }, cells).ok()
-        })
-        .await?;
+        for scope in [Scope::Site, Scope::Routes] {
+            let blocks = Read { grain, steps: steps.clone(), scope };
+            read(connection, site, slot, blocks, |key, cells| add_block(rows, key, cells).ok()).await?;
+        }
     }
     Ok(())
 }
@@ -169,7 +172,7 @@ pub(crate) async fn all(
 /// Returns the version of a site's blocks: the number of changes.
 pub(crate) async fn version(connection: &mut SqliteConnection, site: SiteId) -> Result<i64, StoreError> {
     sqlx::query_scalar(
-        "/* rollup.version */ select coalesce((select version from rollup_version where site_id = ?), 0)",
+        "/* rollup.version */ select coalesce((select version from rollup_change where site_id = ?), 0)",
     )
     .bind(site.0)
     .fetch_one(connection)
@@ -184,7 +187,7 @@ pub(crate) async fn claim(
     version: i64,
 ) -> Result<bool, StoreError> {
     let claimed = sqlx::query(
-        "/* rollup.claim */ insert into rollup_version (site_id, version) values (?1, 1) \
+        "/* rollup.claim */ insert into rollup_change (site_id, version) values (?1, 1) \
          on conflict (site_id) do update set version = version + 1 where version = ?2",
     )
     .bind(site.0)
@@ -198,7 +201,7 @@ pub(crate) async fn claim(
 /// Increments the version of a site's blocks.
 pub(crate) async fn count_change(connection: &mut SqliteConnection, site: SiteId) -> Result<(), StoreError> {
     sqlx::query(
-        "/* rollup.changed */ insert into rollup_version (site_id, version) values (?, 1) \
+        "/* rollup.changed */ insert into rollup_change (site_id, version) values (?, 1) \
          on conflict (site_id) do update set version = version + 1",
     )
     .bind(site.0)

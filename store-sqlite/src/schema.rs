@@ -21,8 +21,10 @@ use vitals::limits;
 
 /// The files of `migrations/sqlite`: version, description and text. The macro of sqlx that lists them is not used,
 /// because it would build the drivers of all databases a second time for the compiler.
-const FILES: [(i64, &str, &str); 1] =
-    [(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+const FILES: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
+    (2, "site rows", include_str!("../../migrations/sqlite/0002_site_rows.sql")),
+];
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let of = |(version, description, sql): (i64, &'static str, &'static str)| {

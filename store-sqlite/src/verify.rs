@@ -47,19 +47,24 @@ pub(crate) async fn verify_day(
     let day = day(day_ms);
     let mut transaction = store.read(VERIFYING).await?;
     let connection = &mut *transaction;
-    let kept = query::kept_now(connection).await?;
+    let coverage = query::coverage(connection, site).await?;
+    let kept = coverage.kept;
     if day.start < kept.views_from_ms {
         return Ok(Vec::new());
     }
-    let (expected, _) = count(connection, site, &day, &kept).await?;
+    let (mut expected, _) = count(connection, site, &day, &kept).await?;
     let mut stored = folded_deltas(connection, site, &day, &kept).await?;
     for grain in [Grain::Hour, Grain::Day] {
         rows::all(connection, site, grain, kept_steps(grain, &day, &kept), &mut stored).await?;
     }
+    for rows in [&mut stored, &mut expected] {
+        rows.retain(|key, _| coverage.covers(key));
+    }
     let mut differences = differences(&stored, &expected);
-    let routes = names::routes(connection, site, differences.iter().map(|found| found.key.route_id)).await?;
+    let ids = differences.iter().filter_map(|found| found.key.route_id);
+    let routes = names::routes(connection, site, ids).await?;
     for found in &mut differences {
-        found.route = routes.get(&found.key.route_id).cloned();
+        found.route = found.key.route_id.and_then(|id| routes.get(&id).cloned());
     }
     Ok(differences)
 }

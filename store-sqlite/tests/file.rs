@@ -5,7 +5,7 @@
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::dimension::label_code;
 use fieldvitals_store::rollup::{
-    DAY_MS, Difference, Grain, Part, Row, RowKey, Stored, block_of, blocks, from_slot, route_id, slot,
+    DAY_MS, Difference, Grain, Part, Row, RowKey, Scope, Stored, blocks, from_slot, route_id, slot,
 };
 use fieldvitals_store::{
     By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, LoadBatch, Retention,
@@ -325,24 +325,28 @@ mod sql {
 async fn damaged_rollups_are_found_and_mended() {
     let of_devices = slot(Dimension::Device, Part::Views);
     let of_lcp = slot(Dimension::Country, Part::Metric(Metric::Lcp));
-    let b = block_of(route_id("/b", 0));
-    assert_ne!(b, block_of(route_id("/", 0)));
+    let block = |route| Scope::Route(route_id(route, 0)).block().unwrap();
+    let b = block("/b");
+    assert_ne!(b, block("/"));
+    let spare = Scope::Routes.blocks().find(|spare| ![b, block("/")].contains(spare)).unwrap();
+    let site_block = Scope::Site.block().unwrap();
     for (what, expected) in [
-        // Deletes one page view with one LCP, at two grains in every dimension.
-        ("delete from rollup_delta".to_owned(), 2 * (1 + Dimension::COUNT)),
+        // Deletes one page view with one LCP, at two grains in every dimension, from its route and from the site.
+        ("delete from rollup_delta".to_owned(), 2 * 2 * (1 + Dimension::COUNT)),
         (format!("delete from rollup_day where slot = {of_lcp} and block = {b}"), 1),
-        ("delete from rollup_hour".to_owned(), 4),
-        // Gives the views of one route to the other one.
+        (format!("delete from rollup_day where slot = {of_lcp} and block = {site_block}"), 1),
+        ("delete from rollup_hour".to_owned(), 6),
+        // Gives the views of one route to the other one, and to the site.
         (
             format!(
                 "update rollup_day set cells = (select cells from rollup_day where slot = {of_devices} \
                  and block = {b}) where slot = {of_devices} and block <> {b}"
             ),
-            2,
+            3,
         ),
         (
             format!(
-                "insert into rollup_day select site_id, slot, step, 15, cells from rollup_day \
+                "insert into rollup_day select site_id, slot, step, {spare}, cells from rollup_day \
                  where block = {b}"
             ),
             2 * Dimension::COUNT,
@@ -353,11 +357,15 @@ async fn damaged_rollups_are_found_and_mended() {
         assert_eq!(found.len(), expected, "{what}: {found:?}");
         assert!(found.iter().all(|one| from_slot(one.key.slot).is_some() && one.stored != one.expected));
         if what.contains(&format!("{of_lcp}")) {
-            assert_eq!((found[0].key.slot, found[0].route.as_deref()), (of_lcp, Some("/b")));
-            assert_eq!((found[0].stored, found[0].expected), (0, 1));
+            let route = what.contains(&format!("block = {b}")).then_some("/b");
+            assert_eq!((found[0].key.slot, found[0].route.as_deref()), (of_lcp, route));
+            assert_eq!(found[0].key.route_id, route.map(|route| route_id(route, 0)));
+            // One of the site's six page views is not folded.
+            let counts = route.map_or((1, 6), |_| (0, 1));
+            assert_eq!((found[0].stored, found[0].expected), counts);
         }
         let rebuilt = store.rebuild_day(site, DAY0_MS).await.unwrap();
-        assert_eq!((rebuilt.views, rebuilt.rows), (6, 2 * 2 * (1 + Dimension::COUNT as u64)));
+        assert_eq!((rebuilt.views, rebuilt.rows), (6, 3 * 2 * (1 + Dimension::COUNT as u64)));
         assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), [], "{what}");
     }
 }
@@ -402,7 +410,8 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     let many = Views { count, weight_milli: count * Weight::ONE_MILLI };
     let many = Row::Views(BTreeMap::from([(0, many)]));
     let slot = slot(Dimension::Device, Part::Views);
-    let key = RowKey { grain: Grain::Day, slot, step: Grain::Day.step(DAY0_MS), route_id: route_id("/", 0) };
+    let key =
+        RowKey { grain: Grain::Day, slot, step: Grain::Day.step(DAY0_MS), route_id: Some(route_id("/", 0)) };
     let many = blocks(BTreeMap::from([(key, many)])).remove(0).encode(&[], Stored::Replaced).unwrap();
     sqlx::query("update rollup_day set cells = ? where slot = ?")
         .bind(many)

@@ -157,6 +157,15 @@ pub struct RouteCell {
     pub cell: Cell,
 }
 
+/// The cell of a site or a route over a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// The counted period; see [`Answered::period`].
+    pub period: Range<i64>,
+    /// The measurements; empty without page views.
+    pub cell: Cell,
+}
+
 /// The cell of one value of a breakdown, over a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueCell {

@@ -39,7 +39,8 @@ pub struct Holding {
     pub violations: u64,
 }
 
-/// Converts stored rows to groups. Omits rows whose route or slot is unknown.
+/// Converts stored rows to groups. Omits rows whose route or slot is unknown, and those of the whole site, which follow
+/// from the others.
 #[must_use]
 pub fn groups<S: BuildHasher>(
     rows: &BTreeMap<RowKey, Row>,
@@ -53,9 +54,8 @@ pub fn groups<S: BuildHasher>(
     };
     let mut groups: BTreeMap<RollupKey, BTreeMap<Code, Cell>> = BTreeMap::new();
     for (key, row) in rows {
-        let (Some((dimension, part)), Some(route)) = (from_slot(key.slot), routes.get(&key.route_id)) else {
-            continue;
-        };
+        let route = key.route_id.and_then(|id| routes.get(&id));
+        let (Some((dimension, part)), Some(route)) = (from_slot(key.slot), route) else { continue };
         let start_ms = i64::from(key.step) * key.grain.step_ms();
         let key = RollupKey { grain: key.grain, start_ms, dimension, route: route.clone() };
         let cells = groups.entry(key).or_default();
@@ -93,7 +93,8 @@ pub fn labels(groups: &[RollupGroup]) -> BTreeSet<(Dimension, &str)> {
         .collect()
 }
 
-/// Converts groups to rows. `route_ids` and `labels` must contain every route and label.
+/// Converts groups to rows of routes and of the whole site. `groups` must contain every route of their hours and days,
+/// `route_ids` and `labels` every route and label.
 #[must_use]
 pub fn rows<S: BuildHasher>(
     groups: &[RollupGroup],
@@ -103,15 +104,11 @@ pub fn rows<S: BuildHasher>(
     let mut rows: BTreeMap<RowKey, Row> = BTreeMap::new();
     for RollupGroup { key: RollupKey { grain, start_ms, dimension, route }, cells } in groups {
         let Some(&route_id) = route_ids.get(route) else { continue };
-        let mut row = |part, code, cell: &Cell| {
-            let key =
-                RowKey { grain: *grain, slot: slot(*dimension, part), step: grain.step(*start_ms), route_id };
-            match (rows.entry(key).or_insert_with(|| Row::empty(part)), part) {
-                (Row::Views(views), _) => views.entry(code).or_default().merge(cell.views()),
-                (Row::Metric(values), Part::Metric(metric)) => {
-                    values.entry(code).or_default().merge(cell.metric(metric));
-                }
-                (Row::Metric(_), Part::Views) => {}
+        let mut add = |part, code, cell: &Cell| {
+            for route_id in [None, Some(route_id)] {
+                let (grain, step) = (*grain, grain.step(*start_ms));
+                let key = RowKey { grain, slot: slot(*dimension, part), step, route_id };
+                rows.entry(key).or_insert_with(|| Row::empty(part)).add_cell(part, code, cell);
             }
         };
         for (value, cell) in cells {
@@ -120,7 +117,7 @@ pub fn rows<S: BuildHasher>(
             });
             let Some(code) = code else { continue };
             for part in (0..).map_while(Part::from_number) {
-                row(part, code, cell);
+                add(part, code, cell);
             }
         }
     }

@@ -28,7 +28,7 @@ mod view;
 mod violation;
 mod weight;
 
-pub use cell::{Answered, Cell, CellQuery, RouteCell, ValueCell, Views};
+pub use cell::{Answered, Cell, CellQuery, RouteCell, Total, ValueCell, Views};
 pub use context::causes::{Cause, CauseQuery, Causes, Explained};
 pub use context::{Context, Detail};
 pub use copy::{Holding, RollupGroup, RollupKey};
@@ -275,6 +275,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::TooManyViews`] if the query would read too many page views.
     async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError>;
+    /// Returns one cell over all routes, or of the filtered one. Answers from rollups or page views as
+    /// [`Store::cells`] does; the rollups of the whole site make it cheaper than the sum of the routes.
+    ///
+    /// # Errors
+    /// Those of [`Store::cells`].
+    async fn total(&self, query: &CellQuery) -> Result<Total, StoreError>;
     /// Returns one cell per value of a dimension or of a column that only page views have, over all routes or the
     /// filtered one. Cells with most page views come first, equal ones sorted by value, the unknown value last.
     /// Answers from rollups or page views as [`Store::cells`] does.

@@ -9,6 +9,8 @@ pub struct Maintained {
     pub elsewhere: bool,
     /// Delta rows folded into cells.
     pub deltas_folded: u64,
+    /// UTC days of a site that got the rollups of the whole site, in a store from before these.
+    pub days_built: u64,
     /// Page views removed because they are past retention.
     pub views_removed: u64,
     /// Rollup blocks removed because they are past retention.

@@ -12,6 +12,7 @@ const DELETING: &str = "removing the rows of a deleted site";
 /// `$2` is greater than every id.
 const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_id = $1 and id < \
     coalesce((select id from page_view where site_id = $1 order by id offset $3 limit 1), $2)";
+const REMOVE_LACKING: &str = "/* rollup.lacking.remove */ delete from rollup_lacking where site_id = $1";
 const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
 /// The row of `site_deleted` goes last: it marks an unfinished removal.
 const REMOVE_REST: [&str; 7] = [
@@ -27,8 +28,10 @@ const REMOVE_REST: [&str; 7] = [
 /// Removes the rows of a deleted site; an interrupted removal is resumed. Needs no lease, because other transactions
 /// only remove these rows too.
 pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(), StoreError> {
-    // Deltas first: this waits for a running fold, or the fold finds the deltas removed and rolls back.
+    // These first: they wait for a running fold and for the building of a day, or those find nothing to do. Neither
+    // writes rows of the site again.
     remove_all(store, REMOVE_DELTAS, site).await?;
+    remove_all(store, REMOVE_LACKING, site).await?;
     for grain in [Grain::Hour, Grain::Day] {
         while remove_rows(store, site, grain).await? {}
     }

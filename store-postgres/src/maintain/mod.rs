@@ -9,6 +9,7 @@ mod delete;
 mod fold;
 mod lease;
 mod retention;
+mod site_rows;
 
 pub(crate) use delete::remove_site;
 pub(crate) use lease::{exclude, hold_off_loads, wait_little};
@@ -19,7 +20,9 @@ use crate::{PostgresStore, copy, load, query as questions, texts};
 use fieldvitals_store::rollup::{Grain, day_of};
 use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError, Undone};
 use lease::Lease;
+use site_rows::{BUILD_TIME, LACKING};
 use sqlx::Row;
+use std::time::Instant;
 
 const FOLDING: &str = "folding rollups";
 const REMOVING: &str = "removing what is past retention";
@@ -63,6 +66,14 @@ impl Lease<'_> {
         {
             let folded = self.fold_site(site, &kept).await;
             round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
+        }
+        let began = Instant::now();
+        for site in self.sites(LACKING).await? {
+            if began.elapsed() >= BUILD_TIME {
+                break;
+            }
+            let built = self.build_days(site, began).await;
+            round.done.days_built += round.part(Concern::Site(site), built)?;
         }
         for site in self.sites("/* site.ids */ select site_id from site").await? {
             for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {

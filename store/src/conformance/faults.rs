@@ -4,7 +4,8 @@ use crate::rollup::{Difference, Grain};
 use crate::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
+    Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -193,6 +194,10 @@ impl Store for FaultyStore {
 
     async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
         self.inner.cells(query).await
+    }
+
+    async fn total(&self, query: &CellQuery) -> Result<Total, StoreError> {
+        self.inner.total(query).await
     }
 
     async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {

@@ -381,6 +381,8 @@ impl Play {
         for query in [&asked, &one_metric, &unfiltered] {
             let cells = self.store.cells(query).await.unwrap();
             same("cells", query, &cells, &self.model.cells(query))?;
+            let total = self.store.total(query).await.unwrap();
+            same("total", query, &total, &self.model.total(query))?;
         }
         for query in [&asked, &unfiltered] {
             let values = self.store.breakdown(query, ask.by).await.unwrap();

@@ -13,6 +13,7 @@ mod faults;
 mod history;
 mod model;
 mod names;
+pub mod upgrade;
 
 pub use cases::{
     a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,

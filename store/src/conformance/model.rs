@@ -8,7 +8,7 @@ use crate::rollup::{DAY_MS, From, HOUR_MS, day_of, hour_of};
 use crate::{
     Answered, By, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, Explained, Kept,
     LoadBatch, LoadReport, Retention, RouteCell, SiteId, SpoolId, StoreError, StoredView, Tally, TallyQuery,
-    ValueCell, ViewUpdate,
+    Total, ValueCell, ViewUpdate,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -136,6 +136,17 @@ impl Model {
             .map(|(route, cell)| RouteCell { route: route.clone(), cell: only(cell) })
             .collect();
         Answered { period, rows }
+    }
+
+    /// See [`crate::Store::total`].
+    #[must_use]
+    pub fn total(&self, query: &CellQuery) -> Total {
+        let (period, views) = self.asked(query, None);
+        let mut cell = Cell::default();
+        for view in views {
+            cell.add(&view.values, view.weight, 1);
+        }
+        Total { period, cell: cell.only(query.metrics) }
     }
 
     /// See [`crate::Store::breakdown`].

@@ -1,8 +1,8 @@
 //! Sums rows, deltas or page views into an answer.
 
-use super::block::read_block;
+use super::block::{Scope, read_block};
 use super::log::{self, Counted};
-use super::row::{Part, read_code, read_part, read_views};
+use super::row::{Part, read_code, read_part, read_views, slot};
 use crate::cell::{Cell, CellQuery, Views};
 use crate::dimension::{Code, Dimension, Labels, Said};
 use crate::filter::By;
@@ -39,6 +39,28 @@ impl From {
     }
 }
 
+/// The cells of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Per {
+    /// A cell per route.
+    Route,
+    /// A cell per value, over all routes or the query's one.
+    Value(By),
+    /// One cell over all routes, or of the query's one.
+    Total,
+}
+
+impl Per {
+    /// Returns the column of the values.
+    #[must_use]
+    pub const fn by(self) -> Option<By> {
+        match self {
+            Self::Value(by) => Some(by),
+            Self::Route | Self::Total => None,
+        }
+    }
+}
+
 /// Accumulates an answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -48,8 +70,7 @@ pub struct Answer {
     dimension: Dimension,
     /// The filtered code of each dimension.
     asked: [Option<Code>; Dimension::COUNT],
-    /// Whether the answer has a cell per value, not per route.
-    by_value: bool,
+    per: Per,
     places: HashMap<i64, usize>,
     sums: Vec<(i64, Sums)>,
 }
@@ -61,12 +82,12 @@ struct Sums {
 }
 
 impl Answer {
-    /// Starts an answer, by value or by route. `route_id` is that of the query's route, if any; `labels` must hold
-    /// the labels of the filters.
+    /// Starts an answer. `route_id` is that of the query's route, if any; `labels` must hold the labels of the
+    /// filters.
     ///
     /// Returns `None` if the site lacks a label of the filters: then no page view matches.
     #[must_use]
-    pub fn new(query: &CellQuery, by: Option<By>, route_id: Option<i64>, labels: &Labels) -> Option<Self> {
+    pub fn new(query: &CellQuery, per: Per, route_id: Option<i64>, labels: &Labels) -> Option<Self> {
         let mut asked = [None; Dimension::COUNT];
         for dimension in query.filters.dimensions() {
             asked[dimension.index()] = match query.filters.asked(dimension)? {
@@ -75,7 +96,8 @@ impl Answer {
             };
         }
         // For columns that are no dimension, each page view brings its own code.
-        let dimension = by
+        let dimension = per
+            .by()
             .and_then(By::dimension)
             .or_else(|| query.filters.dimensions().next())
             .unwrap_or(Dimension::Device);
@@ -84,20 +106,36 @@ impl Answer {
             route_id,
             dimension,
             asked,
-            by_value: by.is_some(),
+            per,
             places: HashMap::default(),
             sums: Vec::new(),
         })
     }
 
-    /// Returns the parts to read.
-    pub fn parts(&self) -> impl Iterator<Item = Part> {
-        self.metrics.iter().map(Part::Metric).chain([Part::Views])
+    /// Returns the slots to read, and their parts.
+    pub fn slots(&self) -> impl Iterator<Item = (i16, Part)> + use<> {
+        let dimension = self.dimension;
+        let parts = self.metrics.iter().map(Part::Metric).chain([Part::Views]);
+        parts.map(move |part| (slot(dimension, part), part))
     }
 
-    /// Returns the index of the sums of a route, or of a value.
+    /// Returns the rows to read.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        match (self.route_id, self.per) {
+            (Some(id), _) => Scope::Route(id),
+            (None, Per::Route) => Scope::Routes,
+            (None, Per::Value(_) | Per::Total) => Scope::Site,
+        }
+    }
+
+    /// Returns the index of the sums of a route or of a value, or of the only ones.
     fn place(&mut self, route_id: i64, code: Code) -> usize {
-        let key = if self.by_value { i64::from(code) } else { route_id };
+        let key = match self.per {
+            Per::Route => route_id,
+            Per::Value(_) => code.into(),
+            Per::Total => TOTAL,
+        };
         *self.places.entry(key).or_insert_with(|| {
             self.sums.push((key, Sums::default()));
             self.sums.len() - 1
@@ -126,12 +164,12 @@ impl Answer {
 
     fn add_row(&mut self, route_id: i64, part: Part, mut bytes: &[u8]) -> Result<(), EncodingError> {
         let asked = self.asked[self.dimension.index()];
-        // By route, all values of the row go to one place.
+        // Unless the answer is per value, all values of the row go to one place.
         let mut place = None;
         for _ in 0..read_varint(&mut bytes)? {
             let code = read_code(&mut bytes)?;
             let is_asked = asked.is_none_or(|asked| asked == code);
-            if is_asked && (self.by_value || place.is_none()) {
+            if is_asked && (matches!(self.per, Per::Value(_)) || place.is_none()) {
                 place = Some(self.place(route_id, code));
             }
             let sums = place.filter(|_| is_asked).map(|place| &mut self.sums[place].1);
@@ -191,7 +229,7 @@ impl Answer {
         }
     }
 
-    /// Returns the cells that are not empty, by route id or by code.
+    /// Returns the cells that are not empty, by route id or by code; the total by 0.
     #[must_use]
     pub fn finish(self) -> HashMap<i64, Cell> {
         let cells = self.sums.into_iter().map(|(key, sums)| {
@@ -204,7 +242,16 @@ impl Answer {
         });
         cells.filter(|(_, cell)| !cell.is_empty()).collect()
     }
+
+    /// Returns the cell of [`Per::Total`].
+    #[must_use]
+    pub fn total(self) -> Cell {
+        self.finish().remove(&TOTAL).unwrap_or_default()
+    }
 }
+
+/// The key of the only cell of [`Per::Total`].
+const TOTAL: i64 = 0;
 
 #[cfg(test)]
 mod tests {
@@ -236,6 +283,6 @@ mod tests {
     fn a_label_that_nobody_has_matches_nothing() {
         let mut query = CellQuery::new(SiteId(1), 0, 1);
         query.filters.country = Some("DE".to_owned());
-        assert!(Answer::new(&query, None, None, &Labels::default()).is_none());
+        assert!(Answer::new(&query, Per::Route, None, &Labels::default()).is_none());
     }
 }

@@ -5,18 +5,25 @@
 //! first four bits of a route's id select its block. The id is a hash, so blocks are of similar size, and a route's
 //! block is known without a lookup.
 //!
+//! The row of the whole site has a block of its own, so that a question about the site reads no row of a route.
+//!
 //! A block is `[for each row, ascending by route: the route's id (8 bytes, big endian), the length of the row's bytes
-//! (LEB128), and the row's bytes]`.
+//! (LEB128), and the row's bytes]`. The id of the site's row is 0.
 
 use super::row::{Grain, Row, RowKey, from_slot, read_part};
 use std::collections::BTreeMap;
 use std::iter::Peekable;
+use std::ops::RangeInclusive;
 use vitals::histogram::{EncodingError, write_varint};
 
 /// Estimated bytes of a value that counts few page views.
 const CELL_BYTES: usize = 10;
 /// Bits of a route's id that select its block.
 const BITS: u32 = 4;
+/// The block of the site's row: the number before the first block of routes.
+const SITE_BLOCK: i16 = -(1 << (BITS - 1)) - 1;
+/// The id of the site's row within its block.
+const SITE_ID: i64 = 0;
 
 /// The key of a block within a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,21 +34,57 @@ pub struct BlockKey {
     pub slot: i16,
     /// See [`Grain::step`].
     pub step: i32,
-    /// See [`block_of`].
+    /// See [`Scope::blocks`].
     pub block: i16,
 }
 
 /// Returns the block number of a route's rows, from -8 to 7, ascending with the route's id.
-#[must_use]
-pub const fn block_of(route_id: i64) -> i16 {
+const fn block_of(route_id: i64) -> i16 {
     (route_id >> (i64::BITS - BITS)) as i16
+}
+
+/// The rows that a question reads, of each hour or day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The row of the whole site.
+    Site,
+    /// The rows of all routes.
+    Routes,
+    /// The row of the route with this id.
+    Route(i64),
+}
+
+impl Scope {
+    /// Returns the numbers of the blocks that hold the rows.
+    #[must_use]
+    pub const fn blocks(self) -> RangeInclusive<i16> {
+        match self {
+            Self::Site => SITE_BLOCK..=SITE_BLOCK,
+            Self::Routes => block_of(i64::MIN)..=block_of(i64::MAX),
+            Self::Route(id) => block_of(id)..=block_of(id),
+        }
+    }
+
+    /// Returns the number of the block, if one block holds the rows.
+    #[must_use]
+    pub const fn block(self) -> Option<i16> {
+        match self {
+            Self::Site => Some(SITE_BLOCK),
+            Self::Routes => None,
+            Self::Route(id) => Some(block_of(id)),
+        }
+    }
 }
 
 impl RowKey {
     /// Returns the key of the row's block.
     #[must_use]
     pub const fn block(&self) -> BlockKey {
-        BlockKey { grain: self.grain, slot: self.slot, step: self.step, block: block_of(self.route_id) }
+        let block = match self.route_id {
+            None => SITE_BLOCK,
+            Some(id) => block_of(id),
+        };
+        BlockKey { grain: self.grain, slot: self.slot, step: self.step, block }
     }
 }
 
@@ -130,9 +173,10 @@ impl Writer {
 pub fn blocks(rows: BTreeMap<RowKey, Row>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for (key, row) in rows {
+        let id = key.route_id.unwrap_or(SITE_ID);
         match blocks.last_mut() {
-            Some(block) if block.key == key.block() => block.rows.push((key.route_id, row)),
-            _ => blocks.push(Block { key: key.block(), rows: vec![(key.route_id, row)] }),
+            Some(block) if block.key == key.block() => block.rows.push((id, row)),
+            _ => blocks.push(Block { key: key.block(), rows: vec![(id, row)] }),
         }
     }
     blocks
@@ -165,9 +209,10 @@ pub fn read_block<'a>(
 /// # Errors
 /// If the bytes are not a block of this slot.
 pub fn add_block(rows: &mut BTreeMap<RowKey, Row>, key: BlockKey, bytes: &[u8]) -> Result<(), EncodingError> {
-    let BlockKey { grain, slot, step, .. } = key;
+    let BlockKey { grain, slot, step, block } = key;
     let (_, part) = from_slot(slot).ok_or(EncodingError)?;
-    read_block(bytes, |route_id, bytes| {
+    read_block(bytes, |id, bytes| {
+        let route_id = (block != SITE_BLOCK).then_some(id);
         let key = RowKey { grain, slot, step, route_id };
         rows.entry(key).or_insert_with(|| Row::empty(part)).add_encoded(bytes)
     })
@@ -191,7 +236,7 @@ mod tests {
     }
 
     fn rows(counts: &[(i64, i64)]) -> BTreeMap<RowKey, Row> {
-        let key = |route_id| RowKey { grain: Grain::Day, slot: SLOT, step: 7, route_id };
+        let key = |id| RowKey { grain: Grain::Day, slot: SLOT, step: 7, route_id: Some(id) };
         counts.iter().map(|&(id, n)| (key(id), Row::Views(BTreeMap::from([(3, own(n))])))).collect()
     }
 
@@ -207,6 +252,26 @@ mod tests {
         let blocks = blocks(rows(&ids.map(|id| (id, 1))));
         assert_eq!(blocks.iter().map(|block| block.key.block).collect::<Vec<_>>(), [-8, -1, 0, 7]);
         assert_eq!(blocks.iter().map(|block| block.rows.len()).collect::<Vec<_>>(), [2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn the_row_of_the_site_has_a_block_of_its_own() {
+        let mut all = rows(&[(i64::MIN, 2), (0, 3), (i64::MAX, 4)]);
+        let site = RowKey { route_id: None, ..*all.keys().next().unwrap() };
+        all.insert(site, Row::Views(BTreeMap::from([(3, own(9))])));
+        let mut found = BTreeMap::new();
+        for block in blocks(all.clone()) {
+            let key = block.key;
+            let is_site = Scope::Site.blocks().contains(&key.block);
+            assert_ne!(is_site, Scope::Routes.blocks().contains(&key.block));
+            assert_eq!((is_site, block.rows.len()), (key == site.block(), 1));
+            add_block(&mut found, key, &block.encode(&[], Stored::Kept).unwrap().unwrap()).unwrap();
+        }
+        assert_eq!(found, all);
+        for (scope, block) in [(Scope::Site, Some(-9)), (Scope::Routes, None), (Scope::Route(-1), Some(-1))] {
+            assert_eq!(scope.block(), block, "stored: another number would lose the rows");
+            assert!(block.is_none_or(|block| scope.blocks() == (block..=block)));
+        }
     }
 
     #[test]
@@ -246,7 +311,10 @@ mod tests {
                     values.insert(code, histogram);
                 }
                 let slot = slot(Dimension::Release, Part::Metric(Metric::Inp));
-                rows.insert(RowKey { grain: Grain::Day, slot, step: 7, route_id }, Row::Metric(values));
+                rows.insert(
+                    RowKey { grain: Grain::Day, slot, step: 7, route_id: Some(route_id) },
+                    Row::Metric(values),
+                );
             }
             let bytes: usize = blocks(rows)
                 .into_iter()

@@ -1,4 +1,4 @@
-//! Folds page views into rollup rows.
+//! Folds page views into rollup rows: those of their routes, and those of the whole site.
 
 use super::HOUR_MS;
 use super::log::{self, Counted};
@@ -78,9 +78,11 @@ impl Fold {
         let Self { views, routes, .. } = self;
         let in_order = by_route(&views, routes.len());
         drop(views);
-        let (mut rows, mut route) = (Vec::new(), Route::default());
+        let (mut rows, mut counters) = (Vec::new(), Counters::default());
+        // Counts all views again for the site: summing the rows of hundreds of routes takes longer.
+        counters.add(None, &in_order, &mut rows);
         for views in in_order.chunk_by(|a, b| a.route == b.route) {
-            route.add(routes[views[0].route], views, &mut rows);
+            counters.add(Some(routes[views[0].route]), views, &mut rows);
         }
         rows.into_iter().collect()
     }
@@ -104,9 +106,9 @@ fn by_route(views: &[Folded], routes: usize) -> Vec<Folded> {
     order.into_iter().map(|place| views[place as usize]).collect()
 }
 
-/// The counters of one route. A group counts the views of one value of a dimension in one hour or day.
+/// The counters of one route, or of the whole site. A group counts the views of one value of a dimension in one hour or day.
 #[derive(Debug, Default)]
-struct Route {
+struct Counters {
     groups: Vec<Group>,
     places: HashMap<GroupKey, usize>,
     /// The groups of each view, followed by [`NO_GROUP`].
@@ -146,8 +148,8 @@ impl Group {
     }
 }
 
-impl Route {
-    fn add(&mut self, route_id: i64, views: &[Folded], rows: &mut Vec<(RowKey, Row)>) {
+impl Counters {
+    fn add(&mut self, route_id: Option<i64>, views: &[Folded], rows: &mut Vec<(RowKey, Row)>) {
         self.group(views);
         // Sorting makes the groups of a row adjacent.
         let mut order: Vec<usize> = (0..self.groups.len()).collect();
@@ -252,8 +254,8 @@ mod tests {
     fn rows_add_up_whatever_the_order() {
         let all = [counted(1, 1, 400), counted(1, 2, 404), counted(-1, 1, 400), counted(1, 1, 8)];
         let whole = rows(&all);
-        // Hours by device, and days by every dimension, each with views and LCP.
-        assert_eq!(whole.len(), 2 * (1 + Dimension::COUNT));
+        // Hours by device, and days by every dimension, each with views and LCP, of the route and of the site.
+        assert_eq!(whole.len(), 2 * 2 * (1 + Dimension::COUNT));
         for split in 0..all.len() {
             let (mut left, right) = (rows(&all[split..]), rows(&all[..split]));
             for (key, row) in right {
@@ -280,7 +282,7 @@ mod tests {
                 grain: Grain::Day,
                 slot: slot(Dimension::Device, Part::Views),
                 step: Grain::Day.step(DAY_MS),
-                route_id: 9,
+                route_id: Some(9),
             };
             let row = rows(&all).remove(&key).unwrap();
             (row.encode().unwrap().len(), row)
@@ -321,8 +323,10 @@ mod tests {
                 let hours = (*start_ms >= kept.hours_from_ms).then_some((Grain::Hour, HOUR_MS));
                 let days = (*start_ms >= kept.days_from_ms).then_some((Grain::Day, DAY_MS));
                 for (grain, step_ms) in hours.into_iter().chain(days) {
-                    let key = (grain, (start_ms / step_ms) as i32, counted.route_id);
-                    *expected.entry(key).or_insert(0) += counted.by;
+                    for route_id in [None, Some(counted.route_id)] {
+                        let key = (grain, (start_ms / step_ms) as i32, route_id);
+                        *expected.entry(key).or_insert(0) += counted.by;
+                    }
                 }
             }
             let together = together.rows();
@@ -351,7 +355,7 @@ mod tests {
         assert!(
             found.iter().all(|one| matches!(from_slot(one.key.slot), Some((_, Part::Metric(Metric::Lcp)))))
         );
-        assert_eq!((found.len(), found[0].stored, found[0].expected), (1 + Dimension::COUNT, 1, 1));
+        assert_eq!((found.len(), found[0].stored, found[0].expected), (2 * (1 + Dimension::COUNT), 1, 1));
         let found = differences(&rows(&[counted(1, 1, 400)]), &rows(&[counted(1, 2, 400)]));
         assert!(found.iter().all(|one| from_slot(one.key.slot).unwrap().0 == Dimension::Device));
     }

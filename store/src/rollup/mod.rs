@@ -7,15 +7,17 @@ mod fold;
 mod log;
 mod plan;
 mod row;
+mod site;
 
-pub use answer::{Answer, From};
-pub use block::{Block, BlockKey, Stored, add_block, block_of, blocks, read_block};
+pub use answer::{Answer, From, Per};
+pub use block::{Block, BlockKey, Scope, Stored, add_block, blocks, read_block};
 pub use fold::Fold;
 pub use log::{Counted, deltas};
-pub use plan::Plan;
+pub use plan::{Plan, Read};
 pub use row::{
     Difference, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
 };
+pub use site::{Coverage, SiteRows};
 
 use sha2::{Digest, Sha256};
 

@@ -6,7 +6,7 @@
 //! these are subtracted from the day's cells instead. Otherwise the period grows to the whole day, and the answer
 //! states so.
 
-use super::{DAY_MS, From, Grain, HOUR_MS, day_of, hour_of};
+use super::{Coverage, DAY_MS, From, Grain, HOUR_MS, Scope, day_of, hour_of};
 use crate::cell::CellQuery;
 use crate::dimension::Dimension;
 use crate::kept::Kept;
@@ -141,14 +141,36 @@ impl Plan {
         self.deltas = joined(&self.deltas, &days);
     }
 
-    /// Returns the rows to read, as steps of a grain.
-    pub fn steps(&self) -> impl Iterator<Item = (Grain, Range<i32>)> {
+    /// Returns the rows of a scope to read. The rows of routes replace those of the site where the site has none yet.
+    #[must_use]
+    pub fn reads(&self, scope: Scope, coverage: &Coverage) -> Vec<Read> {
         let [before, after] = self.hours.clone();
-        [(Grain::Day, self.days.clone()), (Grain::Hour, before), (Grain::Hour, after)]
-            .into_iter()
-            .filter(|(_, range)| !range.is_empty())
-            .map(|(grain, range)| (grain, grain.step(range.start)..grain.step(range.end)))
+        let mut reads = Vec::new();
+        for (grain, range) in [(Grain::Day, self.days.clone()), (Grain::Hour, before), (Grain::Hour, after)] {
+            let lacking = match scope {
+                Scope::Site => range.start..range.end.min(coverage.site_from_ms),
+                Scope::Routes | Scope::Route(_) => range.start..range.start,
+            };
+            let covered = range.start.max(lacking.end)..range.end;
+            for (scope, range) in [(Scope::Routes, lacking), (scope, covered)] {
+                if !range.is_empty() {
+                    reads.push(Read { grain, steps: grain.step(range.start)..grain.step(range.end), scope });
+                }
+            }
+        }
+        reads
     }
+}
+
+/// Stored rows to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The length of the time step.
+    pub grain: Grain,
+    /// See [`Grain::step`].
+    pub steps: Range<i32>,
+    /// The rows of each step.
+    pub scope: Scope,
 }
 
 /// Returns the part of a range from a moment onwards: an empty range at that moment if the range ends before it.
@@ -196,6 +218,12 @@ mod tests {
         range.start / HOUR_MS..range.end / HOUR_MS
     }
 
+    /// Returns the steps of all routes to read.
+    fn steps(plan: &Plan) -> Vec<(Grain, Range<i32>)> {
+        let reads = plan.reads(Scope::Routes, &Coverage::of(Kept::EVERYTHING)).into_iter();
+        reads.map(|read| (read.grain, read.steps)).collect()
+    }
+
     /// Returns the scans in hours, after all edges are decided by these counts.
     fn scans(plan: &mut Plan, counts: [i64; 2], kept: &Kept) -> Vec<(Range<i64>, i64)> {
         for edge in plan.edges() {
@@ -227,14 +255,14 @@ mod tests {
     fn edges_of_other_dimensions_are_page_views() {
         let kept = Kept::EVERYTHING;
         let mut answer = plan_of(COUNTRY, 23..73, &kept);
-        assert_eq!(answer.steps().collect::<Vec<_>>(), [(Grain::Day, 1..3)]);
+        assert_eq!(steps(&answer), [(Grain::Day, 1..3)]);
         assert_eq!(scans(&mut answer, [1, 24], &kept), [(23..24, 1), (72..73, 1)]);
         assert_eq!((hours(&answer.days), hours(&answer.deltas)), (24..72, 24..72));
         assert_eq!(hours(&answer.period), 23..73);
 
         let mut answer = plan_of(COUNTRY, 26..28, &kept);
         assert_eq!(scans(&mut answer, [2, 24], &kept), [(26..28, 1)]);
-        assert!(answer.steps().next().is_none() && answer.deltas.is_empty());
+        assert!(steps(&answer).is_empty() && answer.deltas.is_empty());
     }
 
     #[test]
@@ -246,7 +274,7 @@ mod tests {
         assert_eq!(hours(&answer.period), 24..63, "the period stays");
         let mut answer = plan_of(COUNTRY, 25..46, &kept);
         assert_eq!(scans(&mut answer, [21, 24], &kept), [(24..25, -1), (46..48, -1)]);
-        assert_eq!(answer.steps().collect::<Vec<_>>(), [(Grain::Day, 1..2)]);
+        assert_eq!(steps(&answer), [(Grain::Day, 1..2)]);
     }
 
     #[test]
@@ -310,9 +338,32 @@ mod tests {
     fn rollups_alone_tell_whole_days() {
         let query = CellQuery::new(SiteId(1), DAY_MS + HOUR_MS, DAY_MS + 2 * HOUR_MS);
         let answer = Plan::of_rollups(&query, Dimension::Country, &Kept::EVERYTHING);
-        assert_eq!(answer.steps().collect::<Vec<_>>(), [(Grain::Day, 1..2)]);
+        assert_eq!(steps(&answer), [(Grain::Day, 1..2)]);
         assert_eq!(answer.deltas, DAY_MS..2 * DAY_MS);
         let answer = Plan::of_rollups(&query, Dimension::Device, &Kept::EVERYTHING);
-        assert_eq!(answer.steps().collect::<Vec<_>>(), [(Grain::Hour, 25..26)]);
+        assert_eq!(steps(&answer), [(Grain::Hour, 25..26)]);
+    }
+    #[test]
+    fn rows_of_routes_stand_in_for_those_that_the_site_lacks() {
+        let answer = plan(23..74, &Kept::EVERYTHING);
+        let reads = |scope, from_day: i64| {
+            let coverage = Coverage { site_from_ms: from_day * DAY_MS, ..Coverage::of(Kept::EVERYTHING) };
+            let reads = answer.reads(scope, &coverage).into_iter();
+            reads.map(|read| (read.grain, read.steps, read.scope)).collect::<Vec<_>>()
+        };
+        let whole =
+            |scope| [(Grain::Day, 1..3, scope), (Grain::Hour, 23..24, scope), (Grain::Hour, 72..74, scope)];
+        assert_eq!(reads(Scope::Site, 0), whole(Scope::Site));
+        assert_eq!(reads(Scope::Site, 4), whole(Scope::Routes));
+        for scope in [Scope::Routes, Scope::Route(5)] {
+            assert_eq!(reads(scope, 4), whole(scope));
+        }
+        let parts = [
+            (Grain::Day, 1..2, Scope::Routes),
+            (Grain::Day, 2..3, Scope::Site),
+            (Grain::Hour, 23..24, Scope::Routes),
+            (Grain::Hour, 72..74, Scope::Site),
+        ];
+        assert_eq!(reads(Scope::Site, 2), parts);
     }
 }

@@ -1,7 +1,7 @@
 //! Rows of cells, and their encoding.
 //!
-//! A metric's row holds the histograms of all values of a dimension, for one hour or day and one route. A query for one
-//! metric reads no other metric's rows, and keys are a small part of a row.
+//! A metric's row holds the histograms of all values of a dimension, for one hour or day, and one route or the whole
+//! site. A query for one metric reads no other metric's rows, and keys are a small part of a row.
 //!
 //! Format: `[number of values, then for each value its code, the length of its histogram, and the histogram]`. The row
 //! of page views has other fields after the code: 2 × the number of page views + 1 if an excess weight follows, then
@@ -9,7 +9,7 @@
 //! may be negative are zigzag-encoded.
 
 use super::{DAY_MS, HOUR_MS, day_of};
-use crate::cell::Views;
+use crate::cell::{Cell, Views};
 use crate::dimension::{Code, Dimension};
 use crate::weight::Weight;
 use std::collections::BTreeMap;
@@ -98,8 +98,8 @@ pub struct RowKey {
     pub slot: i16,
     /// See [`Grain::step`].
     pub step: i32,
-    /// See [`super::route_id`].
-    pub route_id: i64,
+    /// See [`super::route_id`]. `None`: the whole site.
+    pub route_id: Option<i64>,
 }
 
 /// The counts of a row, by the code of the dimension's value.
@@ -155,6 +155,17 @@ impl Row {
                 }
             }
             (Self::Views(_), Self::Metric(_)) | (Self::Metric(_), Self::Views(_)) => {}
+        }
+    }
+
+    /// Adds a value's cell to a row of this part.
+    pub fn add_cell(&mut self, part: Part, code: Code, cell: &Cell) {
+        match (self, part) {
+            (Self::Views(views), _) => views.entry(code).or_default().merge(cell.views()),
+            (Self::Metric(values), Part::Metric(metric)) => {
+                values.entry(code).or_default().merge(cell.metric(metric));
+            }
+            (Self::Metric(_), Part::Views) => {}
         }
     }
 
@@ -251,7 +262,7 @@ pub fn slots() -> impl Iterator<Item = i16> {
 pub struct Difference {
     /// The row's key.
     pub key: RowKey,
-    /// The route; `None` if the store does not know the id.
+    /// The route; `None` for the whole site, and if the store does not know the id.
     pub route: Option<String>,
     /// The code of the dimension's value.
     pub code: Code,

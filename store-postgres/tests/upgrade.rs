@@ -1,0 +1,40 @@
+//! Tests that a database from before a migration is brought up to date.
+
+#![allow(clippy::unwrap_used)]
+
+use fieldvitals_store::Store;
+use fieldvitals_store::conformance::upgrade;
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::testing::Database;
+use std::sync::Arc;
+
+async fn open(database: &Database) -> Arc<dyn Store> {
+    Arc::new(PostgresStore::open(&database.url).await.unwrap())
+}
+
+/// Makes a database what it was before the rows of the site.
+const DOWNGRADE: &str = "delete from rollup_hour where block = -9; delete from rollup_day where block = -9; \
+    drop table rollup_lacking; alter table maintenance_lease rename to lease; \
+    delete from _sqlx_migrations where version > 1";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_without_rows_of_the_site_answers_alike_while_it_gets_them() {
+    let (database, twin) = (Database::empty(), Database::empty());
+    let (store, twin_store) = (open(&database).await, open(&twin).await);
+    let site = upgrade::fill(&store).await;
+    assert_eq!(upgrade::fill(&twin_store).await, site);
+    store.close().await;
+    let _ = database.sql(DOWNGRADE);
+    let store = open(&database).await;
+    let stop_at = |day: i64| {
+        let _ = database.sql(&format!(
+            "delete from rollup_day where step < {day} and block = -9; \
+             delete from rollup_hour where step < {day} * 24 and block = -9; \
+             insert into rollup_lacking select site_id, {day} from site"
+        ));
+        std::future::ready(())
+    };
+    upgrade::upgrade_answers_alike(&store, &twin_store, site, stop_at).await;
+    let rows = "select (select count(*) from rollup_hour), (select count(*) from rollup_day)";
+    assert_eq!(database.sql(rows), twin.sql(rows));
+}

@@ -1,0 +1,190 @@
+//! The rows of the whole site: which days have them, and how days without them get them.
+//!
+//! Folding writes the rows of the site beside those of its routes. A store from before these rows has days without
+//! them. Maintenance sums the rows of routes for such days, the latest day first; counts add, so the sum is exact.
+//! Until then, questions read the rows of routes.
+
+use super::block::{BlockKey, Scope};
+use super::row::{Grain, Part, Row, RowKey, from_slot, slot, steps_of_day};
+use super::{Answer, DAY_MS, Per, Read};
+use crate::cell::CellQuery;
+use crate::dimension::{Code, Dimension, Labels, NO_VALUE};
+use crate::filter::By;
+use crate::kept::Kept;
+use crate::site::SiteId;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use vitals::histogram::EncodingError;
+
+/// The days that a site's rollups cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// The first day of each kind of row.
+    pub kept: Kept,
+    /// The first day (its start, UTC milliseconds) from which rows of the whole site exist; earlier days have only
+    /// the rows of routes.
+    pub site_from_ms: i64,
+}
+
+impl Coverage {
+    /// The coverage of a site that has rows of the whole site for every day.
+    #[must_use]
+    pub const fn of(kept: Kept) -> Self {
+        Self { kept, site_from_ms: i64::MIN }
+    }
+
+    /// The coverage of a site that lacks rows of the whole site before a day (days since 1970-01-01 UTC).
+    #[must_use]
+    pub fn lacking(kept: Kept, before_day: i32) -> Self {
+        Self { kept, site_from_ms: i64::from(before_day).saturating_mul(DAY_MS) }
+    }
+
+    /// Whether the rows with this key count every page view.
+    #[must_use]
+    pub fn covers(&self, key: &RowKey) -> bool {
+        let start_ms = i64::from(key.step).saturating_mul(key.grain.step_ms());
+        key.route_id.is_some() || start_ms >= self.site_from_ms
+    }
+}
+
+/// Sums the rows of routes into the rows of the site, for one dimension of a UTC day.
+#[derive(Debug)]
+pub struct SiteRows {
+    dimension: Dimension,
+    answers: BTreeMap<(Grain, i32), Answer>,
+}
+
+impl SiteRows {
+    /// Starts the rows of a day. Hours and days past retention get none.
+    #[must_use]
+    pub fn new(dimension: Dimension, day_ms: i64, kept: &Kept) -> Self {
+        let (query, per) = (CellQuery::new(SiteId(0), 0, 0), Per::Value(By::Rolled(dimension)));
+        let mut answers = BTreeMap::new();
+        for (grain, steps) in steps(dimension, day_ms, kept) {
+            for step in steps {
+                // There is an answer, because the query has no filter.
+                let answer = Answer::new(&query, per, None, &Labels::default());
+                answers.extend(answer.map(|answer| ((grain, step), answer)));
+            }
+        }
+        Self { dimension, answers }
+    }
+
+    /// Returns the rows of routes to read.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Read> {
+        let steps = |grain| {
+            let mut steps = self.answers.keys().filter(move |key| key.0 == grain).map(|key| key.1);
+            let first = steps.next()?;
+            Some(first..steps.last().unwrap_or(first).saturating_add(1))
+        };
+        let read = |grain| Some(Read { grain, steps: steps(grain)?, scope: Scope::Routes });
+        [Grain::Hour, Grain::Day].into_iter().filter_map(read).collect()
+    }
+
+    /// Returns the slots to read.
+    pub fn slots(&self) -> impl Iterator<Item = i16> + use<> {
+        let dimension = self.dimension;
+        (0..).map_while(Part::from_number).map(move |part| slot(dimension, part))
+    }
+
+    /// Adds a stored block of routes.
+    ///
+    /// # Errors
+    /// If the bytes are not a block of this slot.
+    pub fn add_block(&mut self, key: BlockKey, bytes: &[u8]) -> Result<(), EncodingError> {
+        let (_, part) = from_slot(key.slot).ok_or(EncodingError)?;
+        match self.answers.get_mut(&(key.grain, key.step)) {
+            Some(answer) => answer.add_block(part, bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the rows, to replace stored rows. Includes empty rows, which remove what is stored.
+    #[must_use]
+    pub fn finish(self) -> BTreeMap<RowKey, Row> {
+        let mut rows = BTreeMap::new();
+        for ((grain, step), answer) in self.answers {
+            let cells = answer.finish();
+            for part in (0..).map_while(Part::from_number) {
+                let mut row = Row::empty(part);
+                for (&code, cell) in &cells {
+                    row.add_cell(part, Code::try_from(code).unwrap_or(NO_VALUE), cell);
+                }
+                rows.insert(RowKey { grain, slot: slot(self.dimension, part), step, route_id: None }, row);
+            }
+        }
+        rows
+    }
+}
+
+/// Returns the rows of a dimension that a UTC day has within retention.
+fn steps(dimension: Dimension, day_ms: i64, kept: &Kept) -> impl Iterator<Item = (Grain, Range<i32>)> {
+    let has_hours = dimension == Dimension::Device && day_ms >= kept.hours_from_ms;
+    let has_days = day_ms >= kept.days_from_ms;
+    [(Grain::Hour, has_hours), (Grain::Day, has_days)]
+        .into_iter()
+        .filter(|&(_, has)| has)
+        .map(move |(grain, _)| (grain, steps_of_day(grain, day_ms)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollup::{Counted, Fold, HOUR_MS, Stored, blocks, differences};
+    use crate::weight::Weight;
+    use vitals::histogram::Place;
+    use vitals::metric::Metric;
+
+    /// Twelve page views of two days and three routes, one of them removed.
+    fn folded(kept: &Kept) -> BTreeMap<RowKey, Row> {
+        let mut fold = Fold::default();
+        for number in 0..12_u16 {
+            let mut places = [None; Metric::COUNT];
+            places[usize::from(number % 3)] = Place::from_number(400 + 4 * (number % 5));
+            let counted = Counted {
+                by: if number == 7 { -1 } else { 1 },
+                weight_milli: Weight::ONE.milli(),
+                route_id: i64::from(number % 3) - 1,
+                codes: [number % 2; Dimension::COUNT],
+                places,
+            };
+            fold.add(DAY_MS + i64::from(number) * 3 * HOUR_MS, &counted, kept);
+        }
+        fold.rows()
+    }
+
+    #[test]
+    fn sums_of_routes_are_the_rows_of_the_site() {
+        for kept in [Kept::EVERYTHING, Kept { hours_from_ms: 2 * DAY_MS, ..Kept::EVERYTHING }] {
+            let (expected, routes): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                folded(&kept).into_iter().partition(|(key, _)| key.route_id.is_none());
+            let mut found = BTreeMap::new();
+            for (day, dimension) in [1, 2].into_iter().flat_map(|day| Dimension::ALL.map(|one| (day, one))) {
+                let mut site = SiteRows::new(dimension, day * DAY_MS, &kept);
+                for block in blocks(routes.clone()) {
+                    let key = block.key;
+                    if from_slot(key.slot).unwrap().0 == dimension {
+                        site.add_block(key, &block.encode(&[], Stored::Kept).unwrap().unwrap()).unwrap();
+                    }
+                }
+                found.extend(site.finish());
+            }
+            assert_eq!(differences(&found, &expected), []);
+            assert!(found.values().any(|row| row.encode().is_none()), "empty rows remove what is stored");
+        }
+    }
+
+    #[test]
+    fn the_rows_that_a_site_lacks_are_not_covered() {
+        let key = |grain, step, route_id| RowKey { grain, slot: 0, step, route_id };
+        let coverage = Coverage::lacking(Kept::EVERYTHING, 2);
+        for (grain, step, covers) in
+            [(Grain::Day, 1, false), (Grain::Day, 2, true), (Grain::Hour, 47, false), (Grain::Hour, 48, true)]
+        {
+            assert_eq!(coverage.covers(&key(grain, step, None)), covers, "{grain:?} {step}");
+            assert!(coverage.covers(&key(grain, step, Some(0))));
+            assert!(Coverage::of(Kept::EVERYTHING).covers(&key(grain, step, None)));
+        }
+    }
+}
