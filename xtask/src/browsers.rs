@@ -21,6 +21,8 @@ pub(crate) const CHROMIUM: [Program; 3] =
 /// The programs for the other engines.
 const OTHERS: [Program; 3] =
     [("firefox-esr", "firefox-esr"), ("WebKitWebDriver", "webkit2gtk-driver"), ("Xvfb", "xvfb")];
+/// The first Firefox that reports which events belong to an interaction, which INP needs.
+const FIREFOX_MIN: u32 = 144;
 /// Version of geckodriver, Firefox's driver. Debian has no package, so it is built if it is not installed.
 const GECKODRIVER: &str = "0.37.1";
 /// The reference library and the SHA-256 of its package.
@@ -60,10 +62,32 @@ pub(crate) fn install(programs: &[Program]) -> Result<()> {
     Ok(())
 }
 
+/// Installs a newer Firefox if this one measures no INP.
+fn renew_firefox() -> Result<()> {
+    let version = || -> Result<u32> {
+        let text = output(Command::new("firefox-esr").arg("--version"))?;
+        firefox_major(&text).with_context(|| format!("`firefox-esr --version` printed {text:?}"))
+    };
+    if version()? < FIREFOX_MIN {
+        toolchain::install(&["firefox-esr"])?;
+        let version = version()?;
+        if version < FIREFOX_MIN {
+            bail!("this is Firefox {version}, which measures no INP; install Firefox {FIREFOX_MIN} or newer");
+        }
+    }
+    Ok(())
+}
+
+/// Reads the major version from `Mozilla Firefox 153.8.0esr`.
+fn firefox_major(text: &str) -> Option<u32> {
+    text.split_ascii_whitespace().last()?.split('.').next()?.parse().ok()
+}
+
 /// Installs the requirements and returns the command that runs the tests.
 pub(crate) fn tests() -> Result<Command> {
     install(&CHROMIUM)?;
     install(&OTHERS)?;
+    renew_firefox()?;
     let geckodriver = geckodriver()?;
     let library = web_vitals()?;
     let libraries = libraries()?;
@@ -148,4 +172,16 @@ fn fetch((package, sha256): Package, dir: &Path) -> Result<()> {
         }
     }
     run(Command::new("tar").arg("-xzf").arg(&file).arg("-C").arg(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::firefox_major;
+
+    #[test]
+    fn firefox_version_is_read() {
+        assert_eq!(firefox_major("Mozilla Firefox 153.8.0esr\n"), Some(153));
+        assert_eq!(firefox_major("Mozilla Firefox 144.0"), Some(144));
+        assert_eq!(firefox_major("command not found"), None);
+    }
 }
