@@ -18,6 +18,7 @@ mod error;
 mod load;
 mod maintain;
 mod names;
+mod nodelay;
 mod places;
 mod query;
 mod rows;
@@ -35,7 +36,7 @@ mod violation;
 pub use citus::{Spread, spread};
 
 use async_trait::async_trait;
-use connection::{Pools, Transaction, background, bounded, bounded_load};
+use connection::{Pools, Transaction, background, bounded};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
@@ -206,7 +207,7 @@ impl Store for PostgresStore {
         &self,
         pass: Vec<LoadBatch>,
     ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError> {
-        background(bounded_load(self.bounds.load, load::load(self, pass))).await
+        background(load::load(self, pass)).await
     }
 
     fn has_clock(&self) -> bool {
