@@ -4,24 +4,26 @@ use anyhow::{Context as _, Result, bail};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Shell script that runs Postgres on the data folder `$2` until standard input closes. `$1` is the folder of Postgres'
-/// programs. Initializes a new data folder. Puts the socket into a new folder, and prints that folder and the process
-/// id of the postmaster.
+/// programs. Initializes a new data folder. Postgres listens on the port `$3` of 127.0.0.1, as databases are reached over
+/// TCP. Puts the socket into a new folder, and prints that folder and the process id of the postmaster.
 ///
 /// Every commit is synced (Postgres' default). docs/performance.md lists the memory settings.
 const RUN: &str = r#"
 set -eu
 bin=$1
 data=$2
+port=$3
 cd /
 dir=$(mktemp -d /tmp/fieldvitals-bench.XXXXXX)
 trap '"$bin/pg_ctl" -D "$data" -m fast -w stop >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
 [ -f "$data/PG_VERSION" ] || "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C >"$dir/log" 2>&1 || { cat "$dir/log" >&2; exit 1; }
-"$bin/pg_ctl" -D "$data" -w -t 300 -l "$dir/log" -o "-k $dir -h '' -c max_connections=100 -c shared_buffers=1GB -c work_mem=256MB -c maintenance_work_mem=512MB -c max_wal_size=8GB" start >/dev/null 2>&1 || { cat "$dir/log" >&2; exit 1; }
+"$bin/pg_ctl" -D "$data" -w -t 300 -l "$dir/log" -o "-k $dir -h 127.0.0.1 -p $port -c max_connections=100 -c shared_buffers=1GB -c work_mem=256MB -c maintenance_work_mem=512MB -c max_wal_size=8GB" start >/dev/null 2>&1 || { cat "$dir/log" >&2; exit 1; }
 echo "$dir $(head -n 1 "$data/postmaster.pid")"
 cat >/dev/null
 "#;
@@ -52,7 +54,8 @@ fn is_root() -> bool {
 /// A running Postgres. Dropping it stops the server and keeps the data.
 pub(crate) struct Cluster {
     child: Child,
-    socket: String,
+    /// Its port at 127.0.0.1.
+    pub(crate) port: u16,
     /// The process id of the postmaster.
     pub(crate) pid: u32,
 }
@@ -73,19 +76,25 @@ impl Cluster {
         } else {
             Command::new("sh")
         };
-        command.args(["-c", RUN, "sh"]).arg(bin()?).arg(&data);
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        command.args(["-c", RUN, "sh"]).arg(bin()?).arg(&data).arg(port.to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().context("its output is piped")?).read_line(&mut line)?;
-        let Some((socket, pid)) = line.trim().split_once(' ') else {
+        let Some((_, pid)) = line.trim().split_once(' ') else {
             bail!("a private Postgres did not start in {}; it said why above", data.display());
         };
-        Ok(Self { child, socket: socket.to_owned(), pid: pid.parse()? })
+        Ok(Self { child, port, pid: pid.parse()? })
     }
 
     /// Returns the URL of a database in this cluster.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres:///{database}?host={}&user=postgres", self.socket)
+        Self::url_at(database, self.port)
+    }
+
+    /// Returns the URL of a database at another port, of a proxy before this cluster.
+    pub(crate) fn url_at(database: &str, port: u16) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/{database}")
     }
 
     /// Connects to a database in this cluster.
@@ -97,7 +106,10 @@ impl Cluster {
     pub(crate) fn empty(&self, database: &str) -> Result<String> {
         for (program, args) in [("dropdb", &["--if-exists", "--force"][..]), ("createdb", &[])] {
             let mut command = Command::new(bin()?.join(program));
-            command.args(["-h", &self.socket, "-U", "postgres"]).args(args).arg(database);
+            command
+                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"])
+                .args(args)
+                .arg(database);
             // Hides the notice of `--if-exists` about a missing database.
             command.env("PGOPTIONS", "-c client_min_messages=warning");
             if !command.stderr(Stdio::inherit()).status()?.success() {

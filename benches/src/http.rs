@@ -37,9 +37,15 @@ struct Request {
 impl Requests {
     /// Prepares beacons of page views with all seven metrics, for the site of a key.
     pub(crate) fn new(key: &str) -> Result<Self> {
+        Self::of(&[key.to_owned()])
+    }
+
+    /// Prepares beacons for the sites of some keys in turn.
+    pub(crate) fn of(keys: &[String]) -> Result<Self> {
         let mut traffic = Traffic::new(1, BODIES as u64, 0, 3_600_000);
         let mut requests = Vec::with_capacity(BODIES);
         let mut body_bytes = 0;
+        let mut keys = keys.iter().cycle();
         while requests.len() < BODIES {
             let view = traffic.next();
             if view.values.iter().count() < Metric::COUNT {
@@ -59,7 +65,7 @@ impl Requests {
             };
             let id = view.id.to_string();
             let wire = Wire {
-                site: key,
+                site: keys.next().context("there is a site")?,
                 seq: 1,
                 url: &view.url,
                 device: view.device,

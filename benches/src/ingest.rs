@@ -5,7 +5,7 @@ use crate::figure::{Bound, Figure, median, percentile};
 use crate::http::{self, Counts, Requests};
 use crate::progress::say;
 use crate::target::Target;
-use crate::{place, process};
+use crate::{place, process, sites};
 use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::io::Write as _;
@@ -34,6 +34,8 @@ pub(crate) struct Args {
     /// Leave out the naive design and its Postgres.
     #[arg(long)]
     no_naive: bool,
+    #[command(flatten)]
+    sites: sites::Args,
 }
 
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -49,6 +51,11 @@ struct Round {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
+    let time = Duration::from_secs_f64(args.rate_seconds);
+    if !args.sites.sites.is_empty() {
+        let cluster = if args.postgres { Some(Cluster::start(&place::folder()?)?) } else { None };
+        return sites::ingest(&args.sites, cluster.as_ref(), args.rate, time);
+    }
     let cluster = if args.no_naive { None } else { Some(Cluster::start(&place::folder()?)?) };
     let server = server(args, "ingest", cluster.as_ref())?;
     let bare = Target::yardstick(&["bare"])?;
@@ -174,14 +181,14 @@ fn ours_round(server: &Target, requests: &Requests, seconds: f64) -> Result<(Rou
 }
 
 /// Spool counters from the server's status.
-struct Spool {
-    appended: f64,
-    waiting: f64,
+pub(crate) struct Spool {
+    pub(crate) appended: f64,
+    pub(crate) waiting: f64,
     commits: f64,
 }
 
 impl Spool {
-    fn of(server: &Target) -> Result<Self> {
+    pub(crate) fn of(server: &Target) -> Result<Self> {
         let status = http::get(server.address, "/api/v1/status", &server.token)?;
         let number = |name: &str| {
             status["spool"][name].as_f64().with_context(|| format!("spool.{name} is missing in {status}"))

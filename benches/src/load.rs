@@ -7,7 +7,7 @@ use crate::explained::Explained;
 use crate::figure::{Bound, Figure, median};
 use crate::progress::{Progress, say};
 use crate::stored::{BATCH, Backend, Loading, Location};
-use crate::{place, process, query};
+use crate::{place, process, query, sites};
 use anyhow::{Result, bail};
 use fieldvitals_store::{Retention, ViewUpdate};
 use std::path::Path;
@@ -25,6 +25,8 @@ pub(crate) struct Args {
     /// Beacons per round and store, with one page view each; 5 % are later snapshots of stored views.
     #[arg(long, default_value_t = 100 * BATCH)]
     beacons: usize,
+    #[command(flatten)]
+    sites: sites::Args,
 }
 
 /// One beacon in 20 is an update of a stored view.
@@ -73,6 +75,9 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Figure>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = place::folder()?;
     let cluster = Cluster::start(&folder)?;
+    if !args.sites.sites.is_empty() {
+        return runtime.block_on(sites::load(&args.sites, &cluster));
+    }
     say(format!("making {} beacons", args.beacons));
     let (batches, views) = batches(args.beacons);
     let explained = explained(&batches);

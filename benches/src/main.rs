@@ -8,6 +8,7 @@ mod cluster;
 #[cfg(feature = "collector")]
 mod collector;
 mod data;
+mod delay;
 mod duck;
 mod explained;
 mod figure;
@@ -20,6 +21,7 @@ mod place;
 mod process;
 mod progress;
 mod query;
+mod sites;
 mod stored;
 mod target;
 mod yardstick;

@@ -355,7 +355,8 @@ async fn a_store_that_goes_away_between_two_sites_counts_nothing_twice() {
         if deleted {
             place.store.site_delete(place.sites[0]).await.unwrap();
         }
-        // Reading the cursor and loading the first site succeed; the next calls of the store fail.
+        // The first pass is refused as too large, and one half of it is loaded; the next calls of the store fail.
+        place.store.slow(6);
         place.store.away_after(2, 3);
         let (_stop, stopped) = watch::channel(true);
         loader.run(stopped).await;
@@ -1002,6 +1003,70 @@ async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
     assert_eq!(spool.stats().loaded, 22);
     stop.send(true).unwrap();
     loader.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_refused_and_one_deleted_site_of_many_cost_the_others_few_passes() {
+    const SITES: u32 = 200;
+    let mut place = Place::new().await;
+    for number in 2..SITES {
+        place.sites.push(site(&place.store(), &format!("site {number}")).await);
+    }
+    let (refused, deleted) = (place.sites[70], place.sites[120]);
+    let spool = place.still().await;
+    place.append(&spool, 0..2 * SITES).await;
+    spool.close().await;
+    refuse(&place, refused).await;
+    place.store.site_delete(deleted).await.unwrap();
+
+    let running = place.start_with(Bounds { site_retry: Duration::from_secs(3_600), ..eager() }).await;
+    let spool = &running.spool;
+    until(async || spool.stats().waiting == 2 && spool.held().len() == 1).await;
+    assert_eq!((spool.stats().loaded, spool.stats().discarded), (u64::from(2 * SITES) - 4, 2));
+    assert_eq!((spool.held()[0].site, spool.held()[0].beacons), (refused, 2));
+    // Each pass with the refused site is split: about two passes for each halving of 200 sites.
+    let passes = place.store.loads().len();
+    assert!(passes <= 18, "{passes} passes");
+    // From now on the other sites are loaded without it.
+    place.append(spool, 2 * SITES..3 * SITES).await;
+    until(async || spool.stats().waiting == 3).await;
+    assert!(place.store.loads().len() <= passes + SITES as usize, "no pass is split again");
+    assert_law(&running.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sites_that_were_refused_together_are_loaded_together_again() {
+    const SITES: u32 = 50;
+    let mut place = Place::new().await;
+    for number in 2..SITES {
+        place.sites.push(site(&place.store(), &format!("site {number}")).await);
+    }
+    for &site in &place.sites {
+        refuse(&place, site).await;
+    }
+    let spool = place.still().await;
+    place.append(&spool, 0..SITES).await;
+    spool.close().await;
+    let running = place.start_with(Bounds { site_retry: Duration::from_millis(500), ..eager() }).await;
+    let spool = &running.spool;
+    until(async || spool.held().len() == SITES as usize).await;
+    for &site in &place.sites {
+        repair(&place, site).await;
+    }
+    until(async || spool.stats().waiting == 0 && spool.held().is_empty()).await;
+    assert_law(&running.stop().await);
+    place.assert_has(0..SITES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn load_takes_all_commits_that_wait() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    // One commit for each beacon.
+    place.append(&spool, 0..600).await;
+    spool.close().await;
+    let stats = place.start().await.stop().await;
+    assert_eq!((stats.loaded, place.store.loads()), (600, vec![600]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

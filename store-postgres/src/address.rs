@@ -131,6 +131,12 @@ fn unbracketed(url: &mut Url) {
     }
 }
 
+/// The port of the database; `None` if it is reached by a Unix socket.
+pub(crate) fn tcp_port(options: &PgConnectOptions) -> Option<u16> {
+    let is_tcp = options.get_socket().is_none() && !options.get_host().starts_with('/');
+    is_tcp.then(|| options.get_port())
+}
+
 /// Describes the address in messages, without the password.
 pub(crate) fn place(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or_else(|| options.get_username());

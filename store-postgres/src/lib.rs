@@ -19,6 +19,7 @@ pub mod limits;
 mod load;
 mod maintain;
 mod names;
+mod nodelay;
 mod places;
 mod query;
 mod rows;
@@ -36,7 +37,7 @@ mod violation;
 pub use citus::{Spread, spread};
 
 use async_trait::async_trait;
-use connection::{Pools, Transaction, background, bounded, bounded_load, question};
+use connection::{Pools, Transaction, background, bounded, question};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
@@ -207,7 +208,7 @@ impl Store for PostgresStore {
         &self,
         pass: Vec<LoadBatch>,
     ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError> {
-        background(bounded_load(self.bounds.load, load::load(self, pass))).await
+        background(load::load(self, pass)).await
     }
 
     fn has_clock(&self) -> bool {

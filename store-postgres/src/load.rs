@@ -11,6 +11,7 @@
 //! Every step goes through the rows in the order of sites and keys, so that loads do not deadlock.
 
 use crate::compute::compute;
+use crate::connection::bounded_load;
 use crate::error::{code, constraint, damaged, failed};
 use crate::names::{self, Names, Used, Using};
 use crate::sql::{alone, query};
@@ -57,14 +58,15 @@ pub(crate) const CITUS_LOADS_MAX: usize = 8;
 /// cannot lock rows on several nodes, and a lost node must cost only its own sites.
 pub(crate) async fn load(store: &PostgresStore, mut pass: Vec<LoadBatch>) -> Result<Loaded, StoreError> {
     if !store.is_citus {
-        return load_together(store, &mut pass).await;
+        return bounded_load(store.bounds.load, load_together(store, &mut pass)).await;
     }
     let loads: Vec<_> = pass.into_iter().map(|batch| load_alone(store, batch).boxed()).collect();
     Ok(stream::iter(loads).buffered(CITUS_LOADS_MAX).collect().await)
 }
 
 async fn load_alone(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-    let mut loaded = load_together(store, &mut [batch]).await?;
+    let mut pass = [batch];
+    let mut loaded = bounded_load(store.bounds.load, load_together(store, &mut pass)).await?;
     loaded.pop().unwrap_or(Err(StoreError::NoSuchSite))
 }
 

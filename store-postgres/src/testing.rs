@@ -231,6 +231,23 @@ impl Cluster {
         format!("postgres://postgres@{host}:{}/postgres", self.port)
     }
 
+    /// The server's port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Counts the TCP connections of this process to the server: all, and those that send at once (`TCP_NODELAY`).
+    ///
+    /// # Panics
+    /// If the system does not allow it.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        let sockets = crate::nodelay::sockets(self.port).unwrap_or_else(|error| panic!("{error}"));
+        let at_once = |socket: &&_| rustix::net::sockopt::tcp_nodelay(socket).unwrap_or(false);
+        (sockets.len(), sockets.iter().filter(at_once).count())
+    }
+
     /// The server's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -217,8 +217,9 @@ pub const COMMIT_BEACONS_MAX: usize = 2_048;
 pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Page view updates in one load transaction, of all sites together.
 pub const LOAD_VIEWS_MAX: usize = 16_384;
-/// Bytes of spool rows in one load transaction, of all sites together: a full one of beacons of 1 KiB.
-pub const LOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of spool rows in one load transaction, of all sites together: a full one of beacons of 512 B. In memory
+/// they take a multiple of it.
+pub const LOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Time that the loader waits for more beacons before a load that is not full, in milliseconds. Reports lag by it.
 pub const LOAD_GATHER_MS_MAX: u64 = 200;
 /// Maximum retry back-off of the loader while the store is unreachable, in milliseconds.

@@ -20,7 +20,7 @@ pub(super) async fn cells(store: &Arc<dyn Store>, query: &CellQuery) -> Vec<Rout
 }
 
 /// The routes of cells, with their numbers of page views.
-fn counts(cells: &[RouteCell]) -> Vec<(&str, i64)> {
+pub(super) fn counts(cells: &[RouteCell]) -> Vec<(&str, i64)> {
     cells.iter().map(|cell| (cell.route.as_str(), cell.cell.views)).collect()
 }
 

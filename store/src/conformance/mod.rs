@@ -13,6 +13,7 @@ mod faults;
 mod history;
 mod model;
 mod names;
+mod passes;
 pub mod upgrade;
 
 pub use cases::{
@@ -37,6 +38,10 @@ pub use faults::FaultyStore;
 pub use history::random_histories;
 pub use model::Model;
 pub use names::{copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out};
+pub use passes::{
+    pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
+    pass_with_a_fault_changes_nothing,
+};
 
 use crate::{
     Context, LoadBatch, LoadReport, NewSite, Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate,
@@ -75,6 +80,8 @@ macro_rules! conformance {
             sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound,
             copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out,
             conditions_explain_ttfb_and_go_with_their_page_view,
+            pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
+            pass_with_a_fault_changes_nothing,
         );
 
         #[test]

@@ -1,0 +1,88 @@
+//! Tests that a load costs the same number of round trips, however many sites it has.
+
+#![allow(clippy::unwrap_used)]
+
+use fieldvitals_store::conformance::{DAY0_MS, explained, site};
+use fieldvitals_store::{LoadBatch, Senders, SiteId, Source, SpoolId, Store};
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::testing::Cluster;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Counts round trips: how often the client goes on after an answer. Forwards connections to a port.
+fn count_round_trips(port: u16) -> (u16, Arc<AtomicU64>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let trips = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&trips);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
+            let answered = Arc::new(AtomicBool::new(true));
+            for (mut from, mut to, is_answer) in
+                [(client.try_clone().unwrap(), server.try_clone().unwrap(), false), (server, client, true)]
+            {
+                to.set_nodelay(true).unwrap();
+                let (answered, trips) = (Arc::clone(&answered), Arc::clone(&counted));
+                std::thread::spawn(move || {
+                    let mut bytes = [0; 64 * 1024];
+                    while let Ok(n @ 1..) = from.read(&mut bytes) {
+                        if answered.swap(is_answer, Ordering::SeqCst) && !is_answer {
+                            trips.fetch_add(1, Ordering::SeqCst);
+                        }
+                        if to.write_all(&bytes[..n]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    (own, trips)
+}
+
+/// A pass: of each site a new page view, and a page view of the round before, both with texts.
+fn pass(sites: &[SiteId], round: u64) -> Vec<LoadBatch> {
+    let view = |number: u64, seq| {
+        let mut view = explained(DAY0_MS + number as i64, number.into(), "#hero", "/app.js");
+        view.source = Source::Own { seq };
+        vec![view]
+    };
+    let batch = |&site: &SiteId| LoadBatch {
+        site,
+        spool: SpoolId([1; 16]),
+        after: round - 1,
+        up_to: round,
+        beacons: vec![view(round, 1), view(round - 1, 2)],
+        senders: Senders::Unknown,
+    };
+    sites.iter().map(batch).collect()
+}
+
+#[tokio::test]
+async fn number_of_round_trips_of_a_load_does_not_depend_on_the_number_of_sites() {
+    let cluster = Cluster::start();
+    let (port, trips) = count_round_trips(cluster.port());
+    let url = cluster.url().replace(&cluster.port().to_string(), &port.to_string());
+    let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&url).await.unwrap());
+    let mut sites = Vec::new();
+    for number in 0..50 {
+        sites.push(site(&store, &format!("site {number}")).await);
+    }
+    let mut counts = Vec::new();
+    for of in [&sites[..2], &sites[2..]] {
+        for round in 1..=3 {
+            let before = trips.load(Ordering::SeqCst);
+            let loaded = store.load_pass(pass(of, round)).await.unwrap();
+            assert!(loaded.iter().all(Result::is_ok), "{loaded:?}");
+            counts.push(trips.load(Ordering::SeqCst) - before);
+        }
+    }
+    let (few, many) = counts.split_at(3);
+    // The first load of all adds the partition of the day.
+    assert_eq!(few[1..], many[1..], "{counts:?}");
+    assert!(few[2] <= 26, "{counts:?}");
+}
