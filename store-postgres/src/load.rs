@@ -12,7 +12,7 @@ use crate::compute::compute;
 use crate::error::{code, constraint, damaged, failed};
 use crate::names::{Names, Used};
 use crate::sql::query;
-use crate::{PostgresStore, copied, places, query as questions, texts, view};
+use crate::{PostgresStore, copied, places, query as questions, texts, version, view};
 use fieldvitals_store::context::texts::TextCodes;
 use fieldvitals_store::load::{Changed, ids, merge};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
@@ -375,6 +375,7 @@ pub(crate) async fn cursor_max(store: &PostgresStore, spool: SpoolId) -> Result<
 pub(crate) async fn cursors_forget(store: &PostgresStore, spool: SpoolId) -> Result<(), StoreError> {
     const FORGETTING: &str = "forgetting load cursors";
     let mut transaction = store.write(FORGETTING).await?;
+    version::count_forgotten(&mut transaction, spool).await?;
     query("/* cursor.forget */ delete from load_cursor where spool = $1")
         .bind(Uuid::from_bytes(spool.0))
         .execute(&mut *transaction)

@@ -5,7 +5,7 @@ use crate::load::{hold_kept, hold_site};
 use crate::maintain::{exclude, hold_off_loads};
 use crate::names::{Names, place, three};
 use crate::sql::query;
-use crate::{PostgresStore, query as questions};
+use crate::{PostgresStore, query as questions, version};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::load;
 use fieldvitals_store::places::{Bounds, Decided, Pool, Stored, today};
@@ -178,6 +178,7 @@ pub(crate) async fn free(store: &PostgresStore, site: SiteId) -> Result<u64, Sto
         .map_err(failed(NAMING))?
         .rows_affected();
     }
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))?;
     Ok(removed)
 }
@@ -226,5 +227,6 @@ pub(crate) async fn put(store: &PostgresStore, site: SiteId, all: &[Name]) -> Re
     hold_site(connection, site).await?;
     hold_kept(connection).await?;
     Names::default().put_all(connection, site, all).await?;
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))
 }

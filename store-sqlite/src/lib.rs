@@ -24,6 +24,7 @@ mod site;
 mod tally;
 mod texts;
 mod verify;
+mod version;
 mod view;
 mod violation;
 
@@ -32,7 +33,8 @@ use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Version,
+    Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -160,6 +162,10 @@ impl Store for SqliteStore {
 
     fn has_clock(&self) -> bool {
         false
+    }
+
+    async fn version(&self, site: SiteId) -> Result<Version, StoreError> {
+        version::version(self, site).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {

@@ -1,7 +1,7 @@
 //! Loading: a batch's page views, corrections and cursor, in one transaction.
 
 use crate::error::{damaged, failed};
-use crate::{SqliteStore, bulk, names, places, texts, view};
+use crate::{SqliteStore, bulk, names, places, texts, version, view};
 use fieldvitals_store::load::{ids, merge};
 use fieldvitals_store::{Kept, LoadBatch, LoadReport, SiteId, SpoolId, StoreError, StoredView, rollup};
 use sqlx::Row;
@@ -177,10 +177,12 @@ pub(crate) async fn cursor_max(store: &SqliteStore, spool: SpoolId) -> Result<u6
 
 pub(crate) async fn cursors_forget(store: &SqliteStore, spool: SpoolId) -> Result<(), StoreError> {
     const FORGETTING: &str = "forgetting load cursors";
+    let mut transaction = store.write(FORGETTING).await?;
+    version::count_forgotten(&mut transaction, spool).await?;
     sqlx::query("/* cursor.forget */ delete from load_cursor where spool = ?")
         .bind(spool.0.as_slice())
-        .execute(&mut *store.connection().await?)
+        .execute(&mut *transaction)
         .await
         .map_err(failed(FORGETTING))?;
-    Ok(())
+    transaction.commit().await.map_err(failed(FORGETTING))
 }

@@ -2,7 +2,7 @@
 
 use crate::error::failed;
 use crate::names::{self, Used, json};
-use crate::{SqliteStore, query, site};
+use crate::{SqliteStore, query, site, version};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::hash::HashSet;
 use fieldvitals_store::load;
@@ -205,6 +205,7 @@ pub(crate) async fn free(store: &SqliteStore, site: SiteId) -> Result<u64, Store
         .map_err(failed(NAMING))?
         .rows_affected();
     }
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))?;
     Ok(removed)
 }
@@ -267,5 +268,6 @@ pub(crate) async fn put(store: &SqliteStore, site: SiteId, all: &[Name]) -> Resu
         }
     }
     names::take(connection, site, &used, &decided).await?;
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))
 }

@@ -4,7 +4,8 @@ use crate::rollup::{Difference, Grain};
 use crate::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Violation,
+    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, ValueCell, Version,
+    Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -185,6 +186,10 @@ impl Store for FaultyStore {
 
     async fn route_names(&self, site: SiteId) -> Result<Vec<String>, StoreError> {
         self.inner.route_names(site).await
+    }
+
+    async fn version(&self, site: SiteId) -> Result<Version, StoreError> {
+        self.inner.version(site).await
     }
 
     async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {

@@ -13,6 +13,7 @@ mod faults;
 mod history;
 mod model;
 mod names;
+mod version;
 
 pub use cases::{
     a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,
@@ -36,6 +37,7 @@ pub use faults::FaultyStore;
 pub use history::random_histories;
 pub use model::Model;
 pub use names::{copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out};
+pub use version::what_changes_an_answer_makes_a_new_version;
 
 use crate::{
     Context, LoadBatch, LoadReport, NewSite, Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate,
@@ -73,7 +75,7 @@ macro_rules! conformance {
             violations_open_and_close, contexts_are_those_of_the_last_snapshot,
             sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound,
             copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out,
-            conditions_explain_ttfb_and_go_with_their_page_view,
+            conditions_explain_ttfb_and_go_with_their_page_view, what_changes_an_answer_makes_a_new_version,
         );
 
         #[test]
