@@ -21,6 +21,7 @@ mod place;
 mod process;
 mod progress;
 mod query;
+mod read;
 mod sites;
 mod stored;
 mod target;
@@ -59,6 +60,8 @@ enum Bench {
     Collector(collector::Args),
     /// Percentiles over a month of page views, beside sorting the raw rows and DuckDB.
     Query(query::Args),
+    /// The questions of a dashboard over HTTP, with beacons beside them.
+    Read(read::Args),
     /// Run a yardstick's server.
     #[command(hide = true)]
     Yardstick(yardstick::Args),
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "collector")]
         Bench::Collector(args) => collector::run(args),
         Bench::Query(args) => query::run(args),
+        Bench::Read(args) => read::run(args),
         Bench::Yardstick(args) => yardstick::serve(args).map(|()| Vec::new()),
     };
     let missed = figures.and_then(|figures| figure::show(&figures, arguments.json));

@@ -37,14 +37,14 @@ pub(crate) struct Args {
 
 const DAY_MS: i64 = 24 * 3_600_000;
 /// The end of the last whole day, fixed so that data can be reused: 2026-11-01T00:00:00Z.
-const TO_MS: i64 = 1_793_491_200_000;
-const FROM_MS: i64 = TO_MS - 28 * DAY_MS;
+pub(crate) const TO_MS: i64 = 1_793_491_200_000;
+pub(crate) const FROM_MS: i64 = TO_MS - 28 * DAY_MS;
 /// Batches between two rounds of maintenance during a load. Ten million views are about 80 such rounds.
 const BATCHES_A_FOLD: u64 = 30;
 const PERCENT: u8 = 75;
 
 /// The route of the queries about one route: the 20th, with about 0.8 % of all views.
-const ONE_ROUTE: usize = 19;
+pub(crate) const ONE_ROUTE: usize = 19;
 
 /// A query of cells.
 pub(crate) fn question(
@@ -118,13 +118,13 @@ impl Question {
     }
 }
 
-const SEED: u64 = 20_261_101;
+pub(crate) const SEED: u64 = 20_261_101;
 
 /// A loaded store.
-struct Loaded {
-    backend: Backend,
-    location: Location,
-    store: Arc<dyn Store>,
+pub(crate) struct Loaded {
+    pub(crate) backend: Backend,
+    pub(crate) location: Location,
+    pub(crate) store: Arc<dyn Store>,
     site: SiteId,
 }
 
@@ -268,7 +268,7 @@ fn percentiles(cells: &[RouteCell], question: Question) -> Vec<Option<f64>> {
 }
 
 /// A store with this number of page views. Reuses the store of an earlier run.
-async fn loaded(
+pub(crate) async fn loaded(
     backend: Backend,
     views: u64,
     stamp: &str,
@@ -318,7 +318,7 @@ async fn loaded(
 
 /// Identifies the code that loaded a store: a hash of all source that decides the store's content, and the version of
 /// the data.
-fn stamp() -> Result<String> {
+pub(crate) fn stamp() -> Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace")?;
     let mut files = Vec::new();
     for dir in ["migrations", "store/src", "store-postgres/src", "store-sqlite/src", "vitals/src"] {

@@ -19,7 +19,8 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Starts `fieldvitals serve` on an empty data folder, with further arguments. The log goes into the folder too.
+    /// Starts `fieldvitals serve` on an empty data folder, or again on one, with further arguments. The log goes into the
+    /// folder too.
     pub(crate) fn fieldvitals(data_dir: &Path, args: &[&str]) -> Result<Self> {
         let binary = match std::env::var_os("FIELDVITALS_BIN") {
             Some(binary) => PathBuf::from(binary),
@@ -37,12 +38,12 @@ impl Target {
         let find = |before: &str, end: char| {
             lines.iter().find_map(|line| line.split_once(before)?.1.split(end).next().map(str::to_owned))
         };
-        let found =
-            (find("takes beacons at http://", ' '), find("data-site=\"", '"'), find("token       in ", '\n'));
-        let (Some(address), Some(key), Some(file)) = found else {
+        let found = (find("takes beacons at http://", ' '), find("data-site=\"", '"'));
+        let (Some(address), Some(key)) = found else {
             bail!("fieldvitals did not start; see {}", data_dir.join("server.log").display());
         };
-        let token = std::fs::read_to_string(file)?.trim().to_owned();
+        // The first start wrote the file.
+        let token = std::fs::read_to_string(data_dir.join("admin-token"))?.trim().to_owned();
         Ok(Self { child, address: address.parse()?, key, token })
     }
 

@@ -27,6 +27,8 @@ const MIB: u64 = 1024 * 1024;
 const SPOOL_MIB_MIN: u64 = 2 * vitals::limits::COMMIT_BYTES_MAX as u64 / MIB;
 /// Largest spool: 1 TiB.
 const SPOOL_MIB_MAX: u64 = 1024 * 1024;
+/// Largest memory for answers: 1 TiB.
+const ANSWERS_MIB_MAX: u64 = 1024 * 1024;
 
 /// Options of the server.
 #[derive(Debug, clap::Args)]
@@ -63,6 +65,10 @@ pub(crate) struct Args {
     #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = vitals::limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
           value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
     spool_max_mib: u64,
+    /// Maximum size of the answers kept in memory, in MiB; 0 to keep none.
+    #[arg(long, env = "FIELDVITALS_ANSWERS_MIB", default_value_t = limits::ANSWERS_BYTES_MAX / MIB, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(..=ANSWERS_MIB_MAX))]
+    answers_mib: u64,
     /// Seconds to keep serving after SIGTERM. Meanwhile /healthz answers 503 and answers close their connections, so
     /// that load balancers choose another server. A second signal ends the drain; Ctrl-C has no drain.
     #[arg(long, env = "FIELDVITALS_DRAIN", default_value_t = limits::DRAIN_S, value_name = "SECONDS")]
@@ -195,6 +201,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         country_header: args.country_header.clone(),
         retention,
         spool_bytes: args.spool_max_mib * MIB,
+        answers_bytes: args.answers_mib * MIB,
         first_token: first_token()?,
     };
     let opened = tokio::select! {

@@ -2,6 +2,7 @@
 //!
 //! Path of a beacon: [`http`] → [`intake`] → [`spool`] → the store. [`report`] and [`gate`] read from the store.
 
+pub mod answers;
 mod clock;
 mod data_dir;
 pub mod directory;
@@ -21,6 +22,7 @@ pub use http::client::HeaderName;
 pub use http::connection::ConnectionLimits;
 pub use store_url::StoreUrl;
 
+use answers::Answers;
 use directory::Directory;
 use fieldvitals_store::priority;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
@@ -78,6 +80,8 @@ pub struct Config {
     pub retention: Retention,
     /// Maximum size of the spool's backlog, in bytes.
     pub spool_bytes: u64,
+    /// Maximum size of the answers kept in memory, in bytes.
+    pub answers_bytes: u64,
     /// Delivery of the first start's token to the owner.
     pub first_token: FirstToken,
 }
@@ -399,6 +403,7 @@ impl Server {
             connections: Arc::new(Connections::new(within_handles(config.connections), proxies.clone())),
             country_header: http::client::CountryHeader::new(config.country_header, proxies),
             questions,
+            answers: Answers::new(config.answers_bytes),
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
             keep_bots: config.keep_bots,

@@ -14,6 +14,9 @@ use tokio::task::JoinHandle;
 use utoipa::ToSchema;
 use vitals::limits;
 
+/// Short reads that run at once. The stores have connections for so many beside the running questions.
+const LOOKING_MAX: usize = 2;
+
 /// The cost of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
@@ -44,6 +47,9 @@ struct Shared {
     running: Arc<Semaphore>,
     /// The permit to run a large question.
     large: Arc<Semaphore>,
+    /// Permits to wait for a short read, and to run it.
+    looks: Semaphore,
+    looking: Semaphore,
     asked: AtomicU64,
     busy: AtomicU64,
     dropped: AtomicU64,
@@ -91,6 +97,8 @@ impl Questions {
                 queue: permits(queued_max),
                 running: permits(running_max),
                 large: permits(1),
+                looks: Semaphore::new(limits::QUESTIONS_LOOKING_MAX),
+                looking: Semaphore::new(LOOKING_MAX),
                 asked: AtomicU64::new(0),
                 busy: AtomicU64::new(0),
                 dropped: AtomicU64::new(0),
@@ -153,6 +161,20 @@ impl Questions {
                 Err(_) => Err(Busy),
             },
         }
+    }
+
+    /// Runs a short read of the store, which decodes next to nothing, on the caller's thread. Never waits for a question.
+    ///
+    /// # Errors
+    /// [`Busy`] if too many others wait.
+    pub async fn look<T>(&self, read: impl Future<Output = T>) -> Result<T, Busy> {
+        let Ok(_place) = self.shared.looks.try_acquire() else {
+            self.shared.busy.fetch_add(1, Ordering::Relaxed);
+            return Err(Busy);
+        };
+        // The semaphore is never closed, so it always gives a permit.
+        let _permit = self.shared.looking.acquire().await;
+        Ok(read.await)
     }
 
     /// Reports the queue and the counters.

@@ -5,7 +5,7 @@ use crate::load::{hold_kept, hold_site};
 use crate::maintain::exclude;
 use crate::names::{self, Names, Used};
 use crate::sql::query;
-use crate::{PostgresStore, query as questions, rows, texts, view};
+use crate::{PostgresStore, query as questions, rows, texts, version, view};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{Grain, Part, Stored, slot};
 use fieldvitals_store::{Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy};
@@ -233,5 +233,6 @@ pub(crate) async fn rollups_put(
     names.use_all(connection, site, used, &Decided::default()).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::write(connection, site, rows, Stored::Replaced).await?;
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(WRITING))
 }

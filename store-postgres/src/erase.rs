@@ -6,7 +6,7 @@ use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::names::{self, Names, Used};
 use crate::query::kept_now;
 use crate::sql::query;
-use crate::{PostgresStore, places, rows, texts, view};
+use crate::{PostgresStore, places, rows, texts, version, view};
 use fieldvitals_store::context::texts::day;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::Decided;
@@ -32,6 +32,7 @@ pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased
     let kept = hold_kept(&mut transaction).await?;
     let views = erase_views(&mut transaction, erase, &kept).await?;
     if views > 0 {
+        version::count_change(&mut transaction, erase.site).await?;
         transaction.commit().await.map_err(failed(ERASING))?;
         // Not only after a full step: a step that waited for a load may have skipped the rows that the load changed.
         return Ok(Erased { views, rows: 0, more: true });
@@ -194,6 +195,7 @@ async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreEr
         let limit = REMOVE_BLOCKS_MAX - i64::try_from(removed).unwrap_or(0);
         removed += rows::remove_steps(connection, erase.site, steps, limit).await?;
     }
+    version::count_change(connection, erase.site).await?;
     transaction.commit().await.map_err(failed(ERASING))?;
     Ok(removed)
 }

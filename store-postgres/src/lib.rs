@@ -31,6 +31,7 @@ mod tally;
 pub mod testing;
 mod texts;
 mod verify;
+mod version;
 mod view;
 mod violation;
 
@@ -44,6 +45,7 @@ use fieldvitals_store::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
     SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
+    Version,
     Violation,
 };
 use std::collections::BTreeSet;
@@ -213,6 +215,10 @@ impl Store for PostgresStore {
 
     fn has_clock(&self) -> bool {
         true
+    }
+
+    async fn version(&self, site: SiteId) -> Result<Version, StoreError> {
+        bounded(self.bounds.call, version::version(self, site)).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {

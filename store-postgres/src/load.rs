@@ -15,7 +15,7 @@ use crate::connection::bounded_load;
 use crate::error::{code, constraint, damaged, failed};
 use crate::names::{self, Names, Used, Using};
 use crate::sql::{alone, query};
-use crate::{PostgresStore, copied, places, query as questions, texts, view};
+use crate::{PostgresStore, copied, places, query as questions, texts, version, view};
 use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{Merged, ids, merge};
@@ -547,6 +547,7 @@ pub(crate) async fn cursor_max(store: &PostgresStore, spool: SpoolId) -> Result<
 pub(crate) async fn cursors_forget(store: &PostgresStore, spool: SpoolId) -> Result<(), StoreError> {
     const FORGETTING: &str = "forgetting load cursors";
     let mut transaction = store.write(FORGETTING).await?;
+    version::count_forgotten(&mut transaction, spool).await?;
     query("/* cursor.forget */ delete from load_cursor where spool = $1")
         .bind(Uuid::from_bytes(spool.0))
         .execute(&mut *transaction)

@@ -5,7 +5,7 @@ use crate::load::{Part, hold_kept, hold_site};
 use crate::maintain::{exclude, hold_off_loads};
 use crate::names::{Found, Names, find_labels, find_routes, place, three};
 use crate::sql::{alone, query};
-use crate::{PostgresStore, query as questions};
+use crate::{PostgresStore, query as questions, version};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load;
@@ -281,6 +281,7 @@ pub(crate) async fn free(store: &PostgresStore, site: SiteId) -> Result<u64, Sto
         .map_err(failed(NAMING))?
         .rows_affected();
     }
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))?;
     Ok(removed)
 }
@@ -329,5 +330,6 @@ pub(crate) async fn put(store: &PostgresStore, site: SiteId, all: &[Name]) -> Re
     hold_site(connection, site).await?;
     hold_kept(connection).await?;
     Names::default().put_all(connection, site, all).await?;
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))
 }

@@ -4,7 +4,7 @@ use crate::error::failed;
 use crate::load::hold_site;
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::sql::{self, query};
-use crate::{PostgresStore, names, query as questions, rows, view};
+use crate::{PostgresStore, names, query as questions, rows, version, view};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::rollup::{
     Counted, DAY_MS, Difference, Fold, Grain, Row, RowKey, Stored, add_rows, day_of, differences,
@@ -159,6 +159,7 @@ pub(crate) async fn rebuild_day(
     }
     let rebuilt = Rebuilt { views, rows: rows.len() as u64 };
     rows::write(connection, site, rows, Stored::Replaced).await?;
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(REBUILDING))?;
     Ok(rebuilt)
 }

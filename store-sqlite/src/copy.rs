@@ -3,7 +3,7 @@
 use crate::error::{damaged, failed};
 use crate::names::{Names, Used};
 use crate::rows::{self, Rows};
-use crate::{SqliteStore, names, query, site, texts, verify, view};
+use crate::{SqliteStore, names, query, site, texts, verify, version, view};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{Grain, Part, slot};
 use fieldvitals_store::{Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy};
@@ -182,5 +182,6 @@ pub(crate) async fn rollups_put(
     names.take(connection, site, &used, &Decided::default()).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::replace(connection, site, rows).await?;
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(WRITING))
 }

@@ -3,7 +3,7 @@
 use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_BLOCKS_MAX;
 use crate::names::{Names, Used};
-use crate::{SqliteStore, load, names, places, query, rows, site, texts, view};
+use crate::{SqliteStore, load, names, places, query, rows, site, texts, version, view};
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
@@ -38,6 +38,7 @@ pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, 
         erased.rows = remove_rows(connection, erase, &kept).await?;
         erased.more = erased.rows == REMOVE_BLOCKS_MAX;
     }
+    version::count_change(connection, erase.site).await?;
     transaction.commit().await.map_err(failed(ERASING))?;
     if !erased.more {
         while texts::clean(store, erase.site).await? {}

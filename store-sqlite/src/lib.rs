@@ -25,6 +25,7 @@ mod site_rows;
 mod tally;
 mod texts;
 mod verify;
+mod version;
 mod view;
 mod violation;
 
@@ -34,6 +35,7 @@ use fieldvitals_store::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
     SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
+    Version,
     Violation,
 };
 use sqlx::pool::PoolConnection;
@@ -165,6 +167,10 @@ impl Store for SqliteStore {
 
     fn has_clock(&self) -> bool {
         false
+    }
+
+    async fn version(&self, site: SiteId) -> Result<Version, StoreError> {
+        version::version(self, site).await
     }
 
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {

@@ -5,7 +5,7 @@
 use crate::bulk::{Sizes, sizes};
 use crate::error::{damaged, failed};
 use crate::names::{Names, Used, json};
-use crate::{SqliteStore, bulk, places, query, texts, view};
+use crate::{SqliteStore, bulk, places, query, texts, version, view};
 use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{ids, merge};
@@ -277,10 +277,12 @@ pub(crate) async fn cursor_max(store: &SqliteStore, spool: SpoolId) -> Result<u6
 
 pub(crate) async fn cursors_forget(store: &SqliteStore, spool: SpoolId) -> Result<(), StoreError> {
     const FORGETTING: &str = "forgetting load cursors";
+    let mut transaction = store.write(FORGETTING).await?;
+    version::count_forgotten(&mut transaction, spool).await?;
     sqlx::query("/* cursor.forget */ delete from load_cursor where spool = ?")
         .bind(spool.0.as_slice())
-        .execute(&mut *store.connection().await?)
+        .execute(&mut *transaction)
         .await
         .map_err(failed(FORGETTING))?;
-    Ok(())
+    transaction.commit().await.map_err(failed(FORGETTING))
 }

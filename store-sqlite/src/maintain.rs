@@ -4,7 +4,7 @@
 
 use crate::error::{damaged_rollup, failed};
 use crate::site_rows::{self, Step};
-use crate::{SqliteStore, deltas, names, query, rows, schema, texts, view};
+use crate::{SqliteStore, deltas, names, query, rows, schema, texts, version, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored};
 use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError};
 use futures_util::TryStreamExt;
@@ -91,7 +91,15 @@ async fn remove_old(
     for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
         done.rows_removed += remove_blocks(store, site, grain, grain.step(from_ms)).await?;
     }
-    done.names_removed += names::remove(&mut *store.connection().await?, site, kept).await?;
+    let mut transaction = store.write(REMOVING).await?;
+    let names_removed = names::remove(&mut transaction, site, kept).await?;
+    if names_removed > 0 {
+        version::count_change(&mut transaction, site).await?;
+        transaction.commit().await.map_err(failed(REMOVING))?;
+        done.names_removed += names_removed;
+    } else {
+        drop(transaction);
+    }
     done.names_removed += texts::remove(store, site, Grain::Day.step(kept.views_from_ms)).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::error::failed;
 use crate::load::Part;
 use crate::names::{Found, Names, Used, find_labels, find_routes, json, stored};
-use crate::{SqliteStore, query, site};
+use crate::{SqliteStore, query, site, version};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::hash::{HashMap, HashSet};
 use fieldvitals_store::load;
@@ -193,6 +193,7 @@ pub(crate) async fn free(store: &SqliteStore, site: SiteId) -> Result<u64, Store
         .map_err(failed(NAMING))?
         .rows_affected();
     }
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))?;
     Ok(removed)
 }
@@ -255,5 +256,6 @@ pub(crate) async fn put(store: &SqliteStore, site: SiteId, all: &[Name]) -> Resu
         }
     }
     Names::default().take(connection, site, &used, &decided).await?;
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))
 }

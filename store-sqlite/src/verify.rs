@@ -2,7 +2,7 @@
 
 use crate::error::{damaged, damaged_rollup, failed};
 use crate::rows::{self, Rows};
-use crate::{SqliteStore, deltas, names, query, site, view};
+use crate::{SqliteStore, deltas, names, query, site, version, view};
 use fieldvitals_store::rollup::{
     Counted, DAY_MS, Difference, Fold, Grain, add_rows, day_of, differences, steps_of_day,
 };
@@ -123,6 +123,7 @@ async fn try_rebuild_day(
         rows::clear(connection, site, grain, steps_of_day(grain, day.start)).await?;
     }
     rows::replace(connection, site, rows).await?;
+    version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(REBUILDING))?;
     Ok(Some(rebuilt))
 }

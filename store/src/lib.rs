@@ -24,6 +24,7 @@ pub mod rollup;
 pub mod schema;
 mod site;
 mod tally;
+pub mod version;
 mod view;
 mod violation;
 mod weight;
@@ -40,6 +41,7 @@ pub use maintained::{Concern, Maintained, Round, Undone};
 pub use place::{Crowded, Name, Network, Place, Senders, Standing};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use tally::{Ranks, Tally, TallyQuery};
+pub use version::Version;
 pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
 pub use weight::{Weight, estimate};
@@ -261,6 +263,8 @@ pub trait Store: Send + Sync {
         self.load_pass(vec![batch]).await?.pop().unwrap_or(Err(StoreError::NoSuchSite))
     }
 
+    /// Returns the version of a site's data, in one short read. An answer that is read later is at least as new.
+    async fn version(&self, site: SiteId) -> Result<Version, StoreError>;
     /// Returns the routes with page views that start in the range (UTC milliseconds, end excluded), sorted.
     async fn routes(&self, site: SiteId, from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError>;
     /// Returns all routes of a site, of page views and of rollups, sorted.

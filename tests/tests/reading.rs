@@ -120,3 +120,69 @@ async fn dearest_question_in_a_loop_shuts_out_neither_beacons_nor_other_readers(
     }
     questions(&server, 0, 0).await;
 }
+
+/// Asks with the tag of an answer that the client has. Returns the status, the new tag and the body.
+async fn ask_with(server: &Server, path: &str, tag: Option<&str>) -> (u16, String, Value) {
+    let mut request = server.http.get(format!("{}/api/v1/{path}", server.url)).bearer_auth(&server.token);
+    if let Some(tag) = tag {
+        request = request.header("if-none-match", tag);
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["cache-control"], "private, no-cache", "{path}");
+    let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+    (status, tag, serde_json::from_str(&response.text().await.unwrap()).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn answer_is_kept_until_the_data_change_and_is_never_stale() {
+    let server = Server::start().await;
+    beacon_is_taken(&server, &server.key, 1).await;
+    server.settled().await;
+    // The end of the period is fixed, because the current hour may end during the test.
+    let asked = ["pages?", "report?", "breakdown?by=device&", "attribution?metric=lcp&"].map(|path| {
+        let hours = "from=2020-01-01T00:00:00Z&to=2020-06-01T00:00:00Z";
+        (format!("sites/default/{path}period=7d"), format!("sites/default/{path}{hours}"))
+    });
+    for (recent, old) in &asked {
+        let (status, tag, body) = ask_with(&server, old, None).await;
+        assert_eq!(status, 200);
+        assert_eq!(ask_with(&server, old, None).await, (200, tag.clone(), body), "the kept answer");
+        assert_eq!(ask_with(&server, old, Some(&tag)).await, (304, tag.clone(), Value::Null));
+        let several = format!("\"other\", {tag}");
+        assert_eq!(ask_with(&server, old, Some(&several)).await.0, 304);
+        assert_ne!(ask_with(&server, recent, None).await.1, tag, "another question");
+    }
+    let answers = server.get("status").await.unwrap()["answers"].clone();
+    assert_eq!(
+        (&answers["computed"], &answers["hits"], &answers["unchanged"]),
+        (&json!(8), &json!(4), &json!(8))
+    );
+    assert!(answers["bytes"].as_u64() > Some(1_000) && answers["hit_ratio"] == 0.6, "{answers}");
+
+    for number in 2..12 {
+        let (_, tag, _) = ask_with(&server, &asked[1].0, None).await;
+        beacon_is_taken(&server, &server.key, number).await;
+        server.settled().await;
+        let (status, _, report) = ask_with(&server, &asked[1].0, Some(&tag)).await;
+        assert_eq!((status, &report["views"]), (200, &json!(number)), "what was loaded is in the answer");
+    }
+    // Another process changes the data.
+    let (_, tag, _) = ask_with(&server, &asked[1].0, None).await;
+    let erased = server
+        .cli(&["site", "erase", "default", "--from", "2020-01-01", "--to", "2100-01-01", "--all", "--yes"])
+        .await;
+    assert!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
+    let (status, _, report) = ask_with(&server, &asked[1].0, Some(&tag)).await;
+    assert_eq!((status, &report["views"]), (200, &json!(0)), "{report}");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_without_memory_for_answers() {
+    let server = Server::start_with(&["--answers-mib", "0"]).await;
+    for _ in 0..2 {
+        server.get("sites/default/report").await.unwrap();
+    }
+    let answers = server.get("status").await.unwrap()["answers"].clone();
+    assert_eq!((&answers["computed"], &answers["bytes"]), (&json!(2), &json!(0)), "{answers}");
+}

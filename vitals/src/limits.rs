@@ -242,6 +242,10 @@ pub const CLIENT_TIME_MS_MAX: u64 = 60_000;
 pub const QUESTIONS_RUNNING_MAX: usize = 3;
 /// Queued questions. A dashboard asks eight at once; further questions are refused with 503, which takes no time.
 pub const QUESTIONS_QUEUED_MAX: usize = 64;
+/// Questions whose version is read, which precedes an answer and is one short read.
+pub const QUESTIONS_LOOKING_MAX: usize = 1_024;
+/// Size of the answers kept in memory, in bytes (`--answers-mib`).
+pub const ANSWERS_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
 /// Days that one query may span.

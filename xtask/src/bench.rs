@@ -18,6 +18,8 @@ pub(crate) enum Bench {
     Load,
     /// Percentiles over a month of page views.
     Query,
+    /// The questions of a dashboard, with beacons beside them.
+    Read,
     /// Cost of the collector for a page.
     Collector,
 }
@@ -29,6 +31,7 @@ impl Bench {
             Self::Attack => "attack",
             Self::Load => "load",
             Self::Query => "query",
+            Self::Read => "read",
             Self::Collector => "collector",
         }
     }

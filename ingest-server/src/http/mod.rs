@@ -18,6 +18,7 @@ pub mod question;
 pub mod starting;
 mod throttle;
 
+use crate::answers::Answers;
 use crate::directory::Directory;
 use crate::intake::scrub;
 use crate::maintenance::Maintenance;
@@ -56,6 +57,8 @@ pub struct State {
     pub country_header: client::CountryHeader,
     /// The threads and the queue of questions to the store.
     pub questions: Questions,
+    /// The answers kept in memory.
+    pub answers: Answers,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Serves the demo site.

@@ -4,7 +4,7 @@ use super::lease::{Lease, hold_off_loads, not_had, wait_little};
 use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX, REMOVING};
 use crate::error::failed;
 use crate::sql::query;
-use crate::{load, rows, texts, view};
+use crate::{load, rows, texts, version, view};
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{Concern, Dimension, Kept, Round, SiteId, StoreError};
 use sqlx::Row;
@@ -96,6 +96,7 @@ impl Lease<'_> {
             .map_err(failed(REMOVING))?;
             removed += labels.rows_affected();
         }
+        version::count_change(&mut transaction, site).await?;
         transaction.commit().await.map_err(failed(REMOVING))?;
         Ok(removed)
     }

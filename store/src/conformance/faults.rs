@@ -5,6 +5,7 @@ use crate::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
     SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
+    Version,
     Violation,
 };
 use async_trait::async_trait;
@@ -190,6 +191,10 @@ impl Store for FaultyStore {
 
     async fn route_names(&self, site: SiteId) -> Result<Vec<String>, StoreError> {
         self.inner.route_names(site).await
+    }
+
+    async fn version(&self, site: SiteId) -> Result<Version, StoreError> {
+        self.inner.version(site).await
     }
 
     async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {

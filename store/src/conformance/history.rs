@@ -3,10 +3,11 @@
 use super::conditions::any_conditions;
 use super::{DAY0_MS, Fresh, Model, site};
 use crate::context::{ClsDetail, InpDetail, LcpDetail};
+use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
     By, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Explained, Filters, LoadBatch, Retention,
-    Senders, SiteId, Source, SpoolId, Store, StoredView, TallyQuery, ViewUpdate, Weight,
+    Senders, SiteId, Source, SpoolId, Store, StoredView, TallyQuery, Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -243,12 +244,21 @@ struct Play {
     sites: Vec<SiteId>,
     named: usize,
     now_ms: i64,
+    /// The answers about each site by the version of its data.
+    answers: HashMap<(SiteId, Version), String>,
 }
 
 impl Play {
     async fn new(store: Arc<dyn Store>) -> Self {
         let now_ms = DAY0_MS + 4 * DAY_MS;
-        let mut play = Self { store, model: Model::default(), sites: Vec::new(), named: 0, now_ms };
+        let mut play = Self {
+            store,
+            model: Model::default(),
+            sites: Vec::new(),
+            named: 0,
+            now_ms,
+            answers: HashMap::default(),
+        };
         for _ in 0..SITES {
             let site = play.add_site().await;
             play.sites.push(site);
@@ -271,6 +281,7 @@ impl Play {
                 same("view", &id, &found, &self.model.view(site, id))?;
             }
             self.ask(&ask).await?;
+            self.versions().await?;
         }
         let whole = Ask {
             site: 0,
@@ -360,6 +371,25 @@ impl Play {
                 let found = self.store.verify_day(site, DAY0_MS + day * DAY_MS).await.unwrap();
                 same("differences", &day, &found, &Vec::new())?;
             }
+        }
+        Ok(())
+    }
+
+    /// Checks that answers about a site never differ under the same version.
+    async fn versions(&mut self) -> Result<(), TestCaseError> {
+        for &site in &self.sites {
+            let version = self.store.version(site).await.unwrap();
+            let query = CellQuery::new(site, DAY0_MS, DAY0_MS + HOURS * HOUR_MS);
+            let causes = CauseQuery { views: query.clone(), explained: Explained::Lcp, limit: 3 };
+            let answers = format!(
+                "{:?} {:?} {:?} {:?}",
+                self.store.route_names(site).await.unwrap(),
+                self.store.cells(&query).await.unwrap(),
+                self.store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap(),
+                self.store.causes(&causes).await.unwrap(),
+            );
+            let known = self.answers.entry((site, version.clone())).or_insert_with(|| answers.clone());
+            same("the same version", &version, &answers, known)?;
         }
         Ok(())
     }

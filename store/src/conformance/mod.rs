@@ -15,6 +15,7 @@ mod model;
 mod names;
 mod passes;
 pub mod upgrade;
+mod version;
 
 pub use cases::{
     a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,
@@ -42,6 +43,7 @@ pub use passes::{
     pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
     pass_with_a_fault_changes_nothing,
 };
+pub use version::what_changes_an_answer_makes_a_new_version;
 
 use crate::{
     Context, LoadBatch, LoadReport, NewSite, Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate,
@@ -81,7 +83,7 @@ macro_rules! conformance {
             copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out,
             conditions_explain_ttfb_and_go_with_their_page_view,
             pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
-            pass_with_a_fault_changes_nothing,
+            pass_with_a_fault_changes_nothing, what_changes_an_answer_makes_a_new_version,
         );
 
         #[test]

@@ -3,7 +3,7 @@
 pub mod conditions;
 
 use crate::http::State;
-use crate::http::answer::ask;
+use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::auth;
@@ -175,7 +175,7 @@ pub struct TtiReport {
 /// reasons for a missing TTI, and failures of the collector. Reads retained page views, to the hour.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/attribution", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ExplainedParams, RouteParam, Filter),
-    responses((status = 200, body = AttributionReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = AttributionReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn attribution(
     state: web::Data<State>,
     request: HttpRequest,
@@ -189,7 +189,9 @@ pub async fn attribution(
     let range = filter.range()?;
     filter.without_metrics("`metric` says which one is explained")?;
     let mut query = CauseQuery { views: filter.filtered(&site, range)?, explained, limit };
+    let owned = Arc::clone(&site);
     let question = move |store: Arc<dyn Store>| async move {
+        let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.views.route.clone_from(&route.name);
         let found = store.causes(&query).await?;
@@ -214,7 +216,7 @@ pub async fn attribution(
             causes: found.causes.into_iter().map(|cause| report(explained, cause, found.explained)).collect(),
         })
     };
-    ask(&state, &request, Cost::Large, question).await
+    ask_once(&state, &request, (&site, range), Cost::Large, question).await
 }
 
 fn report(explained: Explained, cause: Cause, of: i64) -> CauseReport {

@@ -1,6 +1,6 @@
 //! One route, or the whole site, grouped by a dimension.
 
-use crate::http::answer::ask;
+use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::error::ErrorBody;
@@ -48,7 +48,7 @@ pub struct ValueReport {
 /// navigation type or release.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
-    responses((status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn breakdown(
     state: web::Data<State>,
     request: HttpRequest,
@@ -61,7 +61,9 @@ pub async fn breakdown(
     let range = filter.range()?;
     let by = by.by()?;
     let mut query = filter.query(&site, range)?;
+    let owned = Arc::clone(&site);
     let question = move |store: Arc<dyn Store>| async move {
+        let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.route.clone_from(&route.name);
         let values = store.breakdown(&query, by).await?;
@@ -84,5 +86,5 @@ pub async fn breakdown(
                 .collect(),
         })
     };
-    ask(&state, &request, Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
 }

@@ -1,6 +1,6 @@
 //! The ranking of a site's routes.
 
-use crate::http::answer::ask;
+use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::error::ErrorBody;
 use crate::http::question::{Filter, FiltersReport, RankingParams};
@@ -42,7 +42,7 @@ pub struct PageReport {
 /// Ranks routes, with percentiles and rating counts of each.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/pages", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams),
-    responses((status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn pages(
     state: web::Data<State>,
     request: HttpRequest,
@@ -55,7 +55,9 @@ pub async fn pages(
     let ranking = ranking.ranking()?;
     let mut query = filter.query(&site, range)?;
     query.metrics = query.metrics.with(ranking.metric);
+    let owned = Arc::clone(&site);
     let question = move |store: Arc<dyn Store>| async move {
+        let site = owned;
         let cells = store.cells(&query).await?;
         let (rows, next) = ranking.page(cells.rows);
         Ok(PagesReport {
@@ -75,5 +77,5 @@ pub async fn pages(
             next_cursor: next.map(|cursor| cursor.encode()),
         })
     };
-    ask(&state, &request, Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
 }

@@ -1,6 +1,6 @@
 //! The metrics of one route, or of the whole site.
 
-use crate::http::answer::ask;
+use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::error::ErrorBody;
@@ -37,7 +37,7 @@ pub struct RouteReport {
 /// The metrics of one route, or of the whole site, with their distributions.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/report", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), RouteParam, Filter),
-    responses((status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
 pub async fn report(
     state: web::Data<State>,
     request: HttpRequest,
@@ -48,7 +48,9 @@ pub async fn report(
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
     let mut query = filter.query(&site, range)?;
+    let owned = Arc::clone(&site);
     let question = move |store: Arc<dyn Store>| async move {
+        let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.route.clone_from(&route.name);
         let cells = store.cells(&query).await?;
@@ -67,5 +69,5 @@ pub async fn report(
             metrics: report::metrics(&whole, true),
         })
     };
-    ask(&state, &request, Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
 }

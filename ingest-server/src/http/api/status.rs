@@ -1,5 +1,6 @@
 //! The server's own state.
 
+use crate::answers::AnswersReport;
 use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
 use crate::http::{State, assets, auth};
@@ -38,6 +39,8 @@ pub struct StatusReport {
     spool: SpoolReport,
     /// Questions to the store, which have threads and a queue of their own.
     questions: QuestionsReport,
+    /// Answers kept in memory.
+    answers: AnswersReport,
     /// Connections of clients.
     connections: ConnectionsReport,
     /// Sites with full dictionaries in the last day. Page views with further names count under `(other)`. Absent if
@@ -187,6 +190,7 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
             commits: spool.commits,
         },
         questions: state.questions.report(),
+        answers: state.answers.report().await,
         connections: ConnectionsReport {
             open: state.connections.open(),
             max: state.connections.limits().all_max,

@@ -1,0 +1,106 @@
+//! The questions of a dashboard, and their shares.
+
+use crate::data::Traffic;
+use crate::query::{FROM_MS, SEED, TO_MS};
+
+/// The days of [`crate::query`]'s data, and the last seven of them.
+const MONTH: &str = "from=2026-10-04T00:00:00Z&to=2026-11-01T00:00:00Z";
+const WEEK: &str = "from=2026-10-25T00:00:00Z&to=2026-11-01T00:00:00Z";
+/// Routes that page reports and attributions are about, from the most viewed on.
+const ROUTES: usize = 40;
+
+/// A question of the dashboard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    Overview,
+    Site,
+    Page,
+    OneMetric,
+    Phones,
+    Breakdown,
+    Attribution,
+    Rejections,
+}
+
+impl Question {
+    /// All questions, and their shares in twentieths.
+    pub(crate) const ALL: [(Self, usize); 8] = [
+        (Self::Overview, 4),
+        (Self::Site, 3),
+        (Self::Page, 4),
+        (Self::OneMetric, 2),
+        (Self::Phones, 2),
+        (Self::Breakdown, 2),
+        (Self::Attribution, 2),
+        (Self::Rejections, 1),
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Site => "site report",
+            Self::Page => "page report",
+            Self::OneMetric => "one metric of all routes",
+            Self::Phones => "phones of seven days",
+            Self::Breakdown => "breakdown",
+            Self::Attribution => "attribution of a page",
+            Self::Rejections => "rejections",
+        }
+    }
+
+    fn path(self, route: &str) -> String {
+        let asked = match self {
+            Self::Overview => format!("pages?{MONTH}&limit=50"),
+            Self::Site => format!("report?{MONTH}"),
+            Self::Page => format!("report?{MONTH}&route={route}"),
+            Self::OneMetric => format!("pages?{MONTH}&metrics=LCP&metric=LCP&sort=p75&limit=500"),
+            Self::Phones => format!("pages?{WEEK}&device=phone&limit=50"),
+            Self::Breakdown => format!("breakdown?{MONTH}&by=browser"),
+            Self::Attribution => format!("attribution?{MONTH}&metric=lcp&route={route}"),
+            Self::Rejections => "rejections".to_owned(),
+        };
+        format!("/api/v1/sites/shop/{asked}")
+    }
+}
+
+/// Makes the paths of the mix, in an order that repeats.
+pub(crate) struct Mix {
+    routes: Vec<String>,
+    order: Vec<Question>,
+}
+
+impl Mix {
+    pub(crate) fn new() -> Self {
+        let traffic = Traffic::new(SEED, 1, FROM_MS, TO_MS);
+        let routes = traffic.routes().take(ROUTES).map(|route| route.replace(':', "%3A")).collect();
+        let slots: Vec<Question> =
+            Question::ALL.iter().flat_map(|&(question, share)| vec![question; share]).collect();
+        // Seven and twenty have no common divisor, so that each slot occurs once and equal questions are apart.
+        let order = (0..slots.len()).map(|place| slots[place * 7 % slots.len()]).collect();
+        Self { routes, order }
+    }
+
+    /// The path of a question about a page, if it is about one.
+    pub(crate) fn path(&self, question: Question, page: usize) -> String {
+        question.path(&self.routes[page % self.routes.len()])
+    }
+
+    /// The path at a place of the mix.
+    pub(crate) fn at(&self, place: usize) -> String {
+        self.path(self.order[place % self.order.len()], place / self.order.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mix_has_each_question_in_its_share() {
+        let mix = Mix::new();
+        for (question, share) in Question::ALL {
+            assert_eq!(mix.order.iter().filter(|&&other| other == question).count(), share, "{question:?}");
+        }
+        assert_eq!(mix.order.len(), 20);
+    }
+}
