@@ -84,6 +84,9 @@ pub struct PostgresStore {
     bounds: Bounds,
     /// The days known to have a partition. A cache that saves queries; it may be outdated.
     days: Mutex<BTreeSet<i64>>,
+    /// The edges of retention before which this server has removed everything. Nothing is added before an edge, so
+    /// there is nothing to look for until an edge moves.
+    removed: Mutex<Option<Kept>>,
     /// Bytes of rollup blocks that folds have replaced since the last vacuum by this store.
     replaced_bytes: AtomicU64,
 }
@@ -108,6 +111,7 @@ impl PostgresStore {
             pools: schema::open(url).await?,
             bounds,
             days: Mutex::default(),
+            removed: Mutex::default(),
             replaced_bytes: AtomicU64::new(0),
         })
     }
