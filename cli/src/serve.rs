@@ -66,7 +66,7 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
     spool_max_mib: u64,
     /// Maximum size of the answers kept in memory, in MiB; 0 to keep none.
-    #[arg(long, env = "FIELDVITALS_ANSWERS_MIB", default_value_t = limits::ANSWERS_BYTES_MAX / MIB, value_name = "N",
+    #[arg(long, env = "FIELDVITALS_ANSWERS_MIB", default_value_t = vitals::limits::ANSWERS_BYTES_MAX / MIB, value_name = "N",
           value_parser = clap::value_parser!(u64).range(..=ANSWERS_MIB_MAX))]
     answers_mib: u64,
     /// Seconds to keep serving after SIGTERM. Meanwhile /healthz answers 503 and answers close their connections, so

@@ -89,6 +89,9 @@ pub struct PostgresStore {
     bounds: Bounds,
     /// The days known to have a partition. A cache that saves queries; it may be outdated.
     days: Mutex<BTreeSet<i64>>,
+    /// The edges of retention before which this server has removed everything. Nothing is added before an edge, so
+    /// there is nothing to look for until an edge moves.
+    removed: Mutex<Option<Kept>>,
     /// Bytes of rollup blocks that folds have replaced since the last vacuum by this store.
     replaced_bytes: AtomicU64,
 }
@@ -110,7 +113,14 @@ impl PostgresStore {
     /// As [`PostgresStore::open`].
     pub async fn open_with(url: &str, bounds: Bounds) -> Result<Self, StoreError> {
         let (pools, is_citus) = schema::open(url).await?;
-        Ok(Self { pools, is_citus, bounds, days: Mutex::default(), replaced_bytes: AtomicU64::new(0) })
+        Ok(Self {
+            pools,
+            is_citus,
+            bounds,
+            days: Mutex::default(),
+            removed: Mutex::default(),
+            replaced_bytes: AtomicU64::new(0),
+        })
     }
 
     /// Waits for running calls and closes all connections.

@@ -42,6 +42,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use vitals::view::ViewId;
 
 use error::failed;
@@ -52,6 +53,9 @@ pub struct SqliteStore {
     /// One connection. Writers queue for it in the order of their requests, because SQLite's own lock has no order.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// The edges of retention before which this process has removed everything. Nothing is added before an edge, so
+    /// there is nothing to look for until an edge moves.
+    removed: Mutex<Option<Kept>>,
 }
 
 impl SqliteStore {
@@ -63,7 +67,7 @@ impl SqliteStore {
     /// be opened, or is no store.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let (writer, readers) = schema::open(path).await?;
-        Ok(Self { path: path.to_owned(), writer, readers })
+        Ok(Self { path: path.to_owned(), writer, readers, removed: Mutex::default() })
     }
 
     /// Waits for running calls and closes all connections.

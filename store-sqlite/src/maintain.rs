@@ -5,11 +5,12 @@
 use crate::error::{damaged_rollup, failed};
 use crate::site_rows::{self, Step};
 use crate::{SqliteStore, deltas, names, query, rows, schema, texts, version, view};
-use fieldvitals_store::rollup::{Fold, Grain, Stored};
+use fieldvitals_store::rollup::{Fold, Grain, Stored, slots};
 use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use vitals::limits;
 
@@ -50,10 +51,7 @@ pub(crate) async fn maintain(
         let built = build_days(store, site, began).await;
         round.done.days_built += round.part(Concern::Site(site), built)?;
     }
-    for site in sites(store, "/* site.ids */ select site_id from site").await? {
-        let removed = remove_old(store, site, &kept, &mut round.done).await;
-        round.part(Concern::Site(site), removed)?;
-    }
+    remove_past(store, &kept, &mut round).await?;
     // Finishes interrupted erasures.
     for site in sites(store, "/* text.doubt.sites */ select distinct site_id from context_text_doubt").await?
     {
@@ -78,6 +76,51 @@ async fn build_days(store: &SqliteStore, site: SiteId, began: Instant) -> Result
         }
     }
     Ok(built)
+}
+
+/// Removes all data past retention, if the edges have moved since the last time.
+async fn remove_past(store: &SqliteStore, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
+    // No holder of the lock can panic midway.
+    let removed = || store.removed.lock().unwrap_or_else(PoisonError::into_inner);
+    if *removed() == Some(*kept) {
+        return Ok(());
+    }
+    let failed_before = round.done.undone.len();
+    for site in sites_with_past(store, kept).await? {
+        let old = remove_old(store, site, kept, &mut round.done).await;
+        round.part(Concern::Site(site), old)?;
+    }
+    if round.done.undone.len() == failed_before {
+        *removed() = Some(*kept);
+    }
+    Ok(())
+}
+
+/// The sites with data past retention. A search by keys, without the write lock.
+async fn sites_with_past(store: &SqliteStore, kept: &Kept) -> Result<Vec<SiteId>, StoreError> {
+    let slots: Vec<i16> = slots().collect();
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "/* site.past */ select s.site_id from site s where \
+         exists (select 1 from page_view v where v.site_id = s.site_id and v.id < ?1) \
+         or exists (select 1 from json_each(?2) j cross join rollup_hour h \
+         on h.site_id = s.site_id and h.slot = j.value and h.step < ?3) \
+         or exists (select 1 from json_each(?2) j cross join rollup_day d \
+         on d.site_id = s.site_id and d.slot = j.value and d.step < ?4) \
+         or exists (select 1 from route r where r.site_id = s.site_id and r.last_day < ?5) \
+         or exists (select 1 from label l where l.site_id = s.site_id and l.last_day < ?5) \
+         or exists (select 1 from context_text t where t.site_id = s.site_id and t.day < ?6) \
+         or exists (select 1 from context_text_doubt t where t.site_id = s.site_id and t.day < ?6)",
+    )
+    .bind(view::first_id(kept.views_from_ms))
+    .bind(names::json(&slots)?)
+    .bind(Grain::Hour.step(kept.hours_from_ms))
+    .bind(Grain::Day.step(kept.days_from_ms))
+    .bind(names::unused_before(kept))
+    .bind(Grain::Day.step(kept.views_from_ms))
+    .fetch_all(&store.readers)
+    .await
+    .map_err(failed(REMOVING))?;
+    Ok(ids.into_iter().map(SiteId).collect())
 }
 
 /// Removes a site's data past retention.

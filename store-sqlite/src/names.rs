@@ -454,6 +454,11 @@ fn labels(rows: Vec<(u8, String, u16)>) -> Labels {
     labels
 }
 
+/// The day (since 1970-01-01 UTC) such that a name that was last seen before it is in no page view and no rollup.
+pub(crate) fn unused_before(kept: &Kept) -> i32 {
+    Grain::Day.step(kept.days_from_ms.min(kept.views_from_ms))
+}
+
 /// Removes the names that no page view of a day that is kept had, and returns how many they were.
 ///
 /// No load that is under way can be using one: it would have moved the name's day forward under the write
@@ -463,7 +468,7 @@ pub(crate) async fn remove(
     site: SiteId,
     kept: &Kept,
 ) -> Result<u64, StoreError> {
-    let from_day = Grain::Day.step(kept.days_from_ms.min(kept.views_from_ms));
+    let from_day = unused_before(kept);
     let mut removed = 0;
     for sql in [
         "/* route.remove */ delete from route where site_id = ?1 and last_day < ?2 and not exists (select 1 \

@@ -15,9 +15,9 @@ pub(crate) use delete::remove_site;
 pub(crate) use lease::{exclude, hold_off_loads, wait_little};
 
 use crate::error::failed;
-use crate::sql::query;
+use crate::sql::{Statement, query};
 use crate::{PostgresStore, copy, load, query as questions, texts};
-use fieldvitals_store::rollup::{Grain, day_of};
+use fieldvitals_store::rollup::day_of;
 use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError, Undone};
 use lease::Lease;
 use site_rows::{BUILD_TIME, LACKING};
@@ -62,7 +62,7 @@ impl Lease<'_> {
             round.part(Concern::Site(site), remove_site(self.store, site).await)?;
         }
         for site in
-            self.sites_in("/* rollup.delta.sites */ select distinct site_id from rollup_delta").await?
+            self.sites_in(query("/* rollup.delta.sites */ select distinct site_id from rollup_delta")).await?
         {
             let folded = self.fold_site(site, &kept).await;
             round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
@@ -75,20 +75,9 @@ impl Lease<'_> {
             let built = self.build_days(site, began).await;
             round.done.days_built += round.part(Concern::Site(site), built)?;
         }
-        for site in self.sites("/* site.ids */ select site_id from site").await? {
-            for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
-                let removed = self.remove_rows(site, grain, from_ms).await;
-                round.done.rows_removed += round.part(Concern::Site(site), removed)?;
-            }
-        }
-        self.drop_days(&kept, &mut round).await?;
-        for site in self.sites("/* site.ids */ select site_id from site").await? {
-            for removed in [self.remove_names(site, &kept).await, self.remove_texts(site, &kept).await] {
-                round.done.names_removed += round.part(Concern::Site(site), removed)?;
-            }
-        }
+        self.remove_past(&kept, &mut round).await?;
         // Removes texts left by an interrupted erasure.
-        for site in self.sites_in(texts::DOUBTED).await? {
+        for site in self.sites_in(query(texts::DOUBTED)).await? {
             round.part(Concern::Site(site), self.clean_texts(site).await)?;
         }
         // Runs last, because it may take longer than the lease lasts.
@@ -97,16 +86,20 @@ impl Lease<'_> {
     }
 
     /// The sites with rows in a distributed table. Returns all sites if a node does not answer.
-    async fn sites_in(&self, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {
-        match self.sites(sql).await {
+    async fn sites_in(&self, statement: Statement) -> Result<Vec<SiteId>, StoreError> {
+        match self.found(statement).await {
             Err(StoreError::Node { .. }) => self.sites("/* site.ids */ select site_id from site").await,
             sites => sites,
         }
     }
 
     async fn sites(&self, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {
+        self.found(query(sql)).await
+    }
+
+    async fn found(&self, statement: Statement) -> Result<Vec<SiteId>, StoreError> {
         let mut transaction = self.store.read(FOLDING).await?;
-        let rows = query(sql).fetch_all(&mut *transaction).await.map_err(failed(FOLDING))?;
+        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed(FOLDING))?;
         rows.iter().map(|row| row.try_get(0).map(SiteId).map_err(failed(FOLDING))).collect()
     }
 

@@ -5,12 +5,22 @@ use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX, REMOVING};
 use crate::error::failed;
 use crate::sql::query;
 use crate::{load, rows, texts, version, view};
-use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::rollup::{Grain, slots};
 use fieldvitals_store::{Concern, Dimension, Kept, Round, SiteId, StoreError};
 use sqlx::Row;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 const DROPPING: &str = "dropping the partition of a day past retention";
+
+/// The sites with rows past retention. Each statement is one that Citus runs on all nodes.
+const HOURS_PAST: &str =
+    "/* rollup_hour.past */ select distinct site_id from rollup_hour where slot = any($1) and step < $2";
+const DAYS_PAST: &str =
+    "/* rollup_day.past */ select distinct site_id from rollup_day where slot = any($1) and step < $2";
+const NAMES_PAST: &str = "/* name.past */ select distinct site_id from (select site_id from route \
+    where last_day < $1 union all select site_id from label where last_day < $1) n";
+const TEXTS_PAST: &str = "/* text.past */ select distinct site_id from context_text where day < $1";
 
 /// Maximum steps of [`texts::clean`] per site and round.
 const CLEAN_STEPS_MAX: u32 = 50;
@@ -20,13 +30,46 @@ const DROP_TRIES: u32 = 3;
 const DROP_PAUSE: Duration = Duration::from_millis(500);
 
 impl Lease<'_> {
+    /// Removes all data past retention. Looks for rows only if the edges have moved since the last time; partitions
+    /// are looked for in every round, because others can hold up their removal.
+    pub(super) async fn remove_past(&self, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
+        // No holder of the lock can panic midway.
+        let removed = || self.store.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *removed() == Some(*kept) {
+            return self.drop_days(kept, round).await;
+        }
+        let (mut all, failed_before) = (true, round.done.undone.len());
+        let slots: Vec<i16> = slots().collect();
+        for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
+            let old = query(match grain {
+                Grain::Hour => HOURS_PAST,
+                Grain::Day => DAYS_PAST,
+            });
+            for site in self.sites_in(old.bind(slots.clone()).bind(grain.step(from_ms))).await? {
+                let rows = self.remove_rows(site, grain, from_ms).await;
+                round.done.rows_removed += round.part(Concern::Site(site), rows)?;
+            }
+        }
+        self.drop_days(kept, round).await?;
+        for site in self.sites_in(query(NAMES_PAST).bind(Grain::Day.step(kept.days_from_ms))).await? {
+            let names = self.remove_names(site, kept).await;
+            match round.part(Concern::Site(site), names.map(Some))?.flatten() {
+                Some(names) => round.done.names_removed += names,
+                None => all = false,
+            }
+        }
+        for site in self.sites_in(query(TEXTS_PAST).bind(Grain::Day.step(kept.views_from_ms))).await? {
+            let texts = self.remove_texts(site, kept).await;
+            round.done.names_removed += round.part(Concern::Site(site), texts)?;
+        }
+        if all && round.done.undone.len() == failed_before {
+            *removed() = Some(*kept);
+        }
+        Ok(())
+    }
+
     /// Removes the blocks before a day. Returns their number.
-    pub(super) async fn remove_rows(
-        &self,
-        site: SiteId,
-        grain: Grain,
-        from_ms: i64,
-    ) -> Result<u64, StoreError> {
+    async fn remove_rows(&self, site: SiteId, grain: Grain, from_ms: i64) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let mut transaction = self.step(REMOVING).await?;
@@ -40,8 +83,8 @@ impl Lease<'_> {
         }
     }
 
-    /// Removes unused routes and labels past retention. Returns their number.
-    pub(super) async fn remove_names(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+    /// Removes unused routes and labels past retention. Returns their number; `None` if loads are too busy.
+    async fn remove_names(&self, site: SiteId, kept: &Kept) -> Result<Option<u64>, StoreError> {
         let oldest = Grain::Day.step(kept.days_from_ms);
         let mut transaction = self.store.read(REMOVING).await?;
         let any: bool = query(
@@ -56,14 +99,13 @@ impl Lease<'_> {
         .map_err(failed(REMOVING))?;
         drop(transaction);
         if !any {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let mut transaction = self.step(REMOVING).await?;
         wait_little(&mut transaction).await?;
-        // The following statements see every reference to a name, because no load is running. If loads are too busy, a
-        // later round removes the names.
+        // The following statements see every reference to a name, because no load is running.
         if !hold_off_loads(&mut transaction).await? {
-            return Ok(0);
+            return Ok(None);
         }
         // Only older page views can refer to an old name: `last_day` is never before the day of a page view with the
         // name.
@@ -98,11 +140,11 @@ impl Lease<'_> {
         }
         version::count_change(&mut transaction, site).await?;
         transaction.commit().await.map_err(failed(REMOVING))?;
-        Ok(removed)
+        Ok(Some(removed))
     }
 
     /// Removes the texts of days whose page views are past retention. Returns their number.
-    pub(super) async fn remove_texts(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+    async fn remove_texts(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
         let before = Grain::Day.step(kept.views_from_ms);
         let mut removed = 0;
         while texts::any_before(&mut *self.store.read(REMOVING).await?, site, before).await? {
@@ -126,7 +168,7 @@ impl Lease<'_> {
     }
 
     /// Drops the partitions of days past retention.
-    pub(super) async fn drop_days(&self, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
+    async fn drop_days(&self, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
         let mut transaction = self.store.read(REMOVING).await?;
         let rows =
             query("/* view.days.old */ select day from page_view_days() day where day < $1 order by day")
@@ -154,11 +196,7 @@ impl Lease<'_> {
     /// Drops a partition, which locks `page_view` exclusively for a moment. On a lock timeout, or if an object of
     /// another owner depends on the partition, a later round drops it. Returns the number of removed page views, or the
     /// reason for the delay.
-    pub(super) async fn drop_day(
-        &self,
-        day_ms: i64,
-        tries: u32,
-    ) -> Result<Result<u64, StoreError>, StoreError> {
+    async fn drop_day(&self, day_ms: i64, tries: u32) -> Result<Result<u64, StoreError>, StoreError> {
         for tried in 1.. {
             let mut transaction = self.step(REMOVING).await?;
             wait_little(&mut transaction).await?;

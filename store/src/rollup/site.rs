@@ -76,7 +76,7 @@ impl SiteRows {
         let steps = |grain| {
             let mut steps = self.answers.keys().filter(move |key| key.0 == grain).map(|key| key.1);
             let first = steps.next()?;
-            Some(first..steps.last().unwrap_or(first).saturating_add(1))
+            Some(first..steps.next_back().unwrap_or(first).saturating_add(1))
         };
         let read = |grain| Some(Read { grain, steps: steps(grain)?, scope: Scope::Routes });
         [Grain::Hour, Grain::Day].into_iter().filter_map(read).collect()
