@@ -71,3 +71,32 @@ async fn main() -> ExitCode {
         ExitCode::from(2)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    /// The help texts of a command and its subcommands.
+    fn help(command: clap::Command, path: &str) -> String {
+        let path = format!("{path} {}", command.get_name());
+        // The environment of a test must not appear in the texts.
+        let mut command = command.term_width(100).mut_args(|arg| arg.hide_env_values(true));
+        let own = format!("== {}\n\n{}\n", path.trim(), command.render_long_help());
+        let nested = command.get_subcommands().filter(|nested| nested.get_name() != "help").cloned();
+        let nested: String = nested.map(|nested| help(nested, &path)).collect();
+        own + &nested
+    }
+
+    #[test]
+    fn help_texts_say_what_each_option_does() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for nested in command.get_subcommands() {
+            insta::assert_snapshot!(
+                format!("help_of_{}", nested.get_name()),
+                help(nested.clone(), "fieldvitals")
+            );
+        }
+    }
+}

@@ -110,12 +110,6 @@ pub struct Attribution<T = String> {
 impl<T> Attribution<T> {
     /// No attribution.
     pub const NONE: Self = Self { lcp: None, inp: None, cls: None, ttfb: None };
-
-    /// Whether no metric has attribution.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.lcp.is_none() && self.inp.is_none() && self.cls.is_none() && self.ttfb.is_none()
-    }
 }
 
 /// A stored [`Detail`]: numbers for search and rank, and two texts.
@@ -317,4 +311,41 @@ fn after(at: f64, moment: f64) -> bool {
 /// Whether two numbers are the same value of a metric: values are whole millionths.
 fn same(one: f64, other: f64) -> bool {
     (one - other).abs() < 0.001
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shift(start: f64, value: f64) -> Detail<String> {
+        Detail::Shift { start, value, target: String::new() }
+    }
+
+    #[test]
+    fn details_up_to_the_bound_are_all_kept() {
+        let mut details = Details::EMPTY;
+        for number in 0..DETAILS_MAX {
+            details.push(&shift(number as f64, 0.1), &[]);
+        }
+        assert_eq!(details.shifts.len(), DETAILS_MAX);
+        details.push(&shift(0.5, 0.2), &[]);
+        assert_eq!(details.shifts.len(), DETAILS_MAX, "the lightest one is dropped");
+        assert!(details.shifts.iter().any(|known| known.0[1] == 0.2));
+    }
+
+    #[test]
+    fn order_is_by_weight_then_the_longer_then_the_earlier() {
+        let known = |numbers: [f64; 4]| (numbers, String::new(), String::new());
+        let rising = [
+            known([3.0, 1.0, 0.0, 0.0]),
+            known([2.0, 1.0, 0.0, 0.0]),
+            known([9.0, 1.0, 5.0, 7.0]),
+            known([9.0, 1.0, 5.0, 8.0]),
+            known([9.0, 1.0, 6.0, 9.0]),
+            known([9.0, 2.0, 0.0, 0.0]),
+        ];
+        assert!(rising.is_sorted_by(|one, other| order(one, other).is_lt()));
+        let named = |name: &str| ([1.0; 4], name.to_owned(), String::new());
+        assert!(order(&named("a"), &named("b")).is_lt());
+    }
 }

@@ -250,3 +250,20 @@ proptest! {
         prop_assert!(rest.is_empty());
     }
 }
+
+#[test]
+fn histogram_is_empty_without_counts_only() {
+    let mut histogram = Histogram::default();
+    assert!(histogram.is_empty());
+    let value = Value::new(Metric::Lcp, 2_000.0).unwrap();
+    histogram.add(Metric::Lcp, value, 1);
+    assert!(!histogram.is_empty());
+    histogram.add(Metric::Lcp, value, -1);
+    assert!(histogram.is_empty(), "what is added and taken away leaves nothing");
+}
+
+#[test]
+fn damaged_bytes_are_named_as_such() {
+    let error = Histogram::decode(&mut &[0xff_u8; 3][..]).unwrap_err();
+    assert_eq!(error.to_string(), "the bytes are not a histogram");
+}

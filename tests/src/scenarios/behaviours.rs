@@ -321,7 +321,7 @@ const BEHAVIOURS: &[Behaviour] = &[
                 assert!(told.tags.is_empty() && told.marks.is_empty(), "{told:?}");
                 assert_eq!((told.memory, told.cpu, told.rtt), (None, None, None), "{told:?}");
                 let [view] = &told.snapshots()[..] else { panic!("one view") };
-                assert!(view.attribution.is_empty(), "{view:?}");
+                assert!(view.attribution == vitals::attribution::Attribution::NONE, "{view:?}");
                 assert_eq!((view.engaged, view.first_input_ms), (None, None), "{view:?}");
                 assert!(!view.values.is_empty(), "it is measured: {view:?}");
                 assert_eq!(stored(visit).await, (0, 0));

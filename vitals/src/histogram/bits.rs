@@ -211,4 +211,24 @@ mod tests {
         writer.finish();
         assert_eq!(bytes, [0b1101_0011]);
     }
+
+    #[test]
+    fn order_is_that_of_the_mean() {
+        let orders = [(0, 0), (0, 5), (7, 4), (8, 4), (15, 4), (16, 4), (1_000, 10), (u64::MAX, 1)];
+        assert_eq!(orders.map(|(sum, numbers)| order(sum, numbers)), [0, 0, 0, 1, 1, 2, 6, ORDER_MAX]);
+    }
+
+    #[test]
+    fn length_is_what_a_code_takes() {
+        for order in [0, 1, 5, ORDER_MAX] {
+            for number in [0, 1, 2, 30, 31, 32, 1_000, u64::from(u32::MAX), u64::MAX] {
+                let mut bytes = Vec::new();
+                let mut writer = Writer::new(&mut bytes);
+                writer.write(number, order);
+                let bits = 8 * writer.bytes.len() as u32 + writer.held_bits;
+                assert_eq!(len(number, order), bits, "{number} in order {order}");
+            }
+        }
+        assert_eq!([len(0, 0), len(1, 0), len(6, 0), len(0, 5)], [1, 3, 5, 6]);
+    }
 }

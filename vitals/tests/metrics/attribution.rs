@@ -1,5 +1,5 @@
 use super::*;
-use vitals::attribution::{ClsCause, InpCause, LcpCause, LoadState};
+use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause, LoadState};
 use vitals::entry::Detail;
 use vitals::limits::DETAILS_MAX;
 
@@ -40,9 +40,11 @@ fn cls(items: &[Item]) -> Option<ClsCause> {
 #[test]
 fn what_is_not_told_explains_nothing() {
     let items = [EVERYTHING, navigation(), Item::LargestContentfulPaint(800.0), event(1, 2_000.0, 80.0)];
-    assert!(views(&items, 9_000.0)[0].attribution.is_empty());
+    assert!(views(&items, 9_000.0)[0].attribution == Attribution::NONE);
     // Details without a value explain nothing either.
-    assert!(views(&[EVERYTHING, paint(800.0, [0.0; 2], "img", "")], 9_000.0)[0].attribution.is_empty());
+    assert!(
+        views(&[EVERYTHING, paint(800.0, [0.0; 2], "img", "")], 9_000.0)[0].attribution == Attribution::NONE
+    );
 }
 
 #[test]
