@@ -4,7 +4,7 @@
 //! `page_view` by themselves.
 
 use crate::error::failed;
-use crate::sql::{READ, query};
+use crate::sql::query;
 use crate::{address, schema};
 use fieldvitals_store::StoreError;
 use sqlx::postgres::PgConnection;
@@ -100,21 +100,16 @@ async fn nodes(connection: &mut PgConnection) -> Result<usize, StoreError> {
     }
 }
 
-/// Whether page views are distributed.
+/// Whether page views are distributed. The database must have Citus' catalog.
 pub(crate) async fn is_spread(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    const LOOKING: &str = "looking for Citus";
-    let mut transaction = connection.begin_with(READ).await.map_err(failed(LOOKING))?;
-    let exists = "/* citus.catalog */ select to_regclass('pg_dist_partition') is not null";
-    let is_spread = "/* citus.is_spread */ select exists (select from pg_dist_partition \
-                     where logicalrelid = 'page_view'::regclass)";
-    // The second statement is valid only if Citus is there.
-    for question in [exists, is_spread] {
-        let answer = query(question).fetch_one(&mut *transaction).await.and_then(|row| row.try_get(0));
-        if !answer.map_err(failed(LOOKING))? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    query(
+        "/* citus.is_spread */ select exists (select from pg_dist_partition \
+         where logicalrelid = 'page_view'::regclass)",
+    )
+    .fetch_one(connection)
+    .await
+    .and_then(|row| row.try_get(0))
+    .map_err(failed("looking for distributed tables"))
 }
 
 /// Distributes a table. Returns whether this call did it.

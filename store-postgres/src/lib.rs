@@ -50,7 +50,7 @@ use fieldvitals_store::{
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use vitals::view::ViewId;
 
@@ -84,8 +84,8 @@ impl Default for Bounds {
 /// A store in a Postgres database.
 pub struct PostgresStore {
     pools: Pools,
-    /// Whether the tables are distributed over the nodes of Citus.
-    is_citus: bool,
+    /// Whether the tables are known to be distributed over the nodes of Citus. Loads find out.
+    is_citus: AtomicBool,
     bounds: Bounds,
     /// The days known to have a partition. A cache that saves queries; it may be outdated.
     days: Mutex<BTreeSet<i64>>,
@@ -112,10 +112,9 @@ impl PostgresStore {
     /// # Errors
     /// As [`PostgresStore::open`].
     pub async fn open_with(url: &str, bounds: Bounds) -> Result<Self, StoreError> {
-        let (pools, is_citus) = schema::open(url).await?;
         Ok(Self {
-            pools,
-            is_citus,
+            pools: schema::open(url).await?,
+            is_citus: AtomicBool::new(false),
             bounds,
             days: Mutex::default(),
             removed: Mutex::default(),

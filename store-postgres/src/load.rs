@@ -15,7 +15,7 @@ use crate::connection::bounded_load;
 use crate::error::{code, constraint, damaged, failed};
 use crate::names::{self, Names, Used, Using};
 use crate::sql::{alone, query};
-use crate::{PostgresStore, copied, places, query as questions, texts, version, view};
+use crate::{PostgresStore, citus, copied, places, query as questions, texts, version, view};
 use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{Merged, ids, merge};
@@ -31,6 +31,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::Uuid;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use vitals::view::ViewId;
 
 const LOADING: &str = "loading beacons";
@@ -57,27 +58,38 @@ pub(crate) const CITUS_LOADS_MAX: usize = 8;
 /// Loads a pass in one transaction. On Citus, loads each site in its own transaction, a few at a time: a statement
 /// cannot lock rows on several nodes, and a lost node must cost only its own sites.
 pub(crate) async fn load(store: &PostgresStore, mut pass: Vec<LoadBatch>) -> Result<Loaded, StoreError> {
-    if !store.is_citus {
-        return bounded_load(store.bounds.load, load_together(store, &mut pass)).await;
+    // Statements are about the sites in their order; the outcomes are in the order of the caller.
+    let mut order: Vec<usize> = (0..pass.len()).collect();
+    order.sort_unstable_by_key(|&place| pass[place].site);
+    pass.sort_unstable_by_key(|batch| batch.site);
+    let loaded = load_in_order(store, pass).await?;
+    let mut loaded: Vec<_> = order.into_iter().zip(loaded).collect();
+    loaded.sort_unstable_by_key(|&(place, _)| place);
+    Ok(loaded.into_iter().map(|(_, loaded)| loaded).collect())
+}
+
+async fn load_in_order(store: &PostgresStore, pass: Vec<LoadBatch>) -> Result<Loaded, StoreError> {
+    if !store.is_citus.load(Ordering::Relaxed) {
+        let loaded = bounded_load(store.bounds.load, load_together(store, &pass)).await;
+        // The load may have found that the tables are distributed.
+        if !store.is_citus.load(Ordering::Relaxed) {
+            return loaded;
+        }
     }
     let loads: Vec<_> = pass.into_iter().map(|batch| load_alone(store, batch).boxed()).collect();
     Ok(stream::iter(loads).buffered(CITUS_LOADS_MAX).collect().await)
 }
 
 async fn load_alone(store: &PostgresStore, batch: LoadBatch) -> Result<LoadReport, StoreError> {
-    let mut pass = [batch];
-    let mut loaded = bounded_load(store.bounds.load, load_together(store, &mut pass)).await?;
+    let pass = [batch];
+    let mut loaded = bounded_load(store.bounds.load, load_together(store, &pass)).await?;
     loaded.pop().unwrap_or(Err(StoreError::NoSuchSite))
 }
 
 /// The outcome of each batch of a pass.
 type Loaded = Vec<Result<LoadReport, StoreError>>;
 
-async fn load_together(store: &PostgresStore, pass: &mut [LoadBatch]) -> Result<Loaded, StoreError> {
-    // Statements are about the sites in their order; the outcomes are in the order of the caller.
-    let mut order: Vec<usize> = (0..pass.len()).collect();
-    order.sort_unstable_by_key(|&place| pass[place].site);
-    pass.sort_unstable_by_key(|batch| batch.site);
+async fn load_together(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, StoreError> {
     let mut days = BTreeSet::new();
     for id in pass.iter().flat_map(|batch| batch.beacons.iter().flatten()).map(|update| update.id) {
         days.insert(day_of(id.start_ms()));
@@ -87,6 +99,7 @@ async fn load_together(store: &PostgresStore, pass: &mut [LoadBatch]) -> Result<
         add_days(store, &days).await?;
         match load_once(store, pass).await {
             Err(Failed::Other(error)) => return Err(error),
+            Err(Failed::Distributed) => break,
             Err(failed) => {
                 // A known partition is gone: the clock of a server jumped forth and back.
                 if matches!(failed, Failed::NoPartition | Failed::Either(_)) {
@@ -94,11 +107,7 @@ async fn load_together(store: &PostgresStore, pass: &mut [LoadBatch]) -> Result<
                 }
                 why = failed;
             }
-            Ok(loaded) => {
-                let mut loaded: Vec<_> = order.into_iter().zip(loaded).collect();
-                loaded.sort_unstable_by_key(|&(place, _)| place);
-                return Ok(loaded.into_iter().map(|(_, loaded)| loaded).collect());
-            }
+            Ok(loaded) => return Ok(loaded),
         }
     }
     Err(why.into())
@@ -107,6 +116,8 @@ async fn load_together(store: &PostgresStore, pass: &mut [LoadBatch]) -> Result<
 enum Failed {
     NoPartition,
     Raced,
+    /// The tables are distributed over the nodes of Citus, and the pass has several sites.
+    Distributed,
     /// `NoPartition`, `Raced` or another error; the code does not tell which.
     Either(StoreError),
     Other(StoreError),
@@ -123,6 +134,7 @@ impl From<Failed> for StoreError {
         let reason = match failed {
             Failed::NoPartition => "a day's partition was removed while page views were written into it",
             Failed::Raced => "other servers keep adding the same page views",
+            Failed::Distributed => "the tables were distributed over the nodes of Citus meanwhile",
             Failed::Either(error) | Failed::Other(error) => return error,
         };
         Self::Database { what: LOADING, reason: reason.to_owned(), passing: true }
@@ -193,7 +205,7 @@ async fn load_once(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, 
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
 
-    let (kept, mut outcomes) = begin(connection, pass).await?;
+    let (kept, mut outcomes) = begin(store, connection, pass).await?;
     let taken: Vec<(&LoadBatch, bool)> = pass
         .iter()
         .zip(&outcomes)
@@ -326,15 +338,16 @@ fn position(position: u64) -> Result<i64, StoreError> {
 /// Finds the sites that exist and whose cursor is at the expected position, and tells of each whether it has a cursor.
 /// Returns the retention edges. Locks all three until the transaction ends.
 async fn begin(
+    store: &PostgresStore,
     connection: &mut PgConnection,
     pass: &[LoadBatch],
-) -> Result<(Kept, Vec<Result<bool, StoreError>>), StoreError> {
+) -> Result<(Kept, Vec<Result<bool, StoreError>>), Failed> {
     let sites: Vec<i64> = pass.iter().map(|batch| batch.site.0).collect();
     let row = query(
         "/* load.begin */ with site as (select site_id from site where site_id = any($1) order by site_id \
          for key share), kept as (select * from kept where one = 1 for share) \
-         select views_from_ms, hours_from_ms, days_from_ms, (select coalesce(array_agg(site_id), '{}') from site) \
-         from kept",
+         select views_from_ms, hours_from_ms, days_from_ms, (select coalesce(array_agg(site_id), '{}') from site), \
+         to_regclass('pg_catalog.pg_dist_partition') is not null from kept",
     )
     .bind(sites.as_slice())
     .fetch_one(&mut *connection)
@@ -343,6 +356,11 @@ async fn begin(
     let kept = questions::kept(&row)?;
     let existing: Vec<i64> = row.try_get(3).map_err(failed(LOADING))?;
     let existing: BTreeSet<i64> = existing.into_iter().collect();
+    let has_citus: bool = row.try_get(4).map_err(failed(LOADING))?;
+    if has_citus && pass.len() > 1 && citus::is_spread(connection).await? {
+        store.is_citus.store(true, Ordering::Relaxed);
+        return Err(Failed::Distributed);
+    }
     let spools: Vec<Uuid> = pass.iter().map(|batch| Uuid::from_bytes(batch.spool.0)).collect();
     let rows = query(
         "/* load.cursors */ select c.site_id, c.position from unnest($2::bigint[], $3::uuid[]) u (site_id, spool) \

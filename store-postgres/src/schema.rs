@@ -4,7 +4,7 @@ use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::limits;
 use crate::sql::query;
-use crate::{address, citus, load, nodelay};
+use crate::{address, load, nodelay};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -18,8 +18,8 @@ const CONNECTIONS_MAX: u32 = 3;
 /// Connections of one server for reports, or of one command: those of running questions, and one that returns to the
 /// pool.
 const READING_CONNECTIONS_MAX: u32 = vitals::limits::QUESTIONS_RUNNING_MAX as u32 + 1;
-/// Connections for background work beside loading: maintenance uses one, and starts vacuums.
-const BACKGROUND_CONNECTIONS_MAX: u32 = 2;
+/// Connections for background work: loading uses one, and on Citus more; maintenance uses another, and starts vacuums.
+const BACKGROUND_CONNECTIONS_MAX: u32 = load::CITUS_LOADS_MAX as u32 + 2;
 /// Timeout for opening a connection, and for waiting for a free one.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(limits::DATABASE_CONNECT_MS_MAX);
 /// Idle connections are closed after this time.
@@ -58,9 +58,8 @@ const LOOK: &str = "begin isolation level read committed read only; set local st
 const MIGRATE: &str = "begin isolation level read committed; set local statement_timeout = '10min'; \
     set local lock_timeout = '2min'; set local idle_in_transaction_session_timeout = '10min'";
 
-/// Connects, migrates the schema, and returns the connection pools, and whether the tables are spread over the nodes of
-/// Citus.
-pub(crate) async fn open(url: &str) -> Result<(Pools, bool), StoreError> {
+/// Connects, migrates the schema, and returns the connection pools.
+pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
     let options = address::options(url)?;
     let place = format!("Postgres at {}", address::place(&options));
     let at = |error| named(&place, error);
@@ -84,7 +83,6 @@ pub(crate) async fn open(url: &str) -> Result<(Pools, bool), StoreError> {
         let migration = Duration::from_millis(limits::DATABASE_MIGRATE_MS_MAX);
         bounded(migration, migrate(&mut connection, known)).await.map_err(at)?;
     }
-    let is_citus = bounded(call, citus::is_spread(&mut connection)).await.map_err(at)?;
     // The result does not matter, because the connection is no longer needed.
     let _ = connection.close().await;
     let tcp_port = address::tcp_port(&options);
@@ -97,15 +95,11 @@ pub(crate) async fn open(url: &str) -> Result<(Pools, bool), StoreError> {
             .after_connect(move |_, _| Box::pin(send_at_once(tcp_port)))
             .connect_lazy_with(options.clone())
     };
-    let loads = if is_citus { load::CITUS_LOADS_MAX } else { 1 } as u32;
-    Ok((
-        Pools {
-            front: pool(CONNECTIONS_MAX),
-            reading: pool(READING_CONNECTIONS_MAX),
-            background: pool(loads + BACKGROUND_CONNECTIONS_MAX),
-        },
-        is_citus,
-    ))
+    Ok(Pools {
+        front: pool(CONNECTIONS_MAX),
+        reading: pool(READING_CONNECTIONS_MAX),
+        background: pool(BACKGROUND_CONNECTIONS_MAX),
+    })
 }
 
 /// Lets the connections to a port of the database send at once. The store works without it, so a failure is only

@@ -179,7 +179,7 @@ pub(crate) async fn rollups_put(
         }
     }
     let mut names = Names::default();
-    names.take(connection, site, &used, &Decided::default()).await?;
+    names.take(connection, site, used, &Decided::default()).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::replace(connection, site, rows).await?;
     version::count_change(connection, site).await?;

@@ -157,7 +157,7 @@ async fn remove(
     let changed: Vec<Changed> =
         views.into_iter().map(|view| Changed { before: Some(Box::new(view)), after: None }).collect();
     let mut names = Names::default();
-    names.take(connection, erase.site, &Used::by(&changed), &Decided::default()).await?;
+    names.take(connection, erase.site, Used::by(&changed), &Decided::default()).await?;
     sqlx::query(view::REMOVE)
         .bind(load::key_list(&keys))
         .execute(&mut *connection)

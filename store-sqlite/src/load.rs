@@ -4,11 +4,11 @@
 
 use crate::bulk::{Sizes, sizes};
 use crate::error::{damaged, failed};
-use crate::names::{Names, Used, json};
+use crate::names::{self, Names, Used, Using, json};
 use crate::{SqliteStore, bulk, places, query, texts, version, view};
 use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::{ids, merge};
+use fieldvitals_store::load::{Merged, ids, merge};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::{
     Kept, LoadBatch, LoadReport, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate, rollup,
@@ -38,6 +38,7 @@ pub(crate) struct Part {
     pub(crate) names: Names,
     pub(crate) decided: Decided,
     pub(crate) texts: TextCodes,
+    pub(crate) merged: Merged,
     spool: SpoolId,
     up_to: i64,
 }
@@ -49,6 +50,8 @@ struct Rows {
     replaced: Vec<(SiteId, ViewId)>,
     views: Vec<ViewRow>,
     deltas: Vec<DeltaRow>,
+    /// Site, spool and position.
+    cursors: Vec<(i64, String, i64)>,
 }
 
 struct ViewRow {
@@ -70,67 +73,73 @@ pub(crate) async fn load(store: &SqliteStore, pass: Vec<LoadBatch>) -> Result<Lo
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
     let (kept, mut outcomes) = begin(connection, &pass).await?;
+    let sites: Vec<SiteId> = pass.iter().map(|batch| batch.site).collect();
     let mut keys: Vec<(SiteId, ViewId)> = Vec::new();
     let mut parts: Vec<Part> = Vec::new();
     for (batch, _) in pass.into_iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()) {
         keys.extend(ids(&batch).into_iter().map(|id| (batch.site, id)));
         let LoadBatch { site, spool, after: _, up_to, beacons, senders } = batch;
         let (names, decided, texts) = (Names::default(), Decided::default(), TextCodes::default());
-        let up_to = position(up_to)?;
-        parts.push(Part { site, beacons, senders, names, decided, texts, spool, up_to });
+        let (merged, up_to) = (Merged::default(), position(up_to)?);
+        parts.push(Part { site, beacons, senders, names, decided, texts, merged, spool, up_to });
     }
     let mut known = known(connection, &keys).await?;
     places::bound(connection, &mut parts, &kept).await?;
     texts::bound(connection, &mut parts).await?;
-    let cursors: Vec<_> = parts.iter().map(|part| (part.site.0, hex(&part.spool.0), part.up_to)).collect();
-    let mut rows = Rows::default();
-    let mut reports = Vec::with_capacity(parts.len());
-    for part in parts {
+    let mut reports = HashMap::default();
+    for part in &mut parts {
         let known = known.remove(&part.site).unwrap_or_default();
-        reports.push(prepare(connection, part, known, &kept, &mut rows).await?);
+        part.merged = merge(known, std::mem::take(&mut part.beacons), &kept);
+        part.merged.report.crowded = part.decided.crowded;
+        reports.insert(part.site, part.merged.report);
     }
-    write(connection, rows).await?;
-    move_cursors(connection, &cursors).await?;
+    // Names are written site by site in order.
+    parts.sort_unstable_by_key(|part| part.site);
+    names::take(connection, &mut parts.iter_mut().map(Part::using).collect::<Vec<_>>()).await?;
+    texts::add(connection, &mut parts).await?;
+    write(connection, parts).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
-    for (outcome, report) in outcomes.iter_mut().filter_map(|outcome| outcome.as_mut().ok()).zip(reports) {
-        *outcome = report;
+    for (outcome, site) in outcomes.iter_mut().zip(sites) {
+        if let (Ok(outcome), Some(report)) = (outcome, reports.remove(&site)) {
+            *outcome = report;
+        }
     }
     Ok(outcomes)
 }
 
-/// Merges a batch, writes its names and texts, and adds its other rows to `rows`.
-async fn prepare(
-    connection: &mut SqliteConnection,
-    part: Part,
-    known: Vec<StoredView>,
-    kept: &Kept,
-    rows: &mut Rows,
-) -> Result<LoadReport, StoreError> {
-    let Part { site, beacons, mut names, decided, mut texts, spool, up_to, .. } = part;
-    let mut merged = merge(known, beacons, kept);
-    merged.report.crowded = decided.crowded;
-    names.take(connection, site, &Used::by(&merged.changed), &decided).await?;
-    texts::add(connection, site, &merged.changed, &mut texts).await?;
-    let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
-    rows.deltas.extend(deltas.into_iter().map(|(hour_ms, views)| DeltaRow {
-        site,
-        hour_ms,
-        spool,
-        up_to,
-        views,
-    }));
-    for changed in merged.changed {
-        rows.replaced.extend(changed.before.map(|before| (site, before.update.id)));
-        if let Some(view) = changed.after {
-            let route_id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();
-            let context = texts.encode(&view.update);
-            rows.views.push(ViewRow { site, view, route_id, context });
-        }
+impl Part {
+    fn using(&mut self) -> Using<'_> {
+        let used = Used::by(&self.merged.changed);
+        Using { site: self.site, used, decided: &self.decided, names: &mut self.names }
     }
-    Ok(merged.report)
+
+    /// Adds the rows to write.
+    fn rows(self, rows: &mut Rows) {
+        let Self { site, spool, up_to, merged, names, texts, .. } = self;
+        let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
+        rows.deltas.extend(deltas.into_iter().map(|(hour_ms, views)| DeltaRow {
+            site,
+            hour_ms,
+            spool,
+            up_to,
+            views,
+        }));
+        for changed in merged.changed {
+            rows.replaced.extend(changed.before.map(|before| (site, before.update.id)));
+            if let Some(view) = changed.after {
+                let route_id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();
+                let context = texts.encode(&view.update);
+                rows.views.push(ViewRow { site, view, route_id, context });
+            }
+        }
+        rows.cursors.push((site.0, hex(&spool.0), up_to));
+    }
 }
 
-async fn write(connection: &mut SqliteConnection, rows: Rows) -> Result<(), StoreError> {
+async fn write(connection: &mut SqliteConnection, parts: Vec<Part>) -> Result<(), StoreError> {
+    let mut rows = Rows::default();
+    parts.into_iter().for_each(|part| part.rows(&mut rows));
+    move_cursors(connection, &rows.cursors).await?;
     if !rows.replaced.is_empty() {
         sqlx::query(view::REMOVE)
             .bind(key_list(&rows.replaced))

@@ -12,7 +12,7 @@ use fieldvitals_store::rollup::{Grain, route_id};
 use fieldvitals_store::{Dimension, Filters, Kept, Place, SiteId, StoreError, ViewUpdate};
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const NAMING: &str = "reading or writing routes and labels";
 
@@ -82,140 +82,240 @@ impl Names {
         self.labels.insert(dimension, label.to_owned(), code);
     }
 
-    /// Finds the names that are about to be used. Adds new ones with the decided places, and moves forward the days of
-    /// those that were last seen earlier.
+    /// [`take`] of one site.
     pub(crate) async fn take(
         &mut self,
         connection: &mut SqliteConnection,
         site: SiteId,
-        used: &Used<'_>,
+        used: Used<'_>,
         decided: &Decided,
     ) -> Result<(), StoreError> {
-        self.take_routes(connection, site, (used, decided)).await?;
-        self.take_labels(connection, site, (used, decided)).await
+        take(connection, &mut [Using { site, used, decided, names: self }]).await
     }
+}
 
-    async fn take_routes(
-        &mut self,
-        connection: &mut SqliteConnection,
-        site: SiteId,
-        (used, decided): (&Used<'_>, &Decided),
-    ) -> Result<(), StoreError> {
-        let used = &used.routes;
-        let unknown = used.keys().filter(|route| !self.route_ids.contains_key(**route));
-        let asked: Vec<(i64, &str)> = unknown.map(|&route| (site.0, route)).collect();
-        for Found { name, stored, .. } in find_routes(connection, &asked).await? {
-            self.put_route(&name, &stored);
-        }
-        let mut later: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+/// The names that a transaction is about to use of one site.
+pub(crate) struct Using<'a> {
+    pub(crate) site: SiteId,
+    pub(crate) used: Used<'a>,
+    pub(crate) decided: &'a Decided,
+    pub(crate) names: &'a mut Names,
+}
+
+/// The entry of a site among some in order.
+fn of_site<'a, 'b>(sites: &'a mut [Using<'b>], site: SiteId) -> Option<&'a mut Using<'b>> {
+    let place = sites.binary_search_by_key(&site, |using| using.site).ok()?;
+    sites.get_mut(place)
+}
+
+/// Finds the names that are about to be used of some sites. Adds new ones with the decided places, each under the first
+/// free one of its ids or codes, and moves forward the days of those that were last seen earlier. The sites must be in
+/// order.
+pub(crate) async fn take(
+    connection: &mut SqliteConnection,
+    sites: &mut [Using<'_>],
+) -> Result<(), StoreError> {
+    take_routes(connection, sites).await?;
+    take_labels(connection, sites).await
+}
+
+async fn take_routes(connection: &mut SqliteConnection, sites: &mut [Using<'_>]) -> Result<(), StoreError> {
+    let mut missing: Vec<(i64, &str)> = Vec::new();
+    for Using { site, used, names, .. } in sites.iter() {
+        let unknown = used.routes.keys().filter(|route| !names.route_ids.contains_key(**route));
+        missing.extend(unknown.map(|&route| (site.0, route)));
+    }
+    find_and_put_routes(connection, sites, &mut missing).await?;
+    let mut changed: Vec<(i64, i64, i16, Option<i16>, i32)> = Vec::new();
+    for Using { site, used, decided, names } in sites.iter() {
         let mut places = Changes::default();
-        for (&route, &day) in used {
+        for &route in used.routes.keys() {
             let given = decided.routes.get(route);
-            if let Some(&id) = self.route_ids.get(route) {
-                if self.route_days.get(&id).is_some_and(|&last_day| last_day < day) {
-                    later.entry(day).or_default().push(id);
-                }
-                places.put(id, given, decided);
-                continue;
+            match names.route_ids.get(route) {
+                Some(&id) => places.put(id, given, decided),
+                None => places.lose(given, decided),
             }
-            let place = decided.new_place(given, route);
-            places.lose(given, decided);
-            let id = add_route(connection, site, route, (day, place)).await?;
-            self.route_ids.insert(route.to_owned(), id);
         }
-        // One at a time, by key: few change in a load, and those that are new are added so, too.
-        for (id, place) in places.iter() {
+        changed.extend(places.iter().map(|(id, place)| {
             let (standing, network, since_day) = place.stored();
-            sqlx::query(
-                "/* route.place */ update route set standing = ?, network = ?, since_day = ? \
-                 where site_id = ? and route_id = ?",
-            )
-            .bind(standing)
-            .bind(network)
-            .bind(since_day)
-            .bind(site.0)
-            .bind(id)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(NAMING))?;
-        }
-        for (day, ids) in later {
-            sqlx::query(
-                "/* route.seen */ update route set last_day = ?3 \
-                 where site_id = ?1 and route_id in (select value from json_each(?2)) and last_day < ?3",
-            )
-            .bind(site.0)
-            .bind(json(&ids)?)
-            .bind(day)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(NAMING))?;
-        }
-        Ok(())
+            (site.0, id, standing, network, since_day)
+        }));
     }
-
-    async fn take_labels(
-        &mut self,
-        connection: &mut SqliteConnection,
-        site: SiteId,
-        (used, decided): (&Used<'_>, &Decided),
-    ) -> Result<(), StoreError> {
-        let used = &used.labels;
-        let unknown = used.keys().filter(|&&(dimension, label)| self.labels.code(dimension, label).is_none());
-        let asked: Vec<(i64, u8, &str)> =
-            unknown.map(|&(dimension, label)| (site.0, dimension as u8, label)).collect();
-        for Found { name: (dimension, label), stored, .. } in find_labels(connection, &asked).await? {
-            self.put_label(dimension, &label, &stored);
+    for attempt in 0..=u8::MAX {
+        if missing.is_empty() {
+            break;
         }
-        let mut later: BTreeMap<i32, Vec<(u8, u16)>> = BTreeMap::new();
+        let mut rows: Vec<(i64, i64, &str, i32, i16, Option<i16>, i32)> = Vec::with_capacity(missing.len());
+        for &(site, route) in &missing {
+            let Some(Using { used, decided, .. }) = of_site(sites, SiteId(site)) else { continue };
+            let day = used.routes.get(route).copied().unwrap_or(i32::MIN);
+            let place = decided.new_place(decided.routes.get(route), route);
+            let (standing, network, since_day) = place.stored();
+            rows.push((site, route_id(route, attempt), route, day, standing, network, since_day));
+        }
+        run(
+            connection,
+            "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
+             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
+             from json_each(?) where true on conflict (site_id, route_id) do nothing",
+            &rows,
+        )
+        .await?;
+        find_and_put_routes(connection, sites, &mut missing).await?;
+    }
+    if let Some((_, route)) = missing.first() {
+        return Err(damaged(NAMING, format_args!("the table of routes: every id of `{route}` is taken")));
+    }
+    run(
+        connection,
+        "/* route.place */ update route set standing = j.value ->> 2, network = j.value ->> 3, \
+         since_day = j.value ->> 4 from json_each(?) j \
+         where route.site_id = j.value ->> 0 and route.route_id = j.value ->> 1",
+        &changed,
+    )
+    .await?;
+    let mut later: Vec<(i64, i64, i32)> = Vec::new();
+    for Using { site, used, names, .. } in sites.iter() {
+        let ids = used.routes.iter().filter_map(|(route, &day)| Some((*names.route_ids.get(*route)?, day)));
+        let later_ids = ids.filter(|(id, day)| names.route_days.get(id).is_some_and(|known| known < day));
+        later.extend(later_ids.map(|(id, day)| (site.0, id, day)));
+    }
+    run(
+        connection,
+        "/* route.seen */ update route set last_day = j.value ->> 2 from json_each(?) j \
+         where route.site_id = j.value ->> 0 and route.route_id = j.value ->> 1 \
+         and route.last_day < j.value ->> 2",
+        &later,
+    )
+    .await
+}
+
+async fn find_and_put_routes(
+    connection: &mut SqliteConnection,
+    sites: &mut [Using<'_>],
+    missing: &mut Vec<(i64, &str)>,
+) -> Result<(), StoreError> {
+    for Found { site, name, stored } in find_routes(connection, missing).await? {
+        if let Some(using) = of_site(sites, site) {
+            using.names.put_route(&name, &stored);
+        }
+    }
+    missing.retain(|&(site, route)| {
+        of_site(sites, SiteId(site)).is_some_and(|using| !using.names.route_ids.contains_key(route))
+    });
+    Ok(())
+}
+
+async fn take_labels(connection: &mut SqliteConnection, sites: &mut [Using<'_>]) -> Result<(), StoreError> {
+    let mut missing: Vec<(i64, Dimension, &str)> = Vec::new();
+    for Using { site, used, names, .. } in sites.iter() {
+        let labels = used.labels.keys();
+        let unknown = labels.filter(|&&(dimension, label)| names.labels.code(dimension, label).is_none());
+        missing.extend(unknown.map(|&(dimension, label)| (site.0, dimension, label)));
+    }
+    find_and_put_labels(connection, sites, &mut missing).await?;
+    let mut changed: Vec<(i64, u8, i64, i16, Option<i16>, i32)> = Vec::new();
+    for Using { site, used, decided, names } in sites.iter() {
         let mut places: [Changes; Dimension::COUNT] = Default::default();
-        for (&(dimension, label), &day) in used {
+        for &(dimension, label) in used.labels.keys() {
             let given = decided.label(dimension, label);
             let places = &mut places[dimension.index()];
-            if let Some(code) = self.labels.code(dimension, label) {
-                if self.label_days.get(&(dimension, code)).is_some_and(|&last_day| last_day < day) {
-                    later.entry(day).or_default().push((dimension as u8, code));
-                }
-                places.put(code.into(), given, decided);
-                continue;
+            match names.labels.code(dimension, label) {
+                Some(code) => places.put(code.into(), given, decided),
+                None => places.lose(given, decided),
             }
-            let place = decided.new_place(given, label);
-            places.lose(given, decided);
-            let code = add_label(connection, site, (dimension, label), (day, place)).await?;
-            self.labels.insert(dimension, label.to_owned(), code);
         }
-        let places = Dimension::LABELLED.into_iter().flat_map(|dimension| {
-            places[dimension.index()].iter().map(move |(code, place)| (dimension, code, place.stored()))
-        });
-        for (dimension, code, (standing, network, since_day)) in places {
-            sqlx::query(
-                "/* label.place */ update label set standing = ?, network = ?, since_day = ? \
-                 where site_id = ? and dimension = ? and code = ?",
-            )
-            .bind(standing)
-            .bind(network)
-            .bind(since_day)
-            .bind(site.0)
-            .bind(dimension as u8)
-            .bind(code)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(NAMING))?;
+        for dimension in Dimension::LABELLED {
+            changed.extend(places[dimension.index()].iter().map(|(code, place)| {
+                let (standing, network, since_day) = place.stored();
+                (site.0, dimension as u8, code, standing, network, since_day)
+            }));
         }
-        for (day, codes) in later {
-            sqlx::query(
-                "/* label.seen */ update label set last_day = ?3 where site_id = ?1 and (dimension, code) in \
-                 (select value ->> 0, value ->> 1 from json_each(?2)) and last_day < ?3",
-            )
-            .bind(site.0)
-            .bind(json(&codes)?)
-            .bind(day)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(NAMING))?;
-        }
-        Ok(())
     }
+    for attempt in 0..=u8::MAX {
+        if missing.is_empty() {
+            break;
+        }
+        let mut rows: Vec<(i64, u8, u16, &str, i32, i16, Option<i16>, i32)> =
+            Vec::with_capacity(missing.len());
+        for &(site, dimension, label) in &missing {
+            let code = label_code(label, attempt);
+            let using = of_site(sites, SiteId(site)).filter(|_| code != NO_VALUE);
+            let Some(Using { used, decided, .. }) = using else { continue };
+            let day = used.labels.get(&(dimension, label)).copied().unwrap_or(i32::MIN);
+            let place = decided.new_place(decided.label(dimension, label), label);
+            let (standing, network, since_day) = place.stored();
+            rows.push((site, dimension as u8, code, label, day, standing, network, since_day));
+        }
+        run(
+            connection,
+            "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, \
+             since_day) select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
+             value ->> 6, value ->> 7 from json_each(?) where true on conflict (site_id, dimension, code) do nothing",
+            &rows,
+        )
+        .await?;
+        find_and_put_labels(connection, sites, &mut missing).await?;
+    }
+    if let Some((.., label)) = missing.first() {
+        return Err(damaged(NAMING, format_args!("the table of labels: every code of `{label}` is taken")));
+    }
+    run(
+        connection,
+        "/* label.place */ update label set standing = j.value ->> 3, network = j.value ->> 4, \
+         since_day = j.value ->> 5 from json_each(?) j where label.site_id = j.value ->> 0 \
+         and label.dimension = j.value ->> 1 and label.code = j.value ->> 2",
+        &changed,
+    )
+    .await?;
+    let mut later: Vec<(i64, u8, u16, i32)> = Vec::new();
+    for Using { site, used, names, .. } in sites.iter() {
+        let codes = used.labels.iter().filter_map(|(&(dimension, label), &day)| {
+            Some(((dimension, names.labels.code(dimension, label)?), day))
+        });
+        let later_codes =
+            codes.filter(|(code, day)| names.label_days.get(code).is_some_and(|known| known < day));
+        later.extend(later_codes.map(|((dimension, code), day)| (site.0, dimension as u8, code, day)));
+    }
+    run(
+        connection,
+        "/* label.seen */ update label set last_day = j.value ->> 3 from json_each(?) j \
+         where label.site_id = j.value ->> 0 and label.dimension = j.value ->> 1 and label.code = j.value ->> 2 \
+         and label.last_day < j.value ->> 3",
+        &later,
+    )
+    .await
+}
+
+async fn find_and_put_labels(
+    connection: &mut SqliteConnection,
+    sites: &mut [Using<'_>],
+    missing: &mut Vec<(i64, Dimension, &str)>,
+) -> Result<(), StoreError> {
+    let asked: Vec<(i64, u8, &str)> =
+        missing.iter().map(|&(site, dimension, label)| (site, dimension as u8, label)).collect();
+    for Found { site, name: (dimension, label), stored } in find_labels(connection, &asked).await? {
+        if let Some(using) = of_site(sites, site) {
+            using.names.put_label(dimension, &label, &stored);
+        }
+    }
+    missing.retain(|&(site, dimension, label)| {
+        let using = of_site(sites, SiteId(site));
+        using.is_some_and(|using| using.names.labels.code(dimension, label).is_none())
+    });
+    Ok(())
+}
+
+/// Runs a statement on a list of rows, unless the list is empty.
+async fn run<T: Serialize>(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    rows: &[T],
+) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql).bind(json(rows)?).execute(connection).await.map(drop).map_err(failed(NAMING))
 }
 
 /// A stored route or label of a site.
@@ -281,72 +381,6 @@ pub(crate) async fn find_labels(
         Some(Found { site: SiteId(site), name: (dimension, label), stored })
     };
     Ok(rows.into_iter().filter_map(found).collect())
-}
-
-/// Adds a route under the first of its ids that no other route has.
-async fn add_route(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    route: &str,
-    (day, place): (i32, Place),
-) -> Result<i64, StoreError> {
-    let (standing, network, since_day) = place.stored();
-    for attempt in 0..=u8::MAX {
-        let id = route_id(route, attempt);
-        let added = sqlx::query(
-            "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
-             values (?, ?, ?, ?, ?, ?, ?) on conflict (site_id, route_id) do nothing",
-        )
-        .bind(site.0)
-        .bind(id)
-        .bind(route)
-        .bind(day)
-        .bind(standing)
-        .bind(network)
-        .bind(since_day)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        if added.rows_affected() == 1 {
-            return Ok(id);
-        }
-    }
-    Err(damaged(NAMING, format_args!("the table of routes: every id of `{route}` is taken")))
-}
-
-/// Adds a label under the first of its codes that no other label of the dimension has.
-async fn add_label(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    (dimension, label): (Dimension, &str),
-    (day, place): (i32, Place),
-) -> Result<u16, StoreError> {
-    let (standing, network, since_day) = place.stored();
-    for attempt in 0..=u8::MAX {
-        let code = label_code(label, attempt);
-        if code == NO_VALUE {
-            continue;
-        }
-        let added = sqlx::query(
-            "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, \
-             since_day) values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (site_id, dimension, code) do nothing",
-        )
-        .bind(site.0)
-        .bind(dimension as u8)
-        .bind(code)
-        .bind(label)
-        .bind(day)
-        .bind(standing)
-        .bind(network)
-        .bind(since_day)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed(NAMING))?;
-        if added.rows_affected() == 1 {
-            return Ok(code);
-        }
-    }
-    Err(damaged(NAMING, format_args!("the table of labels: every code of `{label}` is taken")))
 }
 
 /// The id of a route.

@@ -50,15 +50,22 @@ async fn bound_routes(
     for Found { site, name, stored } in find_routes(connection, &asked).await? {
         known.entry(site).or_default().push((name, stored));
     }
-    for part in parts {
+    let mut pools = Vec::with_capacity(parts.len());
+    let mut lacking: Vec<i64> = Vec::new();
+    for part in parts.iter_mut() {
         let known = known.remove(&part.site).unwrap_or_default();
         known.iter().for_each(|(route, stored)| part.names.put_route(route, stored));
-        let mut pool = Pool::new(from_day, part.decided.today, known);
-        let rules: Vec<String>;
+        let pool = Pool::new(from_day, part.decided.today, known);
         if pool.lacks_places(counts.get(&part.site).copied().unwrap_or(0)) {
-            let seen;
-            (rules, seen) = route_places(connection, part.site, from_day).await?;
-            pool.fill(Bounds::routes(&rules), seen);
+            lacking.push(part.site.0);
+        }
+        pools.push(pool);
+    }
+    let rules = route_rules(connection, &lacking).await?;
+    let mut seen = route_places(connection, &lacking, from_day).await?;
+    for (part, mut pool) in parts.iter_mut().zip(pools) {
+        if let Some(rules) = rules.get(&part.site) {
+            pool.fill(Bounds::routes(rules), seen.remove(&part.site).unwrap_or_default());
         }
         part.decided.crowded.routes =
             pool.decide(&mut part.beacons, &part.senders, |update| Some(&mut update.route));
@@ -67,33 +74,57 @@ async fn bound_routes(
     Ok(())
 }
 
-/// The route rules of a site, and the routes seen since a day.
-async fn route_places(
+/// The route rules of some sites.
+async fn route_rules(
     connection: &mut SqliteConnection,
-    site: SiteId,
-    from_day: i32,
-) -> Result<(Vec<String>, Vec<Stored>), StoreError> {
-    let rules = sqlx::query_scalar(
-        "/* route.rules */ select j.value from site s cross join json_each(s.routes) j where s.site_id = ?",
+    sites: &[i64],
+) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+    let mut rules: HashMap<SiteId, Vec<String>> = HashMap::default();
+    if sites.is_empty() {
+        return Ok(rules);
+    }
+    rules.extend(sites.iter().map(|&site| (SiteId(site), Vec::new())));
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "/* route.rules */ select s.site_id, j.value from json_each(?) a cross join site s on s.site_id = a.value \
+         cross join json_each(s.routes) j",
     )
-    .bind(site.0)
-    .fetch_all(&mut *connection)
+    .bind(json(sites)?)
+    .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    let seen: Vec<(i64, i32, i16, Option<i16>, i32)> = sqlx::query_as(
-        "/* route.places */ select route_id, last_day, standing, network, since_day from route \
-         where site_id = ? and last_day >= ?",
+    for (site, rule) in rows {
+        rules.entry(SiteId(site)).or_default().push(rule);
+    }
+    Ok(rules)
+}
+
+/// The routes of some sites that were seen since a day.
+async fn route_places(
+    connection: &mut SqliteConnection,
+    sites: &[i64],
+    from_day: i32,
+) -> Result<HashMap<SiteId, Vec<Stored>>, StoreError> {
+    let mut seen: HashMap<SiteId, Vec<Stored>> = HashMap::default();
+    if sites.is_empty() {
+        return Ok(seen);
+    }
+    let rows: Vec<(i64, i64, i32, i16, Option<i16>, i32)> = sqlx::query_as(
+        "/* route.places */ select r.site_id, r.route_id, r.last_day, r.standing, r.network, r.since_day \
+         from json_each(?1) a cross join route r on r.site_id = a.value and r.last_day >= ?2",
     )
-    .bind(site.0)
+    .bind(json(sites)?)
     .bind(from_day)
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    let seen = seen
-        .into_iter()
-        .map(|(id, day, standing, network, since)| stored(id, (day, standing, network, since)));
-    Ok((rules, seen.collect()))
+    for (site, id, day, standing, network, since) in rows {
+        seen.entry(SiteId(site)).or_default().push(stored(id, (day, standing, network, since)));
+    }
+    Ok(seen)
 }
+
+/// A dimension of a site.
+type OfDimension = (SiteId, Dimension);
 
 async fn bound_labels(
     connection: &mut SqliteConnection,
@@ -102,24 +133,35 @@ async fn bound_labels(
 ) -> Result<(), StoreError> {
     let from_day = Grain::Day.step(kept.views_from_ms);
     let mut asked: Vec<(i64, u8, &str)> = Vec::new();
-    let mut counts: HashMap<(SiteId, Dimension), usize> = HashMap::default();
+    let mut counts: HashMap<OfDimension, usize> = HashMap::default();
     for part in parts.iter() {
         for (dimension, label) in load::labels(&part.beacons) {
             *counts.entry((part.site, dimension)).or_default() += 1;
             asked.push((part.site.0, dimension as u8, label));
         }
     }
-    let mut known: HashMap<(SiteId, Dimension), Vec<(String, Stored)>> = HashMap::default();
+    let mut known: HashMap<OfDimension, Vec<(String, Stored)>> = HashMap::default();
     for Found { site, name: (dimension, label), stored } in find_labels(connection, &asked).await? {
         known.entry((site, dimension)).or_default().push((label, stored));
     }
-    for part in parts {
-        for dimension in Dimension::LABELLED {
+    let mut pools = Vec::with_capacity(parts.len());
+    let mut lacking: Vec<(i64, u8)> = Vec::new();
+    for part in parts.iter_mut() {
+        let pools_of_site = Dimension::LABELLED.map(|dimension| {
             let known = known.remove(&(part.site, dimension)).unwrap_or_default();
             known.iter().for_each(|(label, stored)| part.names.put_label(dimension, label, stored));
-            let mut pool = Pool::new(from_day, part.decided.today, known);
+            let pool = Pool::new(from_day, part.decided.today, known);
             if pool.lacks_places(counts.get(&(part.site, dimension)).copied().unwrap_or(0)) {
-                let (rows, seen) = label_places(connection, part.site, dimension, from_day).await?;
+                lacking.push((part.site.0, dimension as u8));
+            }
+            pool
+        });
+        pools.push(pools_of_site);
+    }
+    let mut places = label_places(connection, &lacking, from_day).await?;
+    for (part, pools) in parts.iter_mut().zip(pools) {
+        for (dimension, mut pool) in Dimension::LABELLED.into_iter().zip(pools) {
+            if let Some((rows, seen)) = places.remove(&(part.site, dimension)) {
                 pool.fill(Bounds::labels(dimension, kept, rows, part.decided.today), seen);
             }
             part.decided.crowded.labels[dimension.index()] =
@@ -130,35 +172,49 @@ async fn bound_labels(
     Ok(())
 }
 
-/// The number of labels of a dimension, and the number of labels seen since a day.
+/// The number of labels of some dimensions, and the labels seen since a day.
 async fn label_places(
     connection: &mut SqliteConnection,
-    site: SiteId,
-    dimension: Dimension,
+    asked: &[(i64, u8)],
     from_day: i32,
-) -> Result<(usize, Vec<Stored>), StoreError> {
-    let rows: i64 = sqlx::query_scalar(
-        "/* label.count */ select count(*) from label where site_id = ? and dimension = ?",
+) -> Result<HashMap<OfDimension, (usize, Vec<Stored>)>, StoreError> {
+    type Row = (i64, u8, u16, i32, i16, Option<i16>, i32);
+    let mut places: HashMap<OfDimension, (usize, Vec<Stored>)> = HashMap::default();
+    if asked.is_empty() {
+        return Ok(places);
+    }
+    let asked = json(asked)?;
+    let counts: Vec<(i64, u8, i64)> = sqlx::query_as(
+        "/* label.count */ select a.value ->> 0, a.value ->> 1, (select count(*) from label l \
+         where l.site_id = a.value ->> 0 and l.dimension = a.value ->> 1) from json_each(?) a",
     )
-    .bind(site.0)
-    .bind(dimension as u8)
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(failed(NAMING))?;
-    let seen: Vec<(u16, i32, i16, Option<i16>, i32)> = sqlx::query_as(
-        "/* label.places */ select code, last_day, standing, network, since_day from label \
-         where site_id = ? and dimension = ? and last_day >= ?",
-    )
-    .bind(site.0)
-    .bind(dimension as u8)
-    .bind(from_day)
+    .bind(&asked)
     .fetch_all(&mut *connection)
     .await
     .map_err(failed(NAMING))?;
-    let seen = seen
-        .into_iter()
-        .map(|(code, day, standing, network, since)| stored(code.into(), (day, standing, network, since)));
-    Ok((usize::try_from(rows).unwrap_or(usize::MAX), seen.collect()))
+    for (site, number, count) in counts {
+        if let Some(dimension) = Dimension::from_number(number) {
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            places.insert((SiteId(site), dimension), (count, Vec::new()));
+        }
+    }
+    let rows: Vec<Row> = sqlx::query_as(
+        "/* label.places */ select l.site_id, l.dimension, l.code, l.last_day, l.standing, l.network, l.since_day \
+         from json_each(?1) a cross join label l \
+         on l.site_id = a.value ->> 0 and l.dimension = a.value ->> 1 and l.last_day >= ?2",
+    )
+    .bind(&asked)
+    .bind(from_day)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(NAMING))?;
+    for (site, number, code, day, standing, network, since) in rows {
+        let dimension = Dimension::from_number(number);
+        if let Some((_, seen)) = dimension.and_then(|dimension| places.get_mut(&(SiteId(site), dimension))) {
+            seen.push(stored(code.into(), (day, standing, network, since)));
+        }
+    }
+    Ok(places)
 }
 
 /// Removes unused names. Returns their number.
@@ -255,7 +311,7 @@ pub(crate) async fn put(store: &SqliteStore, site: SiteId, all: &[Name]) -> Resu
             }
         }
     }
-    Names::default().take(connection, site, &used, &decided).await?;
+    Names::default().take(connection, site, used, &decided).await?;
     version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))
 }

@@ -10,7 +10,6 @@ use fieldvitals_store::context::texts::{
     self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
 };
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::Changed;
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{SiteId, StoreError};
 use futures_util::TryStreamExt;
@@ -35,39 +34,51 @@ pub(crate) async fn bound(connection: &mut SqliteConnection, parts: &mut [Part])
         list.extend(texts::of_beacons(&part.beacons).into_iter().map(|text| asked((part.site, text))));
     }
     let mut known = find(connection, &list).await?;
+    let mut lacking: BTreeSet<(i64, i32)> = BTreeSet::new();
+    for part in parts.iter_mut() {
+        part.texts = known.remove(&part.site).unwrap_or_default();
+        let texts = texts::of_beacons(&part.beacons).into_iter();
+        lacking.extend(
+            texts.filter(|&text| part.texts.code(text).is_none()).map(|(day, ..)| (part.site.0, day)),
+        );
+    }
+    let counts = count(connection, &lacking).await?;
     for part in parts {
-        let texts = known.remove(&part.site).unwrap_or_default();
-        let lacking = texts::of_beacons(&part.beacons);
-        let lacking = lacking.into_iter().filter(|&text| texts.code(text).is_none());
-        let days: BTreeSet<i32> = lacking.map(|(day, ..)| day).collect();
-        if !days.is_empty() {
-            let counts = count(connection, part.site, &days).await?;
-            texts::bound(&mut part.beacons, &texts, &counts);
+        if let Some(counts) = counts.get(&part.site) {
+            texts::bound(&mut part.beacons, &part.texts, counts);
         }
-        part.texts = texts;
     }
     Ok(())
 }
 
-/// The number of a site's texts on some days, by kind.
+/// The number of texts of some sites and days, by kind.
 async fn count(
     connection: &mut SqliteConnection,
-    site: SiteId,
-    days: &BTreeSet<i32>,
-) -> Result<HashMap<(i32, TextKind), usize>, StoreError> {
-    let rows: Vec<(i32, u8, i64)> = sqlx::query_as(
-        "/* text.count */ select t.day, t.kind, count(*) from json_each(?2) j \
-         cross join context_text t on t.site_id = ?1 and t.day = j.value group by t.day, t.kind",
+    days: &BTreeSet<(i64, i32)>,
+) -> Result<HashMap<SiteId, HashMap<(i32, TextKind), usize>>, StoreError> {
+    let mut counts: HashMap<SiteId, HashMap<(i32, TextKind), usize>> = HashMap::default();
+    if days.is_empty() {
+        return Ok(counts);
+    }
+    for &(site, _) in days {
+        counts.entry(SiteId(site)).or_default();
+    }
+    let rows: Vec<(i64, i32, u8, i64)> = sqlx::query_as(
+        "/* text.count */ select t.site_id, t.day, t.kind, count(*) from json_each(?) j \
+         cross join context_text t on t.site_id = j.value ->> 0 and t.day = j.value ->> 1 \
+         group by t.site_id, t.day, t.kind",
     )
-    .bind(site.0)
     .bind(json(days)?)
     .fetch_all(connection)
     .await
     .map_err(failed(NAMING))?;
-    let count = |(day, kind, count): (i32, u8, i64)| {
-        Some(((day, TextKind::from_number(kind)?), usize::try_from(count).unwrap_or(usize::MAX)))
-    };
-    Ok(rows.into_iter().filter_map(count).collect())
+    for (site, day, kind, count) in rows {
+        if let Some(kind) = TextKind::from_number(kind) {
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            counts.entry(SiteId(site)).or_default().insert((day, kind), count);
+        }
+    }
+    Ok(counts)
 }
 
 /// Looks up texts of sites.
@@ -97,36 +108,39 @@ async fn find(
 }
 
 /// Adds the missing texts of changed page views, each under its first free code.
-pub(crate) async fn add(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    changed: &[Changed],
-    known: &mut TextCodes,
-) -> Result<(), StoreError> {
-    let mut missing = texts::of_changed(changed);
-    missing.retain(|&text| known.code(text).is_none());
+pub(crate) async fn add(connection: &mut SqliteConnection, parts: &mut [Part]) -> Result<(), StoreError> {
+    let mut missing: Vec<(SiteId, Text<'_>)> = Vec::new();
+    let mut known: HashMap<SiteId, &mut TextCodes> = HashMap::default();
+    for part in parts {
+        let texts = texts::of_changed(&part.merged.changed).into_iter();
+        missing.extend(texts.filter(|&text| part.texts.code(text).is_none()).map(|text| (part.site, text)));
+        known.insert(part.site, &mut part.texts);
+    }
     for attempt in 0..=u8::MAX {
         if missing.is_empty() {
             return Ok(());
         }
-        let rows: Vec<(i32, Code, u8, &str)> = missing
+        let rows: Vec<(i64, i32, Code, u8, &str)> = missing
             .iter()
-            .map(|&(day, kind, text)| (day, text_code(kind, text, attempt), kind as u8, text))
-            .filter(|&(_, code, ..)| is_free(code))
+            .map(|&(site, (day, kind, text))| (site.0, day, text_code(kind, text, attempt), kind as u8, text))
+            .filter(|&(_, _, code, ..)| is_free(code))
             .collect();
         sqlx::query(
             "/* text.add */ insert into context_text (site_id, day, code, kind, text) \
-             select ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(?2) where true \
+             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each(?) where true \
              on conflict do nothing",
         )
-        .bind(site.0)
         .bind(json(&rows)?)
         .execute(&mut *connection)
         .await
         .map_err(failed(NAMING))?;
-        let list: Vec<Asked<'_>> = missing.iter().map(|&text| asked((site, text))).collect();
-        known.extend(find(connection, &list).await?.remove(&site).unwrap_or_default());
-        missing.retain(|&text| known.code(text).is_none());
+        let list: Vec<Asked<'_>> = missing.iter().copied().map(asked).collect();
+        for (site, found) in find(connection, &list).await? {
+            if let Some(known) = known.get_mut(&site) {
+                known.extend(found);
+            }
+        }
+        missing.retain(|&(site, text)| known.get(&site).is_none_or(|known| known.code(text).is_none()));
     }
     Err(damaged(NAMING, "the table of texts: every code of a text is taken"))
 }

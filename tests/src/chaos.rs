@@ -3,7 +3,7 @@
 use crate::disk::Disk;
 use crate::load::{Load, Verdict};
 use crate::server::{Launch, Server};
-use fieldvitals_store::Store;
+use fieldvitals_store::{NewSite, Store};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Cluster;
 use fieldvitals_store_sqlite::SqliteStore;
@@ -45,6 +45,8 @@ pub struct Kills {
     pub no_fsync: bool,
     /// Beacons a second.
     pub rate: u64,
+    /// Number of sites that the beacons are of.
+    pub sites: u64,
 }
 
 /// Result of a run of kills.
@@ -76,7 +78,7 @@ impl Outcome {
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
-            "store": self.run.backend.name(), "kills": self.run.kills, "postgres_kills": self.postgres_kills,
+            "store": self.run.backend.name(), "sites": self.run.sites, "kills": self.run.kills, "postgres_kills": self.postgres_kills,
             "power_cut": self.run.power_cut, "fsync": !self.run.no_fsync,
             "acknowledged": self.verdict.acknowledged, "views": self.verdict.views, "lost": self.verdict.lost,
             "duplicates": self.verdict.duplicates, "unanswered": self.unanswered, "refused": self.refused,
@@ -119,6 +121,24 @@ impl Site {
         }
     }
 
+    /// Adds sites until there are this many. Returns the names and keys of all.
+    async fn sites(&self, count: u64) -> Vec<(String, String)> {
+        let store = self.store().await;
+        let mut sites = vec![("default".to_owned(), self.server.key.clone())];
+        for number in 1..count {
+            let (name, key) = (format!("site-{number}"), format!("key-{number}"));
+            let new = NewSite {
+                name: name.clone(),
+                key: key.clone(),
+                origins: vec!["*".to_owned()],
+                created_ms: 0,
+            };
+            store.site_add(new).await.expect("a site is added");
+            sites.push((name, key));
+        }
+        sites
+    }
+
     /// Compares the store and the reports with the sent beacons, after the load has ended.
     async fn judge(&self, load: &mut Load) -> Verdict {
         load.finish().await;
@@ -134,7 +154,8 @@ impl Site {
 pub async fn kills(run: Kills, mut progress: impl FnMut(u64)) -> Outcome {
     let began = Instant::now();
     let mut site = Site::start(run.backend, run.power_cut).await;
-    let mut load = Load::start(&site.server, run.rate, 16);
+    let sites = site.sites(run.sites).await;
+    let mut load = Load::start_for(&site.server, sites, run.rate, 16);
     load.more(50).await;
     if let (Some(disk), true) = (&site.disk, run.no_fsync) {
         // The disk lies only from here on, because the first start must reach the disk.
@@ -224,10 +245,10 @@ fn resident_bytes(pid: u32) -> u64 {
 ///
 /// # Panics
 /// If the server does not answer, or has not caught up within 5 minutes.
-pub async fn outage(away: Duration, rate: u64, warm_up: Duration) -> Outage {
+pub async fn outage(away: Duration, rate: u64, sites: u64, warm_up: Duration) -> Outage {
     const LOOK: Duration = Duration::from_millis(200);
     let mut site = Site::start(Backend::Postgres, false).await;
-    let mut load = Load::start(&site.server, rate, 64);
+    let mut load = Load::start_for(&site.server, site.sites(sites).await, rate, 64);
     let pid = site.server.pid();
     let began = Instant::now();
     let mut before = 0;

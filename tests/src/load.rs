@@ -42,7 +42,8 @@ struct Sent {
 
 impl Sent {
     fn route(&self) -> &'static str {
-        ROUTES[(self.number % ROUTES.len() as u64) as usize]
+        // Independent of the site, which the number gives too.
+        ROUTES[((self.number ^ (self.number >> 8)) % ROUTES.len() as u64) as usize]
     }
 
     /// Returns the LCP of the last snapshot, in milliseconds.
@@ -63,6 +64,8 @@ impl Sent {
 
 #[derive(Default)]
 struct Shared {
+    /// Names and keys. View `n` is of site `n` modulo their number.
+    sites: Vec<(String, String)>,
     views: Mutex<BTreeMap<ViewId, Sent>>,
     next: AtomicU64,
     acknowledged: AtomicU64,
@@ -109,13 +112,19 @@ impl Load {
     /// Starts to send about `rate` beacons a second to a server, over this number of connections.
     #[must_use]
     pub fn start(server: &Server, rate: u64, connections: u64) -> Self {
+        Self::start_for(server, vec![("default".to_owned(), server.key.clone())], rate, connections)
+    }
+
+    /// As [`Load::start`], for sites of these names and keys in turn.
+    #[must_use]
+    pub fn start_for(server: &Server, sites: Vec<(String, String)>, rate: u64, connections: u64) -> Self {
         let (address, at) = watch::channel(Some(server.address()));
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { sites, ..Shared::default() });
         let between = Duration::from_secs_f64(connections as f64 / rate as f64);
         let workers = (0..connections)
             .map(|_| {
-                let (shared, at, site) = (Arc::clone(&shared), at.clone(), server.key.clone());
-                tokio::spawn(async move { Worker { shared, at, site, stream: None }.run(between).await })
+                let (shared, at) = (Arc::clone(&shared), at.clone());
+                tokio::spawn(async move { Worker { shared, at, stream: None }.run(between).await })
             })
             .collect();
         Self { shared, address, workers }
@@ -187,14 +196,24 @@ impl Load {
             self.shared.views.lock().expect("no worker panicked").values().copied().collect();
         let mut verdict =
             Verdict { acknowledged: self.acknowledged(), views: views.len() as u64, ..Verdict::default() };
-        let pages = server.get("sites/default/pages?period=24h&limit=500").await.expect("the report");
-        for route in ROUTES {
-            let of_route: Vec<&Sent> = views.iter().filter(|view| view.route() == route).collect();
-            verdict.compare(route, &of_route, &pages);
-        }
-        if let Some(store) = store {
-            let site = store.sites().await.expect("the store's sites")[0].id;
-            verdict.look_up(&views, store, site).await;
+        let all = match store {
+            Some(store) => store.sites().await.expect("the store's sites"),
+            None => Vec::new(),
+        };
+        let count = self.shared.sites.len();
+        for (number, (site, _)) in self.shared.sites.iter().enumerate() {
+            let of_site = |view: &&Sent| view.number as usize % count == number;
+            let views: Vec<Sent> = views.iter().filter(of_site).copied().collect();
+            let path = format!("sites/{site}/pages?period=24h&limit=500");
+            let pages = server.get(&path).await.expect("the report");
+            for route in ROUTES {
+                let of_route: Vec<&Sent> = views.iter().filter(|view| view.route() == route).collect();
+                verdict.compare(&format!("{site} {route}"), route, &of_route, &pages);
+            }
+            let stored = all.iter().find(|stored| stored.name == *site);
+            if let (Some(store), Some(stored)) = (store, stored) {
+                verdict.look_up(&views, store, stored.id, LOOK_UPS_MAX / count).await;
+            }
         }
         verdict
     }
@@ -210,7 +229,7 @@ impl Drop for Load {
 
 impl Verdict {
     /// Compares the report of one route with the sent views.
-    fn compare(&mut self, route: &str, views: &[&Sent], pages: &Value) {
+    fn compare(&mut self, name: &str, route: &str, views: &[&Sent], pages: &Value) {
         let page =
             pages["pages"].as_array().and_then(|pages| pages.iter().find(|page| page["route"] == route));
         let count = |value: &Value| value.as_u64().unwrap_or(0);
@@ -231,16 +250,16 @@ impl Verdict {
         let told = ["good", "needs_improvement", "poor"].map(|rating| count(&lcp[rating]));
         if reported != sent || told != ratings || count(&lcp["n"]) != sent {
             self.differences.push(format!(
-                "{route}: {sent} views sent, rated {ratings:?}; reported {reported}, rated {told:?}, n {}",
+                "{name}: {sent} views sent, rated {ratings:?}; reported {reported}, rated {told:?}, n {}",
                 lcp["n"]
             ));
         }
     }
 
-    /// Looks up every view in the store, or every n-th if there are more than [`LOOK_UPS_MAX`].
-    async fn look_up(&mut self, views: &[Sent], store: &dyn Store, site: SiteId) {
+    /// Looks up every view in the store, or every n-th if there are more than `max`.
+    async fn look_up(&mut self, views: &[Sent], store: &dyn Store, site: SiteId, max: usize) {
         let mut missing = 0;
-        for sent in views.iter().step_by(views.len().div_ceil(LOOK_UPS_MAX).max(1)) {
+        for sent in views.iter().step_by(views.len().div_ceil(max.max(1)).max(1)) {
             let stored = store.view(site, sent.id).await.expect("the store answers");
             let said = stored.map(|view| {
                 let lcp = view.update.values.get(Metric::Lcp).map(|value| value.number(Metric::Lcp));
@@ -260,7 +279,6 @@ impl Verdict {
 struct Worker {
     shared: Arc<Shared>,
     at: watch::Receiver<Option<SocketAddr>>,
-    site: String,
     stream: Option<(SocketAddr, TcpStream)>,
 }
 
@@ -290,7 +308,8 @@ impl Worker {
     }
 
     async fn until_acknowledged(&mut self, sent: &Sent) {
-        let body = sent.body(&self.site);
+        let (_, key) = &self.shared.sites[sent.number as usize % self.shared.sites.len()];
+        let body = sent.body(key);
         let request = format!(
             "POST /v1/beacon HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()

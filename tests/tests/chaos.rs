@@ -3,7 +3,7 @@
 use fieldvitals_tests::chaos::{Backend, Kills, kills};
 
 async fn run(backend: Backend, power_cut: bool) {
-    let run = Kills { backend, kills: 6, power_cut, no_fsync: false, rate: 400 };
+    let run = Kills { backend, kills: 6, power_cut, no_fsync: false, rate: 400, sites: 20 };
     let outcome = kills(run, |_| {}).await;
     assert!(outcome.is_right(), "{outcome:?}");
     assert_eq!(outcome.postgres_kills > 0, backend == Backend::Postgres);

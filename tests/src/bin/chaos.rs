@@ -37,6 +37,9 @@ struct Arguments {
     /// Beacons a second (default: 400 with kills, 5,000 in an outage).
     #[arg(long)]
     rate: Option<u64>,
+    /// Number of sites that the beacons are of.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    sites: u64,
     /// Print JSON: a list with one object a run.
     #[arg(long)]
     json: bool,
@@ -80,6 +83,7 @@ async fn kills(arguments: &Arguments) -> (Vec<Value>, bool) {
             power_cut: arguments.power_cut || arguments.no_fsync,
             no_fsync: arguments.no_fsync,
             rate: arguments.rate.unwrap_or(400),
+            sites: arguments.sites,
         };
         let outcome = chaos::kills(run, |kill| {
             if kill % 20 == 0 {
@@ -95,7 +99,8 @@ async fn kills(arguments: &Arguments) -> (Vec<Value>, bool) {
 
 async fn outage(arguments: &Arguments, seconds: u64) -> (Vec<Value>, bool) {
     let rate = arguments.rate.unwrap_or(5_000);
-    let outage = chaos::outage(Duration::from_secs(seconds), rate, Duration::from_secs(15)).await;
+    let outage =
+        chaos::outage(Duration::from_secs(seconds), rate, arguments.sites, Duration::from_secs(15)).await;
     let is_clean = outage.verdict.lost == 0
         && outage.verdict.duplicates == 0
         && outage.verdict.differences.is_empty()
