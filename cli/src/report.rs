@@ -242,7 +242,7 @@ async fn rejections(args: &Args, client: &Client, site: &str, terminal: Terminal
             let mut csv = Csv::new(["reason", "origin", "count", "last_seen", "message"]);
             for one in &answer.rejections {
                 let origin = one.origin.as_deref().unwrap_or_default();
-                csv.row([&one.reason, origin, &one.count.to_string(), &one.last_seen, &one.message]);
+                csv.row(&[&one.reason, origin, &one.count.to_string(), &one.last_seen, &one.message]);
             }
             csv.finish()
         }
@@ -300,7 +300,7 @@ fn rows(
             Unit::Milliseconds => "ms",
             Unit::Score => "score",
         };
-        csv.row([
+        csv.row(&[
             site.to_owned(),
             route.to_owned(),
             views.to_string(),

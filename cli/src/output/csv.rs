@@ -7,12 +7,12 @@ impl Csv {
     /// Starts with the names of the columns.
     pub(crate) fn new<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Self {
         let mut csv = Self(csv::Writer::from_writer(Vec::new()));
-        csv.row(names);
+        csv.row(&names);
         csv
     }
 
     /// Adds a row. Guards every field, because texts come from beacons that anybody can send.
-    pub(crate) fn row<const COLUMNS: usize>(&mut self, fields: [impl AsRef<str>; COLUMNS]) {
+    pub(crate) fn row<const COLUMNS: usize>(&mut self, fields: &[impl AsRef<str>; COLUMNS]) {
         let fields = fields.each_ref().map(|field| guarded(field.as_ref()));
         // Writing to memory does not fail, and all rows of a caller have the same length by their type.
         let _ = self.0.write_record(&fields);
@@ -52,7 +52,7 @@ mod tests {
             ("", ""),
         ] {
             let mut csv = Csv::new(["name", "n"]);
-            csv.row([field, "1"]);
+            csv.row(&[field, "1"]);
             assert_eq!(csv.finish(), format!("name,n\n{expected},1\n"), "{field:?}");
         }
     }

@@ -172,7 +172,7 @@ pub(super) fn csv(answer: &AttributionAnswer) -> String {
             parts(answer.metric).iter().filter_map(|(name, _)| Some((*name, *cause.parts_ms.get(*name)?)));
         let lines = parts.chain(cause.at_ms.map(|at_ms| ("at", at_ms)));
         for (name, ms) in lines {
-            csv.row([
+            csv.row(&[
                 answer.site.clone(),
                 filled(&answer.route),
                 answer.metric.name().to_owned(),

@@ -75,8 +75,11 @@ fn the_document_is_a_request_of_its_own() {
 
 #[test]
 fn failed_requests_do_not_count() {
-    let failed = |start| Item::Resource { start, end: 60_000.0, status: 404.0 };
-    assert_eq!(tti(&[failed(600.0), failed(601.0), failed(602.0)], 60_000.0), Ok(700.0));
+    let requests = |status| [600.0, 601.0, 602.0].map(|start| Item::Resource { start, end: 60_000.0, status });
+    for status in [400.0, 404.0, 503.0] {
+        assert_eq!(tti(&requests(status), 60_000.0), Ok(700.0), "{status}");
+    }
+    assert_eq!(tti(&requests(399.0), 60_000.0), Err(TtiGap::Network));
     let blocked = request(600.0, 0.0);
     assert_eq!(tti(&[blocked], 60_000.0), Ok(700.0));
 }
