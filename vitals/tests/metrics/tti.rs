@@ -75,7 +75,8 @@ fn the_document_is_a_request_of_its_own() {
 
 #[test]
 fn failed_requests_do_not_count() {
-    let requests = |status| [600.0, 601.0, 602.0].map(|start| Item::Resource { start, end: 60_000.0, status });
+    let requests =
+        |status| [600.0, 601.0, 602.0].map(|start| Item::Resource { start, end: 60_000.0, status });
     for status in [400.0, 404.0, 503.0] {
         assert_eq!(tti(&requests(status), 60_000.0), Ok(700.0), "{status}");
     }
