@@ -11,7 +11,10 @@ use fieldvitals_store::places::{Changes, Decided, Stored};
 use fieldvitals_store::rollup::{Grain, route_id};
 use fieldvitals_store::{Dimension, Filters, Kept, Place, SiteId, StoreError, ViewUpdate};
 use serde::Serialize;
-use sqlx::sqlite::SqliteConnection;
+use serde::de::DeserializeOwned;
+use sqlx::Sqlite;
+use sqlx::query::QueryScalar;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use std::collections::BTreeSet;
 
 const NAMING: &str = "reading or writing routes and labels";
@@ -341,14 +344,16 @@ pub(crate) async fn find_routes(
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "/* route.known */ select r.site_id, r.route, r.route_id, r.last_day, r.standing, r.network, r.since_day \
-         from json_each(?1) j cross join route r on r.site_id = j.value ->> 0 and r.route = j.value ->> 1",
+    let rows: Vec<Row> = packed(
+        connection,
+        sqlx::query_scalar(
+            "/* route.known */ select json_group_array(json_array(r.site_id, r.route, r.route_id, r.last_day, \
+             r.standing, r.network, r.since_day)) \
+             from json_each(?1) j cross join route r on r.site_id = j.value ->> 0 and r.route = j.value ->> 1",
+        )
+        .bind(json(asked)?),
     )
-    .bind(json(asked)?)
-    .fetch_all(connection)
-    .await
-    .map_err(failed(NAMING))?;
+    .await?;
     let found = |(site, name, id, day, standing, network, since): Row| Found {
         site: SiteId(site),
         name,
@@ -366,15 +371,16 @@ pub(crate) async fn find_labels(
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "/* label.known */ select l.site_id, l.dimension, l.label, l.code, l.last_day, l.standing, l.network, \
-         l.since_day from json_each(?1) j cross join label l \
-         on l.site_id = j.value ->> 0 and l.dimension = j.value ->> 1 and l.label = j.value ->> 2",
+    let rows: Vec<Row> = packed(
+        connection,
+        sqlx::query_scalar(
+            "/* label.known */ select json_group_array(json_array(l.site_id, l.dimension, l.label, l.code, \
+             l.last_day, l.standing, l.network, l.since_day)) from json_each(?1) j cross join label l \
+             on l.site_id = j.value ->> 0 and l.dimension = j.value ->> 1 and l.label = j.value ->> 2",
+        )
+        .bind(json(asked)?),
     )
-    .bind(json(asked)?)
-    .fetch_all(connection)
-    .await
-    .map_err(failed(NAMING))?;
+    .await?;
     let found = |(site, dimension, label, code, day, standing, network, since): Row| {
         let dimension = Dimension::from_number(dimension)?;
         let stored = stored(code.into(), (day, standing, network, since));
@@ -513,6 +519,16 @@ pub(crate) async fn remove(
         removed += done.map_err(failed(NAMING))?.rows_affected();
     }
     Ok(removed)
+}
+
+/// Reads rows that a statement returns as one JSON array. Each row of a result of its own would switch to this thread
+/// and back.
+pub(crate) async fn packed<T: DeserializeOwned>(
+    connection: &mut SqliteConnection,
+    statement: QueryScalar<'_, Sqlite, String, SqliteArguments>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = statement.fetch_one(connection).await.map_err(failed(NAMING))?;
+    serde_json::from_str(&rows).map_err(|error| damaged(NAMING, error))
 }
 
 /// A list as the one value that a statement takes.

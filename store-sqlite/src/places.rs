@@ -2,7 +2,7 @@
 
 use crate::error::failed;
 use crate::load::Part;
-use crate::names::{Found, Names, Used, find_labels, find_routes, json, stored};
+use crate::names::{Found, Names, Used, find_labels, find_routes, json, packed, stored};
 use crate::{SqliteStore, query, site, version};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::hash::{HashMap, HashSet};
@@ -108,15 +108,17 @@ async fn route_places(
     if sites.is_empty() {
         return Ok(seen);
     }
-    let rows: Vec<(i64, i64, i32, i16, Option<i16>, i32)> = sqlx::query_as(
-        "/* route.places */ select r.site_id, r.route_id, r.last_day, r.standing, r.network, r.since_day \
-         from json_each(?1) a cross join route r on r.site_id = a.value and r.last_day >= ?2",
+    let rows: Vec<(i64, i64, i32, i16, Option<i16>, i32)> = packed(
+        connection,
+        sqlx::query_scalar(
+            "/* route.places */ select json_group_array(json_array(r.site_id, r.route_id, r.last_day, r.standing, \
+             r.network, r.since_day)) \
+             from json_each(?1) a cross join route r on r.site_id = a.value and r.last_day >= ?2",
+        )
+        .bind(json(sites)?)
+        .bind(from_day),
     )
-    .bind(json(sites)?)
-    .bind(from_day)
-    .fetch_all(connection)
-    .await
-    .map_err(failed(NAMING))?;
+    .await?;
     for (site, id, day, standing, network, since) in rows {
         seen.entry(SiteId(site)).or_default().push(stored(id, (day, standing, network, since)));
     }
@@ -184,30 +186,33 @@ async fn label_places(
         return Ok(places);
     }
     let asked = json(asked)?;
-    let counts: Vec<(i64, u8, i64)> = sqlx::query_as(
-        "/* label.count */ select a.value ->> 0, a.value ->> 1, (select count(*) from label l \
-         where l.site_id = a.value ->> 0 and l.dimension = a.value ->> 1) from json_each(?) a",
+    let counts: Vec<(i64, u8, i64)> = packed(
+        connection,
+        sqlx::query_scalar(
+            "/* label.count */ select json_group_array(json_array(a.value ->> 0, a.value ->> 1, \
+             (select count(*) from label l where l.site_id = a.value ->> 0 and l.dimension = a.value ->> 1))) \
+             from json_each(?) a",
+        )
+        .bind(&asked),
     )
-    .bind(&asked)
-    .fetch_all(&mut *connection)
-    .await
-    .map_err(failed(NAMING))?;
+    .await?;
     for (site, number, count) in counts {
         if let Some(dimension) = Dimension::from_number(number) {
             let count = usize::try_from(count).unwrap_or(usize::MAX);
             places.insert((SiteId(site), dimension), (count, Vec::new()));
         }
     }
-    let rows: Vec<Row> = sqlx::query_as(
-        "/* label.places */ select l.site_id, l.dimension, l.code, l.last_day, l.standing, l.network, l.since_day \
-         from json_each(?1) a cross join label l \
-         on l.site_id = a.value ->> 0 and l.dimension = a.value ->> 1 and l.last_day >= ?2",
+    let rows: Vec<Row> = packed(
+        connection,
+        sqlx::query_scalar(
+            "/* label.places */ select json_group_array(json_array(l.site_id, l.dimension, l.code, l.last_day, \
+             l.standing, l.network, l.since_day)) from json_each(?1) a cross join label l \
+             on l.site_id = a.value ->> 0 and l.dimension = a.value ->> 1 and l.last_day >= ?2",
+        )
+        .bind(&asked)
+        .bind(from_day),
     )
-    .bind(&asked)
-    .bind(from_day)
-    .fetch_all(connection)
-    .await
-    .map_err(failed(NAMING))?;
+    .await?;
     for (site, number, code, day, standing, network, since) in rows {
         let dimension = Dimension::from_number(number);
         if let Some((_, seen)) = dimension.and_then(|dimension| places.get_mut(&(SiteId(site), dimension))) {

@@ -3,7 +3,7 @@
 use crate::error::{damaged, failed};
 use crate::load::Part;
 use crate::maintain::REMOVE_VIEWS_MAX;
-use crate::names::json;
+use crate::names::{json, packed};
 use crate::{SqliteStore, view};
 use fieldvitals_store::context::code::decode;
 use fieldvitals_store::context::texts::{
@@ -90,15 +90,16 @@ async fn find(
     if asked.is_empty() {
         return Ok(found);
     }
-    let rows: Vec<(i64, i32, u8, String, Code)> = sqlx::query_as(
-        "/* text.codes */ select t.site_id, t.day, t.kind, t.text, t.code from json_each(?1) j \
-         cross join context_text t on t.site_id = j.value ->> 0 and t.day = j.value ->> 1 \
-         and t.kind = j.value ->> 2 and t.text = j.value ->> 3",
+    let rows: Vec<(i64, i32, u8, String, Code)> = packed(
+        connection,
+        sqlx::query_scalar(
+            "/* text.codes */ select json_group_array(json_array(t.site_id, t.day, t.kind, t.text, t.code)) \
+             from json_each(?1) j cross join context_text t on t.site_id = j.value ->> 0 \
+             and t.day = j.value ->> 1 and t.kind = j.value ->> 2 and t.text = j.value ->> 3",
+        )
+        .bind(json(asked)?),
     )
-    .bind(json(asked)?)
-    .fetch_all(connection)
-    .await
-    .map_err(failed(NAMING))?;
+    .await?;
     for (site, day, kind, text, code) in rows {
         if let Some(kind) = TextKind::from_number(kind) {
             found.entry(SiteId(site)).or_default().insert(day, kind, text, code);
