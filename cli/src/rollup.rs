@@ -343,6 +343,9 @@ mod tests {
             (&views["count"], &views["time"], &views["route"]),
             (&"views".into(), &"1970-01-02".into(), &"#00000000000000ff".into())
         );
+        let mut of_site = difference(Dimension::Device, Part::Views, NO_VALUE, None);
+        of_site.key.route_id = None;
+        assert_eq!(row(&day, &of_site, &labels)["route"], "(all)", "the whole site");
         let mut found = Verified { days: 1, left: 0, differences: vec![views] };
         let text = found.to_text(Terminal::PIPE);
         assert!(
