@@ -111,6 +111,11 @@ fn of_site<'a, 'b>(sites: &'a mut [Using<'b>], site: SiteId) -> Option<&'a mut U
     sites.get_mut(place)
 }
 
+/// A new route: site, id, text, last day, standing, network, day of the standing.
+type NewRoute<'a> = (i64, i64, &'a str, i32, i16, Option<i16>, i32);
+/// A new label: site, dimension, code, text, last day, standing, network, day of the standing.
+type NewLabel<'a> = (i64, u8, u16, &'a str, i32, i16, Option<i16>, i32);
+
 /// Finds the names that are about to be used of some sites. Adds new ones with the decided places, each under the first
 /// free one of its ids or codes, and moves forward the days of those that were last seen earlier. The sites must be in
 /// order.
@@ -148,7 +153,7 @@ async fn take_routes(connection: &mut SqliteConnection, sites: &mut [Using<'_>])
         if missing.is_empty() {
             break;
         }
-        let mut rows: Vec<(i64, i64, &str, i32, i16, Option<i16>, i32)> = Vec::with_capacity(missing.len());
+        let mut rows: Vec<NewRoute<'_>> = Vec::with_capacity(missing.len());
         for &(site, route) in &missing {
             let Some(Using { used, decided, .. }) = of_site(sites, SiteId(site)) else { continue };
             let day = used.routes.get(route).copied().unwrap_or(i32::MIN);
@@ -239,8 +244,7 @@ async fn take_labels(connection: &mut SqliteConnection, sites: &mut [Using<'_>])
         if missing.is_empty() {
             break;
         }
-        let mut rows: Vec<(i64, u8, u16, &str, i32, i16, Option<i16>, i32)> =
-            Vec::with_capacity(missing.len());
+        let mut rows: Vec<NewLabel<'_>> = Vec::with_capacity(missing.len());
         for &(site, dimension, label) in &missing {
             let code = label_code(label, attempt);
             let using = of_site(sites, SiteId(site)).filter(|_| code != NO_VALUE);
