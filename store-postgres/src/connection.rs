@@ -99,7 +99,7 @@ impl Transaction {
         back: Duration,
         begin: &'static str,
     ) -> Result<Self, sqlx::Error> {
-        let connection = pool.acquire().await?;
+        let connection = acquire(pool).await?;
         // Open before the statement runs, because a statement that timed out may have taken effect.
         let mut transaction = Self { connection: Some(connection), open: true, back };
         transaction.execute(begin).await?;
@@ -123,6 +123,14 @@ impl Transaction {
         self.open = false;
         Ok(())
     }
+}
+
+/// Takes a connection from the pool. A caller that is dropped meanwhile does not break off a connection that is being
+/// opened: the connection goes to the pool, which closes it as Postgres expects.
+async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    // The task ends early only with the runtime.
+    tokio::spawn(async move { pool.acquire().await }).await.unwrap_or(Err(sqlx::Error::PoolClosed))
 }
 
 impl Deref for Transaction {

@@ -45,8 +45,7 @@ use fieldvitals_store::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
     SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
-    Version,
-    Violation,
+    Version, Violation,
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;

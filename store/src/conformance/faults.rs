@@ -5,8 +5,7 @@ use crate::{
     Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
     LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
     SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
-    Version,
-    Violation,
+    Version, Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -9,7 +9,7 @@ use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Cell, Store, estimate};
+use fieldvitals_store::{Store, Total, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,16 +53,12 @@ pub async fn report(
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.route.clone_from(&route.name);
-        let cells = store.cells(&query).await?;
-        let mut whole = Cell::default();
-        for row in &cells.rows {
-            whole.merge(&row.cell);
-        }
+        let Total { period, cell: whole } = store.total(&query).await?;
         Ok(RouteReport {
             site: site.name.clone(),
             route: route.name,
             nearest_routes: route.nearest,
-            period: cells.period.into(),
+            period: period.into(),
             filters: query.filters.into(),
             views: whole.views,
             views_estimated: estimate(whole.weight_milli),
