@@ -9,7 +9,7 @@ use crate::place;
 use crate::progress::{Progress, say};
 use crate::stored::{BATCH, BY_DEVICE, Backend, Loading, Location, site_of};
 use anyhow::{Context as _, Result, bail};
-use fieldvitals_store::{By, Cell, CellQuery, Dimension, Filters, RouteCell, SiteId, Store, TallyQuery};
+use fieldvitals_store::{Cell, CellQuery, Dimension, Filters, GroupBy, RouteCell, SiteId, Store, TallyQuery};
 use sqlx::postgres::PgConnection;
 use std::collections::HashMap;
 use std::fs;
@@ -131,7 +131,7 @@ impl Question {
         Ok(match self {
             Self::Site => vec![store.total(&query).await?.cell],
             Self::Countries => {
-                let by = By::Rolled(Dimension::Country);
+                let by = GroupBy::Rolled(Dimension::Country);
                 store.breakdown(&query, by).await?.rows.into_iter().map(|row| row.cell).collect()
             }
             _ => store.cells(&query).await?.rows.into_iter().map(|row| row.cell).collect(),

@@ -3,7 +3,7 @@
 use crate::moment::day_text;
 use crate::site::{print, print_text};
 use crate::store_args::StoreArgs;
-use fieldvitals_store::{Kept, Store};
+use fieldvitals_store::{RetentionEdges, Store};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -26,14 +26,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let look = async |store: &dyn Store| Ok((store.sites().await?.len(), store.kept().await?));
-    let (sites, kept) = args.store.with_new(look).await?;
+    let look = async |store: &dyn Store| Ok((store.sites().await?.len(), store.retention_edges().await?));
+    let (sites, retained) = args.store.with_new(look).await?;
     let spread = if args.citus { Some(args.store.url()?.spread().await?) } else { None };
     let (release, place) = (env!("CARGO_PKG_VERSION"), args.store.place().name());
     if args.json {
         print(&json!({
-            "store": place, "release": release, "sites": sites, "views_from": edge(kept.views_from_ms),
-            "hours_from": edge(kept.hours_from_ms), "days_from": edge(kept.days_from_ms),
+            "store": place, "release": release, "sites": sites, "views_from": edge(retained.views_from_ms),
+            "hours_from": edge(retained.hours_from_ms), "days_from": edge(retained.days_from_ms),
             "citus": spread.map(|spread| json!({
                 "tables": spread.tables, "moved": spread.moved, "nodes": spread.nodes,
             })),
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let sites = if sites == 1 { "1 site".to_owned() } else { format!("{sites} sites") };
         print_text(&format!(
             "{place} is up to date for fieldvitals {release}: {sites}, {}",
-            kept_text(&kept)
+            retention_text(&retained)
         ));
         if let Some(spread) = spread {
             let nodes =
@@ -62,11 +62,11 @@ fn edge(from_ms: i64) -> Option<String> {
 }
 
 /// The retention edges as text.
-pub(crate) fn kept_text(kept: &Kept) -> String {
+pub(crate) fn retention_text(retained: &RetentionEdges) -> String {
     let edges = [
-        ("page views", kept.views_from_ms),
-        ("hourly rollups", kept.hours_from_ms),
-        ("daily rollups", kept.days_from_ms),
+        ("page views", retained.views_from_ms),
+        ("hourly rollups", retained.hours_from_ms),
+        ("daily rollups", retained.days_from_ms),
     ];
     if edges.iter().all(|&(_, from_ms)| from_ms == i64::MIN) {
         return "nothing is past retention".to_owned();

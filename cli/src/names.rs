@@ -1,7 +1,7 @@
 //! Messages for names that do not exist: the nearest existing name, or a list of names.
 
 use crate::output::plain;
-use fieldvitals_server::intake::asked;
+use fieldvitals_server::intake::lookup;
 
 /// Existing names listed in a message.
 const NAMES_MAX: usize = 10;
@@ -10,7 +10,7 @@ const NAMES_MAX: usize = 10;
 pub(crate) fn unknown(what: &str, name: &str, place: &str, known: &[String]) -> String {
     let quoted = |name: &str| format!("`{}`", plain(name));
     let start = format!("there is no {what} {}{place}", quoted(name));
-    if let Some(near) = asked::nearest(name, known).first() {
+    if let Some(near) = lookup::nearest(name, known).first() {
         return format!("{start}; did you mean {}?", quoted(near));
     }
     if known.is_empty() {

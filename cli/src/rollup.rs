@@ -10,7 +10,7 @@ use crate::store_args::{StoreArgs, find_site};
 use clap::Subcommand;
 use fieldvitals_store::dimension::{Code, NO_VALUE, label_code};
 use fieldvitals_store::rollup::{DAY_MS, Difference, Grain, Part, from_slot};
-use fieldvitals_store::{By, CellQuery, Dimension, Site, SiteId, Store, StoreError};
+use fieldvitals_store::{CellQuery, Dimension, GroupBy, Site, SiteId, Store, StoreError};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
@@ -267,10 +267,10 @@ async fn labels(
         // Reads page views, because the rollups are wrong. Reads rollups only if there are too many page views.
         let mut query = CellQuery::new(day.site, day.day_ms, day.day_ms.saturating_add(DAY_MS));
         (query.metrics, query.exact) = (Metrics::NONE, true);
-        let values = match store.breakdown(&query, By::Rolled(dimension)).await {
+        let values = match store.breakdown(&query, GroupBy::Rolled(dimension)).await {
             Err(StoreError::TooManyViews { .. }) => {
                 query.exact = false;
-                store.breakdown(&query, By::Rolled(dimension)).await?
+                store.breakdown(&query, GroupBy::Rolled(dimension)).await?
             }
             values => values?,
         };

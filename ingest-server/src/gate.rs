@@ -1,6 +1,6 @@
 //! The gate: judges budgets against stored page views. The store counts, `vitals::gate` decides.
 
-use crate::intake::asked;
+use crate::intake::lookup;
 use crate::report::{self, PeriodReport, Range};
 use fieldvitals_store::{Cell, CellQuery, Filters, Judgement, Site, Store, StoreError, Tally, TallyQuery};
 use serde::Serialize;
@@ -87,8 +87,8 @@ pub async fn check(
 ) -> Result<GateReport, StoreError> {
     // Limits the range to retained page views, because counts come from page views. The report shows the limited
     // range.
-    let kept_from_ms = store.kept().await?.views_from_ms;
-    question.range.from_ms = question.range.from_ms.max(kept_from_ms);
+    let retained_from_ms = store.retention_edges().await?.views_from_ms;
+    question.range.from_ms = question.range.from_ms.max(retained_from_ms);
     question.range.to_ms = question.range.to_ms.max(question.range.from_ms);
     let routes = store.routes(site.id, question.range.from_ms, question.range.to_ms).await?;
     let mut measured = Vec::with_capacity(budgets.len());
@@ -164,7 +164,7 @@ fn violation_key(budget: &Budget, device: Option<Device>, release: Option<&str>)
 /// Returns the reason for a pattern without data, with similar routes.
 fn no_route(pattern: &str, routes: &[String]) -> String {
     let nearest: Vec<String> =
-        asked::nearest(pattern, routes).into_iter().map(|route| format!("`{route}`")).collect();
+        lookup::nearest(pattern, routes).into_iter().map(|route| format!("`{route}`")).collect();
     let nearest =
         if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) };
     format!("no data: no route with page views matches `{pattern}`{nearest}")
@@ -173,7 +173,7 @@ fn no_route(pattern: &str, routes: &[String]) -> String {
 /// Returns the routes that match a pattern as written; without a match, tries the pattern in the spelling of stored
 /// routes.
 fn matching(pattern: &str, routes: &[String], rules: &[String]) -> Vec<String> {
-    asked::patterns(pattern, rules)
+    lookup::patterns(pattern, rules)
         .into_iter()
         .map(|pattern| routes.iter().filter(|route| matches(&pattern, route)).cloned().collect())
         .find(|matched: &Vec<String>| !matched.is_empty())

@@ -208,7 +208,7 @@ impl Drop for Background {
 }
 
 /// A server with open store and spool. It listens, but answers only 503.
-pub struct Opened {
+pub struct OpenServer {
     config: Config,
     address: SocketAddr,
     /// Answers 503 at the address.
@@ -303,7 +303,7 @@ async fn await_store(config: &Config, address: SocketAddr) -> Result<Arc<dyn Sto
     loop {
         let error = match open_store(&config.data_dir, config.database_url.as_deref()).await {
             Err(ServeError::Store(
-                error @ (StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. }),
+                error @ (StoreError::Database { transient: true, .. } | StoreError::TooSlow { .. }),
             )) => error,
             done => return done,
         };
@@ -333,7 +333,7 @@ impl Server {
     ///
     /// # Errors
     /// The error says what is wrong and what to do. Nothing keeps running.
-    pub async fn open(config: &Config) -> Result<Opened, ServeError> {
+    pub async fn open(config: &Config) -> Result<OpenServer, ServeError> {
         // Binds the address first, so that a second server on the same folder fails before it touches a file.
         let refused = |reason| ServeError::Listen { address: config.listen, reason };
         let listener = TcpListener::bind(config.listen).map_err(refused)?;
@@ -341,7 +341,7 @@ impl Server {
         let address = listener.local_addr().map_err(refused)?;
         let starting = http::starting::serve(listener).map_err(ServeError::Http)?;
         match Needs::open(config, address).await {
-            Ok(needs) => Ok(Opened { config: config.clone(), address, starting, needs }),
+            Ok(needs) => Ok(OpenServer { config: config.clone(), address, starting, needs }),
             Err(error) => {
                 // The start failed already; an error of the socket adds nothing.
                 let _ = starting.stop().await;
@@ -355,8 +355,8 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::open`].
-    pub async fn start(opened: Opened) -> Result<Self, ServeError> {
-        let Opened { config, address, starting, needs } = opened;
+    pub async fn start(opened: OpenServer) -> Result<Self, ServeError> {
+        let OpenServer { config, address, starting, needs } = opened;
         let Needs { store, directory, spool, loader, background, questions } = needs;
         // Skips the write if the site and the token exist, so that a read-only database does not prevent the start.
         let first_start = match directory.current().is_set_up() {

@@ -4,7 +4,7 @@ use crate::clock::{Clock, Jump};
 use crate::http::now_ms;
 use crate::report::time_text;
 use crate::spool::Spool;
-use fieldvitals_store::{Concern, Maintained, Retention, SiteId, Store, Undone};
+use fieldvitals_store::{FailedPart, MaintenancePart, MaintenanceSummary, Retention, SiteId, Store};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,15 +35,15 @@ struct History {
     rounds: u64,
     failures: u64,
     running_since_ms: Option<i64>,
-    last: Option<Round>,
+    last: Option<LastRound>,
     /// Sum of all rounds, except `undone`, which is the last round's.
-    total: Maintained,
+    total: MaintenanceSummary,
 }
 
 impl History {
     /// Adds the result of a round. Returns the failed parts that did not fail in the round before. Returns none if
     /// another server ran the round, because its failed parts are unknown.
-    fn add<'a>(&mut self, done: &'a Maintained) -> Vec<&'a Undone> {
+    fn add<'a>(&mut self, done: &'a MaintenanceSummary) -> Vec<&'a FailedPart> {
         let total = &mut self.total;
         total.deltas_folded += done.deltas_folded;
         total.days_built += done.days_built;
@@ -60,7 +60,7 @@ impl History {
 }
 
 #[derive(Debug, Clone)]
-struct Round {
+struct LastRound {
     ended_ms: i64,
     took: Duration,
     error: Option<String>,
@@ -147,8 +147,8 @@ impl Maintenance {
             return true;
         }
         // If reading fails, the round fails for the same reason and logs the error.
-        let Ok(kept) = self.store.kept().await else { return false };
-        let days = kept.leap_days(now_ms(), self.retention);
+        let Ok(retained) = self.store.retention_edges().await else { return false };
+        let days = retained.leap_days(now_ms(), self.retention);
         if days > limits::CLOCK_LEAP_DAYS_MAX {
             tracing::error!(
                 days,
@@ -191,7 +191,7 @@ impl Maintenance {
         let error = match done {
             Ok(done) => {
                 for undone in history.add(&done) {
-                    let (site, day) = place(undone.concern);
+                    let (site, day) = place(undone.part);
                     tracing::warn!(
                         site,
                         day,
@@ -200,7 +200,7 @@ impl Maintenance {
                     );
                 }
                 let (undone, elsewhere) = (done.undone.clone(), done.elsewhere);
-                if done != (Maintained { undone, elsewhere, ..Maintained::default() }) {
+                if done != (MaintenanceSummary { undone, elsewhere, ..MaintenanceSummary::default() }) {
                     tracing::info!(
                         deltas_folded = done.deltas_folded,
                         days_built = done.days_built,
@@ -219,7 +219,7 @@ impl Maintenance {
                 Some(error.to_string())
             }
         };
-        history.last = Some(Round { ended_ms: now_ms(), took, error });
+        history.last = Some(LastRound { ended_ms: now_ms(), took, error });
     }
 
     /// Reports configuration and results; `name` returns the name of a site.
@@ -248,15 +248,15 @@ impl Maintenance {
 }
 
 /// Returns the site or the day of a part.
-fn place(part: Concern) -> (Option<i64>, Option<String>) {
+fn place(part: MaintenancePart) -> (Option<i64>, Option<String>) {
     match part {
-        Concern::Site(site) => (Some(site.0), None),
-        Concern::Day(day_ms) => (None, Some(time_text(day_ms))),
+        MaintenancePart::Site(site) => (Some(site.0), None),
+        MaintenancePart::Day(day_ms) => (None, Some(time_text(day_ms))),
     }
 }
 
-fn show(undone: &Undone, name: impl Fn(SiteId) -> String) -> UndoneReport {
-    let (site, day) = place(undone.concern);
+fn show(undone: &FailedPart, name: impl Fn(SiteId) -> String) -> UndoneReport {
+    let (site, day) = place(undone.part);
     UndoneReport { site: site.map(|id| name(SiteId(id))), day, error: undone.error.clone() }
 }
 
@@ -266,14 +266,14 @@ mod tests {
 
     #[test]
     fn what_is_undone_stays_so_while_another_server_maintains() {
-        let undone = Undone { concern: Concern::Site(SiteId(1)), error: "refused".to_owned() };
-        let failed = Maintained { undone: vec![undone], ..Maintained::default() };
-        let elsewhere = Maintained { elsewhere: true, ..Maintained::default() };
+        let undone = FailedPart { part: MaintenancePart::Site(SiteId(1)), error: "refused".to_owned() };
+        let failed = MaintenanceSummary { undone: vec![undone], ..MaintenanceSummary::default() };
+        let elsewhere = MaintenanceSummary { elsewhere: true, ..MaintenanceSummary::default() };
         let mut history = History::default();
         let said = [&failed, &failed, &elsewhere, &failed].map(|done| history.add(done).len());
         assert_eq!((said, history.failures, history.total.undone.len()), ([1, 0, 0, 0], 3, 1));
         history.add(&elsewhere);
         assert_eq!(history.total.undone, failed.undone);
-        assert!(history.add(&Maintained::default()).is_empty() && history.total.undone.is_empty());
+        assert!(history.add(&MaintenanceSummary::default()).is_empty() && history.total.undone.is_empty());
     }
 }

@@ -48,7 +48,7 @@ impl StoreUrl {
                 what: "spreading the tables over the nodes of Citus",
                 reason: "a file has no nodes; --database-url must name the coordinator of a Citus cluster"
                     .to_owned(),
-                passing: false,
+                transient: false,
             }),
             Self::Postgres(url) => fieldvitals_store_postgres::spread(url).await,
         }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_server::spool::{AppendError, Bounds, Cause, Record, Spool, SpoolError, Stats, rest};
+use fieldvitals_server::spool::{
+    AppendError, Bounds, Cause, Spool, SpoolBeacon, SpoolError, Stats, lock_idle,
+};
 use fieldvitals_store::conformance::{DAY0_MS, FaultyStore, site, update};
 use fieldvitals_store::rollup::DAY_MS;
 use fieldvitals_store::{CellQuery, Network, SiteId, Source, SpoolId, Store};
@@ -65,11 +67,11 @@ impl Place {
         Running { spool, stop, loader: tokio::spawn(loader.run(stopped)) }
     }
 
-    fn record(&self, number: u32) -> Record {
+    fn record(&self, number: u32) -> SpoolBeacon {
         let site = self.sites[number as usize % self.sites.len()];
         let start_ms = DAY0_MS + i64::from(number);
         let network = Network::of(site, number.into());
-        Record { site, network, updates: vec![update(start_ms, 1, &[(Metric::Lcp, f64::from(number))])] }
+        SpoolBeacon { site, network, updates: vec![update(start_ms, 1, &[(Metric::Lcp, f64::from(number))])] }
     }
 
     async fn append(&self, spool: &Spool, numbers: Range<u32>) {
@@ -659,17 +661,17 @@ async fn a_second_server_on_the_same_file_is_refused() {
 #[tokio::test]
 async fn a_spool_at_rest_says_what_is_in_it_and_keeps_servers_away() {
     let place = Place::new().await;
-    let nothing = rest(&place.path()).unwrap();
+    let nothing = lock_idle(&place.path()).unwrap();
     assert_eq!((nothing.beacons, nothing.last), (0, None));
     assert!(!place.path().exists(), "looking makes no spool");
     drop(nothing);
 
     let spool = place.still().await;
     place.append(&spool, 0..3).await;
-    let refused = rest(&place.path()).err();
+    let refused = lock_idle(&place.path()).err();
     assert!(matches!(refused, Some(SpoolError::InUse { .. })), "{refused:?}");
     spool.close().await;
-    let waiting = rest(&place.path()).unwrap();
+    let waiting = lock_idle(&place.path()).unwrap();
     assert_eq!(waiting.beacons, 3);
     let kept_away = Spool::open(&place.path(), place.store()).await.err();
     assert!(matches!(kept_away, Some(SpoolError::InUse { .. })), "{kept_away:?}");
@@ -677,13 +679,13 @@ async fn a_spool_at_rest_says_what_is_in_it_and_keeps_servers_away() {
     drop(waiting);
 
     place.start().await.stop().await;
-    let empty = rest(&place.path()).unwrap();
+    let empty = lock_idle(&place.path()).unwrap();
     assert_eq!(empty.beacons, 0, "a server that stops leaves nothing that is loaded");
     assert!(empty.last.is_some() && empty.last != first, "a server that ran is seen");
     drop(empty);
     let mut raw = place.raw().await;
     sqlx::query("pragma user_version = 7").execute(&mut raw).await.unwrap();
-    let refused = rest(&place.path()).err();
+    let refused = lock_idle(&place.path()).err();
     assert!(matches!(refused, Some(SpoolError::OtherVersion { found: 7, .. })), "{refused:?}");
 }
 
@@ -954,7 +956,7 @@ async fn a_store_that_takes_every_site_again_has_nothing_shed_of_those_that_wait
     }
     // The loader loads another site between two retries of held sites.
     let other = site(&place.store(), "c").await;
-    let record = Record { site: other, ..place.record(0) };
+    let record = SpoolBeacon { site: other, ..place.record(0) };
     spool.append(record.clone()).await.unwrap();
     until(async || place.store.view(other, record.updates[0].id).await.unwrap().is_some()).await;
     place.append(spool, kept..kept + 2).await;

@@ -46,7 +46,7 @@ const WITHOUT_EFFECT: [&str; 12] = [
 const SLIPS_MAX: usize = 3;
 
 fn refused(reason: String) -> StoreError {
-    StoreError::Database { what: READING, reason, passing: false }
+    StoreError::Database { what: READING, reason, transient: false }
 }
 
 /// Parses an address. Error messages omit the address, because any part of it may belong to a password.

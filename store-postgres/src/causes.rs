@@ -21,7 +21,7 @@ pub(crate) async fn causes(store: &PostgresStore, query: &CauseQuery) -> Result<
     let connection = &mut *transaction;
     let coverage = coverage(connection, query.views.site).await?;
     let CauseQuery { views, explained, .. } = query;
-    let range = Plan::new(views, From::Views, &coverage.kept).period;
+    let range = Plan::new(views, From::Views, &coverage.retained).period;
     let nothing = Causes { period: range.clone(), ..Causes::default() };
     if range.is_empty() {
         return Ok(nothing);

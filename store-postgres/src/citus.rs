@@ -70,7 +70,7 @@ pub async fn spread(url: &str) -> Result<Spread, StoreError> {
 /// Number of nodes that accept rows.
 async fn nodes(connection: &mut PgConnection) -> Result<usize, StoreError> {
     let refused =
-        |reason: &str| StoreError::Database { what: SPREADING, reason: reason.to_owned(), passing: false };
+        |reason: &str| StoreError::Database { what: SPREADING, reason: reason.to_owned(), transient: false };
     let has_citus: bool =
         query("/* citus.exists */ select exists (select from pg_extension where extname = 'citus')")
             .fetch_one(&mut *connection)

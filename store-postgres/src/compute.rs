@@ -12,7 +12,7 @@ pub(crate) async fn compute<T: Send + 'static>(
         Err(Err(_)) => Err(StoreError::Database {
             what: "computing",
             reason: "the server is ending".to_owned(),
-            passing: true,
+            transient: true,
         }),
     }
 }

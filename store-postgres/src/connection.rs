@@ -64,7 +64,7 @@ pub(crate) async fn bounded<T>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
-        Err(StoreError::Database { what: "asking Postgres", reason: no_answer(limit), passing: true })
+        Err(StoreError::Database { what: "asking Postgres", reason: no_answer(limit), transient: true })
     })
 }
 

@@ -1,14 +1,16 @@
 //! Reads and writes the rows of a copy between stores.
 
 use crate::error::failed;
-use crate::load::{hold_kept, hold_site};
+use crate::load::{hold_site, lock_retention_edges};
 use crate::maintain::exclude;
 use crate::names::{self, Names, Used};
 use crate::sql::query;
 use crate::{PostgresStore, query as questions, rows, texts, version, view};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{Grain, Part, Stored, slot};
-use fieldvitals_store::{Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy};
+use fieldvitals_store::{
+    Dimension, RetentionEdges, RollupGroup, SiteId, SiteSize, StoreError, StoredView, copy,
+};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeSet;
@@ -18,33 +20,36 @@ use vitals::view::ViewId;
 const READING: &str = "reading what is kept";
 const WRITING: &str = "writing what is kept";
 
-pub(crate) async fn kept(store: &PostgresStore) -> Result<Kept, StoreError> {
+pub(crate) async fn retained(store: &PostgresStore) -> Result<RetentionEdges, StoreError> {
     let mut transaction = store.read(READING).await?;
-    questions::kept_now(&mut transaction).await
+    questions::retention_edges(&mut transaction).await
 }
 
-pub(crate) async fn keep(store: &PostgresStore, kept: Kept) -> Result<(), StoreError> {
+pub(crate) async fn keep(store: &PostgresStore, retained: RetentionEdges) -> Result<(), StoreError> {
     let mut transaction = store.write(WRITING).await?;
-    move_kept(&mut transaction, &kept).await?;
+    store_retention_edges(&mut transaction, &retained).await?;
     transaction.commit().await.map_err(failed(WRITING))
 }
 
 /// Moves the retention edges. Waits for the loads that lock them, because they may be writing rows to be removed.
-pub(crate) async fn move_kept(connection: &mut PgConnection, kept: &Kept) -> Result<(), StoreError> {
+pub(crate) async fn store_retention_edges(
+    connection: &mut PgConnection,
+    retained: &RetentionEdges,
+) -> Result<(), StoreError> {
     query(
         "/* kept.move */ update kept set views_from_ms = $1, hours_from_ms = $2, days_from_ms = $3 \
          where one = 1",
     )
-    .bind(kept.views_from_ms)
-    .bind(kept.hours_from_ms)
-    .bind(kept.days_from_ms)
+    .bind(retained.views_from_ms)
+    .bind(retained.hours_from_ms)
+    .bind(retained.days_from_ms)
     .execute(connection)
     .await
     .map(drop)
     .map_err(failed(WRITING))
 }
 
-pub(crate) async fn holding(store: &PostgresStore, site: SiteId) -> Result<Holding, StoreError> {
+pub(crate) async fn site_size(store: &PostgresStore, site: SiteId) -> Result<SiteSize, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let coverage = questions::coverage(connection, site).await?;
@@ -53,7 +58,7 @@ pub(crate) async fn holding(store: &PostgresStore, site: SiteId) -> Result<Holdi
          (select count(*) from violation where site_id = $1)",
     )
     .bind(site.0)
-    .bind(view::first_id(coverage.kept.views_from_ms))
+    .bind(view::first_id(coverage.retained.views_from_ms))
     .fetch_one(&mut *connection)
     .await
     .map_err(failed(READING))?;
@@ -61,7 +66,7 @@ pub(crate) async fn holding(store: &PostgresStore, site: SiteId) -> Result<Holdi
         let number = row.try_get::<i64, _>(place).map_err(failed(READING));
         number.map(|number| u64::try_from(number).unwrap_or(0))
     };
-    Ok(Holding {
+    Ok(SiteSize {
         views: number(0)?,
         violations: number(1)?,
         counted: questions::count_views(connection, site, &(i64::MIN..i64::MAX), &coverage, None).await?,
@@ -75,12 +80,12 @@ pub(crate) async fn views(
     limit: u32,
 ) -> Result<Vec<StoredView>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let kept = questions::kept_now(&mut transaction).await?;
+    let retained = questions::retention_edges(&mut transaction).await?;
     // No view has the smallest id.
     let rows = query(view::PAGE)
         .bind(site.0)
         .bind(after.map_or(view::first_id(i64::MIN), view::uuid))
-        .bind(view::first_id(kept.views_from_ms))
+        .bind(view::first_id(retained.views_from_ms))
         .bind(i64::from(limit))
         .fetch_all(&mut *transaction)
         .await
@@ -98,12 +103,12 @@ pub(crate) async fn view_at(
         return Ok(None);
     };
     let mut transaction = store.read(READING).await?;
-    let kept = questions::kept_now(&mut transaction).await?;
+    let retained = questions::retention_edges(&mut transaction).await?;
     let row = query(
         "/* view.at */ select id from page_view where site_id = $1 and id >= $2 order by id offset $3 limit 1",
     )
     .bind(site.0)
-    .bind(view::first_id(kept.views_from_ms))
+    .bind(view::first_id(retained.views_from_ms))
     .bind(before)
     .fetch_optional(&mut *transaction)
     .await
@@ -112,12 +117,12 @@ pub(crate) async fn view_at(
 }
 
 /// The hours or days whose rollups a copy carries: those of days whose page views are past retention.
-fn carried(grain: Grain, kept: &Kept) -> Range<i32> {
+fn carried(grain: Grain, retained: &RetentionEdges) -> Range<i32> {
     let from_ms = match grain {
-        Grain::Hour => kept.hours_from_ms.max(kept.days_from_ms),
-        Grain::Day => kept.days_from_ms,
+        Grain::Hour => retained.hours_from_ms.max(retained.days_from_ms),
+        Grain::Day => retained.days_from_ms,
     };
-    grain.step(from_ms)..grain.step(kept.views_from_ms)
+    grain.step(from_ms)..grain.step(retained.views_from_ms)
 }
 
 pub(crate) async fn rollups(
@@ -128,12 +133,12 @@ pub(crate) async fn rollups(
 ) -> Result<Vec<RollupGroup>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
-    let kept = questions::kept_now(connection).await?;
+    let retained = questions::retention_edges(connection).await?;
     let labels = names::labels(connection, site).await?;
     let routes = names::routes(connection, site).await?;
     let mut groups: Vec<RollupGroup> = Vec::new();
     for grain in [Grain::Hour, Grain::Day] {
-        let mut range = carried(grain, &kept);
+        let mut range = carried(grain, &retained);
         match after {
             Some((done, _)) if done > grain => continue,
             Some((done, start_ms)) if done == grain => {
@@ -147,7 +152,7 @@ pub(crate) async fn rollups(
             }
             let start_ms = i64::from(step) * grain.step_ms();
             let span = start_ms..start_ms.saturating_add(grain.step_ms());
-            let mut rows = rows::fold_deltas(connection, site, span, &kept).await?;
+            let mut rows = rows::fold_deltas(connection, site, span, &retained).await?;
             rows.retain(|key, _| key.grain == grain);
             rows::read_steps(connection, site, (grain, step..step.saturating_add(1)), &mut rows).await?;
             let mut found = copy::groups(&rows, &routes, &labels);
@@ -218,7 +223,7 @@ pub(crate) async fn rollups_put(
     // A concurrent fold would overwrite the rows.
     exclude(connection).await?;
     hold_site(connection, site).await?;
-    hold_kept(connection).await?;
+    lock_retention_edges(connection).await?;
     let mut used = Used::default();
     for RollupGroup { key, cells } in groups {
         let day = Grain::Day.step(key.start_ms);

@@ -1,17 +1,17 @@
 //! Erases page views together with their counts, and rollups of days without page views.
 
 use crate::error::failed;
-use crate::load::{Deltas, hold_kept, hold_site, lock, write_deltas};
+use crate::load::{Deltas, hold_site, lock, lock_retention_edges, write_deltas};
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::names::{self, Names, Used};
-use crate::query::kept_now;
+use crate::query::retention_edges;
 use crate::sql::query;
 use crate::{PostgresStore, places, rows, texts, version, view};
 use fieldvitals_store::context::texts::day;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, Grain, deltas};
-use fieldvitals_store::{Erase, Erased, Kept, SiteId, StoreError, ViewUpdate, pack_url};
+use fieldvitals_store::{Erase, Erased, RetentionEdges, SiteId, StoreError, ViewUpdate, pack_url};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
@@ -29,8 +29,8 @@ const COUNTED_MAX: i64 = limits::ERASABLE_MAX as i64 + 1;
 pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased, StoreError> {
     let mut transaction = store.write(ERASING).await?;
     hold_site(&mut transaction, erase.site).await?;
-    let kept = hold_kept(&mut transaction).await?;
-    let views = erase_views(&mut transaction, erase, &kept).await?;
+    let retained = lock_retention_edges(&mut transaction).await?;
+    let views = erase_views(&mut transaction, erase, &retained).await?;
     if views > 0 {
         version::count_change(&mut transaction, erase.site).await?;
         transaction.commit().await.map_err(failed(ERASING))?;
@@ -55,7 +55,7 @@ pub(crate) async fn erase(store: &PostgresStore, erase: &Erase) -> Result<Erased
 /// Number of page views that an erasure would remove.
 pub(crate) async fn erasable(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreError> {
     let mut transaction = store.read(ERASING).await?;
-    let from_ms = erase.from_ms.max(kept_now(&mut transaction).await?.views_from_ms);
+    let from_ms = erase.from_ms.max(retention_edges(&mut transaction).await?.views_from_ms);
     let (first, end) = (view::first_id(from_ms), view::first_id(erase.to_ms));
     let statement = match &erase.url {
         None => query(
@@ -100,9 +100,13 @@ async fn urls(
     Ok(routes.into_iter().map(|(id, route)| (id, pack_url(url, &route))).unzip())
 }
 
-async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) -> Result<u64, StoreError> {
+async fn erase_views(
+    connection: &mut PgConnection,
+    erase: &Erase,
+    retained: &RetentionEdges,
+) -> Result<u64, StoreError> {
     let site = erase.site;
-    let range = erase.from_ms.max(kept.views_from_ms)..erase.to_ms;
+    let range = erase.from_ms.max(retained.views_from_ms)..erase.to_ms;
     if range.is_empty() {
         return Ok(0);
     }
@@ -158,7 +162,7 @@ async fn erase_views(connection: &mut PgConnection, erase: &Erase, kept: &Kept) 
     getrandom::fill(&mut spool).map_err(|error| StoreError::Database {
         what: ERASING,
         reason: format!("the system gave no random numbers ({error})"),
-        passing: true,
+        transient: true,
     })?;
     let hours = deltas(&changed, &names.route_ids, &names.labels).into_iter().collect();
     let deltas = Deltas { site, spool: Uuid::from_bytes(spool), up_to: 0, hours };
@@ -173,9 +177,9 @@ async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreEr
     // A concurrent fold would write its rows again.
     exclude(connection).await?;
     hold_site(connection, erase.site).await?;
-    let kept = hold_kept(connection).await?;
+    let retained = lock_retention_edges(connection).await?;
     let first = Grain::Day.step(erase.from_ms.saturating_add(DAY_MS - 1));
-    let end = Grain::Day.step(erase.to_ms.min(kept.views_from_ms));
+    let end = Grain::Day.step(erase.to_ms.min(retained.views_from_ms));
     let range = i64::from(first) * DAY_MS..i64::from(end) * DAY_MS;
     if range.is_empty() {
         return Ok(0);

@@ -32,7 +32,7 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
         {
             return StoreError::Node { what, reason: format!("{}{NODE_HINT}", said(&error)) };
         }
-        let (hint, passing) = match &error {
+        let (hint, transient) = match &error {
             sqlx::Error::Database(_) => of_code(&code),
             // rustls reports a bad certificate as this kind of I/O error.
             sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => (TLS_HINT, false),
@@ -56,7 +56,7 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
         let detail = told.and_then(PgDatabaseError::detail).filter(|_| code == DEPENDED_ON);
         let advice = told.and_then(PgDatabaseError::hint).filter(|_| hint.is_empty());
         let more: String = detail.into_iter().chain(advice).map(|more| format!(" ({more})")).collect();
-        StoreError::Database { what, reason: format!("{}{more}{hint}", said(&error)), passing }
+        StoreError::Database { what, reason: format!("{}{more}{hint}", said(&error)), transient }
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> Stor
     StoreError::Database {
         what,
         reason: format!("{which} cannot be understood; the database is damaged: put back a backup"),
-        passing: false,
+        transient: false,
     }
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn damaged_rollup(what: &'static str, which: impl std::fmt::Display) 
             "{which} cannot be understood; rollups are damaged: `fieldvitals rollup rebuild` makes those of all days again \
              whose page views are kept; of days before, put back a backup"
         ),
-        passing: false,
+        transient: false,
     }
 }
 

@@ -42,10 +42,10 @@ use connection::{Pools, Transaction, background, bounded, question};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
-    LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
-    Version, Violation,
+    CauseQuery, Causes, CellQuery, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
+    RouteCell, Site, SiteId, SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token,
+    TokenId, Total, ValueCell, Version, Violation,
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -90,7 +90,7 @@ pub struct PostgresStore {
     days: Mutex<BTreeSet<i64>>,
     /// The edges of retention before which this server has removed everything. Nothing is added before an edge, so
     /// there is nothing to look for until an edge moves.
-    removed: Mutex<Option<Kept>>,
+    removed: Mutex<Option<RetentionEdges>>,
     /// Bytes of rollup blocks that folds have replaced since the last vacuum by this store.
     replaced_bytes: AtomicU64,
 }
@@ -237,7 +237,7 @@ impl Store for PostgresStore {
         question(bounded(self.bounds.call, query::route_names(self, site))).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
+    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
         question(bounded(self.bounds.call, query::cells(self, query))).await
     }
 
@@ -245,7 +245,7 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, query::total(self, query)).await
     }
 
-    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {
+    async fn breakdown(&self, query: &CellQuery, by: GroupBy) -> Result<PeriodRows<ValueCell>, StoreError> {
         question(bounded(self.bounds.call, query::breakdown(self, query, by))).await
     }
 
@@ -280,7 +280,7 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, violation::list(self, site, open_only, skip, limit)).await
     }
 
-    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
+    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {
         background(bounded(self.bounds.maintain, maintain::maintain(self, now_ms, retention))).await
     }
 
@@ -316,16 +316,16 @@ impl Store for PostgresStore {
         bounded(self.bounds.maintain, verify::rebuild_day(self, site, day_ms)).await
     }
 
-    async fn kept(&self) -> Result<Kept, StoreError> {
-        bounded(self.bounds.call, copy::kept(self)).await
+    async fn retention_edges(&self) -> Result<RetentionEdges, StoreError> {
+        bounded(self.bounds.call, copy::retained(self)).await
     }
 
-    async fn keep(&self, kept: Kept) -> Result<(), StoreError> {
-        bounded(self.bounds.call, copy::keep(self, kept)).await
+    async fn keep(&self, retained: RetentionEdges) -> Result<(), StoreError> {
+        bounded(self.bounds.call, copy::keep(self, retained)).await
     }
 
-    async fn holding(&self, site: SiteId) -> Result<Holding, StoreError> {
-        bounded(self.bounds.call, copy::holding(self, site)).await
+    async fn site_size(&self, site: SiteId) -> Result<SiteSize, StoreError> {
+        bounded(self.bounds.call, copy::site_size(self, site)).await
     }
 
     async fn site_put(&self, site: &Site) -> Result<Site, StoreError> {

@@ -22,7 +22,7 @@ use fieldvitals_store::load::{Merged, ids, merge};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
 use fieldvitals_store::{
-    Kept, LoadBatch, LoadReport, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate,
+    LoadBatch, LoadReport, RetentionEdges, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate,
 };
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
@@ -137,7 +137,7 @@ impl From<Failed> for StoreError {
             Failed::Distributed => "the tables were distributed over the nodes of Citus meanwhile",
             Failed::Either(error) | Failed::Other(error) => return error,
         };
-        Self::Database { what: LOADING, reason: reason.to_owned(), passing: true }
+        Self::Database { what: LOADING, reason: reason.to_owned(), transient: true }
     }
 }
 
@@ -155,8 +155,8 @@ pub(crate) async fn add_days(store: &PostgresStore, days: &BTreeSet<i64>) -> Res
         return Ok(());
     }
     let mut transaction = store.write(ADDING_DAYS).await?;
-    let kept = questions::kept_now(&mut transaction).await?;
-    let missing: Vec<i64> = missing.into_iter().filter(|&day| day >= kept.views_from_ms).collect();
+    let retained = questions::retention_edges(&mut transaction).await?;
+    let missing: Vec<i64> = missing.into_iter().filter(|&day| day >= retained.views_from_ms).collect();
     query("/* view.days */ select page_view_day_add(day) from unnest($1::bigint[]) day")
         .bind(missing.as_slice())
         .execute(&mut *transaction)
@@ -205,7 +205,7 @@ async fn load_once(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, 
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
 
-    let (kept, mut outcomes) = begin(store, connection, pass).await?;
+    let (retained, mut outcomes) = begin(store, connection, pass).await?;
     let taken: Vec<(&LoadBatch, bool)> = pass
         .iter()
         .zip(&outcomes)
@@ -216,7 +216,7 @@ async fn load_once(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, 
     }
     let mut keys: Vec<(SiteId, ViewId)> = Vec::new();
     for (batch, _) in &taken {
-        let ids = ids(batch).into_iter().filter(|id| id.start_ms() >= kept.views_from_ms);
+        let ids = ids(batch).into_iter().filter(|id| id.start_ms() >= retained.views_from_ms);
         keys.extend(ids.map(|id| (batch.site, id)));
     }
     // Copies the beacons while Postgres answers.
@@ -225,13 +225,13 @@ async fn load_once(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, 
     for part in &mut parts {
         part.stored = stored.remove(&part.site).unwrap_or_default();
     }
-    places::bound(connection, &mut parts, &kept).await?;
+    places::bound(connection, &mut parts, &retained).await?;
     texts::bound(connection, &mut parts).await?;
     let mut parts = compute(move || {
         for part in &mut parts {
             let (stored, beacons) = (std::mem::take(&mut part.stored), std::mem::take(&mut part.beacons));
-            part.merged = merge(stored, beacons, &kept);
-            part.merged.report.crowded = part.decided.crowded;
+            part.merged = merge(stored, beacons, &retained);
+            part.merged.report.overflow = part.decided.overflow;
         }
         parts
     })
@@ -341,7 +341,7 @@ async fn begin(
     store: &PostgresStore,
     connection: &mut PgConnection,
     pass: &[LoadBatch],
-) -> Result<(Kept, Vec<Result<bool, StoreError>>), Failed> {
+) -> Result<(RetentionEdges, Vec<Result<bool, StoreError>>), Failed> {
     let sites: Vec<i64> = pass.iter().map(|batch| batch.site.0).collect();
     let row = query(
         "/* load.begin */ with site as (select site_id from site where site_id = any($1) order by site_id \
@@ -353,7 +353,7 @@ async fn begin(
     .fetch_one(&mut *connection)
     .await
     .map_err(failed(LOADING))?;
-    let kept = questions::kept(&row)?;
+    let retained = questions::retained(&row)?;
     let existing: Vec<i64> = row.try_get(3).map_err(failed(LOADING))?;
     let existing: BTreeSet<i64> = existing.into_iter().collect();
     let has_citus: bool = row.try_get(4).map_err(failed(LOADING))?;
@@ -391,7 +391,7 @@ async fn begin(
         }
         Ok(stored.is_some())
     };
-    Ok((kept, pass.iter().map(outcome).collect()))
+    Ok((retained, pass.iter().map(outcome).collect()))
 }
 
 /// Checks that a site exists, and locks it until the transaction ends.
@@ -406,7 +406,9 @@ pub(crate) async fn hold_site(connection: &mut PgConnection, site: SiteId) -> Re
 }
 
 /// Reads the retention edges. Locks them, and thus every name, until the transaction ends.
-pub(crate) async fn hold_kept(connection: &mut PgConnection) -> Result<Kept, StoreError> {
+pub(crate) async fn lock_retention_edges(
+    connection: &mut PgConnection,
+) -> Result<RetentionEdges, StoreError> {
     let row = query(
         "/* load.kept */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1 \
          for share",
@@ -414,7 +416,7 @@ pub(crate) async fn hold_kept(connection: &mut PgConnection) -> Result<Kept, Sto
     .fetch_one(connection)
     .await
     .map_err(failed(LOADING))?;
-    questions::kept(&row)
+    questions::retained(&row)
 }
 
 /// Moves the cursors. A missing cursor cannot be locked, so another loader of the spool may have inserted it meanwhile.

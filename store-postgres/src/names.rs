@@ -9,7 +9,7 @@ mod route;
 
 use crate::error::{damaged, failed};
 use crate::sql::query;
-use fieldvitals_store::dimension::{Code, Labels, Said};
+use fieldvitals_store::dimension::{Code, DimensionValue, Labels};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::{Decided, Given, Stored};
@@ -49,7 +49,7 @@ impl<'a> Used<'a> {
     fn view(&mut self, view: &'a ViewUpdate, day: i32) {
         self.route(&view.route, day);
         for dimension in Dimension::LABELLED {
-            if let Said::Label(label) = dimension.of(view) {
+            if let DimensionValue::Label(label) = dimension.of(view) {
                 self.label(dimension, label, day);
             }
         }

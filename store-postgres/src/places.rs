@@ -1,7 +1,7 @@
 //! Assigns places to names, and frees the places of unused names.
 
 use crate::error::{damaged, failed};
-use crate::load::{Part, hold_kept, hold_site};
+use crate::load::{Part, hold_site, lock_retention_edges};
 use crate::maintain::{exclude, hold_off_loads};
 use crate::names::{Found, Names, find_labels, find_routes, place, three};
 use crate::sql::{alone, query};
@@ -11,7 +11,7 @@ use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load;
 use fieldvitals_store::places::{Bounds, Pool, Stored, today};
 use fieldvitals_store::rollup::{Answer, Coverage, Grain, Per, Plan};
-use fieldvitals_store::{By, CellQuery, Dimension, Kept, Name, Senders, SiteId, StoreError};
+use fieldvitals_store::{CellQuery, Dimension, GroupBy, Name, RetentionEdges, Senders, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use std::collections::BTreeSet;
@@ -24,23 +24,23 @@ const NAMING: &str = "reading or writing the places of names";
 pub(crate) async fn bound(
     connection: &mut PgConnection,
     parts: &mut [Part],
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<(), StoreError> {
     for part in parts.iter_mut() {
         part.decided.today = today(&part.beacons);
     }
     // The names of a copy are decided.
     let mut open: Vec<&mut Part> = parts.iter_mut().filter(|part| part.senders != Senders::Store).collect();
-    bound_routes(connection, &mut open, kept).await?;
-    bound_labels(connection, &mut open, kept).await
+    bound_routes(connection, &mut open, retained).await?;
+    bound_labels(connection, &mut open, retained).await
 }
 
 async fn bound_routes(
     connection: &mut PgConnection,
     parts: &mut [&mut Part],
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<(), StoreError> {
-    let from_day = Grain::Day.step(kept.views_from_ms);
+    let from_day = Grain::Day.step(retained.views_from_ms);
     let mut asked: BTreeSet<(SiteId, &str)> = BTreeSet::new();
     let mut counts: HashMap<SiteId, usize> = HashMap::default();
     for part in parts.iter() {
@@ -69,7 +69,7 @@ async fn bound_routes(
         if let Some(rules) = rules.get(&part.site) {
             pool.fill(Bounds::routes(rules), seen.remove(&part.site).unwrap_or_default());
         }
-        part.decided.crowded.routes =
+        part.decided.overflow.routes =
             pool.decide(&mut part.beacons, &part.senders, |update| Some(&mut update.route));
         part.decided.routes = pool.given();
     }
@@ -136,9 +136,9 @@ type OfDimension = (SiteId, Dimension);
 async fn bound_labels(
     connection: &mut PgConnection,
     parts: &mut [&mut Part],
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<(), StoreError> {
-    let from_day = Grain::Day.step(kept.views_from_ms);
+    let from_day = Grain::Day.step(retained.views_from_ms);
     let mut asked: BTreeSet<(SiteId, (Dimension, &str))> = BTreeSet::new();
     let mut counts: HashMap<OfDimension, usize> = HashMap::default();
     for part in parts.iter() {
@@ -169,9 +169,9 @@ async fn bound_labels(
     for (part, pools) in parts.iter_mut().zip(pools) {
         for (dimension, mut pool) in Dimension::LABELLED.into_iter().zip(pools) {
             if let Some((rows, seen)) = places.remove(&(part.site, dimension)) {
-                pool.fill(Bounds::labels(dimension, kept, rows, part.decided.today), seen);
+                pool.fill(Bounds::labels(dimension, retained, rows, part.decided.today), seen);
             }
-            part.decided.crowded.labels[dimension.index()] =
+            part.decided.overflow.labels[dimension.index()] =
                 pool.decide(&mut part.beacons, &part.senders, |update| dimension.label_mut(update));
             part.decided.labels[dimension.index()] = pool.given();
         }
@@ -253,7 +253,7 @@ pub(crate) async fn free(store: &PostgresStore, site: SiteId) -> Result<u64, Sto
     exclude(connection).await?;
     if !hold_off_loads(connection).await? {
         let reason = "loads are in the way".to_owned();
-        return Err(StoreError::Database { what: NAMING, reason, passing: true });
+        return Err(StoreError::Database { what: NAMING, reason, transient: true });
     }
     hold_site(connection, site).await?;
     let coverage = questions::coverage(connection, site).await?;
@@ -294,10 +294,10 @@ async fn counted(
     coverage: &Coverage,
 ) -> Result<Vec<i64>, StoreError> {
     let all = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, i64::MIN, i64::MAX) };
-    let per = dimension.map_or(Per::Route, |dimension| Per::Value(By::Rolled(dimension)));
+    let per = dimension.map_or(Per::Route, |dimension| Per::Value(GroupBy::Rolled(dimension)));
     let Some(mut answer) = Answer::new(&all, per, None, &Labels::default()) else { return Ok(Vec::new()) };
     let read = dimension.unwrap_or(Dimension::Device);
-    let plan = Plan::of_rollups(&all, read, &coverage.kept);
+    let plan = Plan::of_rollups(&all, read, &coverage.retained);
     questions::read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.finish().into_keys().collect())
 }
@@ -328,7 +328,7 @@ pub(crate) async fn put(store: &PostgresStore, site: SiteId, all: &[Name]) -> Re
     let mut transaction = store.write(NAMING).await?;
     let connection = &mut *transaction;
     hold_site(connection, site).await?;
-    hold_kept(connection).await?;
+    lock_retention_edges(connection).await?;
     Names::default().put_all(connection, site, all).await?;
     version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(NAMING))

@@ -7,8 +7,8 @@ use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan, from_slot};
 use fieldvitals_store::{
-    Answered, By, Cell, CellQuery, Dimension, Filters, Kept, RouteCell, SiteId, StoreError, StoredView,
-    Total, ValueCell, Weight,
+    Cell, CellQuery, Dimension, Filters, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
+    StoredView, Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -22,19 +22,19 @@ use vitals::view::ViewId;
 
 const READING: &str = "reading a report";
 
-pub(crate) async fn kept_now(connection: &mut PgConnection) -> Result<Kept, StoreError> {
+pub(crate) async fn retention_edges(connection: &mut PgConnection) -> Result<RetentionEdges, StoreError> {
     let row =
         sql("/* kept.read */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1")
             .fetch_one(connection)
             .await
             .map_err(failed(READING))?;
-    kept(&row)
+    retained(&row)
 }
 
 /// What is kept, from a row of its three columns.
-pub(crate) fn kept(row: &PgRow) -> Result<Kept, StoreError> {
+pub(crate) fn retained(row: &PgRow) -> Result<RetentionEdges, StoreError> {
     let edge = |place: usize| row.try_get(place).map_err(failed(READING));
-    Ok(Kept { views_from_ms: edge(0)?, hours_from_ms: edge(1)?, days_from_ms: edge(2)? })
+    Ok(RetentionEdges { views_from_ms: edge(0)?, hours_from_ms: edge(1)?, days_from_ms: edge(2)? })
 }
 
 /// The days that a site's rollups cover.
@@ -45,20 +45,20 @@ pub(crate) async fn coverage(connection: &mut PgConnection, site: SiteId) -> Res
     .fetch_one(connection)
     .await
     .map_err(failed(READING))?;
-    let kept = kept(&row)?;
+    let retained = retained(&row)?;
     let before: Option<i32> = row.try_get(3).map_err(failed(READING))?;
-    Ok(before.map_or(Coverage::of(kept), |before| Coverage::lacking(kept, before)))
+    Ok(before.map_or(Coverage::of(retained), |before| Coverage::lacking(retained, before)))
 }
 
 pub(crate) async fn cells(
     store: &PostgresStore,
     query: &CellQuery,
-) -> Result<Answered<RouteCell>, StoreError> {
+) -> Result<PeriodRows<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let labels = labels_of_filters(connection, query).await?;
     let (period, cells) = answer(connection, query, Per::Route, &labels).await?;
-    Ok(Answered { period, rows: name(connection, query.site, cells).await? })
+    Ok(PeriodRows { period, rows: name(connection, query.site, cells).await? })
 }
 
 pub(crate) async fn total(store: &PostgresStore, query: &CellQuery) -> Result<Total, StoreError> {
@@ -80,8 +80,8 @@ async fn labels_of_filters(connection: &mut PgConnection, query: &CellQuery) -> 
 pub(crate) async fn breakdown(
     store: &PostgresStore,
     query: &CellQuery,
-    by: By,
-) -> Result<Answered<ValueCell>, StoreError> {
+    by: GroupBy,
+) -> Result<PeriodRows<ValueCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let labels = names::labels(connection, query.site).await?;
@@ -96,7 +96,7 @@ pub(crate) async fn breakdown(
         let key = |one: &ValueCell| (Reverse(one.cell.views), one.value.is_none());
         key(a).cmp(&key(b)).then_with(|| a.value.cmp(&b.value))
     });
-    Ok(Answered { period, rows })
+    Ok(PeriodRows { period, rows })
 }
 
 /// The period that an answer counts, and its cells, by route id, or by the code of a value.
@@ -107,9 +107,9 @@ async fn answer(
     labels: &Labels,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let coverage = coverage(connection, query.site).await?;
-    let kept = &coverage.kept;
+    let retained = &coverage.retained;
     let from = From::question(query, per.by());
-    let mut plan = Plan::new(query, from, kept);
+    let mut plan = Plan::new(query, from, retained);
     let route_id = match &query.route {
         None => None,
         Some(route) => match route_id(connection, query.site, route).await? {
@@ -127,7 +127,7 @@ async fn answer(
                 for (range, count) in edge.iter().zip(&mut counts) {
                     *count = count_views(connection, query.site, range, &coverage, route_id).await?;
                 }
-                plan.count_edge(edge, counts, kept);
+                plan.count_edge(edge, counts, retained);
             }
             read_rollups(connection, query.site, &plan, &coverage, &mut answer).await?;
         }
@@ -166,7 +166,7 @@ pub(crate) async fn count_views(
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
     let answer = Answer::new(&query, Per::Total, route_id, &Labels::default());
     let Some(mut answer) = answer else { return Ok(0) };
-    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.kept);
+    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.retained);
     read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.total().views)
 }
@@ -213,10 +213,10 @@ async fn read_views(
     query: &CellQuery,
     (range, times): (&Range<i64>, i64),
     route_id: Option<i64>,
-    (by, labels): (Option<By>, &Labels),
+    (by, labels): (Option<GroupBy>, &Labels),
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
-    let by = by.unwrap_or(By::Rolled(Dimension::Device));
+    let by = by.unwrap_or(GroupBy::Rolled(Dimension::Device));
     let filters = &query.filters;
     let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
@@ -250,7 +250,9 @@ async fn read_views(
         };
         let (route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
         let code = match (by, label) {
-            (By::Rolled(by), Some(label)) => labels.code(by, label).unwrap_or_else(|| label_code(label, 0)),
+            (GroupBy::Rolled(by), Some(label)) => {
+                labels.code(by, label).unwrap_or_else(|| label_code(label, 0))
+            }
             _ => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
         };
         answer.add_view(route_id, code, weight, &values, times);
@@ -291,7 +293,7 @@ pub(crate) async fn routes(
     to_ms: i64,
 ) -> Result<Vec<String>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let from_ms = from_ms.max(kept_now(&mut transaction).await?.views_from_ms);
+    let from_ms = from_ms.max(retention_edges(&mut transaction).await?.views_from_ms);
     let rows = sql("/* route.seen */ select r.route from route r where r.site_id = $1 and exists (select 1 \
          from page_view v where v.site_id = $1 and v.route_id = r.route_id and v.id >= $2 and v.id < $3) \
          order by r.route")
@@ -320,7 +322,7 @@ pub(crate) async fn view(
     id: ViewId,
 ) -> Result<Option<StoredView>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    if id.start_ms() < kept_now(&mut transaction).await?.views_from_ms {
+    if id.start_ms() < retention_edges(&mut transaction).await?.views_from_ms {
         return Ok(None);
     }
     let row = sql(view::ONE)

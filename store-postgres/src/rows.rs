@@ -7,7 +7,7 @@ use crate::sql::query;
 use fieldvitals_store::rollup::{
     Block, BlockKey, Fold, Grain, Read, Row, RowKey, Scope, Stored, add_block, add_rows, blocks, slots,
 };
-use fieldvitals_store::{Kept, SiteId, StoreError};
+use fieldvitals_store::{RetentionEdges, SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -196,11 +196,11 @@ pub(crate) async fn fold_deltas(
     connection: &mut PgConnection,
     site: SiteId,
     range: Range<i64>,
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<BTreeMap<RowKey, Row>, StoreError> {
     let (mut rows, mut fold) = (BTreeMap::new(), Fold::default());
     let add = |hour_ms, views: &[u8]| {
-        fold.add_delta(hour_ms, views, kept)?;
+        fold.add_delta(hour_ms, views, retained)?;
         // A fold holds every value; rows are much smaller.
         if fold.views() >= vitals::limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());

@@ -72,7 +72,7 @@ pub(crate) async fn open(url: &str) -> Result<Pools, StoreError> {
                 "no answer within {} s; are host and port of --database-url right, and may this machine reach them?",
                 CONNECT_TIME_MAX.as_secs()
             ),
-            passing: true,
+            transient: true,
         })
         .and_then(|connected| connected.map_err(failed(OPENING)))
         .map_err(at)?;
@@ -135,8 +135,8 @@ pub(crate) async fn connect(
 
 fn named(place: &str, error: StoreError) -> StoreError {
     match error {
-        StoreError::Database { what, reason, passing } => {
-            StoreError::Database { what, reason: format!("{place}: {reason}"), passing }
+        StoreError::Database { what, reason, transient } => {
+            StoreError::Database { what, reason: format!("{place}: {reason}"), transient }
         }
         StoreError::TooSlow { what, reason, answered } => {
             StoreError::TooSlow { what, reason: format!("{place}: {reason}"), answered }
@@ -157,7 +157,7 @@ fn version_will_do(version: i32) -> Result<(), StoreError> {
             version / 10_000,
             VERSION_MIN / 10_000
         ),
-        passing: false,
+        transient: false,
     })
 }
 
@@ -173,7 +173,7 @@ fn encoding_will_do(encoding: &str) -> Result<(), StoreError> {
             "its encoding is {encoding}, and fieldvitals needs UTF8: make a database by \
              `create database NAME encoding 'UTF8' template template0`, and name it in --database-url"
         ),
-        passing: false,
+        transient: false,
     })
 }
 
@@ -195,7 +195,7 @@ async fn look(connection: &mut PgConnection, known: i64) -> Result<i64, StoreErr
             reason: "this is a standby, which takes no writes; --database-url must name the primary"
                 .to_owned(),
             // A standby may become the primary soon.
-            passing: true,
+            transient: true,
         });
     }
     encoding_will_do(&encoding)?;
@@ -220,7 +220,7 @@ async fn migrate(connection: &mut PgConnection, known: i64) -> Result<(), StoreE
     MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error)
         | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failed(MIGRATING)(error),
-        error => StoreError::Database { what: MIGRATING, reason: error.to_string(), passing: false },
+        error => StoreError::Database { what: MIGRATING, reason: error.to_string(), transient: false },
     })?;
     // The migrator prepares named statements. Behind a pooler, they would collide with other sessions' names.
     sqlx::raw_sql("/* session.clean */ deallocate all")
@@ -272,7 +272,7 @@ async fn schema_version(connection: &mut PgConnection, known: i64) -> Result<i64
              `_sqlx_migrations`; give fieldvitals a database of its own, and name it in --database-url"
         ),
     };
-    Err(StoreError::Database { what: OPENING, reason, passing: false })
+    Err(StoreError::Database { what: OPENING, reason, transient: false })
 }
 
 #[cfg(test)]

@@ -325,8 +325,9 @@ pub(crate) const DOUBTED: &str = "/* text.doubt.sites */ select distinct site_id
 pub(crate) async fn clean(mut transaction: Transaction, site: SiteId) -> Result<bool, StoreError> {
     // Blocks loads before it locks the day. Erasures have the same lock order: `kept`, then the marks of days.
     let unread = query(FIRST_DOUBT).bind(site.0).fetch_optional(&mut *transaction).await;
-    let is_due = |doubt: Doubt| (doubt.is_read() && !doubt.retired).then_some(doubt.day);
-    let to_retire = unread.map_err(failed(NAMING))?.map(|row| Doubt::of(&row)).transpose()?.and_then(is_due);
+    let is_due = |doubt: MarkedDay| (doubt.is_read() && !doubt.retired).then_some(doubt.day);
+    let to_retire =
+        unread.map_err(failed(NAMING))?.map(|row| MarkedDay::of(&row)).transpose()?.and_then(is_due);
     if to_retire.is_some() {
         wait_little(&mut transaction).await?;
         if !hold_off_loads(&mut transaction).await? {
@@ -335,7 +336,7 @@ pub(crate) async fn clean(mut transaction: Transaction, site: SiteId) -> Result<
     }
     let row = query(NEXT_DOUBT).bind(site.0).fetch_optional(&mut *transaction).await;
     let Some(row) = row.map_err(failed(NAMING))? else { return Ok(false) };
-    let mut doubt = Doubt::of(&row)?;
+    let mut doubt = MarkedDay::of(&row)?;
     let statement = match (doubt.is_read(), doubt.retired) {
         (false, _) => {
             read_some(&mut transaction, site, &mut doubt).await?;
@@ -357,7 +358,7 @@ pub(crate) async fn clean(mut transaction: Transaction, site: SiteId) -> Result<
         if doubt.retired {
             no_doubt(&mut transaction, site, doubt.day).await?;
         } else {
-            let again = Doubt { day: doubt.day, retired: true, place: None, used: BTreeSet::new() };
+            let again = MarkedDay { day: doubt.day, retired: true, place: None, used: BTreeSet::new() };
             remember(&mut transaction, site, &again).await?;
         }
     } else {
@@ -378,7 +379,7 @@ const CLEAN: &str = "/* text.clean */ delete from context_text where site_id = $
     and code <> all($3)";
 
 /// A marked day, and the progress of reading it.
-struct Doubt {
+struct MarkedDay {
     day: i32,
     /// Whether unused texts are retired.
     retired: bool,
@@ -386,7 +387,7 @@ struct Doubt {
     used: BTreeSet<i32>,
 }
 
-impl Doubt {
+impl MarkedDay {
     fn of(row: &PgRow) -> Result<Self, StoreError> {
         let read = || {
             let used = row.try_get::<Vec<i32>, _>(3)?.into_iter().collect();
@@ -407,7 +408,7 @@ impl Doubt {
     }
 }
 
-async fn remember(connection: &mut PgConnection, site: SiteId, doubt: &Doubt) -> Result<(), StoreError> {
+async fn remember(connection: &mut PgConnection, site: SiteId, doubt: &MarkedDay) -> Result<(), StoreError> {
     query(
         "/* text.doubt.place */ update context_text_doubt set retired = $3, place = $4, used = $5 \
          where site_id = $1 and day = $2",
@@ -424,7 +425,11 @@ async fn remember(connection: &mut PgConnection, site: SiteId, doubt: &Doubt) ->
 }
 
 /// Reads the texts to which the next page views of a day refer.
-async fn read_some(connection: &mut PgConnection, site: SiteId, doubt: &mut Doubt) -> Result<(), StoreError> {
+async fn read_some(
+    connection: &mut PgConnection,
+    site: SiteId,
+    doubt: &mut MarkedDay,
+) -> Result<(), StoreError> {
     let [first, end] = doubt.ids();
     let mut rows = query(
         "/* text.used */ select id, context from page_view where site_id = $1 and id > $2 and id < $3 \

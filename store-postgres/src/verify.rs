@@ -10,7 +10,7 @@ use fieldvitals_store::rollup::{
     Counted, DAY_MS, Difference, Fold, Grain, Row, RowKey, Stored, add_rows, day_of, differences,
     steps_of_day,
 };
-use fieldvitals_store::{Kept, Rebuilt, SiteId, StoreError};
+use fieldvitals_store::{Rebuilt, RetentionEdges, SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
@@ -23,10 +23,10 @@ const REBUILDING: &str = "rebuilding rollups";
 
 pub(crate) async fn view_days(store: &PostgresStore, site: SiteId) -> Result<Vec<i64>, StoreError> {
     let mut transaction = store.read(VERIFYING).await?;
-    let kept = questions::kept_now(&mut transaction).await?;
+    let retained = questions::retention_edges(&mut transaction).await?;
     let rows =
         query("/* view.days.kept */ select day from page_view_days() day where day >= $1 order by day")
-            .bind(kept.views_from_ms)
+            .bind(retained.views_from_ms)
             .fetch_all(&mut *transaction)
             .await
             .map_err(failed(VERIFYING))?;
@@ -58,8 +58,8 @@ fn day(day_ms: i64) -> Range<i64> {
 }
 
 /// Returns the steps of a day within retention, for each grain.
-fn steps(day_ms: i64, kept: &Kept) -> impl Iterator<Item = (Grain, Range<i32>)> {
-    [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)]
+fn steps(day_ms: i64, retained: &RetentionEdges) -> impl Iterator<Item = (Grain, Range<i32>)> {
+    [(Grain::Hour, retained.hours_from_ms), (Grain::Day, retained.days_from_ms)]
         .into_iter()
         .filter(move |&(_, from_ms)| day_ms >= from_ms)
         .map(move |(grain, _)| (grain, steps_of_day(grain, day_ms)))
@@ -71,7 +71,7 @@ async fn expected(
     site: SiteId,
     day: Range<i64>,
     labels: &Labels,
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<(BTreeMap<RowKey, Row>, u64), StoreError> {
     let (mut rows, mut views) = (BTreeMap::new(), 0);
     let mut fold = Fold::default();
@@ -83,7 +83,7 @@ async fn expected(
     while let Some(row) = found.try_next().await.map_err(failed(VERIFYING))? {
         let (route_id, view) = view::read_counted(&row)?;
         let counted = Counted::new(&view, route_id, labels.codes(&view), 1);
-        fold.add(view.id.start_ms(), &counted, kept);
+        fold.add(view.id.start_ms(), &counted, retained);
         views += 1;
         // A fold holds the values of every view.
         if fold.views() >= limits::FOLD_VIEWS_MAX {
@@ -102,14 +102,14 @@ pub(crate) async fn verify_day(
     let mut transaction = store.begin(VERIFYING, sql::VERIFY).await?;
     let connection = &mut *transaction;
     let coverage = questions::coverage(connection, site).await?;
-    let (kept, day) = (coverage.kept, day(day_ms));
-    if day.start < kept.views_from_ms {
+    let (retained, day) = (coverage.retained, day(day_ms));
+    if day.start < retained.views_from_ms {
         return Ok(Vec::new());
     }
     let labels = names::labels(connection, site).await?;
-    let (mut expected, _) = expected(connection, site, day.clone(), &labels, &kept).await?;
-    let mut stored = rows::fold_deltas(connection, site, day.clone(), &kept).await?;
-    for steps in steps(day.start, &kept) {
+    let (mut expected, _) = expected(connection, site, day.clone(), &labels, &retained).await?;
+    let mut stored = rows::fold_deltas(connection, site, day.clone(), &retained).await?;
+    for steps in steps(day.start, &retained) {
         rows::read_steps(connection, site, steps, &mut stored).await?;
     }
     for rows in [&mut stored, &mut expected] {
@@ -135,13 +135,13 @@ pub(crate) async fn rebuild_day(
     // Loads continue. Their deltas are not visible here; they remain, and are folded later.
     exclude(connection).await?;
     hold_site(connection, site).await?;
-    let kept = questions::kept_now(connection).await?;
+    let retained = questions::retention_edges(connection).await?;
     let day = day(day_ms);
-    if day.start < kept.views_from_ms {
+    if day.start < retained.views_from_ms {
         return Ok(Rebuilt::default());
     }
     let labels = names::labels(connection, site).await?;
-    let (rows, views) = expected(connection, site, day.clone(), &labels, &kept).await?;
+    let (rows, views) = expected(connection, site, day.clone(), &labels, &retained).await?;
     query(
         "/* rollup.delta.rebuilt */ delete from rollup_delta \
          where site_id = $1 and hour_ms >= $2 and hour_ms < $3",
@@ -152,7 +152,7 @@ pub(crate) async fn rebuild_day(
     .execute(&mut *connection)
     .await
     .map_err(failed(REBUILDING))?;
-    for steps in steps(day.start, &kept) {
+    for steps in steps(day.start, &retained) {
         while rows::remove_steps(connection, site, steps.clone(), REMOVE_BLOCKS_MAX).await?
             >= REMOVE_BLOCKS_MAX as u64
         {}

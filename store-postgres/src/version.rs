@@ -14,7 +14,7 @@ const COUNTING: &str = "counting a change of a site's data";
 
 pub(crate) async fn version(store: &PostgresStore, site: SiteId) -> Result<Version, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let kept = questions::kept_now(&mut transaction).await?;
+    let retained = questions::retention_edges(&mut transaction).await?;
     let rows = query("/* cursor.all */ select spool, position from load_cursor where site_id = $1")
         .bind(site.0)
         .fetch_all(&mut *transaction)
@@ -22,7 +22,7 @@ pub(crate) async fn version(store: &PostgresStore, site: SiteId) -> Result<Versi
         .map_err(failed(READING))?;
     let cursor = |row: &PgRow| Ok((row.try_get::<Uuid, _>(0)?.into_bytes(), row.try_get(1)?));
     let cursors: Result<Vec<_>, _> = rows.iter().map(cursor).collect();
-    Ok(Version::new(&kept, cursors.map_err(failed(READING))?))
+    Ok(Version::new(&retained, cursors.map_err(failed(READING))?))
 }
 
 /// Counts a change that is no load, in its transaction. Called last, because the row stays locked until the commit.

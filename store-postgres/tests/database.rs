@@ -4,7 +4,9 @@
 
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
-use fieldvitals_store::{CellQuery, Concern, Dimension, Erase, Retention, SiteId, Source, Store, StoreError};
+use fieldvitals_store::{
+    CellQuery, Dimension, Erase, MaintenancePart, Retention, SiteId, Source, Store, StoreError,
+};
 use fieldvitals_store_postgres::testing::{Cluster, Database};
 use fieldvitals_store_postgres::{Bounds, PostgresStore};
 use sqlx::{Connection, PgConnection};
@@ -21,7 +23,7 @@ async fn open(url: &str) -> Arc<dyn Store> {
 /// Opens the database, which must fail. Returns the error message and whether the error is passing.
 async fn refused(url: &str) -> (String, bool) {
     match PostgresStore::open(url).await.err() {
-        Some(error @ StoreError::Database { passing, .. }) => (error.to_string(), passing),
+        Some(error @ StoreError::Database { transient, .. }) => (error.to_string(), transient),
         other => panic!("{other:?}"),
     }
 }
@@ -66,8 +68,8 @@ async fn a_newer_schema_is_refused() {
 async fn a_database_of_somebody_else_is_left_as_it_was() {
     let database = Database::empty();
     let _ = database.sql("create table violation (id integer)");
-    let (message, passing) = refused(&database.url).await;
-    assert!(message.contains("a database of its own") && !passing, "{message}");
+    let (message, transient) = refused(&database.url).await;
+    assert!(message.contains("a database of its own") && !transient, "{message}");
     let tables = "select count(*) from pg_tables where schemaname = 'public'";
     assert_eq!(database.sql(tables), "1", "nothing of the migration stays");
 }
@@ -82,9 +84,9 @@ async fn migrations_of_another_program_are_no_newer_schema() {
              execution_time bigint not null); \
              insert into _sqlx_migrations values ({row}, now(), true, '', 0)"
         ));
-        let (message, passing) = refused(&database.url).await;
+        let (message, transient) = refused(&database.url).await;
         assert!(message.contains("another program's") && message.contains("of its own"), "{message}");
-        assert!(!passing && !message.contains("newer release"), "{message}");
+        assert!(!transient && !message.contains("newer release"), "{message}");
     }
 }
 
@@ -92,12 +94,12 @@ async fn migrations_of_another_program_are_no_newer_schema() {
 async fn a_database_that_cannot_hold_every_text_is_refused() {
     for encoding in ["WIN1252", "SQL_ASCII"] {
         let database = Database::of_encoding(encoding);
-        let (message, passing) = refused(&database.url).await;
+        let (message, transient) = refused(&database.url).await;
         assert!(
             message.contains(encoding) && message.contains("encoding 'UTF8' template template0"),
             "{message}"
         );
-        assert!(!passing);
+        assert!(!transient);
         assert_eq!(database.sql("select to_regclass('_sqlx_migrations') is null"), "t", "nothing is made");
     }
 }
@@ -105,18 +107,18 @@ async fn a_database_that_cannot_hold_every_text_is_refused() {
 #[tokio::test]
 async fn what_is_wrong_is_said() {
     let database = Database::empty();
-    let (message, passing) = refused("postgres://nobody@127.0.0.1:1/vitals").await;
+    let (message, transient) = refused("postgres://nobody@127.0.0.1:1/vitals").await;
     assert!(message.contains("127.0.0.1:1") && message.contains("is Postgres running"), "{message}");
-    assert!(passing);
-    let (message, passing) = refused("postgres://[").await;
-    assert!(message.contains("postgres://USER:PASSWORD@HOST:PORT/NAME") && !passing, "{message}");
+    assert!(transient);
+    let (message, transient) = refused("postgres://[").await;
+    assert!(message.contains("postgres://USER:PASSWORD@HOST:PORT/NAME") && !transient, "{message}");
     assert!(database.sql("drop schema public").is_empty());
-    let (message, passing) = refused(&database.url).await;
-    assert!(message.contains("create schema public") && !passing, "{message}");
+    let (message, transient) = refused(&database.url).await;
+    assert!(message.contains("create schema public") && !transient, "{message}");
     assert!(!message.contains("at line"), "{message}");
     let nowhere = database.url.replace("fieldvitals_test_", "fieldvitals_nowhere_");
-    let (message, passing) = refused(&nowhere).await;
-    assert!(message.contains("createdb") && !passing, "{message}");
+    let (message, transient) = refused(&nowhere).await;
+    assert!(message.contains("createdb") && !transient, "{message}");
 }
 
 #[tokio::test]
@@ -128,12 +130,12 @@ async fn a_wrong_password_and_missing_rights_are_told_apart() {
          exception when duplicate_object or unique_violation then null; end $$; \
          revoke create on schema public from public",
     );
-    let (message, passing) = refused(&database.url_of("guarded", "right")).await;
-    assert!(message.contains("grant create on schema public") && !passing, "{message}");
+    let (message, transient) = refused(&database.url_of("guarded", "right")).await;
+    assert!(message.contains("grant create on schema public") && !transient, "{message}");
     // An external server (DATABASE_URL) has its own rules for passwords.
     if std::env::var_os("DATABASE_URL").is_none() {
-        let (message, passing) = refused(&database.url_of("guarded", "wrong-one")).await;
-        assert!(message.contains("check user and password") && !passing, "{message}");
+        let (message, transient) = refused(&database.url_of("guarded", "wrong-one")).await;
+        assert!(message.contains("check user and password") && !transient, "{message}");
         assert!(!message.contains("wrong-one"), "{message}");
     }
 }
@@ -148,8 +150,8 @@ async fn the_database_has_a_word_on_what_is_old() {
     load(&store, site, 1, vec![update(now_ms, 1, &[(Metric::Lcp, 400.0)])]).await.unwrap();
     let done = store.maintain(now_ms + 900 * DAY_MS, Retention::default()).await.unwrap();
     assert_eq!((done.views_removed, done.rows_removed), (0, 0));
-    let kept = store.kept().await.unwrap();
-    assert!(kept.views_from_ms < now_ms, "{kept:?}");
+    let retained = store.retention_edges().await.unwrap();
+    assert!(retained.views_from_ms < now_ms, "{retained:?}");
     load(&store, site, 2, vec![update(now_ms, 2, &[(Metric::Lcp, 400.0)])]).await.unwrap();
     assert_eq!(database.sql("select count(*) from page_view"), "2");
 }
@@ -407,8 +409,8 @@ async fn maintenance_goes_on_past_a_site_that_fails() {
     assert_eq!(done.deltas_folded, 1);
     assert!(done.rows_removed > 0, "{done:?}");
     assert_eq!(
-        done.undone.iter().map(|undone| undone.concern).collect::<Vec<_>>(),
-        [Concern::Site(sites[0])]
+        done.undone.iter().map(|undone| undone.part).collect::<Vec<_>>(),
+        [MaintenancePart::Site(sites[0])]
     );
     assert!(done.undone[0].error.contains("a rollup delta"), "{:?}", done.undone);
     let old = |site: SiteId| {
@@ -464,8 +466,8 @@ async fn a_partition_that_cannot_be_dropped_is_told_and_the_rest_goes_on() {
     let later = DAY0_MS + 40 * DAY_MS;
     let done = store.maintain(later, Retention::default()).await.unwrap();
     assert_eq!((done.views_removed, days(&database).iter().filter(|&&day| day < 4).count()), (2, 2));
-    let undone: Vec<Concern> = done.undone.iter().map(|undone| undone.concern).collect();
-    assert_eq!(undone, [Concern::Day(DAY0_MS + DAY_MS), Concern::Day(DAY0_MS + 2 * DAY_MS)]);
+    let undone: Vec<MaintenancePart> = done.undone.iter().map(|undone| undone.part).collect();
+    assert_eq!(undone, [MaintenancePart::Day(DAY0_MS + DAY_MS), MaintenancePart::Day(DAY0_MS + 2 * DAY_MS)]);
     let depends = &done.undone[0].error;
     assert!(depends.contains(&partition(1)) && depends.contains("view pinned depends on"), "{depends}");
     assert!(done.undone[1].error.contains("lock timeout"), "{:?}", done.undone);
@@ -580,7 +582,7 @@ async fn a_check_of_the_owners_own_is_no_missing_partition() {
     let mut refused = update(DAY0_MS, 1, &[]);
     refused.source = Source::Own { seq: 7 };
     match load(&store, site, 1, vec![refused]).await {
-        Err(StoreError::Database { passing: false, reason, .. }) => {
+        Err(StoreError::Database { transient: false, reason, .. }) => {
             assert!(reason.contains("owners_own"), "{reason}");
         }
         other => panic!("{other:?}"),

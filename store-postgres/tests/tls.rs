@@ -13,7 +13,7 @@ async fn open(url: &str) -> Option<(String, bool)> {
             store.close().await;
             None
         }
-        Err(error @ StoreError::Database { passing, .. }) => Some((error.to_string(), passing)),
+        Err(error @ StoreError::Database { transient, .. }) => Some((error.to_string(), transient)),
         Err(error) => panic!("{error}"),
     }
 }
@@ -45,8 +45,8 @@ async fn the_server_is_who_the_certificate_says() {
         // This server accepts only encrypted connections.
         ("localhost", "disable", None, "pg_hba.conf"),
     ] {
-        let (message, passing) = open(&url(host, mode, authority)).await.expect("refused");
-        assert!(message.contains(words) && !passing, "{mode} at {host}: {message}, {passing}");
+        let (message, transient) = open(&url(host, mode, authority)).await.expect("refused");
+        assert!(message.contains(words) && !transient, "{mode} at {host}: {message}, {transient}");
     }
 }
 
@@ -65,14 +65,17 @@ async fn a_literal_of_ipv6_is_an_address_too() {
 async fn a_misspelt_parameter_does_not_leave_a_connection_unverified() {
     let cluster = Cluster::start();
     for parameter in ["SSLMODE=verify-full", "sslmod=verify-full"] {
-        let (message, passing) = open(&format!("{}&{parameter}", cluster.url())).await.expect("refused");
-        assert!(message.contains("write `sslmode`, if that is meant") && !passing, "{message}");
+        let (message, transient) = open(&format!("{}&{parameter}", cluster.url())).await.expect("refused");
+        assert!(message.contains("write `sslmode`, if that is meant") && !transient, "{message}");
     }
 }
 
 #[tokio::test]
 async fn a_server_without_encryption_is_refused_where_it_is_asked_for() {
     let cluster = Cluster::start();
-    let (message, passing) = open(&format!("{}&sslmode=require", cluster.url())).await.expect("refused");
-    assert!(message.contains("does not support TLS") && message.contains("sslmode") && !passing, "{message}");
+    let (message, transient) = open(&format!("{}&sslmode=require", cluster.url())).await.expect("refused");
+    assert!(
+        message.contains("does not support TLS") && message.contains("sslmode") && !transient,
+        "{message}"
+    );
 }

@@ -39,7 +39,7 @@ pub(crate) async fn causes(store: &SqliteStore, query: &CauseQuery) -> Result<Ca
     let connection = &mut *transaction;
     let CauseQuery { views, explained, .. } = query;
     let coverage = coverage(connection, views.site).await?;
-    let range = Plan::new(views, From::Views, &coverage.kept).period;
+    let range = Plan::new(views, From::Views, &coverage.retained).period;
     let nothing = Causes { period: range.clone(), ..Causes::default() };
     if range.is_empty() {
         return Ok(nothing);

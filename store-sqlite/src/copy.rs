@@ -6,7 +6,9 @@ use crate::rows::{self, Rows};
 use crate::{SqliteStore, names, query, site, texts, verify, version, view};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{Grain, Part, slot};
-use fieldvitals_store::{Dimension, Holding, Kept, RollupGroup, SiteId, StoreError, StoredView, copy};
+use fieldvitals_store::{
+    Dimension, RetentionEdges, RollupGroup, SiteId, SiteSize, StoreError, StoredView, copy,
+};
 use sqlx::sqlite::SqliteConnection;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,7 +17,7 @@ use vitals::view::ViewId;
 const READING: &str = "reading a site to copy it";
 const WRITING: &str = "writing the copy of a site";
 
-pub(crate) async fn holding(store: &SqliteStore, site: SiteId) -> Result<Holding, StoreError> {
+pub(crate) async fn site_size(store: &SqliteStore, site: SiteId) -> Result<SiteSize, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let coverage = query::coverage(connection, site).await?;
@@ -24,13 +26,13 @@ pub(crate) async fn holding(store: &SqliteStore, site: SiteId) -> Result<Holding
          (select count(*) from violation where site_id = ?1)",
     )
     .bind(site.0)
-    .bind(view::first_id(coverage.kept.views_from_ms))
+    .bind(view::first_id(coverage.retained.views_from_ms))
     .fetch_one(&mut *connection)
     .await
     .map_err(failed(READING))?;
     let counted = query::count_views(connection, site, &(i64::MIN..i64::MAX), &coverage, None).await?;
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
-    Ok(Holding { views: count(views), counted, violations: count(violations) })
+    Ok(SiteSize { views: count(views), counted, violations: count(violations) })
 }
 
 pub(crate) async fn views(
@@ -40,7 +42,7 @@ pub(crate) async fn views(
     limit: u32,
 ) -> Result<Vec<StoredView>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let kept = query::kept_now(&mut transaction).await?;
+    let retained = query::retention_edges(&mut transaction).await?;
     let rows = sqlx::query(concat!(
         "/* view.page */ select ",
         view::columns!(),
@@ -48,7 +50,7 @@ pub(crate) async fn views(
          where v.site_id = ?1 and v.id >= ?2 and v.id > ?3 order by v.id limit ?4"
     ))
     .bind(site.0)
-    .bind(view::first_id(kept.views_from_ms))
+    .bind(view::first_id(retained.views_from_ms))
     .bind(after.map_or_else(Vec::new, |id| id.as_bytes().to_vec()))
     .bind(limit)
     .fetch_all(&mut *transaction)
@@ -65,12 +67,12 @@ pub(crate) async fn view_at(
 ) -> Result<Option<ViewId>, StoreError> {
     let Some(before) = count.checked_sub(1) else { return Ok(None) };
     let mut transaction = store.read(READING).await?;
-    let kept = query::kept_now(&mut transaction).await?;
+    let retained = query::retention_edges(&mut transaction).await?;
     let id: Option<Vec<u8>> = sqlx::query_scalar(
         "/* view.at */ select id from page_view where site_id = ? and id >= ? order by id limit 1 offset ?",
     )
     .bind(site.0)
-    .bind(view::first_id(kept.views_from_ms))
+    .bind(view::first_id(retained.views_from_ms))
     .bind(i64::try_from(before).unwrap_or(i64::MAX))
     .fetch_optional(&mut *transaction)
     .await
@@ -80,12 +82,12 @@ pub(crate) async fn view_at(
 }
 
 /// The days of which only rollups are kept, as steps of a grain that are kept themselves.
-fn old_steps(grain: Grain, kept: &Kept) -> Range<i32> {
+fn old_steps(grain: Grain, retained: &RetentionEdges) -> Range<i32> {
     let from_ms = match grain {
-        Grain::Hour => kept.hours_from_ms,
-        Grain::Day => kept.days_from_ms,
+        Grain::Hour => retained.hours_from_ms,
+        Grain::Day => retained.days_from_ms,
     };
-    grain.step(from_ms)..grain.step(kept.views_from_ms)
+    grain.step(from_ms)..grain.step(retained.views_from_ms)
 }
 
 pub(crate) async fn rollups(
@@ -96,14 +98,15 @@ pub(crate) async fn rollups(
 ) -> Result<Vec<RollupGroup>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
-    let kept = query::kept_now(connection).await?;
+    let retained = query::retention_edges(connection).await?;
     // Maintenance folds before it moves on, so this is next to nothing.
-    let unfolded = verify::folded_deltas(connection, site, &(i64::MIN..kept.views_from_ms), &kept).await?;
+    let unfolded =
+        verify::folded_deltas(connection, site, &(i64::MIN..retained.views_from_ms), &retained).await?;
     let labels = names::all_labels(connection, site, None).await?;
     let routes: HashMap<i64, String> = names::all_routes(connection, site).await?.into_iter().collect();
     let mut groups = Vec::new();
     for grain in [Grain::Hour, Grain::Day] {
-        let mut steps = old_steps(grain, &kept);
+        let mut steps = old_steps(grain, &retained);
         match after {
             Some((last, _)) if last > grain => continue,
             Some((last, start_ms)) if last == grain => {

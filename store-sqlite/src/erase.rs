@@ -7,7 +7,7 @@ use crate::{SqliteStore, load, names, places, query, rows, site, texts, version,
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
-use fieldvitals_store::{Erase, Erased, Kept, SiteId, StoreError, StoredView, pack_url};
+use fieldvitals_store::{Erase, Erased, RetentionEdges, SiteId, StoreError, StoredView, pack_url};
 use sqlx::sqlite::SqliteConnection;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -28,14 +28,14 @@ pub(crate) async fn erase(store: &SqliteStore, erase: &Erase) -> Result<Erased, 
     let mut transaction = store.write(ERASING).await?;
     let connection = &mut *transaction;
     site::exists(connection, erase.site).await?;
-    let kept = query::kept_now(connection).await?;
+    let retained = query::retention_edges(connection).await?;
     let keys: Vec<(SiteId, ViewId)> = ids.iter().map(|&id| (erase.site, id)).collect();
     let mut views = load::known(connection, &keys).await?.remove(&erase.site).unwrap_or_default();
-    views.retain(|view| erase.takes(&view.update) && view.update.id.start_ms() >= kept.views_from_ms);
+    views.retain(|view| erase.takes(&view.update) && view.update.id.start_ms() >= retained.views_from_ms);
     let mut erased = Erased { views: views.len() as u64, rows: 0, more: ids.len() == STEP_VIEWS };
     remove(connection, erase, views).await?;
     if !erased.more && erase.url.is_none() {
-        erased.rows = remove_rows(connection, erase, &kept).await?;
+        erased.rows = remove_rows(connection, erase, &retained).await?;
         erased.more = erased.rows == REMOVE_BLOCKS_MAX;
     }
     version::count_change(connection, erase.site).await?;
@@ -86,7 +86,7 @@ pub(crate) async fn erasable(store: &SqliteStore, erase: &Erase) -> Result<u64, 
 
 /// The range of ids of the page views in the erasure's period and within retention.
 async fn range(connection: &mut SqliteConnection, erase: &Erase) -> Result<Range<Vec<u8>>, StoreError> {
-    let from_ms = erase.from_ms.max(query::kept_now(connection).await?.views_from_ms);
+    let from_ms = erase.from_ms.max(query::retention_edges(connection).await?.views_from_ms);
     Ok(view::first_id(from_ms)..view::first_id(erase.to_ms))
 }
 
@@ -183,9 +183,9 @@ async fn remove(
 async fn remove_rows(
     connection: &mut SqliteConnection,
     erase: &Erase,
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<u64, StoreError> {
-    let Range { start, end } = whole_days(erase.from_ms, erase.to_ms.min(kept.views_from_ms));
+    let Range { start, end } = whole_days(erase.from_ms, erase.to_ms.min(retained.views_from_ms));
     if start >= end {
         return Ok(0);
     }

@@ -10,7 +10,7 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
             sqlx::Error::Database(error) => error.code().and_then(|code| code.parse::<u32>().ok()),
             _ => None,
         };
-        let (hint, passing) = match code.map(|code| code & 0xff) {
+        let (hint, transient) = match code.map(|code| code & 0xff) {
             Some(5 | 6) => (" (another process is writing to it)", true),
             Some(13) => ("; free some disk space", true),
             Some(8) => ("; check who may write to the file and its directory", false),
@@ -22,7 +22,7 @@ pub(crate) fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
                 _ => ("", false),
             },
         };
-        StoreError::Database { what, reason: format!("{error}{hint}"), passing }
+        StoreError::Database { what, reason: format!("{error}{hint}"), transient }
     }
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn damaged(what: &'static str, which: impl std::fmt::Display) -> Stor
     StoreError::Database {
         what,
         reason: format!("{which} cannot be understood; the file is damaged: put back a backup"),
-        passing: false,
+        transient: false,
     }
 }
 
@@ -43,6 +43,6 @@ pub(crate) fn damaged_rollup(what: &'static str, which: impl std::fmt::Display) 
             "{which} cannot be understood; rollups are damaged: `fieldvitals rollup rebuild` makes those of all days again \
              whose page views are kept; of days before, put back a backup"
         ),
-        passing: false,
+        transient: false,
     }
 }

@@ -32,10 +32,10 @@ mod violation;
 use async_trait::async_trait;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
-    LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
-    Version, Violation,
+    CauseQuery, Causes, CellQuery, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
+    RouteCell, Site, SiteId, SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token,
+    TokenId, Total, ValueCell, Version, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -54,7 +54,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// The edges of retention before which this process has removed everything. Nothing is added before an edge, so
     /// there is nothing to look for until an edge moves.
-    removed: Mutex<Option<Kept>>,
+    removed: Mutex<Option<RetentionEdges>>,
 }
 
 impl SqliteStore {
@@ -184,7 +184,7 @@ impl Store for SqliteStore {
         query::route_names(self, site).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
+    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
         query::cells(self, query).await
     }
 
@@ -192,7 +192,7 @@ impl Store for SqliteStore {
         query::total(self, query).await
     }
 
-    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {
+    async fn breakdown(&self, query: &CellQuery, by: GroupBy) -> Result<PeriodRows<ValueCell>, StoreError> {
         query::breakdown(self, query, by).await
     }
 
@@ -227,7 +227,7 @@ impl Store for SqliteStore {
         violation::list(self, site, open_only, skip, limit).await
     }
 
-    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
+    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {
         maintain::maintain(self, now_ms, retention).await
     }
     async fn erase(&self, erase: &Erase) -> Result<Erased, StoreError> {
@@ -262,16 +262,16 @@ impl Store for SqliteStore {
         verify::rebuild_day(self, site, day_ms).await
     }
 
-    async fn kept(&self) -> Result<Kept, StoreError> {
-        query::kept_now(&mut *self.read("reading what is kept").await?).await
+    async fn retention_edges(&self) -> Result<RetentionEdges, StoreError> {
+        query::retention_edges(&mut *self.read("reading what is kept").await?).await
     }
 
-    async fn keep(&self, kept: Kept) -> Result<(), StoreError> {
-        maintain::keep(self, kept).await
+    async fn keep(&self, retained: RetentionEdges) -> Result<(), StoreError> {
+        maintain::keep(self, retained).await
     }
 
-    async fn holding(&self, site: SiteId) -> Result<Holding, StoreError> {
-        copy::holding(self, site).await
+    async fn site_size(&self, site: SiteId) -> Result<SiteSize, StoreError> {
+        copy::site_size(self, site).await
     }
 
     async fn site_put(&self, site: &Site) -> Result<Site, StoreError> {

@@ -11,7 +11,8 @@ use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{Merged, ids, merge};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::{
-    Kept, LoadBatch, LoadReport, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate, rollup,
+    LoadBatch, LoadReport, RetentionEdges, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate,
+    rollup,
 };
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -72,7 +73,7 @@ struct DeltaRow {
 pub(crate) async fn load(store: &SqliteStore, pass: Vec<LoadBatch>) -> Result<Loaded, StoreError> {
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
-    let (kept, mut outcomes) = begin(connection, &pass).await?;
+    let (retained, mut outcomes) = begin(connection, &pass).await?;
     let sites: Vec<SiteId> = pass.iter().map(|batch| batch.site).collect();
     let mut keys: Vec<(SiteId, ViewId)> = Vec::new();
     let mut parts: Vec<Part> = Vec::new();
@@ -84,13 +85,13 @@ pub(crate) async fn load(store: &SqliteStore, pass: Vec<LoadBatch>) -> Result<Lo
         parts.push(Part { site, beacons, senders, names, decided, texts, merged, spool, up_to });
     }
     let mut known = known(connection, &keys).await?;
-    places::bound(connection, &mut parts, &kept).await?;
+    places::bound(connection, &mut parts, &retained).await?;
     texts::bound(connection, &mut parts).await?;
     let mut reports = HashMap::default();
     for part in &mut parts {
         let known = known.remove(&part.site).unwrap_or_default();
-        part.merged = merge(known, std::mem::take(&mut part.beacons), &kept);
-        part.merged.report.crowded = part.decided.crowded;
+        part.merged = merge(known, std::mem::take(&mut part.beacons), &retained);
+        part.merged.report.overflow = part.decided.overflow;
         reports.insert(part.site, part.merged.report);
     }
     // Names are written site by site in order.
@@ -182,7 +183,10 @@ fn position(position: u64) -> Result<i64, StoreError> {
 }
 
 /// Checks which sites are there and have their cursor where the caller believes it; says what is kept.
-async fn begin(connection: &mut SqliteConnection, pass: &[LoadBatch]) -> Result<(Kept, Loaded), StoreError> {
+async fn begin(
+    connection: &mut SqliteConnection,
+    pass: &[LoadBatch],
+) -> Result<(RetentionEdges, Loaded), StoreError> {
     let asked: Vec<(i64, String)> = pass.iter().map(|batch| (batch.site.0, hex(&batch.spool.0))).collect();
     let rows: Vec<(i64, i64)> = sqlx::query_as(
         "/* load.begin */ select s.site_id, coalesce(c.position, 0) from json_each(?) j \
@@ -201,13 +205,13 @@ async fn begin(connection: &mut SqliteConnection, pass: &[LoadBatch]) -> Result<
             at => Err(StoreError::CursorMoved { at, expected: batch.after }),
         }
     };
-    Ok((query::kept_now(connection).await?, pass.iter().map(outcome).collect()))
+    Ok((query::retention_edges(connection).await?, pass.iter().map(outcome).collect()))
 }
 
 /// What is kept, by the columns of its row or their absence.
-pub(crate) fn kept(views: Option<i64>, hours: Option<i64>, days: Option<i64>) -> Kept {
-    let everything = Kept::EVERYTHING;
-    Kept {
+pub(crate) fn retained(views: Option<i64>, hours: Option<i64>, days: Option<i64>) -> RetentionEdges {
+    let everything = RetentionEdges::EVERYTHING;
+    RetentionEdges {
         views_from_ms: views.unwrap_or(everything.views_from_ms),
         hours_from_ms: hours.unwrap_or(everything.hours_from_ms),
         days_from_ms: days.unwrap_or(everything.days_from_ms),

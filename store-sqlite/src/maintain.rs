@@ -6,7 +6,9 @@ use crate::error::{damaged_rollup, failed};
 use crate::site_rows::{self, Step};
 use crate::{SqliteStore, deltas, names, query, rows, schema, texts, version, view};
 use fieldvitals_store::rollup::{Fold, Grain, Stored, slots};
-use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError};
+use fieldvitals_store::{
+    MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId, StoreError,
+};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
@@ -33,15 +35,15 @@ pub(crate) async fn maintain(
     store: &SqliteStore,
     now_ms: i64,
     retention: Retention,
-) -> Result<Maintained, StoreError> {
-    let kept = move_edges(store, now_ms, retention).await?;
-    let mut round = Round::default();
+) -> Result<MaintenanceSummary, StoreError> {
+    let retained = move_edges(store, now_ms, retention).await?;
+    let mut round = MaintenanceRound::default();
     for site in sites(store, "/* site.deleted.read */ select site_id from site_deleted").await? {
-        round.part(Concern::Site(site), remove_site(store, site).await)?;
+        round.part(MaintenancePart::Site(site), remove_site(store, site).await)?;
     }
     for site in sites(store, "/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
-        let folded = fold_site(store, site, &kept).await;
-        round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
+        let folded = fold_site(store, site, &retained).await;
+        round.done.deltas_folded += round.part(MaintenancePart::Site(site), folded)?;
     }
     let began = Instant::now();
     for site in sites(store, site_rows::LACKING).await? {
@@ -49,9 +51,9 @@ pub(crate) async fn maintain(
             break;
         }
         let built = build_days(store, site, began).await;
-        round.done.days_built += round.part(Concern::Site(site), built)?;
+        round.done.days_built += round.part(MaintenancePart::Site(site), built)?;
     }
-    remove_past(store, &kept, &mut round).await?;
+    remove_past(store, &retained, &mut round).await?;
     // Finishes interrupted erasures.
     for site in sites(store, "/* text.doubt.sites */ select distinct site_id from context_text_doubt").await?
     {
@@ -59,7 +61,7 @@ pub(crate) async fn maintain(
         while matches!(cleaned, Ok(true)) {
             cleaned = texts::clean(store, site).await;
         }
-        round.part(Concern::Site(site), cleaned)?;
+        round.part(MaintenancePart::Site(site), cleaned)?;
     }
     checkpoint(store).await?;
     Ok(round.done)
@@ -79,25 +81,29 @@ async fn build_days(store: &SqliteStore, site: SiteId, began: Instant) -> Result
 }
 
 /// Removes all data past retention, if the edges have moved since the last time.
-async fn remove_past(store: &SqliteStore, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
+async fn remove_past(
+    store: &SqliteStore,
+    retained: &RetentionEdges,
+    round: &mut MaintenanceRound,
+) -> Result<(), StoreError> {
     // No holder of the lock can panic midway.
     let removed = || store.removed.lock().unwrap_or_else(PoisonError::into_inner);
-    if *removed() == Some(*kept) {
+    if *removed() == Some(*retained) {
         return Ok(());
     }
     let failed_before = round.done.undone.len();
-    for site in sites_with_past(store, kept).await? {
-        let old = remove_old(store, site, kept, &mut round.done).await;
-        round.part(Concern::Site(site), old)?;
+    for site in sites_with_past(store, retained).await? {
+        let old = remove_old(store, site, retained, &mut round.done).await;
+        round.part(MaintenancePart::Site(site), old)?;
     }
     if round.done.undone.len() == failed_before {
-        *removed() = Some(*kept);
+        *removed() = Some(*retained);
     }
     Ok(())
 }
 
 /// The sites with data past retention. A search by keys, without the write lock.
-async fn sites_with_past(store: &SqliteStore, kept: &Kept) -> Result<Vec<SiteId>, StoreError> {
+async fn sites_with_past(store: &SqliteStore, retained: &RetentionEdges) -> Result<Vec<SiteId>, StoreError> {
     let slots: Vec<i16> = slots().collect();
     let ids: Vec<i64> = sqlx::query_scalar(
         "/* site.past */ select s.site_id from site s where \
@@ -111,12 +117,12 @@ async fn sites_with_past(store: &SqliteStore, kept: &Kept) -> Result<Vec<SiteId>
          or exists (select 1 from context_text t where t.site_id = s.site_id and t.day < ?6) \
          or exists (select 1 from context_text_doubt t where t.site_id = s.site_id and t.day < ?6)",
     )
-    .bind(view::first_id(kept.views_from_ms))
+    .bind(view::first_id(retained.views_from_ms))
     .bind(names::json(&slots)?)
-    .bind(Grain::Hour.step(kept.hours_from_ms))
-    .bind(Grain::Day.step(kept.days_from_ms))
-    .bind(names::unused_before(kept))
-    .bind(Grain::Day.step(kept.views_from_ms))
+    .bind(Grain::Hour.step(retained.hours_from_ms))
+    .bind(Grain::Day.step(retained.days_from_ms))
+    .bind(names::unused_before(retained))
+    .bind(Grain::Day.step(retained.views_from_ms))
     .fetch_all(&store.readers)
     .await
     .map_err(failed(REMOVING))?;
@@ -127,15 +133,15 @@ async fn sites_with_past(store: &SqliteStore, kept: &Kept) -> Result<Vec<SiteId>
 async fn remove_old(
     store: &SqliteStore,
     site: SiteId,
-    kept: &Kept,
-    done: &mut Maintained,
+    retained: &RetentionEdges,
+    done: &mut MaintenanceSummary,
 ) -> Result<(), StoreError> {
-    done.views_removed += remove_views(store, site, kept.views_from_ms).await?;
-    for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
+    done.views_removed += remove_views(store, site, retained.views_from_ms).await?;
+    for (grain, from_ms) in [(Grain::Hour, retained.hours_from_ms), (Grain::Day, retained.days_from_ms)] {
         done.rows_removed += remove_blocks(store, site, grain, grain.step(from_ms)).await?;
     }
     let mut transaction = store.write(REMOVING).await?;
-    let names_removed = names::remove(&mut transaction, site, kept).await?;
+    let names_removed = names::remove(&mut transaction, site, retained).await?;
     if names_removed > 0 {
         version::count_change(&mut transaction, site).await?;
         transaction.commit().await.map_err(failed(REMOVING))?;
@@ -143,7 +149,7 @@ async fn remove_old(
     } else {
         drop(transaction);
     }
-    done.names_removed += texts::remove(store, site, Grain::Day.step(kept.views_from_ms)).await?;
+    done.names_removed += texts::remove(store, site, Grain::Day.step(retained.views_from_ms)).await?;
     Ok(())
 }
 
@@ -153,33 +159,40 @@ async fn sites(store: &SqliteStore, sql: &'static str) -> Result<Vec<SiteId>, St
 }
 
 /// Moves the retention edges before any data is removed.
-async fn move_edges(store: &SqliteStore, now_ms: i64, retention: Retention) -> Result<Kept, StoreError> {
+async fn move_edges(
+    store: &SqliteStore,
+    now_ms: i64,
+    retention: Retention,
+) -> Result<RetentionEdges, StoreError> {
     let mut transaction = store.write(REMOVING).await?;
-    let before = query::kept_now(&mut transaction).await?;
-    let kept = before.after(now_ms, retention);
-    if kept != before {
-        put_kept(&mut transaction, kept).await?;
+    let before = query::retention_edges(&mut transaction).await?;
+    let retained = before.after(now_ms, retention);
+    if retained != before {
+        store_retention_edges(&mut transaction, retained).await?;
         transaction.commit().await.map_err(failed(REMOVING))?;
     }
-    Ok(kept)
+    Ok(retained)
 }
 
 /// Sets the retention edges.
-pub(crate) async fn keep(store: &SqliteStore, kept: Kept) -> Result<(), StoreError> {
+pub(crate) async fn keep(store: &SqliteStore, retained: RetentionEdges) -> Result<(), StoreError> {
     let mut transaction = store.write(REMOVING).await?;
-    put_kept(&mut transaction, kept).await?;
+    store_retention_edges(&mut transaction, retained).await?;
     transaction.commit().await.map_err(failed(REMOVING))
 }
 
-async fn put_kept(connection: &mut SqliteConnection, kept: Kept) -> Result<(), StoreError> {
+async fn store_retention_edges(
+    connection: &mut SqliteConnection,
+    retained: RetentionEdges,
+) -> Result<(), StoreError> {
     sqlx::query(
         "/* kept.move */ insert into kept (one, views_from_ms, hours_from_ms, days_from_ms) \
          values (1, ?, ?, ?) on conflict (one) do update set views_from_ms = excluded.views_from_ms, \
          hours_from_ms = excluded.hours_from_ms, days_from_ms = excluded.days_from_ms",
     )
-    .bind(kept.views_from_ms)
-    .bind(kept.hours_from_ms)
-    .bind(kept.days_from_ms)
+    .bind(retained.views_from_ms)
+    .bind(retained.hours_from_ms)
+    .bind(retained.days_from_ms)
     .execute(connection)
     .await
     .map_err(failed(REMOVING))?;
@@ -187,7 +200,7 @@ async fn put_kept(connection: &mut SqliteConnection, kept: Kept) -> Result<(), S
 }
 
 /// Folds a site's deltas. Returns the number of rows.
-async fn fold_site(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+async fn fold_site(store: &SqliteStore, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
     // Folds only the rows that exist now, so that loads on a busy site cannot extend this round without end.
     let mut left: i64 =
         sqlx::query_scalar("/* rollup.delta.count */ select count(*) from rollup_delta where site_id = ?")
@@ -197,7 +210,7 @@ async fn fold_site(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
             .map_err(failed(FOLDING))?;
     let mut folded_total = 0;
     while left > 0 {
-        let folded = fold_some(store, site, kept).await?;
+        let folded = fold_some(store, site, retained).await?;
         if folded == 0 {
             break;
         }
@@ -207,7 +220,7 @@ async fn fold_site(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
     Ok(folded_total)
 }
 
-async fn fold_some(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+async fn fold_some(store: &SqliteStore, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
     // Reads and computes everything before it takes the write lock. Deltas never change. Their removal shows whether
     // all of them still exist; the version shows whether blocks have changed.
     let mut transaction = store.read(FOLDING).await?;
@@ -226,7 +239,8 @@ async fn fold_some(store: &SqliteStore, site: SiteId, kept: &Kept) -> Result<u64
         {
             let hour_ms: i64 = row.try_get(0).map_err(failed(FOLDING))?;
             let views: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
-            fold.add_delta(hour_ms, views, kept).map_err(|_| damaged_rollup(FOLDING, "a rollup delta"))?;
+            fold.add_delta(hour_ms, views, retained)
+                .map_err(|_| damaged_rollup(FOLDING, "a rollup delta"))?;
             counted.push(
                 hour_ms,
                 row.try_get(1).map_err(failed(FOLDING))?,

@@ -4,12 +4,12 @@
 //! loads, so nothing needs to be forgotten when another process removes a name.
 
 use crate::error::{damaged, failed};
-use fieldvitals_store::dimension::{Labels, NO_VALUE, Said, label_code};
+use fieldvitals_store::dimension::{DimensionValue, Labels, NO_VALUE, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::{Changes, Decided, Stored};
 use fieldvitals_store::rollup::{Grain, route_id};
-use fieldvitals_store::{Dimension, Filters, Kept, Place, SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::{Dimension, Filters, Place, RetentionEdges, SiteId, StoreError, ViewUpdate};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Sqlite;
@@ -45,7 +45,7 @@ impl<'a> Used<'a> {
     fn view(&mut self, view: &'a ViewUpdate, day: i32) {
         self.route(&view.route, day);
         for dimension in Dimension::LABELLED {
-            if let Said::Label(label) = dimension.of(view) {
+            if let DimensionValue::Label(label) = dimension.of(view) {
                 self.label(dimension, label, day);
             }
         }
@@ -450,7 +450,7 @@ pub(crate) async fn of_filters(
     let asked: Vec<(u8, &str)> = filters
         .dimensions()
         .filter_map(|dimension| match filters.asked(dimension) {
-            Some(Said::Label(label)) => Some((dimension as u8, label)),
+            Some(DimensionValue::Label(label)) => Some((dimension as u8, label)),
             _ => None,
         })
         .collect();
@@ -499,8 +499,8 @@ fn labels(rows: Vec<(u8, String, u16)>) -> Labels {
 }
 
 /// The day (since 1970-01-01 UTC) such that a name that was last seen before it is in no page view and no rollup.
-pub(crate) fn unused_before(kept: &Kept) -> i32 {
-    Grain::Day.step(kept.days_from_ms.min(kept.views_from_ms))
+pub(crate) fn unused_before(retained: &RetentionEdges) -> i32 {
+    Grain::Day.step(retained.days_from_ms.min(retained.views_from_ms))
 }
 
 /// Removes the names that no page view of a day that is kept had, and returns how many they were.
@@ -510,9 +510,9 @@ pub(crate) fn unused_before(kept: &Kept) -> i32 {
 pub(crate) async fn remove(
     connection: &mut SqliteConnection,
     site: SiteId,
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<u64, StoreError> {
-    let from_day = unused_before(kept);
+    let from_day = unused_before(retained);
     let mut removed = 0;
     for sql in [
         "/* route.remove */ delete from route where site_id = ?1 and last_day < ?2 and not exists (select 1 \

@@ -9,7 +9,9 @@ use fieldvitals_store::hash::{HashMap, HashSet};
 use fieldvitals_store::load;
 use fieldvitals_store::places::{Bounds, Decided, Given, Pool, Stored, today};
 use fieldvitals_store::rollup::{Answer, Coverage, Grain, Per, Plan};
-use fieldvitals_store::{By, CellQuery, Dimension, Kept, Name, Place, Senders, SiteId, StoreError};
+use fieldvitals_store::{
+    CellQuery, Dimension, GroupBy, Name, Place, RetentionEdges, Senders, SiteId, StoreError,
+};
 use sqlx::sqlite::SqliteConnection;
 use vitals::metric::Metrics;
 
@@ -22,23 +24,23 @@ const NAMING: &str = "reading or writing the places of names";
 pub(crate) async fn bound(
     connection: &mut SqliteConnection,
     parts: &mut [Part],
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<(), StoreError> {
     for part in parts.iter_mut() {
         part.decided.today = today(&part.beacons);
     }
     // The names of a copy are decided.
     let mut open: Vec<&mut Part> = parts.iter_mut().filter(|part| part.senders != Senders::Store).collect();
-    bound_routes(connection, &mut open, kept).await?;
-    bound_labels(connection, &mut open, kept).await
+    bound_routes(connection, &mut open, retained).await?;
+    bound_labels(connection, &mut open, retained).await
 }
 
 async fn bound_routes(
     connection: &mut SqliteConnection,
     parts: &mut [&mut Part],
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<(), StoreError> {
-    let from_day = Grain::Day.step(kept.views_from_ms);
+    let from_day = Grain::Day.step(retained.views_from_ms);
     let mut asked: Vec<(i64, &str)> = Vec::new();
     let mut counts: HashMap<SiteId, usize> = HashMap::default();
     for part in parts.iter() {
@@ -67,7 +69,7 @@ async fn bound_routes(
         if let Some(rules) = rules.get(&part.site) {
             pool.fill(Bounds::routes(rules), seen.remove(&part.site).unwrap_or_default());
         }
-        part.decided.crowded.routes =
+        part.decided.overflow.routes =
             pool.decide(&mut part.beacons, &part.senders, |update| Some(&mut update.route));
         part.decided.routes = pool.given();
     }
@@ -131,9 +133,9 @@ type OfDimension = (SiteId, Dimension);
 async fn bound_labels(
     connection: &mut SqliteConnection,
     parts: &mut [&mut Part],
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<(), StoreError> {
-    let from_day = Grain::Day.step(kept.views_from_ms);
+    let from_day = Grain::Day.step(retained.views_from_ms);
     let mut asked: Vec<(i64, u8, &str)> = Vec::new();
     let mut counts: HashMap<OfDimension, usize> = HashMap::default();
     for part in parts.iter() {
@@ -164,9 +166,9 @@ async fn bound_labels(
     for (part, pools) in parts.iter_mut().zip(pools) {
         for (dimension, mut pool) in Dimension::LABELLED.into_iter().zip(pools) {
             if let Some((rows, seen)) = places.remove(&(part.site, dimension)) {
-                pool.fill(Bounds::labels(dimension, kept, rows, part.decided.today), seen);
+                pool.fill(Bounds::labels(dimension, retained, rows, part.decided.today), seen);
             }
-            part.decided.crowded.labels[dimension.index()] =
+            part.decided.overflow.labels[dimension.index()] =
                 pool.decide(&mut part.beacons, &part.senders, |update| dimension.label_mut(update));
             part.decided.labels[dimension.index()] = pool.given();
         }
@@ -267,12 +269,12 @@ async fn counted(
     coverage: &Coverage,
 ) -> Result<HashSet<i64>, StoreError> {
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, i64::MIN, i64::MAX) };
-    let per = dimension.map_or(Per::Route, |dimension| Per::Value(By::Rolled(dimension)));
+    let per = dimension.map_or(Per::Route, |dimension| Per::Value(GroupBy::Rolled(dimension)));
     let Some(mut answer) = Answer::new(&query, per, None, &Labels::default()) else {
         return Ok(HashSet::default());
     };
     let read = dimension.unwrap_or(Dimension::Device);
-    let plan = Plan::of_rollups(&query, read, &coverage.kept);
+    let plan = Plan::of_rollups(&query, read, &coverage.retained);
     query::read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.finish().into_keys().collect())
 }

@@ -1,14 +1,14 @@
 //! Answers queries. Each query reads one snapshot of the store in one short transaction.
 
 use crate::error::{damaged_rollup, failed};
-use crate::load::kept;
+use crate::load::retained;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan};
 use fieldvitals_store::{
-    Answered, By, Cell, CellQuery, Dimension, Kept, RouteCell, SiteId, StoreError, StoredView, Total,
-    ValueCell, Weight,
+    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
+    StoredView, Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -22,14 +22,14 @@ use vitals::view::ViewId;
 
 const READING: &str = "reading a report";
 
-pub(crate) async fn kept_now(connection: &mut SqliteConnection) -> Result<Kept, StoreError> {
+pub(crate) async fn retention_edges(connection: &mut SqliteConnection) -> Result<RetentionEdges, StoreError> {
     let row: Option<(i64, i64, i64)> = sqlx::query_as(
         "/* kept.read */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1",
     )
     .fetch_optional(connection)
     .await
     .map_err(failed(READING))?;
-    Ok(kept(row.map(|row| row.0), row.map(|row| row.1), row.map(|row| row.2)))
+    Ok(retained(row.map(|row| row.0), row.map(|row| row.1), row.map(|row| row.2)))
 }
 
 /// The days that a site's rollups cover.
@@ -37,7 +37,7 @@ pub(crate) async fn coverage(
     connection: &mut SqliteConnection,
     site: SiteId,
 ) -> Result<Coverage, StoreError> {
-    let kept = kept_now(&mut *connection).await?;
+    let retained = retention_edges(&mut *connection).await?;
     let before: Option<i32> = sqlx::query_scalar(
         "/* rollup.lacking.site */ select before_day from rollup_lacking where site_id = ?",
     )
@@ -45,10 +45,13 @@ pub(crate) async fn coverage(
     .fetch_optional(connection)
     .await
     .map_err(failed(READING))?;
-    Ok(before.map_or(Coverage::of(kept), |before| Coverage::lacking(kept, before)))
+    Ok(before.map_or(Coverage::of(retained), |before| Coverage::lacking(retained, before)))
 }
 
-pub(crate) async fn cells(store: &SqliteStore, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
+pub(crate) async fn cells(
+    store: &SqliteStore,
+    query: &CellQuery,
+) -> Result<PeriodRows<RouteCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let (period, mut cells) = answer(&mut transaction, query, Per::Route).await?;
     let routes = names::routes(&mut transaction, query.site, cells.keys().copied()).await?;
@@ -57,7 +60,7 @@ pub(crate) async fn cells(store: &SqliteStore, query: &CellQuery) -> Result<Answ
         .filter_map(|(id, route)| Some(RouteCell { route, cell: cells.remove(&id)? }))
         .collect();
     rows.sort_unstable_by(|a, b| a.route.cmp(&b.route));
-    Ok(Answered { period, rows })
+    Ok(PeriodRows { period, rows })
 }
 
 pub(crate) async fn total(store: &SqliteStore, query: &CellQuery) -> Result<Total, StoreError> {
@@ -69,8 +72,8 @@ pub(crate) async fn total(store: &SqliteStore, query: &CellQuery) -> Result<Tota
 pub(crate) async fn breakdown(
     store: &SqliteStore,
     query: &CellQuery,
-    by: By,
-) -> Result<Answered<ValueCell>, StoreError> {
+    by: GroupBy,
+) -> Result<PeriodRows<ValueCell>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let (period, cells) = answer(&mut transaction, query, Per::Value(by)).await?;
     let labels = labels_of(&mut transaction, query.site, Some(by)).await?;
@@ -85,7 +88,7 @@ pub(crate) async fn breakdown(
         values.into_iter().map(|(value, cell)| ValueCell { value: value.map(str::to_owned), cell }).collect();
     // Rows with equal counts are already in order, except for the unknown value.
     rows.sort_by_key(|one| (Reverse(one.cell.views), one.value.is_none()));
-    Ok(Answered { period, rows })
+    Ok(PeriodRows { period, rows })
 }
 
 /// The counted period of an answer, and its cells by route id or by code.
@@ -95,9 +98,9 @@ async fn answer(
     per: Per,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let coverage = coverage(connection, query.site).await?;
-    let kept = &coverage.kept;
+    let retained = &coverage.retained;
     let from = From::question(query, per.by());
-    let mut plan = Plan::new(query, from, kept);
+    let mut plan = Plan::new(query, from, retained);
     let route_id = match &query.route {
         None => None,
         Some(route) => match names::route(connection, query.site, route).await? {
@@ -116,7 +119,7 @@ async fn answer(
                 for (range, count) in edge.iter().zip(&mut counts) {
                     *count = count_views(connection, query.site, range, &coverage, route_id).await?;
                 }
-                plan.count_edge(edge, counts, kept);
+                plan.count_edge(edge, counts, retained);
             }
             read_rollups(connection, query.site, &plan, &coverage, &mut answer).await?;
         }
@@ -171,7 +174,7 @@ pub(crate) async fn count_views(
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
     let answer = Answer::new(&query, Per::Total, route_id, &Labels::default());
     let Some(mut answer) = answer else { return Ok(0) };
-    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.kept);
+    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.retained);
     read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.total().views)
 }
@@ -219,7 +222,7 @@ async fn scan(
     connection: &mut SqliteConnection,
     query: &CellQuery,
     (range, times): (&Range<i64>, i64),
-    by: Option<By>,
+    by: Option<GroupBy>,
     route_id: Option<i64>,
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
@@ -242,7 +245,7 @@ async fn scan(
         .bind(filters.connection.as_deref())
         .bind(filters.navigation_type.map(|kind| kind as i64))
         .bind(filters.release.as_deref())
-        .bind(by.map(By::number))
+        .bind(by.map(GroupBy::number))
         .bind(filters.os.map(|os| os as i64))
         .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
@@ -258,19 +261,19 @@ async fn scan(
 async fn labels_of(
     connection: &mut SqliteConnection,
     site: SiteId,
-    by: Option<By>,
+    by: Option<GroupBy>,
 ) -> Result<Labels, StoreError> {
-    match by.and_then(By::dimension) {
+    match by.and_then(GroupBy::dimension) {
         Some(dimension) => names::all_labels(connection, site, Some(dimension)).await,
         None => Ok(Labels::default()),
     }
 }
 
 /// The code of a breakdown's value in a scanned page view.
-fn code(row: &SqliteRow, by: Option<By>, labels: &Labels) -> Result<u16, sqlx::Error> {
+fn code(row: &SqliteRow, by: Option<GroupBy>, labels: &Labels) -> Result<u16, sqlx::Error> {
     let code = match by {
         None => None,
-        Some(By::Rolled(by)) if by.labels_max() > 0 => {
+        Some(GroupBy::Rolled(by)) if by.labels_max() > 0 => {
             row.try_get::<Option<&str>, _>(8)?.and_then(|label| labels.code(by, label))
         }
         Some(_) => row.try_get(8)?,
@@ -285,7 +288,7 @@ pub(crate) async fn routes(
     to_ms: i64,
 ) -> Result<Vec<String>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let from_ms = from_ms.max(kept_now(&mut transaction).await?.views_from_ms);
+    let from_ms = from_ms.max(retention_edges(&mut transaction).await?.views_from_ms);
     sqlx::query_scalar(
         "/* route.seen */ select r.route from route r where r.site_id = ?1 and exists (select 1 \
          from page_view v where v.site_id = ?1 and v.route_id = r.route_id and v.id >= ?2 and v.id < ?3) \
@@ -314,7 +317,7 @@ pub(crate) async fn view(
     id: ViewId,
 ) -> Result<Option<StoredView>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    if id.start_ms() < kept_now(&mut transaction).await?.views_from_ms {
+    if id.start_ms() < retention_edges(&mut transaction).await?.views_from_ms {
         return Ok(None);
     }
     let row = sqlx::query(concat!(

@@ -83,7 +83,7 @@ pub(crate) async fn open(path: &Path) -> Result<(SqlitePool, SqlitePool), StoreE
         private::create_folder(directory).map_err(|error| StoreError::Database {
             what: OPENING,
             reason: format!("cannot create the directory {}: {error}", directory.display()),
-            passing: false,
+            transient: false,
         })?;
     }
     let at = |error| named(path, failed(OPENING)(error));
@@ -151,7 +151,7 @@ async fn no_other(connection: &mut SqliteConnection) -> Result<(), StoreError> {
                  --from and --to of a copy, must name a store's file (store.db in a data folder), or one that is not \
                  there yet"
             ),
-            passing: false,
+            transient: false,
         })
     })
 }
@@ -204,8 +204,8 @@ async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error
 
 fn named(path: &Path, error: StoreError) -> StoreError {
     match error {
-        StoreError::Database { what, reason, passing } => {
-            StoreError::Database { what, reason: format!("{}: {reason}", path.display()), passing }
+        StoreError::Database { what, reason, transient } => {
+            StoreError::Database { what, reason: format!("{}: {reason}", path.display()), transient }
         }
         other => other,
     }
@@ -227,7 +227,7 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(|error| StoreError::Database {
         what: "migrating the SQLite store",
         reason: error.to_string(),
-        passing: false,
+        transient: false,
     })?;
     transaction.commit().await.map_err(failed(OPENING))
 }
@@ -289,7 +289,7 @@ fn version(applied: &Applied) -> Result<i64, StoreError> {
              It was left as it is; --database-url, or --from and --to of a copy, must name a file of fieldvitals' own"
         ),
     };
-    Err(StoreError::Database { what: OPENING, reason, passing: false })
+    Err(StoreError::Database { what: OPENING, reason, transient: false })
 }
 
 #[cfg(test)]

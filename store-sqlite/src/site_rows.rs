@@ -4,7 +4,7 @@ use crate::error::failed;
 use crate::rows::{self, Rows};
 use crate::{SqliteStore, query};
 use fieldvitals_store::rollup::{DAY_MS, Part, Scope, SiteRows, Stored, slot};
-use fieldvitals_store::{Dimension, Kept, SiteId, StoreError};
+use fieldvitals_store::{Dimension, RetentionEdges, SiteId, StoreError};
 use sqlx::sqlite::SqliteConnection;
 use std::ops::RangeInclusive;
 
@@ -27,7 +27,7 @@ pub(crate) enum Step {
 /// Builds the latest day that lacks rows of the site. Sums the rows of its routes, without the write lock.
 pub(crate) async fn build_day(store: &SqliteStore, site: SiteId) -> Result<Step, StoreError> {
     let mut transaction = store.read(BUILDING).await?;
-    let kept = query::kept_now(&mut transaction).await?;
+    let retained = query::retention_edges(&mut transaction).await?;
     let before: Option<i32> = sqlx::query_scalar(
         "/* rollup.lacking.site */ select before_day from rollup_lacking where site_id = ?",
     )
@@ -41,7 +41,7 @@ pub(crate) async fn build_day(store: &SqliteStore, site: SiteId) -> Result<Step,
     let made = match day {
         None => Vec::new(),
         Some(day) => {
-            let rows = site_rows(&mut transaction, site, day, &kept).await?;
+            let rows = site_rows(&mut transaction, site, day, &retained).await?;
             rows::make(&mut transaction, site, rows, Stored::Replaced).await?
         }
     };
@@ -96,12 +96,12 @@ async fn site_rows(
     connection: &mut SqliteConnection,
     site: SiteId,
     day: i32,
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<Rows, StoreError> {
     let mut all = Rows::new();
     // One dimension at a time, because the sums of a dimension with many values are large.
     for dimension in Dimension::ALL {
-        let mut sums = SiteRows::new(dimension, i64::from(day) * DAY_MS, kept);
+        let mut sums = SiteRows::new(dimension, i64::from(day) * DAY_MS, retained);
         for read in sums.reads() {
             for slot in sums.slots() {
                 rows::read(connection, site, slot, read.clone(), |key, cells| {

@@ -1,7 +1,7 @@
 //! Exact counts and percentiles of page views.
 
 use crate::error::{damaged, failed};
-use crate::query::kept_now;
+use crate::query::retention_edges;
 use crate::{SqliteStore, view};
 use fieldvitals_store::dimension::device_code;
 use fieldvitals_store::{Ranks, StoreError, Tally, TallyQuery};
@@ -32,7 +32,7 @@ macro_rules! tallied {
 
 pub(crate) async fn tally(store: &SqliteStore, query: &TallyQuery) -> Result<Tally, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let from_ms = query.from_ms.max(kept_now(&mut transaction).await?.views_from_ms);
+    let from_ms = query.from_ms.max(retention_edges(&mut transaction).await?.views_from_ms);
     let routes = serde_json::to_string(&query.routes).map_err(|error| damaged(READING, error))?;
     let asked = |sql: &'static str| {
         sqlx::query(sql)

@@ -6,7 +6,7 @@ use crate::{SqliteStore, deltas, names, query, site, version, view};
 use fieldvitals_store::rollup::{
     Counted, DAY_MS, Difference, Fold, Grain, add_rows, day_of, differences, steps_of_day,
 };
-use fieldvitals_store::{Kept, Rebuilt, SiteId, StoreError};
+use fieldvitals_store::{Rebuilt, RetentionEdges, SiteId, StoreError};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
@@ -20,7 +20,7 @@ const REBUILDING: &str = "rebuilding rollups";
 
 pub(crate) async fn view_days(store: &SqliteStore, site: SiteId) -> Result<Vec<i64>, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let mut from_ms = query::kept_now(&mut transaction).await?.views_from_ms;
+    let mut from_ms = query::retention_edges(&mut transaction).await?.views_from_ms;
     let mut days = Vec::new();
     // Jumps from the first view of a day to the first view of a later day, without reading the views between them.
     loop {
@@ -48,14 +48,14 @@ pub(crate) async fn verify_day(
     let mut transaction = store.read(VERIFYING).await?;
     let connection = &mut *transaction;
     let coverage = query::coverage(connection, site).await?;
-    let kept = coverage.kept;
-    if day.start < kept.views_from_ms {
+    let retained = coverage.retained;
+    if day.start < retained.views_from_ms {
         return Ok(Vec::new());
     }
-    let (mut expected, _) = count(connection, site, &day, &kept).await?;
-    let mut stored = folded_deltas(connection, site, &day, &kept).await?;
+    let (mut expected, _) = count(connection, site, &day, &retained).await?;
+    let mut stored = folded_deltas(connection, site, &day, &retained).await?;
     for grain in [Grain::Hour, Grain::Day] {
-        rows::all(connection, site, grain, kept_steps(grain, &day, &kept), &mut stored).await?;
+        rows::all(connection, site, grain, retained_steps(grain, &day, &retained), &mut stored).await?;
     }
     for rows in [&mut stored, &mut expected] {
         rows.retain(|key, _| coverage.covers(key));
@@ -85,7 +85,7 @@ pub(crate) async fn rebuild_day(
     Err(StoreError::Database {
         what: REBUILDING,
         reason: "other processes keep changing the rollups of this site".to_owned(),
-        passing: true,
+        transient: true,
     })
 }
 
@@ -99,13 +99,13 @@ async fn try_rebuild_day(
     let mut transaction = store.read(REBUILDING).await?;
     let connection = &mut *transaction;
     site::exists(connection, site).await?;
-    let kept = query::kept_now(connection).await?;
-    if day.start < kept.views_from_ms {
+    let retained = query::retention_edges(connection).await?;
+    if day.start < retained.views_from_ms {
         return Ok(Some(Rebuilt::default()));
     }
     let version = rows::version(connection, site).await?;
     let counted = deltas::Keys::of(connection, site, &day).await?;
-    let (rows, views) = count(connection, site, &day, &kept).await?;
+    let (rows, views) = count(connection, site, &day, &retained).await?;
     drop(transaction);
 
     let rebuilt = Rebuilt { views, rows: rows.len() as u64 };
@@ -113,7 +113,7 @@ async fn try_rebuild_day(
     let connection = &mut *transaction;
     site::exists(connection, site).await?;
     // Page views of a day that is now past retention may be partly removed.
-    if query::kept_now(connection).await? != kept
+    if query::retention_edges(connection).await? != retained
         || !rows::claim(connection, site, version).await?
         || !counted.remove(connection, site).await?
     {
@@ -134,10 +134,10 @@ fn day(day_ms: i64) -> Range<i64> {
 }
 
 /// Returns the steps of a day within retention.
-fn kept_steps(grain: Grain, day: &Range<i64>, kept: &Kept) -> Range<i32> {
+fn retained_steps(grain: Grain, day: &Range<i64>, retained: &RetentionEdges) -> Range<i32> {
     let from_ms = match grain {
-        Grain::Hour => kept.hours_from_ms,
-        Grain::Day => kept.days_from_ms,
+        Grain::Hour => retained.hours_from_ms,
+        Grain::Day => retained.days_from_ms,
     };
     grain.step(day.start.max(from_ms))..grain.step(day.end)
 }
@@ -147,7 +147,7 @@ async fn count(
     connection: &mut SqliteConnection,
     site: SiteId,
     day: &Range<i64>,
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<(Rows, u64), StoreError> {
     let labels = names::all_labels(connection, site, None).await?;
     let mut views = sqlx::query(concat!(
@@ -165,7 +165,7 @@ async fn count(
         let update = view::read(&row, None)?.update;
         let route_id = row.try_get(view::COLUMNS).map_err(failed(READING))?;
         let counted = Counted::new(&update, route_id, labels.codes(&update), 1);
-        fold.add(update.id.start_ms(), &counted, kept);
+        fold.add(update.id.start_ms(), &counted, retained);
         count += 1;
         // A fold holds every value; rows are much smaller.
         if fold.views() >= limits::FOLD_VIEWS_MAX {
@@ -181,7 +181,7 @@ pub(crate) async fn folded_deltas(
     connection: &mut SqliteConnection,
     site: SiteId,
     hours: &Range<i64>,
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<Rows, StoreError> {
     let mut deltas = sqlx::query(
         "/* rollup.delta.hours */ select hour_ms, views from rollup_delta \
@@ -195,7 +195,7 @@ pub(crate) async fn folded_deltas(
     while let Some(row) = deltas.try_next().await.map_err(failed(VERIFYING))? {
         let hour_ms: i64 = row.try_get(0).map_err(failed(VERIFYING))?;
         let views: &[u8] = row.try_get(1).map_err(failed(VERIFYING))?;
-        fold.add_delta(hour_ms, views, kept).map_err(|_| damaged_rollup(VERIFYING, "a rollup delta"))?;
+        fold.add_delta(hour_ms, views, retained).map_err(|_| damaged_rollup(VERIFYING, "a rollup delta"))?;
         if fold.views() >= limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }

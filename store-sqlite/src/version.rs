@@ -11,7 +11,7 @@ const COUNTING: &str = "counting a change of a site's data";
 
 pub(crate) async fn version(store: &SqliteStore, site: SiteId) -> Result<Version, StoreError> {
     let mut transaction = store.read(READING).await?;
-    let kept = query::kept_now(&mut transaction).await?;
+    let retained = query::retention_edges(&mut transaction).await?;
     let rows: Vec<(Vec<u8>, i64)> =
         sqlx::query_as("/* cursor.all */ select spool, position from load_cursor where site_id = ?")
             .bind(site.0)
@@ -22,7 +22,7 @@ pub(crate) async fn version(store: &SqliteStore, site: SiteId) -> Result<Version
         let spool = spool.try_into().map_err(|_| damaged(READING, "a load cursor (spool)"))?;
         Ok((spool, position))
     };
-    Ok(Version::new(&kept, rows.into_iter().map(cursor).collect::<Result<Vec<_>, StoreError>>()?))
+    Ok(Version::new(&retained, rows.into_iter().map(cursor).collect::<Result<Vec<_>, StoreError>>()?))
 }
 
 /// Counts a change that is no load, in its transaction.

@@ -8,8 +8,9 @@ use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Scope, Stored, blocks, from_slot, route_id, slot,
 };
 use fieldvitals_store::{
-    By, CauseQuery, CellQuery, Concern, Dimension, Erase, Erased, Explained, Filters, LoadBatch, Retention,
-    Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Views, Weight,
+    AttributionMetric, CauseQuery, CellQuery, Dimension, Erase, Erased, Filters, GroupBy, LoadBatch,
+    MaintenancePart, Retention, Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Views,
+    Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -236,7 +237,7 @@ async fn a_label_whose_code_is_taken_gets_the_next_one() {
         store.maintain(DAY0_MS, Retention::default()).await.unwrap();
     }
     let query = CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS);
-    let found = store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap().rows;
+    let found = store.breakdown(&query, GroupBy::Rolled(Dimension::Country)).await.unwrap().rows;
     let found: Vec<_> = found.iter().map(|one| (one.value.as_deref(), one.cell.views)).collect();
     assert_eq!(found, [(Some("DE"), 2), (Some("XX"), 1)]);
     let codes: Vec<(u16,)> = sqlx::query_as("select code from label where label = 'DE'")
@@ -422,13 +423,13 @@ async fn a_scan_of_too_many_page_views_is_refused() {
     // No visitor is from this country, so the store needs to read no page view.
     let filters = Filters { country: Some("DE".to_owned()), ..Filters::NONE };
     let nobody = CellQuery { filters, ..exact.clone() };
-    assert_eq!(store.breakdown(&nobody, By::Rolled(Dimension::Browser)).await.unwrap().rows, []);
+    assert_eq!(store.breakdown(&nobody, GroupBy::Rolled(Dimension::Browser)).await.unwrap().rows, []);
     for query in [exact.clone(), CellQuery { route: Some("/".to_owned()), ..exact.clone() }] {
         let refused = store.cells(&query).await;
         let Err(StoreError::TooManyViews { views, max }) = refused else { panic!("{refused:?}") };
         assert_eq!((views, max), (limits::SCAN_VIEWS_MAX + 1, limits::SCAN_VIEWS_MAX));
     }
-    let causes = CauseQuery { views: exact.clone(), explained: Explained::Lcp, limit: 1 };
+    let causes = CauseQuery { views: exact.clone(), explained: AttributionMetric::Lcp, limit: 1 };
     assert!(matches!(store.causes(&causes).await, Err(StoreError::TooManyViews { .. })));
     // The store may read a shorter period.
     let hour = CellQuery { to_ms: DAY0_MS + 3_600_000, ..exact };
@@ -525,8 +526,8 @@ async fn maintenance_goes_on_past_a_site_that_fails() {
     let done = store.maintain(DAY0_MS + 40 * DAY_MS, Retention::default()).await.unwrap();
     // The first site is not folded, but its old rows are removed. The second site is the reverse.
     assert_eq!((done.deltas_folded, done.views_removed), (2, 2));
-    let undone: Vec<Concern> = done.undone.iter().map(|undone| undone.concern).collect();
-    assert_eq!(undone, [Concern::Site(sites[0]), Concern::Site(sites[1])]);
+    let undone: Vec<MaintenancePart> = done.undone.iter().map(|undone| undone.part).collect();
+    assert_eq!(undone, [MaintenancePart::Site(sites[0]), MaintenancePart::Site(sites[1])]);
     assert!(done.undone[0].error.contains("a rollup delta"), "{:?}", done.undone);
     assert!(done.undone[1].error.contains("refused by a trigger"), "{:?}", done.undone);
     sqlx::query("drop trigger refuse").execute(&mut raw).await.unwrap();

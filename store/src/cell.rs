@@ -160,7 +160,7 @@ pub struct RouteCell {
 /// The cell of a site or a route over a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// The counted period; see [`Answered::period`].
+    /// The counted period; see [`PeriodRows::period`].
     pub period: Range<i64>,
     /// The measurements; empty without page views.
     pub cell: Cell,
@@ -177,7 +177,7 @@ pub struct ValueCell {
 
 /// Rows of an answer, and the period that they count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered<T> {
+pub struct PeriodRows<T> {
     /// Starts of page views, UTC milliseconds, end excluded. The period is that of the query, rounded outwards to
     /// whole hours. It is shorter if a part of it is past retention, and longer if only whole days are kept of its
     /// first or last day.

@@ -30,7 +30,7 @@ pub struct RollupKey {
 
 /// The size of a site's data in a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holding {
+pub struct SiteSize {
     /// Stored page views.
     pub views: u64,
     /// Page views counted by daily rollups, including page views past retention.

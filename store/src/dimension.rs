@@ -36,7 +36,7 @@ pub const OTHER: &str = "(other)";
 
 /// A page view's value in a dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said<'a> {
+pub enum DimensionValue<'a> {
     /// A value of a fixed set, or [`NO_VALUE`].
     Code(Code),
     /// A text. The site's [`Labels`] have its code.
@@ -106,16 +106,16 @@ impl Dimension {
 
     /// Returns a page view's value in this dimension.
     #[must_use]
-    pub fn of(self, view: &ViewUpdate) -> Said<'_> {
+    pub fn of(self, view: &ViewUpdate) -> DimensionValue<'_> {
         let label = match self {
-            Self::Device => return Said::Code(device_code(view.device).into()),
-            Self::NavigationType => return Said::Code(navigation_code(view.navigation_type)),
+            Self::Device => return DimensionValue::Code(device_code(view.device).into()),
+            Self::NavigationType => return DimensionValue::Code(navigation_code(view.navigation_type)),
             Self::Browser => &view.browser,
             Self::Country => &view.country,
             Self::Connection => &view.connection,
             Self::Release => &view.release,
         };
-        label.as_deref().map_or(Said::Code(NO_VALUE), Said::Label)
+        label.as_deref().map_or(DimensionValue::Code(NO_VALUE), DimensionValue::Label)
     }
 
     /// Returns the label of a page view; `None` if it has no label or the dimension has no text values.
@@ -231,8 +231,10 @@ impl Labels {
     #[must_use]
     pub fn codes(&self, view: &ViewUpdate) -> [Code; Dimension::COUNT] {
         Dimension::ALL.map(|dimension| match dimension.of(view) {
-            Said::Code(code) => code,
-            Said::Label(label) => self.code(dimension, label).unwrap_or_else(|| label_code(label, 0)),
+            DimensionValue::Code(code) => code,
+            DimensionValue::Label(label) => {
+                self.code(dimension, label).unwrap_or_else(|| label_code(label, 0))
+            }
         })
     }
 

@@ -1,19 +1,19 @@
 //! Properties by which queries filter and break down page views, and the filters of a query.
 
-use crate::dimension::{Code, Dimension, NO_VALUE, Said, device_code, navigation_code};
+use crate::dimension::{Code, Dimension, DimensionValue, NO_VALUE, device_code, navigation_code};
 use crate::view::ViewUpdate;
 use vitals::view::{Device, NavigationType, Os};
 
 /// A property by which page views can be filtered and broken down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum By {
+pub enum GroupBy {
     /// A dimension, which rollups cover.
     Rolled(Dimension),
     /// The operating system family. Only page views have it; rollups spend no bytes on it.
     Os,
 }
 
-impl By {
+impl GroupBy {
     /// All properties.
     pub const ALL: [Self; Dimension::COUNT + 1] = [
         Self::Rolled(Dimension::Device),
@@ -54,10 +54,10 @@ impl By {
 
     /// Returns a page view's value of this property.
     #[must_use]
-    pub fn of(self, view: &ViewUpdate) -> Said<'_> {
+    pub fn of(self, view: &ViewUpdate) -> DimensionValue<'_> {
         match self {
             Self::Rolled(dimension) => dimension.of(view),
-            Self::Os => Said::Code(view.os.map_or(NO_VALUE, os_code)),
+            Self::Os => DimensionValue::Code(view.os.map_or(NO_VALUE, os_code)),
         }
     }
 
@@ -108,20 +108,20 @@ impl Filters {
 
     /// Returns the filter's value for a dimension, if there is one.
     #[must_use]
-    pub fn asked(&self, dimension: Dimension) -> Option<Said<'_>> {
+    pub fn asked(&self, dimension: Dimension) -> Option<DimensionValue<'_>> {
         let label = match dimension {
             Dimension::Device => {
-                return self.device.map(|device| Said::Code(device_code(Some(device)).into()));
+                return self.device.map(|device| DimensionValue::Code(device_code(Some(device)).into()));
             }
             Dimension::NavigationType => {
-                return self.navigation_type.map(|kind| Said::Code(navigation_code(Some(kind))));
+                return self.navigation_type.map(|kind| DimensionValue::Code(navigation_code(Some(kind))));
             }
             Dimension::Browser => &self.browser,
             Dimension::Country => &self.country,
             Dimension::Connection => &self.connection,
             Dimension::Release => &self.release,
         };
-        label.as_deref().map(Said::Label)
+        label.as_deref().map(DimensionValue::Label)
     }
 
     /// Returns the filtered dimensions.
@@ -130,8 +130,8 @@ impl Filters {
     }
 
     /// Returns all filtered properties.
-    pub fn given(&self) -> impl Iterator<Item = By> {
-        self.dimensions().map(By::Rolled).chain(self.os.map(|_| By::Os))
+    pub fn given(&self) -> impl Iterator<Item = GroupBy> {
+        self.dimensions().map(GroupBy::Rolled).chain(self.os.map(|_| GroupBy::Os))
     }
 
     /// Whether the filters select a page view.
@@ -148,20 +148,20 @@ mod tests {
 
     #[test]
     fn each_has_a_number_and_a_name_of_its_own() {
-        for (place, by) in By::ALL.into_iter().enumerate() {
-            for other in &By::ALL[..place] {
+        for (place, by) in GroupBy::ALL.into_iter().enumerate() {
+            for other in &GroupBy::ALL[..place] {
                 assert!(by.number() != other.number() && by.name() != other.name(), "{by:?} and {other:?}");
             }
         }
-        assert!(Dimension::ALL.iter().all(|&dimension| By::ALL.contains(&By::Rolled(dimension))));
+        assert!(Dimension::ALL.iter().all(|&dimension| GroupBy::ALL.contains(&GroupBy::Rolled(dimension))));
     }
 
     #[test]
     fn an_unknown_system_is_none_of_the_known_ones() {
-        assert_eq!(By::Os.fixed_name(NO_VALUE), None);
+        assert_eq!(GroupBy::Os.fixed_name(NO_VALUE), None);
         for &os in Os::ALL {
-            assert_eq!(By::Os.fixed_name(os_code(os)), Some(os.name()));
+            assert_eq!(GroupBy::Os.fixed_name(os_code(os)), Some(os.name()));
         }
-        assert_eq!(By::Os.fixed_name(200), None);
+        assert_eq!(GroupBy::Os.fixed_name(200), None);
     }
 }

@@ -13,13 +13,13 @@ pub mod dimension;
 mod erase;
 mod filter;
 pub mod hash;
-mod kept;
 pub mod load;
-mod maintained;
+mod maintenance;
 mod place;
 pub mod places;
 pub mod priority;
 pub mod private;
+mod retention_edges;
 pub mod rollup;
 pub mod schema;
 mod site;
@@ -29,16 +29,16 @@ mod view;
 mod violation;
 mod weight;
 
-pub use cell::{Answered, Cell, CellQuery, RouteCell, Total, ValueCell, Views};
-pub use context::causes::{Cause, CauseQuery, Causes, Explained};
+pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Total, ValueCell, Views};
+pub use context::causes::{AttributionMetric, Cause, CauseQuery, Causes};
 pub use context::{Context, Detail};
-pub use copy::{Holding, RollupGroup, RollupKey};
+pub use copy::{RollupGroup, RollupKey, SiteSize};
 pub use dimension::Dimension;
 pub use erase::{Erase, Erased};
-pub use filter::{By, Filters};
-pub use kept::Kept;
-pub use maintained::{Concern, Maintained, Round, Undone};
-pub use place::{Crowded, Name, Network, Place, Senders, Standing};
+pub use filter::{Filters, GroupBy};
+pub use maintenance::{FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary};
+pub use place::{Name, Network, Overflow, Place, Senders, Standing};
+pub use retention_edges::RetentionEdges;
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use tally::{Ranks, Tally, TallyQuery};
 pub use version::Version;
@@ -119,7 +119,7 @@ pub enum StoreError {
         /// The error message of the database.
         reason: String,
         /// Whether a retry can help (busy, unreachable). `false` means a fault in the data.
-        passing: bool,
+        transient: bool,
     },
 }
 
@@ -127,7 +127,7 @@ impl StoreError {
     /// Whether the store is unreachable: every query and load fails until the store is back.
     #[must_use]
     pub const fn is_away(&self) -> bool {
-        matches!(self, Self::Database { passing: true, .. } | Self::TooSlow { answered: false, .. })
+        matches!(self, Self::Database { transient: true, .. } | Self::TooSlow { answered: false, .. })
     }
 }
 
@@ -160,7 +160,7 @@ pub struct LoadReport {
     /// Beacons without any change: the store already has the same or newer data.
     pub superseded: u64,
     /// Updates whose name was counted under `(other)`.
-    pub crowded: Crowded,
+    pub overflow: Overflow,
 }
 
 /// Retention, in days.
@@ -278,7 +278,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::TooManyViews`] if the query would read too many page views.
-    async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError>;
+    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError>;
     /// Returns one cell over all routes, or of the filtered one. Answers from rollups or page views as
     /// [`Store::cells`] does; the rollups of the whole site make it cheaper than the sum of the routes.
     ///
@@ -291,7 +291,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// Those of [`Store::cells`].
-    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError>;
+    async fn breakdown(&self, query: &CellQuery, by: GroupBy) -> Result<PeriodRows<ValueCell>, StoreError>;
     /// Returns the causes of a metric's values and the other attributes that rollups lack, from stored page views, to
     /// the millisecond.
     ///
@@ -319,7 +319,7 @@ pub trait Store: Send + Sync {
 
     /// Folds rollup deltas and deletes data past retention, in short steps that never block loading. A failure of one
     /// site or day does not stop the others, and is reported with the result.
-    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError>;
+    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError>;
     /// Whether [`Store::maintain`] also reads the store's own clock, and deletes only data that is past retention by
     /// both clocks.
     fn has_clock(&self) -> bool;
@@ -353,11 +353,11 @@ pub trait Store: Send + Sync {
     async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError>;
 
     /// Returns the starts of the stored data, by kind.
-    async fn kept(&self) -> Result<Kept, StoreError>;
+    async fn retention_edges(&self) -> Result<RetentionEdges, StoreError>;
     /// Sets the starts of the stored data, in a copy of another store. Deletes nothing.
-    async fn keep(&self, kept: Kept) -> Result<(), StoreError>;
+    async fn keep(&self, retained: RetentionEdges) -> Result<(), StoreError>;
     /// Returns the size of a site's stored data.
-    async fn holding(&self, site: SiteId) -> Result<Holding, StoreError>;
+    async fn site_size(&self, site: SiteId) -> Result<SiteSize, StoreError>;
     /// Adds a copy of a site under a new id: name, keys, origins, routes and creation time.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Computes the page view changes of a batch of beacons: the part of loading that is not SQL.
 
-use crate::dimension::{Dimension, Said};
+use crate::dimension::{Dimension, DimensionValue};
 use crate::hash::{HashMap, HashSet};
-use crate::kept::Kept;
+use crate::retention_edges::RetentionEdges;
 use crate::view::{StoredView, ViewUpdate};
 use crate::{LoadBatch, LoadReport};
 use std::hash::Hash;
@@ -64,16 +64,16 @@ pub fn labels(beacons: &[Vec<ViewUpdate>]) -> Vec<(Dimension, &str)> {
         updates
             .flat_map(|update| Dimension::LABELLED.map(|dimension| (dimension, dimension.of(update))))
             .filter_map(|(dimension, said)| match said {
-                Said::Label(label) => Some((dimension, label)),
-                Said::Code(_) => None,
+                DimensionValue::Label(label) => Some((dimension, label)),
+                DimensionValue::Code(_) => None,
             }),
     )
 }
 
 /// Applies beacons in order to the `known` views.
 #[must_use]
-pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, kept: &Kept) -> Merged {
-    let mut views = Views::new(known, beacons.len(), kept);
+pub fn merge(known: Vec<StoredView>, beacons: Vec<Vec<ViewUpdate>>, retained: &RetentionEdges) -> Merged {
+    let mut views = Views::new(known, beacons.len(), retained);
     let mut report = LoadReport::default();
     for beacon in beacons {
         let mut changed = false;
@@ -97,23 +97,23 @@ struct Views<'a> {
     /// The indexes of changed views in the list.
     places: HashMap<ViewId, usize>,
     changed: Vec<Changed>,
-    kept: &'a Kept,
+    retained: &'a RetentionEdges,
 }
 
 impl<'a> Views<'a> {
-    fn new(known: Vec<StoredView>, beacons: usize, kept: &'a Kept) -> Self {
+    fn new(known: Vec<StoredView>, beacons: usize, retained: &'a RetentionEdges) -> Self {
         Self {
             known: known.into_iter().map(|view| (view.update.id, Box::new(view))).collect(),
             places: HashMap::default(),
             changed: Vec::with_capacity(beacons),
-            kept,
+            retained,
         }
     }
 
     /// Applies an update; returns whether it changed anything.
     fn take(&mut self, update: ViewUpdate) -> bool {
         let id = update.id;
-        if id.start_ms() < self.kept.views_from_ms {
+        if id.start_ms() < self.retained.views_from_ms {
             return false;
         }
         if let Some(&place) = self.places.get(&id) {

@@ -129,14 +129,14 @@ pub struct Name {
 
 /// The numbers of page view updates counted under [`crate::dimension::OTHER`] because no place was free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Crowded {
+pub struct Overflow {
     /// By route.
     pub routes: u64,
     /// By dimension.
     pub labels: [u64; Dimension::COUNT],
 }
 
-impl Crowded {
+impl Overflow {
     /// Returns the kinds of names without free places, with their counts: `None` for routes.
     pub fn kinds(&self) -> impl Iterator<Item = (Option<Dimension>, u64)> {
         let labels = Dimension::ALL.map(|dimension| (Some(dimension), self.labels[dimension.index()]));

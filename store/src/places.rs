@@ -13,8 +13,8 @@
 
 use crate::dimension::{Dimension, OTHER};
 use crate::hash::HashMap;
-use crate::kept::Kept;
-use crate::place::{Crowded, Network, Place, Senders, Standing};
+use crate::place::{Network, Overflow, Place, Senders, Standing};
+use crate::retention_edges::RetentionEdges;
 use crate::rollup::{DAY_MS, Grain, day_of};
 use crate::view::ViewUpdate;
 use std::cmp::Reverse;
@@ -49,7 +49,7 @@ pub struct Decided {
     /// Of labels, by dimension.
     pub labels: [HashMap<String, Given>; Dimension::COUNT],
     /// The number of updates whose name has no place.
-    pub crowded: Crowded,
+    pub overflow: Overflow,
     /// The day of the batch.
     pub today: i32,
 }
@@ -139,9 +139,9 @@ impl<'a> Bounds<'a> {
     /// The bounds of a dimension's labels, of which `rows` are stored. Labels are kept as long as daily rollups. The
     /// bound leaves free codes even if every span of raw retention brings as many new labels.
     #[must_use]
-    pub fn labels(dimension: Dimension, kept: &Kept, rows: usize, today: i32) -> Self {
+    pub fn labels(dimension: Dimension, retained: &RetentionEdges, rows: usize, today: i32) -> Self {
         Self {
-            places: labels_max(dimension, kept, i64::from(today) * DAY_MS),
+            places: labels_max(dimension, retained, i64::from(today) * DAY_MS),
             added: limits::LABELS_KEPT_MAX.saturating_sub(rows),
             added_instead: limits::LABEL_CODES_MAX.saturating_sub(rows),
             is_charged: matches!(dimension, Dimension::Connection | Dimension::Release),
@@ -150,13 +150,13 @@ impl<'a> Bounds<'a> {
     }
 }
 
-fn labels_max(dimension: Dimension, kept: &Kept, today_ms: i64) -> usize {
+fn labels_max(dimension: Dimension, retained: &RetentionEdges, today_ms: i64) -> usize {
     let max = dimension.labels_max();
-    if kept.days_from_ms == i64::MIN {
+    if retained.days_from_ms == i64::MIN {
         return max;
     }
     let days = |from_ms: i64| usize::try_from(today_ms.saturating_sub(from_ms) / DAY_MS).unwrap_or(0).max(1);
-    let (raw, all) = (days(kept.views_from_ms), days(kept.days_from_ms));
+    let (raw, all) = (days(retained.views_from_ms), days(retained.days_from_ms));
     max.min(limits::LABELS_KEPT_MAX.saturating_mul(raw) / all.saturating_add(raw))
 }
 

@@ -1,6 +1,6 @@
 //! The version of a site's data: equal versions mean equal answers.
 
-use crate::{Kept, SpoolId};
+use crate::{RetentionEdges, SpoolId};
 
 /// The row among a site's load cursors that counts the changes other than loads: erasures, rebuilt rollups, removed or
 /// copied names, copied rollups, and forgotten cursors. No spool has this id, because spools draw theirs.
@@ -15,10 +15,11 @@ pub struct Version(Vec<u8>);
 impl Version {
     /// The version of kept edges and a site's load cursors.
     #[must_use]
-    pub fn new(kept: &Kept, cursors: impl IntoIterator<Item = ([u8; 16], i64)>) -> Self {
+    pub fn new(retained: &RetentionEdges, cursors: impl IntoIterator<Item = ([u8; 16], i64)>) -> Self {
         let mut cursors: Vec<_> = cursors.into_iter().collect();
         cursors.sort_unstable();
-        let edges = [kept.views_from_ms, kept.hours_from_ms, kept.days_from_ms].map(i64::to_be_bytes);
+        let edges =
+            [retained.views_from_ms, retained.hours_from_ms, retained.days_from_ms].map(i64::to_be_bytes);
         let mut bytes = edges.concat();
         for (spool, position) in cursors {
             bytes.extend_from_slice(&spool);

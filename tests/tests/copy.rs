@@ -1,8 +1,8 @@
 //! Tests `fieldvitals store copy` between real stores, with kills in the middle.
 
 use fieldvitals_store::{
-    By, CellQuery, Context, Dimension, Judgement, LoadBatch, Name, Network, NewSite, Senders, SiteId, Source,
-    SpoolId, Store, ViewUpdate, Weight,
+    CellQuery, Context, Dimension, GroupBy, Judgement, LoadBatch, Name, Network, NewSite, Senders, SiteId,
+    Source, SpoolId, Store, ViewUpdate, Weight,
 };
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
@@ -233,7 +233,7 @@ async fn counted(store: &dyn Store) -> (Vec<(String, i64)>, Vec<Name>) {
     let mut counted: Vec<(String, i64)> = routes.map(|one| (one.route, one.cell.views)).collect();
     for dimension in Dimension::LABELLED {
         let values =
-            store.breakdown(&query, By::Rolled(dimension)).await.expect("the labels").rows.into_iter();
+            store.breakdown(&query, GroupBy::Rolled(dimension)).await.expect("the labels").rows.into_iter();
         counted.extend(values.map(|one| (one.value.unwrap_or_default(), one.cell.views)));
     }
     (counted, store.names(site).await.expect("the names"))

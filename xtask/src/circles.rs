@@ -25,8 +25,12 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
     ("ingest-server/src/maintenance.rs", HTTP, CLOCK),
     ("ingest-server/src/spool/loader.rs", HTTP, CLOCK),
     ("ingest-server/src/spool/mod.rs", HTTP, CLOCK),
-    ("ingest-server/src/spool/pace.rs", "ingest-server/src/spool/loader.rs", "the size of a part of a load"),
-    ("ingest-server/src/spool/pause.rs", HTTP, CLOCK),
+    (
+        "ingest-server/src/spool/load_size.rs",
+        "ingest-server/src/spool/loader.rs",
+        "the size of a part of a load",
+    ),
+    ("ingest-server/src/spool/backoff.rs", HTTP, CLOCK),
     ("ingest-server/src/spool/refusal.rs", HTTP, CLOCK),
     ("ingest-server/src/intake/scrub.rs", "ingest-server/src/intake/page_url.rs", "URLs are parsed scrubbed"),
     (

@@ -17,7 +17,7 @@ pub(crate) struct Reader {
 }
 
 /// The status of an answer, its tag, and the size of its body.
-pub(crate) struct Answered {
+pub(crate) struct PeriodRows {
     pub(crate) status: u16,
     pub(crate) tag: String,
     pub(crate) body_bytes: usize,
@@ -29,7 +29,7 @@ impl Reader {
     }
 
     /// Sends a question, with the tag of a known answer if any, and reads the whole answer.
-    pub(crate) fn ask(&mut self, path: &str, tag: Option<&str>) -> Result<Answered> {
+    pub(crate) fn ask(&mut self, path: &str, tag: Option<&str>) -> Result<PeriodRows> {
         let answered = self.exchange(path, tag);
         if answered.is_err() {
             self.stream = None;
@@ -37,7 +37,7 @@ impl Reader {
         answered
     }
 
-    fn exchange(&mut self, path: &str, tag: Option<&str>) -> Result<Answered> {
+    fn exchange(&mut self, path: &str, tag: Option<&str>) -> Result<PeriodRows> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => {
@@ -64,7 +64,7 @@ impl Reader {
                 let status = head.get(9..12).and_then(|status| status.parse().ok());
                 let status = status.context("the answer has a status")?;
                 let tag = header(head, "etag").unwrap_or_default().to_owned();
-                return Ok(Answered { status, tag, body_bytes });
+                return Ok(PeriodRows { status, tag, body_bytes });
             }
             match stream.read(&mut piece)? {
                 0 => bail!("the answer is cut short"),

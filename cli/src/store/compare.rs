@@ -3,7 +3,7 @@
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{Ink, Terminal};
 use crate::progress::{count, grouped};
-use fieldvitals_store::{By, CellQuery, Dimension, Holding, SiteId, Store, StoreError};
+use fieldvitals_store::{CellQuery, Dimension, GroupBy, SiteId, SiteSize, Store, StoreError};
 use std::collections::BTreeMap;
 use vitals::metric::Metrics;
 
@@ -25,7 +25,7 @@ impl Names {
         let mut names: BTreeMap<NameOf, i64> =
             routes.map(|one| (("route", Some(one.route)), one.cell.views)).collect();
         for dimension in Dimension::ALL {
-            let values = store.breakdown(&all, By::Rolled(dimension)).await?.rows.into_iter();
+            let values = store.breakdown(&all, GroupBy::Rolled(dimension)).await?.rows.into_iter();
             names.extend(values.map(|one| ((dimension.name(), one.value), one.cell.views)));
         }
         Ok(Self(names))
@@ -46,16 +46,16 @@ pub(crate) struct Compared {
     /// The site.
     pub(crate) site: String,
     /// In the source.
-    pub(crate) source: Holding,
+    pub(crate) source: SiteSize,
     /// In the target.
-    pub(crate) target: Holding,
+    pub(crate) target: SiteSize,
     /// The names in the source and in the target.
     pub(crate) names: [Names; 2],
 }
 
 impl Compared {
     fn rows(&self) -> [(&'static str, u64, u64); 4] {
-        let counted = |holding: &Holding| u64::try_from(holding.counted).unwrap_or_default();
+        let counted = |site_size: &SiteSize| u64::try_from(site_size.counted).unwrap_or_default();
         [
             ("page views", self.source.views, self.target.views),
             ("counted in rollups", counted(&self.source), counted(&self.target)),
@@ -121,21 +121,22 @@ mod tests {
 
     #[test]
     fn what_differs_is_seen() {
-        let holding = Holding { views: 1_000, counted: 1_200, violations: 0 };
+        let site_size = SiteSize { views: 1_000, counted: 1_200, violations: 0 };
         let names = |routes: &[(&str, i64)]| {
             Names(routes.iter().map(|&(route, views)| (("route", Some(route.to_owned())), views)).collect())
         };
-        let compared = |target, names| Compared { site: "shop".to_owned(), source: holding, target, names };
+        let compared = |target, names| Compared { site: "shop".to_owned(), source: site_size, target, names };
         let same = || [names(&[("/", 9), ("/a", 1)]), names(&[("/", 9), ("/a", 1)])];
-        assert!(agree(&[compared(holding, same())]));
-        let moved = [compared(holding, [names(&[("/", 9), ("/a", 1)]), names(&[("/", 9), ("(other)", 1)])])];
+        assert!(agree(&[compared(site_size, same())]));
+        let moved =
+            [compared(site_size, [names(&[("/", 9), ("/a", 1)]), names(&[("/", 9), ("(other)", 1)])])];
         assert!(!agree(&moved), "one name is not another");
         assert_eq!(
             different_names(&moved),
             "shop: route `/a`: 1 page view in the source, 0 page views in the target\n\
              shop: route `(other)`: 0 page views in the source, 1 page view in the target\n"
         );
-        let less = Holding { views: 999, ..holding };
+        let less = SiteSize { views: 999, ..site_size };
         let all = [compared(less, same())];
         assert!(!agree(&all));
         let text = table(&all, Terminal::PIPE);

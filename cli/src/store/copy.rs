@@ -16,7 +16,7 @@ use crate::progress::Progress;
 use crate::rollup::verify_sites;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use fieldvitals_server::close_store;
-use fieldvitals_server::spool::{self, Rest, SpoolError};
+use fieldvitals_server::spool::{self, IdleSpool, SpoolError};
 use fieldvitals_store::Store;
 use plan::Plan;
 use std::process::ExitCode;
@@ -79,7 +79,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn copy(
     (from, source): (&Place, &dyn Store),
     (to, target): (&Place, &dyn Store),
-    resting: Option<Rest>,
+    resting: Option<IdleSpool>,
     verify: bool,
 ) -> anyhow::Result<ExitCode> {
     if resting.is_none() {
@@ -99,7 +99,7 @@ async fn copy(
             from.identity(),
             state.map_or_else(String::new, |id| format!("{:?}", id.0))
         ),
-        kept: plan.kept,
+        retained: plan.retained,
         interrupt: &interrupt,
         progress: Progress::new(),
     };
@@ -118,8 +118,8 @@ async fn copy(
     for (source_site, target_site) in &sites {
         compared.push(Compared {
             site: source_site.name.clone(),
-            source: source.holding(source_site.id).await?,
-            target: target.holding(target_site.id).await?,
+            source: source.site_size(source_site.id).await?,
+            target: target.site_size(target_site.id).await?,
             names: [Names::of(source, source_site.id).await?, Names::of(target, target_site.id).await?],
         });
     }
@@ -154,9 +154,9 @@ async fn copy(
 }
 
 /// The spool beside a store, if there is one. Fails if a server uses it.
-async fn at_rest(place: &Place, which: &str) -> anyhow::Result<Option<Rest>> {
+async fn at_rest(place: &Place, which: &str) -> anyhow::Result<Option<IdleSpool>> {
     let Some(path) = place.spool() else { return Ok(None) };
-    match spool::rest(&path) {
+    match spool::lock_idle(&path) {
         Ok(rest) => Ok(Some(rest)),
         Err(SpoolError::InUse { .. }) => {
             bail!(

@@ -1,7 +1,7 @@
 //! Errors of all endpoints: a status and `{"error":{"code","message","hint"}}`.
 
 use crate::http::body::BodyError;
-use crate::intake::Refused;
+use crate::intake::RefusedBody;
 use crate::outcome::{Invalid, Outcome};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -227,8 +227,8 @@ fn status_of(reason: Invalid) -> StatusCode {
     }
 }
 
-impl From<&Refused> for ApiError {
-    fn from(refused: &Refused) -> Self {
+impl From<&RefusedBody> for ApiError {
+    fn from(refused: &RefusedBody) -> Self {
         match refused.outcome {
             Outcome::Invalid(reason) => {
                 Self::new(status_of(reason), reason.name(), refused.message.clone(), reason.hint())
@@ -280,7 +280,7 @@ impl From<StoreError> for ApiError {
                 "Ask for less: a shorter range, fewer metrics (`metrics=`), one route, one filter at a time. Where small \
                  questions take as long, the database is busy; its server's log says with what.",
             ),
-            StoreError::Database { passing: true, .. }
+            StoreError::Database { transient: true, .. }
             | StoreError::TooSlow { .. }
             | StoreError::Node { .. } => Self::store_away(),
             _ => Self::new(
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_question_that_took_too_long_is_told_from_a_store_that_is_away() {
         let slow = |answered| StoreError::TooSlow { what: "reading", reason: "57014".to_owned(), answered };
-        let away = StoreError::Database { what: "reading", reason: "away".to_owned(), passing: true };
+        let away = StoreError::Database { what: "reading", reason: "away".to_owned(), transient: true };
         let told = |error: StoreError| {
             let error = ApiError::from(error);
             (error.status.as_u16(), error.code, error.hint)

@@ -6,9 +6,9 @@ use crate::http::error::{ApiError, invalid_body, message_of};
 use crate::http::{State, now_ms};
 use crate::intake::browser::{self, Sender};
 use crate::intake::web_vitals::Query;
-use crate::intake::{self, Accepted, Refused, Request, origin, scrub};
+use crate::intake::{self, Accepted, RefusedBody, Request, origin, scrub};
 use crate::outcome::{Invalid, Outcome};
-use crate::spool::{AppendError, Record};
+use crate::spool::{AppendError, SpoolBeacon};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 use fieldvitals_store::Network;
@@ -143,12 +143,12 @@ enum Format {
 }
 
 impl Format {
-    fn decide(&self, request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refused> {
+    fn decide(&self, request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, RefusedBody> {
         match self {
             Self::Own => intake::own(request, directory),
             Self::WebVitals(Ok(query)) => intake::web_vitals::take(request, directory, query),
             Self::WebVitals(Err(problem)) => {
-                Err(Refused::invalid(Invalid::Malformed, format!("the query cannot be read: {problem}")))
+                Err(RefusedBody::invalid(Invalid::Malformed, format!("the query cannot be read: {problem}")))
             }
         }
     }
@@ -239,9 +239,9 @@ async fn decide_and_keep(
     (origin, sender, left_alone, country): (Option<String>, Sender, bool, Option<&'static str>),
     (limited, prefix): (Option<IpNet>, u64),
     format: &Format,
-) -> Result<(), Refused> {
+) -> Result<(), RefusedBody> {
     let because = |outcome, message: &str| {
-        let mut refused = Refused::new(outcome, message);
+        let mut refused = RefusedBody::new(outcome, message);
         refused.origin.clone_from(&origin);
         refused
     };
@@ -271,13 +271,13 @@ async fn decide_and_keep(
     // Frees the part of the connection's read buffer, for reuse.
     drop(body);
     let network = Network::of(site, prefix);
-    state.spool.append(Record { site, network, updates }).await.map_err(|error| {
+    state.spool.append(SpoolBeacon { site, network, updates }).await.map_err(|error| {
         let message = match error {
             AppendError::Full => "the server holds as many beacons as it may; try again".to_owned(),
             AppendError::Refused(_) => format!("{error}; try again"),
             AppendError::Failed(_) => "the server cannot keep beacons now; see its log".to_owned(),
         };
-        Refused { site: Some(site), ..because(Outcome::Shed, &message) }
+        RefusedBody { site: Some(site), ..because(Outcome::Shed, &message) }
     })?;
     state.outcomes.count_dropped(&dropped);
     Ok(())
@@ -289,8 +289,8 @@ async fn decide_or_refresh(
     state: &State,
     request: &Request<'_>,
     format: &Format,
-) -> Result<Accepted, Refused> {
-    let may_be_new = |decided: &Result<Accepted, Refused>| {
+) -> Result<Accepted, RefusedBody> {
+    let may_be_new = |decided: &Result<Accepted, RefusedBody>| {
         let outcome = decided.as_ref().err().map(|refused| refused.outcome);
         matches!(outcome, Some(Outcome::Invalid(Invalid::UnknownSite | Invalid::Origin)))
     };
@@ -308,7 +308,7 @@ async fn decide_or_refresh(
 /// Refuses a method other than POST, and counts the request as a beacon.
 pub async fn wrong_method(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     state.outcomes.receive();
-    let refused = Refused::invalid(Invalid::Method, format!("{} is not taken here", request.method()));
+    let refused = RefusedBody::invalid(Invalid::Method, format!("{} is not taken here", request.method()));
     refuse(&state, &refused);
     let mut response = ApiError::from(&refused).error_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -316,7 +316,7 @@ pub async fn wrong_method(state: web::Data<State>, request: HttpRequest) -> Http
 }
 
 /// Counts a refused beacon and records the reason.
-fn refuse(state: &State, refused: &Refused) {
+fn refuse(state: &State, refused: &RefusedBody) {
     state.outcomes.count(refused.outcome);
     if let Some(kind) = refused.bot {
         state.outcomes.count_bot(kind);

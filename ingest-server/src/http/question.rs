@@ -3,7 +3,7 @@
 use crate::http::error::ApiError;
 use crate::http::now_ms;
 use crate::report::{Cursor, Order, Range, Ranking, Sort};
-use fieldvitals_store::{By, CellQuery, Dimension, Filters, Site};
+use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vitals::limits;
@@ -105,7 +105,7 @@ impl Filter {
     pub fn of_gate(&self) -> Result<(Option<Device>, Option<String>), ApiError> {
         self.without_metrics("each budget names its own")?;
         let filters = self.filters()?;
-        let judged = [Dimension::Device, Dimension::Release].map(By::Rolled);
+        let judged = [Dimension::Device, Dimension::Release].map(GroupBy::Rolled);
         let others = filters.given().find(|by| !judged.contains(by));
         match others {
             Some(other) => Err(ApiError::parameter(format!(
@@ -143,12 +143,12 @@ pub struct ByParam {
 
 impl ByParam {
     /// Parses the dimension.
-    pub fn by(&self) -> Result<By, ApiError> {
-        match named("by", &self.by, &By::ALL, By::name)? {
+    pub fn by(&self) -> Result<GroupBy, ApiError> {
+        match named("by", &self.by, &GroupBy::ALL, GroupBy::name)? {
             Some(by) => Ok(by),
             None => Err(ApiError::parameter(format!(
                 "`by` is missing: expected {}",
-                one_of(By::ALL.map(By::name))
+                one_of(GroupBy::ALL.map(GroupBy::name))
             ))),
         }
     }

@@ -3,10 +3,10 @@
 //! Steps: decode → find the site → check the origin → filter bots → scrub → filter by clock → route. Every body ends
 //! in exactly one [`Outcome`]; a refused body is data, not a failure. An accepted body may lack its invalid fields.
 
-pub mod asked;
 pub mod bots;
 pub mod browser;
 pub mod country;
+pub mod lookup;
 pub mod origin;
 pub mod page_url;
 pub mod route;
@@ -60,7 +60,7 @@ pub struct Accepted {
 
 /// A refused body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedBody {
     /// The outcome, never [`Outcome::Accepted`].
     pub outcome: Outcome,
     /// The site; `None` if its key is unknown.
@@ -73,7 +73,7 @@ pub struct Refused {
     pub bot: Option<BotKind>,
 }
 
-impl Refused {
+impl RefusedBody {
     /// Creates a refusal. Truncates the message, because it may quote untrusted input.
     pub(crate) fn new(outcome: Outcome, message: impl AsRef<str>) -> Self {
         let message = scrub::label(message.as_ref(), limits::MESSAGE_BYTES_MAX).into_owned();
@@ -95,7 +95,7 @@ impl Refused {
     }
 }
 
-impl From<DecodeError> for Refused {
+impl From<DecodeError> for RefusedBody {
     fn from(error: DecodeError) -> Self {
         let reason = match error {
             DecodeError::NotUtf8 => Invalid::NotUtf8,
@@ -110,7 +110,7 @@ impl From<DecodeError> for Refused {
 ///
 /// # Errors
 /// The reason for refusing the beacon.
-pub fn own(request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refused> {
+pub fn own(request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, RefusedBody> {
     let beacon = beacon::decode(request.body)?;
     let (site, origin) = admit(request, directory, &beacon.site, &beacon.url)?;
     let id = site.id;
@@ -119,7 +119,11 @@ pub fn own(request: &Request<'_>, directory: &Snapshot) -> Result<Accepted, Refu
         .map_err(|refused| refused.of(id, &origin))
 }
 
-fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -> Result<Accepted, Refused> {
+fn own_updates(
+    request: &Request<'_>,
+    site: &Site,
+    mut beacon: beacon::Beacon,
+) -> Result<Accepted, RefusedBody> {
     let url = std::mem::take(&mut beacon.url);
     let mut dropped = std::mem::take(&mut beacon.dropped);
     let document_url = page_url(&url);
@@ -225,7 +229,7 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
         }
     }
     let Some((last, others)) = updates.split_last_mut() else {
-        let empty = || Refused::invalid(Invalid::Malformed, "the beacon has no page view");
+        let empty = || RefusedBody::invalid(Invalid::Malformed, "the beacon has no page view");
         return Err(out_of_time.or(without_url).unwrap_or_else(empty));
     };
     // Most beacons have one page view, which takes these texts without a clone.
@@ -238,11 +242,11 @@ fn own_updates(request: &Request<'_>, site: &Site, mut beacon: beacon::Beacon) -
 }
 
 /// Refuses page views of bots, unless the server keeps them.
-fn check_bot(request: &Request<'_>, webdriver: bool) -> Result<(), Refused> {
+fn check_bot(request: &Request<'_>, webdriver: bool) -> Result<(), RefusedBody> {
     let bot = request.sender.bot.or(webdriver.then_some(bots::WEBDRIVER));
     let Some(Bot { kind, name }) = bot.filter(|_| !request.keep_bots) else { return Ok(()) };
     let message = format!("a program makes this visit, of the kind {}: it matches `{name}`", kind.name());
-    Err(Refused { bot: Some(kind), ..Refused::filtered(Filtered::Bot, message) })
+    Err(RefusedBody { bot: Some(kind), ..RefusedBody::filtered(Filtered::Bot, message) })
 }
 
 /// Returns the site of a key, if the site admits the request's origin.
@@ -254,7 +258,7 @@ fn admit<'a>(
     directory: &'a Snapshot,
     key: &str,
     url: &str,
-) -> Result<(&'a Site, Cow<'a, str>), Refused> {
+) -> Result<(&'a Site, Cow<'a, str>), RefusedBody> {
     let told = origin::told(request.origin, url);
     let origin = match told {
         Cow::Borrowed(origin) => scrub::label(origin, limits::URL_BYTES_MAX),
@@ -262,7 +266,8 @@ fn admit<'a>(
     };
     let Some(site) = directory.by_key(key, request.received_ms) else {
         let shown = scrub::label(key, limits::LABEL_BYTES_MAX);
-        let mut refused = Refused::invalid(Invalid::UnknownSite, format!("no site has the key `{shown}`"));
+        let mut refused =
+            RefusedBody::invalid(Invalid::UnknownSite, format!("no site has the key `{shown}`"));
         refused.origin = Some(origin.into_owned());
         return Err(refused);
     };
@@ -272,29 +277,32 @@ fn admit<'a>(
         } else {
             format!("pages of {origin} may not send to site `{}`", site.name)
         };
-        return Err(Refused::invalid(Invalid::Origin, message).of(site.id, &origin));
+        return Err(RefusedBody::invalid(Invalid::Origin, message).of(site.id, &origin));
     }
     Ok((site, origin))
 }
 
-fn page_url(text: &str) -> Result<PageUrl<'_>, Refused> {
+fn page_url(text: &str) -> Result<PageUrl<'_>, RefusedBody> {
     PageUrl::read(text).ok_or_else(|| {
         let shown = scrub::label(text, limits::LABEL_BYTES_MAX);
         let expected = "expected http, https, file or the scheme of an app";
-        Refused::invalid(Invalid::Value, format!("`{shown}` is not the URL of a page: {expected}"))
+        RefusedBody::invalid(Invalid::Value, format!("`{shown}` is not the URL of a page: {expected}"))
     })
 }
 
 /// A page view must start within 48 h of the server's clock: partitions and rollups of other days are closed or not
 /// open yet.
-fn check_clock(id: ViewId, received_ms: i64) -> Result<(), Refused> {
+fn check_clock(id: ViewId, received_ms: i64) -> Result<(), RefusedBody> {
     let age_ms = received_ms.saturating_sub(id.start_ms());
     let hours = age_ms.unsigned_abs() / 3_600_000;
     if age_ms > limits::CLOCK_SKEW_MS_MAX {
-        return Err(Refused::filtered(Filtered::Late, format!("the page view started {hours} hours ago")));
+        return Err(RefusedBody::filtered(
+            Filtered::Late,
+            format!("the page view started {hours} hours ago"),
+        ));
     }
     if age_ms < -limits::CLOCK_SKEW_MS_MAX {
-        return Err(Refused::filtered(Filtered::Clock, format!("the page view starts in {hours} hours")));
+        return Err(RefusedBody::filtered(Filtered::Clock, format!("the page view starts in {hours} hours")));
     }
     Ok(())
 }
@@ -380,7 +388,7 @@ mod tests {
         }
     }
 
-    fn take(body: &[u8], origin: Option<&str>) -> Result<Accepted, Refused> {
+    fn take(body: &[u8], origin: Option<&str>) -> Result<Accepted, RefusedBody> {
         own(&request(body, origin), &directory())
     }
 

@@ -5,7 +5,7 @@
 //! object.
 
 use super::page_url::PageUrl;
-use super::{Accepted, Refused, Request, admit, check_bot, check_clock, page_url, route, short_label};
+use super::{Accepted, RefusedBody, Request, admit, check_bot, check_clock, page_url, route, short_label};
 use crate::directory::Snapshot;
 use crate::intake::bounded_label;
 use crate::outcome::Invalid;
@@ -57,9 +57,9 @@ struct Reported {
 ///
 /// # Errors
 /// Refuses a body without a valid metric, with the problem of the first one.
-pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Result<Accepted, Refused> {
+pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Result<Accepted, RefusedBody> {
     let Some(key) = query.site.as_deref() else {
-        return Err(Refused::invalid(
+        return Err(RefusedBody::invalid(
             Invalid::UnknownSite,
             "the query has no `site`; send to /v1/web-vitals?site=KEY",
         ));
@@ -86,10 +86,10 @@ pub fn take(request: &Request<'_>, directory: &Snapshot, query: &Query) -> Resul
 }
 
 /// Returns the valid metrics of a body, at least one.
-fn decode(body: &[u8], dropped: &mut Dropped) -> Result<Vec<Reported>, Refused> {
-    let text =
-        std::str::from_utf8(body).map_err(|_| Refused::invalid(Invalid::NotUtf8, "the body is not UTF-8"))?;
-    let malformed = |message: String| Refused::invalid(Invalid::Malformed, message);
+fn decode(body: &[u8], dropped: &mut Dropped) -> Result<Vec<Reported>, RefusedBody> {
+    let text = std::str::from_utf8(body)
+        .map_err(|_| RefusedBody::invalid(Invalid::NotUtf8, "the body is not UTF-8"))?;
+    let malformed = |message: String| RefusedBody::invalid(Invalid::Malformed, message);
     if too_deep(text) {
         return Err(malformed(format!("nested more than {} deep", limits::JSON_DEPTH_MAX)));
     }
@@ -126,9 +126,9 @@ fn decode(body: &[u8], dropped: &mut Dropped) -> Result<Vec<Reported>, Refused> 
 }
 
 impl Reported {
-    fn read(place: usize, found: &serde_json::Value, dropped: &mut Dropped) -> Result<Self, Refused> {
+    fn read(place: usize, found: &serde_json::Value, dropped: &mut Dropped) -> Result<Self, RefusedBody> {
         let malformed =
-            |what: String| Refused::invalid(Invalid::Malformed, format!("metric {place}: {what}"));
+            |what: String| RefusedBody::invalid(Invalid::Malformed, format!("metric {place}: {what}"));
         let Some(fields) = found.as_object() else { return Err(malformed("not an object".to_owned())) };
         let Some(name) = fields.get("name").and_then(serde_json::Value::as_str) else {
             return Err(malformed("`name` is not a text".to_owned()));
@@ -138,7 +138,7 @@ impl Reported {
             return Err(malformed(format!("`value` of {name} is not a number")));
         };
         let value = Value::new(metric, number).map_err(|error| {
-            Refused::invalid(Invalid::Value, format!("metric {place}: {name}: {number} {error}"))
+            RefusedBody::invalid(Invalid::Value, format!("metric {place}: {name}: {number} {error}"))
         })?;
         let navigation_type = text(fields, "navigationType", Field::Nav, dropped).and_then(|name| {
             let known = navigation_type(&name);
@@ -184,7 +184,7 @@ fn updates(
     reported: &[Reported],
     url: impl Fn(&Reported) -> String,
     dropped: &mut Dropped,
-) -> Result<Vec<ViewUpdate>, Refused> {
+) -> Result<Vec<ViewUpdate>, RefusedBody> {
     let device = query.device.as_deref().filter(|name| !name.is_empty()).and_then(|name| {
         let device = Device::from_name(name);
         if device.is_none() {
@@ -243,9 +243,9 @@ fn place<'a>(
     query: &Query,
     metric: &Reported,
     url: &'a str,
-) -> Result<(ViewId, PageUrl<'a>), Refused> {
+) -> Result<(ViewId, PageUrl<'a>), RefusedBody> {
     let place = metric.place;
-    let invalid = |message: String| Refused::invalid(Invalid::Value, message);
+    let invalid = |message: String| RefusedBody::invalid(Invalid::Value, message);
     if url.is_empty() {
         return Err(invalid(format!(
             "metric {place}: no page URL; add `url` to the body or the query: the library's object has none"
@@ -338,7 +338,7 @@ mod tests {
         format!("v6-{}-{random:013}", NOW_MS - 5_000)
     }
 
-    fn post(body: &serde_json::Value, query: &Query) -> Result<Accepted, Refused> {
+    fn post(body: &serde_json::Value, query: &Query) -> Result<Accepted, RefusedBody> {
         let body = serde_json::to_vec(body).unwrap();
         take(
             &Request {

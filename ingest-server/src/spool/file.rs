@@ -41,7 +41,7 @@ pragma user_version = 2;
 ";
 
 /// An open spool file, locked by this process.
-pub(crate) struct Opened {
+pub(crate) struct OpenSpool {
     /// Held while the file is open.
     pub(crate) lock: File,
     pub(crate) writer: Connection,
@@ -77,7 +77,7 @@ pub(crate) const fn row_bytes(payload: usize) -> u64 {
     (payload as u64).saturating_add(ROW_BYTES)
 }
 
-pub(crate) fn open(path: &Path) -> Result<Opened, SpoolError> {
+pub(crate) fn open(path: &Path) -> Result<OpenSpool, SpoolError> {
     let lock = lock(path)?;
     let failed = |error| open_error(path, &error);
     // SQLite reports the error when it opens the file.
@@ -89,7 +89,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened, SpoolError> {
     let epochs = epochs(&writer, path)?;
     let reader = connect(path, Access::Read).map_err(failed)?;
     let checkpointer = connect(path, Access::Checkpoint).map_err(failed)?;
-    Ok(Opened { lock, writer, reader, checkpointer, epochs, beacons, bytes })
+    Ok(OpenSpool { lock, writer, reader, checkpointer, epochs, beacons, bytes })
 }
 
 /// Purpose of a connection.
@@ -99,13 +99,13 @@ pub(super) enum Access {
     Read,
     Checkpoint,
     /// Inspects the file of a stopped server. Sets no pragmas and does not create the file.
-    Rest,
+    Idle,
 }
 
 pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, rusqlite::Error> {
     let access_flags = match access {
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        Access::Checkpoint | Access::Rest => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::Checkpoint | Access::Idle => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     let connection = Connection::open_with_flags(path, access_flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -349,7 +349,7 @@ pub(crate) fn read(
 /// Removes ranges of rows (exclusive start, inclusive end) and rewrites partly loaded rows (position, number of
 /// beacons, payload). Uses one transaction, because each commit is a sync. `last` is the last written position of the
 /// current epoch.
-pub(crate) fn settle(
+pub(crate) fn remove_loaded(
     writer: &Connection,
     (epoch, last): (i64, u64),
     removed: &[(u64, u64)],

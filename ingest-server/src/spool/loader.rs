@@ -1,8 +1,8 @@
 //! The loader: one task that loads rows of the spool into the store.
 
+use super::backoff::Backoff;
 use super::file::{Epoch, SpoolRow};
-use super::pace::Pace;
-use super::pause::Pause;
+use super::load_size::LoadSize;
 use super::reader::Reader;
 use super::writer::Message;
 use super::{Bounds, Spool, SpoolError};
@@ -33,8 +33,8 @@ pub struct Loader {
     others_first: bool,
     /// Time of the next attempt to forget an epoch whose cursors were unreachable.
     forget_due: Instant,
-    pub(super) pace: Pace,
-    pause: Pause,
+    pub(super) load_size: LoadSize,
+    backoff: Backoff,
 }
 
 /// Result of a step.
@@ -60,7 +60,7 @@ pub(super) enum StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Database { passing: false, .. } | StoreError::Node { .. } => Self::Site(error),
+            StoreError::Database { transient: false, .. } | StoreError::Node { .. } => Self::Site(error),
             error => Self::Store(error),
         }
     }
@@ -75,7 +75,7 @@ pub(super) type Parts = BTreeMap<SiteId, Part>;
 impl Loader {
     pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {
         let path = spool.shared.path.clone();
-        let pause = Pause::new(Arc::clone(&spool.shared));
+        let backoff = Backoff::new(Arc::clone(&spool.shared));
         Self {
             spool,
             store,
@@ -87,8 +87,8 @@ impl Loader {
             counted: HashMap::new(),
             others_first: false,
             forget_due: Instant::now(),
-            pace: Pace::default(),
-            pause,
+            load_size: LoadSize::default(),
+            backoff,
         }
     }
 
@@ -101,7 +101,9 @@ impl Loader {
                 Ok(loaded) if loaded > epoch.last => return Err(self.older(epoch.last, loaded)),
                 // The cursors of some sites are unreachable: `load` compares each site's cursor.
                 Ok(_) | Err(StoreError::Node { .. }) => {}
-                Err(StoreError::Database { passing: true, .. } | StoreError::TooSlow { .. }) => return Ok(()),
+                Err(StoreError::Database { transient: true, .. } | StoreError::TooSlow { .. }) => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -142,12 +144,12 @@ impl Loader {
             let stopping = *stop.borrow() || stop.has_changed().is_err();
             match self.step().await {
                 Ok(Step::Done) => {
-                    self.pause.over();
+                    self.backoff.over();
                     self.gather(began, stopping, &mut stop).await;
                 }
                 Ok(Step::Empty) if stopping => return,
                 Ok(Step::Empty) => {
-                    self.pause.over();
+                    self.backoff.over();
                     let due = self.spool.shared.held().next(self.read_up_to).map(|(_, due)| due.into());
                     tokio::select! {
                         () = self.spool.shared.appended.notified() => {}
@@ -157,7 +159,7 @@ impl Loader {
                     }
                     self.gather(Instant::now(), false, &mut stop).await;
                 }
-                Err(StepError::Store(error) | StepError::Site(error)) => self.pause.after(&error).await,
+                Err(StepError::Store(error) | StepError::Site(error)) => self.backoff.after(&error).await,
                 Err(StepError::TooMuch) => {}
                 Err(StepError::Spool(reason)) => {
                     self.spool.shared.fail(reason);
@@ -261,7 +263,7 @@ impl Loader {
         let held = self.spool.shared.held().sites();
         let (parts, rows) = self.parts(rows, |site| !held.contains(&site))?;
         self.load(epoch, &rows, parts).await?;
-        self.settle(&rows).await?;
+        self.request_removal(&rows).await?;
         Ok(Step::Done)
     }
 
@@ -282,12 +284,12 @@ impl Loader {
         if sites.is_empty() {
             return Ok(Step::Done);
         }
-        let (settled, _) = self.settled(&rows, after, |site| !sites.contains(&site))?;
+        let (removal, _) = self.removal(&rows, after, |site| !sites.contains(&site))?;
         {
             let mut stats = self.spool.shared.stats();
-            stats.held_bytes = stats.held_bytes.saturating_sub(settled.bytes);
+            stats.held_bytes = stats.held_bytes.saturating_sub(removal.bytes);
         }
-        self.tell(settled).await;
+        self.tell(removal).await;
         let up_to = rows.last().map_or(after, |row| row.position);
         for site in sites {
             self.spool.shared.held().move_on(site, up_to);
@@ -319,7 +321,7 @@ impl Loader {
     /// Returns the first epoch if all of its rows are loaded, held parts included. Never returns the current epoch.
     fn read_to_its_end(&self) -> Option<Epoch> {
         let first = self.epochs.front().filter(|_| self.epochs.len() > 1)?;
-        (first.last <= self.read_up_to.min(self.spool.shared.held().settled())).then_some(*first)
+        (first.last <= self.read_up_to.min(self.spool.shared.held().processed_up_to())).then_some(*first)
     }
 
     async fn end_epoch(&mut self, epoch: Epoch) -> Result<(), StepError> {

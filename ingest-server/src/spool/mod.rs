@@ -11,30 +11,30 @@
 //! an epoch ends before the store's cursor, the file is an older copy. The spool refuses such a file, because it
 //! cannot distinguish missing from loaded beacons.
 
-mod crowded;
+mod backoff;
+mod blocked;
 mod file;
-mod held;
+mod idle;
+mod load_size;
 mod loader;
-mod pace;
+mod overflow;
 mod pass;
-mod pause;
 mod payload;
 mod reader;
 mod refusal;
+mod removal;
 mod reply;
-mod rest;
-mod settle;
 mod writer;
 
-pub use crowded::CrowdedNames;
-pub use held::HeldSite;
+pub use blocked::BlockedSite;
+pub use idle::{IdleSpool, lock_idle};
 pub use loader::Loader;
+pub use overflow::OverflowNames;
 pub use refusal::{Cause, Refusal};
-pub use rest::{Rest, rest};
 
-use crowded::Crowds;
+use blocked::BlockedSites;
 use fieldvitals_store::{Network, SiteId, Store, StoreError, ViewUpdate};
-use held::Held;
+use overflow::Overflows;
 use refusal::{Refusing, Room};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ use vitals::limits;
 
 /// One accepted beacon.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Record {
+pub struct SpoolBeacon {
     /// The site of the page views.
     pub site: SiteId,
     /// The client network that sent it.
@@ -219,10 +219,10 @@ struct Shared {
     bounds: Bounds,
     in_flight_bytes: AtomicUsize,
     stats: Mutex<Stats>,
-    held: Mutex<Held>,
+    held: Mutex<BlockedSites>,
     /// Set while beacons are refused.
     refusing: Mutex<Option<Refusing>>,
-    crowds: Mutex<Crowds>,
+    overflows: Mutex<Overflows>,
     /// Set while loading fails.
     stalled: Mutex<Option<Trouble>>,
     failed: watch::Sender<Option<String>>,
@@ -236,12 +236,12 @@ impl Shared {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, BlockedSites> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn crowds(&self) -> MutexGuard<'_, Crowds> {
-        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn overflows(&self) -> MutexGuard<'_, Overflows> {
+        self.overflows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stalled(&self) -> MutexGuard<'_, Option<Trouble>> {
@@ -299,7 +299,8 @@ impl Spool {
         store: Arc<dyn Store>,
         bounds: Bounds,
     ) -> Result<(Self, Loader), SpoolError> {
-        let file::Opened { lock, writer, reader, checkpointer, epochs, beacons, bytes } = file::open(path)?;
+        let file::OpenSpool { lock, writer, reader, checkpointer, epochs, beacons, bytes } =
+            file::open(path)?;
         let shared = Arc::new(Shared {
             path: path.to_owned(),
             bounds,
@@ -307,7 +308,7 @@ impl Spool {
             stats: Mutex::new(Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() }),
             held: Mutex::default(),
             refusing: Mutex::default(),
-            crowds: Mutex::default(),
+            overflows: Mutex::default(),
             stalled: Mutex::default(),
             failed: watch::Sender::new(None),
             appended: Notify::new(),
@@ -337,7 +338,7 @@ impl Spool {
     ///
     /// # Errors
     /// See [`AppendError`].
-    pub async fn append(&self, record: Record) -> Result<(), AppendError> {
+    pub async fn append(&self, record: SpoolBeacon) -> Result<(), AppendError> {
         if let Some(reason) = self.shared.failed.borrow().as_ref() {
             return Err(AppendError::Failed(reason.clone()));
         }
@@ -379,14 +380,14 @@ impl Spool {
 
     /// Returns the sites whose beacons are held because the store refuses them.
     #[must_use]
-    pub fn held(&self) -> Vec<HeldSite> {
+    pub fn held(&self) -> Vec<BlockedSite> {
         self.shared.held().list()
     }
 
     /// Returns the sites whose dictionaries are full.
     #[must_use]
-    pub fn crowded(&self) -> Vec<CrowdedNames> {
-        self.shared.crowds().shown(crate::http::now_ms())
+    pub fn crowded(&self) -> Vec<OverflowNames> {
+        self.shared.overflows().shown(crate::http::now_ms())
     }
 
     /// Returns the reason for refusing beacons. The writer checks each second whether the refusal is over, even

@@ -1,13 +1,13 @@
 //! Loads rows in passes: one call of the store for all sites of some rows.
 //!
 //! An error of a whole pass may be the fault of one site. Such a pass is split by sites until the refused site is alone;
-//! the other sites are loaded. A pass that took too long is split by rows ([`super::pace`]).
+//! the other sites are loaded. A pass that took too long is split by rows ([`super::load_size`]).
 
 use super::file::{Epoch, SpoolRow};
 use super::loader::{Loader, Parts, StepError};
-use super::settle::split_rows;
+use super::removal::split_rows;
 use crate::http::now_ms;
-use fieldvitals_store::{Crowded, LoadBatch, LoadReport, Network, Senders, SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::{LoadBatch, LoadReport, Network, Overflow, Senders, SiteId, StoreError, ViewUpdate};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -42,13 +42,13 @@ impl Loader {
         let mut all_refused = BTreeSet::new();
         // Slow sites come after all others, each in passes of its own.
         let (slow, others): (Parts, Parts) =
-            parts.into_iter().partition(|&(site, _)| self.pace.is_slow(site));
+            parts.into_iter().partition(|&(site, _)| self.load_size.is_slow(site));
         let mut passes: Vec<Parts> = slow.into_iter().map(|part| Parts::from([part])).collect();
         passes.push(others);
         while let Some(mut parts) = passes.pop() {
             self.skip_loaded(epoch, &mut parts);
             loop {
-                let some = self.pace.take(&mut parts);
+                let some = self.load_size.take(&mut parts);
                 let Some(&site) = some.keys().next() else { break };
                 let sites: Vec<SiteId> = some.keys().copied().collect();
                 let began = Instant::now();
@@ -135,7 +135,7 @@ impl Loader {
             Ok(outcomes) => outcomes,
             Err(error) => return Err(self.failed(error, &sent, positions.len())),
         };
-        self.pace.faster(
+        self.load_size.faster(
             &sent.iter().map(|sent| sent.site).collect::<Vec<_>>(),
             self.spool.shared.bounds.load_views,
         );
@@ -159,7 +159,7 @@ impl Loader {
             Ok(report) => {
                 self.cursors.insert((epoch.number, site), up_to);
                 self.spool.shared.held().loaded(site);
-                self.note_crowded(site, &report.crowded);
+                self.note_overflow(site, &report.overflow);
                 self.count(site, up_to, |stats| {
                     stats.loaded += report.loaded;
                     stats.superseded += report.superseded;
@@ -190,7 +190,7 @@ impl Loader {
         let StoreError::TooSlow { answered, .. } = error else { return error.into() };
         let sites: Vec<SiteId> = sent.iter().map(|sent| sent.site).collect();
         let beacons = sent.iter().map(|sent| sent.beacons as usize).sum();
-        if let Some(beacons) = self.pace.slower(&sites, beacons, rows) {
+        if let Some(beacons) = self.load_size.slower(&sites, beacons, rows) {
             tracing::warn!(sites = sites.len(), %error, beacons, "a load is tried again with fewer beacons");
             // Without an answer, the database may be unreachable.
             return if answered { StepError::TooMuch } else { StepError::Store(error) };
@@ -199,11 +199,11 @@ impl Loader {
     }
 
     /// Records and logs names that do not fit in the dictionaries.
-    fn note_crowded(&self, site: SiteId, crowded: &Crowded) {
-        if *crowded == Crowded::default() {
+    fn note_overflow(&self, site: SiteId, overflow: &Overflow) {
+        if *overflow == Overflow::default() {
             return;
         }
-        for names in self.spool.shared.crowds().note(site, crowded, now_ms()) {
+        for names in self.spool.shared.overflows().note(site, overflow, now_ms()) {
             tracing::warn!(
                 site = site.0,
                 kind = names.kind(),

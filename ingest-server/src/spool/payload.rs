@@ -4,7 +4,7 @@
 //! sequence of `(site, network, updates, conditions of each)`: their number as a varint, then each in turn. Records of
 //! [`WITHOUT_CONDITIONS`] are `(site, updates)`; an update of a server that left them is loaded all the same.
 
-use super::Record;
+use super::SpoolBeacon;
 use fieldvitals_store::context::conditions::Conditions;
 use fieldvitals_store::{Network, SiteId, ViewUpdate};
 use vitals::histogram::write_varint;
@@ -17,7 +17,7 @@ const WITHOUT_CONDITIONS: u8 = 4;
 const HEAD: usize = 5;
 
 /// The bytes of one record, to be joined by [`join`].
-pub(crate) fn encode_record(record: &Record) -> Result<Vec<u8>, postcard::Error> {
+pub(crate) fn encode_record(record: &SpoolBeacon) -> Result<Vec<u8>, postcard::Error> {
     // Most have one update, in about so many bytes.
     let conditions: Vec<_> = record.updates.iter().map(|update| &update.context.conditions).collect();
     let record = (record.site, record.network, &record.updates, conditions);
@@ -39,7 +39,7 @@ pub(crate) fn join<'a>(records: impl ExactSizeIterator<Item = &'a [u8]> + Clone)
 }
 
 /// The records of a payload, or what is wrong with it.
-pub(crate) fn split(payload: &[u8]) -> Result<Vec<Record>, String> {
+pub(crate) fn split(payload: &[u8]) -> Result<Vec<SpoolBeacon>, String> {
     let head = payload.split_first_chunk::<HEAD>();
     let Some((&[format @ (WITHOUT_CONDITIONS | FORMAT), a, b, c, d], body)) = head else {
         return Err(format!("its payload is not of format {WITHOUT_CONDITIONS} or {FORMAT}"));
@@ -57,17 +57,17 @@ pub(crate) fn split(payload: &[u8]) -> Result<Vec<Record>, String> {
 }
 
 /// A record of [`WITHOUT_CONDITIONS`], which names no network: all of a site share one.
-fn without_network((site, updates): (SiteId, Vec<ViewUpdate>)) -> Record {
-    Record { site, network: Network::of(site, 0), updates }
+fn without_network((site, updates): (SiteId, Vec<ViewUpdate>)) -> SpoolBeacon {
+    SpoolBeacon { site, network: Network::of(site, 0), updates }
 }
 
 type WithConditions = (SiteId, Network, Vec<ViewUpdate>, Vec<Option<Box<Conditions>>>);
 
-fn joined((site, network, mut updates, conditions): WithConditions) -> Record {
+fn joined((site, network, mut updates, conditions): WithConditions) -> SpoolBeacon {
     for (update, conditions) in updates.iter_mut().zip(conditions) {
         update.context.conditions = conditions;
     }
-    Record { site, network, updates }
+    SpoolBeacon { site, network, updates }
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     use vitals::metric::{Metric, Value, Values};
     use vitals::view::{Device, NavigationType, Os, Rtt, Tier, TtiGap, ViewId, Viewport};
 
-    fn records() -> Vec<Record> {
+    fn records() -> Vec<SpoolBeacon> {
         let mut values = Values::EMPTY;
         values.set(Metric::Lcp, Value::new(Metric::Lcp, 2500.0).ok());
         values.set(Metric::Tti, Value::new(Metric::Tti, 3800.0).ok());
@@ -141,13 +141,13 @@ mod tests {
         };
         let network = |prefix| Network::of(SiteId(1), prefix);
         vec![
-            Record { site: SiteId(1), network: network(1), updates: vec![own] },
-            Record { site: SiteId(-2), network: network(2), updates: vec![foreign] },
-            Record { site: SiteId(3), network: network(3), updates: Vec::new() },
+            SpoolBeacon { site: SiteId(1), network: network(1), updates: vec![own] },
+            SpoolBeacon { site: SiteId(-2), network: network(2), updates: vec![foreign] },
+            SpoolBeacon { site: SiteId(3), network: network(3), updates: Vec::new() },
         ]
     }
 
-    fn payload(records: &[Record]) -> Vec<u8> {
+    fn payload(records: &[SpoolBeacon]) -> Vec<u8> {
         let records: Vec<Vec<u8>> = records.iter().map(|record| encode_record(record).unwrap()).collect();
         join(records.iter().map(Vec::as_slice))
     }

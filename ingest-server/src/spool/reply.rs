@@ -12,16 +12,16 @@ type Answer = Result<(), AppendError>;
 /// A waiting task: its reply channel, and the channel of its thread's messages.
 pub(crate) struct Waiting {
     reply: oneshot::Sender<Answer>,
-    desk: mpsc::UnboundedSender<Parcel>,
+    desk: mpsc::UnboundedSender<ReplyBatch>,
 }
 
 /// One result for several tasks of a thread.
-struct Parcel {
+struct ReplyBatch {
     replies: Vec<oneshot::Sender<Answer>>,
     answer: Answer,
 }
 
-impl Parcel {
+impl ReplyBatch {
     fn hand_out(self) {
         for reply in self.replies {
             // A caller that stopped waiting needs no result.
@@ -32,15 +32,15 @@ impl Parcel {
 
 thread_local! {
     /// The channel of this thread's messages.
-    static DESK: RefCell<Option<mpsc::UnboundedSender<Parcel>>> = const { RefCell::new(None) };
+    static DESK: RefCell<Option<mpsc::UnboundedSender<ReplyBatch>>> = const { RefCell::new(None) };
 }
 
-fn desk() -> mpsc::UnboundedSender<Parcel> {
+fn desk() -> mpsc::UnboundedSender<ReplyBatch> {
     DESK.with_borrow_mut(|desk| match desk {
         // A closed channel belonged to a runtime that has ended.
         Some(desk) if !desk.is_closed() => desk.clone(),
         _ => {
-            let (sender, mut parcels) = mpsc::unbounded_channel::<Parcel>();
+            let (sender, mut parcels) = mpsc::unbounded_channel::<ReplyBatch>();
             tokio::spawn(async move {
                 while let Some(parcel) = parcels.recv().await {
                     parcel.hand_out();
@@ -59,7 +59,7 @@ pub(crate) fn wait() -> (Waiting, oneshot::Receiver<Answer>) {
 
 /// Sends the same result to all waiting tasks.
 pub(crate) fn answer(waiting: impl IntoIterator<Item = Waiting>, answer: &Answer) {
-    let mut parcels: Vec<(mpsc::UnboundedSender<Parcel>, Vec<oneshot::Sender<Answer>>)> = Vec::new();
+    let mut parcels: Vec<(mpsc::UnboundedSender<ReplyBatch>, Vec<oneshot::Sender<Answer>>)> = Vec::new();
     for Waiting { reply, desk } in waiting {
         match parcels.iter_mut().find(|(of, _)| of.same_channel(&desk)) {
             Some((_, replies)) => replies.push(reply),
@@ -67,7 +67,8 @@ pub(crate) fn answer(waiting: impl IntoIterator<Item = Waiting>, answer: &Answer
         }
     }
     for (desk, replies) in parcels {
-        if let Err(mpsc::error::SendError(parcel)) = desk.send(Parcel { replies, answer: answer.clone() }) {
+        if let Err(mpsc::error::SendError(parcel)) = desk.send(ReplyBatch { replies, answer: answer.clone() })
+        {
             // The runtime has ended, but the waiting task may have moved to another runtime.
             parcel.hand_out();
         }

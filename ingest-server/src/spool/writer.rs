@@ -22,7 +22,7 @@ pub(crate) enum Message {
     /// Write a beacon.
     Append(Append),
     /// Remove or shorten loaded rows.
-    Settle(Settled),
+    Remove(Removal),
     /// Remove a loaded epoch.
     Forget(i64),
     /// Start to check periodically whether the refusal of beacons is over.
@@ -43,7 +43,7 @@ pub(crate) struct Append {
 
 /// Loaded parts of some rows.
 #[derive(Default)]
-pub(crate) struct Settled {
+pub(crate) struct Removal {
     /// Fully loaded rows, as ranges of positions: exclusive start, inclusive end.
     pub(crate) removed: Vec<(u64, u64)>,
     /// Partly loaded rows: position, number of remaining beacons, remaining payload.
@@ -54,7 +54,7 @@ pub(crate) struct Settled {
     pub(crate) done: Option<oneshot::Sender<()>>,
 }
 
-impl Settled {
+impl Removal {
     /// Merges an adjacent later removal into this one. Returns `next` if the two cannot be merged: a row is rewritten,
     /// or the ranges do not touch.
     fn join(&mut self, next: Self) -> Result<(), Self> {
@@ -74,21 +74,21 @@ impl Settled {
 /// Removals that the loader has requested and the writer has not done yet.
 #[derive(Default)]
 struct Tidy {
-    settled: VecDeque<Settled>,
+    removals: VecDeque<Removal>,
     epochs: Vec<i64>,
 }
 
 impl Tidy {
     fn is_empty(&self) -> bool {
-        self.settled.is_empty() && self.epochs.is_empty()
+        self.removals.is_empty() && self.epochs.is_empty()
     }
 
-    fn settle(&mut self, settled: Settled) {
-        let rest = match self.settled.back_mut() {
-            Some(last) => last.join(settled),
-            None => Err(settled),
+    fn add_removal(&mut self, removal: Removal) {
+        let rest = match self.removals.back_mut() {
+            Some(last) => last.join(removal),
+            None => Err(removal),
         };
-        self.settled.extend(rest.err());
+        self.removals.extend(rest.err());
     }
 }
 
@@ -268,7 +268,7 @@ impl Writer {
 
     fn note(&mut self, message: Message, closing: &mut Option<oneshot::Sender<()>>) {
         match message {
-            Message::Settle(settled) => self.tidy.settle(settled),
+            Message::Remove(removal) => self.tidy.add_removal(removal),
             Message::Forget(epoch) => self.tidy.epochs.push(epoch),
             Message::Close(closed) => *closing = Some(closed),
             // [`Self::next`] checks the refusal.
@@ -381,13 +381,13 @@ impl Writer {
     fn try_tidy(&mut self) -> Result<(), rusqlite::Error> {
         // Uses no outer transaction: each step is its own transaction and can be repeated. An append inside an open
         // transaction would be acknowledged without being on disk.
-        while let Some(settled) = self.tidy.settled.front() {
+        while let Some(removal) = self.tidy.removals.front() {
             let now = (self.epoch, self.last);
-            file::settle(&self.connection, now, &settled.removed, &settled.rewritten)?;
+            file::remove_loaded(&self.connection, now, &removal.removed, &removal.rewritten)?;
             let mut stats = self.shared.stats();
-            stats.bytes = stats.bytes.saturating_sub(settled.bytes);
+            stats.bytes = stats.bytes.saturating_sub(removal.bytes);
             drop(stats);
-            if let Some(done) = self.tidy.settled.pop_front().and_then(|settled| settled.done) {
+            if let Some(done) = self.tidy.removals.pop_front().and_then(|removal| removal.done) {
                 // A stopped loader does not wait any more.
                 let _: Result<(), ()> = done.send(());
             }

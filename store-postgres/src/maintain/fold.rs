@@ -8,7 +8,7 @@ use crate::error::{damaged_rollup, failed};
 use crate::rows;
 use crate::sql::query;
 use fieldvitals_store::rollup::{Fold, Stored};
-use fieldvitals_store::{Kept, SiteId, StoreError};
+use fieldvitals_store::{RetentionEdges, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::types::Uuid;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ const FOLD_BYTES: i64 = 24 * limits::FOLD_VIEWS_MAX as i64;
 const VACUUM_BYTES: u64 = 16 * 1024 * 1024;
 
 impl Lease<'_> {
-    pub(super) async fn fold_site(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+    pub(super) async fn fold_site(&self, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
         // Folds only the rows that exist now, so that loads on a busy site cannot extend this round without end.
         let mut transaction = self.store.read(FOLDING).await?;
         let mut left: i64 =
@@ -35,7 +35,7 @@ impl Lease<'_> {
         drop(transaction);
         let mut folded_total = 0;
         while left > 0 {
-            let folded = self.fold_some(site, kept).await?;
+            let folded = self.fold_some(site, retained).await?;
             if folded == 0 {
                 break;
             }
@@ -45,7 +45,7 @@ impl Lease<'_> {
         Ok(folded_total)
     }
 
-    pub(super) async fn fold_some(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
+    pub(super) async fn fold_some(&self, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
         let mut transaction = self.step(FOLDING).await?;
         let connection = &mut *transaction;
         let rows = query(
@@ -68,7 +68,8 @@ impl Lease<'_> {
             }
             let hour_ms: i64 = row.try_get(0).map_err(failed(FOLDING))?;
             let views: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
-            fold.add_delta(hour_ms, views, kept).map_err(|_| damaged_rollup(FOLDING, "a rollup delta"))?;
+            fold.add_delta(hour_ms, views, retained)
+                .map_err(|_| damaged_rollup(FOLDING, "a rollup delta"))?;
             hours.push(hour_ms);
             spools.push(row.try_get(1).map_err(failed(FOLDING))?);
             ups.push(row.try_get(2).map_err(failed(FOLDING))?);

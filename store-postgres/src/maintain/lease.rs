@@ -31,7 +31,7 @@ impl<'a> Lease<'a> {
         getrandom::fill(&mut holder).map_err(|error| StoreError::Database {
             what: LEASING,
             reason: format!("the system gave no random numbers ({error})"),
-            passing: true,
+            transient: true,
         })?;
         let holder = Uuid::from_bytes(holder);
         let mut transaction = store.write(LEASING).await?;
@@ -64,7 +64,7 @@ impl<'a> Lease<'a> {
         Err(StoreError::Database {
             what,
             reason: "another server has taken over maintenance, as this one was too slow".to_owned(),
-            passing: true,
+            transient: true,
         })
     }
 

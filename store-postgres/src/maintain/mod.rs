@@ -18,7 +18,10 @@ use crate::error::failed;
 use crate::sql::{Statement, query};
 use crate::{PostgresStore, copy, load, query as questions, texts};
 use fieldvitals_store::rollup::day_of;
-use fieldvitals_store::{Concern, Kept, Maintained, Retention, Round, SiteId, StoreError, Undone};
+use fieldvitals_store::{
+    FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId,
+    StoreError,
+};
 use lease::Lease;
 use site_rows::{BUILD_TIME, LACKING};
 use sqlx::Row;
@@ -36,18 +39,18 @@ pub(crate) async fn maintain(
     store: &PostgresStore,
     now_ms: i64,
     retention: Retention,
-) -> Result<Maintained, StoreError> {
+) -> Result<MaintenanceSummary, StoreError> {
     // Creates partitions days ahead, so that loads can go on while a node of Citus is unavailable.
     let ahead = match load::add_days_around(store, now_ms).await {
         Err(error @ StoreError::Node { .. }) => Some(error),
         ahead => ahead.map(|()| None)?,
     };
     let Some(lease) = Lease::take(store).await? else {
-        return Ok(Maintained { elsewhere: true, ..Maintained::default() });
+        return Ok(MaintenanceSummary { elsewhere: true, ..MaintenanceSummary::default() });
     };
     let mut done = lease.round(now_ms, retention).await;
     if let (Ok(done), Some(error)) = (&mut done, ahead) {
-        done.undone.push(Undone { concern: Concern::Day(day_of(now_ms)), error: error.to_string() });
+        done.undone.push(FailedPart { part: MaintenancePart::Day(day_of(now_ms)), error: error.to_string() });
     }
     // If this fails, the lease expires after a minute.
     let _ = lease.release().await;
@@ -55,17 +58,17 @@ pub(crate) async fn maintain(
 }
 
 impl Lease<'_> {
-    async fn round(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
-        let kept = self.keep(now_ms, retention).await?;
-        let mut round = Round::default();
+    async fn round(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {
+        let retained = self.keep(now_ms, retention).await?;
+        let mut round = MaintenanceRound::default();
         for site in self.sites("/* site.deleted.read */ select site_id from site_deleted").await? {
-            round.part(Concern::Site(site), remove_site(self.store, site).await)?;
+            round.part(MaintenancePart::Site(site), remove_site(self.store, site).await)?;
         }
         for site in
             self.sites_in(query("/* rollup.delta.sites */ select distinct site_id from rollup_delta")).await?
         {
-            let folded = self.fold_site(site, &kept).await;
-            round.done.deltas_folded += round.part(Concern::Site(site), folded)?;
+            let folded = self.fold_site(site, &retained).await;
+            round.done.deltas_folded += round.part(MaintenancePart::Site(site), folded)?;
         }
         let began = Instant::now();
         for site in self.sites(LACKING).await? {
@@ -73,12 +76,12 @@ impl Lease<'_> {
                 break;
             }
             let built = self.build_days(site, began).await;
-            round.done.days_built += round.part(Concern::Site(site), built)?;
+            round.done.days_built += round.part(MaintenancePart::Site(site), built)?;
         }
-        self.remove_past(&kept, &mut round).await?;
+        self.remove_past(&retained, &mut round).await?;
         // Removes texts left by an interrupted erasure.
         for site in self.sites_in(query(texts::DOUBTED)).await? {
-            round.part(Concern::Site(site), self.clean_texts(site).await)?;
+            round.part(MaintenancePart::Site(site), self.clean_texts(site).await)?;
         }
         // Runs last, because it may take longer than the lease lasts.
         self.vacuum().await;
@@ -105,26 +108,27 @@ impl Lease<'_> {
 
     /// Moves the retention edges before anything is removed. Uses the earlier of the server's clock and the database's
     /// clock, so that a server whose clock is ahead removes nothing that other servers still count.
-    async fn keep(&self, now_ms: i64, retention: Retention) -> Result<Kept, StoreError> {
+    async fn keep(&self, now_ms: i64, retention: Retention) -> Result<RetentionEdges, StoreError> {
         let mut transaction = self.step(REMOVING).await?;
-        let before = questions::kept_now(&mut transaction).await?;
+        let before = questions::retention_edges(&mut transaction).await?;
         let database_ms: i64 =
             query("/* clock.read */ select (extract(epoch from clock_timestamp()) * 1000)::bigint")
                 .fetch_one(&mut *transaction)
                 .await
                 .and_then(|row| row.try_get(0))
                 .map_err(failed(REMOVING))?;
-        let kept = before.after(now_ms, retention).held_back(before.after(database_ms, retention), before);
-        if kept != before {
+        let retained =
+            before.after(now_ms, retention).held_back(before.after(database_ms, retention), before);
+        if retained != before {
             // Waits for the loads that hold the row, because they may be writing rows to be removed.
             wait_little(&mut transaction).await?;
             if !hold_off_loads(&mut transaction).await? {
                 // The edges stay for now, because folding does not wait for them.
                 return Ok(before);
             }
-            copy::move_kept(&mut transaction, &kept).await?;
+            copy::store_retention_edges(&mut transaction, &retained).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
         }
-        Ok(kept)
+        Ok(retained)
     }
 }

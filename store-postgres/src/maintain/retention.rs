@@ -6,7 +6,7 @@ use crate::error::failed;
 use crate::sql::query;
 use crate::{load, rows, texts, version, view};
 use fieldvitals_store::rollup::{Grain, slots};
-use fieldvitals_store::{Concern, Dimension, Kept, Round, SiteId, StoreError};
+use fieldvitals_store::{Dimension, MaintenancePart, MaintenanceRound, RetentionEdges, SiteId, StoreError};
 use sqlx::Row;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -32,38 +32,42 @@ const DROP_PAUSE: Duration = Duration::from_millis(500);
 impl Lease<'_> {
     /// Removes all data past retention. Looks for rows only if the edges have moved since the last time; partitions
     /// are looked for in every round, because others can hold up their removal.
-    pub(super) async fn remove_past(&self, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
+    pub(super) async fn remove_past(
+        &self,
+        retained: &RetentionEdges,
+        round: &mut MaintenanceRound,
+    ) -> Result<(), StoreError> {
         // No holder of the lock can panic midway.
         let removed = || self.store.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        if *removed() == Some(*kept) {
-            return self.drop_days(kept, round).await;
+        if *removed() == Some(*retained) {
+            return self.drop_days(retained, round).await;
         }
         let (mut all, failed_before) = (true, round.done.undone.len());
         let slots: Vec<i16> = slots().collect();
-        for (grain, from_ms) in [(Grain::Hour, kept.hours_from_ms), (Grain::Day, kept.days_from_ms)] {
+        for (grain, from_ms) in [(Grain::Hour, retained.hours_from_ms), (Grain::Day, retained.days_from_ms)] {
             let old = query(match grain {
                 Grain::Hour => HOURS_PAST,
                 Grain::Day => DAYS_PAST,
             });
             for site in self.sites_in(old.bind(slots.clone()).bind(grain.step(from_ms))).await? {
                 let rows = self.remove_rows(site, grain, from_ms).await;
-                round.done.rows_removed += round.part(Concern::Site(site), rows)?;
+                round.done.rows_removed += round.part(MaintenancePart::Site(site), rows)?;
             }
         }
-        self.drop_days(kept, round).await?;
-        for site in self.sites_in(query(NAMES_PAST).bind(Grain::Day.step(kept.days_from_ms))).await? {
-            let names = self.remove_names(site, kept).await;
-            match round.part(Concern::Site(site), names.map(Some))?.flatten() {
+        self.drop_days(retained, round).await?;
+        for site in self.sites_in(query(NAMES_PAST).bind(Grain::Day.step(retained.days_from_ms))).await? {
+            let names = self.remove_names(site, retained).await;
+            match round.part(MaintenancePart::Site(site), names.map(Some))?.flatten() {
                 Some(names) => round.done.names_removed += names,
                 None => all = false,
             }
         }
-        for site in self.sites_in(query(TEXTS_PAST).bind(Grain::Day.step(kept.views_from_ms))).await? {
-            let texts = self.remove_texts(site, kept).await;
-            round.done.names_removed += round.part(Concern::Site(site), texts)?;
+        for site in self.sites_in(query(TEXTS_PAST).bind(Grain::Day.step(retained.views_from_ms))).await? {
+            let texts = self.remove_texts(site, retained).await;
+            round.done.names_removed += round.part(MaintenancePart::Site(site), texts)?;
         }
         if all && round.done.undone.len() == failed_before {
-            *removed() = Some(*kept);
+            *removed() = Some(*retained);
         }
         Ok(())
     }
@@ -84,8 +88,8 @@ impl Lease<'_> {
     }
 
     /// Removes unused routes and labels past retention. Returns their number; `None` if loads are too busy.
-    async fn remove_names(&self, site: SiteId, kept: &Kept) -> Result<Option<u64>, StoreError> {
-        let oldest = Grain::Day.step(kept.days_from_ms);
+    async fn remove_names(&self, site: SiteId, retained: &RetentionEdges) -> Result<Option<u64>, StoreError> {
+        let oldest = Grain::Day.step(retained.days_from_ms);
         let mut transaction = self.store.read(REMOVING).await?;
         let any: bool = query(
             "/* name.old */ select exists (select 1 from route where site_id = $1 and last_day < $2) \
@@ -109,7 +113,7 @@ impl Lease<'_> {
         }
         // Only older page views can refer to an old name: `last_day` is never before the day of a page view with the
         // name.
-        let end = view::first_id(kept.days_from_ms);
+        let end = view::first_id(retained.days_from_ms);
         let routes = query(
             "/* route.remove.old */ delete from route r where r.site_id = $1 and r.last_day < $2 \
              and not exists (select 1 from page_view v where v.site_id = $1 and v.route_id = r.route_id \
@@ -144,8 +148,8 @@ impl Lease<'_> {
     }
 
     /// Removes the texts of days whose page views are past retention. Returns their number.
-    async fn remove_texts(&self, site: SiteId, kept: &Kept) -> Result<u64, StoreError> {
-        let before = Grain::Day.step(kept.views_from_ms);
+    async fn remove_texts(&self, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
+        let before = Grain::Day.step(retained.views_from_ms);
         let mut removed = 0;
         while texts::any_before(&mut *self.store.read(REMOVING).await?, site, before).await? {
             let mut transaction = self.step(REMOVING).await?;
@@ -168,16 +172,20 @@ impl Lease<'_> {
     }
 
     /// Drops the partitions of days past retention.
-    async fn drop_days(&self, kept: &Kept, round: &mut Round) -> Result<(), StoreError> {
+    async fn drop_days(
+        &self,
+        retained: &RetentionEdges,
+        round: &mut MaintenanceRound,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.store.read(REMOVING).await?;
         let rows =
             query("/* view.days.old */ select day from page_view_days() day where day < $1 order by day")
-                .bind(kept.views_from_ms)
+                .bind(retained.views_from_ms)
                 .fetch_all(&mut *transaction)
                 .await
                 .map_err(failed(REMOVING))?;
         drop(transaction);
-        load::forget_days(self.store, kept.views_from_ms);
+        load::forget_days(self.store, retained.views_from_ms);
         let mut tries = DROP_TRIES;
         for row in rows {
             let day_ms: i64 = row.try_get(0).map_err(failed(REMOVING))?;
@@ -186,7 +194,7 @@ impl Lease<'_> {
                 Err(why) => {
                     // The cause of this failure may affect the other partitions too.
                     tries = 1;
-                    round.leave(Concern::Day(day_ms), &why);
+                    round.leave(MaintenancePart::Day(day_ms), &why);
                 }
             }
         }

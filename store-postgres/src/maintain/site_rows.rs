@@ -3,11 +3,11 @@
 use super::lease::Lease;
 use crate::compute::compute;
 use crate::error::{damaged_rollup, failed};
-use crate::query::kept_now;
+use crate::query::retention_edges;
 use crate::rows;
 use crate::sql::query;
 use fieldvitals_store::rollup::{BlockKey, DAY_MS, Part, Row, RowKey, Scope, SiteRows, Stored, slot};
-use fieldvitals_store::{Dimension, Kept, SiteId, StoreError};
+use fieldvitals_store::{Dimension, RetentionEdges, SiteId, StoreError};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
@@ -50,8 +50,8 @@ impl Lease<'_> {
                 query("/* rollup.lacking.done */ delete from rollup_lacking where site_id = $1").bind(site.0)
             }
             Some(day) => {
-                let kept = kept_now(connection).await?;
-                let rows = site_rows(connection, site, day, &kept).await?;
+                let retained = retention_edges(connection).await?;
+                let rows = site_rows(connection, site, day, &retained).await?;
                 rows::write(connection, site, rows, Stored::Replaced).await?;
                 query(
                     "/* rollup.lacking.move */ update rollup_lacking set before_day = $2 where site_id = $1",
@@ -96,12 +96,12 @@ async fn site_rows(
     connection: &mut PgConnection,
     site: SiteId,
     day: i32,
-    kept: &Kept,
+    retained: &RetentionEdges,
 ) -> Result<BTreeMap<RowKey, Row>, StoreError> {
     let mut all = BTreeMap::new();
     // One dimension at a time, because the sums of a dimension with many values are large.
     for dimension in Dimension::ALL {
-        let mut sums = SiteRows::new(dimension, i64::from(day) * DAY_MS, kept);
+        let mut sums = SiteRows::new(dimension, i64::from(day) * DAY_MS, retained);
         let slots: Vec<i16> = sums.slots().collect();
         let mut blocks: Vec<(BlockKey, Vec<u8>)> = Vec::new();
         for read in sums.reads() {

@@ -4,9 +4,9 @@ use super::{DAY0_MS, Model, explained, load, site, update};
 use crate::dimension::OTHER;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    By, CellQuery, Dimension, Erase, Filters, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention,
-    RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery,
-    ValueCell, ViewUpdate, Violation, Weight,
+    CellQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport, NewSite, NewToken,
+    Retention, RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally,
+    TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
 };
 use std::sync::Arc;
 use vitals::limits;
@@ -459,14 +459,14 @@ pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
         assert_eq!(cells(&store, &linux).await, []);
         let german = with(Filters { country: Some("DE".to_owned()), ..ios.clone() });
         assert_eq!(counts(&cells(&store, &german).await), [("/", 1)]);
-        let by_os = store.breakdown(&all, By::Os).await.unwrap().rows;
+        let by_os = store.breakdown(&all, GroupBy::Os).await.unwrap().rows;
         assert_eq!(
             values(by_os),
             [named("ios", 2), named("windows", 2), named("android", 1), (None, 1)],
             "most first, the unknown one last"
         );
         let by_country =
-            store.breakdown(&with(ios.clone()), By::Rolled(Dimension::Country)).await.unwrap().rows;
+            store.breakdown(&with(ios.clone()), GroupBy::Rolled(Dimension::Country)).await.unwrap().rows;
         assert_eq!(values(by_country), [named("DE", 1), (None, 1)]);
     }
     // Past raw retention, the values of these columns are unknown; the rest is still answered.
@@ -474,7 +474,7 @@ pub async fn systems_are_told_apart(store: Arc<dyn Store>) {
     store.maintain(DAY0_MS + 3 * DAY_MS, retention).await.unwrap();
     assert_eq!(counts(&cells(&store, &all).await), [("/", 6)]);
     assert_eq!(cells(&store, &with(ios)).await, []);
-    assert_eq!(store.breakdown(&all, By::Os).await.unwrap().rows, []);
+    assert_eq!(store.breakdown(&all, GroupBy::Os).await.unwrap().rows, []);
 }
 
 /// Routes may be texts of any script and length that a beacon allows. They sort by their bytes.
@@ -672,7 +672,7 @@ pub async fn an_answer_counts_the_period_that_it_states(store: Arc<dyn Store>) {
                 assert_eq!(n, lcps, "{query:?}");
             }
             answers.push((hours(&cells.period), cells.rows.iter().map(|row| row.cell.views).sum::<i64>()));
-            let by = store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap();
+            let by = store.breakdown(&query, GroupBy::Rolled(Dimension::Country)).await.unwrap();
             let views = by.rows.iter().map(|row| row.cell.views).sum::<i64>();
             // A breakdown with a filter by device reads page views.
             let is_scan = filters.device.is_some();
@@ -740,7 +740,7 @@ pub async fn cells_past_retention_are_gone(store: Arc<dyn Store>) {
     assert_eq!(store.routes(site, DAY0_MS, DAY1_MS + DAY_MS).await.unwrap().len(), 0);
     assert_eq!(
         store.maintain(DAY0_MS + 3 * DAY_MS + 5, retention).await.unwrap(),
-        crate::Maintained::default()
+        crate::MaintenanceSummary::default()
     );
 }
 
@@ -920,7 +920,7 @@ pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
         if folded {
             fold(&store).await;
         }
-        let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap().rows;
+        let found = store.breakdown(&query, GroupBy::Rolled(Dimension::Browser)).await.unwrap().rows;
         assert_eq!(found.len(), max + 1);
         assert_eq!((found[0].value.as_deref(), found[0].cell.views), (Some(OTHER), 3));
         let one = Filters { browser: Some("b3".to_owned()), ..Filters::NONE };
@@ -931,13 +931,13 @@ pub async fn labels_have_a_bound(store: Arc<dyn Store>) {
     store.maintain(later_ms, Retention::default()).await.unwrap();
     load(&store, site, 1, vec![of_browser(max + 1, later_ms)]).await.unwrap();
     let query = CellQuery::new(site, later_ms, later_ms + DAY_MS);
-    let found = store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap().rows;
+    let found = store.breakdown(&query, GroupBy::Rolled(Dimension::Browser)).await.unwrap().rows;
     assert_eq!(found[0].value, Some(format!("b{}", max + 1)));
     // A name is deleted with the last data that uses it.
     let retention = Retention { raw_days: 1, hourly_days: 1, daily_days: 2 };
     let done = store.maintain(later_ms + DAY_MS, retention).await.unwrap();
     assert!(done.names_removed >= max as u64, "{done:?}");
-    assert_eq!(store.breakdown(&query, By::Rolled(Dimension::Browser)).await.unwrap().rows, found);
+    assert_eq!(store.breakdown(&query, GroupBy::Rolled(Dimension::Browser)).await.unwrap().rows, found);
 }
 
 /// A copied site, with raw page views and old rollups, gives the same answers.
@@ -988,9 +988,9 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
     let copied = store.site_put(&renamed).await.unwrap();
     assert_eq!(copied, crate::Site { id: copied.id, ..renamed });
 
-    let kept = store.kept().await.unwrap();
-    store.keep(kept).await.unwrap();
-    assert_eq!(store.kept().await.unwrap(), kept);
+    let retained = store.retention_edges().await.unwrap();
+    store.keep(retained).await.unwrap();
+    assert_eq!(store.retention_edges().await.unwrap(), retained);
     let (mut after, mut count) = (None, 0);
     while let views = store.views(old, after, 7).await.unwrap()
         && !views.is_empty()
@@ -1011,9 +1011,9 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
             store.rollups_put(copied.id, groups.clone()).await.unwrap();
         }
     }
-    let holding = store.holding(old).await.unwrap();
-    assert_eq!((holding.views, holding.counted), (count, 200));
-    assert_eq!(store.holding(copied.id).await.unwrap(), holding);
+    let site_size = store.site_size(old).await.unwrap();
+    assert_eq!((site_size.views, site_size.counted), (count, 200));
+    assert_eq!(store.site_size(copied.id).await.unwrap(), site_size);
     for from_ms in [DAY0_MS, now_ms - 3 * DAY_MS, now_ms - 5 * DAY_MS + HOUR_MS] {
         let all = store.views(old, None, 1_000).await.unwrap();
         assert_eq!(store.views(copied.id, None, 1_000).await.unwrap(), all);
@@ -1021,7 +1021,7 @@ pub async fn a_copy_answers_as_the_original(store: Arc<dyn Store>) {
             let query = CellQuery::new(site, from_ms, now_ms);
             let expected = model.cells(&CellQuery { site: old, ..query.clone() }).rows;
             assert_eq!(cells(&store, &query).await, expected);
-            let by_country = By::Rolled(Dimension::Country);
+            let by_country = GroupBy::Rolled(Dimension::Country);
             let by = store.breakdown(&query, by_country).await.unwrap().rows;
             assert_eq!(by, model.breakdown(&CellQuery { site: old, ..query }, by_country).rows);
         }
@@ -1081,7 +1081,7 @@ pub async fn releases_come_and_go(store: Arc<dyn Store>, history: impl Fn(SiteId
         });
         load(&store, site, 1, releases.collect()).await.unwrap();
         let found = store
-            .breakdown(&CellQuery::new(site, start_ms, start_ms + 1), By::Rolled(Dimension::Release))
+            .breakdown(&CellQuery::new(site, start_ms, start_ms + 1), GroupBy::Rolled(Dimension::Release))
             .await
             .unwrap();
         assert_eq!(found.rows.iter().map(|one| one.cell.views).sum::<i64>(), 400);

@@ -7,7 +7,7 @@ use crate::context::causes::conditions::{
 };
 use crate::context::conditions::Conditions;
 use crate::rollup::DAY_MS;
-use crate::{CauseQuery, CellQuery, Context, Erase, Explained, Source, Store, ViewUpdate};
+use crate::{AttributionMetric, CauseQuery, CellQuery, Context, Erase, Source, Store, ViewUpdate};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Strategy, any};
@@ -184,7 +184,7 @@ pub async fn conditions_explain_ttfb_and_go_with_their_page_view(store: Arc<dyn 
     }
     let query = CauseQuery {
         views: CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS),
-        explained: Explained::Ttfb,
+        explained: AttributionMetric::Ttfb,
         limit: 10,
     };
     let answer = store.causes(&query).await.unwrap();

@@ -4,8 +4,8 @@ use super::{DAY0_MS, load, site, update};
 use crate::dimension::OTHER;
 use crate::rollup::DAY_MS;
 use crate::{
-    By, CauseQuery, CellQuery, Context, Detail, Dimension, Explained, LoadReport, Retention, SiteId, Source,
-    Store, ViewUpdate, Weight, estimate,
+    AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, GroupBy, LoadReport, Retention,
+    SiteId, Source, Store, ViewUpdate, Weight, estimate,
 };
 use std::sync::Arc;
 use vitals::attribution::{Attribution, InpCause, LcpCause, LoadState};
@@ -72,7 +72,7 @@ pub async fn sampled_page_views_count_as_those_they_stand_for(store: Arc<dyn Sto
                 assert_eq!((cells.len(), cell.views, cell.weight_milli), (1, 3, weights_milli));
                 assert_eq!(cell.metric(Metric::Lcp).n(), 3);
                 assert_eq!(estimate(cell.weight_milli), (weights_milli + 500) / 1_000);
-                let by = store.breakdown(query, By::Rolled(Dimension::Country)).await.unwrap().rows;
+                let by = store.breakdown(query, GroupBy::Rolled(Dimension::Country)).await.unwrap().rows;
                 let fr = by.iter().find(|one| one.value.as_deref() == Some("FR")).unwrap();
                 assert_eq!(fr.cell.weight_milli, fr_milli);
             }
@@ -107,24 +107,24 @@ pub async fn contexts_are_those_of_the_last_snapshot(store: Arc<dyn Store>) {
 
     let query =
         |explained| CauseQuery { views: CellQuery::new(site, DAY0_MS, DAY1_MS), explained, limit: 10 };
-    let lcp = store.causes(&query(Explained::Lcp)).await.unwrap();
+    let lcp = store.causes(&query(AttributionMetric::Lcp)).await.unwrap();
     assert_eq!((lcp.views.count, lcp.measured, lcp.explained, lcp.found), (2, 1, 1, 1));
     let cause = &lcp.causes[0];
     assert_eq!((cause.target.as_str(), cause.what.as_str()), ("#hero>img", "https://shop.example/hero.avif"));
     assert_eq!((cause.p75_micros, cause.parts_ms.as_slice()), (1_000_000, [100, 200, 300, 400].as_slice()));
     assert_eq!((lcp.tbt.n, lcp.tbt.p50_micros, lcp.errors[2], lcp.tti_gaps), (1, 80_000, 1, [0; 3]));
-    let inp = store.causes(&query(Explained::Inp)).await.unwrap();
+    let inp = store.causes(&query(AttributionMetric::Inp)).await.unwrap();
     let script = inp.causes[0].script.clone().unwrap();
     assert_eq!(
         (script.url.as_str(), script.views, script.median_ms),
         ("https://shop.example/app.js", 1, 120)
     );
     assert_eq!((inp.causes[0].at_ms, inp.causes[0].load_states), (Some(9_000), [0, 0, 1]));
-    let cls = store.causes(&query(Explained::Cls)).await.unwrap();
+    let cls = store.causes(&query(AttributionMetric::Cls)).await.unwrap();
     assert_eq!((cls.measured, cls.causes.len()), (0, 0));
     // Past retention, contexts are no longer read.
     store.maintain(DAY0_MS + 40 * DAY_MS, Retention::default()).await.unwrap();
-    let nothing = store.causes(&query(Explained::Lcp)).await.unwrap();
+    let nothing = store.causes(&query(AttributionMetric::Lcp)).await.unwrap();
     assert!(nothing.period.is_empty());
     assert_eq!(crate::Causes { period: 0..0, ..nothing }, crate::Causes::default());
 }

@@ -2,10 +2,10 @@
 
 use crate::rollup::{Difference, Grain};
 use crate::{
-    Answered, By, CauseQuery, Causes, CellQuery, Erase, Erased, Holding, Judgement, Kept, LoadBatch,
-    LoadReport, Maintained, Name, NewSite, NewToken, Rebuilt, Retention, RollupGroup, RouteCell, Site,
-    SiteId, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
-    Version, Violation,
+    CauseQuery, Causes, CellQuery, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
+    RouteCell, Site, SiteId, SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token,
+    TokenId, Total, ValueCell, Version, Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -91,7 +91,7 @@ impl FaultyStore {
 }
 
 fn fault(reason: &str) -> StoreError {
-    StoreError::Database { what: "a test's fault", reason: reason.to_owned(), passing: true }
+    StoreError::Database { what: "a test's fault", reason: reason.to_owned(), transient: true }
 }
 
 #[async_trait]
@@ -196,7 +196,7 @@ impl Store for FaultyStore {
         self.inner.version(site).await
     }
 
-    async fn cells(&self, query: &CellQuery) -> Result<Answered<RouteCell>, StoreError> {
+    async fn cells(&self, query: &CellQuery) -> Result<PeriodRows<RouteCell>, StoreError> {
         self.inner.cells(query).await
     }
 
@@ -204,7 +204,7 @@ impl Store for FaultyStore {
         self.inner.total(query).await
     }
 
-    async fn breakdown(&self, query: &CellQuery, by: By) -> Result<Answered<ValueCell>, StoreError> {
+    async fn breakdown(&self, query: &CellQuery, by: GroupBy) -> Result<PeriodRows<ValueCell>, StoreError> {
         self.inner.breakdown(query, by).await
     }
 
@@ -239,7 +239,7 @@ impl Store for FaultyStore {
         self.inner.violations(site, open_only, skip, limit).await
     }
 
-    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<Maintained, StoreError> {
+    async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {
         self.inner.maintain(now_ms, retention).await
     }
 
@@ -275,16 +275,16 @@ impl Store for FaultyStore {
         self.inner.rebuild_day(site, day_ms).await
     }
 
-    async fn kept(&self) -> Result<Kept, StoreError> {
-        self.inner.kept().await
+    async fn retention_edges(&self) -> Result<RetentionEdges, StoreError> {
+        self.inner.retention_edges().await
     }
 
-    async fn keep(&self, kept: Kept) -> Result<(), StoreError> {
-        self.inner.keep(kept).await
+    async fn keep(&self, retained: RetentionEdges) -> Result<(), StoreError> {
+        self.inner.keep(retained).await
     }
 
-    async fn holding(&self, site: SiteId) -> Result<Holding, StoreError> {
-        self.inner.holding(site).await
+    async fn site_size(&self, site: SiteId) -> Result<SiteSize, StoreError> {
+        self.inner.site_size(site).await
     }
 
     async fn site_put(&self, site: &Site) -> Result<Site, StoreError> {

@@ -6,8 +6,8 @@ use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    By, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Explained, Filters, LoadBatch, Retention,
-    Senders, SiteId, Source, SpoolId, Store, StoredView, TallyQuery, Version, ViewUpdate, Weight,
+    AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Filters, GroupBy, LoadBatch,
+    Retention, Senders, SiteId, Source, SpoolId, Store, StoredView, TallyQuery, Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -42,7 +42,7 @@ struct Ask {
     hours: i64,
     route: Option<String>,
     filters: Filters,
-    by: By,
+    by: GroupBy,
     exact: bool,
     metric: Metric,
     at_most: u32,
@@ -203,7 +203,7 @@ fn any_filters() -> impl Strategy<Value = Filters> {
 fn any_ask() -> impl Strategy<Value = Ask> {
     (
         (0..SITES, -2..HOURS, 0..HOURS + 4),
-        (option::of(text(ROUTES)), any_filters(), select(&By::ALL[..]), prop::bool::weighted(0.2)),
+        (option::of(text(ROUTES)), any_filters(), select(&GroupBy::ALL[..]), prop::bool::weighted(0.2)),
         (select(&Metric::ALL[..]), select(&[0_u32, 99_999, 100_000, 2_500_000][..]), any::<bool>()),
     )
         .prop_map(|((site, from_hour, hours), (route, filters, by, exact), (metric, at_most, whole))| {
@@ -289,7 +289,7 @@ impl Play {
             hours: HOURS,
             route: None,
             filters: Filters::NONE,
-            by: By::Rolled(Dimension::Country),
+            by: GroupBy::Rolled(Dimension::Country),
             exact: false,
             metric: Metric::Lcp,
             at_most: 2_500_000,
@@ -380,12 +380,12 @@ impl Play {
         for &site in &self.sites {
             let version = self.store.version(site).await.unwrap();
             let query = CellQuery::new(site, DAY0_MS, DAY0_MS + HOURS * HOUR_MS);
-            let causes = CauseQuery { views: query.clone(), explained: Explained::Lcp, limit: 3 };
+            let causes = CauseQuery { views: query.clone(), explained: AttributionMetric::Lcp, limit: 3 };
             let answers = format!(
                 "{:?} {:?} {:?} {:?}",
                 self.store.route_names(site).await.unwrap(),
                 self.store.cells(&query).await.unwrap(),
-                self.store.breakdown(&query, By::Rolled(Dimension::Country)).await.unwrap(),
+                self.store.breakdown(&query, GroupBy::Rolled(Dimension::Country)).await.unwrap(),
                 self.store.causes(&causes).await.unwrap(),
             );
             let known = self.answers.entry((site, version.clone())).or_insert_with(|| answers.clone());
@@ -418,7 +418,7 @@ impl Play {
             let values = self.store.breakdown(query, ask.by).await.unwrap();
             same("breakdown", &(query, ask.by), &values, &self.model.breakdown(query, ask.by))?;
         }
-        for explained in Explained::ALL {
+        for explained in AttributionMetric::ALL {
             let query = CauseQuery { views: asked.clone(), explained, limit: 3 };
             let causes = self.store.causes(&query).await.unwrap();
             same("causes", &query, &causes, &self.model.causes(&query))?;

@@ -2,13 +2,13 @@
 
 use super::{conditions, percentile};
 use crate::context::causes::{Blocking, Script};
-use crate::dimension::Said;
+use crate::dimension::DimensionValue;
 use crate::load::merge;
 use crate::rollup::{DAY_MS, From, HOUR_MS, day_of, hour_of};
 use crate::{
-    Answered, By, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, Explained, Kept,
-    LoadBatch, LoadReport, Retention, RouteCell, SiteId, SpoolId, StoreError, StoredView, Tally, TallyQuery,
-    Total, ValueCell, ViewUpdate,
+    AttributionMetric, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, GroupBy,
+    LoadBatch, LoadReport, PeriodRows, Retention, RetentionEdges, RouteCell, SiteId, SpoolId, StoreError,
+    StoredView, Tally, TallyQuery, Total, ValueCell, ViewUpdate,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -24,7 +24,7 @@ pub struct Model {
     sites: BTreeSet<SiteId>,
     views: BTreeMap<(SiteId, ViewId), StoredView>,
     cursors: BTreeMap<(SiteId, [u8; 16]), u64>,
-    kept: Kept,
+    retained: RetentionEdges,
 }
 
 impl Default for Model {
@@ -33,7 +33,7 @@ impl Default for Model {
             sites: BTreeSet::new(),
             views: BTreeMap::new(),
             cursors: BTreeMap::new(),
-            kept: Kept::EVERYTHING,
+            retained: RetentionEdges::EVERYTHING,
         }
     }
 }
@@ -90,7 +90,7 @@ impl Model {
     fn take(&mut self, site: SiteId, update: ViewUpdate) -> bool {
         let key = (site, update.id);
         let known = self.views.get(&key).cloned().into_iter().collect();
-        let merged = merge(known, vec![vec![update]], &self.kept);
+        let merged = merge(known, vec![vec![update]], &self.retained);
         let changed = !merged.changed.is_empty();
         for view in merged.changed.into_iter().filter_map(|change| change.after) {
             self.views.insert(key, *view);
@@ -100,7 +100,7 @@ impl Model {
 
     /// See [`crate::Store::maintain`].
     pub fn maintain(&mut self, now_ms: i64, retention: Retention) {
-        self.kept = self.kept.after(now_ms, retention);
+        self.retained = self.retained.after(now_ms, retention);
     }
 
     fn site_views(&self, site: SiteId) -> impl Iterator<Item = &ViewUpdate> {
@@ -108,7 +108,7 @@ impl Model {
     }
 
     fn raw_views(&self, site: SiteId) -> impl Iterator<Item = &ViewUpdate> {
-        self.site_views(site).filter(|view| view.id.start_ms() >= self.kept.views_from_ms)
+        self.site_views(site).filter(|view| view.id.start_ms() >= self.retained.views_from_ms)
     }
 
     /// See [`crate::Store::routes`].
@@ -124,7 +124,7 @@ impl Model {
 
     /// See [`crate::Store::cells`].
     #[must_use]
-    pub fn cells(&self, query: &CellQuery) -> Answered<RouteCell> {
+    pub fn cells(&self, query: &CellQuery) -> PeriodRows<RouteCell> {
         let (period, views) = self.asked(query, None);
         let mut cells: BTreeMap<&String, Cell> = BTreeMap::new();
         for view in views {
@@ -135,7 +135,7 @@ impl Model {
             .into_iter()
             .map(|(route, cell)| RouteCell { route: route.clone(), cell: only(cell) })
             .collect();
-        Answered { period, rows }
+        PeriodRows { period, rows }
     }
 
     /// See [`crate::Store::total`].
@@ -151,13 +151,13 @@ impl Model {
 
     /// See [`crate::Store::breakdown`].
     #[must_use]
-    pub fn breakdown(&self, query: &CellQuery, by: By) -> Answered<ValueCell> {
+    pub fn breakdown(&self, query: &CellQuery, by: GroupBy) -> PeriodRows<ValueCell> {
         let (period, views) = self.asked(query, Some(by));
         let mut cells: BTreeMap<Option<String>, Cell> = BTreeMap::new();
         for view in views {
             let value = match by.of(view) {
-                Said::Code(code) => by.fixed_name(code).map(str::to_owned),
-                Said::Label(label) => Some(label.to_owned()),
+                DimensionValue::Code(code) => by.fixed_name(code).map(str::to_owned),
+                DimensionValue::Label(label) => Some(label.to_owned()),
             };
             cells.entry(value).or_default().add(&view.values, view.weight, 1);
         }
@@ -166,13 +166,13 @@ impl Model {
             .map(|(value, cell)| ValueCell { value, cell: cell.only(query.metrics) })
             .collect();
         rows.sort_by_key(|one| (std::cmp::Reverse(one.cell.views), one.value.is_none(), one.value.clone()));
-        Answered { period, rows }
+        PeriodRows { period, rows }
     }
 
     /// Returns the period that an answer counts, and its page views.
-    fn asked(&self, query: &CellQuery, by: Option<By>) -> (Range<i64>, Vec<&ViewUpdate>) {
+    fn asked(&self, query: &CellQuery, by: Option<GroupBy>) -> (Range<i64>, Vec<&ViewUpdate>) {
         let period = match From::question(query, by) {
-            From::Views => after(query.from_ms..query.to_ms, self.kept.views_from_ms),
+            From::Views => after(query.from_ms..query.to_ms, self.retained.views_from_ms),
             From::Rollups(dimension) => self.rounded(query, dimension),
         };
         let counted = CellQuery { from_ms: period.start, to_ms: period.end, ..query.clone() };
@@ -185,15 +185,15 @@ impl Model {
     fn rounded(&self, query: &CellQuery, dimension: Dimension) -> Range<i64> {
         let is_whole = |edge_ms: i64| {
             let day_ms = day_of(edge_ms);
-            let has_hours = dimension == Dimension::Device && day_ms >= self.kept.hours_from_ms;
-            !has_hours && day_ms < self.kept.views_from_ms
+            let has_hours = dimension == Dimension::Device && day_ms >= self.retained.hours_from_ms;
+            !has_hours && day_ms < self.retained.views_from_ms
         };
         let (mut from_ms, mut to_ms) = (hour_of(query.from_ms), hour_of(query.to_ms));
         if to_ms < query.to_ms {
             to_ms = to_ms.saturating_add(HOUR_MS);
         }
         if query.from_ms >= query.to_ms {
-            return after(from_ms..from_ms, self.kept.days_from_ms);
+            return after(from_ms..from_ms, self.retained.days_from_ms);
         }
         if is_whole(from_ms) {
             from_ms = day_of(from_ms);
@@ -201,14 +201,14 @@ impl Model {
         if is_whole(to_ms) && day_of(to_ms) < to_ms {
             to_ms = day_of(to_ms).saturating_add(DAY_MS);
         }
-        after(from_ms..to_ms, self.kept.days_from_ms)
+        after(from_ms..to_ms, self.retained.days_from_ms)
     }
 
     /// See [`crate::Store::causes`].
     #[must_use]
     pub fn causes(&self, query: &CauseQuery) -> Causes {
         let metric = query.explained.metric();
-        let period = after(query.views.from_ms..query.views.to_ms, self.kept.views_from_ms);
+        let period = after(query.views.from_ms..query.views.to_ms, self.retained.views_from_ms);
         let mut answer = Causes { period, ..Causes::default() };
         let (mut groups, mut tbt) = (BTreeMap::<(String, String), Vec<Sample>>::new(), Vec::new());
         let mut seen = Vec::new();
@@ -243,10 +243,10 @@ impl Model {
 
     /// See [`crate::Store::erase`], repeated to its end.
     pub fn erase(&mut self, erase: &Erase) {
-        let kept = self.kept;
+        let retained = self.retained;
         self.views.retain(|&(site, id), view| {
             let day_ms = day_of(id.start_ms());
-            let erased = if day_ms >= kept.views_from_ms {
+            let erased = if day_ms >= retained.views_from_ms {
                 erase.takes(&view.update)
             } else {
                 erase.url.is_none() && erase.from_ms <= day_ms && erase.to_ms >= day_ms.saturating_add(DAY_MS)
@@ -268,7 +268,7 @@ impl Model {
         self.views
             .range((site, ViewId::new(0, 0))..)
             .take_while(|((owner, _), _)| *owner == site)
-            .filter(|((_, id), _)| id.start_ms() >= self.kept.views_from_ms)
+            .filter(|((_, id), _)| id.start_ms() >= self.retained.views_from_ms)
             .map(|(_, view)| view.clone())
             .collect()
     }
@@ -301,7 +301,7 @@ impl Model {
     #[must_use]
     pub fn view(&self, site: SiteId, id: ViewId) -> Option<StoredView> {
         let view = self.views.get(&(site, id))?;
-        (id.start_ms() >= self.kept.views_from_ms).then(|| view.clone())
+        (id.start_ms() >= self.retained.views_from_ms).then(|| view.clone())
     }
 }
 
@@ -322,7 +322,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(explained: Explained, value: Value, context: &Context) -> Option<((String, String), Self)> {
+    fn of(explained: AttributionMetric, value: Value, context: &Context) -> Option<((String, String), Self)> {
         let none = Self {
             value: value.micros(),
             parts_ms: vec![],
@@ -331,7 +331,7 @@ impl Sample {
             load_state: None,
             script: None,
         };
-        if explained == Explained::Ttfb {
+        if explained == AttributionMetric::Ttfb {
             let parts_ms = context.conditions.as_deref()?.ttfb_parts_ms?;
             let longest = parts_ms.iter().max()?;
             let (_, name) = parts_ms.iter().zip(fetch::PARTS).rfind(|(ms, _)| *ms == longest)?;
@@ -339,28 +339,28 @@ impl Sample {
         }
         let detail = context.detail.as_deref()?;
         match explained {
-            Explained::Lcp => {
+            AttributionMetric::Lcp => {
                 let lcp = detail.lcp.clone()?;
                 Some(((lcp.target, lcp.url), Self { parts_ms: lcp.parts_ms.to_vec(), ..none }))
             }
-            Explained::Inp => {
+            AttributionMetric::Inp => {
                 let inp = detail.inp.clone()?;
                 let script = (!inp.script.is_empty()).then_some((inp.script, inp.script_ms));
                 let (parts_ms, load_state) = (inp.parts_ms.to_vec(), Some(inp.load_state));
                 let sample = Self { parts_ms, at_ms: inp.at_ms, load_state, script, ..none };
                 Some(((inp.target, inp.event), sample))
             }
-            Explained::Cls => {
+            AttributionMetric::Cls => {
                 let cls = detail.cls.clone()?;
                 let (shift, load_state) = (cls.value_micros, Some(cls.load_state));
                 Some(((cls.target, String::new()), Self { at_ms: cls.at_ms, shift, load_state, ..none }))
             }
-            Explained::Ttfb => None,
+            AttributionMetric::Ttfb => None,
         }
     }
 }
 
-fn cause(explained: Explained, (target, what): (String, String), samples: &[Sample]) -> Cause {
+fn cause(explained: AttributionMetric, (target, what): (String, String), samples: &[Sample]) -> Cause {
     let of = |number: &dyn Fn(&Sample) -> u32, percent| {
         percentile(&samples.iter().map(number).collect::<Vec<_>>(), percent)
     };
@@ -376,8 +376,9 @@ fn cause(explained: Explained, (target, what): (String, String), samples: &[Samp
         views: samples.len() as i64,
         p75_micros: of(&|one| one.value, 75),
         parts_ms: (0..samples[0].parts_ms.len()).map(|part| of(&|one| one.parts_ms[part], 50)).collect(),
-        at_ms: matches!(explained, Explained::Inp | Explained::Cls).then(|| of(&|one| one.at_ms, 50)),
-        shift_micros: (explained == Explained::Cls).then(|| of(&|one| one.shift, 50)),
+        at_ms: matches!(explained, AttributionMetric::Inp | AttributionMetric::Cls)
+            .then(|| of(&|one| one.at_ms, 50)),
+        shift_micros: (explained == AttributionMetric::Cls).then(|| of(&|one| one.shift, 50)),
         load_states: LoadState::ALL.map(states),
         script: script.map(|(url, ran)| Script {
             url,

@@ -3,9 +3,9 @@
 use super::cases::{cells, fold};
 use super::{DAY0_MS, load, load_from, site, update};
 use crate::dimension::OTHER;
-use crate::place::{Crowded, Name, Network, Senders, Standing};
+use crate::place::{Name, Network, Overflow, Senders, Standing};
 use crate::rollup::DAY_MS;
-use crate::{By, CellQuery, Dimension, Erase, SiteId, Store, StoredView};
+use crate::{CellQuery, Dimension, Erase, GroupBy, SiteId, Store, StoredView};
 use std::sync::Arc;
 use vitals::limits;
 use vitals::metric::Metric;
@@ -40,7 +40,7 @@ pub async fn flood_of_names_keeps_no_other_name_out(store: Arc<dyn Store>) {
         let new = of(count + visitor, &format!("new-{visitor}"));
         let report =
             load_from(&store, site, 1, vec![new], networks(site, [100 + visitor as u64])).await.unwrap();
-        assert_eq!(report.crowded, Crowded::default(), "visitor {visitor}");
+        assert_eq!(report.overflow, Overflow::default(), "visitor {visitor}");
     }
     let often = (0..limits::NAME_SIGHTINGS_MIN).map(|i| of(count + 10 + i, "often"));
     let senders = networks(site, [0; limits::NAME_SIGHTINGS_MIN]);
@@ -51,7 +51,7 @@ pub async fn flood_of_names_keeps_no_other_name_out(store: Arc<dyn Store>) {
         }
         let routes = store.routes(site, DAY0_MS, DAY1_MS).await.unwrap();
         let query = CellQuery::new(site, DAY0_MS, DAY1_MS);
-        let releases = store.breakdown(&query, By::Rolled(Dimension::Release)).await.unwrap();
+        let releases = store.breakdown(&query, GroupBy::Rolled(Dimension::Release)).await.unwrap();
         for name in ["new-0", "new-1", "new-2", "new-3", "new-4", "often"] {
             assert!(routes.contains(&format!("/{name}")), "{name}");
             assert!(releases.rows.iter().any(|one| one.value.as_deref() == Some(name)), "{name}");
@@ -72,7 +72,7 @@ pub async fn flood_of_names_keeps_no_other_name_out(store: Arc<dyn Store>) {
     // As many names of one batch have places as at the beginning.
     let more = (0..1_000).map(|i| of(count + 100 + i, &format!("more-{i}"))).collect();
     let report = load_from(&store, site, 1, more, networks(site, [7; 1_000])).await.unwrap();
-    assert_eq!(report.crowded, Crowded::default());
+    assert_eq!(report.overflow, Overflow::default());
     assert_eq!(held(&store.names(site).await.unwrap()), 12 + 2_000);
     assert_eq!(store.free_names(site).await.unwrap(), 0, "each of them has a page view");
     assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
@@ -113,7 +113,7 @@ pub async fn copy_of_a_crowded_site_has_the_same_names(store: Arc<dyn Store>) {
     assert!(routes.iter().any(|one| one.route == OTHER));
     assert_eq!(cells(&store, &of_site(new)).await, routes);
     for dimension in Dimension::ALL {
-        let by = By::Rolled(dimension);
+        let by = GroupBy::Rolled(dimension);
         assert_eq!(
             store.breakdown(&of_site(new), by).await.unwrap(),
             store.breakdown(&of_site(old), by).await.unwrap(),

@@ -106,7 +106,7 @@ pub async fn pass_with_a_fault_changes_nothing(store: Arc<dyn Store>) {
     let sites = [site(&store, "a").await, site(&store, "b").await];
     // No column takes such a position.
     let pass = vec![batch(sites[0], (0, 1), views(0, 1)), batch(sites[1], (0, u64::MAX), views(1, 1))];
-    assert!(matches!(store.load_pass(pass).await, Err(StoreError::Database { passing: false, .. })));
+    assert!(matches!(store.load_pass(pass).await, Err(StoreError::Database { transient: false, .. })));
     for site in sites {
         assert_eq!(store.cursor(site, SPOOL).await.unwrap(), 0);
         assert_eq!(cells(&store, &CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await, []);

@@ -2,7 +2,7 @@
 
 use super::{DAY0_MS, load, site, update};
 use crate::rollup::{DAY_MS, HOUR_MS};
-use crate::{By, CellQuery, Dimension, Filters, Retention, SiteId, Store, ViewUpdate};
+use crate::{CellQuery, Dimension, Filters, GroupBy, Retention, SiteId, Store, ViewUpdate};
 use std::sync::Arc;
 use vitals::metric::{Metric, Metrics};
 use vitals::view::Device;
@@ -72,13 +72,13 @@ pub async fn answers(store: &Arc<dyn Store>, site: SiteId) -> Vec<String> {
                 answers.push(format!("{:?}", store.total(&query).await.unwrap()));
                 answers.push(format!("{:?}", store.cells(&query).await.unwrap()));
                 for dimension in Dimension::ALL {
-                    let by = By::Rolled(dimension);
+                    let by = GroupBy::Rolled(dimension);
                     answers.push(format!("{:?}", store.breakdown(&query, by).await.unwrap()));
                 }
             }
         }
     }
-    answers.push(format!("{:?}", store.holding(site).await.unwrap()));
+    answers.push(format!("{:?}", store.site_size(site).await.unwrap()));
     for day in 0..DAYS {
         assert_eq!(store.verify_day(site, DAY0_MS + day * DAY_MS).await.unwrap(), []);
     }

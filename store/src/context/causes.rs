@@ -21,7 +21,7 @@ use vitals::view::TtiGap;
 
 /// A metric with attribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Explained {
+pub enum AttributionMetric {
     /// Caused by the largest element.
     Lcp,
     /// Caused by the slowest interaction.
@@ -32,7 +32,7 @@ pub enum Explained {
     Ttfb,
 }
 
-impl Explained {
+impl AttributionMetric {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Lcp, Self::Inp, Self::Cls, Self::Ttfb];
 
@@ -54,7 +54,7 @@ pub struct CauseQuery {
     /// Selects the page views, to the millisecond; its metrics are ignored.
     pub views: CellQuery,
     /// The metric.
-    pub explained: Explained,
+    pub explained: AttributionMetric,
     /// Maximum number of causes in the answer, those with most page views first.
     pub limit: usize,
 }
@@ -151,7 +151,7 @@ pub struct Seen<'a> {
 /// Accumulates an answer.
 #[derive(Debug)]
 pub struct Explaining {
-    explained: Explained,
+    explained: AttributionMetric,
     limit: usize,
     /// Maps a day's code to the index of its text.
     places: HashMap<(i32, Code), usize>,
@@ -245,7 +245,7 @@ impl Explaining {
         let mut sample = [0; SAMPLE];
         sample[VALUE] = value;
         let (target, what, load_state, script) = match self.explained {
-            Explained::Ttfb => {
+            AttributionMetric::Ttfb => {
                 let conditions = context.conditions.as_deref();
                 let Some(parts) = conditions.and_then(|conditions| conditions.ttfb_parts_ms) else { return };
                 sample[PARTS..PARTS + parts.len()].copy_from_slice(&parts);
@@ -253,19 +253,19 @@ impl Explaining {
                 let longest = parts.iter().enumerate().max_by_key(|(_, ms)| **ms).map_or(0, |(part, _)| part);
                 (EMPTY, TTFB_PARTS + longest, None, None)
             }
-            Explained::Lcp => {
+            AttributionMetric::Lcp => {
                 let Some(lcp) = detail.and_then(|detail| detail.lcp.as_ref()) else { return };
                 sample[PARTS..PARTS + lcp.parts_ms.len()].copy_from_slice(&lcp.parts_ms);
                 (place(lcp.target), place(lcp.url), None, None)
             }
-            Explained::Inp => {
+            AttributionMetric::Inp => {
                 let Some(inp) = detail.and_then(|detail| detail.inp.as_ref()) else { return };
                 sample[PARTS..PARTS + 3].copy_from_slice(&inp.parts_ms);
                 sample[AT] = inp.at_ms;
                 let script = (inp.script != NO_TEXT).then_some((place(inp.script), inp.script_ms));
                 (place(inp.target), place(inp.event), Some(inp.load_state), script)
             }
-            Explained::Cls => {
+            AttributionMetric::Cls => {
                 let Some(cls) = detail.and_then(|detail| detail.cls.as_ref()) else { return };
                 sample[SHIFT] = cls.value_micros;
                 sample[AT] = cls.at_ms;
@@ -303,15 +303,15 @@ impl Explaining {
             let mut at = |place: usize, percent| percentile(&mut group.samples, percent, |one| one[place]);
             let p75_micros = at(VALUE, 75);
             let parts = match self.explained {
-                Explained::Lcp => 4,
-                Explained::Inp => 3,
-                Explained::Cls => 0,
-                Explained::Ttfb => fetch::PARTS.len(),
+                AttributionMetric::Lcp => 4,
+                AttributionMetric::Inp => 3,
+                AttributionMetric::Cls => 0,
+                AttributionMetric::Ttfb => fetch::PARTS.len(),
             };
-            let has_moment = matches!(self.explained, Explained::Inp | Explained::Cls);
+            let has_moment = matches!(self.explained, AttributionMetric::Inp | AttributionMetric::Cls);
             let parts_ms = (PARTS..PARTS + parts).map(|place| at(place, 50)).collect();
             let at_ms = has_moment.then(|| at(AT, 50));
-            let shift_micros = (self.explained == Explained::Cls).then(|| at(SHIFT, 50));
+            let shift_micros = (self.explained == AttributionMetric::Cls).then(|| at(SHIFT, 50));
             let script = group.scripts.into_iter().min_by(|(one, ran), (other, other_ran)| {
                 let key = |place: usize, ran: &Vec<u32>| (Reverse(ran.len()), &texts[place]);
                 key(*one, ran).cmp(&key(*other, other_ran))
@@ -363,8 +363,11 @@ mod tests {
 
     #[test]
     fn causes_are_counted_over_days_and_past_their_bound_together() {
-        let query =
-            CauseQuery { views: CellQuery::new(SiteId(1), 0, 1), explained: Explained::Lcp, limit: 2 };
+        let query = CauseQuery {
+            views: CellQuery::new(SiteId(1), 0, 1),
+            explained: AttributionMetric::Lcp,
+            limit: 2,
+        };
         let mut names = TextNames::default();
         for (day, code) in [(1, 7), (2, 8)] {
             names.insert(day, code, "img".to_owned());

@@ -179,9 +179,9 @@ fn name_that_was_not_seen_within_retention_leaves_its_place() {
 
 #[test]
 fn effective_connection_types_have_places_among_made_up_ones() {
-    let kept = Kept::EVERYTHING;
+    let retained = RetentionEdges::EVERYTHING;
     let mut pool = Pool::new(TODAY - 30, TODAY, []);
-    pool.fill(Bounds::labels(Dimension::Connection, &kept, 0, TODAY), []);
+    pool.fill(Bounds::labels(Dimension::Connection, &retained, 0, TODAY), []);
     let mut names: Vec<String> = (0..40).map(|i| format!("made-up-{i}")).collect();
     names.extend(CONNECTIONS.map(str::to_owned));
     let mut beacons: Vec<Vec<ViewUpdate>> = names
@@ -199,17 +199,20 @@ fn labels_find_codes_for_as_long_as_they_are_kept() {
     let today_ms = 20_000 * DAY_MS;
     for (raw_days, daily_days) in [(30, 762), (2, 762), (7, 365), (2, 3_660), (3_660, 3_660)] {
         let retention = Retention { raw_days, hourly_days: 1, daily_days };
-        let kept = Kept::EVERYTHING.after(today_ms, retention);
-        let max = labels_max(Dimension::Release, &kept, today_ms);
+        let retained = RetentionEdges::EVERYTHING.after(today_ms, retention);
+        let max = labels_max(Dimension::Release, &retained, today_ms);
         let windows = daily_days.div_ceil(raw_days) as usize + 1;
         assert!(
             max > 0 && max * windows <= limits::LABELS_KEPT_MAX + max,
             "{raw_days} of {daily_days}: {max}"
         );
     }
-    let kept = Kept::EVERYTHING.after(today_ms, Retention::default());
+    let retained = RetentionEdges::EVERYTHING.after(today_ms, Retention::default());
     for dimension in Dimension::LABELLED {
-        assert_eq!(labels_max(dimension, &kept, today_ms), dimension.labels_max(), "by default");
+        assert_eq!(labels_max(dimension, &retained, today_ms), dimension.labels_max(), "by default");
     }
-    assert_eq!(labels_max(Dimension::Release, &Kept::EVERYTHING, today_ms), limits::RELEASES_PER_SITE_MAX);
+    assert_eq!(
+        labels_max(Dimension::Release, &RetentionEdges::EVERYTHING, today_ms),
+        limits::RELEASES_PER_SITE_MAX
+    );
 }

@@ -4,8 +4,8 @@ use super::block::{Scope, read_block};
 use super::log::{self, Counted};
 use super::row::{Part, read_code, read_part, read_views, slot};
 use crate::cell::{Cell, CellQuery, Views};
-use crate::dimension::{Code, Dimension, Labels, Said};
-use crate::filter::By;
+use crate::dimension::{Code, Dimension, DimensionValue, Labels};
+use crate::filter::GroupBy;
 use crate::hash::HashMap;
 use crate::weight::Weight;
 use vitals::histogram::{EncodingError, Place, Sum, read_varint};
@@ -26,14 +26,14 @@ impl From {
     /// Rollups hold one dimension at a time. Queries about two dimensions, about other columns, or about ranges to
     /// the millisecond read page views.
     #[must_use]
-    pub fn question(query: &CellQuery, by: Option<By>) -> Self {
+    pub fn question(query: &CellQuery, by: Option<GroupBy>) -> Self {
         if query.exact {
             return Self::Views;
         }
         let mut asked = query.filters.given().chain(by);
-        let first = asked.next().unwrap_or(By::Rolled(Dimension::Device));
+        let first = asked.next().unwrap_or(GroupBy::Rolled(Dimension::Device));
         match first {
-            By::Rolled(dimension) if asked.all(|other| other == first) => Self::Rollups(dimension),
+            GroupBy::Rolled(dimension) if asked.all(|other| other == first) => Self::Rollups(dimension),
             _ => Self::Views,
         }
     }
@@ -45,7 +45,7 @@ pub enum Per {
     /// A cell per route.
     Route,
     /// A cell per value, over all routes or the query's one.
-    Value(By),
+    Value(GroupBy),
     /// One cell over all routes, or of the query's one.
     Total,
 }
@@ -53,7 +53,7 @@ pub enum Per {
 impl Per {
     /// Returns the column of the values.
     #[must_use]
-    pub const fn by(self) -> Option<By> {
+    pub const fn by(self) -> Option<GroupBy> {
         match self {
             Self::Value(by) => Some(by),
             Self::Route | Self::Total => None,
@@ -91,14 +91,14 @@ impl Answer {
         let mut asked = [None; Dimension::COUNT];
         for dimension in query.filters.dimensions() {
             asked[dimension.index()] = match query.filters.asked(dimension)? {
-                Said::Code(code) => Some(code),
-                Said::Label(label) => Some(labels.code(dimension, label)?),
+                DimensionValue::Code(code) => Some(code),
+                DimensionValue::Label(label) => Some(labels.code(dimension, label)?),
             };
         }
         // For columns that are no dimension, each page view brings its own code.
         let dimension = per
             .by()
-            .and_then(By::dimension)
+            .and_then(GroupBy::dimension)
             .or_else(|| query.filters.dimensions().next())
             .unwrap_or(Dimension::Device);
         Some(Self {
@@ -265,16 +265,16 @@ mod tests {
         assert_eq!(From::question(&query, None), From::Rollups(Dimension::Device));
         query.filters.country = Some("DE".to_owned());
         assert_eq!(From::question(&query, None), From::Rollups(Dimension::Country));
-        let by = |dimension| Some(By::Rolled(dimension));
+        let by = |dimension| Some(GroupBy::Rolled(dimension));
         assert_eq!(From::question(&query, by(Dimension::Country)), From::Rollups(Dimension::Country));
         assert_eq!(From::question(&query, by(Dimension::Browser)), From::Views);
         query.filters.device = Some(Device::Phone);
         assert_eq!(From::question(&query, None), From::Views);
         query.filters = Filters { os: Some(Os::Linux), ..Filters::NONE };
         assert_eq!(From::question(&query, None), From::Views);
-        assert_eq!(From::question(&query, Some(By::Os)), From::Views);
+        assert_eq!(From::question(&query, Some(GroupBy::Os)), From::Views);
         query.filters = Filters::NONE;
-        assert_eq!(From::question(&query, Some(By::Os)), From::Views);
+        assert_eq!(From::question(&query, Some(GroupBy::Os)), From::Views);
         query.exact = true;
         assert_eq!(From::question(&query, None), From::Views);
     }

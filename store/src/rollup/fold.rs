@@ -6,7 +6,7 @@ use super::row::{Grain, Part, Row, RowKey, slot};
 use crate::cell::Views;
 use crate::dimension::{Code, Dimension};
 use crate::hash::HashMap;
-use crate::kept::Kept;
+use crate::retention_edges::RetentionEdges;
 use std::collections::BTreeMap;
 use vitals::histogram::{EncodingError, Histogram, Place};
 use vitals::metric::Metric;
@@ -43,12 +43,17 @@ impl Fold {
     ///
     /// # Errors
     /// If the bytes are not a delta row.
-    pub fn add_delta(&mut self, hour_ms: i64, bytes: &[u8], kept: &Kept) -> Result<(), EncodingError> {
-        log::read(bytes, |counted| self.add(hour_ms, counted, kept))
+    pub fn add_delta(
+        &mut self,
+        hour_ms: i64,
+        bytes: &[u8],
+        retained: &RetentionEdges,
+    ) -> Result<(), EncodingError> {
+        log::read(bytes, |counted| self.add(hour_ms, counted, retained))
     }
 
     /// Adds a page view that starts at `start_ms`.
-    pub fn add(&mut self, start_ms: i64, counted: &Counted, kept: &Kept) {
+    pub fn add(&mut self, start_ms: i64, counted: &Counted, retained: &RetentionEdges) {
         let route = *self.route_places.entry(counted.route_id).or_insert_with(|| {
             self.routes.push(counted.route_id);
             self.routes.len() - 1
@@ -60,8 +65,8 @@ impl Fold {
             codes: counted.codes,
             places: counted.places.map(|place| place.map_or(NO_PLACE, Place::number)),
             is_taken: counted.by < 0,
-            in_hours: start_ms >= kept.hours_from_ms,
-            in_days: start_ms >= kept.days_from_ms,
+            in_hours: start_ms >= retained.hours_from_ms,
+            in_days: start_ms >= retained.days_from_ms,
         });
     }
 
@@ -244,7 +249,7 @@ mod tests {
     fn rows(all: &[Counted]) -> BTreeMap<RowKey, Row> {
         let mut fold = Fold::default();
         for counted in all {
-            fold.add(DAY_MS + HOUR_MS, counted, &Kept::EVERYTHING);
+            fold.add(DAY_MS + HOUR_MS, counted, &RetentionEdges::EVERYTHING);
         }
         assert_eq!(fold.views(), all.len());
         fold.rows()
@@ -296,7 +301,11 @@ mod tests {
 
     #[test]
     fn views_count_in_the_steps_that_are_kept_whatever_lies_between_them() {
-        let kept = |hours_from_ms, days_from_ms| Kept { hours_from_ms, days_from_ms, ..Kept::EVERYTHING };
+        let retained = |hours_from_ms, days_from_ms| RetentionEdges {
+            hours_from_ms,
+            days_from_ms,
+            ..RetentionEdges::EVERYTHING
+        };
         let in_turn: Vec<(i64, Counted)> = (0..40)
             .map(|number| {
                 let by = if number % 7 == 6 { -1 } else { 1 };
@@ -305,23 +314,23 @@ mod tests {
                 (DAY_MS * 3 + HOUR_MS * (number % 50), Counted { route_id, ..view })
             })
             .collect();
-        for kept in [
-            Kept::EVERYTHING,
-            kept(DAY_MS * 3 + 20 * HOUR_MS, i64::MIN),
-            kept(i64::MIN, DAY_MS * 4),
-            kept(DAY_MS * 3 + 20 * HOUR_MS, DAY_MS * 4),
-            kept(i64::MAX, i64::MAX),
+        for retained in [
+            RetentionEdges::EVERYTHING,
+            retained(DAY_MS * 3 + 20 * HOUR_MS, i64::MIN),
+            retained(i64::MIN, DAY_MS * 4),
+            retained(DAY_MS * 3 + 20 * HOUR_MS, DAY_MS * 4),
+            retained(i64::MAX, i64::MAX),
         ] {
             let mut together = Fold::default();
             let mut one_by_one = BTreeMap::new();
             let mut expected = BTreeMap::new();
             for (start_ms, counted) in &in_turn {
-                together.add(*start_ms, counted, &kept);
+                together.add(*start_ms, counted, &retained);
                 let mut alone = Fold::default();
-                alone.add(*start_ms, counted, &kept);
+                alone.add(*start_ms, counted, &retained);
                 add_rows(&mut one_by_one, alone.rows());
-                let hours = (*start_ms >= kept.hours_from_ms).then_some((Grain::Hour, HOUR_MS));
-                let days = (*start_ms >= kept.days_from_ms).then_some((Grain::Day, DAY_MS));
+                let hours = (*start_ms >= retained.hours_from_ms).then_some((Grain::Hour, HOUR_MS));
+                let days = (*start_ms >= retained.days_from_ms).then_some((Grain::Day, DAY_MS));
                 for (grain, step_ms) in hours.into_iter().chain(days) {
                     for route_id in [None, Some(counted.route_id)] {
                         let key = (grain, (start_ms / step_ms) as i32, route_id);
@@ -330,7 +339,7 @@ mod tests {
                 }
             }
             let together = together.rows();
-            assert_eq!(differences(&together, &one_by_one), [], "{kept:?}");
+            assert_eq!(differences(&together, &one_by_one), [], "{retained:?}");
             let mut views = BTreeMap::new();
             for (key, row) in &together {
                 if let (Row::Views(values), Some((Dimension::Device, _))) = (row, from_slot(key.slot)) {
@@ -338,7 +347,7 @@ mod tests {
                     views.insert((key.grain, key.step, key.route_id), count);
                 }
             }
-            assert_eq!(views, expected, "{kept:?}");
+            assert_eq!(views, expected, "{retained:?}");
         }
     }
 

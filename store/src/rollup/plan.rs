@@ -9,7 +9,7 @@
 use super::{Coverage, DAY_MS, From, Grain, HOUR_MS, Scope, day_of, hour_of};
 use crate::cell::CellQuery;
 use crate::dimension::Dimension;
-use crate::kept::Kept;
+use crate::retention_edges::RetentionEdges;
 use std::ops::Range;
 use vitals::limits;
 
@@ -40,7 +40,7 @@ const NOTHING: Range<i64> = 0..0;
 impl Plan {
     /// Plans a query. Its edges are still undecided ([`Plan::edges`]).
     #[must_use]
-    pub fn new(query: &CellQuery, from: From, kept: &Kept) -> Self {
+    pub fn new(query: &CellQuery, from: From, retained: &RetentionEdges) -> Self {
         let empty = Self {
             period: NOTHING,
             days: NOTHING,
@@ -53,13 +53,13 @@ impl Plan {
         let dimension = match from {
             From::Rollups(dimension) => dimension,
             From::Views => {
-                let period = within(query.from_ms..query.to_ms, kept.views_from_ms);
+                let period = within(query.from_ms..query.to_ms, retained.views_from_ms);
                 return Self { scans: vec![(period.clone(), 1)], period, ..empty };
             }
         };
         let to_ms = if query.to_ms < STARTS_END_MS { query.to_ms } else { ceil(STARTS_END_MS, DAY_MS) };
         let asked = hour_of(query.from_ms.max(0))..ceil(to_ms, HOUR_MS);
-        let period = within(asked, kept.days_from_ms);
+        let period = within(asked, retained.days_from_ms);
         let mut plan = Self { period: period.clone(), ..empty };
         if query.from_ms >= query.to_ms {
             plan.period.end = plan.period.start;
@@ -77,10 +77,10 @@ impl Plan {
         };
         for (place, part) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
             let day_ms = day_of(part.start);
-            if dimension == Dimension::Device && day_ms >= kept.hours_from_ms {
+            if dimension == Dimension::Device && day_ms >= retained.hours_from_ms {
                 plan.deltas = joined(&plan.deltas, &part);
                 plan.hours[place] = part;
-            } else if day_ms >= kept.views_from_ms {
+            } else if day_ms >= retained.views_from_ms {
                 plan.edges.push(part);
             } else {
                 plan.take_whole(&part);
@@ -91,8 +91,8 @@ impl Plan {
 
     /// Plans a query with rollups only: its edges grow to whole days.
     #[must_use]
-    pub fn of_rollups(query: &CellQuery, dimension: Dimension, kept: &Kept) -> Self {
-        let mut plan = Self::new(query, From::Rollups(dimension), kept);
+    pub fn of_rollups(query: &CellQuery, dimension: Dimension, retained: &RetentionEdges) -> Self {
+        let mut plan = Self::new(query, From::Rollups(dimension), retained);
         for edge in std::mem::take(&mut plan.edges) {
             plan.take_whole(&edge);
         }
@@ -107,10 +107,10 @@ impl Plan {
 
     /// Decides how to count an edge. `counts` are the page views of the edge and of its whole day, from rollups by
     /// device.
-    pub fn count_edge(&mut self, [edge, day]: [Range<i64>; 2], counts: [i64; 2], kept: &Kept) {
+    pub fn count_edge(&mut self, [edge, day]: [Range<i64>; 2], counts: [i64; 2], retained: &RetentionEdges) {
         self.edges.retain(|other| *other != edge);
         let [mut inside, whole] = counts.map(|count| u64::try_from(count).unwrap_or(0));
-        if day.start < kept.hours_from_ms {
+        if day.start < retained.hours_from_ms {
             // Rollups without hours do not separate the parts of a day, so the edge's count is estimated by its
             // length.
             let length = (edge.end.saturating_sub(edge.start)).unsigned_abs();
@@ -206,12 +206,12 @@ mod tests {
 
     const COUNTRY: From = From::Rollups(Dimension::Country);
 
-    fn plan_of(from: From, hours: Range<i64>, kept: &Kept) -> Plan {
-        Plan::new(&CellQuery::new(SiteId(1), hours.start * HOUR_MS, hours.end * HOUR_MS), from, kept)
+    fn plan_of(from: From, hours: Range<i64>, retained: &RetentionEdges) -> Plan {
+        Plan::new(&CellQuery::new(SiteId(1), hours.start * HOUR_MS, hours.end * HOUR_MS), from, retained)
     }
 
-    fn plan(hours: Range<i64>, kept: &Kept) -> Plan {
-        plan_of(From::Rollups(Dimension::Device), hours, kept)
+    fn plan(hours: Range<i64>, retained: &RetentionEdges) -> Plan {
+        plan_of(From::Rollups(Dimension::Device), hours, retained)
     }
 
     fn hours(range: &Range<i64>) -> Range<i64> {
@@ -220,14 +220,14 @@ mod tests {
 
     /// Returns the steps of all routes to read.
     fn steps(plan: &Plan) -> Vec<(Grain, Range<i32>)> {
-        let reads = plan.reads(Scope::Routes, &Coverage::of(Kept::EVERYTHING)).into_iter();
+        let reads = plan.reads(Scope::Routes, &Coverage::of(RetentionEdges::EVERYTHING)).into_iter();
         reads.map(|read| (read.grain, read.steps)).collect()
     }
 
     /// Returns the scans in hours, after all edges are decided by these counts.
-    fn scans(plan: &mut Plan, counts: [i64; 2], kept: &Kept) -> Vec<(Range<i64>, i64)> {
+    fn scans(plan: &mut Plan, counts: [i64; 2], retained: &RetentionEdges) -> Vec<(Range<i64>, i64)> {
         for edge in plan.edges() {
-            plan.count_edge(edge, counts, kept);
+            plan.count_edge(edge, counts, retained);
         }
         assert!(plan.edges().is_empty());
         plan.scans.iter().map(|(range, by)| (hours(range), *by)).collect()
@@ -235,54 +235,58 @@ mod tests {
 
     #[test]
     fn whole_days_come_from_days_and_edges_of_devices_from_hours() {
-        let kept = Kept::EVERYTHING;
-        let answer = plan(23..74, &kept);
+        let retained = RetentionEdges::EVERYTHING;
+        let answer = plan(23..74, &retained);
         assert_eq!(hours(&answer.days), 24..72);
         assert_eq!(answer.hours.each_ref().map(hours), [23..24, 72..74]);
         assert_eq!((hours(&answer.deltas), hours(&answer.period)), (23..74, 23..74));
         assert!(answer.edges().is_empty());
 
-        let answer = plan(1..25, &kept);
+        let answer = plan(1..25, &retained);
         assert!(answer.days.is_empty());
         assert_eq!(answer.hours.each_ref().map(hours), [1..24, 24..25]);
-        assert_eq!(plan(3..5, &kept).hours.each_ref().map(hours), [3..5, 0..0]);
+        assert_eq!(plan(3..5, &retained).hours.each_ref().map(hours), [3..5, 0..0]);
 
-        assert!(plan(1..1, &kept).deltas.is_empty());
-        assert_eq!(hours(&plan(0..24, &kept).days), 0..24);
+        assert!(plan(1..1, &retained).deltas.is_empty());
+        assert_eq!(hours(&plan(0..24, &retained).days), 0..24);
     }
 
     #[test]
     fn edges_of_other_dimensions_are_page_views() {
-        let kept = Kept::EVERYTHING;
-        let mut answer = plan_of(COUNTRY, 23..73, &kept);
+        let retained = RetentionEdges::EVERYTHING;
+        let mut answer = plan_of(COUNTRY, 23..73, &retained);
         assert_eq!(steps(&answer), [(Grain::Day, 1..3)]);
-        assert_eq!(scans(&mut answer, [1, 24], &kept), [(23..24, 1), (72..73, 1)]);
+        assert_eq!(scans(&mut answer, [1, 24], &retained), [(23..24, 1), (72..73, 1)]);
         assert_eq!((hours(&answer.days), hours(&answer.deltas)), (24..72, 24..72));
         assert_eq!(hours(&answer.period), 23..73);
 
-        let mut answer = plan_of(COUNTRY, 26..28, &kept);
-        assert_eq!(scans(&mut answer, [2, 24], &kept), [(26..28, 1)]);
+        let mut answer = plan_of(COUNTRY, 26..28, &retained);
+        assert_eq!(scans(&mut answer, [2, 24], &retained), [(26..28, 1)]);
         assert!(steps(&answer).is_empty() && answer.deltas.is_empty());
     }
 
     #[test]
     fn the_rest_of_a_day_is_taken_away_if_it_has_fewer_page_views() {
-        let kept = Kept::EVERYTHING;
-        let mut answer = plan_of(COUNTRY, 24..63, &kept);
-        assert_eq!(scans(&mut answer, [100, 101], &kept), [(63..72, -1)]);
+        let retained = RetentionEdges::EVERYTHING;
+        let mut answer = plan_of(COUNTRY, 24..63, &retained);
+        assert_eq!(scans(&mut answer, [100, 101], &retained), [(63..72, -1)]);
         assert_eq!((hours(&answer.days), hours(&answer.deltas)), (24..72, 24..72));
         assert_eq!(hours(&answer.period), 24..63, "the period stays");
-        let mut answer = plan_of(COUNTRY, 25..46, &kept);
-        assert_eq!(scans(&mut answer, [21, 24], &kept), [(24..25, -1), (46..48, -1)]);
+        let mut answer = plan_of(COUNTRY, 25..46, &retained);
+        assert_eq!(scans(&mut answer, [21, 24], &retained), [(24..25, -1), (46..48, -1)]);
         assert_eq!(steps(&answer), [(Grain::Day, 1..2)]);
     }
 
     #[test]
     fn hours_past_retention_are_page_views_while_those_are_kept() {
-        let kept = Kept { hours_from_ms: 4 * DAY_MS, views_from_ms: 2 * DAY_MS, ..Kept::EVERYTHING };
-        let mut answer = plan(49..98, &kept);
+        let retained = RetentionEdges {
+            hours_from_ms: 4 * DAY_MS,
+            views_from_ms: 2 * DAY_MS,
+            ..RetentionEdges::EVERYTHING
+        };
+        let mut answer = plan(49..98, &retained);
         // Without hourly rollups, the count of the edge is unknown.
-        assert_eq!(scans(&mut answer, [24, 24], &kept), [(48..49, -1)]);
+        assert_eq!(scans(&mut answer, [24, 24], &retained), [(48..49, -1)]);
         assert_eq!(answer.hours.each_ref().map(hours), [0..0, 96..98]);
         assert_eq!((hours(&answer.days), hours(&answer.deltas)), (48..96, 48..98));
         assert_eq!(hours(&answer.period), 49..98);
@@ -290,44 +294,49 @@ mod tests {
 
     #[test]
     fn the_period_grows_to_whole_days_without_page_views() {
-        let kept = Kept { hours_from_ms: 2 * DAY_MS, views_from_ms: 2 * DAY_MS, ..Kept::EVERYTHING };
+        let retained = RetentionEdges {
+            hours_from_ms: 2 * DAY_MS,
+            views_from_ms: 2 * DAY_MS,
+            ..RetentionEdges::EVERYTHING
+        };
         for from in [From::Rollups(Dimension::Device), COUNTRY] {
-            let answer = plan_of(from, 1..25, &kept);
+            let answer = plan_of(from, 1..25, &retained);
             assert!(answer.edges().is_empty() && answer.scans.is_empty());
             assert_eq!((hours(&answer.period), hours(&answer.days)), (0..48, 0..48));
         }
-        let answer = plan(1..49, &kept);
+        let answer = plan(1..49, &retained);
         assert_eq!((hours(&answer.period), hours(&answer.hours[1])), (0..49, 48..49));
     }
 
     #[test]
     fn the_period_grows_to_whole_days_of_too_many_page_views() {
-        let kept = Kept::EVERYTHING;
+        let retained = RetentionEdges::EVERYTHING;
         let many = limits::EDGE_VIEWS_MAX as i64 + 1;
-        let mut answer = plan_of(COUNTRY, 12..60, &kept);
-        assert_eq!(scans(&mut answer, [many, 2 * many], &kept), []);
+        let mut answer = plan_of(COUNTRY, 12..60, &retained);
+        assert_eq!(scans(&mut answer, [many, 2 * many], &retained), []);
         assert_eq!((hours(&answer.period), hours(&answer.days)), (0..72, 0..72));
         // The bound applies to both edges together.
-        let mut answer = plan_of(COUNTRY, 12..60, &kept);
-        assert_eq!(scans(&mut answer, [many - 1, 2 * many], &kept), [(12..24, 1)]);
+        let mut answer = plan_of(COUNTRY, 12..60, &retained);
+        assert_eq!(scans(&mut answer, [many - 1, 2 * many], &retained), [(12..24, 1)]);
         assert_eq!((hours(&answer.period), hours(&answer.days)), (12..72, 24..72));
     }
 
     #[test]
     fn what_is_past_retention_is_not_in_the_period() {
-        let kept = Kept { days_from_ms: DAY_MS, hours_from_ms: DAY_MS, views_from_ms: 2 * DAY_MS };
-        assert_eq!(hours(&plan(1..50, &kept).period), 24..50);
-        assert!(plan(1..20, &kept).period.is_empty());
-        let views = plan_of(From::Views, 1..50, &kept);
+        let retained =
+            RetentionEdges { days_from_ms: DAY_MS, hours_from_ms: DAY_MS, views_from_ms: 2 * DAY_MS };
+        assert_eq!(hours(&plan(1..50, &retained).period), 24..50);
+        assert!(plan(1..20, &retained).period.is_empty());
+        let views = plan_of(From::Views, 1..50, &retained);
         assert_eq!((hours(&views.period), views.scans.len()), (48..50, 1));
-        assert!(plan_of(From::Views, 1..20, &kept).period.is_empty());
+        assert!(plan_of(From::Views, 1..20, &retained).period.is_empty());
     }
 
     #[test]
     fn an_endless_range_is_that_of_all_ids() {
         let everything = CellQuery::new(SiteId(1), i64::MIN, i64::MAX);
         for dimension in [Dimension::Device, Dimension::Country] {
-            let answer = Plan::new(&everything, From::Rollups(dimension), &Kept::EVERYTHING);
+            let answer = Plan::new(&everything, From::Rollups(dimension), &RetentionEdges::EVERYTHING);
             assert!(
                 answer.deltas.start == 0 && answer.deltas.end >= STARTS_END_MS && answer.edges().is_empty()
             );
@@ -337,17 +346,18 @@ mod tests {
     #[test]
     fn rollups_alone_tell_whole_days() {
         let query = CellQuery::new(SiteId(1), DAY_MS + HOUR_MS, DAY_MS + 2 * HOUR_MS);
-        let answer = Plan::of_rollups(&query, Dimension::Country, &Kept::EVERYTHING);
+        let answer = Plan::of_rollups(&query, Dimension::Country, &RetentionEdges::EVERYTHING);
         assert_eq!(steps(&answer), [(Grain::Day, 1..2)]);
         assert_eq!(answer.deltas, DAY_MS..2 * DAY_MS);
-        let answer = Plan::of_rollups(&query, Dimension::Device, &Kept::EVERYTHING);
+        let answer = Plan::of_rollups(&query, Dimension::Device, &RetentionEdges::EVERYTHING);
         assert_eq!(steps(&answer), [(Grain::Hour, 25..26)]);
     }
     #[test]
     fn rows_of_routes_stand_in_for_those_that_the_site_lacks() {
-        let answer = plan(23..74, &Kept::EVERYTHING);
+        let answer = plan(23..74, &RetentionEdges::EVERYTHING);
         let reads = |scope, from_day: i64| {
-            let coverage = Coverage { site_from_ms: from_day * DAY_MS, ..Coverage::of(Kept::EVERYTHING) };
+            let coverage =
+                Coverage { site_from_ms: from_day * DAY_MS, ..Coverage::of(RetentionEdges::EVERYTHING) };
             let reads = answer.reads(scope, &coverage).into_iter();
             reads.map(|read| (read.grain, read.steps, read.scope)).collect::<Vec<_>>()
         };

@@ -9,8 +9,8 @@ use super::row::{Grain, Part, Row, RowKey, from_slot, slot, steps_of_day};
 use super::{Answer, DAY_MS, Per, Read};
 use crate::cell::CellQuery;
 use crate::dimension::{Code, Dimension, Labels, NO_VALUE};
-use crate::filter::By;
-use crate::kept::Kept;
+use crate::filter::GroupBy;
+use crate::retention_edges::RetentionEdges;
 use crate::site::SiteId;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use vitals::histogram::EncodingError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// The first day of each kind of row.
-    pub kept: Kept,
+    pub retained: RetentionEdges,
     /// The first day (its start, UTC milliseconds) from which rows of the whole site exist; earlier days have only
     /// the rows of routes.
     pub site_from_ms: i64,
@@ -29,14 +29,14 @@ pub struct Coverage {
 impl Coverage {
     /// The coverage of a site that has rows of the whole site for every day.
     #[must_use]
-    pub const fn of(kept: Kept) -> Self {
-        Self { kept, site_from_ms: i64::MIN }
+    pub const fn of(retained: RetentionEdges) -> Self {
+        Self { retained, site_from_ms: i64::MIN }
     }
 
     /// The coverage of a site that lacks rows of the whole site before a day (days since 1970-01-01 UTC).
     #[must_use]
-    pub fn lacking(kept: Kept, before_day: i32) -> Self {
-        Self { kept, site_from_ms: i64::from(before_day).saturating_mul(DAY_MS) }
+    pub fn lacking(retained: RetentionEdges, before_day: i32) -> Self {
+        Self { retained, site_from_ms: i64::from(before_day).saturating_mul(DAY_MS) }
     }
 
     /// Whether the rows with this key count every page view.
@@ -57,10 +57,10 @@ pub struct SiteRows {
 impl SiteRows {
     /// Starts the rows of a day. Hours and days past retention get none.
     #[must_use]
-    pub fn new(dimension: Dimension, day_ms: i64, kept: &Kept) -> Self {
-        let (query, per) = (CellQuery::new(SiteId(0), 0, 0), Per::Value(By::Rolled(dimension)));
+    pub fn new(dimension: Dimension, day_ms: i64, retained: &RetentionEdges) -> Self {
+        let (query, per) = (CellQuery::new(SiteId(0), 0, 0), Per::Value(GroupBy::Rolled(dimension)));
         let mut answers = BTreeMap::new();
-        for (grain, steps) in steps(dimension, day_ms, kept) {
+        for (grain, steps) in steps(dimension, day_ms, retained) {
             for step in steps {
                 // There is an answer, because the query has no filter.
                 let answer = Answer::new(&query, per, None, &Labels::default());
@@ -119,9 +119,13 @@ impl SiteRows {
 }
 
 /// Returns the rows of a dimension that a UTC day has within retention.
-fn steps(dimension: Dimension, day_ms: i64, kept: &Kept) -> impl Iterator<Item = (Grain, Range<i32>)> {
-    let has_hours = dimension == Dimension::Device && day_ms >= kept.hours_from_ms;
-    let has_days = day_ms >= kept.days_from_ms;
+fn steps(
+    dimension: Dimension,
+    day_ms: i64,
+    retained: &RetentionEdges,
+) -> impl Iterator<Item = (Grain, Range<i32>)> {
+    let has_hours = dimension == Dimension::Device && day_ms >= retained.hours_from_ms;
+    let has_days = day_ms >= retained.days_from_ms;
     [(Grain::Hour, has_hours), (Grain::Day, has_days)]
         .into_iter()
         .filter(|&(_, has)| has)
@@ -137,7 +141,7 @@ mod tests {
     use vitals::metric::Metric;
 
     /// Twelve page views of two days and three routes, one of them removed.
-    fn folded(kept: &Kept) -> BTreeMap<RowKey, Row> {
+    fn folded(retained: &RetentionEdges) -> BTreeMap<RowKey, Row> {
         let mut fold = Fold::default();
         for number in 0..12_u16 {
             let mut places = [None; Metric::COUNT];
@@ -149,19 +153,22 @@ mod tests {
                 codes: [number % 2; Dimension::COUNT],
                 places,
             };
-            fold.add(DAY_MS + i64::from(number) * 3 * HOUR_MS, &counted, kept);
+            fold.add(DAY_MS + i64::from(number) * 3 * HOUR_MS, &counted, retained);
         }
         fold.rows()
     }
 
     #[test]
     fn sums_of_routes_are_the_rows_of_the_site() {
-        for kept in [Kept::EVERYTHING, Kept { hours_from_ms: 2 * DAY_MS, ..Kept::EVERYTHING }] {
+        for retained in [
+            RetentionEdges::EVERYTHING,
+            RetentionEdges { hours_from_ms: 2 * DAY_MS, ..RetentionEdges::EVERYTHING },
+        ] {
             let (expected, routes): (BTreeMap<_, _>, BTreeMap<_, _>) =
-                folded(&kept).into_iter().partition(|(key, _)| key.route_id.is_none());
+                folded(&retained).into_iter().partition(|(key, _)| key.route_id.is_none());
             let mut found = BTreeMap::new();
             for (day, dimension) in [1, 2].into_iter().flat_map(|day| Dimension::ALL.map(|one| (day, one))) {
-                let mut site = SiteRows::new(dimension, day * DAY_MS, &kept);
+                let mut site = SiteRows::new(dimension, day * DAY_MS, &retained);
                 for block in blocks(routes.clone()) {
                     let key = block.key;
                     if from_slot(key.slot).unwrap().0 == dimension {
@@ -178,13 +185,13 @@ mod tests {
     #[test]
     fn the_rows_that_a_site_lacks_are_not_covered() {
         let key = |grain, step, route_id| RowKey { grain, slot: 0, step, route_id };
-        let coverage = Coverage::lacking(Kept::EVERYTHING, 2);
+        let coverage = Coverage::lacking(RetentionEdges::EVERYTHING, 2);
         for (grain, step, covers) in
             [(Grain::Day, 1, false), (Grain::Day, 2, true), (Grain::Hour, 47, false), (Grain::Hour, 48, true)]
         {
             assert_eq!(coverage.covers(&key(grain, step, None)), covers, "{grain:?} {step}");
             assert!(coverage.covers(&key(grain, step, Some(0))));
-            assert!(Coverage::of(Kept::EVERYTHING).covers(&key(grain, step, None)));
+            assert!(Coverage::of(RetentionEdges::EVERYTHING).covers(&key(grain, step, None)));
         }
     }
 }

@@ -1,15 +1,15 @@
 //! Plans a copy between two stores, and checks that it is possible, before anything is written.
 
-use crate::migrate::kept_text;
+use crate::migrate::retention_text;
 use anyhow::ensure;
-use fieldvitals_store::{Holding, Kept, Site, SiteKey, Store};
+use fieldvitals_store::{RetentionEdges, Site, SiteKey, SiteSize, Store};
 
 /// A possible copy.
 pub(super) struct Plan {
     /// The source's sites, each with its copy in the target, if there is one.
     pub(super) sites: Vec<(Site, Option<Site>)>,
     /// The retention edges of the source, which the target gets after the copy.
-    pub(super) kept: Kept,
+    pub(super) retained: RetentionEdges,
 }
 
 impl Plan {
@@ -22,37 +22,37 @@ impl Plan {
             sites.push((site, there));
         }
         ensure!(!sites.is_empty(), "there is no site in the source, so there is nothing to copy");
-        let (kept, target_kept) = (source.kept().await?, target.kept().await?);
-        if kept != target_kept {
+        let (retained, target_retained) = (source.retention_edges().await?, target.retention_edges().await?);
+        if retained != target_retained {
             // The target's rollups still count the page views that it has removed. A second copy would count these page
             // views twice.
-            let moved_on = target_kept.views_from_ms > kept.views_from_ms;
+            let moved_on = target_retained.views_from_ms > retained.views_from_ms;
             for site in theirs.iter().filter(|_| moved_on) {
                 ensure!(
-                    target.holding(site.id).await? == Holding::default(),
+                    target.site_size(site.id).await? == SiteSize::default(),
                     "a server has run on the target since `{}` was copied there, and has let go of older page views: \
                      the source {}; the target {}. What is missing cannot be told from that any more; copy into a \
                      new store",
                     site.name,
-                    kept_text(&kept),
-                    kept_text(&target_kept)
+                    retention_text(&retained),
+                    retention_text(&target_retained)
                 );
             }
             for site in &theirs {
                 let is_copy =
                     sites.iter().any(|(_, there)| there.as_ref().is_some_and(|there| there.id == site.id));
                 ensure!(
-                    is_copy || target.holding(site.id).await? == Holding::default(),
+                    is_copy || target.site_size(site.id).await? == SiteSize::default(),
                     "the target has measurements of `{}`, which the source has not, and does not keep the same days: \
                      the source {}; the target {}. Run a server on each for a minute with the same --keep-views-days, \
                      --keep-hours-days and --keep-rollups-days, stop both, and copy then; or copy into a new store",
                     site.name,
-                    kept_text(&kept),
-                    kept_text(&target_kept)
+                    retention_text(&retained),
+                    retention_text(&target_retained)
                 );
             }
         }
-        Ok(Self { sites, kept })
+        Ok(Self { sites, retained })
     }
 }
 

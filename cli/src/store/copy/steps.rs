@@ -7,8 +7,8 @@ use crate::progress::{Progress, Rate, grouped};
 use anyhow::{Context as _, bail};
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
-    Holding, Kept, LoadBatch, NewToken, Senders, Site, SiteId, SpoolId, Store, StoreError, StoredView,
-    ViewUpdate,
+    LoadBatch, NewToken, RetentionEdges, Senders, Site, SiteId, SiteSize, SpoolId, Store, StoreError,
+    StoredView, ViewUpdate,
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
@@ -31,7 +31,7 @@ pub(super) struct Copier<'a> {
     pub(super) target: &'a dyn Store,
     /// Identifies the source and its state, as far as states can be distinguished.
     pub(super) identity: String,
-    pub(super) kept: Kept,
+    pub(super) retained: RetentionEdges,
     pub(super) interrupt: &'a Interrupt,
     pub(super) progress: Progress,
 }
@@ -57,14 +57,14 @@ struct Pair<'a> {
     source: SiteId,
     target: SiteId,
     /// The contents of the source.
-    holding: Holding,
+    site_size: SiteSize,
 }
 
 impl Copier<'_> {
     /// Copies everything.
     pub(super) async fn all(&mut self, plan: &Plan) -> anyhow::Result<Copied> {
         // Runs first, because the target refuses views older than its retention edges.
-        self.target.keep(plan.kept).await.context("what is kept")?;
+        self.target.keep(plan.retained).await.context("what is kept")?;
         self.tokens().await.context("tokens")?;
         let mut sites = Vec::new();
         for (site, there) in &plan.sites {
@@ -72,8 +72,8 @@ impl Copier<'_> {
                 Some(there) => there.clone(),
                 None => self.target.site_put(site).await.with_context(|| format!("site `{}`", site.name))?,
             };
-            let holding = self.source.holding(site.id).await?;
-            let pair = Pair { name: &site.name, source: site.id, target: there.id, holding };
+            let site_size = self.source.site_size(site.id).await?;
+            let pair = Pair { name: &site.name, source: site.id, target: there.id, site_size };
             // Copies names first, so that page views and rollups keep the names that the source chose.
             copy_names(self.source, self.target, &pair)
                 .await
@@ -92,9 +92,9 @@ impl Copier<'_> {
     /// Deletes the cursors of a complete copy.
     pub(super) async fn forget(&self, sites: &[(Site, Site)]) -> Result<(), StoreError> {
         for (site, _) in sites {
-            let holding = self.source.holding(site.id).await?;
+            let site_size = self.source.site_size(site.id).await?;
             for what in [What::Views, What::Rollups] {
-                self.target.cursors_forget(self.mark(site.id, &holding, what)).await?;
+                self.target.cursors_forget(self.mark(site.id, &site_size, what)).await?;
             }
         }
         Ok(())
@@ -117,15 +117,17 @@ impl Copier<'_> {
 
     /// The id of the target's cursor. The cursor counts page views in the order of their ids. If the source gains or
     /// loses page views, the id changes, and the copy starts again; most views are then already stored.
-    fn mark(&self, site: SiteId, holding: &Holding, what: What) -> SpoolId {
-        let Self { identity, kept, .. } = self;
-        let Holding { views, counted, violations: _ } = holding;
+    fn mark(&self, site: SiteId, site_size: &SiteSize, what: What) -> SpoolId {
+        let Self { identity, retained, .. } = self;
+        let SiteSize { views, counted, violations: _ } = site_size;
         let what = match what {
             What::Views => "views",
             What::Rollups => "rollups",
         };
-        let text =
-            format!("fieldvitals store copy\n{identity}\n{}\n{kept:?}\n{views}\n{counted}\n{what}", site.0);
+        let text = format!(
+            "fieldvitals store copy\n{identity}\n{}\n{retained:?}\n{views}\n{counted}\n{what}",
+            site.0
+        );
         let mut id = SpoolId([0; 16]);
         for (byte, hashed) in id.0.iter_mut().zip(Sha256::digest(text)) {
             *byte = hashed;
@@ -136,7 +138,7 @@ impl Copier<'_> {
     /// Copies page views. Returns `false` if interrupted.
     async fn views(&mut self, pair: &Pair<'_>) -> anyhow::Result<bool> {
         let (source, target) = (self.source, self.target);
-        let spool = self.mark(pair.source, &pair.holding, What::Views);
+        let spool = self.mark(pair.source, &pair.site_size, What::Views);
         let mut copied = target.cursor(pair.target, spool).await?;
         let mut after = None;
         if copied > 0 {
@@ -146,7 +148,7 @@ impl Copier<'_> {
             }
             self.progress.note(&format!("{}: {} page views are there already", pair.name, grouped(copied)));
         }
-        let rate = Rate::new(copied, pair.holding.views);
+        let rate = Rate::new(copied, pair.site_size.views);
         let mut page = source.views(pair.source, after, VIEWS).await?;
         while let Some(last) = page.last() {
             if self.interrupt.asked() {
@@ -174,7 +176,7 @@ impl Copier<'_> {
     /// Copies the rollups of days whose page views are past retention. Returns `false` if interrupted.
     async fn rollups(&mut self, pair: &Pair<'_>) -> anyhow::Result<bool> {
         let (source, target) = (self.source, self.target);
-        let spool = self.mark(pair.source, &pair.holding, What::Rollups);
+        let spool = self.mark(pair.source, &pair.site_size, What::Rollups);
         let mut cursor = target.cursor(pair.target, spool).await?;
         let mut after = place_of(cursor);
         let mut copied = 0_u64;

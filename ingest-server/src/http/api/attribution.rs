@@ -13,7 +13,7 @@ use crate::questions::Cost;
 use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
 use conditions::ConditionsReport;
-use fieldvitals_store::{Cause, CauseQuery, Causes, Explained, Store, estimate};
+use fieldvitals_store::{AttributionMetric, Cause, CauseQuery, Causes, Store, estimate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,12 +39,12 @@ pub struct ExplainedParams {
 }
 
 impl ExplainedParams {
-    fn explained(&self) -> Result<Explained, ApiError> {
+    fn explained(&self) -> Result<AttributionMetric, ApiError> {
         let Some(name) = given(&self.metric) else {
             return Err(ApiError::parameter("`metric` is missing: expected lcp, inp, cls or ttfb"));
         };
-        let named = |explained: &Explained| explained.metric().name().eq_ignore_ascii_case(name);
-        Explained::ALL.into_iter().find(named).ok_or_else(|| {
+        let named = |explained: &AttributionMetric| explained.metric().name().eq_ignore_ascii_case(name);
+        AttributionMetric::ALL.into_iter().find(named).ok_or_else(|| {
             ApiError::parameter(format!("`metric` is `{}`: expected lcp, inp, cls or ttfb", short(name)))
         })
     }
@@ -219,24 +219,24 @@ pub async fn attribution(
     ask_once(&state, &request, (&site, range), Cost::Large, question).await
 }
 
-fn report(explained: Explained, cause: Cause, of: i64) -> CauseReport {
+fn report(explained: AttributionMetric, cause: Cause, of: i64) -> CauseReport {
     let metric = explained.metric();
     let p75 = Value::from_micros(metric, cause.p75_micros).unwrap_or(Value::ZERO);
     let filled = |text: String| (!text.is_empty()).then_some(text);
     let names: &[&str] = match explained {
-        Explained::Lcp => &["ttfb", "load_delay", "load_duration", "render_delay"],
-        Explained::Inp => &["input_delay", "processing", "presentation"],
-        Explained::Cls => &[],
-        Explained::Ttfb => &PARTS,
+        AttributionMetric::Lcp => &["ttfb", "load_delay", "load_duration", "render_delay"],
+        AttributionMetric::Inp => &["input_delay", "processing", "presentation"],
+        AttributionMetric::Cls => &[],
+        AttributionMetric::Ttfb => &PARTS,
     };
     let states = LoadState::ALL.map(LoadState::name).into_iter().zip(cause.load_states);
     let what = filled(cause.what);
     let (url, event, longest_part) = match explained {
-        Explained::Lcp => (what, None, None),
-        Explained::Inp | Explained::Cls => (None, what, None),
-        Explained::Ttfb => (None, None, what),
+        AttributionMetric::Lcp => (what, None, None),
+        AttributionMetric::Inp | AttributionMetric::Cls => (None, what, None),
+        AttributionMetric::Ttfb => (None, None, what),
     };
-    let has_states = matches!(explained, Explained::Inp | Explained::Cls);
+    let has_states = matches!(explained, AttributionMetric::Inp | AttributionMetric::Cls);
     CauseReport {
         target: filled(cause.target),
         url,

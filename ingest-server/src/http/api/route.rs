@@ -2,7 +2,7 @@
 
 use crate::http::error::ApiError;
 use crate::http::question::given;
-use crate::intake::asked;
+use crate::intake::lookup;
 use fieldvitals_store::{Site, Store};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -17,7 +17,7 @@ pub struct RouteParam {
 }
 
 /// The route of a query.
-pub(in crate::http) struct AskedRoute {
+pub(in crate::http) struct ResolvedRoute {
     /// Name of the route; `None` for the whole site.
     pub(in crate::http) name: Option<String>,
     /// Similar routes, if the site has none of this name.
@@ -30,16 +30,16 @@ impl RouteParam {
         &self,
         store: &dyn Store,
         site: &Site,
-    ) -> Result<AskedRoute, ApiError> {
+    ) -> Result<ResolvedRoute, ApiError> {
         let Some(text) = given(&self.route) else {
-            return Ok(AskedRoute { name: None, nearest: Vec::new() });
+            return Ok(ResolvedRoute { name: None, nearest: Vec::new() });
         };
         let known = store.route_names(site.id).await?;
-        let mut names = asked::names(text, &site.routes);
+        let mut names = lookup::names(text, &site.routes);
         if let Some(name) = names.iter().find(|name| known.contains(name)) {
-            return Ok(AskedRoute { name: Some(name.clone()), nearest: Vec::new() });
+            return Ok(ResolvedRoute { name: Some(name.clone()), nearest: Vec::new() });
         }
-        let nearest = asked::nearest(text, &known).into_iter().map(str::to_owned).collect();
-        Ok(AskedRoute { name: names.pop(), nearest })
+        let nearest = lookup::nearest(text, &known).into_iter().map(str::to_owned).collect();
+        Ok(ResolvedRoute { name: names.pop(), nearest })
     }
 }

@@ -92,9 +92,9 @@ impl<'de> Part<'de> for Queue<'_> {
         for _ in 0..limits::QUEUE_ITEMS_MAX {
             match seq.next_element_seed(Read(ItemPart))? {
                 None => return Ok(Some(queue)),
-                Some(Told::Known(item)) => queue.push(item),
-                Some(Told::Unknown) => {}
-                Some(Told::Broken) => {
+                Some(ReadItem::Known(item)) => queue.push(item),
+                Some(ReadItem::Unknown) => {}
+                Some(ReadItem::Broken) => {
                     let problem = || "an item of `queue` is not an array of a kind, numbers and texts";
                     self.0.because(Field::Raw, || problem().to_owned());
                 }
@@ -108,7 +108,7 @@ impl<'de> Part<'de> for Queue<'_> {
 }
 
 /// One array of a queue.
-enum Told {
+enum ReadItem {
     Known(Item),
     /// Its kind belongs to a later snippet.
     Unknown,
@@ -119,14 +119,14 @@ enum Told {
 struct ItemPart;
 
 impl<'de> Part<'de> for ItemPart {
-    type Out = Told;
+    type Out = ReadItem;
 
-    fn unusable(self) -> Told {
-        Told::Broken
+    fn unusable(self) -> ReadItem {
+        ReadItem::Broken
     }
 
-    fn array<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Told, A::Error> {
-        let Some(kind) = seq.next_element_seed(Read(Any))? else { return Ok(Told::Broken) };
+    fn array<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ReadItem, A::Error> {
+        let Some(kind) = seq.next_element_seed(Read(Any))? else { return Ok(ReadItem::Broken) };
         let mut broken = !matches!(kind, Scalar::Integer(_));
         let mut numbers = [0.0; NUMBERS_MAX];
         let mut number_slots = numbers.iter_mut();
@@ -148,11 +148,11 @@ impl<'de> Part<'de> for ItemPart {
             }
         }
         if broken {
-            return Ok(Told::Broken);
+            return Ok(ReadItem::Broken);
         }
         let kind = kind.whole().and_then(|kind| u8::try_from(kind).ok());
         let id = texts.first().and_then(|text| ViewId::parse(text));
         let item = kind.and_then(|kind| Item::from_fields(kind, &numbers, id, texts));
-        Ok(item.map_or(Told::Unknown, Told::Known))
+        Ok(item.map_or(ReadItem::Unknown, ReadItem::Known))
     }
 }

@@ -2,34 +2,34 @@
 
 use super::file::{self, SpoolRow};
 use super::loader::{Loader, Parts, StepError};
-use super::writer::{Message, Settled};
-use super::{Record, SpoolError, payload};
+use super::writer::{Message, Removal};
+use super::{SpoolBeacon, SpoolError, payload};
 use fieldvitals_store::SiteId;
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 impl Loader {
     /// Requests the removal of rows, without the parts of held sites.
-    pub(super) async fn settle(&mut self, rows: &[SpoolRow]) -> Result<(), StepError> {
+    pub(super) async fn request_removal(&mut self, rows: &[SpoolRow]) -> Result<(), StepError> {
         let after = self.read_up_to;
         let Some(up_to) = rows.last().map(|row| row.position) else { return Ok(()) };
         if self.spool.shared.held().is_empty() {
             let bytes = rows.iter().map(|row| file::row_bytes(row.payload.len())).sum();
-            self.tell(Settled { removed: vec![(after, up_to)], bytes, ..Settled::default() }).await;
+            self.tell(Removal { removed: vec![(after, up_to)], bytes, ..Removal::default() }).await;
         } else {
             let mut beacons: BTreeMap<SiteId, u64> = BTreeMap::new();
             let counted = |site| self.counted.get(&site).copied().unwrap_or(0);
             for row in rows {
-                for Record { site, .. } in self.split(row)? {
+                for SpoolBeacon { site, .. } in self.split(row)? {
                     *beacons.entry(site).or_default() += u64::from(row.position > counted(site));
                 }
             }
-            let (settled, kept) = self.settled(rows, after, |site| self.spool.shared.held().has(site))?;
+            let (removal, kept) = self.removal(rows, after, |site| self.spool.shared.held().has(site))?;
             for (site, beacons) in beacons {
                 self.spool.shared.held().add(site, beacons);
             }
             self.spool.shared.stats().held_bytes += kept;
-            self.tell(settled).await;
+            self.tell(removal).await;
         }
         self.read_up_to = up_to;
         Ok(())
@@ -37,13 +37,13 @@ impl Loader {
 
     /// Returns the removals for loaded rows after a position, and the bytes of the remaining rows. Keeps records of
     /// the sites selected by `keep`.
-    pub(super) fn settled(
+    pub(super) fn removal(
         &self,
         rows: &[SpoolRow],
         after: u64,
         keep: impl Fn(SiteId) -> bool,
-    ) -> Result<(Settled, u64), StepError> {
-        let (mut settled, mut kept_bytes) = (Settled::default(), 0);
+    ) -> Result<(Removal, u64), StepError> {
+        let (mut removal, mut kept_bytes) = (Removal::default(), 0);
         let (mut free_from, mut up_to) = (after, after);
         for row in rows {
             up_to = row.position;
@@ -52,11 +52,11 @@ impl Loader {
             records.retain(|record| keep(record.site));
             let mut bytes = file::row_bytes(row.payload.len());
             if records.is_empty() {
-                settled.bytes += bytes;
+                removal.bytes += bytes;
                 continue;
             }
             if up_to - 1 > free_from {
-                settled.removed.push((free_from, up_to - 1));
+                removal.removed.push((free_from, up_to - 1));
             }
             free_from = up_to;
             if records.len() < all {
@@ -64,27 +64,27 @@ impl Loader {
                 let encoded = encoded.map_err(|error| StepError::Spool(error.to_string()))?;
                 let payload = payload::join(encoded.iter().map(Vec::as_slice));
                 let left = file::row_bytes(payload.len());
-                settled.bytes += bytes.saturating_sub(left);
+                removal.bytes += bytes.saturating_sub(left);
                 bytes = left;
-                settled.rewritten.push((row.position, records.len(), payload));
+                removal.rewritten.push((row.position, records.len(), payload));
             }
             kept_bytes += bytes;
         }
         if up_to > free_from {
-            settled.removed.push((free_from, up_to));
+            removal.removed.push((free_from, up_to));
         }
-        Ok((settled, kept_bytes))
+        Ok((removal, kept_bytes))
     }
 
     /// Sends removals to the writer. Waits for rewritten rows, so that few rewritten payloads are in memory.
-    pub(super) async fn tell(&self, mut settled: Settled) {
+    pub(super) async fn tell(&self, mut removal: Removal) {
         let (done, told) = oneshot::channel();
-        let waits = !settled.rewritten.is_empty();
+        let waits = !removal.rewritten.is_empty();
         if waits {
-            settled.done = Some(done);
+            removal.done = Some(done);
         }
         // Sending fails if the writer has ended; the next start then skips loaded rows by the store's cursors.
-        if self.spool.writer.send(Message::Settle(settled)).is_ok() && waits {
+        if self.spool.writer.send(Message::Remove(removal)).is_ok() && waits {
             let _ = told.await;
         }
     }
@@ -94,7 +94,7 @@ impl Loader {
         StepError::Spool(SpoolError::Damaged { path, reason }.to_string())
     }
 
-    fn split(&self, row: &SpoolRow) -> Result<Vec<Record>, StepError> {
+    fn split(&self, row: &SpoolRow) -> Result<Vec<SpoolBeacon>, StepError> {
         split(row).map_err(|reason| self.damaged(&reason))
     }
 
@@ -111,7 +111,7 @@ impl Loader {
     }
 }
 
-fn split(row: &SpoolRow) -> Result<Vec<Record>, String> {
+fn split(row: &SpoolRow) -> Result<Vec<SpoolBeacon>, String> {
     payload::split(&row.payload).map_err(|reason| format!("row {}: {reason}", row.position))
 }
 
@@ -132,7 +132,7 @@ pub(super) fn split_rows(
             break;
         }
         taken += 1;
-        for Record { site, network, updates } in records {
+        for SpoolBeacon { site, network, updates } in records {
             parts.entry(site).or_default().push((row.position, (network, updates)));
         }
     }

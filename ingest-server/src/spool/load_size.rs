@@ -10,14 +10,14 @@ const PASS_BEACONS_MIN: usize = 256;
 
 /// The most beacons of one load, where loads took too long.
 #[derive(Default)]
-pub(super) struct Pace {
+pub(super) struct LoadSize {
     /// For passes of several sites.
     together: Option<usize>,
     /// For sites that are loaded alone.
     alone: HashMap<SiteId, usize>,
 }
 
-impl Pace {
+impl LoadSize {
     /// Returns whether loads of the site alone took too long.
     pub(super) fn is_slow(&self, site: SiteId) -> bool {
         self.alone.contains_key(&site)
@@ -103,42 +103,42 @@ mod tests {
 
     #[test]
     fn loads_of_a_site_halve_down_to_a_row_and_grow_back() {
-        let mut pace = Pace::default();
-        assert_eq!(count(&pace.take(&mut parts(&[A], 40))), 40);
+        let mut load_size = LoadSize::default();
+        assert_eq!(count(&load_size.take(&mut parts(&[A], 40))), 40);
         let mut most = 40;
         while most > 1 {
-            most = pace.slower(&[A], most, 2).unwrap();
+            most = load_size.slower(&[A], most, 2).unwrap();
             let mut rest = parts(&[A], 40);
             while !rest.is_empty() {
-                let taken = pace.take(&mut rest);
+                let taken = load_size.take(&mut rest);
                 let last = taken[&A].last().unwrap().0;
                 let next = rest.get(&A).and_then(|part| part.first());
                 assert!(next.is_none_or(|&(position, _)| position > last), "a row is not split");
                 assert!(count(&taken) <= most || taken[&A][0].0 == last, "{} of {most}", count(&taken));
             }
         }
-        assert_eq!(pace.slower(&[A], 4, 1), None, "a row cannot be halved");
+        assert_eq!(load_size.slower(&[A], 4, 1), None, "a row cannot be halved");
         for _ in 0..40 {
-            pace.faster(&[A], 40);
+            load_size.faster(&[A], 40);
         }
-        assert!(!pace.is_slow(A));
+        assert!(!load_size.is_slow(A));
     }
 
     #[test]
     fn passes_of_many_sites_keep_a_size_that_is_worth_a_pass() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.slower(&[A, B], 2_000, 9), Some(1_000));
+        let mut load_size = LoadSize::default();
+        assert_eq!(load_size.slower(&[A, B], 2_000, 9), Some(1_000));
         let mut rest = parts(&[A, B], 1_000);
-        let taken = pace.take(&mut rest);
+        let taken = load_size.take(&mut rest);
         assert!((900..=1_000).contains(&count(&taken)) && taken.len() == 2, "{}", count(&taken));
         let last = |part: &Part| part.last().unwrap().0;
         assert_eq!(last(&taken[&A]), last(&taken[&B]), "all sites are taken up to the same row");
         assert_eq!(count(&taken) + count(&rest), 2_000);
-        assert_eq!(pace.slower(&[A, B], 300, 9), Some(PASS_BEACONS_MIN));
-        assert_eq!(pace.slower(&[A, B], PASS_BEACONS_MIN, 9), None);
+        assert_eq!(load_size.slower(&[A, B], 300, 9), Some(PASS_BEACONS_MIN));
+        assert_eq!(load_size.slower(&[A, B], PASS_BEACONS_MIN, 9), None);
         for _ in 0..40 {
-            pace.faster(&[A, B], 2_000);
+            load_size.faster(&[A, B], 2_000);
         }
-        assert_eq!(count(&pace.take(&mut parts(&[A, B], 1_000))), 2_000);
+        assert_eq!(count(&load_size.take(&mut parts(&[A, B], 1_000))), 2_000);
     }
 }

@@ -4,7 +4,7 @@
 //! meanwhile. While the spool is more than half full, it sheds new beacons of a site that fails alone. So a site which
 //! can never be loaded leaves the other half to the other sites.
 
-use super::pause::PAUSE_FIRST;
+use super::backoff::BACKOFF_FIRST;
 use fieldvitals_store::SiteId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const REST: u32 = 8;
 
 /// A held site, for reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeldSite {
+pub struct BlockedSite {
     /// The site.
     pub site: SiteId,
     /// Time of the first refusal, UTC milliseconds.
@@ -30,7 +30,7 @@ pub struct HeldSite {
 
 /// All held sites.
 #[derive(Default)]
-pub(super) struct Held(BTreeMap<SiteId, Waiting>);
+pub(super) struct BlockedSites(BTreeMap<SiteId, Waiting>);
 
 struct Waiting {
     since_ms: i64,
@@ -41,14 +41,14 @@ struct Waiting {
     after: u64,
     /// Time of the next retry.
     due: Instant,
-    pause: Duration,
+    backoff: Duration,
     /// Set once another site is loaded after this site's first refusal.
     others_loaded: bool,
     /// Set once the site fails after `others_loaded`: then the site fails, not the store.
     alone: bool,
 }
 
-impl Held {
+impl BlockedSites {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -80,7 +80,7 @@ impl Held {
         let mut is_new = false;
         let waiting = self.0.entry(site).or_insert_with(|| {
             is_new = true;
-            let (error, pause) = (error.clone(), PAUSE_FIRST);
+            let (error, backoff) = (error.clone(), BACKOFF_FIRST);
             let (beacons, refused, others_loaded, alone) = (0, 0, false, false);
             Waiting {
                 since_ms: now_ms,
@@ -89,14 +89,14 @@ impl Held {
                 refused,
                 after,
                 due: now,
-                pause,
+                backoff,
                 others_loaded,
                 alone,
             }
         });
         let rest = now.duration_since(began).saturating_mul(REST);
-        waiting.due = now + waiting.pause.max(rest).min(longest);
-        waiting.pause = waiting.pause.saturating_mul(2);
+        waiting.due = now + waiting.backoff.max(rest).min(longest);
+        waiting.backoff = waiting.backoff.saturating_mul(2);
         waiting.alone |= waiting.others_loaded;
         is_new |= waiting.error != error;
         waiting.error = error;
@@ -145,7 +145,7 @@ impl Held {
     pub(super) fn move_on(&mut self, site: SiteId, after: u64) {
         if let Some(waiting) = self.0.get_mut(&site) {
             waiting.after = after;
-            (waiting.due, waiting.pause) = (Instant::now(), PAUSE_FIRST);
+            (waiting.due, waiting.backoff) = (Instant::now(), BACKOFF_FIRST);
         }
     }
 
@@ -164,7 +164,7 @@ impl Held {
     }
 
     /// Returns the position up to which the parts of all held sites are processed; `u64::MAX` without held sites.
-    pub(super) fn settled(&self) -> u64 {
+    pub(super) fn processed_up_to(&self) -> u64 {
         self.0.values().map(|waiting| waiting.after).min().unwrap_or(u64::MAX)
     }
 
@@ -188,8 +188,8 @@ impl Held {
         self.0.values().map(|waiting| waiting.beacons).sum()
     }
 
-    pub(super) fn list(&self) -> Vec<HeldSite> {
-        let show = |(&site, waiting): (&SiteId, &Waiting)| HeldSite {
+    pub(super) fn list(&self) -> Vec<BlockedSite> {
+        let show = |(&site, waiting): (&SiteId, &Waiting)| BlockedSite {
             site,
             since_ms: waiting.since_ms,
             error: waiting.error.clone(),
@@ -207,14 +207,14 @@ mod tests {
     const A: SiteId = SiteId(1);
     const B: SiteId = SiteId(2);
 
-    fn refuse(held: &mut Held, site: SiteId) {
+    fn refuse(held: &mut BlockedSites, site: SiteId) {
         let hour = Duration::from_secs(3_600);
         held.hold(site, 0, "refused".to_owned(), (Instant::now(), hour, 0));
     }
 
     #[test]
     fn a_site_is_alone_once_it_fails_after_another_was_loaded() {
-        let mut held = Held::default();
+        let mut held = BlockedSites::default();
         // Fails so often that no retry is due for an hour.
         for site in [A, B].repeat(20) {
             refuse(&mut held, site);
@@ -231,7 +231,7 @@ mod tests {
     }
     #[test]
     fn a_site_of_which_nothing_waits_yet_is_not_tried() {
-        let mut held = Held::default();
+        let mut held = BlockedSites::default();
         refuse(&mut held, A);
         assert!(held.next(0).is_none() && held.next(1).is_some());
         held.move_on(A, 7);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// A locked spool. No server can use the spool while this value exists.
 #[derive(Debug)]
-pub struct Rest {
+pub struct IdleSpool {
     _lock: File,
     /// Beacons in the file: not loaded yet, or not removed after loading.
     pub beacons: u64,
@@ -20,18 +20,18 @@ pub struct Rest {
 ///
 /// # Errors
 /// [`SpoolError::InUse`] if a server runs on the spool; else an error that names the fault of the file and its remedy.
-pub fn rest(path: &Path) -> Result<Rest, SpoolError> {
+pub fn lock_idle(path: &Path) -> Result<IdleSpool, SpoolError> {
     let lock = file::lock(path)?;
     if !path.exists() {
-        return Ok(Rest { _lock: lock, beacons: 0, last: None });
+        return Ok(IdleSpool { _lock: lock, beacons: 0, last: None });
     }
     let failed = |error| file::open_error(path, &error);
     // Not read-only, because the log of a killed server may need recovery.
-    let connection = file::connect(path, file::Access::Rest).map_err(failed)?;
+    let connection = file::connect(path, file::Access::Idle).map_err(failed)?;
     let tables = file::tables(&connection).map_err(failed)?;
     if tables == 0 {
         // A server was killed before it created the tables.
-        return Ok(Rest { _lock: lock, beacons: 0, last: None });
+        return Ok(IdleSpool { _lock: lock, beacons: 0, last: None });
     }
     let (beacons, _) = file::measure(&connection).map_err(failed)?;
     if tables != file::TABLES {
@@ -40,5 +40,5 @@ pub fn rest(path: &Path) -> Result<Rest, SpoolError> {
     }
     let last = file::epochs(&connection, path)?.last().map(|epoch| epoch.id);
     connection.close().map_err(|(_, error)| failed(error))?;
-    Ok(Rest { _lock: lock, beacons, last })
+    Ok(IdleSpool { _lock: lock, beacons, last })
 }

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The first back-off after a failure. Each failure doubles the back-off, up to the bound.
-pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(50);
+pub(super) const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 
 /// The back-off between retries, and its log messages.
-pub(super) struct Pause {
+pub(super) struct Backoff {
     next: Duration,
     /// Publishes the error that stalls loading.
     shared: Arc<Shared>,
 }
 
-impl Pause {
+impl Backoff {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { next: PAUSE_FIRST, shared }
+        Self { next: BACKOFF_FIRST, shared }
     }
 
     /// Waits after a failure. Logs a repeated failure only once.
@@ -43,6 +43,6 @@ impl Pause {
         if self.shared.stalled().take().is_some() {
             tracing::info!("the store takes beacons again");
         }
-        self.next = PAUSE_FIRST.min(self.shared.bounds.retry);
+        self.next = BACKOFF_FIRST.min(self.shared.bounds.retry);
     }
 }

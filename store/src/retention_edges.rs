@@ -8,7 +8,7 @@ use crate::rollup::{DAY_MS, day_of};
 /// A backend stores the edges and moves them before it removes rows, so that a concurrent query sees either all of a
 /// day or nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct RetentionEdges {
     /// Page views. Updates of older page views are ignored: the row may be gone, and counting the view again would
     /// count it twice.
     pub views_from_ms: i64,
@@ -18,7 +18,7 @@ pub struct Kept {
     pub days_from_ms: i64,
 }
 
-impl Kept {
+impl RetentionEdges {
     /// The edges of a store from which nothing was ever removed.
     pub const EVERYTHING: Self =
         Self { views_from_ms: i64::MIN, hours_from_ms: i64::MIN, days_from_ms: i64::MIN };
@@ -80,52 +80,56 @@ mod tests {
     fn edges_are_whole_days_and_never_move_back() {
         let retention = Retention { raw_days: 2, hourly_days: 1, daily_days: 10 };
         let now_ms = 100 * DAY_MS + 5;
-        let kept = Kept::EVERYTHING.after(now_ms, retention);
+        let retained = RetentionEdges::EVERYTHING.after(now_ms, retention);
         assert_eq!(
-            kept,
-            Kept { views_from_ms: 98 * DAY_MS, hours_from_ms: 99 * DAY_MS, days_from_ms: 90 * DAY_MS }
+            retained,
+            RetentionEdges {
+                views_from_ms: 98 * DAY_MS,
+                hours_from_ms: 99 * DAY_MS,
+                days_from_ms: 90 * DAY_MS
+            }
         );
-        assert_eq!(kept.after(now_ms, Retention { raw_days: 30, ..retention }), kept);
+        assert_eq!(retained.after(now_ms, Retention { raw_days: 30, ..retention }), retained);
     }
 
     #[test]
     fn a_clock_that_jumped_does_not_close_the_store_for_good() {
         let retention = Retention { raw_days: 2, hourly_days: 1, daily_days: 10 };
-        let jumped = Kept::EVERYTHING.after(10_000 * DAY_MS, retention);
+        let jumped = RetentionEdges::EVERYTHING.after(10_000 * DAY_MS, retention);
         assert_eq!(jumped.after(100 * DAY_MS, retention).views_from_ms, 98 * DAY_MS);
     }
 
     #[test]
     fn of_two_clocks_the_earlier_one_removes() {
         let retention = Retention { raw_days: 2, hourly_days: 1, daily_days: 10 };
-        let by = |before: Kept, own_ms: i64, other_ms: i64| {
+        let by = |before: RetentionEdges, own_ms: i64, other_ms: i64| {
             before.after(own_ms, retention).held_back(before.after(other_ms, retention), before)
         };
         let now_ms = 100 * DAY_MS;
-        let before = Kept::EVERYTHING.after(now_ms, retention);
+        let before = RetentionEdges::EVERYTHING.after(now_ms, retention);
         let next = before.after(now_ms + DAY_MS, retention);
         assert_eq!(by(before, now_ms + DAY_MS, now_ms + DAY_MS), next);
         assert_eq!(by(before, now_ms + 900 * DAY_MS, now_ms + DAY_MS), next);
         assert_eq!(by(before, now_ms + DAY_MS, now_ms), before);
         assert_eq!(by(before, now_ms + DAY_MS, now_ms - 40 * DAY_MS), before, "no edge moves back by it");
-        let jumped = Kept::EVERYTHING.after(10_000 * DAY_MS, retention);
+        let jumped = RetentionEdges::EVERYTHING.after(10_000 * DAY_MS, retention);
         assert_eq!(by(jumped, now_ms, now_ms), before, "what lies in the future does");
     }
 
     #[test]
     fn a_leap_is_what_two_edges_would_move() {
         let retention = Retention { raw_days: 2, hourly_days: 1, daily_days: 10 };
-        assert_eq!(Kept::EVERYTHING.leap_days(100 * DAY_MS, retention), 0);
+        assert_eq!(RetentionEdges::EVERYTHING.leap_days(100 * DAY_MS, retention), 0);
         let everything = Retention { raw_days: u32::MAX, hourly_days: u32::MAX, daily_days: u32::MAX };
-        let moved = Kept::EVERYTHING.after(90 * DAY_MS, everything);
+        let moved = RetentionEdges::EVERYTHING.after(90 * DAY_MS, everything);
         assert_eq!(moved.leap_days(100 * DAY_MS, retention), 0);
-        let kept = Kept::EVERYTHING.after(100 * DAY_MS, retention);
-        assert_eq!(kept.leap_days(101 * DAY_MS + 5, retention), 1);
-        assert_eq!(kept.leap_days(160 * DAY_MS, retention), 60);
-        assert_eq!(kept.leap_days(40 * DAY_MS, retention), 0, "a clock that is behind removes nothing");
+        let retained = RetentionEdges::EVERYTHING.after(100 * DAY_MS, retention);
+        assert_eq!(retained.leap_days(101 * DAY_MS + 5, retention), 1);
+        assert_eq!(retained.leap_days(160 * DAY_MS, retention), 60);
+        assert_eq!(retained.leap_days(40 * DAY_MS, retention), 0, "a clock that is behind removes nothing");
         let lowered = Retention { daily_days: 3, ..retention };
-        assert_eq!(kept.leap_days(100 * DAY_MS, lowered), 0);
+        assert_eq!(retained.leap_days(100 * DAY_MS, lowered), 0);
         let raised = Retention { daily_days: 400, ..retention };
-        assert_eq!(kept.leap_days(160 * DAY_MS, raised), 60);
+        assert_eq!(retained.leap_days(160 * DAY_MS, raised), 60);
     }
 }

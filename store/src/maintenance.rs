@@ -4,7 +4,7 @@ use crate::{SiteId, StoreError};
 
 /// Results of one maintenance round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Maintained {
+pub struct MaintenanceSummary {
     /// Whether another server was running maintenance, so that this round did nothing.
     pub elsewhere: bool,
     /// Delta rows folded into cells.
@@ -18,21 +18,21 @@ pub struct Maintained {
     /// Unused routes, labels and texts removed.
     pub names_removed: u64,
     /// Failed parts, each listed once; the next round retries them.
-    pub undone: Vec<Undone>,
+    pub undone: Vec<FailedPart>,
 }
 
 /// A failed part of maintenance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undone {
+pub struct FailedPart {
     /// The site or day of the part.
-    pub concern: Concern,
+    pub part: MaintenancePart,
     /// The error message.
     pub error: String,
 }
 
 /// The site or day of a part of maintenance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Concern {
+pub enum MaintenancePart {
     /// A site.
     Site(SiteId),
     /// The page views of all sites on a UTC day, given by its start in milliseconds.
@@ -41,40 +41,44 @@ pub enum Concern {
 
 /// A running round. A failed part does not stop the other parts.
 #[derive(Debug, Default)]
-pub struct Round {
+pub struct MaintenanceRound {
     /// The results so far.
-    pub done: Maintained,
+    pub done: MaintenanceSummary,
     /// The part that failed last with a transient error. The whole store may be unavailable.
-    doubt: Option<Concern>,
+    last_transient: Option<MaintenancePart>,
 }
 
-impl Round {
+impl MaintenanceRound {
     /// Records the result of a part. Returns the default value for a failed part.
     ///
     /// # Errors
     /// If two different parts fail in succession with transient errors, because then the store is unavailable.
-    pub fn part<T: Default>(&mut self, part: Concern, came: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn part<T: Default>(
+        &mut self,
+        part: MaintenancePart,
+        came: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let error = match came {
             Ok(done) => {
-                self.doubt = None;
+                self.last_transient = None;
                 return Ok(done);
             }
             Err(error) => error,
         };
-        if matches!(error, StoreError::Database { passing: true, .. }) {
-            if self.doubt.is_some_and(|before| before != part) {
+        if matches!(error, StoreError::Database { transient: true, .. }) {
+            if self.last_transient.is_some_and(|before| before != part) {
                 return Err(error);
             }
-            self.doubt = Some(part);
+            self.last_transient = Some(part);
         }
         self.leave(part, &error);
         Ok(T::default())
     }
 
     /// Records a failed part.
-    pub fn leave(&mut self, part: Concern, error: &StoreError) {
-        if self.done.undone.iter().all(|undone| undone.concern != part) {
-            self.done.undone.push(Undone { concern: part, error: error.to_string() });
+    pub fn leave(&mut self, part: MaintenancePart, error: &StoreError) {
+        if self.done.undone.iter().all(|undone| undone.part != part) {
+            self.done.undone.push(FailedPart { part: part, error: error.to_string() });
         }
     }
 }
@@ -83,23 +87,23 @@ impl Round {
 mod tests {
     use super::*;
 
-    fn fault(passing: bool) -> Result<u64, StoreError> {
-        Err(StoreError::Database { what: "a test's fault", reason: String::new(), passing })
+    fn fault(transient: bool) -> Result<u64, StoreError> {
+        Err(StoreError::Database { what: "a test's fault", reason: String::new(), transient })
     }
 
     #[test]
     fn a_part_that_fails_holds_up_no_other_and_a_store_that_is_away_all() {
-        let [a, b] = [1, 2].map(|site| Concern::Site(SiteId(site)));
-        let mut round = Round::default();
+        let [a, b] = [1, 2].map(|site| MaintenancePart::Site(SiteId(site)));
+        let mut round = MaintenanceRound::default();
         for (part, came) in
             [(a, fault(false)), (a, fault(true)), (a, fault(true)), (b, Ok(7)), (a, fault(true))]
         {
             let expected = *came.as_ref().unwrap_or(&0);
             assert_eq!(round.part(part, came).unwrap(), expected);
         }
-        assert_eq!(round.done.undone.iter().map(|undone| undone.concern).collect::<Vec<_>>(), [a]);
+        assert_eq!(round.done.undone.iter().map(|undone| undone.part).collect::<Vec<_>>(), [a]);
         assert!(round.part(b, fault(true)).is_err());
-        assert!(round.part(Concern::Day(0), fault(false)).is_ok());
+        assert!(round.part(MaintenancePart::Day(0), fault(false)).is_ok());
         assert_eq!(round.done.undone.len(), 2);
     }
 }
