@@ -2,6 +2,7 @@
 
 use crate::cluster::Cluster;
 use anyhow::{Context as _, Result, bail};
+use fieldvitals_store::limits;
 use fieldvitals_store::{
     LoadBatch, LoadReport, NewSite, Retention, Senders, SiteId, SpoolId, Store, ViewUpdate,
 };
@@ -11,7 +12,6 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vitals::limits;
 
 /// Beacons per batch: the loader's batch size under full load.
 pub(crate) const BATCH: usize = limits::LOAD_VIEWS_MAX;

@@ -13,9 +13,9 @@ use crate::output::Terminal;
 use crate::output::csv::Csv;
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
+use fieldvitals_server::limits;
 use serde_json::Value;
 use std::process::ExitCode;
-use vitals::limits;
 use vitals::metric::{Metric, Unit};
 
 /// Show field data.

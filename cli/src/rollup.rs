@@ -8,13 +8,13 @@ use crate::output::{Terminal, print};
 use crate::progress::{Progress, count, grouped};
 use crate::store_args::{StoreArgs, find_site};
 use clap::Subcommand;
+use fieldvitals_server::limits;
 use fieldvitals_store::dimension::{Code, NO_VALUE, label_code};
 use fieldvitals_store::rollup::{DAY_MS, Difference, Grain, Part, from_slot};
 use fieldvitals_store::{CellQuery, Dimension, GroupBy, Site, SiteId, Store, StoreError};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
-use vitals::limits;
 use vitals::metric::Metrics;
 
 /// Rollups: the hourly and daily sums of page views from which reports are made.

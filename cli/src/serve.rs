@@ -24,7 +24,7 @@ const ADMIN_TOKEN_BYTES_MIN: usize = 32;
 /// Bytes of a MiB.
 const MIB: u64 = 1024 * 1024;
 /// Smallest spool: two group commits.
-const SPOOL_MIB_MIN: u64 = 2 * vitals::limits::COMMIT_BYTES_MAX as u64 / MIB;
+const SPOOL_MIB_MIN: u64 = 2 * fieldvitals_server::limits::COMMIT_BYTES_MAX as u64 / MIB;
 /// Largest spool: 1 TiB.
 const SPOOL_MIB_MAX: u64 = 1024 * 1024;
 /// Largest memory for answers: 1 TiB.
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, env = "FIELDVITALS_DATABASE_WAIT", default_value_t = limits::DATABASE_WAIT_MS / 1_000, value_name = "SECONDS")]
     database_wait: u64,
     /// Maximum size of the spool on this disk, in MiB; beacons above it are refused.
-    #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = vitals::limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
+    #[arg(long, env = "FIELDVITALS_SPOOL_MAX_MIB", default_value_t = fieldvitals_server::limits::SPOOL_BYTES_MAX / MIB, value_name = "N",
           value_parser = clap::value_parser!(u64).range(SPOOL_MIB_MIN..=SPOOL_MIB_MAX))]
     spool_max_mib: u64,
     /// Maximum size of the answers kept in memory, in MiB; 0 to keep none.
@@ -83,8 +83,8 @@ pub(crate) struct Args {
 struct Connections {
     /// Maximum number of connections. Above it, the server closes the connections that have waited longest for their
     /// clients.
-    #[arg(long, env = "FIELDVITALS_CONNECTIONS_MAX", default_value_t = vitals::limits::CONNECTIONS_MAX, value_name = "N",
-          value_parser = at_least(vitals::limits::CONNECTIONS_MIN))]
+    #[arg(long, env = "FIELDVITALS_CONNECTIONS_MAX", default_value_t = fieldvitals_server::limits::CONNECTIONS_MAX, value_name = "N",
+          value_parser = at_least(fieldvitals_server::limits::CONNECTIONS_MIN))]
     connections_max: usize,
     /// Maximum number of connections of one client network (IPv4 /24, IPv6 /56), enforced in the same way; 0 for no
     /// limit. Trusted proxies are not limited.
@@ -130,7 +130,7 @@ struct Keep {
     /// Days to keep page views. Gates, queries with several filters and queries of exact times read page views.
     #[arg(long = "keep-views-days", env = "FIELDVITALS_KEEP_VIEWS_DAYS", value_name = "N",
           default_value_t = Retention::default().raw_days,
-          value_parser = days(vitals::limits::KEEP_VIEWS_DAYS_MIN))]
+          value_parser = days(fieldvitals_server::limits::KEEP_VIEWS_DAYS_MIN))]
     views: u32,
     /// Days to keep hourly rollups; reports cover older days as a whole.
     #[arg(long = "keep-hours-days", env = "FIELDVITALS_KEEP_HOURS_DAYS", value_name = "N",
@@ -139,7 +139,7 @@ struct Keep {
     /// Days to keep daily rollups: the range of reports.
     #[arg(long = "keep-rollups-days", env = "FIELDVITALS_KEEP_ROLLUPS_DAYS", value_name = "N",
           default_value_t = Retention::default().daily_days,
-          value_parser = days(vitals::limits::KEEP_VIEWS_DAYS_MIN))]
+          value_parser = days(fieldvitals_server::limits::KEEP_VIEWS_DAYS_MIN))]
     rollups: u32,
 }
 

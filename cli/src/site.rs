@@ -12,10 +12,10 @@ use fieldvitals_server::{
     keys,
     report::time_text,
 };
+use fieldvitals_store::limits;
 use fieldvitals_store::{NewSite, Site, Store};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use vitals::limits;
 
 const HOUR_MS: i64 = 3_600_000;
 

@@ -4,8 +4,8 @@
 //! jump forward, which leaves time to correct the clock. The monotonic clock reveals jumps while the server runs.
 //! Maintenance detects a jump before the start by the number of days that it would remove at once.
 
+use crate::limits;
 use std::time::{Duration, Instant};
-use vitals::limits;
 
 /// A jump of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! every second, and at once if a key, token or allowed origin is missing. Such refreshes are ≥ 100 ms apart, so that
 //! unknown keys do not load the database. A revoked token is refused within a second.
 
+use crate::limits;
 use arc_swap::ArcSwap;
 use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError};
 use sha2::{Digest, Sha256};
@@ -12,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
-use vitals::limits;
 
 /// Refresh interval of the snapshot.
 const REFRESH: Duration = Duration::from_secs(1);

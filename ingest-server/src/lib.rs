@@ -11,6 +11,7 @@ pub mod handles;
 pub mod http;
 pub mod intake;
 pub mod keys;
+pub mod limits;
 pub mod maintenance;
 pub mod outcome;
 pub mod questions;
@@ -36,7 +37,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
-use vitals::limits;
 
 /// The name of the site that the first start creates.
 pub const FIRST_SITE: &str = "default";

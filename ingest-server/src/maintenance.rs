@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, Jump};
 use crate::http::now_ms;
+use crate::limits;
 use crate::report::time_text;
 use crate::spool::Spool;
 use fieldvitals_store::{FailedPart, MaintenancePart, MaintenanceSummary, Retention, SiteId, Store};
@@ -9,7 +10,6 @@ use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
-use vitals::limits;
 
 /// Time between two rounds.
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::limits;
 use fieldvitals_store::SiteId;
 use vitals::beacon::{Dropped, Field};
-use vitals::limits;
 
 macro_rules! reasons {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident $name:literal $hint:literal,)+ }) => {

@@ -1,5 +1,6 @@
 //! Turns cells into reports: percentiles with their uncertainty, rating shares, rankings.
 
+use crate::limits;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fieldvitals_store::{Cell, RouteCell};
@@ -10,7 +11,6 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use vitals::gate::INTERVAL_ALPHA;
 use vitals::histogram::Histogram;
-use vitals::limits;
 use vitals::metric::{Metric, Rating, Unit, Value};
 
 const HOUR_MS: i64 = 3_600_000;

@@ -8,6 +8,7 @@ use crate::query::retention_edges;
 use crate::sql::query;
 use crate::{PostgresStore, places, rows, texts, version, view};
 use fieldvitals_store::context::texts::day;
+use fieldvitals_store::limits;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, Grain, deltas};
@@ -16,7 +17,6 @@ use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Uuid;
 use std::time::Instant;
-use vitals::limits;
 use vitals::view::ViewId;
 
 const ERASING: &str = "erasing page views";

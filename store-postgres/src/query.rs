@@ -5,6 +5,7 @@ use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan, from_slot};
 use fieldvitals_store::{
     Cell, CellQuery, Dimension, Filters, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
@@ -16,7 +17,6 @@ use sqlx::postgres::{PgConnection, PgRow};
 use std::cmp::Reverse;
 use std::ops::Range;
 use vitals::histogram::EncodingError;
-use vitals::limits;
 use vitals::metric::Metrics;
 use vitals::view::ViewId;
 

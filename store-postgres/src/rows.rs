@@ -202,7 +202,7 @@ pub(crate) async fn fold_deltas(
     let add = |hour_ms, views: &[u8]| {
         fold.add_delta(hour_ms, views, retained)?;
         // A fold holds every value; rows are much smaller.
-        if fold.views() >= vitals::limits::FOLD_VIEWS_MAX {
+        if fold.views() >= fieldvitals_store::limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }
         Ok(())

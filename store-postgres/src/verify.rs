@@ -6,6 +6,7 @@ use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::sql::{self, query};
 use crate::{PostgresStore, names, query as questions, rows, version, view};
 use fieldvitals_store::dimension::Labels;
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{
     Counted, DAY_MS, Difference, Fold, Grain, Row, RowKey, Stored, add_rows, day_of, differences,
     steps_of_day,
@@ -16,7 +17,6 @@ use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use vitals::limits;
 
 const VERIFYING: &str = "verifying rollups";
 const REBUILDING: &str = "rebuilding rollups";

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS, Part, route_id, slot};
 use fieldvitals_store::{
     CellQuery, Dimension, Erase, MaintenancePart, Retention, SiteId, Source, Store, StoreError,
@@ -12,7 +13,6 @@ use fieldvitals_store_postgres::{Bounds, PostgresStore};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use std::time::Duration;
-use vitals::limits;
 use vitals::metric::Metric;
 use vitals::view::ViewId;
 

@@ -4,6 +4,7 @@ use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_BLOCKS_MAX;
 use crate::names::{Names, Used};
 use crate::{SqliteStore, load, names, places, query, rows, site, texts, version, view};
+use fieldvitals_store::limits;
 use fieldvitals_store::load::Changed;
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
@@ -11,7 +12,6 @@ use fieldvitals_store::{Erase, Erased, RetentionEdges, SiteId, StoreError, Store
 use sqlx::sqlite::SqliteConnection;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use vitals::limits;
 use vitals::view::ViewId;
 
 const ERASING: &str = "erasing";

@@ -5,6 +5,7 @@
 use crate::error::{damaged_rollup, failed};
 use crate::site_rows::{self, Step};
 use crate::{SqliteStore, deltas, names, query, rows, schema, texts, version, view};
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Fold, Grain, Stored, slots};
 use fieldvitals_store::{
     MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId, StoreError,
@@ -14,7 +15,6 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
-use vitals::limits;
 
 const FOLDING: &str = "folding rollups";
 const REMOVING: &str = "removing what is past retention";

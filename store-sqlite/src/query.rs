@@ -5,6 +5,7 @@ use crate::load::retained;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan};
 use fieldvitals_store::{
     Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
@@ -16,7 +17,6 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use vitals::limits;
 use vitals::metric::Metrics;
 use vitals::view::ViewId;
 

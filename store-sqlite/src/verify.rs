@@ -3,6 +3,7 @@
 use crate::error::{damaged, damaged_rollup, failed};
 use crate::rows::{self, Rows};
 use crate::{SqliteStore, deltas, names, query, site, version, view};
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{
     Counted, DAY_MS, Difference, Fold, Grain, add_rows, day_of, differences, steps_of_day,
 };
@@ -11,7 +12,6 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::ops::Range;
-use vitals::limits;
 use vitals::view::ViewId;
 
 const READING: &str = "reading page views";

@@ -4,6 +4,7 @@
 
 use fieldvitals_store::conformance::{DAY0_MS, explained, load, releases_come_and_go, site, update};
 use fieldvitals_store::dimension::label_code;
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Scope, Stored, blocks, from_slot, route_id, slot,
 };
@@ -20,7 +21,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::timeout;
-use vitals::limits;
 use vitals::metric::Metric;
 
 async fn open(path: &Path) -> Arc<dyn Store> {

@@ -1,9 +1,9 @@
 //! Dimensions: the properties by which rollups distinguish page views, besides route and time.
 
 use crate::hash::HashMap;
+use crate::limits;
 use crate::view::ViewUpdate;
 use sha2::{Digest, Sha256};
-use vitals::limits;
 use vitals::view::{Device, NavigationType};
 
 /// A property of page views. Rollups have one cell per value of a dimension.

@@ -13,6 +13,7 @@ pub mod dimension;
 mod erase;
 mod filter;
 pub mod hash;
+pub mod limits;
 pub mod load;
 mod maintenance;
 mod place;
@@ -338,7 +339,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::NoSuchSite`] if the site was deleted.
     async fn free_names(&self, site: SiteId) -> Result<u64, StoreError>;
-    /// Counts the page views that [`Store::erase`] would delete, up to [`vitals::limits::ERASABLE_MAX`].
+    /// Counts the page views that [`Store::erase`] would delete, up to [`crate::limits::ERASABLE_MAX`].
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError>;
 
     /// Returns the starts of the UTC days with stored page views of a site, ascending. The rollups of these days can

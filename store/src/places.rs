@@ -13,13 +13,13 @@
 
 use crate::dimension::{Dimension, OTHER};
 use crate::hash::HashMap;
+use crate::limits;
 use crate::place::{Network, Overflow, Place, Senders, Standing};
 use crate::retention_edges::RetentionEdges;
 use crate::rollup::{DAY_MS, Grain, day_of};
 use crate::view::ViewUpdate;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use vitals::limits;
 
 /// The stored state of a name, by its key: a route's id, a label's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Defines exact counts and percentiles of page views.
 
+use crate::limits;
 use crate::site::SiteId;
 use vitals::gate::{INTERVAL_ALPHA, interval_ranks};
 use vitals::histogram::rank;
-use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::Device;
 
@@ -37,7 +37,7 @@ pub struct Tally {
     pub n: i64,
     /// Page views with the metric at or under the value.
     pub within: i64,
-    /// The percentile; `None` without values, or with more than [`vitals::limits::SORT_VIEWS_MAX`].
+    /// The percentile; `None` without values, or with more than [`crate::limits::SORT_VIEWS_MAX`].
     pub percentile: Option<Value>,
     /// Its 90 % confidence interval; also `None` with too few values.
     pub interval: Option<[Value; 2]>,

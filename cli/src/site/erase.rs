@@ -8,10 +8,10 @@ use crate::site::{print, print_text};
 use crate::store_args::{StoreArgs, find_site};
 use anyhow::{Context as _, bail, ensure};
 use fieldvitals_server::intake::page_url::PageUrl;
+use fieldvitals_store::limits;
 use fieldvitals_store::{Erase, Erased, Store, StoreError};
 use serde_json::json;
 use std::process::ExitCode;
-use vitals::limits;
 
 /// Selects the page views to erase.
 #[derive(Debug, clap::Args)]

@@ -1,5 +1,6 @@
 //! Reads request bodies: bounded in bytes and time, never decompressed. All handlers read bodies here.
 
+use crate::limits;
 use actix_web::dev::Payload;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, http::header};
@@ -10,7 +11,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
-use vitals::limits;
 
 /// Reason for which a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,9 @@ pub enum BodyError {
 pub struct Body<const BYTES_MAX: usize>(pub Result<Bytes, BodyError>);
 
 /// The body of a beacon.
-pub type BeaconBody = Body<{ limits::BODY_BYTES_MAX }>;
+pub type BeaconBody = Body<{ vitals::limits::BODY_BYTES_MAX }>;
 /// The body of an authenticated API request.
-pub type ApiBody = Body<{ limits::API_BODY_BYTES_MAX }>;
+pub type ApiBody = Body<{ vitals::limits::API_BODY_BYTES_MAX }>;
 
 impl<const BYTES_MAX: usize> FromRequest for Body<BYTES_MAX> {
     type Error = ActixNever;

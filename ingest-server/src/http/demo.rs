@@ -4,6 +4,7 @@ use crate::http::State;
 use crate::http::assets;
 use crate::http::error::ApiError;
 use crate::intake::origin;
+use crate::limits;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use fieldvitals_store::Site;
@@ -11,7 +12,6 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use vitals::limits;
 
 /// A strict policy: only the directives that embedding the collector needs.
 const CSP: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \

@@ -21,6 +21,7 @@ mod throttle;
 use crate::answers::Answers;
 use crate::directory::Directory;
 use crate::intake::scrub;
+use crate::limits;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::questions::Questions;
@@ -37,7 +38,6 @@ use socket2::SockRef;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vitals::limits;
 
 /// State of all request handlers.
 pub struct State {

@@ -2,11 +2,11 @@
 
 use crate::http::error::ApiError;
 use crate::http::now_ms;
+use crate::limits;
 use crate::report::{Cursor, Order, Range, Ranking, Sort};
 use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use vitals::limits;
 use vitals::metric::{Metric, Metrics};
 use vitals::view::{Device, NavigationType, Os};
 

@@ -4,6 +4,7 @@
 //! would be lost.
 
 use crate::http::error::ApiError;
+use crate::limits;
 use actix_web::ResponseError as _;
 use actix_web::body::MessageBody as _;
 use std::io;
@@ -14,7 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use vitals::limits;
 
 /// Maximum number of concurrent connections; others wait in the system's queue.
 const ANSWERS_MAX: usize = 64;

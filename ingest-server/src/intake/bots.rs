@@ -12,10 +12,10 @@
 //! The list contains HTTP libraries (curl, Go-http-client). They are not filtered, because they render no pages.
 //! Programs that post beacons with a library, such as relays, do so on purpose.
 
+use crate::limits;
 use crate::outcome::BotKind;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::sync::LazyLock;
-use vitals::limits;
 
 /// A program that visits pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! are missing. Only known families are returned, so that a client cannot fill reports with names.
 
 use super::bots::{self, Bot};
+use crate::limits;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use vitals::limits;
 use vitals::view::Os;
 
 /// Headers that describe the browser.

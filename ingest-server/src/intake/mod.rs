@@ -18,6 +18,7 @@ use self::bots::Bot;
 use self::browser::Sender;
 use self::page_url::PageUrl;
 use crate::directory::Snapshot;
+use crate::limits;
 use crate::outcome::{BotKind, Filtered, Invalid, Outcome};
 use fieldvitals_store::context::conditions::Conditions;
 use fieldvitals_store::{Context, Detail, Site, SiteId, Source, ViewUpdate, Weight};
@@ -25,7 +26,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use vitals::attribution::Attribution;
 use vitals::beacon::{self, DecodeError, Dropped, Field, Mark, errors};
-use vitals::limits;
 use vitals::view::ViewId;
 
 /// A request to intake: the body and its metadata.
@@ -133,7 +133,8 @@ fn own_updates(
     }
     let named = beacon.route.as_deref().and_then(route::named);
     let connection = beacon.connection.take().and_then(short_label);
-    let release = beacon.release.take().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX));
+    let release =
+        beacon.release.take().and_then(|text| bounded_label(text, vitals::limits::RELEASE_BYTES_MAX));
     let (seq, device, weight) = (beacon.seq, beacon.device, Weight::of_sample(beacon.sample));
     let (viewport, errors) = (beacon.viewport, errors_of(beacon.errors));
     let (mut tags, mut marks) = (tags(&beacon.tags), marks(&beacon.marks));
@@ -261,7 +262,7 @@ fn admit<'a>(
 ) -> Result<(&'a Site, Cow<'a, str>), RefusedBody> {
     let told = origin::told(request.origin, url);
     let origin = match told {
-        Cow::Borrowed(origin) => scrub::label(origin, limits::URL_BYTES_MAX),
+        Cow::Borrowed(origin) => scrub::label(origin, vitals::limits::URL_BYTES_MAX),
         Cow::Owned(origin) => origin.into(),
     };
     let Some(site) = directory.by_key(key, request.received_ms) else {
@@ -459,7 +460,7 @@ mod tests {
             document_kb: Some(2),
             server_timings: vec![
                 ("user".to_owned(), 4, ":redacted".to_owned()),
-                ("edge".to_owned(), limits::TIME_MS_MAX, String::new()),
+                ("edge".to_owned(), vitals::limits::TIME_MS_MAX, String::new()),
             ],
             not_restored: vec!["masked".to_owned()],
             confidence: Some((ConfidenceLevel::Low, 50)),
@@ -527,10 +528,10 @@ mod tests {
                 (0..count).map(|number| (format!("n{number}"), value.clone())).collect::<serde_json::Value>()
             };
             let parts = |count| serde_json::Value::from(vec![100_000; count]);
-            beacon["tags"] = words(limits::TAGS_MAX, "x".into());
+            beacon["tags"] = words(vitals::limits::TAGS_MAX, "x".into());
             beacon["views"][0]["tbt"] = 600_000.into();
             beacon["views"][0]["first_input"] = 8e9.into();
-            beacon["views"][0]["marks"] = words(limits::MARKS_MAX, 600_000.into());
+            beacon["views"][0]["marks"] = words(vitals::limits::MARKS_MAX, 600_000.into());
             beacon["views"][0]["attribution"] = serde_json::json!({
                 "lcp": {"target": "a", "url": "https://a.example/b", "parts": parts(4)},
                 "inp": {"target": "c", "event": "click", "at": 8e9, "parts": parts(3), "script": "https://a.example/d",
@@ -542,10 +543,13 @@ mod tests {
         });
         let update = take(&full, None).unwrap().updates.remove(0);
         let (detail, conditions) = (update.context.detail.unwrap(), update.context.conditions.unwrap());
-        assert_eq!((detail.tags.len(), detail.marks.len()), (limits::TAGS_MAX, limits::MARKS_MAX));
+        assert_eq!(
+            (detail.tags.len(), detail.marks.len()),
+            (vitals::limits::TAGS_MAX, vitals::limits::MARKS_MAX)
+        );
         assert!(detail.lcp.is_some() && detail.inp.is_some() && detail.cls.is_some());
         assert_eq!((conditions.document_kb, conditions.first_input_ms), (None, None));
-        assert_eq!(conditions.server_timings.len(), limits::SERVER_TIMINGS_MAX);
+        assert_eq!(conditions.server_timings.len(), vitals::limits::SERVER_TIMINGS_MAX);
         assert!(conditions.ttfb_parts_ms.is_some() && conditions.protocol.is_some());
     }
 

@@ -2,7 +2,7 @@
 
 use crate::intake::page_url::PageUrl;
 use crate::intake::{scrub, spelling};
-use vitals::limits;
+use crate::limits;
 
 /// Returns the route of a scrubbed URL: the first site rule that matches its path. If no rule matches, returns the
 /// path without a trailing slash, with ids replaced and other segments in readable spelling ([`spelling`]).
@@ -24,7 +24,7 @@ pub fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
     if route.is_empty() {
         route.push('/');
     }
-    scrub::label(route, limits::ROUTE_BYTES_MAX).into_owned()
+    scrub::label(route, vitals::limits::ROUTE_BYTES_MAX).into_owned()
 }
 
 /// Returns whether the segments of a path match a rule: `:name` matches any one segment, a final `*` any number of
@@ -64,8 +64,8 @@ pub fn check_rule(text: &str) -> Result<String, String> {
     if !rule.starts_with('/') {
         return wrong("it does not begin with `/`");
     }
-    if rule.len() > limits::ROUTE_BYTES_MAX {
-        return wrong(&format!("it is longer than {} bytes", limits::ROUTE_BYTES_MAX));
+    if rule.len() > vitals::limits::ROUTE_BYTES_MAX {
+        return wrong(&format!("it is longer than {} bytes", vitals::limits::ROUTE_BYTES_MAX));
     }
     if rule.contains(['?', '#']) || rule.chars().any(|char| char.is_control() || char.is_whitespace()) {
         return wrong("it holds `?`, `#`, a blank or a control character, which no path has");
@@ -94,7 +94,7 @@ pub fn named(name: &str) -> Option<String> {
         .split('/')
         .map(|segment| if scrub::is_personal(segment) { scrub::REDACTED } else { segment })
         .collect();
-    let route = scrub::label(segments.join("/"), limits::ROUTE_BYTES_MAX);
+    let route = scrub::label(segments.join("/"), vitals::limits::ROUTE_BYTES_MAX);
     (!route.is_empty()).then(|| route.into_owned())
 }
 
@@ -258,7 +258,7 @@ mod tests {
         for rule in ["", "product", "/a?b", "/a b", "/*/b", "/a*", "/:", "/a/:/b"] {
             assert!(check_rule(rule).is_err(), "{rule}");
         }
-        assert!(check_rule(&format!("/{}", "a".repeat(limits::ROUTE_BYTES_MAX))).is_err());
+        assert!(check_rule(&format!("/{}", "a".repeat(vitals::limits::ROUTE_BYTES_MAX))).is_err());
         assert_eq!(check_rule(" /a//:b/ ").as_deref(), Ok("/a/:b"));
         assert_eq!(check_rule("/").as_deref(), Ok("/"));
     }

@@ -1,10 +1,10 @@
 //! Scrubbing: removes private data from texts: queries, fragments, credentials, personal-looking segments.
 
 use super::page_url::PageUrl;
+use crate::limits;
 use std::borrow::Cow;
 use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
 use vitals::fetch::{Fetch, ServerTiming, TtfbCause};
-use vitals::limits;
 
 /// Replacement of a personal-looking segment.
 pub const REDACTED: &str = ":redacted";
@@ -104,7 +104,7 @@ fn fetch(cause: TtfbCause) -> TtfbCause {
 fn selector(text: String) -> String {
     // Excludes `%`, because `%40` may encode the `@` of an e-mail address.
     let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_#.>:/[]!".contains(&byte);
-    if text.len() <= limits::SELECTOR_BYTES_MAX && text.bytes().all(usual) {
+    if text.len() <= vitals::limits::SELECTOR_BYTES_MAX && text.bytes().all(usual) {
         return text;
     }
     let plain = |character: &char| character.is_alphanumeric() || "-_#.>:/[]%!".contains(*character);
@@ -113,7 +113,7 @@ fn selector(text: String) -> String {
         if is_email(part) { REDACTED.to_owned() } else { kept }
     };
     let parts: Vec<String> = text.split('>').map(part).collect();
-    label(parts.join(">"), limits::SELECTOR_BYTES_MAX).into_owned()
+    label(parts.join(">"), vitals::limits::SELECTOR_BYTES_MAX).into_owned()
 }
 
 /// Scrubs a short text of the page, such as the name of a mark; `None` if nothing is left.
@@ -135,7 +135,7 @@ fn resource_url(text: &str) -> String {
     }
     let url = PageUrl::read_on_the_web(text);
     let label = match &url {
-        Some(url) => label(url.text(), limits::RESOURCE_URL_BYTES_MAX),
+        Some(url) => label(url.text(), vitals::limits::RESOURCE_URL_BYTES_MAX),
         None => {
             let word: String =
                 text.chars().take_while(|character| character.is_ascii_alphanumeric()).collect();
@@ -195,12 +195,12 @@ mod tests {
             [timing("edge", REDACTED), timing("db", &"x".repeat(limits::LABEL_BYTES_MAX))]
         );
         assert_eq!(ttfb.fetch.not_restored, ["unload-listener"]);
-        assert_eq!(lcp.target.len(), limits::SELECTOR_BYTES_MAX);
+        assert_eq!(lcp.target.len(), vitals::limits::SELECTOR_BYTES_MAX);
         assert_eq!((lcp.url.as_str(), lcp.parts_ms), ("https://cdn.example/a.avif", [1.0, 2.0, 3.0, 4.0]));
         assert_eq!(inp.target, ":redacted>button.buynowscript>");
         assert_eq!((inp.event.as_str(), inp.script.as_str()), ("click", "data"));
         let long = resource_url(&format!("https://cdn.example/{}", "x".repeat(2_000)));
-        assert_eq!(long.len(), limits::RESOURCE_URL_BYTES_MAX);
+        assert_eq!(long.len(), vitals::limits::RESOURCE_URL_BYTES_MAX);
         assert_eq!(selector("#hero>img.wide".to_owned()), "#hero>img.wide");
         assert_eq!(resource_url("file:///home_of_jo/photo.jpg"), "file");
         assert_eq!(resource_url("capacitor://localhost/_capacitor_file_/var/jo.jpg"), "capacitor");

@@ -8,12 +8,12 @@ use super::page_url::PageUrl;
 use super::{Accepted, RefusedBody, Request, admit, check_bot, check_clock, page_url, route, short_label};
 use crate::directory::Snapshot;
 use crate::intake::bounded_label;
+use crate::limits;
 use crate::outcome::Invalid;
 use fieldvitals_store::{Context, Site, Source, ViewUpdate, Weight};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use vitals::beacon::{Dropped, Field, mended, too_deep, unknown_metric};
-use vitals::limits;
 use vitals::metric::{Metric, Value, Values};
 use vitals::view::{Device, NavigationType, ViewId};
 
@@ -91,7 +91,7 @@ fn decode(body: &[u8], dropped: &mut Dropped) -> Result<Vec<Reported>, RefusedBo
         .map_err(|_| RefusedBody::invalid(Invalid::NotUtf8, "the body is not UTF-8"))?;
     let malformed = |message: String| RefusedBody::invalid(Invalid::Malformed, message);
     if too_deep(text) {
-        return Err(malformed(format!("nested more than {} deep", limits::JSON_DEPTH_MAX)));
+        return Err(malformed(format!("nested more than {} deep", vitals::limits::JSON_DEPTH_MAX)));
     }
     let parsed = serde_json::from_str(text).or_else(|error| match mended(text) {
         Some((text, _)) => serde_json::from_str(&text),
@@ -223,7 +223,10 @@ fn updates(
             os: request.sender.os,
             connection: query.connection.clone().and_then(short_label),
             country: request.country.map(str::to_owned),
-            release: query.release.clone().and_then(|text| bounded_label(text, limits::RELEASE_BYTES_MAX)),
+            release: query
+                .release
+                .clone()
+                .and_then(|text| bounded_label(text, vitals::limits::RELEASE_BYTES_MAX)),
             values,
             tti_gap: None,
             weight: Weight::ONE,

@@ -32,6 +32,7 @@ pub use loader::Loader;
 pub use overflow::OverflowNames;
 pub use refusal::{Cause, Refusal};
 
+use crate::limits;
 use blocked::BlockedSites;
 use fieldvitals_store::{Network, SiteId, Store, StoreError, ViewUpdate};
 use overflow::Overflows;
@@ -41,7 +42,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use vitals::limits;
 
 /// One accepted beacon.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,8 +165,8 @@ impl Default for Bounds {
             spool_bytes: limits::SPOOL_BYTES_MAX,
             commit_beacons: limits::COMMIT_BEACONS_MAX,
             commit_bytes: limits::COMMIT_BYTES_MAX,
-            load_views: limits::LOAD_VIEWS_MAX,
-            load_bytes: limits::LOAD_BYTES_MAX,
+            load_views: fieldvitals_store::limits::LOAD_VIEWS_MAX,
+            load_bytes: vitals::limits::LOAD_BYTES_MAX,
             gather: Duration::from_millis(limits::LOAD_GATHER_MS_MAX),
             retry: Duration::from_millis(limits::LOAD_RETRY_MS_MAX),
             site_retry: Duration::from_millis(limits::LOAD_SITE_RETRY_MS_MAX),

@@ -7,12 +7,12 @@ use crate::connection::Transaction;
 use crate::error::{damaged_rollup, failed};
 use crate::rows;
 use crate::sql::query;
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Fold, Stored};
 use fieldvitals_store::{RetentionEdges, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::types::Uuid;
 use std::sync::atomic::Ordering;
-use vitals::limits;
 
 /// Maximum delta rows per transaction.
 const FOLD_ROWS: i64 = 2_048;

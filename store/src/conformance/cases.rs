@@ -2,6 +2,7 @@
 
 use super::{DAY0_MS, Model, explained, load, site, update};
 use crate::dimension::OTHER;
+use crate::limits;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
     CellQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport, NewSite, NewToken,
@@ -9,7 +10,6 @@ use crate::{
     TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
 };
 use std::sync::Arc;
-use vitals::limits;
 use vitals::metric::{Metric, Rating, Value};
 use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 

@@ -2,6 +2,7 @@
 
 use super::{DAY0_MS, load, site, update};
 use crate::dimension::OTHER;
+use crate::limits;
 use crate::rollup::DAY_MS;
 use crate::{
     AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, GroupBy, LoadReport, Retention,
@@ -9,7 +10,6 @@ use crate::{
 };
 use std::sync::Arc;
 use vitals::attribution::{Attribution, InpCause, LcpCause, LoadState};
-use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::{TtiGap, Viewport};
 

@@ -3,11 +3,11 @@
 use super::cases::{cells, fold};
 use super::{DAY0_MS, load, load_from, site, update};
 use crate::dimension::OTHER;
+use crate::limits;
 use crate::place::{Name, Network, Overflow, Senders, Standing};
 use crate::rollup::DAY_MS;
 use crate::{CellQuery, Dimension, Erase, GroupBy, SiteId, Store, StoredView};
 use std::sync::Arc;
-use vitals::limits;
 use vitals::metric::Metric;
 
 const DAY1_MS: i64 = DAY0_MS + DAY_MS;

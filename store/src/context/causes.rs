@@ -7,6 +7,7 @@ use super::code::decode;
 use super::texts::{Code, NO_TEXT, OTHER_TEXT, TextNames};
 use crate::cell::{CellQuery, Views};
 use crate::dimension::OTHER;
+use crate::limits;
 use crate::weight::Weight;
 use conditions::{ConditionsFound, Gathering};
 use std::cmp::Reverse;
@@ -15,7 +16,6 @@ use std::ops::Range;
 use vitals::attribution::LoadState;
 use vitals::fetch;
 use vitals::histogram::{EncodingError, rank};
-use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::TtiGap;
 

@@ -10,10 +10,10 @@ mod conditions;
 
 use super::texts::{Code, OTHER_TEXT, TextCodes, day};
 use super::{ClsDetail, Context, Detail, InpDetail, LcpDetail};
+use crate::limits;
 use crate::view::ViewUpdate;
 use vitals::attribution::LoadState;
 use vitals::histogram::{EncodingError, read_varint, write_varint};
-use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::Viewport;
 
@@ -149,11 +149,11 @@ pub fn decode(mut bytes: &[u8]) -> Result<Context<Code>, EncodingError> {
         false => 0,
     };
     let tags = match has(TAGS) {
-        true => list(bytes, limits::TAGS_MAX, |bytes| Ok((text(bytes)?, text(bytes)?)))?,
+        true => list(bytes, vitals::limits::TAGS_MAX, |bytes| Ok((text(bytes)?, text(bytes)?)))?,
         false => Vec::new(),
     };
     let marks = match has(MARKS) {
-        true => list(bytes, limits::MARKS_MAX, |bytes| Ok((text(bytes)?, number(bytes)?)))?,
+        true => list(bytes, vitals::limits::MARKS_MAX, |bytes| Ok((text(bytes)?, number(bytes)?)))?,
         false => Vec::new(),
     };
     let viewport = match classes & 3 {
@@ -225,7 +225,7 @@ mod tests {
 
     fn largest() -> Context<Code> {
         let most = u32::MAX;
-        let longest = limits::TIME_MS_MAX;
+        let longest = vitals::limits::TIME_MS_MAX;
         Context {
             viewport: Some(Viewport::Large),
             tbt: Value::from_micros(Metric::Tti, longest * 1_000),
@@ -244,11 +244,11 @@ mod tests {
                 cls: Some(ClsDetail {
                     target: 6,
                     at_ms: most,
-                    value_micros: limits::CLS_MAX * 1_000_000,
+                    value_micros: vitals::limits::CLS_MAX * 1_000_000,
                     load_state: LoadState::DomContentLoaded,
                 }),
-                tags: vec![(7, 8); limits::TAGS_MAX],
-                marks: vec![(9, longest); limits::MARKS_MAX],
+                tags: vec![(7, 8); vitals::limits::TAGS_MAX],
+                marks: vec![(9, longest); vitals::limits::MARKS_MAX],
             })),
             conditions: None,
         }
@@ -256,12 +256,12 @@ mod tests {
 
     fn largest_conditions() -> Conditions<Code> {
         Conditions {
-            ttfb_parts_ms: Some([limits::TIME_MS_MAX; 6]),
+            ttfb_parts_ms: Some([vitals::limits::TIME_MS_MAX; 6]),
             protocol: Some(Protocol::Other),
             delivery: Some(Delivery::NavigationalPrefetch),
-            document_kb: Some(limits::DOCUMENT_BYTES_MAX / 1_000),
-            server_timings: vec![(10, limits::TIME_MS_MAX, 11); limits::SERVER_TIMINGS_MAX],
-            not_restored: vec![12; limits::NOT_RESTORED_MAX],
+            document_kb: Some(vitals::limits::DOCUMENT_BYTES_MAX / 1_000),
+            server_timings: vec![(10, vitals::limits::TIME_MS_MAX, 11); vitals::limits::SERVER_TIMINGS_MAX],
+            not_restored: vec![12; vitals::limits::NOT_RESTORED_MAX],
             confidence: Some((ConfidenceLevel::Low, 100)),
             rtt: Some(Rtt::From800),
             memory: Some(Tier::High),

@@ -3,9 +3,9 @@
 
 use super::texts::TextKind;
 use super::{code, moment_ms, time_ms, whole_ms};
+use crate::limits;
 use serde::{Deserialize, Serialize};
 use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, PARTS, Protocol, TtfbCause};
-use vitals::limits;
 use vitals::view::{Rtt, Tier};
 
 /// The conditions of a page view. A text is a [`String`], or its code in storage.
@@ -20,9 +20,9 @@ pub struct Conditions<T = String> {
     /// The document's compressed size in whole kilobytes, rounded up.
     pub document_kb: Option<u32>,
     /// Name, duration in whole milliseconds and description of `Server-Timing` entries; at most
-    /// [`limits::SERVER_TIMINGS_MAX`].
+    /// [`vitals::limits::SERVER_TIMINGS_MAX`].
     pub server_timings: Vec<(T, u32, T)>,
-    /// Reasons why the page was not restored from the back/forward cache; at most [`limits::NOT_RESTORED_MAX`].
+    /// Reasons why the page was not restored from the back/forward cache; at most [`vitals::limits::NOT_RESTORED_MAX`].
     pub not_restored: Vec<T>,
     /// Whether the load is typical, and the share of loads for which this value is noise, in percent.
     pub confidence: Option<(ConfidenceLevel, u8)>,
@@ -110,12 +110,13 @@ impl Conditions {
         self.protocol = Protocol::of(&fetch.protocol);
         self.delivery = fetch.delivery;
         // The cast saturates.
-        self.document_kb = (fetch.encoded_bytes > 0.0)
-            .then(|| (fetch.encoded_bytes.min(f64::from(limits::DOCUMENT_BYTES_MAX)) / 1e3).ceil() as u32);
-        let timings = fetch.server_timings.into_iter().take(limits::SERVER_TIMINGS_MAX);
+        self.document_kb = (fetch.encoded_bytes > 0.0).then(|| {
+            (fetch.encoded_bytes.min(f64::from(vitals::limits::DOCUMENT_BYTES_MAX)) / 1e3).ceil() as u32
+        });
+        let timings = fetch.server_timings.into_iter().take(vitals::limits::SERVER_TIMINGS_MAX);
         self.server_timings =
             timings.map(|timing| (timing.name, time_ms(timing.duration_ms), timing.description)).collect();
-        self.not_restored = fetch.not_restored.into_iter().take(limits::NOT_RESTORED_MAX).collect();
+        self.not_restored = fetch.not_restored.into_iter().take(vitals::limits::NOT_RESTORED_MAX).collect();
         self.confidence = fetch.confidence.map(|Confidence { level, trigger_rate }| {
             (level, (trigger_rate * 100.0).round().clamp(0.0, 100.0) as u8)
         });

@@ -8,10 +8,10 @@
 use super::Context;
 use crate::dimension::{OTHER, two_bytes};
 use crate::hash::{HashMap, HashSet};
+use crate::limits;
 use crate::load::Changed;
 use crate::rollup::Grain;
 use crate::view::ViewUpdate;
-use vitals::limits;
 
 /// The kind of a text. Each kind has its own bound, so that a flood of one does not displace the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

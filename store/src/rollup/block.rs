@@ -223,10 +223,10 @@ mod tests {
     use super::*;
     use crate::cell::Views;
     use crate::dimension::Dimension;
+    use crate::limits;
     use crate::rollup::{Part, slot};
     use crate::weight::Weight;
     use vitals::histogram::{Histogram, Place};
-    use vitals::limits;
     use vitals::metric::{Metric, Value};
 
     const SLOT: i16 = slot(Dimension::Country, Part::Views);

@@ -9,9 +9,9 @@
 use super::{Coverage, DAY_MS, From, Grain, HOUR_MS, Scope, day_of, hour_of};
 use crate::cell::CellQuery;
 use crate::dimension::Dimension;
+use crate::limits;
 use crate::retention_edges::RetentionEdges;
 use std::ops::Range;
-use vitals::limits;
 
 /// The first start past those of all page views: an id holds 48 bits of milliseconds.
 const STARTS_END_MS: i64 = 1 << 48;

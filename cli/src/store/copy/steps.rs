@@ -5,6 +5,7 @@ use crate::interrupt::Interrupt;
 use crate::moment::day_text;
 use crate::progress::{Progress, Rate, grouped};
 use anyhow::{Context as _, bail};
+use fieldvitals_store::limits;
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
     LoadBatch, NewToken, RetentionEdges, Senders, Site, SiteId, SiteSize, SpoolId, Store, StoreError,
@@ -12,7 +13,6 @@ use fieldvitals_store::{
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
-use vitals::limits;
 
 /// Page views per read.
 const VIEWS: u32 = limits::LOAD_VIEWS_MAX as u32;
@@ -21,7 +21,7 @@ const GROUPS: u32 = 2_000;
 /// Routes and labels per write.
 const NAMES: usize = 4_000;
 /// Violations per read.
-const VIOLATIONS: u32 = limits::PAGE_ROWS_MAX as u32;
+const VIOLATIONS: u32 = fieldvitals_server::limits::PAGE_ROWS_MAX as u32;
 /// The first cursor position of days in rollups, after all hours.
 const DAYS_FROM: u64 = 1 << 40;
 

@@ -9,6 +9,7 @@ use crate::http::api::route::RouteParam;
 use crate::http::auth;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{Filter, FiltersReport, given, short};
+use crate::limits;
 use crate::questions::Cost;
 use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
@@ -21,7 +22,6 @@ use utoipa::{IntoParams, ToSchema};
 use vitals::attribution::LoadState;
 use vitals::beacon::errors;
 use vitals::fetch::PARTS;
-use vitals::limits;
 use vitals::metric::{Metric, Value};
 use vitals::view::TtiGap;
 

@@ -5,6 +5,7 @@ use crate::http::api::Answer;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{given, short};
 use crate::http::{State, auth};
+use crate::limits;
 use crate::questions::Cost;
 use crate::report::{time_text, unit_name};
 use actix_web::{HttpRequest, web};
@@ -12,7 +13,6 @@ use fieldvitals_store::Store;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-use vitals::limits;
 use vitals::view::Device;
 
 /// Filter and paging of violations.

@@ -1,6 +1,7 @@
 //! A request and its answer, as their connection sees them.
 
 use super::state::Conn;
+use crate::limits;
 use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::error::PayloadError;
 use actix_http::{ConnectionType, Payload, Request, Response, h1};
@@ -11,7 +12,6 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use vitals::limits;
 
 /// The body of a request. Shared, because actix-http reads and discards without end what nobody holds.
 type Body = Rc<RefCell<h1::Payload>>;

@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::registry::Connections;
 use super::state::{Conn, Phase};
 use super::stream::Stream;
+use crate::limits;
 use actix_http::body::BoxBody;
 use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpService, KeepAlive, Request, Response};
@@ -16,7 +17,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
-use vitals::limits;
 
 /// Serves connections with an application.
 pub(in crate::http) fn factory<A, F>(

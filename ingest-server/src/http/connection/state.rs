@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::head::end_of_first;
 use super::registry::{Connections, Place};
+use crate::limits;
 use actix_web::web::BytesMut;
 use socket2::SockRef;
 use std::cell::{Cell, RefCell};
@@ -13,7 +14,6 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
-use vitals::limits;
 
 /// Maximum number of reads per poll of the task: one read usually contains a whole request.
 const READS_PER_TURN_MAX: u8 = 2;

@@ -3,10 +3,10 @@
 use super::{EMPTY, OTHERS, percentile};
 use crate::context::conditions::Conditions;
 use crate::context::texts::Code;
+use crate::limits;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
-use vitals::limits;
 use vitals::view::{Rtt, Tier};
 
 /// A condition with a few classes.

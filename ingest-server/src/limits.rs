@@ -1,0 +1,99 @@
+//! Bounds of the server: connections, requests, the spool, loading.
+//!
+//! `cargo xtask limits` lists the bounds of all crates.
+
+/// Timeout of reading a request body, in milliseconds.
+pub const BODY_TIME_MS_MAX: u64 = 5_000;
+/// Metrics in one web-vitals array.
+pub const FOREIGN_METRICS_MAX: usize = 64;
+/// Bytes of the error message for a beacon; the message may quote the beacon.
+pub const MESSAGE_BYTES_MAX: usize = 300;
+/// `User-Agent` headers whose browser family a thread caches.
+pub const AGENTS_MAX: usize = 1_024;
+/// Bytes of a cached header; longer ones are parsed each time.
+pub const AGENT_BYTES_MAX: usize = 1_024;
+/// Causes in one answer.
+pub const CAUSE_ROWS_MAX: usize = 100;
+/// Shortest retention of page views, in days: it covers page views accepted within [`CLOCK_SKEW_MS_MAX`].
+pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
+/// Default number of open connections of the server: 64 MiB at 16 KiB of buffers each.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// File handles of a server besides those of its workers and connections: the spool, the store, the log.
+pub const FILE_HANDLES_RESERVED: u64 = 64;
+/// File handles of an HTTP worker: its own, and those of connections about to be refused or closed.
+pub const FILE_HANDLES_PER_WORKER: u64 = 12;
+/// Minimum number of connections of a server, however low the limit of file handles is.
+pub const CONNECTIONS_MIN: usize = 16;
+/// Bytes of a request's head, which includes cookies of the site's domain.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Timeout of a request's head, from its first byte, in milliseconds.
+pub const HEAD_TIME_MS_MAX: u64 = 5_000;
+/// Bytes that the server reads and discards after the last response of a connection, so that the client can read the
+/// response.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Timeout of that reading, in milliseconds.
+pub const LINGER_MS_MAX: u64 = 2_000;
+/// Bytes of a response buffered at once for a client that does not read.
+pub const UNSENT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a connection's send buffer in the system; Linux doubles them.
+pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Time that a client may leave a response unread, in milliseconds.
+pub const SEND_STALL_MS_MAX: u64 = 8_000;
+/// Bytes per second that a client must read to extend that time.
+pub const SEND_BYTES_PER_SECOND_MIN: u64 = 1_024;
+/// Timeout of requests in flight at the stop, in milliseconds.
+pub const STOP_REQUESTS_MS_MAX: u64 = 10_000;
+/// Delayed responses of the demo site at a time.
+pub const DEMO_DELAYS_MAX: usize = 32;
+/// Bytes of any other short text of a beacon: connection, foreign ids.
+pub const LABEL_BYTES_MAX: usize = 64;
+/// Largest distance between the start of a page view and the server's clock, in milliseconds. Page views beyond it
+/// are refused.
+pub const CLOCK_SKEW_MS_MAX: i64 = 48 * 3_600 * 1_000;
+/// Divergence from the monotonic clock above which a clock has jumped, in milliseconds.
+pub const CLOCK_JUMP_MS_MAX: i64 = 3_600_000;
+/// Days of data that a starting server may delete at once. If there are more, the server was off that long, or its
+/// clock is ahead.
+pub const CLOCK_LEAP_DAYS_MAX: i64 = 2;
+/// Time without deletions after the clock jumped forward, or may have before the start, in milliseconds.
+pub const CLOCK_DOUBT_MS: u64 = 3_600_000;
+/// Bytes of beacons between the socket and the spool's fsync.
+pub const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of spool on disk not yet loaded.
+pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Beacons in one group commit.
+pub const COMMIT_BEACONS_MAX: usize = 2_048;
+/// Bytes in one group commit.
+pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Time that the loader waits for more beacons before a load that is not full, in milliseconds. Reports lag by it.
+pub const LOAD_GATHER_MS_MAX: u64 = 200;
+/// Maximum retry back-off of the loader while the store is unreachable, in milliseconds.
+pub const LOAD_RETRY_MS_MAX: u64 = 5_000;
+/// Maximum retry back-off for a site whose beacons the store refuses, in milliseconds.
+pub const LOAD_SITE_RETRY_MS_MAX: u64 = 60_000;
+/// Time that a stopping server gives the loader to empty the spool, in milliseconds.
+pub const DRAIN_MS_MAX: u64 = 10_000;
+/// Timeout of closing the store at the end of a server or command, in milliseconds. The embedded store writes its log
+/// into its file then.
+pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
+/// Time that a beacon of an unknown site waits for a reload of the sites, in milliseconds.
+pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
+/// Rows in one page of an API response.
+pub const PAGE_ROWS_MAX: usize = 500;
+/// Days that one query may span.
+pub const QUERY_DAYS_MAX: i64 = 400;
+/// Rejections kept to answer "why is there no data?": distinct (site, reason, origin).
+pub const REJECTION_KINDS_MAX: usize = 1_000;
+
+const _: () = assert!(vitals::limits::BODY_BYTES_MAX < COMMIT_BYTES_MAX, "any beacon must fit a commit");
+const _: () = assert!(COMMIT_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a commit must fit what may be in flight");
+const _: () = assert!(
+    CLOCK_SKEW_MS_MAX <= KEEP_VIEWS_DAYS_MIN as i64 * 86_400_000,
+    "a view that is taken must be kept"
+);
+const _: () = assert!(
+    COMMIT_BEACONS_MAX <= fieldvitals_store::limits::LOAD_VIEWS_MAX,
+    "a commit must be loadable at once"
+);
+const _: () =
+    assert!(COMMIT_BYTES_MAX <= vitals::limits::LOAD_BYTES_MAX, "a commit must be loadable at once");
