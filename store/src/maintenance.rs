@@ -78,7 +78,7 @@ impl MaintenanceRound {
     /// Records a failed part.
     pub fn leave(&mut self, part: MaintenancePart, error: &StoreError) {
         if self.done.undone.iter().all(|undone| undone.part != part) {
-            self.done.undone.push(FailedPart { part: part, error: error.to_string() });
+            self.done.undone.push(FailedPart { part, error: error.to_string() });
         }
     }
 }

@@ -10,7 +10,6 @@ mod conditions;
 
 use super::texts::{Code, OTHER_TEXT, TextCodes, day};
 use super::{ClsDetail, Context, Detail, InpDetail, LcpDetail};
-use crate::limits;
 use crate::view::ViewUpdate;
 use vitals::attribution::LoadState;
 use vitals::histogram::{EncodingError, read_varint, write_varint};
@@ -220,6 +219,7 @@ impl TextCodes {
 mod tests {
     use super::*;
     use crate::context::conditions::{Conditions, DROP_ORDER};
+    use crate::limits;
     use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
     use vitals::view::{Rtt, Tier};
 
