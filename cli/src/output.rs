@@ -25,7 +25,7 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .flat_map(|char| {
             let steers = char.is_control()
-                || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+                || matches!(char, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
             let (escaped, itself) = if steers { (Some(char.escape_unicode()), None) } else { (None, Some(char)) };
             escaped.into_iter().flatten().chain(itself)
         })

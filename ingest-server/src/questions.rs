@@ -8,14 +8,19 @@ use fieldvitals_store::priority;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 use vitals::limits;
 
 /// Short reads that run at once. The stores have connections for so many beside the running questions.
 const LOOKING_MAX: usize = 2;
+
+/// Timeout of the queue. With the store's own timeout of 40 s, a client hears within its 60 s why there is no answer.
+const WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// The cost of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub enum Cost {
     Large,
 }
 
-/// The queue of questions is full.
+/// The queue of questions is full, or too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
@@ -112,7 +117,7 @@ impl Questions {
     /// question, queued or running.
     ///
     /// # Errors
-    /// [`Busy`] if the queue is full.
+    /// [`Busy`] if the queue is full, or the turn does not come in time.
     ///
     /// # Panics
     /// If the question panics.
@@ -135,26 +140,30 @@ impl Questions {
         };
         let (running, large) = (Arc::clone(&shared.running), Arc::clone(&shared.large));
         let task = self.handle.spawn(async move {
-            // Neither semaphore is ever closed, so both always give a permit.
-            let _large = match cost {
-                Cost::Usual => None,
-                Cost::Large => large.acquire_owned().await.ok(),
+            let permits = async move {
+                // Neither semaphore is ever closed, so both always give a permit.
+                let large = match cost {
+                    Cost::Usual => None,
+                    Cost::Large => large.acquire_owned().await.ok(),
+                };
+                let running = match turn {
+                    Turn::Now(permit) => Some(permit),
+                    Turn::Queued(_place) => running.acquire_owned().await.ok(),
+                };
+                (large, running)
             };
-            let _running = match turn {
-                Turn::Now(permit) => Some(permit),
-                Turn::Queued(place) => {
-                    let permit = running.acquire_owned().await.ok();
-                    drop(place);
-                    permit
-                }
-            };
-            question.await
+            let _permits = timeout(WAIT_MAX, permits).await.map_err(|_| Busy)?;
+            Ok(question.await)
         });
         let mut asked = Asked { task, shared: Arc::clone(shared), is_done: false };
         let answered = (&mut asked.task).await;
         asked.is_done = true;
         match answered {
-            Ok(answer) => Ok(answer),
+            Ok(Err(Busy)) => {
+                shared.busy.fetch_add(1, Ordering::Relaxed);
+                Err(Busy)
+            }
+            Ok(answer) => answer,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 // The threads have stopped with the server.
@@ -172,8 +181,10 @@ impl Questions {
             self.shared.busy.fetch_add(1, Ordering::Relaxed);
             return Err(Busy);
         };
-        // The semaphore is never closed, so it always gives a permit.
-        let _permit = self.shared.looking.acquire().await;
+        let Ok(_permit) = timeout(WAIT_MAX, self.shared.looking.acquire()).await else {
+            self.shared.busy.fetch_add(1, Ordering::Relaxed);
+            return Err(Busy);
+        };
         Ok(read.await)
     }
 

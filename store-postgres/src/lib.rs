@@ -242,7 +242,7 @@ impl Store for PostgresStore {
     }
 
     async fn total(&self, query: &CellQuery) -> Result<Total, StoreError> {
-        bounded(self.bounds.call, query::total(self, query)).await
+        question(bounded(self.bounds.call, query::total(self, query))).await
     }
 
     async fn breakdown(&self, query: &CellQuery, by: GroupBy) -> Result<PeriodRows<ValueCell>, StoreError> {

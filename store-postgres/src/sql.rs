@@ -31,9 +31,11 @@ pub(crate) fn alone(sites: &[i64]) -> Option<i64> {
 pub(crate) const WRITE: &str = "begin isolation level read committed; set local statement_timeout = '30s'; \
     set local lock_timeout = '20s'; set local idle_in_transaction_session_timeout = '30s'; set local jit = off";
 
-/// Begins a transaction that sees one state of the store.
+/// Begins a transaction that sees one state of the store. Postgres ends its statement within a second if the connection
+/// was closed, as that of a question whose client has gone.
 pub(crate) const READ: &str = "begin isolation level repeatable read read only; \
-    set local statement_timeout = '30s'; set local idle_in_transaction_session_timeout = '30s'";
+    set local statement_timeout = '30s'; set local idle_in_transaction_session_timeout = '30s'; \
+    set local client_connection_check_interval = '1s'";
 
 /// Begins a transaction that reads a day of page views in one state of the store.
 pub(crate) const VERIFY: &str = "begin isolation level repeatable read read only; \

@@ -159,7 +159,10 @@ pub(crate) async fn rebuild_day(
     }
     let rebuilt = Rebuilt { views, rows: rows.len() as u64 };
     rows::write(connection, site, rows, Stored::Replaced).await?;
-    version::count_change(connection, site).await?;
+    transaction.commit().await.map_err(failed(REBUILDING))?;
+    // In a transaction of its own: others may have counted since this one's snapshot, which would end it.
+    let mut transaction = store.write(REBUILDING).await?;
+    version::count_change(&mut transaction, site).await?;
     transaction.commit().await.map_err(failed(REBUILDING))?;
     Ok(rebuilt)
 }

@@ -37,8 +37,9 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a writer waits for earlier writers of this process.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Number of reading connections: those of running questions, one for a fold, and one for short reads.
-const READERS: u32 = limits::QUESTIONS_RUNNING_MAX as u32 + 2;
+/// Number of reading connections: those of running questions, two for short reads, one for a fold, and one for
+/// the sites and tokens.
+const READERS: u32 = limits::QUESTIONS_RUNNING_MAX as u32 + 4;
 /// Page cache of a reading connection: 32 MiB. SQLite takes a size in KiB as a negative number.
 const READER_CACHE: &str = "-32768";
 /// Page cache of the writer: 16 MiB. It holds the pages that loads keep writing (the ends of 2,000 routes in the index

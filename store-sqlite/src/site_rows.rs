@@ -6,7 +6,6 @@ use crate::{SqliteStore, query};
 use fieldvitals_store::rollup::{DAY_MS, Part, Scope, SiteRows, Stored, slot};
 use fieldvitals_store::{Dimension, RetentionEdges, SiteId, StoreError};
 use sqlx::sqlite::SqliteConnection;
-use std::ops::RangeInclusive;
 
 const BUILDING: &str = "building the rollups of the whole site";
 
@@ -67,13 +66,13 @@ pub(crate) async fn build_day(store: &SqliteStore, site: SiteId) -> Result<Step,
     Ok(if day.is_some() { Step::Built } else { Step::Complete })
 }
 
-/// The latest UTC day before a day that has rows of routes.
+/// The latest UTC day before a day that has rows. A day with rows of the site alone counts: an erasure of all its page
+/// views may have folded into them before they were built.
 async fn latest_day(
     connection: &mut SqliteConnection,
     site: SiteId,
     before: i32,
 ) -> Result<Option<i32>, StoreError> {
-    let blocks: RangeInclusive<i16> = Scope::Routes.blocks();
     sqlx::query_scalar(
         "/* rollup.lacking.day */ select max(day) from (select max(step) as day from rollup_day \
          where site_id = ?1 and slot = ?2 and step < ?3 and block >= ?4 and block <= ?5 \
@@ -84,8 +83,8 @@ async fn latest_day(
     // This slot counts every page view.
     .bind(slot(Dimension::Device, Part::Views))
     .bind(before)
-    .bind(*blocks.start())
-    .bind(*blocks.end())
+    .bind(*Scope::Site.blocks().start())
+    .bind(*Scope::Routes.blocks().end())
     .fetch_one(connection)
     .await
     .map_err(failed(BUILDING))

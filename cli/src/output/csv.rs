@@ -25,10 +25,17 @@ impl Csv {
     }
 }
 
-/// Prefixes an apostrophe if a spreadsheet would run the field as a formula (OWASP, CSV injection; CWE-1236).
+/// Prefixes an apostrophe if a spreadsheet would run the field as a formula (OWASP, CSV injection; CWE-1236). Some
+/// spreadsheets split at semicolons and tabs too, so each piece is a field.
 fn guarded(field: &str) -> String {
-    let runs = field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']);
-    if runs { format!("'{field}") } else { field.to_owned() }
+    let mut guarded = String::with_capacity(field.len());
+    for piece in field.split_inclusive([';', '\t']) {
+        if piece.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']) {
+            guarded.push('\'');
+        }
+        guarded.push_str(piece);
+    }
+    guarded
 }
 
 #[cfg(test)]
@@ -46,7 +53,9 @@ mod tests {
             ("+1", "'+1"),
             ("-1", "'-1"),
             ("@a", "'@a"),
-            ("\t=1", "'\t=1"),
+            ("\t=1", "'\t'=1"),
+            ("a;=1;b", "a;'=1;b"),
+            ("a\t@b", "a\t'@b"),
             ("\r=1", "\"'\r=1\""),
             ("a\nb", "\"a\nb\""),
             ("", ""),

@@ -56,6 +56,9 @@ impl Terminal {
             .initial_indent(first)
             .subsequent_indent(further)
             .break_words(false)
+            // Named, because the defaults depend on features that other crates of a build may enable.
+            .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit)
+            .word_separator(textwrap::WordSeparator::AsciiSpace)
             .word_splitter(textwrap::WordSplitter::NoHyphenation);
         let mut wrapped = textwrap::wrap(text, options).join("\n");
         wrapped.push('\n');

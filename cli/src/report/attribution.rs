@@ -22,7 +22,7 @@ const fn parts(metric: Metric) -> &'static [(&'static str, &'static str)] {
         }
         Metric::Ttfb => &[
             ("redirect", "REDIRECT"),
-            ("service_worker", "SERVICE WORKER"),
+            ("service_worker", "WORKER"),
             ("cache", "CACHE"),
             ("dns", "DNS"),
             ("connect", "CONNECT"),

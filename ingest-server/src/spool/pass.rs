@@ -195,7 +195,8 @@ impl Loader {
             // Without an answer, the database may be unreachable.
             return if answered { StepError::TooMuch } else { StepError::Store(error) };
         }
-        if answered { StepError::Site(error) } else { StepError::Store(error) }
+        // A pass of several sites that is as small as passes become may hold a slow one: the sites are tried apart.
+        if answered || sent.len() > 1 { StepError::Site(error) } else { StepError::Store(error) }
     }
 
     /// Records and logs names that do not fit in the dictionaries.

@@ -66,13 +66,13 @@ impl Lease<'_> {
     }
 }
 
-/// The latest UTC day before a day that has rows of routes.
+/// The latest UTC day before a day that has rows. A day with rows of the site alone counts: an erasure of all its page
+/// views may have folded into them before they were built.
 async fn latest_day(
     connection: &mut PgConnection,
     site: SiteId,
     before: i32,
 ) -> Result<Option<i32>, StoreError> {
-    let blocks = Scope::Routes.blocks();
     query(
         "/* rollup.lacking.day */ select max(day) from (select max(step) as day from rollup_day \
          where site_id = $1 and slot = $2 and step < $3 and block >= $4 and block <= $5 \
@@ -83,8 +83,8 @@ async fn latest_day(
     // This slot counts every page view.
     .bind(slot(Dimension::Device, Part::Views))
     .bind(before)
-    .bind(*blocks.start())
-    .bind(*blocks.end())
+    .bind(*Scope::Site.blocks().start())
+    .bind(*Scope::Routes.blocks().end())
     .fetch_one(connection)
     .await
     .and_then(|row| row.try_get(0))
