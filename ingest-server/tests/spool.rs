@@ -985,6 +985,23 @@ async fn a_load_that_takes_too_long_is_tried_with_fewer_beacons() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pass_that_gets_no_answer_is_split_by_sites() {
+    let place = Place::new().await;
+    let spool = place.still().await;
+    place.append(&spool, 0..200).await;
+    spool.close().await;
+    // A pass of both sites has too few beacons to be halved.
+    place.store.slow(110);
+    place.store.silent();
+    let running = place.start_with(eager()).await;
+    until(async || running.spool.stats().waiting == 0).await;
+    let stats = running.stop().await;
+    assert_law(&stats);
+    assert_eq!(stats.loaded, 200);
+    place.assert_has(0..200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_of_which_a_load_takes_too_long_holds_up_no_other() {
     let place = Place::new().await;
     let (spool, loader) = Spool::open_with(&place.path(), place.store(), eager()).await.unwrap();

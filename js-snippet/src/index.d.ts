@@ -4,7 +4,7 @@ export type Metric = "LCP" | "INP" | "CLS" | "FCP" | "TTFB" | "FID" | "TTI";
 /** How a value is rated. */
 export type Rating = "good" | "needs-improvement" | "poor";
 
-/** How a page view came to be. */
+/** The navigation type of a page view. */
 export type NavigationType =
   | "navigate"
   | "reload"
@@ -14,10 +14,10 @@ export type NavigationType =
   | "restore"
   | "soft-navigation";
 
-/** How far the document had come. */
+/** The loading state of the document. */
 export type LoadState = "loading" | "dom-content-loaded" | "complete";
 
-/** What explains LCP. Times are in milliseconds. */
+/** The attribution of LCP. Times are in milliseconds. */
 export interface LcpAttribution {
   /** The element, as a selector. */
   target?: string;
@@ -27,35 +27,35 @@ export interface LcpAttribution {
   parts: [number, number, number, number];
 }
 
-/** What explains INP. Times are in milliseconds. */
+/** The attribution of INP. Times are in milliseconds. */
 export interface InpAttribution {
   /** The element, as a selector. */
   target?: string;
   /** The type of the interaction's longest event. */
   event?: string;
-  /** When the interaction began, since the view's start. */
+  /** The start of the interaction, since the view's start. */
   at: number;
   /** Input delay, processing, presentation; they sum to INP. */
   parts: [number, number, number];
   /** The URL of the script that ran longest. */
   script?: string;
-  /** How long it ran. */
+  /** Its duration. */
   script_ms: number;
   load: LoadState;
 }
 
-/** What explains CLS: the largest shift of its window. */
+/** The attribution of CLS: the largest shift of its window. */
 export interface ClsAttribution {
   /** The element, as a selector. */
   target?: string;
-  /** When it happened, in milliseconds since the view's start. */
+  /** Its time, in milliseconds since the view's start. */
   at: number;
   /** Its score. */
   value: number;
   load: LoadState;
 }
 
-/** What explains TTFB: how the document came, as far as the browser tells. Times are in milliseconds. */
+/** The attribution of TTFB, as far as the browser reports it. Times are in milliseconds. */
 export interface TtfbAttribution {
   /** Redirect, service worker, cache, DNS, connect, request; they sum to TTFB. */
   parts?: [number, number, number, number, number, number];
@@ -66,9 +66,9 @@ export interface TtfbAttribution {
   bytes?: number;
   /** `Server-Timing` entries that the page asks for: name, duration, description. */
   server?: [string, number, string][];
-  /** Why the page was not restored from the back/forward cache. */
+  /** The reasons why the page was not restored from the back/forward cache. */
   not_restored?: string[];
-  /** How typical the load is; a coin decides in a share of loads, `trigger_rate`. */
+  /** The browser's confidence that the load is typical; random in a share of loads, `trigger_rate`. */
   confidence?: "low" | "high";
   trigger_rate?: number;
 }
@@ -90,13 +90,13 @@ export interface Options {
   site: string;
   /** Your fieldvitals server, such as `https://vitals.example`. */
   host: string;
-  /** Where beacons go, if not to `/v1/beacon` of the host. */
+  /** The URL for beacons. Default: `/v1/beacon` of the host. */
   endpoint?: string;
   /** The route of the first page view. */
   route?: string;
   /** The release that the page belongs to. */
   release?: string;
-  /** What you want to say of the page: at most 8. */
+  /** Tags of the page: at most 8. */
   tags?: Record<string, string>;
   /** Names of `Server-Timing` entries to send, separated by commas. */
   serverTiming?: string;
@@ -106,7 +106,7 @@ export interface Options {
   consent?: "required" | "granted";
   /** Gets each page view's URL and returns the one to send, or nothing to drop the view. */
   beforeSend?: (url: string) => string | null | undefined | false;
-  /** Says in the console what is measured and sent. */
+  /** Logs measurements and beacons to the console. */
   debug?: boolean;
 }
 
@@ -114,7 +114,7 @@ export interface Options {
 export function init(options: Options): void;
 /** Begins a page view of this route, or names the one that has just begun. */
 export function navigate(route: string): void;
-/** Says something of the document. */
+/** Sets a tag of the document. */
 export function tag(name: string, value: string): void;
 /** Notes the time since the page view's start. */
 export function mark(name: string): void;

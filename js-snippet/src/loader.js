@@ -1,15 +1,16 @@
 // The loader: starts the wasm module behind the snippet (v.js) after the load event. `cargo xtask collector` puts
 // this file behind what wasm-bindgen writes for the module, so `start` and `__wbg_…` below are the module's.
 //
-// What must be JavaScript is here: a guard around everything that the browser calls, the history of browsers without
-// a Navigation API, and JSON. Where the module does not start, the snippet goes on queueing, and the server measures.
+// Three things must be JavaScript: a guard around every function that the browser calls, the history of browsers
+// without a Navigation API, and JSON. If the module does not start, the snippet goes on queueing, and the server
+// measures.
 //
 // Names that begin with an underscore are the snippet's.
 
 // The module's URL; `cargo xtask collector` writes it here.
 const MODULE = "";
 
-// JSON without what pages replace: `JSON`, and the `toJSON` of prototypes. A half of a character becomes U+FFFD.
+// JSON without `JSON` and the `toJSON` of prototypes, because pages replace them. Half a character becomes U+FFFD.
 const json = (value) => {
   if (typeof value == "string") {
     const escape = (c) => (c < "\x7f" ? "\\u" + (c.charCodeAt() + 65536).toString(16).slice(1) : "\ufffd");
@@ -20,7 +21,7 @@ const json = (value) => {
   return Number.isFinite(value) || typeof value == "boolean" ? "" + value : "null";
 };
 
-// Takes over from the snippet in one task, so that no entry and no event can fall between.
+// Takes over from the snippet in one task, so no entry and no event is lost between them.
 const begin = (shared, data, endpoint, id, url, here, observer, hidden, out, queue, calls, read, pageUrl, install) => {
   const guard = (run) => (argument) => {
     try {
@@ -76,7 +77,7 @@ const begin = (shared, data, endpoint, id, url, here, observer, hidden, out, que
   window.addEventListener("popstate", move, true);
 };
 
-// What takes over: the module, or where it does not start nothing, and the snippet goes on.
+// Gives the takeover by the module. If the module does not start, nothing takes over and the snippet goes on.
 export default WebAssembly.instantiateStreaming(fetch(MODULE), __wbg_get_imports()).then(
   ({ instance, module }) => {
     __wbg_finalize_init(instance, module);

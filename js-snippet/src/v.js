@@ -1,25 +1,24 @@
 // The snippet: the whole integration of a page is
 //   <script async src="https://HOST/v.js" data-site="KEY"></script>
 //
-// From its first moment it observes and queues what the browser tells, as short arrays
-// [kind, numbers…, texts…]; vitals/src/entry.rs defines the fields of each kind. After the load event, when
-// the browser is idle, it imports the loader (loader.js), which starts the wasm module; the module then takes
-// over the queue, the events and the calls. Until then, and for good where wasm or the loader cannot be had,
-// the snippet sends its queue itself ("raw") and the server measures it with the module's code.
+// It observes entries from the first byte and queues them as short arrays [kind, numbers…, texts…].
+// vitals/src/entry.rs defines the fields of each kind. After the load event, when the browser is idle, it imports
+// the loader (loader.js), which starts the wasm module. The module then takes over the queue, the events and the
+// calls. Until then, or forever without wasm, the snippet sends its queue itself ("raw"), and the server measures
+// it with the module's code.
 //
-// The page may have replaced built-ins, shadowed globals and named elements like properties of the document:
-// globals are read from `window` (but `document` and `location`, which no script can declare), properties of the
-// document from its prototype.
+// The page may have replaced built-ins, shadowed globals and named elements like properties of the document.
+// Globals are therefore read from `window`, and properties of the document from its prototype. No script can
+// declare `document` and `location`.
 //
-// Every byte here is paid before the load event, so what can wait is elsewhere.
+// Every byte here costs the page before its load event, so all other code is in the module.
 (() => {
-  // The loader's file name, which carries its hash. `cargo xtask collector` writes it here; an empty name
-  // means that there is no module.
+  // The loader's file name with its hash, written by `cargo xtask collector`. Empty without a module.
   const COLLECTOR = "";
-  // The same numbers as in vitals/src/limits.rs, which says what they mean; `cargo xtask tidy` compares them.
+  // The numbers of vitals/src/limits.rs. `cargo xtask tidy` compares them.
   const QUEUED_ITEMS_MAX = 1200;
   const QUEUED_MASSES_MAX = 700;
-  // An entry's kind is its type's place here, counted from 1; the types observed make kind 16, by bit.
+  // An entry's kind is the place of its type here, counted from 1. Kind 16 has a bit for each observed type.
   const TYPES =
     "paint largest-contentful-paint layout-shift first-input event longtask resource visibility-state".split(" ");
 
@@ -35,19 +34,20 @@
   new URL(tag.src).searchParams.forEach((value, name) => (data[name] = value));
   //#endregion
   if (!data.site) return console.warn("fieldvitals needs data-site");
-  // A second copy does nothing. The window is not asked: there an element or a frame of this name passes for a copy.
+  // A second copy does nothing. The mark is not on the window, where an element or a frame of this name would count
+  // as a copy.
   if (perf.fieldvitals) return;
   const api = (window.fieldvitals = perf.fieldvitals = {});
   const now = () => perf.now();
-  // What a page view's id is made of: the view's start in UTC milliseconds, and a random number. The monotonic
-  // clock stands still while a machine sleeps, and the other may have been replaced: the later one is right.
+  // The parts of a page view's id: its start in UTC milliseconds and a random number. The monotonic clock stands
+  // still while a machine sleeps, and a page may have replaced `Date`. The later of both clocks is right.
   const draw = (at) => [Math.max(Date.now() - now(), perf.timeOrigin || 0) + at, Math.random()];
   const id = draw(0);
   // A frame of `srcdoc` has no host; its page is its parent's.
   const bareUrl = () => (location.host ? location : parent.location).href.split(/[?#]/)[0];
   let path = bareUrl();
   const endpoint = data.endpoint || beside("/v1/beacon");
-  // Of a call the name, what it was given, and when.
+  // The page's calls: name, arguments and time.
   const calls = [];
   const queue = [];
   // Shared with the module.
@@ -58,10 +58,10 @@
   };
   let hidden, observer, url;
   let support = 0;
-  // Whether this page view is not among those that `data-sample` wants. What is more than 1, or no number, wants all.
+  // Whether `data-sample` leaves this page view out. A value above 1, or no number, leaves none out.
   const out = Math.random() >= (data.sample || 1);
 
-  // Whatever goes wrong in here, the page does not notice; the next beacon says that something did.
+  // Catches every exception, and sets a bit in the next beacon.
   const safe =
     (run, bit) =>
     (...args) => {
@@ -71,16 +71,16 @@
         page._errors |= bit || 1;
       }
     };
-  // The page's own hook may rewrite the URL, or drop the page view by giving none. What is no text cannot be trimmed.
+  // The page's hook may rewrite the URL, or drop the page view by returning no text.
   const pageUrl = safe(
     (own = bareUrl()) => ((data.beforeSend ? window[data.beforeSend](own) : own) || "").trim(),
     8,
   );
-  // JSON of texts, numbers and arrays that the `toJSON` of a page's libraries does not reach.
+  // JSON of texts, numbers and arrays, without the `toJSON` of a page's libraries.
   const json = (value) => (value?.map ? `[${value.map(json)}]` : (JSON.stringify(value) ?? "null"));
 
-  // Queues an item; the entry that it was read from goes along for the module, unseen by JSON. Entries that come in
-  // masses leave room for interactions.
+  // Queues an item with its entry, which the module needs and JSON omits. Frequent entries leave room for
+  // interactions.
   let push = (item, entry) => {
     item.entry = entry;
     // The entry forgets its element when it is removed.
@@ -91,7 +91,7 @@
   };
   const view = (kind, at, ...texts) => push([kind, at, ...draw(at), ...texts]);
   const count = () => push([15, perf.interactionCount || 0, now()]);
-  // Reads entries. Fields that a kind does not have are 0, and fields beyond a kind's are not looked at.
+  // Reads entries. Missing fields of a kind are 0, and further fields are ignored.
   const read = (entries) =>
     entries.map((e) => {
       const kind = TYPES.indexOf(e.entryType) + 1;
@@ -107,7 +107,7 @@
           e,
         );
     });
-  // What the browser tells only when asked.
+  // Reads the values that the browser gives only on request.
   const ask = () => {
     const e = perf.getEntriesByType("navigation")[0];
     if (e)
@@ -121,7 +121,7 @@
         e.domComplete,
       ]);
   };
-  // Sends everything now, synchronously to the end: the page may be gone when this returns.
+  // Sends everything synchronously, because the page may end after this function.
   const flush = () => {
     // Another script's observer may stand in the place of the browser's.
     safe(() => read(observer.takeRecords()))();
@@ -136,7 +136,7 @@
           data.site,
           ++page._seq,
           url,
-          // Of a touch screen its shorter side, which tells a phone from a tablet.
+          // The shorter side of a touch screen tells a phone from a tablet.
           matchMedia("(pointer:coarse)").matches && Math.min(screen.width, screen.height),
           window.navigator.connection?.effectiveType,
           // Or what `<meta name="release">` says.
@@ -149,17 +149,17 @@
         ]),
       );
   };
-  // Takes any event, or a move of the history: what has changed since the last one?
+  // Handles an event or a move of the history: compares path and visibility with the last one's.
   let event = ({ type, timeStamp, isTrusted, persisted }) => {
     const before = hidden;
     const left = type == "pagehide";
     hidden = left || of("hidden");
     if (path != (path = bareUrl())) {
       count();
-      // Before the input that tells of it, where the browser has no Navigation API.
+      // Without the Navigation API the move is seen at the next input. The move comes before that input.
       view(12, timeStamp - 0.01, pageUrl() || "about:blank");
     }
-    // Of the five types, those of inputs have a k. They come in masses.
+    // Only `click` and `keydown` have a k. Inputs are frequent.
     if (isTrusted && /k/.test(type)) push([9, timeStamp], 1);
     if (hidden != before) push([8, timeStamp, 0, +hidden]);
     if (left || hidden > before) flush();

@@ -25,6 +25,8 @@ pub struct FaultyStore {
     loads: Mutex<Vec<usize>>,
     /// The most beacons that can be loaded in time.
     in_time: AtomicU64,
+    /// Whether loads that take too long get no answer.
+    silent: AtomicBool,
     /// Whether a node is gone that has rows of some sites: calls about all sites fail.
     node_gone: AtomicBool,
 }
@@ -35,7 +37,8 @@ impl FaultyStore {
     pub fn new(inner: Arc<dyn Store>) -> Self {
         let [fine, before, after] = std::array::from_fn(|_| AtomicU64::new(0));
         let (in_time, node_gone) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
-        Self { inner, fine, before, after, loads: Mutex::default(), in_time, node_gone }
+        let silent = AtomicBool::new(false);
+        Self { inner, fine, before, after, loads: Mutex::default(), in_time, silent, node_gone }
     }
 
     /// The next `calls` of the loader's methods fail as if the database was away.
@@ -70,6 +73,11 @@ impl FaultyStore {
     /// From now on loads of more beacons fail without any effect, as taking too long.
     pub fn slow(&self, in_time: u64) {
         self.in_time.store(in_time, Ordering::SeqCst);
+    }
+
+    /// From now on loads that take too long get no answer, as from a database that is too busy or away.
+    pub fn silent(&self) {
+        self.silent.store(true, Ordering::SeqCst);
     }
 
     /// Beacons of each load that came until now, failed loads included.
@@ -174,7 +182,8 @@ impl Store for FaultyStore {
         self.fail_if_away()?;
         if beacons as u64 > self.in_time.load(Ordering::SeqCst) {
             let reason = "it took too long".to_owned();
-            return Err(StoreError::TooSlow { what: "a test's fault", reason, answered: true });
+            let answered = !self.silent.load(Ordering::SeqCst);
+            return Err(StoreError::TooSlow { what: "a test's fault", reason, answered });
         }
         let loaded = self.inner.load_pass(pass).await?;
         if Self::due(&self.after) { Err(fault("the answer was lost")) } else { Ok(loaded) }
