@@ -109,6 +109,8 @@ impl Collector {
         // Disconnects the snippet's observer.
         call(&get(page, "observer"), "disconnect", &NOTHING, &NOTHING);
         self.pending.push(list(page, "queue"));
+        // The history may have moved while the module was loading, and may move again before the queue is taken.
+        self.moved(now());
         if self.hidden {
             self.settle();
         }
@@ -128,8 +130,6 @@ impl Collector {
         for name in ["queue", "calls"] {
             set(&get(page, name), "length", &0.into());
         }
-        // The history may have moved while the module was loading.
-        self.moved(now());
         self.live();
         self.say("measures by wasm, and sends to", &self.endpoint);
         let sample = get(&get(page, "data"), "sample");
