@@ -4,6 +4,7 @@
 
 pub mod answers;
 mod clock;
+pub mod closed_days;
 mod data_dir;
 pub mod directory;
 pub mod gate;
@@ -24,6 +25,7 @@ pub use http::connection::ConnectionLimits;
 pub use store_url::StoreUrl;
 
 use answers::Answers;
+use closed_days::ClosedDays;
 use directory::Directory;
 use fieldvitals_store::priority;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
@@ -403,7 +405,8 @@ impl Server {
             connections: Arc::new(Connections::new(within_handles(config.connections), proxies.clone())),
             country_header: http::client::CountryHeader::new(config.country_header, proxies),
             questions,
-            answers: Answers::new(config.answers_bytes),
+            answers: Answers::new(config.answers_bytes / 2),
+            closed_days: Arc::new(ClosedDays::new(config.answers_bytes / 2)),
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
             keep_bots: config.keep_bots,

@@ -21,6 +21,7 @@ use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{Merged, ids, merge};
 use fieldvitals_store::places::Decided;
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
+use fieldvitals_store::version::{last_load_of, load_number};
 use fieldvitals_store::{
     LoadBatch, LoadReport, RetentionEdges, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate,
 };
@@ -29,7 +30,7 @@ use futures_util::stream::{self, StreamExt as _};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::Uuid;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use vitals::view::ViewId;
@@ -240,8 +241,12 @@ async fn load_once(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, 
     texts::add(connection, &mut parts).await?;
     add(connection, &parts).await?;
     replace(connection, &parts).await?;
-    write_deltas(connection, parts.iter().map(Part::deltas)).await?;
+    let deltas: Vec<Deltas> = parts.iter().map(Part::deltas).collect();
+    let days = last_loads(&deltas);
+    write_deltas(connection, deltas.into_iter()).await?;
     move_cursors(connection, &parts).await?;
+    // Last, because other servers load the same days of the same sites.
+    version::note_days(connection, days).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
     let mut reports = parts.into_iter().map(|part| part.merged.report);
     Ok(outcomes.drain(..).map(|outcome| outcome.map(|_| reports.next().unwrap_or_default())).collect())
@@ -295,6 +300,22 @@ impl Part {
         // `use_all` has found or added every route.
         self.names.route_ids.get(&view.update.route).copied().unwrap_or_default()
     }
+}
+
+/// The days that a load changes: sites, the rows of their days, and the numbers of the load, ordered by site and day.
+fn last_loads(deltas: &[Deltas]) -> (Vec<i64>, Vec<Uuid>, Vec<i64>) {
+    let number =
+        |deltas: &Deltas| load_number(SpoolId(deltas.spool.into_bytes()), deltas.up_to.unsigned_abs());
+    let changed = deltas.iter().flat_map(|deltas| {
+        let days = deltas.hours.iter().map(|&(hour_ms, _)| last_load_of(hour_ms).0);
+        days.map(move |day| ((deltas.site.0, day), number(deltas)))
+    });
+    let days: BTreeMap<(i64, [u8; 16]), i64> = changed.collect();
+    (
+        days.keys().map(|&(site, _)| site).collect(),
+        days.keys().map(|&(_, day)| Uuid::from_bytes(day)).collect(),
+        days.into_values().collect(),
+    )
 }
 
 /// Writes delta rows.

@@ -10,12 +10,14 @@ use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{Merged, ids, merge};
 use fieldvitals_store::places::Decided;
+use fieldvitals_store::version::{last_load_of, load_number};
 use fieldvitals_store::{
     LoadBatch, LoadReport, RetentionEdges, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate,
     rollup,
 };
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use vitals::view::ViewId;
 
@@ -118,6 +120,8 @@ impl Part {
     fn rows(self, rows: &mut Rows) {
         let Self { site, spool, up_to, merged, names, texts, .. } = self;
         let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
+        let days: BTreeSet<i64> = deltas.keys().map(|&hour_ms| rollup::day_of(hour_ms)).collect();
+        let load = load_number(spool, up_to.unsigned_abs());
         rows.deltas.extend(deltas.into_iter().map(|(hour_ms, views)| DeltaRow {
             site,
             hour_ms,
@@ -134,6 +138,7 @@ impl Part {
             }
         }
         rows.cursors.push((site.0, hex(&spool.0), up_to));
+        rows.cursors.extend(days.into_iter().map(|day_ms| (site.0, hex(&last_load_of(day_ms).0), load)));
     }
 }
 

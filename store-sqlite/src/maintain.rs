@@ -169,6 +169,7 @@ async fn move_edges(
     let retained = before.after(now_ms, retention);
     if retained != before {
         store_retention_edges(&mut transaction, retained).await?;
+        version::forget_days(&mut transaction, retained.views_from_ms).await?;
         transaction.commit().await.map_err(failed(REMOVING))?;
     }
     Ok(retained)

@@ -71,6 +71,12 @@ impl Histogram {
         Self { ratings: [0; 3], buckets: Vec::with_capacity(places) }
     }
 
+    /// The memory of the buckets, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.buckets.capacity().saturating_mul(size_of::<(u16, i64)>())
+    }
+
     /// Counts a value at its place `by` more times; `by` may be negative.
     pub fn count(&mut self, place: Place, by: i64) {
         if let Some(count) = self.ratings.get_mut(place.rating as usize) {

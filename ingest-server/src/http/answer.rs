@@ -4,10 +4,11 @@
 //! tag is a hash of them: a client that has the answer gets `304`, and an answer in memory is served again.
 
 use crate::answers::Key;
-use crate::http::State;
+use crate::closed_days::Reader;
 use crate::http::api::Answer;
 use crate::http::connection::Asker;
 use crate::http::error::ApiError;
+use crate::http::{State, now_ms};
 use crate::questions::{Busy, Cost};
 use crate::report::Range;
 use actix_web::http::header::{self, EntityTag, Header as _, IfNoneMatch};
@@ -39,7 +40,7 @@ where
 {
     let store = Arc::clone(state.store()?);
     let _asker = Asker::of(request);
-    let body = written(state, cost, store, question).await?;
+    let body = written(state, cost, || question(store)).await?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -56,7 +57,7 @@ pub(super) async fn ask_once<T, F>(
     request: &HttpRequest,
     (site, range): (&Site, Range),
     cost: Cost,
-    question: impl FnOnce(Arc<dyn Store>) -> F + Send + 'static,
+    question: impl FnOnce(Reader) -> F + Send + 'static,
 ) -> Answer
 where
     T: Serialize,
@@ -75,7 +76,8 @@ where
             .insert_header(header::ETag(tag))
             .finish());
     }
-    let body = state.answers.get(key, written(state, cost, store, question)).await?;
+    let reader = Reader::new(store, Arc::clone(&state.closed_days), version, now_ms());
+    let body = state.answers.get(key, written(state, cost, || question(reader))).await?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, KEPT_BY_CLIENTS))
@@ -87,15 +89,14 @@ where
 async fn written<T, F>(
     state: &State,
     cost: Cost,
-    store: Arc<dyn Store>,
-    question: impl FnOnce(Arc<dyn Store>) -> F + Send + 'static,
+    question: impl FnOnce() -> F + Send + 'static,
 ) -> Result<Arc<[u8]>, ApiError>
 where
     T: Serialize,
     F: Future<Output = Result<T, ApiError>> + Send,
 {
     let written = async move {
-        let answer = question(store).await?;
+        let answer = question().await?;
         serde_json::to_vec(&answer).map(Arc::from).map_err(|error| ApiError::unwritable(&error))
     };
     state.questions.ask(cost, written).await.map_err(|Busy| ApiError::busy())?

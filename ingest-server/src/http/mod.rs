@@ -19,6 +19,7 @@ pub mod starting;
 mod throttle;
 
 use crate::answers::Answers;
+use crate::closed_days::ClosedDays;
 use crate::directory::Directory;
 use crate::intake::scrub;
 use crate::limits;
@@ -59,6 +60,8 @@ pub struct State {
     pub questions: Questions,
     /// The answers kept in memory.
     pub answers: Answers,
+    /// The cells of closed days kept in memory.
+    pub closed_days: Arc<ClosedDays>,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Serves the demo site.

@@ -16,7 +16,7 @@ pub(crate) use lease::{exclude, hold_off_loads, wait_little};
 
 use crate::error::failed;
 use crate::sql::{Statement, query};
-use crate::{PostgresStore, copy, load, query as questions, texts};
+use crate::{PostgresStore, copy, load, query as questions, texts, version};
 use fieldvitals_store::rollup::day_of;
 use fieldvitals_store::{
     FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId,
@@ -127,6 +127,7 @@ impl Lease<'_> {
                 return Ok(before);
             }
             copy::store_retention_edges(&mut transaction, &retained).await?;
+            version::forget_days(&mut transaction, retained.views_from_ms).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
         }
         Ok(retained)

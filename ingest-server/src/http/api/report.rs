@@ -1,5 +1,6 @@
 //! The metrics of one route, or of the whole site.
 
+use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
@@ -9,7 +10,7 @@ use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Store, Total, estimate};
+use fieldvitals_store::{Total, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub async fn report(
     let range = filter.range()?;
     let mut query = filter.query(&site, range)?;
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.route.clone_from(&route.name);
