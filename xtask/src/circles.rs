@@ -22,17 +22,6 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
         "collector-wasm/src/transport.rs",
         "withdrawn consent removes unsent bodies",
     ),
-    ("ingest-server/src/maintenance.rs", HTTP, CLOCK),
-    ("ingest-server/src/spool/loader.rs", HTTP, CLOCK),
-    ("ingest-server/src/spool/mod.rs", HTTP, CLOCK),
-    (
-        "ingest-server/src/spool/load_size.rs",
-        "ingest-server/src/spool/loader.rs",
-        "the size of a part of a load",
-    ),
-    ("ingest-server/src/spool/backoff.rs", HTTP, CLOCK),
-    ("ingest-server/src/spool/refusal.rs", HTTP, CLOCK),
-    ("ingest-server/src/intake/scrub.rs", "ingest-server/src/intake/page_url.rs", "URLs are parsed scrubbed"),
     (
         "store-postgres/src/places.rs",
         "store-postgres/src/load.rs",
@@ -55,8 +44,6 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
         "names are removed in steps of maintenance",
     ),
     ("store-sqlite/src/query.rs", "store-sqlite/src/load.rs", "the retention edges"),
-    ("benches/src/sites.rs", "benches/src/ingest.rs", "spools as in the bench of ingest"),
-    ("ingest-server/src/http/api.rs", "ingest-server/src/http/openapi.rs", "the API serves its description"),
     ("store/src/rollup/site.rs", "store/src/rollup/plan.rs", "the answer of a plan"),
     ("store-postgres/src/schema.rs", "store-postgres/src/citus.rs", "migrations distribute tables"),
     ("store-postgres/src/schema.rs", "store-postgres/src/load.rs", "connections by concurrent loads"),
@@ -69,8 +56,6 @@ const A_LOAD: &str = "a part of a load";
 const COLLECTOR: &str = "collector-wasm/src/state.rs";
 /// The collector is one state, and each file has the methods of its subject.
 const ONE_STATE: &str = "methods of the one state of a page";
-const HTTP: &str = "ingest-server/src/http/mod.rs";
-const CLOCK: &str = "the server's clock";
 
 /// A crate: its files by module, and the names that each module re-exports.
 struct Crate<'a> {

@@ -3,7 +3,8 @@
 use crate::directory::Snapshot;
 use crate::http::body::BeaconBody;
 use crate::http::error::{ApiError, invalid_body, message_of};
-use crate::http::{State, now_ms};
+use crate::clock::now_ms;
+use crate::http::State;
 use crate::intake::browser::{self, Sender};
 use crate::intake::web_vitals::Query;
 use crate::intake::{self, Accepted, RefusedBody, Request, origin, scrub};

@@ -77,12 +77,6 @@ impl State {
     }
 }
 
-/// Returns the current time in UTC milliseconds.
-#[must_use]
-pub fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
-}
-
 /// Interval for polling the open connections of a stopping server.
 const STOP_LOOK: Duration = Duration::from_millis(20);
 
@@ -197,6 +191,7 @@ fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
     config
         .configure(api::routes)
+        .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/demo").route(web::get().to(demo::index)))
         .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))
         .service(get("/demo/{path:.*}").route(web::get().to(demo::page)))

@@ -1,7 +1,7 @@
 //! Query parameters of the read API: filters, grouping, sorting and paging.
 
+use crate::clock::now_ms;
 use crate::http::error::ApiError;
-use crate::http::now_ms;
 use crate::limits;
 use crate::report::{Cursor, Order, Range, Ranking, Sort};
 use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site};

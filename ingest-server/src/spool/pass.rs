@@ -4,9 +4,10 @@
 //! the other sites are loaded. A pass that took too long is split by rows ([`super::load_size`]).
 
 use super::file::{Epoch, SpoolRow};
-use super::loader::{Loader, Parts, StepError};
+use super::load_size::Parts;
+use super::loader::{Loader, StepError};
 use super::removal::split_rows;
-use crate::http::now_ms;
+use crate::clock::now_ms;
 use fieldvitals_store::{LoadBatch, LoadReport, Network, Overflow, Senders, SiteId, StoreError, ViewUpdate};
 use std::collections::BTreeSet;
 use std::time::Instant;
