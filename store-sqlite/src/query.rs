@@ -1,7 +1,6 @@
 //! Answers queries. Each query reads one snapshot of the store in one short transaction.
 
 use crate::error::{damaged_rollup, failed};
-use crate::load::retained;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
@@ -29,7 +28,12 @@ pub(crate) async fn retention_edges(connection: &mut SqliteConnection) -> Result
     .fetch_optional(connection)
     .await
     .map_err(failed(READING))?;
-    Ok(retained(row.map(|row| row.0), row.map(|row| row.1), row.map(|row| row.2)))
+    let retained = |(views_from_ms, hours_from_ms, days_from_ms)| RetentionEdges {
+        views_from_ms,
+        hours_from_ms,
+        days_from_ms,
+    };
+    Ok(row.map_or(RetentionEdges::EVERYTHING, retained))
 }
 
 /// The days that a site's rollups cover.

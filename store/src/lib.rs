@@ -16,6 +16,7 @@ pub mod hash;
 pub mod limits;
 pub mod load;
 mod maintenance;
+pub mod names;
 mod place;
 pub mod places;
 pub mod priority;

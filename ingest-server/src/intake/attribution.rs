@@ -114,8 +114,7 @@ mod tests {
                 },
             }),
         };
-        let Attribution { lcp: Some(lcp), inp: Some(inp), cls: None, ttfb: Some(ttfb) } =
-            scrubbed(hostile)
+        let Attribution { lcp: Some(lcp), inp: Some(inp), cls: None, ttfb: Some(ttfb) } = scrubbed(hostile)
         else {
             panic!()
         };

@@ -1,12 +1,12 @@
 //! The verdict on a budget file.
 
+use crate::clock::now_ms;
 use crate::gate::{self, GateReport};
 use crate::http::answer::ask;
 use crate::http::api::Answer;
 use crate::http::body::ApiBody;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{Filter, given, short};
-use crate::clock::now_ms;
 use crate::http::{State, auth};
 use crate::questions::Cost;
 use actix_web::{HttpRequest, web};
