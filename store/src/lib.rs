@@ -274,8 +274,8 @@ pub trait Store: Send + Sync {
     /// Returns one cell per route, sorted by route. Omits routes without page views.
     ///
     /// Queries of one dimension are answered from rollups, which equal a recomputation from page views; the range is
-    /// rounded outwards to whole hours. [`rollup::Plan`] documents how a part of a day is counted, and when the
-    /// period grows to whole days. Several filters and [`CellQuery::exact`] are answered from page views, to the
+    /// rounded outwards to whole minutes. [`rollup::Plan`] documents how a part of a day or an hour is counted, and when
+    /// the period grows to whole hours or days. Several filters and [`CellQuery::exact`] are answered from page views, to the
     /// millisecond.
     ///
     /// # Errors
