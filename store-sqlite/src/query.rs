@@ -206,7 +206,9 @@ macro_rules! scan {
         concat!(
             "/* ",
             $name,
-            " */ select v.route_id, lcp, inp, cls, fcp, ttfb, fid, tti, case ?11 \
+            " */ select v.route_id, ",
+            fieldvitals_store::metric_columns!("v."),
+            ", case ?11 \
              when 0 then v.device when 1 then v.browser when 2 then v.country when 3 then v.connection \
              when 4 then v.navigation_type + 1 when 5 then v.release when 6 then v.os + 1 end, v.weight \
              from ",

@@ -149,7 +149,9 @@ fn parse(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, sqlx:
     })
 }
 
-/// Reads the seven metrics from the columns that begin at `first`.
+const _: () = assert!(Metric::COUNT == 7, "statements and indexes of columns in this file name each metric");
+
+/// Reads the metrics from the columns that begin at `first`.
 pub(crate) fn values(row: &SqliteRow, first: usize) -> Result<Values, sqlx::Error> {
     let mut values = Values::EMPTY;
     for metric in Metric::ALL {

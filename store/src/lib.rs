@@ -5,6 +5,7 @@
 //! calls: [`load`] computes the changes of a batch; [`rollup`] encodes cells and plans the reads of a query.
 
 mod cell;
+mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod context;
