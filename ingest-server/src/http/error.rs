@@ -93,7 +93,7 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             "site_unknown",
             format!("there is no site `{shown}`"),
-            "`fieldvitals site list` or GET /api/v1/sites shows the sites.",
+            "GET /api/v1/sites lists the sites; `--site NAME` of the commands names one.",
         )
     }
 
