@@ -1,4 +1,7 @@
 //! Defines the seven metrics, their values, thresholds and ratings.
+//!
+//! A new metric begins with an entry in the table `metrics!` and a state machine in `crate::metrics`. The compiler then
+//! names each other place: [`crate::document`], the stores' columns and stored formats, the command's tables.
 
 use crate::limits;
 use serde::{Deserialize, Serialize};

@@ -213,6 +213,7 @@ pub fn message_of(error: BodyError) -> &'static str {
     }
 }
 
+/// Chooses the status of a refused body, such as 413 for one over the limit.
 fn status_of(reason: Invalid) -> StatusCode {
     match reason {
         Invalid::Malformed | Invalid::NotUtf8 | Invalid::Version | Invalid::Value | Invalid::Aborted => {

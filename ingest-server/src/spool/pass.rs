@@ -1,7 +1,8 @@
 //! Loads rows in passes: one call of the store for all sites of some rows.
 //!
 //! An error of a whole pass may be the fault of one site. Such a pass is split by sites until the refused site is alone;
-//! the other sites are loaded. A pass that took too long is split by rows ([`super::load_size`]).
+//! the other sites are loaded. A pass that took too long is split by rows ([`super::load_size`]). Beacons of a deleted site
+//! are counted as discarded.
 
 use super::file::{Epoch, SpoolRow};
 use super::load_size::Parts;
