@@ -45,7 +45,7 @@ pub use retention_edges::RetentionEdges;
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use tally::{Ranks, Tally, TallyQuery};
 pub use version::Version;
-pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
+pub use view::{Source, StoredView, ViewUpdate, pack_times, pack_url, unpack_times, unpack_url};
 pub use violation::{Judgement, Violation};
 pub use weight::{Weight, estimate};
 

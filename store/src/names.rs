@@ -102,7 +102,7 @@ pub trait NameTables: Send {
         last_days: &[(NameKey, i32)],
     ) -> Result<(), StoreError>;
 
-    /// Reads the route rules of sites. Each of the sites is in the answer.
+    /// Reads the route rules of sites. The answer has an entry for each site.
     async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
 
     /// Reads the routes of sites that were seen since a day. `sites` is in order.
@@ -112,8 +112,8 @@ pub trait NameTables: Send {
         from_day: i32,
     ) -> Result<HashMap<SiteId, Vec<Stored>>, StoreError>;
 
-    /// Counts the labels of dimensions, and reads those that were seen since a day. `asked` is in order, and each of it
-    /// is in the answer.
+    /// Counts the labels of dimensions, and reads the labels seen since a day. `asked` is in order. The answer has an
+    /// entry for each dimension.
     async fn label_places(
         &mut self,
         asked: &[(SiteId, Dimension)],
