@@ -496,7 +496,7 @@ fn within_handles(mut connections: ConnectionLimits) -> ConnectionLimits {
 
 /// Creates the first site and the first admin token, if missing.
 async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, ServeError> {
-    let created_ms = http::now_ms();
+    let created_ms = clock::now_ms();
     let origins = vec!["*".to_owned()];
     let site = NewSite { name: FIRST_SITE.to_owned(), key: keys::site_key()?, origins, created_ms };
     let secret = match &config.first_token {

@@ -17,6 +17,7 @@ mod erase;
 mod error;
 pub mod limits;
 mod load;
+mod locks;
 mod maintain;
 mod names;
 mod nodelay;

@@ -218,7 +218,10 @@ async fn read_views(
 ) -> Result<(), StoreError> {
     let by = by.unwrap_or(GroupBy::Rolled(Dimension::Device));
     let filters = &query.filters;
-    let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
+    let mut rows = sql(concat!(
+        "/* view.scan */ select route_id, ",
+        fieldvitals_store::metric_columns!(""),
+        ", \
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
          end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
@@ -227,7 +230,8 @@ async fn read_views(
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
          and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
-         and ($12::smallint is null or os = $12)")
+         and ($12::smallint is null or os = $12)"
+    ))
     .bind(query.site.0)
     .bind(view::first_id(range.start))
     .bind(view::first_id(range.end))

@@ -4,7 +4,7 @@ use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::limits;
 use crate::sql::query;
-use crate::{address, load, nodelay};
+use crate::{address, nodelay};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -19,7 +19,7 @@ const CONNECTIONS_MAX: u32 = 3;
 /// pool.
 const READING_CONNECTIONS_MAX: u32 = vitals::limits::QUESTIONS_RUNNING_MAX as u32 + 1;
 /// Connections for background work: loading uses one, and on Citus more; maintenance uses another, and starts vacuums.
-const BACKGROUND_CONNECTIONS_MAX: u32 = load::CITUS_LOADS_MAX as u32 + 2;
+const BACKGROUND_CONNECTIONS_MAX: u32 = limits::CITUS_LOADS_MAX as u32 + 2;
 /// Timeout for opening a connection, and for waiting for a free one.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(limits::DATABASE_CONNECT_MS_MAX);
 /// Idle connections are closed after this time.

@@ -1,7 +1,7 @@
 //! Compares rollups with page views, and rebuilds rollups from page views.
 
 use crate::error::failed;
-use crate::load::hold_site;
+use crate::locks::hold_site;
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::sql::{self, query};
 use crate::{PostgresStore, names, query as questions, rows, version, view};

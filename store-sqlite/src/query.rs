@@ -1,7 +1,6 @@
 //! Answers queries. Each query reads one snapshot of the store in one short transaction.
 
 use crate::error::{damaged_rollup, failed};
-use crate::load::retained;
 use crate::{SqliteStore, names, rows, texts, view};
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
@@ -29,7 +28,12 @@ pub(crate) async fn retention_edges(connection: &mut SqliteConnection) -> Result
     .fetch_optional(connection)
     .await
     .map_err(failed(READING))?;
-    Ok(retained(row.map(|row| row.0), row.map(|row| row.1), row.map(|row| row.2)))
+    let retained = |(views_from_ms, hours_from_ms, days_from_ms)| RetentionEdges {
+        views_from_ms,
+        hours_from_ms,
+        days_from_ms,
+    };
+    Ok(row.map_or(RetentionEdges::EVERYTHING, retained))
 }
 
 /// The days that a site's rollups cover.
@@ -202,7 +206,9 @@ macro_rules! scan {
         concat!(
             "/* ",
             $name,
-            " */ select v.route_id, lcp, inp, cls, fcp, ttfb, fid, tti, case ?11 \
+            " */ select v.route_id, ",
+            fieldvitals_store::metric_columns!("v."),
+            ", case ?11 \
              when 0 then v.device when 1 then v.browser when 2 then v.country when 3 then v.connection \
              when 4 then v.navigation_type + 1 when 5 then v.release when 6 then v.os + 1 end, v.weight \
              from ",

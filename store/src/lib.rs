@@ -5,6 +5,7 @@
 //! calls: [`load`] computes the changes of a batch; [`rollup`] encodes cells and plans the reads of a query.
 
 mod cell;
+mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod context;
@@ -16,6 +17,7 @@ pub mod hash;
 pub mod limits;
 pub mod load;
 mod maintenance;
+pub mod names;
 mod place;
 pub mod places;
 pub mod priority;
@@ -43,7 +45,7 @@ pub use retention_edges::RetentionEdges;
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use tally::{Ranks, Tally, TallyQuery};
 pub use version::Version;
-pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
+pub use view::{Source, StoredView, ViewUpdate, pack_times, pack_url, unpack_times, unpack_url};
 pub use violation::{Judgement, Violation};
 pub use weight::{Weight, estimate};
 
@@ -273,8 +275,8 @@ pub trait Store: Send + Sync {
     /// Returns one cell per route, sorted by route. Omits routes without page views.
     ///
     /// Queries of one dimension are answered from rollups, which equal a recomputation from page views; the range is
-    /// rounded outwards to whole hours. [`rollup::Plan`] documents how a part of a day is counted, and when the
-    /// period grows to whole days. Several filters and [`CellQuery::exact`] are answered from page views, to the
+    /// rounded outwards to whole minutes. [`rollup::Plan`] documents how a part of a day or an hour is counted, and when
+    /// the period grows to whole hours or days. Several filters and [`CellQuery::exact`] are answered from page views, to the
     /// millisecond.
     ///
     /// # Errors

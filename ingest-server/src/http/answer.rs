@@ -103,7 +103,7 @@ where
 }
 
 /// Hashes everything that an answer depends on. Names and routes of the site are in answers, and `period` in the URL ends
-/// with the current hour.
+/// with the current minute or hour.
 fn key(request: &HttpRequest, site: &Site, range: Range, version: &Version) -> Key {
     let numbers = [site.id.0, range.from_ms, range.to_ms].map(i64::to_be_bytes).concat();
     let routes = site.routes.join("\0");

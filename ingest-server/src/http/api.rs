@@ -16,7 +16,7 @@ pub mod status;
 pub mod violations;
 
 use crate::http::error::ApiError;
-use crate::http::{openapi, refuse};
+use crate::http::refuse;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -24,14 +24,13 @@ use serde::Serialize;
 /// Result of an API handler.
 pub type Answer = Result<HttpResponse, ApiError>;
 
-/// The paths of the API. `openapi.rs` describes them.
+/// The paths of the API, but for its description in `openapi.rs`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
     let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
     config
         .service(get("/healthz").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
         .service(get("/api/v1/status").route(web::get().to(status::status)))
-        .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/api/v1/sites").route(web::get().to(sites::sites)))
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(pages::pages)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(report::report)))

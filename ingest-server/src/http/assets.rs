@@ -126,3 +126,18 @@ pub(super) fn accepted(headers: &HeaderMap) -> (bool, bool) {
     };
     (takes("br"), takes("gzip"))
 }
+
+#[cfg(test)]
+mod tests {
+    use vitals::metric::Metric;
+
+    #[test]
+    fn dashboard_and_types_name_each_metric() {
+        let dashboard = include_str!("../../assets/dashboard/format.js");
+        let types = include_str!("../../../js-snippet/src/index.d.ts");
+        for name in Metric::ALL.map(Metric::name) {
+            assert!(dashboard.contains(&format!("{{ name: \"{name}\"")), "format.js lacks {name}");
+            assert!(types.contains(&format!("\"{name}\"")), "index.d.ts lacks {name}");
+        }
+    }
+}

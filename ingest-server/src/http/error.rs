@@ -93,7 +93,7 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             "site_unknown",
             format!("there is no site `{shown}`"),
-            "`fieldvitals site list` or GET /api/v1/sites shows the sites.",
+            "GET /api/v1/sites lists the sites; `--site NAME` of the commands names one.",
         )
     }
 
@@ -213,6 +213,7 @@ pub fn message_of(error: BodyError) -> &'static str {
     }
 }
 
+/// Chooses the status of a refused body, such as 413 for one over the limit.
 fn status_of(reason: Invalid) -> StatusCode {
     match reason {
         Invalid::Malformed | Invalid::NotUtf8 | Invalid::Version | Invalid::Value | Invalid::Aborted => {

@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod parameters;
 pub mod proxies;
 pub mod question;
+pub mod responses;
 pub mod starting;
 mod throttle;
 
@@ -78,12 +79,6 @@ impl State {
     fn store(&self) -> Result<&Arc<dyn Store>, ApiError> {
         self.directory.store().ok_or_else(ApiError::store_away)
     }
-}
-
-/// Returns the current time in UTC milliseconds.
-#[must_use]
-pub fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 /// Interval for polling the open connections of a stopping server.
@@ -200,6 +195,7 @@ fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
     config
         .configure(api::routes)
+        .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/demo").route(web::get().to(demo::index)))
         .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))
         .service(get("/demo/{path:.*}").route(web::get().to(demo::page)))

@@ -1,7 +1,7 @@
 //! Query parameters of the read API: filters, grouping, sorting and paging.
 
+use crate::clock::now_ms;
 use crate::http::error::ApiError;
-use crate::http::now_ms;
 use crate::limits;
 use crate::report::{Cursor, Order, Range, Ranking, Sort};
 use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site};
@@ -12,13 +12,14 @@ use vitals::view::{Device, NavigationType, Os};
 
 /// Selects the page views of a query.
 ///
-/// The `period` of an answer is the counted period: the requested hours, limited to retained data. It extends to whole
-/// UTC days at its ends if page views of these days are past retention or too many to read. Queries with several
+/// The `period` of an answer is the counted period: the requested minutes, limited to retained data. It extends to whole
+/// hours or UTC days at its ends if their page views are past retention or too many to read. Queries with several
 /// filters, or with `os`, read page views, within their retention.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
-    /// The last hours or days, such as `24h`, `7d` (the default), `28d`.
+    /// The last hours or days, such as `1h`, `24h`, `7d` (the default), `28d`. Ends with the current minute, or with the
+    /// current hour if longer than 2 days.
     period: Option<String>,
     /// Start of the period by page view start, RFC 3339; replaces `period`.
     from: Option<String>,

@@ -3,6 +3,7 @@
 //! Steps: decode → find the site → check the origin → filter bots → scrub → filter by clock → route. Every body ends
 //! in exactly one [`Outcome`]; a refused body is data, not a failure. An accepted body may lack its invalid fields.
 
+mod attribution;
 pub mod bots;
 pub mod browser;
 pub mod country;
@@ -186,7 +187,7 @@ fn own_updates(
             (None, None, Some(named)) => named.clone(),
             (None, _, _) => route::of_url(url, &site.routes),
         };
-        let mut attribution = scrub::attribution(snapshot.attribution);
+        let mut attribution = attribution::scrubbed(snapshot.attribution);
         let conditions = Conditions { engaged: snapshot.engaged, ..visitor.clone() }
             .with_fetch(attribution.ttfb.take())
             .with_first_input(snapshot.first_input_ms);

@@ -4,7 +4,7 @@ use super::conditions::any_conditions;
 use super::{DAY0_MS, Fresh, Model, site};
 use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::hash::HashMap;
-use crate::rollup::{DAY_MS, HOUR_MS};
+use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
     AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Filters, GroupBy, LoadBatch,
     Retention, Senders, SiteId, Source, SpoolId, Store, StoredView, TallyQuery, Version, ViewUpdate, Weight,
@@ -74,7 +74,11 @@ fn any_values() -> impl Strategy<Value = Values> {
 }
 
 fn any_update() -> impl Strategy<Value = ViewUpdate> {
-    let id = (select(&[0_i64, 1, 23, 24, 30, 71, 95][..]), select(&[0, 1, HOUR_MS - 1][..]), 0_u128..2)
+    let id = (
+        select(&[0_i64, 1, 23, 24, 30, 71, 95][..]),
+        select(&[0, 1, 11 * MINUTE_MS, HOUR_MS - 1][..]),
+        0_u128..2,
+    )
         .prop_map(|(hour, ms, random)| ViewId::new((DAY0_MS + hour * HOUR_MS + ms).unsigned_abs(), random));
     let source = option::of(0_u32..4).prop_map(|seq| seq.map_or(Source::Foreign, |seq| Source::Own { seq }));
     let kinds = (
@@ -396,8 +400,10 @@ impl Play {
 
     async fn ask(&self, ask: &Ask) -> Result<(), TestCaseError> {
         let site = self.sites[ask.site];
-        let from_ms = DAY0_MS + ask.from_hour * HOUR_MS;
-        let to_ms = from_ms + ask.hours * HOUR_MS;
+        // Questions about whole days stay so; most others begin or end within an hour.
+        let minutes = [ask.from_hour, ask.from_hour + ask.hours].map(|hour| hour.rem_euclid(3) * 11);
+        let from_ms = DAY0_MS + ask.from_hour * HOUR_MS + minutes[0] * MINUTE_MS;
+        let to_ms = DAY0_MS + (ask.from_hour + ask.hours) * HOUR_MS + minutes[1] * MINUTE_MS;
         let routes = self.store.routes(site, from_ms, to_ms).await.unwrap();
         same("routes", ask, &routes, &self.model.routes(site, from_ms, to_ms))?;
         let asked = CellQuery {

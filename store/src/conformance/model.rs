@@ -4,7 +4,7 @@ use super::{conditions, percentile};
 use crate::context::causes::{Blocking, Script};
 use crate::dimension::DimensionValue;
 use crate::load::merge;
-use crate::rollup::{DAY_MS, From, HOUR_MS, day_of, hour_of};
+use crate::rollup::{DAY_MS, From, HOUR_MS, MINUTE_MS, day_of};
 use crate::{
     AttributionMetric, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, GroupBy,
     LoadBatch, LoadReport, PeriodRows, Retention, RetentionEdges, RouteCell, SiteId, SpoolId, StoreError,
@@ -180,26 +180,27 @@ impl Model {
         (period, views)
     }
 
-    /// Rounds the period as rollups require: to whole hours, or to the whole first or last day if its hours and page
-    /// views are gone.
+    /// Rounds the period as rollups require: to whole minutes while page views are kept, then to whole hours while those
+    /// are kept, then to whole days.
     fn rounded(&self, query: &CellQuery, dimension: Dimension) -> Range<i64> {
-        let is_whole = |edge_ms: i64| {
+        let step_ms = |edge_ms: i64| {
             let day_ms = day_of(edge_ms);
-            let has_hours = dimension == Dimension::Device && day_ms >= self.retained.hours_from_ms;
-            !has_hours && day_ms < self.retained.views_from_ms
+            match dimension == Dimension::Device && day_ms >= self.retained.hours_from_ms {
+                _ if day_ms >= self.retained.views_from_ms => MINUTE_MS,
+                true => HOUR_MS,
+                false => DAY_MS,
+            }
         };
-        let (mut from_ms, mut to_ms) = (hour_of(query.from_ms), hour_of(query.to_ms));
-        if to_ms < query.to_ms {
-            to_ms = to_ms.saturating_add(HOUR_MS);
-        }
+        let start_of = |edge_ms: i64, step_ms: i64| edge_ms.saturating_sub(edge_ms.rem_euclid(step_ms));
+        let from_ms = start_of(query.from_ms, step_ms(query.from_ms));
         if query.from_ms >= query.to_ms {
+            let from_ms = start_of(query.from_ms, MINUTE_MS);
             return after(from_ms..from_ms, self.retained.days_from_ms);
         }
-        if is_whole(from_ms) {
-            from_ms = day_of(from_ms);
-        }
-        if is_whole(to_ms) && day_of(to_ms) < to_ms {
-            to_ms = day_of(to_ms).saturating_add(DAY_MS);
+        let to_step_ms = step_ms(query.to_ms);
+        let mut to_ms = start_of(query.to_ms, to_step_ms);
+        if to_ms < query.to_ms {
+            to_ms = to_ms.saturating_add(to_step_ms);
         }
         after(from_ms..to_ms, self.retained.days_from_ms)
     }

@@ -21,8 +21,10 @@ pub use site::{Coverage, SiteRows};
 
 use sha2::{Digest, Sha256};
 
+/// Milliseconds of a minute.
+pub const MINUTE_MS: i64 = 60_000;
 /// Milliseconds of an hour.
-pub const HOUR_MS: i64 = 3_600_000;
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// Milliseconds of a UTC day.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
