@@ -4,11 +4,12 @@
 //! tag is a hash of them: a client that has the answer gets `304`, and an answer in memory is served again.
 
 use crate::answers::Key;
+use crate::clock::now_ms;
 use crate::closed_days::Reader;
+use crate::http::State;
 use crate::http::api::Answer;
 use crate::http::connection::Asker;
 use crate::http::error::ApiError;
-use crate::http::{State, now_ms};
 use crate::questions::{Busy, Cost};
 use crate::report::Range;
 use actix_web::http::header::{self, EntityTag, Header as _, IfNoneMatch};

@@ -117,7 +117,9 @@ impl Plan {
             vec![part]
         } else {
             self.deltas = joined(&self.deltas, &whole);
-            self.hours[place] = whole.clone();
+            if !whole.is_empty() {
+                self.hours[place] = whole.clone();
+            }
             vec![part.start..whole.start, whole.end..part.end]
         };
         let edges = edges.into_iter().filter(|edge| !edge.is_empty());
@@ -365,7 +367,7 @@ mod tests {
         for (answer, period) in [
             (minutes(10 * 60 + 40..13 * 60 + 20, 6, &retained), 10..14),
             (minutes(34 * 60 + 30..37 * 60 + 30, many, &retained), 34..38),
-            (minutes(34 * 60 + 10..34 * 60 + 20, many, &retained), 34..35),
+            (minutes(34 * 60 + 10..34 * 60 + 50, many, &retained), 34..35),
         ] {
             assert!(answer.scans.is_empty() && answer.edges().is_empty());
             assert_eq!(
