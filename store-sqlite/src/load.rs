@@ -208,16 +208,6 @@ async fn begin(
     Ok((query::retention_edges(connection).await?, pass.iter().map(outcome).collect()))
 }
 
-/// What is kept, by the columns of its row or their absence.
-pub(crate) fn retained(views: Option<i64>, hours: Option<i64>, days: Option<i64>) -> RetentionEdges {
-    let everything = RetentionEdges::EVERYTHING;
-    RetentionEdges {
-        views_from_ms: views.unwrap_or(everything.views_from_ms),
-        hours_from_ms: hours.unwrap_or(everything.hours_from_ms),
-        days_from_ms: days.unwrap_or(everything.days_from_ms),
-    }
-}
-
 /// The stored ones of these views, by site.
 pub(crate) async fn known(
     connection: &mut SqliteConnection,

@@ -9,11 +9,13 @@
 mod cases;
 mod conditions;
 mod contexts;
+mod deploy_marks;
 mod faults;
 mod history;
 mod model;
 mod names;
 mod passes;
+mod series;
 pub mod upgrade;
 mod version;
 
@@ -35,6 +37,7 @@ pub use contexts::{
     contexts_are_those_of_the_last_snapshot, explained, sampled_page_views_count_as_those_they_stand_for,
     texts_have_a_bound,
 };
+pub use deploy_marks::{deploy_marks_are_kept_once_a_release, time_zone_of_a_site_is_kept};
 pub use faults::FaultyStore;
 pub use history::random_histories;
 pub use model::Model;
@@ -43,6 +46,7 @@ pub use passes::{
     pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
     pass_with_a_fault_changes_nothing,
 };
+pub use series::steps_of_a_series_are_single_answers;
 pub use version::what_changes_an_answer_makes_a_new_version;
 
 use crate::{
@@ -84,6 +88,7 @@ macro_rules! conformance {
             conditions_explain_ttfb_and_go_with_their_page_view,
             pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
             pass_with_a_fault_changes_nothing, what_changes_an_answer_makes_a_new_version,
+            steps_of_a_series_are_single_answers, deploy_marks_are_kept_once_a_release, time_zone_of_a_site_is_kept,
         );
 
         #[test]
