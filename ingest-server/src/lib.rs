@@ -4,6 +4,7 @@
 
 pub mod answers;
 mod clock;
+pub mod comparison;
 mod data_dir;
 pub mod directory;
 pub mod gate;
@@ -15,9 +16,11 @@ pub mod limits;
 pub mod maintenance;
 pub mod outcome;
 pub mod questions;
+pub mod releases;
 pub mod report;
 pub mod spool;
 mod store_url;
+pub mod timeline;
 
 pub use http::client::HeaderName;
 pub use http::connection::ConnectionLimits;
