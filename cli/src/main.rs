@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod compare;
 mod exit;
 mod interrupt;
 mod limits;
@@ -10,6 +11,7 @@ mod moment;
 mod names;
 mod output;
 mod progress;
+mod release;
 mod report;
 mod rollup;
 mod serve;
@@ -49,6 +51,10 @@ enum Command {
     Store(store::Args),
     /// Show measurements as a table.
     Report(report::Args),
+    /// Compare two releases, two periods or two values of a property, with a verdict for each metric.
+    Compare(compare::Args),
+    /// Mark deploys of releases, and list releases.
+    Release(release::Args),
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
 }
@@ -64,6 +70,8 @@ async fn main() -> ExitCode {
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
         Command::Report(args) => report::run(args).await,
+        Command::Compare(args) => compare::run(args).await,
+        Command::Release(args) => release::run(args).await,
         Command::Check(args) => check::run(args).await,
     };
     done.unwrap_or_else(|error| {

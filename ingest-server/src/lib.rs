@@ -3,8 +3,9 @@
 //! Path of a beacon: [`http`] → [`intake`] → [`spool`] → the store. [`report`] and [`gate`] read from the store.
 
 pub mod answers;
-mod clock;
+pub mod clock;
 pub mod closed_days;
+pub mod comparison;
 mod data_dir;
 pub mod directory;
 pub mod gate;
@@ -16,9 +17,11 @@ pub mod limits;
 pub mod maintenance;
 pub mod outcome;
 pub mod questions;
+pub mod releases;
 pub mod report;
 pub mod spool;
 mod store_url;
+pub mod timeline;
 
 pub use http::client::HeaderName;
 pub use http::connection::ConnectionLimits;

@@ -80,11 +80,30 @@ pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
+/// Values with a line of their own in one series.
+pub const SERIES_TOP_MAX: usize = 20;
+/// Percentiles in one series: steps × lines × metrics. Each is of a histogram of about 2.4 kB.
+pub const SERIES_POINTS_MAX: usize = 25_000;
+/// Releases in one answer.
+pub const RELEASE_ROWS_MAX: usize = 100;
+/// Routes in one comparison.
+pub const COMPARED_ROWS_MAX: usize = 100;
+/// Page views that each side of a comparison samples to weigh classes: about 0.3 s.
+pub const STRATA_SAMPLE_VIEWS: u64 = 100_000;
 /// Days that one query may span.
 pub const QUERY_DAYS_MAX: i64 = 400;
 /// Rejections kept to answer "why is there no data?": distinct (site, reason, origin).
 pub const REJECTION_KINDS_MAX: usize = 1_000;
 
+const _: () = assert!(
+    STRATA_SAMPLE_VIEWS * 4 <= fieldvitals_store::limits::STRATA_VIEWS_MAX,
+    "a burst of traffic must fit a sample"
+);
+const _: () = assert!(
+    SERIES_TOP_MAX <= fieldvitals_store::limits::SERIES_LINES_MAX
+        && RELEASE_ROWS_MAX <= fieldvitals_store::limits::SERIES_LINES_MAX,
+    "the lines of an answer must be those of one series"
+);
 const _: () = assert!(vitals::limits::BODY_BYTES_MAX < COMMIT_BYTES_MAX, "any beacon must fit a commit");
 const _: () = assert!(COMMIT_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a commit must fit what may be in flight");
 const _: () = assert!(

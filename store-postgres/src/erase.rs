@@ -196,7 +196,7 @@ async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreEr
     .map_err(failed(ERASING))?;
     let mut removed = 0;
     for grain in [Grain::Hour, Grain::Day] {
-        let steps = (grain, grain.step(range.start)..grain.step(range.end));
+        let steps = (grain, grain.step(range.start)..grain.step(range.end), None);
         let limit = REMOVE_BLOCKS_MAX - i64::try_from(removed).unwrap_or(0);
         removed += rows::remove_steps(connection, erase.site, steps, limit).await?;
     }

@@ -202,7 +202,8 @@ async fn remove_rows(
     let mut removed = 0;
     for grain in [Grain::Hour, Grain::Day] {
         let steps = grain.step(start)..grain.step(end);
-        removed += rows::remove(connection, erase.site, grain, steps, REMOVE_BLOCKS_MAX - removed).await?;
+        let left = REMOVE_BLOCKS_MAX - removed;
+        removed += rows::remove(connection, erase.site, (grain, steps, None), left).await?;
     }
     Ok(removed)
 }

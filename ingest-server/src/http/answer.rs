@@ -103,19 +103,20 @@ where
     state.questions.ask(cost, written).await.map_err(|Busy| ApiError::busy())?
 }
 
-/// Hashes everything that an answer depends on. Names and routes of the site are in answers, and `period` in the URL ends
-/// with the current minute or hour.
+/// Hashes everything that an answer depends on. Name, routes and time zone of the site shape answers, and `period` in the
+/// URL ends with the current minute or hour.
 fn key(request: &HttpRequest, site: &Site, range: Range, version: &Version) -> Key {
     let numbers = [site.id.0, range.from_ms, range.to_ms].map(i64::to_be_bytes).concat();
     let routes = site.routes.join("\0");
     let pattern = request.match_pattern().unwrap_or_default();
-    let parts: [&[u8]; 7] = [
+    let parts: [&[u8]; 8] = [
         env!("CARGO_PKG_VERSION").as_bytes(),
         pattern.as_bytes(),
         request.query_string().as_bytes(),
         &numbers,
         site.name.as_bytes(),
         routes.as_bytes(),
+        site.timezone.as_bytes(),
         version.as_bytes(),
     ];
     let mut hash = Sha256::new();

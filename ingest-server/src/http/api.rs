@@ -5,12 +5,15 @@
 
 pub mod attribution;
 pub mod breakdown;
+pub mod compare;
 pub mod gate;
 pub mod health;
 pub mod pages;
 pub mod rejections;
+pub mod releases;
 pub mod report;
 pub mod route;
+pub mod series;
 pub mod sites;
 pub mod status;
 pub mod violations;
@@ -35,6 +38,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(pages::pages)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(report::report)))
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(breakdown::breakdown)))
+        .service(get("/api/v1/sites/{site}/series").route(web::get().to(series::series)))
+        .service(get("/api/v1/sites/{site}/compare").route(web::get().to(compare::compare)))
+        .service(get("/api/v1/sites/{site}/releases").route(web::get().to(releases::releases)))
         .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod demo;
 pub mod error;
 pub mod ingest;
+mod known;
 pub mod openapi;
 pub mod parameters;
 pub mod proxies;

@@ -1,7 +1,8 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    attribution, breakdown, gate, health, pages, rejections, report, sites, status, violations,
+    attribution, breakdown, compare, gate, health, pages, rejections, releases, report, series, sites,
+    status, violations,
 };
 use crate::http::{assets, ingest};
 use actix_web::http::header;
@@ -24,7 +25,8 @@ use utoipa::{Modify, OpenApi};
     ),
     paths(
         ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, pages::pages,
-        report::report, breakdown::breakdown, attribution::attribution, rejections::rejections,
+        report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
+        attribution::attribution, rejections::rejections,
         violations::violations, gate::gate
     ),
     modifiers(&Bearer),

@@ -360,6 +360,7 @@ mod tests {
             ],
             origins: vec!["https://shop.example".to_owned()],
             routes: vec!["/blog/:slug".to_owned()],
+            timezone: Site::TIMEZONE_DEFAULT.to_owned(),
             created_ms: 0,
         };
         Snapshot::new(vec![site], HashMap::new())

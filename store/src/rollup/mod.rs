@@ -8,6 +8,7 @@ mod log;
 mod plan;
 mod row;
 mod site;
+mod steps;
 
 pub use answer::{Answer, From, Per};
 pub use block::{Block, BlockKey, Scope, Stored, add_block, blocks, read_block};
@@ -18,6 +19,7 @@ pub use row::{
     Difference, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
 };
 pub use site::{Coverage, SiteRows};
+pub use steps::{StepAnswers, StepPlans};
 
 use sha2::{Digest, Sha256};
 

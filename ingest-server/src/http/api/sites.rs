@@ -18,6 +18,8 @@ pub struct SiteReport {
     origins: Vec<String>,
     /// Route patterns, in matching order.
     routes: Vec<String>,
+    /// IANA name of the time zone in which days and weeks of series begin.
+    timezone: String,
     created: String,
 }
 
@@ -41,6 +43,7 @@ impl From<&Site> for SiteReport {
                 .collect(),
             origins: site.origins.clone(),
             routes: site.routes.clone(),
+            timezone: site.timezone.clone(),
             created: time_text(site.created_ms),
         }
     }
