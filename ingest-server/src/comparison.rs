@@ -121,13 +121,13 @@ pub struct RouteChange {
 pub fn routes(
     metrics: Metrics,
     percent: u8,
-    (baseline, current): (Vec<RouteCell>, Vec<RouteCell>),
+    (baseline, current): (&[RouteCell], &[RouteCell]),
     limit: usize,
 ) -> Vec<RouteChange> {
     let before: HashMap<&str, &Cell> = baseline.iter().map(|row| (row.route.as_str(), &row.cell)).collect();
     let mut names = Vec::new();
     let mut all = Vec::new();
-    for row in &current {
+    for row in current {
         let Some(&cell) = before.get(row.route.as_str()) else { continue };
         for metric in metrics.iter() {
             let sides = [cell.metric(metric), row.cell.metric(metric)];
@@ -286,10 +286,10 @@ mod tests {
             row("/c", 20, 9_000.0),
             row("/e", 300, 1_000.0),
         ];
-        let moved = routes(Metrics::only(Metric::Lcp), 75, (baseline.clone(), current.clone()), 10);
+        let moved = routes(Metrics::only(Metric::Lcp), 75, (&baseline, &current), 10);
         let told: Vec<_> = moved.iter().map(|one| (one.route.as_str(), one.change.verdict)).collect();
         assert_eq!(told, [("/b", ChangeVerdict::Worse), ("/a", ChangeVerdict::NoClearChange)]);
-        assert_eq!(routes(Metrics::ALL, 75, (baseline, current), 1).len(), 1);
+        assert_eq!(routes(Metrics::ALL, 75, (&baseline, &current), 1).len(), 1);
     }
 
     #[test]

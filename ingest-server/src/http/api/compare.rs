@@ -238,7 +238,7 @@ pub async fn compare(
             (None, limit) => {
                 let cells =
                     (store.cells(&baseline.query).await?.rows, store.cells(&current.query).await?.rows);
-                comparison::routes(metrics, percentile, cells, limit)
+                comparison::routes(metrics, percentile, (&cells.0, &cells.1), limit)
             }
         };
         let (reweighted, reweighted_absent) = match reweighted {

@@ -376,12 +376,13 @@ async fn marks(store: &dyn Store, site: &Site, timeline: &Timeline) -> Result<Ve
     let look_from_ms = day_of(period.start.saturating_sub(NEW_AFTER_MS)).max(0);
     let days = look_from_ms..day_of(period.end.saturating_sub(1)).saturating_add(DAY_MS);
     let days = days.start.max(days.end.saturating_sub(limits::QUERY_DAYS_MAX * DAY_MS))..days.end;
-    let releases = releases::releases(store, site.id, days.clone(), limits::RELEASE_ROWS_MAX).await?;
+    let releases = releases::releases(store, site.id, days, limits::RELEASE_ROWS_MAX).await?;
+    // A release of the first day with page views may be older.
+    let first_day_ms = releases.iter().filter_map(|release| release.seen).map(|[first_ms, _]| first_ms).min();
     let mark = |at_ms, release: String, kind| (at_ms, MarkReport { at: time_text(at_ms), release, kind });
     let marks = releases.into_iter().filter_map(|release| match (release.deployed_ms, release.seen) {
         (Some(at_ms), _) => Some(mark(at_ms, release.name, "deploy")),
-        // A release of the first day may be older.
-        (None, Some([first_ms, _])) if first_ms > days.start => {
+        (None, Some([first_ms, _])) if Some(first_ms) > first_day_ms => {
             Some(mark(first_ms, release.name, "first_seen"))
         }
         _ => None,
