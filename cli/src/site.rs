@@ -192,10 +192,7 @@ fn timezone(name: &str) -> Result<String, String> {
     let known = timeline::zone_names();
     let found = known.iter().find(|known| known.eq_ignore_ascii_case(name.trim()));
     found.cloned().ok_or_else(|| {
-        format!(
-            "{}; IANA names are such as Europe/Berlin or America/New_York",
-            nearest("time zone", name, &known)
-        )
+        format!("{} (an IANA name, such as Europe/Berlin)", nearest("time zone", name, &known))
     })
 }
 

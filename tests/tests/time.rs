@@ -23,22 +23,22 @@ const PER_HOUR: i64 = 20;
 fn view(first_ms: i64, number: i64, slower: f64) -> ViewUpdate {
     let start_ms = first_ms + number * HOUR_MS / PER_HOUR;
     let is_new = number >= DAYS * 24 * PER_HOUR / 2;
-    // SplitMix64 (Steele, Lea and Flood 2014).
-    let mut bits = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^= bits >> 31;
-    let (phone, cart) = (bits & 1 == 0, bits & 2 == 0);
-    let spread = 0.6 + 0.8 * ((bits >> 11) as f64 / (1_u64 << 53) as f64);
+    // Every class and both halves have the same values: the golden ratio's multiples fill 0 to 1 evenly.
+    let (phone, cart, german) = (number & 1 == 0, number & 2 == 0, number & 4 == 0);
+    let even = (number as f64 * 0.618_033_988_749_895).fract();
+    let spread = 0.6 + 0.8 * even;
     let mut lcp = spread * if phone { 2_400.0 } else { 1_200.0 };
     if is_new && phone && cart {
         lcp *= slower;
     }
     let mut values = Values::EMPTY;
     values.set(Metric::Lcp, Value::new(Metric::Lcp, lcp).ok());
-    values.set(Metric::Cls, Value::new(Metric::Cls, f64::from((bits >> 8) as u8) / 2_000.0).ok());
+    values.set(
+        Metric::Cls,
+        Value::new(Metric::Cls, (number as f64 * 0.414_213_562_373_095).fract() / 8.0).ok(),
+    );
     ViewUpdate {
-        id: ViewId::new(start_ms.unsigned_abs(), u128::from(bits)),
+        id: ViewId::new(start_ms.unsigned_abs(), number.unsigned_abs().into()),
         source: Source::Own { seq: 1 },
         received_ms: start_ms,
         url: "https://shop.example/".to_owned(),
@@ -48,7 +48,7 @@ fn view(first_ms: i64, number: i64, slower: f64) -> ViewUpdate {
         browser: Some("Chrome".to_owned()),
         os: None,
         connection: None,
-        country: Some(if bits & 4 == 0 { "DE" } else { "FR" }.to_owned()),
+        country: Some(if german { "DE" } else { "FR" }.to_owned()),
         release: Some(if is_new { "5.1" } else { "5.0" }.to_owned()),
         values,
         tti_gap: None,
@@ -253,7 +253,7 @@ async fn wrong_questions_say_what_is_allowed() {
         ("series?step=month", "`step` is `month`: expected hour, day or week"),
         ("series?percentile=0", "`percentile` is `0`: expected 1 to 99"),
         ("series?percentile=100", "expected 1 to 99"),
-        ("series?metric=LPC", "did you mean \\\"LCP\\\"?"),
+        ("series?metric=LPC", "unknown metric `LPC`; expected one of LCP, INP"),
         ("series?metrics=LCP", "`metric` names the metrics"),
         ("series?by=colour", "`by` is `colour`: expected device"),
         ("series?by=device&top=21", "`top` is `21`: expected 1 to 20"),
