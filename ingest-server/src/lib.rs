@@ -7,13 +7,16 @@ mod clock;
 mod data_dir;
 pub mod directory;
 pub mod gate;
+pub mod grant;
 pub mod handles;
 pub mod http;
 pub mod intake;
 pub mod keys;
 pub mod limits;
+pub mod live;
 pub mod maintenance;
 pub mod outcome;
+pub mod password;
 pub mod questions;
 pub mod report;
 pub mod spool;
@@ -404,6 +407,8 @@ impl Server {
             country_header: http::client::CountryHeader::new(config.country_header, proxies),
             questions,
             answers: Answers::new(config.answers_bytes),
+            live: Arc::new(live::Live::new(Handle::current())),
+            sign_ins: http::sign_in::SignIns::default(),
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
             keep_bots: config.keep_bots,

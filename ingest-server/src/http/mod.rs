@@ -7,6 +7,7 @@ pub mod assets;
 pub mod auth;
 pub mod body;
 pub mod client;
+mod compress;
 pub mod connection;
 pub mod demo;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod openapi;
 pub mod parameters;
 pub mod proxies;
 pub mod question;
+pub mod sign_in;
 pub mod starting;
 mod throttle;
 
@@ -22,6 +24,7 @@ use crate::answers::Answers;
 use crate::directory::Directory;
 use crate::intake::scrub;
 use crate::limits;
+use crate::live::Live;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::questions::Questions;
@@ -59,6 +62,10 @@ pub struct State {
     pub questions: Questions,
     /// The answers kept in memory.
     pub answers: Answers,
+    /// Clients that watch sites.
+    pub live: Arc<Live>,
+    /// Attempts to sign in.
+    pub sign_ins: sign_in::SignIns,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Serves the demo site.
@@ -102,12 +109,15 @@ const SURPLUS_PER_WORKER: usize = 8;
 pub struct Running {
     handle: ServerHandle,
     connections: Arc<Connections>,
+    live: Arc<Live>,
 }
 
 impl Running {
-    /// Makes `/healthz` answer 503, and closes connections after their responses. The server continues to serve.
+    /// Makes `/healthz` answer 503, and closes connections after their responses. Live updates end. The server continues to
+    /// serve.
     pub fn drain(&self) {
         self.connections.drain();
+        self.live.end();
     }
 
     /// Accepts no more connections. If `graceful`, waits for requests in progress, with a timeout.
@@ -115,6 +125,7 @@ impl Running {
         // Workers must outlive the last accepted connection.
         self.handle.pause().await;
         self.connections.end();
+        self.live.end();
         let deadline = Instant::now() + Duration::from_millis(limits::STOP_REQUESTS_MS_MAX);
         while graceful && Instant::now() < deadline {
             tokio::time::sleep(STOP_LOOK).await;
@@ -137,11 +148,13 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
         loop {
             tokio::time::sleep(Duration::from_secs(60)).await;
             rate.client_rate.forget_quiet();
+            rate.sign_ins.forget_quiet();
         }
     });
     SockRef::from(&listener).set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
     let connections = Arc::clone(&state.connections);
     let running = Arc::clone(&connections);
+    let live = Arc::clone(&state.live);
     let workers = workers();
     let server = ServerBuilder::new()
         .workers(workers)
@@ -154,7 +167,7 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
         .run();
     let handle = server.handle();
     tokio::spawn(server);
-    Ok(Running { handle, connections: running })
+    Ok(Running { handle, connections: running, live })
 }
 
 fn app(
@@ -170,6 +183,7 @@ fn app(
         .service(
             web::scope("")
                 .wrap(middleware::from_fn(parameters::check))
+                .wrap(middleware::from_fn(compress::compress))
                 .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                 .configure(routes),
         )
