@@ -16,8 +16,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use utoipa::ToSchema;
 
-/// Time between two questions about a site. Loads gather for 200 ms, so a visit is seen within a second.
-const LOOK: Duration = Duration::from_millis(500);
+/// Time between two questions about a site. Loads gather for 200 ms, so a visit is seen within half a second.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What clients watch of a site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,7 +65,7 @@ pub struct LiveReport {
     streams_max: usize,
     /// Watched sites.
     sites: usize,
-    /// Questions about the version of a site since the server started, one each half second and watched site.
+    /// Questions about the version of a site since the server started: four a second and watched site.
     looks: u64,
 }
 

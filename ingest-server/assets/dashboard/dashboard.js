@@ -302,7 +302,8 @@ async function start() {
       await enterByAddress();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      await showSignIn(`${error.message} ${error.hint}`);
+      if (error.status === 0) showError(error);
+      else await showSignIn(`${error.message} ${error.hint}`);
       return;
     }
     await load({ moved: true });
