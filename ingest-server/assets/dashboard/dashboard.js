@@ -163,7 +163,7 @@ function draw({ moved = false, scroll = null }) {
   if (!moved) {
     for (const node of main.querySelectorAll("details[data-open]")) node.open = opened.get(node.getAttribute("data-open")) ?? node.open;
   }
-  skipRanking.hidden = main.querySelector("#ranking") === null;
+  skipRanking.hidden = main.querySelector("#rows") === null;
   document.title = readable([view.title(state), state.site, "fieldvitals"].filter(Boolean).join(" · "));
   if (scroll !== null) scrollTo(0, scroll);
   if (moved) {

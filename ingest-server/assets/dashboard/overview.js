@@ -145,9 +145,9 @@ function ranking(state, answers, link, actions) {
   const isMore = pages.next_cursor !== null && pages.pages.length < ROWS_MAX;
   return h("section", { class: "panel ranking", "aria-labelledby": "ranking" },
     h("div", { class: "panel-head" },
-      h("div", {}, h("h2", { id: "ranking", tabindex: "-1" }, "Pages"), h("p", { class: "soft small" }, `${chosen.title}: ${lower(chosen.says)}`)),
+      h("div", {}, h("h2", { id: "ranking" }, "Pages"), h("p", { class: "soft small" }, `${chosen.title}: ${lower(chosen.says)}`)),
       segmented("metric", "Metric of the ranking", METRICS.map(({ name, title }) => [name, name, title]), state, link, "segmented small")),
-    h("table", { role: "table", "aria-labelledby": "ranking" },
+    h("table", { id: "rows", tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
       h("tbody", { role: "rowgroup" }, pages.pages.map((page) => row(page, state, link)))),
     isMore ? h("p", { class: "more" }, h("button", { type: "button", class: "secondary", onclick: actions.more, "data-key": "more" }, "Show more pages")) : null);
