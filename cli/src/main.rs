@@ -10,6 +10,7 @@ mod migrate;
 mod moment;
 mod names;
 mod output;
+mod password;
 mod progress;
 mod release;
 mod report;
@@ -45,6 +46,8 @@ enum Command {
     Site(site::Args),
     /// Add, list and revoke API tokens.
     Token(token::Args),
+    /// Set or remove the password of the dashboard.
+    Password(password::Args),
     /// Compare rollups with the page views that they count, or rebuild them.
     Rollup(rollup::Args),
     /// Copy a store into another, such as the embedded one into Postgres.
@@ -67,6 +70,7 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Site(args) => site::run(args).await,
         Command::Token(args) => token::run(args).await,
+        Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
         Command::Report(args) => report::run(args).await,

@@ -9,13 +9,16 @@ pub mod comparison;
 mod data_dir;
 pub mod directory;
 pub mod gate;
+pub mod grant;
 pub mod handles;
 pub mod http;
 pub mod intake;
 pub mod keys;
 pub mod limits;
+pub mod live;
 pub mod maintenance;
 pub mod outcome;
+pub mod password;
 pub mod questions;
 pub mod releases;
 pub mod report;
@@ -410,6 +413,8 @@ impl Server {
             questions,
             answers: Answers::new(config.answers_bytes / 2),
             closed_days: Arc::new(ClosedDays::new(config.answers_bytes / 2)),
+            live: Arc::new(live::Live::new(Handle::current())),
+            sign_ins: http::sign_in::SignIns::default(),
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
             keep_bots: config.keep_bots,
