@@ -4,7 +4,7 @@ use crate::site::print_text;
 use crate::store_args::StoreArgs;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use fieldvitals_server::{http, password};
+use fieldvitals_server::{clock, password};
 use fieldvitals_store::{Store, Token};
 use std::io::{IsTerminal as _, stdin};
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ enum Command {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Set { store } => {
-            let token = password::token_of(&read()?, http::now_ms())?;
+            let token = password::token_of(&read()?, clock::now_ms())?;
             let set = async |store: &dyn Store| {
                 let token = store.token_add(token).await?;
                 remove(store, |old| old.id != token.id).await

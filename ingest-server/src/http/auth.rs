@@ -1,10 +1,10 @@
 //! Authorizes requests: by a bearer token, which is looked up by its hash, or by the dashboard's session cookie, which is
 //! a [grant](crate::grant).
 
+use crate::clock::now_ms;
 use crate::grant::{Grant, Void};
 use crate::http::State;
 use crate::http::error::ApiError;
-use crate::http::now_ms;
 use actix_web::HttpRequest;
 use actix_web::http::{Method, header};
 use fieldvitals_store::{Scope, Site, SiteId, TokenId};

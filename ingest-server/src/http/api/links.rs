@@ -1,10 +1,11 @@
 //! Read-only links to one site, with an expiry.
 
+use crate::clock::now_ms;
 use crate::grant::Grant;
 use crate::http::api::{Answer, json};
 use crate::http::body::Body;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::{State, auth, now_ms};
+use crate::http::{State, auth};
 use crate::limits;
 use crate::report::time_text;
 use actix_web::{HttpRequest, web};

@@ -1,11 +1,12 @@
 //! The dashboard's session: a cookie that is a grant.
 
+use crate::clock::now_ms;
 use crate::grant::Grant;
+use crate::http::State;
 use crate::http::api::{Answer, json};
 use crate::http::auth::{self, COOKIE, OWN_PAGE};
 use crate::http::body::Body;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::{State, now_ms};
 use crate::limits;
 use crate::password::is_password;
 use actix_web::http::header;
