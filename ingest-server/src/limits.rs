@@ -119,11 +119,6 @@ const _: () = assert!(
     STRATA_SAMPLE_VIEWS * 4 <= fieldvitals_store::limits::STRATA_VIEWS_MAX,
     "a burst of traffic must fit a sample"
 );
-const _: () = assert!(
-    SERIES_TOP_MAX <= fieldvitals_store::limits::SERIES_LINES_MAX
-        && RELEASE_ROWS_MAX <= fieldvitals_store::limits::SERIES_LINES_MAX,
-    "the lines of an answer must be those of one series"
-);
 const _: () = assert!(vitals::limits::BODY_BYTES_MAX < COMMIT_BYTES_MAX, "any beacon must fit a commit");
 const _: () = assert!(COMMIT_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a commit must fit what may be in flight");
 const _: () = assert!(

@@ -595,7 +595,7 @@ async fn of_a_load_that_fails_in_the_middle_nothing_is_left() {
         .unwrap()
     };
     let before = rows(&mut raw).await;
-    assert_eq!(before.len(), 52);
+    assert_eq!(before.len(), 53);
     let error = load(&store, site, 1, views(2, 1_800.0)).await.unwrap_err().to_string();
     assert!(error.contains("refused by a trigger"), "{error}");
     assert_eq!(rows(&mut raw).await, before);

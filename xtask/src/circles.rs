@@ -33,11 +33,6 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
         "texts are removed in steps of maintenance",
     ),
     ("collector-wasm/src/signal.rs", "collector-wasm/src/observe.rs", "signals start and stop observers"),
-    (
-        "store-postgres/src/places.rs",
-        "store-postgres/src/maintain/mod.rs",
-        "names are removed in steps of maintenance",
-    ),
 ];
 const COLLECTOR: &str = "collector-wasm/src/state.rs";
 /// The collector is one state, and each file has the methods of its subject.

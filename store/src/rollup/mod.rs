@@ -6,6 +6,7 @@ mod block;
 mod fold;
 mod log;
 mod plan;
+mod read;
 mod row;
 mod site;
 mod steps;
@@ -14,7 +15,8 @@ pub use answer::{Answer, From, Per};
 pub use block::{Block, BlockKey, Scope, Stored, add_block, blocks, read_block};
 pub use fold::Fold;
 pub use log::{Counted, deltas};
-pub use plan::{Plan, Read};
+pub use plan::Plan;
+pub use read::Read;
 pub use row::{
     Difference, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
 };

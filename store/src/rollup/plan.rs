@@ -6,7 +6,7 @@
 //! page views, these are subtracted from its cells instead. Otherwise the period grows to the whole day or hour, and the
 //! answer states so.
 
-use super::{Coverage, DAY_MS, From, Grain, HOUR_MS, MINUTE_MS, Scope, day_of, floor, hour_of};
+use super::{Coverage, DAY_MS, From, Grain, HOUR_MS, MINUTE_MS, Read, Scope, day_of, floor, hour_of};
 use crate::cell::CellQuery;
 use crate::dimension::Dimension;
 use crate::limits;
@@ -215,17 +215,6 @@ impl Plan {
         }
         reads
     }
-}
-
-/// Stored rows to be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
-    /// The length of the time step.
-    pub grain: Grain,
-    /// See [`Grain::step`].
-    pub steps: Range<i32>,
-    /// The rows of each step.
-    pub scope: Scope,
 }
 
 /// Returns the part of a range from a moment onwards: an empty range at that moment if the range ends before it.

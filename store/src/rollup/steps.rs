@@ -7,7 +7,8 @@
 
 use super::answer::{Answer, From, Per, REST};
 use super::block::{BlockKey, Scope};
-use super::plan::{Plan, Read};
+use super::plan::Plan;
+use super::read::Read;
 use super::row::{Grain, Part, from_slot};
 use super::site::Coverage;
 use crate::cell::{Cell, CellQuery};
