@@ -279,6 +279,7 @@ impl Metric {
     }
 
     /// Returns the values with a rating, in millionths of the unit.
+    #[cfg(feature = "native")]
     pub(crate) const fn rated(self, rating: Rating) -> core::ops::RangeInclusive<u32> {
         let Thresholds { good: Value(good), needs_improvement: Value(needs_improvement) } = self.thresholds();
         match rating {
