@@ -14,6 +14,7 @@ pub mod keys;
 pub mod limits;
 pub mod maintenance;
 pub mod outcome;
+pub mod proportion;
 pub mod questions;
 pub mod report;
 pub mod spool;

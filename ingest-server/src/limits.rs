@@ -80,6 +80,10 @@ pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
+/// Known values listed in an error.
+pub const SUGGESTED_MAX: usize = 10;
+/// Age of the page views whose tags, marks and `Server-Timing` entries an error suggests, in milliseconds: 30 days.
+pub const SUGGESTED_MS_MAX: i64 = 30 * 24 * 3_600 * 1_000;
 /// Days that one query may span.
 pub const QUERY_DAYS_MAX: i64 = 400;
 /// Rejections kept to answer "why is there no data?": distinct (site, reason, origin).

@@ -92,17 +92,33 @@ pub struct PeriodReport {
     pub from: String,
     /// End of the period, excluded.
     pub to: String,
+    /// Set if a part of the requested period is past the retention of the data that the answer needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited: Option<String>,
+}
+
+impl PeriodReport {
+    /// The counted period of an answer, beside the requested range.
+    #[must_use]
+    pub fn counted(period: std::ops::Range<i64>, asked: Range) -> Self {
+        let limited = (period.start > asked.from_ms).then(|| {
+            let from = time_text(period.start);
+            format!("the data for this question is kept from {from} on; filters and groupings that only page views have \
+                     work within the retention of page views")
+        });
+        Self { limited, ..period.into() }
+    }
 }
 
 impl From<Range> for PeriodReport {
     fn from(range: Range) -> Self {
-        Self { from: time_text(range.from_ms), to: time_text(range.to_ms) }
+        (range.from_ms..range.to_ms).into()
     }
 }
 
 impl From<std::ops::Range<i64>> for PeriodReport {
     fn from(period: std::ops::Range<i64>) -> Self {
-        Self { from: time_text(period.start), to: time_text(period.end) }
+        Self { from: time_text(period.start), to: time_text(period.end), limited: None }
     }
 }
 

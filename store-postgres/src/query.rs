@@ -1,19 +1,21 @@
 //! Questions: each is answered from one state of the store, in one short transaction.
 
-use crate::error::failed;
+use crate::error::{damaged, failed};
 use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
+use fieldvitals_store::context::values::StoredFilters;
 use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan, from_slot};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, from_slot};
 use fieldvitals_store::{
-    Cell, CellQuery, Dimension, Filters, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
+    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
     StoredView, Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::types::Uuid;
 use std::cmp::Reverse;
 use std::ops::Range;
 use vitals::histogram::EncodingError;
@@ -71,10 +73,10 @@ pub(crate) async fn total(store: &PostgresStore, query: &CellQuery) -> Result<To
 
 /// The labels that the filters of a question need.
 async fn labels_of_filters(connection: &mut PgConnection, query: &CellQuery) -> Result<Labels, StoreError> {
-    match query.filters {
-        Filters::NONE => Ok(Labels::default()),
-        _ => names::labels(connection, query.site).await,
+    if query.filters.dimensions().next().is_none() {
+        return Ok(Labels::default());
     }
+    names::labels(connection, query.site).await
 }
 
 pub(crate) async fn breakdown(
@@ -218,11 +220,13 @@ async fn read_views(
 ) -> Result<(), StoreError> {
     let by = by.unwrap_or(GroupBy::Rolled(Dimension::Device));
     let filters = &query.filters;
+    let stored = stored_filters(connection, query, range).await?;
     let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
          end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
-         when 5 then release end, weight from page_view \
+         when 5 then release end, weight, case when $13 then context end, case when $13 then id end \
+         from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
@@ -240,8 +244,12 @@ async fn read_views(
     .bind(filters.release.as_deref())
     .bind(i16::from(by.number()))
     .bind(filters.os.map(|os| os as i16))
+    .bind(!filters.context.is_empty())
     .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        if !filters.context.is_empty() && !has_context(&row, &stored)? {
+            continue;
+        }
         let columns = || {
             let label: Option<&str> = row.try_get(9)?;
             let number: Option<i16> = row.try_get(8)?;
@@ -258,6 +266,29 @@ async fn read_views(
         answer.add_view(route_id, code, weight, &values, times);
     }
     Ok(())
+}
+
+/// The filters of the context, with the texts of their days.
+async fn stored_filters<'a>(
+    connection: &mut PgConnection,
+    query: &'a CellQuery,
+    range: &Range<i64>,
+) -> Result<StoredFilters<'a>, StoreError> {
+    if query.filters.context.is_empty() {
+        return Ok(StoredFilters::default());
+    }
+    let days = Grain::Day.step(range.start)..Grain::Day.step(range.end).saturating_add(1);
+    let names = texts::of_days(connection, query.site, days).await?;
+    Ok(StoredFilters::new(&query.filters.context, names))
+}
+
+/// Whether the filters of the context select a scanned page view.
+fn has_context(row: &PgRow, stored: &StoredFilters<'_>) -> Result<bool, StoreError> {
+    let (context, id) = (row.try_get(11), row.try_get::<Uuid, _>(12));
+    let id = ViewId::from_bytes(id.map_err(failed(READING))?.into_bytes());
+    let day = Grain::Day.step(id.ok_or_else(|| damaged(READING, "a page view (id)"))?.start_ms());
+    let taken = stored.take_encoded(day, context.map_err(failed(READING))?);
+    taken.map_err(|_| damaged(READING, "a page view (context)"))
 }
 
 /// Puts the routes' texts to their cells.

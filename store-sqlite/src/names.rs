@@ -3,6 +3,7 @@
 //! They are read anew in every transaction, with one statement a kind: nothing is remembered between
 //! loads, so nothing needs to be forgotten when another process removes a name.
 
+use crate::SqliteStore;
 use crate::error::{damaged, failed};
 use fieldvitals_store::dimension::{DimensionValue, Labels, NO_VALUE, label_code};
 use fieldvitals_store::hash::HashMap;
@@ -486,6 +487,23 @@ pub(crate) async fn all_labels(
     .await
     .map_err(failed(NAMING))?;
     Ok(labels(rows))
+}
+
+/// The texts of the labels of a dimension.
+pub(crate) async fn all_of(
+    store: &SqliteStore,
+    site: SiteId,
+    dimension: Dimension,
+) -> Result<Vec<String>, StoreError> {
+    let mut transaction = store.read(NAMING).await?;
+    sqlx::query_scalar(
+        "/* label.texts */ select label from label where site_id = ? and dimension = ? order by label",
+    )
+    .bind(site.0)
+    .bind(dimension as u8)
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(failed(NAMING))
 }
 
 fn labels(rows: Vec<(u8, String, u16)>) -> Labels {

@@ -8,6 +8,7 @@ use crate::http::State;
 use crate::http::api::Answer;
 use crate::http::connection::Asker;
 use crate::http::error::ApiError;
+use crate::http::known;
 use crate::questions::{Busy, Cost};
 use crate::report::Range;
 use actix_web::http::header::{self, EntityTag, Header as _, IfNoneMatch};
@@ -50,7 +51,7 @@ where
 /// answer must follow from the site, the range, the URL of the request and the site's page views.
 ///
 /// # Errors
-/// As [`ask`].
+/// As [`ask`]; 400 if no page view of the site has a value of the filters ([`known`]).
 pub(super) async fn ask_once<T, F>(
     state: &State,
     request: &HttpRequest,
@@ -75,7 +76,12 @@ where
             .insert_header(header::ETag(tag))
             .finish());
     }
-    let body = state.answers.get(key, written(state, cost, store, question)).await?;
+    let (site, query) = (site.id, request.query_string().to_owned());
+    let checked = move |store: Arc<dyn Store>| async move {
+        known::check(store.as_ref(), site, &query).await?;
+        question(store).await
+    };
+    let body = state.answers.get(key, written(state, cost, store, checked)).await?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, KEPT_BY_CLIENTS))

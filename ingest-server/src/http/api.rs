@@ -1,16 +1,19 @@
 //! The read API: authenticates with a bearer token and answers JSON.
 //!
 //! One file an endpoint, in the order of [`routes`]. [`route`] holds the parameter `route`, which several endpoints
-//! take.
+//! take; [`sampled`] states the sample of an answer.
 
 pub mod attribution;
 pub mod breakdown;
+pub mod engagement;
 pub mod gate;
 pub mod health;
 pub mod pages;
 pub mod rejections;
 pub mod report;
 pub mod route;
+pub mod sampled;
+pub mod samples;
 pub mod sites;
 pub mod status;
 pub mod violations;
@@ -37,6 +40,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(report::report)))
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(breakdown::breakdown)))
         .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
+        .service(get("/api/v1/sites/{site}/samples").route(web::get().to(samples::samples)))
+        .service(get("/api/v1/sites/{site}/engagement").route(web::get().to(engagement::engagement)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
         .service(post("/api/v1/sites/{site}/gate").route(web::post().to(gate::gate)));

@@ -11,6 +11,8 @@ pub mod connection;
 pub mod demo;
 pub mod error;
 pub mod ingest;
+mod known;
+mod nearest;
 pub mod openapi;
 pub mod parameters;
 pub mod proxies;

@@ -2,6 +2,7 @@
 //! all page views. The OpenAPI document says which ones it has.
 
 use crate::http::error::ApiError;
+use crate::http::nearest::nearest;
 use crate::http::openapi;
 use crate::http::question::{one_of, short};
 use actix_web::body::MessageBody;
@@ -11,9 +12,6 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn};
-
-/// Least similarity of a parameter that is suggested.
-const SIMILAR_MIN: f64 = 0.7;
 
 /// The query parameters of each path.
 static KNOWN: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
@@ -57,13 +55,9 @@ fn unknown(query: &str, known: &[String]) -> Option<ApiError> {
     let (name, _) = url::form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| !name.is_empty() && !known.iter().any(|known| known == name))?;
     let shown = short(&name);
-    let similar = known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(&shown.to_lowercase(), known), known))
-        .filter(|(similarity, _)| *similarity >= SIMILAR_MIN)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let similar = nearest(&shown, known.iter().map(String::as_str));
     let advice = match similar {
-        Some((_, similar)) => format!("did you mean `{similar}`?"),
+        Some(similar) => format!("did you mean `{similar}`?"),
         None if known.is_empty() => "this path takes none".to_owned(),
         None => format!("expected {}", one_of(known.iter().map(String::as_str))),
     };

@@ -1,11 +1,13 @@
 //! A store that fails on demand, for the tests of whatever stands in front of one.
 
+use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
+use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
-    CauseQuery, Causes, CellQuery, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
-    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, Site, SiteId, SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token,
-    TokenId, Total, ValueCell, Version, Violation,
+    CellQuery, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name,
+    NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup, RouteCell, Site, SiteId,
+    SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
+    Version, Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -217,8 +219,20 @@ impl Store for FaultyStore {
         self.inner.breakdown(query, by).await
     }
 
-    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
-        self.inner.causes(query).await
+    async fn scan(&self, query: &ScanQuery, gather: &mut dyn Gather) -> Result<Scanned, StoreError> {
+        self.inner.scan(query, gather).await
+    }
+
+    async fn labels(&self, site: SiteId, dimension: Dimension) -> Result<Vec<String>, StoreError> {
+        self.inner.labels(site, dimension).await
+    }
+
+    async fn texts(&self, site: SiteId, kind: TextKind) -> Result<Vec<String>, StoreError> {
+        self.inner.texts(site, kind).await
+    }
+
+    async fn views_of(&self, site: SiteId, ids: &[ViewId]) -> Result<Vec<StoredView>, StoreError> {
+        self.inner.views_of(site, ids).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod causes;
 mod conditions;
 mod contexts;
 mod faults;
@@ -14,6 +15,7 @@ mod history;
 mod model;
 mod names;
 mod passes;
+mod scans;
 pub mod upgrade;
 mod version;
 
@@ -42,6 +44,10 @@ pub use names::{copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_
 pub use passes::{
     pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
     pass_with_a_fault_changes_nothing,
+};
+pub use scans::{
+    known_names_and_texts_are_listed, page_views_are_selected_by_their_context,
+    sample_of_page_views_is_bounded_and_even, slow_page_views_are_found_whole,
 };
 pub use version::what_changes_an_answer_makes_a_new_version;
 
@@ -83,7 +89,9 @@ macro_rules! conformance {
             copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out,
             conditions_explain_ttfb_and_go_with_their_page_view,
             pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
-            pass_with_a_fault_changes_nothing, what_changes_an_answer_makes_a_new_version,
+            pass_with_a_fault_changes_nothing, known_names_and_texts_are_listed,
+            page_views_are_selected_by_their_context, sample_of_page_views_is_bounded_and_even,
+            slow_page_views_are_found_whole, what_changes_an_answer_makes_a_new_version,
         );
 
         #[test]

@@ -9,6 +9,7 @@ mod plan;
 mod row;
 mod site;
 
+pub(crate) use answer::Sums;
 pub use answer::{Answer, From, Per};
 pub use block::{Block, BlockKey, Scope, Stored, add_block, blocks, read_block};
 pub use fold::Fold;

@@ -4,7 +4,7 @@ use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::error::ErrorBody;
-use crate::http::question::{ByParam, Filter, FiltersReport};
+use crate::http::question::{ByParam, Filter, FiltersReport, Grouping};
 use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport};
@@ -19,7 +19,8 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BreakdownReport {
     site: String,
-    by: &'static str,
+    /// As asked: `browser`, `tag:plan`.
+    by: String,
     route: Option<String>,
     /// Routes with a similar name, if the site has none of this name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -34,7 +35,8 @@ pub struct BreakdownReport {
 /// A value with its metrics; metrics without samples are absent.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ValueReport {
-    /// The value; absent for page views without a known value. `(other)` holds the values beyond the site's limit.
+    /// The value; absent for page views without a known value. `(other)` holds the values beyond the site's limit. A mark
+    /// has `yes` and `no`.
     value: Option<String>,
     /// Page views received: the `n` of statistics.
     views: i64,
@@ -45,7 +47,7 @@ pub struct ValueReport {
 }
 
 /// The metrics of one route, or of the whole site, by device, browser, operating system, country, connection,
-/// navigation type or release.
+/// navigation type, release, or a property of the page views' context.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
     responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = BreakdownReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
@@ -59,20 +61,23 @@ pub async fn breakdown(
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
-    let by = by.by()?;
+    let by = by.grouping()?;
     let mut query = filter.query(&site, range)?;
     let owned = Arc::clone(&site);
     let question = move |store: Arc<dyn Store>| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.route.clone_from(&route.name);
-        let values = store.breakdown(&query, by).await?;
+        let values = match &by {
+            Grouping::Column(by) => store.breakdown(&query, *by).await?,
+            Grouping::Context(property) => store.split(&query, property).await?,
+        };
         Ok(BreakdownReport {
             site: site.name.clone(),
             by: by.name(),
             route: route.name,
             nearest_routes: route.nearest,
-            period: values.period.into(),
+            period: PeriodReport::counted(values.period, range),
             filters: query.filters.into(),
             values: values
                 .rows
