@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod completions;
 mod exit;
 mod interrupt;
 mod limits;
@@ -51,6 +52,7 @@ enum Command {
     Report(report::Args),
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
+    Completions(completions::Args),
 }
 
 #[tokio::main]
@@ -65,6 +67,7 @@ async fn main() -> ExitCode {
         Command::Store(args) => store::run(args).await,
         Command::Report(args) => report::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Completions(args) => completions::run::<Cli>(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
