@@ -30,11 +30,16 @@ impl ShareReport {
 
 /// Returns the score interval of a proportion (Wilson 1927): (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n).
 fn wilson(views: i64, n: i64) -> [f64; 2] {
+    let (is_none, is_all) = (views <= 0, views >= n);
     let (n, share) = (n as f64, views as f64 / n as f64);
     let center = share + Z * Z / (2.0 * n);
     let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
-    [(center - spread) / scale, (center + spread) / scale].map(|end| end.clamp(0.0, 1.0))
+    // Exact at the limits, where rounding would leave them.
+    [
+        if is_none { 0.0 } else { (center - spread) / scale },
+        if is_all { 1.0 } else { (center + spread) / scale },
+    ]
 }
 
 #[cfg(test)]

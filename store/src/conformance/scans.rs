@@ -157,7 +157,7 @@ pub async fn sample_of_page_views_is_bounded_and_even(store: Arc<dyn Store>) {
     load(&store, site, 1, views.clone()).await.unwrap();
     store.maintain(DAY0_MS + days * DAY_MS, Retention::default()).await.unwrap();
     let whole = CellQuery::new(site, DAY0_MS, DAY0_MS + days * DAY_MS);
-    for (route, of, max) in [(None, 4_000, 1_000), (Some("/b"), 2_000, 1_000), (Some("/b"), 2_000, 100)] {
+    for (route, of, max) in [(None, 4_000, 1_000), (Some("/b"), 2_000, 1_000), (Some("/b"), 2_000, 300)] {
         let route = route.map(str::to_owned);
         let query = CellQuery { route, ..whole.clone() };
         let planned = Scanned::plan(whole.from_ms..whole.to_ms, of, max);
