@@ -123,7 +123,7 @@ fn route_answer(views: u64, metrics: &Value) -> String {
 async fn one_route_is_shown_a_metric_a_line() {
     let answer = route_answer(130, &json!({"LCP": lcp(1800.5, "good", 120), "FID": lcp(3.0, "good", 8)}));
     let (text, request) = report(&answer, &["--route", "/x y"]).await;
-    assert!(request.starts_with("GET /api/v1/sites/default/report?route=%2Fx+y&period=7d "), "{request}");
+    assert!(request.starts_with("GET /api/v1/sites/default/report?period=7d&route=%2Fx+y "), "{request}");
     insta::assert_snapshot!(text);
 }
 
@@ -152,7 +152,8 @@ async fn what_explains_a_metric_is_shown() {
     .to_string();
     let (text, request) = report(&answer, &["--attribution", "INP", "--route", "/x"]).await;
     assert!(
-        request.starts_with("GET /api/v1/sites/default/attribution?metric=INP&route=%2Fx&period=7d"),
+        request
+            .starts_with("GET /api/v1/sites/default/attribution?period=7d&metric=INP&route=%2Fx&limit=20 "),
         "{request}"
     );
     insta::assert_snapshot!(text);
@@ -182,7 +183,7 @@ async fn ttfb_is_explained_by_its_longest_part_and_the_conditions() {
         "collector_errors": {}})
     .to_string();
     let (text, request) = report(&answer, &["--attribution", "ttfb"]).await;
-    assert!(request.contains("/attribution?metric=ttfb&"), "{request}");
+    assert!(request.contains("/attribution?period=7d&metric=ttfb&"), "{request}");
     insta::assert_snapshot!(text);
     let (text, _) = report(&answer, &["--attribution", "ttfb", "--format", "csv"]).await;
     assert!(text.contains(",TTFB,,,,service_worker,8,10,2100,poor,service_worker,1500\n"), "{text}");
