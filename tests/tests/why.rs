@@ -210,7 +210,7 @@ async fn unknown_values_are_told_with_the_nearest_known_one() {
         ("report?tag=plan", "`tag` is `plan`: expected a name and a value, such as plan:pro"),
         ("samples?around=100", "`around` is `100`: expected 1 to 99 or worst"),
         ("samples?limit=51", "`limit` is `51`: expected 1 to 50"),
-        ("samples?metric=LPC", "did you mean"),
+        ("samples?metric=LPC", "unknown metric `LPC`; expected one of LCP, "),
         ("engagement?mark=ordr", "no page view has the mark `ordr`; did you mean `order`?"),
         ("engagement?metrics=LCP", "`metrics` is not taken here"),
     ] {
