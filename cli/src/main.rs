@@ -49,7 +49,7 @@ enum Command {
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
     /// Show measurements as a table.
-    Report(report::Args),
+    Report(Box<report::Args>),
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
     Completions(completions::Args),
@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
         Command::Token(args) => token::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
-        Command::Report(args) => report::run(args).await,
+        Command::Report(args) => report::run(*args).await,
         Command::Check(args) => check::run(args).await,
         Command::Completions(args) => completions::run::<Cli>(&args),
     };

@@ -29,13 +29,13 @@ impl Planted {
         let one = |number: u32| Self {
             number,
             lcp: 100 + number * 40,
-            inp: (number % 4 == 0).then_some(40 + number * 7),
-            browser: usize::from(number % 3 == 0),
+            inp: (number.is_multiple_of(4)).then_some(40 + number * 7),
+            browser: usize::from(number.is_multiple_of(3)),
             plan: if number % 5 < 2 { "pro" } else { "free" },
             viewport: [400, 800, 1_400][(number % 3) as usize],
-            has_order: number % 6 == 0,
-            is_engaged: number % 2 == 0,
-            first_input: (number % 7 == 0).then_some(900),
+            has_order: number.is_multiple_of(6),
+            is_engaged: number.is_multiple_of(2),
+            first_input: (number.is_multiple_of(7)).then_some(900),
         };
         (0..120).map(one).collect()
     }
@@ -45,8 +45,10 @@ impl Planted {
     }
 
     async fn send(&self, server: &Server) {
-        let url =
-            format!("https://shop.example/{}?secret=1", if self.number % 2 == 0 { "even" } else { "odd" });
+        let url = format!(
+            "https://shop.example/{}?secret=1",
+            if self.number.is_multiple_of(2) { "even" } else { "odd" }
+        );
         let mut values = json!({"LCP": self.lcp, "TTFB": self.lcp / 4});
         if let Some(inp) = self.inp {
             values["INP"] = inp.into();
@@ -64,7 +66,7 @@ impl Planted {
         }
         // A press is a click or a pointerdown, and the menu has another selector while it is open.
         let script = ["https://shop.example/app.js".to_owned(), format!("{}/v.js", server.url)];
-        let is_open = self.number % 8 == 0;
+        let is_open = self.number.is_multiple_of(8);
         view["attribution"] = json!({
             "lcp": {"target": "#hero>img", "url": "https://cdn.example/hero.avif?secret=1",
                     "parts": [quarter, quarter, quarter, self.lcp - 3 * quarter]},
@@ -80,7 +82,7 @@ impl Planted {
         }
         let request = server.http.post(format!("{}/v1/beacon", server.url));
         let request = request.header("user-agent", BROWSERS[self.browser]).body(beacon.to_string());
-        assert_eq!(request.send().await.unwrap().status(), 204);
+        assert_eq!(request.send().await.expect("an answer").status(), 204);
     }
 }
 
@@ -116,6 +118,7 @@ fn percentile(mut values: Vec<u32>, percent: usize) -> u32 {
 }
 
 type Choice = fn(&Planted) -> bool;
+type ValueOf = fn(&Planted) -> &'static str;
 
 #[tokio::test]
 async fn page_views_are_filtered_and_grouped_by_what_they_alone_have() {
@@ -130,7 +133,7 @@ async fn page_views_are_filtered_and_grouped_by_what_they_alone_have() {
         ("tag=plan:pro&mark=order", |view| view.plan == "pro" && view.has_order),
         ("browser=Firefox&tag=plan:free", |view| view.browser == 1 && view.plan == "free"),
         ("mark=order&route=/even&viewport=small", |view| {
-            view.has_order && view.number % 2 == 0 && view.viewport < 600
+            view.has_order && view.number.is_multiple_of(2) && view.viewport < 600
         }),
     ];
     for (filter, is_asked) in filters {
@@ -150,7 +153,7 @@ async fn page_views_are_filtered_and_grouped_by_what_they_alone_have() {
         let p75 = percentile(asked.iter().map(|view| view.lcp).collect(), 75);
         assert_eq!(causes["causes"][0]["p75"], json!(f64::from(p75)), "{filter}");
     }
-    let groupings: [(&str, fn(&Planted) -> &'static str); 6] = [
+    let groupings: [(&str, ValueOf); 6] = [
         ("tag:plan", |view| view.plan),
         ("mark:order", |view| if view.has_order { "yes" } else { "no" }),
         ("viewport", |view| viewport(view.viewport)),
@@ -241,7 +244,7 @@ async fn slow_page_views_are_told_with_everything_but_their_visitor() {
                 sample["metrics"]["INP"]["value"],
                 view.inp.map_or(Value::Null, |inp| json!(f64::from(inp)))
             );
-            assert_eq!(sample["route"], if view.number % 2 == 0 { "/even" } else { "/odd" });
+            assert_eq!(sample["route"], if view.number.is_multiple_of(2) { "/even" } else { "/odd" });
             assert_eq!(sample["browser"], ["Chrome", "Firefox"][view.browser]);
             assert_eq!((&sample["device"], &sample["os"]), (&json!("desktop"), &json!("linux")));
             assert_eq!(
@@ -283,7 +286,7 @@ async fn interactions_are_joined_by_element_and_own_scripts_are_not_named() {
     let (server, views) = planted().await;
     let pressed: Vec<&Planted> = views.iter().filter(|view| view.inp.is_some()).collect();
     let inps: Vec<u32> = pressed.iter().filter_map(|view| view.inp).collect();
-    let opened = pressed.iter().filter(|view| view.number % 8 == 0).count();
+    let opened = pressed.iter().filter(|view| view.number.is_multiple_of(8)).count();
     let answer = get(&server, "attribution?metric=inp").await;
     let (cause, n) = (&answer["causes"][0], pressed.len());
     assert_eq!((&answer["causes_found"], &cause["n"], &cause["share"]), (&json!(1), &json!(n), &json!(1.0)));
@@ -301,7 +304,7 @@ async fn interactions_are_joined_by_element_and_own_scripts_are_not_named() {
     assert_eq!(cause["parts_ms"]["processing"], percentile(inps.iter().map(|inp| inp - 30).collect(), 50));
     // The longest script was our own in the page views with an open menu.
     let scripts: Vec<u32> =
-        pressed.iter().filter(|view| view.number % 8 != 0).filter_map(|view| view.inp).collect();
+        pressed.iter().filter(|view| !view.number.is_multiple_of(8)).filter_map(|view| view.inp).collect();
     let script = json!({"url": "https://shop.example/app.js", "n": scripts.len(), "median_ms": percentile(scripts, 50) - 40});
     assert_eq!(cause["script"], script);
 }

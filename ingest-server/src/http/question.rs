@@ -225,8 +225,11 @@ impl Grouping {
     }
 }
 
-/// The properties of a context with a name of their own: the parameter, and the property of a name.
-const NAMED: [(&str, fn(String) -> ContextProperty); 3] = [
+/// A parameter, and the property of a name.
+type Named = (&'static str, fn(String) -> ContextProperty);
+
+/// The properties of a context with a name of their own.
+const NAMED: [Named; 3] = [
     ("tag", ContextProperty::Tag),
     ("mark", ContextProperty::Mark),
     ("server_timing", ContextProperty::ServerTiming),

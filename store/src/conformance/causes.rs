@@ -71,6 +71,9 @@ impl Sample {
     }
 }
 
+/// An element's longest selector and image, its selectors, and its page views.
+type Element = ((String, String), Vec<String>, Vec<Sample>);
+
 /// Returns the causes in their order.
 pub(super) fn of(
     explained: AttributionMetric,
@@ -79,7 +82,7 @@ pub(super) fn of(
     let keys: Vec<(String, String)> = groups.keys().cloned().collect();
     let mut found: Vec<((String, String), Vec<Sample>)> = groups.into_iter().collect();
     found.sort_by_key(|(_, samples)| Reverse(samples.len()));
-    let mut elements: Vec<((String, String), Vec<String>, Vec<Sample>)> = Vec::new();
+    let mut elements: Vec<Element> = Vec::new();
     for (key, samples) in found {
         let element = element(&key, &keys);
         match elements.iter_mut().find(|(known, ..)| *known == element) {
@@ -95,7 +98,7 @@ pub(super) fn of(
     });
     let mut causes: Vec<Cause> = elements
         .into_iter()
-        .map(|((_, what), selectors, samples)| cause(explained, what, selectors, &samples))
+        .map(|((_, what), selectors, samples)| cause(explained, what, &selectors, &samples))
         .collect();
     if explained == AttributionMetric::Inp {
         causes.sort_by_key(|cause| Reverse(cause.views as u64 * u64::from(cause.p75_micros)));
@@ -119,7 +122,7 @@ fn element((target, what): &(String, String), keys: &[(String, String)]) -> (Str
     }
 }
 
-fn cause(explained: AttributionMetric, what: String, selectors: Vec<String>, samples: &[Sample]) -> Cause {
+fn cause(explained: AttributionMetric, what: String, selectors: &[String], samples: &[Sample]) -> Cause {
     let of = |number: &dyn Fn(&Sample) -> u32, percent| {
         percentile(&samples.iter().map(number).collect::<Vec<_>>(), percent)
     };
