@@ -8,6 +8,7 @@ mod filters;
 mod sampled;
 mod slow;
 mod tables;
+mod trend;
 
 use crate::client::answer::{
     AttributionAnswer, BreakdownAnswer, EngagementAnswer, Metrics, PagesAnswer, RejectionsAnswer,
@@ -72,6 +73,9 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "browser", "os", "country",
           "release", "tag", "mark", "period", "from", "to", "attribution", "slow", "engagement", "by"])]
     rejections: bool,
+    /// Metrics over time, a sparkline each, with the releases of that time.
+    #[arg(long, conflicts_with_all = ["sort", "order", "limit", "attribution", "slow", "engagement", "by", "rejections"])]
+    trend: bool,
     /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -137,6 +141,8 @@ async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let mut warning = String::new();
     let (stdout, is_empty) = if args.rejections {
         (rejections(args, &client, &site, terminal).await?, false)
+    } else if args.trend {
+        trend::trend(args, &client, &site, terminal).await?
     } else if let Some(metric) = &args.attribution {
         causes(args, &client, &site, metric, terminal).await?
     } else if let Some(metric) = args.slow {

@@ -12,10 +12,12 @@ mod compute;
 mod connection;
 mod copied;
 mod copy;
+mod deploy_mark;
 mod erase;
 mod error;
 pub mod limits;
 mod load;
+mod locks;
 mod maintain;
 mod names;
 mod nodelay;
@@ -24,8 +26,10 @@ mod query;
 mod rows;
 mod scan;
 mod schema;
+mod series;
 mod site;
 mod sql;
+mod strata;
 mod tally;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -44,10 +48,10 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    CellQuery, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name,
-    NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup, RouteCell, Site, SiteId,
-    SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token, TokenId, Total, ValueCell,
-    Version, Violation,
+    CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
+    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
+    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -177,6 +181,10 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, site::update(self, site, name, origins, routes)).await
     }
 
+    async fn site_timezone(&self, site: SiteId, timezone: &str) -> Result<Site, StoreError> {
+        bounded(self.bounds.call, site::set_timezone(self, site, timezone)).await
+    }
+
     async fn site_rotate_key(
         &self,
         site: SiteId,
@@ -251,6 +259,10 @@ impl Store for PostgresStore {
         question(bounded(self.bounds.call, query::breakdown(self, query, by))).await
     }
 
+    async fn series(&self, query: &SeriesQuery) -> Result<Vec<StepCells>, StoreError> {
+        question(bounded(self.bounds.call, series::series(self, query))).await
+    }
+
     async fn scan(&self, query: &ScanQuery, gather: &mut dyn Gather) -> Result<Scanned, StoreError> {
         question(bounded(self.bounds.call, scan::scan(self, query, gather))).await
     }
@@ -263,6 +275,10 @@ impl Store for PostgresStore {
         question(bounded(self.bounds.call, texts::all_of(self, site, kind))).await
     }
 
+    async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
+        question(bounded(self.bounds.call, strata::strata(self, query))).await
+    }
+
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
         question(bounded(self.bounds.call, tally::tally(self, query))).await
     }
@@ -273,6 +289,14 @@ impl Store for PostgresStore {
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
         bounded(self.bounds.call, query::view(self, site, id)).await
+    }
+
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
+        bounded(self.bounds.call, deploy_mark::put(self, site, marks)).await
+    }
+
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
+        bounded(self.bounds.call, deploy_mark::list(self, site)).await
     }
 
     async fn judgements(

@@ -4,7 +4,7 @@ use crate::error::{damaged, failed};
 use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
 use fieldvitals_store::context::values::StoredFilters;
-use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
+use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, from_slot};
@@ -15,40 +15,47 @@ use fieldvitals_store::{
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::types::Uuid;
 use std::cmp::Reverse;
 use std::ops::Range;
 use vitals::histogram::EncodingError;
-use vitals::metric::Metrics;
+use vitals::metric::{Metrics, Values};
 use vitals::view::ViewId;
 
-const READING: &str = "reading a report";
+pub(crate) const READING: &str = "reading a report";
 
 pub(crate) async fn retention_edges(connection: &mut PgConnection) -> Result<RetentionEdges, StoreError> {
-    let row =
-        sql("/* kept.read */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1")
-            .fetch_one(connection)
-            .await
-            .map_err(failed(READING))?;
+    let row = sql(
+        "/* kept.read */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms from kept \
+             where one = 1",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(failed(READING))?;
     retained(&row)
 }
 
-/// What is kept, from a row of its three columns.
+/// What is kept, from a row of its four columns.
 pub(crate) fn retained(row: &PgRow) -> Result<RetentionEdges, StoreError> {
     let edge = |place: usize| row.try_get(place).map_err(failed(READING));
-    Ok(RetentionEdges { views_from_ms: edge(0)?, hours_from_ms: edge(1)?, days_from_ms: edge(2)? })
+    Ok(RetentionEdges {
+        views_from_ms: edge(0)?,
+        hours_from_ms: edge(1)?,
+        site_hours_from_ms: edge(2)?,
+        days_from_ms: edge(3)?,
+    })
 }
 
 /// The days that a site's rollups cover.
 pub(crate) async fn coverage(connection: &mut PgConnection, site: SiteId) -> Result<Coverage, StoreError> {
-    let row = sql("/* kept.coverage */ select views_from_ms, hours_from_ms, days_from_ms, \
+    let row =
+        sql("/* kept.coverage */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms, \
          (select before_day from rollup_lacking where site_id = $1) from kept where one = 1")
-    .bind(site.0)
-    .fetch_one(connection)
-    .await
-    .map_err(failed(READING))?;
+        .bind(site.0)
+        .fetch_one(connection)
+        .await
+        .map_err(failed(READING))?;
     let retained = retained(&row)?;
-    let before: Option<i32> = row.try_get(3).map_err(failed(READING))?;
+    let before: Option<i32> = row.try_get(4).map_err(failed(READING))?;
     Ok(before.map_or(Coverage::of(retained), |before| Coverage::lacking(retained, before)))
 }
 
@@ -72,7 +79,10 @@ pub(crate) async fn total(store: &PostgresStore, query: &CellQuery) -> Result<To
 }
 
 /// The labels that the filters of a question need.
-async fn labels_of_filters(connection: &mut PgConnection, query: &CellQuery) -> Result<Labels, StoreError> {
+pub(crate) async fn labels_of_filters(
+    connection: &mut PgConnection,
+    query: &CellQuery,
+) -> Result<Labels, StoreError> {
     if query.filters.dimensions().next().is_none() {
         return Ok(Labels::default());
     }
@@ -109,9 +119,9 @@ async fn answer(
     labels: &Labels,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let coverage = coverage(connection, query.site).await?;
-    let retained = &coverage.retained;
+    let retained = coverage.edges(query.route.is_none() && per != Per::Route);
     let from = From::question(query, per.by());
-    let mut plan = Plan::new(query, from, retained);
+    let mut plan = Plan::new(query, from, &retained);
     let route_id = match &query.route {
         None => None,
         Some(route) => match route_id(connection, query.site, route).await? {
@@ -129,14 +139,17 @@ async fn answer(
                 for (range, count) in edge.iter().zip(&mut counts) {
                     *count = count_views(connection, query.site, range, &coverage, route_id).await?;
                 }
-                plan.count_edge(edge, counts, retained);
+                plan.count_edge(edge, counts, &retained);
             }
             read_rollups(connection, query.site, &plan, &coverage, &mut answer).await?;
         }
         From::Views => bound(connection, query.site, &plan.period, &coverage, route_id).await?,
     }
     for (range, times) in &plan.scans {
-        read_views(connection, query, (range, *times), route_id, (per.by(), labels), &mut answer).await?;
+        let count = |_, route_id, code, weight, values: &Values| {
+            answer.add_view(route_id, code, weight, values, *times);
+        };
+        read_views(connection, query, range, route_id, (per.by(), labels), count).await?;
     }
     Ok((plan.period, answer.finish()))
 }
@@ -168,7 +181,7 @@ pub(crate) async fn count_views(
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
     let answer = Answer::new(&query, Per::Total, route_id, &Labels::default());
     let Some(mut answer) = answer else { return Ok(0) };
-    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.retained);
+    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.edges(route_id.is_none()));
     read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.total().views)
 }
@@ -209,29 +222,33 @@ pub(crate) async fn read_rollups(
     rows::read_deltas(connection, site, plan.deltas.clone(), |_, views| answer.add_delta(views)).await
 }
 
-/// Counts the page views of a range that match a question, each so many times.
-async fn read_views(
+/// Passes the page views of a range that match a question to `count`: start, route, code of the value of `by`, weight,
+/// and values.
+pub(crate) async fn read_views(
     connection: &mut PgConnection,
     query: &CellQuery,
-    (range, times): (&Range<i64>, i64),
+    range: &Range<i64>,
     route_id: Option<i64>,
     (by, labels): (Option<GroupBy>, &Labels),
-    answer: &mut Answer,
+    mut count: impl FnMut(i64, i64, Code, Weight, &Values),
 ) -> Result<(), StoreError> {
     let by = by.unwrap_or(GroupBy::Rolled(Dimension::Device));
     let filters = &query.filters;
     let stored = stored_filters(connection, query, range).await?;
-    let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
+    let mut rows = sql(concat!(
+        "/* view.scan */ select route_id, ",
+        fieldvitals_store::metric_columns!(""),
+        ", \
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
          end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
-         when 5 then release end, weight, case when $13 then context end, case when $13 then id end \
-         from page_view \
+         when 5 then release end, weight, id, case when $13 then context end from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
          and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
-         and ($12::smallint is null or os = $12)")
+         and ($12::smallint is null or os = $12)"
+    ))
     .bind(query.site.0)
     .bind(view::first_id(range.start))
     .bind(view::first_id(range.end))
@@ -247,7 +264,8 @@ async fn read_views(
     .bind(!filters.context.is_empty())
     .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        if !filters.context.is_empty() && !has_context(&row, &stored)? {
+        let start_ms = view::start_ms(&row, 11).map_err(failed(READING))?;
+        if !filters.context.is_empty() && !has_context(&row, 12, start_ms, &stored)? {
             continue;
         }
         let columns = || {
@@ -263,13 +281,13 @@ async fn read_views(
             }
             _ => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
         };
-        answer.add_view(route_id, code, weight, &values, times);
+        count(start_ms, route_id, code, weight, &values);
     }
     Ok(())
 }
 
 /// The filters of the context, with the texts of their days.
-async fn stored_filters<'a>(
+pub(crate) async fn stored_filters<'a>(
     connection: &mut PgConnection,
     query: &'a CellQuery,
     range: &Range<i64>,
@@ -282,12 +300,15 @@ async fn stored_filters<'a>(
     Ok(StoredFilters::new(&query.filters.context, names))
 }
 
-/// Whether the filters of the context select a scanned page view.
-fn has_context(row: &PgRow, stored: &StoredFilters<'_>) -> Result<bool, StoreError> {
-    let (context, id) = (row.try_get(11), row.try_get::<Uuid, _>(12));
-    let id = ViewId::from_bytes(id.map_err(failed(READING))?.into_bytes());
-    let day = Grain::Day.step(id.ok_or_else(|| damaged(READING, "a page view (id)"))?.start_ms());
-    let taken = stored.take_encoded(day, context.map_err(failed(READING))?);
+/// Whether the filters of the context select a scanned page view; `column` is that of its context.
+pub(crate) fn has_context(
+    row: &PgRow,
+    column: usize,
+    start_ms: i64,
+    stored: &StoredFilters<'_>,
+) -> Result<bool, StoreError> {
+    let context: Option<&[u8]> = row.try_get(column).map_err(failed(READING))?;
+    let taken = stored.take_encoded(Grain::Day.step(start_ms), context);
     taken.map_err(|_| damaged(READING, "a page view (context)"))
 }
 

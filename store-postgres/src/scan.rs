@@ -22,7 +22,9 @@ macro_rules! seen {
         concat!(
             "/* ",
             $name,
-            " */ select v.id, v.weight, v.context, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, v.ttfb, v.fid, v.tti from ",
+            " */ select v.id, v.weight, v.context, v.tti_gap, ",
+            fieldvitals_store::metric_columns!("v."),
+            " from ",
             $from,
             " and ($4::bigint is null or v.route_id = $4) \
              and ($5::smallint is null or v.device = $5) and ($6::text is null or v.browser = $6) \

@@ -21,8 +21,9 @@ macro_rules! seen {
         concat!(
             "/* ",
             $name,
-            " */ select v.id, v.weight, v.context, v.tti_gap, v.lcp, v.inp, v.cls, v.fcp, v.ttfb, v.fid, v.tti \
-             from json_each(?2) w cross join ",
+            " */ select v.id, v.weight, v.context, v.tti_gap, ",
+            fieldvitals_store::metric_columns!("v."),
+            " from json_each(?2) w cross join ",
             $views,
             " where v.site_id = ?1 and v.id >= unhex(w.value ->> 0) and v.id < unhex(w.value ->> 1) and ",
             $route,

@@ -1,15 +1,17 @@
 //! Refuses filter values that no page view of the site has, and names the nearest value. So a misspelled value is no empty
 //! answer.
 //!
-//! Releases are not checked, because a release is known before its first page view. Neither is a site without values.
+//! [`check`] looks before the answer. It does not check releases, because a release is known before its first page view,
+//! nor a site without values. [`check_empty`] looks after an answer without page views, and checks these too.
 
+use crate::clock::now_ms;
 use crate::http::error::ApiError;
 use crate::http::nearest::nearest;
-use crate::http::now_ms;
 use crate::http::question::{one_of, short};
 use crate::limits;
 use fieldvitals_store::context::texts::TextKind;
-use fieldvitals_store::{Dimension, SiteId, Store};
+use fieldvitals_store::dimension::DimensionValue;
+use fieldvitals_store::{Dimension, Filters, SiteId, Store};
 use std::collections::BTreeSet;
 
 /// The parameters with labels.
@@ -42,6 +44,21 @@ pub(super) async fn check(store: &dyn Store, site: SiteId, query: &str) -> Resul
     Ok(())
 }
 
+/// Checks the labels of the filters of a question without page views.
+///
+/// # Errors
+/// 400 if a value is unknown; those of the store.
+pub(super) async fn check_empty(store: &dyn Store, site: SiteId, filters: &Filters) -> Result<(), ApiError> {
+    for dimension in Dimension::LABELLED {
+        let Some(DimensionValue::Label(value)) = filters.asked(dimension) else { continue };
+        let known = store.labels(site, dimension).await?;
+        if !known.iter().any(|known| known == value) {
+            return Err(unlabelled(dimension.name(), value, &known));
+        }
+    }
+    Ok(())
+}
+
 async fn label(
     store: &dyn Store,
     site: SiteId,
@@ -53,8 +70,12 @@ async fn label(
     if known.is_empty() || known.iter().any(|known| known == value) {
         return Ok(());
     }
+    Err(unlabelled(parameter, value, &known))
+}
+
+fn unlabelled(parameter: &str, value: &str, known: &[String]) -> ApiError {
     let what = format!("no page view has this {parameter}");
-    Err(unknown(parameter, value, &what, value, known.iter().map(String::as_str)))
+    unknown(parameter, value, &what, value, known.iter().map(String::as_str))
 }
 
 /// Checks the name of a tag, mark or entry, and its value unless empty.

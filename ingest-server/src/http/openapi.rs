@@ -1,8 +1,8 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    attribution, breakdown, engagement, gate, health, pages, rejections, report, samples, sites, status,
-    violations,
+    attribution, breakdown, compare, engagement, gate, health, links, live, pages, rejections, releases,
+    report, samples, series, session, sites, status, violations,
 };
 use crate::http::{assets, ingest};
 use actix_web::http::header;
@@ -25,9 +25,10 @@ use utoipa::{Modify, OpenApi};
     ),
     paths(
         ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, pages::pages,
-        report::report, breakdown::breakdown, attribution::attribution, samples::samples,
-        engagement::engagement, rejections::rejections, violations::violations,
-        gate::gate
+        report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
+        attribution::attribution, samples::samples, engagement::engagement, rejections::rejections,
+        violations::violations, live::live, links::links, gate::gate, session::ways, session::sign_in,
+        session::sign_out
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),

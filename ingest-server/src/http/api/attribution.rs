@@ -3,14 +3,16 @@
 pub mod cause;
 pub mod conditions;
 
+use crate::closed_days::Reader;
 use crate::http::State;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::api::sampled::SampledReport;
 use crate::http::auth;
-use crate::http::error::{ApiError, ErrorBody};
+use crate::http::error::ApiError;
 use crate::http::question::{Filter, FiltersReport, given, short};
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::limits;
 use crate::questions::Cost;
 use crate::report::{PeriodReport, unit_name};
@@ -18,7 +20,7 @@ use actix_web::{HttpRequest, web};
 use cause::CauseReport;
 use conditions::ConditionsReport;
 use fieldvitals_store::limits::SAMPLE_VIEWS_MAX;
-use fieldvitals_store::{AttributionMetric, CauseQuery, Causes, Store, estimate};
+use fieldvitals_store::{AttributionMetric, CauseQuery, Causes, estimate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,7 +137,7 @@ pub struct TtiReport {
 /// reasons for a missing TTI, and failures of the collector. Reads retained page views, to the hour; of many, a sample.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/attribution", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ExplainedParams, RouteParam, Filter),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = AttributionReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses(Unchanged, (status = 200, body = AttributionReport), QuestionErrors))]
 pub async fn attribution(
     state: web::Data<State>,
     request: HttpRequest,
@@ -151,7 +153,7 @@ pub async fn attribution(
     let views = filter.filtered(&site, range)?;
     let mut query = CauseQuery { views, explained, limit, views_max: SAMPLE_VIEWS_MAX };
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.views.route.clone_from(&route.name);

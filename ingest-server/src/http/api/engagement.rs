@@ -1,18 +1,20 @@
 //! Engagement by a metric's values: interactions, engaged visitors, and a mark.
 
+use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::api::sampled::SampledReport;
-use crate::http::error::{ApiError, ErrorBody};
+use crate::http::error::ApiError;
 use crate::http::question::{Filter, FiltersReport, given, metric};
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::proportion::ShareReport;
 use crate::questions::Cost;
 use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::limits::SAMPLE_VIEWS_MAX;
-use fieldvitals_store::{Engaged, EngagementQuery, Store, estimate};
+use fieldvitals_store::{Engaged, EngagementQuery, estimate};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -92,7 +94,7 @@ pub struct BucketReport {
 /// the hour; of many, a sample.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/engagement", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), EngagementParams, RouteParam, Filter),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = EngagementReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses(Unchanged, (status = 200, body = EngagementReport), QuestionErrors))]
 pub async fn engagement(
     state: web::Data<State>,
     request: HttpRequest,
@@ -111,7 +113,7 @@ pub async fn engagement(
     let ends = ends(metric);
     let mut query = EngagementQuery { views, metric, mark, ends, views_max: SAMPLE_VIEWS_MAX };
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.views.route.clone_from(&route.name);

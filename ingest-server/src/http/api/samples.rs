@@ -3,19 +3,21 @@
 pub mod view;
 pub mod waterfall;
 
+use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::api::sampled::SampledReport;
-use crate::http::error::{ApiError, ErrorBody};
+use crate::http::error::ApiError;
 use crate::http::question::{Filter, FiltersReport, given, metric, short};
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::context::samples::WORST_PERCENT;
 use fieldvitals_store::limits::{SAMPLE_VIEWS_MAX, SAMPLES_MAX};
-use fieldvitals_store::{Around, SampleQuery, Store, estimate};
+use fieldvitals_store::{Around, SampleQuery, estimate};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -102,7 +104,7 @@ pub struct SamplesReport {
 /// queries are left out. Reads retained page views, to the hour; of many, a sample.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/samples", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), SamplesParams, RouteParam, Filter),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = SamplesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses(Unchanged, (status = 200, body = SamplesReport), QuestionErrors))]
 pub async fn samples(
     state: web::Data<State>,
     request: HttpRequest,
@@ -118,7 +120,7 @@ pub async fn samples(
     let views = filter.filtered(&site, range)?;
     let mut query = SampleQuery { views, metric, around, limit, views_max: SAMPLE_VIEWS_MAX };
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.views.route.clone_from(&route.name);
