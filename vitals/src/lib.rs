@@ -9,6 +9,10 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
 )]
 
+#[cfg(feature = "native")]
+pub mod advice;
+#[cfg(feature = "native")]
+pub mod assessment;
 pub mod attribution;
 pub mod beacon;
 #[cfg(feature = "native")]
@@ -23,5 +27,9 @@ pub mod histogram;
 pub mod limits;
 pub mod metric;
 pub mod metrics;
+#[cfg(feature = "native")]
+pub mod score;
+#[cfg(feature = "native")]
+pub mod share;
 pub mod snapshot;
 pub mod view;

@@ -200,6 +200,9 @@ impl Metric {
     pub const ALL: [Self; Self::COUNT] =
         [Self::Lcp, Self::Inp, Self::Cls, Self::Fcp, Self::Ttfb, Self::Fid, Self::Tti];
 
+    /// The Core Web Vitals (<https://web.dev/articles/vitals>).
+    pub const CORE: [Self; 3] = [Self::Lcp, Self::Inp, Self::Cls];
+
     /// Returns the metric's upper-case abbreviation, as in the web-vitals library.
     #[must_use]
     pub const fn name(self) -> &'static str {
