@@ -14,6 +14,7 @@ mod history;
 mod model;
 mod names;
 mod passes;
+mod slow;
 pub mod upgrade;
 mod version;
 

@@ -1,6 +1,6 @@
 //! Implements a simple model of a store that computes each answer the slow and obvious way.
 
-use super::{conditions, percentile};
+use super::{conditions, percentile, slow};
 use crate::context::causes::{Blocking, Script};
 use crate::dimension::DimensionValue;
 use crate::load::merge;
@@ -211,7 +211,7 @@ impl Model {
         let period = after(query.views.from_ms..query.views.to_ms, self.retained.views_from_ms);
         let mut answer = Causes { period, ..Causes::default() };
         let (mut groups, mut tbt) = (BTreeMap::<(String, String), Vec<Sample>>::new(), Vec::new());
-        let mut seen = Vec::new();
+        let (mut seen, mut measured) = (Vec::new(), Vec::new());
         for view in self.raw_views(query.views.site).filter(|view| query.views.takes(view)) {
             answer.views.add(view.weight.milli(), 1);
             answer.tti_reached += i64::from(view.values.get(Metric::Tti).is_some());
@@ -224,6 +224,7 @@ impl Model {
             tbt.extend(view.context.tbt.map(Value::micros));
             let Some(value) = view.values.get(metric) else { continue };
             answer.measured += 1;
+            measured.push((value, &view.context));
             seen.extend(view.context.conditions.as_deref().map(|conditions| (value.micros(), conditions)));
             if let Some((key, sample)) = Sample::of(query.explained, value, &view.context) {
                 answer.explained += 1;
@@ -236,6 +237,7 @@ impl Model {
         answer.causes.sort_by_key(|cause| std::cmp::Reverse(cause.views));
         answer.causes.truncate(query.limit);
         answer.conditions = conditions::found(&seen, query.limit);
+        answer.slow = slow::found(query.explained, &measured);
         let n = tbt.len() as i64;
         answer.tbt = Blocking { n, p50_micros: percentile(&tbt, 50), p75_micros: percentile(&tbt, 75) };
         answer

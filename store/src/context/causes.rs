@@ -1,6 +1,7 @@
 //! Counts the causes of a metric's values, and their conditions, over page views.
 
 pub mod conditions;
+pub mod slow;
 
 use super::Context;
 use super::code::decode;
@@ -10,13 +11,15 @@ use crate::dimension::OTHER;
 use crate::limits;
 use crate::weight::Weight;
 use conditions::{ConditionsFound, Gathering};
+use slow::Slow;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
+use vitals::advice::Part;
 use vitals::attribution::LoadState;
 use vitals::fetch;
 use vitals::histogram::{EncodingError, rank};
-use vitals::metric::{Metric, Value};
+use vitals::metric::{Metric, Rating, Value};
 use vitals::view::TtiGap;
 
 /// A metric with attribution.
@@ -74,6 +77,8 @@ pub struct Causes {
     pub found: usize,
     /// The causes, those with most page views first.
     pub causes: Vec<Cause>,
+    /// The slow page views, by the part that dominates them.
+    pub slow: Slow,
     /// The conditions of the page views with a value.
     pub conditions: ConditionsFound,
     /// Total Blocking Time.
@@ -159,6 +164,7 @@ pub struct Explaining {
     groups: HashMap<(usize, usize), Group>,
     tbt_micros: Vec<u32>,
     conditions: Gathering,
+    slow: slow::Gathering,
     answer: Causes,
 }
 
@@ -205,6 +211,7 @@ impl Explaining {
             groups: HashMap::new(),
             tbt_micros: Vec::new(),
             conditions: Gathering::default(),
+            slow: slow::Gathering::default(),
             answer: Causes::default(),
         }
     }
@@ -227,12 +234,15 @@ impl Explaining {
         }
         self.tbt_micros.extend(context.tbt.map(Value::micros));
         if let Some(value) = seen.value {
-            self.explain(seen.day, value.micros(), &context);
+            self.explain(seen.day, value, &context);
         }
         Ok(())
     }
 
-    fn explain(&mut self, day: i32, value: u32, context: &Context<Code>) {
+    fn explain(&mut self, day: i32, value: Value, context: &Context<Code>) {
+        let is_slow = self.explained.metric().rate(value) != Rating::Good;
+        self.slow.views += i64::from(is_slow);
+        let value = value.micros();
         let place = |code| match code {
             NO_TEXT => EMPTY,
             OTHER_TEXT => OTHERS,
@@ -244,34 +254,46 @@ impl Explaining {
         let detail = context.detail.as_deref();
         let mut sample = [0; SAMPLE];
         sample[VALUE] = value;
-        let (target, what, load_state, script) = match self.explained {
+        let (target, what, load_state, script, dominant) = match self.explained {
             AttributionMetric::Ttfb => {
                 let conditions = context.conditions.as_deref();
                 let Some(parts) = conditions.and_then(|conditions| conditions.ttfb_parts_ms) else { return };
                 sample[PARTS..PARTS + parts.len()].copy_from_slice(&parts);
                 // On a tie, the last part wins.
                 let longest = parts.iter().enumerate().max_by_key(|(_, ms)| **ms).map_or(0, |(part, _)| part);
-                (EMPTY, TTFB_PARTS + longest, None, None)
+                (EMPTY, TTFB_PARTS + longest, None, None, Part::of_ttfb(parts))
             }
             AttributionMetric::Lcp => {
                 let Some(lcp) = detail.and_then(|detail| detail.lcp.as_ref()) else { return };
                 sample[PARTS..PARTS + lcp.parts_ms.len()].copy_from_slice(&lcp.parts_ms);
-                (place(lcp.target), place(lcp.url), None, None)
+                (place(lcp.target), place(lcp.url), None, None, Part::of_lcp(lcp.parts_ms))
             }
             AttributionMetric::Inp => {
                 let Some(inp) = detail.and_then(|detail| detail.inp.as_ref()) else { return };
                 sample[PARTS..PARTS + 3].copy_from_slice(&inp.parts_ms);
                 sample[AT] = inp.at_ms;
                 let script = (inp.script != NO_TEXT).then_some((place(inp.script), inp.script_ms));
-                (place(inp.target), place(inp.event), Some(inp.load_state), script)
+                let part = Part::of_inp(inp.parts_ms);
+                (place(inp.target), place(inp.event), Some(inp.load_state), script, part)
             }
             AttributionMetric::Cls => {
                 let Some(cls) = detail.and_then(|detail| detail.cls.as_ref()) else { return };
                 sample[SHIFT] = cls.value_micros;
                 sample[AT] = cls.at_ms;
-                (place(cls.target), EMPTY, Some(cls.load_state), None)
+                let target = place(cls.target);
+                let part = Part::of_cls(&self.texts[target], cls.load_state);
+                (target, EMPTY, Some(cls.load_state), None, (part, cls.value_micros))
             }
         };
+        if is_slow {
+            let resource = match self.explained {
+                AttributionMetric::Lcp => what,
+                AttributionMetric::Inp => script.map_or(EMPTY, |(script, _)| script),
+                AttributionMetric::Cls | AttributionMetric::Ttfb => EMPTY,
+            };
+            let (part, size) = dominant;
+            self.slow.add(part, size, (target, resource));
+        }
         let mut key = (target, what);
         if !self.groups.contains_key(&key) && self.groups.len() >= limits::CAUSES_MAX {
             key = (OTHERS, if what == EMPTY { EMPTY } else { OTHERS });
@@ -334,6 +356,7 @@ impl Explaining {
         }
         self.answer.causes = causes;
         self.answer.conditions = self.conditions.finish(&self.texts, self.limit);
+        self.answer.slow = self.slow.finish(&self.texts);
         self.answer.tbt = Blocking {
             n: self.tbt_micros.len() as i64,
             p50_micros: percentile(&mut self.tbt_micros, 50, |&micros| micros),
