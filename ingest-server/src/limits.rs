@@ -80,6 +80,10 @@ pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
+/// Page views whose causes advice reads for a metric; eight times as many if too few of them are slow.
+pub const ADVICE_VIEWS_MAX: i64 = 30_000;
+/// Causes and reasons that advice reads for a metric.
+pub const ADVICE_REASONS_MAX: usize = 20;
 /// Days that one query may span.
 pub const QUERY_DAYS_MAX: i64 = 400;
 /// Rejections kept to answer "why is there no data?": distinct (site, reason, origin).

@@ -140,6 +140,8 @@ async function read(site, signal) {
     report,
     pages: pages?.pages ?? [],
     nextCursor: pages?.next_cursor ?? null,
+    hidden: pages?.routes_hidden ?? 0,
+    minViews: pages?.min_n ?? 1,
     violations: failed ? [] : violations.violations,
     violationsError: failed ? violations : null,
     crowded: (server.crowded ?? []).filter((names) => names.site === site.name).map((names) => names.kind),

@@ -186,6 +186,9 @@ function ranking(state, answers, link, actions) {
     h("table", { role: "table", "aria-labelledby": "ranking" },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
       h("tbody", { role: "rowgroup" }, answers.pages.map((page) => row(page, state, link)))),
+    answers.hidden === 0
+      ? null
+      : h("p", { class: "soft small" }, `${count(answers.hidden)} pages with fewer than ${count(answers.minViews)} views are hidden. Sorted by views or by page, the list has them.`),
     answers.nextCursor === null
       ? null
       : h("p", { class: "more" }, h("button", { type: "button", class: "secondary", onclick: actions.more, "data-key": "more" }, "Show more pages")));

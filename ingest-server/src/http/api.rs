@@ -3,6 +3,7 @@
 //! One file an endpoint, in the order of [`routes`]. [`route`] holds the parameter `route`, which several endpoints
 //! take.
 
+pub mod advice;
 pub mod attribution;
 pub mod breakdown;
 pub mod gate;
@@ -13,6 +14,7 @@ pub mod report;
 pub mod route;
 pub mod sites;
 pub mod status;
+pub mod summary;
 pub mod violations;
 
 use crate::http::error::ApiError;
@@ -33,10 +35,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/status").route(web::get().to(status::status)))
         .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/api/v1/sites").route(web::get().to(sites::sites)))
+        .service(get("/api/v1/sites/{site}/summary").route(web::get().to(summary::summary)))
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(pages::pages)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(report::report)))
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(breakdown::breakdown)))
         .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
+        .service(get("/api/v1/sites/{site}/advice").route(web::get().to(advice::advice)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
         .service(post("/api/v1/sites/{site}/gate").route(web::post().to(gate::gate)));

@@ -15,6 +15,7 @@ pub mod openapi;
 pub mod parameters;
 pub mod proxies;
 pub mod question;
+pub mod ranking;
 pub mod starting;
 mod throttle;
 

@@ -1,7 +1,8 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    attribution, breakdown, gate, health, pages, rejections, report, sites, status, violations,
+    advice, attribution, breakdown, gate, health, pages, rejections, report, sites, status, summary,
+    violations,
 };
 use crate::http::{assets, ingest};
 use actix_web::http::header;
@@ -23,9 +24,9 @@ use utoipa::{Modify, OpenApi};
         license(name = "Apache-2.0 OR MIT")
     ),
     paths(
-        ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, pages::pages,
-        report::report, breakdown::breakdown, attribution::attribution, rejections::rejections,
-        violations::violations, gate::gate
+        ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, summary::summary,
+        pages::pages, report::report, breakdown::breakdown, attribution::attribution, advice::advice,
+        rejections::rejections, violations::violations, gate::gate
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),

@@ -7,7 +7,7 @@ use crate::http::error::ErrorBody;
 use crate::http::question::{Filter, FiltersReport};
 use crate::http::{State, auth};
 use crate::questions::Cost;
-use crate::report::{self, MetricReport, PeriodReport};
+use crate::report::{self, MetricReport, PeriodReport, QualityReport};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::{Store, Total, estimate};
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub struct RouteReport {
     views: i64,
     /// Estimated page views, corrected for sampling (`data-sample`).
     views_estimated: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<QualityReport>,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
 }
@@ -62,6 +64,7 @@ pub async fn report(
             filters: query.filters.into(),
             views: whole.views,
             views_estimated: estimate(whole.weight_milli),
+            quality: QualityReport::of(&whole, query.metrics),
             metrics: report::metrics(&whole, true),
         })
     };

@@ -1,0 +1,354 @@
+//! Advice about a site, a route or a selection of page views: the repairs that reach most page views, with reasons.
+//!
+//! The rating counts of the whole period decide whether a metric needs advice. Only then are causes read, from the newest
+//! page views of the period: a few thousand show which part dominates. `vitals::advice` has the rules, `text` the
+//! sentences.
+
+mod text;
+
+use crate::limits::{ADVICE_REASONS_MAX, ADVICE_VIEWS_MAX};
+use crate::report::{PeriodReport, unit_name};
+use fieldvitals_store::context::causes::slow::SlowPart;
+use fieldvitals_store::rollup::HOUR_MS;
+use fieldvitals_store::{
+    AttributionMetric, CauseQuery, Causes, Cell, CellQuery, Dimension, GroupBy, Store, StoreError,
+};
+use serde::Serialize;
+use std::cmp::Reverse;
+use utoipa::ToSchema;
+use vitals::advice::{self, Counts, Finding, Silence};
+use vitals::metric::{Metric, Metrics, Rating, Unit, Value};
+use vitals::view::NavigationType;
+
+/// Advice, its causes, and the metrics without advice.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AdviceReport {
+    /// Values of a metric below which there is no advice about it.
+    min_n: i64,
+    /// Slow page views with a known cause below which there is no advice about a metric.
+    min_slow: i64,
+    /// Recommendations, by severity and page views.
+    recommendations: Vec<Recommendation>,
+    /// The slow page views of each metric that needs advice, by cause.
+    causes: Vec<SlowReport>,
+    /// Metrics without advice, and why.
+    silent: Vec<SilentReport>,
+}
+
+/// A recommendation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Recommendation {
+    /// A stable code, such as `lcp-render-delay`.
+    code: &'static str,
+    metric: &'static str,
+    /// `high`: the part alone makes at least 25 % of the page views slow; `medium`: 10 %; `low`: 5 %.
+    severity: &'static str,
+    /// The repair, in a few words.
+    title: &'static str,
+    /// The numbers that say so, as a sentence.
+    evidence: String,
+    /// Page views with a value of the metric; for `back-forward-cache`, back and forward navigations.
+    n: i64,
+    /// Slow page views with a known cause; for `back-forward-cache`, navigations that missed the cache.
+    slow_explained: i64,
+    /// Slow page views that the part dominates.
+    dominated: i64,
+    /// `dominated / slow_explained`, 0 to 1.
+    share_of_slow: f64,
+    /// Estimated share of all page views that the part makes slow, 0 to 1.
+    affected_share: f64,
+    /// Median of the part in the page views that it dominates; absent for `back-forward-cache`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    median: Option<f64>,
+    /// Target of the part; LCP only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<f64>,
+    /// Unit of `median` and `target`: `ms` or `score`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'static str>,
+    /// The element that most of these page views name, as a selector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    element: Option<String>,
+    /// LCP: the URL of the image; INP: the URL of the longest script; `back-forward-cache`: the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
+    /// Page views that name `element` and `resource`.
+    named: i64,
+    /// The steps, quickest first.
+    steps: Vec<StepReport>,
+}
+
+/// A step of a recommendation.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct StepReport {
+    /// `immediate` (hours), `short-term` (days to weeks) or `long-term` (months).
+    horizon: &'static str,
+    text: &'static str,
+}
+
+/// The slow page views of a metric, by the part that dominates them.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SlowReport {
+    metric: &'static str,
+    /// The page views with causes read: the newest of the period.
+    period: PeriodReport,
+    /// Page views with a value that is not good.
+    slow: i64,
+    /// Slow page views with a known cause.
+    explained: i64,
+    /// By descending page views.
+    parts: Vec<PartReport>,
+}
+
+/// Slow page views that one part dominates.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PartReport {
+    /// The code of the part.
+    code: &'static str,
+    /// Its name for people.
+    name: &'static str,
+    n: i64,
+    /// Share of the slow page views with a known cause, 0 to 1.
+    share: f64,
+    /// Median of the part: milliseconds, or the score of the largest shift.
+    median: f64,
+    /// The element that most of them name, as a selector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    element: Option<String>,
+}
+
+/// A metric without advice.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SilentReport {
+    pub(crate) metric: &'static str,
+    /// `too-few-values`, `good`, `too-few-causes` or `no-part-dominates`.
+    pub(crate) code: &'static str,
+    /// The reason for people.
+    pub(crate) message: String,
+}
+
+impl AdviceReport {
+    /// The metrics without advice.
+    pub(crate) fn silent(&self) -> &[SilentReport] {
+        &self.silent
+    }
+
+    /// Reads the causes of a selection's slow page views, and advises. `whole` counts the selection.
+    ///
+    /// # Errors
+    /// Those of the store. A selection with too many page views to read is no error, and gets no advice.
+    pub async fn of(store: &dyn Store, query: &CellQuery, whole: &Cell) -> Result<Self, StoreError> {
+        let mut report = Self {
+            min_n: advice::N_MIN,
+            min_slow: advice::SLOW_MIN,
+            recommendations: Vec::new(),
+            causes: Vec::new(),
+            silent: Vec::new(),
+        };
+        let mut found: Vec<(Finding, Recommendation)> = Vec::new();
+        for explained in AttributionMetric::ALL {
+            let metric = explained.metric();
+            let histogram = whole.metric(metric);
+            let counts = Counts { n: histogram.n(), good: histogram.rated(Rating::Good) };
+            if let Err(silence) = advice::needed(counts) {
+                report.silence(metric, counts, 0, silence);
+                continue;
+            }
+            let Some(causes) = causes(store, query, explained, whole.views, advice::SLOW_MIN).await? else {
+                report.silence(metric, counts, 0, Silence::TooFewCauses);
+                continue;
+            };
+            let slow = &causes.slow;
+            let parts = slow.parts.iter().map(|part| (part.part, part.views));
+            match advice::findings(counts, slow.explained, parts) {
+                Ok(findings) => found.extend(findings.into_iter().filter_map(|finding| {
+                    let part = slow.parts.iter().find(|part| part.part == finding.part)?;
+                    Some((finding, recommendation(counts, slow.explained, finding, part)))
+                })),
+                Err(silence) => report.silence(metric, counts, slow.explained, silence),
+            }
+            report.causes.push(slow_report(metric, &causes));
+        }
+        found.extend(back_forward(store, query, whole.views).await?);
+        let reach =
+            |one: &Finding, n: i64| (Reverse(one.severity), Reverse((one.affected * n as f64) as i64));
+        found.sort_by_key(|(finding, one)| (reach(finding, one.n), finding.part));
+        report.recommendations = found.into_iter().map(|(_, recommendation)| recommendation).collect();
+        Ok(report)
+    }
+
+    fn silence(&mut self, metric: Metric, counts: Counts, explained: i64, silence: Silence) {
+        let message = text::silence(counts, explained, silence);
+        self.silent.push(SilentReport { metric: metric.name(), code: silence.code(), message });
+    }
+}
+
+/// Factor by which the newest page views are widened once, if too few of them are slow.
+const WIDENING: i64 = 8;
+
+/// The part of the query with the newest page views: about [`ADVICE_VIEWS_MAX`] of `views`, if they were spread evenly.
+fn newest(query: &CellQuery, views: i64) -> CellQuery {
+    let whole_ms = query.to_ms.saturating_sub(query.from_ms);
+    let share = ADVICE_VIEWS_MAX as f64 / views.max(1) as f64;
+    let span_ms = ((whole_ms as f64 * share) as i64).clamp(HOUR_MS.min(whole_ms), whole_ms);
+    CellQuery { from_ms: query.to_ms.saturating_sub(span_ms), metrics: Metrics::ALL, ..query.clone() }
+}
+
+/// Reads causes from the newest page views of the query, and from [`WIDENING`] times as many if fewer than `slow_min` of
+/// them are slow with a known cause. Returns `None` if the store would read too many page views at once.
+async fn causes(
+    store: &dyn Store,
+    query: &CellQuery,
+    explained: AttributionMetric,
+    views: i64,
+    slow_min: i64,
+) -> Result<Option<Causes>, StoreError> {
+    let near = newest(query, views);
+    let far = newest(query, views / WIDENING);
+    let mut best = None;
+    for views in [near, far] {
+        match store.causes(&CauseQuery { views, explained, limit: ADVICE_REASONS_MAX }).await {
+            Ok(found) => {
+                let is_enough = found.slow.explained >= slow_min;
+                best = Some(found);
+                if is_enough {
+                    break;
+                }
+            }
+            Err(StoreError::TooManyViews { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(best)
+}
+
+/// Advises about the back/forward cache, if page views miss it for reasons that pages can remove.
+async fn back_forward(
+    store: &dyn Store,
+    query: &CellQuery,
+    views: i64,
+) -> Result<Option<(Finding, Recommendation)>, StoreError> {
+    if query.filters.navigation_type.is_some() {
+        return Ok(None);
+    }
+    // Rollups answer for one dimension. A further filter needs page views, so only the newest are counted.
+    let has_filters = query.filters.given().next().is_some();
+    let asked = if has_filters { newest(query, views) } else { query.clone() };
+    let Some([restored, missed]) = navigations(store, &asked).await? else { return Ok(None) };
+    if restored.saturating_add(missed) < advice::N_MIN || missed < advice::SLOW_MIN {
+        return Ok(None);
+    }
+    let Some(causes) = causes(store, query, AttributionMetric::Ttfb, views, 0).await? else {
+        return Ok(None);
+    };
+    let reasons = &causes.conditions.not_restored;
+    let Some((reason, blocked)) = reasons.iter().find(|(reason, _)| advice::is_removable(reason)) else {
+        return Ok(None);
+    };
+    // The reasons are those of the newest page views, so the navigations must be of the same time.
+    let of_causes =
+        CellQuery { from_ms: causes.period.start, to_ms: causes.period.end, exact: true, ..query.clone() };
+    let Some([restored, missed]) = navigations(store, &of_causes).await? else { return Ok(None) };
+    let n = restored.saturating_add(missed);
+    let Some(finding) = advice::back_forward(n, *blocked, causes.views.count) else { return Ok(None) };
+    let recommendation = Recommendation {
+        evidence: text::back_forward(n, *blocked, reason),
+        n,
+        slow_explained: missed,
+        resource: Some(reason.clone()),
+        named: *blocked,
+        ..of_finding(finding)
+    };
+    Ok(Some((finding, recommendation)))
+}
+
+/// Counts back and forward navigations: restored from the cache, and loaded.
+async fn navigations(store: &dyn Store, query: &CellQuery) -> Result<Option<[i64; 2]>, StoreError> {
+    let by = GroupBy::Rolled(Dimension::NavigationType);
+    let query = CellQuery { metrics: Metrics::NONE, ..query.clone() };
+    let rows = match store.breakdown(&query, by).await {
+        Ok(values) => values.rows,
+        Err(StoreError::TooManyViews { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let views = |kind: NavigationType| -> i64 {
+        let of_kind = rows.iter().filter(|row| row.value.as_deref() == Some(kind.name()));
+        of_kind.map(|row| row.cell.views).sum()
+    };
+    Ok(Some([views(NavigationType::BackForwardCache), views(NavigationType::BackForward)]))
+}
+
+fn recommendation(counts: Counts, slow_explained: i64, finding: Finding, seen: &SlowPart) -> Recommendation {
+    let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let part = finding.part;
+    let median = size(part.metric(), seen.median);
+    Recommendation {
+        evidence: text::finding(counts, slow_explained, finding, median),
+        n: counts.n,
+        slow_explained,
+        median: Some(median),
+        target: part.target_ms().map(f64::from),
+        unit: Some(unit_name(part.metric())),
+        element: filled(&seen.target),
+        resource: filled(&seen.resource),
+        named: if seen.target.is_empty() && seen.resource.is_empty() { 0 } else { seen.named },
+        ..of_finding(finding)
+    }
+}
+
+/// The fields that follow from a finding alone.
+fn of_finding(finding: Finding) -> Recommendation {
+    let part = finding.part;
+    let steps = part.steps().iter();
+    Recommendation {
+        code: part.code(),
+        metric: part.metric().name(),
+        severity: finding.severity.name(),
+        title: part.title(),
+        evidence: String::new(),
+        n: 0,
+        slow_explained: 0,
+        dominated: finding.dominated,
+        share_of_slow: finding.share_of_slow,
+        affected_share: finding.affected,
+        median: None,
+        target: None,
+        unit: None,
+        element: None,
+        resource: None,
+        named: 0,
+        steps: steps.map(|&(horizon, text)| StepReport { horizon: horizon.name(), text }).collect(),
+    }
+}
+
+fn slow_report(metric: Metric, causes: &Causes) -> SlowReport {
+    let slow = &causes.slow;
+    let mut parts: Vec<PartReport> = slow
+        .parts
+        .iter()
+        .map(|part| PartReport {
+            code: part.part.code(),
+            name: part.part.name(),
+            n: part.views,
+            share: part.views as f64 / slow.explained.max(1) as f64,
+            median: size(metric, part.median),
+            element: (!part.target.is_empty()).then(|| part.target.clone()),
+        })
+        .collect();
+    parts.sort_by_key(|part| Reverse(part.n));
+    SlowReport {
+        metric: metric.name(),
+        period: causes.period.clone().into(),
+        slow: slow.views,
+        explained: slow.explained,
+        parts,
+    }
+}
+
+/// The size of a part in the unit of its metric.
+fn size(metric: Metric, size: u32) -> f64 {
+    match metric.unit() {
+        Unit::Milliseconds => f64::from(size),
+        Unit::Score => Value::from_micros(metric, size).map_or(0.0, |value| value.number(metric)),
+    }
+}
