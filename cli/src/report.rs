@@ -2,19 +2,21 @@
 
 mod attribution;
 mod conditions;
+mod document;
+mod summary;
 mod tables;
 
-use crate::client::answer::{
-    AttributionAnswer, Metrics, PagesAnswer, RejectionsAnswer, ReportAnswer, StatusAnswer,
-};
+use crate::client::answer::summary::SummaryAnswer;
+use crate::client::answer::{AttributionAnswer, Metrics, RejectionsAnswer, StatusAnswer};
 use crate::client::{Client, ServerArgs, devices, period, systems};
 use crate::exit::{Done, Exit, Failure, finish};
-use crate::output::Terminal;
 use crate::output::csv::Csv;
+use crate::output::{Terminal, plain};
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use fieldvitals_server::limits;
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use vitals::metric::{Metric, Unit};
 
@@ -23,7 +25,8 @@ use vitals::metric::{Metric, Unit};
 pub(crate) struct Args {
     #[command(flatten)]
     server: ServerArgs,
-    /// One route, with all percentiles; without it, a ranking of routes.
+    /// One route, with all percentiles, or a pattern such as `/c/*`; without it, the whole site. A site and a pattern
+    /// rank their routes.
     #[arg(long, value_name = "ROUTE", value_parser = NonEmptyStringValueParser::new())]
     route: Option<String>,
     /// The last hours or days: 24h, 7d, 28d, 90d.
@@ -38,34 +41,50 @@ pub(crate) struct Args {
     /// Only page views of this release.
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     release: Option<String>,
-    /// Only this metric, with all percentiles. `--sort p75` and `--sort poor` also use it (default: LCP).
+    /// Only this metric, with all percentiles. `--sort` also uses it; by default, `impact` takes the worst of the Core
+    /// Web Vitals of each route, and the other orders LCP.
     #[arg(long, value_parser = metric)]
     metric: Option<Metric>,
-    /// The sort key of the ranking.
-    #[arg(long, value_enum, conflicts_with = "route")]
+    /// The sort key of the ranking; impact by default.
+    #[arg(long, value_enum)]
     sort: Option<Sort>,
     /// The sort order of the ranking; desc unless sorted by route.
-    #[arg(long, value_enum, conflicts_with = "route")]
+    #[arg(long, value_enum)]
     order: Option<Order>,
-    /// Routes to show, at most 500.
-    #[arg(long, default_value_t = 50, conflicts_with = "route", value_name = "N",
-          value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ROWS_MAX as i64))]
-    limit: u16,
+    /// Page views below which the ranking hides a route; 100 by default where values order it, unless no route has so
+    /// many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=vitals::limits::GATE_SAMPLES_MAX))]
+    min_n: Option<u64>,
+    /// Rank only routes with this part in their name, in upper or lower case.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    search: Option<String>,
+    /// Rank sections: the routes of a first path segment as one row.
+    #[arg(long, value_enum)]
+    group: Option<Group>,
+    /// Routes to show, at most 500; 50 by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ROWS_MAX as i64))]
+    limit: Option<u16>,
     /// Explanations of LCP, INP, CLS or TTFB, for one route or the whole site: the elements in page views, or the
     /// longest part of TTFB; the conditions of the page views; and why TTI was not reached.
     #[arg(long, value_name = "METRIC", value_parser = ["lcp", "inp", "cls", "ttfb"], ignore_case = true,
-          conflicts_with_all = ["sort", "order", "limit", "metric"])]
+          conflicts_with_all = ["sort", "order", "min_n", "search", "group", "limit", "metric"])]
     attribution: Option<String>,
     /// Show which beacons were refused recently, and why. Use it if data are missing.
-    #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "os", "release", "period", "attribution"])]
+    #[arg(long, conflicts_with_all = ["route", "sort", "order", "min_n", "search", "group", "limit", "metric", "device", "os",
+          "release", "period", "attribution"])]
     rejections: bool,
-    /// The output format.
+    /// The output format. `md` and `html` are documents of the whole report.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Write to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Sort {
+    /// Page views that are not good.
+    Impact,
     /// Page views.
     Views,
     /// The 75th percentile of the metric.
@@ -85,6 +104,12 @@ enum Order {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// The first path segment, such as `/c/*`.
+    Section,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A table for people.
     Text,
@@ -92,6 +117,10 @@ enum Format {
     Json,
     /// A line per route and metric, for spreadsheets.
     Csv,
+    /// A document for issues, wikis and merge requests.
+    Md,
+    /// A document in one file, with charts, for browsers and paper.
+    Html,
 }
 
 fn metric(name: &str) -> Result<Metric, String> {
@@ -103,10 +132,32 @@ fn metric(name: &str) -> Result<Metric, String> {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    Ok(finish(execute(&args, Terminal::of_stdout()).await))
+    let terminal = if args.output.is_some() { Terminal::PIPE } else { Terminal::of_stdout() };
+    let done = execute(&args, terminal).await;
+    Ok(finish(done.and_then(|done| written(done, &args))))
+}
+
+/// Writes the output to the file of `--output`, if there is one.
+fn written(done: Done, args: &Args) -> Result<Done, Failure> {
+    let Some(path) = &args.output else { return Ok(done) };
+    std::fs::write(path, &done.stdout).map_err(|error| {
+        let path = plain(&path.to_string_lossy());
+        Failure::usage(
+            format!("cannot write {path}: {error}"),
+            "--output FILE names a file in an existing folder.",
+        )
+    })?;
+    Ok(Done { stdout: String::new(), ..done })
 }
 
 async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
+    let is_document = matches!(args.format, Format::Md | Format::Html);
+    if is_document && (args.rejections || args.attribution.is_some()) {
+        return Err(Failure::usage(
+            "--format md and html are documents of a whole report, which has causes and recommendations",
+            "Leave out --attribution and --rejections, or take --format text, json or csv.",
+        ));
+    }
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let mut warning = String::new();
@@ -114,12 +165,12 @@ async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
         (rejections(args, &client, &site, terminal).await?, false)
     } else if let Some(metric) = &args.attribution {
         causes(args, &client, &site, metric, terminal).await?
-    } else if let Some(route) = &args.route {
-        one_route(args, &client, &site, route, terminal).await?
     } else {
-        let ranking = ranking(args, &client, &site, terminal).await?;
-        warning = crowded(&client, &site).await;
-        ranking
+        let report = report(args, &client, &site, terminal).await?;
+        if args.route.is_none() {
+            warning = crowded(&client, &site).await;
+        }
+        report
     };
     if let (true, Some(release)) = (is_empty, &args.release) {
         warning = client.release_warning(&site, release, &args.period).await;
@@ -141,18 +192,21 @@ async fn crowded(client: &Client, site: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The ranking, and whether it is empty.
-async fn ranking(
+/// The report of the site, of a pattern or of a route, and whether it is empty.
+async fn report(
     args: &Args,
     client: &Client,
     site: &str,
     terminal: Terminal,
 ) -> Result<(String, bool), Failure> {
-    let limit = args.limit.to_string();
     let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
     let sort = name(args.sort.and_then(|sort| sort.to_possible_value()));
     let order = name(args.order.and_then(|order| order.to_possible_value()));
+    let group = name(args.group.and_then(|group| group.to_possible_value()));
+    let (min_n, limit) =
+        (args.min_n.map(|min_n| min_n.to_string()), args.limit.map(|limit| limit.to_string()));
     let query = [
+        ("route", args.route.as_deref()),
         ("period", Some(args.period.as_str())),
         ("device", args.device.as_deref()),
         ("os", args.os.as_deref()),
@@ -160,50 +214,23 @@ async fn ranking(
         ("metric", args.metric.map(Metric::name)),
         ("sort", sort.as_deref()),
         ("order", order.as_deref()),
-        ("limit", Some(limit.as_str())),
+        ("min_n", min_n.as_deref()),
+        ("search", args.search.as_deref()),
+        ("group", group.as_deref()),
+        ("limit", limit.as_deref()),
     ];
-    let (json, answer): (Value, PagesAnswer) = client.get(&["sites", site, "pages"], &query).await?;
+    let (json, answer): (Value, SummaryAnswer) = client.get(&["sites", site, "summary"], &query).await?;
+    let is_of_routes = json.get("pages").is_some();
     let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => tables::ranking(&answer, args, terminal),
-        Format::Csv => {
-            let mut csv = Csv::new(CSV_COLUMNS);
-            for page in &answer.pages {
-                rows(&mut csv, args, &answer.site, &page.route, page.counts(), &page.metrics);
-            }
-            csv.finish()
-        }
+        Format::Text if is_of_routes => tables::ranking(&answer, args, terminal),
+        Format::Text => tables::one_route(&answer, args, terminal),
+        Format::Csv => csv(&answer, args, is_of_routes),
+        Format::Md => document::markdown(&answer, args),
+        Format::Html => document::html(&answer, args),
     };
-    Ok((text, answer.pages.is_empty()))
-}
-
-/// The report of a route, and whether it is empty.
-async fn one_route(
-    args: &Args,
-    client: &Client,
-    site: &str,
-    route: &str,
-    terminal: Terminal,
-) -> Result<(String, bool), Failure> {
-    let query = [
-        ("route", Some(route)),
-        ("period", Some(args.period.as_str())),
-        ("device", args.device.as_deref()),
-        ("os", args.os.as_deref()),
-        ("release", args.release.as_deref()),
-    ];
-    let (json, answer): (Value, ReportAnswer) = client.get(&["sites", site, "report"], &query).await?;
-    let route = answer.route.as_deref().unwrap_or(route);
-    let text = match args.format {
-        Format::Json => pretty(&json),
-        Format::Text => tables::one_route(&answer, route, args, terminal),
-        Format::Csv => {
-            let mut csv = Csv::new(CSV_COLUMNS);
-            rows(&mut csv, args, &answer.site, route, answer.counts(), &answer.metrics);
-            csv.finish()
-        }
-    };
-    Ok((text, answer.views == 0))
+    let is_empty = if is_of_routes { answer.pages.is_empty() } else { answer.views == 0 };
+    Ok((text, is_empty))
 }
 
 /// The causes of slow values, and whether there are no page views.
@@ -227,8 +254,8 @@ async fn causes(
         client.get(&["sites", site, "attribution"], &query).await?;
     let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => attribution::table(&answer, args, terminal),
         Format::Csv => attribution::csv(&answer),
+        Format::Text | Format::Md | Format::Html => attribution::table(&answer, args, terminal),
     };
     Ok((text, answer.views == 0))
 }
@@ -237,7 +264,7 @@ async fn rejections(args: &Args, client: &Client, site: &str, terminal: Terminal
     let (json, answer): (Value, RejectionsAnswer) = client.get(&["sites", site, "rejections"], &[]).await?;
     Ok(match args.format {
         Format::Json => pretty(&json),
-        Format::Text => tables::rejections(&answer, site, terminal),
+        Format::Text | Format::Md | Format::Html => tables::rejections(&answer, site, terminal),
         Format::Csv => {
             let mut csv = Csv::new(["reason", "origin", "count", "last_seen", "message"]);
             for one in &answer.rejections {
@@ -284,6 +311,20 @@ const CSV_COLUMNS: [&str; 17] = [
     "needs_improvement",
     "poor",
 ];
+
+/// A line per route and metric.
+fn csv(answer: &SummaryAnswer, args: &Args, is_of_routes: bool) -> String {
+    let mut csv = Csv::new(CSV_COLUMNS);
+    if is_of_routes {
+        for page in &answer.pages {
+            rows(&mut csv, args, &answer.site, &page.route, page.counts(), &page.metrics);
+        }
+    } else {
+        let route = answer.route.as_deref().unwrap_or_default();
+        rows(&mut csv, args, &answer.site, route, answer.counts(), &answer.metrics);
+    }
+    csv.finish()
+}
 
 /// Adds a row for each metric of a route.
 fn rows(
