@@ -199,7 +199,7 @@ async fn sampled_page_views_are_told_with_those_they_stand_for() {
     assert!(text.contains("130 page views, of about 1300\n"), "{text}");
     let answer = pages(&Value::Null).replace("\"views_estimated\":9}", "\"views_estimated\":90}");
     let (text, _) = report(&answer, &[]).await;
-    assert!(text.contains("ROUTE               VIEWS  OF ABOUT      LCP"), "{text}");
+    assert!(text.contains("VIEWS  OF ABOUT  NOT GOOD      LCP"), "{text}");
     assert!(text.contains("A0      9        90"), "{text}");
 }
 
