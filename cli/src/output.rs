@@ -5,6 +5,7 @@
 
 pub(crate) mod csv;
 pub(crate) mod markdown;
+pub(crate) mod spark;
 pub(crate) mod table;
 mod terminal;
 

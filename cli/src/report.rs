@@ -5,6 +5,7 @@ mod conditions;
 mod document;
 mod summary;
 mod tables;
+mod trend;
 
 use crate::client::answer::summary::SummaryAnswer;
 use crate::client::answer::{AttributionAnswer, Metrics, RejectionsAnswer, StatusAnswer};
@@ -73,6 +74,9 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["route", "sort", "order", "min_n", "search", "group", "limit", "metric", "device", "os",
           "release", "period", "attribution"])]
     rejections: bool,
+    /// Metrics over time, a sparkline each, with the releases of that time.
+    #[arg(long, conflicts_with_all = ["sort", "order", "min_n", "search", "group", "limit", "attribution", "rejections"])]
+    trend: bool,
     /// The output format. `md` and `html` are documents of the whole report.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -152,10 +156,10 @@ fn written(done: Done, args: &Args) -> Result<Done, Failure> {
 
 async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let is_document = matches!(args.format, Format::Md | Format::Html);
-    if is_document && (args.rejections || args.attribution.is_some()) {
+    if is_document && (args.rejections || args.trend || args.attribution.is_some()) {
         return Err(Failure::usage(
             "--format md and html are documents of a whole report, which has causes and recommendations",
-            "Leave out --attribution and --rejections, or take --format text, json or csv.",
+            "Leave out --attribution, --rejections and --trend, or take --format text, json or csv.",
         ));
     }
     let client = Client::new(&args.server)?;
@@ -163,6 +167,8 @@ async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let mut warning = String::new();
     let (stdout, is_empty) = if args.rejections {
         (rejections(args, &client, &site, terminal).await?, false)
+    } else if args.trend {
+        trend::trend(args, &client, &site, terminal).await?
     } else if let Some(metric) = &args.attribution {
         causes(args, &client, &site, metric, terminal).await?
     } else {

@@ -6,12 +6,13 @@
 
 mod text;
 
+use crate::closed_days::Reader;
 use crate::limits::{ADVICE_REASONS_MAX, ADVICE_VIEWS_MAX};
 use crate::report::{PeriodReport, unit_name};
 use fieldvitals_store::context::causes::slow::SlowPart;
 use fieldvitals_store::rollup::HOUR_MS;
 use fieldvitals_store::{
-    AttributionMetric, CauseQuery, Causes, Cell, CellQuery, Dimension, GroupBy, Store, StoreError,
+    AttributionMetric, CauseQuery, Causes, Cell, CellQuery, Dimension, GroupBy, StoreError,
 };
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -75,12 +76,12 @@ pub struct Recommendation {
     /// Page views that name `element` and `resource`.
     named: i64,
     /// The steps, quickest first.
-    steps: Vec<StepReport>,
+    steps: Vec<AdviceStep>,
 }
 
 /// A step of a recommendation.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-pub struct StepReport {
+pub struct AdviceStep {
     /// `immediate` (hours), `short-term` (days to weeks) or `long-term` (months).
     horizon: &'static str,
     text: &'static str,
@@ -137,7 +138,7 @@ impl AdviceReport {
     ///
     /// # Errors
     /// Those of the store. A selection with too many page views to read is no error, and gets no advice.
-    pub async fn of(store: &dyn Store, query: &CellQuery, whole: &Cell) -> Result<Self, StoreError> {
+    pub async fn of(store: &Reader, query: &CellQuery, whole: &Cell) -> Result<Self, StoreError> {
         let mut report = Self {
             min_n: advice::N_MIN,
             min_slow: advice::SLOW_MIN,
@@ -197,7 +198,7 @@ fn newest(query: &CellQuery, views: i64) -> CellQuery {
 /// Reads causes from the newest page views of the query, and from [`WIDENING`] times as many if fewer than `slow_min` of
 /// them are slow with a known cause. Returns `None` if the store would read too many page views at once.
 async fn causes(
-    store: &dyn Store,
+    store: &Reader,
     query: &CellQuery,
     explained: AttributionMetric,
     views: i64,
@@ -224,7 +225,7 @@ async fn causes(
 
 /// Advises about the back/forward cache, if page views miss it for reasons that pages can remove.
 async fn back_forward(
-    store: &dyn Store,
+    store: &Reader,
     query: &CellQuery,
     views: i64,
 ) -> Result<Option<(Finding, Recommendation)>, StoreError> {
@@ -263,7 +264,7 @@ async fn back_forward(
 }
 
 /// Counts back and forward navigations: restored from the cache, and loaded.
-async fn navigations(store: &dyn Store, query: &CellQuery) -> Result<Option<[i64; 2]>, StoreError> {
+async fn navigations(store: &Reader, query: &CellQuery) -> Result<Option<[i64; 2]>, StoreError> {
     let by = GroupBy::Rolled(Dimension::NavigationType);
     let query = CellQuery { metrics: Metrics::NONE, ..query.clone() };
     let rows = match store.breakdown(&query, by).await {
@@ -317,7 +318,7 @@ fn of_finding(finding: Finding) -> Recommendation {
         element: None,
         resource: None,
         named: 0,
-        steps: steps.map(|&(horizon, text)| StepReport { horizon: horizon.name(), text }).collect(),
+        steps: steps.map(|&(horizon, text)| AdviceStep { horizon: horizon.name(), text }).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::query::retention_edges;
 use crate::sql::query as sql;
 use crate::{PostgresStore, view};
 use fieldvitals_store::dimension::device_code;
-use fieldvitals_store::{Ranks, StoreError, Tally, TallyQuery};
+use fieldvitals_store::{Ranks, StoreError, Tally, TallyQuery, metric_branches};
 use sqlx::Row;
 
 const READING: &str = "counting page views";
@@ -18,9 +18,9 @@ macro_rules! tallied {
             $name,
             " */ select ",
             $select,
-            " from (select case $7::smallint \
-             when 0 then v.lcp when 1 then v.inp when 2 then v.cls when 3 then v.fcp when 4 then v.ttfb \
-             when 5 then v.fid when 6 then v.tti end as value \
+            " from (select case $7::smallint ",
+            metric_branches!(),
+            " end as value \
              from page_view v where v.site_id = $1 and v.id >= $2 and v.id < $3 \
              and v.route_id in (select r.route_id from route r where r.site_id = $1 and r.route = any($4)) \
              and ($5::smallint is null or v.device = $5) and ($6::text is null or v.release = $6)) measured",

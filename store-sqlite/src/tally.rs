@@ -4,7 +4,7 @@ use crate::error::{damaged, failed};
 use crate::query::retention_edges;
 use crate::{SqliteStore, view};
 use fieldvitals_store::dimension::device_code;
-use fieldvitals_store::{Ranks, StoreError, Tally, TallyQuery};
+use fieldvitals_store::{Ranks, StoreError, Tally, TallyQuery, metric_branches};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 
@@ -19,8 +19,9 @@ macro_rules! tallied {
             " */ select ",
             $select,
             " from (select \
-             case ?7 when 0 then v.lcp when 1 then v.inp when 2 then v.cls when 3 then v.fcp when 4 then v.ttfb \
-             when 5 then v.fid when 6 then v.tti end as value \
+             case ?7 ",
+            metric_branches!(),
+            " end as value \
              from page_view v where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 \
              and v.route_id in (select r.route_id from route r \
              where r.site_id = ?1 and r.route in (select value from json_each(?4))) \

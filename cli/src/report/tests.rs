@@ -14,6 +14,11 @@ struct Command {
     args: Args,
 }
 
+/// The parsed arguments of a report.
+pub(super) fn args(arguments: &[&str]) -> Args {
+    parse("http://localhost:1", arguments).unwrap()
+}
+
 fn parse(server: &str, arguments: &[&str]) -> Result<Args, clap::Error> {
     let fixed = ["report", "--server", server, "--token", "t"];
     Command::try_parse_from(fixed.iter().chain(arguments)).map(|command| command.args)
@@ -175,7 +180,7 @@ async fn output_is_written_to_the_file() {
 
 #[tokio::test]
 async fn documents_are_of_whole_reports() {
-    for arguments in [["--attribution", "lcp"].as_slice(), &["--rejections"]] {
+    for arguments in [["--attribution", "lcp"].as_slice(), &["--rejections"], &["--trend"]] {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", "html"]).collect();
         let args = parse("http://127.0.0.1:1", &arguments).unwrap();
         let failure = execute(&args, Terminal::PIPE).await.unwrap_err();

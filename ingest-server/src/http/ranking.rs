@@ -1,7 +1,7 @@
 //! Query parameters of a ranking: its order, its rows, and the place of a page in it.
 
 use crate::http::error::ApiError;
-use crate::http::question::{Filter, given, metric, named, short};
+use crate::http::question::{Filter, given, metric, named, number, short};
 use crate::limits;
 use crate::report::{Cursor, Order, Ranking, Sort};
 use fieldvitals_store::Site;
@@ -74,8 +74,11 @@ impl RankingParams {
             metric: given(&self.metric).map(metric).transpose()?,
             sort,
             order: order.unwrap_or(order_default),
-            limit: whole("limit", &self.limit, limits::PAGE_ROWS_MAX as u64)?.unwrap_or(ROWS as u64) as usize,
-            min_n: whole("min_n", &self.min_n, GATE_SAMPLES_MAX)?.map(|min_n| min_n as i64),
+            limit: number("limit", &self.limit, [1, limits::PAGE_ROWS_MAX], ROWS)?,
+            min_n: match given(&self.min_n) {
+                Some(_) => Some(number("min_n", &self.min_n, [1, GATE_SAMPLES_MAX as i64], 1)?),
+                None => None,
+            },
             search: given(&self.search).map(str::to_owned),
             pattern: None,
             by_section: named("group", &self.group, &["section"], |name| name)?.is_some(),
@@ -94,14 +97,6 @@ impl RankingParams {
         let hash = Sha256::digest(text.as_bytes());
         hash.iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte))
     }
-}
-
-/// Parses a whole number from 1 to `max`; `None` if absent.
-fn whole(name: &str, text: &Option<String>, max: u64) -> Result<Option<u64>, ApiError> {
-    let Some(text) = given(text) else { return Ok(None) };
-    let number = text.parse().ok().filter(|number| (1..=max).contains(number));
-    let wrong = || ApiError::parameter(format!("`{name}` is `{}`: expected 1 to {max}", short(text)));
-    number.map(Some).ok_or_else(wrong)
 }
 
 fn cursor(text: &str, question: u32) -> Result<Cursor, ApiError> {

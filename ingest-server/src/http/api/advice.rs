@@ -1,16 +1,17 @@
 //! Advice about a route, or about the whole site.
 
 use crate::advice::AdviceReport;
+use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
-use crate::http::error::ErrorBody;
 use crate::http::question::{Filter, FiltersReport};
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::PeriodReport;
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Store, Total};
+use fieldvitals_store::Total;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -36,7 +37,7 @@ pub struct RouteAdvice {
 /// the steps.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/advice", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), RouteParam, Filter),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = RouteAdvice), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses(Unchanged, (status = 200, body = RouteAdvice), QuestionErrors))]
 pub async fn advice(
     state: web::Data<State>,
     request: HttpRequest,
@@ -49,7 +50,7 @@ pub async fn advice(
     filter.without_metrics("advice is about the metrics that need it")?;
     let mut query = filter.filtered(&site, range)?;
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.route.clone_from(&route.name);
@@ -60,7 +61,7 @@ pub async fn advice(
             nearest_routes: route.nearest,
             period: period.into(),
             views: whole.views,
-            advice: AdviceReport::of(store.as_ref(), &query, &whole).await?,
+            advice: AdviceReport::of(&store, &query, &whole).await?,
             filters: query.filters.into(),
         })
     };

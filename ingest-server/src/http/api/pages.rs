@@ -1,15 +1,16 @@
 //! The ranking of a site's routes.
 
+use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
-use crate::http::error::ErrorBody;
 use crate::http::question::{Filter, FiltersReport};
 use crate::http::ranking::{PatternParam, RankingParams};
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{self, Impact, MetricReport, PeriodReport, QualityReport, RankedPage, Ranking, Row};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Store, estimate};
+use fieldvitals_store::estimate;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -92,7 +93,7 @@ impl RankingReport {
 /// Ranks routes, with percentiles and rating counts of each.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/pages", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams, PatternParam),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses(Unchanged, (status = 200, body = PagesReport), QuestionErrors))]
 pub async fn pages(
     state: web::Data<State>,
     request: HttpRequest,
@@ -108,7 +109,7 @@ pub async fn pages(
     let shown = query.metrics;
     query.metrics = ranking.metrics().iter().fold(shown, Metrics::with);
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let cells = store.cells(&query).await?;
         Ok(PagesReport {

@@ -3,19 +3,21 @@
 pub mod missing;
 
 use crate::advice::AdviceReport;
+use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::pages::RankingReport;
 use crate::http::api::route::RouteParam;
-use crate::http::error::{ApiError, ErrorBody};
+use crate::http::error::ApiError;
 use crate::http::question::{Filter, FiltersReport};
 use crate::http::ranking::RankingParams;
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport, QualityReport, RankedPage, Ranking};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::dimension::OTHER;
-use fieldvitals_store::{Cell, CellQuery, Store, Total, estimate};
+use fieldvitals_store::{Cell, CellQuery, Total, estimate};
 use missing::{Known, MissingReport};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -65,7 +67,7 @@ struct Counted {
 /// and recommendations.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/summary", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), RouteParam, Filter, RankingParams),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = SummaryReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses(Unchanged, (status = 200, body = SummaryReport), QuestionErrors))]
 pub async fn summary(
     state: web::Data<State>,
     request: HttpRequest,
@@ -80,21 +82,21 @@ pub async fn summary(
     let mut ranking = ranking.ranking(&site, &filter, &route)?;
     let mut query = filter.filtered(&site, range)?;
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
-        let (site, store) = (owned, store.as_ref());
-        ranking.pattern = route.pattern(store, &site).await?;
+    let question = move |store: Reader| async move {
+        let site = owned;
+        ranking.pattern = route.pattern(store.as_ref(), &site).await?;
         let (shown, nearest) = match &ranking.pattern {
             Some(pattern) => (Some(pattern.clone()), Vec::new()),
             None => {
-                let route = route.asked(store, &site).await?;
+                let route = route.asked(store.as_ref(), &site).await?;
                 query.route.clone_from(&route.name);
                 (route.name, route.nearest)
             }
         };
-        let Counted { period, whole, other, pages } = counted(store, &query, &ranking).await?;
+        let Counted { period, whole, other, pages } = counted(&store, &query, &ranking).await?;
         let advice = match ranking.pattern {
             Some(_) => None,
-            None => Some(AdviceReport::of(store, &query, &whole).await?),
+            None => Some(AdviceReport::of(&store, &query, &whole).await?),
         };
         let known = Known {
             asked: range,
@@ -123,7 +125,7 @@ pub async fn summary(
 }
 
 /// Counts one route, or the routes of the ranking's pattern and their sum.
-async fn counted(store: &dyn Store, query: &CellQuery, ranking: &Ranking) -> Result<Counted, ApiError> {
+async fn counted(store: &Reader, query: &CellQuery, ranking: &Ranking) -> Result<Counted, ApiError> {
     if query.route.is_some() {
         let Total { period, cell: whole } = store.total(query).await?;
         return Ok(Counted { period, whole, other: 0, pages: None });
