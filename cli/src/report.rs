@@ -7,8 +7,8 @@ mod summary;
 mod tables;
 mod trend;
 
-use crate::client::answer::summary::SummaryAnswer;
-use crate::client::answer::{AttributionAnswer, Metrics, RejectionsAnswer, StatusAnswer};
+use crate::client::answer::summary::{MissingAnswer, SummaryAnswer};
+use crate::client::answer::{AttributionAnswer, Metrics, RejectionsAnswer, SeriesAnswer, StatusAnswer};
 use crate::client::{Client, ServerArgs, devices, period, systems};
 use crate::exit::{Done, Exit, Failure, finish};
 use crate::output::csv::Csv;
@@ -225,18 +225,38 @@ async fn report(
         ("group", group.as_deref()),
         ("limit", limit.as_deref()),
     ];
-    let (json, answer): (Value, SummaryAnswer) = client.get(&["sites", site, "summary"], &query).await?;
+    let (json, mut answer): (Value, SummaryAnswer) = client.get(&["sites", site, "summary"], &query).await?;
     let is_of_routes = json.get("pages").is_some();
+    let is_pattern = is_of_routes && answer.route.is_some();
+    let has_series = matches!(args.format, Format::Md | Format::Html) && !is_pattern && answer.views > 0;
+    let series = if has_series { over_time(args, client, site, &mut answer).await } else { None };
     let text = match args.format {
         Format::Json => pretty(&json),
         Format::Text if is_of_routes => tables::ranking(&answer, args, terminal),
         Format::Text => tables::one_route(&answer, args, terminal),
         Format::Csv => csv(&answer, args, is_of_routes),
-        Format::Md => document::markdown(&answer, args),
-        Format::Html => document::html(&answer, args),
+        Format::Md => document::markdown(&answer, series.as_ref(), args),
+        Format::Html => document::html(&answer, series.as_ref(), args),
     };
     let is_empty = if is_of_routes { answer.pages.is_empty() } else { answer.views == 0 };
     Ok((text, is_empty))
+}
+
+/// The metrics over time for a document. A failure is a gap in the document.
+async fn over_time(
+    args: &Args,
+    client: &Client,
+    site: &str,
+    answer: &mut SummaryAnswer,
+) -> Option<SeriesAnswer> {
+    match trend::series(args, client, site).await {
+        Ok((_, series)) => Some(series),
+        Err(failure) => {
+            let message = format!("The metrics over time could not be read: {}.", failure.message);
+            answer.missing.push(MissingAnswer { message });
+            None
+        }
+    }
 }
 
 /// The causes of slow values, and whether there are no page views.

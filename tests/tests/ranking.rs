@@ -164,6 +164,7 @@ async fn summary_has_verdict_score_pages_advice_and_what_is_missing() {
     let advice = server.get("sites/default/advice").await.unwrap();
     assert_eq!((&summary["metrics"], &summary["quality"]), (&report["metrics"], &report["quality"]));
     assert_eq!(summary["pages"], pages["pages"]);
+    assert_eq!(summary["previous"]["metrics"], report["previous"]["metrics"]);
     assert_eq!(summary["advice"]["recommendations"], advice["recommendations"]);
     assert_eq!(summary["quality"]["core_web_vitals"], "fail");
     let score = summary["quality"]["field_score"].as_f64().unwrap();
@@ -198,7 +199,9 @@ async fn summary_has_verdict_score_pages_advice_and_what_is_missing() {
     assert!(html.starts_with("<!doctype html>") && html.contains("/c/Lamps") && html.ends_with("</html>\n"));
     let markdown = text(&["report", "--format", "md"]).await;
     assert!(
-        markdown.contains("| /c/Lamps | 600 | ") && markdown.contains("## Recommendations"),
+        markdown.contains("| /c/Lamps | 600 | ")
+            && markdown.contains("## Over time")
+            && markdown.contains("## Recommendations"),
         "{markdown}"
     );
     let json = server.cli_json(&["report", "--format", "json"]).await;

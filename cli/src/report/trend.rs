@@ -26,6 +26,22 @@ pub(super) async fn trend(
     site: &str,
     terminal: Terminal,
 ) -> Result<(String, bool), Failure> {
+    let (json, answer) = series(args, client, site).await?;
+    let is_empty = answer.lines.iter().all(|line| line.views.iter().all(|views| *views == 0));
+    let text = match args.format {
+        Format::Json => pretty(&json),
+        Format::Csv => csv(&answer),
+        Format::Text | Format::Md | Format::Html => text(&answer, args, (terminal, Spark::of_locale())),
+    };
+    Ok((text, is_empty))
+}
+
+/// Asks for the metrics over time.
+pub(super) async fn series(
+    args: &Args,
+    client: &Client,
+    site: &str,
+) -> Result<(Value, SeriesAnswer), Failure> {
     let query = [
         ("step", Some(step(&args.period))),
         ("route", args.route.as_deref()),
@@ -35,14 +51,7 @@ pub(super) async fn trend(
         ("release", args.release.as_deref()),
         ("metric", args.metric.map(Metric::name)),
     ];
-    let (json, answer): (Value, SeriesAnswer) = client.get(&["sites", site, "series"], &query).await?;
-    let is_empty = answer.lines.iter().all(|line| line.views.iter().all(|views| *views == 0));
-    let text = match args.format {
-        Format::Json => pretty(&json),
-        Format::Csv => csv(&answer),
-        Format::Text | Format::Md | Format::Html => text(&answer, args, (terminal, Spark::of_locale())),
-    };
-    Ok((text, is_empty))
+    client.get(&["sites", site, "series"], &query).await
 }
 
 /// The step that shows a period in one line.
@@ -107,7 +116,8 @@ fn text(answer: &SeriesAnswer, args: &Args, (terminal, spark): (Terminal, Spark)
     let legend =
         format!("{}th percentiles in ms, CLS as a score; ! needs improvement, !! poor.", answer.percentile);
     text.push_str(&terminal.wrap("", &legend));
-    text + &marks(&answer.marks, terminal)
+    let releases = releases(&answer.marks);
+    if releases.is_empty() { text } else { text + &terminal.list("Releases: ", &releases) }
 }
 
 /// A percentile with the rating of its value.
@@ -123,15 +133,14 @@ fn rated(metric: Metric, value: f64) -> Cell {
 }
 
 /// The latest marks.
-fn marks(marks: &[MarkAnswer], terminal: Terminal) -> String {
+pub(super) fn releases(marks: &[MarkAnswer]) -> Vec<String> {
     let text = |mark: &MarkAnswer| {
         let (day, _) = mark.at.split_once('T').unwrap_or((&mark.at, ""));
         let what = if mark.kind == "deploy" { "deployed" } else { "first seen" };
         format!("{} {what} {}", plain(&mark.release), plain(day))
     };
     let skipped = marks.len().saturating_sub(MARKS_MAX);
-    let latest: Vec<String> = marks.iter().skip(skipped).map(text).collect();
-    if latest.is_empty() { String::new() } else { terminal.list("Releases: ", &latest) }
+    marks.iter().skip(skipped).map(text).collect()
 }
 
 fn csv(answer: &SeriesAnswer) -> String {

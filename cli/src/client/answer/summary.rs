@@ -1,7 +1,8 @@
 //! `GET /sites/{site}/summary`: the contents of a report.
 
-use super::{Metrics, PeriodAnswer};
+use super::{ChangeAnswer, Metrics, PeriodAnswer};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use vitals::metric::Metric;
 
 /// A site, a pattern of routes, or one route.
@@ -17,6 +18,9 @@ pub(crate) struct SummaryAnswer {
     pub(crate) views_estimated: u64,
     pub(crate) quality: Option<QualityAnswer>,
     pub(crate) metrics: Metrics,
+    /// Absent for a pattern of routes, and if the data are not complete.
+    #[serde(default)]
+    pub(crate) previous: Option<PreviousAnswer>,
     /// Empty for one route.
     #[serde(default)]
     pub(crate) pages: Vec<PageAnswer>,
@@ -36,6 +40,14 @@ impl SummaryAnswer {
     pub(crate) fn counts(&self) -> [u64; 2] {
         [self.views, self.views_estimated]
     }
+}
+
+/// The time before the period, and the change since.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PreviousAnswer {
+    pub(crate) period: PeriodAnswer,
+    pub(crate) views: u64,
+    pub(crate) metrics: BTreeMap<String, ChangeAnswer>,
 }
 
 /// The assessment and the score.

@@ -10,6 +10,9 @@ use vitals::metric::{Metric, Rating};
 const WIDTH: f64 = 460.0;
 const BARS_HEIGHT: f64 = 90.0;
 const HEIGHT: f64 = 118.0;
+/// Height of a chart over time, and the room for a label above its largest value.
+const TREND_HEIGHT: f64 = 90.0;
+const TREND_TOP: f64 = 12.0;
 
 fn svg(width: f64, height: f64, label: &str, content: Markup) -> Markup {
     let view = format!("0 0 {width} {height}");
@@ -71,6 +74,45 @@ pub(super) fn distribution(metric: Metric, one: &MetricAnswer) -> Markup {
     let about =
         format!("Page views by {}; the 75th percentile is {}", metric.name(), value(metric, one.p75, &[]));
     svg(WIDTH, HEIGHT, &about, content)
+}
+
+/// The 75th percentile over time, from 0 on, with the thresholds that lie in its range. A step without values is a gap.
+pub(super) fn trend(metric: Metric, values: &[Option<f64>]) -> Markup {
+    let largest = values.iter().flatten().copied().fold(0.0, f64::max);
+    let largest = if largest > 0.0 { largest } else { 1.0 };
+    let height = |value: f64| TREND_HEIGHT - value / largest * (TREND_HEIGHT - TREND_TOP);
+    let mut content = Markup::default();
+    let thresholds = metric.thresholds();
+    for edge in [thresholds.good, thresholds.needs_improvement].map(|value| value.number(metric)) {
+        if edge <= largest {
+            content.push(level(height(edge)));
+            content.push(label(WIDTH, height(edge) - 3.0, "end", &limit(metric, edge)));
+        }
+    }
+    let step = WIDTH / values.len().max(1) as f64;
+    let place = |(number, value): (usize, &Option<f64>)| {
+        value.map(|value| [(number as f64 + 0.5) * step, height(value)].map(|place| format!("{place:.1}")))
+    };
+    let places: Vec<Option<[String; 2]>> = values.iter().enumerate().map(place).collect();
+    for run in places.split(Option::is_none) {
+        let run: Vec<&[String; 2]> = run.iter().flatten().collect();
+        if let [[x, y]] = run.as_slice() {
+            let attributes = [("cx", x.as_str()), ("cy", y.as_str()), ("r", "2.5"), ("class", "trend")];
+            content.push(element("circle", &attributes, Markup::default()));
+        } else if !run.is_empty() {
+            let points = run.iter().map(|place| place.join(",")).collect::<Vec<_>>().join(" ");
+            let attributes = [("points", points.as_str()), ("class", "trend")];
+            content.push(element("polyline", &attributes, Markup::default()));
+        }
+    }
+    svg(WIDTH, TREND_HEIGHT, &format!("The 75th percentile of {} over time", metric.name()), content)
+}
+
+/// A dashed line over the whole width.
+fn level(y: f64) -> Markup {
+    let (x, y) = (format!("{WIDTH:.1}"), format!("{y:.1}"));
+    let attributes = [("x1", "0"), ("x2", &*x), ("y1", &*y), ("y2", &*y), ("class", "edge")];
+    element("line", &attributes, Markup::default())
 }
 
 /// The place of a value among bins of equal width, in bins. The last bin is open, so its values are in its middle.

@@ -2,7 +2,8 @@
 
 use super::chart;
 use super::markup::{Markup, element, open, style, text};
-use super::sections::{self, CAUSE_COLUMNS, METRIC_COLUMNS, PAGE_COLUMNS};
+use super::sections::{self, CAUSE_COLUMNS, CHANGE_COLUMNS, METRIC_COLUMNS, PAGE_COLUMNS, TREND_COLUMNS};
+use crate::client::answer::SeriesAnswer;
 use crate::client::answer::summary::{AdviceAnswer, RecommendationAnswer, SummaryAnswer};
 use crate::report::{Args, shown, summary};
 
@@ -10,7 +11,11 @@ use crate::report::{Args, shown, summary};
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// Renders the document.
-pub(in crate::report) fn render(answer: &SummaryAnswer, args: &Args) -> String {
+pub(in crate::report) fn render(
+    answer: &SummaryAnswer,
+    series: Option<&SeriesAnswer>,
+    args: &Args,
+) -> String {
     let title = sections::title(answer);
     let head = [
         open("meta", &[("charset", "utf-8")]),
@@ -23,6 +28,8 @@ pub(in crate::report) fn render(answer: &SummaryAnswer, args: &Args) -> String {
     let body = [
         header(answer, args, &title),
         metrics(answer, args),
+        changes(answer, args),
+        series.map(over_time).unwrap_or_default(),
         pages(answer),
         answer.advice.as_ref().map(causes).unwrap_or_default(),
         recommendations(answer),
@@ -69,6 +76,38 @@ fn metrics(answer: &SummaryAnswer, args: &Args) -> Markup {
     let mut content = element("div", &[("class", "cards")], cards);
     content.push(table(&METRIC_COLUMNS, rows));
     section("Metrics", content)
+}
+
+fn changes(answer: &SummaryAnswer, args: &Args) -> Markup {
+    let Some(previous) = &answer.previous else { return Markup::default() };
+    let rows = sections::change_rows(previous, args);
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    let rows = rows.into_iter().map(|row| row.map(text).to_vec());
+    let mut content = table(&CHANGE_COLUMNS, rows.collect());
+    content.push(paragraph("soft", sections::change_about(previous)));
+    section("Change since the period before", content)
+}
+
+fn over_time(series: &SeriesAnswer) -> Markup {
+    let mut cards = Markup::default();
+    let mut rows = Vec::new();
+    for trend in sections::trends(series) {
+        let mut card = element("h3", &[], text(trend.metric.name()));
+        card.push(chart::trend(trend.metric, &trend.values));
+        cards.push(element("figure", &[], card));
+        let name = text(trend.metric.name());
+        rows.push(std::iter::once(name).chain(trend.ends.map(text)).collect());
+    }
+    if rows.is_empty() {
+        return Markup::default();
+    }
+    let [lowest, highest, last] = TREND_COLUMNS;
+    let mut content = element("div", &[("class", "cards")], cards);
+    content.push(table(&["Metric", lowest, highest, last], rows));
+    content.push(paragraph("soft", sections::trend_about(series)));
+    section("Over time", content)
 }
 
 fn pages(answer: &SummaryAnswer) -> Markup {

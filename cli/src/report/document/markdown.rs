@@ -1,13 +1,19 @@
 //! The document as Markdown, for issues, wikis and merge requests.
 
-use super::sections::{self, CAUSE_COLUMNS, METRIC_COLUMNS, PAGE_COLUMNS};
+use super::sections::{self, CAUSE_COLUMNS, CHANGE_COLUMNS, METRIC_COLUMNS, PAGE_COLUMNS, TREND_COLUMNS};
+use crate::client::answer::SeriesAnswer;
 use crate::client::answer::summary::{AdviceAnswer, RecommendationAnswer, SummaryAnswer};
 use crate::output::markdown::escape;
 use crate::output::plain;
+use crate::output::spark::Spark;
 use crate::report::{Args, shown, summary};
 
 /// Renders the document.
-pub(in crate::report) fn render(answer: &SummaryAnswer, args: &Args) -> String {
+pub(in crate::report) fn render(
+    answer: &SummaryAnswer,
+    series: Option<&SeriesAnswer>,
+    args: &Args,
+) -> String {
     let mut text =
         format!("# {}\n\n{}\n", escape(&sections::title(answer)), escape(&sections::about(answer, args)));
     if let Some(quality) = &answer.quality {
@@ -19,6 +25,16 @@ pub(in crate::report) fn render(answer: &SummaryAnswer, args: &Args) -> String {
     let rows: Vec<_> =
         shown(args, &answer.metrics).map(|(metric, one)| sections::metric_row(metric, one)).collect();
     section(&mut text, "Metrics", METRIC_COLUMNS, &rows);
+    if let Some(previous) = &answer.previous {
+        let rows = sections::change_rows(previous, args);
+        section(&mut text, "Change since the period before", CHANGE_COLUMNS, &rows);
+        if !rows.is_empty() {
+            text.push_str(&format!("\n{}\n", escape(&sections::change_about(previous))));
+        }
+    }
+    if let Some(series) = series {
+        over_time(&mut text, series);
+    }
     let rows: Vec<_> = answer
         .pages
         .iter()
@@ -70,6 +86,22 @@ fn table<const COLUMNS: usize>(text: &mut String, columns: [&str; COLUMNS], rows
     for row in rows {
         let cells: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+}
+
+/// Adds the metrics over time, each as a sparkline.
+fn over_time(text: &mut String, series: &SeriesAnswer) {
+    let rows: Vec<_> = sections::trends(series)
+        .into_iter()
+        .map(|trend| {
+            let [lowest, highest, last] = trend.ends;
+            [trend.metric.name().to_owned(), Spark::BLOCKS.draw(&trend.values), lowest, highest, last]
+        })
+        .collect();
+    let [lowest, highest, last] = TREND_COLUMNS;
+    section(text, "Over time", ["Metric", "Trend", lowest, highest, last], &rows);
+    if !rows.is_empty() {
+        text.push_str(&format!("\n{}\n", escape(&sections::trend_about(series))));
     }
 }
 

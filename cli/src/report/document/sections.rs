@@ -1,9 +1,10 @@
 //! The texts that Markdown and HTML share.
 
-use crate::client::answer::MetricAnswer;
-use crate::client::answer::summary::{PartAnswer, QualityAnswer, SlowAnswer, SummaryAnswer};
-use crate::output::{number, share, value};
-use crate::report::{Args, summary};
+use crate::client::answer::summary::{PartAnswer, PreviousAnswer, QualityAnswer, SlowAnswer, SummaryAnswer};
+use crate::client::answer::{ChangeAnswer, EstimateAnswer, MetricAnswer, SeriesAnswer};
+use crate::compare;
+use crate::output::{ABSENT, number, share, value};
+use crate::report::{Args, summary, trend};
 use vitals::metric::{Metric, Unit};
 
 /// The heading: the site, and the route if there is one.
@@ -68,6 +69,70 @@ pub(super) fn metric_row(metric: Metric, one: &MetricAnswer) -> [String; 7] {
 pub(super) fn interval(metric: Metric, one: &MetricAnswer) -> String {
     let ends = one.p75_interval.map(|ends| ends.map(|end| number(metric, end, &[])));
     ends.map_or_else(|| "too few page views".to_owned(), |[low, high]| format!("{low}–{high}"))
+}
+
+/// The columns of the table of changes.
+pub(super) const CHANGE_COLUMNS: [&str; 6] =
+    ["Metric", "p75 before", "p75 now", "Change", "90 % interval", "Verdict"];
+
+/// The rows of changes since the period before; empty if it has no page views.
+pub(super) fn change_rows(previous: &PreviousAnswer, args: &Args) -> Vec<[String; 6]> {
+    let p75 = |metric: Metric, side: Option<&EstimateAnswer>| {
+        side.map_or_else(|| ABSENT.to_owned(), |side| value(metric, side.value, &[]))
+    };
+    let row = |metric: Metric, change: &ChangeAnswer| {
+        [
+            metric.name().to_owned(),
+            p75(metric, change.baseline.as_ref()),
+            p75(metric, change.current.as_ref()),
+            compare::moved(metric, change),
+            compare::interval(metric, change),
+            change.verdict.name().to_owned(),
+        ]
+    };
+    let asked = Metric::ALL.into_iter().filter(|metric| args.metric.is_none_or(|only| only == *metric));
+    let rows = asked.filter_map(|metric| Some(row(metric, previous.metrics.get(metric.name())?)));
+    if previous.views == 0 { Vec::new() } else { rows.collect() }
+}
+
+/// The sentence about the period before.
+pub(super) fn change_about(previous: &PreviousAnswer) -> String {
+    format!(
+        "{} to {} had {} page views. 90 % of such intervals hold the true change.",
+        previous.period.from, previous.period.to, previous.views
+    )
+}
+
+/// A metric over time.
+pub(super) struct Trend {
+    pub(super) metric: Metric,
+    /// The 75th percentile of each step.
+    pub(super) values: Vec<Option<f64>>,
+    /// The lowest, the highest and the last one.
+    pub(super) ends: [String; 3],
+}
+
+/// The metrics over time that have values.
+pub(super) fn trends(series: &SeriesAnswer) -> Vec<Trend> {
+    let Some(line) = series.lines.first() else { return Vec::new() };
+    let one = |metric: Metric| {
+        let points = &line.metrics.get(metric.name())?.points;
+        let known = || points.iter().filter_map(|point| point.value);
+        let ends = [known().fold(f64::INFINITY, f64::min), known().fold(0.0, f64::max), known().next_back()?];
+        let values = points.iter().map(|point| point.value).collect();
+        Some(Trend { metric, values, ends: ends.map(|end| value(metric, end, &[])) })
+    };
+    Metric::ALL.into_iter().filter_map(one).collect()
+}
+
+/// The columns of a trend's table after the metric's name and its drawing.
+pub(super) const TREND_COLUMNS: [&str; 3] = ["Lowest p75", "Highest p75", "Last p75"];
+
+/// The steps of the trends, and the releases of their time.
+pub(super) fn trend_about(series: &SeriesAnswer) -> String {
+    let steps = format!("75th percentiles by {}, time zone {}.", series.step, series.timezone);
+    let releases = trend::releases(&series.marks);
+    if releases.is_empty() { steps } else { format!("{steps} Releases: {}.", releases.join(", ")) }
 }
 
 /// The columns of the pages' table.

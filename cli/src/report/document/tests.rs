@@ -1,6 +1,7 @@
 //! Tests the documents of a planted answer.
 
 use super::{html, markdown};
+use crate::client::answer::SeriesAnswer;
 use crate::client::answer::summary::SummaryAnswer;
 use crate::report::Args;
 use clap::Parser as _;
@@ -40,8 +41,12 @@ fn answer(hostile: &str) -> SummaryAnswer {
         "metrics": {"LCP": lcp, "CLS": cls}})
     };
     let period = json!({"from": "2026-11-13T00:00:00Z", "to": "2026-11-20T00:00:00Z"});
+    let side = |value: f64| json!({"n": 1000, "value": value, "interval": [value * 0.96, value * 1.04]});
+    let previous = json!({"period": {"from": "2026-11-06T00:00:00Z", "to": "2026-11-13T00:00:00Z"}, "views": 11_000,
+        "metrics": {"LCP": {"unit": "ms", "baseline": side(2_600.0), "current": side(3_120.0), "change": 520.0,
+            "change_percent": 20.0, "interval": [410.0, 640.0], "p_value": 0.001, "verdict": "worse"}}});
     let answer = json!({"site": format!("shop{hostile}"), "route": null, "period": period, "views": 12_345, "views_estimated": 123_450,
-        "quality": quality, "metrics": {"LCP": lcp, "CLS": cls}, "min_n": 100, "routes_hidden": 7, "next_cursor": null,
+        "quality": quality, "metrics": {"LCP": lcp, "CLS": cls}, "previous": previous, "min_n": 100, "routes_hidden": 7, "next_cursor": null,
         "pages": [page(format!("/c/{hostile}"), 9_000, 3_330.0), page("/".to_owned(), 3_000, 120.0)],
         "advice": {
             "causes": [{"metric": "LCP", "period": period, "slow": 400, "explained": 300, "parts": [
@@ -57,17 +62,34 @@ fn answer(hostile: &str) -> SummaryAnswer {
     serde_json::from_value(answer).unwrap()
 }
 
+/// Four days of LCP, one of them without values, and the first day of a release.
+fn series(hostile: &str) -> SeriesAnswer {
+    let point = |value: Option<f64>| json!({"n": 9, "value": value, "interval": null, "good": 5, "needs_improvement": 3, "poor": 1});
+    let (points, start) =
+        ([Some(2_400.0), None, Some(2_900.0), Some(3_300.0)].map(point), json!({"start": "", "end": ""}));
+    let series = json!({"site": "shop", "route": null, "step": "day", "timezone": "UTC", "percentile": 75,
+        "period": {"from": "2026-11-16T00:00:00Z", "to": "2026-11-20T00:00:00Z"}, "steps": [start, start, start, start],
+        "lines": [{"value": null, "views": [12, 0, 12, 12],
+            "metrics": {"LCP": {"points": points}, "INP": {"points": [point(None), point(None), point(None), point(None)]}}}],
+        "marks": [{"at": "2026-11-18T00:00:00Z", "release": format!("5.1.0{hostile}"), "kind": "first_seen"}]});
+    serde_json::from_value(series).unwrap()
+}
+
 #[test]
 fn markdown_has_every_section() {
-    insta::assert_snapshot!(markdown(&answer(""), &args()));
+    insta::assert_snapshot!(markdown(&answer(""), Some(&series("")), &args()));
 }
 
 #[test]
 fn html_has_every_section_and_charts() {
-    let document = html(&answer(""), &args());
+    let document = html(&answer(""), Some(&series("")), &args());
     for part in [
         "<!doctype html>",
         "Metrics</h2>",
+        "Change since the period before</h2>",
+        "<td>+20.0 %</td><td>+410 to +640</td><td>worse</td>",
+        "Over time</h2>",
+        "Releases: 5.1.0 first seen 2026-11-18.",
         "Worst pages</h2>",
         "Causes</h2>",
         "Recommendations</h2>",
@@ -82,19 +104,24 @@ fn html_has_every_section_and_charts() {
     }
     assert_eq!(
         document.matches("<svg").count(),
-        1 + 2 * 2 + 2 + 1,
-        "a score, two charts a metric, pages, causes"
+        1 + 2 * 2 + 1 + 2 + 1,
+        "a score, two charts a metric, a trend, pages, causes"
+    );
+    // The day without values leaves a gap: a point, and a line of two points.
+    assert_eq!(
+        (document.matches("<circle cx=\"57.5\"").count(), document.matches("<polyline").count()),
+        (1, 1)
     );
 }
 
 #[test]
 fn hostile_texts_are_texts() {
     let hostile = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)>|`*@all\u{202e}\n# x";
-    let document = html(&answer(hostile), &args());
+    let document = html(&answer(hostile), Some(&series(hostile)), &args());
     let parsed = document.replace("&lt;", "").replace("&gt;", "");
     assert!(!parsed.contains("<script") && !parsed.contains("<img") && !document.contains('\u{202e}'));
     assert_eq!(parsed.matches("</title>").count(), 1);
-    let document = markdown(&answer(hostile), &args());
+    let document = markdown(&answer(hostile), Some(&series(hostile)), &args());
     assert!(!document.contains("<script") && !document.contains("\n# x") && !document.contains("@all"));
     let rows = document.lines().filter(|line| line.starts_with("| /c/"));
     for row in rows {
@@ -110,7 +137,7 @@ fn clean_site_gets_the_reasons_for_no_recommendation() {
         advice.causes.clear();
     }
     clean.pages.clear();
-    for document in [markdown(&clean, &args()), html(&clean, &args())] {
+    for document in [markdown(&clean, None, &args()), html(&clean, None, &args())] {
         assert!(document.contains("nothing that the data recommend"), "{document}");
         assert!(document.contains("advice needs 100") && !document.contains("Causes"), "{document}");
     }

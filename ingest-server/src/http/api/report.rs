@@ -95,7 +95,7 @@ const GROWN_PERCENT_MAX: i64 = 110;
 
 /// Compares with the time before. `None` if retention has cut one of the periods, or one has grown a lot: then both count
 /// different lengths of time.
-async fn previous(
+pub(super) async fn previous(
     store: &Reader,
     query: &CellQuery,
     range: Range,

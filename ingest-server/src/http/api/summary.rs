@@ -7,6 +7,7 @@ use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::pages::RankingReport;
+use crate::http::api::report::{PreviousReport, previous};
 use crate::http::api::route::RouteParam;
 use crate::http::error::ApiError;
 use crate::http::question::{Filter, FiltersReport};
@@ -45,6 +46,9 @@ pub struct SummaryReport {
     quality: Option<QualityReport>,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
+    /// The time of the same length before the period; absent for a pattern of routes, and if the data of one of them are
+    /// not complete.
+    previous: Option<PreviousReport>,
     /// The pages, ranked; absent for one route.
     #[serde(flatten)]
     ranking: Option<RankingReport>,
@@ -94,9 +98,12 @@ pub async fn summary(
             }
         };
         let Counted { period, whole, other, pages } = counted(&store, &query, &ranking).await?;
-        let advice = match ranking.pattern {
-            Some(_) => None,
-            None => Some(AdviceReport::of(&store, &query, &whole).await?),
+        let (previous, advice) = match ranking.pattern {
+            Some(_) => (None, None),
+            None => (
+                previous(&store, &query, range, (&period, &whole)).await?,
+                Some(AdviceReport::of(&store, &query, &whole).await?),
+            ),
         };
         let known = Known {
             asked: range,
@@ -117,6 +124,7 @@ pub async fn summary(
             views_estimated: estimate(whole.weight_milli),
             quality: QualityReport::of(&whole, Metrics::ALL),
             metrics: report::metrics(&whole, true),
+            previous,
             ranking: pages.map(|pages| RankingReport::new(&ranking, pages, Metrics::ALL)),
             advice,
         })
