@@ -13,7 +13,7 @@ use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport, QualityReport, Range};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Cell, CellQuery, Total, estimate};
+use fieldvitals_store::{Cell, CellQuery, StoreError, Total, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ pub async fn report(
 const GROWN_PERCENT_MAX: i64 = 110;
 
 /// Compares with the time before. `None` if retention has cut one of the periods, or one has grown a lot: then both count
-/// different lengths of time.
+/// different lengths of time. `None`, too, if the time before has too many page views to read.
 pub(super) async fn previous(
     store: &Reader,
     query: &CellQuery,
@@ -106,7 +106,12 @@ pub(super) async fn previous(
         return Ok(None);
     }
     let asked = CellQuery { from_ms: before.from_ms, to_ms: before.to_ms, ..query.clone() };
-    let total = store.total(&asked).await?;
+    let total = match store.total(&asked).await {
+        Ok(total) => total,
+        // The question itself has its answer.
+        Err(StoreError::TooManyViews { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     Ok(is_about(&total.period, before).then(|| PreviousReport {
         period: total.period.into(),
         views: total.cell.views,
