@@ -249,7 +249,7 @@ async fn over_time(
     site: &str,
     answer: &mut SummaryAnswer,
 ) -> Option<SeriesAnswer> {
-    match trend::series(args, client, site).await {
+    match trend::series(args, client, site, "auto").await {
         Ok((_, series)) => Some(series),
         Err(failure) => {
             let message = format!("The metrics over time could not be read: {}.", failure.message);

@@ -179,6 +179,17 @@ async fn output_is_written_to_the_file() {
 }
 
 #[tokio::test]
+async fn document_says_that_its_series_could_not_be_read() {
+    let refused = json!({"error": {"code": "parameter", "message": "no hours", "hint": ""}}).to_string();
+    let server = Responder::start(&[("200 OK", &pages(&Value::Null)), ("400 Bad Request", &refused)]);
+    let args = parse(&server.url, &["--site", "default", "--format", "md"]).unwrap();
+    let done = execute(&args, Terminal::PIPE).await.unwrap();
+    assert!(done.stdout.contains("- The metrics over time could not be read: "), "{}", done.stdout);
+    let request = &server.requests()[1];
+    assert!(request.starts_with("GET /api/v1/sites/default/series?step=auto&period=7d "), "{request}");
+}
+
+#[tokio::test]
 async fn documents_are_of_whole_reports() {
     for arguments in [["--attribution", "lcp"].as_slice(), &["--rejections"], &["--trend"]] {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", "html"]).collect();

@@ -26,7 +26,7 @@ pub(super) async fn trend(
     site: &str,
     terminal: Terminal,
 ) -> Result<(String, bool), Failure> {
-    let (json, answer) = series(args, client, site).await?;
+    let (json, answer) = series(args, client, site, step(&args.period)).await?;
     let is_empty = answer.lines.iter().all(|line| line.views.iter().all(|views| *views == 0));
     let text = match args.format {
         Format::Json => pretty(&json),
@@ -36,14 +36,15 @@ pub(super) async fn trend(
     Ok((text, is_empty))
 }
 
-/// Asks for the metrics over time.
+/// Asks for the metrics over time, by steps of the API (`auto` chooses by the length of the period).
 pub(super) async fn series(
     args: &Args,
     client: &Client,
     site: &str,
+    step: &str,
 ) -> Result<(Value, SeriesAnswer), Failure> {
     let query = [
-        ("step", Some(step(&args.period))),
+        ("step", Some(step)),
         ("route", args.route.as_deref()),
         ("period", Some(args.period.as_str())),
         ("device", args.device.as_deref()),
