@@ -7,7 +7,7 @@ use crate::duck::Duck;
 use crate::figure::{Bound, Figure, median};
 use crate::place;
 use crate::progress::{Progress, say};
-use crate::stored::{BATCH, BY_DEVICE, Backend, Loading, Location, site_of};
+use crate::stored::{BATCH, BY_DEVICE, Backend, DAYS_AND_WEEKS, Loading, Location, site_of};
 use anyhow::{Context as _, Result, bail};
 use fieldvitals_store::{Cell, CellQuery, Dimension, Filters, GroupBy, RouteCell, SiteId, Store, TallyQuery};
 use sqlx::postgres::PgConnection;
@@ -270,7 +270,7 @@ async fn measure(args: &Args, folder: &Path, cluster: &Cluster) -> Result<Vec<Fi
             match (table.as_str(), loaded.backend) {
                 ("page_view", Backend::Postgres) => figures.push(figure.bound(Bound::AtMost(220.0))),
                 (BY_DEVICE, _) => figures.push(figure.bound(Bound::AtMost(8.0))),
-                ("rollup_day", _) => figures.push(figure.bound(Bound::AtMost(28.0))),
+                (DAYS_AND_WEEKS, _) => figures.push(figure.bound(Bound::AtMost(28.0))),
                 (name, _) if bytes > 1e6 && !name.starts_with("sqlite_") => figures.push(figure),
                 _ => {}
             }

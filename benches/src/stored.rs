@@ -18,6 +18,8 @@ pub(crate) const BATCH: usize = limits::LOAD_VIEWS_MAX;
 
 /// The name of the daily rollups by route and device.
 pub(crate) const BY_DEVICE: &str = "rollup_day by route and device";
+/// The name of all rollups of days and weeks.
+pub(crate) const DAYS_AND_WEEKS: &str = "rollup_day and rollup_week";
 /// The share of the daily rollups by device in all bytes of the daily rollups. A slot is 16 × the dimension's number
 /// plus the part, and device is the first dimension (`store::rollup::slot`). Adds 30 bytes per row for key and header.
 const DEVICE_SHARE: &str = "select cast(coalesce(sum(case when slot < 16 then length(cells) + 30.0 else 0.0 end) \
@@ -118,7 +120,9 @@ impl Location {
             }
         };
         let daily = rows.iter().find(|(table, _)| table == "rollup_day").map_or(0, |&(_, bytes)| bytes);
+        let weekly = rows.iter().find(|(table, _)| table == "rollup_week").map_or(0, |&(_, bytes)| bytes);
         rows.push((BY_DEVICE.to_owned(), (daily as f64 * by_device) as i64));
+        rows.push((DAYS_AND_WEEKS.to_owned(), daily.saturating_add(weekly)));
         Ok(rows.into_iter().map(|(name, bytes)| (name, bytes as f64)).collect())
     }
 }

@@ -220,10 +220,11 @@ impl Verified {
 /// A difference as JSON, with names instead of codes.
 fn row(day: &SiteDay, difference: &Difference, labels: &HashMap<(Dimension, Code), String>) -> Value {
     let Difference { key, route, code, stored, expected } = difference;
-    let start_ms = i64::from(key.step) * key.grain.step_ms();
+    let start_ms = key.grain.start_ms(key.step);
     let (grain, time) = match key.grain {
         Grain::Hour => ("hour", fieldvitals_server::report::time_text(start_ms)),
         Grain::Day => ("day", day_text(start_ms)),
+        Grain::Week => ("week", day_text(start_ms)),
     };
     let (dimension, counted) = match from_slot(key.slot) {
         Some((dimension, Part::Metric(metric))) => (Some(dimension), metric.name()),

@@ -46,6 +46,7 @@ impl History {
         let total = &mut self.total;
         total.deltas_folded += done.deltas_folded;
         total.days_built += done.days_built;
+        total.weeks_built += done.weeks_built;
         total.views_removed += done.views_removed;
         total.rows_removed += done.rows_removed;
         total.names_removed += done.names_removed;
@@ -94,6 +95,8 @@ pub struct MaintenanceReport {
     /// UTC days of a site that got rollups of the whole site since this server started. A store from before these
     /// rollups gets them in the background.
     days_built: u64,
+    /// Weeks of a site that got rollups since this server started.
+    weeks_built: u64,
     /// Page views past retention removed since this server started.
     views_removed: u64,
     /// Rollup rows past retention removed since this server started.
@@ -203,6 +206,7 @@ impl Maintenance {
                     tracing::info!(
                         deltas_folded = done.deltas_folded,
                         days_built = done.days_built,
+                        weeks_built = done.weeks_built,
                         views_removed = done.views_removed,
                         rows_removed = done.rows_removed,
                         names_removed = done.names_removed,
@@ -239,6 +243,7 @@ impl Maintenance {
             undone: history.total.undone.iter().map(|undone| show(undone, &name)).collect(),
             deltas_folded: history.total.deltas_folded,
             days_built: history.total.days_built,
+            weeks_built: history.total.weeks_built,
             views_removed: history.total.views_removed,
             rows_removed: history.total.rows_removed,
             names_removed: history.total.names_removed,

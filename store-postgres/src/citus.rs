@@ -14,7 +14,7 @@ const SPREADING: &str = "spreading the tables over the nodes of Citus";
 
 /// The tables of sites' data. The first table has its own colocation group, and the others join it. In a group shared
 /// with another program's tables, each program would wait for the other's schema changes.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "route",
     "label",
     "page_view",
@@ -24,6 +24,7 @@ const TABLES: [&str; 10] = [
     "rollup_delta",
     "rollup_hour",
     "rollup_day",
+    "rollup_week",
     "violation",
 ];
 

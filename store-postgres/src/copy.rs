@@ -5,12 +5,10 @@ use crate::locks::{hold_site, lock_retention_edges};
 use crate::maintain::exclude;
 use crate::names::{self, Tables};
 use crate::sql::query;
-use crate::{PostgresStore, query as questions, rows, texts, version, view};
+use crate::{PostgresStore, query as questions, rows, texts, version, view, weeks};
 use fieldvitals_store::names::Names;
-use fieldvitals_store::rollup::{Grain, Part, Stored, slot};
-use fieldvitals_store::{
-    Dimension, RetentionEdges, RollupGroup, SiteId, SiteSize, StoreError, StoredView, copy,
-};
+use fieldvitals_store::rollup::{Grain, Stored};
+use fieldvitals_store::{RetentionEdges, RollupGroup, SiteId, SiteSize, StoreError, StoredView, copy};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeSet;
@@ -120,7 +118,7 @@ pub(crate) async fn view_at(
 fn carried(grain: Grain, retained: &RetentionEdges) -> Range<i32> {
     let from_ms = match grain {
         Grain::Hour => retained.hours_from_ms.max(retained.days_from_ms),
-        Grain::Day => retained.days_from_ms,
+        Grain::Day | Grain::Week => retained.days_from_ms,
     };
     grain.step(from_ms)..grain.step(retained.views_from_ms)
 }
@@ -176,27 +174,7 @@ async fn steps(
     if range.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let sql = match grain {
-        Grain::Hour => {
-            "/* rollup_hour.steps */ select distinct step from rollup_hour \
-             where site_id = $1 and slot = $2 and step >= $3 and step < $4"
-        }
-        Grain::Day => {
-            "/* rollup_day.steps */ select distinct step from rollup_day \
-             where site_id = $1 and slot = $2 and step >= $3 and step < $4"
-        }
-    };
-    // This slot counts every page view.
-    let rows = query(sql)
-        .bind(site.0)
-        .bind(slot(Dimension::Device, Part::Views))
-        .bind(range.start)
-        .bind(range.end)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed(READING))?;
-    let mut steps: BTreeSet<i32> =
-        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed(READING))?;
+    let mut steps = rows::steps(connection, site, grain, &range).await?;
     let rows = query(
         "/* rollup.delta.hours */ select distinct hour_ms from rollup_delta \
          where site_id = $1 and hour_ms >= $2 and hour_ms < $3",
@@ -227,7 +205,10 @@ pub(crate) async fn rollups_put(
     let mut names = Names::default();
     names.use_all(&mut Tables(connection), site, copy::used_by(groups)).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
-    rows::write(connection, site, rows, Stored::Replaced).await?;
+    rows::write(connection, vec![(site, rows)], Stored::Replaced).await?;
+    if let Some(start_ms) = groups.iter().map(|group| group.key.start_ms).min() {
+        weeks::unbuild(connection, site, start_ms).await?;
+    }
     version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(WRITING))
 }

@@ -7,7 +7,7 @@ use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::names::{self, Tables};
 use crate::query::retention_edges;
 use crate::sql::query;
-use crate::{PostgresStore, places, rows, texts, version, view};
+use crate::{PostgresStore, places, rows, texts, version, view, weeks};
 use fieldvitals_store::context::texts::day;
 use fieldvitals_store::limits;
 use fieldvitals_store::load::{Changed, used_by};
@@ -194,9 +194,12 @@ async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreEr
     .execute(&mut *connection)
     .await
     .map_err(failed(ERASING))?;
+    weeks::unbuild(connection, erase.site, range.start).await?;
     let mut removed = 0;
-    for grain in [Grain::Hour, Grain::Day] {
-        let steps = (grain, grain.step(range.start)..grain.step(range.end));
+    for grain in Grain::ALL {
+        // Weeks that reach into the range too.
+        let end = grain.step(range.end.saturating_sub(1)).saturating_add(1);
+        let steps = (grain, grain.step(range.start)..end);
         let limit = REMOVE_BLOCKS_MAX - i64::try_from(removed).unwrap_or(0);
         removed += rows::remove_steps(connection, erase.site, steps, limit).await?;
     }

@@ -15,6 +15,7 @@ mod copied;
 mod copy;
 mod erase;
 mod error;
+mod facts;
 pub mod limits;
 mod load;
 mod locks;
@@ -35,6 +36,7 @@ mod verify;
 mod version;
 mod view;
 mod violation;
+mod weeks;
 
 pub use citus::{Spread, spread};
 

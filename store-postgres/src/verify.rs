@@ -4,7 +4,7 @@ use crate::error::failed;
 use crate::locks::hold_site;
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::sql::{self, query};
-use crate::{PostgresStore, names, query as questions, rows, version, view};
+use crate::{PostgresStore, names, query as questions, rows, version, view, weeks};
 use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{
@@ -116,6 +116,7 @@ pub(crate) async fn verify_day(
         rows.retain(|key, _| coverage.covers(key));
     }
     let mut found = differences(&stored, &expected);
+    found.extend(weeks::verify(connection, site, Grain::Day.step(day.start), &coverage).await?);
     if !found.is_empty() {
         let routes = names::routes(connection, site).await?;
         for difference in &mut found {
@@ -158,7 +159,8 @@ pub(crate) async fn rebuild_day(
         {}
     }
     let rebuilt = Rebuilt { views, rows: rows.len() as u64 };
-    rows::write(connection, site, rows, Stored::Replaced).await?;
+    rows::write(connection, vec![(site, rows)], Stored::Replaced).await?;
+    weeks::unbuild(connection, site, day.start).await?;
     transaction.commit().await.map_err(failed(REBUILDING))?;
     // In a transaction of its own: others may have counted since this one's snapshot, which would end it.
     let mut transaction = store.write(REBUILDING).await?;

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::Store;
-use fieldvitals_store::conformance::upgrade;
+use fieldvitals_store::conformance::{DAY0_MS, upgrade, weeks};
+use fieldvitals_store::rollup::DAY_MS;
+use fieldvitals_store::{CellQuery, Store};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ async fn open(database: &Database) -> Arc<dyn Store> {
     Arc::new(PostgresStore::open(&database.url).await.unwrap())
 }
 
-/// Makes a database what it was before the rows of the site.
+/// Makes a database what it was before the rows of the site and those of weeks.
 const DOWNGRADE: &str = "delete from rollup_hour where block = -9; delete from rollup_day where block = -9; \
-    drop table rollup_lacking; alter table maintenance_lease rename to lease; \
+    drop table rollup_lacking; drop table rollup_week; drop table rollup_week_built; alter table maintenance_lease rename to lease; \
     delete from _sqlx_migrations where version > 1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,6 +36,24 @@ async fn a_store_without_rows_of_the_site_answers_alike_while_it_gets_them() {
         std::future::ready(())
     };
     upgrade::upgrade_answers_alike(&store, &twin_store, site, stop_at).await;
-    let rows = "select (select count(*) from rollup_hour), (select count(*) from rollup_day)";
+    let rows = "select (select count(*) from rollup_hour), (select count(*) from rollup_day), \
+                (select count(*) from rollup_week)";
     assert_eq!(database.sql(rows), twin.sql(rows));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_of_weeks_read_no_rows_of_their_days() {
+    let database = Database::migrated().await;
+    let store = open(&database).await;
+    let site = weeks::fill(&store).await;
+    assert_eq!(weeks::maintain(&store).await.weeks_built, 2);
+    let week = CellQuery::new(site, DAY0_MS - 3 * DAY_MS, DAY0_MS + 4 * DAY_MS);
+    let answers = async || (store.total(&week).await.unwrap(), store.cells(&week).await.unwrap());
+    let whole = answers().await;
+    assert_eq!(whole.0.cell.views, 36);
+    let days = CellQuery { to_ms: week.to_ms - DAY_MS, ..week.clone() };
+    assert_eq!(store.total(&days).await.unwrap().cell.views, 24);
+    let _ = database.sql("delete from rollup_day");
+    assert_eq!(answers().await, whole);
+    assert_eq!(store.total(&days).await.unwrap().cell.views, 0);
 }

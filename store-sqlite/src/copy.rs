@@ -3,13 +3,10 @@
 use crate::error::{damaged, failed};
 use crate::names::Tables;
 use crate::rows::{self, Rows};
-use crate::{SqliteStore, names, query, site, texts, verify, version, view};
+use crate::{SqliteStore, names, query, site, texts, verify, version, view, weeks};
 use fieldvitals_store::names::Names;
-use fieldvitals_store::rollup::{Grain, Part, slot};
-use fieldvitals_store::{
-    Dimension, RetentionEdges, RollupGroup, SiteId, SiteSize, StoreError, StoredView, copy,
-};
-use sqlx::sqlite::SqliteConnection;
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{RetentionEdges, RollupGroup, SiteId, SiteSize, StoreError, StoredView, copy};
 use std::collections::HashMap;
 use std::ops::Range;
 use vitals::view::ViewId;
@@ -85,7 +82,7 @@ pub(crate) async fn view_at(
 fn old_steps(grain: Grain, retained: &RetentionEdges) -> Range<i32> {
     let from_ms = match grain {
         Grain::Hour => retained.hours_from_ms,
-        Grain::Day => retained.days_from_ms,
+        Grain::Day | Grain::Week => retained.days_from_ms,
     };
     grain.step(from_ms)..grain.step(retained.views_from_ms)
 }
@@ -115,7 +112,12 @@ pub(crate) async fn rollups(
             _ => {}
         }
         while groups.len() < limit as usize
-            && let Some(step) = next_step(connection, site, grain, &steps, &unfolded).await?
+            && let Some(step) = rows::next_step(connection, site, grain, &steps)
+                .await?
+                .into_iter()
+                .chain(unfolded.keys().filter(|key| key.grain == grain).map(|key| key.step))
+                .filter(|step| steps.contains(step))
+                .min()
         {
             let mut rows: Rows = unfolded
                 .iter()
@@ -132,39 +134,6 @@ pub(crate) async fn rollups(
     Ok(groups)
 }
 
-/// The first of some steps that has rows: those of devices, which every page view has.
-async fn next_step(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    grain: Grain,
-    steps: &Range<i32>,
-    unfolded: &Rows,
-) -> Result<Option<i32>, StoreError> {
-    if steps.is_empty() {
-        return Ok(None);
-    }
-    let sql = match grain {
-        Grain::Hour => {
-            "/* rollup_hour.next */ select min(step) from rollup_hour \
-             where site_id = ? and slot = ? and step >= ? and step < ?"
-        }
-        Grain::Day => {
-            "/* rollup_day.next */ select min(step) from rollup_day \
-             where site_id = ? and slot = ? and step >= ? and step < ?"
-        }
-    };
-    let stored: Option<i32> = sqlx::query_scalar(sql)
-        .bind(site.0)
-        .bind(slot(Dimension::Device, Part::Views))
-        .bind(steps.start)
-        .bind(steps.end)
-        .fetch_one(connection)
-        .await
-        .map_err(failed(READING))?;
-    let unfolded = unfolded.keys().filter(|key| key.grain == grain && steps.contains(&key.step));
-    Ok(stored.into_iter().chain(unfolded.map(|key| key.step)).min())
-}
-
 pub(crate) async fn rollups_put(
     store: &SqliteStore,
     site: SiteId,
@@ -177,6 +146,9 @@ pub(crate) async fn rollups_put(
     names.use_all(&mut Tables(connection), site, copy::used_by(groups)).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::replace(connection, site, rows).await?;
+    if let Some(start_ms) = groups.iter().map(|group| group.key.start_ms).min() {
+        weeks::unbuild(connection, site, start_ms).await?;
+    }
     version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(WRITING))
 }

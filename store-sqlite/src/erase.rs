@@ -3,7 +3,7 @@
 use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_BLOCKS_MAX;
 use crate::names::Tables;
-use crate::{SqliteStore, load, names, places, query, rows, site, texts, version, view};
+use crate::{SqliteStore, load, names, places, query, rows, site, texts, version, view, weeks};
 use fieldvitals_store::limits;
 use fieldvitals_store::load::{Changed, used_by};
 use fieldvitals_store::names::Names;
@@ -199,9 +199,11 @@ async fn remove_rows(
     .execute(&mut *connection)
     .await
     .map_err(failed(ERASING))?;
+    weeks::unbuild(connection, erase.site, start).await?;
     let mut removed = 0;
-    for grain in [Grain::Hour, Grain::Day] {
-        let steps = grain.step(start)..grain.step(end);
+    for grain in Grain::ALL {
+        // Weeks that reach into the range too.
+        let steps = grain.step(start)..grain.step(end.saturating_sub(1)).saturating_add(1);
         removed += rows::remove(connection, erase.site, grain, steps, REMOVE_BLOCKS_MAX - removed).await?;
     }
     Ok(removed)

@@ -13,6 +13,7 @@ mod copy;
 mod deltas;
 mod erase;
 mod error;
+mod fold;
 mod load;
 mod maintain;
 mod names;
@@ -28,6 +29,7 @@ mod verify;
 mod version;
 mod view;
 mod violation;
+mod weeks;
 
 use async_trait::async_trait;
 use fieldvitals_store::rollup::{Difference, Grain};

@@ -2,16 +2,13 @@
 //!
 //! Every step is its own transaction, small enough to delay a load by milliseconds only.
 
-use crate::error::{damaged_rollup, failed};
+use crate::error::failed;
 use crate::site_rows::{self, Step};
-use crate::{SqliteStore, deltas, names, query, rows, schema, texts, version, view};
-use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Fold, Grain, Stored, slots};
+use crate::{SqliteStore, fold, names, query, rows, schema, texts, version, view, weeks};
+use fieldvitals_store::rollup::{Grain, closed_weeks_end, first_whole_week, slots};
 use fieldvitals_store::{
     MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId, StoreError,
 };
-use futures_util::TryStreamExt;
-use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -20,13 +17,11 @@ const FOLDING: &str = "folding rollups";
 const REMOVING: &str = "removing what is past retention";
 const DELETING: &str = "removing the rows of a deleted site";
 
-/// Maximum delta rows per transaction.
-const FOLD_ROWS: i64 = 8_192;
 /// Page views removed per transaction.
 pub(crate) const REMOVE_VIEWS_MAX: u64 = 2_000;
 /// Rollup blocks removed per transaction.
 pub(crate) const REMOVE_BLOCKS_MAX: u64 = 500;
-/// Time of a round for building rows of the site, which the folds of the next round wait for. The next round continues.
+/// Time of a round for building rows of the site and of weeks, which the folds of the next round wait for. The next round continues.
 const BUILD_TIME: Duration = Duration::from_secs(20);
 /// Size of the write-ahead log that triggers a checkpoint, in bytes.
 const LOG_BYTES: u64 = 16 * 1024 * 1024;
@@ -41,10 +36,7 @@ pub(crate) async fn maintain(
     for site in sites(store, "/* site.deleted.read */ select site_id from site_deleted").await? {
         round.part(MaintenancePart::Site(site), remove_site(store, site).await)?;
     }
-    for site in sites(store, "/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
-        let folded = fold_site(store, site, &retained).await;
-        round.done.deltas_folded += round.part(MaintenancePart::Site(site), folded)?;
-    }
+    fold::fold(store, &retained, &mut round).await?;
     let began = Instant::now();
     for site in sites(store, site_rows::LACKING).await? {
         if began.elapsed() >= BUILD_TIME {
@@ -52,6 +44,15 @@ pub(crate) async fn maintain(
         }
         let built = build_days(store, site, began).await;
         round.done.days_built += round.part(MaintenancePart::Site(site), built)?;
+    }
+    let weeks_end = closed_weeks_end(now_ms);
+    let due = sqlx::query_scalar(weeks::DUE).bind(weeks_end).fetch_all(&store.readers).await;
+    for site in due.map_err(failed(FOLDING))?.into_iter().map(SiteId) {
+        if began.elapsed() >= BUILD_TIME {
+            break;
+        }
+        let built = build_weeks(store, site, weeks_end, began).await;
+        round.done.weeks_built += round.part(MaintenancePart::Site(site), built)?;
     }
     remove_past(store, &retained, &mut round).await?;
     // Finishes interrupted erasures.
@@ -72,6 +73,19 @@ async fn build_days(store: &SqliteStore, site: SiteId, began: Instant) -> Result
     let mut built = 0;
     while began.elapsed() < BUILD_TIME {
         match site_rows::build_day(store, site).await? {
+            Step::Built => built += 1,
+            Step::Disturbed => {}
+            Step::Complete => break,
+        }
+    }
+    Ok(built)
+}
+
+/// Builds the weeks of a site that are closed. Returns their number.
+async fn build_weeks(store: &SqliteStore, site: SiteId, end: i32, began: Instant) -> Result<u64, StoreError> {
+    let mut built = 0;
+    while began.elapsed() < BUILD_TIME {
+        match weeks::build_week(store, site, end).await? {
             Step::Built => built += 1,
             Step::Disturbed => {}
             Step::Complete => break,
@@ -112,6 +126,8 @@ async fn sites_with_past(store: &SqliteStore, retained: &RetentionEdges) -> Resu
          on h.site_id = s.site_id and h.slot = j.value and h.step < ?3) \
          or exists (select 1 from json_each(?2) j cross join rollup_day d \
          on d.site_id = s.site_id and d.slot = j.value and d.step < ?4) \
+         or exists (select 1 from json_each(?2) j cross join rollup_week w \
+         on w.site_id = s.site_id and w.slot = j.value and w.step < ?7) \
          or exists (select 1 from route r where r.site_id = s.site_id and r.last_day < ?5) \
          or exists (select 1 from label l where l.site_id = s.site_id and l.last_day < ?5) \
          or exists (select 1 from context_text t where t.site_id = s.site_id and t.day < ?6) \
@@ -123,6 +139,7 @@ async fn sites_with_past(store: &SqliteStore, retained: &RetentionEdges) -> Resu
     .bind(Grain::Day.step(retained.days_from_ms))
     .bind(names::unused_before(retained))
     .bind(Grain::Day.step(retained.views_from_ms))
+    .bind(first_whole_week(retained.days_from_ms))
     .fetch_all(&store.readers)
     .await
     .map_err(failed(REMOVING))?;
@@ -137,8 +154,12 @@ async fn remove_old(
     done: &mut MaintenanceSummary,
 ) -> Result<(), StoreError> {
     done.views_removed += remove_views(store, site, retained.views_from_ms).await?;
-    for (grain, from_ms) in [(Grain::Hour, retained.hours_from_ms), (Grain::Day, retained.days_from_ms)] {
-        done.rows_removed += remove_blocks(store, site, grain, grain.step(from_ms)).await?;
+    for (grain, from) in [
+        (Grain::Hour, Grain::Hour.step(retained.hours_from_ms)),
+        (Grain::Day, Grain::Day.step(retained.days_from_ms)),
+        (Grain::Week, first_whole_week(retained.days_from_ms)),
+    ] {
+        done.rows_removed += remove_blocks(store, site, grain, from).await?;
     }
     let mut transaction = store.write(REMOVING).await?;
     let names_removed = names::remove(&mut transaction, site, retained).await?;
@@ -200,74 +221,6 @@ async fn store_retention_edges(
     Ok(())
 }
 
-/// Folds a site's deltas. Returns the number of rows.
-async fn fold_site(store: &SqliteStore, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
-    // Folds only the rows that exist now, so that loads on a busy site cannot extend this round without end.
-    let mut left: i64 =
-        sqlx::query_scalar("/* rollup.delta.count */ select count(*) from rollup_delta where site_id = ?")
-            .bind(site.0)
-            .fetch_one(&store.readers)
-            .await
-            .map_err(failed(FOLDING))?;
-    let mut folded_total = 0;
-    while left > 0 {
-        let folded = fold_some(store, site, retained).await?;
-        if folded == 0 {
-            break;
-        }
-        folded_total += folded;
-        left -= i64::try_from(folded).unwrap_or(left);
-    }
-    Ok(folded_total)
-}
-
-async fn fold_some(store: &SqliteStore, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
-    // Reads and computes everything before it takes the write lock. Deltas never change. Their removal shows whether
-    // all of them still exist; the version shows whether blocks have changed.
-    let mut transaction = store.read(FOLDING).await?;
-    let mut fold = Fold::default();
-    let mut counted = deltas::Keys::default();
-    {
-        let mut deltas = sqlx::query(
-            "/* rollup.delta.next */ select hour_ms, spool, up_to, views from rollup_delta \
-             where site_id = ? order by hour_ms, spool, up_to limit ?",
-        )
-        .bind(site.0)
-        .bind(FOLD_ROWS)
-        .fetch(&mut *transaction);
-        while fold.views() < limits::FOLD_VIEWS_MAX
-            && let Some(row) = deltas.try_next().await.map_err(failed(FOLDING))?
-        {
-            let hour_ms: i64 = row.try_get(0).map_err(failed(FOLDING))?;
-            let views: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
-            fold.add_delta(hour_ms, views, retained)
-                .map_err(|_| damaged_rollup(FOLDING, "a rollup delta"))?;
-            counted.push(
-                hour_ms,
-                row.try_get(1).map_err(failed(FOLDING))?,
-                row.try_get(2).map_err(failed(FOLDING))?,
-            );
-        }
-    }
-    let count = counted.count();
-    if count == 0 {
-        return Ok(0);
-    }
-    let version = rows::version(&mut transaction, site).await?;
-    let made = rows::make(&mut transaction, site, fold.rows(), Stored::Kept).await?;
-    drop(transaction);
-
-    let mut transaction = store.write(FOLDING).await?;
-    if !rows::claim(&mut transaction, site, version).await? || !counted.remove(&mut transaction, site).await?
-    {
-        // Another process has folded some deltas, or they are erased: the next round starts over.
-        return Ok(0);
-    }
-    rows::put(&mut transaction, site, made).await?;
-    transaction.commit().await.map_err(failed(FOLDING))?;
-    Ok(count)
-}
-
 /// Removes the page views of a site that start before a time. Returns their number.
 async fn remove_views(store: &SqliteStore, site: SiteId, from_ms: i64) -> Result<u64, StoreError> {
     let mut removed = 0;
@@ -323,7 +276,7 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
             .map_err(failed(DELETING))?;
     }
     remove_views(store, site, i64::MAX).await?;
-    for grain in [Grain::Hour, Grain::Day] {
+    for grain in Grain::ALL {
         remove_blocks(store, site, grain, i32::MAX).await?;
     }
     texts::remove(store, site, i32::MAX).await?;
@@ -331,6 +284,7 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
     for sql in [
         "/* site.rows */ delete from load_cursor where site_id = ?",
         "/* site.rows */ delete from rollup_change where site_id = ?",
+        "/* site.rows */ delete from rollup_week_built where site_id = ?",
         "/* site.rows */ delete from route where site_id = ?",
         "/* site.rows */ delete from label where site_id = ?",
         "/* site.rows */ delete from violation where site_id = ?",

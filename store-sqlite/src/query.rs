@@ -36,20 +36,21 @@ pub(crate) async fn retention_edges(connection: &mut SqliteConnection) -> Result
     Ok(row.map_or(RetentionEdges::EVERYTHING, retained))
 }
 
-/// The days that a site's rollups cover.
+/// The days that a site's rollups cover, and the weeks built.
 pub(crate) async fn coverage(
     connection: &mut SqliteConnection,
     site: SiteId,
 ) -> Result<Coverage, StoreError> {
     let retained = retention_edges(&mut *connection).await?;
-    let before: Option<i32> = sqlx::query_scalar(
-        "/* rollup.lacking.site */ select before_day from rollup_lacking where site_id = ?",
+    let (lacking_before, weeks_end) = sqlx::query_as(
+        "/* rollup.coverage */ select (select before_day from rollup_lacking where site_id = ?1), \
+         (select before_week from rollup_week_built where site_id = ?1)",
     )
     .bind(site.0)
-    .fetch_optional(connection)
+    .fetch_one(connection)
     .await
     .map_err(failed(READING))?;
-    Ok(before.map_or(Coverage::of(retained), |before| Coverage::lacking(retained, before)))
+    Ok(Coverage::new(retained, lacking_before, weeks_end))
 }
 
 pub(crate) async fn cells(

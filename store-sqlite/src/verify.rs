@@ -1,8 +1,8 @@
 //! Compares rollups with page views, and rebuilds rollups from page views.
 
 use crate::error::{damaged, damaged_rollup, failed};
-use crate::rows::{self, Rows};
-use crate::{SqliteStore, deltas, names, query, site, version, view};
+use crate::rows::{self, Rows, Versions};
+use crate::{SqliteStore, deltas, names, query, site, version, view, weeks};
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{
     Counted, DAY_MS, Difference, Fold, Grain, add_rows, day_of, differences, steps_of_day,
@@ -61,6 +61,7 @@ pub(crate) async fn verify_day(
         rows.retain(|key, _| coverage.covers(key));
     }
     let mut differences = differences(&stored, &expected);
+    differences.extend(weeks::verify(connection, site, Grain::Day.step(day.start), &coverage).await?);
     let ids = differences.iter().filter_map(|found| found.key.route_id);
     let routes = names::routes(connection, site, ids).await?;
     for found in &mut differences {
@@ -103,7 +104,7 @@ async fn try_rebuild_day(
     if day.start < retained.views_from_ms {
         return Ok(Some(Rebuilt::default()));
     }
-    let version = rows::version(connection, site).await?;
+    let version = Versions::of(connection, &[site]).await?;
     let counted = deltas::Keys::of(connection, site, &day).await?;
     let (rows, views) = count(connection, site, &day, &retained).await?;
     drop(transaction);
@@ -114,8 +115,8 @@ async fn try_rebuild_day(
     site::exists(connection, site).await?;
     // Page views of a day that is now past retention may be partly removed.
     if query::retention_edges(connection).await? != retained
-        || !rows::claim(connection, site, version).await?
-        || !counted.remove(connection, site).await?
+        || !version.claim(connection).await?
+        || !counted.remove(connection).await?
     {
         return Ok(None);
     }
@@ -123,6 +124,7 @@ async fn try_rebuild_day(
         rows::clear(connection, site, grain, steps_of_day(grain, day.start)).await?;
     }
     rows::replace(connection, site, rows).await?;
+    weeks::unbuild(connection, site, day.start).await?;
     version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(REBUILDING))?;
     Ok(Some(rebuilt))
@@ -137,7 +139,7 @@ fn day(day_ms: i64) -> Range<i64> {
 fn retained_steps(grain: Grain, day: &Range<i64>, retained: &RetentionEdges) -> Range<i32> {
     let from_ms = match grain {
         Grain::Hour => retained.hours_from_ms,
-        Grain::Day => retained.days_from_ms,
+        Grain::Day | Grain::Week => retained.days_from_ms,
     };
     grain.step(day.start.max(from_ms))..grain.step(day.end)
 }

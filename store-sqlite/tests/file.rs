@@ -466,7 +466,7 @@ async fn erasing_goes_on_in_steps_and_leaves_no_trace() {
     let left: i64 = sqlx::query_scalar(
         "select (select count(*) from page_view) + (select count(*) from rollup_delta) \
          + (select count(*) from rollup_hour) + (select count(*) from rollup_day) \
-         + (select count(*) from context_text) + (select count(*) from context_text_doubt)",
+         + (select count(*) from rollup_week) + (select count(*) from context_text) + (select count(*) from context_text_doubt)",
     )
     .fetch_one(&mut raw(&path).await)
     .await

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::Store;
-use fieldvitals_store::conformance::upgrade;
+use fieldvitals_store::conformance::{DAY0_MS, upgrade, weeks};
+use fieldvitals_store::rollup::DAY_MS;
+use fieldvitals_store::{CellQuery, Store};
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -18,11 +19,12 @@ async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).connect().await.unwrap()
 }
 
-/// Makes a store what it was before the rows of the site.
+/// Makes a store what it was before the rows of the site and those of weeks.
 async fn downgrade(path: &Path) {
     sqlx::raw_sql(
         "delete from rollup_hour where block = -9; delete from rollup_day where block = -9; \
-         drop table rollup_lacking; alter table rollup_change rename to rollup_version; \
+         drop table rollup_lacking; \
+         drop table rollup_week; drop table rollup_week_built; alter table rollup_change rename to rollup_version; \
          delete from _sqlx_migrations where version > 1",
     )
     .execute(&mut raw(path).await)
@@ -52,11 +54,28 @@ async fn a_store_without_rows_of_the_site_answers_alike_while_it_gets_them() {
         }
     })
     .await;
-    let rows = async |path: &Path| -> (i64, i64) {
-        sqlx::query_as("select (select count(*) from rollup_hour), (select count(*) from rollup_day)")
-            .fetch_one(&mut raw(path).await)
-            .await
-            .unwrap()
+    let rows = async |path: &Path| -> (i64, i64, i64) {
+        let counts = "select (select count(*) from rollup_hour), (select count(*) from rollup_day), \
+            (select count(*) from rollup_week)";
+        sqlx::query_as(counts).fetch_one(&mut raw(path).await).await.unwrap()
     };
     assert_eq!(rows(path).await, rows(&twin).await);
+}
+
+#[tokio::test]
+async fn questions_of_weeks_read_no_rows_of_their_days() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let store = open(&path).await;
+    let site = weeks::fill(&store).await;
+    assert_eq!(weeks::maintain(&store).await.weeks_built, 2);
+    let week = CellQuery::new(site, DAY0_MS - 3 * DAY_MS, DAY0_MS + 4 * DAY_MS);
+    let answers = async || (store.total(&week).await.unwrap(), store.cells(&week).await.unwrap());
+    let whole = answers().await;
+    assert_eq!(whole.0.cell.views, 36);
+    let days = CellQuery { to_ms: week.to_ms - DAY_MS, ..week.clone() };
+    assert_eq!(store.total(&days).await.unwrap().cell.views, 24);
+    sqlx::query("delete from rollup_day").execute(&mut raw(&path).await).await.unwrap();
+    assert_eq!(answers().await, whole);
+    assert_eq!(store.total(&days).await.unwrap().cell.views, 0);
 }

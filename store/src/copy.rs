@@ -57,7 +57,7 @@ pub fn groups<S: BuildHasher>(
     for (key, row) in rows {
         let route = key.route_id.and_then(|id| routes.get(&id));
         let (Some((dimension, part)), Some(route)) = (from_slot(key.slot), route) else { continue };
-        let start_ms = i64::from(key.step) * key.grain.step_ms();
+        let start_ms = key.grain.start_ms(key.step);
         let key = RollupKey { grain: key.grain, start_ms, dimension, route: route.clone() };
         let cells = groups.entry(key).or_default();
         match (row, part) {
@@ -99,7 +99,7 @@ pub fn used_by(groups: &[RollupGroup]) -> Used<'_> {
     used
 }
 
-/// Converts groups to rows of routes and of the whole site. `groups` must contain every route of their hours and days,
+/// Converts groups to rows of routes and of the whole site, of hours and days. `groups` must contain every route of their hours and days,
 /// `route_ids` and `labels` every route and label.
 #[must_use]
 pub fn rows<S: BuildHasher>(

@@ -87,7 +87,8 @@ async fn rollups_are_verified_and_rebuilt() {
     // Breaks the rollups of the second of the three days.
     let day = day_text(recent_day_ms() + DAY_MS);
     let step = (recent_day_ms() + DAY_MS) / DAY_MS;
-    let _ = database.sql(&format!("delete from rollup_day where step = {step}"));
+    let damage = format!("delete from rollup_day where step = {step}; delete from rollup_week_built");
+    let _ = database.sql(&damage);
     let postgres = &places[1];
     let wrong = on(postgres, &["rollup", "verify", "--json"]);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");

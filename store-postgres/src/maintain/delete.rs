@@ -15,7 +15,8 @@ const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_i
 const REMOVE_LACKING: &str = "/* rollup.lacking.remove */ delete from rollup_lacking where site_id = $1";
 const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
 /// The row of `site_deleted` goes last: it marks an unfinished removal.
-const REMOVE_REST: [&str; 7] = [
+const REMOVE_REST: [&str; 8] = [
+    "/* rollup.week.remove */ delete from rollup_week_built where site_id = $1",
     "/* cursor.remove */ delete from load_cursor where site_id = $1",
     "/* route.remove */ delete from route where site_id = $1",
     "/* text.remove */ delete from context_text where site_id = $1",
@@ -32,7 +33,7 @@ pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(
     // writes rows of the site again.
     remove_all(store, REMOVE_DELTAS, site).await?;
     remove_all(store, REMOVE_LACKING, site).await?;
-    for grain in [Grain::Hour, Grain::Day] {
+    for grain in Grain::ALL {
         while remove_rows(store, site, grain).await? {}
     }
     while remove_some(store, query(REMOVE_VIEWS).bind(site.0).bind(view::first_id(i64::MAX))).await? {}

@@ -10,6 +10,7 @@ mod fold;
 mod lease;
 mod retention;
 mod site_rows;
+mod weeks;
 
 pub(crate) use delete::remove_site;
 pub(crate) use lease::{exclude, hold_off_loads, wait_little};
@@ -17,7 +18,7 @@ pub(crate) use lease::{exclude, hold_off_loads, wait_little};
 use crate::error::failed;
 use crate::sql::{Statement, query};
 use crate::{PostgresStore, copy, load, query as questions, texts, version};
-use fieldvitals_store::rollup::day_of;
+use fieldvitals_store::rollup::{closed_weeks_end, day_of};
 use fieldvitals_store::{
     FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId,
     StoreError,
@@ -64,12 +65,7 @@ impl Lease<'_> {
         for site in self.sites("/* site.deleted.read */ select site_id from site_deleted").await? {
             round.part(MaintenancePart::Site(site), remove_site(self.store, site).await)?;
         }
-        for site in
-            self.sites_in(query("/* rollup.delta.sites */ select distinct site_id from rollup_delta")).await?
-        {
-            let folded = self.fold_site(site, &retained).await;
-            round.done.deltas_folded += round.part(MaintenancePart::Site(site), folded)?;
-        }
+        self.fold(&retained, &mut round).await?;
         let began = Instant::now();
         for site in self.sites(LACKING).await? {
             if began.elapsed() >= BUILD_TIME {
@@ -77,6 +73,14 @@ impl Lease<'_> {
             }
             let built = self.build_days(site, began).await;
             round.done.days_built += round.part(MaintenancePart::Site(site), built)?;
+        }
+        let weeks_end = closed_weeks_end(now_ms);
+        for site in self.found(query(weeks::DUE).bind(weeks_end)).await? {
+            if began.elapsed() >= BUILD_TIME {
+                break;
+            }
+            let built = self.build_weeks(site, weeks_end, began).await;
+            round.done.weeks_built += round.part(MaintenancePart::Site(site), built)?;
         }
         self.remove_past(&retained, &mut round).await?;
         // Removes texts left by an interrupted erasure.

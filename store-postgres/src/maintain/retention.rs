@@ -5,7 +5,7 @@ use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX, REMOVING};
 use crate::error::failed;
 use crate::sql::query;
 use crate::{load, rows, texts, version, view};
-use fieldvitals_store::rollup::{Grain, slots};
+use fieldvitals_store::rollup::{Grain, first_whole_week, slots};
 use fieldvitals_store::{Dimension, MaintenancePart, MaintenanceRound, RetentionEdges, SiteId, StoreError};
 use sqlx::Row;
 use std::sync::PoisonError;
@@ -18,6 +18,8 @@ const HOURS_PAST: &str =
     "/* rollup_hour.past */ select distinct site_id from rollup_hour where slot = any($1) and step < $2";
 const DAYS_PAST: &str =
     "/* rollup_day.past */ select distinct site_id from rollup_day where slot = any($1) and step < $2";
+const WEEKS_PAST: &str =
+    "/* rollup_week.past */ select distinct site_id from rollup_week where slot = any($1) and step < $2";
 const NAMES_PAST: &str = "/* name.past */ select distinct site_id from (select site_id from route \
     where last_day < $1 union all select site_id from label where last_day < $1) n";
 const TEXTS_PAST: &str = "/* text.past */ select distinct site_id from context_text where day < $1";
@@ -44,13 +46,13 @@ impl Lease<'_> {
         }
         let (mut all, failed_before) = (true, round.done.undone.len());
         let slots: Vec<i16> = slots().collect();
-        for (grain, from_ms) in [(Grain::Hour, retained.hours_from_ms), (Grain::Day, retained.days_from_ms)] {
-            let old = query(match grain {
-                Grain::Hour => HOURS_PAST,
-                Grain::Day => DAYS_PAST,
-            });
-            for site in self.sites_in(old.bind(slots.clone()).bind(grain.step(from_ms))).await? {
-                let rows = self.remove_rows(site, grain, from_ms).await;
+        for (grain, past, from) in [
+            (Grain::Hour, HOURS_PAST, Grain::Hour.step(retained.hours_from_ms)),
+            (Grain::Day, DAYS_PAST, Grain::Day.step(retained.days_from_ms)),
+            (Grain::Week, WEEKS_PAST, first_whole_week(retained.days_from_ms)),
+        ] {
+            for site in self.sites_in(query(past).bind(slots.clone()).bind(from)).await? {
+                let rows = self.remove_rows(site, grain, from).await;
                 round.done.rows_removed += round.part(MaintenancePart::Site(site), rows)?;
             }
         }
@@ -72,12 +74,12 @@ impl Lease<'_> {
         Ok(())
     }
 
-    /// Removes the blocks before a day. Returns their number.
-    async fn remove_rows(&self, site: SiteId, grain: Grain, from_ms: i64) -> Result<u64, StoreError> {
+    /// Removes the blocks before a step. Returns their number.
+    async fn remove_rows(&self, site: SiteId, grain: Grain, from: i32) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let mut transaction = self.step(REMOVING).await?;
-            let steps = (grain, i32::MIN..grain.step(from_ms));
+            let steps = (grain, i32::MIN..from);
             let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
             removed += rows;

@@ -52,7 +52,7 @@ impl Lease<'_> {
             Some(day) => {
                 let retained = retention_edges(connection).await?;
                 let rows = site_rows(connection, site, day, &retained).await?;
-                rows::write(connection, site, rows, Stored::Replaced).await?;
+                rows::write(connection, vec![(site, rows)], Stored::Replaced).await?;
                 query(
                     "/* rollup.lacking.move */ update rollup_lacking set before_day = $2 where site_id = $1",
                 )

@@ -11,7 +11,7 @@ use crate::{
 };
 use proptest::collection::vec;
 use proptest::option;
-use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
+use proptest::prelude::{Just, Strategy, prop, prop_oneof};
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::sync::Arc;
@@ -50,6 +50,8 @@ struct Ask {
 
 const SITES: usize = 2;
 const HOURS: i64 = 4 * 24;
+/// The start of the week with all page views: Monday, three days before `DAY0_MS`.
+const WEEK_FROM_HOUR: i64 = -3 * 24;
 
 fn text(choices: &'static [&'static str]) -> impl Strategy<Value = String> {
     select(choices).prop_map(str::to_owned)
@@ -172,7 +174,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     });
     // Long enough that most maintenance only folds.
     let days = prop_oneof![3 => Just(Retention::default()), 1 => days];
-    let maintain = (0_i64..12, days).prop_map(|(hours, retention)| Op::Maintain { hours, retention });
+    let maintain = (0_i64..30, days).prop_map(|(hours, retention)| Op::Maintain { hours, retention });
     let erase = (0..SITES, 0..HOURS, 1_i64..60, option::of(text(URLS)))
         .prop_map(|(site, from_hour, hours, url)| Op::Erase { site, from_hour, hours, url });
     let rebuild = (0..SITES, 0_i64..4).prop_map(|(site, day)| Op::Rebuild { site, day });
@@ -208,12 +210,16 @@ fn any_ask() -> impl Strategy<Value = Ask> {
     (
         (0..SITES, -2..HOURS, 0..HOURS + 4),
         (option::of(text(ROUTES)), any_filters(), select(&GroupBy::ALL[..]), prop::bool::weighted(0.2)),
-        (select(&Metric::ALL[..]), select(&[0_u32, 99_999, 100_000, 2_500_000][..]), any::<bool>()),
+        (select(&Metric::ALL[..]), select(&[0_u32, 99_999, 100_000, 2_500_000][..]), 0_u8..5),
     )
         .prop_map(|((site, from_hour, hours), (route, filters, by, exact), (metric, at_most, whole))| {
-            // Half of the questions are about whole days, which the other half rarely is.
-            let (from_hour, hours) =
-                if whole { (from_hour / 24 * 24, (hours / 24 + 1) * 24) } else { (from_hour, hours) };
+            let (from_hour, hours) = match whole {
+                // Whole days, which other questions rarely are about.
+                0 | 1 => (from_hour / 24 * 24, (hours / 24 + 1) * 24),
+                // The week of all page views, which begins three days before them, and maybe some days of the next one.
+                2 => (WEEK_FROM_HOUR, 7 * 24 + hours / 24 * 24),
+                _ => (from_hour, hours),
+            };
             Ask { site, from_hour, hours, route, filters, by, exact, metric, at_most }
         })
 }
@@ -289,8 +295,8 @@ impl Play {
         }
         let whole = Ask {
             site: 0,
-            from_hour: 0,
-            hours: HOURS,
+            from_hour: WEEK_FROM_HOUR,
+            hours: 7 * 24,
             route: None,
             filters: Filters::NONE,
             by: GroupBy::Rolled(Dimension::Country),

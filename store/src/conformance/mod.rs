@@ -17,6 +17,7 @@ mod passes;
 mod periods;
 pub mod upgrade;
 mod version;
+pub mod weeks;
 
 pub use cases::releases_come_and_go;
 pub use contexts::explained;
@@ -98,6 +99,7 @@ register! {
         pass_with_a_fault_changes_nothing;
     periods: parts_of_hours_are_counted_from_page_views;
     version: what_changes_an_answer_makes_a_new_version;
+    weeks: weeks_answer_as_their_days, weeks_of_erased_and_removed_days_are_not_counted;
 }
 
 /// The day of the cases: Thursday, 2025-11-20, 00:00 UTC.

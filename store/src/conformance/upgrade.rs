@@ -63,7 +63,7 @@ pub async fn answers(store: &Arc<dyn Store>, site: SiteId) -> Vec<String> {
     let phones = Filters { device: Some(Device::Phone), ..Filters::NONE };
     let release = Filters { release: Some("r1".to_owned()), ..Filters::NONE };
     let mut answers = Vec::new();
-    for (from_hour, hours) in [(0, DAYS * 24), (24, 72), (77, 24), (100, 3), (-5, 60)] {
+    for (from_hour, hours) in [(0, DAYS * 24), (24, 72), (77, 24), (100, 3), (-5, 60), (-72, 10 * 24)] {
         let from_ms = DAY0_MS + from_hour * HOUR_MS;
         for filters in [Filters::NONE, phones.clone(), release.clone()] {
             for metrics in [Metrics::ALL, Metrics::only(Metric::Lcp)] {

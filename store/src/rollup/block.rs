@@ -1,7 +1,7 @@
 //! Blocks: the storage layout of rollup rows.
 //!
 //! A row of few page views is smaller than a database's overhead per row, and a query for a month would fetch tens of
-//! thousands of rows. Therefore the rows of one hour or day and one slot are grouped into up to sixteen blocks. The
+//! thousands of rows. Therefore the rows of one step and one slot are grouped into up to sixteen blocks. The
 //! first four bits of a route's id select its block. The id is a hash, so blocks are of similar size, and a route's
 //! block is known without a lookup.
 //!

@@ -8,6 +8,7 @@ mod log;
 mod plan;
 mod row;
 mod site;
+mod week;
 
 pub use answer::{Answer, From, Per};
 pub use block::{Block, BlockKey, Scope, Stored, add_block, blocks, read_block};
@@ -18,6 +19,7 @@ pub use row::{
     Difference, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
 };
 pub use site::{Coverage, SiteRows};
+pub use week::{add_to_weeks, closed_weeks_end, days_of_week, first_whole_week};
 
 use sha2::{Digest, Sha256};
 
@@ -27,6 +29,8 @@ pub const MINUTE_MS: i64 = 60_000;
 pub const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// Milliseconds of a UTC day.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
+/// Milliseconds of a week.
+pub const WEEK_MS: i64 = 7 * DAY_MS;
 
 /// The start of the hour that a moment (UTC milliseconds) lies in.
 #[must_use]

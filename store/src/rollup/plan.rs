@@ -6,7 +6,10 @@
 //! page views, these are subtracted from its cells instead. Otherwise the period grows to the whole day or hour, and the
 //! answer states so.
 
-use super::{Coverage, DAY_MS, From, Grain, HOUR_MS, MINUTE_MS, Scope, day_of, floor, hour_of};
+use super::{
+    BlockKey, Coverage, DAY_MS, From, Grain, HOUR_MS, MINUTE_MS, Scope, day_of, first_whole_week, floor,
+    hour_of,
+};
 use crate::cell::CellQuery;
 use crate::dimension::Dimension;
 use crate::limits;
@@ -21,7 +24,7 @@ const STARTS_END_MS: i64 = 1 << 48;
 pub struct Plan {
     /// The period that the answer counts.
     pub period: Range<i64>,
-    /// Whole days, from daily cells.
+    /// Whole days, from daily and weekly cells.
     pub days: Range<i64>,
     /// The hours before and after the days, from hourly cells. Either range may be empty.
     pub hours: [Range<i64>; 2],
@@ -190,15 +193,24 @@ impl Plan {
         self.deltas = joined(&self.deltas, &days);
     }
 
-    /// Returns the rows of a scope to read. The rows of routes replace those of the site where the site has none yet.
+    /// Returns the rows of a scope to read. The rows of weeks replace those of their days where weeks are built. The rows
+    /// of routes replace those of the site where the site has none yet.
     #[must_use]
     pub fn reads(&self, scope: Scope, coverage: &Coverage) -> Vec<Read> {
         let [before, after] = self.hours.clone();
+        let [days_before, weeks, days_after] = self.weeks(coverage);
+        let ranges = [
+            (Grain::Day, days_before),
+            (Grain::Week, weeks),
+            (Grain::Day, days_after),
+            (Grain::Hour, before),
+            (Grain::Hour, after),
+        ];
         let mut reads = Vec::new();
-        for (grain, range) in [(Grain::Day, self.days.clone()), (Grain::Hour, before), (Grain::Hour, after)] {
-            let lacking = match scope {
-                Scope::Site => range.start..range.end.min(coverage.site_from_ms),
-                Scope::Routes | Scope::Route(_) => range.start..range.start,
+        for (grain, range) in ranges {
+            let lacking = match (scope, grain) {
+                (Scope::Site, Grain::Hour | Grain::Day) => range.start..range.end.min(coverage.site_from_ms),
+                _ => range.start..range.start,
             };
             let covered = range.start.max(lacking.end)..range.end;
             for (scope, range) in [(Scope::Routes, lacking), (scope, covered)] {
@@ -211,6 +223,19 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Splits the days into those before, in and after weeks built.
+    fn weeks(&self, coverage: &Coverage) -> [Range<i64>; 3] {
+        let Range { start, end } = self.days;
+        let first = Grain::Week.start_ms(first_whole_week(start));
+        let last = Grain::Week.start_ms(Grain::Week.step(end).min(coverage.weeks_end));
+        if self.days.is_empty() || first >= last {
+            return [self.days.clone(), NOTHING, NOTHING];
+        }
+        [start..first, first..last, last..end]
+    }
+}
+
 /// Stored rows to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
@@ -220,6 +245,14 @@ pub struct Read {
     pub steps: Range<i32>,
     /// The rows of each step.
     pub scope: Scope,
+}
+
+impl Read {
+    /// Whether the rows are in the block with this key, of any slot.
+    #[must_use]
+    pub fn has(&self, key: &BlockKey) -> bool {
+        self.grain == key.grain && self.steps.contains(&key.step) && self.scope.blocks().contains(&key.block)
+    }
 }
 
 /// Returns the part of a range from a moment onwards: an empty range at that moment if the range ends before it.
@@ -464,6 +497,42 @@ mod tests {
         let answer = Plan::of_rollups(&query, Dimension::Device, &RetentionEdges::EVERYTHING);
         assert_eq!(steps(&answer), [(Grain::Hour, 25..26)]);
     }
+
+    #[test]
+    fn weeks_built_stand_in_for_their_days() {
+        // 1970-01-05 is a Monday, the start of week 1.
+        let answer = plan(2 * 24 + 5..30 * 24, &RetentionEdges::EVERYTHING);
+        let reads = |weeks_end| {
+            let coverage = Coverage::new(RetentionEdges::EVERYTHING, None, Some(weeks_end));
+            let reads = answer.reads(Scope::Site, &coverage).into_iter();
+            let mut reads: Vec<_> = reads.map(|read| (read.grain, read.steps, read.scope)).collect();
+            assert_eq!(reads.pop(), Some((Grain::Hour, 53..72, Scope::Site)));
+            reads
+        };
+        let site = |grain, steps| (grain, steps, Scope::Site);
+        let weeks = [site(Grain::Day, 3..4), site(Grain::Week, 1..4), site(Grain::Day, 25..30)];
+        assert_eq!(reads(9), weeks);
+        assert_eq!(reads(4), weeks);
+        let fewer = [site(Grain::Day, 3..4), site(Grain::Week, 1..3), site(Grain::Day, 18..30)];
+        assert_eq!(reads(3), fewer);
+        assert_eq!(reads(1), [site(Grain::Day, 3..30)]);
+        // Weeks have rows of the site even where its days lack them.
+        let lacking = [
+            (Grain::Day, 3..4, Scope::Routes),
+            site(Grain::Week, 1..3),
+            (Grain::Day, 18..20, Scope::Routes),
+            site(Grain::Day, 20..30),
+        ];
+        let coverage = Coverage::new(RetentionEdges::EVERYTHING, Some(20), Some(3));
+        let days = Plan { hours: [NOTHING; 2], ..answer.clone() };
+        let found = days.reads(Scope::Site, &coverage).into_iter();
+        assert_eq!(found.map(|read| (read.grain, read.steps, read.scope)).collect::<Vec<_>>(), lacking);
+        assert_eq!(
+            plan(5 * 24..10 * 24, &RetentionEdges::EVERYTHING).reads(Scope::Routes, &coverage).len(),
+            1
+        );
+    }
+
     #[test]
     fn rows_of_routes_stand_in_for_those_that_the_site_lacks() {
         let answer = plan(23..74, &RetentionEdges::EVERYTHING);

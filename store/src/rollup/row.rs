@@ -1,6 +1,6 @@
 //! Rows of cells, and their encoding.
 //!
-//! A metric's row holds the histograms of all values of a dimension, for one hour or day, and one route or the whole
+//! A metric's row holds the histograms of all values of a dimension, for one hour, day or week, and one route or the whole
 //! site. A query for one metric reads no other metric's rows, and keys are a small part of a row.
 //!
 //! Format: `[number of values, then for each value its code, the length of its histogram, and the histogram]`. The row
@@ -8,7 +8,7 @@
 //! the excess weight, which is the weight minus 1,000 per page view (in thousandths). Numbers are LEB128; numbers that
 //! may be negative are zigzag-encoded.
 
-use super::{DAY_MS, HOUR_MS, day_of};
+use super::{DAY_MS, HOUR_MS, WEEK_MS, day_of};
 use crate::cell::{Cell, Views};
 use crate::dimension::{Code, Dimension};
 use crate::weight::Weight;
@@ -24,23 +24,47 @@ pub enum Grain {
     Hour,
     /// A UTC day; of every dimension.
     Day,
+    /// A week from Monday on, in UTC; the sum of its days.
+    Week,
 }
 
+/// The first Monday before 1970, a Thursday: the start of week 0.
+const WEEK_0_MS: i64 = -3 * DAY_MS;
+
 impl Grain {
+    /// Every grain, ascending.
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
+
     /// Returns the milliseconds of a step.
     #[must_use]
     pub const fn step_ms(self) -> i64 {
         match self {
             Self::Hour => HOUR_MS,
             Self::Day => DAY_MS,
+            Self::Week => WEEK_MS,
         }
     }
 
-    /// Returns the number of steps from 1970-01-01 UTC to the step of `at_ms`.
+    /// The start of step 0, UTC milliseconds.
+    const fn origin_ms(self) -> i64 {
+        match self {
+            Self::Hour | Self::Day => 0,
+            Self::Week => WEEK_0_MS,
+        }
+    }
+
+    /// Returns the step of `at_ms`. Step 0 is the one with 1970-01-01 00:00 UTC.
     #[must_use]
     pub fn step(self, at_ms: i64) -> i32 {
-        let step = at_ms.div_euclid(self.step_ms());
+        let step = at_ms.saturating_sub(self.origin_ms()).div_euclid(self.step_ms());
         i32::try_from(step).unwrap_or(if step < 0 { i32::MIN } else { i32::MAX })
+    }
+
+    /// Returns the start of a step, UTC milliseconds.
+    #[must_use]
+    pub const fn start_ms(self, step: i32) -> i64 {
+        // At most 2^31 weeks, in milliseconds less than 2^61.
+        step as i64 * self.step_ms() + self.origin_ms()
     }
 }
 
@@ -331,7 +355,7 @@ fn counts(row: Option<&Row>) -> BTreeMap<Code, Count<'_>> {
     }
 }
 
-/// Returns the steps of a UTC day.
+/// Returns the steps of a UTC day; not of weeks.
 #[must_use]
 pub fn steps_of_day(grain: Grain, day_ms: i64) -> std::ops::Range<i32> {
     let day_ms = day_of(day_ms);
@@ -359,5 +383,13 @@ mod tests {
         assert_eq!((Grain::Day.step(DAY_MS - 1), Grain::Day.step(DAY_MS), Grain::Day.step(-1)), (0, 1, -1));
         assert_eq!(steps_of_day(Grain::Hour, DAY_MS + 5), 24..48);
         assert_eq!(Grain::Hour.step(i64::MAX), i32::MAX);
+        for grain in Grain::ALL {
+            for step in [i32::MIN, -1, 0, 1, 20_000, i32::MAX] {
+                let start_ms = grain.start_ms(step);
+                assert_eq!((grain.step(start_ms), grain.step(start_ms + grain.step_ms() - 1)), (step, step));
+            }
+        }
+        // 2025-11-24 is a Monday.
+        assert_eq!(Grain::Week.start_ms(Grain::Week.step(20_416 * DAY_MS)), 20_416 * DAY_MS);
     }
 }

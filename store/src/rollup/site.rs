@@ -6,7 +6,7 @@
 
 use super::block::{BlockKey, Scope};
 use super::row::{Grain, Part, Row, RowKey, from_slot, slot, steps_of_day};
-use super::{Answer, DAY_MS, Per, Read};
+use super::{Answer, Per, Read};
 use crate::cell::CellQuery;
 use crate::dimension::{Code, Dimension, Labels, NO_VALUE};
 use crate::filter::GroupBy;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use vitals::histogram::EncodingError;
 
-/// The days that a site's rollups cover.
+/// The days that a site's rollups cover, and the weeks built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Coverage {
     /// The first day of each kind of row.
@@ -24,26 +24,38 @@ pub struct Coverage {
     /// The first day (its start, UTC milliseconds) from which rows of the whole site exist; earlier days have only
     /// the rows of routes.
     pub site_from_ms: i64,
+    /// The first week that is not built ([`Grain::Week`]). Earlier weeks are the sums of their days.
+    pub weeks_end: i32,
 }
 
 impl Coverage {
-    /// The coverage of a site that has rows of the whole site for every day.
+    /// The coverage of a site that has rows of the whole site for every day, and none of weeks.
     #[must_use]
     pub const fn of(retained: RetentionEdges) -> Self {
-        Self { retained, site_from_ms: i64::MIN }
+        Self { retained, site_from_ms: i64::MIN, weeks_end: i32::MIN }
     }
 
-    /// The coverage of a site that lacks rows of the whole site before a day (days since 1970-01-01 UTC).
+    /// The coverage of a site. `lacking_before` is the first day (days since 1970-01-01 UTC) with rows of the whole site,
+    /// if earlier days lack them; `weeks_end` the first week not built, if any week is.
     #[must_use]
-    pub fn lacking(retained: RetentionEdges, before_day: i32) -> Self {
-        Self { retained, site_from_ms: i64::from(before_day).saturating_mul(DAY_MS) }
+    pub fn new(retained: RetentionEdges, lacking_before: Option<i32>, weeks_end: Option<i32>) -> Self {
+        Self {
+            retained,
+            site_from_ms: lacking_before.map_or(i64::MIN, |day| Grain::Day.start_ms(day)),
+            weeks_end: weeks_end.unwrap_or(i32::MIN),
+        }
+    }
+
+    /// Whether the rows of a week are the sums of its days. Rows of a week that begins past retention are removed.
+    #[must_use]
+    pub fn has_week(&self, week: i32) -> bool {
+        week < self.weeks_end && Grain::Week.start_ms(week) >= self.retained.days_from_ms
     }
 
     /// Whether the rows with this key count every page view.
     #[must_use]
     pub fn covers(&self, key: &RowKey) -> bool {
-        let start_ms = i64::from(key.step).saturating_mul(key.grain.step_ms());
-        key.route_id.is_some() || start_ms >= self.site_from_ms
+        key.route_id.is_some() || key.grain.start_ms(key.step) >= self.site_from_ms
     }
 }
 
@@ -135,7 +147,7 @@ fn steps(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rollup::{Counted, Fold, HOUR_MS, Stored, blocks, differences};
+    use crate::rollup::{Counted, DAY_MS, Fold, HOUR_MS, Stored, blocks, differences};
     use crate::weight::Weight;
     use vitals::histogram::Place;
     use vitals::metric::Metric;
@@ -185,7 +197,7 @@ mod tests {
     #[test]
     fn the_rows_that_a_site_lacks_are_not_covered() {
         let key = |grain, step, route_id| RowKey { grain, slot: 0, step, route_id };
-        let coverage = Coverage::lacking(RetentionEdges::EVERYTHING, 2);
+        let coverage = Coverage::new(RetentionEdges::EVERYTHING, Some(2), None);
         for (grain, step, covers) in
             [(Grain::Day, 1, false), (Grain::Day, 2, true), (Grain::Hour, 47, false), (Grain::Hour, 48, true)]
         {

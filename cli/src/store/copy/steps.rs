@@ -249,7 +249,8 @@ fn cursor_of(grain: Grain, start_ms: i64) -> u64 {
     let step = start_ms.div_euclid(grain.step_ms()).unsigned_abs().saturating_add(1);
     match grain {
         Grain::Hour => step,
-        Grain::Day => DAYS_FROM.saturating_add(step),
+        // A copy carries no weeks.
+        Grain::Day | Grain::Week => DAYS_FROM.saturating_add(step),
     }
 }
 
