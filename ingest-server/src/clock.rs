@@ -8,7 +8,7 @@ use crate::limits;
 use std::time::{Duration, Instant};
 
 /// Returns the current time in UTC milliseconds.
-pub(crate) fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 

@@ -3,22 +3,28 @@
 //! Path of a beacon: [`http`] → [`intake`] → [`spool`] → the store. [`report`] and [`gate`] read from the store.
 
 pub mod answers;
-mod clock;
+pub mod clock;
 pub mod closed_days;
+pub mod comparison;
 mod data_dir;
 pub mod directory;
 pub mod gate;
+pub mod grant;
 pub mod handles;
 pub mod http;
 pub mod intake;
 pub mod keys;
 pub mod limits;
+pub mod live;
 pub mod maintenance;
 pub mod outcome;
+pub mod password;
 pub mod questions;
+pub mod releases;
 pub mod report;
 pub mod spool;
 mod store_url;
+pub mod timeline;
 
 pub use http::client::HeaderName;
 pub use http::connection::ConnectionLimits;
@@ -407,6 +413,8 @@ impl Server {
             questions,
             answers: Answers::new(config.answers_bytes / 2),
             closed_days: Arc::new(ClosedDays::new(config.answers_bytes / 2)),
+            live: Arc::new(live::Live::new(Handle::current())),
+            sign_ins: http::sign_in::SignIns::default(),
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
             keep_bots: config.keep_bots,

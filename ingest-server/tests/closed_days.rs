@@ -58,7 +58,7 @@ fn view((hour, random, seq): (i64, u128, u32)) -> ViewUpdate {
 async fn happens(store: &Arc<dyn Store>, site: SiteId, op: Op, spool: u8) {
     match op {
         Op::Load(views) => {
-            drop(load(store, site, spool, views.into_iter().map(view).collect()).await.unwrap())
+            load(store, site, spool, views.into_iter().map(view).collect()).await.unwrap();
         }
         Op::Erase { from_hour, hours } => {
             let from_ms = DAY0_MS + from_hour * HOUR_MS;

@@ -35,12 +35,13 @@ pub(crate) async fn store_retention_edges(
     retained: &RetentionEdges,
 ) -> Result<(), StoreError> {
     query(
-        "/* kept.move */ update kept set views_from_ms = $1, hours_from_ms = $2, days_from_ms = $3 \
-         where one = 1",
+        "/* kept.move */ update kept set views_from_ms = $1, hours_from_ms = $2, days_from_ms = $3, \
+         site_hours_from_ms = $4 where one = 1",
     )
     .bind(retained.views_from_ms)
     .bind(retained.hours_from_ms)
     .bind(retained.days_from_ms)
+    .bind(retained.site_hours_from_ms)
     .execute(connection)
     .await
     .map(drop)

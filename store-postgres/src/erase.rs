@@ -199,7 +199,7 @@ async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreEr
     for grain in Grain::ALL {
         // Weeks that reach into the range too.
         let end = grain.step(range.end.saturating_sub(1)).saturating_add(1);
-        let steps = (grain, grain.step(range.start)..end);
+        let steps = (grain, grain.step(range.start)..end, None);
         let limit = REMOVE_BLOCKS_MAX - i64::try_from(removed).unwrap_or(0);
         removed += rows::remove_steps(connection, erase.site, steps, limit).await?;
     }

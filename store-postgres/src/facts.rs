@@ -15,7 +15,7 @@ use sqlx::postgres::PgRow;
 const READING: &str = "reading a report";
 
 /// The number of columns tells the rows of the statements apart.
-const COVERAGE: &str = "/* question.coverage */ select views_from_ms, hours_from_ms, days_from_ms, \
+const COVERAGE: &str = "/* question.coverage */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms, \
     (select before_day from rollup_lacking where site_id = $1), \
     (select before_week from rollup_week_built where site_id = $1) from kept where one = 1";
 const LABELS: &str = "/* question.labels */ select dimension, label, code from label where site_id = $1";
@@ -61,11 +61,17 @@ pub(crate) async fn begin(
 }
 
 impl Facts {
+    /// Returns the id of the question's route, if it is about one that the site has.
+    pub(crate) fn route_id(&self, query: &CellQuery) -> Option<i64> {
+        // The only route of the facts is that of the question.
+        query.route.as_ref().and_then(|_| self.routes.keys().next().copied())
+    }
+
     fn take(&mut self, row: &PgRow) -> Result<(), StoreError> {
         let number = |place: usize| row.try_get::<Option<i32>, _>(place).map_err(failed(READING));
         let text = || row.try_get::<String, _>(1).map_err(failed(READING));
         match row.len() {
-            5 => self.coverage = Coverage::new(retained(row)?, number(3)?, number(4)?),
+            6 => self.coverage = Coverage::new(retained(row)?, number(4)?, number(5)?),
             3 => {
                 let dimension: i16 = row.try_get(0).map_err(failed(READING))?;
                 let dimension = u8::try_from(dimension).ok().and_then(Dimension::from_number);
@@ -88,7 +94,8 @@ pub(crate) async fn begin_retained(
     what: &'static str,
 ) -> Result<(Transaction, RetentionEdges), StoreError> {
     let script = Script::new(sql::READ).then(
-        "/* kept.read */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1",
+        "/* kept.read */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms from kept \
+         where one = 1",
         &[],
     );
     let (transaction, rows) = run(store, script, what).await?;
@@ -104,7 +111,8 @@ pub(crate) async fn cursors(
 ) -> Result<(RetentionEdges, Vec<PgRow>), StoreError> {
     let script = Script::new(sql::READ)
         .then(
-            "/* version.kept */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1",
+            "/* version.kept */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms from kept \
+             where one = 1",
             &[],
         )
         .then(
@@ -127,8 +135,13 @@ async fn run(
     Transaction::begin_with(store.pools.own(), store.bounds.back, script).await.map_err(failed(what))
 }
 
-/// What is kept, from a row of its three columns.
+/// What is kept, from a row of its four columns.
 pub(crate) fn retained(row: &PgRow) -> Result<RetentionEdges, StoreError> {
     let edge = |place: usize| row.try_get(place).map_err(failed(READING));
-    Ok(RetentionEdges { views_from_ms: edge(0)?, hours_from_ms: edge(1)?, days_from_ms: edge(2)? })
+    Ok(RetentionEdges {
+        views_from_ms: edge(0)?,
+        hours_from_ms: edge(1)?,
+        site_hours_from_ms: edge(2)?,
+        days_from_ms: edge(3)?,
+    })
 }

@@ -318,7 +318,7 @@ async fn begin(
     let row = query(
         "/* load.begin */ with site as (select site_id from site where site_id = any($1) order by site_id \
          for key share), kept as (select * from kept where one = 1 for share) \
-         select views_from_ms, hours_from_ms, days_from_ms, (select coalesce(array_agg(site_id), '{}') from site), \
+         select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms, (select coalesce(array_agg(site_id), '{}') from site), \
          to_regclass('pg_catalog.pg_dist_partition') is not null from kept",
     )
     .bind(sites.as_slice())
@@ -326,9 +326,9 @@ async fn begin(
     .await
     .map_err(failed(LOADING))?;
     let retained = facts::retained(&row)?;
-    let existing: Vec<i64> = row.try_get(3).map_err(failed(LOADING))?;
+    let existing: Vec<i64> = row.try_get(4).map_err(failed(LOADING))?;
     let existing: BTreeSet<i64> = existing.into_iter().collect();
-    let has_citus: bool = row.try_get(4).map_err(failed(LOADING))?;
+    let has_citus: bool = row.try_get(5).map_err(failed(LOADING))?;
     if has_citus && pass.len() > 1 && citus::is_spread(connection).await? {
         store.is_citus.store(true, Ordering::Relaxed);
         return Err(Failed::Distributed);

@@ -24,7 +24,7 @@ pub(crate) async fn lock_retention_edges(
     connection: &mut PgConnection,
 ) -> Result<RetentionEdges, StoreError> {
     let row = query(
-        "/* load.kept */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1 \
+        "/* load.kept */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms from kept where one = 1 \
          for share",
     )
     .fetch_one(connection)

@@ -5,7 +5,7 @@ use crate::facts::{self, Facts, retained};
 use crate::rows::{self, Found};
 use crate::sql::query as sql;
 use crate::{PostgresStore, texts, view};
-use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
+use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan, Read, from_slot};
@@ -19,32 +19,35 @@ use sqlx::postgres::PgConnection;
 use std::cmp::Reverse;
 use std::ops::Range;
 use vitals::histogram::EncodingError;
-use vitals::metric::Metrics;
+use vitals::metric::{Metrics, Values};
 use vitals::view::ViewId;
 
-const READING: &str = "reading a report";
+pub(crate) const READING: &str = "reading a report";
 
 pub(crate) async fn retention_edges(connection: &mut PgConnection) -> Result<RetentionEdges, StoreError> {
-    let row =
-        sql("/* kept.read */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1")
-            .fetch_one(connection)
-            .await
-            .map_err(failed(READING))?;
+    let row = sql(
+        "/* kept.read */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms from kept \
+             where one = 1",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(failed(READING))?;
     retained(&row)
 }
 
 /// The days that a site's rollups cover, and the weeks built.
 pub(crate) async fn coverage(connection: &mut PgConnection, site: SiteId) -> Result<Coverage, StoreError> {
-    let row = sql("/* kept.coverage */ select views_from_ms, hours_from_ms, days_from_ms, \
+    let row =
+        sql("/* kept.coverage */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms, \
          (select before_day from rollup_lacking where site_id = $1), \
          (select before_week from rollup_week_built where site_id = $1) from kept where one = 1")
-    .bind(site.0)
-    .fetch_one(connection)
-    .await
-    .map_err(failed(READING))?;
+        .bind(site.0)
+        .fetch_one(connection)
+        .await
+        .map_err(failed(READING))?;
     let retained = retained(&row)?;
     let edge = |place: usize| row.try_get(place).map_err(failed(READING));
-    Ok(Coverage::new(retained, edge(3)?, edge(4)?))
+    Ok(Coverage::new(retained, edge(4)?, edge(5)?))
 }
 
 pub(crate) async fn cells(
@@ -93,11 +96,10 @@ async fn answer(
     facts: &Facts,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let (coverage, labels) = (&facts.coverage, &facts.labels);
-    let retained = &coverage.retained;
+    let retained = coverage.edges(query.route.is_none() && per != Per::Route);
     let from = From::question(query, per.by());
-    let mut plan = Plan::new(query, from, retained);
-    // The only route of the facts is that of the question.
-    let route_id = query.route.as_ref().and_then(|_| facts.routes.keys().next().copied());
+    let mut plan = Plan::new(query, from, &retained);
+    let route_id = facts.route_id(query);
     if query.route.is_some() && route_id.is_none() {
         return Ok((plan.period, HashMap::default()));
     }
@@ -109,14 +111,17 @@ async fn answer(
             let edges = plan.edges();
             let counts = count_each(connection, query.site, &edges.concat(), coverage, route_id).await?;
             for (edge, counts) in edges.into_iter().zip(counts.chunks_exact(2)) {
-                plan.count_edge(edge, [counts[0], counts[1]], retained);
+                plan.count_edge(edge, [counts[0], counts[1]], &retained);
             }
             read_rollups(connection, query.site, &plan, coverage, &mut answer).await?;
         }
         From::Views => bound(connection, query.site, &plan.period, coverage, route_id).await?,
     }
     for (range, times) in &plan.scans {
-        read_views(connection, query, (range, *times), route_id, (per.by(), labels), &mut answer).await?;
+        let count = |_, route_id, code, weight, values: &Values| {
+            answer.add_view(route_id, code, weight, values, *times);
+        };
+        read_views(connection, query, range, route_id, (per.by(), labels), count).await?;
     }
     Ok((plan.period, answer.finish()))
 }
@@ -157,10 +162,11 @@ async fn count_each(
     coverage: &Coverage,
     route_id: Option<i64>,
 ) -> Result<Vec<i64>, StoreError> {
+    let retained = coverage.edges(route_id.is_none());
     let mut parts = Vec::new();
     for range in ranges {
         let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
-        let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.retained);
+        let plan = Plan::of_rollups(&query, Dimension::Device, &retained);
         // There is an answer, because the query has no filter.
         parts.extend(
             Answer::new(&query, Per::Total, route_id, &Labels::default()).map(|answer| (plan, answer)),
@@ -234,14 +240,15 @@ async fn read_rollups_of(
     .await
 }
 
-/// Counts the page views of a range that match a question, each so many times.
-async fn read_views(
+/// Passes the page views of a range that match a question to `count`: start, route, code of the value of `by`, weight,
+/// and values.
+pub(crate) async fn read_views(
     connection: &mut PgConnection,
     query: &CellQuery,
-    (range, times): (&Range<i64>, i64),
+    range: &Range<i64>,
     route_id: Option<i64>,
     (by, labels): (Option<GroupBy>, &Labels),
-    answer: &mut Answer,
+    mut count: impl FnMut(i64, i64, Code, Weight, &Values),
 ) -> Result<(), StoreError> {
     let by = by.unwrap_or(GroupBy::Rolled(Dimension::Device));
     let filters = &query.filters;
@@ -252,7 +259,7 @@ async fn read_views(
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
          end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
-         when 5 then release end, weight from page_view \
+         when 5 then release end, weight, id from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
@@ -277,16 +284,17 @@ async fn read_views(
             let label: Option<&str> = row.try_get(9)?;
             let number: Option<i16> = row.try_get(8)?;
             let weight = Weight::from_stored(row.try_get(10)?);
-            Ok((row.try_get(0)?, view::values(&row, 1)?, number, label, weight))
+            let (route_id, start_ms) = (row.try_get(0)?, view::start_ms(&row, 11)?);
+            Ok((start_ms, route_id, view::values(&row, 1)?, number, label, weight))
         };
-        let (route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
+        let (start_ms, route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
         let code = match (by, label) {
             (GroupBy::Rolled(by), Some(label)) => {
                 labels.code(by, label).unwrap_or_else(|| label_code(label, 0))
             }
             _ => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
         };
-        answer.add_view(route_id, code, weight, &values, times);
+        count(start_ms, route_id, code, weight, &values);
     }
     Ok(())
 }

@@ -214,6 +214,13 @@ pub(crate) fn read_counted(row: &PgRow) -> Result<(i64, ViewUpdate), StoreError>
     parse().map_err(|error: sqlx::Error| damaged("reading a page view", format!("a page view ({error})")))
 }
 
+/// Reads the start of a view from the column of its id.
+pub(crate) fn start_ms(row: &PgRow, column: usize) -> Result<i64, sqlx::Error> {
+    let id = row.try_get::<Uuid, _>(column)?;
+    let id = ViewId::from_bytes(id.into_bytes());
+    id.map(|id| id.start_ms()).ok_or_else(|| sqlx::Error::Decode("id".into()))
+}
+
 fn id(row: &PgRow) -> Result<ViewId, sqlx::Error> {
     let id = row.try_get::<Uuid, _>(0)?;
     ViewId::from_bytes(id.into_bytes()).ok_or_else(|| sqlx::Error::Decode("id".into()))

@@ -4,7 +4,7 @@
 
 use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};
-use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Retention, SiteId, Store};
+use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Retention, SeriesQuery, SiteId, Store};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::{Cluster, count_round_trips};
 use std::sync::Arc;
@@ -82,6 +82,8 @@ async fn questions_cost_few_round_trips() {
         trips.push(("total", counted.of(async || store.total(query).await.unwrap()).await));
         trips.push(("breakdown", counted.of(async || store.breakdown(query, by).await.unwrap()).await));
     }
+    let days = SeriesQuery::new(weeks.clone(), (-10..=5).map(|day| DAY0_MS + day * DAY_MS).collect());
+    trips.push(("series", counted.of(async || store.series(&days).await.unwrap()).await));
     assert!(trips.iter().all(|&(_, trips)| trips == 4), "{trips:?}");
     assert_eq!(counted.of(async || store.version(site).await.unwrap()).await, 2);
     // A part of a day of a dimension without hours: counted, then read from page views.

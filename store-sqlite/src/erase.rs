@@ -204,7 +204,8 @@ async fn remove_rows(
     for grain in Grain::ALL {
         // Weeks that reach into the range too.
         let steps = grain.step(start)..grain.step(end.saturating_sub(1)).saturating_add(1);
-        removed += rows::remove(connection, erase.site, grain, steps, REMOVE_BLOCKS_MAX - removed).await?;
+        let left = REMOVE_BLOCKS_MAX - removed;
+        removed += rows::remove(connection, erase.site, (grain, steps, None), left).await?;
     }
     Ok(removed)
 }

@@ -146,6 +146,13 @@ fn parse(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, sqlx:
 
 const _: () = assert!(Metric::COUNT == 7, "statements and indexes of columns in this file name each metric");
 
+/// Reads the start of a view from the column of its id.
+pub(crate) fn start_ms(row: &SqliteRow, column: usize) -> Result<i64, sqlx::Error> {
+    let id: &[u8] = row.try_get(column)?;
+    let id = id.try_into().ok().and_then(ViewId::from_bytes);
+    id.map(|id| id.start_ms()).ok_or_else(|| sqlx::Error::Decode("id".into()))
+}
+
 /// Reads the metrics from the columns that begin at `first`.
 pub(crate) fn values(row: &SqliteRow, first: usize) -> Result<Values, sqlx::Error> {
     let mut values = Values::EMPTY;

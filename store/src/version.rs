@@ -49,9 +49,9 @@ impl Version {
     pub fn new(retained: &RetentionEdges, cursors: impl IntoIterator<Item = ([u8; 16], i64)>) -> Self {
         let mut cursors: Vec<_> = cursors.into_iter().collect();
         cursors.sort_unstable();
-        let mut common = [retained.views_from_ms, retained.hours_from_ms, retained.days_from_ms]
-            .map(i64::to_be_bytes)
-            .concat();
+        let RetentionEdges { views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms } = *retained;
+        let edges = [views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms];
+        let mut common = edges.map(i64::to_be_bytes).concat();
         let mut bytes = common.clone();
         let mut days = Vec::new();
         for (spool, position) in cursors {

@@ -16,11 +16,15 @@
 
 mod bits;
 mod digits;
+mod estimate;
 mod plane;
 mod planes;
 mod read;
+mod weighted;
 
+pub use estimate::Estimate;
 pub use read::{Bin, ERROR_PERCENT_MAX, rank};
+pub use weighted::Weighted;
 
 use crate::metric::{Metric, Rating, Value};
 use core::cmp::Ordering;

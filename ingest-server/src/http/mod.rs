@@ -7,15 +7,18 @@ pub mod assets;
 pub mod auth;
 pub mod body;
 pub mod client;
+mod compress;
 pub mod connection;
 pub mod demo;
 pub mod error;
 pub mod ingest;
+mod known;
 pub mod openapi;
 pub mod parameters;
 pub mod proxies;
 pub mod question;
 pub mod responses;
+pub mod sign_in;
 pub mod starting;
 mod throttle;
 
@@ -24,6 +27,7 @@ use crate::closed_days::ClosedDays;
 use crate::directory::Directory;
 use crate::intake::scrub;
 use crate::limits;
+use crate::live::Live;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::questions::Questions;
@@ -63,6 +67,10 @@ pub struct State {
     pub answers: Answers,
     /// The cells of closed days kept in memory.
     pub closed_days: Arc<ClosedDays>,
+    /// Clients that watch sites.
+    pub live: Arc<Live>,
+    /// Attempts to sign in.
+    pub sign_ins: sign_in::SignIns,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Serves the demo site.
@@ -100,12 +108,15 @@ const SURPLUS_PER_WORKER: usize = 8;
 pub struct Running {
     handle: ServerHandle,
     connections: Arc<Connections>,
+    live: Arc<Live>,
 }
 
 impl Running {
-    /// Makes `/healthz` answer 503, and closes connections after their responses. The server continues to serve.
+    /// Makes `/healthz` answer 503, and closes connections after their responses. Live updates end. The server continues to
+    /// serve.
     pub fn drain(&self) {
         self.connections.drain();
+        self.live.end();
     }
 
     /// Accepts no more connections. If `graceful`, waits for requests in progress, with a timeout.
@@ -113,6 +124,7 @@ impl Running {
         // Workers must outlive the last accepted connection.
         self.handle.pause().await;
         self.connections.end();
+        self.live.end();
         let deadline = Instant::now() + Duration::from_millis(limits::STOP_REQUESTS_MS_MAX);
         while graceful && Instant::now() < deadline {
             tokio::time::sleep(STOP_LOOK).await;
@@ -135,11 +147,13 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
         loop {
             tokio::time::sleep(Duration::from_secs(60)).await;
             rate.client_rate.forget_quiet();
+            rate.sign_ins.forget_quiet();
         }
     });
     SockRef::from(&listener).set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
     let connections = Arc::clone(&state.connections);
     let running = Arc::clone(&connections);
+    let live = Arc::clone(&state.live);
     let workers = workers();
     let server = ServerBuilder::new()
         .workers(workers)
@@ -152,7 +166,7 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
         .run();
     let handle = server.handle();
     tokio::spawn(server);
-    Ok(Running { handle, connections: running })
+    Ok(Running { handle, connections: running, live })
 }
 
 fn app(
@@ -168,6 +182,7 @@ fn app(
         .service(
             web::scope("")
                 .wrap(middleware::from_fn(parameters::check))
+                .wrap(middleware::from_fn(compress::compress))
                 .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                 .configure(routes),
         )

@@ -21,7 +21,7 @@ static KNOWN: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
     paths
         .filter(|(path, _)| path.starts_with("/api/"))
         .map(|(path, item)| {
-            let operations = [item.get, item.post].into_iter().flatten();
+            let operations = [item.get, item.post, item.delete].into_iter().flatten();
             (path, operations.flat_map(query_parameters).collect())
         })
         .collect()

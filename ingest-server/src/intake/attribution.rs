@@ -9,7 +9,7 @@ use vitals::fetch::{Fetch, ServerTiming, TtfbCause};
 /// Scrubs the attribution of a page view and limits its texts: selectors keep only selector characters, URLs lose
 /// query and fragment, and personal-looking texts are replaced.
 #[must_use]
-pub fn scrubbed(attribution: Attribution) -> Attribution {
+pub(super) fn scrubbed(attribution: Attribution) -> Attribution {
     let Attribution { lcp, inp, cls, ttfb } = attribution;
     Attribution {
         lcp: lcp.map(|cause| LcpCause {

@@ -340,7 +340,6 @@ fn bounded_label(text: String, bytes_max: usize) -> Option<String> {
 mod tests {
     use super::*;
     use fieldvitals_store::SiteKey;
-    use std::collections::HashMap;
     use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
     use vitals::metric::{Metric, Value};
     use vitals::view::Os;
@@ -360,9 +359,10 @@ mod tests {
             ],
             origins: vec!["https://shop.example".to_owned()],
             routes: vec!["/blog/:slug".to_owned()],
+            timezone: Site::TIMEZONE_DEFAULT.to_owned(),
             created_ms: 0,
         };
-        Snapshot::new(vec![site], HashMap::new())
+        Snapshot::new(vec![site], Vec::new())
     }
 
     fn beacon(change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
@@ -728,7 +728,7 @@ mod tests {
         let site = |origins: &[&str]| {
             let site = directory().sites()[0].as_ref().clone();
             let origins = origins.iter().map(|origin| origin::check_pattern(origin).unwrap()).collect();
-            Snapshot::new(vec![Site { origins, ..site }], HashMap::new())
+            Snapshot::new(vec![Site { origins, ..site }], Vec::new())
         };
         for (allowed, header, url, kept) in [
             ("capacitor://localhost", Some("capacitor://localhost"), "capacitor://localhost/tabs/7?x", true),

@@ -4,6 +4,7 @@ use crate::place::{Place, assert_law, until};
 use fieldvitals_server::spool::{AppendError, Bounds, Cause, Spool};
 use fieldvitals_store::conformance::{DAY0_MS, update};
 use futures_util::future::join_all;
+use sqlx::Connection as _;
 use std::time::Duration;
 use tokio::sync::watch;
 use vitals::metric::Metric;

@@ -1,7 +1,9 @@
 //! The file of the spool: copies, damage, other releases, other servers.
 
-use crate::place::{Place, assert_law, until};
+use crate::place::{Place, assert_law, eager, until};
 use fieldvitals_server::spool::{Bounds, Spool, SpoolError, lock_idle};
+use fieldvitals_store::Store as _;
+use sqlx::Connection as _;
 use std::time::Duration;
 use tokio::sync::watch;
 

@@ -121,8 +121,16 @@ impl Lease<'_> {
                 .await
                 .and_then(|row| row.try_get(0))
                 .map_err(failed(REMOVING))?;
-        let retained =
+        let mut retained =
             before.after(now_ms, retention).held_back(before.after(database_ms, retention), before);
+        let is_lacking: bool = query("/* rollup.lacking.any */ select exists (select from rollup_lacking)")
+            .fetch_one(&mut *transaction)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(failed(REMOVING))?;
+        if is_lacking {
+            retained = retained.without_site_hours();
+        }
         if retained != before {
             // Waits for the loads that hold the row, because they may be writing rows to be removed.
             wait_little(&mut transaction).await?;

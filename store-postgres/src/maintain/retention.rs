@@ -5,7 +5,7 @@ use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX, REMOVING};
 use crate::error::failed;
 use crate::sql::query;
 use crate::{load, rows, texts, version, view};
-use fieldvitals_store::rollup::{Grain, first_whole_week, slots};
+use fieldvitals_store::rollup::{Grain, Scope, first_whole_week, slots};
 use fieldvitals_store::{Dimension, MaintenancePart, MaintenanceRound, RetentionEdges, SiteId, StoreError};
 use sqlx::Row;
 use std::sync::PoisonError;
@@ -14,12 +14,12 @@ use std::time::Duration;
 const DROPPING: &str = "dropping the partition of a day past retention";
 
 /// The sites with rows past retention. Each statement is one that Citus runs on all nodes.
-const HOURS_PAST: &str =
-    "/* rollup_hour.past */ select distinct site_id from rollup_hour where slot = any($1) and step < $2";
-const DAYS_PAST: &str =
-    "/* rollup_day.past */ select distinct site_id from rollup_day where slot = any($1) and step < $2";
-const WEEKS_PAST: &str =
-    "/* rollup_week.past */ select distinct site_id from rollup_week where slot = any($1) and step < $2";
+const HOURS_PAST: &str = "/* rollup_hour.past */ select distinct site_id from rollup_hour where slot = any($1) and step < $2 \
+     and block >= $3 and block <= $4";
+const DAYS_PAST: &str = "/* rollup_day.past */ select distinct site_id from rollup_day where slot = any($1) and step < $2 \
+     and block >= $3 and block <= $4";
+const WEEKS_PAST: &str = "/* rollup_week.past */ select distinct site_id from rollup_week where slot = any($1) and step < $2 \
+     and block >= $3 and block <= $4";
 const NAMES_PAST: &str = "/* name.past */ select distinct site_id from (select site_id from route \
     where last_day < $1 union all select site_id from label where last_day < $1) n";
 const TEXTS_PAST: &str = "/* text.past */ select distinct site_id from context_text where day < $1";
@@ -46,13 +46,17 @@ impl Lease<'_> {
         }
         let (mut all, failed_before) = (true, round.done.undone.len());
         let slots: Vec<i16> = slots().collect();
-        for (grain, past, from) in [
-            (Grain::Hour, HOURS_PAST, Grain::Hour.step(retained.hours_from_ms)),
-            (Grain::Day, DAYS_PAST, Grain::Day.step(retained.days_from_ms)),
-            (Grain::Week, WEEKS_PAST, first_whole_week(retained.days_from_ms)),
+        for (past, kind) in [
+            (HOURS_PAST, (Grain::Hour, Some(Scope::Routes), Grain::Hour.step(retained.hours_from_ms))),
+            (HOURS_PAST, (Grain::Hour, None, Grain::Hour.step(retained.site_hours_from_ms))),
+            (DAYS_PAST, (Grain::Day, None, Grain::Day.step(retained.days_from_ms))),
+            (WEEKS_PAST, (Grain::Week, None, first_whole_week(retained.days_from_ms))),
         ] {
-            for site in self.sites_in(query(past).bind(slots.clone()).bind(from)).await? {
-                let rows = self.remove_rows(site, grain, from).await;
+            let (_, scope, from) = kind;
+            let blocks = scope.map_or(i16::MIN..=i16::MAX, Scope::blocks);
+            let old = query(past).bind(slots.clone()).bind(from).bind(*blocks.start()).bind(*blocks.end());
+            for site in self.sites_in(old).await? {
+                let rows = self.remove_rows(site, kind).await;
                 round.done.rows_removed += round.part(MaintenancePart::Site(site), rows)?;
             }
         }
@@ -74,12 +78,16 @@ impl Lease<'_> {
         Ok(())
     }
 
-    /// Removes the blocks before a step. Returns their number.
-    async fn remove_rows(&self, site: SiteId, grain: Grain, from: i32) -> Result<u64, StoreError> {
+    /// Removes the blocks before a step: those of a scope, or all. Returns their number.
+    async fn remove_rows(
+        &self,
+        site: SiteId,
+        (grain, scope, from): (Grain, Option<Scope>, i32),
+    ) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let mut transaction = self.step(REMOVING).await?;
-            let steps = (grain, i32::MIN..from);
+            let steps = (grain, i32::MIN..from, scope);
             let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
             removed += rows;

@@ -6,8 +6,9 @@ use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
-    AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Filters, GroupBy, LoadBatch,
-    Retention, Senders, SiteId, Source, SpoolId, Store, StoredView, TallyQuery, Version, ViewUpdate, Weight,
+    AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Filters, GroupBy, Lines,
+    LoadBatch, Retention, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery,
+    TallyQuery, Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -40,6 +41,7 @@ struct Ask {
     site: usize,
     from_hour: i64,
     hours: i64,
+    step_hours: i64,
     route: Option<String>,
     filters: Filters,
     by: GroupBy,
@@ -211,17 +213,26 @@ fn any_ask() -> impl Strategy<Value = Ask> {
         (0..SITES, -2..HOURS, 0..HOURS + 4),
         (option::of(text(ROUTES)), any_filters(), select(&GroupBy::ALL[..]), prop::bool::weighted(0.2)),
         (select(&Metric::ALL[..]), select(&[0_u32, 99_999, 100_000, 2_500_000][..]), 0_u8..5),
+        select(&[1_i64, 7, 24, 31, 7 * 24][..]),
     )
-        .prop_map(|((site, from_hour, hours), (route, filters, by, exact), (metric, at_most, whole))| {
-            let (from_hour, hours) = match whole {
-                // Whole days, which other questions rarely are about.
-                0 | 1 => (from_hour / 24 * 24, (hours / 24 + 1) * 24),
-                // The week of all page views, which begins three days before them, and maybe some days of the next one.
-                2 => (WEEK_FROM_HOUR, 7 * 24 + hours / 24 * 24),
-                _ => (from_hour, hours),
-            };
-            Ask { site, from_hour, hours, route, filters, by, exact, metric, at_most }
-        })
+        .prop_map(
+            |(
+                (site, from_hour, hours),
+                (route, filters, by, exact),
+                (metric, at_most, whole),
+                step_hours,
+            )| {
+                let (from_hour, hours) = match whole {
+                    // Whole days, which other questions rarely are about.
+                    0 | 1 => (from_hour / 24 * 24, (hours / 24 + 1) * 24),
+                    // The week of all page views, which begins three days before them, and maybe some days of the next
+                    // one.
+                    2 => (WEEK_FROM_HOUR, 7 * 24 + hours / 24 * 24),
+                    _ => (from_hour, hours),
+                };
+                Ask { site, from_hour, hours, step_hours, route, filters, by, exact, metric, at_most }
+            },
+        )
 }
 
 /// Plays `cases` random histories (`PROPTEST_CASES` overrides), each on a fresh store, or on several that
@@ -297,6 +308,7 @@ impl Play {
             site: 0,
             from_hour: WEEK_FROM_HOUR,
             hours: 7 * 24,
+            step_hours: 1,
             route: None,
             filters: Filters::NONE,
             by: GroupBy::Rolled(Dimension::Country),
@@ -430,6 +442,25 @@ impl Play {
             let values = self.store.breakdown(query, ask.by).await.unwrap();
             same("breakdown", &(query, ask.by), &values, &self.model.breakdown(query, ask.by))?;
         }
+        for (query, step_hours, is_split) in
+            [(&asked, ask.step_hours, true), (&unfiltered, ask.step_hours, false), (&unfiltered, 24, true)]
+        {
+            let bounds = (0..=ask.hours / step_hours).map(|step| from_ms + step * step_hours * HOUR_MS);
+            let mut query = SeriesQuery::new(query.clone(), bounds.collect());
+            // A known value, the unknown one, and one of no page view.
+            let first = self.model.breakdown(&asked, ask.by).rows.into_iter().find_map(|row| row.value);
+            let values =
+                [first.unwrap_or_else(|| "nobody's".to_owned()).into(), None, Some("nobody".to_owned())];
+            query.lines = is_split.then(|| Lines { by: ask.by, values: values.into() });
+            let steps = self.store.series(&query).await.unwrap();
+            same("series", &query, &steps, &self.model.series(&query))?;
+        }
+        let windows =
+            (0..3).map(|hour| from_ms + hour * 9 * HOUR_MS).map(|start| start..start + 5 * HOUR_MS + 7);
+        let views = CellQuery { to_ms: from_ms + 24 * HOUR_MS, ..asked.clone() };
+        let query = StrataQuery { views, windows: windows.collect() };
+        let strata = self.store.strata(&query).await.unwrap();
+        same("strata", &query, &strata, &self.model.strata(&query))?;
         for explained in AttributionMetric::ALL {
             let query = CauseQuery { views: asked.clone(), explained, limit: 3 };
             let causes = self.store.causes(&query).await.unwrap();

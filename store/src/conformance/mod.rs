@@ -9,12 +9,14 @@
 mod cases;
 mod conditions;
 mod contexts;
+mod deploy_marks;
 mod faults;
 mod history;
 mod model;
 mod names;
 mod passes;
 mod periods;
+mod series;
 pub mod upgrade;
 mod version;
 pub mod weeks;
@@ -42,6 +44,23 @@ pub struct Fresh {
     pub keep: Box<dyn Any + Send>,
 }
 
+/// Makes some cases of the suite tests of the calling crate: `conformance_cases!(open: tokens,)`. `open` is an `async
+/// fn() -> Fresh`, or returns an `Option<Fresh>`; tests are skipped on `None`.
+#[macro_export]
+macro_rules! conformance_cases {
+    ($fresh:path: $($case:ident,)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let fresh: ::core::option::Option<$crate::conformance::Fresh> = $fresh().await.into();
+                if let Some(fresh) = fresh {
+                    $crate::conformance::$case(std::sync::Arc::clone(&fresh.store)).await;
+                }
+            }
+        )+
+    };
+}
+
 /// Registers cases by module: exports them, and defines `conformance!`, which makes each of them a test. The compiler
 /// reports a case that is not registered as unused.
 macro_rules! register {
@@ -49,20 +68,12 @@ macro_rules! register {
     (($d:tt) $($module:ident: $($case:ident),+;)+) => {
         $(pub use $module::{$($case),+};)+
 
-        /// Makes every case of the suite a test of the calling crate: `conformance!(open)`. `open` is an `async fn() ->
-        /// Fresh`, or returns an `Option<Fresh>`; tests are skipped on `None`.
+        /// Makes every case of the suite a test of the calling crate: `conformance!(open)`, with an `open` of
+        /// [`crate::conformance_cases!`].
         #[macro_export]
         macro_rules! conformance {
             ($d fresh:path) => {
-                $($(
-                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                    async fn $case() {
-                        let fresh: ::core::option::Option<$crate::conformance::Fresh> = $d fresh().await.into();
-                        if let Some(fresh) = fresh {
-                            $crate::conformance::$case(std::sync::Arc::clone(&fresh.store)).await;
-                        }
-                    }
-                )+)+
+                $crate::conformance_cases!($d fresh: $($($case,)+)+);
 
                 #[test]
                 fn random_histories() {
@@ -93,11 +104,13 @@ register! {
     conditions: conditions_explain_ttfb_and_go_with_their_page_view;
     contexts:
         contexts_are_those_of_the_last_snapshot, sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound;
+    deploy_marks: deploy_marks_are_kept_once_a_release, time_zone_of_a_site_is_kept;
     names: copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out;
     passes:
         pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
         pass_with_a_fault_changes_nothing;
     periods: parts_of_hours_are_counted_from_page_views;
+    series: steps_of_a_series_are_single_answers;
     version: what_changes_an_answer_makes_a_new_version;
     weeks: weeks_answer_as_their_days, weeks_of_erased_and_removed_days_are_not_counted;
 }

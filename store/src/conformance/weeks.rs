@@ -1,10 +1,10 @@
 //! Weeks answer as their days, whatever happens to these.
 
 use super::{DAY0_MS, load, site, update};
-use crate::rollup::{DAY_MS, HOUR_MS};
+use crate::rollup::{DAY_MS, HOUR_MS, WEEK_MS};
 use crate::{
-    CellQuery, Dimension, Erase, Filters, GroupBy, MaintenanceSummary, Retention, SiteId, Source, Store,
-    ViewUpdate,
+    CellQuery, Dimension, Erase, Filters, GroupBy, MaintenanceSummary, Retention, SeriesQuery, SiteId,
+    Source, Store, ViewUpdate,
 };
 use std::sync::Arc;
 use vitals::metric::{Metric, Metrics};
@@ -65,6 +65,9 @@ pub async fn answers(store: &Arc<dyn Store>, site: SiteId) -> Vec<String> {
                     let by = device.map_or(Dimension::Country, |_| Dimension::Device);
                     answers
                         .push(format!("{:?}", store.breakdown(&query, GroupBy::Rolled(by)).await.unwrap()));
+                    let bounds = (0..=days / 7).map(|week| from_ms + week * WEEK_MS).collect();
+                    let series = SeriesQuery::new(query, bounds);
+                    answers.push(format!("{:?}", store.series(&series).await.unwrap()));
                 }
             }
         }

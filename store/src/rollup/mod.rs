@@ -8,6 +8,7 @@ mod log;
 mod plan;
 mod row;
 mod site;
+mod steps;
 mod week;
 
 pub use answer::{Answer, From, Per};
@@ -19,6 +20,7 @@ pub use row::{
     Difference, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
 };
 pub use site::{Coverage, SiteRows};
+pub use steps::{StepAnswers, StepPlans};
 pub use week::{add_to_weeks, closed_weeks_end, days_of_week, first_whole_week};
 
 use sha2::{Digest, Sha256};

@@ -172,6 +172,12 @@ impl Plan {
         }
     }
 
+    /// Returns the page views that the decided edges read, according to their counts.
+    #[must_use]
+    pub const fn edge_views(&self) -> u64 {
+        limits::EDGE_VIEWS_MAX.saturating_sub(self.room)
+    }
+
     /// Takes a whole day or hour, and adds it to the period.
     fn grow(&mut self, whole: Whole) {
         self.period = joined(&self.period, whole.range());
@@ -468,8 +474,12 @@ mod tests {
 
     #[test]
     fn what_is_past_retention_is_not_in_the_period() {
-        let retained =
-            RetentionEdges { days_from_ms: DAY_MS, hours_from_ms: DAY_MS, views_from_ms: 2 * DAY_MS };
+        let retained = RetentionEdges {
+            days_from_ms: DAY_MS,
+            hours_from_ms: DAY_MS,
+            site_hours_from_ms: DAY_MS,
+            views_from_ms: 2 * DAY_MS,
+        };
         assert_eq!(hours(&plan(1..50, &retained).period), 24..50);
         assert!(plan(1..20, &retained).period.is_empty());
         let views = plan_of(From::Views, 1..50, &retained);
