@@ -17,5 +17,7 @@ pub(crate) const DRAIN_S: u64 = 5;
 pub(crate) const START_END_MS_MAX: u64 = 5_000;
 /// Default time that a starting server waits for an unreachable database, in milliseconds.
 pub(crate) const DATABASE_WAIT_MS: u64 = 30_000;
+/// Longest wait of a check, in hours: a week. Page views are kept for a month.
+pub(crate) const WAIT_HOURS_MAX: u64 = 168;
 /// Largest response that a command reads, in bytes.
 pub(crate) const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;

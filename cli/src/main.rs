@@ -1,5 +1,7 @@
 //! `fieldvitals`: runs and administers the server, and queries it.
 
+mod budget;
+mod budget_file;
 mod check;
 mod client;
 mod exit;
@@ -51,6 +53,7 @@ enum Command {
     Report(report::Args),
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
+    Budget(budget::Args),
 }
 
 #[tokio::main]
@@ -65,6 +68,7 @@ async fn main() -> ExitCode {
         Command::Store(args) => store::run(args).await,
         Command::Report(args) => report::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Budget(args) => budget::run(args).await,
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -213,7 +213,8 @@ pub(crate) fn read_counted(row: &PgRow) -> Result<(i64, ViewUpdate), StoreError>
     parse().map_err(|error: sqlx::Error| damaged("reading a page view", format!("a page view ({error})")))
 }
 
-fn id(row: &PgRow) -> Result<ViewId, sqlx::Error> {
+/// The id of a page view, in the first column.
+pub(crate) fn id(row: &PgRow) -> Result<ViewId, sqlx::Error> {
     let id = row.try_get::<Uuid, _>(0)?;
     ViewId::from_bytes(id.into_bytes()).ok_or_else(|| sqlx::Error::Decode("id".into()))
 }

@@ -41,7 +41,7 @@ pub use maintenance::{FailedPart, MaintenancePart, MaintenanceRound, Maintenance
 pub use place::{Name, Network, Overflow, Place, Senders, Standing};
 pub use retention_edges::RetentionEdges;
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
-pub use tally::{Ranks, Tally, TallyQuery};
+pub use tally::{Tally, TallyBuilder, TallyQuery};
 pub use version::Version;
 pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
 pub use violation::{Judgement, Violation};
@@ -299,7 +299,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Those of [`Store::cells`].
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError>;
-    /// Counts the page views within a value and finds their percentile, exactly, from page views.
+    /// Counts the page views within a value, in total and by half hours, and returns their values, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.
     async fn view(&self, site: SiteId, id: vitals::view::ViewId) -> Result<Option<StoredView>, StoreError>;

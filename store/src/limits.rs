@@ -44,7 +44,7 @@ pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
 /// Page views that an answer from rollups reads for the parts of its first and last day: about 1 s. If there are
 /// more, the answer counts whole days.
 pub const EDGE_VIEWS_MAX: u64 = 1_000_000;
-/// Values that a gate sorts to compute an exact percentile: 4 MB.
+/// Values that a gate reads to compute an exact percentile and a design effect: 4 MB.
 pub const SORT_VIEWS_MAX: u64 = 1_000_000;
 /// Maximum bytes of a page view in a rollup block, reached by the only one of its route and value of the dimension.
 /// Further page views of the same route and value take less.

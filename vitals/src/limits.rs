@@ -109,6 +109,8 @@ pub const QUESTIONS_LOOKING_MAX: usize = 1_024;
 pub const ANSWERS_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Budgets in one file.
 pub const BUDGETS_MAX: usize = 200;
+/// Patterns of routes that one budget excludes.
+pub const EXCEPT_MAX: usize = 200;
 /// Largest `min_samples` of a budget, and largest number of page views that a gate reports as needed.
 pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
 

@@ -27,7 +27,6 @@ pub type Answer = Result<HttpResponse, ApiError>;
 /// The paths of the API. `openapi.rs` describes them.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
-    let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
     config
         .service(get("/healthz").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
         .service(get("/api/v1/status").route(web::get().to(status::status)))
@@ -39,7 +38,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
-        .service(post("/api/v1/sites/{site}/gate").route(web::post().to(gate::gate)));
+        .service(
+            web::resource("/api/v1/sites/{site}/gate")
+                .route(web::post().to(gate::gate))
+                .route(web::get().to(gate::one))
+                .default_service(web::to(|request| refuse(request, "GET, POST"))),
+        );
 }
 
 fn json(body: impl Serialize) -> HttpResponse {

@@ -25,7 +25,7 @@ use utoipa::{Modify, OpenApi};
     paths(
         ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, pages::pages,
         report::report, breakdown::breakdown, attribution::attribution, rejections::rejections,
-        violations::violations, gate::gate
+        violations::violations, gate::gate, gate::one
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),

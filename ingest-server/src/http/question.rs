@@ -4,7 +4,7 @@ use crate::http::error::ApiError;
 use crate::http::now_ms;
 use crate::limits;
 use crate::report::{Cursor, Order, Range, Ranking, Sort};
-use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site};
+use fieldvitals_store::{CellQuery, Filters, GroupBy, Site};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vitals::metric::{Metric, Metrics};
@@ -101,19 +101,10 @@ impl Filter {
         }
     }
 
-    /// Returns the filters of a gate: only device and release are allowed.
-    pub fn of_gate(&self) -> Result<(Option<Device>, Option<String>), ApiError> {
+    /// Returns the filters of a gate.
+    pub fn of_gate(&self) -> Result<Filters, ApiError> {
         self.without_metrics("each budget names its own")?;
-        let filters = self.filters()?;
-        let judged = [Dimension::Device, Dimension::Release].map(GroupBy::Rolled);
-        let others = filters.given().find(|by| !judged.contains(by));
-        match others {
-            Some(other) => Err(ApiError::parameter(format!(
-                "`{}` is not taken here: budgets are judged for a device and a release",
-                other.name()
-            ))),
-            None => Ok((filters.device, filters.release)),
-        }
+        self.filters()
     }
 
     fn metrics(&self) -> Result<Metrics, ApiError> {
@@ -155,7 +146,7 @@ impl ByParam {
 }
 
 /// Parses a parameter as one of the named values; `None` if absent.
-fn named<T: Copy>(
+pub(super) fn named<T: Copy>(
     parameter: &str,
     text: &Option<String>,
     all: &[T],
