@@ -2,7 +2,10 @@
 //!
 //! `FIELDVITALS_COLLECTOR_DIR` names the output folder of `cargo xtask collector`: `v.js`, the hashed module and glue,
 //! each with `.br` and `.gz` beside it. If the variable is unset, only the snippet's source is embedded, and the
-//! collector measures in raw-queue mode.
+//! collector measures in raw-queue mode. `build/dashboard.rs` makes the dashboard's files.
+
+#[path = "build/dashboard.rs"]
+mod dashboard;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -39,14 +42,15 @@ fn main() {
             embed(&mut table, "/v.js", &root.join("../js-snippet/src/v.js"));
         }
     }
-    for (folder, prefix) in [("dashboard", "/assets/"), ("demo", "/demo/")] {
-        let dir = root.join("assets").join(folder);
-        println!("cargo::rerun-if-changed={}", dir.display());
-        walk(&mut table, &dir, prefix);
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    let assets = root.join("assets");
+    println!("cargo::rerun-if-changed={}", assets.display());
+    for (path, file) in dashboard::make(&assets.join("dashboard"), &out) {
+        embed(&mut table, &path, &file);
     }
+    walk(&mut table, &assets.join("demo"), "/demo/");
     table.push(']');
-    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("assets.rs");
-    fs::write(out, table).expect("OUT_DIR can be written");
+    fs::write(out.join("assets.rs"), table).expect("OUT_DIR can be written");
 }
 
 fn walk(table: &mut String, dir: &Path, prefix: &str) {
@@ -67,7 +71,9 @@ fn walk(table: &mut String, dir: &Path, prefix: &str) {
 
 /// Adds a row `(path, bytes, brotli bytes, gzip bytes)`; the bytes of a missing encoding are empty.
 fn embed(table: &mut String, path: &str, file: &Path) {
-    println!("cargo::rerun-if-changed={}", file.display());
+    if !file.starts_with(env::var("OUT_DIR").expect("cargo sets it")) {
+        println!("cargo::rerun-if-changed={}", file.display());
+    }
     let file = fs::canonicalize(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let bytes = |file: &Path| {
         if file.exists() {

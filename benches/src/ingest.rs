@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use crate::figure::{Bound, Figure, median, percentile};
 use crate::http::{self, Counts, Requests};
 use crate::progress::say;
+use crate::spool::Spool;
 use crate::target::Target;
 use crate::{place, process, sites};
 use anyhow::{Context as _, Result, bail};
@@ -178,23 +179,6 @@ fn ours_round(server: &Target, requests: &Requests, seconds: f64) -> Result<(Rou
     let cpu_micros = (process::cpu_micros(server.pid())? - cpu_before) as f64 / taken;
     let commit_beacons = taken / (drained.commits - before.commits);
     Ok((round, Whole { loaded_share: meanwhile / taken, cpu_micros, commit_beacons }))
-}
-
-/// Spool counters from the server's status.
-pub(crate) struct Spool {
-    pub(crate) appended: f64,
-    pub(crate) waiting: f64,
-    commits: f64,
-}
-
-impl Spool {
-    pub(crate) fn of(server: &Target) -> Result<Self> {
-        let status = http::get(server.address, "/api/v1/status", &server.token)?;
-        let number = |name: &str| {
-            status["spool"][name].as_f64().with_context(|| format!("spool.{name} is missing in {status}"))
-        };
-        Ok(Self { appended: number("appended")?, waiting: number("waiting")?, commits: number("commits")? })
-    }
 }
 
 /// Fails unless the server counts each appended beacon as accepted, and no others.

@@ -23,6 +23,7 @@ mod progress;
 mod query;
 mod read;
 mod sites;
+mod spool;
 mod stored;
 mod target;
 mod yardstick;

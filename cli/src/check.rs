@@ -211,7 +211,7 @@ impl Checked<'_> {
 
     /// The budgets that are not kept, with the weight of each.
     fn findings(&self) -> impl Iterator<Item = (&BudgetAnswer, Level)> {
-        self.answer.budgets.iter().filter_map(|budget| Some((budget, self.level(budget)?)))
+        self.answer.budgets.iter().filter_map(move |budget| Some((budget, self.level(budget)?)))
     }
 
     /// The weight of a budget; `None` if it is kept.
@@ -265,7 +265,7 @@ impl Checked<'_> {
 
     /// A line for each limit that page views cannot judge.
     fn not_evaluated(&self) -> impl Iterator<Item = String> {
-        self.answer.not_evaluated.iter().map(|limit| {
+        self.answer.not_evaluated.iter().map(move |limit| {
             format!(
                 "{}:{}: not evaluated: {}: {}",
                 self.file,

@@ -163,60 +163,72 @@ impl Client {
         url
     }
 
+    /// Asks, and asks once more after `Retry-After` if the server is busy.
     async fn ask<T: DeserializeOwned>(
         &self,
         path: &[&str],
         request: reqwest::RequestBuilder,
     ) -> Result<(Value, T), Failure> {
-        let server = self.server.origin().ascii_serialization();
-        let broken = |error: reqwest::Error| self.broken(&error);
-        let mut response = request.bearer_auth(&self.token).send().await.map_err(broken)?;
-        let status = response.status();
-        let location = response.headers().get("location").and_then(|to| to.to_str().ok()).map(plain);
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > limits::CLIENT_ANSWER_BYTES_MAX {
-                let max = limits::CLIENT_ANSWER_BYTES_MAX;
-                return Err(Failure::unreachable(
-                    format!("{server} answered with more than {max} bytes"),
-                    "Is this a fieldvitals server? --server URL says where it is.",
-                ));
-            }
-            body.extend_from_slice(&chunk);
+        let again = request.try_clone();
+        let mut reply = self.send(request).await?;
+        if let (Some(wait), Some(again)) = (reply.busy_for(), again) {
+            tokio::time::sleep(wait).await;
+            reply = self.send(again).await?;
         }
-        if status.is_success() {
+        let server = self.server.origin().ascii_serialization();
+        if reply.status.is_success() {
             let strange = |error: serde_json::Error| {
                 Failure::usage(
                     format!("the answer of {server} is not that of a fieldvitals server: {error}"),
                     "Is this its address, and does it run the same version as this command?",
                 )
             };
-            let value: Value = serde_json::from_slice(&body).map_err(strange)?;
+            let value: Value = serde_json::from_slice(&reply.body).map_err(strange)?;
             let read = T::deserialize(&value).map_err(strange)?;
             return Ok((value, read));
         }
-        let said = serde_json::from_slice::<ErrorAnswer>(&body).ok().map(|answer| answer.error);
-        if let (["sites", site, ..], Some("site_unknown")) =
-            (path, said.as_ref().map(|said| said.code.as_str()))
-        {
-            // Boxed, because the list of sites is asked for in the same way.
-            return Err(Box::pin(self.unknown_site(site)).await);
-        }
-        Err(refused(&server, status, location, said.as_ref()))
+        let said = reply.error();
+        let failure = refused(&server, reply.status, reply.location, said.as_ref());
+        Err(match (path, said) {
+            (["sites", site, ..], Some(said)) if said.code == "site_unknown" => {
+                // Boxed, because the list of sites is asked for in the same way.
+                Box::pin(self.nearest_site(site, failure)).await
+            }
+            _ => failure,
+        })
     }
 
-    /// The failure of a site that the server does not have: names the nearest site.
-    async fn unknown_site(&self, site: &str) -> Failure {
+    /// Sends a request, and reads the reply within its bound.
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Reply, Failure> {
+        let broken = |error: reqwest::Error| self.broken(&error);
+        let mut response = request.bearer_auth(&self.token).send().await.map_err(broken)?;
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let location = header("location").map(plain);
+        let retry_after_s = header("retry-after").and_then(|seconds| seconds.parse().ok());
+        let mut reply = Reply { status: response.status(), location, retry_after_s, body: Vec::new() };
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if reply.body.len() + chunk.len() > limits::CLIENT_ANSWER_BYTES_MAX {
+                let (server, max) =
+                    (self.server.origin().ascii_serialization(), limits::CLIENT_ANSWER_BYTES_MAX);
+                return Err(Failure::unreachable(
+                    format!("{server} answered with more than {max} bytes"),
+                    "Is this a fieldvitals server? --server URL says where it is.",
+                ));
+            }
+            reply.body.extend_from_slice(&chunk);
+        }
+        Ok(reply)
+    }
+
+    /// Adds the nearest site to the failure of a site that the server does not have. Keeps the server's hint.
+    async fn nearest_site(&self, site: &str, failure: Failure) -> Failure {
         let place = format!(" on {}", self.server.origin().ascii_serialization());
         match self.get::<SitesAnswer>(&["sites"], &[]).await {
             Ok((_, answer)) => {
                 let known: Vec<String> = answer.sites.into_iter().map(|site| site.name).collect();
-                Failure::usage(
-                    unknown("site", site, &place, &known),
-                    "--site NAME names a site of the server; --server URL or FIELDVITALS_SERVER names the server.",
-                )
+                Failure { message: unknown("site", site, &place, &known), ..failure }
             }
-            Err(failure) => failure,
+            Err(_) => failure,
         }
     }
 
@@ -236,6 +248,27 @@ impl Client {
             format!("cannot reach {server}: {cause}"),
             "Is the server running? --server URL or FIELDVITALS_SERVER says where it is.",
         )
+    }
+}
+
+/// A reply of a server.
+struct Reply {
+    status: StatusCode,
+    location: Option<String>,
+    retry_after_s: Option<u64>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn error(&self) -> Option<ErrorDetail> {
+        serde_json::from_slice::<ErrorAnswer>(&self.body).ok().map(|answer| answer.error)
+    }
+
+    /// Returns the time after which a busy server asks for a retry; `None` if it is not busy, or asks for too long.
+    fn busy_for(&self) -> Option<Duration> {
+        let seconds = self.retry_after_s.filter(|&seconds| seconds <= limits::RETRY_AFTER_S_MAX)?;
+        let is_busy = self.status == StatusCode::SERVICE_UNAVAILABLE && self.error()?.code == "busy";
+        is_busy.then(|| Duration::from_secs(seconds))
     }
 }
 
@@ -434,11 +467,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unknown_site_is_answered_with_the_sites_of_the_server() {
-        let refusal =
-            json!({"error": {"code": "site_unknown", "message": "there is no site `shpo`"}}).to_string();
+    async fn unknown_site_is_answered_with_the_nearest_site_and_the_hint_of_the_server() {
+        let error = json!({"code": "site_unknown", "message": "there is no site `shpo`", "hint": "Do this."});
+        let refusal = json!({ "error": error }).to_string();
         let sites = json!({"sites": [{"name": "shop"}, {"name": "blog"}]}).to_string();
-        let server = Responder::start(&[("404 Not Found", &refusal), ("200 OK", &sites)]);
+        let server = Responder::start(&[
+            ("404 Not Found", &refusal),
+            ("200 OK", &sites),
+            ("404 Not Found", &refusal),
+            ("500 Oh", ""),
+        ]);
         let client = Client::new(&args(&server.url)).unwrap();
         let failure = client.get::<Value>(&["sites", "shpo", "report"], &[]).await.unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
@@ -446,7 +484,38 @@ mod tests {
             failure.message,
             format!("there is no site `shpo` on {}; did you mean `shop`?", server.url)
         );
-        assert!(failure.hint.contains("--site NAME") && failure.hint.contains("--server URL"));
+        assert_eq!(failure.hint, "Do this.");
+        let failure = client.get::<Value>(&["sites", "shpo", "report"], &[]).await.unwrap_err();
+        assert_eq!(
+            (failure.message.as_str(), failure.hint.as_str()),
+            ("there is no site `shpo`", "Do this."),
+            "without the list of sites"
+        );
+    }
+
+    #[tokio::test]
+    async fn busy_server_is_asked_once_more_after_its_time() {
+        let error = |code: &str| json!({"error": {"code": code, "message": "m", "hint": "h"}}).to_string();
+        let (busy, away) = (error("busy"), error("store_away"));
+        let refusal = |after: &str| format!("503 Service Unavailable\r\nRetry-After: {after}");
+        let asked = async |answers: &[(&str, &str)]| {
+            let server = Responder::start(answers);
+            let client = Client::new(&args(&server.url)).unwrap();
+            let answer = client.post_toml::<Value>(&["sites", "a", "gate"], &[], "x".to_owned()).await;
+            (answer.map(drop).map_err(|failure| failure.exit), server.requests())
+        };
+        let (answer, requests) = asked(&[(&refusal("0"), &busy), ("200 OK", "{}")]).await;
+        assert_eq!((answer, requests.len()), (Ok(()), 2));
+        assert_eq!(requests[0], requests[1], "the same request");
+        for answers in [
+            [(refusal("0"), &busy), (refusal("0"), &busy)],
+            [(refusal("0"), &away), ("200 OK".to_owned(), &busy)],
+            [(refusal("3600"), &busy), ("200 OK".to_owned(), &busy)],
+            [("503 Service Unavailable".to_owned(), &busy), ("200 OK".to_owned(), &busy)],
+        ] {
+            let answers = answers.each_ref().map(|(status, body)| (status.as_str(), body.as_str()));
+            assert_eq!(asked(&answers).await.0, Err(Exit::Unreachable), "{answers:?}");
+        }
     }
 
     #[tokio::test]

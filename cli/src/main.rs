@@ -4,6 +4,7 @@ mod budget;
 mod budget_file;
 mod check;
 mod client;
+mod compare;
 mod exit;
 mod interrupt;
 mod limits;
@@ -11,7 +12,9 @@ mod migrate;
 mod moment;
 mod names;
 mod output;
+mod password;
 mod progress;
+mod release;
 mod report;
 mod rollup;
 mod serve;
@@ -45,12 +48,18 @@ enum Command {
     Site(site::Args),
     /// Add, list and revoke API tokens.
     Token(token::Args),
+    /// Set or remove the password of the dashboard.
+    Password(password::Args),
     /// Compare rollups with the page views that they count, or rebuild them.
     Rollup(rollup::Args),
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
     /// Show measurements as a table.
     Report(report::Args),
+    /// Compare two releases, two periods or two values of a property, with a verdict for each metric.
+    Compare(compare::Args),
+    /// Mark deploys of releases, and list releases.
+    Release(release::Args),
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
     Budget(budget::Args),
@@ -64,9 +73,12 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Site(args) => site::run(args).await,
         Command::Token(args) => token::run(args).await,
+        Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
         Command::Report(args) => report::run(args).await,
+        Command::Compare(args) => compare::run(args).await,
+        Command::Release(args) => release::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Budget(args) => budget::run(args).await,
     };

@@ -3,6 +3,7 @@
 mod attribution;
 mod conditions;
 mod tables;
+mod trend;
 
 use crate::client::answer::{
     AttributionAnswer, Metrics, PagesAnswer, RejectionsAnswer, ReportAnswer, StatusAnswer,
@@ -59,6 +60,9 @@ pub(crate) struct Args {
     /// Show which beacons were refused recently, and why. Use it if data are missing.
     #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "os", "release", "period", "attribution"])]
     rejections: bool,
+    /// Metrics over time, a sparkline each, with the releases of that time.
+    #[arg(long, conflicts_with_all = ["sort", "order", "limit", "attribution", "rejections"])]
+    trend: bool,
     /// The output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -112,6 +116,8 @@ async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let mut warning = String::new();
     let (stdout, is_empty) = if args.rejections {
         (rejections(args, &client, &site, terminal).await?, false)
+    } else if args.trend {
+        trend::trend(args, &client, &site, terminal).await?
     } else if let Some(metric) = &args.attribution {
         causes(args, &client, &site, metric, terminal).await?
     } else if let Some(route) = &args.route {

@@ -2,15 +2,17 @@
 
 mod erase;
 
+use crate::names::nearest;
 use crate::output::Terminal;
 use crate::store_args::{HOST_PLACEHOLDER, PublicUrl, StoreArgs, current_key, find_site, script_tag};
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use fieldvitals_server::{
-    http,
+    clock,
     intake::{origin, route},
     keys,
     report::time_text,
+    timeline,
 };
 use fieldvitals_store::limits;
 use fieldvitals_store::{NewSite, Site, Store};
@@ -44,7 +46,7 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Change a site's origins, route patterns or name.
+    /// Change a site's origins, route patterns, time zone or name.
     Update {
         /// The site's name.
         name: String,
@@ -59,6 +61,9 @@ enum Command {
         /// Remove all patterns: routes are derived from URLs.
         #[arg(long, conflicts_with = "routes")]
         no_routes: bool,
+        /// The time zone in which days and weeks of reports over time begin: an IANA name such as Europe/Berlin.
+        #[arg(long, value_name = "ZONE", value_parser = timezone)]
+        timezone: Option<String>,
         /// The new name.
         #[arg(long, value_name = "NAME")]
         rename: Option<String>,
@@ -105,7 +110,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Add { name, origins, common } => {
             let name = check_name(&name)?;
             let origins = check_origins(&origins)?;
-            let site = NewSite { name, key: keys::site_key()?, origins, created_ms: http::now_ms() };
+            let site = NewSite { name, key: keys::site_key()?, origins, created_ms: clock::now_ms() };
             let add = async |store: &dyn Store| Ok(store.site_add(site).await?);
             show_one(&common, &common.store.with_new(add).await?);
         }
@@ -113,10 +118,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let sites = common.store.with(async |store: &dyn Store| Ok(store.sites().await?)).await?;
             show_all(&common, &sites);
         }
-        Command::Update { name, origins, routes, no_routes, rename, common } => {
+        Command::Update { name, origins, routes, no_routes, timezone, rename, common } => {
             ensure!(
-                !origins.is_empty() || !routes.is_empty() || no_routes || rename.is_some(),
-                "nothing to change: give --origin, --route, --no-routes or --rename"
+                !origins.is_empty()
+                    || !routes.is_empty()
+                    || no_routes
+                    || timezone.is_some()
+                    || rename.is_some(),
+                "nothing to change: give --origin, --route, --no-routes, --timezone or --rename"
             );
             let new_routes = check_routes(&routes)?;
             let update = async |store: &dyn Store| {
@@ -124,12 +133,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 let name = rename.as_deref().map_or(Ok(site.name.clone()), check_name)?;
                 let origins = if origins.is_empty() { site.origins } else { check_origins(&origins)? };
                 let routes = if routes.is_empty() && !no_routes { site.routes } else { new_routes };
-                Ok(store.site_update(site.id, &name, &origins, &routes).await?)
+                let updated = store.site_update(site.id, &name, &origins, &routes).await?;
+                match &timezone {
+                    Some(timezone) => Ok(store.site_timezone(site.id, timezone).await?),
+                    None => Ok(updated),
+                }
             };
             show_one(&common, &common.store.with(update).await?);
         }
         Command::RotateKey { name, keep_old_hours, common } => {
-            let now_ms = http::now_ms();
+            let now_ms = clock::now_ms();
             let until_ms = now_ms.saturating_add(i64::from(keep_old_hours) * HOUR_MS);
             let rotate = async |store: &dyn Store| {
                 let site = find_site(store, &name).await?;
@@ -174,6 +187,15 @@ fn check_name(name: &str) -> anyhow::Result<String> {
     Ok(name.to_owned())
 }
 
+/// Parses the name of a time zone, in its usual spelling.
+fn timezone(name: &str) -> Result<String, String> {
+    let known = timeline::zone_names();
+    let found = known.iter().find(|known| known.eq_ignore_ascii_case(name.trim()));
+    found.cloned().ok_or_else(|| {
+        format!("{} (an IANA name, such as Europe/Berlin)", nearest("time zone", name, &known))
+    })
+}
+
 fn check_origins(origins: &[String]) -> anyhow::Result<Vec<String>> {
     ensure!(
         origins.len() <= limits::ORIGINS_PER_SITE_MAX,
@@ -207,7 +229,7 @@ fn to_json(common: &Common, site: &Site) -> Value {
         site.keys.iter().map(|key| json!({"key": key.key, "until": key.until_ms.map(time_text)})).collect();
     json!({
         "id": site.id, "name": site.name, "key": current_key(site), "keys": keys, "origins": site.origins,
-        "routes": site.routes, "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
+        "routes": site.routes, "timezone": site.timezone, "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
     })
 }
 
@@ -223,6 +245,9 @@ fn to_text(common: &Common, site: &Site) -> String {
     );
     if !site.routes.is_empty() {
         text.push_str(&format!("\n{}", terminal.list("  routes   ", &site.routes).trim_end()));
+    }
+    if site.timezone != Site::TIMEZONE_DEFAULT {
+        text.push_str(&format!("\n  timezone {}", site.timezone));
     }
     for key in &site.keys {
         if let Some(until_ms) = key.until_ms {

@@ -4,9 +4,9 @@ use crate::output::table::{Column, Table};
 use crate::output::{self, Terminal};
 use crate::site::{print, print_text};
 use crate::store_args::StoreArgs;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Subcommand, ValueEnum};
-use fieldvitals_server::{directory::token_hash, http, keys, report::time_text};
+use fieldvitals_server::{clock, directory::token_hash, keys, password, report::time_text};
 use fieldvitals_store::{NewToken, Store, Token, TokenId};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -77,9 +77,17 @@ impl From<ScopeArg> for fieldvitals_store::Scope {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Add { name, scope, common } => {
+            ensure!(
+                !password::is_password_name(&name),
+                "the name `{name}` is that of a password; `fieldvitals password set` sets one"
+            );
             let secret = keys::token()?;
-            let token =
-                NewToken { name, scope: scope.into(), hash: token_hash(&secret), created_ms: http::now_ms() };
+            let token = NewToken {
+                name,
+                scope: scope.into(),
+                hash: token_hash(&secret),
+                created_ms: clock::now_ms(),
+            };
             let token =
                 common.store.with_new(async |store: &dyn Store| Ok(store.token_add(token).await?)).await?;
             if common.json {

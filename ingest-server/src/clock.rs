@@ -1,4 +1,4 @@
-//! Detects jumps of the system clock, so that a wrong clock does not remove data.
+//! Reads the system clock, and detects its jumps, so that a wrong clock does not remove data.
 //!
 //! A clock that is years ahead puts all data past retention. Nothing is removed for [`limits::CLOCK_DOUBT_MS`] after a
 //! jump forward, which leaves time to correct the clock. The monotonic clock reveals jumps while the server runs.
@@ -6,6 +6,11 @@
 
 use crate::limits;
 use std::time::{Duration, Instant};
+
+/// Returns the current time in UTC milliseconds.
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
 
 /// A jump of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 use crate::limits;
 use arc_swap::ArcSwap;
-use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError};
+use fieldvitals_store::{Scope, Site, SiteId, Store, StoreError, Token, TokenId};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,13 +24,13 @@ const MISS_REFRESH: Duration = Duration::from_millis(100);
 pub struct Snapshot {
     sites: Vec<Arc<Site>>,
     by_key: HashMap<String, (Arc<Site>, Option<i64>)>,
-    tokens: HashMap<[u8; 32], Scope>,
+    tokens: HashMap<[u8; 32], Token>,
 }
 
 impl Snapshot {
     /// Builds a snapshot of sites and tokens.
     #[must_use]
-    pub fn new(sites: Vec<Site>, tokens: HashMap<[u8; 32], Scope>) -> Self {
+    pub fn new(sites: Vec<Site>, tokens: Vec<Token>) -> Self {
         let sites: Vec<Arc<Site>> = sites.into_iter().map(Arc::new).collect();
         let by_key = sites
             .iter()
@@ -38,7 +38,7 @@ impl Snapshot {
                 site.keys.iter().map(move |key| (key.key.clone(), (Arc::clone(site), key.until_ms)))
             })
             .collect();
-        Self { sites, by_key, tokens }
+        Self { sites, by_key, tokens: tokens.into_iter().map(|token| (token.hash, token)).collect() }
     }
 
     /// Returns all sites, by name.
@@ -70,10 +70,27 @@ impl Snapshot {
         !self.sites.is_empty() && !self.tokens.is_empty()
     }
 
+    /// Returns the token of a secret.
+    #[must_use]
+    pub fn token(&self, secret: &str) -> Option<&Token> {
+        self.tokens.get(&token_hash(secret))
+    }
+
     /// Returns the scope of a token's secret.
     #[must_use]
     pub fn scope(&self, secret: &str) -> Option<Scope> {
-        self.tokens.get(&token_hash(secret)).copied()
+        self.token(secret).map(|token| token.scope)
+    }
+
+    /// Returns the token with this id.
+    #[must_use]
+    pub fn token_by_id(&self, id: TokenId) -> Option<&Token> {
+        self.tokens().find(|token| token.id == id)
+    }
+
+    /// Returns all tokens, in no order.
+    pub fn tokens(&self) -> impl Iterator<Item = &Token> {
+        self.tokens.values()
     }
 }
 
@@ -192,5 +209,5 @@ impl Directory {
 async fn read(store: &dyn Store) -> Result<Snapshot, StoreError> {
     let sites = store.sites().await?;
     let tokens = store.tokens().await?;
-    Ok(Snapshot::new(sites, tokens.into_iter().map(|token| (token.hash, token.scope)).collect()))
+    Ok(Snapshot::new(sites, tokens))
 }

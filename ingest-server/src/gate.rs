@@ -252,7 +252,9 @@ fn reported(
 fn hours_until(needed: u64, question: &Question, counts: &Counts, now_ms: i64) -> Option<f64> {
     let Range { from_ms, to_ms } = question.range;
     let passed_ms = now_ms.saturating_sub(counts.first_ms.unwrap_or(from_ms));
-    if counts.sample.n == 0 || to_ms < now_ms || passed_ms <= 0 {
+    // A period that ends now ends with a minute that may be over when its question is answered.
+    let is_over = to_ms.saturating_add(report::MINUTE_MS) < now_ms;
+    if counts.sample.n == 0 || is_over || passed_ms <= 0 {
         return None;
     }
     let hours = passed_ms as f64 / 3_600_000.0;

@@ -3,27 +3,35 @@
 //! Path of a beacon: [`http`] → [`intake`] → [`spool`] → the store. [`report`] and [`gate`] read from the store.
 
 pub mod answers;
-mod clock;
+pub mod clock;
+pub mod closed_days;
+pub mod comparison;
 mod data_dir;
 pub mod directory;
 pub mod gate;
+pub mod grant;
 pub mod handles;
 pub mod http;
 pub mod intake;
 pub mod keys;
 pub mod limits;
+pub mod live;
 pub mod maintenance;
 pub mod outcome;
+pub mod password;
 pub mod questions;
+pub mod releases;
 pub mod report;
 pub mod spool;
 mod store_url;
+pub mod timeline;
 
 pub use http::client::HeaderName;
 pub use http::connection::ConnectionLimits;
 pub use store_url::StoreUrl;
 
 use answers::Answers;
+use closed_days::ClosedDays;
 use directory::Directory;
 use fieldvitals_store::priority;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
@@ -403,7 +411,10 @@ impl Server {
             connections: Arc::new(Connections::new(within_handles(config.connections), proxies.clone())),
             country_header: http::client::CountryHeader::new(config.country_header, proxies),
             questions,
-            answers: Answers::new(config.answers_bytes),
+            answers: Answers::new(config.answers_bytes / 2),
+            closed_days: Arc::new(ClosedDays::new(config.answers_bytes / 2)),
+            live: Arc::new(live::Live::new(Handle::current())),
+            sign_ins: http::sign_in::SignIns::default(),
             maintenance: Arc::clone(&maintenance),
             demo: config.demo,
             keep_bots: config.keep_bots,
@@ -493,7 +504,7 @@ fn within_handles(mut connections: ConnectionLimits) -> ConnectionLimits {
 
 /// Creates the first site and the first admin token, if missing.
 async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, ServeError> {
-    let created_ms = http::now_ms();
+    let created_ms = clock::now_ms();
     let origins = vec!["*".to_owned()];
     let site = NewSite { name: FIRST_SITE.to_owned(), key: keys::site_key()?, origins, created_ms };
     let secret = match &config.first_token {

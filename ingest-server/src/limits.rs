@@ -80,11 +80,50 @@ pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
+/// Values with a line of their own in one series.
+pub const SERIES_TOP_MAX: usize = 20;
+/// Percentiles in one series: steps × lines × metrics. Each is of a histogram of about 2.4 kB.
+pub const SERIES_POINTS_MAX: usize = 25_000;
+/// Releases in one answer.
+pub const RELEASE_ROWS_MAX: usize = 100;
+/// Routes in one comparison.
+pub const COMPARED_ROWS_MAX: usize = 100;
+/// Page views that each side of a comparison samples to weigh classes: about 0.3 s.
+pub const STRATA_SAMPLE_VIEWS: u64 = 100_000;
 /// Days that one query may span.
 pub const QUERY_DAYS_MAX: i64 = 400;
 /// Rejections kept to answer "why is there no data?": distinct (site, reason, origin).
 pub const REJECTION_KINDS_MAX: usize = 1_000;
+/// Clients that watch sites at a time; each holds a connection.
+pub const LIVE_STREAMS_MAX: usize = 512;
+/// Duration of one stream of live updates, in milliseconds. Its client connects again, and is authorized again.
+pub const LIVE_STREAM_MS_MAX: u64 = 600_000;
+/// Bytes of a JSON answer that is worth compressing: below, an answer fits one packet.
+pub const COMPRESS_BYTES_MIN: usize = 1_024;
+/// Bytes of a password.
+pub const PASSWORD_BYTES_MAX: usize = 256;
+/// Shortest password, in characters. Attempts are limited, but whoever reads the store can guess without a limit.
+pub const PASSWORD_CHARS_MIN: usize = 12;
+/// Bytes of the body of a sign-in or of a new link.
+pub const SIGN_IN_BYTES_MAX: usize = 2_048;
+/// Sign-ins of one client network in a minute.
+pub const SIGN_INS_PER_MINUTE_MAX: u32 = 20;
+/// Passwords that are checked at a time; each takes 19 MiB of memory.
+pub const PASSWORD_CHECKS_MAX: usize = 2;
+/// Days until a session of the dashboard ends.
+pub const SESSION_DAYS: i64 = 30;
+/// Longest life of a read-only link, in days.
+pub const LINK_DAYS_MAX: i64 = 400;
 
+const _: () = assert!(
+    STRATA_SAMPLE_VIEWS * 4 <= fieldvitals_store::limits::STRATA_VIEWS_MAX,
+    "a burst of traffic must fit a sample"
+);
+const _: () = assert!(
+    SERIES_TOP_MAX <= fieldvitals_store::limits::SERIES_LINES_MAX
+        && RELEASE_ROWS_MAX <= fieldvitals_store::limits::SERIES_LINES_MAX,
+    "the lines of an answer must be those of one series"
+);
 const _: () = assert!(vitals::limits::BODY_BYTES_MAX < COMMIT_BYTES_MAX, "any beacon must fit a commit");
 const _: () = assert!(COMMIT_BYTES_MAX <= IN_FLIGHT_BYTES_MAX, "a commit must fit what may be in flight");
 const _: () = assert!(

@@ -1,7 +1,6 @@
 //! Maintains the store at intervals: folds rollup deltas and removes data past retention.
 
-use crate::clock::{Clock, Jump};
-use crate::http::now_ms;
+use crate::clock::{Clock, Jump, now_ms};
 use crate::limits;
 use crate::report::time_text;
 use crate::spool::Spool;

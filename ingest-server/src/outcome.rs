@@ -318,6 +318,13 @@ impl Rejections {
         found.sort_by(|a, b| b.last_seen_ms.cmp(&a.last_seen_ms).then_with(|| a.reason.cmp(b.reason)));
         found
     }
+
+    /// Returns the number of rejections of a site and of unknown sites.
+    #[must_use]
+    pub fn count(&self, site: SiteId) -> u64 {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.values().filter(|kind| kind.site.is_none_or(|of| of == site)).map(|kind| kind.count).sum()
+    }
 }
 
 #[cfg(test)]
@@ -338,6 +345,7 @@ mod tests {
             found.iter().map(|kind| (kind.reason, kind.count)).collect::<Vec<_>>(),
             [("unknown_site", 1), ("origin", 3)]
         );
+        assert_eq!(rejections.count(site), 4);
         for n in 0..2_000 {
             rejections.note(Some(site), "origin", &format!("https://{n}.example"), "not allowed", 100 + n);
         }

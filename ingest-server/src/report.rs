@@ -13,10 +13,15 @@ use vitals::gate::INTERVAL_ALPHA;
 use vitals::histogram::Histogram;
 use vitals::metric::{Metric, Rating, Unit, Value};
 
-const HOUR_MS: i64 = 3_600_000;
+pub(crate) const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A range of page view start times in UTC milliseconds: whole hours, end excluded.
+/// The longest period that ends with the current minute; longer ones end with the current hour. Half an hour more or less
+/// changes a short period's answer, and parts of hours cost reads of page views.
+const MINUTES_PERIOD_MS_MAX: i64 = 2 * DAY_MS;
+
+/// A range of page view start times in UTC milliseconds: whole minutes, end excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// Start of the range.
@@ -26,8 +31,8 @@ pub struct Range {
 }
 
 impl Range {
-    /// Parses the range of a query: `from` and `to` (RFC 3339), or a `period` such as `24h` or `7d` that ends with the
-    /// current hour (or at `to`). The default is 7 days.
+    /// Parses the range of a query: `from` and `to` (RFC 3339), or a `period` such as `24h` or `7d` that ends at `to`, or
+    /// now: with the current minute, or with the current hour if longer than 2 days. The default is 7 days.
     ///
     /// # Errors
     /// The message says which parameter is wrong and what was expected.
@@ -37,16 +42,19 @@ impl Range {
         to: Option<&str>,
         now_ms: i64,
     ) -> Result<Self, String> {
-        let next_hour = |ms: i64| ms.saturating_add(HOUR_MS - 1).div_euclid(HOUR_MS) * HOUR_MS;
+        if from.is_some() && period.is_some() {
+            return Err("`period` and `from` exclude each other".to_owned());
+        }
+        let length_ms = duration_ms(period.unwrap_or("7d"))?;
+        let is_long = from.is_none() && length_ms > MINUTES_PERIOD_MS_MAX;
         // Excludes page views from devices whose clocks run ahead, until their start time is reached.
         let end_ms = match to {
-            Some(text) => next_hour(instant("to", text)?),
-            None => next_hour(now_ms.saturating_add(1)),
+            Some(text) => next(instant("to", text)?, MINUTE_MS),
+            None => next(now_ms.saturating_add(1), if is_long { HOUR_MS } else { MINUTE_MS }),
         };
-        let from_ms = match (from, period) {
-            (Some(_), Some(_)) => return Err("`period` and `from` exclude each other".to_owned()),
-            (Some(text), None) => instant("from", text)?.div_euclid(HOUR_MS) * HOUR_MS,
-            (None, period) => end_ms.saturating_sub(duration_ms(period.unwrap_or("7d"))?),
+        let from_ms = match from {
+            Some(text) => instant("from", text)?.div_euclid(MINUTE_MS) * MINUTE_MS,
+            None => end_ms.saturating_sub(length_ms),
         };
         if from_ms >= end_ms {
             return Err("the range is empty: `from` is not before `to`".to_owned());
@@ -56,6 +64,11 @@ impl Range {
         }
         Ok(Self { from_ms, to_ms: end_ms })
     }
+}
+
+/// Returns the first start of a step at or after a moment.
+const fn next(ms: i64, step_ms: i64) -> i64 {
+    ms.saturating_add(step_ms - 1).div_euclid(step_ms) * step_ms
 }
 
 fn instant(name: &str, text: &str) -> Result<i64, String> {
@@ -364,16 +377,38 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_whole_hours_and_hold_now() {
-        let day = Range::parse(Some("24h"), None, None, NOW_MS).unwrap();
-        assert_eq!(day.to_ms - day.from_ms, DAY_MS);
-        assert!(day.from_ms % HOUR_MS == 0 && day.from_ms <= NOW_MS && NOW_MS < day.to_ms);
+    fn period_ends_with_the_current_minute_or_if_long_with_the_current_hour() {
+        for (period, length_ms, step_ms) in [
+            ("1h", HOUR_MS, MINUTE_MS),
+            ("24h", DAY_MS, MINUTE_MS),
+            ("2d", 2 * DAY_MS, MINUTE_MS),
+            ("49h", 49 * HOUR_MS, HOUR_MS),
+            ("7d", 7 * DAY_MS, HOUR_MS),
+        ] {
+            for now_ms in [NOW_MS, NOW_MS / HOUR_MS * HOUR_MS, NOW_MS / HOUR_MS * HOUR_MS - 1] {
+                let range = Range::parse(Some(period), None, None, now_ms).unwrap();
+                assert_eq!((range.to_ms - range.from_ms, range.to_ms % step_ms), (length_ms, 0), "{period}");
+                assert!(now_ms < range.to_ms && range.to_ms <= now_ms + step_ms, "{period}: {now_ms}");
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_are_whole_minutes() {
+        let range = |period, from, to| {
+            let range = Range::parse(period, from, Some(to), NOW_MS).map(PeriodReport::from);
+            range.map(|period| (period.from, period.to))
+        };
+        let of = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
         assert_eq!(
-            Range::parse(None, Some("2026-11-20T00:30:00Z"), Some("2026-11-20T01:00:00Z"), NOW_MS)
-                .map(PeriodReport::from)
-                .map(|period| (period.from, period.to)),
-            Ok(("2026-11-20T00:00:00Z".to_owned(), "2026-11-20T01:00:00Z".to_owned()))
+            range(None, Some("2026-11-20T00:30:10Z"), "2026-11-20T00:59:10Z"),
+            of("2026-11-20T00:30:00Z", "2026-11-20T01:00:00Z")
         );
+        assert_eq!(
+            range(Some("7d"), None, "2026-11-20T00:30:00Z"),
+            of("2026-11-13T00:30:00Z", "2026-11-20T00:30:00Z")
+        );
+        assert_eq!(Range::parse(None, None, None, NOW_MS), Range::parse(Some("7d"), None, None, NOW_MS));
         for (period, from, to) in [
             (Some("7"), None, None),
             (Some("0d"), None, None),

@@ -3,14 +3,17 @@
 use crate::view::{micros, source};
 use fieldvitals_store::context::texts::TextCodes;
 use fieldvitals_store::dimension::device_code;
-use fieldvitals_store::{SiteId, StoredView, pack_url};
+use fieldvitals_store::{SiteId, StoredView, metric_columns, pack_url};
 use vitals::metric::Metric;
 
 /// Adds new views, encoded by [`Copied`]. `copy` costs half of an insert that checks for each view whether it exists. A
 /// transaction that adds the same view concurrently fails (unique violation).
-pub(crate) const ADD: &str = "/* view.add */ copy page_view (site_id, route_id, received_ms, seq, lcp, inp, cls, \
-    fcp, ttfb, fid, tti, navigation_type, device, tti_gap, os, id, url, browser, connection, country, release, \
-    foreign_received, weight, context) from stdin (format binary)";
+pub(crate) const ADD: &str = concat!(
+    "/* view.add */ copy page_view (site_id, route_id, received_ms, seq, ",
+    metric_columns!(""),
+    ", navigation_type, device, tti_gap, os, id, url, browser, connection, country, release, foreign_received, weight, \
+     context) from stdin (format binary)"
+);
 
 /// Views for [`ADD`], in the binary format of `copy`: a header; for each row the number of columns, and each column's
 /// length (-1: null) and bytes, big endian; and a trailer.
@@ -19,7 +22,7 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    const COLUMNS: i16 = 24;
+    const COLUMNS: i16 = 17 + Metric::COUNT as i16;
 
     pub(crate) fn new() -> Self {
         let mut bytes = b"PGCOPY\n\xff\r\n\0".to_vec();

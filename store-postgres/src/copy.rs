@@ -1,12 +1,12 @@
 //! Reads and writes the rows of a copy between stores.
 
 use crate::error::failed;
-use crate::load::{hold_site, lock_retention_edges};
+use crate::locks::{hold_site, lock_retention_edges};
 use crate::maintain::exclude;
-use crate::names::{self, Names, Used};
+use crate::names::{self, Tables};
 use crate::sql::query;
 use crate::{PostgresStore, query as questions, rows, texts, version, view};
-use fieldvitals_store::places::Decided;
+use fieldvitals_store::names::Names;
 use fieldvitals_store::rollup::{Grain, Part, Stored, slot};
 use fieldvitals_store::{
     Dimension, RetentionEdges, RollupGroup, SiteId, SiteSize, StoreError, StoredView, copy,
@@ -37,12 +37,13 @@ pub(crate) async fn store_retention_edges(
     retained: &RetentionEdges,
 ) -> Result<(), StoreError> {
     query(
-        "/* kept.move */ update kept set views_from_ms = $1, hours_from_ms = $2, days_from_ms = $3 \
-         where one = 1",
+        "/* kept.move */ update kept set views_from_ms = $1, hours_from_ms = $2, days_from_ms = $3, \
+         site_hours_from_ms = $4 where one = 1",
     )
     .bind(retained.views_from_ms)
     .bind(retained.hours_from_ms)
     .bind(retained.days_from_ms)
+    .bind(retained.site_hours_from_ms)
     .execute(connection)
     .await
     .map(drop)
@@ -224,18 +225,8 @@ pub(crate) async fn rollups_put(
     exclude(connection).await?;
     hold_site(connection, site).await?;
     lock_retention_edges(connection).await?;
-    let mut used = Used::default();
-    for RollupGroup { key, cells } in groups {
-        let day = Grain::Day.step(key.start_ms);
-        used.route(&key.route, day);
-        if Dimension::LABELLED.contains(&key.dimension) {
-            for label in cells.iter().filter_map(|(value, _)| value.as_deref()) {
-                used.label(key.dimension, label, day);
-            }
-        }
-    }
     let mut names = Names::default();
-    names.use_all(connection, site, used, &Decided::default()).await?;
+    names.use_all(&mut Tables(connection), site, copy::used_by(groups)).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::write(connection, site, rows, Stored::Replaced).await?;
     version::count_change(connection, site).await?;

@@ -1,16 +1,17 @@
 //! Erases page views together with their counts, and rollups of days without page views.
 
 use crate::error::failed;
-use crate::load::{Deltas, hold_site, lock, lock_retention_edges, write_deltas};
+use crate::load::{Deltas, lock, write_deltas};
+use crate::locks::{hold_site, lock_retention_edges};
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
-use crate::names::{self, Names, Used};
+use crate::names::{self, Tables};
 use crate::query::retention_edges;
 use crate::sql::query;
 use crate::{PostgresStore, places, rows, texts, version, view};
 use fieldvitals_store::context::texts::day;
 use fieldvitals_store::limits;
-use fieldvitals_store::load::Changed;
-use fieldvitals_store::places::Decided;
+use fieldvitals_store::load::{Changed, used_by};
+use fieldvitals_store::names::Names;
 use fieldvitals_store::rollup::{DAY_MS, Grain, deltas};
 use fieldvitals_store::{Erase, Erased, RetentionEdges, SiteId, StoreError, ViewUpdate, pack_url};
 use sqlx::Row;
@@ -157,7 +158,7 @@ async fn erase_views(
         .await
         .map_err(failed(ERASING))?;
     let mut names = Names::default();
-    names.use_all(connection, site, Used::by(&changed), &Decided::default()).await?;
+    names.use_all(&mut Tables(connection), site, used_by(&changed)).await?;
     let mut spool = [0; 16];
     getrandom::fill(&mut spool).map_err(|error| StoreError::Database {
         what: ERASING,
@@ -166,7 +167,7 @@ async fn erase_views(
     })?;
     let hours = deltas(&changed, &names.route_ids, &names.labels).into_iter().collect();
     let deltas = Deltas { site, spool: Uuid::from_bytes(spool), up_to: 0, hours };
-    write_deltas(connection, std::iter::once(deltas)).await?;
+    write_deltas(connection, [deltas]).await?;
     Ok(changed.len() as u64)
 }
 
@@ -195,7 +196,7 @@ async fn erase_rows(store: &PostgresStore, erase: &Erase) -> Result<u64, StoreEr
     .map_err(failed(ERASING))?;
     let mut removed = 0;
     for grain in [Grain::Hour, Grain::Day] {
-        let steps = (grain, grain.step(range.start)..grain.step(range.end));
+        let steps = (grain, grain.step(range.start)..grain.step(range.end), None);
         let limit = REMOVE_BLOCKS_MAX - i64::try_from(removed).unwrap_or(0);
         removed += rows::remove_steps(connection, erase.site, steps, limit).await?;
     }

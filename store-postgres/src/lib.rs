@@ -13,10 +13,12 @@ mod compute;
 mod connection;
 mod copied;
 mod copy;
+mod deploy_mark;
 mod erase;
 mod error;
 pub mod limits;
 mod load;
+mod locks;
 mod maintain;
 mod names;
 mod nodelay;
@@ -24,8 +26,10 @@ mod places;
 mod query;
 mod rows;
 mod schema;
+mod series;
 mod site;
 mod sql;
+mod strata;
 mod tally;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -42,10 +46,10 @@ use connection::{Pools, Transaction, background, bounded, question};
 use error::failed;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    CauseQuery, Causes, CellQuery, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    CauseQuery, Causes, CellQuery, DeployMark, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
     MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, Site, SiteId, SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token,
-    TokenId, Total, ValueCell, Version, Violation,
+    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
+    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -175,6 +179,10 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, site::update(self, site, name, origins, routes)).await
     }
 
+    async fn site_timezone(&self, site: SiteId, timezone: &str) -> Result<Site, StoreError> {
+        bounded(self.bounds.call, site::set_timezone(self, site, timezone)).await
+    }
+
     async fn site_rotate_key(
         &self,
         site: SiteId,
@@ -249,8 +257,16 @@ impl Store for PostgresStore {
         question(bounded(self.bounds.call, query::breakdown(self, query, by))).await
     }
 
+    async fn series(&self, query: &SeriesQuery) -> Result<Vec<StepCells>, StoreError> {
+        question(bounded(self.bounds.call, series::series(self, query))).await
+    }
+
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
         question(bounded(self.bounds.call, causes::causes(self, query))).await
+    }
+
+    async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
+        question(bounded(self.bounds.call, strata::strata(self, query))).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
@@ -259,6 +275,14 @@ impl Store for PostgresStore {
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
         bounded(self.bounds.call, query::view(self, site, id)).await
+    }
+
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
+        bounded(self.bounds.call, deploy_mark::put(self, site, marks)).await
+    }
+
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
+        bounded(self.bounds.call, deploy_mark::list(self, site)).await
     }
 
     async fn judgements(

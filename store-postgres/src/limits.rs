@@ -4,6 +4,8 @@
 
 /// Approximate bytes of rollup blocks that one Postgres statement reads or writes, unless a single block is larger.
 pub const WRITE_BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Loads at a time on Citus, each of one site.
+pub const CITUS_LOADS_MAX: usize = 8;
 /// Timeout of connecting to Postgres, and of waiting for a free connection, in milliseconds.
 pub const DATABASE_CONNECT_MS_MAX: u64 = 10_000;
 /// Postgres' own timeout of a query or load statement, in milliseconds.

@@ -13,23 +13,24 @@
 use crate::compute::compute;
 use crate::connection::bounded_load;
 use crate::error::{code, constraint, damaged, failed};
-use crate::names::{self, Names, Used, Using};
+use crate::limits::CITUS_LOADS_MAX;
+use crate::names::Tables;
 use crate::sql::{alone, query};
-use crate::{PostgresStore, citus, copied, places, query as questions, texts, version, view};
-use fieldvitals_store::context::texts::{TextCodes, TextNames};
+use crate::{PostgresStore, citus, copied, query as questions, texts, version, view};
+use fieldvitals_store::context::texts::TextNames;
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::{Merged, ids, merge};
-use fieldvitals_store::places::Decided;
+use fieldvitals_store::load::{self, Part, ids};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
+use fieldvitals_store::version::{last_load_of, load_number};
 use fieldvitals_store::{
-    LoadBatch, LoadReport, RetentionEdges, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate,
+    LoadBatch, LoadReport, RetentionEdges, SiteId, SpoolId, StoreError, StoredView, names,
 };
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::Uuid;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use vitals::view::ViewId;
@@ -51,9 +52,6 @@ const NO_CODE: &str = "XX000";
 const TRIES: u32 = 5;
 /// Bytes of views per send. Encodes the next views while Postgres writes these.
 const COPY_BYTES: usize = 64 * 1024;
-
-/// Loads at a time on Citus; see [`load`].
-pub(crate) const CITUS_LOADS_MAX: usize = 8;
 
 /// Loads a pass in one transaction. On Citus, loads each site in its own transaction, a few at a time: a statement
 /// cannot lock rows on several nodes, and a lost node must cost only its own sites.
@@ -180,88 +178,51 @@ pub(crate) fn forget_days(store: &PostgresStore, before_ms: i64) {
     known_days(store).retain(|&day| day >= before_ms);
 }
 
-/// A site's batch during a load.
-pub(crate) struct Part {
-    pub(crate) site: SiteId,
-    pub(crate) beacons: Vec<Vec<ViewUpdate>>,
-    pub(crate) senders: Senders,
-    pub(crate) names: Names,
-    pub(crate) decided: Decided,
-    pub(crate) texts: TextCodes,
-    pub(crate) merged: Merged,
-    stored: Vec<StoredView>,
-    cursor: Move,
-}
-
-/// The move of a cursor.
-struct Move {
-    spool: Uuid,
-    up_to: i64,
-    /// Whether the cursor is stored, and locked.
-    is_known: bool,
-}
-
 async fn load_once(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, Failed> {
     let mut transaction = store.write(LOADING).await?;
     let connection = &mut *transaction;
 
     let (retained, mut outcomes) = begin(store, connection, pass).await?;
-    let taken: Vec<(&LoadBatch, bool)> = pass
-        .iter()
-        .zip(&outcomes)
-        .filter_map(|(batch, outcome)| Some((batch, *outcome.as_ref().ok()?)))
-        .collect();
+    let taken: Vec<&LoadBatch> =
+        pass.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(batch, _)| batch).collect();
+    let has_cursor =
+        |(batch, outcome): (&LoadBatch, &Result<bool, _>)| matches!(outcome, Ok(true)).then_some(batch.site);
+    let with_cursor: BTreeSet<SiteId> = pass.iter().zip(&outcomes).filter_map(has_cursor).collect();
     if taken.is_empty() {
         return Ok(outcomes.into_iter().map(|outcome| outcome.map(|_| LoadReport::default())).collect());
     }
     let mut keys: Vec<(SiteId, ViewId)> = Vec::new();
-    for (batch, _) in &taken {
+    for batch in &taken {
         let ids = ids(batch).into_iter().filter(|id| id.start_ms() >= retained.views_from_ms);
         keys.extend(ids.map(|id| (batch.site, id)));
     }
     // Copies the beacons while Postgres answers.
-    let (stored, parts) = tokio::join!(lock(connection, &keys), async { parts(&taken) });
-    let (mut stored, mut parts) = (stored?, parts?);
-    for part in &mut parts {
-        part.stored = stored.remove(&part.site).unwrap_or_default();
-    }
-    places::bound(connection, &mut parts, &retained).await?;
+    let copied = async { taken.iter().map(|&batch| Part::new(batch.clone())).collect::<Vec<Part>>() };
+    let (stored, mut parts) = tokio::join!(lock(connection, &keys), copied);
+    let mut stored = stored?;
+    load::bound(&mut Tables(connection), &mut parts, &retained).await?;
     texts::bound(connection, &mut parts).await?;
     let mut parts = compute(move || {
         for part in &mut parts {
-            let (stored, beacons) = (std::mem::take(&mut part.stored), std::mem::take(&mut part.beacons));
-            part.merged = merge(stored, beacons, &retained);
-            part.merged.report.overflow = part.decided.overflow;
+            part.merge(stored.remove(&part.site).unwrap_or_default(), &retained);
         }
         parts
     })
     .await?;
-    names::use_all(connection, &mut parts.iter_mut().map(Part::using).collect::<Vec<_>>()).await?;
+    let mut using: Vec<_> = parts.iter_mut().map(Part::using).collect();
+    names::use_all(&mut Tables(connection), &mut using).await?;
     texts::add(connection, &mut parts).await?;
     add(connection, &parts).await?;
     replace(connection, &parts).await?;
-    write_deltas(connection, parts.iter().map(Part::deltas)).await?;
-    move_cursors(connection, &parts).await?;
+    let deltas = parts.iter().map(Deltas::of).collect::<Result<Vec<Deltas>, StoreError>>()?;
+    let days = last_loads(&deltas);
+    write_deltas(connection, deltas).await?;
+    move_cursors(connection, &parts, &with_cursor).await?;
+    // Last, because other servers load the same days of the same sites.
+    version::note_days(connection, days).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
     let mut reports = parts.into_iter().map(|part| part.merged.report);
     Ok(outcomes.drain(..).map(|outcome| outcome.map(|_| reports.next().unwrap_or_default())).collect())
-}
-
-fn parts(taken: &[(&LoadBatch, bool)]) -> Result<Vec<Part>, StoreError> {
-    let part = |&(batch, is_known): &(&LoadBatch, bool)| {
-        Ok(Part {
-            site: batch.site,
-            beacons: batch.beacons.clone(),
-            senders: batch.senders.clone(),
-            names: Names::default(),
-            decided: Decided::default(),
-            texts: TextCodes::default(),
-            merged: Merged::default(),
-            stored: Vec::new(),
-            cursor: Move { spool: Uuid::from_bytes(batch.spool.0), up_to: position(batch.up_to)?, is_known },
-        })
-    };
-    taken.iter().map(part).collect()
 }
 
 /// The delta rows of some changes of a site.
@@ -273,34 +234,45 @@ pub(crate) struct Deltas {
     pub(crate) hours: Vec<(i64, Vec<u8>)>,
 }
 
-impl Part {
-    fn using(&mut self) -> Using<'_> {
-        let used = Used::by(&self.merged.changed);
-        Using { site: self.site, used, decided: &self.decided, names: &mut self.names }
+impl Deltas {
+    fn of(part: &Part) -> Result<Self, StoreError> {
+        let hours = deltas(&part.merged.changed, &part.names.route_ids, &part.names.labels);
+        let (spool, up_to) = (Uuid::from_bytes(part.spool.0), position(part.up_to)?);
+        Ok(Self { site: part.site, spool, up_to, hours: hours.into_iter().collect() })
     }
+}
 
-    fn deltas(&self) -> Deltas {
-        let hours = deltas(&self.merged.changed, &self.names.route_ids, &self.names.labels);
-        let (spool, up_to) = (self.cursor.spool, self.cursor.up_to);
-        Deltas { site: self.site, spool, up_to, hours: hours.into_iter().collect() }
-    }
+/// Returns the changed views to write: those that were stored, or the new ones.
+fn changed(part: &Part, is_stored: bool) -> impl Iterator<Item = (&Part, &StoredView)> {
+    let changed = part.merged.changed.iter().filter(move |changed| changed.before.is_some() == is_stored);
+    changed.filter_map(move |changed| Some((part, changed.after.as_deref()?)))
+}
 
-    /// The changed views to write: those that were stored, or the new ones.
-    fn changed(&self, is_stored: bool) -> impl Iterator<Item = (&Self, &StoredView)> {
-        let changed = self.merged.changed.iter().filter(move |changed| changed.before.is_some() == is_stored);
-        changed.filter_map(move |changed| Some((self, changed.after.as_deref()?)))
-    }
+fn route_id(part: &Part, view: &StoredView) -> i64 {
+    // All routes were found or added.
+    part.names.route_ids.get(&view.update.route).copied().unwrap_or_default()
+}
 
-    fn route_id(&self, view: &StoredView) -> i64 {
-        // `use_all` has found or added every route.
-        self.names.route_ids.get(&view.update.route).copied().unwrap_or_default()
-    }
+/// The days that a load changes: sites, the rows of their days, and the numbers of the load, ordered by site and day.
+fn last_loads(deltas: &[Deltas]) -> (Vec<i64>, Vec<Uuid>, Vec<i64>) {
+    let number =
+        |deltas: &Deltas| load_number(SpoolId(deltas.spool.into_bytes()), deltas.up_to.unsigned_abs());
+    let changed = deltas.iter().flat_map(|deltas| {
+        let days = deltas.hours.iter().map(|&(hour_ms, _)| last_load_of(hour_ms).0);
+        days.map(move |day| ((deltas.site.0, day), number(deltas)))
+    });
+    let days: BTreeMap<(i64, [u8; 16]), i64> = changed.collect();
+    (
+        days.keys().map(|&(site, _)| site).collect(),
+        days.keys().map(|&(_, day)| Uuid::from_bytes(day)).collect(),
+        days.into_values().collect(),
+    )
 }
 
 /// Writes delta rows.
 pub(crate) async fn write_deltas(
     connection: &mut PgConnection,
-    all: impl Iterator<Item = Deltas>,
+    all: impl IntoIterator<Item = Deltas>,
 ) -> Result<(), StoreError> {
     let (mut sites, mut spools, mut up_tos) = (Vec::<i64>::new(), Vec::<Uuid>::new(), Vec::<i64>::new());
     let (mut hours, mut views) = (Vec::<i64>::new(), Vec::<Vec<u8>>::new());
@@ -346,7 +318,7 @@ async fn begin(
     let row = query(
         "/* load.begin */ with site as (select site_id from site where site_id = any($1) order by site_id \
          for key share), kept as (select * from kept where one = 1 for share) \
-         select views_from_ms, hours_from_ms, days_from_ms, (select coalesce(array_agg(site_id), '{}') from site), \
+         select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms, (select coalesce(array_agg(site_id), '{}') from site), \
          to_regclass('pg_catalog.pg_dist_partition') is not null from kept",
     )
     .bind(sites.as_slice())
@@ -354,9 +326,9 @@ async fn begin(
     .await
     .map_err(failed(LOADING))?;
     let retained = questions::retained(&row)?;
-    let existing: Vec<i64> = row.try_get(3).map_err(failed(LOADING))?;
+    let existing: Vec<i64> = row.try_get(4).map_err(failed(LOADING))?;
     let existing: BTreeSet<i64> = existing.into_iter().collect();
-    let has_citus: bool = row.try_get(4).map_err(failed(LOADING))?;
+    let has_citus: bool = row.try_get(5).map_err(failed(LOADING))?;
     if has_citus && pass.len() > 1 && citus::is_spread(connection).await? {
         store.is_citus.store(true, Ordering::Relaxed);
         return Err(Failed::Distributed);
@@ -394,33 +366,12 @@ async fn begin(
     Ok((retained, pass.iter().map(outcome).collect()))
 }
 
-/// Checks that a site exists, and locks it until the transaction ends.
-pub(crate) async fn hold_site(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreError> {
-    query("/* load.site */ select site_id from site where site_id = $1 for key share")
-        .bind(site.0)
-        .fetch_optional(connection)
-        .await
-        .map_err(failed(LOADING))?
-        .map(drop)
-        .ok_or(StoreError::NoSuchSite)
-}
-
-/// Reads the retention edges. Locks them, and thus every name, until the transaction ends.
-pub(crate) async fn lock_retention_edges(
-    connection: &mut PgConnection,
-) -> Result<RetentionEdges, StoreError> {
-    let row = query(
-        "/* load.kept */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1 \
-         for share",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(failed(LOADING))?;
-    questions::retained(&row)
-}
-
 /// Moves the cursors. A missing cursor cannot be locked, so another loader of the spool may have inserted it meanwhile.
-async fn move_cursors(connection: &mut PgConnection, parts: &[Part]) -> Result<(), Failed> {
+async fn move_cursors(
+    connection: &mut PgConnection,
+    parts: &[Part],
+    with_cursor: &BTreeSet<SiteId>,
+) -> Result<(), Failed> {
     for (is_known, statement) in [
         (
             false,
@@ -436,10 +387,10 @@ async fn move_cursors(connection: &mut PgConnection, parts: &[Part]) -> Result<(
     ] {
         let (mut sites, mut spools, mut positions) =
             (Vec::<i64>::new(), Vec::<Uuid>::new(), Vec::<i64>::new());
-        for part in parts.iter().filter(|part| part.cursor.is_known == is_known) {
+        for part in parts.iter().filter(|part| with_cursor.contains(&part.site) == is_known) {
             sites.push(part.site.0);
-            spools.push(part.cursor.spool);
-            positions.push(part.cursor.up_to);
+            spools.push(Uuid::from_bytes(part.spool.0));
+            positions.push(position(part.up_to)?);
         }
         if sites.is_empty() {
             continue;
@@ -464,14 +415,14 @@ async fn add(connection: &mut PgConnection, parts: &[Part]) -> Result<(), Failed
         _ => Failed::Other(failed(LOADING)(error)),
     };
     let mut new = Vec::new();
-    parts.iter().for_each(|part| new.extend(part.changed(false)));
+    parts.iter().for_each(|part| new.extend(changed(part, false)));
     if new.is_empty() {
         return Ok(());
     }
     let mut copy = connection.copy_in_raw(copied::ADD).await.map_err(failed)?;
     let mut copied = copied::Copied::new();
     for (part, view) in new {
-        copied.push(part.site, view, part.route_id(view), &part.texts);
+        copied.push(part.site, view, route_id(part, view), &part.texts);
         if let Some(bytes) = copied.take(COPY_BYTES) {
             copy.send(bytes).await.map_err(failed)?;
         }
@@ -484,8 +435,8 @@ async fn add(connection: &mut PgConnection, parts: &[Part]) -> Result<(), Failed
 async fn replace(connection: &mut PgConnection, parts: &[Part]) -> Result<(), StoreError> {
     let mut columns = view::Columns::default();
     let (mut sites, mut ids) = (Vec::new(), Vec::new());
-    for (part, view) in parts.iter().flat_map(|part| part.changed(true)) {
-        columns.push(part.site, view, part.route_id(view), &part.texts);
+    for (part, view) in parts.iter().flat_map(|part| changed(part, true)) {
+        columns.push(part.site, view, route_id(part, view), &part.texts);
         sites.push(part.site.0);
         ids.push(view.update.id);
     }

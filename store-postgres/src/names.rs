@@ -1,162 +1,47 @@
-//! The names of a site: its routes and labels, with their ids and codes in rows.
+//! The statements about names of sites: routes and labels, with their ids and codes.
 //!
-//! Every transaction reads names again, with one statement per kind. The store caches no names, so another server
-//! cannot invalidate them. A name that a transaction has read stays until the transaction ends: writers hold a lock on
-//! the row of `kept`, and the removal of names waits for that lock.
-
-mod label;
-mod route;
+//! A name that a transaction has read stays until the transaction ends: writers hold a lock on the row of `kept`, and
+//! the removal of names waits for that lock. Concurrent servers write the same names in the same order, so that they do
+//! not deadlock.
 
 use crate::error::{damaged, failed};
-use crate::sql::query;
-use fieldvitals_store::dimension::{Code, DimensionValue, Labels};
+use crate::sql::{Statement, alone, query};
+use async_trait::async_trait;
+use fieldvitals_store::dimension::{Code, Labels};
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::Changed;
-use fieldvitals_store::places::{Decided, Given, Stored};
-use fieldvitals_store::rollup::Grain;
-use fieldvitals_store::{Dimension, Name, Place, SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::names::{Asked, Found, NameKey, NameTables, NewName, Table};
+use fieldvitals_store::places::Stored;
+use fieldvitals_store::{Dimension, Place, SiteId, StoreError};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
-pub(crate) use label::find_labels;
-pub(crate) use route::find_routes;
-
 const NAMING: &str = "reading or writing routes and labels";
 
-/// The names that a transaction will use. Each has the UTC day (since 1970) of its newest page view; `i32::MIN` if no
-/// page view has the name any more.
+/// The tables of names, in the transaction of a connection.
+pub(crate) struct Tables<'a>(pub(crate) &'a mut PgConnection);
+
+/// Keys as columns. The dimension of a route is 0, and no statement reads it.
 #[derive(Default)]
-pub(crate) struct Used<'a> {
-    routes: HashMap<&'a str, i32>,
-    labels: HashMap<(Dimension, &'a str), i32>,
+struct KeyColumns {
+    sites: Vec<i64>,
+    dimensions: Vec<i16>,
+    keys: Vec<i64>,
 }
 
-impl<'a> Used<'a> {
-    /// The names of changed page views, before and after the change.
-    pub(crate) fn by(changed: &'a [Changed]) -> Self {
-        let mut used = Self::default();
-        for Changed { before, after } in changed {
-            if let Some(view) = before {
-                used.view(&view.update, i32::MIN);
-            }
-            if let Some(view) = after {
-                used.view(&view.update, Grain::Day.step(view.update.id.start_ms()));
-            }
+impl KeyColumns {
+    fn of(keys: impl IntoIterator<Item = NameKey>) -> Self {
+        let mut columns = Self::default();
+        for NameKey { site, dimension, key } in keys {
+            columns.sites.push(site.0);
+            columns.dimensions.push(number(dimension));
+            columns.keys.push(key);
         }
-        used
+        columns
     }
 
-    fn view(&mut self, view: &'a ViewUpdate, day: i32) {
-        self.route(&view.route, day);
-        for dimension in Dimension::LABELLED {
-            if let DimensionValue::Label(label) = dimension.of(view) {
-                self.label(dimension, label, day);
-            }
-        }
-    }
-
-    pub(crate) fn route(&mut self, route: &'a str, day: i32) {
-        let newest = self.routes.entry(route).or_insert(day);
-        *newest = day.max(*newest);
-    }
-
-    pub(crate) fn label(&mut self, dimension: Dimension, label: &'a str, day: i32) {
-        let newest = self.labels.entry((dimension, label)).or_insert(day);
-        *newest = day.max(*newest);
-    }
-}
-
-/// Stored names of a site, as far as requested.
-#[derive(Default)]
-pub(crate) struct Names {
-    /// The id of each route.
-    pub(crate) route_ids: HashMap<String, i64>,
-    /// The code of each label.
-    pub(crate) labels: Labels,
-    route_days: HashMap<i64, i32>,
-    label_days: HashMap<(Dimension, Code), i32>,
-}
-
-/// The names that a transaction will use of one site.
-pub(crate) struct Using<'a> {
-    pub(crate) site: SiteId,
-    pub(crate) used: Used<'a>,
-    pub(crate) decided: &'a Decided,
-    pub(crate) names: &'a mut Names,
-}
-
-/// A stored route or label of a site.
-pub(crate) struct Found<K> {
-    pub(crate) site: SiteId,
-    pub(crate) name: K,
-    pub(crate) stored: Stored,
-}
-
-/// Finds the used names of some sites, and moves the last day of each forward. Inserts new names with their decided
-/// places, each under the first free one of its ids or codes. The sites must be in order.
-///
-/// Concurrent servers write the same names in the same order, so that they do not deadlock.
-pub(crate) async fn use_all(
-    connection: &mut PgConnection,
-    sites: &mut [Using<'_>],
-) -> Result<(), StoreError> {
-    route::use_all(connection, sites).await?;
-    label::use_all(connection, sites).await
-}
-
-/// The entry of a site among some in order.
-fn of_site<'a, 'b>(sites: &'a mut [Using<'b>], site: SiteId) -> Option<&'a mut Using<'b>> {
-    let place = sites.binary_search_by_key(&site, |using| using.site).ok()?;
-    sites.get_mut(place)
-}
-
-impl Names {
-    /// [`use_all`] of one site.
-    pub(crate) async fn use_all(
-        &mut self,
-        connection: &mut PgConnection,
-        site: SiteId,
-        used: Used<'_>,
-        decided: &Decided,
-    ) -> Result<(), StoreError> {
-        use_all(connection, &mut [Using { site, used, decided, names: self }]).await
-    }
-
-    /// Writes the names of another store, with their places.
-    pub(crate) async fn put_all(
-        &mut self,
-        connection: &mut PgConnection,
-        site: SiteId,
-        all: &[Name],
-    ) -> Result<(), StoreError> {
-        let (mut used, mut decided) = (Used::default(), Decided::default());
-        for name in all {
-            let (text, given) = (name.text.clone(), Given { place: name.place, instead_of: None });
-            match name.dimension {
-                None => {
-                    used.route(&name.text, name.last_day);
-                    decided.routes.insert(text, given);
-                }
-                Some(dimension) => {
-                    used.label(dimension, &name.text, name.last_day);
-                    decided.labels[dimension.index()].insert(text, given);
-                }
-            }
-        }
-        self.use_all(connection, site, used, &decided).await
-    }
-
-    /// Remembers a route.
-    pub(crate) fn put_route(&mut self, route: &str, stored: &Stored) {
-        self.route_days.insert(stored.key, stored.last_day);
-        self.route_ids.insert(route.to_owned(), stored.key);
-    }
-
-    /// Remembers a label.
-    pub(crate) fn put_label(&mut self, dimension: Dimension, label: &str, stored: &Stored) {
-        let code = Code::try_from(stored.key).unwrap_or_default();
-        self.label_days.insert((dimension, code), stored.last_day);
-        self.labels.insert(dimension, label.to_owned(), code);
+    /// Binds the site, if there is only one, and the columns.
+    fn bind(self, statement: Statement) -> Statement {
+        statement.bind(alone(&self.sites)).bind(self.sites).bind(self.dimensions).bind(self.keys)
     }
 }
 
@@ -169,12 +54,247 @@ struct PlaceColumns {
 }
 
 impl PlaceColumns {
-    fn push(&mut self, place: Place) {
-        let (standing, network, since_day) = place.stored();
-        self.standings.push(standing);
-        self.networks.push(network);
-        self.since_days.push(since_day);
+    fn of(places: impl IntoIterator<Item = Place>) -> Self {
+        let mut columns = Self::default();
+        for (standing, network, since_day) in places.into_iter().map(Place::stored) {
+            columns.standings.push(standing);
+            columns.networks.push(network);
+            columns.since_days.push(since_day);
+        }
+        columns
     }
+
+    fn bind(self, statement: Statement) -> Statement {
+        statement.bind(self.standings).bind(self.networks).bind(self.since_days)
+    }
+}
+
+fn number(dimension: Option<Dimension>) -> i16 {
+    dimension.map_or(0, |dimension| dimension as i16)
+}
+
+#[async_trait]
+impl NameTables for Tables<'_> {
+    async fn find(&mut self, table: Table, asked: &[Asked<'_>]) -> Result<Vec<Found>, StoreError> {
+        let sql = match table {
+            Table::Routes => {
+                "/* route.ids */ select r.site_id, null::smallint, r.route, r.route_id, r.last_day, r.standing, \
+                 r.network, r.since_day from unnest($2::bigint[], $3::smallint[], $4::text[]) \
+                 u (site_id, dimension, route) cross join lateral (select r.* from route r \
+                 where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id and r.route = u.route offset 0) r"
+            }
+            Table::Labels => {
+                "/* label.codes */ select l.site_id, l.dimension, l.label, l.code::bigint, l.last_day, l.standing, \
+                 l.network, l.since_day from unnest($2::bigint[], $3::smallint[], $4::text[]) \
+                 u (site_id, dimension, label) cross join lateral (select l.* from label l \
+                 where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id \
+                 and l.dimension = u.dimension and l.label = u.label offset 0) l"
+            }
+        };
+        let sites: Vec<i64> = asked.iter().map(|asked| asked.site.0).collect();
+        let rows = query(sql)
+            .bind(alone(&sites))
+            .bind(sites)
+            .bind(asked.iter().map(|asked| number(asked.dimension)).collect::<Vec<i16>>())
+            .bind(asked.iter().map(|asked| asked.text).collect::<Vec<&str>>())
+            .fetch_all(&mut *self.0)
+            .await
+            .map_err(failed(NAMING))?;
+        rows.iter().map(found).collect()
+    }
+
+    async fn add(&mut self, table: Table, new: &[NewName<'_>]) -> Result<(), StoreError> {
+        let sql = match table {
+            Table::Routes => {
+                "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
+                 select site_id, key, route, last_day, standing, network, since_day from unnest($2::bigint[], \
+                 $3::smallint[], $4::bigint[], $5::text[], $6::integer[], $7::smallint[], $8::smallint[], \
+                 $9::integer[]) u (site_id, dimension, key, route, last_day, standing, network, since_day) \
+                 where ($1::bigint is null or site_id = $1) on conflict do nothing"
+            }
+            Table::Labels => {
+                "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, \
+                 since_day) select * from unnest($2::bigint[], $3::smallint[], $4::bigint[]::integer[], $5::text[], \
+                 $6::integer[], $7::smallint[], $8::smallint[], $9::integer[]) \
+                 u (site_id, dimension, code, label, last_day, standing, network, since_day) \
+                 where ($1::bigint is null or site_id = $1) on conflict do nothing"
+            }
+        };
+        let statement = KeyColumns::of(new.iter().map(|new| new.key))
+            .bind(query(sql))
+            .bind(new.iter().map(|new| new.text).collect::<Vec<&str>>())
+            .bind(new.iter().map(|new| new.last_day).collect::<Vec<i32>>());
+        let statement = PlaceColumns::of(new.iter().map(|new| new.place)).bind(statement);
+        statement.execute(&mut *self.0).await.map(drop).map_err(failed(NAMING))
+    }
+
+    async fn change(
+        &mut self,
+        table: Table,
+        places: &[(NameKey, Place)],
+        last_days: &[(NameKey, i32)],
+    ) -> Result<(), StoreError> {
+        let [lock, place, seen] = match table {
+            Table::Routes => [
+                "/* route.lock */ select r.route_id from unnest($2::bigint[], $3::smallint[], $4::bigint[]) \
+                 u (site_id, dimension, route_id) cross join lateral (select r.route_id from route r \
+                 where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id \
+                 and r.route_id = u.route_id for no key update of r) r",
+                "/* route.place */ update route r set standing = u.standing, network = u.network, \
+                 since_day = u.since_day from unnest($2::bigint[], $3::smallint[], $4::bigint[], $5::smallint[], \
+                 $6::smallint[], $7::integer[]) u (site_id, dimension, route_id, standing, network, since_day) \
+                 where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id and r.route_id = u.route_id",
+                "/* route.seen.later */ update route r set last_day = u.last_day from unnest($2::bigint[], \
+                 $3::smallint[], $4::bigint[], $5::integer[]) u (site_id, dimension, route_id, last_day) \
+                 where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id and r.route_id = u.route_id \
+                 and r.last_day < u.last_day",
+            ],
+            Table::Labels => [
+                "/* label.lock */ select l.code from unnest($2::bigint[], $3::smallint[], $4::bigint[]::integer[]) \
+                 u (site_id, dimension, code) cross join lateral (select l.code from label l \
+                 where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id \
+                 and l.dimension = u.dimension and l.code = u.code for no key update of l) l",
+                "/* label.place */ update label l set standing = u.standing, network = u.network, \
+                 since_day = u.since_day from unnest($2::bigint[], $3::smallint[], $4::bigint[]::integer[], \
+                 $5::smallint[], $6::smallint[], $7::integer[]) u (site_id, dimension, code, standing, network, \
+                 since_day) where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id \
+                 and l.dimension = u.dimension and l.code = u.code",
+                "/* label.seen.later */ update label l set last_day = u.last_day from unnest($2::bigint[], \
+                 $3::smallint[], $4::bigint[]::integer[], $5::integer[]) u (site_id, dimension, code, last_day) \
+                 where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id \
+                 and l.dimension = u.dimension and l.code = u.code and l.last_day < u.last_day",
+            ],
+        };
+        let (placed, later) = (places.iter().map(|&(key, _)| key), last_days.iter().map(|&(key, _)| key));
+        let mut locked: Vec<NameKey> = placed.clone().chain(later.clone()).collect();
+        locked.sort_unstable();
+        let statement = KeyColumns::of(locked).bind(query(lock));
+        statement.execute(&mut *self.0).await.map_err(failed(NAMING))?;
+        if !places.is_empty() {
+            let statement = KeyColumns::of(placed).bind(query(place));
+            let statement = PlaceColumns::of(places.iter().map(|&(_, place)| place)).bind(statement);
+            statement.execute(&mut *self.0).await.map_err(failed(NAMING))?;
+        }
+        if !last_days.is_empty() {
+            let days: Vec<i32> = last_days.iter().map(|&(_, day)| day).collect();
+            let statement = KeyColumns::of(later).bind(query(seen)).bind(days);
+            statement.execute(&mut *self.0).await.map_err(failed(NAMING))?;
+        }
+        Ok(())
+    }
+
+    async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+        let rows = query(
+            "/* route.rules */ select site_id, jsonb_array_elements_text(routes::jsonb) from site \
+             where site_id = any($1)",
+        )
+        .bind(sites.iter().map(|site| site.0).collect::<Vec<i64>>())
+        .fetch_all(&mut *self.0)
+        .await
+        .map_err(failed(NAMING))?;
+        let mut rules: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
+        for row in &rows {
+            let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+            let (site, rule): (i64, String) = read().map_err(failed(NAMING))?;
+            rules.entry(SiteId(site)).or_default().push(rule);
+        }
+        Ok(rules)
+    }
+
+    async fn route_places(
+        &mut self,
+        sites: &[SiteId],
+        from_day: i32,
+    ) -> Result<HashMap<SiteId, Vec<Stored>>, StoreError> {
+        let sites: Vec<i64> = sites.iter().map(|site| site.0).collect();
+        let rows = query(
+            "/* route.places */ select r.route_id, r.last_day, r.standing, r.network, r.since_day, r.site_id \
+             from unnest($2::bigint[]) u (site_id) cross join lateral (select r.* from route r \
+             where ($1::bigint is null or r.site_id = $1) and r.site_id = u.site_id and r.last_day >= $3 offset 0) r",
+        )
+        .bind(alone(&sites))
+        .bind(sites)
+        .bind(from_day)
+        .fetch_all(&mut *self.0)
+        .await
+        .map_err(failed(NAMING))?;
+        let mut seen: HashMap<SiteId, Vec<Stored>> = HashMap::default();
+        for row in &rows {
+            let site = row.try_get(5).map_err(failed(NAMING))?;
+            seen.entry(SiteId(site)).or_default().push(stored(row, 0)?);
+        }
+        Ok(seen)
+    }
+
+    async fn label_places(
+        &mut self,
+        asked: &[(SiteId, Dimension)],
+        from_day: i32,
+    ) -> Result<HashMap<(SiteId, Dimension), (usize, Vec<Stored>)>, StoreError> {
+        let (sites, dimensions): (Vec<i64>, Vec<i16>) =
+            asked.iter().map(|&(site, dimension)| (site.0, dimension as i16)).unzip();
+        let counts = query(
+            "/* label.count */ select u.site_id, u.dimension, l.count from unnest($2::bigint[], $3::smallint[]) \
+             u (site_id, dimension) cross join lateral (select count(*) from label l \
+             where ($1::bigint is null or l.site_id = $1) and l.site_id = u.site_id and l.dimension = u.dimension) l",
+        )
+        .bind(alone(&sites))
+        .bind(sites.as_slice())
+        .bind(dimensions.as_slice())
+        .fetch_all(&mut *self.0)
+        .await
+        .map_err(failed(NAMING))?;
+        let mut places: HashMap<(SiteId, Dimension), (usize, Vec<Stored>)> = HashMap::default();
+        for row in &counts {
+            let (site, dimension, count): (i64, i16, i64) = three(row)?;
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            places.insert((SiteId(site), of_number(dimension)?), (count, Vec::new()));
+        }
+        let seen = query(
+            "/* label.places */ select l.code::bigint, l.last_day, l.standing, l.network, l.since_day, l.site_id, \
+             l.dimension from unnest($2::bigint[], $3::smallint[]) u (site_id, dimension) \
+             cross join lateral (select l.* from label l where ($1::bigint is null or l.site_id = $1) \
+             and l.site_id = u.site_id and l.dimension = u.dimension and l.last_day >= $4 offset 0) l",
+        )
+        .bind(alone(&sites))
+        .bind(sites)
+        .bind(dimensions)
+        .bind(from_day)
+        .fetch_all(&mut *self.0)
+        .await
+        .map_err(failed(NAMING))?;
+        for row in &seen {
+            let read = || Ok((row.try_get(5)?, row.try_get(6)?));
+            let (site, dimension) = read().map_err(failed(NAMING))?;
+            if let Some((_, seen)) = places.get_mut(&(SiteId(site), of_number(dimension)?)) {
+                seen.push(stored(row, 0)?);
+            }
+        }
+        Ok(places)
+    }
+
+    fn damaged(&self, which: &str) -> StoreError {
+        damaged(NAMING, which)
+    }
+}
+
+/// Reads site, dimension, text, key, last day and place.
+fn found(row: &PgRow) -> Result<Found, StoreError> {
+    let (site, dimension, text): (i64, Option<i16>, String) = three(row)?;
+    let dimension = dimension.map(of_number).transpose()?;
+    Ok(Found { site: SiteId(site), dimension, text, stored: stored(row, 3)? })
+}
+
+fn of_number(number: i16) -> Result<Dimension, StoreError> {
+    let dimension = u8::try_from(number).ok().and_then(Dimension::from_number);
+    dimension.ok_or_else(|| damaged(NAMING, format_args!("dimension {number} of a label")))
+}
+
+/// Reads key, last day and place, starting at a column.
+fn stored(row: &PgRow, from: usize) -> Result<Stored, StoreError> {
+    let read = || Ok((row.try_get(from)?, row.try_get(from + 1)?));
+    let (key, last_day) = read().map_err(failed(NAMING))?;
+    Ok(Stored { key, last_day, place: place(row, from + 2)? })
 }
 
 /// Reads standing, network and day, starting at a column.
@@ -197,11 +317,8 @@ where
 /// Reads dimension, label and code.
 fn label(row: &PgRow) -> Result<(Dimension, String, Code), StoreError> {
     let (dimension, label, code): (i16, String, i32) = three(row)?;
-    let dimension = u8::try_from(dimension).ok().and_then(Dimension::from_number);
-    match (dimension, Code::try_from(code)) {
-        (Some(dimension), Ok(code)) => Ok((dimension, label, code)),
-        _ => Err(damaged(NAMING, format_args!("the label `{label}`"))),
-    }
+    let code = Code::try_from(code).map_err(|_| damaged(NAMING, format_args!("the label `{label}`")))?;
+    Ok((of_number(dimension)?, label, code))
 }
 
 /// All labels of a site.

@@ -3,7 +3,7 @@
 use crate::error::failed;
 use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
-use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code, label_code};
+use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan, from_slot};
@@ -17,36 +17,44 @@ use sqlx::postgres::{PgConnection, PgRow};
 use std::cmp::Reverse;
 use std::ops::Range;
 use vitals::histogram::EncodingError;
-use vitals::metric::Metrics;
+use vitals::metric::{Metrics, Values};
 use vitals::view::ViewId;
 
-const READING: &str = "reading a report";
+pub(crate) const READING: &str = "reading a report";
 
 pub(crate) async fn retention_edges(connection: &mut PgConnection) -> Result<RetentionEdges, StoreError> {
-    let row =
-        sql("/* kept.read */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1")
-            .fetch_one(connection)
-            .await
-            .map_err(failed(READING))?;
+    let row = sql(
+        "/* kept.read */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms from kept \
+             where one = 1",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(failed(READING))?;
     retained(&row)
 }
 
-/// What is kept, from a row of its three columns.
+/// What is kept, from a row of its four columns.
 pub(crate) fn retained(row: &PgRow) -> Result<RetentionEdges, StoreError> {
     let edge = |place: usize| row.try_get(place).map_err(failed(READING));
-    Ok(RetentionEdges { views_from_ms: edge(0)?, hours_from_ms: edge(1)?, days_from_ms: edge(2)? })
+    Ok(RetentionEdges {
+        views_from_ms: edge(0)?,
+        hours_from_ms: edge(1)?,
+        site_hours_from_ms: edge(2)?,
+        days_from_ms: edge(3)?,
+    })
 }
 
 /// The days that a site's rollups cover.
 pub(crate) async fn coverage(connection: &mut PgConnection, site: SiteId) -> Result<Coverage, StoreError> {
-    let row = sql("/* kept.coverage */ select views_from_ms, hours_from_ms, days_from_ms, \
+    let row =
+        sql("/* kept.coverage */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms, \
          (select before_day from rollup_lacking where site_id = $1) from kept where one = 1")
-    .bind(site.0)
-    .fetch_one(connection)
-    .await
-    .map_err(failed(READING))?;
+        .bind(site.0)
+        .fetch_one(connection)
+        .await
+        .map_err(failed(READING))?;
     let retained = retained(&row)?;
-    let before: Option<i32> = row.try_get(3).map_err(failed(READING))?;
+    let before: Option<i32> = row.try_get(4).map_err(failed(READING))?;
     Ok(before.map_or(Coverage::of(retained), |before| Coverage::lacking(retained, before)))
 }
 
@@ -107,9 +115,9 @@ async fn answer(
     labels: &Labels,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let coverage = coverage(connection, query.site).await?;
-    let retained = &coverage.retained;
+    let retained = coverage.edges(query.route.is_none() && per != Per::Route);
     let from = From::question(query, per.by());
-    let mut plan = Plan::new(query, from, retained);
+    let mut plan = Plan::new(query, from, &retained);
     let route_id = match &query.route {
         None => None,
         Some(route) => match route_id(connection, query.site, route).await? {
@@ -127,14 +135,17 @@ async fn answer(
                 for (range, count) in edge.iter().zip(&mut counts) {
                     *count = count_views(connection, query.site, range, &coverage, route_id).await?;
                 }
-                plan.count_edge(edge, counts, retained);
+                plan.count_edge(edge, counts, &retained);
             }
             read_rollups(connection, query.site, &plan, &coverage, &mut answer).await?;
         }
         From::Views => bound(connection, query.site, &plan.period, &coverage, route_id).await?,
     }
     for (range, times) in &plan.scans {
-        read_views(connection, query, (range, *times), route_id, (per.by(), labels), &mut answer).await?;
+        let count = |_, route_id, code, weight, values: &Values| {
+            answer.add_view(route_id, code, weight, values, *times);
+        };
+        read_views(connection, query, range, route_id, (per.by(), labels), count).await?;
     }
     Ok((plan.period, answer.finish()))
 }
@@ -166,7 +177,7 @@ pub(crate) async fn count_views(
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
     let answer = Answer::new(&query, Per::Total, route_id, &Labels::default());
     let Some(mut answer) = answer else { return Ok(0) };
-    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.retained);
+    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.edges(route_id.is_none()));
     read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.total().views)
 }
@@ -207,27 +218,32 @@ pub(crate) async fn read_rollups(
     rows::read_deltas(connection, site, plan.deltas.clone(), |_, views| answer.add_delta(views)).await
 }
 
-/// Counts the page views of a range that match a question, each so many times.
-async fn read_views(
+/// Passes the page views of a range that match a question to `count`: start, route, code of the value of `by`, weight,
+/// and values.
+pub(crate) async fn read_views(
     connection: &mut PgConnection,
     query: &CellQuery,
-    (range, times): (&Range<i64>, i64),
+    range: &Range<i64>,
     route_id: Option<i64>,
     (by, labels): (Option<GroupBy>, &Labels),
-    answer: &mut Answer,
+    mut count: impl FnMut(i64, i64, Code, Weight, &Values),
 ) -> Result<(), StoreError> {
     let by = by.unwrap_or(GroupBy::Rolled(Dimension::Device));
     let filters = &query.filters;
-    let mut rows = sql("/* view.scan */ select route_id, lcp, inp, cls, fcp, ttfb, fid, tti, \
+    let mut rows = sql(concat!(
+        "/* view.scan */ select route_id, ",
+        fieldvitals_store::metric_columns!(""),
+        ", \
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
          end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
-         when 5 then release end, weight from page_view \
+         when 5 then release end, weight, id from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
          and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
-         and ($12::smallint is null or os = $12)")
+         and ($12::smallint is null or os = $12)"
+    ))
     .bind(query.site.0)
     .bind(view::first_id(range.start))
     .bind(view::first_id(range.end))
@@ -246,16 +262,17 @@ async fn read_views(
             let label: Option<&str> = row.try_get(9)?;
             let number: Option<i16> = row.try_get(8)?;
             let weight = Weight::from_stored(row.try_get(10)?);
-            Ok((row.try_get(0)?, view::values(&row, 1)?, number, label, weight))
+            let (route_id, start_ms) = (row.try_get(0)?, view::start_ms(&row, 11)?);
+            Ok((start_ms, route_id, view::values(&row, 1)?, number, label, weight))
         };
-        let (route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
+        let (start_ms, route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
         let code = match (by, label) {
             (GroupBy::Rolled(by), Some(label)) => {
                 labels.code(by, label).unwrap_or_else(|| label_code(label, 0))
             }
             _ => number.and_then(|number| u16::try_from(number).ok()).unwrap_or(NO_VALUE),
         };
-        answer.add_view(route_id, code, weight, &values, times);
+        count(start_ms, route_id, code, weight, &values);
     }
     Ok(())
 }

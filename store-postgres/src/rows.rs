@@ -95,7 +95,8 @@ macro_rules! table {
                 $name,
                 " where site_id = $1 and (slot, step, block) in (select slot, step, block from ",
                 $name,
-                " where site_id = $1 and slot = any($2) and step >= $3 and step < $4 limit $5)"
+                " where site_id = $1 and slot = any($2) and step >= $3 and step < $4 \
+                 and block >= $6 and block <= $7 limit $5)"
             ),
         }
     };
@@ -346,12 +347,13 @@ async fn write_some(
 pub(crate) async fn remove_steps(
     connection: &mut PgConnection,
     site: SiteId,
-    (grain, steps): (Grain, Range<i32>),
+    (grain, steps, scope): (Grain, Range<i32>, Option<Scope>),
     limit: i64,
 ) -> Result<u64, StoreError> {
     if steps.is_empty() {
         return Ok(0);
     }
+    let blocks = scope.map_or(i16::MIN..=i16::MAX, Scope::blocks);
     // Keys start with the slot, so listing the slots lets the index find the steps.
     let removed = query(table(grain).remove_steps)
         .bind(site.0)
@@ -359,6 +361,8 @@ pub(crate) async fn remove_steps(
         .bind(steps.start)
         .bind(steps.end)
         .bind(limit)
+        .bind(*blocks.start())
+        .bind(*blocks.end())
         .execute(connection)
         .await
         .map_err(failed(WRITING))?;

@@ -4,7 +4,7 @@ use crate::connection::{Pools, bounded};
 use crate::error::failed;
 use crate::limits;
 use crate::sql::query;
-use crate::{address, load, nodelay};
+use crate::{address, nodelay};
 use fieldvitals_store::StoreError;
 use fieldvitals_store::schema::{self, Schema};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -19,7 +19,7 @@ const CONNECTIONS_MAX: u32 = 3;
 /// pool.
 const READING_CONNECTIONS_MAX: u32 = vitals::limits::QUESTIONS_RUNNING_MAX as u32 + 1;
 /// Connections for background work: loading uses one, and on Citus more; maintenance uses another, and starts vacuums.
-const BACKGROUND_CONNECTIONS_MAX: u32 = load::CITUS_LOADS_MAX as u32 + 2;
+const BACKGROUND_CONNECTIONS_MAX: u32 = limits::CITUS_LOADS_MAX as u32 + 2;
 /// Timeout for opening a connection, and for waiting for a free one.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(limits::DATABASE_CONNECT_MS_MAX);
 /// Idle connections are closed after this time.
@@ -32,9 +32,10 @@ const VERSION_MIN: i32 = 140_000;
 
 /// The files of `migrations/postgres`: version, description and text. The macro of sqlx that lists them is not used,
 /// because it would build the drivers of all databases a second time for the compiler.
-const FILES: [(i64, &str, &str); 2] = [
+const FILES: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "site rows", include_str!("../../migrations/postgres/0002_site_rows.sql")),
+    (3, "time", include_str!("../../migrations/postgres/0003_time.sql")),
 ];
 
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {

@@ -74,13 +74,14 @@ async fn add_in(connection: &mut PgConnection, site: NewSite) -> Result<Site, St
 pub(crate) async fn put(store: &PostgresStore, site: &Site) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     let added = query(
-        "/* site.put */ insert into site (name, origins, routes, created_ms) values ($1, $2, $3, $4) \
+        "/* site.put */ insert into site (name, origins, routes, created_ms, timezone) values ($1, $2, $3, $4, $5) \
          on conflict (name) do nothing returning site_id",
     )
     .bind(site.name.as_str())
     .bind(texts(&site.origins)?)
     .bind(texts(&site.routes)?)
     .bind(site.created_ms)
+    .bind(site.timezone.as_str())
     .fetch_optional(&mut *transaction)
     .await
     .map_err(failed(CHANGING))?;
@@ -122,7 +123,7 @@ async fn add_key(
 }
 
 /// Locks the site against concurrent changes.
-async fn lock(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreError> {
+pub(crate) async fn lock(connection: &mut PgConnection, site: SiteId) -> Result<(), StoreError> {
     query("/* site.lock */ select site_id from site where site_id = $1 for no key update")
         .bind(site.0)
         .fetch_optional(connection)
@@ -148,7 +149,7 @@ async fn one(connection: &mut PgConnection, site: SiteId) -> Result<Site, StoreE
 
 async fn read(connection: &mut PgConnection, site: Option<SiteId>) -> Result<Vec<Site>, StoreError> {
     let rows = query(
-        "/* site.read */ select s.site_id, s.name, s.origins, s.created_ms, k.key, k.until_ms, s.routes \
+        "/* site.read */ select s.site_id, s.name, s.origins, s.created_ms, k.key, k.until_ms, s.routes, s.timezone \
          from site s left join site_key k on k.site_id = s.site_id \
          where $1::bigint is null or s.site_id = $1 order by s.name, k.created_ms desc, k.number desc",
     )
@@ -171,6 +172,7 @@ async fn read(connection: &mut PgConnection, site: Option<SiteId>) -> Result<Vec
                 keys: Vec::new(),
                 origins: list(2, "origins")?,
                 routes: list(6, "routes")?,
+                timezone: row.try_get(7).map_err(failed(SITES))?,
                 created_ms: row.try_get(3).map_err(failed(SITES))?,
             });
         }
@@ -201,6 +203,23 @@ pub(crate) async fn update(
             Some(UNIQUE_VIOLATION) => StoreError::SiteExists(name.to_owned()),
             _ => failed(CHANGING)(error),
         })?;
+    let site = one(&mut transaction, site).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+pub(crate) async fn set_timezone(
+    store: &PostgresStore,
+    site: SiteId,
+    timezone: &str,
+) -> Result<Site, StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    query("/* site.timezone */ update site set timezone = $1 where site_id = $2")
+        .bind(timezone)
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
     let site = one(&mut transaction, site).await?;
     transaction.commit().await.map_err(failed(CHANGING))?;
     Ok(site)

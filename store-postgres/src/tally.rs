@@ -6,7 +6,7 @@ use crate::sql::query as sql;
 use crate::{PostgresStore, view};
 use fieldvitals_store::dimension::device_code;
 use fieldvitals_store::limits::SORT_VIEWS_MAX;
-use fieldvitals_store::{StoreError, Tally, TallyBuilder, TallyQuery};
+use fieldvitals_store::{StoreError, Tally, TallyBuilder, TallyQuery, metric_branches};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 
@@ -20,9 +20,9 @@ macro_rules! tallied {
             $name,
             " */ select ",
             $select,
-            " from (select v.id, case $4::smallint \
-             when 0 then v.lcp when 1 then v.inp when 2 then v.cls when 3 then v.fcp when 4 then v.ttfb \
-             when 5 then v.fid when 6 then v.tti end as value \
+            " from (select v.id, case $4::smallint ",
+            metric_branches!(),
+            " end as value \
              from page_view v where v.site_id = $1 and v.id >= $2 and v.id < $3 \
              and v.route_id in (select r.route_id from route r where r.site_id = $1 and r.route = any($5)) \
              and ($6::smallint is null or v.device = $6) and ($7::text is null or v.browser = $7) \
@@ -60,9 +60,9 @@ pub(crate) async fn tally(store: &PostgresStore, query: &TallyQuery) -> Result<T
             .bind(i64::try_from(SORT_VIEWS_MAX).unwrap_or(i64::MAX).saturating_add(1))
             .fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-            let id = view::id(&row).map_err(failed(READING))?;
+            let start_ms = view::start_ms(&row, 0).map_err(failed(READING))?;
             let value: i32 = row.try_get(1).map_err(failed(READING))?;
-            tally.add(id.start_ms(), value.unsigned_abs());
+            tally.add(start_ms, value.unsigned_abs());
             read += 1;
         }
     }

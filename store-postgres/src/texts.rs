@@ -5,7 +5,6 @@
 
 use crate::connection::Transaction;
 use crate::error::{damaged, failed};
-use crate::load::Part;
 use crate::maintain::{hold_off_loads, wait_little};
 use crate::sql::{alone, query};
 use crate::view;
@@ -14,6 +13,7 @@ use fieldvitals_store::context::texts::{
     self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
 };
 use fieldvitals_store::hash::HashMap;
+use fieldvitals_store::load::Part;
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{SiteId, StoreError};
 use futures_util::TryStreamExt;

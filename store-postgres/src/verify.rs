@@ -1,7 +1,7 @@
 //! Compares rollups with page views, and rebuilds rollups from page views.
 
 use crate::error::failed;
-use crate::load::hold_site;
+use crate::locks::hold_site;
 use crate::maintain::{REMOVE_BLOCKS_MAX, exclude};
 use crate::sql::{self, query};
 use crate::{PostgresStore, names, query as questions, rows, version, view};
@@ -59,7 +59,7 @@ fn day(day_ms: i64) -> Range<i64> {
 
 /// Returns the steps of a day within retention, for each grain.
 fn steps(day_ms: i64, retained: &RetentionEdges) -> impl Iterator<Item = (Grain, Range<i32>)> {
-    [(Grain::Hour, retained.hours_from_ms), (Grain::Day, retained.days_from_ms)]
+    [(Grain::Hour, retained.site_hours_from_ms), (Grain::Day, retained.days_from_ms)]
         .into_iter()
         .filter(move |&(_, from_ms)| day_ms >= from_ms)
         .map(move |(grain, _)| (grain, steps_of_day(grain, day_ms)))
@@ -153,7 +153,8 @@ pub(crate) async fn rebuild_day(
     .await
     .map_err(failed(REBUILDING))?;
     for steps in steps(day.start, &retained) {
-        while rows::remove_steps(connection, site, steps.clone(), REMOVE_BLOCKS_MAX).await?
+        let (grain, steps) = steps;
+        while rows::remove_steps(connection, site, (grain, steps.clone(), None), REMOVE_BLOCKS_MAX).await?
             >= REMOVE_BLOCKS_MAX as u64
         {}
     }

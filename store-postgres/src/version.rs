@@ -3,7 +3,7 @@
 use crate::error::failed;
 use crate::sql::query;
 use crate::{PostgresStore, query as questions};
-use fieldvitals_store::version::{OTHER_CHANGES, Version};
+use fieldvitals_store::version::{OTHER_CHANGES, Version, last_load_of};
 use fieldvitals_store::{SiteId, SpoolId, StoreError};
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -53,5 +53,38 @@ pub(crate) async fn count_forgotten(connection: &mut PgConnection, spool: SpoolI
     .execute(connection)
     .await
     .map_err(failed(COUNTING))?;
+    Ok(())
+}
+
+/// Notes the last load of days: sites, the rows of their days, and the numbers of the loads, ordered by site.
+pub(crate) async fn note_days(
+    connection: &mut PgConnection,
+    (sites, days, loads): (Vec<i64>, Vec<Uuid>, Vec<i64>),
+) -> Result<(), StoreError> {
+    if sites.is_empty() {
+        return Ok(());
+    }
+    query(
+        "/* version.days */ insert into load_cursor (site_id, spool, position) \
+         select * from unnest($1::bigint[], $2::uuid[], $3::bigint[]) \
+         on conflict (site_id, spool) do update set position = excluded.position",
+    )
+    .bind(sites)
+    .bind(days)
+    .bind(loads)
+    .execute(connection)
+    .await
+    .map_err(failed(COUNTING))?;
+    Ok(())
+}
+
+/// Removes the last loads of the days before an edge of kept page views, in the transaction that moves the edge.
+pub(crate) async fn forget_days(connection: &mut PgConnection, views_from_ms: i64) -> Result<(), StoreError> {
+    query("/* version.forget */ delete from load_cursor where spool >= $1 and spool < $2")
+        .bind(Uuid::from_bytes(last_load_of(0).0))
+        .bind(Uuid::from_bytes(last_load_of(views_from_ms).0))
+        .execute(connection)
+        .await
+        .map_err(failed(COUNTING))?;
     Ok(())
 }

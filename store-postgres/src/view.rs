@@ -7,7 +7,8 @@ use fieldvitals_store::context::texts::{TextCodes, TextNames};
 use fieldvitals_store::dimension::{device_code, device_of_code};
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
-    Context, SiteId, Source, StoreError, StoredView, ViewUpdate, Weight, pack_url, unpack_url,
+    Context, SiteId, Source, StoreError, StoredView, ViewUpdate, Weight, pack_times, pack_url, unpack_times,
+    unpack_url,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -161,7 +162,7 @@ impl Columns {
 pub(crate) fn source(view: &StoredView) -> (Option<i32>, Option<Vec<u8>>) {
     match view.update.source {
         Source::Own { seq } => (Some(seq.cast_signed()), None),
-        Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
+        Source::Foreign => (None, Some(pack_times(&view.received_ms))),
     }
 }
 
@@ -213,8 +214,14 @@ pub(crate) fn read_counted(row: &PgRow) -> Result<(i64, ViewUpdate), StoreError>
     parse().map_err(|error: sqlx::Error| damaged("reading a page view", format!("a page view ({error})")))
 }
 
-/// The id of a page view, in the first column.
-pub(crate) fn id(row: &PgRow) -> Result<ViewId, sqlx::Error> {
+/// Reads the start of a view from the column of its id.
+pub(crate) fn start_ms(row: &PgRow, column: usize) -> Result<i64, sqlx::Error> {
+    let id = row.try_get::<Uuid, _>(column)?;
+    let id = ViewId::from_bytes(id.into_bytes());
+    id.map(|id| id.start_ms()).ok_or_else(|| sqlx::Error::Decode("id".into()))
+}
+
+fn id(row: &PgRow) -> Result<ViewId, sqlx::Error> {
     let id = row.try_get::<Uuid, _>(0)?;
     ViewId::from_bytes(id.into_bytes()).ok_or_else(|| sqlx::Error::Decode("id".into()))
 }
@@ -226,16 +233,10 @@ fn parse(row: &PgRow, texts: &TextNames) -> Result<StoredView, sqlx::Error> {
         Some(seq) => Source::Own { seq: seq.cast_unsigned() },
         None => Source::Foreign,
     };
-    let mut received_ms = [0; Metric::COUNT];
-    if let Some(bytes) = row.try_get::<Option<&[u8]>, _>(18)? {
-        let times = bytes.as_chunks::<8>().0;
-        if times.len() != received_ms.len() {
-            return Err(wrong("foreign_received"));
-        }
-        for (time, bytes) in received_ms.iter_mut().zip(times) {
-            *time = i64::from_be_bytes(*bytes);
-        }
-    }
+    let received_ms = match row.try_get::<Option<&[u8]>, _>(18)? {
+        Some(bytes) => unpack_times(bytes).ok_or_else(|| wrong("foreign_received"))?,
+        None => [0; Metric::COUNT],
+    };
     let context = match row.try_get::<Option<&[u8]>, _>(CONTEXT)? {
         Some(bytes) => {
             let context = decode(bytes).map_err(|_| wrong("context"))?;
@@ -267,7 +268,9 @@ fn parse(row: &PgRow, texts: &TextNames) -> Result<StoredView, sqlx::Error> {
     })
 }
 
-/// Reads the seven metrics from the columns that begin at `first`.
+const _: () = assert!(Metric::COUNT == 7, "statements and indexes of columns in this file name each metric");
+
+/// Reads the metrics from the columns that begin at `first`.
 pub(crate) fn values(row: &PgRow, first: usize) -> Result<Values, sqlx::Error> {
     let mut values = Values::EMPTY;
     for metric in Metric::ALL {

@@ -310,7 +310,7 @@ async fn maintenance_is_of_one_server_at_a_time() {
     load(&store, site, 1, vec![update(DAY0_MS, 1, &[])]).await.unwrap();
     let lease = |until: &str| {
         database.sql(&format!(
-            "update maintenance_lease set until = {until}, holder = '00000000-0000-0000-0000-000000000001'"
+            "update maintenance_claim set until = {until}, holder = '00000000-0000-0000-0000-000000000001'"
         ))
     };
     let _ = lease("now() + interval '1 hour'");

@@ -20,7 +20,7 @@ async fn fresh() -> Fresh {
 }
 
 // These cases cover every kind of statement and transaction. Other cases do not depend on sessions.
-fieldvitals_store::conformance!(@cases fresh:
+fieldvitals_store::conformance_cases!(fresh:
     sites_and_keys,
     tokens,
     a_load_takes_place_whole_or_not,

@@ -1,10 +1,10 @@
 //! Carrying a site over, from one store to another.
 
 use crate::error::{damaged, failed};
-use crate::names::{Names, Used};
+use crate::names::Tables;
 use crate::rows::{self, Rows};
 use crate::{SqliteStore, names, query, site, texts, verify, version, view};
-use fieldvitals_store::places::Decided;
+use fieldvitals_store::names::Names;
 use fieldvitals_store::rollup::{Grain, Part, slot};
 use fieldvitals_store::{
     Dimension, RetentionEdges, RollupGroup, SiteId, SiteSize, StoreError, StoredView, copy,
@@ -173,16 +173,8 @@ pub(crate) async fn rollups_put(
     let mut transaction = store.write(WRITING).await?;
     let connection = &mut *transaction;
     site::exists(connection, site).await?;
-    let mut used = Used::default();
-    for group in groups {
-        let day = Grain::Day.step(group.key.start_ms);
-        used.route(&group.key.route, day);
-        for (dimension, label) in copy::labels(std::slice::from_ref(group)) {
-            used.label(dimension, label, day);
-        }
-    }
     let mut names = Names::default();
-    names.take(connection, site, used, &Decided::default()).await?;
+    names.use_all(&mut Tables(connection), site, copy::used_by(groups)).await?;
     let rows = copy::rows(groups, &names.route_ids, &names.labels);
     rows::replace(connection, site, rows).await?;
     version::count_change(connection, site).await?;

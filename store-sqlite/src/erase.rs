@@ -2,11 +2,11 @@
 
 use crate::error::{damaged, failed};
 use crate::maintain::REMOVE_BLOCKS_MAX;
-use crate::names::{Names, Used};
+use crate::names::Tables;
 use crate::{SqliteStore, load, names, places, query, rows, site, texts, version, view};
 use fieldvitals_store::limits;
-use fieldvitals_store::load::Changed;
-use fieldvitals_store::places::Decided;
+use fieldvitals_store::load::{Changed, used_by};
+use fieldvitals_store::names::Names;
 use fieldvitals_store::rollup::{DAY_MS, Grain, day_of, deltas};
 use fieldvitals_store::{Erase, Erased, RetentionEdges, SiteId, StoreError, StoredView, pack_url};
 use sqlx::sqlite::SqliteConnection;
@@ -157,7 +157,7 @@ async fn remove(
     let changed: Vec<Changed> =
         views.into_iter().map(|view| Changed { before: Some(Box::new(view)), after: None }).collect();
     let mut names = Names::default();
-    names.take(connection, erase.site, Used::by(&changed), &Decided::default()).await?;
+    names.use_all(&mut Tables(connection), erase.site, used_by(&changed)).await?;
     sqlx::query(view::REMOVE)
         .bind(load::key_list(&keys))
         .execute(&mut *connection)
@@ -202,7 +202,8 @@ async fn remove_rows(
     let mut removed = 0;
     for grain in [Grain::Hour, Grain::Day] {
         let steps = grain.step(start)..grain.step(end);
-        removed += rows::remove(connection, erase.site, grain, steps, REMOVE_BLOCKS_MAX - removed).await?;
+        let left = REMOVE_BLOCKS_MAX - removed;
+        removed += rows::remove(connection, erase.site, (grain, steps, None), left).await?;
     }
     Ok(removed)
 }

@@ -11,6 +11,7 @@ mod bulk;
 mod causes;
 mod copy;
 mod deltas;
+mod deploy_mark;
 mod erase;
 mod error;
 mod load;
@@ -20,8 +21,10 @@ mod places;
 mod query;
 mod rows;
 mod schema;
+mod series;
 mod site;
 mod site_rows;
+mod strata;
 mod tally;
 mod texts;
 mod verify;
@@ -32,10 +35,10 @@ mod violation;
 use async_trait::async_trait;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::{
-    CauseQuery, Causes, CellQuery, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    CauseQuery, Causes, CellQuery, DeployMark, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
     MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, Site, SiteId, SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token,
-    TokenId, Total, ValueCell, Version, Violation,
+    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
+    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -122,6 +125,10 @@ impl Store for SqliteStore {
         site::update(self, site, name, origins, routes).await
     }
 
+    async fn site_timezone(&self, site: SiteId, timezone: &str) -> Result<Site, StoreError> {
+        site::set_timezone(self, site, timezone).await
+    }
+
     async fn site_rotate_key(
         &self,
         site: SiteId,
@@ -196,8 +203,16 @@ impl Store for SqliteStore {
         query::breakdown(self, query, by).await
     }
 
+    async fn series(&self, query: &SeriesQuery) -> Result<Vec<StepCells>, StoreError> {
+        series::series(self, query).await
+    }
+
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
         causes::causes(self, query).await
+    }
+
+    async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
+        strata::strata(self, query).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
@@ -206,6 +221,14 @@ impl Store for SqliteStore {
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
         query::view(self, site, id).await
+    }
+
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
+        deploy_mark::put(self, site, marks).await
+    }
+
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
+        deploy_mark::list(self, site).await
     }
 
     async fn judgements(

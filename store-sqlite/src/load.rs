@@ -4,18 +4,18 @@
 
 use crate::bulk::{Sizes, sizes};
 use crate::error::{damaged, failed};
-use crate::names::{self, Names, Used, Using, json};
-use crate::{SqliteStore, bulk, places, query, texts, version, view};
-use fieldvitals_store::context::texts::{TextCodes, TextNames};
+use crate::names::{Tables, json};
+use crate::{SqliteStore, bulk, query, texts, version, view};
+use fieldvitals_store::context::texts::TextNames;
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::{Merged, ids, merge};
-use fieldvitals_store::places::Decided;
+use fieldvitals_store::load::{self, Part, ids};
+use fieldvitals_store::version::{last_load_of, load_number};
 use fieldvitals_store::{
-    LoadBatch, LoadReport, RetentionEdges, Senders, SiteId, SpoolId, StoreError, StoredView, ViewUpdate,
-    rollup,
+    LoadBatch, LoadReport, RetentionEdges, SiteId, SpoolId, StoreError, StoredView, names, rollup,
 };
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use vitals::view::ViewId;
 
@@ -30,19 +30,6 @@ const ADD_DELTAS: Sizes = sizes!(
 
 /// The outcome of each batch of a pass.
 type Loaded = Vec<Result<LoadReport, StoreError>>;
-
-/// A site's batch during a load.
-pub(crate) struct Part {
-    pub(crate) site: SiteId,
-    pub(crate) beacons: Vec<Vec<ViewUpdate>>,
-    pub(crate) senders: Senders,
-    pub(crate) names: Names,
-    pub(crate) decided: Decided,
-    pub(crate) texts: TextCodes,
-    pub(crate) merged: Merged,
-    spool: SpoolId,
-    up_to: i64,
-}
 
 /// The rows to write of all sites.
 #[derive(Default)]
@@ -79,24 +66,20 @@ pub(crate) async fn load(store: &SqliteStore, pass: Vec<LoadBatch>) -> Result<Lo
     let mut parts: Vec<Part> = Vec::new();
     for (batch, _) in pass.into_iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()) {
         keys.extend(ids(&batch).into_iter().map(|id| (batch.site, id)));
-        let LoadBatch { site, spool, after: _, up_to, beacons, senders } = batch;
-        let (names, decided, texts) = (Names::default(), Decided::default(), TextCodes::default());
-        let (merged, up_to) = (Merged::default(), position(up_to)?);
-        parts.push(Part { site, beacons, senders, names, decided, texts, merged, spool, up_to });
+        parts.push(Part::new(batch));
     }
     let mut known = known(connection, &keys).await?;
-    places::bound(connection, &mut parts, &retained).await?;
+    load::bound(&mut Tables(connection), &mut parts, &retained).await?;
     texts::bound(connection, &mut parts).await?;
     let mut reports = HashMap::default();
     for part in &mut parts {
-        let known = known.remove(&part.site).unwrap_or_default();
-        part.merged = merge(known, std::mem::take(&mut part.beacons), &retained);
-        part.merged.report.overflow = part.decided.overflow;
+        part.merge(known.remove(&part.site).unwrap_or_default(), &retained);
         reports.insert(part.site, part.merged.report);
     }
     // Names are written site by site in order.
     parts.sort_unstable_by_key(|part| part.site);
-    names::take(connection, &mut parts.iter_mut().map(Part::using).collect::<Vec<_>>()).await?;
+    let mut using: Vec<_> = parts.iter_mut().map(Part::using).collect();
+    names::use_all(&mut Tables(connection), &mut using).await?;
     texts::add(connection, &mut parts).await?;
     write(connection, parts).await?;
     transaction.commit().await.map_err(failed(LOADING))?;
@@ -108,17 +91,14 @@ pub(crate) async fn load(store: &SqliteStore, pass: Vec<LoadBatch>) -> Result<Lo
     Ok(outcomes)
 }
 
-impl Part {
-    fn using(&mut self) -> Using<'_> {
-        let used = Used::by(&self.merged.changed);
-        Using { site: self.site, used, decided: &self.decided, names: &mut self.names }
-    }
-
-    /// Adds the rows to write.
-    fn rows(self, rows: &mut Rows) {
-        let Self { site, spool, up_to, merged, names, texts, .. } = self;
+impl Rows {
+    fn add(&mut self, part: Part) -> Result<(), StoreError> {
+        let Part { site, spool, up_to, merged, names, texts, .. } = part;
+        let up_to = position(up_to)?;
         let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
-        rows.deltas.extend(deltas.into_iter().map(|(hour_ms, views)| DeltaRow {
+        let days: BTreeSet<i64> = deltas.keys().map(|&hour_ms| rollup::day_of(hour_ms)).collect();
+        let load = load_number(spool, up_to.unsigned_abs());
+        self.deltas.extend(deltas.into_iter().map(|(hour_ms, views)| DeltaRow {
             site,
             hour_ms,
             spool,
@@ -126,20 +106,22 @@ impl Part {
             views,
         }));
         for changed in merged.changed {
-            rows.replaced.extend(changed.before.map(|before| (site, before.update.id)));
+            self.replaced.extend(changed.before.map(|before| (site, before.update.id)));
             if let Some(view) = changed.after {
                 let route_id = names.route_ids.get(&view.update.route).copied().unwrap_or_default();
                 let context = texts.encode(&view.update);
-                rows.views.push(ViewRow { site, view, route_id, context });
+                self.views.push(ViewRow { site, view, route_id, context });
             }
         }
-        rows.cursors.push((site.0, hex(&spool.0), up_to));
+        self.cursors.push((site.0, hex(&spool.0), up_to));
+        self.cursors.extend(days.into_iter().map(|day_ms| (site.0, hex(&last_load_of(day_ms).0), load)));
+        Ok(())
     }
 }
 
 async fn write(connection: &mut SqliteConnection, parts: Vec<Part>) -> Result<(), StoreError> {
     let mut rows = Rows::default();
-    parts.into_iter().for_each(|part| part.rows(&mut rows));
+    parts.into_iter().try_for_each(|part| rows.add(part))?;
     move_cursors(connection, &rows.cursors).await?;
     if !rows.replaced.is_empty() {
         sqlx::query(view::REMOVE)
@@ -206,16 +188,6 @@ async fn begin(
         }
     };
     Ok((query::retention_edges(connection).await?, pass.iter().map(outcome).collect()))
-}
-
-/// What is kept, by the columns of its row or their absence.
-pub(crate) fn retained(views: Option<i64>, hours: Option<i64>, days: Option<i64>) -> RetentionEdges {
-    let everything = RetentionEdges::EVERYTHING;
-    RetentionEdges {
-        views_from_ms: views.unwrap_or(everything.views_from_ms),
-        hours_from_ms: hours.unwrap_or(everything.hours_from_ms),
-        days_from_ms: days.unwrap_or(everything.days_from_ms),
-    }
 }
 
 /// The stored ones of these views, by site.

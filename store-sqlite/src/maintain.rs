@@ -6,7 +6,7 @@ use crate::error::{damaged_rollup, failed};
 use crate::site_rows::{self, Step};
 use crate::{SqliteStore, deltas, names, query, rows, schema, texts, version, view};
 use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Fold, Grain, Stored, slots};
+use fieldvitals_store::rollup::{Fold, Grain, Scope, Stored, slots};
 use fieldvitals_store::{
     MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId, StoreError,
 };
@@ -109,7 +109,7 @@ async fn sites_with_past(store: &SqliteStore, retained: &RetentionEdges) -> Resu
         "/* site.past */ select s.site_id from site s where \
          exists (select 1 from page_view v where v.site_id = s.site_id and v.id < ?1) \
          or exists (select 1 from json_each(?2) j cross join rollup_hour h \
-         on h.site_id = s.site_id and h.slot = j.value and h.step < ?3) \
+         on h.site_id = s.site_id and h.slot = j.value and h.step < ?3 and (h.block >= ?7 or h.step < ?8)) \
          or exists (select 1 from json_each(?2) j cross join rollup_day d \
          on d.site_id = s.site_id and d.slot = j.value and d.step < ?4) \
          or exists (select 1 from route r where r.site_id = s.site_id and r.last_day < ?5) \
@@ -123,6 +123,8 @@ async fn sites_with_past(store: &SqliteStore, retained: &RetentionEdges) -> Resu
     .bind(Grain::Day.step(retained.days_from_ms))
     .bind(names::unused_before(retained))
     .bind(Grain::Day.step(retained.views_from_ms))
+    .bind(*Scope::Routes.blocks().start())
+    .bind(Grain::Hour.step(retained.site_hours_from_ms))
     .fetch_all(&store.readers)
     .await
     .map_err(failed(REMOVING))?;
@@ -137,8 +139,12 @@ async fn remove_old(
     done: &mut MaintenanceSummary,
 ) -> Result<(), StoreError> {
     done.views_removed += remove_views(store, site, retained.views_from_ms).await?;
-    for (grain, from_ms) in [(Grain::Hour, retained.hours_from_ms), (Grain::Day, retained.days_from_ms)] {
-        done.rows_removed += remove_blocks(store, site, grain, grain.step(from_ms)).await?;
+    for (grain, from_ms, scope) in [
+        (Grain::Hour, retained.hours_from_ms, Some(Scope::Routes)),
+        (Grain::Hour, retained.site_hours_from_ms, None),
+        (Grain::Day, retained.days_from_ms, None),
+    ] {
+        done.rows_removed += remove_blocks(store, site, (grain, scope), grain.step(from_ms)).await?;
     }
     let mut transaction = store.write(REMOVING).await?;
     let names_removed = names::remove(&mut transaction, site, retained).await?;
@@ -166,12 +172,24 @@ async fn move_edges(
 ) -> Result<RetentionEdges, StoreError> {
     let mut transaction = store.write(REMOVING).await?;
     let before = query::retention_edges(&mut transaction).await?;
-    let retained = before.after(now_ms, retention);
+    let mut retained = before.after(now_ms, retention);
+    if is_lacking(&mut transaction).await? {
+        retained = retained.without_site_hours();
+    }
     if retained != before {
         store_retention_edges(&mut transaction, retained).await?;
+        version::forget_days(&mut transaction, retained.views_from_ms).await?;
         transaction.commit().await.map_err(failed(REMOVING))?;
     }
     Ok(retained)
+}
+
+/// Whether some days of a site have no rows of the whole site yet.
+async fn is_lacking(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    sqlx::query_scalar("/* rollup.lacking.any */ select exists (select 1 from rollup_lacking)")
+        .fetch_one(connection)
+        .await
+        .map_err(failed(REMOVING))
 }
 
 /// Sets the retention edges.
@@ -186,12 +204,14 @@ async fn store_retention_edges(
     retained: RetentionEdges,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "/* kept.move */ insert into kept (one, views_from_ms, hours_from_ms, days_from_ms) \
-         values (1, ?, ?, ?) on conflict (one) do update set views_from_ms = excluded.views_from_ms, \
-         hours_from_ms = excluded.hours_from_ms, days_from_ms = excluded.days_from_ms",
+        "/* kept.move */ insert into kept (one, views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms) \
+         values (1, ?, ?, ?, ?) on conflict (one) do update set views_from_ms = excluded.views_from_ms, \
+         hours_from_ms = excluded.hours_from_ms, site_hours_from_ms = excluded.site_hours_from_ms, \
+         days_from_ms = excluded.days_from_ms",
     )
     .bind(retained.views_from_ms)
     .bind(retained.hours_from_ms)
+    .bind(retained.site_hours_from_ms)
     .bind(retained.days_from_ms)
     .execute(connection)
     .await
@@ -289,17 +309,18 @@ async fn remove_views(store: &SqliteStore, site: SiteId, from_ms: i64) -> Result
     }
 }
 
-/// Removes the rollup blocks of a site before a step. Returns their number.
+/// Removes the rollup blocks of a site before a step: those of a scope, or all. Returns their number.
 async fn remove_blocks(
     store: &SqliteStore,
     site: SiteId,
-    grain: Grain,
+    (grain, scope): (Grain, Option<Scope>),
     from: i32,
 ) -> Result<u64, StoreError> {
     let mut removed = 0;
     loop {
         let mut transaction = store.write(REMOVING).await?;
-        let blocks = rows::remove(&mut transaction, site, grain, i32::MIN..from, REMOVE_BLOCKS_MAX).await?;
+        let steps = (grain, i32::MIN..from, scope);
+        let blocks = rows::remove(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
         transaction.commit().await.map_err(failed(REMOVING))?;
         removed += blocks;
         if blocks < REMOVE_BLOCKS_MAX {
@@ -323,16 +344,17 @@ pub(crate) async fn remove_site(store: &SqliteStore, site: SiteId) -> Result<(),
     }
     remove_views(store, site, i64::MAX).await?;
     for grain in [Grain::Hour, Grain::Day] {
-        remove_blocks(store, site, grain, i32::MAX).await?;
+        remove_blocks(store, site, (grain, None), i32::MAX).await?;
     }
     texts::remove(store, site, i32::MAX).await?;
     let mut transaction = store.write(DELETING).await?;
     for sql in [
         "/* site.rows */ delete from load_cursor where site_id = ?",
-        "/* site.rows */ delete from rollup_change where site_id = ?",
+        "/* site.rows */ delete from rollup_state where site_id = ?",
         "/* site.rows */ delete from route where site_id = ?",
         "/* site.rows */ delete from label where site_id = ?",
         "/* site.rows */ delete from violation where site_id = ?",
+        "/* site.rows */ delete from deploy_mark where site_id = ?",
         "/* site.rows */ delete from site_deleted where site_id = ?",
     ] {
         sqlx::query(sql).bind(site.0).execute(&mut *transaction).await.map_err(failed(DELETING))?;

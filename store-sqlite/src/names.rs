@@ -1,15 +1,13 @@
-//! The names of a site: its routes and labels, under the ids and codes that rows have for them.
-//!
-//! They are read anew in every transaction, with one statement a kind: nothing is remembered between
-//! loads, so nothing needs to be forgotten when another process removes a name.
+//! The statements about names of sites: routes and labels, with their ids and codes.
 
 use crate::error::{damaged, failed};
-use fieldvitals_store::dimension::{DimensionValue, Labels, NO_VALUE, label_code};
+use async_trait::async_trait;
+use fieldvitals_store::dimension::{DimensionValue, Labels};
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::Changed;
-use fieldvitals_store::places::{Changes, Decided, Stored};
-use fieldvitals_store::rollup::{Grain, route_id};
-use fieldvitals_store::{Dimension, Filters, Place, RetentionEdges, SiteId, StoreError, ViewUpdate};
+use fieldvitals_store::names::{Asked, Found, NameKey, NameTables, NewName, Table};
+use fieldvitals_store::places::Stored;
+use fieldvitals_store::rollup::Grain;
+use fieldvitals_store::{Dimension, Filters, Place, RetentionEdges, SiteId, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Sqlite;
@@ -19,298 +17,193 @@ use std::collections::BTreeSet;
 
 const NAMING: &str = "reading or writing routes and labels";
 
-/// Names that a transaction is about to use, with the UTC day (since 1970) of the newest page view that
-/// has them; `i32::MIN` where none does any more.
-#[derive(Default)]
-pub(crate) struct Used<'a> {
-    routes: HashMap<&'a str, i32>,
-    labels: HashMap<(Dimension, &'a str), i32>,
+/// The tables of names, in the transaction of a connection.
+pub(crate) struct Tables<'a>(pub(crate) &'a mut SqliteConnection);
+
+/// A row to insert: site, dimension, key, text, last day, standing, network, day of the standing.
+type NewRow<'a> = (i64, Option<u8>, i64, &'a str, i32, i16, Option<i16>, i32);
+/// A changed place: site, dimension, key, standing, network, day of the standing.
+type PlaceRow = (i64, Option<u8>, i64, i16, Option<i16>, i32);
+/// A stored name: site, dimension, text, key, last day, standing, network, day of the standing.
+type FoundRow = (i64, Option<u8>, String, i64, i32, i16, Option<i16>, i32);
+
+fn number(dimension: Option<Dimension>) -> Option<u8> {
+    dimension.map(|dimension| dimension as u8)
 }
 
-impl<'a> Used<'a> {
-    /// The names of changed page views, before and after.
-    pub(crate) fn by(changed: &'a [Changed]) -> Self {
-        let mut used = Self::default();
-        for Changed { before, after } in changed {
-            if let Some(view) = before {
-                used.view(&view.update, i32::MIN);
+#[async_trait]
+impl NameTables for Tables<'_> {
+    async fn find(&mut self, table: Table, asked: &[Asked<'_>]) -> Result<Vec<Found>, StoreError> {
+        let sql = match table {
+            Table::Routes => {
+                "/* route.known */ select json_group_array(json_array(r.site_id, null, r.route, r.route_id, \
+                 r.last_day, r.standing, r.network, r.since_day)) from json_each(?1) j \
+                 cross join route r on r.site_id = j.value ->> 0 and r.route = j.value ->> 2"
             }
-            if let Some(view) = after {
-                used.view(&view.update, Grain::Day.step(view.update.id.start_ms()));
+            Table::Labels => {
+                "/* label.known */ select json_group_array(json_array(l.site_id, l.dimension, l.label, l.code, \
+                 l.last_day, l.standing, l.network, l.since_day)) from json_each(?1) j cross join label l \
+                 on l.site_id = j.value ->> 0 and l.dimension = j.value ->> 1 and l.label = j.value ->> 2"
             }
-        }
-        used
+        };
+        let asked: Vec<(i64, Option<u8>, &str)> =
+            asked.iter().map(|asked| (asked.site.0, number(asked.dimension), asked.text)).collect();
+        let rows: Vec<FoundRow> = packed(self.0, sqlx::query_scalar(sql).bind(json(&asked)?)).await?;
+        let found = |(site, dimension, text, key, last_day, standing, network, since_day): FoundRow| Found {
+            site: SiteId(site),
+            dimension: dimension.and_then(Dimension::from_number),
+            text,
+            stored: Stored { key, last_day, place: Place::from_stored(standing, network, since_day) },
+        };
+        Ok(rows.into_iter().map(found).collect())
     }
 
-    fn view(&mut self, view: &'a ViewUpdate, day: i32) {
-        self.route(&view.route, day);
-        for dimension in Dimension::LABELLED {
-            if let DimensionValue::Label(label) = dimension.of(view) {
-                self.label(dimension, label, day);
+    async fn add(&mut self, table: Table, new: &[NewName<'_>]) -> Result<(), StoreError> {
+        let sql = match table {
+            Table::Routes => {
+                "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
+                 select value ->> 0, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 \
+                 from json_each(?) where true on conflict (site_id, route_id) do nothing"
             }
-        }
+            Table::Labels => {
+                "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, \
+                 since_day) select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
+                 value ->> 6, value ->> 7 from json_each(?) where true \
+                 on conflict (site_id, dimension, code) do nothing"
+            }
+        };
+        let row = |&NewName { key: NameKey { site, dimension, key }, text, last_day, place }| -> NewRow<'_> {
+            let (standing, network, since_day) = place.stored();
+            (site.0, number(dimension), key, text, last_day, standing, network, since_day)
+        };
+        run(self.0, sql, &new.iter().map(row).collect::<Vec<_>>()).await
     }
 
-    pub(crate) fn route(&mut self, route: &'a str, day: i32) {
-        let newest = self.routes.entry(route).or_insert(day);
-        *newest = day.max(*newest);
-    }
-
-    pub(crate) fn label(&mut self, dimension: Dimension, label: &'a str, day: i32) {
-        let newest = self.labels.entry((dimension, label)).or_insert(day);
-        *newest = day.max(*newest);
-    }
-}
-
-/// The ids and codes of names, as far as requested.
-#[derive(Default)]
-pub(crate) struct Names {
-    pub(crate) route_ids: HashMap<String, i64>,
-    pub(crate) labels: Labels,
-    route_days: HashMap<i64, i32>,
-    label_days: HashMap<(Dimension, u16), i32>,
-}
-
-impl Names {
-    /// Remembers a stored route.
-    pub(crate) fn put_route(&mut self, route: &str, stored: &Stored) {
-        self.route_days.insert(stored.key, stored.last_day);
-        self.route_ids.insert(route.to_owned(), stored.key);
-    }
-
-    /// Remembers a stored label.
-    pub(crate) fn put_label(&mut self, dimension: Dimension, label: &str, stored: &Stored) {
-        let code = u16::try_from(stored.key).unwrap_or(NO_VALUE);
-        self.label_days.insert((dimension, code), stored.last_day);
-        self.labels.insert(dimension, label.to_owned(), code);
-    }
-
-    /// [`take`] of one site.
-    pub(crate) async fn take(
+    async fn change(
         &mut self,
-        connection: &mut SqliteConnection,
-        site: SiteId,
-        used: Used<'_>,
-        decided: &Decided,
+        table: Table,
+        places: &[(NameKey, Place)],
+        last_days: &[(NameKey, i32)],
     ) -> Result<(), StoreError> {
-        take(connection, &mut [Using { site, used, decided, names: self }]).await
-    }
-}
-
-/// The names that a transaction is about to use of one site.
-pub(crate) struct Using<'a> {
-    pub(crate) site: SiteId,
-    pub(crate) used: Used<'a>,
-    pub(crate) decided: &'a Decided,
-    pub(crate) names: &'a mut Names,
-}
-
-/// The entry of a site among some in order.
-fn of_site<'a, 'b>(sites: &'a mut [Using<'b>], site: SiteId) -> Option<&'a mut Using<'b>> {
-    let place = sites.binary_search_by_key(&site, |using| using.site).ok()?;
-    sites.get_mut(place)
-}
-
-/// A new route: site, id, text, last day, standing, network, day of the standing.
-type NewRoute<'a> = (i64, i64, &'a str, i32, i16, Option<i16>, i32);
-/// A new label: site, dimension, code, text, last day, standing, network, day of the standing.
-type NewLabel<'a> = (i64, u8, u16, &'a str, i32, i16, Option<i16>, i32);
-
-/// Finds the names that are about to be used of some sites. Adds new ones with the decided places, each under the first
-/// free one of its ids or codes, and moves forward the days of those that were last seen earlier. The sites must be in
-/// order.
-pub(crate) async fn take(
-    connection: &mut SqliteConnection,
-    sites: &mut [Using<'_>],
-) -> Result<(), StoreError> {
-    take_routes(connection, sites).await?;
-    take_labels(connection, sites).await
-}
-
-async fn take_routes(connection: &mut SqliteConnection, sites: &mut [Using<'_>]) -> Result<(), StoreError> {
-    let mut missing: Vec<(i64, &str)> = Vec::new();
-    for Using { site, used, names, .. } in sites.iter() {
-        let unknown = used.routes.keys().filter(|route| !names.route_ids.contains_key(**route));
-        missing.extend(unknown.map(|&route| (site.0, route)));
-    }
-    find_and_put_routes(connection, sites, &mut missing).await?;
-    let mut changed: Vec<(i64, i64, i16, Option<i16>, i32)> = Vec::new();
-    for Using { site, used, decided, names } in sites.iter() {
-        let mut places = Changes::default();
-        for &route in used.routes.keys() {
-            let given = decided.routes.get(route);
-            match names.route_ids.get(route) {
-                Some(&id) => places.put(id, given, decided),
-                None => places.lose(given, decided),
-            }
-        }
-        changed.extend(places.iter().map(|(id, place)| {
+        let [place, seen] = match table {
+            Table::Routes => [
+                "/* route.place */ update route set standing = j.value ->> 3, network = j.value ->> 4, \
+                 since_day = j.value ->> 5 from json_each(?) j \
+                 where route.site_id = j.value ->> 0 and route.route_id = j.value ->> 2",
+                "/* route.seen */ update route set last_day = j.value ->> 3 from json_each(?) j \
+                 where route.site_id = j.value ->> 0 and route.route_id = j.value ->> 2 \
+                 and route.last_day < j.value ->> 3",
+            ],
+            Table::Labels => [
+                "/* label.place */ update label set standing = j.value ->> 3, network = j.value ->> 4, \
+                 since_day = j.value ->> 5 from json_each(?) j where label.site_id = j.value ->> 0 \
+                 and label.dimension = j.value ->> 1 and label.code = j.value ->> 2",
+                "/* label.seen */ update label set last_day = j.value ->> 3 from json_each(?) j \
+                 where label.site_id = j.value ->> 0 and label.dimension = j.value ->> 1 \
+                 and label.code = j.value ->> 2 and label.last_day < j.value ->> 3",
+            ],
+        };
+        let place_row = |&(NameKey { site, dimension, key }, place): &(NameKey, Place)| -> PlaceRow {
             let (standing, network, since_day) = place.stored();
-            (site.0, id, standing, network, since_day)
-        }));
+            (site.0, number(dimension), key, standing, network, since_day)
+        };
+        run(self.0, place, &places.iter().map(place_row).collect::<Vec<_>>()).await?;
+        let day_row =
+            |&(NameKey { site, dimension, key }, day): &(NameKey, i32)| (site.0, number(dimension), key, day);
+        run(self.0, seen, &last_days.iter().map(day_row).collect::<Vec<_>>()).await
     }
-    for attempt in 0..=u8::MAX {
-        if missing.is_empty() {
-            break;
+
+    async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "/* route.rules */ select s.site_id, j.value from json_each(?) a \
+             cross join site s on s.site_id = a.value cross join json_each(s.routes) j",
+        )
+        .bind(json(sites)?)
+        .fetch_all(&mut *self.0)
+        .await
+        .map_err(failed(NAMING))?;
+        let mut rules: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
+        for (site, rule) in rows {
+            rules.entry(SiteId(site)).or_default().push(rule);
         }
-        let mut rows: Vec<NewRoute<'_>> = Vec::with_capacity(missing.len());
-        for &(site, route) in &missing {
-            let Some(Using { used, decided, .. }) = of_site(sites, SiteId(site)) else { continue };
-            let day = used.routes.get(route).copied().unwrap_or(i32::MIN);
-            let place = decided.new_place(decided.routes.get(route), route);
-            let (standing, network, since_day) = place.stored();
-            rows.push((site, route_id(route, attempt), route, day, standing, network, since_day));
-        }
-        run(
-            connection,
-            "/* route.add */ insert into route (site_id, route_id, route, last_day, standing, network, since_day) \
-             select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-             from json_each(?) where true on conflict (site_id, route_id) do nothing",
-            &rows,
+        Ok(rules)
+    }
+
+    async fn route_places(
+        &mut self,
+        sites: &[SiteId],
+        from_day: i32,
+    ) -> Result<HashMap<SiteId, Vec<Stored>>, StoreError> {
+        let rows: Vec<(i64, i64, i32, i16, Option<i16>, i32)> = packed(
+            self.0,
+            sqlx::query_scalar(
+                "/* route.places */ select json_group_array(json_array(r.site_id, r.route_id, r.last_day, \
+                 r.standing, r.network, r.since_day)) \
+                 from json_each(?1) a cross join route r on r.site_id = a.value and r.last_day >= ?2",
+            )
+            .bind(json(sites)?)
+            .bind(from_day),
         )
         .await?;
-        find_and_put_routes(connection, sites, &mut missing).await?;
+        let mut seen: HashMap<SiteId, Vec<Stored>> = HashMap::default();
+        for (site, key, last_day, standing, network, since_day) in rows {
+            let place = Place::from_stored(standing, network, since_day);
+            seen.entry(SiteId(site)).or_default().push(Stored { key, last_day, place });
+        }
+        Ok(seen)
     }
-    if let Some((_, route)) = missing.first() {
-        return Err(damaged(NAMING, format_args!("the table of routes: every id of `{route}` is taken")));
-    }
-    run(
-        connection,
-        "/* route.place */ update route set standing = j.value ->> 2, network = j.value ->> 3, \
-         since_day = j.value ->> 4 from json_each(?) j \
-         where route.site_id = j.value ->> 0 and route.route_id = j.value ->> 1",
-        &changed,
-    )
-    .await?;
-    let mut later: Vec<(i64, i64, i32)> = Vec::new();
-    for Using { site, used, names, .. } in sites.iter() {
-        let ids = used.routes.iter().filter_map(|(route, &day)| Some((*names.route_ids.get(*route)?, day)));
-        let later_ids = ids.filter(|(id, day)| names.route_days.get(id).is_some_and(|known| known < day));
-        later.extend(later_ids.map(|(id, day)| (site.0, id, day)));
-    }
-    run(
-        connection,
-        "/* route.seen */ update route set last_day = j.value ->> 2 from json_each(?) j \
-         where route.site_id = j.value ->> 0 and route.route_id = j.value ->> 1 \
-         and route.last_day < j.value ->> 2",
-        &later,
-    )
-    .await
-}
 
-async fn find_and_put_routes(
-    connection: &mut SqliteConnection,
-    sites: &mut [Using<'_>],
-    missing: &mut Vec<(i64, &str)>,
-) -> Result<(), StoreError> {
-    for Found { site, name, stored } in find_routes(connection, missing).await? {
-        if let Some(using) = of_site(sites, site) {
-            using.names.put_route(&name, &stored);
-        }
-    }
-    missing.retain(|&(site, route)| {
-        of_site(sites, SiteId(site)).is_some_and(|using| !using.names.route_ids.contains_key(route))
-    });
-    Ok(())
-}
-
-async fn take_labels(connection: &mut SqliteConnection, sites: &mut [Using<'_>]) -> Result<(), StoreError> {
-    let mut missing: Vec<(i64, Dimension, &str)> = Vec::new();
-    for Using { site, used, names, .. } in sites.iter() {
-        let labels = used.labels.keys();
-        let unknown = labels.filter(|&&(dimension, label)| names.labels.code(dimension, label).is_none());
-        missing.extend(unknown.map(|&(dimension, label)| (site.0, dimension, label)));
-    }
-    find_and_put_labels(connection, sites, &mut missing).await?;
-    let mut changed: Vec<(i64, u8, i64, i16, Option<i16>, i32)> = Vec::new();
-    for Using { site, used, decided, names } in sites.iter() {
-        let mut places: [Changes; Dimension::COUNT] = Default::default();
-        for &(dimension, label) in used.labels.keys() {
-            let given = decided.label(dimension, label);
-            let places = &mut places[dimension.index()];
-            match names.labels.code(dimension, label) {
-                Some(code) => places.put(code.into(), given, decided),
-                None => places.lose(given, decided),
-            }
-        }
-        for dimension in Dimension::LABELLED {
-            changed.extend(places[dimension.index()].iter().map(|(code, place)| {
-                let (standing, network, since_day) = place.stored();
-                (site.0, dimension as u8, code, standing, network, since_day)
-            }));
-        }
-    }
-    for attempt in 0..=u8::MAX {
-        if missing.is_empty() {
-            break;
-        }
-        let mut rows: Vec<NewLabel<'_>> = Vec::with_capacity(missing.len());
-        for &(site, dimension, label) in &missing {
-            let code = label_code(label, attempt);
-            let using = of_site(sites, SiteId(site)).filter(|_| code != NO_VALUE);
-            let Some(Using { used, decided, .. }) = using else { continue };
-            let day = used.labels.get(&(dimension, label)).copied().unwrap_or(i32::MIN);
-            let place = decided.new_place(decided.label(dimension, label), label);
-            let (standing, network, since_day) = place.stored();
-            rows.push((site, dimension as u8, code, label, day, standing, network, since_day));
-        }
-        run(
-            connection,
-            "/* label.add */ insert into label (site_id, dimension, code, label, last_day, standing, network, \
-             since_day) select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
-             value ->> 6, value ->> 7 from json_each(?) where true on conflict (site_id, dimension, code) do nothing",
-            &rows,
+    async fn label_places(
+        &mut self,
+        asked: &[(SiteId, Dimension)],
+        from_day: i32,
+    ) -> Result<HashMap<(SiteId, Dimension), (usize, Vec<Stored>)>, StoreError> {
+        type Row = (i64, u8, i64, i32, i16, Option<i16>, i32);
+        let asked: Vec<(i64, u8)> =
+            asked.iter().map(|&(site, dimension)| (site.0, dimension as u8)).collect();
+        let asked = json(&asked)?;
+        let counts: Vec<(i64, u8, i64)> = packed(
+            self.0,
+            sqlx::query_scalar(
+                "/* label.count */ select json_group_array(json_array(a.value ->> 0, a.value ->> 1, (select count(*) \
+                 from label l where l.site_id = a.value ->> 0 and l.dimension = a.value ->> 1))) \
+                 from json_each(?) a",
+            )
+            .bind(&asked),
         )
         .await?;
-        find_and_put_labels(connection, sites, &mut missing).await?;
-    }
-    if let Some((.., label)) = missing.first() {
-        return Err(damaged(NAMING, format_args!("the table of labels: every code of `{label}` is taken")));
-    }
-    run(
-        connection,
-        "/* label.place */ update label set standing = j.value ->> 3, network = j.value ->> 4, \
-         since_day = j.value ->> 5 from json_each(?) j where label.site_id = j.value ->> 0 \
-         and label.dimension = j.value ->> 1 and label.code = j.value ->> 2",
-        &changed,
-    )
-    .await?;
-    let mut later: Vec<(i64, u8, u16, i32)> = Vec::new();
-    for Using { site, used, names, .. } in sites.iter() {
-        let codes = used.labels.iter().filter_map(|(&(dimension, label), &day)| {
-            Some(((dimension, names.labels.code(dimension, label)?), day))
-        });
-        let later_codes =
-            codes.filter(|(code, day)| names.label_days.get(code).is_some_and(|known| known < day));
-        later.extend(later_codes.map(|((dimension, code), day)| (site.0, dimension as u8, code, day)));
-    }
-    run(
-        connection,
-        "/* label.seen */ update label set last_day = j.value ->> 3 from json_each(?) j \
-         where label.site_id = j.value ->> 0 and label.dimension = j.value ->> 1 and label.code = j.value ->> 2 \
-         and label.last_day < j.value ->> 3",
-        &later,
-    )
-    .await
-}
-
-async fn find_and_put_labels(
-    connection: &mut SqliteConnection,
-    sites: &mut [Using<'_>],
-    missing: &mut Vec<(i64, Dimension, &str)>,
-) -> Result<(), StoreError> {
-    let asked: Vec<(i64, u8, &str)> =
-        missing.iter().map(|&(site, dimension, label)| (site, dimension as u8, label)).collect();
-    for Found { site, name: (dimension, label), stored } in find_labels(connection, &asked).await? {
-        if let Some(using) = of_site(sites, site) {
-            using.names.put_label(dimension, &label, &stored);
+        let mut places: HashMap<(SiteId, Dimension), (usize, Vec<Stored>)> = HashMap::default();
+        for (site, number, count) in counts {
+            if let Some(dimension) = Dimension::from_number(number) {
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                places.insert((SiteId(site), dimension), (count, Vec::new()));
+            }
         }
+        let rows: Vec<Row> = packed(
+            self.0,
+            sqlx::query_scalar(
+                "/* label.places */ select json_group_array(json_array(l.site_id, l.dimension, l.code, l.last_day, \
+                 l.standing, l.network, l.since_day)) from json_each(?1) a cross join label l \
+                 on l.site_id = a.value ->> 0 and l.dimension = a.value ->> 1 and l.last_day >= ?2",
+            )
+            .bind(&asked)
+            .bind(from_day),
+        )
+        .await?;
+        for (site, number, key, last_day, standing, network, since_day) in rows {
+            let dimension = Dimension::from_number(number);
+            let of_dimension = dimension.and_then(|dimension| places.get_mut(&(SiteId(site), dimension)));
+            if let Some((_, seen)) = of_dimension {
+                let place = Place::from_stored(standing, network, since_day);
+                seen.push(Stored { key, last_day, place });
+            }
+        }
+        Ok(places)
     }
-    missing.retain(|&(site, dimension, label)| {
-        let using = of_site(sites, SiteId(site));
-        using.is_some_and(|using| using.names.labels.code(dimension, label).is_none())
-    });
-    Ok(())
+
+    fn damaged(&self, which: &str) -> StoreError {
+        damaged(NAMING, which)
+    }
 }
 
 /// Runs a statement on a list of rows, unless the list is empty.
@@ -323,74 +216,6 @@ async fn run<T: Serialize>(
         return Ok(());
     }
     sqlx::query(sql).bind(json(rows)?).execute(connection).await.map(drop).map_err(failed(NAMING))
-}
-
-/// A stored route or label of a site.
-pub(crate) struct Found<K> {
-    pub(crate) site: SiteId,
-    pub(crate) name: K,
-    pub(crate) stored: Stored,
-}
-
-/// The columns of a name's row after its key: last_day, standing, network, since_day.
-pub(crate) type PlaceColumns = (i32, i16, Option<i16>, i32);
-
-pub(crate) fn stored(key: i64, (last_day, standing, network, since_day): PlaceColumns) -> Stored {
-    Stored { key, last_day, place: Place::from_stored(standing, network, since_day) }
-}
-
-/// Finds the stored ones of these routes of sites.
-pub(crate) async fn find_routes(
-    connection: &mut SqliteConnection,
-    asked: &[(i64, &str)],
-) -> Result<Vec<Found<String>>, StoreError> {
-    type Row = (i64, String, i64, i32, i16, Option<i16>, i32);
-    if asked.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows: Vec<Row> = packed(
-        connection,
-        sqlx::query_scalar(
-            "/* route.known */ select json_group_array(json_array(r.site_id, r.route, r.route_id, r.last_day, \
-             r.standing, r.network, r.since_day)) \
-             from json_each(?1) j cross join route r on r.site_id = j.value ->> 0 and r.route = j.value ->> 1",
-        )
-        .bind(json(asked)?),
-    )
-    .await?;
-    let found = |(site, name, id, day, standing, network, since): Row| Found {
-        site: SiteId(site),
-        name,
-        stored: stored(id, (day, standing, network, since)),
-    };
-    Ok(rows.into_iter().map(found).collect())
-}
-
-/// Finds the stored ones of these labels of sites and dimensions.
-pub(crate) async fn find_labels(
-    connection: &mut SqliteConnection,
-    asked: &[(i64, u8, &str)],
-) -> Result<Vec<Found<(Dimension, String)>>, StoreError> {
-    type Row = (i64, u8, String, u16, i32, i16, Option<i16>, i32);
-    if asked.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows: Vec<Row> = packed(
-        connection,
-        sqlx::query_scalar(
-            "/* label.known */ select json_group_array(json_array(l.site_id, l.dimension, l.label, l.code, \
-             l.last_day, l.standing, l.network, l.since_day)) from json_each(?1) j cross join label l \
-             on l.site_id = j.value ->> 0 and l.dimension = j.value ->> 1 and l.label = j.value ->> 2",
-        )
-        .bind(json(asked)?),
-    )
-    .await?;
-    let found = |(site, dimension, label, code, day, standing, network, since): Row| {
-        let dimension = Dimension::from_number(dimension)?;
-        let stored = stored(code.into(), (day, standing, network, since));
-        Some(Found { site: SiteId(site), name: (dimension, label), stored })
-    };
-    Ok(rows.into_iter().filter_map(found).collect())
 }
 
 /// The id of a route.

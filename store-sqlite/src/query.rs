@@ -1,9 +1,8 @@
 //! Answers queries. Each query reads one snapshot of the store in one short transaction.
 
 use crate::error::{damaged_rollup, failed};
-use crate::load::retained;
 use crate::{SqliteStore, names, rows, texts, view};
-use fieldvitals_store::dimension::{Labels, NO_VALUE, device_code};
+use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan};
@@ -17,19 +16,26 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use vitals::metric::Metrics;
+use vitals::metric::{Metrics, Values};
 use vitals::view::ViewId;
 
-const READING: &str = "reading a report";
+pub(crate) const READING: &str = "reading a report";
 
 pub(crate) async fn retention_edges(connection: &mut SqliteConnection) -> Result<RetentionEdges, StoreError> {
-    let row: Option<(i64, i64, i64)> = sqlx::query_as(
-        "/* kept.read */ select views_from_ms, hours_from_ms, days_from_ms from kept where one = 1",
+    let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(
+        "/* kept.read */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms from kept \
+         where one = 1",
     )
     .fetch_optional(connection)
     .await
     .map_err(failed(READING))?;
-    Ok(retained(row.map(|row| row.0), row.map(|row| row.1), row.map(|row| row.2)))
+    let edges = |(views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms)| RetentionEdges {
+        views_from_ms,
+        hours_from_ms,
+        site_hours_from_ms,
+        days_from_ms,
+    };
+    Ok(row.map_or(RetentionEdges::EVERYTHING, edges))
 }
 
 /// The days that a site's rollups cover.
@@ -98,9 +104,9 @@ async fn answer(
     per: Per,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
     let coverage = coverage(connection, query.site).await?;
-    let retained = &coverage.retained;
+    let retained = coverage.edges(query.route.is_none() && per != Per::Route);
     let from = From::question(query, per.by());
-    let mut plan = Plan::new(query, from, retained);
+    let mut plan = Plan::new(query, from, &retained);
     let route_id = match &query.route {
         None => None,
         Some(route) => match names::route(connection, query.site, route).await? {
@@ -119,14 +125,17 @@ async fn answer(
                 for (range, count) in edge.iter().zip(&mut counts) {
                     *count = count_views(connection, query.site, range, &coverage, route_id).await?;
                 }
-                plan.count_edge(edge, counts, retained);
+                plan.count_edge(edge, counts, &retained);
             }
             read_rollups(connection, query.site, &plan, &coverage, &mut answer).await?;
         }
         From::Views => bound(connection, query.site, &plan.period, &coverage, route_id).await?,
     }
     for (range, times) in &plan.scans {
-        scan(connection, query, (range, *times), per.by(), route_id, &mut answer).await?;
+        let count = |_, route_id, code, weight, values: &Values| {
+            answer.add_view(route_id, code, weight, values, *times);
+        };
+        scan(connection, query, range, per.by(), route_id, count).await?;
     }
     Ok((plan.period, answer.finish()))
 }
@@ -174,7 +183,7 @@ pub(crate) async fn count_views(
     let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
     let answer = Answer::new(&query, Per::Total, route_id, &Labels::default());
     let Some(mut answer) = answer else { return Ok(0) };
-    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.retained);
+    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.edges(route_id.is_none()));
     read_rollups(connection, site, &plan, coverage, &mut answer).await?;
     Ok(answer.total().views)
 }
@@ -202,9 +211,11 @@ macro_rules! scan {
         concat!(
             "/* ",
             $name,
-            " */ select v.route_id, lcp, inp, cls, fcp, ttfb, fid, tti, case ?11 \
+            " */ select v.route_id, ",
+            fieldvitals_store::metric_columns!("v."),
+            ", case ?11 \
              when 0 then v.device when 1 then v.browser when 2 then v.country when 3 then v.connection \
-             when 4 then v.navigation_type + 1 when 5 then v.release when 6 then v.os + 1 end, v.weight \
+             when 4 then v.navigation_type + 1 when 5 then v.release when 6 then v.os + 1 end, v.weight, v.id \
              from ",
             $views,
             " where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",
@@ -217,14 +228,15 @@ macro_rules! scan {
     };
 }
 
-/// Counts the page views of a range that match a query. Each view counts `times` times.
-async fn scan(
+/// Passes the page views of a range that match a query to `count`: start, route, code of the value of `by`, weight, and
+/// values.
+pub(crate) async fn scan(
     connection: &mut SqliteConnection,
     query: &CellQuery,
-    (range, times): (&Range<i64>, i64),
+    range: &Range<i64>,
     by: Option<GroupBy>,
     route_id: Option<i64>,
-    answer: &mut Answer,
+    mut count: impl FnMut(i64, i64, Code, Weight, &Values),
 ) -> Result<(), StoreError> {
     let labels = labels_of(connection, query.site, by).await?;
     let sql = match route_id {
@@ -252,13 +264,14 @@ async fn scan(
         let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
         let code = code(&row, by, &labels).map_err(failed(READING))?;
         let weight = Weight::from_stored(row.try_get(9).map_err(failed(READING))?);
-        answer.add_view(route_id, code, weight, &view::values(&row, 1).map_err(failed(READING))?, times);
+        let start_ms = view::start_ms(&row, 10).map_err(failed(READING))?;
+        count(start_ms, route_id, code, weight, &view::values(&row, 1).map_err(failed(READING))?);
     }
     Ok(())
 }
 
 /// The labels of a breakdown's values, if the values are texts.
-async fn labels_of(
+pub(crate) async fn labels_of(
     connection: &mut SqliteConnection,
     site: SiteId,
     by: Option<GroupBy>,

@@ -1,6 +1,6 @@
 //! Reads, writes and removes rollup blocks.
 //!
-//! Every change of a site's blocks increments `rollup_change`. Blocks can therefore be computed without the write
+//! Every change of a site's blocks increments `rollup_state`. Blocks can therefore be computed without the write
 //! lock, from a snapshot: [`claim`] checks that the version is still the same.
 
 use crate::bulk::{self, Sizes, sizes};
@@ -99,7 +99,7 @@ macro_rules! table {
                  and (slot, step, block) in (select slot, step, block from ",
                 $name,
                 " where site_id = ?1 and slot in (select value from json_each(?2)) \
-                 and step >= ?3 and step < ?4 limit ?5)"
+                 and step >= ?3 and step < ?4 and block >= ?6 and block <= ?7 limit ?5)"
             ),
         }
     };
@@ -172,7 +172,7 @@ pub(crate) async fn all(
 /// Returns the version of a site's blocks: the number of changes.
 pub(crate) async fn version(connection: &mut SqliteConnection, site: SiteId) -> Result<i64, StoreError> {
     sqlx::query_scalar(
-        "/* rollup.version */ select coalesce((select version from rollup_change where site_id = ?), 0)",
+        "/* rollup.version */ select coalesce((select version from rollup_state where site_id = ?), 0)",
     )
     .bind(site.0)
     .fetch_one(connection)
@@ -187,7 +187,7 @@ pub(crate) async fn claim(
     version: i64,
 ) -> Result<bool, StoreError> {
     let claimed = sqlx::query(
-        "/* rollup.claim */ insert into rollup_change (site_id, version) values (?1, 1) \
+        "/* rollup.claim */ insert into rollup_state (site_id, version) values (?1, 1) \
          on conflict (site_id) do update set version = version + 1 where version = ?2",
     )
     .bind(site.0)
@@ -201,7 +201,7 @@ pub(crate) async fn claim(
 /// Increments the version of a site's blocks.
 pub(crate) async fn count_change(connection: &mut SqliteConnection, site: SiteId) -> Result<(), StoreError> {
     sqlx::query(
-        "/* rollup.changed */ insert into rollup_change (site_id, version) values (?, 1) \
+        "/* rollup.changed */ insert into rollup_state (site_id, version) values (?, 1) \
          on conflict (site_id) do update set version = version + 1",
     )
     .bind(site.0)
@@ -318,24 +318,27 @@ pub(crate) async fn clear(
     Ok(())
 }
 
-/// Removes at most `limit` blocks of a range of steps in the caller's transaction. Returns their number.
+/// Removes at most `limit` blocks of a range of steps in the caller's transaction: those of a scope, or all. Returns their
+/// number.
 pub(crate) async fn remove(
     connection: &mut SqliteConnection,
     site: SiteId,
-    grain: Grain,
-    steps: Range<i32>,
+    (grain, steps, scope): (Grain, Range<i32>, Option<Scope>),
     limit: u64,
 ) -> Result<u64, StoreError> {
     if steps.is_empty() || limit == 0 {
         return Ok(0);
     }
     let slots: Vec<i16> = rollup::slots().collect();
+    let blocks = scope.map_or(i16::MIN..=i16::MAX, Scope::blocks);
     let removed = sqlx::query(table(grain).remove)
         .bind(site.0)
         .bind(json(&slots)?)
         .bind(steps.start)
         .bind(steps.end)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(*blocks.start())
+        .bind(*blocks.end())
         .execute(&mut *connection)
         .await
         .map_err(failed(WRITING))?

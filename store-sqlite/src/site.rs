@@ -42,7 +42,8 @@ pub(crate) async fn add(store: &SqliteStore, site: NewSite) -> Result<Site, Stor
 fn whole(site: NewSite) -> Site {
     let NewSite { name, key, origins, created_ms } = site;
     let keys = vec![SiteKey { key, until_ms: None }];
-    Site { id: SiteId(0), name, keys, origins, routes: Vec::new(), created_ms }
+    let timezone = Site::TIMEZONE_DEFAULT.to_owned();
+    Site { id: SiteId(0), name, keys, origins, routes: Vec::new(), timezone, created_ms }
 }
 
 /// Adds a copy of a site under a new id.
@@ -55,12 +56,13 @@ pub(crate) async fn put(store: &SqliteStore, site: &Site) -> Result<Site, StoreE
 
 async fn put_in(connection: &mut SqliteConnection, site: &Site) -> Result<Site, StoreError> {
     let added = sqlx::query(
-        "/* site.add */ insert into site (name, origins, routes, created_ms) values (?, ?, ?, ?) \
+        "/* site.add */ insert into site (name, origins, routes, timezone, created_ms) values (?, ?, ?, ?, ?) \
          on conflict (name) do nothing",
     )
     .bind(site.name.as_str())
     .bind(list_text(&site.origins)?)
     .bind(list_text(&site.routes)?)
+    .bind(site.timezone.as_str())
     .bind(site.created_ms)
     .execute(&mut *connection)
     .await
@@ -121,7 +123,8 @@ async fn one(connection: &mut SqliteConnection, site: SiteId) -> Result<Site, St
 
 async fn read(connection: &mut SqliteConnection, site: Option<SiteId>) -> Result<Vec<Site>, StoreError> {
     let rows = sqlx::query(
-        "/* site.read */ select s.site_id, s.name, s.origins, s.routes, s.created_ms, k.key, k.until_ms \
+        "/* site.read */ select s.site_id, s.name, s.origins, s.routes, s.created_ms, k.key, k.until_ms, \
+         s.timezone \
          from site s left join site_key k on k.site_id = s.site_id \
          where ?1 is null or s.site_id = ?1 order by s.name, k.created_ms desc, k.rowid desc",
     )
@@ -144,6 +147,7 @@ async fn read(connection: &mut SqliteConnection, site: Option<SiteId>) -> Result
                 keys: Vec::new(),
                 origins: list(2, "origins")?,
                 routes: list(3, "routes")?,
+                timezone: row.try_get(7).map_err(failed(SITES))?,
                 created_ms: row.try_get(4).map_err(failed(SITES))?,
             });
         }
@@ -177,6 +181,23 @@ pub(crate) async fn update(
         .bind(name)
         .bind(list_text(origins)?)
         .bind(list_text(routes)?)
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    let site = one(&mut transaction, site).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+pub(crate) async fn set_timezone(
+    store: &SqliteStore,
+    site: SiteId,
+    timezone: &str,
+) -> Result<Site, StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    sqlx::query("/* site.timezone */ update site set timezone = ? where site_id = ?")
+        .bind(timezone)
         .bind(site.0)
         .execute(&mut *transaction)
         .await

@@ -5,7 +5,7 @@ use crate::query::retention_edges;
 use crate::{SqliteStore, view};
 use fieldvitals_store::dimension::device_code;
 use fieldvitals_store::limits::SORT_VIEWS_MAX;
-use fieldvitals_store::{StoreError, Tally, TallyBuilder, TallyQuery};
+use fieldvitals_store::{StoreError, Tally, TallyBuilder, TallyQuery, metric_branches};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 
@@ -20,8 +20,9 @@ macro_rules! tallied {
             " */ select ",
             $select,
             " from (select v.id, \
-             case ?4 when 0 then v.lcp when 1 then v.inp when 2 then v.cls when 3 then v.fcp when 4 then v.ttfb \
-             when 5 then v.fid when 6 then v.tti end as value \
+             case ?4 ",
+            metric_branches!(),
+            " end as value \
              from page_view v where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 \
              and v.route_id in (select r.route_id from route r \
              where r.site_id = ?1 and r.route in (select value from json_each(?5))) \
@@ -62,8 +63,8 @@ pub(crate) async fn tally(store: &SqliteStore, query: &TallyQuery) -> Result<Tal
             .bind(i64::try_from(SORT_VIEWS_MAX).unwrap_or(i64::MAX).saturating_add(1))
             .fetch(&mut *transaction);
         while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-            let id = view::id(&row).map_err(failed(READING))?;
-            tally.add(id.start_ms(), row.try_get(1).map_err(failed(READING))?);
+            let start_ms = view::start_ms(&row, 0).map_err(failed(READING))?;
+            tally.add(start_ms, row.try_get(1).map_err(failed(READING))?);
             read += 1;
         }
     }

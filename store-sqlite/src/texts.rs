@@ -1,7 +1,6 @@
 //! The dictionary of texts in contexts of page views: per day, the code of each text.
 
 use crate::error::{damaged, failed};
-use crate::load::Part;
 use crate::maintain::REMOVE_VIEWS_MAX;
 use crate::names::{json, packed};
 use crate::{SqliteStore, view};
@@ -10,6 +9,7 @@ use fieldvitals_store::context::texts::{
     self, Code, Text, TextCodes, TextKind, TextNames, codes, is_free, text_code,
 };
 use fieldvitals_store::hash::HashMap;
+use fieldvitals_store::load::Part;
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{SiteId, StoreError};
 use futures_util::TryStreamExt;

@@ -136,7 +136,7 @@ fn day(day_ms: i64) -> Range<i64> {
 /// Returns the steps of a day within retention.
 fn retained_steps(grain: Grain, day: &Range<i64>, retained: &RetentionEdges) -> Range<i32> {
     let from_ms = match grain {
-        Grain::Hour => retained.hours_from_ms,
+        Grain::Hour => retained.site_hours_from_ms,
         Grain::Day => retained.days_from_ms,
     };
     grain.step(day.start.max(from_ms))..grain.step(day.end)

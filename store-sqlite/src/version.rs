@@ -2,7 +2,7 @@
 
 use crate::error::{damaged, failed};
 use crate::{SqliteStore, query};
-use fieldvitals_store::version::{OTHER_CHANGES, Version};
+use fieldvitals_store::version::{OTHER_CHANGES, Version, last_load_of};
 use fieldvitals_store::{SiteId, SpoolId, StoreError};
 use sqlx::sqlite::SqliteConnection;
 
@@ -55,5 +55,19 @@ pub(crate) async fn count_forgotten(
     .execute(connection)
     .await
     .map_err(failed(COUNTING))?;
+    Ok(())
+}
+
+/// Removes the last loads of the days before an edge of kept page views, in the transaction that moves the edge.
+pub(crate) async fn forget_days(
+    connection: &mut SqliteConnection,
+    views_from_ms: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("/* version.forget */ delete from load_cursor where spool >= ? and spool < ?")
+        .bind(last_load_of(0).0.as_slice())
+        .bind(last_load_of(views_from_ms).0.as_slice())
+        .execute(connection)
+        .await
+        .map_err(failed(COUNTING))?;
     Ok(())
 }

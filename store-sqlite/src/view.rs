@@ -7,7 +7,8 @@ use fieldvitals_store::context::texts::TextNames;
 use fieldvitals_store::dimension::{device_code, device_of_code};
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
-    Context, SiteId, Source, StoreError, StoredView, ViewUpdate, Weight, pack_url, unpack_url,
+    Context, SiteId, Source, StoreError, StoredView, ViewUpdate, Weight, pack_times, pack_url, unpack_times,
+    unpack_url,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -37,7 +38,7 @@ pub(crate) fn bind(
     let update = view.update;
     let (seq, foreign_received) = match update.source {
         Source::Own { seq } => (Some(i64::from(seq)), None),
-        Source::Foreign => (None, Some(view.received_ms.map(i64::to_be_bytes).concat())),
+        Source::Foreign => (None, Some(pack_times(&view.received_ms))),
     };
     let statement = statement
         .bind(site.0)
@@ -96,7 +97,7 @@ fn wrong(error: &sqlx::Error) -> StoreError {
 }
 
 /// The id of a page view, in the first column.
-pub(crate) fn id(row: &SqliteRow) -> Result<ViewId, sqlx::Error> {
+fn id(row: &SqliteRow) -> Result<ViewId, sqlx::Error> {
     let id = row.try_get::<&[u8], _>(0)?;
     id.try_into().ok().and_then(ViewId::from_bytes).ok_or_else(|| sqlx::Error::Decode("id".into()))
 }
@@ -109,16 +110,10 @@ fn parse(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, sqlx:
         Some(seq) => Source::Own { seq: u32::try_from(seq).map_err(|_| wrong("seq"))? },
         None => Source::Foreign,
     };
-    let mut received_ms = [0; Metric::COUNT];
-    if let Some(bytes) = row.try_get::<Option<&[u8]>, _>(19)? {
-        let times = bytes.as_chunks::<8>().0;
-        if times.len() != received_ms.len() {
-            return Err(wrong("foreign_received"));
-        }
-        for (time, bytes) in received_ms.iter_mut().zip(times) {
-            *time = i64::from_be_bytes(*bytes);
-        }
-    }
+    let received_ms = match row.try_get::<Option<&[u8]>, _>(19)? {
+        Some(bytes) => unpack_times(bytes).ok_or_else(|| wrong("foreign_received"))?,
+        None => [0; Metric::COUNT],
+    };
     let context = match (texts, row.try_get::<Option<&[u8]>, _>(CONTEXT)?) {
         (Some(texts), Some(bytes)) => {
             let context = decode(bytes).map_err(|_| wrong("context"))?;
@@ -150,7 +145,16 @@ fn parse(row: &SqliteRow, texts: Option<&TextNames>) -> Result<StoredView, sqlx:
     })
 }
 
-/// Reads the seven metrics from the columns that begin at `first`.
+const _: () = assert!(Metric::COUNT == 7, "statements and indexes of columns in this file name each metric");
+
+/// Reads the start of a view from the column of its id.
+pub(crate) fn start_ms(row: &SqliteRow, column: usize) -> Result<i64, sqlx::Error> {
+    let id: &[u8] = row.try_get(column)?;
+    let id = id.try_into().ok().and_then(ViewId::from_bytes);
+    id.map(|id| id.start_ms()).ok_or_else(|| sqlx::Error::Decode("id".into()))
+}
+
+/// Reads the metrics from the columns that begin at `first`.
 pub(crate) fn values(row: &SqliteRow, first: usize) -> Result<Values, sqlx::Error> {
     let mut values = Values::EMPTY;
     for metric in Metric::ALL {

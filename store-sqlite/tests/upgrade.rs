@@ -22,7 +22,7 @@ async fn raw(path: &Path) -> SqliteConnection {
 async fn downgrade(path: &Path) {
     sqlx::raw_sql(
         "delete from rollup_hour where block = -9; delete from rollup_day where block = -9; \
-         drop table rollup_lacking; alter table rollup_change rename to rollup_version; \
+         drop table rollup_lacking; drop table deploy_mark; alter table site drop column timezone; alter table kept drop column site_hours_from_ms; alter table rollup_state rename to rollup_version; \
          delete from _sqlx_migrations where version > 1",
     )
     .execute(&mut raw(path).await)
@@ -53,7 +53,8 @@ async fn a_store_without_rows_of_the_site_answers_alike_while_it_gets_them() {
     })
     .await;
     let rows = async |path: &Path| -> (i64, i64) {
-        sqlx::query_as("select (select count(*) from rollup_hour), (select count(*) from rollup_day)")
+        sqlx::query_as("select (select count(*) from rollup_hour where step >= (select hours_from_ms / 3600000 from kept)), \
+             (select count(*) from rollup_day)")
             .fetch_one(&mut raw(path).await)
             .await
             .unwrap()

@@ -1,9 +1,10 @@
 //! Rollups in portable form, for a copy from one store to another. Page views are copied by loading them again.
 
 use crate::dimension::{Code, Labels, NO_VALUE};
+use crate::names::Used;
 use crate::rollup::{Grain, Part, Row, RowKey, from_slot, slot};
 use crate::{Cell, Dimension};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 
 /// The rollups of one hour or day, one route and one dimension, with names instead of a store's ids and codes.
@@ -82,15 +83,20 @@ pub fn groups<S: BuildHasher>(
         .collect()
 }
 
-/// Returns the labels in groups, by dimension.
+/// Returns the names in groups, with their days.
 #[must_use]
-pub fn labels(groups: &[RollupGroup]) -> BTreeSet<(Dimension, &str)> {
-    let labelled = groups.iter().filter(|group| Dimension::LABELLED.contains(&group.key.dimension));
-    labelled
-        .flat_map(|group| {
-            group.cells.iter().filter_map(|(value, _)| Some((group.key.dimension, value.as_deref()?)))
-        })
-        .collect()
+pub fn used_by(groups: &[RollupGroup]) -> Used<'_> {
+    let mut used = Used::default();
+    for RollupGroup { key, cells } in groups {
+        let day = Grain::Day.step(key.start_ms);
+        used.name(None, &key.route, day);
+        if Dimension::LABELLED.contains(&key.dimension) {
+            for label in cells.iter().filter_map(|(value, _)| value.as_deref()) {
+                used.name(Some(key.dimension), label, day);
+            }
+        }
+    }
+    used
 }
 
 /// Converts groups to rows of routes and of the whole site. `groups` must contain every route of their hours and days,

@@ -209,6 +209,13 @@ impl Labels {
         self.codes[dimension.index()].insert(label, code);
     }
 
+    /// Adds the labels of `more`.
+    pub fn extend(&mut self, more: Self) {
+        for (mine, more) in self.codes.iter_mut().zip(more.codes) {
+            mine.extend(more);
+        }
+    }
+
     /// Returns the code of a label.
     #[must_use]
     pub fn code(&self, dimension: Dimension, label: &str) -> Option<Code> {

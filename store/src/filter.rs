@@ -1,6 +1,6 @@
 //! Properties by which queries filter and break down page views, and the filters of a query.
 
-use crate::dimension::{Code, Dimension, DimensionValue, NO_VALUE, device_code, navigation_code};
+use crate::dimension::{Code, Dimension, DimensionValue, Labels, NO_VALUE, device_code, navigation_code};
 use crate::view::ViewUpdate;
 use vitals::view::{Device, NavigationType, Os};
 
@@ -69,6 +69,17 @@ impl GroupBy {
             Self::Os => Os::from_number(u8::try_from(code.checked_sub(1)?).ok()?).map(Os::name),
         }
     }
+
+    /// Returns the code of a value; `None` if no page view of the site has the value. `labels` must hold the labels of
+    /// the property.
+    #[must_use]
+    pub fn code(self, value: Option<&str>, labels: &Labels) -> Option<Code> {
+        let Some(name) = value else { return Some(NO_VALUE) };
+        match self {
+            Self::Rolled(dimension) => dimension.fixed_code(name).or_else(|| labels.code(dimension, name)),
+            Self::Os => Os::from_name(name).map(os_code),
+        }
+    }
 }
 
 const fn os_code(os: Os) -> Code {
@@ -122,6 +133,21 @@ impl Filters {
             Dimension::Release => &self.release,
         };
         label.as_deref().map(DimensionValue::Label)
+    }
+
+    /// Returns the filters without that of one property.
+    #[must_use]
+    pub fn without(mut self, by: GroupBy) -> Self {
+        match by {
+            GroupBy::Rolled(Dimension::Device) => self.device = None,
+            GroupBy::Rolled(Dimension::Browser) => self.browser = None,
+            GroupBy::Os => self.os = None,
+            GroupBy::Rolled(Dimension::Country) => self.country = None,
+            GroupBy::Rolled(Dimension::Connection) => self.connection = None,
+            GroupBy::Rolled(Dimension::NavigationType) => self.navigation_type = None,
+            GroupBy::Rolled(Dimension::Release) => self.release = None,
+        }
+        self
     }
 
     /// Returns the filtered dimensions.

@@ -5,10 +5,12 @@
 //! calls: [`load`] computes the changes of a batch; [`rollup`] encodes cells and plans the reads of a query.
 
 mod cell;
+mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod context;
 pub mod copy;
+mod deploy_mark;
 pub mod dimension;
 mod erase;
 mod filter;
@@ -16,6 +18,7 @@ pub mod hash;
 pub mod limits;
 pub mod load;
 mod maintenance;
+pub mod names;
 mod place;
 pub mod places;
 pub mod priority;
@@ -23,7 +26,9 @@ pub mod private;
 mod retention_edges;
 pub mod rollup;
 pub mod schema;
+mod series;
 mod site;
+mod strata;
 mod tally;
 pub mod version;
 mod view;
@@ -34,16 +39,19 @@ pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Total, ValueCell, Views};
 pub use context::causes::{AttributionMetric, Cause, CauseQuery, Causes};
 pub use context::{Context, Detail};
 pub use copy::{RollupGroup, RollupKey, SiteSize};
+pub use deploy_mark::DeployMark;
 pub use dimension::Dimension;
 pub use erase::{Erase, Erased};
 pub use filter::{Filters, GroupBy};
 pub use maintenance::{FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary};
 pub use place::{Name, Network, Overflow, Place, Senders, Standing};
 pub use retention_edges::RetentionEdges;
+pub use series::{Lines, SeriesQuery, StepCells};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
+pub use strata::{StrataQuery, StrataSums, Stratum};
 pub use tally::{Tally, TallyBuilder, TallyQuery};
 pub use version::Version;
-pub use view::{Source, StoredView, ViewUpdate, pack_url, unpack_url};
+pub use view::{Source, StoredView, ViewUpdate, pack_times, pack_url, unpack_times, unpack_url};
 pub use violation::{Judgement, Violation};
 pub use weight::{Weight, estimate};
 
@@ -212,6 +220,11 @@ pub trait Store: Send + Sync {
         origins: &[String],
         routes: &[String],
     ) -> Result<Site, StoreError>;
+    /// Sets a site's time zone, an IANA name that the caller has checked.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] if the site does not exist.
+    async fn site_timezone(&self, site: SiteId, timezone: &str) -> Result<Site, StoreError>;
     /// Adds a new key to a site. Its other keys stay valid until `old_until_ms` or their own expiry, whichever is
     /// earlier.
     async fn site_rotate_key(
@@ -273,8 +286,8 @@ pub trait Store: Send + Sync {
     /// Returns one cell per route, sorted by route. Omits routes without page views.
     ///
     /// Queries of one dimension are answered from rollups, which equal a recomputation from page views; the range is
-    /// rounded outwards to whole hours. [`rollup::Plan`] documents how a part of a day is counted, and when the
-    /// period grows to whole days. Several filters and [`CellQuery::exact`] are answered from page views, to the
+    /// rounded outwards to whole minutes. [`rollup::Plan`] documents how a part of a day or an hour is counted, and when
+    /// the period grows to whole hours or days. Several filters and [`CellQuery::exact`] are answered from page views, to the
     /// millisecond.
     ///
     /// # Errors
@@ -293,16 +306,36 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Those of [`Store::cells`].
     async fn breakdown(&self, query: &CellQuery, by: GroupBy) -> Result<PeriodRows<ValueCell>, StoreError>;
+    /// Returns the cells of each step of a series, as [`Store::total`] of each step would, or as [`Store::breakdown`] with
+    /// the values that have no line joined. Reads the rows of all steps together.
+    ///
+    /// # Errors
+    /// Those of [`Store::cells`]. [`StoreError::TooManyViews`] also if all steps together would read too many page views.
+    async fn series(&self, query: &SeriesQuery) -> Result<Vec<StepCells>, StoreError>;
     /// Returns the causes of a metric's values and the other attributes that rollups lack, from stored page views, to
     /// the millisecond.
     ///
     /// # Errors
     /// Those of [`Store::cells`].
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError>;
+    /// Returns the page views of some ranges by class, sorted by class, from stored page views.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyViews`] if the ranges hold more than [`limits::STRATA_VIEWS_MAX`] page views that match.
+    async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError>;
     /// Counts the page views within a value, in total and by half hours, and returns their values, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.
     async fn view(&self, site: SiteId, id: vitals::view::ViewId) -> Result<Option<StoredView>, StoreError>;
+
+    /// Marks deploys of releases; a new mark of a release replaces the old one. Beyond
+    /// [`limits::DEPLOY_MARKS_PER_SITE_MAX`], the oldest marks are dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] if the site does not exist.
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError>;
+    /// Returns a site's deploy marks, the latest first.
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError>;
 
     /// Records judged budgets. A broken budget opens its violation or renews the open one; a kept budget resolves the
     /// violation; an undecided budget leaves it unchanged.
@@ -359,7 +392,7 @@ pub trait Store: Send + Sync {
     async fn keep(&self, retained: RetentionEdges) -> Result<(), StoreError>;
     /// Returns the size of a site's stored data.
     async fn site_size(&self, site: SiteId) -> Result<SiteSize, StoreError>;
-    /// Adds a copy of a site under a new id: name, keys, origins, routes and creation time.
+    /// Adds a copy of a site under a new id: name, keys, origins, routes, time zone and creation time.
     ///
     /// # Errors
     /// [`StoreError::SiteExists`] if the name is taken.

@@ -44,6 +44,17 @@ pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
 /// Page views that an answer from rollups reads for the parts of its first and last day: about 1 s. If there are
 /// more, the answer counts whole days.
 pub const EDGE_VIEWS_MAX: u64 = 1_000_000;
+/// Windows of time of a sample of page views by class.
+pub const STRATA_WINDOWS_MAX: usize = 1_000;
+/// Page views that a sample by class may hold; samples aim at a quarter of them, because traffic has bursts.
+pub const STRATA_VIEWS_MAX: u64 = 400_000;
+/// Deploy marks of a site; the oldest are dropped.
+pub const DEPLOY_MARKS_PER_SITE_MAX: usize = 2_000;
+/// Steps of one series: a month of hours, or two years of days.
+pub const SERIES_STEPS_MAX: usize = 800;
+/// Values with a line of their own in one series. Each has a cell per step, of about 1 kB and 2.4 kB
+/// per metric.
+pub const SERIES_LINES_MAX: usize = 100;
 /// Values that a gate reads to compute an exact percentile and a design effect: 4 MB.
 pub const SORT_VIEWS_MAX: u64 = 1_000_000;
 /// Maximum bytes of a page view in a rollup block, reached by the only one of its route and value of the dimension.

@@ -1,5 +1,11 @@
 //! Computes the page view changes of a batch of beacons: the part of loading that is not SQL.
 
+mod naming;
+mod part;
+
+pub use naming::bound;
+pub use part::{Part, used_by};
+
 use crate::dimension::{Dimension, DimensionValue};
 use crate::hash::{HashMap, HashSet};
 use crate::retention_edges::RetentionEdges;
@@ -44,8 +50,7 @@ pub fn ids(batch: &LoadBatch) -> Vec<ViewId> {
 }
 
 /// Returns the distinct routes of a batch, sorted.
-#[must_use]
-pub fn routes(beacons: &[Vec<ViewUpdate>]) -> Vec<&str> {
+fn routes(beacons: &[Vec<ViewUpdate>]) -> Vec<&str> {
     distinct(beacons.iter().flatten().map(|update| update.route.as_str()))
 }
 
@@ -57,8 +62,7 @@ fn distinct<T: Copy + Eq + Hash + Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
 }
 
 /// Returns the distinct labels of a batch, by dimension, sorted.
-#[must_use]
-pub fn labels(beacons: &[Vec<ViewUpdate>]) -> Vec<(Dimension, &str)> {
+fn labels(beacons: &[Vec<ViewUpdate>]) -> Vec<(Dimension, &str)> {
     let updates = beacons.iter().flatten();
     distinct(
         updates

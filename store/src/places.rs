@@ -55,10 +55,21 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// Returns the decision for a label.
+    /// Returns the decision for a label, or for a route if `dimension` is `None`.
     #[must_use]
-    pub fn label(&self, dimension: Dimension, label: &str) -> Option<&Given> {
-        self.labels[dimension.index()].get(label)
+    pub fn given(&self, dimension: Option<Dimension>, text: &str) -> Option<&Given> {
+        match dimension {
+            None => self.routes.get(text),
+            Some(dimension) => self.labels[dimension.index()].get(text),
+        }
+    }
+
+    /// Adds a decision.
+    pub fn put(&mut self, dimension: Option<Dimension>, text: String, given: Given) {
+        match dimension {
+            None => self.routes.insert(text, given),
+            Some(dimension) => self.labels[dimension.index()].insert(text, given),
+        };
     }
 
     /// Returns the place of a new name: the decided one, else an earned one without a charge. [`OTHER`] has no place.
@@ -96,12 +107,6 @@ impl Changes {
     /// The keys and their places, by key.
     pub fn iter(&self) -> impl Iterator<Item = (i64, Place)> {
         self.0.iter().map(|(&key, &place)| (key, place))
-    }
-
-    /// Whether nothing changes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

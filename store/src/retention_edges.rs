@@ -12,16 +12,23 @@ pub struct RetentionEdges {
     /// Page views. Updates of older page views are ignored: the row may be gone, and counting the view again would
     /// count it twice.
     pub views_from_ms: i64,
-    /// Hourly rollups.
+    /// Hourly rollups of routes.
     pub hours_from_ms: i64,
+    /// Hourly rollups of the whole site: kept as long as page views if that is longer than those of routes, because they
+    /// are few. Never after `hours_from_ms`.
+    pub site_hours_from_ms: i64,
     /// Daily rollups.
     pub days_from_ms: i64,
 }
 
 impl RetentionEdges {
     /// The edges of a store from which nothing was ever removed.
-    pub const EVERYTHING: Self =
-        Self { views_from_ms: i64::MIN, hours_from_ms: i64::MIN, days_from_ms: i64::MIN };
+    pub const EVERYTHING: Self = Self {
+        views_from_ms: i64::MIN,
+        hours_from_ms: i64::MIN,
+        site_hours_from_ms: i64::MIN,
+        days_from_ms: i64::MIN,
+    };
 
     /// Returns the edges after maintenance at `now_ms`.
     ///
@@ -36,8 +43,21 @@ impl RetentionEdges {
         Self {
             views_from_ms: edge(self.views_from_ms, retention.raw_days),
             hours_from_ms: edge(self.hours_from_ms, retention.hourly_days),
+            site_hours_from_ms: edge(self.site_hours_from_ms, retention.hourly_days.max(retention.raw_days)),
             days_from_ms: edge(self.days_from_ms, retention.daily_days),
         }
+        .in_order()
+    }
+
+    /// Keeps no hours of the whole site beside those of routes, for a store in which some days have no rows of the whole
+    /// site yet: their hours are summed from routes.
+    #[must_use]
+    pub const fn without_site_hours(self) -> Self {
+        Self { site_hours_from_ms: self.hours_from_ms, ..self }
+    }
+
+    fn in_order(self) -> Self {
+        Self { site_hours_from_ms: self.site_hours_from_ms.min(self.hours_from_ms), ..self }
     }
 
     /// Combines the edges of two clocks; `self` and `other` are both computed from `before`. The earlier edge wins, but
@@ -48,8 +68,14 @@ impl RetentionEdges {
         Self {
             views_from_ms: edge(self.views_from_ms, other.views_from_ms, before.views_from_ms),
             hours_from_ms: edge(self.hours_from_ms, other.hours_from_ms, before.hours_from_ms),
+            site_hours_from_ms: edge(
+                self.site_hours_from_ms,
+                other.site_hours_from_ms,
+                before.site_hours_from_ms,
+            ),
             days_from_ms: edge(self.days_from_ms, other.days_from_ms, before.days_from_ms),
         }
+        .in_order()
     }
 
     /// Returns the number of days that maintenance at `now_ms` would remove at once: the second largest move of the
@@ -86,10 +112,22 @@ mod tests {
             RetentionEdges {
                 views_from_ms: 98 * DAY_MS,
                 hours_from_ms: 99 * DAY_MS,
+                site_hours_from_ms: 98 * DAY_MS,
                 days_from_ms: 90 * DAY_MS
             }
         );
         assert_eq!(retained.after(now_ms, Retention { raw_days: 30, ..retention }), retained);
+    }
+
+    #[test]
+    fn hours_of_the_site_are_kept_as_long_as_page_views_or_those_of_routes() {
+        let now_ms = 100 * DAY_MS;
+        for (raw_days, hourly_days, days) in [(30, 14, 30), (3, 14, 14)] {
+            let retention = Retention { raw_days, hourly_days, daily_days: 700 };
+            let retained = RetentionEdges::EVERYTHING.after(now_ms, retention);
+            assert_eq!(retained.site_hours_from_ms, now_ms - days * DAY_MS);
+            assert_eq!(retained.without_site_hours().site_hours_from_ms, retained.hours_from_ms);
+        }
     }
 
     #[test]

@@ -20,8 +20,15 @@ pub struct Site {
     pub origins: Vec<String>,
     /// Patterns of its routes, such as `/product/:id`, in matching order.
     pub routes: Vec<String>,
+    /// IANA name of the time zone in which its days and weeks begin, such as `Europe/Berlin`.
+    pub timezone: String,
     /// Creation time, UTC milliseconds.
     pub created_ms: i64,
+}
+
+impl Site {
+    /// The time zone of a new site.
+    pub const TIMEZONE_DEFAULT: &'static str = "UTC";
 }
 
 /// A public key of a site, used in the script tag.

@@ -245,6 +245,21 @@ fn is_parameter(segment: &str) -> bool {
     segment.starts_with(':') || segment == "*"
 }
 
+/// Packs the times of receipt of a foreign page view's metrics: 8 bytes each, big endian, in the order of
+/// [`Metric::ALL`].
+#[must_use]
+pub fn pack_times(received_ms: &[i64; Metric::COUNT]) -> Vec<u8> {
+    received_ms.map(i64::to_be_bytes).concat()
+}
+
+/// Reads the form of [`pack_times`]; `None` if it is damaged.
+#[must_use]
+pub fn unpack_times(bytes: &[u8]) -> Option<[i64; Metric::COUNT]> {
+    let (times, rest) = bytes.as_chunks::<8>();
+    let times: &[[u8; 8]; Metric::COUNT] = times.try_into().ok()?;
+    rest.is_empty().then(|| times.map(i64::from_be_bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -148,7 +148,6 @@ async fn the_dashboard_shows_what_was_measured() {
         "the token is not left in the address"
     );
     browser.open(&format!("{}/#token=fvt_wrong", server.url)).await;
-    browser.run("sessionStorage.clear(); location.reload()").await;
-    browser.until("document.querySelector('form input') !== null").await;
+    browser.until("document.querySelector('#sign-in-error')?.textContent.includes('not known')").await;
     browser.quit().await;
 }

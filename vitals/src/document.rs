@@ -225,10 +225,10 @@ impl<T: Text> Document<T> {
         self.details.of(span, values, window, self.life.navigation_entry())
     }
 
-    /// Returns all values except TTI, which only loads have.
+    /// Returns the values of all metrics except TTI, which only loads have and [`Self::tti`] adds.
     fn values(&self, span: &Span<'_>, now: f64) -> Values {
         let fcp = self.fcp.value(span);
-        let numbers = [
+        let numbers: [(Metric, Option<f64>); Metric::COUNT - 1] = [
             (Metric::Lcp, self.lcp.value(span, self.supports(support::LCP))),
             (Metric::Inp, self.inp.value(span, self.supports(support::EVENT))),
             (

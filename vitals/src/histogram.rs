@@ -16,11 +16,15 @@
 
 mod bits;
 mod digits;
+mod estimate;
 mod plane;
 mod planes;
 mod read;
+mod weighted;
 
+pub use estimate::Estimate;
 pub use read::{Bin, ERROR_PERCENT_MAX, rank};
+pub use weighted::Weighted;
 
 use crate::metric::{Metric, Rating, Value};
 use core::cmp::Ordering;
@@ -69,6 +73,12 @@ impl Histogram {
     #[must_use]
     pub fn with_capacity(places: usize) -> Self {
         Self { ratings: [0; 3], buckets: Vec::with_capacity(places) }
+    }
+
+    /// The memory of the buckets, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.buckets.capacity().saturating_mul(size_of::<(u16, i64)>())
     }
 
     /// Counts a value at its place `by` more times; `by` may be negative.

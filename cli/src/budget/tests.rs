@@ -13,7 +13,7 @@ struct Command {
 }
 
 async fn run(arguments: &[&str]) -> Result<Done, Failure> {
-    let command = Command::try_parse_from([&["budget"], arguments].concat()).unwrap();
+    let command = Command::try_parse_from([&["budget"][..], arguments].concat()).unwrap();
     execute(&command.args.command).await
 }
 

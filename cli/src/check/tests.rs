@@ -413,7 +413,7 @@ async fn wait_ends_inconclusive_when_its_time_is_up() {
     let answers: Vec<(&str, &str)> = answers.iter().map(|answer| ("200 OK", answer.as_str())).collect();
     for (choice, exit) in [(&[][..], Exit::Inconclusive), (&["--on-inconclusive", "pass"], Exit::Pass)] {
         let server = Responder::start(&answers);
-        let arguments = [&["--wait", "1s", "--every", "1s"], choice].concat();
+        let arguments = [&["--wait", "1s", "--every", "1s"][..], choice].concat();
         let done = run(&file.path(), &server.url, &arguments, None).await.unwrap();
         assert_eq!(done.exit, exit);
         assert!(
@@ -455,7 +455,7 @@ fn options_of_a_wait_that_contradict_are_refused() {
     for arguments in
         [&["--every", "10s"][..], &["--wait", "1m", "--looks", "one"], &["--wait", "1d"], &["--looks", "2"]]
     {
-        assert!(Command::try_parse_from([&fixed, arguments].concat()).is_err(), "{arguments:?}");
+        assert!(Command::try_parse_from([&fixed[..], arguments].concat()).is_err(), "{arguments:?}");
     }
 }
 

@@ -39,8 +39,7 @@ pub(super) fn render(checked: &Checked<'_>, terminal: Terminal) -> String {
     }
     let title = terminal.wrap("", &format!("{} · {}", checked.file, checked.about()));
     let sum = terminal.paint(ink(checked.verdict), &checked.sum());
-    let not_evaluated: String =
-        checked.not_evaluated().map(|line| format!("{}\n", terminal.wrap("", &line))).collect();
+    let not_evaluated: String = checked.not_evaluated().map(|line| terminal.wrap("", &line)).collect();
     format!("{title}\n{}\n{not_evaluated}{sum}\n", table.render(terminal))
 }
 

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use vitals::budget::Severity;
+use vitals::compare::ChangeVerdict;
 use vitals::gate::{Looks, Verdict};
 use vitals::metric::{Metric, Rating};
 
@@ -334,4 +335,114 @@ pub(crate) struct BudgetAnswer {
     pub(crate) samples_needed: Option<u64>,
     #[serde(default)]
     pub(crate) hours_needed: Option<f64>,
+}
+
+/// `GET /sites/{site}/series`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SeriesAnswer {
+    pub(crate) site: String,
+    pub(crate) route: Option<String>,
+    #[serde(default)]
+    pub(crate) nearest_routes: Vec<String>,
+    pub(crate) period: PeriodAnswer,
+    pub(crate) step: String,
+    pub(crate) timezone: String,
+    pub(crate) percentile: u8,
+    pub(crate) steps: Vec<StepAnswer>,
+    pub(crate) lines: Vec<LineAnswer>,
+    pub(crate) marks: Vec<MarkAnswer>,
+}
+
+/// A step of time.
+#[derive(Debug, Deserialize)]
+pub(crate) struct StepAnswer {
+    pub(crate) start: String,
+}
+
+/// A line of a series.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LineAnswer {
+    pub(crate) views: Vec<u64>,
+    pub(crate) metrics: BTreeMap<String, MetricSeriesAnswer>,
+}
+
+/// A metric of a line.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MetricSeriesAnswer {
+    pub(crate) points: Vec<PointAnswer>,
+}
+
+/// A metric in one step.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PointAnswer {
+    pub(crate) n: u64,
+    pub(crate) value: Option<f64>,
+    pub(crate) good: u64,
+    pub(crate) needs_improvement: u64,
+    pub(crate) poor: u64,
+}
+
+/// A mark on the axis of time.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MarkAnswer {
+    pub(crate) at: String,
+    pub(crate) release: String,
+    pub(crate) kind: String,
+}
+
+/// `GET /sites/{site}/compare`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CompareAnswer {
+    pub(crate) site: String,
+    pub(crate) route: Option<String>,
+    pub(crate) by: String,
+    pub(crate) percentile: u8,
+    pub(crate) baseline: SideAnswer,
+    pub(crate) current: SideAnswer,
+    pub(crate) metrics: BTreeMap<String, ChangeAnswer>,
+    pub(crate) reweighted: Option<SharesAnswer>,
+    #[serde(default)]
+    pub(crate) reweighted_absent: Option<String>,
+    pub(crate) routes: Vec<RouteChangeAnswer>,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SideAnswer {
+    pub(crate) value: Option<String>,
+    pub(crate) period: PeriodAnswer,
+    pub(crate) views: u64,
+}
+
+/// The change of a metric.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChangeAnswer {
+    pub(crate) baseline: Option<EstimateAnswer>,
+    pub(crate) current: Option<EstimateAnswer>,
+    pub(crate) change: Option<f64>,
+    pub(crate) change_percent: Option<f64>,
+    pub(crate) interval: Option<[f64; 2]>,
+    pub(crate) verdict: ChangeVerdict,
+}
+
+/// A percentile of one side.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EstimateAnswer {
+    pub(crate) value: f64,
+}
+
+/// The comparison at equal shares of classes.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SharesAnswer {
+    pub(crate) sampled: [u64; 2],
+    pub(crate) metrics: BTreeMap<String, ChangeAnswer>,
+}
+
+/// The change of a metric on one route.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RouteChangeAnswer {
+    pub(crate) route: String,
+    pub(crate) metric: Metric,
+    #[serde(flatten)]
+    pub(crate) change: ChangeAnswer,
 }

@@ -14,6 +14,11 @@ struct Command {
     args: Args,
 }
 
+/// The parsed arguments of a report.
+pub(super) fn args(arguments: &[&str]) -> Args {
+    parse("http://localhost:1", arguments).unwrap()
+}
+
 fn parse(server: &str, arguments: &[&str]) -> Result<Args, clap::Error> {
     let fixed = ["report", "--server", server, "--token", "t"];
     Command::try_parse_from(fixed.iter().chain(arguments)).map(|command| command.args)

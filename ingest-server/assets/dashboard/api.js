@@ -1,15 +1,10 @@
-// The token, and requests to the API.
+// Requests to the API. A session is a cookie that scripts cannot read.
 
-const STORE = "fieldvitals-token";
-let token = stored();
+/** The header that requests of a session need if they change something. */
+const OWN_PAGE = { "Fieldvitals-Dashboard": "1" };
 
-function stored() {
-  try {
-    return sessionStorage.getItem(STORE);
-  } catch {
-    return null;
-  }
-}
+/** The key under which an answer holds the version of the data that it is of. */
+export const VERSION = Symbol("version");
 
 /** A request that failed, as the server describes it. */
 export class ApiError extends Error {
@@ -21,48 +16,17 @@ export class ApiError extends Error {
   }
 }
 
-export function hasToken() {
-  return token !== null;
-}
-
-/** Keeps a token for this tab; returns false for a text that cannot be one. */
-export function setToken(text) {
-  const trimmed = text.trim();
-  if (!/^[\x21-\x7e]{1,512}$/.test(trimmed)) return false;
-  token = trimmed;
-  try {
-    sessionStorage.setItem(STORE, trimmed);
-  } catch {
-    // A browser without storage keeps the token until the page is reloaded.
-  }
-  return true;
-}
-
-export function forgetToken() {
-  token = null;
-  try {
-    sessionStorage.removeItem(STORE);
-  } catch {
-    // Nothing was stored.
-  }
-}
-
-/** Takes a token from the address's fragment and removes it from the address bar and the history. */
-export function takeTokenFromAddress() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given === null) return false;
-  history.replaceState(history.state, "", location.pathname + location.search);
-  return setToken(given);
-}
-
 /** Tries for a resource while the server's queue of questions is full. */
 const TRIES = 5;
 
 /** Reads one resource; `query` entries that are null are left out. Throws `ApiError`. */
 export async function get(path, query, signal) {
+  const params = new URLSearchParams(Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined));
+  const text = params.toString();
+  const address = text === "" ? path : `${path}?${text}`;
   for (let tried = 1; ; tried += 1) {
     try {
-      return await getOnce(path, query, signal);
+      return await send(address, { signal });
     } catch (error) {
       if (error.code !== "busy" || tried === TRIES) throw error;
       // A random part, so that the questions of one page do not come back at once.
@@ -72,13 +36,28 @@ export async function get(path, query, signal) {
   }
 }
 
-async function getOnce(path, query, signal) {
-  const params = new URLSearchParams(Object.entries(query ?? {}).filter(([, value]) => value !== null));
-  const text = params.toString();
-  const address = text === "" ? path : `${path}?${text}`;
+/** As `get`, but returns an error of the resource instead of throwing it, unless the whole page is concerned. */
+export function softly(promise) {
+  return promise.catch((error) => {
+    if (!(error instanceof ApiError) || error.status === 401) throw error;
+    return error;
+  });
+}
+
+/** Sends a change. */
+export function post(path, body) {
+  return send(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json", ...OWN_PAGE } });
+}
+
+/** Ends the session. */
+export function signOut() {
+  return send("/api/v1/session", { method: "DELETE", headers: OWN_PAGE });
+}
+
+async function send(address, options) {
   let response;
   try {
-    response = await fetch(address, { signal, redirect: "error", headers: { Authorization: `Bearer ${token}` } });
+    response = await fetch(address, { redirect: "error", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, {
@@ -87,11 +66,15 @@ async function getOnce(path, query, signal) {
       hint: "Check that it is running and that this machine is online, then try again.",
     });
   }
+  if (response.status === 204) return null;
   const body = await response.json().catch((error) => {
     if (error.name === "AbortError") throw error;
     return null;
   });
-  if (response.ok && body !== null) return body;
+  if (response.ok && body !== null) {
+    body[VERSION] = response.headers.get("Data-Version");
+    return body;
+  }
   const { code, message, hint } = body?.error ?? {};
   throw new ApiError(response.status, {
     code: code ?? `http_${response.status}`,

@@ -47,17 +47,17 @@ function visible(metric) {
   return bins.slice(0, last + 1);
 }
 
-// The share of the width that the last bin takes where it has no end, and so no width of its own.
-const OPEN_WIDTH = 0.06;
+// The share of the width that is set apart for values past the axis. They have no width of their own, so they are a mark
+// with a number, and no bar that could pass for a second peak.
+const OVERFLOW_WIDTH = 0.12;
 
-/** A linear axis over bins: maps a value to its place, 0 to 1; past the axis it is the open bin's middle. */
+/** A linear axis over bins: maps a value to its place, 0 to 1; past the axis it is the middle of the overflow's mark. */
 function axisOf(bins) {
-  const open = bins.at(-1).to === null;
-  const end = open ? bins.at(-1).from : bins.at(-1).to;
-  const room = open && bins.length > 1 ? 1 - OPEN_WIDTH : 1;
+  const overflow = bins.at(-1).to === null ? bins.at(-1) : null;
+  const end = overflow?.from ?? bins.at(-1).to;
+  const room = overflow === null ? 1 : 1 - OVERFLOW_WIDTH;
   const place = (number) => (number > end ? 1 - (1 - room) / 2 : (room * number) / end);
-  const span = ({ from, to }) => [place(from), to === null ? 1 : place(to)];
-  return { place, span };
+  return { place, room, overflow, span: ({ from, to }) => [place(from), place(to)] };
 }
 
 function range(unit, { from, to }) {
@@ -72,13 +72,14 @@ export function histogram(name, metric) {
   const bins = visible(metric);
   if (bins.length === 0) return null;
   const { unit, thresholds } = metric;
-  const { place, span } = axisOf(bins);
+  const { place, span, room, overflow } = axisOf(bins);
+  const closed = bins.filter((bin) => bin !== overflow);
   const density = (bin) => {
     const [left, right] = span(bin);
     return bin.n / (right - left);
   };
-  const most = Math.max(...bins.map(density));
-  const edges = [0, place(thresholds[0]), place(thresholds[1]), 1];
+  const most = Math.max(...closed.map(density), Number.MIN_VALUE);
+  const edges = [0, place(thresholds[0]), place(thresholds[1]), room];
   const ratings = Object.keys(RATINGS);
   const width = 1000;
   const height = 100;
@@ -91,7 +92,7 @@ export function histogram(name, metric) {
     const x = edges[index] * width;
     picture.append(svg("rect", { class: `zone ${rating}`, x, y: 0, width: edges[index + 1] * width - x, height }));
   }
-  for (const bin of bins) {
+  for (const bin of closed) {
     const [left, right] = span(bin).map((x) => x * width);
     // A count that is not zero is never invisible.
     const tall = bin.n > 0 ? Math.max(1.5, (92 * density(bin)) / most) : 0;
@@ -106,21 +107,24 @@ export function histogram(name, metric) {
     }
     picture.append(group);
   }
+  if (overflow !== null) {
+    picture.append(svg("rect", { class: "overflow", x: room * width + 6, y: 1, width: (1 - room) * width - 7, height: height - 2 }));
+  }
   const at = place(metric.p75);
   const marker = h("span", { class: at > 0.6 ? "marker left" : "marker", "aria-hidden": "true" }, h("span", {}, "p75"));
   marker.style.left = `${100 * at}%`;
-  return h("figure", { class: "histogram" }, h("div", { class: "plot" }, picture, marker), axis(unit, bins, edges, thresholds), counts(unit, bins, metric));
+  const past = overflow === null ? null : h("span", { class: "overflow-mark", "aria-hidden": "true", title: `${range(unit, overflow)}: ${counted(overflow.n, "value")}. Not on the axis.` },
+    h("strong", {}, share(overflow.n, metric.n)), h("span", {}, `> ${boundary(unit, overflow.from)}`));
+  return h("figure", { class: "histogram" }, h("div", { class: "plot" }, picture, past, marker), axis(unit, bins, edges, thresholds), counts(unit, bins, metric));
 }
 
-/** The axis: zero, the thresholds, and where the last bin begins if it is open and there is room. */
+/** The axis: zero, the thresholds, and the end if there is room. */
 function axis(unit, bins, edges, thresholds) {
   const labels = [[0, "0", "first"]];
   if (edges[1] > 0.08) labels.push([edges[1], boundary(unit, thresholds[0]), "middle"]);
   if (edges[2] - edges[1] > 0.14 && edges[2] < 0.97) labels.push([edges[2], boundary(unit, thresholds[1]), "middle"]);
-  const last = bins.at(-1);
-  if (edges[2] < 0.72) {
-    labels.push([1, last.to === null ? `> ${boundary(unit, last.from)}` : boundary(unit, last.to), "last"]);
-  }
+  const { to } = bins.at(-1);
+  if (to !== null && edges[2] < 0.72) labels.push([1, boundary(unit, to), "last"]);
   return h("div", { class: "axis", "aria-hidden": "true" }, labels.map(([at, text, kind]) => {
     const label = h("span", { class: kind }, text);
     label.style.left = `${100 * at}%`;

@@ -1,56 +1,49 @@
-// The dashboard's start: its state lives in the address, so that every view can be shared and the back
-// button works; a change of state reads the API again and draws the page anew.
-import { ApiError, forgetToken, get, hasToken, setToken, sitePath, takeTokenFromAddress } from "./api.js";
+// The dashboard's start: a change of the address, and a change of the site's data, read the API again and draw the page
+// anew. What was there stays, dimmed, until the new figures are there; an error stands above it.
+import { ApiError, VERSION, get, signOut, sitePath, softly } from "./api.js";
+import { FILTERS, address, elsewhere, ofSite, readAddress, scope } from "./address.js";
+import { budgetsView } from "./budgets.js";
+import { enterByAddress, failure, noSites, signIn } from "./entry.js";
 import { h, quoted, readable } from "./dom.js";
-import { EXPLAINED } from "./causes.js";
-import { METRICS } from "./format.js";
-import { detail, failure, noSites, overview, signIn } from "./views.js";
+import { openPalette, openSharing } from "./dialogs.js";
+import { overviewView } from "./overview.js";
+import { pageView } from "./page.js";
+import { serverView } from "./server.js";
+import { setupView } from "./setup.js";
+import { unwatch, watchSite } from "./live.js";
 
-const DEFAULTS = { site: null, route: null, period: "7d", device: null, metric: "LCP", sort: "views", order: "desc" };
-const CHOICES = {
-  period: ["24h", "7d", "28d", "90d"],
-  device: ["phone", "tablet", "desktop"],
-  metric: METRICS.map(({ name }) => name),
-  sort: ["views", "p75", "route", "poor"],
-  order: ["asc", "desc"],
-};
-const PAGES_LIMIT = 50;
-const CAUSES_LIMIT = 5;
-const LOOK_AGAIN_MS = 4_000;
-const STALE_MS = 3_000;
+const NAMES = { overview: "Overview", budgets: "Budgets", setup: "Set up", server: "Server" };
+const DRAWN = { overview: overviewView, budgets: budgetsView, setup: setupView, server: serverView };
+/** Rows by which the ranking grows. */
+const ROWS = 50;
+/** The server's own figures have no events. */
+const SERVER_AGAIN_MS = 5_000;
+/** Time until another look whether the reader still selects text. */
+const SELECTING_MS = 1_000;
 
 const main = document.getElementById("main");
-const status = document.getElementById("status");
+const announcer = document.getElementById("status");
 const account = document.getElementById("account");
 const siteBox = document.getElementById("site");
+const navigation = document.getElementById("views");
 const home = document.getElementById("home");
+const skipRanking = document.getElementById("skip-ranking");
 
-let state = readAddress();
-let sites = null;
+let { state, problems } = readAddress();
+let known = null;
 let answers = null;
 let request = null;
-let lookAgain = null;
+let rows = ROWS;
+let values = {};
+let seen = null;
+let later = null;
+/** Whether the data changed while they were read. */
+let missed = false;
 
 history.scrollRestoration = "manual";
 
-function readAddress() {
-  const query = new URLSearchParams(location.search);
-  const read = { ...DEFAULTS };
-  for (const name of Object.keys(DEFAULTS)) {
-    const given = query.get(name);
-    if (given !== null && given !== "" && (CHOICES[name]?.includes(given) ?? true)) read[name] = given;
-  }
-  return read;
-}
-
-/** The address of a state: only what differs from the defaults, and slashes and colons left readable. */
-function address(target) {
-  const query = new URLSearchParams();
-  for (const [name, standard] of Object.entries(DEFAULTS)) {
-    if (target[name] !== standard && target[name] !== null) query.set(name, target[name]);
-  }
-  const text = query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
-  return text === "" ? "/" : `/?${text}`;
+function viewOf({ route, view }) {
+  return route === null ? DRAWN[view] : pageView;
 }
 
 function link(change, props, ...children) {
@@ -58,225 +51,265 @@ function link(change, props, ...children) {
   const follow = (event) => {
     if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
+    event.currentTarget.setAttribute("aria-busy", "true");
     go(target);
   };
   return h("a", { href: address(target), onclick: follow, ...props }, ...children);
 }
 
 function go(target) {
-  const moved = target.route !== state.route || target.site !== state.site;
+  const moved = target.route !== state.route || target.site !== state.site || target.view !== state.view;
   history.replaceState({ scroll: scrollY }, "");
   history.pushState(null, "", address(target));
   state = target;
+  problems = [];
+  rows = ROWS;
   load({ moved, scroll: moved ? 0 : null });
 }
 
 /** Reads what the state needs and draws it. `quiet` reads leave the page as it is until they succeed. */
 async function load({ moved = false, scroll = null, quiet = false } = {}) {
-  clearTimeout(lookAgain);
+  clearTimeout(later);
   request?.abort();
-  if (!hasToken()) return showSignIn(null);
   const mine = new AbortController();
   request = mine;
   if (!quiet) document.body.setAttribute("data-busy", "");
   try {
-    if (sites === null) {
-      const known = await get("/api/v1/sites", null, mine.signal);
-      sites = known.sites;
-      document.getElementById("demo").hidden = !known.demo;
-    }
+    known ??= await get("/api/v1/sites", null, mine.signal);
+    const { sites } = known;
     const site = sites.find(({ name }) => name === state.site) ?? (state.site === null ? sites[0] : undefined);
     if (site === undefined) {
       if (sites.length === 0) show([noSites()]);
-      else throw new ApiError(0, { code: "unknown_site", message: `There is no site “${state.site}” that this token may read.`, hint: `Sites: ${sites.map(({ name }) => name).join(", ")}.` });
+      else throw new ApiError(0, { code: "unknown_site", message: `There is no site “${state.site}” here that you may read.`, hint: `Sites: ${sites.map(({ name }) => name).join(", ")}.` });
       return;
     }
     state.site = site.name;
-    const fresh = await read(site, mine.signal);
-    // A quiet read that found nothing new must not disturb what the reader has selected or opened.
+    watchSite(site.name, onSeen);
+    const read = await viewOf(state).read(state, site, { signal: mine.signal, rows });
+    mine.signal.throwIfAborted();
+    const fresh = { ...read, site, demo: known.demo, values, read: new Date() };
+    // A quiet read that found nothing new must not disturb what the reader has opened.
     if (quiet && answers !== null && figures(fresh) === figures(answers)) {
-      answers.read = fresh.read;
+      answers = { ...answers, version: fresh.report?.[VERSION] ?? answers.version };
       return;
     }
-    answers = fresh;
+    answers = { ...fresh, version: fresh.report?.[VERSION] ?? null };
     draw({ moved, scroll });
   } catch (error) {
-    if (error.name === "AbortError" || (quiet && error.status !== 401)) return;
+    if (error.name === "AbortError") return;
     if (error.status === 401) {
-      forgetToken();
-      showSignIn(`${error.message} ${error.hint}`);
+      await showSignIn(known === null ? null : `${error.message} ${error.hint}`);
       return;
     }
     if (!(error instanceof ApiError)) throw error;
-    show([failure(error, () => load())]);
-    drawSites();
+    if (quiet) return;
+    showError(error);
   } finally {
     if (request === mine) {
       document.body.removeAttribute("data-busy");
-      if (answers?.report.views === 0 && hasToken()) lookAgain = setTimeout(look, LOOK_AGAIN_MS);
+      request = null;
+      for (const node of document.querySelectorAll("a[aria-busy]")) node.removeAttribute("aria-busy");
+      const isOld = missed && answers !== null && answers.version !== seen?.version;
+      missed = false;
+      if (isOld) look();
+      if (state.view === "server" && state.route === null) later = setTimeout(look, SERVER_AGAIN_MS);
     }
   }
 }
 
-async function read(site, signal) {
-  const { period, device, route } = state;
-  const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
-  // Violations and rejections explain the figures; a failure to read them must not hide the figures.
-  const softly = (promise) => promise.catch((error) => {
-    if (error.name === "AbortError" || error.status === 401) throw error;
-    return error;
-  });
-  const [report, pages, violations, server, ...causes] = await Promise.all([
-    of("report", { route, period, device }),
-    route === null ? of("pages", pagesQuery(null)) : null,
-    softly(of("violations", { status: "open" })),
-    softly(get("/api/v1/status", null, signal)),
-    ...(route === null ? [] : EXPLAINED.map((metric) => softly(of("attribution", { route, period, device, metric, limit: CAUSES_LIMIT })))),
-  ]);
-  const rejections = route === null && report.views === 0 ? await softly(of("rejections")) : null;
-  const failed = violations instanceof Error;
-  return {
-    site,
-    report,
-    pages: pages?.pages ?? [],
-    nextCursor: pages?.next_cursor ?? null,
-    violations: failed ? [] : violations.violations,
-    violationsError: failed ? violations : null,
-    crowded: (server.crowded ?? []).filter((names) => names.site === site.name).map((names) => names.kind),
-    rejections: rejections?.rejections ?? rejections,
-    causes,
-    read: new Date(),
-  };
-}
-
 /** What a drawing depends on, without the period, whose end moves with the clock. */
-function figures({ report, pages, violations, crowded, rejections, causes }) {
-  const explained = causes.map(({ causes, tbt, tti }) => [causes, tbt, tti]);
-  return JSON.stringify([report.views, report.views_estimated, report.metrics, pages, violations, crowded, rejections, explained]);
-}
-
-function pagesQuery(cursor) {
-  const { period, device, metric, sort, order } = state;
-  return { period, device, metric, sort, order, limit: PAGES_LIMIT, cursor };
+function figures(all) {
+  const leftOut = new Set(["read", "values", "version", "period"]);
+  return JSON.stringify(all, (name, value) => (leftOut.has(name) ? undefined : value));
 }
 
 const actions = {
   refresh: () => load(),
+  go: (change) => go({ ...state, ...change }),
 
-  async more() {
-    const [before, signal] = [answers, request.signal];
-    document.body.setAttribute("data-busy", "");
-    try {
-      const next = await get(sitePath(before.site.name, "pages"), pagesQuery(before.nextCursor), signal);
-      const first = before.pages.length;
-      answers = { ...before, pages: [...before.pages, ...next.pages], nextCursor: next.next_cursor };
-      draw({});
-      status.textContent = `${next.pages.length} more pages`;
+  more() {
+    const first = answers.pages.pages.length;
+    rows = first + ROWS;
+    load().then(() => {
+      announcer.textContent = `${answers.pages.pages.length - first} more pages`;
       main.querySelectorAll(".ranking tbody a")[first]?.focus();
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      if (!(error instanceof ApiError)) throw error;
-      show([failure(error, () => load())]);
-    } finally {
-      if (!signal.aborted) document.body.removeAttribute("data-busy");
-    }
+    });
   },
 
-  async rejections() {
-    const [before, signal] = [answers, request.signal];
-    const found = await get(sitePath(before.site.name, "rejections"), null, signal).catch((error) => error);
-    if (found.name === "AbortError" || answers !== before) return;
-    answers = { ...before, rejections: found.rejections ?? found };
+  /** Reads the values of every filter, once for each site and period. */
+  async values() {
+    const { from, to, period, site } = state;
+    const of = [site, period, from, to].join(" ");
+    if (values.of === of) return;
+    values = { of };
+    const query = scope({ ...state, ...Object.fromEntries(FILTERS.map(({ name }) => [name, null])) });
+    const names = FILTERS.map(({ name }) => name).filter((name) => name !== "device");
+    const found = await Promise.all(names.map((by) =>
+      softly(get(sitePath(site, "breakdown"), { ...query, by, metrics: "LCP" })).catch(() => null)));
+    const given = (answer) => (answer?.values ?? []).map(({ value }) => value).filter((value) => value !== null && value !== "(other)");
+    values = { of, ...Object.fromEntries(names.map((name, place) => [name, given(found[place])])) };
+    if (answers === null) return;
+    answers = { ...answers, values };
     draw({});
-    main.querySelector(".rejections").open = true;
   },
 };
 
 function draw({ moved = false, scroll = null }) {
-  const view = state.route === null ? overview : detail;
+  const view = viewOf(state);
   const focused = document.activeElement?.getAttribute("data-key");
-  const opened = main.querySelector(".rejections")?.open === true && answers.rejections !== null;
-  show(view(state, answers, link, actions));
-  drawSites();
-  if (opened) main.querySelector(".rejections")?.setAttribute("open", "");
-  document.title = readable([state.route, state.site, "fieldvitals"].filter(Boolean).join(" · "));
+  const opened = new Map([...main.querySelectorAll("details[data-open]")].map((node) => [node.getAttribute("data-open"), node.open]));
+  show([problemList(), ...view.draw(state, answers, link, actions)]);
+  drawFrame();
+  if (!moved) {
+    for (const node of main.querySelectorAll("details[data-open]")) node.open = opened.get(node.getAttribute("data-open")) ?? node.open;
+  }
+  skipRanking.hidden = main.querySelector("#rows") === null;
+  document.title = readable([view.title(state), state.site, "fieldvitals"].filter(Boolean).join(" · "));
   if (scroll !== null) scrollTo(0, scroll);
   if (moved) {
-    status.textContent = state.route === null ? `All pages of ${state.site}` : `Page ${readable(state.route)}`;
+    announcer.textContent = state.route === null ? `${NAMES[state.view]} of ${state.site}` : `Page ${readable(state.route)}`;
     main.querySelector("h1")?.focus({ preventScroll: true });
   } else if (focused) {
     [...main.querySelectorAll("[data-key]")].find((node) => node.getAttribute("data-key") === focused)?.focus({ preventScroll: true });
   }
 }
 
+/** What in the address was not understood. */
+function problemList() {
+  if (problems.length === 0) return null;
+  return h("section", { class: "panel notice", role: "alert" }, problems.map((problem) => h("p", {}, readable(problem))));
+}
+
 function show(nodes) {
-  account.hidden = !hasToken();
   main.replaceChildren(...nodes.flat(Infinity).filter(Boolean));
 }
 
-function drawSites() {
-  siteBox.hidden = sites === null || sites.length === 0;
-  if (siteBox.hidden) return;
+/** An error above what was there. */
+function showError(error) {
+  const box = failure(error, () => load());
+  if (answers === null) {
+    show([problemList(), box]);
+  } else {
+    main.querySelector(".failure")?.remove();
+    main.prepend(box);
+    box.scrollIntoView({ block: "nearest" });
+  }
+  drawFrame();
+}
+
+/** The header: site, views, account. */
+function drawFrame() {
+  const isIn = known !== null;
+  siteBox.hidden = !isIn || known.sites.length === 0;
+  navigation.hidden = siteBox.hidden;
+  account.hidden = !isIn;
+  if (!isIn) return;
+  const { sites } = known;
   if (sites.length === 1 && sites[0].name === state.site) {
     siteBox.replaceChildren(quoted(sites[0].name));
-    return;
+  } else {
+    const select = h("select", { "aria-label": "Site", onchange: () => go(ofSite(state, select.value)) },
+      sites.some(({ name }) => name === state.site) ? null : h("option", { value: "", disabled: true, selected: true }, "Choose a site"),
+      sites.map(({ name }) => h("option", { value: name, selected: name === state.site }, name)));
+    siteBox.replaceChildren(select);
   }
-  const select = h("select", { "aria-label": "Site", onchange: () => go({ ...DEFAULTS, site: select.value, period: state.period, device: state.device }) },
-    sites.some(({ name }) => name === state.site) ? null : h("option", { value: "", disabled: true, selected: true }, "Choose a site"),
-    sites.map(({ name }) => h("option", { value: name, selected: name === state.site }, name)));
-  siteBox.replaceChildren(select);
+  const names = Object.keys(NAMES).filter((view) => view !== "server" || !known.link);
+  navigation.replaceChildren(...names.map((view) =>
+    link(elsewhere(state, { view }), { "aria-current": state.route === null && state.view === view ? "page" : null }, NAMES[view])));
+  const buttons = [
+    h("button", { class: "plain", type: "button", onclick: find, title: "Find a page or a view: / or Ctrl K" }, "Find"),
+    h("button", { class: "plain", type: "button", onclick: () => openSharing(state.site, known.link) }, "Share"),
+    known.demo ? h("a", { class: "plain", href: "/demo/" }, "Demo pages") : null,
+    h("button", { class: "plain", type: "button", id: "sign-out", onclick: leave }, "Sign out"),
+  ];
+  account.replaceChildren(...buttons.filter(Boolean));
 }
 
-function showSignIn(message) {
-  sites = null;
+function find() {
+  const views = Object.keys(NAMES).map((view) => ({ text: NAMES[view], hint: "view", run: () => go(elsewhere(state, { view })) }));
+  const others = (known?.sites ?? []).map(({ name }) => ({ text: name, hint: "site", run: () => go(ofSite(state, name)) }));
+  const commands = [...views, ...others, { text: "Share this view", hint: "command", run: () => openSharing(state.site, known.link) }];
+  openPalette(commands, state.site, scope(state), (route) => go(elsewhere(state, { route })));
+}
+
+async function leave() {
+  request?.abort();
+  await signOut().catch(() => null);
+  await showSignIn(null);
+}
+
+async function showSignIn(message) {
+  unwatch();
+  known = null;
   answers = null;
-  siteBox.hidden = true;
   document.title = "Sign in · fieldvitals";
   document.body.removeAttribute("data-busy");
-  show([signIn(message, (text) => {
-    if (!setToken(text)) return false;
-    load({ moved: true });
-    return true;
-  })]);
-  document.getElementById("token").focus();
+  drawFrame();
+  show([await signIn(message, () => load({ moved: true }))]);
+  main.querySelector("input")?.focus();
 }
 
-/** Reads again what may have changed, unless that would fold a list that the reader has unfolded. */
+/** The server says what the data are now. */
+function onSeen(now) {
+  const before = seen;
+  seen = now;
+  if (request !== null) {
+    missed = true;
+    return;
+  }
+  const isShown = answers !== null && answers.version === now.version;
+  const isRefused = before !== null && before.refused !== now.refused && answers?.rejections !== undefined;
+  if (answers !== null && (!isShown || isRefused)) look();
+}
+
+/** Reads again, unless the reader selects text, which drawing would lose. */
 function look() {
-  const unfolded = answers !== null && answers.pages.length > PAGES_LIMIT;
-  const stale = answers !== null && Date.now() - answers.read > STALE_MS;
-  if (document.visibilityState === "visible" && hasToken() && stale && !unfolded) load({ quiet: true });
+  clearTimeout(later);
+  if (document.visibilityState !== "visible" || known === null) return;
+  const selection = getSelection();
+  if (!selection.isCollapsed && main.contains(selection.anchorNode)) later = setTimeout(look, SELECTING_MS);
+  else load({ quiet: true });
 }
 
-document.addEventListener("visibilitychange", look);
-addEventListener("pageshow", (event) => {
-  if (event.persisted) look();
-});
 addEventListener("popstate", (event) => {
   const before = state;
-  state = readAddress();
-  state.site ??= sites?.[0]?.name ?? null;
+  ({ state, problems } = readAddress());
+  state.site ??= known?.sites[0]?.name ?? null;
   // A change of the fragment alone, such as the skip link's, is no other view.
   if (answers !== null && JSON.stringify(state) === JSON.stringify(before)) return;
-  load({ moved: state.route !== before.route, scroll: event.state?.scroll ?? 0 });
+  rows = ROWS;
+  load({ moved: state.route !== before.route || state.view !== before.view, scroll: event.state?.scroll ?? 0 });
 });
-addEventListener("hashchange", () => {
-  if (takeTokenFromAddress()) {
-    sites = null;
-    load({ moved: true });
-  }
+addEventListener("hashchange", () => start());
+addEventListener("keydown", (event) => {
+  const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea") !== null;
+  const isAsked = (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) || (event.key === "k" && (event.ctrlKey || event.metaKey));
+  if (!isAsked || known === null) return;
+  event.preventDefault();
+  find();
 });
 home.addEventListener("click", (event) => {
-  if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || !hasToken()) return;
+  if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || known === null) return;
   event.preventDefault();
-  go({ ...DEFAULTS, site: sites?.find(({ name }) => name === state.site)?.name ?? null });
-});
-document.getElementById("sign-out").addEventListener("click", () => {
-  request?.abort();
-  clearTimeout(lookAgain);
-  forgetToken();
-  showSignIn(null);
+  go(ofSite({ ...state, view: "overview" }, state.site));
 });
 
-takeTokenFromAddress();
-load();
+/** Signs in by the address if it says how, and reads the page. */
+async function start() {
+  if (/^#(token|link)=/.test(location.hash)) {
+    known = null;
+    try {
+      await enterByAddress();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 0) showError(error);
+      else await showSignIn(`${error.message} ${error.hint}`);
+      return;
+    }
+    await load({ moved: true });
+  } else if (answers === null && known === null) {
+    await load();
+  }
+}
+
+start();

@@ -2,9 +2,9 @@
 
 /** The seven metrics in the order in which they are shown; the first three are the Core Web Vitals. */
 export const METRICS = [
-  { name: "LCP", title: "Largest Contentful Paint", says: "When the largest element was painted" },
-  { name: "INP", title: "Interaction to Next Paint", says: "How long the slowest interactions waited for a paint" },
-  { name: "CLS", title: "Cumulative Layout Shift", says: "How much the content moved unexpectedly" },
+  { name: "LCP", core: true, title: "Largest Contentful Paint", says: "When the largest element was painted" },
+  { name: "INP", core: true, title: "Interaction to Next Paint", says: "How long the slowest interactions waited for a paint" },
+  { name: "CLS", core: true, title: "Cumulative Layout Shift", says: "How much the content moved unexpectedly" },
   { name: "FCP", title: "First Contentful Paint", says: "When the first content was painted" },
   { name: "TTFB", title: "Time to First Byte", says: "When the first byte of the document arrived" },
   { name: "FID", title: "First Input Delay", says: "How long the first input waited for its handler; INP took its place in 2024" },

@@ -4,14 +4,17 @@
 //! tag is a hash of them: a client that has the answer gets `304`, and an answer in memory is served again.
 
 use crate::answers::Key;
+use crate::clock::now_ms;
+use crate::closed_days::Reader;
 use crate::http::State;
 use crate::http::api::Answer;
+use crate::http::compress;
 use crate::http::connection::Asker;
 use crate::http::error::ApiError;
+use crate::live::fingerprint;
 use crate::questions::{Busy, Cost};
 use crate::report::Range;
 use actix_web::http::header::{self, EntityTag, Header as _, IfNoneMatch};
-use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,6 +25,9 @@ use std::sync::Arc;
 
 /// Clients may keep the answer, and ask whether it is still right before they use it.
 const KEPT_BY_CLIENTS: &str = "private, no-cache";
+
+/// The fingerprint of the version that an answer is of, as the events of `live` have it.
+const DATA_VERSION: &str = "Data-Version";
 
 /// Asks `question`, which returns the body of the answer.
 ///
@@ -39,11 +45,10 @@ where
 {
     let store = Arc::clone(state.store()?);
     let _asker = Asker::of(request);
-    let body = written(state, cost, store, question).await?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(Bytes::from_owner(body)))
+    let body = written(state, cost, || question(store)).await?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(compress::send(request, response, body))
 }
 
 /// Asks `question` about page views of a site that start in `range`, unless the client or the server has the answer. The
@@ -56,7 +61,7 @@ pub(super) async fn ask_once<T, F>(
     request: &HttpRequest,
     (site, range): (&Site, Range),
     cost: Cost,
-    question: impl FnOnce(Arc<dyn Store>) -> F + Send + 'static,
+    question: impl FnOnce(Reader) -> F + Send + 'static,
 ) -> Answer
 where
     T: Serialize,
@@ -66,54 +71,60 @@ where
     let _asker = Asker::of(request);
     // Read before the answer, so that the answer is at least as new.
     let version = state.questions.look(store.version(site.id)).await.map_err(|Busy| ApiError::busy())??;
+    let fingerprint = fingerprint(&version);
     let key = key(request, site, range, &version);
     let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(key));
     if has_it(request, &tag) {
         state.answers.count_unchanged();
         return Ok(HttpResponse::NotModified()
             .insert_header((header::CACHE_CONTROL, KEPT_BY_CLIENTS))
+            .insert_header((DATA_VERSION, fingerprint))
+            .insert_header((header::VARY, "Accept-Encoding"))
             .insert_header(header::ETag(tag))
             .finish());
     }
-    let body = state.answers.get(key, written(state, cost, store, question)).await?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/json")
+    let reader = Reader::new(store, Arc::clone(&state.closed_days), version, now_ms());
+    let body = state.answers.get(key, written(state, cost, || question(reader))).await?;
+    let mut response = HttpResponse::Ok();
+    response
         .insert_header((header::CACHE_CONTROL, KEPT_BY_CLIENTS))
-        .insert_header(header::ETag(tag))
-        .body(Bytes::from_owner(body)))
+        .insert_header((DATA_VERSION, fingerprint))
+        .insert_header(header::ETag(tag));
+    Ok(compress::send(request, response, body))
 }
 
-/// Answers a question and writes the answer, on the threads of questions.
+/// Answers a question, writes the answer and compresses it, on the threads of questions.
 async fn written<T, F>(
     state: &State,
     cost: Cost,
-    store: Arc<dyn Store>,
-    question: impl FnOnce(Arc<dyn Store>) -> F + Send + 'static,
+    question: impl FnOnce() -> F + Send + 'static,
 ) -> Result<Arc<[u8]>, ApiError>
 where
     T: Serialize,
     F: Future<Output = Result<T, ApiError>> + Send,
 {
     let written = async move {
-        let answer = question(store).await?;
-        serde_json::to_vec(&answer).map(Arc::from).map_err(|error| ApiError::unwritable(&error))
+        let answer = question().await?;
+        let plain = serde_json::to_vec(&answer).map_err(|error| ApiError::unwritable(&error))?;
+        Ok(compress::packed(plain).into())
     };
     state.questions.ask(cost, written).await.map_err(|Busy| ApiError::busy())?
 }
 
-/// Hashes everything that an answer depends on. Names and routes of the site are in answers, and `period` in the URL ends
-/// with the current hour.
+/// Hashes everything that an answer depends on. Name, routes and time zone of the site shape answers, and `period` in the
+/// URL ends with the current minute or hour.
 fn key(request: &HttpRequest, site: &Site, range: Range, version: &Version) -> Key {
     let numbers = [site.id.0, range.from_ms, range.to_ms].map(i64::to_be_bytes).concat();
     let routes = site.routes.join("\0");
     let pattern = request.match_pattern().unwrap_or_default();
-    let parts: [&[u8]; 7] = [
+    let parts: [&[u8]; 8] = [
         env!("CARGO_PKG_VERSION").as_bytes(),
         pattern.as_bytes(),
         request.query_string().as_bytes(),
         &numbers,
         site.name.as_bytes(),
         routes.as_bytes(),
+        site.timezone.as_bytes(),
         version.as_bytes(),
     ];
     let mut hash = Sha256::new();

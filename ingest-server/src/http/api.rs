@@ -5,18 +5,24 @@
 
 pub mod attribution;
 pub mod breakdown;
+pub mod compare;
 pub mod gate;
 pub mod health;
+pub mod links;
+pub mod live;
 pub mod pages;
 pub mod rejections;
+pub mod releases;
 pub mod report;
 pub mod route;
+pub mod series;
+pub mod session;
 pub mod sites;
 pub mod status;
 pub mod violations;
 
 use crate::http::error::ApiError;
-use crate::http::{openapi, refuse};
+use crate::http::refuse;
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -24,25 +30,37 @@ use serde::Serialize;
 /// Result of an API handler.
 pub type Answer = Result<HttpResponse, ApiError>;
 
-/// The paths of the API. `openapi.rs` describes them.
+/// The paths of the API, but for its description in `openapi.rs`.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
+    let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
     config
         .service(get("/healthz").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
         .service(get("/api/v1/status").route(web::get().to(status::status)))
-        .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
+        .service(
+            web::resource("/api/v1/session")
+                .default_service(web::to(|request| refuse(request, "GET, POST, DELETE")))
+                .route(web::get().to(session::ways))
+                .route(web::post().to(session::sign_in))
+                .route(web::delete().to(session::sign_out)),
+        )
         .service(get("/api/v1/sites").route(web::get().to(sites::sites)))
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(pages::pages)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(report::report)))
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(breakdown::breakdown)))
+        .service(get("/api/v1/sites/{site}/series").route(web::get().to(series::series)))
+        .service(get("/api/v1/sites/{site}/compare").route(web::get().to(compare::compare)))
+        .service(get("/api/v1/sites/{site}/releases").route(web::get().to(releases::releases)))
         .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
+        .service(get("/api/v1/sites/{site}/live").route(web::get().to(live::live)))
+        .service(post("/api/v1/sites/{site}/links").route(web::post().to(links::links)))
         .service(
             web::resource("/api/v1/sites/{site}/gate")
-                .route(web::post().to(gate::gate))
+                .default_service(web::to(|request| refuse(request, "GET, POST")))
                 .route(web::get().to(gate::one))
-                .default_service(web::to(|request| refuse(request, "GET, POST"))),
+                .route(web::post().to(gate::gate)),
         );
 }
 

@@ -23,12 +23,17 @@ static ETAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 /// A new `v.js` must reach visitors within an hour of a deployment.
 const SNIPPET_CACHE: &str = "public, max-age=3600";
-/// The name of a module's file holds the hash of its bytes.
+/// The names of the module's and the dashboard's files hold the hash of their bytes.
 const HASHED_CACHE: &str = "public, max-age=31536000, immutable";
-const DASHBOARD_CACHE: &str = "no-cache";
+const PAGE_CACHE: &str = "no-cache";
 
+/// No inline code, no code from texts, no other origin; the browser refuses markup from texts (Trusted Types).
 const DASHBOARD_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// The dashboard's files whose names have no hash.
+const UNHASHED: [&str; 2] = ["/assets/index.html", "/assets/icon.svg"];
 
 /// Whether the wasm module is part of this binary.
 #[must_use]
@@ -90,8 +95,8 @@ fn answer(request: &HttpRequest, path: &str) -> HttpResponse {
         header::CACHE_CONTROL,
         match path {
             "/v.js" => SNIPPET_CACHE,
-            _ if collector => HASHED_CACHE,
-            _ => DASHBOARD_CACHE,
+            _ if UNHASHED.contains(&path) => PAGE_CACHE,
+            _ => HASHED_CACHE,
         },
     ));
     response.insert_header((header::VARY, "Accept-Encoding"));
@@ -125,4 +130,19 @@ pub(super) fn accepted(headers: &HeaderMap) -> (bool, bool) {
         })
     };
     (takes("br"), takes("gzip"))
+}
+
+#[cfg(test)]
+mod tests {
+    use vitals::metric::Metric;
+
+    #[test]
+    fn dashboard_and_types_name_each_metric() {
+        let dashboard = include_str!("../../assets/dashboard/format.js");
+        let types = include_str!("../../../js-snippet/src/index.d.ts");
+        for name in Metric::ALL.map(Metric::name) {
+            assert!(dashboard.contains(&format!("{{ name: \"{name}\"")), "format.js lacks {name}");
+            assert!(types.contains(&format!("\"{name}\"")), "index.d.ts lacks {name}");
+        }
+    }
 }

@@ -1,39 +1,119 @@
-//! Authorizes requests by a bearer token, which is looked up by its hash.
+//! Authorizes requests: by a bearer token, which is looked up by its hash, or by the dashboard's session cookie, which is
+//! a [grant](crate::grant).
 
+use crate::clock::now_ms;
+use crate::grant::{Grant, Void};
 use crate::http::State;
 use crate::http::error::ApiError;
 use actix_web::HttpRequest;
-use actix_web::http::header;
-use fieldvitals_store::{Scope, Site};
+use actix_web::http::{Method, header};
+use fieldvitals_store::{Scope, Site, SiteId, TokenId};
 use std::sync::Arc;
 
-/// Checks that the request's token has the scope `needed`.
-///
-/// # Errors
-/// 401 without a known token, 403 if the token's scope is too small.
-pub async fn require(state: &State, request: &HttpRequest, needed: Scope) -> Result<(), ApiError> {
-    let secret = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|header| header.to_str().ok())
-        .and_then(|header| header.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, secret)| secret.trim())
-        .ok_or_else(ApiError::no_token)?;
-    let scope =
-        state.directory.find(|directory| directory.scope(secret)).await.ok_or_else(ApiError::wrong_token)?;
-    if scope < needed { Err(ApiError::scope(needed.name())) } else { Ok(()) }
+/// The session's cookie.
+pub(super) const COOKIE: &str = "fieldvitals_session";
+
+/// The header that requests with a cookie must have if they change something. A page of another origin cannot send it:
+/// its browser would ask this server first, which allows no such origin.
+pub(super) const OWN_PAGE: &str = "Fieldvitals-Dashboard";
+
+/// What a request may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The token that allows it.
+    pub token: TokenId,
+    /// The scope.
+    pub scope: Scope,
+    /// The only site that it may read; `None` for all.
+    pub site: Option<SiteId>,
+    /// End of a session, in UTC seconds; `None` for a token.
+    pub until_s: Option<i64>,
 }
 
-/// Finds a site by name or id, for a request whose token may read.
+/// Finds what a request may do.
 ///
 /// # Errors
-/// As [`require`], and 404 if the site does not exist.
+/// 401 without a known token or a valid session, 403 if a request with a session is not of the dashboard.
+pub async fn access(state: &State, request: &HttpRequest) -> Result<Access, ApiError> {
+    if let Some(header) = request.headers().get(header::AUTHORIZATION) {
+        let secret = header
+            .to_str()
+            .ok()
+            .and_then(|header| header.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, secret)| secret.trim())
+            .ok_or_else(ApiError::no_token)?;
+        let found = |token: &fieldvitals_store::Token| (token.id, token.scope);
+        let found = state.directory.find(|directory| directory.token(secret).map(found)).await;
+        let (token, scope) = found.ok_or_else(ApiError::wrong_token)?;
+        return Ok(Access { token, scope, site: None, until_s: None });
+    }
+    let text = cookie(request).ok_or_else(ApiError::no_token)?;
+    let is_reading = [Method::GET, Method::HEAD].contains(request.method());
+    if !is_reading && !request.headers().contains_key(OWN_PAGE) {
+        return Err(ApiError::foreign_page(OWN_PAGE));
+    }
+    granted(state, text).await
+}
+
+/// Finds what a grant allows.
+///
+/// # Errors
+/// 401 if it has expired, or its token is revoked.
+pub(super) async fn granted(state: &State, text: &str) -> Result<Access, ApiError> {
+    let now_s = now_ms() / 1_000;
+    let found =
+        state.directory.find(|directory| match Grant::verify(text, now_s, |id| directory.token_by_id(id)) {
+            Err(Void::Unknown) => None,
+            Err(Void::Expired) => Some(Err(Void::Expired)),
+            Ok(grant) => {
+                let scope = directory.token_by_id(grant.token)?.scope;
+                Some(Ok((grant, scope)))
+            }
+        });
+    match found.await {
+        Some(Ok((grant, scope))) => Ok(Access {
+            token: grant.token,
+            scope: if grant.site.is_some() { Scope::Read } else { scope },
+            site: grant.site,
+            until_s: Some(grant.until_s),
+        }),
+        Some(Err(_)) => Err(ApiError::session_over("it has expired")),
+        None => Err(ApiError::session_over("its token was revoked, or it is not of this server")),
+    }
+}
+
+/// Returns the session's cookie.
+fn cookie(request: &HttpRequest) -> Option<&str> {
+    let headers = request.headers().get_all(header::COOKIE).filter_map(|header| header.to_str().ok());
+    headers
+        .flat_map(|header| header.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find_map(|(name, value)| (name == COOKIE && !value.is_empty()).then_some(value))
+}
+
+/// Checks that the request may act on the whole server with the scope `needed`.
+///
+/// # Errors
+/// As [`access`], and 403 if the scope is too small or only one site may be read.
+pub async fn require(state: &State, request: &HttpRequest, needed: Scope) -> Result<Access, ApiError> {
+    let access = access(state, request).await?;
+    if access.site.is_some() {
+        return Err(ApiError::one_site());
+    }
+    if access.scope < needed { Err(ApiError::scope(needed.name())) } else { Ok(access) }
+}
+
+/// Finds a site by name or id, for a request that may read it.
+///
+/// # Errors
+/// As [`access`], 403 for another site than the only one, and 404 if the site does not exist.
 pub async fn site(state: &State, request: &HttpRequest, name: &str) -> Result<Arc<Site>, ApiError> {
-    require(state, request, Scope::Read).await?;
-    state
-        .directory
-        .find(|directory| directory.by_name(name).cloned())
-        .await
-        .ok_or_else(|| ApiError::no_site(name))
+    let access = access(state, request).await?;
+    let site = state.directory.find(|directory| directory.by_name(name).cloned()).await;
+    match access.site {
+        None => site.ok_or_else(|| ApiError::no_site(name)),
+        // Names of other sites are not told.
+        Some(only) => site.filter(|site| site.id == only).ok_or_else(ApiError::one_site),
+    }
 }

@@ -1,4 +1,5 @@
-//! Reads request bodies: bounded in bytes and time, never decompressed. All handlers read bodies here.
+//! Reads request bodies: bounded in bytes and time, never decompressed. All handlers read bodies here. `error.rs` chooses
+//! the status of each [`BodyError`]: 413, 408, 415 or 400.
 
 use crate::limits;
 use actix_web::dev::Payload;

@@ -76,6 +76,67 @@ impl ApiError {
         )
     }
 
+    /// Return `401 Unauthorized`: the session or link is over.
+    pub fn session_over(why: &str) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "session_over",
+            format!("this session or link is over: {why}"),
+            "Sign in again, or ask for a new link.",
+        )
+    }
+
+    /// Return `401 Unauthorized`: wrong password.
+    pub fn wrong_password() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "password_wrong",
+            "that is not the server's password",
+            "`fieldvitals password set` sets a new one.",
+        )
+    }
+
+    /// Return `401 Unauthorized`: the server has no password.
+    pub fn no_password() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "password_none",
+            "this server has no password",
+            "Sign in with a token, or set a password with `fieldvitals password set`.",
+        )
+    }
+
+    /// Return `429 Too Many Requests`: too many sign-ins of a network.
+    pub fn sign_ins() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "sign_ins",
+            "too many sign-ins from this network",
+            "Try again in a minute. If the network is that of a proxy, give its address to the server with \
+             --trusted-proxy.",
+        )
+    }
+
+    /// Return `403 Forbidden`: a request with a cookie that may come from a page of another origin.
+    pub fn foreign_page(header: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "foreign_page",
+            format!("requests with a session need the header `{header}`"),
+            "Programs send a token instead: `Authorization: Bearer TOKEN`.",
+        )
+    }
+
+    /// Return `403 Forbidden`: the link is of one site.
+    pub fn one_site() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "one_site",
+            "this link reads one site only",
+            "Sign in with a token or the password for more.",
+        )
+    }
+
     /// Return `403 Forbidden`: the token lacks the scope.
     pub fn scope(needed: &str) -> Self {
         Self::new(
@@ -93,7 +154,7 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             "site_unknown",
             format!("there is no site `{shown}`"),
-            "`fieldvitals site list` or GET /api/v1/sites shows the sites.",
+            "GET /api/v1/sites lists the sites; `--site NAME` of the commands names one.",
         )
     }
 
@@ -213,6 +274,7 @@ pub fn message_of(error: BodyError) -> &'static str {
     }
 }
 
+/// Chooses the status of a refused body, such as 413 for one over the limit.
 fn status_of(reason: Invalid) -> StatusCode {
     match reason {
         Invalid::Malformed | Invalid::NotUtf8 | Invalid::Version | Invalid::Value | Invalid::Aborted => {

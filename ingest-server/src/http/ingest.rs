@@ -1,9 +1,10 @@
 //! The ingest endpoints `POST /v1/beacon` and `POST /v1/web-vitals`: receive beacons and answer with their outcome.
 
+use crate::clock::now_ms;
 use crate::directory::Snapshot;
+use crate::http::State;
 use crate::http::body::BeaconBody;
 use crate::http::error::{ApiError, invalid_body, message_of};
-use crate::http::{State, now_ms};
 use crate::intake::browser::{self, Sender};
 use crate::intake::web_vitals::Query;
 use crate::intake::{self, Accepted, RefusedBody, Request, origin, scrub};

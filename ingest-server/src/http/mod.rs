@@ -7,21 +7,27 @@ pub mod assets;
 pub mod auth;
 pub mod body;
 pub mod client;
+mod compress;
 pub mod connection;
 pub mod demo;
 pub mod error;
 pub mod ingest;
+mod known;
 pub mod openapi;
 pub mod parameters;
 pub mod proxies;
 pub mod question;
+pub mod responses;
+pub mod sign_in;
 pub mod starting;
 mod throttle;
 
 use crate::answers::Answers;
+use crate::closed_days::ClosedDays;
 use crate::directory::Directory;
 use crate::intake::scrub;
 use crate::limits;
+use crate::live::Live;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::questions::Questions;
@@ -59,6 +65,12 @@ pub struct State {
     pub questions: Questions,
     /// The answers kept in memory.
     pub answers: Answers,
+    /// The cells of closed days kept in memory.
+    pub closed_days: Arc<ClosedDays>,
+    /// Clients that watch sites.
+    pub live: Arc<Live>,
+    /// Attempts to sign in.
+    pub sign_ins: sign_in::SignIns,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Serves the demo site.
@@ -75,12 +87,6 @@ impl State {
     fn store(&self) -> Result<&Arc<dyn Store>, ApiError> {
         self.directory.store().ok_or_else(ApiError::store_away)
     }
-}
-
-/// Returns the current time in UTC milliseconds.
-#[must_use]
-pub fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }
 
 /// Interval for polling the open connections of a stopping server.
@@ -102,12 +108,15 @@ const SURPLUS_PER_WORKER: usize = 8;
 pub struct Running {
     handle: ServerHandle,
     connections: Arc<Connections>,
+    live: Arc<Live>,
 }
 
 impl Running {
-    /// Makes `/healthz` answer 503, and closes connections after their responses. The server continues to serve.
+    /// Makes `/healthz` answer 503, and closes connections after their responses. Live updates end. The server continues to
+    /// serve.
     pub fn drain(&self) {
         self.connections.drain();
+        self.live.end();
     }
 
     /// Accepts no more connections. If `graceful`, waits for requests in progress, with a timeout.
@@ -115,6 +124,7 @@ impl Running {
         // Workers must outlive the last accepted connection.
         self.handle.pause().await;
         self.connections.end();
+        self.live.end();
         let deadline = Instant::now() + Duration::from_millis(limits::STOP_REQUESTS_MS_MAX);
         while graceful && Instant::now() < deadline {
             tokio::time::sleep(STOP_LOOK).await;
@@ -137,11 +147,13 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
         loop {
             tokio::time::sleep(Duration::from_secs(60)).await;
             rate.client_rate.forget_quiet();
+            rate.sign_ins.forget_quiet();
         }
     });
     SockRef::from(&listener).set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
     let connections = Arc::clone(&state.connections);
     let running = Arc::clone(&connections);
+    let live = Arc::clone(&state.live);
     let workers = workers();
     let server = ServerBuilder::new()
         .workers(workers)
@@ -154,7 +166,7 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
         .run();
     let handle = server.handle();
     tokio::spawn(server);
-    Ok(Running { handle, connections: running })
+    Ok(Running { handle, connections: running, live })
 }
 
 fn app(
@@ -170,6 +182,7 @@ fn app(
         .service(
             web::scope("")
                 .wrap(middleware::from_fn(parameters::check))
+                .wrap(middleware::from_fn(compress::compress))
                 .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                 .configure(routes),
         )
@@ -197,6 +210,7 @@ fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
     config
         .configure(api::routes)
+        .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/demo").route(web::get().to(demo::index)))
         .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))
         .service(get("/demo/{path:.*}").route(web::get().to(demo::page)))

@@ -1,7 +1,8 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    attribution, breakdown, gate, health, pages, rejections, report, sites, status, violations,
+    attribution, breakdown, compare, gate, health, links, live, pages, rejections, releases, report, series,
+    session, sites, status, violations,
 };
 use crate::http::{assets, ingest};
 use actix_web::http::header;
@@ -24,8 +25,10 @@ use utoipa::{Modify, OpenApi};
     ),
     paths(
         ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, pages::pages,
-        report::report, breakdown::breakdown, attribution::attribution, rejections::rejections,
-        violations::violations, gate::gate, gate::one
+        report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
+        attribution::attribution, rejections::rejections,
+        violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
+        session::sign_out
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),

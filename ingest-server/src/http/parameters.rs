@@ -20,7 +20,8 @@ const SIMILAR_MIN: f64 = 0.7;
 static KNOWN: LazyLock<HashMap<(&str, String), Vec<String>>> = LazyLock::new(|| {
     let paths = openapi::description().paths.paths.into_iter().filter(|(path, _)| path.starts_with("/api/"));
     let operations = paths.flat_map(|(path, item)| {
-        [("GET", item.get), ("POST", item.post)].map(|(method, operation)| (method, path.clone(), operation))
+        [("GET", item.get), ("POST", item.post), ("DELETE", item.delete)]
+            .map(|(method, operation)| (method, path.clone(), operation))
     });
     operations
         .filter_map(|(method, path, operation)| Some(((method, path), query_parameters(operation?))))
@@ -44,7 +45,11 @@ pub async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let method = if request.method() == Method::POST { "POST" } else { "GET" };
+    let method = match *request.method() {
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "GET",
+    };
     let known = request.match_pattern().and_then(|pattern| KNOWN.get(&(method, pattern)));
     if let Some(known) = known
         && let Some(error) = unknown(request.query_string(), known)
@@ -77,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_unknown_parameter_is_refused_with_the_nearest_name() {
-        let of = |method, path: &str| &KNOWN[&(method, path.to_owned())];
+        let of = |method: &'static str, path: &str| &KNOWN[&(method, path.to_owned())];
         let known = of("GET", "/api/v1/sites/{site}/report");
         for (query, expected) in [
             ("devices=phone", "unknown parameter `devices`; did you mean `device`?"),

@@ -1,10 +1,10 @@
 //! Query parameters of the read API: filters, grouping, sorting and paging.
 
+use crate::clock::now_ms;
 use crate::http::error::ApiError;
-use crate::http::now_ms;
 use crate::limits;
 use crate::report::{Cursor, Order, Range, Ranking, Sort};
-use fieldvitals_store::{CellQuery, Filters, GroupBy, Site};
+use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vitals::metric::{Metric, Metrics};
@@ -12,13 +12,14 @@ use vitals::view::{Device, NavigationType, Os};
 
 /// Selects the page views of a query.
 ///
-/// The `period` of an answer is the counted period: the requested hours, limited to retained data. It extends to whole
-/// UTC days at its ends if page views of these days are past retention or too many to read. Queries with several
+/// The `period` of an answer is the counted period: the requested minutes, limited to retained data. It extends to whole
+/// hours or UTC days at its ends if their page views are past retention or too many to read. Queries with several
 /// filters, or with `os`, read page views, within their retention.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
-    /// The last hours or days, such as `24h`, `7d` (the default), `28d`.
+    /// The last hours or days, such as `1h`, `24h`, `7d` (the default), `28d`. Ends with the current minute, or with the
+    /// current hour if longer than 2 days.
     period: Option<String>,
     /// Start of the period by page view start, RFC 3339; replaces `period`.
     from: Option<String>,
@@ -93,6 +94,23 @@ impl Filter {
         })
     }
 
+    /// Returns the same filters with another value of one property.
+    #[must_use]
+    pub fn with(&self, by: GroupBy, value: &str) -> Self {
+        let mut other = self.clone();
+        let parameter = match by {
+            GroupBy::Rolled(Dimension::Device) => &mut other.device,
+            GroupBy::Rolled(Dimension::Browser) => &mut other.browser,
+            GroupBy::Os => &mut other.os,
+            GroupBy::Rolled(Dimension::Country) => &mut other.country,
+            GroupBy::Rolled(Dimension::Connection) => &mut other.connection,
+            GroupBy::Rolled(Dimension::NavigationType) => &mut other.navigation_type,
+            GroupBy::Rolled(Dimension::Release) => &mut other.release,
+        };
+        *parameter = Some(value.to_owned());
+        other
+    }
+
     /// Refuses the parameter `metrics`, for queries that select metrics in another way.
     pub fn without_metrics(&self, instead: &str) -> Result<(), ApiError> {
         match given(&self.metrics) {
@@ -108,8 +126,7 @@ impl Filter {
     }
 
     fn metrics(&self) -> Result<Metrics, ApiError> {
-        let Some(names) = given(&self.metrics) else { return Ok(Metrics::ALL) };
-        names.split(',').map(|name| metric(name.trim())).collect()
+        metrics(&self.metrics)
     }
 
     /// Builds the query for a site.
@@ -133,9 +150,14 @@ pub struct ByParam {
 }
 
 impl ByParam {
+    /// Parses the dimension; `None` if absent.
+    pub fn given(&self) -> Result<Option<GroupBy>, ApiError> {
+        named("by", &self.by, &GroupBy::ALL, GroupBy::name)
+    }
+
     /// Parses the dimension.
     pub fn by(&self) -> Result<GroupBy, ApiError> {
-        match named("by", &self.by, &GroupBy::ALL, GroupBy::name)? {
+        match self.given()? {
             Some(by) => Ok(by),
             None => Err(ApiError::parameter(format!(
                 "`by` is missing: expected {}",
@@ -168,6 +190,25 @@ pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = names.into_iter().collect();
     let last = names.pop().unwrap_or_default();
     if names.is_empty() { last.to_owned() } else { format!("{} or {last}", names.join(", ")) }
+}
+
+/// Parses a list of metrics; all if absent.
+pub(super) fn metrics(parameter: &Option<String>) -> Result<Metrics, ApiError> {
+    let Some(names) = given(parameter) else { return Ok(Metrics::ALL) };
+    names.split(',').map(|name| metric(name.trim())).collect()
+}
+
+/// Parses a whole number within bounds.
+pub(super) fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy>(
+    name: &str,
+    parameter: &Option<String>,
+    [least, most]: [T; 2],
+    absent: T,
+) -> Result<T, ApiError> {
+    let Some(text) = given(parameter) else { return Ok(absent) };
+    text.parse().ok().filter(|number| (least..=most).contains(number)).ok_or_else(|| {
+        ApiError::parameter(format!("`{name}` is `{}`: expected {least} to {most}", short(text)))
+    })
 }
 
 fn metric(name: &str) -> Result<Metric, ApiError> {

@@ -3,6 +3,7 @@
 //! Steps: decode → find the site → check the origin → filter bots → scrub → filter by clock → route. Every body ends
 //! in exactly one [`Outcome`]; a refused body is data, not a failure. An accepted body may lack its invalid fields.
 
+mod attribution;
 pub mod bots;
 pub mod browser;
 pub mod country;
@@ -186,7 +187,7 @@ fn own_updates(
             (None, None, Some(named)) => named.clone(),
             (None, _, _) => route::of_url(url, &site.routes),
         };
-        let mut attribution = scrub::attribution(snapshot.attribution);
+        let mut attribution = attribution::scrubbed(snapshot.attribution);
         let conditions = Conditions { engaged: snapshot.engaged, ..visitor.clone() }
             .with_fetch(attribution.ttfb.take())
             .with_first_input(snapshot.first_input_ms);
@@ -339,7 +340,6 @@ fn bounded_label(text: String, bytes_max: usize) -> Option<String> {
 mod tests {
     use super::*;
     use fieldvitals_store::SiteKey;
-    use std::collections::HashMap;
     use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
     use vitals::metric::{Metric, Value};
     use vitals::view::Os;
@@ -359,9 +359,10 @@ mod tests {
             ],
             origins: vec!["https://shop.example".to_owned()],
             routes: vec!["/blog/:slug".to_owned()],
+            timezone: Site::TIMEZONE_DEFAULT.to_owned(),
             created_ms: 0,
         };
-        Snapshot::new(vec![site], HashMap::new())
+        Snapshot::new(vec![site], Vec::new())
     }
 
     fn beacon(change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
@@ -727,7 +728,7 @@ mod tests {
         let site = |origins: &[&str]| {
             let site = directory().sites()[0].as_ref().clone();
             let origins = origins.iter().map(|origin| origin::check_pattern(origin).unwrap()).collect();
-            Snapshot::new(vec![Site { origins, ..site }], HashMap::new())
+            Snapshot::new(vec![Site { origins, ..site }], Vec::new())
         };
         for (allowed, header, url, kept) in [
             ("capacitor://localhost", Some("capacitor://localhost"), "capacitor://localhost/tabs/7?x", true),

@@ -1,7 +1,7 @@
 //! Back-off after failed loads.
 
 use super::{Shared, Trouble};
-use crate::http::now_ms;
+use crate::clock::now_ms;
 use fieldvitals_store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;

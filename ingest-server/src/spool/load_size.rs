@@ -1,8 +1,13 @@
 //! Limits the beacons of a load after loads that took too long.
 
-use super::loader::{Part, Parts};
-use fieldvitals_store::SiteId;
-use std::collections::HashMap;
+use fieldvitals_store::{Network, SiteId, ViewUpdate};
+use std::collections::{BTreeMap, HashMap};
+
+/// One site's beacons from some rows, with their positions and client networks.
+pub(super) type Part = Vec<(u64, (Network, Vec<ViewUpdate>))>;
+
+/// The parts of some sites.
+pub(super) type Parts = BTreeMap<SiteId, Part>;
 
 /// A pass of several sites is not halved below this number of beacons. With fewer, the fixed cost of a pass would decide,
 /// and a single slow site would slow down all others; the pass is split by sites instead.
@@ -86,7 +91,6 @@ impl LoadSize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldvitals_store::Network;
 
     const A: SiteId = SiteId(1);
     const B: SiteId = SiteId(2);

@@ -6,10 +6,10 @@ use super::load_size::LoadSize;
 use super::reader::Reader;
 use super::writer::Message;
 use super::{Bounds, Spool, SpoolError};
-use crate::http::now_ms;
-use fieldvitals_store::{Network, SiteId, Store, StoreError, ViewUpdate};
+use crate::clock::now_ms;
+use fieldvitals_store::{SiteId, Store, StoreError};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
@@ -65,12 +65,6 @@ impl From<StoreError> for StepError {
         }
     }
 }
-
-/// One site's beacons from some rows, with their positions and client networks.
-pub(super) type Part = Vec<(u64, (Network, Vec<ViewUpdate>))>;
-
-/// The parts of some sites.
-pub(super) type Parts = BTreeMap<SiteId, Part>;
 
 impl Loader {
     pub(super) fn new(spool: Spool, store: Arc<dyn Store>, reader: Connection, epochs: Vec<Epoch>) -> Self {

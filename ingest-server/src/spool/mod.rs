@@ -387,7 +387,7 @@ impl Spool {
     /// Returns the sites whose dictionaries are full.
     #[must_use]
     pub fn crowded(&self) -> Vec<OverflowNames> {
-        self.shared.overflows().shown(crate::http::now_ms())
+        self.shared.overflows().shown(crate::clock::now_ms())
     }
 
     /// Returns the reason for refusing beacons. The writer checks each second whether the refusal is over, even

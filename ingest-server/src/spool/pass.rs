@@ -1,12 +1,14 @@
 //! Loads rows in passes: one call of the store for all sites of some rows.
 //!
 //! An error of a whole pass may be the fault of one site. Such a pass is split by sites until the refused site is alone;
-//! the other sites are loaded. A pass that took too long is split by rows ([`super::load_size`]).
+//! the other sites are loaded. A pass that took too long is split by rows ([`super::load_size`]). Beacons of a deleted site
+//! are counted as discarded.
 
 use super::file::{Epoch, SpoolRow};
-use super::loader::{Loader, Parts, StepError};
+use super::load_size::Parts;
+use super::loader::{Loader, StepError};
 use super::removal::split_rows;
-use crate::http::now_ms;
+use crate::clock::now_ms;
 use fieldvitals_store::{LoadBatch, LoadReport, Network, Overflow, Senders, SiteId, StoreError, ViewUpdate};
 use std::collections::BTreeSet;
 use std::time::Instant;

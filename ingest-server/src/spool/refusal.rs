@@ -1,7 +1,7 @@
 //! Why the spool refuses beacons, from the first refused one until none was refused for a while.
 
 use super::{Shared, Trouble};
-use crate::http::now_ms;
+use crate::clock::now_ms;
 use fieldvitals_store::SiteId;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! Selects the rows of a load, and requests the removal of loaded rows.
 
 use super::file::{self, SpoolRow};
-use super::loader::{Loader, Parts, StepError};
+use super::load_size::Parts;
+use super::loader::{Loader, StepError};
 use super::writer::{Message, Removal};
 use super::{SpoolBeacon, SpoolError, payload};
 use fieldvitals_store::SiteId;

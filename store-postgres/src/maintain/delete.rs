@@ -15,12 +15,13 @@ const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_i
 const REMOVE_LACKING: &str = "/* rollup.lacking.remove */ delete from rollup_lacking where site_id = $1";
 const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
 /// The row of `site_deleted` goes last: it marks an unfinished removal.
-const REMOVE_REST: [&str; 7] = [
+const REMOVE_REST: [&str; 8] = [
     "/* cursor.remove */ delete from load_cursor where site_id = $1",
     "/* route.remove */ delete from route where site_id = $1",
     "/* text.remove */ delete from context_text where site_id = $1",
     "/* text.doubt.remove */ delete from context_text_doubt where site_id = $1",
     "/* label.remove */ delete from label where site_id = $1",
+    "/* deploy_mark.remove */ delete from deploy_mark where site_id = $1",
     "/* violation.remove */ delete from violation where site_id = $1",
     "/* site.deleted.done */ delete from site_deleted where site_id = $1",
 ];
@@ -45,7 +46,7 @@ pub(crate) async fn remove_site(store: &PostgresStore, site: SiteId) -> Result<(
 /// Removes at most [`REMOVE_BLOCKS_MAX`] rollup blocks. Returns whether more may remain.
 async fn remove_rows(store: &PostgresStore, site: SiteId, grain: Grain) -> Result<bool, StoreError> {
     let mut transaction = store.write(DELETING).await?;
-    let steps = (grain, i32::MIN..i32::MAX);
+    let steps = (grain, i32::MIN..i32::MAX, None);
     let removed = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
     transaction.commit().await.map_err(failed(DELETING))?;
     Ok(removed >= REMOVE_BLOCKS_MAX as u64)

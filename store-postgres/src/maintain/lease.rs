@@ -36,7 +36,7 @@ impl<'a> Lease<'a> {
         let holder = Uuid::from_bytes(holder);
         let mut transaction = store.write(LEASING).await?;
         let taken = query(
-            "/* lease.take */ update maintenance_lease set holder = $1, until = clock_timestamp() + interval '1 minute' \
+            "/* lease.take */ update maintenance_claim set holder = $1, until = clock_timestamp() + interval '1 minute' \
              where name = 'maintenance' and until < clock_timestamp()",
         )
         .bind(holder)
@@ -51,7 +51,7 @@ impl<'a> Lease<'a> {
     pub(super) async fn step(&self, what: &'static str) -> Result<Transaction, StoreError> {
         let mut transaction = self.store.begin(what, sql::MAINTAIN).await?;
         let renewed = query(
-            "/* lease.renew */ update maintenance_lease set until = clock_timestamp() + interval '1 minute' \
+            "/* lease.renew */ update maintenance_claim set until = clock_timestamp() + interval '1 minute' \
              where name = 'maintenance' and holder = $1",
         )
         .bind(self.holder)
@@ -71,7 +71,7 @@ impl<'a> Lease<'a> {
     pub(super) async fn release(&self) -> Result<(), StoreError> {
         let mut transaction = self.store.write(LEASING).await?;
         query(
-            "/* lease.release */ update maintenance_lease set until = '-infinity' \
+            "/* lease.release */ update maintenance_claim set until = '-infinity' \
              where name = 'maintenance' and holder = $1",
         )
         .bind(self.holder)
@@ -107,7 +107,7 @@ pub(crate) async fn wait_little(connection: &mut PgConnection) -> Result<(), Sto
 /// transaction's first statement: locking a table takes no snapshot, so the following statements see the result of that
 /// step.
 pub(crate) async fn exclude(connection: &mut PgConnection) -> Result<(), StoreError> {
-    query("/* lease.exclude */ lock table maintenance_lease in share row exclusive mode")
+    query("/* lease.exclude */ lock table maintenance_claim in share row exclusive mode")
         .execute(connection)
         .await
         .map(drop)

@@ -16,7 +16,7 @@ pub(crate) use lease::{exclude, hold_off_loads, wait_little};
 
 use crate::error::failed;
 use crate::sql::{Statement, query};
-use crate::{PostgresStore, copy, load, query as questions, texts};
+use crate::{PostgresStore, copy, load, query as questions, texts, version};
 use fieldvitals_store::rollup::day_of;
 use fieldvitals_store::{
     FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId,
@@ -117,8 +117,16 @@ impl Lease<'_> {
                 .await
                 .and_then(|row| row.try_get(0))
                 .map_err(failed(REMOVING))?;
-        let retained =
+        let mut retained =
             before.after(now_ms, retention).held_back(before.after(database_ms, retention), before);
+        let is_lacking: bool = query("/* rollup.lacking.any */ select exists (select from rollup_lacking)")
+            .fetch_one(&mut *transaction)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(failed(REMOVING))?;
+        if is_lacking {
+            retained = retained.without_site_hours();
+        }
         if retained != before {
             // Waits for the loads that hold the row, because they may be writing rows to be removed.
             wait_little(&mut transaction).await?;
@@ -127,6 +135,7 @@ impl Lease<'_> {
                 return Ok(before);
             }
             copy::store_retention_edges(&mut transaction, &retained).await?;
+            version::forget_days(&mut transaction, retained.views_from_ms).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
         }
         Ok(retained)

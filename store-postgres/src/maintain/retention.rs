@@ -5,7 +5,7 @@ use super::{REMOVE_BLOCKS_MAX, REMOVE_VIEWS_MAX, REMOVING};
 use crate::error::failed;
 use crate::sql::query;
 use crate::{load, rows, texts, version, view};
-use fieldvitals_store::rollup::{Grain, slots};
+use fieldvitals_store::rollup::{Grain, Scope, slots};
 use fieldvitals_store::{Dimension, MaintenancePart, MaintenanceRound, RetentionEdges, SiteId, StoreError};
 use sqlx::Row;
 use std::sync::PoisonError;
@@ -14,10 +14,10 @@ use std::time::Duration;
 const DROPPING: &str = "dropping the partition of a day past retention";
 
 /// The sites with rows past retention. Each statement is one that Citus runs on all nodes.
-const HOURS_PAST: &str =
-    "/* rollup_hour.past */ select distinct site_id from rollup_hour where slot = any($1) and step < $2";
-const DAYS_PAST: &str =
-    "/* rollup_day.past */ select distinct site_id from rollup_day where slot = any($1) and step < $2";
+const HOURS_PAST: &str = "/* rollup_hour.past */ select distinct site_id from rollup_hour where slot = any($1) and step < $2 \
+     and block >= $3 and block <= $4";
+const DAYS_PAST: &str = "/* rollup_day.past */ select distinct site_id from rollup_day where slot = any($1) and step < $2 \
+     and block >= $3 and block <= $4";
 const NAMES_PAST: &str = "/* name.past */ select distinct site_id from (select site_id from route \
     where last_day < $1 union all select site_id from label where last_day < $1) n";
 const TEXTS_PAST: &str = "/* text.past */ select distinct site_id from context_text where day < $1";
@@ -44,13 +44,19 @@ impl Lease<'_> {
         }
         let (mut all, failed_before) = (true, round.done.undone.len());
         let slots: Vec<i16> = slots().collect();
-        for (grain, from_ms) in [(Grain::Hour, retained.hours_from_ms), (Grain::Day, retained.days_from_ms)] {
+        for (grain, from_ms, scope) in [
+            (Grain::Hour, retained.hours_from_ms, Some(Scope::Routes)),
+            (Grain::Hour, retained.site_hours_from_ms, None),
+            (Grain::Day, retained.days_from_ms, None),
+        ] {
+            let blocks = scope.map_or(i16::MIN..=i16::MAX, Scope::blocks);
             let old = query(match grain {
                 Grain::Hour => HOURS_PAST,
                 Grain::Day => DAYS_PAST,
             });
-            for site in self.sites_in(old.bind(slots.clone()).bind(grain.step(from_ms))).await? {
-                let rows = self.remove_rows(site, grain, from_ms).await;
+            let old = old.bind(slots.clone()).bind(grain.step(from_ms));
+            for site in self.sites_in(old.bind(*blocks.start()).bind(*blocks.end())).await? {
+                let rows = self.remove_rows(site, (grain, scope), from_ms).await;
                 round.done.rows_removed += round.part(MaintenancePart::Site(site), rows)?;
             }
         }
@@ -72,12 +78,17 @@ impl Lease<'_> {
         Ok(())
     }
 
-    /// Removes the blocks before a day. Returns their number.
-    async fn remove_rows(&self, site: SiteId, grain: Grain, from_ms: i64) -> Result<u64, StoreError> {
+    /// Removes the blocks before a day: those of a scope, or all. Returns their number.
+    async fn remove_rows(
+        &self,
+        site: SiteId,
+        (grain, scope): (Grain, Option<Scope>),
+        from_ms: i64,
+    ) -> Result<u64, StoreError> {
         let mut removed = 0;
         loop {
             let mut transaction = self.step(REMOVING).await?;
-            let steps = (grain, i32::MIN..grain.step(from_ms));
+            let steps = (grain, i32::MIN..grain.step(from_ms), scope);
             let rows = rows::remove_steps(&mut transaction, site, steps, REMOVE_BLOCKS_MAX).await?;
             transaction.commit().await.map_err(failed(REMOVING))?;
             removed += rows;

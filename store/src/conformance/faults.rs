@@ -2,10 +2,10 @@
 
 use crate::rollup::{Difference, Grain};
 use crate::{
-    CauseQuery, Causes, CellQuery, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    CauseQuery, Causes, CellQuery, DeployMark, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
     MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, Site, SiteId, SiteSize, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, Token,
-    TokenId, Total, ValueCell, Version, Violation,
+    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
+    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -130,6 +130,10 @@ impl Store for FaultyStore {
         self.inner.site_update(site, name, origins, routes).await
     }
 
+    async fn site_timezone(&self, site: SiteId, timezone: &str) -> Result<Site, StoreError> {
+        self.inner.site_timezone(site, timezone).await
+    }
+
     async fn site_rotate_key(
         &self,
         site: SiteId,
@@ -217,8 +221,16 @@ impl Store for FaultyStore {
         self.inner.breakdown(query, by).await
     }
 
+    async fn series(&self, query: &SeriesQuery) -> Result<Vec<StepCells>, StoreError> {
+        self.inner.series(query).await
+    }
+
     async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
         self.inner.causes(query).await
+    }
+
+    async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
+        self.inner.strata(query).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
@@ -227,6 +239,14 @@ impl Store for FaultyStore {
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
         self.inner.view(site, id).await
+    }
+
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
+        self.inner.deploy_marks_put(site, marks).await
+    }
+
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
+        self.inner.deploy_marks(site).await
     }
 
     async fn judgements(

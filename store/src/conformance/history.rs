@@ -4,10 +4,11 @@ use super::conditions::any_conditions;
 use super::{DAY0_MS, Fresh, Model, site};
 use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::hash::HashMap;
-use crate::rollup::{DAY_MS, HOUR_MS};
+use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
-    AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Filters, GroupBy, LoadBatch,
-    Retention, Senders, SiteId, Source, SpoolId, Store, StoredView, TallyQuery, Version, ViewUpdate, Weight,
+    AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Filters, GroupBy, Lines,
+    LoadBatch, Retention, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery,
+    TallyQuery, Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -40,6 +41,7 @@ struct Ask {
     site: usize,
     from_hour: i64,
     hours: i64,
+    step_hours: i64,
     route: Option<String>,
     filters: Filters,
     by: GroupBy,
@@ -74,7 +76,11 @@ fn any_values() -> impl Strategy<Value = Values> {
 }
 
 fn any_update() -> impl Strategy<Value = ViewUpdate> {
-    let id = (select(&[0_i64, 1, 23, 24, 30, 71, 95][..]), select(&[0, 1, HOUR_MS - 1][..]), 0_u128..2)
+    let id = (
+        select(&[0_i64, 1, 23, 24, 30, 71, 95][..]),
+        select(&[0, 1, 11 * MINUTE_MS, HOUR_MS - 1][..]),
+        0_u128..2,
+    )
         .prop_map(|(hour, ms, random)| ViewId::new((DAY0_MS + hour * HOUR_MS + ms).unsigned_abs(), random));
     let source = option::of(0_u32..4).prop_map(|seq| seq.map_or(Source::Foreign, |seq| Source::Own { seq }));
     let kinds = (
@@ -205,13 +211,21 @@ fn any_ask() -> impl Strategy<Value = Ask> {
         (0..SITES, -2..HOURS, 0..HOURS + 4),
         (option::of(text(ROUTES)), any_filters(), select(&GroupBy::ALL[..]), prop::bool::weighted(0.2)),
         (select(&Metric::ALL[..]), select(&[0_u32, 99_999, 100_000, 2_500_000][..]), any::<bool>()),
+        select(&[1_i64, 7, 24, 31][..]),
     )
-        .prop_map(|((site, from_hour, hours), (route, filters, by, exact), (metric, at_most, whole))| {
-            // Half of the questions are about whole days, which the other half rarely is.
-            let (from_hour, hours) =
-                if whole { (from_hour / 24 * 24, (hours / 24 + 1) * 24) } else { (from_hour, hours) };
-            Ask { site, from_hour, hours, route, filters, by, exact, metric, at_most }
-        })
+        .prop_map(
+            |(
+                (site, from_hour, hours),
+                (route, filters, by, exact),
+                (metric, at_most, whole),
+                step_hours,
+            )| {
+                // Half of the questions are about whole days, which the other half rarely is.
+                let (from_hour, hours) =
+                    if whole { (from_hour / 24 * 24, (hours / 24 + 1) * 24) } else { (from_hour, hours) };
+                Ask { site, from_hour, hours, step_hours, route, filters, by, exact, metric, at_most }
+            },
+        )
 }
 
 /// Plays `cases` random histories (`PROPTEST_CASES` overrides), each on a fresh store, or on several that
@@ -287,6 +301,7 @@ impl Play {
             site: 0,
             from_hour: 0,
             hours: HOURS,
+            step_hours: 1,
             route: None,
             filters: Filters::NONE,
             by: GroupBy::Rolled(Dimension::Country),
@@ -396,8 +411,10 @@ impl Play {
 
     async fn ask(&self, ask: &Ask) -> Result<(), TestCaseError> {
         let site = self.sites[ask.site];
-        let from_ms = DAY0_MS + ask.from_hour * HOUR_MS;
-        let to_ms = from_ms + ask.hours * HOUR_MS;
+        // Questions about whole days stay so; most others begin or end within an hour.
+        let minutes = [ask.from_hour, ask.from_hour + ask.hours].map(|hour| hour.rem_euclid(3) * 11);
+        let from_ms = DAY0_MS + ask.from_hour * HOUR_MS + minutes[0] * MINUTE_MS;
+        let to_ms = DAY0_MS + (ask.from_hour + ask.hours) * HOUR_MS + minutes[1] * MINUTE_MS;
         let routes = self.store.routes(site, from_ms, to_ms).await.unwrap();
         same("routes", ask, &routes, &self.model.routes(site, from_ms, to_ms))?;
         let asked = CellQuery {
@@ -418,6 +435,25 @@ impl Play {
             let values = self.store.breakdown(query, ask.by).await.unwrap();
             same("breakdown", &(query, ask.by), &values, &self.model.breakdown(query, ask.by))?;
         }
+        for (query, step_hours, is_split) in
+            [(&asked, ask.step_hours, true), (&unfiltered, ask.step_hours, false), (&unfiltered, 24, true)]
+        {
+            let bounds = (0..=ask.hours / step_hours).map(|step| from_ms + step * step_hours * HOUR_MS);
+            let mut query = SeriesQuery::new(query.clone(), bounds.collect());
+            // A known value, the unknown one, and one of no page view.
+            let first = self.model.breakdown(&asked, ask.by).rows.into_iter().find_map(|row| row.value);
+            let values =
+                [first.unwrap_or_else(|| "nobody's".to_owned()).into(), None, Some("nobody".to_owned())];
+            query.lines = is_split.then(|| Lines { by: ask.by, values: values.into() });
+            let steps = self.store.series(&query).await.unwrap();
+            same("series", &query, &steps, &self.model.series(&query))?;
+        }
+        let windows =
+            (0..3).map(|hour| from_ms + hour * 9 * HOUR_MS).map(|start| start..start + 5 * HOUR_MS + 7);
+        let views = CellQuery { to_ms: from_ms + 24 * HOUR_MS, ..asked.clone() };
+        let query = StrataQuery { views, windows: windows.collect() };
+        let strata = self.store.strata(&query).await.unwrap();
+        same("strata", &query, &strata, &self.model.strata(&query))?;
         for explained in AttributionMetric::ALL {
             let query = CauseQuery { views: asked.clone(), explained, limit: 3 };
             let causes = self.store.causes(&query).await.unwrap();

@@ -9,41 +9,22 @@
 mod cases;
 mod conditions;
 mod contexts;
+mod deploy_marks;
 mod faults;
 mod history;
 mod model;
 mod names;
 mod passes;
+mod periods;
+mod series;
 pub mod upgrade;
 mod version;
 
-pub use cases::{
-    a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,
-    a_deleted_site_takes_everything_with_it, a_load_takes_place_whole_or_not,
-    a_question_beside_loads_and_maintenance_sees_one_state, a_stale_cursor_is_refused,
-    a_tally_has_every_value_by_half_hours, a_view_that_changes_route_leaves_its_old_cell,
-    an_answer_counts_the_period_that_it_states, cells_past_retention_are_gone, concurrent_loaders_agree,
-    foreign_metrics_are_joined_over_loads, labels_have_a_bound, loading_again_changes_nothing,
-    odd_ranges_are_answered, releases_are_told_apart, releases_come_and_go, rollups_are_rebuilt_beside_loads,
-    routes_are_any_text, routes_have_a_bound, servers_that_start_together_make_one_beginning, sites_and_keys,
-    systems_are_told_apart, tallies_are_exact, the_page_views_of_a_route_are_found,
-    the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
-    violations_open_and_close,
-};
-pub use conditions::conditions_explain_ttfb_and_go_with_their_page_view;
-pub use contexts::{
-    contexts_are_those_of_the_last_snapshot, explained, sampled_page_views_count_as_those_they_stand_for,
-    texts_have_a_bound,
-};
+pub use cases::releases_come_and_go;
+pub use contexts::explained;
 pub use faults::FaultyStore;
 pub use history::random_histories;
 pub use model::Model;
-pub use names::{copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out};
-pub use passes::{
-    pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
-    pass_with_a_fault_changes_nothing,
-};
-pub use version::what_changes_an_answer_makes_a_new_version;
 
 use crate::{
     Context, LoadBatch, LoadReport, NewSite, Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate,
@@ -62,38 +43,11 @@ pub struct Fresh {
     pub keep: Box<dyn Any + Send>,
 }
 
-/// Makes every case of the suite a test of the calling crate: `conformance!(open)`. `open` is an `async fn() ->
-/// Fresh`, or returns an `Option<Fresh>`; tests are skipped on `None`.
+/// Makes some cases of the suite tests of the calling crate: `conformance_cases!(open: tokens,)`. `open` is an `async
+/// fn() -> Fresh`, or returns an `Option<Fresh>`; tests are skipped on `None`.
 #[macro_export]
-macro_rules! conformance {
-    ($fresh:path) => {
-        $crate::conformance!(@cases $fresh:
-            a_copy_answers_as_the_original, labels_have_a_bound, rollups_are_rebuilt_beside_loads,
-            a_batch_of_many_views_is_read_back, a_deleted_site_takes_everything_with_it,
-            a_load_takes_place_whole_or_not, a_question_beside_loads_and_maintenance_sees_one_state,
-            a_stale_cursor_is_refused, servers_that_start_together_make_one_beginning, a_view_that_changes_route_leaves_its_old_cell,
-            cells_past_retention_are_gone, concurrent_loaders_agree, foreign_metrics_are_joined_over_loads,
-            loading_again_changes_nothing, odd_ranges_are_answered,
-            a_tally_has_every_value_by_half_hours, an_answer_counts_the_period_that_it_states,
-            releases_are_told_apart, routes_are_any_text, routes_have_a_bound, sites_and_keys, tallies_are_exact,
-            systems_are_told_apart, the_page_views_of_a_route_are_found,
-            the_same_view_on_two_sites_is_two_views, tokens, updates_past_retention_change_nothing,
-            violations_open_and_close, contexts_are_those_of_the_last_snapshot,
-            sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound,
-            copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out,
-            conditions_explain_ttfb_and_go_with_their_page_view,
-            pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
-            pass_with_a_fault_changes_nothing, what_changes_an_answer_makes_a_new_version,
-        );
-
-        #[test]
-        fn random_histories() {
-            $crate::conformance::random_histories(64, || async {
-                ::core::option::Option::<$crate::conformance::Fresh>::from($fresh().await).into_iter().collect()
-            });
-        }
-    };
-    (@cases $fresh:path: $($case:ident,)+) => {
+macro_rules! conformance_cases {
+    ($fresh:path: $($case:ident,)+) => {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
@@ -104,6 +58,58 @@ macro_rules! conformance {
             }
         )+
     };
+}
+
+/// Registers cases by module: exports them, and defines `conformance!`, which makes each of them a test. The compiler
+/// reports a case that is not registered as unused.
+macro_rules! register {
+    // `$d` is a dollar sign, for the macro that this one defines.
+    (($d:tt) $($module:ident: $($case:ident),+;)+) => {
+        $(pub use $module::{$($case),+};)+
+
+        /// Makes every case of the suite a test of the calling crate: `conformance!(open)`, with an `open` of
+        /// [`crate::conformance_cases!`].
+        #[macro_export]
+        macro_rules! conformance {
+            ($d fresh:path) => {
+                $crate::conformance_cases!($d fresh: $($($case,)+)+);
+
+                #[test]
+                fn random_histories() {
+                    $crate::conformance::random_histories(64, || async {
+                        let fresh = ::core::option::Option::<$crate::conformance::Fresh>::from($d fresh().await);
+                        fresh.into_iter().collect()
+                    });
+                }
+            };
+        }
+    };
+}
+
+register! {
+    ($)
+    cases:
+        a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,
+        a_deleted_site_takes_everything_with_it, a_load_takes_place_whole_or_not,
+        a_question_beside_loads_and_maintenance_sees_one_state, a_stale_cursor_is_refused,
+        a_tally_has_every_value_by_half_hours, a_view_that_changes_route_leaves_its_old_cell,
+        an_answer_counts_the_period_that_it_states, cells_past_retention_are_gone, concurrent_loaders_agree,
+        foreign_metrics_are_joined_over_loads, labels_have_a_bound, loading_again_changes_nothing,
+        odd_ranges_are_answered, releases_are_told_apart, rollups_are_rebuilt_beside_loads, routes_are_any_text,
+        routes_have_a_bound, servers_that_start_together_make_one_beginning, sites_and_keys, systems_are_told_apart,
+        tallies_are_exact, the_page_views_of_a_route_are_found, the_same_view_on_two_sites_is_two_views, tokens,
+        updates_past_retention_change_nothing, violations_open_and_close;
+    conditions: conditions_explain_ttfb_and_go_with_their_page_view;
+    contexts:
+        contexts_are_those_of_the_last_snapshot, sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound;
+    deploy_marks: deploy_marks_are_kept_once_a_release, time_zone_of_a_site_is_kept;
+    names: copy_of_a_crowded_site_has_the_same_names, flood_of_names_keeps_no_other_name_out;
+    passes:
+        pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
+        pass_with_a_fault_changes_nothing;
+    periods: parts_of_hours_are_counted_from_page_views;
+    series: steps_of_a_series_are_single_answers;
+    version: what_changes_an_answer_makes_a_new_version;
 }
 
 /// The day of the cases: Thursday, 2025-11-20, 00:00 UTC.

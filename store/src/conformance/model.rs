@@ -2,13 +2,13 @@
 
 use super::{conditions, percentile};
 use crate::context::causes::{Blocking, Script};
-use crate::dimension::DimensionValue;
+use crate::dimension::{DimensionValue, device_code, device_of_code};
 use crate::load::merge;
-use crate::rollup::{DAY_MS, From, HOUR_MS, day_of, hour_of};
+use crate::rollup::{DAY_MS, From, HOUR_MS, MINUTE_MS, day_of};
 use crate::{
     AttributionMetric, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, GroupBy,
-    LoadBatch, LoadReport, PeriodRows, Retention, RetentionEdges, RouteCell, SiteId, SpoolId, StoreError,
-    StoredView, Tally, TallyQuery, Total, ValueCell, ViewUpdate,
+    LoadBatch, LoadReport, PeriodRows, Retention, RetentionEdges, RouteCell, SeriesQuery, SiteId, SpoolId,
+    StepCells, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Total, ValueCell, ViewUpdate,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -16,7 +16,7 @@ use vitals::attribution::LoadState;
 use vitals::fetch;
 use vitals::gate::Block;
 use vitals::metric::{Metric, Value};
-use vitals::view::{TtiGap, ViewId};
+use vitals::view::{NavigationType, TtiGap, ViewId};
 
 /// A store that keeps every page view forever and recomputes each answer from all of them. Retention only hides data.
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ impl Model {
     /// See [`crate::Store::cells`].
     #[must_use]
     pub fn cells(&self, query: &CellQuery) -> PeriodRows<RouteCell> {
-        let (period, views) = self.asked(query, None);
+        let (period, views) = self.asked(query, None, false);
         let mut cells: BTreeMap<&String, Cell> = BTreeMap::new();
         for view in views {
             cells.entry(&view.route).or_default().add(&view.values, view.weight, 1);
@@ -141,7 +141,7 @@ impl Model {
     /// See [`crate::Store::total`].
     #[must_use]
     pub fn total(&self, query: &CellQuery) -> Total {
-        let (period, views) = self.asked(query, None);
+        let (period, views) = self.asked(query, None, query.route.is_none());
         let mut cell = Cell::default();
         for view in views {
             cell.add(&view.values, view.weight, 1);
@@ -152,7 +152,7 @@ impl Model {
     /// See [`crate::Store::breakdown`].
     #[must_use]
     pub fn breakdown(&self, query: &CellQuery, by: GroupBy) -> PeriodRows<ValueCell> {
-        let (period, views) = self.asked(query, Some(by));
+        let (period, views) = self.asked(query, Some(by), query.route.is_none());
         let mut cells: BTreeMap<Option<String>, Cell> = BTreeMap::new();
         for view in views {
             let value = match by.of(view) {
@@ -169,37 +169,82 @@ impl Model {
         PeriodRows { period, rows }
     }
 
-    /// Returns the period that an answer counts, and its page views.
-    fn asked(&self, query: &CellQuery, by: Option<GroupBy>) -> (Range<i64>, Vec<&ViewUpdate>) {
+    /// See [`crate::Store::series`].
+    #[must_use]
+    pub fn series(&self, query: &SeriesQuery) -> Vec<StepCells> {
+        let steps = query.steps().map(|step| match &query.lines {
+            None => {
+                let Total { period, cell } = self.total(&step);
+                StepCells { period, cells: vec![cell] }
+            }
+            Some(lines) => {
+                let PeriodRows { period, rows } = self.breakdown(&step, lines.by);
+                let mut cells = vec![Cell::default(); lines.values.len() + 1];
+                for row in rows {
+                    let line = lines.values.iter().position(|value| *value == row.value);
+                    cells[line.unwrap_or(lines.values.len())].merge(&row.cell);
+                }
+                StepCells { period, cells }
+            }
+        });
+        steps.collect()
+    }
+
+    /// See [`crate::Store::strata`].
+    #[must_use]
+    pub fn strata(&self, query: &StrataQuery) -> Vec<Stratum> {
+        let mut strata: BTreeMap<_, Cell> = BTreeMap::new();
+        for view in self.raw_views(query.views.site) {
+            let in_windows = query.windows.iter().any(|window| window.contains(&view.id.start_ms()));
+            if in_windows && query.views.takes(view) {
+                let kind = view.navigation_type.map(|kind| kind as u8);
+                let key = (device_code(view.device), kind.map_or(0, |kind| kind + 1), view.country.clone());
+                strata.entry(key).or_default().add(&view.values, view.weight, 1);
+            }
+        }
+        let stratum = |((device, kind, country), cell): ((u8, u8, _), _)| Stratum {
+            device: device_of_code(device),
+            country,
+            navigation_type: kind.checked_sub(1).and_then(NavigationType::from_number),
+            cell,
+        };
+        strata.into_iter().map(stratum).collect()
+    }
+
+    /// Returns the period that an answer counts, and its page views. `is_site`: the answer is of the whole site.
+    fn asked(&self, query: &CellQuery, by: Option<GroupBy>, is_site: bool) -> (Range<i64>, Vec<&ViewUpdate>) {
         let period = match From::question(query, by) {
             From::Views => after(query.from_ms..query.to_ms, self.retained.views_from_ms),
-            From::Rollups(dimension) => self.rounded(query, dimension),
+            From::Rollups(dimension) => self.rounded(query, dimension, is_site),
         };
         let counted = CellQuery { from_ms: period.start, to_ms: period.end, ..query.clone() };
         let views = self.site_views(query.site).filter(|view| counted.takes(view)).collect();
         (period, views)
     }
 
-    /// Rounds the period as rollups require: to whole hours, or to the whole first or last day if its hours and page
-    /// views are gone.
-    fn rounded(&self, query: &CellQuery, dimension: Dimension) -> Range<i64> {
-        let is_whole = |edge_ms: i64| {
+    /// Rounds the period as rollups require: to whole minutes while page views are kept, then to whole hours while those
+    /// are kept, then to whole days.
+    fn rounded(&self, query: &CellQuery, dimension: Dimension, is_site: bool) -> Range<i64> {
+        let hours_from_ms =
+            if is_site { self.retained.site_hours_from_ms } else { self.retained.hours_from_ms };
+        let step_ms = |edge_ms: i64| {
             let day_ms = day_of(edge_ms);
-            let has_hours = dimension == Dimension::Device && day_ms >= self.retained.hours_from_ms;
-            !has_hours && day_ms < self.retained.views_from_ms
+            match dimension == Dimension::Device && day_ms >= hours_from_ms {
+                _ if day_ms >= self.retained.views_from_ms => MINUTE_MS,
+                true => HOUR_MS,
+                false => DAY_MS,
+            }
         };
-        let (mut from_ms, mut to_ms) = (hour_of(query.from_ms), hour_of(query.to_ms));
-        if to_ms < query.to_ms {
-            to_ms = to_ms.saturating_add(HOUR_MS);
-        }
+        let start_of = |edge_ms: i64, step_ms: i64| edge_ms.saturating_sub(edge_ms.rem_euclid(step_ms));
+        let from_ms = start_of(query.from_ms, step_ms(query.from_ms));
         if query.from_ms >= query.to_ms {
+            let from_ms = start_of(query.from_ms, MINUTE_MS);
             return after(from_ms..from_ms, self.retained.days_from_ms);
         }
-        if is_whole(from_ms) {
-            from_ms = day_of(from_ms);
-        }
-        if is_whole(to_ms) && day_of(to_ms) < to_ms {
-            to_ms = day_of(to_ms).saturating_add(DAY_MS);
+        let to_step_ms = step_ms(query.to_ms);
+        let mut to_ms = start_of(query.to_ms, to_step_ms);
+        if to_ms < query.to_ms {
+            to_ms = to_ms.saturating_add(to_step_ms);
         }
         after(from_ms..to_ms, self.retained.days_from_ms)
     }

@@ -50,6 +50,21 @@ pub async fn what_changes_an_answer_makes_a_new_version(store: Arc<dyn Store>) {
     store.rollups_put(shop, groups).await.unwrap();
     is_new("copied rollups").await;
 
+    let (early, late) =
+        (DAY0_MS + 98 * DAY_MS..DAY0_MS + 99 * DAY_MS, DAY0_MS + 99 * DAY_MS..DAY0_MS + 100 * DAY_MS);
+    let days = async || {
+        let version = store.version(shop).await.unwrap();
+        (version.of_days(&early), version.of_days(&late))
+    };
+    let before = days().await;
+    load(&store, shop, 1, vec![update(late.start, 5, &lcp)]).await.unwrap();
+    let after = days().await;
+    assert!(after.0 == before.0 && after.1 != before.1, "a load changes the version of its day only");
+    load(&store, shop, 2, vec![update(late.end - 1, 6, &lcp)]).await.unwrap();
+    assert_ne!(days().await.1, after.1, "a load from another spool");
+    store.rebuild_day(shop, late.start).await.unwrap();
+    assert_ne!(days().await.0, before.0, "a rebuild changes the version of every day");
+
     let version = store.version(shop).await.unwrap();
     load(&store, other, 1, vec![update(DAY0_MS + 99 * DAY_MS, 3, &lcp)]).await.unwrap();
     assert_eq!(store.version(shop).await.unwrap(), version, "a load of another site");

@@ -8,6 +8,7 @@ use crate::dimension::{Code, Dimension, DimensionValue, Labels};
 use crate::filter::GroupBy;
 use crate::hash::HashMap;
 use crate::weight::Weight;
+use std::sync::Arc;
 use vitals::histogram::{EncodingError, Place, Sum, read_varint};
 use vitals::metric::{Metric, Metrics, Values};
 
@@ -62,7 +63,7 @@ impl Per {
 }
 
 /// Accumulates an answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     metrics: Metrics,
     route_id: Option<i64>,
@@ -71,11 +72,13 @@ pub struct Answer {
     /// The filtered code of each dimension.
     asked: [Option<Code>; Dimension::COUNT],
     per: Per,
+    /// The keys of values with a cell of their own; all other values share the cell of the key [`REST`].
+    lines: Option<Arc<HashMap<Code, i64>>>,
     places: HashMap<i64, usize>,
     sums: Vec<(i64, Sums)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Sums {
     views: Views,
     metrics: [Sum; Metric::COUNT],
@@ -107,6 +110,7 @@ impl Answer {
             dimension,
             asked,
             per,
+            lines: None,
             places: HashMap::default(),
             sums: Vec::new(),
         })
@@ -117,6 +121,12 @@ impl Answer {
         let dimension = self.dimension;
         let parts = self.metrics.iter().map(Part::Metric).chain([Part::Views]);
         parts.map(move |part| (slot(dimension, part), part))
+    }
+
+    /// Counts only the values of `lines` apart, under their keys. All other values share one cell.
+    #[must_use]
+    pub(super) fn with_lines(self, lines: Arc<HashMap<Code, i64>>) -> Self {
+        Self { lines: Some(lines), ..self }
     }
 
     /// Returns the rows to read.
@@ -133,7 +143,10 @@ impl Answer {
     fn place(&mut self, route_id: i64, code: Code) -> usize {
         let key = match self.per {
             Per::Route => route_id,
-            Per::Value(_) => code.into(),
+            Per::Value(_) => match &self.lines {
+                None => code.into(),
+                Some(lines) => lines.get(&code).copied().unwrap_or(REST),
+            },
             Per::Total => TOTAL,
         };
         *self.places.entry(key).or_insert_with(|| {
@@ -252,6 +265,8 @@ impl Answer {
 
 /// The key of the only cell of [`Per::Total`].
 const TOTAL: i64 = 0;
+/// The key of the cell of all values that have none of their own.
+pub(super) const REST: i64 = -1;
 
 #[cfg(test)]
 mod tests {

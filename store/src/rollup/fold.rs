@@ -32,6 +32,7 @@ struct Folded {
     places: [u16; Metric::COUNT],
     is_taken: bool,
     in_hours: bool,
+    in_site_hours: bool,
     in_days: bool,
 }
 
@@ -66,6 +67,7 @@ impl Fold {
             places: counted.places.map(|place| place.map_or(NO_PLACE, Place::number)),
             is_taken: counted.by < 0,
             in_hours: start_ms >= retained.hours_from_ms,
+            in_site_hours: start_ms >= retained.site_hours_from_ms,
             in_days: start_ms >= retained.days_from_ms,
         });
     }
@@ -155,7 +157,7 @@ impl Group {
 
 impl Counters {
     fn add(&mut self, route_id: Option<i64>, views: &[Folded], rows: &mut Vec<(RowKey, Row)>) {
-        self.group(views);
+        self.group(route_id.is_none(), views);
         // Sorting makes the groups of a row adjacent.
         let mut order: Vec<usize> = (0..self.groups.len()).collect();
         order.sort_unstable_by_key(|&place| self.groups[place].key);
@@ -178,13 +180,14 @@ impl Counters {
     }
 
     /// Assigns views to groups and counts the views of each group.
-    fn group(&mut self, views: &[Folded]) {
+    fn group(&mut self, is_site: bool, views: &[Folded]) {
         self.groups.clear();
         self.places.clear();
         self.of_views.clear();
         for view in views {
             let day = Grain::Day.step(i64::from(view.hour) * HOUR_MS);
-            let hours = view.in_hours.then_some((Grain::Hour, Dimension::Device, view.hour));
+            let in_hours = if is_site { view.in_site_hours } else { view.in_hours };
+            let hours = in_hours.then_some((Grain::Hour, Dimension::Device, view.hour));
             let days = Dimension::ALL
                 .into_iter()
                 .filter(|_| view.in_days)
@@ -303,6 +306,7 @@ mod tests {
     fn views_count_in_the_steps_that_are_kept_whatever_lies_between_them() {
         let retained = |hours_from_ms, days_from_ms| RetentionEdges {
             hours_from_ms,
+            site_hours_from_ms: hours_from_ms,
             days_from_ms,
             ..RetentionEdges::EVERYTHING
         };
@@ -320,6 +324,7 @@ mod tests {
             retained(i64::MIN, DAY_MS * 4),
             retained(DAY_MS * 3 + 20 * HOUR_MS, DAY_MS * 4),
             retained(i64::MAX, i64::MAX),
+            RetentionEdges { site_hours_from_ms: DAY_MS * 3 + 9 * HOUR_MS, ..retained(i64::MAX, i64::MIN) },
         ] {
             let mut together = Fold::default();
             let mut one_by_one = BTreeMap::new();
@@ -329,10 +334,12 @@ mod tests {
                 let mut alone = Fold::default();
                 alone.add(*start_ms, counted, &retained);
                 add_rows(&mut one_by_one, alone.rows());
-                let hours = (*start_ms >= retained.hours_from_ms).then_some((Grain::Hour, HOUR_MS));
                 let days = (*start_ms >= retained.days_from_ms).then_some((Grain::Day, DAY_MS));
-                for (grain, step_ms) in hours.into_iter().chain(days) {
-                    for route_id in [None, Some(counted.route_id)] {
+                for (route_id, hours_from_ms) in
+                    [(None, retained.site_hours_from_ms), (Some(counted.route_id), retained.hours_from_ms)]
+                {
+                    let hours = (*start_ms >= hours_from_ms).then_some((Grain::Hour, HOUR_MS));
+                    for (grain, step_ms) in hours.into_iter().chain(days) {
                         let key = (grain, (start_ms / step_ms) as i32, route_id);
                         *expected.entry(key).or_insert(0) += counted.by;
                     }

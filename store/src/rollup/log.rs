@@ -22,6 +22,10 @@ use vitals::metric::Metric;
 
 /// The bit of an entry that removes its view.
 const TAKEN: u8 = 1 << 7;
+const _: () = assert!(
+    1 << Metric::COUNT <= TAKEN as usize,
+    "an entry has a bit a metric below TAKEN; one more metric needs another format of stored entries"
+);
 
 /// The counted properties of a page view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod log;
 mod plan;
 mod row;
 mod site;
+mod steps;
 
 pub use answer::{Answer, From, Per};
 pub use block::{Block, BlockKey, Scope, Stored, add_block, blocks, read_block};
@@ -18,11 +19,14 @@ pub use row::{
     Difference, Grain, Part, Row, RowKey, add_rows, differences, from_slot, slot, slots, steps_of_day,
 };
 pub use site::{Coverage, SiteRows};
+pub use steps::{StepAnswers, StepPlans};
 
 use sha2::{Digest, Sha256};
 
+/// Milliseconds of a minute.
+pub const MINUTE_MS: i64 = 60_000;
 /// Milliseconds of an hour.
-pub const HOUR_MS: i64 = 3_600_000;
+pub const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// Milliseconds of a UTC day.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 

@@ -1,12 +1,12 @@
 //! Plans which cells, deltas and page views answer a query.
 //!
-//! A query covers whole hours. Rollups of a dimension hold whole days; rollups by device also hold hours within their
-//! retention. The remainder is at most a part of the first day and a part of the last day: an *edge*. The page views
-//! of an edge are counted one by one if they are kept and not too many. If the rest of the day has fewer page views,
-//! these are subtracted from the day's cells instead. Otherwise the period grows to the whole day, and the answer
-//! states so.
+//! A query covers whole minutes. Rollups of a dimension hold whole days; rollups by device also hold hours within their
+//! retention. The remainder is at most a part of the first day or hour, and a part of the last one: an *edge*. The page
+//! views of an edge are counted one by one if they are kept and not too many. If the rest of the day or hour has fewer
+//! page views, these are subtracted from its cells instead. Otherwise the period grows to the whole day or hour, and the
+//! answer states so.
 
-use super::{Coverage, DAY_MS, From, Grain, HOUR_MS, Scope, day_of, hour_of};
+use super::{Coverage, DAY_MS, From, Grain, HOUR_MS, MINUTE_MS, Scope, day_of, floor, hour_of};
 use crate::cell::CellQuery;
 use crate::dimension::Dimension;
 use crate::limits;
@@ -29,13 +29,35 @@ pub struct Plan {
     pub deltas: Range<i64>,
     /// Ranges of page views, and their factors: 1, or -1 to subtract them from a day.
     pub scans: Vec<(Range<i64>, i64)>,
-    /// Parts of days that rollups lack, until [`Plan::count_edge`] decides how to count them.
-    edges: Vec<Range<i64>>,
+    /// Parts of days and hours that rollups lack, until [`Plan::count_edge`] decides how to count them.
+    edges: Vec<Edge>,
     /// Page views that edges may still read.
     room: u64,
 }
 
 const NOTHING: Range<i64> = 0..0;
+
+/// A part of a day or of an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Edge {
+    part: Range<i64>,
+    whole: Whole,
+}
+
+/// A day, or an hour with its place in [`Plan::hours`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Whole {
+    Day(Range<i64>),
+    Hour(Range<i64>, usize),
+}
+
+impl Whole {
+    const fn range(&self) -> &Range<i64> {
+        match self {
+            Self::Day(range) | Self::Hour(range, _) => range,
+        }
+    }
+}
 
 impl Plan {
     /// Plans a query. Its edges are still undecided ([`Plan::edges`]).
@@ -58,7 +80,7 @@ impl Plan {
             }
         };
         let to_ms = if query.to_ms < STARTS_END_MS { query.to_ms } else { ceil(STARTS_END_MS, DAY_MS) };
-        let asked = hour_of(query.from_ms.max(0))..ceil(to_ms, HOUR_MS);
+        let asked = floor(query.from_ms.max(0), MINUTE_MS)..ceil(to_ms, MINUTE_MS);
         let period = within(asked, retained.days_from_ms);
         let mut plan = Self { period: period.clone(), ..empty };
         if query.from_ms >= query.to_ms {
@@ -76,64 +98,97 @@ impl Plan {
             parts
         };
         for (place, part) in parts.into_iter().enumerate().filter(|(_, part)| !part.is_empty()) {
-            let day_ms = day_of(part.start);
-            if dimension == Dimension::Device && day_ms >= retained.hours_from_ms {
-                plan.deltas = joined(&plan.deltas, &part);
-                plan.hours[place] = part;
-            } else if day_ms >= retained.views_from_ms {
-                plan.edges.push(part);
-            } else {
-                plan.take_whole(&part);
+            let has_hours = dimension == Dimension::Device && day_of(part.start) >= retained.hours_from_ms;
+            for edge in if has_hours { plan.take_hours(part, place) } else { vec![Edge::of_day(part)] } {
+                if day_of(edge.part.start) >= retained.views_from_ms {
+                    plan.edges.push(edge);
+                } else {
+                    plan.grow(edge.whole);
+                }
             }
         }
         plan
     }
 
-    /// Plans a query with rollups only: its edges grow to whole days.
+    /// Takes the whole hours of a part of a day. Returns the rest of it.
+    fn take_hours(&mut self, part: Range<i64>, place: usize) -> Vec<Edge> {
+        let whole = ceil(part.start, HOUR_MS)..hour_of(part.end);
+        let edges = if whole.start > whole.end {
+            vec![part]
+        } else {
+            self.deltas = joined(&self.deltas, &whole);
+            if !whole.is_empty() {
+                self.hours[place] = whole.clone();
+            }
+            vec![part.start..whole.start, whole.end..part.end]
+        };
+        let edges = edges.into_iter().filter(|edge| !edge.is_empty());
+        edges.map(|part| Edge { whole: Whole::Hour(whole_hour(&part), place), part }).collect()
+    }
+
+    /// Plans a query with rollups only: its edges grow to whole days or hours.
     #[must_use]
     pub fn of_rollups(query: &CellQuery, dimension: Dimension, retained: &RetentionEdges) -> Self {
         let mut plan = Self::new(query, From::Rollups(dimension), retained);
         for edge in std::mem::take(&mut plan.edges) {
-            plan.take_whole(&edge);
+            plan.grow(edge.whole);
         }
         plan
     }
 
-    /// Returns the undecided edges, each followed by its whole day.
+    /// Returns the undecided edges, each followed by its whole day or hour.
     #[must_use]
     pub fn edges(&self) -> Vec<[Range<i64>; 2]> {
-        self.edges.iter().map(|edge| [edge.clone(), whole_day(edge)]).collect()
+        self.edges.iter().map(|edge| [edge.part.clone(), edge.whole.range().clone()]).collect()
     }
 
-    /// Decides how to count an edge. `counts` are the page views of the edge and of its whole day, from rollups by
-    /// device.
-    pub fn count_edge(&mut self, [edge, day]: [Range<i64>; 2], counts: [i64; 2], retained: &RetentionEdges) {
-        self.edges.retain(|other| *other != edge);
-        let [mut inside, whole] = counts.map(|count| u64::try_from(count).unwrap_or(0));
-        if day.start < retained.hours_from_ms {
-            // Rollups without hours do not separate the parts of a day, so the edge's count is estimated by its
-            // length.
-            let length = (edge.end.saturating_sub(edge.start)).unsigned_abs();
-            inside = whole.saturating_mul(length) / DAY_MS.unsigned_abs();
+    /// Decides how to count an edge. `counts` are the page views of the edge and of its whole day or hour, from rollups
+    /// by device, which round the edge outwards to hours.
+    pub fn count_edge(&mut self, [edge, _]: [Range<i64>; 2], counts: [i64; 2], retained: &RetentionEdges) {
+        let Some(place) = self.edges.iter().position(|other| other.part == edge) else { return };
+        let Edge { whole, .. } = self.edges.remove(place);
+        let range = whole.range().clone();
+        let [mut inside, all] = counts.map(|count| u64::try_from(count).unwrap_or(0));
+        if matches!(whole, Whole::Hour(..)) || range.start < retained.hours_from_ms {
+            // Rollups do not separate the parts of an hour, nor those of a day without hours, so the edge's count is
+            // estimated by its length.
+            let length = |range: &Range<i64>| range.end.saturating_sub(range.start).unsigned_abs();
+            inside = all.saturating_mul(length(&edge)) / length(&range).max(1);
         }
-        let outside = whole.saturating_sub(inside);
+        let outside = all.saturating_sub(inside);
         if inside <= outside && inside <= self.room {
             self.room = self.room.saturating_sub(inside);
             self.scans.push((edge, 1));
         } else if outside <= self.room {
             self.room = self.room.saturating_sub(outside);
-            let rest = [day.start..edge.start, edge.end..day.end];
+            let rest = [range.start..edge.start, edge.end..range.end];
             self.scans.extend(rest.into_iter().filter(|rest| !rest.is_empty()).map(|rest| (rest, -1)));
-            self.take_days(day);
+            self.take(whole);
         } else {
-            self.take_whole(&edge);
+            self.grow(whole);
         }
     }
 
-    fn take_whole(&mut self, part: &Range<i64>) {
-        let day = whole_day(part);
-        self.period = joined(&self.period, &day);
-        self.take_days(day);
+    /// Returns the page views that the decided edges read, according to their counts.
+    #[must_use]
+    pub const fn edge_views(&self) -> u64 {
+        limits::EDGE_VIEWS_MAX.saturating_sub(self.room)
+    }
+
+    /// Takes a whole day or hour, and adds it to the period.
+    fn grow(&mut self, whole: Whole) {
+        self.period = joined(&self.period, whole.range());
+        self.take(whole);
+    }
+
+    fn take(&mut self, whole: Whole) {
+        match whole {
+            Whole::Day(day) => self.take_days(day),
+            Whole::Hour(hour, place) => {
+                self.deltas = joined(&self.deltas, &hour);
+                self.hours[place] = joined(&self.hours[place], &hour);
+            }
+        }
     }
 
     fn take_days(&mut self, days: Range<i64>) {
@@ -188,14 +243,21 @@ fn joined(a: &Range<i64>, b: &Range<i64>) -> Range<i64> {
     }
 }
 
-fn whole_day(part: &Range<i64>) -> Range<i64> {
-    let start_ms = day_of(part.start);
-    start_ms..start_ms.saturating_add(DAY_MS)
+impl Edge {
+    const fn of_day(part: Range<i64>) -> Self {
+        let start_ms = day_of(part.start);
+        Self { part, whole: Whole::Day(start_ms..start_ms.saturating_add(DAY_MS)) }
+    }
+}
+
+const fn whole_hour(part: &Range<i64>) -> Range<i64> {
+    let start_ms = hour_of(part.start);
+    start_ms..start_ms.saturating_add(HOUR_MS)
 }
 
 /// Returns the first start of a step at or after a moment; saturates at the end of time.
 const fn ceil(at_ms: i64, step_ms: i64) -> i64 {
-    let start_ms = super::floor(at_ms, step_ms);
+    let start_ms = floor(at_ms, step_ms);
     if start_ms == at_ms { at_ms } else { start_ms.saturating_add(step_ms) }
 }
 
@@ -265,6 +327,62 @@ mod tests {
         assert!(steps(&answer).is_empty() && answer.deltas.is_empty());
     }
 
+    /// Plans a range of minutes by device, and decides its edges by the page views of each hour.
+    fn minutes(range: Range<i64>, an_hour: i64, retained: &RetentionEdges) -> Plan {
+        let query = CellQuery::new(SiteId(1), range.start * MINUTE_MS, range.end * MINUTE_MS);
+        let mut plan = Plan::new(&query, From::Rollups(Dimension::Device), retained);
+        for edge in plan.edges() {
+            plan.count_edge(edge, [an_hour; 2], retained);
+        }
+        plan
+    }
+
+    #[test]
+    fn parts_of_hours_are_page_views() {
+        let retained = RetentionEdges::EVERYTHING;
+        let at = |hour: i64, minute: i64| hour * 60 + minute;
+        let scans = |plan: &Plan| {
+            let minutes = |range: &Range<i64>| range.start / MINUTE_MS..range.end / MINUTE_MS;
+            plan.scans.iter().map(|(range, by)| (minutes(range), *by)).collect::<Vec<_>>()
+        };
+        let answer = minutes(at(10, 40)..at(13, 20), 6, &retained);
+        assert_eq!(scans(&answer), [(at(10, 40)..at(11, 0), 1), (at(13, 0)..at(13, 20), 1)]);
+        assert_eq!((hours(&answer.hours[0]), hours(&answer.deltas)), (11..13, 11..13));
+        assert_eq!(answer.period, at(10, 40) * MINUTE_MS..at(13, 20) * MINUTE_MS);
+
+        // The rest of the hours is shorter.
+        let answer = minutes(at(10, 10)..at(12, 50), 6, &retained);
+        assert_eq!(scans(&answer), [(at(10, 0)..at(10, 10), -1), (at(12, 50)..at(13, 0), -1)]);
+        assert_eq!((hours(&answer.hours[0]), hours(&answer.deltas)), (10..13, 10..13));
+        assert_eq!(answer.period, at(10, 10) * MINUTE_MS..at(12, 50) * MINUTE_MS);
+
+        // Inside one hour, and around midnight.
+        let answer = minutes(at(10, 10)..at(10, 20), 6, &retained);
+        assert_eq!((scans(&answer), hours(&answer.hours[0])), (vec![(at(10, 10)..at(10, 20), 1)], 0..0));
+        let answer = minutes(at(23, 50)..at(24, 55), 6, &retained);
+        let midnight = [(at(23, 50)..at(24, 0), 1), (at(24, 55)..at(25, 0), -1)];
+        assert_eq!(scans(&answer), midnight);
+        assert_eq!(answer.hours.each_ref().map(hours), [0..0, 24..25]);
+        assert_eq!(hours(&answer.deltas), 24..25);
+    }
+
+    #[test]
+    fn the_period_grows_to_whole_hours_without_page_views_and_of_too_many() {
+        let retained = RetentionEdges { views_from_ms: DAY_MS, ..RetentionEdges::EVERYTHING };
+        let many = 4 * limits::EDGE_VIEWS_MAX as i64;
+        for (answer, period) in [
+            (minutes(10 * 60 + 40..13 * 60 + 20, 6, &retained), 10..14),
+            (minutes(34 * 60 + 30..37 * 60 + 30, many, &retained), 34..38),
+            (minutes(34 * 60 + 10..34 * 60 + 50, many, &retained), 34..35),
+        ] {
+            assert!(answer.scans.is_empty() && answer.edges().is_empty());
+            assert_eq!(
+                [&answer.period, &answer.hours[0], &answer.deltas].map(hours),
+                [(); 3].map(|()| period.clone())
+            );
+        }
+    }
+
     #[test]
     fn the_rest_of_a_day_is_taken_away_if_it_has_fewer_page_views() {
         let retained = RetentionEdges::EVERYTHING;
@@ -323,8 +441,12 @@ mod tests {
 
     #[test]
     fn what_is_past_retention_is_not_in_the_period() {
-        let retained =
-            RetentionEdges { days_from_ms: DAY_MS, hours_from_ms: DAY_MS, views_from_ms: 2 * DAY_MS };
+        let retained = RetentionEdges {
+            days_from_ms: DAY_MS,
+            hours_from_ms: DAY_MS,
+            site_hours_from_ms: DAY_MS,
+            views_from_ms: 2 * DAY_MS,
+        };
         assert_eq!(hours(&plan(1..50, &retained).period), 24..50);
         assert!(plan(1..20, &retained).period.is_empty());
         let views = plan_of(From::Views, 1..50, &retained);

@@ -39,11 +39,26 @@ impl Coverage {
         Self { retained, site_from_ms: i64::from(before_day).saturating_mul(DAY_MS) }
     }
 
+    /// The edges of retention for questions about the whole site, or about routes: hours are those that the asked rows
+    /// have.
+    #[must_use]
+    pub fn edges(&self, is_site: bool) -> RetentionEdges {
+        if !is_site {
+            return self.retained;
+        }
+        // Days without rows of the site have the hours of their routes.
+        let lacking_ms = self.site_from_ms.min(self.retained.hours_from_ms);
+        RetentionEdges { hours_from_ms: self.retained.site_hours_from_ms.max(lacking_ms), ..self.retained }
+    }
+
     /// Whether the rows with this key count every page view.
     #[must_use]
     pub fn covers(&self, key: &RowKey) -> bool {
         let start_ms = i64::from(key.step).saturating_mul(key.grain.step_ms());
-        key.route_id.is_some() || start_ms >= self.site_from_ms
+        match key.route_id {
+            Some(_) => key.grain == Grain::Day || start_ms >= self.retained.hours_from_ms,
+            None => start_ms >= self.site_from_ms,
+        }
     }
 }
 
@@ -162,7 +177,11 @@ mod tests {
     fn sums_of_routes_are_the_rows_of_the_site() {
         for retained in [
             RetentionEdges::EVERYTHING,
-            RetentionEdges { hours_from_ms: 2 * DAY_MS, ..RetentionEdges::EVERYTHING },
+            RetentionEdges {
+                hours_from_ms: 2 * DAY_MS,
+                site_hours_from_ms: 2 * DAY_MS,
+                ..RetentionEdges::EVERYTHING
+            },
         ] {
             let (expected, routes): (BTreeMap<_, _>, BTreeMap<_, _>) =
                 folded(&retained).into_iter().partition(|(key, _)| key.route_id.is_none());
@@ -193,5 +212,26 @@ mod tests {
             assert!(coverage.covers(&key(grain, step, Some(0))));
             assert!(Coverage::of(RetentionEdges::EVERYTHING).covers(&key(grain, step, None)));
         }
+    }
+
+    #[test]
+    fn hours_of_the_site_are_those_of_routes_where_it_lacks_rows() {
+        let retained = RetentionEdges {
+            hours_from_ms: 9 * DAY_MS,
+            site_hours_from_ms: 5 * DAY_MS,
+            ..RetentionEdges::EVERYTHING
+        };
+        for (site_from_day, hours_from_day) in [(0, 5), (5, 5), (7, 7), (9, 9), (12, 9)] {
+            let coverage = Coverage::lacking(retained, site_from_day);
+            assert_eq!(coverage.edges(true).hours_from_ms, hours_from_day * DAY_MS, "{site_from_day}");
+            assert_eq!(coverage.edges(false), retained);
+        }
+        assert_eq!(Coverage::of(retained).edges(true).hours_from_ms, 5 * DAY_MS);
+        let key = |grain, step, route_id| RowKey { grain, slot: 0, step, route_id };
+        let coverage = Coverage::of(retained);
+        assert!(
+            coverage.covers(&key(Grain::Hour, 8 * 24, None)) && coverage.covers(&key(Grain::Day, 8, Some(0)))
+        );
+        assert!(!coverage.covers(&key(Grain::Hour, 8 * 24, Some(0))), "maintenance has not removed it yet");
     }
 }

@@ -1,7 +1,8 @@
 //! Interaction to Next Paint: the latency of the page's slow interactions until the next frame.
 //!
 //! Definition: <https://web.dev/articles/inp>. The latency of an interaction is that of its longest event (press,
-//! release, click). One outlier is ignored for every fifty interactions.
+//! release, click). One outlier is ignored for every fifty interactions, so INP is about the 98th percentile (p98) of the
+//! latencies of a page view.
 
 use super::facts::{Facts, stretch};
 use super::lifecycle::Span;
@@ -95,7 +96,7 @@ impl Inp {
             return (supported && span.cause != Cause::Load && used).then_some(SHORTEST_MS);
         }
         let count = read.max((id_max - id_min) / ID_STEP + 1.0).max(seen as f64);
-        // A float beyond the largest integer is cast to the largest integer.
+        // The p98. A float beyond the largest integer is cast to the largest integer.
         let outliers = (count / PER_OUTLIER) as usize;
         longest.get(outliers.min(seen.min(INTERACTIONS_LONGEST).saturating_sub(1))).copied()
     }

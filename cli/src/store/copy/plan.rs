@@ -95,7 +95,8 @@ mod tests {
 
     fn site(name: &str, keys: &[&str]) -> Site {
         let keys = keys.iter().map(|&key| SiteKey { key: key.to_owned(), until_ms: None }).collect();
-        Site { id: SiteId(1), name: name.to_owned(), keys, origins: vec![], routes: vec![], created_ms: 0 }
+        let (name, timezone) = (name.to_owned(), Site::TIMEZONE_DEFAULT.to_owned());
+        Site { id: SiteId(1), name, keys, origins: vec![], routes: vec![], timezone, created_ms: 0 }
     }
 
     #[test]

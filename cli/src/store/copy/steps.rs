@@ -84,6 +84,11 @@ impl Copier<'_> {
                 return Ok(Copied::Stopped);
             }
             self.violations(&pair).await.with_context(|| format!("violations of `{}`", site.name))?;
+            let marks = self.source.deploy_marks(site.id).await?;
+            self.target
+                .deploy_marks_put(there.id, &marks)
+                .await
+                .with_context(|| format!("deploy marks of `{}`", site.name))?;
             sites.push((site.clone(), there));
         }
         Ok(Copied::All(sites))

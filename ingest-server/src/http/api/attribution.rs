@@ -2,6 +2,7 @@
 
 pub mod conditions;
 
+use crate::closed_days::Reader;
 use crate::http::State;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
@@ -14,7 +15,7 @@ use crate::questions::Cost;
 use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
 use conditions::ConditionsReport;
-use fieldvitals_store::{AttributionMetric, Cause, CauseQuery, Causes, Store, estimate};
+use fieldvitals_store::{AttributionMetric, Cause, CauseQuery, Causes, estimate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -190,7 +191,7 @@ pub async fn attribution(
     filter.without_metrics("`metric` says which one is explained")?;
     let mut query = CauseQuery { views: filter.filtered(&site, range)?, explained, limit };
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.views.route.clone_from(&route.name);

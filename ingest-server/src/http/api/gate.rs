@@ -1,12 +1,14 @@
 //! The verdict on a budget file.
 
+use crate::clock::now_ms;
 use crate::gate::{self, GateReport};
 use crate::http::answer::ask;
 use crate::http::api::Answer;
 use crate::http::body::ApiBody;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{Filter, given, named, short};
-use crate::http::{State, auth, now_ms};
+use crate::http::responses::QuestionErrors;
+use crate::http::{State, auth};
 use crate::questions::Cost;
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::{Scope, Site, Store};
@@ -101,7 +103,7 @@ impl BudgetParams {
 #[utoipa::path(post, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), Filter, LooksParam, RecordParam),
     request_body(content = String, content_type = "application/toml", description = "A budget file (docs/budgets.md)"),
-    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, description = "`record` with a token of the scope `read`", body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = GateReport), (status = 403, description = "`record` with a token of the scope `read`", body = ErrorBody), QuestionErrors))]
 pub async fn gate(
     state: web::Data<State>,
     request: HttpRequest,
@@ -130,7 +132,7 @@ pub async fn gate(
 /// `failureCondition: result.verdict == "fail"`.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), BudgetParams, Filter, LooksParam),
-    responses((status = 200, body = GateReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = GateReport), QuestionErrors))]
 pub async fn one(
     state: web::Data<State>,
     request: HttpRequest,

@@ -1,5 +1,6 @@
 //! The ranking of a site's routes.
 
+use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::error::ErrorBody;
@@ -8,7 +9,7 @@ use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::report::{self, MetricReport, PeriodReport};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Store, estimate};
+use fieldvitals_store::estimate;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub async fn pages(
     let mut query = filter.query(&site, range)?;
     query.metrics = query.metrics.with(ranking.metric);
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let cells = store.cells(&query).await?;
         let (rows, next) = ranking.page(cells.rows);

@@ -1,15 +1,19 @@
 //! The metrics of one route, or of the whole site.
 
+use crate::closed_days::Reader;
+use crate::comparison::{self, ChangeReport};
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
+use crate::http::api::compare;
 use crate::http::api::route::RouteParam;
-use crate::http::error::ErrorBody;
+use crate::http::error::ApiError;
 use crate::http::question::{Filter, FiltersReport};
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::questions::Cost;
-use crate::report::{self, MetricReport, PeriodReport};
+use crate::report::{self, MetricReport, PeriodReport, Range};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Store, Total, estimate};
+use fieldvitals_store::{Cell, CellQuery, Total, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,12 +36,25 @@ pub struct RouteReport {
     views_estimated: i64,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
+    /// The time of the same length before the period; absent if the data of one of them are not complete.
+    previous: Option<PreviousReport>,
+}
+
+/// The time before the period, and the change since.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviousReport {
+    period: PeriodReport,
+    /// Page views received.
+    views: i64,
+    /// The change of each metric's 75th percentile since the previous period (`baseline`), judged together.
+    #[schema(value_type = std::collections::HashMap<String, ChangeReport>)]
+    metrics: BTreeMap<&'static str, ChangeReport>,
 }
 
 /// The metrics of one route, or of the whole site, with their distributions.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/report", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), RouteParam, Filter),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = RouteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses(Unchanged, (status = 200, body = RouteReport), QuestionErrors))]
 pub async fn report(
     state: web::Data<State>,
     request: HttpRequest,
@@ -49,11 +66,12 @@ pub async fn report(
     let range = filter.range()?;
     let mut query = filter.query(&site, range)?;
     let owned = Arc::clone(&site);
-    let question = move |store: Arc<dyn Store>| async move {
+    let question = move |store: Reader| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.route.clone_from(&route.name);
         let Total { period, cell: whole } = store.total(&query).await?;
+        let previous = previous(&store, &query, range, (&period, &whole)).await?;
         Ok(RouteReport {
             site: site.name.clone(),
             route: route.name,
@@ -63,7 +81,54 @@ pub async fn report(
             views: whole.views,
             views_estimated: estimate(whole.weight_milli),
             metrics: report::metrics(&whole, true),
+            previous,
         })
     };
     ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+}
+
+/// Largest length of a counted period, in per cent of the asked one: both ends of 28 days may grow to whole days.
+const GROWN_PERCENT_MAX: i64 = 110;
+
+/// Compares with the time before. `None` if retention has cut one of the periods, or one has grown a lot: then both count
+/// different lengths of time.
+async fn previous(
+    store: &Reader,
+    query: &CellQuery,
+    range: Range,
+    (period, whole): (&std::ops::Range<i64>, &Cell),
+) -> Result<Option<PreviousReport>, ApiError> {
+    let before = compare::previous(range);
+    if !is_about(period, range) {
+        return Ok(None);
+    }
+    let asked = CellQuery { from_ms: before.from_ms, to_ms: before.to_ms, ..query.clone() };
+    let total = store.total(&asked).await?;
+    Ok(is_about(&total.period, before).then(|| PreviousReport {
+        period: total.period.into(),
+        views: total.cell.views,
+        metrics: comparison::changes(query.metrics, 75, &total.cell, whole),
+    }))
+}
+
+/// Whether a counted period is the asked one, but for its ends.
+const fn is_about(period: &std::ops::Range<i64>, asked: Range) -> bool {
+    let (counted_ms, asked_ms) =
+        (period.end.saturating_sub(period.start), asked.to_ms.saturating_sub(asked.from_ms));
+    period.start <= asked.from_ms
+        && period.end >= asked.to_ms
+        && counted_ms.saturating_mul(100) <= asked_ms.saturating_mul(GROWN_PERCENT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_that_was_cut_or_grew_a_lot_is_another() {
+        let asked = Range { from_ms: 1_000, to_ms: 2_000 };
+        assert!(is_about(&(1_000..2_000), asked) && is_about(&(950..2_050), asked));
+        assert!(!is_about(&(1_001..2_000), asked), "cut by retention");
+        assert!(!is_about(&(1_000..1_999), asked) && !is_about(&(900..2_100), asked));
+    }
 }

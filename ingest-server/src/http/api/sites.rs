@@ -5,7 +5,7 @@ use crate::http::error::ErrorBody;
 use crate::http::{State, auth};
 use crate::report::time_text;
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Scope, Site};
+use fieldvitals_store::Site;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,6 +18,8 @@ pub struct SiteReport {
     origins: Vec<String>,
     /// Route patterns, in matching order.
     routes: Vec<String>,
+    /// IANA name of the time zone in which days and weeks of series begin.
+    timezone: String,
     created: String,
 }
 
@@ -41,6 +43,7 @@ impl From<&Site> for SiteReport {
                 .collect(),
             origins: site.origins.clone(),
             routes: site.routes.clone(),
+            timezone: site.timezone.clone(),
             created: time_text(site.created_ms),
         }
     }
@@ -52,16 +55,30 @@ pub struct SitesReport {
     sites: Vec<SiteReport>,
     /// Whether this server serves the demo site under `/demo/`.
     demo: bool,
+    /// The scope of the token or session: `read`, `write` or `admin`.
+    scope: &'static str,
+    /// End of the session or link; absent for a token.
+    until: Option<String>,
+    /// Whether the request comes with a read-only link to one site.
+    link: bool,
 }
 
 /// The sites of this server.
 #[utoipa::path(get, path = "/api/v1/sites", tag = "read", security(("token" = [])),
     responses((status = 200, body = SitesReport), (status = 401, body = ErrorBody)))]
 pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
-    auth::require(&state, &request, Scope::Read).await?;
+    let access = auth::access(&state, &request).await?;
     let directory = state.directory.current();
     Ok(json(SitesReport {
-        sites: directory.sites().iter().map(|site| site.as_ref().into()).collect(),
+        sites: directory
+            .sites()
+            .iter()
+            .filter(|site| access.site.is_none_or(|only| only == site.id))
+            .map(|site| site.as_ref().into())
+            .collect(),
         demo: state.demo,
+        scope: access.scope.name(),
+        until: access.until_s.map(|until_s| time_text(until_s * 1_000)),
+        link: access.site.is_some(),
     }))
 }

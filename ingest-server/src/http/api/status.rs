@@ -1,9 +1,11 @@
 //! The server's own state.
 
 use crate::answers::AnswersReport;
+use crate::closed_days::ClosedDaysReport;
 use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
 use crate::http::{State, assets, auth};
+use crate::live::LiveReport;
 use crate::maintenance::MaintenanceReport;
 use crate::questions::QuestionsReport;
 use crate::report::time_text;
@@ -41,6 +43,9 @@ pub struct StatusReport {
     questions: QuestionsReport,
     /// Answers kept in memory.
     answers: AnswersReport,
+    closed_days: ClosedDaysReport,
+    /// Live updates of dashboards.
+    live: LiveReport,
     /// Connections of clients.
     connections: ConnectionsReport,
     /// Sites with full dictionaries in the last day. Page views with further names count under `(other)`. Absent if
@@ -191,6 +196,8 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
         },
         questions: state.questions.report(),
         answers: state.answers.report().await,
+        closed_days: state.closed_days.report().await,
+        live: state.live.report(),
         connections: ConnectionsReport {
             open: state.connections.open(),
             max: state.connections.limits().all_max,

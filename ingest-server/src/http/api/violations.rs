@@ -2,8 +2,9 @@
 
 use crate::http::answer::ask;
 use crate::http::api::Answer;
-use crate::http::error::{ApiError, ErrorBody};
+use crate::http::error::ApiError;
 use crate::http::question::{given, short};
+use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::limits;
 use crate::questions::Cost;
@@ -60,7 +61,7 @@ pub struct ViolationReport {
 /// Budgets that a check found broken: open violations first, newest first.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/violations", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ViolationParams),
-    responses((status = 200, body = ViolationsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses((status = 200, body = ViolationsReport), QuestionErrors))]
 pub async fn violations(
     state: web::Data<State>,
     request: HttpRequest,

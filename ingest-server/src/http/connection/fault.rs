@@ -1,6 +1,6 @@
 //! Why the server closed a connection: counted by kind, and one line a minute in the log.
 
-use crate::http::now_ms;
+use crate::clock::now_ms;
 use crate::http::throttle::Throttle;
 use std::sync::atomic::{AtomicU64, Ordering};
 

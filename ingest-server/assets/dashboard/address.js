@@ -1,0 +1,95 @@
+// The state of the dashboard is its address, so that every view can be shared and the back button works.
+import { METRICS } from "./format.js";
+
+/** The filters of the API that choose page views by one value. */
+export const FILTERS = [
+  { name: "device", title: "Device" },
+  { name: "browser", title: "Browser" },
+  { name: "os", title: "Operating system" },
+  { name: "country", title: "Country" },
+  { name: "connection", title: "Connection" },
+  { name: "navigation_type", title: "Navigation" },
+  { name: "release", title: "Release" },
+];
+
+export const VIEWS = ["overview", "budgets", "setup", "server"];
+
+const DEFAULTS = {
+  site: null, view: "overview", route: null, period: "7d", from: null, to: null,
+  ...Object.fromEntries(FILTERS.map(({ name }) => [name, null])),
+  metric: "LCP", sort: "views", order: "desc", by: "device", status: "open",
+};
+
+const CHOICES = {
+  view: VIEWS,
+  device: ["phone", "tablet", "desktop"],
+  metric: METRICS.map(({ name }) => name),
+  sort: ["views", "p75", "route", "poor"],
+  order: ["asc", "desc"],
+  by: FILTERS.map(({ name }) => name),
+  status: ["open", "all"],
+};
+
+/** Parameters that choose page views: a change of view keeps them. */
+const SCOPE = ["site", "period", "from", "to", ...FILTERS.map(({ name }) => name)];
+
+/** Reads the state of the address, and says what in it is not understood. */
+export function readAddress() {
+  const query = new URLSearchParams(location.search);
+  const state = { ...DEFAULTS };
+  const problems = [];
+  for (const [name, given] of query) {
+    if (!(name in DEFAULTS)) {
+      problems.push(`The address has a parameter “${name}”, which the dashboard does not know. It takes ${Object.keys(DEFAULTS).join(", ")}.`);
+    } else if (given === "") {
+      continue;
+    } else if (CHOICES[name] !== undefined && !CHOICES[name].includes(given)) {
+      problems.push(`“${given}” is no ${name} here: expected ${CHOICES[name].join(", ")}.`);
+    } else {
+      state[name] = given;
+    }
+  }
+  if (state.from !== null && query.has("period")) {
+    problems.push("The address has both a period and a start; the start counts.");
+  }
+  return { state, problems };
+}
+
+/** The address of a state: only what differs from the defaults, and slashes and colons left readable. */
+export function address(target) {
+  const query = new URLSearchParams();
+  for (const [name, standard] of Object.entries(DEFAULTS)) {
+    if (name === "period" && target.from !== null) continue;
+    if (target[name] !== standard && target[name] !== null) query.set(name, target[name]);
+  }
+  const text = query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
+  return text === "" ? "/" : `/?${text}`;
+}
+
+/** Another view of the same page views. */
+export function elsewhere(state, change) {
+  const kept = Object.fromEntries(SCOPE.map((name) => [name, state[name]]));
+  return { ...DEFAULTS, ...kept, ...change };
+}
+
+/** The same view of all page views of a site. */
+export function ofSite(state, site) {
+  return { ...DEFAULTS, site, view: state.view, period: state.period, from: state.from, to: state.to };
+}
+
+/** The parameters of the API that choose the state's page views. */
+export function scope(state) {
+  const { from, to } = state;
+  const period = from === null && to === null ? { period: state.period } : { from: from === null ? null : day(from), to: to === null ? null : day(to) };
+  return { ...period, ...Object.fromEntries(FILTERS.map(({ name }) => [name, state[name]])) };
+}
+
+/** A date as the API has times; a time stays as it is. */
+function day(text) {
+  return /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text;
+}
+
+/** The filters that are set, as `[name, value]`. */
+export function filtersOf(state) {
+  return FILTERS.filter(({ name }) => state[name] !== null).map(({ name }) => [name, state[name]]);
+}

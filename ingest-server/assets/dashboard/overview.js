@@ -1,0 +1,177 @@
+// The whole site: the verdict, the metrics, open violations, and the ranking of its pages.
+import { FEW_SAMPLES, METRICS, count, counted, interval, moment, share, value, boundary } from "./format.js";
+import { chip, fewMark, figure, shareBar } from "./chart.js";
+import { controls, sampled, segmented, subtitle } from "./controls.js";
+import { get, sitePath, softly } from "./api.js";
+import { h, quoted, readable } from "./dom.js";
+import { scope } from "./address.js";
+import { rejectionPanel, waiting } from "./setup.js";
+
+/** Rows of the ranking that the API gives at most. */
+const ROWS_MAX = 500;
+
+export const overviewView = {
+  /** Reads what the view shows. `rows` of the ranking were asked for. */
+  async read(state, site, { signal, rows }) {
+    const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
+    const { metric, sort, order } = state;
+    const [report, pages, violations] = await Promise.all([
+      of("report", scope(state)),
+      of("pages", { ...scope(state), metric, sort, order, limit: Math.min(rows, ROWS_MAX) }),
+      softly(of("violations", { status: "open" })),
+    ]);
+    const rejections = report.views === 0 ? await softly(of("rejections")) : null;
+    return { report, pages, violations, rejections };
+  },
+
+  title: (state) => state.site,
+
+  draw(state, answers, link, actions) {
+    const { report, violations } = answers;
+    return [
+      h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, quoted(state.site)), subtitle(report, answers, actions)),
+      controls(state, answers, link, actions),
+      report.views === 0
+        ? [waiting(state, answers, link), rejectionPanel(true, answers.rejections, answers.site.name)]
+        : [
+            verdict(report.metrics),
+            vitals(report.metrics, state, link),
+            violationList(violations, link),
+            ranking(state, answers, link, actions),
+          ],
+    ];
+  },
+};
+
+/** The Core Web Vitals of a report: passed if the p75 of each is good. */
+export function verdict(metrics) {
+  const cores = ["LCP", "INP", "CLS"].map((name) => [name, metrics[name]]);
+  const known = cores.filter(([, metric]) => metric !== undefined);
+  if (metrics.LCP === undefined || metrics.CLS === undefined) return null;
+  const failing = known.filter(([, metric]) => metric.rating !== "good");
+  const few = known.some(([, metric]) => metric.n < FEW_SAMPLES);
+  const rating = failing.length === 0 ? "good" : failing.some(([, metric]) => metric.rating === "poor") ? "poor" : "needs-improvement";
+  const reasons = failing.map(([name, metric]) => `${name} is ${value(metric.unit, metric.p75, metric.thresholds)}, good is up to ${boundary(metric.unit, metric.thresholds[0])}`);
+  if (metrics.INP === undefined) reasons.push("nobody interacted, so INP is not known");
+  if (few) reasons.push("few samples: read it as a hint");
+  return h("section", { class: `verdict ${rating}`, "aria-label": "Core Web Vitals" },
+    h("p", {}, h("strong", {}, "Core Web Vitals: ", failing.length === 0 ? "passed" : "failed"), chip(rating)),
+    reasons.length > 0 ? h("p", { class: "small" }, `${reasons.join("; ")}.`) : h("p", { class: "small" }, "Three of four page views, and more, are good for LCP, INP and CLS."));
+}
+
+/** The metrics as tiles: the three Core Web Vitals large, FID and TTI folded away. */
+function vitals(metrics, state, link) {
+  const tiles = METRICS.map((metric) => tile(metric, metrics[metric.name], state, link));
+  return h("section", { "aria-labelledby": "vitals" },
+    h("h2", { class: "hidden", id: "vitals" }, "Web Vitals of the whole site"),
+    h("div", { class: "tiles" }, tiles.slice(0, 5)),
+    h("details", { class: "retired", "data-open": "retired", open: ["FID", "TTI"].includes(state.metric) },
+      h("summary", { "data-key": "retired" }, "FID and TTI: retired metrics, of some browsers only"),
+      h("div", { class: "tiles" }, tiles.slice(5))));
+}
+
+function tile({ name, title, says, core }, metric, state, link) {
+  const current = state.metric === name;
+  const size = core ? "tile core" : "tile";
+  const heading = h("h3", {}, link({ metric: name },
+    { "aria-current": current ? "true" : null, "data-key": `tile-${name}`, title: `${says}. Rank the pages by ${name}.` }, name),
+    h("span", { class: "title" }, title));
+  if (metric === undefined) {
+    return h("article", { class: `${size} none` }, heading, h("p", { class: "big" }, "–"),
+      h("p", { class: "soft small" }, "No values in this period."));
+  }
+  return h("article", { class: metric.n < FEW_SAMPLES ? `${size} few` : size }, heading,
+    h("p", { class: "big" }, figure(metric.unit, metric.p75, metric.thresholds), chip(metric.rating)),
+    shareBar(metric),
+    shareText(metric),
+    h("p", { class: "soft small facts" }, h("span", {}, `p75 of ${count(metric.n)} `, fewMark(metric)), uncertainty(metric)));
+}
+
+/** The confidence interval of a p75. */
+export function uncertainty(metric) {
+  if (!metric.p75_interval) return h("span", {}, "Too few values for an interval");
+  return h("span", { title: "The 90 % confidence interval of the p75: where the true value lies, as far as this many samples can tell." },
+    `90 % CI ${interval(metric.unit, metric.p75_interval, metric.thresholds)}`);
+}
+
+function shareText(metric) {
+  return h("p", { class: "share-text", "aria-hidden": "true" },
+    [["good", metric.good], ["needs-improvement", metric.needs_improvement], ["poor", metric.poor]].map(([rating, n]) =>
+      h("span", { class: rating }, share(n, metric.n))));
+}
+
+/** Open violations of budgets; `answer` may be the error of reading them. */
+export function violationList(answer, link, heading = "open budget violation") {
+  if (answer instanceof Error) {
+    return h("section", { class: "panel notice" }, h("p", {}, `Violations could not be read: ${answer.message} ${answer.hint}`));
+  }
+  const { violations } = answer;
+  if (violations.length === 0) return null;
+  return h("section", { class: "panel violations", "aria-labelledby": "violations" },
+    h("h2", { id: "violations" }, counted(violations.length, heading)),
+    h("ul", {}, violations.map((violation) => {
+      const { route, metric, percentile, unit, n, within, measured } = violation;
+      const words = [quoted(route, "route")];
+      return h("li", { class: violation.resolved ? "resolved" : null },
+        h("span", { class: "where" }, route.includes("*") ? words : link({ view: "overview", route }, {}, words)),
+        h("span", { class: "what" }, h("strong", {}, `${metric} p${percentile} ${measured === null ? "" : value(unit, measured, [violation.max])}`),
+          ` over its budget of ${boundary(unit, violation.max)}`),
+        h("span", { class: "soft small" },
+          [`${count(within)} of ${counted(n, "visit")} within the budget`, violation.device, violation.release && `release ${violation.release}`,
+            `since ${moment(violation.opened)}`, violation.resolved && `met again ${moment(violation.resolved)}`].filter(Boolean).join(" · ")));
+    })));
+}
+
+const COLUMNS = [
+  { key: "route", text: "Page", first: "asc", kind: "route-cell" },
+  { key: "views", text: "Views", first: "desc", kind: "number" },
+  { key: "p75", text: "p75", first: "desc", kind: "number p75" },
+  { key: "poor", text: "Poor", first: "desc", kind: "share-cell" },
+];
+
+/** The pages, ranked; every header sorts, a second time the other way round. */
+function ranking(state, answers, link, actions) {
+  const { pages } = answers;
+  const head = COLUMNS.map(({ key, text, first, kind }) => {
+    const active = state.sort === key;
+    const order = active ? (state.order === "asc" ? "desc" : "asc") : first;
+    const aria = active ? (state.order === "asc" ? "ascending" : "descending") : null;
+    const label = key === "p75" || key === "poor" ? `${text} ${state.metric}` : text;
+    return h("th", { scope: "col", role: "columnheader", class: kind, "aria-sort": aria },
+      link({ sort: key, order }, { class: "sort", "data-key": `sort-${key}` }, label,
+        h("span", { class: "arrow", "aria-hidden": "true" }, active ? (state.order === "asc" ? "↑" : "↓") : "")));
+  });
+  const chosen = METRICS.find(({ name }) => name === state.metric);
+  const isMore = pages.next_cursor !== null && pages.pages.length < ROWS_MAX;
+  return h("section", { class: "panel ranking", "aria-labelledby": "ranking" },
+    h("div", { class: "panel-head" },
+      h("div", {}, h("h2", { id: "ranking" }, "Pages"), h("p", { class: "soft small" }, `${chosen.title}: ${lower(chosen.says)}`)),
+      segmented("metric", "Metric of the ranking", METRICS.map(({ name, title }) => [name, name, title]), state, link, "segmented small")),
+    h("table", { id: "rows", tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
+      h("tbody", { role: "rowgroup" }, pages.pages.map((page) => row(page, state, link)))),
+    isMore ? h("p", { class: "more" }, h("button", { type: "button", class: "secondary", onclick: actions.more, "data-key": "more" }, "Show more pages")) : null);
+}
+
+function lower(text) {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+function row(page, state, link) {
+  const metric = page.metrics[state.metric];
+  const name = h("td", { role: "cell", class: "route-cell" },
+    link({ route: page.route }, { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")));
+  const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"),
+    page.views_estimated === page.views ? null : h("span", { class: "soft small estimated" }, sampled(page)));
+  if (metric === undefined) {
+    return h("tr", { role: "row", class: "none" }, name, views,
+      h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, "–", h("span", { class: "slot" }))),
+      h("td", { role: "cell", class: "share-cell soft small" }, `No ${state.metric} values`));
+  }
+  return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, views,
+    h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75, metric.thresholds), h("span", { class: "slot" }, chip(metric.rating)))),
+    h("td", { role: "cell", class: "share-cell" },
+      shareBar(metric),
+      h("span", { class: "soft small facts" },
+        h("span", {}, `n = ${count(metric.n)} `, fewMark(metric)), h("span", {}, `${share(metric.poor, metric.n)} poor`))));
+}

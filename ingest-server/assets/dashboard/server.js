@@ -1,0 +1,53 @@
+// The state of the server: what it received, what waits, what is wrong and the command that mends it.
+import { count, counted, moment } from "./format.js";
+import { get } from "./api.js";
+import { h, quoted } from "./dom.js";
+
+export const serverView = {
+  read: async (state, site, { signal }) => ({ server: await get("/api/v1/status", null, signal) }),
+
+  title: () => "Server",
+
+  draw(state, { server }) {
+    const troubles = troublesOf(server);
+    return [
+      h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, "Server"),
+        h("p", { class: "subtitle" }, h("span", {}, `fieldvitals ${server.version}`), h("span", {}, `collector: ${server.collector}`))),
+      troubles.length === 0
+        ? h("section", { class: "panel waiting arrived" }, h("p", {}, h("span", { class: "lamp", "aria-hidden": "true" }), h("strong", {}, "Everything works: beacons are taken, loaded and kept.")))
+        : h("section", { class: "panel waiting refused" }, h("h2", {}, counted(troubles.length, "problem")),
+            h("ul", { class: "rejection-list" }, troubles.map(([what, why, remedy]) => h("li", {}, h("p", {}, h("strong", {}, what)), h("p", {}, quoted(why)), h("p", { class: "soft small" }, remedy))))),
+      h("div", { class: "figures" },
+        table("Beacons since the start", "Outcome", Object.entries(server.outcomes).filter(([, n]) => n > 0), server.received),
+        table("Spool", "State", [["appended", server.spool.appended], ["loaded", server.spool.loaded], ["superseded", server.spool.superseded],
+          ["discarded", server.spool.discarded], ["waiting", server.spool.waiting], ["waiting, bytes", server.spool.waiting_bytes], ["commits", server.spool.commits]]),
+        table("Questions", "State", [["asked", server.questions.asked], ["running", server.questions.running], ["queued", server.questions.queued],
+          ["refused: busy", server.questions.busy], ["dropped", server.questions.dropped], ["answers from memory", server.answers.hits], ["computed", server.answers.computed], ["unchanged", server.answers.unchanged]]),
+        table("Live dashboards", "State", [["clients", server.live.streams], ["limit", server.live.streams_max], ["sites", server.live.sites]]),
+        table("Connections", "State", [["open", server.connections.open], ["limit", server.connections.max], ...Object.entries(server.connections.closed).map(([why, n]) => [`closed: ${why}`, n])]),
+        table("Bots, filtered", "Kind", Object.entries(server.bots).filter(([, n]) => n > 0)),
+        table("Unusable fields, removed", "Field", Object.entries(server.dropped_fields).filter(([, n]) => n > 0))),
+    ];
+  },
+};
+
+/** What is wrong: what, the error, and what to do. */
+function troublesOf({ spool, crowded = [] }) {
+  return [
+    ...(spool.stalled ? [[`Loading is stalled since ${moment(spool.stalled.since)}.`, spool.stalled.error, "Beacons are taken all the same. Check that the database is reachable; loading goes on by itself."]] : []),
+    ...(spool.refused ? [[`Beacons are refused since ${moment(spool.refused.since)}: ${count(spool.refused.beacons)} so far.`, spool.refused.error, "Free space on the disk of --data-dir, or raise --spool-mib."]] : []),
+    ...(spool.held ?? []).map((held) => [`The beacons of site ${held.site} are set aside since ${moment(held.since)}: ${counted(held.beacons, "beacon")}.`, held.error, "Other sites are loaded. The loader tries again by itself."]),
+    ...crowded.map(({ site, kind, updates }) => [`Site ${site} has more ${kind} than it has places.`, `${counted(updates, "update")} counted under (other)`,
+      "If names are made up, `fieldvitals site erase` removes their page views. If URLs have ids in them, route rules join them."]),
+  ];
+}
+
+function table(caption, name, rows, sum) {
+  return h("section", { class: "panel" }, h("h2", {}, caption),
+    rows.length === 0
+      ? h("p", { class: "soft" }, "None.")
+      : h("table", { class: "plain-table" },
+          h("thead", { class: "hidden" }, h("tr", {}, h("th", { scope: "col" }, name), h("th", { scope: "col" }, "Number"))),
+          h("tbody", {}, rows.map(([of, n]) => h("tr", {}, h("th", { scope: "row" }, of), h("td", {}, count(n))))),
+          sum === undefined ? null : h("tfoot", {}, h("tr", {}, h("th", { scope: "row" }, "received"), h("td", {}, count(sum))))));
+}
