@@ -1,4 +1,4 @@
-//! Tests of the verdicts; `vitals/tests/gate.rs` simulates their error rates.
+//! Tests of the verdicts; `vitals/tests/gate` simulates their error rates.
 
 use super::*;
 use proptest::prelude::*;
