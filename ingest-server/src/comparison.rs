@@ -219,7 +219,7 @@ fn classes(strata: &[Stratum], without: Option<GroupBy>) -> BTreeMap<Class<'_>, 
 #[must_use]
 pub fn windows(range: Range, share: f64) -> Vec<std::ops::Range<i64>> {
     if share >= 1.0 {
-        return vec![range.from_ms..range.to_ms];
+        return std::iter::once(range.from_ms..range.to_ms).collect();
     }
     let hours = (range.to_ms - range.from_ms).div_euclid(HOUR_MS).max(1);
     let step_ms =
@@ -333,7 +333,7 @@ mod tests {
         let offsets: std::collections::BTreeSet<_> =
             found.iter().map(|window| window.start % HOUR_MS).collect();
         assert!(offsets.len() > 90, "no moment of the hour is preferred");
-        assert_eq!(windows(range, 1.0), [0..100 * HOUR_MS]);
+        assert_eq!(windows(range, 1.0), std::iter::once(0..100 * HOUR_MS).collect::<Vec<_>>());
         let long = windows(Range { from_ms: 0, to_ms: 2_500 * HOUR_MS }, 0.01);
         assert!(long.len() <= STRATA_WINDOWS_MAX && long.is_sorted_by(|a, b| a.end <= b.start));
     }

@@ -1,5 +1,7 @@
 //! Answers with kept cells of closed days equal those of the store, whatever happened before.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_server::closed_days::{ClosedDays, Reader};
 use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
 use fieldvitals_store::rollup::{DAY_MS, HOUR_MS};

@@ -1,5 +1,7 @@
 //! The dashboard in a real browser, and what it asks the server.
 
+#![allow(clippy::unwrap_used)]
+
 use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::browser::Browser;
 use fieldvitals_tests::eventually;

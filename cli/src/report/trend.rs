@@ -54,7 +54,7 @@ fn step(period: &str) -> &'static str {
     };
     match hours {
         0..=HOURS_MAX => "hour",
-        ..=DAYS_MAX => "day",
+        hours if hours <= DAYS_MAX => "day",
         _ => "week",
     }
 }
@@ -163,8 +163,9 @@ mod tests {
 
     fn answer(days: usize) -> SeriesAnswer {
         let point = |value: Option<f64>| json!({"n": 9, "value": value, "interval": null, "good": 5, "needs_improvement": 3, "poor": 1});
-        let lcp: Vec<Value> =
-            (0..days).map(|day| point((day % 9 != 4).then(|| 2_000.0 + 50.0 * (day % 20) as f64))).collect();
+        let lcp: Vec<Value> = (0..days)
+            .map(|day| point((day % 9 != 4).then_some(2_000.0 + 50.0 * (day % 20) as f64)))
+            .collect();
         let steps: Vec<Value> = (0..days)
             .map(|day| json!({"start": format!("2026-11-{:02}T23:00:00Z", day + 1), "end": ""}))
             .collect();

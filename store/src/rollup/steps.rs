@@ -328,7 +328,7 @@ mod tests {
         let bounds = (0..=4).map(|hour| hour * HOUR_MS).collect();
         let query = SeriesQuery::new(CellQuery::new(SiteId(1), 0, 0), bounds);
         let plans = StepPlans::new(&query, From::Views, &RetentionEdges::EVERYTHING);
-        assert_eq!(plans.scans(), [0..4 * HOUR_MS], "one range");
+        assert_eq!(plans.scans(), std::iter::once(0..4 * HOUR_MS).collect::<Vec<_>>(), "one range");
         let coverage = Coverage::of(RetentionEdges::EVERYTHING);
         let mut answers = StepAnswers::new(&query, plans, &coverage, None, &Labels::default()).unwrap();
         for start_ms in [0, HOUR_MS - 1, HOUR_MS, 4 * HOUR_MS - 1, 4 * HOUR_MS, -1] {
