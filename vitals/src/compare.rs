@@ -206,27 +206,14 @@ fn two_tails(z: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::metric::Value;
-
-    /// SplitMix64 (Steele, Lea and Flood 2014), so that the simulations are the same everywhere.
-    struct Random(u64);
+    use crate::random::Random;
 
     impl Random {
-        fn uniform(&mut self) -> f64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut bits = self.0;
-            bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-        }
-
         /// `n` log-normal values with σ = 0.7, the spread of field LCP, and the given 75th percentile.
         fn times(&mut self, n: u32, p75: f64) -> Histogram {
             let mut histogram = Histogram::default();
             for _ in 0..n {
-                let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-                let normal = radius * (core::f64::consts::TAU * self.uniform()).cos();
-                let time = p75 * (0.7 * (normal - 0.674_489_75)).exp();
-                histogram.add(Metric::Lcp, Value::new(Metric::Lcp, time).unwrap(), 1);
+                histogram.add(Metric::Lcp, Value::new(Metric::Lcp, self.log_normal(p75)).unwrap(), 1);
             }
             histogram
         }

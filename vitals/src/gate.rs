@@ -273,6 +273,7 @@ fn normal_quantile(tail: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
     use proptest::prelude::*;
 
     fn sample(n: u64, within: u64) -> Sample {
@@ -380,28 +381,10 @@ mod tests {
         assert_eq!(verdict(sample(100, u64::MAX)), Verdict::Pass, "within is held at n");
     }
 
-    /// SplitMix64 (Steele, Lea and Flood 2014), so that the simulations are the same everywhere.
-    struct Random(u64);
-
     impl Random {
-        fn uniform(&mut self) -> f64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut bits = self.0;
-            bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-        }
-
-        /// A log-normal value with σ = 0.7, the spread of field LCP, and the given 75th percentile.
-        fn value(&mut self, p75: f64) -> f64 {
-            let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-            let normal = radius * (core::f64::consts::TAU * self.uniform()).cos();
-            p75 * (0.7 * (normal - 0.674_489_75)).exp()
-        }
-
         /// Returns the counts of `n` values against a budget of 2500.
         fn sample(&mut self, n: u64, p75: f64) -> Sample {
-            let within = (0..n).filter(|_| self.value(p75) <= 2_500.0).count() as u64;
+            let within = (0..n).filter(|_| self.log_normal(p75) <= 2_500.0).count() as u64;
             sample(n, within)
         }
     }

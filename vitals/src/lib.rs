@@ -25,5 +25,7 @@ pub mod histogram;
 pub mod limits;
 pub mod metric;
 pub mod metrics;
+#[cfg(test)]
+mod random;
 pub mod snapshot;
 pub mod view;

@@ -1,4 +1,4 @@
-// The state of the server: what it received, what waits, what is wrong and the command that mends it.
+// The state of the server: received beacons, backlog, faults, and the command that mends each fault.
 import { count, counted, moment } from "./format.js";
 import { get } from "./api.js";
 import { h, quoted } from "./dom.js";
