@@ -191,7 +191,7 @@ pub struct Retention {
     pub raw_days: u32,
     /// Hourly rollups.
     pub hourly_days: u32,
-    /// Daily rollups.
+    /// Daily rollups; at least as long as the others. They tell which names page views still use.
     pub daily_days: u32,
 }
 

@@ -175,10 +175,10 @@ fn any_context() -> impl Strategy<Value = Context> {
 fn any_op() -> impl Strategy<Value = Op> {
     let load = (0..SITES, 0_u8..2, vec(vec(any_update(), 0..4), 0..8), 0_u8..8)
         .prop_map(|(site, spool, beacons, stale)| Op::Load { site, spool, beacons, stale: stale == 0 });
-    let days = (1_u32..6, 1_u32..5, 2_u32..8).prop_map(|(raw_days, hourly_days, daily_days)| Retention {
+    let days = (1_u32..6, 1_u32..5, 0_u32..4).prop_map(|(raw_days, hourly_days, longer)| Retention {
         raw_days,
         hourly_days,
-        daily_days,
+        daily_days: raw_days.max(hourly_days) + longer,
     });
     // Long enough that most maintenance only folds.
     let days = prop_oneof![3 => Just(Retention::default()), 1 => days];
