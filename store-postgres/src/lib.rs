@@ -16,6 +16,7 @@ mod copy;
 mod deploy_mark;
 mod erase;
 mod error;
+mod facts;
 pub mod limits;
 mod load;
 mod locks;
