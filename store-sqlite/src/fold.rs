@@ -18,7 +18,7 @@ const FOLDING: &str = "folding rollups";
 
 /// Maximum delta rows per computation.
 const ROWS_MAX: u64 = 8_192;
-/// Blocks of a transaction: it takes whole sites until it has as many. Holds the write lock for some 20 ms.
+/// Blocks of a transaction, which takes whole sites until it has as many. Loads wait for the transaction.
 const BLOCKS_MAX: usize = 1_000;
 
 /// Folds the deltas of all sites. Folds only the deltas that exist now, so that loads on a busy site cannot extend this
@@ -36,39 +36,37 @@ pub(crate) async fn fold(
     .map_err(failed(FOLDING))?;
     let deltas = deltas.into_iter().map(|(site, count)| (SiteId(site), u64::try_from(count).unwrap_or(0)));
     for group in groups_to_fold(deltas, ROWS_MAX) {
-        let sites: Vec<SiteId> = group.iter().map(|&(site, _)| site).collect();
-        let mut left: u64 = group.iter().map(|&(_, count)| count).sum();
-        if sites.len() > 1 && fold_sites(store, &sites, &mut left, retained, round).await.is_ok() && left == 0
-        {
+        if group.len() > 1 && matches!(fold_sites(store, &group, retained, round).await, Ok(true)) {
             continue;
         }
         // A site that fails, or that another process changes, must not hold up the others.
-        for (site, count) in group {
-            let mut left = count;
-            let folded = fold_sites(store, &[site], &mut left, retained, round).await;
-            round.part(MaintenancePart::Site(site), folded)?;
+        for part in group {
+            let folded = fold_sites(store, &[part], retained, round).await;
+            round.part(MaintenancePart::Site(part.0), folded)?;
         }
     }
     Ok(())
 }
 
-/// Folds the deltas of some sites until none is left, or another process disturbs it.
+/// Folds the deltas of some sites, given with their numbers. Returns whether all are folded: another process may disturb
+/// it.
 async fn fold_sites(
     store: &SqliteStore,
-    sites: &[SiteId],
-    left: &mut u64,
+    group: &[(SiteId, u64)],
     retained: &RetentionEdges,
     round: &mut MaintenanceRound,
-) -> Result<(), StoreError> {
-    while *left > 0 {
-        let folded = fold_some(store, sites, retained).await?;
-        round.done.deltas_folded += folded;
-        *left = left.saturating_sub(folded);
+) -> Result<bool, StoreError> {
+    let sites: Vec<SiteId> = group.iter().map(|&(site, _)| site).collect();
+    let mut left: u64 = group.iter().map(|&(_, deltas)| deltas).sum();
+    while left > 0 {
+        let folded = fold_some(store, &sites, retained).await?;
         if folded == 0 {
-            break;
+            return Ok(false);
         }
+        round.done.deltas_folded += folded;
+        left = left.saturating_sub(folded);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The deltas of a site to fold.

@@ -36,25 +36,19 @@ impl Lease<'_> {
         // On Citus, the sites of a transaction would be on several nodes, and one node that is away would hold up all.
         let rows_max = if self.store.is_citus.load(Ordering::Relaxed) { 0 } else { ROWS_MAX };
         for group in groups_to_fold(self.deltas().await?, rows_max) {
-            let sites: Vec<SiteId> = group.iter().map(|&(site, _)| site).collect();
-            let mut left: u64 = group.iter().map(|&(_, count)| count).sum();
-            if sites.len() > 1
-                && self.fold_sites(&sites, &mut left, retained, round).await.is_ok()
-                && left == 0
-            {
+            if group.len() > 1 && matches!(self.fold_sites(&group, retained, round).await, Ok(true)) {
                 continue;
             }
             // A site that fails, or that is being deleted, must not hold up the others.
-            for (site, count) in group {
-                let mut left = count;
-                let folded = self.fold_sites(&[site], &mut left, retained, round).await;
-                round.part(MaintenancePart::Site(site), folded)?;
+            for part in group {
+                let folded = self.fold_sites(&[part], retained, round).await;
+                round.part(MaintenancePart::Site(part.0), folded)?;
             }
         }
         Ok(())
     }
 
-    /// The sites with deltas, in order, and the number of these.
+    /// The sites with deltas, in order, and the numbers of their deltas.
     async fn deltas(&self) -> Result<Vec<(SiteId, u64)>, StoreError> {
         let mut transaction = self.store.read(FOLDING).await?;
         let found = query(
@@ -65,10 +59,10 @@ impl Lease<'_> {
         .map_err(failed(FOLDING));
         drop(transaction);
         match found {
-            // A node of Citus does not answer. Any site may have some.
+            // A node of Citus does not answer. Any site may have deltas, so each is taken for one with a full transaction.
             Err(StoreError::Node { .. }) => {
                 let sites = self.sites("/* site.ids */ select site_id from site").await?;
-                Ok(sites.into_iter().map(|site| (site, u64::MAX)).collect())
+                Ok(sites.into_iter().map(|site| (site, ROWS_MAX)).collect())
             }
             found => {
                 let count = |row: &PgRow| {
@@ -79,28 +73,28 @@ impl Lease<'_> {
         }
     }
 
-    /// Folds the deltas of some sites until none is left, or a site is being deleted.
+    /// Folds the deltas of some sites, given with their numbers. Returns whether all are folded: a site may be in deletion.
     async fn fold_sites(
         &self,
-        sites: &[SiteId],
-        left: &mut u64,
+        group: &[(SiteId, u64)],
         retained: &RetentionEdges,
         round: &mut MaintenanceRound,
-    ) -> Result<(), StoreError> {
-        while *left > 0 {
-            let folded = self.fold_some(sites, retained).await?;
-            round.done.deltas_folded += folded;
-            *left = left.saturating_sub(folded);
+    ) -> Result<bool, StoreError> {
+        let sites: Vec<i64> = group.iter().map(|&(site, _)| site.0).collect();
+        let mut left: u64 = group.iter().map(|&(_, deltas)| deltas).sum();
+        while left > 0 {
+            let folded = self.fold_some(&sites, retained).await?;
             if folded == 0 {
-                break;
+                return Ok(false);
             }
+            round.done.deltas_folded += folded;
+            left = left.saturating_sub(folded);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Folds some deltas of some sites, in one transaction. Returns their number.
-    async fn fold_some(&self, sites: &[SiteId], retained: &RetentionEdges) -> Result<u64, StoreError> {
-        let sites: Vec<i64> = sites.iter().map(|site| site.0).collect();
+    async fn fold_some(&self, sites: &[i64], retained: &RetentionEdges) -> Result<u64, StoreError> {
         let mut transaction = self.step(FOLDING).await?;
         let connection = &mut *transaction;
         let rows = query(
@@ -111,7 +105,7 @@ impl Lease<'_> {
              order by site_id, hour_ms, spool, up_to limit $3) d) d \
              where before < $4 order by site_id, hour_ms, spool, up_to",
         )
-        .bind(alone(&sites))
+        .bind(alone(sites))
         .bind(sites)
         .bind(ROWS_MAX as i64)
         .bind(BYTES_MAX)
