@@ -4,10 +4,11 @@
 //! Preparing a connection for its next user has a timeout too, because the pool alone would wait for a stalled
 //! connection without end and lose its slot.
 
+use crate::sql::Script;
 use fieldvitals_store::StoreError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Executor as _, Postgres};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Executor as _, Postgres};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -104,6 +105,20 @@ impl Transaction {
         let mut transaction = Self { connection: Some(connection), open: true, back };
         transaction.execute(begin).await?;
         Ok(transaction)
+    }
+
+    /// Begins a transaction with a script. Returns the rows of its statements, in the text format.
+    pub(crate) async fn begin_with(
+        pool: &PgPool,
+        back: Duration,
+        script: Script,
+    ) -> Result<(Self, Vec<PgRow>), sqlx::Error> {
+        let connection = acquire(pool).await?;
+        let mut transaction = Self { connection: Some(connection), open: true, back };
+        // A script has static text, numbers and hexadecimal digits only.
+        let script = sqlx::raw_sql(AssertSqlSafe(script.into_text()));
+        let rows = script.fetch_all(&mut *transaction).await?;
+        Ok((transaction, rows))
     }
 
     /// Runs a statement that cannot run in a transaction and leaves no state in the session.

@@ -15,6 +15,7 @@ mod copy;
 mod deploy_mark;
 mod erase;
 mod error;
+mod facts;
 pub mod limits;
 mod load;
 mod locks;

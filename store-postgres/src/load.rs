@@ -16,7 +16,7 @@ use crate::error::{code, constraint, damaged, failed};
 use crate::limits::CITUS_LOADS_MAX;
 use crate::names::Tables;
 use crate::sql::{alone, query};
-use crate::{PostgresStore, citus, copied, query as questions, texts, version, view};
+use crate::{PostgresStore, citus, copied, facts, query as questions, texts, version, view};
 use fieldvitals_store::context::texts::TextNames;
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::load::{self, Part, ids};
@@ -325,7 +325,7 @@ async fn begin(
     .fetch_one(&mut *connection)
     .await
     .map_err(failed(LOADING))?;
-    let retained = questions::retained(&row)?;
+    let retained = facts::retained(&row)?;
     let existing: Vec<i64> = row.try_get(4).map_err(failed(LOADING))?;
     let existing: BTreeSet<i64> = existing.into_iter().collect();
     let has_citus: bool = row.try_get(5).map_err(failed(LOADING))?;

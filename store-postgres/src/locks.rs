@@ -1,7 +1,7 @@
 //! Locks of rows that a transaction relies on.
 
 use crate::error::failed;
-use crate::query as questions;
+use crate::facts::retained;
 use crate::sql::query;
 use fieldvitals_store::{RetentionEdges, SiteId, StoreError};
 use sqlx::postgres::PgConnection;
@@ -30,5 +30,5 @@ pub(crate) async fn lock_retention_edges(
     .fetch_one(connection)
     .await
     .map_err(failed(LOCKING))?;
-    questions::retained(&row)
+    retained(&row)
 }

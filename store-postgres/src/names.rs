@@ -316,7 +316,7 @@ where
 }
 
 /// Reads dimension, label and code.
-fn label(row: &PgRow) -> Result<(Dimension, String, Code), StoreError> {
+pub(crate) fn label(row: &PgRow) -> Result<(Dimension, String, Code), StoreError> {
     let (dimension, label, code): (i16, String, i32) = three(row)?;
     let code = Code::try_from(code).map_err(|_| damaged(NAMING, format_args!("the label `{label}`")))?;
     Ok((of_number(dimension)?, label, code))

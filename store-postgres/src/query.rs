@@ -1,13 +1,15 @@
 //! Questions: each is answered from one state of the store, in one short transaction.
 
 use crate::error::{damaged, failed};
+use crate::facts::{self, Facts, retained};
+use crate::rows::{self, Found};
 use crate::sql::query as sql;
-use crate::{PostgresStore, names, rows, texts, view};
+use crate::{PostgresStore, texts, view};
 use fieldvitals_store::context::values::StoredFilters;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, from_slot};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, Read, from_slot};
 use fieldvitals_store::{
     Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
     StoredView, Total, ValueCell, Weight,
@@ -34,59 +36,28 @@ pub(crate) async fn retention_edges(connection: &mut PgConnection) -> Result<Ret
     retained(&row)
 }
 
-/// What is kept, from a row of its four columns.
-pub(crate) fn retained(row: &PgRow) -> Result<RetentionEdges, StoreError> {
-    let edge = |place: usize| row.try_get(place).map_err(failed(READING));
-    Ok(RetentionEdges {
-        views_from_ms: edge(0)?,
-        hours_from_ms: edge(1)?,
-        site_hours_from_ms: edge(2)?,
-        days_from_ms: edge(3)?,
-    })
-}
-
 /// The days that a site's rollups cover.
 pub(crate) async fn coverage(connection: &mut PgConnection, site: SiteId) -> Result<Coverage, StoreError> {
-    let row =
-        sql("/* kept.coverage */ select views_from_ms, hours_from_ms, site_hours_from_ms, days_from_ms, \
-         (select before_day from rollup_lacking where site_id = $1) from kept where one = 1")
-        .bind(site.0)
-        .fetch_one(connection)
-        .await
-        .map_err(failed(READING))?;
-    let retained = retained(&row)?;
-    let before: Option<i32> = row.try_get(4).map_err(failed(READING))?;
-    Ok(before.map_or(Coverage::of(retained), |before| Coverage::lacking(retained, before)))
+    let row = sql(facts::COVERAGE).bind(site.0).fetch_one(connection).await.map_err(failed(READING))?;
+    facts::coverage(&row)
 }
 
 pub(crate) async fn cells(
     store: &PostgresStore,
     query: &CellQuery,
 ) -> Result<PeriodRows<RouteCell>, StoreError> {
-    let mut transaction = store.read(READING).await?;
-    let connection = &mut *transaction;
-    let labels = labels_of_filters(connection, query).await?;
-    let (period, cells) = answer(connection, query, Per::Route, &labels).await?;
-    Ok(PeriodRows { period, rows: name(connection, query.site, cells).await? })
+    let (mut transaction, mut facts) = facts::begin(store, query, Per::Route).await?;
+    let (period, cells) = answer(&mut transaction, query, Per::Route, &facts).await?;
+    let name = |(id, cell)| Some(RouteCell { route: facts.routes.remove(&id)?, cell });
+    let mut rows: Vec<RouteCell> = cells.into_iter().filter_map(name).collect();
+    rows.sort_unstable_by(|a, b| a.route.cmp(&b.route));
+    Ok(PeriodRows { period, rows })
 }
 
 pub(crate) async fn total(store: &PostgresStore, query: &CellQuery) -> Result<Total, StoreError> {
-    let mut transaction = store.read(READING).await?;
-    let connection = &mut *transaction;
-    let labels = labels_of_filters(connection, query).await?;
-    let (period, cells) = answer(connection, query, Per::Total, &labels).await?;
+    let (mut transaction, facts) = facts::begin(store, query, Per::Total).await?;
+    let (period, cells) = answer(&mut transaction, query, Per::Total, &facts).await?;
     Ok(Total { period, cell: cells.into_values().next().unwrap_or_default() })
-}
-
-/// The labels that the filters of a question need.
-pub(crate) async fn labels_of_filters(
-    connection: &mut PgConnection,
-    query: &CellQuery,
-) -> Result<Labels, StoreError> {
-    if query.filters.dimensions().next().is_none() {
-        return Ok(Labels::default());
-    }
-    names::labels(connection, query.site).await
 }
 
 pub(crate) async fn breakdown(
@@ -94,11 +65,9 @@ pub(crate) async fn breakdown(
     query: &CellQuery,
     by: GroupBy,
 ) -> Result<PeriodRows<ValueCell>, StoreError> {
-    let mut transaction = store.read(READING).await?;
-    let connection = &mut *transaction;
-    let labels = names::labels(connection, query.site).await?;
-    let (period, cells) = answer(connection, query, Per::Value(by), &labels).await?;
-    let names = by.dimension().map(|by| labels.names(by)).unwrap_or_default();
+    let (mut transaction, facts) = facts::begin(store, query, Per::Value(by)).await?;
+    let (period, cells) = answer(&mut transaction, query, Per::Value(by), &facts).await?;
+    let names = by.dimension().map(|by| facts.labels.names(by)).unwrap_or_default();
     let named = cells.into_iter().map(|(code, cell)| {
         let known = |code| by.fixed_name(code).or_else(|| names.get(&code).copied());
         ValueCell { value: u16::try_from(code).ok().and_then(known).map(str::to_owned), cell }
@@ -116,34 +85,29 @@ async fn answer(
     connection: &mut PgConnection,
     query: &CellQuery,
     per: Per,
-    labels: &Labels,
+    facts: &Facts,
 ) -> Result<(Range<i64>, HashMap<i64, Cell>), StoreError> {
-    let coverage = coverage(connection, query.site).await?;
+    let (coverage, labels) = (&facts.coverage, &facts.labels);
     let retained = coverage.edges(query.route.is_none() && per != Per::Route);
     let from = From::question(query, per.by());
     let mut plan = Plan::new(query, from, &retained);
-    let route_id = match &query.route {
-        None => None,
-        Some(route) => match route_id(connection, query.site, route).await? {
-            None => return Ok((plan.period, HashMap::default())),
-            found => found,
-        },
-    };
+    let route_id = facts.route_id(query);
+    if query.route.is_some() && route_id.is_none() {
+        return Ok((plan.period, HashMap::default()));
+    }
     let Some(mut answer) = Answer::new(query, per, route_id, labels) else {
         return Ok((plan.period, HashMap::default()));
     };
     match from {
         From::Rollups(_) => {
-            for edge in plan.edges() {
-                let mut counts = [0; 2];
-                for (range, count) in edge.iter().zip(&mut counts) {
-                    *count = count_views(connection, query.site, range, &coverage, route_id).await?;
-                }
-                plan.count_edge(edge, counts, &retained);
+            let edges = plan.edges();
+            let counts = count_each(connection, query.site, &edges.concat(), coverage, route_id).await?;
+            for (edge, counts) in edges.into_iter().zip(counts.chunks_exact(2)) {
+                plan.count_edge(edge, [counts[0], counts[1]], &retained);
             }
-            read_rollups(connection, query.site, &plan, &coverage, &mut answer).await?;
+            read_rollups(connection, query.site, &plan, coverage, &mut answer).await?;
         }
-        From::Views => bound(connection, query.site, &plan.period, &coverage, route_id).await?,
+        From::Views => bound(connection, query.site, &plan.period, coverage, route_id).await?,
     }
     for (range, times) in &plan.scans {
         let count = |_, route_id, code, weight, values: &Values| {
@@ -178,12 +142,31 @@ pub(crate) async fn count_views(
     coverage: &Coverage,
     route_id: Option<i64>,
 ) -> Result<i64, StoreError> {
-    let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
-    let answer = Answer::new(&query, Per::Total, route_id, &Labels::default());
-    let Some(mut answer) = answer else { return Ok(0) };
-    let plan = Plan::of_rollups(&query, Dimension::Device, &coverage.edges(route_id.is_none()));
-    read_rollups(connection, site, &plan, coverage, &mut answer).await?;
-    Ok(answer.total().views)
+    let ranges = std::slice::from_ref(range);
+    Ok(count_each(connection, site, ranges, coverage, route_id).await?.into_iter().sum())
+}
+
+/// Counts the page views of several ranges, with one statement.
+async fn count_each(
+    connection: &mut PgConnection,
+    site: SiteId,
+    ranges: &[Range<i64>],
+    coverage: &Coverage,
+    route_id: Option<i64>,
+) -> Result<Vec<i64>, StoreError> {
+    let retained = coverage.edges(route_id.is_none());
+    let mut parts = Vec::new();
+    for range in ranges {
+        let query = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, range.start, range.end) };
+        let plan = Plan::of_rollups(&query, Dimension::Device, &retained);
+        // There is an answer, because the query has no filter.
+        parts.extend(
+            Answer::new(&query, Per::Total, route_id, &Labels::default()).map(|answer| (plan, answer)),
+        );
+    }
+    let mut borrowed: Vec<_> = parts.iter_mut().map(|(plan, answer)| (&*plan, answer)).collect();
+    read_rollups_of(connection, site, &mut borrowed, coverage).await?;
+    Ok(parts.into_iter().map(|(_, answer)| answer.total().views).collect())
 }
 
 pub(crate) async fn route_id(
@@ -208,18 +191,45 @@ pub(crate) async fn read_rollups(
     coverage: &Coverage,
     answer: &mut Answer,
 ) -> Result<(), StoreError> {
+    read_rollups_of(connection, site, &mut [(plan, answer)], coverage).await
+}
+
+/// Adds the rows and deltas that plans take to their answers, which are of the same slots and scope, with one statement.
+async fn read_rollups_of(
+    connection: &mut PgConnection,
+    site: SiteId,
+    parts: &mut [(&Plan, &mut Answer)],
+    coverage: &Coverage,
+) -> Result<(), StoreError> {
+    let Some((_, answer)) = parts.first() else { return Ok(()) };
     let slots: Vec<i16> = answer.slots().map(|(slot, _)| slot).collect();
-    for read in plan.reads(answer.scope(), coverage) {
-        rows::read(connection, site, &slots, read, |key, cells| {
-            let (_, part) = from_slot(key.slot).ok_or(EncodingError)?;
-            answer.add_block(part, cells)
-        })
-        .await?;
+    let scope = answer.scope();
+    let of_parts: Vec<Vec<Read>> = parts.iter().map(|(plan, _)| plan.reads(scope, coverage)).collect();
+    let mut reads: Vec<Read> = Vec::new();
+    for read in of_parts.iter().flatten() {
+        if !reads.contains(read) {
+            reads.push(read.clone());
+        }
     }
-    if plan.deltas.is_empty() {
+    let deltas = parts.iter().map(|(plan, _)| plan.deltas.clone()).filter(|deltas| !deltas.is_empty());
+    let deltas = deltas.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or_default();
+    if reads.is_empty() && deltas.is_empty() {
         return Ok(());
     }
-    rows::read_deltas(connection, site, plan.deltas.clone(), |_, views| answer.add_delta(views)).await
+    rows::read_all(connection, site, &slots, &reads, &deltas, |found| {
+        for ((plan, answer), reads) in parts.iter_mut().zip(&of_parts) {
+            match found {
+                Found::Block(key, cells) if reads.iter().any(|read| read.has(&key)) => {
+                    let (_, part) = from_slot(key.slot).ok_or(EncodingError)?;
+                    answer.add_block(part, cells)?;
+                }
+                Found::Delta(hour_ms, views) if plan.deltas.contains(&hour_ms) => answer.add_delta(views)?,
+                Found::Block(..) | Found::Delta(..) => {}
+            }
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Passes the page views of a range that match a question to `count`: start, route, code of the value of `by`, weight,
@@ -312,40 +322,14 @@ pub(crate) fn has_context(
     taken.map_err(|_| damaged(READING, "a page view (context)"))
 }
 
-/// Puts the routes' texts to their cells.
-async fn name(
-    connection: &mut PgConnection,
-    site: SiteId,
-    mut cells: HashMap<i64, Cell>,
-) -> Result<Vec<RouteCell>, StoreError> {
-    if cells.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<i64> = cells.keys().copied().collect();
-    let rows =
-        sql("/* route.names */ select route_id, route from route where site_id = $1 and route_id = any($2)")
-            .bind(site.0)
-            .bind(ids)
-            .fetch_all(connection)
-            .await
-            .map_err(failed(READING))?;
-    let mut named = Vec::with_capacity(rows.len());
-    for row in rows {
-        let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
-        let route = row.try_get(1).map_err(failed(READING))?;
-        named.extend(cells.remove(&route_id).map(|cell| RouteCell { route, cell }));
-    }
-    named.sort_unstable_by(|a, b| a.route.cmp(&b.route));
-    Ok(named)
-}
 pub(crate) async fn routes(
     store: &PostgresStore,
     site: SiteId,
     from_ms: i64,
     to_ms: i64,
 ) -> Result<Vec<String>, StoreError> {
-    let mut transaction = store.read(READING).await?;
-    let from_ms = from_ms.max(retention_edges(&mut transaction).await?.views_from_ms);
+    let (mut transaction, retained) = facts::begin_retained(store, READING).await?;
+    let from_ms = from_ms.max(retained.views_from_ms);
     let rows = sql("/* route.seen */ select r.route from route r where r.site_id = $1 and exists (select 1 \
          from page_view v where v.site_id = $1 and v.route_id = r.route_id and v.id >= $2 and v.id < $3) \
          order by r.route")
@@ -373,8 +357,8 @@ pub(crate) async fn view(
     site: SiteId,
     id: ViewId,
 ) -> Result<Option<StoredView>, StoreError> {
-    let mut transaction = store.read(READING).await?;
-    if id.start_ms() < retention_edges(&mut transaction).await?.views_from_ms {
+    let (mut transaction, retained) = facts::begin_retained(store, READING).await?;
+    if id.start_ms() < retained.views_from_ms {
         return Ok(None);
     }
     let row = sql(view::ONE)

@@ -3,7 +3,7 @@
 use crate::compute::compute;
 use crate::error::{damaged_rollup, failed};
 use crate::limits;
-use crate::sql::query;
+use crate::sql::{Statement, alone, query};
 use fieldvitals_store::rollup::{
     Block, BlockKey, Fold, Grain, Read, Row, RowKey, Scope, Stored, add_block, add_rows, blocks, slots,
 };
@@ -18,22 +18,27 @@ use vitals::histogram::EncodingError;
 const READING: &str = "reading rollups";
 const WRITING: &str = "writing rollups";
 
-/// Up to this many hours or days, the blocks of one route or of the site are looked up one by one. Longer ranges pass
-/// over the keys of all blocks.
-const LOOKUPS_MAX: usize = 1_000;
 /// Maximum blocks per statement; large blocks reduce it ([`limits::WRITE_BLOCKS_BYTES_MAX`]).
-const WRITE_BLOCKS: usize = 128;
+pub(crate) const WRITE_BLOCKS: usize = 2_048;
 
 /// The statements of a block table.
 struct Table {
     what: &'static str,
     range: &'static str,
-    lookup: &'static str,
     lengths: &'static str,
     keys: &'static str,
     put: &'static str,
     remove_keys: &'static str,
     remove_steps: &'static str,
+}
+
+/// Finds the rows with the keys of the arrays `$2` to `$5`; `$1` is the site if all are of one.
+macro_rules! of_keys {
+    () => {
+        "join unnest($2::bigint[], $3::smallint[], $4::integer[], $5::smallint[]) u (site_id, slot, step, block) \
+         on r.site_id = u.site_id and r.slot = u.slot and r.step = u.step and r.block = u.block \
+         where ($1::bigint is null or r.site_id = $1)"
+    };
 }
 
 macro_rules! table {
@@ -48,36 +53,30 @@ macro_rules! table {
                 " where site_id = $1 and slot = any($2) and step >= $3 and step < $4 \
                  and block >= $5 and block <= $6"
             ),
-            lookup: concat!(
-                "/* ",
-                $name,
-                ".lookup */ select slot, step, block, cells from ",
-                $name,
-                " where site_id = $1 and slot = any($2) and step = any($3) and block = $4"
-            ),
             lengths: concat!(
                 "/* ",
                 $name,
-                ".lengths */ select r.slot, r.step, r.block, octet_length(r.cells) from ",
+                ".lengths */ select r.slot, r.step, r.block, octet_length(r.cells), r.site_id from ",
                 $name,
-                " r join unnest($2::smallint[], $3::integer[], $4::smallint[]) u (slot, step, block) \
-                 on r.slot = u.slot and r.step = u.step and r.block = u.block where r.site_id = $1"
+                " r ",
+                of_keys!()
             ),
             keys: concat!(
                 "/* ",
                 $name,
-                ".keys */ select r.slot, r.step, r.block, r.cells from ",
+                ".keys */ select r.slot, r.step, r.block, r.cells, r.site_id from ",
                 $name,
-                " r join unnest($2::smallint[], $3::integer[], $4::smallint[]) u (slot, step, block) \
-                 on r.slot = u.slot and r.step = u.step and r.block = u.block where r.site_id = $1"
+                " r ",
+                of_keys!()
             ),
             put: concat!(
                 "/* ",
                 $name,
                 ".put */ insert into ",
                 $name,
-                " (site_id, slot, step, block, cells) \
-                 select $1, u.* from unnest($2::smallint[], $3::integer[], $4::smallint[], $5::bytea[]) u \
+                " (site_id, slot, step, block, cells) select u.* \
+                 from unnest($2::bigint[], $3::smallint[], $4::integer[], $5::smallint[], $6::bytea[]) \
+                 u (site_id, slot, step, block, cells) where $1::bigint is null or u.site_id = $1 \
                  on conflict (site_id, slot, step, block) do update set cells = excluded.cells"
             ),
             remove_keys: concat!(
@@ -85,8 +84,9 @@ macro_rules! table {
                 $name,
                 ".empty */ delete from ",
                 $name,
-                " r using unnest($2::smallint[], $3::integer[], $4::smallint[]) u (slot, step, block) \
-                 where r.site_id = $1 and r.slot = u.slot and r.step = u.step and r.block = u.block"
+                " r using unnest($2::bigint[], $3::smallint[], $4::integer[], $5::smallint[]) \
+                 u (site_id, slot, step, block) where ($1::bigint is null or r.site_id = $1) \
+                 and r.site_id = u.site_id and r.slot = u.slot and r.step = u.step and r.block = u.block"
             ),
             remove_steps: concat!(
                 "/* ",
@@ -134,24 +134,91 @@ pub(crate) async fn read(
     Read { grain, steps, scope }: Read,
     mut take: impl FnMut(BlockKey, &[u8]) -> Result<(), EncodingError>,
 ) -> Result<(), StoreError> {
-    let table = table(grain);
-    let statement = match scope.block() {
-        Some(block) if steps.len() <= LOOKUPS_MAX => {
-            let steps: Vec<i32> = steps.collect();
-            query(table.lookup).bind(site.0).bind(slots).bind(steps).bind(block)
-        }
-        _ => {
-            let blocks = scope.blocks();
-            let statement = query(table.range).bind(site.0).bind(slots).bind(steps.start).bind(steps.end);
-            statement.bind(*blocks.start()).bind(*blocks.end())
-        }
-    };
+    let blocks = scope.blocks();
+    let statement = query(table(grain).range).bind(site.0).bind(slots).bind(steps.start).bind(steps.end);
+    let statement = statement.bind(*blocks.start()).bind(*blocks.end());
     let mut rows = statement.fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let (key, cells) = read_row(&row, grain)?;
         take(key, cells).map_err(|_| wrong(grain))?;
     }
     Ok(())
+}
+
+/// A stored row of [`read_all`].
+#[derive(Clone, Copy)]
+pub(crate) enum Found<'a> {
+    Block(BlockKey, &'a [u8]),
+    /// The start of the hour, and the delta.
+    Delta(i64, &'a [u8]),
+}
+
+macro_rules! ranges_of {
+    ($source:literal, $name:literal, $from:literal, $to:literal, $first:literal, $last:literal) => {
+        concat!(
+            "select ",
+            $source,
+            "::smallint, c.slot, c.step, c.block, null::bigint, c.cells from unnest(",
+            $from,
+            "::integer[], ",
+            $to,
+            "::integer[], ",
+            $first,
+            "::smallint[], ",
+            $last,
+            "::smallint[]) r (step_from, step_to, block_first, block_last) cross join lateral (\
+             select slot, step, block, cells from ",
+            $name,
+            " where site_id = $1 and slot = any($2) and step >= r.step_from and step < r.step_to \
+             and block >= r.block_first and block <= r.block_last offset 0) c union all "
+        )
+    };
+}
+
+/// Ranges of blocks and deltas. `offset 0` keeps the search for each range apart, so that it goes by keys.
+const READ_ALL: &str = concat!(
+    "/* rollup.read */ ",
+    ranges_of!("0", "rollup_hour", "$3", "$4", "$5", "$6"),
+    ranges_of!("1", "rollup_day", "$7", "$8", "$9", "$10"),
+    "select 2::smallint, null, null, null, hour_ms, views from rollup_delta \
+     where site_id = $1 and hour_ms >= $11 and hour_ms < $12"
+);
+
+/// Passes the blocks of some slots and the deltas of a range of hours to `take`, with one statement. Ranges of blocks must
+/// not overlap.
+pub(crate) async fn read_all(
+    connection: &mut PgConnection,
+    site: SiteId,
+    slots: &[i16],
+    reads: &[Read],
+    deltas: &Range<i64>,
+    mut take: impl FnMut(Found<'_>) -> Result<(), EncodingError>,
+) -> Result<(), StoreError> {
+    let mut statement = query(READ_ALL).bind(site.0).bind(slots);
+    for grain in Grain::ALL {
+        let reads = || reads.iter().filter(move |read| read.grain == grain);
+        statement = statement
+            .bind(reads().map(|read| read.steps.start).collect::<Vec<i32>>())
+            .bind(reads().map(|read| read.steps.end).collect::<Vec<i32>>())
+            .bind(reads().map(|read| *read.scope.blocks().start()).collect::<Vec<i16>>())
+            .bind(reads().map(|read| *read.scope.blocks().end()).collect::<Vec<i16>>());
+    }
+    let mut rows = statement.bind(deltas.start).bind(deltas.end).fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        let (found, what) = read_found(&row).map_err(failed(READING))?;
+        take(found).map_err(|_| damaged_rollup(READING, what))?;
+    }
+    Ok(())
+}
+
+fn read_found(row: &PgRow) -> Result<(Found<'_>, &'static str), sqlx::Error> {
+    let grain = match row.try_get::<i16, _>(0)? {
+        0 => Grain::Hour,
+        1 => Grain::Day,
+        _ => return Ok((Found::Delta(row.try_get(4)?, row.try_get(5)?), "a rollup delta")),
+    };
+    let key = BlockKey { grain, slot: row.try_get(1)?, step: row.try_get(2)?, block: row.try_get(3)? };
+    Ok((Found::Block(key, row.try_get(5)?), table(grain).what))
 }
 
 /// Adds the stored rows of a range of steps to `rows`, those of the site too.
@@ -169,29 +236,6 @@ pub(crate) async fn read_steps(
     Ok(())
 }
 
-/// Passes the deltas of a range of hours to `take`.
-pub(crate) async fn read_deltas(
-    connection: &mut PgConnection,
-    site: SiteId,
-    range: Range<i64>,
-    mut take: impl FnMut(i64, &[u8]) -> Result<(), EncodingError>,
-) -> Result<(), StoreError> {
-    let mut rows = query(
-        "/* rollup.delta.read */ select hour_ms, views from rollup_delta \
-         where site_id = $1 and hour_ms >= $2 and hour_ms < $3",
-    )
-    .bind(site.0)
-    .bind(range.start)
-    .bind(range.end)
-    .fetch(connection);
-    while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let hour_ms = row.try_get(0).map_err(failed(READING))?;
-        let views = row.try_get(1).map_err(failed(READING))?;
-        take(hour_ms, views).map_err(|_| damaged_rollup(READING, "a rollup delta"))?;
-    }
-    Ok(())
-}
-
 /// Folds the deltas of a range of hours into rows.
 pub(crate) async fn fold_deltas(
     connection: &mut PgConnection,
@@ -200,15 +244,17 @@ pub(crate) async fn fold_deltas(
     retained: &RetentionEdges,
 ) -> Result<BTreeMap<RowKey, Row>, StoreError> {
     let (mut rows, mut fold) = (BTreeMap::new(), Fold::default());
-    let add = |hour_ms, views: &[u8]| {
-        fold.add_delta(hour_ms, views, retained)?;
+    read_all(connection, site, &[], &[], &range, |found| {
+        if let Found::Delta(hour_ms, views) = found {
+            fold.add_delta(hour_ms, views, retained)?;
+        }
         // A fold holds every value; rows are much smaller.
         if fold.views() >= fieldvitals_store::limits::FOLD_VIEWS_MAX {
             add_rows(&mut rows, std::mem::take(&mut fold).rows());
         }
         Ok(())
-    };
-    read_deltas(connection, site, range, add).await?;
+    })
+    .await?;
     add_rows(&mut rows, fold.rows());
     Ok(rows)
 }
@@ -216,45 +262,69 @@ pub(crate) async fn fold_deltas(
 /// Keys of blocks, one list per column.
 #[derive(Default)]
 struct Keys {
+    sites: Vec<i64>,
     slots: Vec<i16>,
     steps: Vec<i32>,
     blocks: Vec<i16>,
 }
 
 impl Keys {
-    fn push(&mut self, key: BlockKey) {
+    fn push(&mut self, site: SiteId, key: BlockKey) {
+        self.sites.push(site.0);
         self.slots.push(key.slot);
         self.steps.push(key.step);
         self.blocks.push(key.block);
     }
 
-    fn bind(self, sql: &'static str, site: SiteId) -> crate::sql::Statement {
-        query(sql).bind(site.0).bind(self.slots).bind(self.steps).bind(self.blocks)
+    fn bind(self, sql: &'static str) -> Statement {
+        let Self { sites, slots, steps, blocks } = self;
+        query(sql).bind(alone(&sites)).bind(sites).bind(slots).bind(steps).bind(blocks)
     }
 }
 
-/// Writes rows; `stored` says whether they are added to stored rows or replace them. Removes empty rows. Returns the
-/// bytes of the replaced blocks, which wait for a vacuum.
+/// A block and its site.
+pub(crate) type SiteBlock = (SiteId, Block);
+
+/// Groups rows of a site into blocks.
+pub(crate) fn blocks_of(site: SiteId, rows: BTreeMap<RowKey, Row>) -> impl Iterator<Item = SiteBlock> {
+    blocks(rows).into_iter().map(move |block| (site, block))
+}
+
+/// Writes rows of a site; `stored` says whether they are added to stored rows or replace them. Removes empty rows.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     site: SiteId,
     rows: BTreeMap<RowKey, Row>,
     stored: Stored,
+) -> Result<(), StoreError> {
+    let blocks = compute(move || blocks_of(site, rows).collect()).await?;
+    write_blocks(connection, blocks, stored).await.map(drop)
+}
+
+/// Writes the blocks of sites, ordered by site; `stored` says whether their rows are added to stored rows or replace them.
+/// Removes empty rows. Returns the bytes of the replaced blocks, which wait for a vacuum.
+pub(crate) async fn write_blocks(
+    connection: &mut PgConnection,
+    mut blocks: Vec<SiteBlock>,
+    stored: Stored,
 ) -> Result<u64, StoreError> {
     let mut replaced = 0;
-    let mut blocks = compute(move || blocks(rows)).await?.into_iter().peekable();
-    while let Some(first) = blocks.next() {
-        let grain = first.key.grain;
+    blocks.sort_by_key(|(_, block)| block.key.grain);
+    let mut all = blocks.into_iter().peekable();
+    while let Some(first) = all.next() {
+        let grain = first.1.key.grain;
         let mut some = vec![first];
         while some.len() < WRITE_BLOCKS
-            && let Some(next) = blocks.next_if(|block| block.key.grain == grain)
+            && let Some(next) = all.next_if(|(_, block)| block.key.grain == grain)
         {
             some.push(next);
         }
-        let lengths = lengths(connection, site, grain, &some).await?;
-        let bytes = |block: &Block| block.bytes_about() + lengths.get(&block.key).copied().unwrap_or(0);
+        let lengths = lengths(connection, grain, &some).await?;
+        let bytes = |(site, block): &SiteBlock| {
+            block.bytes_about() + lengths.get(&(*site, block.key)).copied().unwrap_or(0)
+        };
         for portion in portions(some, bytes, limits::WRITE_BLOCKS_BYTES_MAX) {
-            replaced += write_some(connection, site, grain, portion, stored).await?;
+            replaced += write_some(connection, grain, portion, stored).await?;
         }
     }
     Ok(replaced)
@@ -282,62 +352,62 @@ fn portions<T>(all: Vec<T>, bytes: impl Fn(&T) -> usize, most: usize) -> Vec<Vec
 /// Returns the sizes of stored blocks in bytes, without reading the blocks.
 async fn lengths(
     connection: &mut PgConnection,
-    site: SiteId,
     grain: Grain,
-    blocks: &[Block],
-) -> Result<HashMap<BlockKey, usize>, StoreError> {
+    blocks: &[SiteBlock],
+) -> Result<HashMap<(SiteId, BlockKey), usize>, StoreError> {
     let mut keys = Keys::default();
-    blocks.iter().for_each(|block| keys.push(block.key));
-    let rows = keys.bind(table(grain).lengths, site).fetch_all(connection).await.map_err(failed(READING))?;
+    blocks.iter().for_each(|(site, block)| keys.push(*site, block.key));
+    let rows = keys.bind(table(grain).lengths).fetch_all(connection).await.map_err(failed(READING))?;
     let read = |row: &PgRow| {
         let key = BlockKey { grain, slot: row.try_get(0)?, step: row.try_get(1)?, block: row.try_get(2)? };
-        Ok((key, usize::try_from(row.try_get::<i32, _>(3)?).unwrap_or(0)))
+        let length = usize::try_from(row.try_get::<i32, _>(3)?).unwrap_or(0);
+        Ok(((SiteId(row.try_get(4)?), key), length))
     };
     rows.iter().map(|row| read(row).map_err(failed(READING))).collect()
 }
 
 async fn write_some(
     connection: &mut PgConnection,
-    site: SiteId,
     grain: Grain,
-    blocks: Vec<Block>,
+    blocks: Vec<SiteBlock>,
     stored: Stored,
 ) -> Result<u64, StoreError> {
     let mut keys = Keys::default();
-    blocks.iter().for_each(|block| keys.push(block.key));
-    let mut known: HashMap<BlockKey, Vec<u8>> = HashMap::with_capacity(blocks.len());
-    let mut found = keys.bind(table(grain).keys, site).fetch(&mut *connection);
+    blocks.iter().for_each(|(site, block)| keys.push(*site, block.key));
+    let mut known: HashMap<(SiteId, BlockKey), Vec<u8>> = HashMap::with_capacity(blocks.len());
+    let mut found = keys.bind(table(grain).keys).fetch(&mut *connection);
     while let Some(row) = found.try_next().await.map_err(failed(READING))? {
         let (key, cells) = read_row(&row, grain)?;
-        known.insert(key, cells.to_vec());
+        let site = row.try_get(4).map(SiteId).map_err(failed(READING))?;
+        known.insert((site, key), cells.to_vec());
     }
     drop(found);
     let replaced = known.values().map(|cells| cells.len() as u64).sum();
     // Encoding takes milliseconds and must not block async tasks on this thread.
     let encode = move || {
-        let encode = |block: Block| {
+        let encode = |(site, block): SiteBlock| {
             let key = block.key;
-            let bytes = known.get(&key).map(Vec::as_slice).unwrap_or_default();
-            block.encode(bytes, stored).map(|bytes| (key, bytes))
+            let bytes = known.get(&(site, key)).map(Vec::as_slice).unwrap_or_default();
+            block.encode(bytes, stored).map(|bytes| (site, key, bytes))
         };
         blocks.into_iter().map(encode).collect::<Result<Vec<_>, _>>()
     };
     let (mut full, mut cells, mut empty) = (Keys::default(), Vec::new(), Keys::default());
-    for (key, bytes) in compute(encode).await?.map_err(|_| wrong(grain))? {
+    for (site, key, bytes) in compute(encode).await?.map_err(|_| wrong(grain))? {
         match bytes {
             Some(bytes) => {
-                full.push(key);
+                full.push(site, key);
                 cells.push(bytes);
             }
-            None => empty.push(key),
+            None => empty.push(site, key),
         }
     }
     if !cells.is_empty() {
-        let statement = full.bind(table(grain).put, site).bind(cells);
+        let statement = full.bind(table(grain).put).bind(cells);
         statement.execute(&mut *connection).await.map_err(failed(WRITING))?;
     }
     if !empty.slots.is_empty() {
-        let statement = empty.bind(table(grain).remove_keys, site);
+        let statement = empty.bind(table(grain).remove_keys);
         statement.execute(connection).await.map_err(failed(WRITING))?;
     }
     Ok(replaced)

@@ -26,6 +26,46 @@ pub(crate) fn alone(sites: &[i64]) -> Option<i64> {
     (first == last).then_some(*first)
 }
 
+/// A value in the text of a script.
+pub(crate) enum Literal<'a> {
+    Number(i64),
+    Text(&'a str),
+}
+
+/// Statements of one simple query, which cost one round trip together: a prepared statement costs two of its own, and may
+/// not outlive a transaction. A simple query has no parameters. So a value becomes a number or hexadecimal digits, which
+/// nothing can take for SQL.
+pub(crate) struct Script(String);
+
+impl Script {
+    /// Starts with a statement that begins a transaction.
+    pub(crate) fn new(begin: &'static str) -> Self {
+        Self(begin.to_owned())
+    }
+
+    /// Adds a statement with values for `$1`, `$2` and so on.
+    pub(crate) fn then(mut self, statement: &'static str, values: &[Literal<'_>]) -> Self {
+        let mut statement = statement.to_owned();
+        for (place, value) in values.iter().enumerate().rev() {
+            let text = match value {
+                Literal::Number(number) => format!("({number})"),
+                Literal::Text(text) => {
+                    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+                    format!("convert_from(decode('{digits}', 'hex'), 'UTF8')")
+                }
+            };
+            statement = statement.replace(&format!("${}", place + 1), &text);
+        }
+        self.0.push_str("; ");
+        self.0.push_str(&statement);
+        self
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+}
+
 /// Begins a transaction that writes. Each statement sees what is committed when it begins. Compiling a plan
 /// takes longer than any of them.
 pub(crate) const WRITE: &str = "begin isolation level read committed; set local statement_timeout = '30s'; \
@@ -49,6 +89,20 @@ pub(crate) const REBUILD: &str = "begin isolation level repeatable read; set loc
 pub(crate) const MAINTAIN: &str = "begin isolation level read committed; \
     set local statement_timeout = '60s'; set local lock_timeout = '60s'; \
     set local idle_in_transaction_session_timeout = '60s'";
+
+#[cfg(test)]
+mod scripts {
+    use super::{Literal, Script};
+
+    #[test]
+    fn values_of_a_script_are_numbers_and_digits() {
+        let text = "'; drop table site; -- $1 é";
+        let script = Script::new("begin").then("select $1, $2", &[Literal::Number(-7), Literal::Text(text)]);
+        let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let expected = format!("begin; select (-7), convert_from(decode('{digits}', 'hex'), 'UTF8')");
+        assert_eq!(script.into_text(), expected);
+    }
+}
 
 #[cfg(all(test, feature = "testing"))]
 mod tests {

@@ -1,9 +1,9 @@
 //! Reads page views by class, from windows of time.
 
 use crate::error::failed;
-use crate::query::{has_context, retention_edges, route_id, stored_filters};
+use crate::query::{has_context, route_id, stored_filters};
 use crate::sql::query as sql;
-use crate::{PostgresStore, view};
+use crate::{PostgresStore, facts, view};
 use fieldvitals_store::dimension::device_code;
 use fieldvitals_store::{StoreError, StrataQuery, StrataSums, Stratum, Weight};
 use futures_util::TryStreamExt;
@@ -13,9 +13,9 @@ use sqlx::types::Uuid;
 const READING: &str = "reading a sample of page views";
 
 pub(crate) async fn strata(store: &PostgresStore, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
-    let mut transaction = store.read(READING).await?;
+    let (mut transaction, retained) = facts::begin_retained(store, READING).await?;
     let connection = &mut *transaction;
-    let from_ms = retention_edges(connection).await?.views_from_ms;
+    let from_ms = retained.views_from_ms;
     let route_id = match &query.views.route {
         None => None,
         Some(route) => match route_id(connection, query.views.site, route).await? {

@@ -1,7 +1,7 @@
 //! Exact counts and percentiles of page views.
 
 use crate::error::failed;
-use crate::query::retention_edges;
+use crate::facts;
 use crate::sql::query as sql;
 use crate::{PostgresStore, view};
 use fieldvitals_store::dimension::device_code;
@@ -30,8 +30,8 @@ macro_rules! tallied {
 }
 
 pub(crate) async fn tally(store: &PostgresStore, query: &TallyQuery) -> Result<Tally, StoreError> {
-    let mut transaction = store.read(READING).await?;
-    let from_ms = query.from_ms.max(retention_edges(&mut transaction).await?.views_from_ms);
+    let (mut transaction, retained) = facts::begin_retained(store, READING).await?;
+    let from_ms = query.from_ms.max(retained.views_from_ms);
     let asked = |text: &'static str| {
         sql(text)
             .bind(query.site.0)

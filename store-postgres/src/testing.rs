@@ -1,6 +1,10 @@
 //! Postgres for tests: the server in `DATABASE_URL`, else a private server that starts with the first test and ends
 //! with the test program. Each test has its own database.
 
+mod trips;
+
+pub use trips::count_round_trips;
+
 use crate::PostgresStore;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use crate::error::failed;
 use crate::sql::query;
-use crate::{PostgresStore, query as questions};
+use crate::{PostgresStore, facts};
 use fieldvitals_store::version::{OTHER_CHANGES, Version, last_load_of};
 use fieldvitals_store::{SiteId, SpoolId, StoreError};
 use sqlx::Row as _;
@@ -13,13 +13,7 @@ const READING: &str = "reading the version of a site's data";
 const COUNTING: &str = "counting a change of a site's data";
 
 pub(crate) async fn version(store: &PostgresStore, site: SiteId) -> Result<Version, StoreError> {
-    let mut transaction = store.read(READING).await?;
-    let retained = questions::retention_edges(&mut transaction).await?;
-    let rows = query("/* cursor.all */ select spool, position from load_cursor where site_id = $1")
-        .bind(site.0)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(failed(READING))?;
+    let (retained, rows) = facts::cursors(store, site, READING).await?;
     let cursor = |row: &PgRow| Ok((row.try_get::<Uuid, _>(0)?.into_bytes(), row.try_get(1)?));
     let cursors: Result<Vec<_>, _> = rows.iter().map(cursor).collect();
     Ok(Version::new(&retained, cursors.map_err(failed(READING))?))

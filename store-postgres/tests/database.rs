@@ -671,3 +671,33 @@ fn questions_have_connections_of_their_own() {
     });
     go_on.send(()).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn question_that_is_dropped_leaves_no_running_backend() {
+    let database = Database::migrated().await;
+    let store = open(&database.url).await;
+    let site = site(&store, "a").await;
+    load(&store, site, 1, vec![update(DAY0_MS, 1, &[(Metric::Lcp, 900.0)])]).await.unwrap();
+    // The question waits for this lock, and Postgres' own timeout is 30 s.
+    let mut holder = PgConnection::connect(&database.url).await.unwrap();
+    let mut lock = holder.begin().await.unwrap();
+    sqlx::query("lock table rollup_delta").execute(&mut *lock).await.unwrap();
+    let asked = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.cells(&CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS)).await }
+    });
+    let running = "select count(*) from pg_stat_activity where datname = current_database() \
+        and wait_event_type = 'Lock' and state = 'active'";
+    let becomes = async |count: &str| {
+        let count = async {
+            while database.sql(running) != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), count).await
+    };
+    becomes("1").await.expect("the question runs");
+    asked.abort();
+    becomes("0").await.expect("Postgres ends it");
+    lock.rollback().await.unwrap();
+}

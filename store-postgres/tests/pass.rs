@@ -5,44 +5,9 @@
 use fieldvitals_store::conformance::{DAY0_MS, explained, site};
 use fieldvitals_store::{LoadBatch, Senders, SiteId, Source, SpoolId, Store};
 use fieldvitals_store_postgres::PostgresStore;
-use fieldvitals_store_postgres::testing::Cluster;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use fieldvitals_store_postgres::testing::{Cluster, count_round_trips};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// Counts round trips: how often the client goes on after an answer. Forwards connections to a port.
-fn count_round_trips(port: u16) -> (u16, Arc<AtomicU64>) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let own = listener.local_addr().unwrap().port();
-    let trips = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&trips);
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", port)).unwrap());
-            let answered = Arc::new(AtomicBool::new(true));
-            for (mut from, mut to, is_answer) in
-                [(client.try_clone().unwrap(), server.try_clone().unwrap(), false), (server, client, true)]
-            {
-                to.set_nodelay(true).unwrap();
-                let (answered, trips) = (Arc::clone(&answered), Arc::clone(&counted));
-                std::thread::spawn(move || {
-                    let mut bytes = [0; 64 * 1024];
-                    while let Ok(n @ 1..) = from.read(&mut bytes) {
-                        if answered.swap(is_answer, Ordering::SeqCst) && !is_answer {
-                            trips.fetch_add(1, Ordering::SeqCst);
-                        }
-                        if to.write_all(&bytes[..n]).is_err() {
-                            break;
-                        }
-                    }
-                    let _ = to.shutdown(Shutdown::Both);
-                });
-            }
-        }
-    });
-    (own, trips)
-}
+use std::sync::atomic::Ordering;
 
 /// A pass: of each site a new page view, and a page view of the round before, both with texts.
 fn pass(sites: &[SiteId], round: u64) -> Vec<LoadBatch> {

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+/// Statements that a round may have more than another, because connections roll back after their callers went on.
+const ROLLBACKS: usize = 4;
+
 static STATEMENTS: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts the statements that sqlx reports.
@@ -38,7 +41,7 @@ async fn round(store: &Arc<dyn Store>, changed: &[SiteId], now_ms: i64) -> usize
 }
 
 #[tokio::test]
-async fn a_round_costs_what_has_changed() {
+async fn round_of_many_sites_takes_the_statements_of_one() {
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Counter)).unwrap();
     let database = Database::migrated().await;
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&database.url).await.unwrap());
@@ -47,12 +50,13 @@ async fn a_round_costs_what_has_changed() {
         sites.push(site(&store, &format!("site-{number}")).await);
     }
     for now_ms in [DAY0_MS + DAY_MS, DAY0_MS + 2 * DAY_MS] {
-        let whole = round(&store, &sites, now_ms).await;
+        // The first round of a day looks for rows past retention.
+        round(&store, &[], now_ms).await;
         let (none, one) = (round(&store, &[], now_ms).await, round(&store, &sites[7..8], now_ms).await);
-        let ten = round(&store, &sites[20..30], now_ms).await;
-        assert!((1..sites.len()).contains(&none), "{none} statements without a change");
-        assert!(one > none && one - none < sites.len(), "{one} statements for one site, {none} for none");
-        assert!(ten - none < 12 * (one - none), "{ten} statements for ten sites, {one} for one");
-        assert!(whole >= 50, "{whole}: the statements are counted");
+        assert!(none > 0 && one > none + ROLLBACKS, "{one} statements for one site, {none} for none");
+        for changed in [&sites[20..30], &sites[..]] {
+            let many = round(&store, changed, now_ms).await;
+            assert!(many <= one + ROLLBACKS, "{many} statements for {} sites, {one} for one", changed.len());
+        }
     }
 }

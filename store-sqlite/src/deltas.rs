@@ -19,15 +19,27 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Adds a delta.
-    pub(crate) fn push(&mut self, hour_ms: i64, spool: &[u8], up_to: i64) {
+    pub(crate) fn push(&mut self, site: SiteId, hour_ms: i64, spool: &[u8], up_to: i64) {
         let separator = if self.count == 0 { '[' } else { ',' };
         // Writing to a String cannot fail. JSON has no bytes, so the id is encoded in hexadecimal digits.
-        let _ = write!(self.json, "{separator}[{hour_ms},\"");
+        let _ = write!(self.json, "{separator}[{},{hour_ms},\"", site.0);
         for byte in spool {
             let _ = write!(self.json, "{byte:02x}");
         }
         let _ = write!(self.json, "\",{up_to}]");
         self.count += 1;
+    }
+
+    /// Adds all keys of another list.
+    pub(crate) fn append(&mut self, more: &Self) {
+        match more.json.strip_prefix('[') {
+            Some(keys) if self.count > 0 => {
+                self.json.push(',');
+                self.json.push_str(keys);
+            }
+            _ => self.json.push_str(&more.json),
+        }
+        self.count += more.count;
     }
 
     /// Reads the keys of all deltas of a range of hours.
@@ -48,7 +60,7 @@ impl Keys {
         .map_err(failed(READING))?;
         let mut keys = Self::default();
         for (hour_ms, spool, up_to) in rows {
-            keys.push(hour_ms, &spool, up_to);
+            keys.push(site, hour_ms, &spool, up_to);
         }
         Ok(keys)
     }
@@ -59,20 +71,14 @@ impl Keys {
     }
 
     /// Removes the deltas. Returns whether all of them still existed.
-    pub(crate) async fn remove(
-        self,
-        connection: &mut SqliteConnection,
-        site: SiteId,
-    ) -> Result<bool, StoreError> {
+    pub(crate) async fn remove(self, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
         if self.count == 0 {
             return Ok(true);
         }
         let removed = sqlx::query(
-            "/* rollup.delta.folded */ delete from rollup_delta where site_id = ?1 \
-             and (hour_ms, spool, up_to) \
-             in (select value ->> 0, unhex(value ->> 1), value ->> 2 from json_each(?2))",
+            "/* rollup.delta.folded */ delete from rollup_delta where (site_id, hour_ms, spool, up_to) \
+             in (select value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3 from json_each(?))",
         )
-        .bind(site.0)
         .bind(self.json + "]")
         .execute(connection)
         .await

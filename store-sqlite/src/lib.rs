@@ -13,6 +13,7 @@ mod deltas;
 mod deploy_mark;
 mod erase;
 mod error;
+mod fold;
 mod load;
 mod maintain;
 mod names;

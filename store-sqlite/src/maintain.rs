@@ -2,16 +2,13 @@
 //!
 //! Every step is its own transaction, small enough to delay a load by milliseconds only.
 
-use crate::error::{damaged_rollup, failed};
+use crate::error::failed;
 use crate::site_rows::{self, Step};
-use crate::{SqliteStore, deltas, names, query, rows, schema, texts, version, view};
-use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Fold, Grain, Scope, Stored, slots};
+use crate::{SqliteStore, fold, names, query, rows, schema, texts, version, view};
+use fieldvitals_store::rollup::{Grain, Scope, slots};
 use fieldvitals_store::{
     MaintenancePart, MaintenanceRound, MaintenanceSummary, Retention, RetentionEdges, SiteId, StoreError,
 };
-use futures_util::TryStreamExt;
-use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -20,8 +17,6 @@ const FOLDING: &str = "folding rollups";
 const REMOVING: &str = "removing what is past retention";
 const DELETING: &str = "removing the rows of a deleted site";
 
-/// Maximum delta rows per transaction.
-const FOLD_ROWS: i64 = 8_192;
 /// Page views removed per transaction.
 pub(crate) const REMOVE_VIEWS_MAX: u64 = 2_000;
 /// Rollup blocks removed per transaction.
@@ -41,10 +36,7 @@ pub(crate) async fn maintain(
     for site in sites(store, "/* site.deleted.read */ select site_id from site_deleted").await? {
         round.part(MaintenancePart::Site(site), remove_site(store, site).await)?;
     }
-    for site in sites(store, "/* rollup.delta.sites */ select distinct site_id from rollup_delta").await? {
-        let folded = fold_site(store, site, &retained).await;
-        round.done.deltas_folded += round.part(MaintenancePart::Site(site), folded)?;
-    }
+    fold::fold(store, &retained, &mut round).await?;
     let began = Instant::now();
     for site in sites(store, site_rows::LACKING).await? {
         if began.elapsed() >= BUILD_TIME {
@@ -217,74 +209,6 @@ async fn store_retention_edges(
     .await
     .map_err(failed(REMOVING))?;
     Ok(())
-}
-
-/// Folds a site's deltas. Returns the number of rows.
-async fn fold_site(store: &SqliteStore, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
-    // Folds only the rows that exist now, so that loads on a busy site cannot extend this round without end.
-    let mut left: i64 =
-        sqlx::query_scalar("/* rollup.delta.count */ select count(*) from rollup_delta where site_id = ?")
-            .bind(site.0)
-            .fetch_one(&store.readers)
-            .await
-            .map_err(failed(FOLDING))?;
-    let mut folded_total = 0;
-    while left > 0 {
-        let folded = fold_some(store, site, retained).await?;
-        if folded == 0 {
-            break;
-        }
-        folded_total += folded;
-        left -= i64::try_from(folded).unwrap_or(left);
-    }
-    Ok(folded_total)
-}
-
-async fn fold_some(store: &SqliteStore, site: SiteId, retained: &RetentionEdges) -> Result<u64, StoreError> {
-    // Reads and computes everything before it takes the write lock. Deltas never change. Their removal shows whether
-    // all of them still exist; the version shows whether blocks have changed.
-    let mut transaction = store.read(FOLDING).await?;
-    let mut fold = Fold::default();
-    let mut counted = deltas::Keys::default();
-    {
-        let mut deltas = sqlx::query(
-            "/* rollup.delta.next */ select hour_ms, spool, up_to, views from rollup_delta \
-             where site_id = ? order by hour_ms, spool, up_to limit ?",
-        )
-        .bind(site.0)
-        .bind(FOLD_ROWS)
-        .fetch(&mut *transaction);
-        while fold.views() < limits::FOLD_VIEWS_MAX
-            && let Some(row) = deltas.try_next().await.map_err(failed(FOLDING))?
-        {
-            let hour_ms: i64 = row.try_get(0).map_err(failed(FOLDING))?;
-            let views: &[u8] = row.try_get(3).map_err(failed(FOLDING))?;
-            fold.add_delta(hour_ms, views, retained)
-                .map_err(|_| damaged_rollup(FOLDING, "a rollup delta"))?;
-            counted.push(
-                hour_ms,
-                row.try_get(1).map_err(failed(FOLDING))?,
-                row.try_get(2).map_err(failed(FOLDING))?,
-            );
-        }
-    }
-    let count = counted.count();
-    if count == 0 {
-        return Ok(0);
-    }
-    let version = rows::version(&mut transaction, site).await?;
-    let made = rows::make(&mut transaction, site, fold.rows(), Stored::Kept).await?;
-    drop(transaction);
-
-    let mut transaction = store.write(FOLDING).await?;
-    if !rows::claim(&mut transaction, site, version).await? || !counted.remove(&mut transaction, site).await?
-    {
-        // Another process has folded some deltas, or they are erased: the next round starts over.
-        return Ok(0);
-    }
-    rows::put(&mut transaction, site, made).await?;
-    transaction.commit().await.map_err(failed(FOLDING))?;
-    Ok(count)
 }
 
 /// Removes the page views of a site that start before a time. Returns their number.

@@ -1,7 +1,7 @@
 //! Reads, writes and removes rollup blocks.
 //!
 //! Every change of a site's blocks increments `rollup_state`. Blocks can therefore be computed without the write
-//! lock, from a snapshot: [`claim`] checks that the version is still the same.
+//! lock, from a snapshot: [`Versions::claim`] checks that the version is still the same.
 
 use crate::bulk::{self, Sizes, sizes};
 use crate::error::{damaged_rollup, failed};
@@ -24,8 +24,8 @@ const LOOKUPS_MAX: i64 = 1_000;
 /// Rows by key.
 pub(crate) type Rows = BTreeMap<RowKey, rollup::Row>;
 
-/// Blocks to write; `None` removes a block.
-pub(crate) type Made = Vec<(BlockKey, Option<Vec<u8>>)>;
+/// Blocks to write, by site; `None` removes a block.
+pub(crate) type Made = Vec<(SiteId, BlockKey, Option<Vec<u8>>)>;
 
 /// The statements of a grain's block table.
 struct Table {
@@ -59,10 +59,10 @@ macro_rules! table {
             some: concat!(
                 "/* ",
                 $name,
-                ".some */ select c.slot, c.step, c.block, c.cells from json_each(?2) j cross join ",
+                ".some */ select c.site_id, c.slot, c.step, c.block, c.cells from json_each(?) j cross join ",
                 $name,
-                " c on c.site_id = ?1 and c.slot = j.value ->> 0 and c.step = j.value ->> 1 \
-                 and c.block = j.value ->> 2"
+                " c on c.site_id = j.value ->> 0 and c.slot = j.value ->> 1 and c.step = j.value ->> 2 \
+                 and c.block = j.value ->> 3"
             ),
             put: sizes!(
                 concat!(
@@ -79,8 +79,8 @@ macro_rules! table {
                 $name,
                 ".replaced */ delete from ",
                 $name,
-                " where site_id = ?1 and (slot, step, block) \
-                 in (select value ->> 0, value ->> 1, value ->> 2 from json_each(?2))"
+                " where (site_id, slot, step, block) \
+                 in (select value ->> 0, value ->> 1, value ->> 2, value ->> 3 from json_each(?))"
             ),
             clear: concat!(
                 "/* ",
@@ -169,33 +169,38 @@ pub(crate) async fn all(
     Ok(())
 }
 
-/// Returns the version of a site's blocks: the number of changes.
-pub(crate) async fn version(connection: &mut SqliteConnection, site: SiteId) -> Result<i64, StoreError> {
-    sqlx::query_scalar(
-        "/* rollup.version */ select coalesce((select version from rollup_state where site_id = ?), 0)",
-    )
-    .bind(site.0)
-    .fetch_one(connection)
-    .await
-    .map_err(failed(READING))
-}
+/// The versions of sites' blocks: the numbers of changes.
+pub(crate) struct Versions(Vec<(i64, i64)>);
 
-/// Increments the version of a site's blocks if it equals `version`. Returns whether it does.
-pub(crate) async fn claim(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    version: i64,
-) -> Result<bool, StoreError> {
-    let claimed = sqlx::query(
-        "/* rollup.claim */ insert into rollup_state (site_id, version) values (?1, 1) \
-         on conflict (site_id) do update set version = version + 1 where version = ?2",
-    )
-    .bind(site.0)
-    .bind(version)
-    .execute(connection)
-    .await
-    .map_err(failed(WRITING))?;
-    Ok(claimed.rows_affected() == 1)
+impl Versions {
+    /// Reads the versions of some sites.
+    pub(crate) async fn of(connection: &mut SqliteConnection, sites: &[SiteId]) -> Result<Self, StoreError> {
+        let sites: Vec<i64> = sites.iter().map(|site| site.0).collect();
+        sqlx::query_as(
+            "/* rollup.version */ select j.value, coalesce(c.version, 0) from json_each(?) j \
+             left join rollup_state c on c.site_id = j.value",
+        )
+        .bind(json(&sites)?)
+        .fetch_all(connection)
+        .await
+        .map(Self)
+        .map_err(failed(READING))
+    }
+
+    /// Increments the versions if all of them are still the same. Returns whether they are.
+    pub(crate) async fn claim(self, connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+        let claimed = sqlx::query(
+            "/* rollup.claim */ insert into rollup_state (site_id, version) \
+             select value ->> 0, (value ->> 1) + 1 from json_each(?) where true \
+             on conflict (site_id) do update set version = excluded.version \
+             where version = excluded.version - 1",
+        )
+        .bind(json(&self.0)?)
+        .execute(connection)
+        .await
+        .map_err(failed(WRITING))?;
+        Ok(claimed.rows_affected() == self.0.len() as u64)
+    }
 }
 
 /// Increments the version of a site's blocks.
@@ -211,75 +216,73 @@ pub(crate) async fn count_change(connection: &mut SqliteConnection, site: SiteId
     .map_err(failed(WRITING))
 }
 
-/// Encodes rows as blocks; `stored` says whether they are added to stored rows or replace them.
+/// Groups rows of a site into blocks.
+pub(crate) fn blocks(site: SiteId, rows: Rows) -> impl Iterator<Item = (SiteId, Block)> {
+    rollup::blocks(rows).into_iter().map(move |block| (site, block))
+}
+
+/// Encodes blocks; `stored` says whether their rows are added to stored rows or replace them.
 pub(crate) async fn make(
     connection: &mut SqliteConnection,
-    site: SiteId,
-    rows: Rows,
+    blocks: Vec<(SiteId, Block)>,
     stored: Stored,
 ) -> Result<Made, StoreError> {
-    let mut blocks = rollup::blocks(rows);
-    let days = blocks.split_off(blocks.partition_point(|block| block.key.grain == Grain::Hour));
-    let mut made = Vec::with_capacity(blocks.len() + days.len());
-    for (grain, blocks) in [(Grain::Hour, blocks), (Grain::Day, days)] {
-        let known = known(connection, site, grain, &blocks).await?;
-        for block in blocks {
-            let key = block.key;
-            let bytes = known.get(&key).map(Vec::as_slice).unwrap_or_default();
-            made.push((key, block.encode(bytes, stored).map_err(|_| wrong())?));
-        }
+    let mut known = HashMap::new();
+    for grain in Grain::ALL {
+        let keys = blocks.iter().filter(|(_, block)| block.key.grain == grain);
+        read_known(connection, grain, keys.map(|(site, block)| (*site, block.key)), &mut known).await?;
+    }
+    let mut made = Vec::with_capacity(blocks.len());
+    for (site, block) in blocks {
+        let key = block.key;
+        let bytes = known.remove(&(site, key)).unwrap_or_default();
+        made.push((site, key, block.encode(&bytes, stored).map_err(|_| wrong())?));
     }
     Ok(made)
 }
 
-/// Reads the stored blocks with the keys of `blocks`.
-async fn known(
+/// Reads the stored blocks with some keys.
+async fn read_known(
     connection: &mut SqliteConnection,
-    site: SiteId,
     grain: Grain,
-    blocks: &[Block],
-) -> Result<HashMap<BlockKey, Vec<u8>>, StoreError> {
-    let keys: Vec<(i16, i32, i16)> =
-        blocks.iter().map(|block| (block.key.slot, block.key.step, block.key.block)).collect();
-    let mut known = HashMap::with_capacity(keys.len());
-    if keys.is_empty() {
-        return Ok(known);
-    }
-    let mut rows = sqlx::query(table(grain).some).bind(site.0).bind(json(&keys)?).fetch(connection);
+    keys: impl Iterator<Item = (SiteId, BlockKey)>,
+    known: &mut HashMap<(SiteId, BlockKey), Vec<u8>>,
+) -> Result<(), StoreError> {
+    let Some(keys) = key_list(keys)? else { return Ok(()) };
+    let mut rows = sqlx::query(table(grain).some).bind(keys).fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let columns = || {
-            let key =
-                BlockKey { grain, slot: row.try_get(0)?, step: row.try_get(1)?, block: row.try_get(2)? };
-            Ok((key, row.try_get(3)?))
+            let (slot, step, block) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            Ok(((SiteId(row.try_get(0)?), BlockKey { grain, slot, step, block }), row.try_get(4)?))
         };
         let (key, cells) = columns().map_err(failed(READING))?;
         known.insert(key, cells);
     }
-    Ok(known)
+    Ok(())
 }
 
-/// Writes blocks, hours first; the caller increments the version.
-pub(crate) async fn put(
-    connection: &mut SqliteConnection,
-    site: SiteId,
-    made: Made,
-) -> Result<(), StoreError> {
-    let (hours, days): (Made, Made) = made.into_iter().partition(|(key, _)| key.grain == Grain::Hour);
-    for (grain, made) in [(Grain::Hour, hours), (Grain::Day, days)] {
-        let keys: Vec<(i16, i32, i16)> =
-            made.iter().map(|(key, _)| (key.slot, key.step, key.block)).collect();
-        if keys.is_empty() {
-            continue;
-        }
+/// Returns keys of blocks as JSON; `None` if there are none.
+fn key_list(keys: impl Iterator<Item = (SiteId, BlockKey)>) -> Result<Option<String>, StoreError> {
+    let keys: Vec<(i64, i16, i32, i16)> =
+        keys.map(|(site, key)| (site.0, key.slot, key.step, key.block)).collect();
+    if keys.is_empty() { Ok(None) } else { json(&keys).map(Some) }
+}
+
+/// Writes blocks, hours first; the caller increments the versions.
+pub(crate) async fn put(connection: &mut SqliteConnection, made: Made) -> Result<(), StoreError> {
+    let mut left = made;
+    for grain in Grain::ALL {
+        let (made, later): (Made, Made) = left.into_iter().partition(|(_, key, _)| key.grain == grain);
+        left = later;
+        let Some(keys) = key_list(made.iter().map(|&(site, key, _)| (site, key)))? else { continue };
         sqlx::query(table(grain).remove_keys)
-            .bind(site.0)
-            .bind(json(&keys)?)
+            .bind(keys)
             .execute(&mut *connection)
             .await
             .map_err(failed(WRITING))?;
-        let full: Vec<(BlockKey, Vec<u8>)> =
-            made.into_iter().filter_map(|(key, cells)| Some((key, cells?))).collect();
-        bulk::write(connection, &table(grain).put, full, |statement, (key, cells)| {
+        let full: Vec<(SiteId, BlockKey, Vec<u8>)> =
+            made.into_iter().filter_map(|(site, key, cells)| Some((site, key, cells?))).collect();
+        bulk::write(connection, &table(grain).put, full, |statement, (site, key, cells)| {
             statement.bind(site.0).bind(key.slot).bind(key.step).bind(key.block).bind(cells)
         })
         .await
@@ -294,9 +297,9 @@ pub(crate) async fn replace(
     site: SiteId,
     rows: Rows,
 ) -> Result<(), StoreError> {
-    let made = make(connection, site, rows, Stored::Replaced).await?;
+    let made = make(connection, blocks(site, rows).collect(), Stored::Replaced).await?;
     count_change(connection, site).await?;
-    put(connection, site, made).await
+    put(connection, made).await
 }
 
 /// Removes all blocks of a range of steps; the caller increments the version.

@@ -1,7 +1,7 @@
 //! Builds the rows of the whole site for days from before these rows.
 
 use crate::error::failed;
-use crate::rows::{self, Rows};
+use crate::rows::{self, Rows, Versions};
 use crate::{SqliteStore, query};
 use fieldvitals_store::rollup::{DAY_MS, Part, Scope, SiteRows, Stored, slot};
 use fieldvitals_store::{Dimension, RetentionEdges, SiteId, StoreError};
@@ -35,13 +35,13 @@ pub(crate) async fn build_day(store: &SqliteStore, site: SiteId) -> Result<Step,
     .await
     .map_err(failed(BUILDING))?;
     let Some(before) = before else { return Ok(Step::Complete) };
-    let version = rows::version(&mut transaction, site).await?;
+    let version = Versions::of(&mut transaction, &[site]).await?;
     let day = latest_day(&mut transaction, site, before).await?;
     let made = match day {
         None => Vec::new(),
         Some(day) => {
             let rows = site_rows(&mut transaction, site, day, &retained).await?;
-            rows::make(&mut transaction, site, rows, Stored::Replaced).await?
+            rows::make(&mut transaction, rows::blocks(site, rows).collect(), Stored::Replaced).await?
         }
     };
     drop(transaction);
@@ -56,12 +56,10 @@ pub(crate) async fn build_day(store: &SqliteStore, site: SiteId) -> Result<Step,
     };
     let moved = moved.bind(site.0).bind(day).bind(before).execute(&mut *transaction).await;
     // A site that is deleted meanwhile must get no rows. Its row of `rollup_lacking` goes first.
-    if moved.map_err(failed(BUILDING))?.rows_affected() != 1
-        || !rows::claim(&mut transaction, site, version).await?
-    {
+    if moved.map_err(failed(BUILDING))?.rows_affected() != 1 || !version.claim(&mut transaction).await? {
         return Ok(Step::Disturbed);
     }
-    rows::put(&mut transaction, site, made).await?;
+    rows::put(&mut transaction, made).await?;
     transaction.commit().await.map_err(failed(BUILDING))?;
     Ok(if day.is_some() { Step::Built } else { Step::Complete })
 }

@@ -1,7 +1,7 @@
 //! Compares rollups with page views, and rebuilds rollups from page views.
 
 use crate::error::{damaged, damaged_rollup, failed};
-use crate::rows::{self, Rows};
+use crate::rows::{self, Rows, Versions};
 use crate::{SqliteStore, deltas, names, query, site, version, view};
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::{
@@ -103,7 +103,7 @@ async fn try_rebuild_day(
     if day.start < retained.views_from_ms {
         return Ok(Some(Rebuilt::default()));
     }
-    let version = rows::version(connection, site).await?;
+    let version = Versions::of(connection, &[site]).await?;
     let counted = deltas::Keys::of(connection, site, &day).await?;
     let (rows, views) = count(connection, site, &day, &retained).await?;
     drop(transaction);
@@ -114,8 +114,8 @@ async fn try_rebuild_day(
     site::exists(connection, site).await?;
     // Page views of a day that is now past retention may be partly removed.
     if query::retention_edges(connection).await? != retained
-        || !rows::claim(connection, site, version).await?
-        || !counted.remove(connection, site).await?
+        || !version.claim(connection).await?
+        || !counted.remove(connection).await?
     {
         return Ok(None);
     }

@@ -48,7 +48,7 @@ pub use deploy_mark::DeployMark;
 pub use dimension::Dimension;
 pub use erase::{Erase, Erased};
 pub use filter::{Filters, GroupBy};
-pub use maintenance::{FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary};
+pub use maintenance::{FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary, groups_to_fold};
 pub use place::{Name, Network, Overflow, Place, Senders, Standing};
 pub use retention_edges::RetentionEdges;
 pub use scan::{Sample, ScanQuery};

@@ -83,9 +83,41 @@ impl MaintenanceRound {
     }
 }
 
+/// Groups sites, given with their numbers of deltas, so that one fold serves several sites. A group has at most `rows_max`
+/// deltas, or is one site.
+#[must_use]
+pub fn groups_to_fold(
+    sites: impl IntoIterator<Item = (SiteId, u64)>,
+    rows_max: u64,
+) -> Vec<Vec<(SiteId, u64)>> {
+    let (mut groups, mut left) = (Vec::<Vec<(SiteId, u64)>>::new(), 0);
+    for (site, deltas) in sites {
+        match groups.last_mut() {
+            Some(group) if deltas <= left => {
+                left -= deltas;
+                group.push((site, deltas));
+            }
+            _ => {
+                left = rows_max.saturating_sub(deltas);
+                groups.push(vec![(site, deltas)]);
+            }
+        }
+    }
+    groups
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_have_all_sites_in_order_and_few_deltas() {
+        let sites: Vec<_> =
+            [3, 4, 3, 11, 1, 9, 10, 1].into_iter().zip(0..).map(|(n, id)| (SiteId(id), n)).collect();
+        let groups = groups_to_fold(sites.clone(), 10);
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1, 2, 1, 1]);
+        assert_eq!(groups.concat(), sites);
+    }
 
     fn fault(transient: bool) -> Result<u64, StoreError> {
         Err(StoreError::Database { what: "a test's fault", reason: String::new(), transient })

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use fieldvitals_store::Store;
-use fieldvitals_store_postgres::testing::Cluster;
+use fieldvitals_store::{NewSite, Store};
+use fieldvitals_store_postgres::PostgresStore;
+use fieldvitals_store_postgres::testing::{Cluster, Database};
 use fieldvitals_store_sqlite::SqliteStore;
 use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::eventually;
@@ -13,10 +14,11 @@ use fieldvitals_tests::server::{Launch, Server};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use vitals::limits::{QUESTIONS_QUEUED_MAX, QUESTIONS_RUNNING_MAX};
+use vitals::limits::{CLIENT_TIME_MS_MAX, QUESTIONS_QUEUED_MAX, QUESTIONS_RUNNING_MAX};
 
 /// Sends a question on a connection of its own, and does not read the answer.
 async fn ask_and_hold(server: &Server, path: &str) -> TcpStream {
@@ -119,6 +121,84 @@ async fn dearest_question_in_a_loop_shuts_out_neither_beacons_nor_other_readers(
         one.await.unwrap();
     }
     questions(&server, 0, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_reports_hold_up_neither_versions_nor_the_directory() {
+    let database = Arc::new(Database::empty());
+    let server = Server::start_with(&["--database-url", &database.url]).await;
+    beacon_is_taken(&server, &server.key, 1).await;
+    server.settled().await;
+    let old = "sites/default/report?from=2020-01-01T00:00:00Z&to=2020-06-01T00:00:00Z";
+    let (_, tag, _) = ask_with(&server, old, None).await;
+    let locking = Arc::clone(&database);
+    let holder = tokio::task::spawn_blocking(move || {
+        locking.sql(
+            "do $$ begin lock table rollup_day; while not exists (select 1 from site where name = 'enough') loop \
+             perform pg_sleep(0.05); end loop; end $$",
+        )
+    });
+    let mut askers = Vec::new();
+    for days in 0..QUESTIONS_RUNNING_MAX {
+        askers.push(ask_and_hold(&server, &format!("sites/default/report?period={}d", 7 + days)).await);
+    }
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() \
+        and wait_event_type = 'Lock' and query like '%rollup%'";
+    eventually(|| async {
+        let waiting = database.sql(waiting);
+        if waiting.parse() == Ok(QUESTIONS_RUNNING_MAX) { Ok(()) } else { Err(format!("{waiting} wait")) }
+    })
+    .await;
+
+    assert_eq!(ask_with(&server, old, Some(&tag)).await.0, 304, "the version is read");
+    let other = PostgresStore::open(&database.url).await.unwrap();
+    let added = NewSite {
+        name: "b".to_owned(),
+        key: "key-of-b".to_owned(),
+        origins: vec!["*".to_owned()],
+        created_ms: 0,
+    };
+    other.site_add(added).await.unwrap();
+    let number = AtomicU64::new(2);
+    eventually(|| async {
+        let body = view_id(number.fetch_add(1, Ordering::Relaxed).into());
+        let body = beacon("key-of-b", body, "https://shop.example/", &json!({"LCP": 900.0}));
+        match server.post("/v1/beacon", body.to_string()).await {
+            (204, _) => Ok(()),
+            (code, answer) => Err(format!("{code} {answer}")),
+        }
+    })
+    .await;
+    questions(&server, QUESTIONS_RUNNING_MAX, 0).await;
+    let _ =
+        database.sql("insert into site (name, origins, routes, created_ms) values ('enough', '[]', '[]', 0)");
+    let _ = holder.await.unwrap();
+    questions(&server, 0, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn askers_of_a_database_that_hangs_silently_are_all_answered_in_time() {
+    let cluster = Cluster::start();
+    let proxy = Proxy::start(&cluster.socket()).await;
+    let server = Arc::new(Server::launch(Launch::with(&["--database-url", &proxy.url()])).await);
+    server.get("sites/default/report").await.unwrap();
+    proxy.hold();
+    let asked: Vec<_> = (0..20)
+        .map(|number| {
+            let server = Arc::clone(&server);
+            let path = match number % 2 {
+                0 => "sites/default/violations".to_owned(),
+                _ => format!("sites/default/report?route=/{number}"),
+            };
+            let patience = Duration::from_millis(CLIENT_TIME_MS_MAX);
+            tokio::spawn(async move { tokio::time::timeout(patience, server.get(&path)).await })
+        })
+        .collect();
+    for asked in asked {
+        let refused = asked.await.unwrap().expect("an answer before clients give up").unwrap_err();
+        let is_told = refused.contains("\"busy\"") || refused.contains("\"store_away\"");
+        assert!(refused.starts_with("503") && is_told, "{refused}");
+    }
 }
 
 /// Asks with the tag of an answer that the client has. Returns the status, the new tag and the body.

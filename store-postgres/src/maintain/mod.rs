@@ -64,12 +64,7 @@ impl Lease<'_> {
         for site in self.sites("/* site.deleted.read */ select site_id from site_deleted").await? {
             round.part(MaintenancePart::Site(site), remove_site(self.store, site).await)?;
         }
-        for site in
-            self.sites_in(query("/* rollup.delta.sites */ select distinct site_id from rollup_delta")).await?
-        {
-            let folded = self.fold_site(site, &retained).await;
-            round.done.deltas_folded += round.part(MaintenancePart::Site(site), folded)?;
-        }
+        self.fold(&retained, &mut round).await?;
         let began = Instant::now();
         for site in self.sites(LACKING).await? {
             if began.elapsed() >= BUILD_TIME {

@@ -1062,6 +1062,43 @@ pub async fn rollups_are_rebuilt_beside_loads(store: Arc<dyn Store>) {
     assert_eq!(counts(&found), [("/", LOADS * 5 + 1)]);
 }
 
+/// Rebuilds a day while page views of it are erased and loaded.
+///
+/// # Panics
+/// If the store behaves otherwise.
+pub async fn rollups_are_rebuilt_beside_erasures(store: Arc<dyn Store>) {
+    const HOURS: i64 = 12;
+    let site = site(&store, "a").await;
+    let view = |hour: i64, i: i64| update(DAY0_MS + hour * HOUR_MS + i, 1, &[(Metric::Lcp, 10.0 * i as f64)]);
+    for hour in 0..2 * HOURS {
+        load(&store, site, 1, (0..20).map(|i| view(hour, i)).collect()).await.unwrap();
+    }
+    let eraser = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for hour in 0..HOURS {
+                let from_ms = DAY0_MS + hour * HOUR_MS;
+                let erase = Erase { site, from_ms, to_ms: from_ms + HOUR_MS, url: None };
+                while store.erase(&erase).await.unwrap().more {}
+                load(&store, site, 1, vec![view(HOURS, 100 + hour)]).await.unwrap();
+            }
+        }
+    });
+    let mut rounds = 0;
+    while !eraser.is_finished() || rounds < 3 {
+        rounds += 1;
+        store.rebuild_day(site, DAY0_MS).await.unwrap();
+        assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+        fold(&store).await;
+        assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+    }
+    eraser.await.unwrap();
+    let found = cells(&store, &CellQuery::new(site, DAY0_MS, DAY1_MS)).await;
+    assert_eq!(counts(&found), [("/", HOURS * 20 + HOURS)]);
+    assert_eq!(store.rebuild_day(site, DAY0_MS).await.unwrap().views, (HOURS * 20 + HOURS).unsigned_abs());
+    assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
+}
+
 /// Loads weeks of more releases than the codes of years. `history` adds as many earlier releases as may be kept; its
 /// arguments are the site, their number, and their first and last UTC day since 1970. Loads succeed, and the newest
 /// releases get codes of their own.

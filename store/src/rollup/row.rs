@@ -27,6 +27,9 @@ pub enum Grain {
 }
 
 impl Grain {
+    /// Every grain, ascending.
+    pub const ALL: [Self; 2] = [Self::Hour, Self::Day];
+
     /// Returns the milliseconds of a step.
     #[must_use]
     pub const fn step_ms(self) -> i64 {
