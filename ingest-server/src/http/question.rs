@@ -119,19 +119,10 @@ impl Filter {
         }
     }
 
-    /// Returns the filters of a gate: only device and release are allowed.
-    pub fn of_gate(&self) -> Result<(Option<Device>, Option<String>), ApiError> {
+    /// Returns the filters of a gate.
+    pub fn of_gate(&self) -> Result<Filters, ApiError> {
         self.without_metrics("each budget names its own")?;
-        let filters = self.filters()?;
-        let judged = [Dimension::Device, Dimension::Release].map(GroupBy::Rolled);
-        let others = filters.given().find(|by| !judged.contains(by));
-        match others {
-            Some(other) => Err(ApiError::parameter(format!(
-                "`{}` is not taken here: budgets are judged for a device and a release",
-                other.name()
-            ))),
-            None => Ok((filters.device, filters.release)),
-        }
+        self.filters()
     }
 
     fn metrics(&self) -> Result<Metrics, ApiError> {
