@@ -1,5 +1,5 @@
-//! Reads the budget files of other tools: Lighthouse's `budget.json`, assertions of Lighthouse CI, thresholds of
-//! k6, budgets of sitespeed.io.
+//! Reads the budget files of other tools, in JSON or YAML: Lighthouse's `budget.json`, assertions of Lighthouse CI,
+//! thresholds of k6, budgets of sitespeed.io.
 //!
 //! These tools judge page loads in a laboratory; here each limit bounds the 75th percentile of page views, unless the file
 //! names a percentile. Limits that page views cannot judge are listed, never skipped silently.
@@ -9,6 +9,7 @@ mod lhci;
 mod lighthouse;
 mod sitespeed;
 mod unknown;
+mod yaml;
 
 use super::{
     Budget, BudgetError, BudgetFile, BudgetFilters, MIN_SAMPLES_DEFAULT, NotEvaluated, Severity, mistake,
@@ -22,35 +23,44 @@ pub(super) fn parse(text: &str) -> Option<Result<BudgetFile, BudgetError>> {
     let text = text.trim_start_matches('\u{feff}');
     let start = text.trim_start();
     let is_json = start.starts_with('{') || (start.starts_with('[') && !is_toml_table(start));
-    if !is_json {
-        return unknown::text(start).map(|found| error(1, found, unknown::EXPECTED));
+    if let Some(found) = unknown::text(start) {
+        return Some(error(1, found, unknown::EXPECTED));
     }
+    let format = match (is_json, yaml::is_yaml(start)) {
+        (true, _) => Format::Json,
+        (false, true) => Format::Yaml,
+        (false, false) => return None,
+    };
     if text.len() > limits::API_BODY_BYTES_MAX {
         return Some(error(1, format!("a file of {} bytes", text.len()), "at most 256 KiB"));
     }
-    let json: Json = match serde_json::from_str(text) {
-        Ok(json) => json,
-        Err(fault) => {
+    let read = match format {
+        Format::Json => serde_json::from_str(text).map_err(|fault| {
             let (line, column) = (fault.line().max(1), fault.column().max(1));
             let found = "JSON with a mistake".to_owned();
-            return Some(Err(BudgetError { line, column, found, expected: fault.to_string() }));
-        }
+            BudgetError { line, column, found, expected: fault.to_string() }
+        }),
+        Format::Yaml => yaml::read(text),
     };
-    let mut reader = Reader { text, from: 0, file: BudgetFile::default() };
-    let read = match &json {
+    let value: Json = match read {
+        Ok(value) => value,
+        Err(fault) => return Some(Err(fault)),
+    };
+    let mut reader = Reader { text, format, from: 0, file: BudgetFile::default() };
+    let read = match &value {
         Json::Array(entries) if lighthouse::is_budget(entries) => lighthouse::read(entries, &mut reader),
         Json::Object(_) => {
-            if let Some(assert) = lhci::assertions(&json) {
+            if let Some(assert) = lhci::assertions(&value) {
                 lhci::read(assert, &mut reader)
-            } else if let Some(thresholds) = k6::thresholds(&json) {
+            } else if let Some(thresholds) = k6::thresholds(&value) {
                 k6::read(thresholds, &mut reader)
-            } else if let Some(budget) = sitespeed::budget(&json) {
+            } else if let Some(budget) = sitespeed::budget(&value) {
                 sitespeed::read(budget, &mut reader)
             } else {
-                Err((1, unknown::json(&json)))
+                Err((1, unknown::value(&value, format)))
             }
         }
-        other => Err((1, unknown::json(other))),
+        other => Err((1, unknown::value(other, format))),
     };
     Some(match read {
         Ok(tool) => reader.finish(tool),
@@ -72,9 +82,26 @@ fn error<T>(line: usize, found: impl Into<String>, expected: &str) -> Result<T, 
 /// The result of a reader: the tool's name, or the line and the fault of a file that its tool would refuse.
 type Read = Result<&'static str, (usize, String)>;
 
+/// The notation of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Yaml => "YAML",
+        }
+    }
+}
+
 /// Collects the budgets of a file.
 struct Reader<'a> {
     text: &'a str,
+    format: Format,
     /// Bytes of the file before the part that is read.
     from: usize,
     file: BudgetFile,
@@ -83,18 +110,32 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Returns the line of a key or text, at or after the part that is read; that part's line if it is not there.
     fn line(&self, name: &str) -> usize {
-        let rest = self.text.get(self.from..).unwrap_or_default();
-        let quoted = format!("\"{name}\"");
-        let at = rest.find(&quoted).map_or(self.from, |at| self.from.saturating_add(at));
+        let at = self.find(name).unwrap_or(self.from);
         self.text.get(..at).unwrap_or_default().matches('\n').count().saturating_add(1)
     }
 
     /// Moves on to the part of the file that begins with a key or text.
     fn enter(&mut self, name: &str) {
-        let rest = self.text.get(self.from..).unwrap_or_default();
-        if let Some(at) = rest.find(&format!("\"{name}\"")) {
-            self.from = self.from.saturating_add(at);
-        }
+        self.from = self.find(name).unwrap_or(self.from);
+    }
+
+    /// Finds a key or text at or after the part that is read: in quotes and with the escapes of JSON, or in YAML also as a
+    /// whole word outside comments.
+    fn find(&self, name: &str) -> Option<usize> {
+        let rest = self.text.get(self.from..)?;
+        let is_word = |at: usize| {
+            let (before, after) = (rest.get(..at).unwrap_or_default(), rest.get(at..).unwrap_or_default());
+            let line = before.rsplit('\n').next().unwrap_or_default();
+            let is_part = |char: char| char.is_alphanumeric() || "-_".contains(char);
+            let ends = after.strip_prefix(name).is_some_and(|after| !after.starts_with(is_part));
+            ends && !before.ends_with(is_part) && !line.trim_start().starts_with('#')
+        };
+        let word = match self.format {
+            Format::Json => None,
+            Format::Yaml => rest.match_indices(name).map(|(at, _)| at).find(|&at| is_word(at)),
+        };
+        let at = word.or_else(|| rest.find(&Json::from(name).to_string()))?;
+        Some(self.from.saturating_add(at))
     }
 
     /// Adds a limit; lists it if its number is no plausible value of the metric.

@@ -199,6 +199,11 @@ fn needed_page_views_decide_most_looks() {
     }
 }
 
+/// Formats a number below a million with its thousands.
+fn grouped(number: u64) -> String {
+    if number < 1_000 { number.to_string() } else { format!("{},{:03}", number / 1_000, number % 1_000) }
+}
+
 /// Prints the tables of docs/gate.md.
 #[test]
 #[ignore = "cargo xtask gate-tables"]
@@ -206,8 +211,13 @@ fn needed_page_views_decide_most_looks() {
 fn tables() {
     let mut random = Random(8);
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    // The trials, and how far a simulated rate of 5 % is from the true one.
+    let trials = |number: u32| {
+        let error = percent((0.05 * 0.95 / f64::from(number)).sqrt());
+        format!("{} trials each, standard error {error}", grouped(number.into()))
+    };
     println!("<!-- begin of the tables -->");
-    println!("Wrong verdicts of a page exactly on its budget (fail / pass), {TRIALS} trials each:\n");
+    println!("Wrong verdicts of a page exactly on its budget (fail / pass), {}:\n", trials(TRIALS));
     println!("| page views | log-normal | heavy-tailed | half zeros |\n|-:|-|-|-|");
     for n in [30, 100, 300, 1_000, 3_000, 10_000] {
         let cells: Vec<String> = Spread::ALL
@@ -217,9 +227,9 @@ fn tables() {
                 format!("{} / {}", percent(rates.fail), percent(rates.pass))
             })
             .collect();
-        println!("| {n} | {} |", cells.join(" | "));
+        println!("| {} | {} |", grouped(n), cells.join(" | "));
     }
-    println!("\nWrong verdicts within {LOOKS} looks (fail / pass), {TRIALS_LONG} trials each:\n");
+    println!("\nWrong verdicts within {LOOKS} looks (fail / pass), {}:\n", trials(TRIALS_LONG));
     println!("| page views at the last look | `looks=many` | `looks=one` |\n|-:|-|-|");
     for step in [2, 20, 100] {
         let cells: Vec<String> = [Looks::Many, Looks::One]
@@ -229,9 +239,12 @@ fn tables() {
                 format!("{} / {}", percent(rates.fail), percent(rates.pass))
             })
             .collect();
-        println!("| {} | {} |", step * LOOKS, cells.join(" | "));
+        println!("| {} | {} |", grouped(step * LOOKS), cells.join(" | "));
     }
-    println!("\nWrong verdicts with five page views a visitor, intraclass correlation 0.5 (fail / pass):\n");
+    println!(
+        "\nWrong verdicts with five page views a visitor, intraclass correlation 0.5 (fail / pass), {}:\n",
+        trials(TRIALS_LONG)
+    );
     println!("| time | page views | one look | {LOOKS} looks |\n|-|-:|-|-|");
     for (half_hours, time, visitors_of) in
         [(1, "30 minutes", 200), (24, "12 hours", 200), (144, "3 days", 1_000)]
@@ -241,7 +254,7 @@ fn tables() {
         let many = Rates::of(TRIALS_LONG, || visitors_until_decided(&mut random, &traffic));
         println!(
             "| {time} | {} | {} / {} | {} / {} |",
-            visitors_of * 5,
+            grouped(visitors_of * 5),
             percent(one.fail),
             percent(one.pass),
             percent(many.fail),
@@ -256,7 +269,7 @@ fn tables() {
             let rates = Rates::of(TRIALS_LONG, || one_look(&mut random, Spread::LogNormal, n, over));
             percent(if over > 1.0 { rates.fail } else { rates.pass })
         });
-        println!("| {n} | {} |", cells.join(" | "));
+        println!("| {} | {} |", grouped(n), cells.join(" | "));
     }
     println!("\nPage views until a waiting check decides rightly (a look every 100, up to 5,000):\n");
     println!("| | −20 % | −10 % | +10 % | +20 % | +30 % |\n|-|-:|-:|-:|-:|-:|");
@@ -273,7 +286,7 @@ fn tables() {
     let row = |cell: &dyn Fn(&Vec<u64>) -> String| runs.iter().map(cell).collect::<Vec<_>>().join(" | ");
     let at = |taken: &Vec<u64>, share: f64| {
         let place = (f64::from(TRIALS_LONG) * share) as usize;
-        taken.get(place).map_or_else(|| "–".to_owned(), ToString::to_string)
+        taken.get(place).map_or_else(|| "–".to_owned(), |&n| grouped(n))
     };
     println!("| half of the checks | {} |", row(&|taken| at(taken, 0.5)));
     println!("| nine tenths | {} |", row(&|taken| at(taken, 0.9)));

@@ -23,8 +23,7 @@ pub(super) fn read(assert: &Map<String, Json>, reader: &mut Reader<'_>) -> Read 
                     .as_object()
                     .ok_or((reader.line("assertMatrix"), "an entry that is no object".to_owned()))?;
                 if let Some(pattern) = one.get("matchingUrlPattern").and_then(Json::as_str) {
-                    // As the file spells it: a backslash is two.
-                    reader.enter(&pattern.replace('\\', "\\\\"));
+                    reader.enter(pattern);
                 }
                 entry(one, reader)?;
             }

@@ -90,6 +90,40 @@ fn assertions_of_lighthouse_ci_have_levels_and_patterns() {
 }
 
 #[test]
+fn assertions_of_lighthouse_ci_are_read_in_yaml() {
+    let (tool, budgets) = read(
+        r#"# Limits of largest-contentful-paint and others.
+ci:
+  assert:
+    assertMatrix:
+      - matchingUrlPattern: "https://shop\\.example/app"
+        assertions:
+          max-largest-contentful-paint: error
+          largest-contentful-paint: [error, {maxNumericValue: 2500}]
+          interactive:
+            - warn
+            - maxNumericValue: 5000
+      - matchingUrlPattern: '.*'
+        assertions:
+          cumulative-layout-shift: ["error", {"maxNumericValue": 0.1}]
+          largest-contentful-paint: [error, {maxNumericValue: 4e3}]
+          interactive: off
+"#,
+    );
+    assert_eq!(tool, Some("Lighthouse CI"));
+    assert_eq!(
+        budgets,
+        [
+            "TTI p75 <= 5000 on /app* (line 9) warn",
+            "LCP p75 <= 2500 on /app* (line 8)",
+            "CLS p75 <= 0.1 on * (line 14)",
+            "LCP p75 <= 4000 on * (line 15)",
+            "not max-largest-contentful-paint (line 7)",
+        ]
+    );
+}
+
+#[test]
 fn of_equal_limits_the_strictest_that_fails_the_check_is_judged() {
     for (first, second, expected) in [
         (("error", 4000), ("error", 2500), &["LCP p75 <= 2500 on * (line 2)"][..]),
@@ -167,7 +201,9 @@ fn files_without_budgets_are_named() {
         ("<html>", "1:1: an HTML or XML file"),
         ("import http from 'k6/http';\nexport const options = {};", "1:1: a script of k6"),
         ("module.exports = {ci: {}}", "1:1: a JavaScript file, such as lighthouserc.js"),
-        ("ci:\n  assert:\n", "1:1: a YAML file, such as lighthouserc.yml"),
+        ("ci:\n  collect: {}\n", "1:1: a configuration of Lighthouse CI without assertions"),
+        ("services:\n  web: {image: x}\n", "1:1: YAML without budgets: an object with `services`"),
+        ("ci:\n  assert: [\n", "3:1: YAML with a mistake"),
         ("{\n  \"a\": 1,\n}", "3:1: JSON with a mistake; expected trailing comma"),
         ("\u{feff}\n{\n  \"a\": 1,\n}", "4:1: JSON with a mistake; expected trailing comma"),
         (

@@ -1,30 +1,29 @@
 //! Names what a file seems to be that holds no budgets.
 
+use super::Format;
 use serde_json::Value as Json;
 
 /// The formats of budget files.
-pub(super) const EXPECTED: &str = "budgets in TOML (`[[budget]]`), or in JSON a budget.json of Lighthouse, assertions of \
+pub(super) const EXPECTED: &str = "budgets in TOML (`[[budget]]`), or in JSON or YAML a budget.json of Lighthouse, assertions of \
     Lighthouse CI, thresholds of k6, or a budget of sitespeed.io";
 
-/// Names a text that is neither TOML nor JSON; `None` if it may be TOML.
+/// Names a text that is no data; `None` if it may be TOML, JSON or YAML.
 pub(super) fn text(start: &str) -> Option<String> {
-    let first = start.lines().next().unwrap_or_default();
     let found = if start.starts_with('<') {
         "an HTML or XML file"
     } else if start.contains("export const options") || start.contains("export let options") {
         "a script of k6; its options can be read as JSON"
     } else if start.contains("module.exports") || start.contains("export default") {
         "a JavaScript file, such as lighthouserc.js; its value can be read as JSON"
-    } else if first.trim_end() == "---" || start.starts_with("ci:") {
-        "a YAML file, such as lighthouserc.yml; the same can be read as JSON"
     } else {
         return None;
     };
     Some(found.to_owned())
 }
 
-/// Names a JSON file.
-pub(super) fn json(json: &Json) -> String {
+/// Names a file in JSON or YAML.
+pub(super) fn value(json: &Json, format: Format) -> String {
+    let format = format.name();
     let has = |keys: &[&str]| keys.iter().all(|key| json.get(key).is_some());
     let all_have = |keys: &[&str]| {
         json.as_array().is_some_and(|list| {
@@ -48,10 +47,10 @@ pub(super) fn json(json: &Json) -> String {
             Json::Object(object) if !object.is_empty() => {
                 let keys: Vec<String> =
                     object.keys().take(5).map(|key| format!("`{}`", key.escape_debug())).collect();
-                format!("JSON without budgets: an object with {}", keys.join(", "))
+                format!("{format} without budgets: an object with {}", keys.join(", "))
             }
-            Json::Array(_) => "JSON without budgets: a list".to_owned(),
-            _ => "JSON without budgets".to_owned(),
+            Json::Array(_) => format!("{format} without budgets: a list"),
+            _ => format!("{format} without budgets"),
         };
     };
     found.to_owned()
