@@ -8,7 +8,7 @@ use crate::exit::Failure;
 use crate::limits;
 use crate::names::unknown;
 use crate::output::plain;
-use answer::{BreakdownAnswer, ErrorAnswer, ErrorDetail, SitesAnswer};
+use answer::{ErrorAnswer, ErrorDetail, NamesAnswer, SitesAnswer};
 use reqwest::{Method, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -140,7 +140,7 @@ impl Client {
     pub(crate) async fn release_warning(&self, site: &str, release: &str, period: &str) -> String {
         // One metric makes the smallest answer.
         let query = [("by", Some("release")), ("period", Some(period)), ("metrics", Some("LCP"))];
-        let answer = self.get::<BreakdownAnswer>(&["sites", site, "breakdown"], &query).await;
+        let answer = self.get::<NamesAnswer>(&["sites", site, "breakdown"], &query).await;
         let Ok((_, answer)) = answer else { return String::new() };
         let known: Vec<String> = answer.values.into_iter().filter_map(|one| one.value).collect();
         if known.iter().any(|known| known == release) {

@@ -5,6 +5,7 @@ mod budget_file;
 mod check;
 mod client;
 mod compare;
+mod completions;
 mod exit;
 mod interrupt;
 mod limits;
@@ -55,7 +56,7 @@ enum Command {
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
     /// Show measurements as a table.
-    Report(report::Args),
+    Report(Box<report::Args>),
     /// Compare two releases, two periods or two values of a property, with a verdict for each metric.
     Compare(compare::Args),
     /// Mark deploys of releases, and list releases.
@@ -63,6 +64,7 @@ enum Command {
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
     Budget(budget::Args),
+    Completions(completions::Args),
 }
 
 #[tokio::main]
@@ -76,11 +78,12 @@ async fn main() -> ExitCode {
         Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
-        Command::Report(args) => report::run(args).await,
+        Command::Report(args) => report::run(*args).await,
         Command::Compare(args) => compare::run(args).await,
         Command::Release(args) => release::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Budget(args) => budget::run(args).await,
+        Command::Completions(args) => completions::run::<Cli>(&args),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -22,7 +22,7 @@ use vitals::view::{Device, NavigationType, Os};
 pub struct Question {
     /// Range of page view starts.
     pub range: Range,
-    /// Selects page views where a budget has no filter of its own.
+    /// Selects page views where a budget has no filter of its own; properties of the context are not supported.
     pub filters: Filters,
     /// How often the growing data of this question are judged.
     pub looks: Looks,
@@ -274,6 +274,7 @@ fn filters(budget: &Budget, question: &Question) -> Filters {
         connection: label(&own.connection, &asked.connection),
         navigation_type: own.navigation_type.or(asked.navigation_type),
         release: label(&own.release, &asked.release),
+        context: Vec::new(),
     }
 }
 

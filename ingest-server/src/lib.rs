@@ -19,6 +19,7 @@ pub mod live;
 pub mod maintenance;
 pub mod outcome;
 pub mod password;
+pub mod proportion;
 pub mod questions;
 pub mod releases;
 pub mod report;

@@ -90,6 +90,10 @@ pub const RELEASE_ROWS_MAX: usize = 100;
 pub const COMPARED_ROWS_MAX: usize = 100;
 /// Page views that each side of a comparison samples to weigh classes: about 0.3 s.
 pub const STRATA_SAMPLE_VIEWS: u64 = 100_000;
+/// Known values listed in an error.
+pub const SUGGESTED_MAX: usize = 10;
+/// Age of the page views whose tags, marks and `Server-Timing` entries an error suggests, in milliseconds: 30 days.
+pub const SUGGESTED_MS_MAX: i64 = 30 * 24 * 3_600 * 1_000;
 /// Days that one query may span.
 pub const QUERY_DAYS_MAX: i64 = 400;
 /// Rejections kept to answer "why is there no data?": distinct (site, reason, origin).

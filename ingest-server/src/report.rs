@@ -74,22 +74,22 @@ const fn next(ms: i64, step_ms: i64) -> i64 {
 fn instant(name: &str, text: &str) -> Result<i64, String> {
     text.parse::<Timestamp>()
         .map(Timestamp::as_millisecond)
-        .map_err(|_| format!("`{name}`: expected a time such as 2026-11-21T00:00:00Z"))
+        .map_err(|_| format!("`{name}` is `{}`: expected a time such as 2026-11-21T00:00:00Z", short(text)))
 }
 
 fn duration_ms(period: &str) -> Result<i64, String> {
-    let wrong = || {
-        format!(
-            "`period` is `{}`: expected hours or days, such as 24h or 28d",
-            period.chars().take(32).collect::<String>()
-        )
-    };
+    let wrong = || format!("`period` is `{}`: expected hours or days, such as 24h or 28d", short(period));
     let (digits, unit_ms) = match period.strip_suffix('h') {
         Some(digits) => (digits, HOUR_MS),
         None => (period.strip_suffix('d').ok_or_else(wrong)?, DAY_MS),
     };
     let count: i64 = digits.parse().map_err(|_| wrong())?;
     if count < 1 { Err(wrong()) } else { count.checked_mul(unit_ms).ok_or_else(wrong) }
+}
+
+/// Cuts a parameter's value for an error message.
+pub(crate) fn short(text: &str) -> String {
+    text.chars().take(32).collect()
 }
 
 /// Formats UTC milliseconds as RFC 3339.
@@ -105,17 +105,33 @@ pub struct PeriodReport {
     pub from: String,
     /// End of the period, excluded.
     pub to: String,
+    /// Set if a part of the requested period is past the retention of the data that the answer needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited: Option<String>,
+}
+
+impl PeriodReport {
+    /// The counted period of an answer, beside the requested range.
+    #[must_use]
+    pub fn counted(period: std::ops::Range<i64>, asked: Range) -> Self {
+        let limited = (period.start > asked.from_ms).then(|| {
+            let from = time_text(period.start);
+            format!("the data for this question is kept from {from} on; filters and groupings that only page views have \
+                     work within the retention of page views")
+        });
+        Self { limited, ..period.into() }
+    }
 }
 
 impl From<Range> for PeriodReport {
     fn from(range: Range) -> Self {
-        Self { from: time_text(range.from_ms), to: time_text(range.to_ms) }
+        (range.from_ms..range.to_ms).into()
     }
 }
 
 impl From<std::ops::Range<i64>> for PeriodReport {
     fn from(period: std::ops::Range<i64>) -> Self {
-        Self { from: time_text(period.start), to: time_text(period.end) }
+        Self { from: time_text(period.start), to: time_text(period.end), limited: None }
     }
 }
 

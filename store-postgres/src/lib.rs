@@ -7,7 +7,6 @@
 //! The store works behind a pooler in transaction mode. The module `sql` lists the requirements.
 
 mod address;
-mod causes;
 mod citus;
 mod compute;
 mod connection;
@@ -25,6 +24,7 @@ mod nodelay;
 mod places;
 mod query;
 mod rows;
+mod scan;
 mod schema;
 mod series;
 mod site;
@@ -44,9 +44,11 @@ pub use citus::{Spread, spread};
 use async_trait::async_trait;
 use connection::{Pools, Transaction, background, bounded, question};
 use error::failed;
+use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
+use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    CauseQuery, Causes, CellQuery, DeployMark, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
     MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
     RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
     StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
@@ -261,8 +263,16 @@ impl Store for PostgresStore {
         question(bounded(self.bounds.call, series::series(self, query))).await
     }
 
-    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
-        question(bounded(self.bounds.call, causes::causes(self, query))).await
+    async fn scan(&self, query: &ScanQuery, gather: &mut dyn Gather) -> Result<Scanned, StoreError> {
+        question(bounded(self.bounds.call, scan::scan(self, query, gather))).await
+    }
+
+    async fn labels(&self, site: SiteId, dimension: Dimension) -> Result<Vec<String>, StoreError> {
+        question(bounded(self.bounds.call, names::all_of(self, site, dimension))).await
+    }
+
+    async fn texts(&self, site: SiteId, kind: TextKind) -> Result<Vec<String>, StoreError> {
+        question(bounded(self.bounds.call, texts::all_of(self, site, kind))).await
     }
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
@@ -271,6 +281,10 @@ impl Store for PostgresStore {
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
         question(bounded(self.bounds.call, tally::tally(self, query))).await
+    }
+
+    async fn views_of(&self, site: SiteId, ids: &[ViewId]) -> Result<Vec<StoredView>, StoreError> {
+        question(bounded(self.bounds.call, scan::views_of(self, site, ids))).await
     }
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {

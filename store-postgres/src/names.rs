@@ -4,6 +4,7 @@
 //! the removal of names waits for that lock. Concurrent servers write the same names in the same order, so that they do
 //! not deadlock.
 
+use crate::PostgresStore;
 use crate::error::{damaged, failed};
 use crate::sql::{Statement, alone, query};
 use async_trait::async_trait;
@@ -334,6 +335,25 @@ pub(crate) async fn labels(connection: &mut PgConnection, site: SiteId) -> Resul
         labels.insert(dimension, text, code);
     }
     Ok(labels)
+}
+
+/// The texts of the labels of a dimension.
+pub(crate) async fn all_of(
+    store: &PostgresStore,
+    site: SiteId,
+    dimension: Dimension,
+) -> Result<Vec<String>, StoreError> {
+    let mut transaction = store.read(NAMING).await?;
+    let rows = query(
+        "/* label.texts */ select label from label where site_id = $1 and dimension = $2 \
+         order by label collate \"C\"",
+    )
+    .bind(site.0)
+    .bind(dimension as i16)
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(failed(NAMING))?;
+    rows.iter().map(|row| row.try_get(0).map_err(failed(NAMING))).collect()
 }
 
 /// All routes of a site, by id.

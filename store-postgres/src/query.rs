@@ -1,14 +1,15 @@
 //! Questions: each is answered from one state of the store, in one short transaction.
 
-use crate::error::failed;
+use crate::error::{damaged, failed};
 use crate::sql::query as sql;
 use crate::{PostgresStore, names, rows, texts, view};
+use fieldvitals_store::context::values::StoredFilters;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code, label_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan, from_slot};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan, from_slot};
 use fieldvitals_store::{
-    Cell, CellQuery, Dimension, Filters, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
+    Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
     StoredView, Total, ValueCell, Weight,
 };
 use futures_util::TryStreamExt;
@@ -78,11 +79,14 @@ pub(crate) async fn total(store: &PostgresStore, query: &CellQuery) -> Result<To
 }
 
 /// The labels that the filters of a question need.
-async fn labels_of_filters(connection: &mut PgConnection, query: &CellQuery) -> Result<Labels, StoreError> {
-    match query.filters {
-        Filters::NONE => Ok(Labels::default()),
-        _ => names::labels(connection, query.site).await,
+pub(crate) async fn labels_of_filters(
+    connection: &mut PgConnection,
+    query: &CellQuery,
+) -> Result<Labels, StoreError> {
+    if query.filters.dimensions().next().is_none() {
+        return Ok(Labels::default());
     }
+    names::labels(connection, query.site).await
 }
 
 pub(crate) async fn breakdown(
@@ -230,6 +234,7 @@ pub(crate) async fn read_views(
 ) -> Result<(), StoreError> {
     let by = by.unwrap_or(GroupBy::Rolled(Dimension::Device));
     let filters = &query.filters;
+    let stored = stored_filters(connection, query, range).await?;
     let mut rows = sql(concat!(
         "/* view.scan */ select route_id, ",
         fieldvitals_store::metric_columns!(""),
@@ -237,7 +242,7 @@ pub(crate) async fn read_views(
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
          end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
-         when 5 then release end, weight, id from page_view \
+         when 5 then release end, weight, id, case when $13 then context end from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
@@ -256,16 +261,20 @@ pub(crate) async fn read_views(
     .bind(filters.release.as_deref())
     .bind(i16::from(by.number()))
     .bind(filters.os.map(|os| os as i16))
+    .bind(!filters.context.is_empty())
     .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        let start_ms = view::start_ms(&row, 11).map_err(failed(READING))?;
+        if !filters.context.is_empty() && !has_context(&row, 12, start_ms, &stored)? {
+            continue;
+        }
         let columns = || {
             let label: Option<&str> = row.try_get(9)?;
             let number: Option<i16> = row.try_get(8)?;
             let weight = Weight::from_stored(row.try_get(10)?);
-            let (route_id, start_ms) = (row.try_get(0)?, view::start_ms(&row, 11)?);
-            Ok((start_ms, route_id, view::values(&row, 1)?, number, label, weight))
+            Ok((row.try_get(0)?, view::values(&row, 1)?, number, label, weight))
         };
-        let (start_ms, route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
+        let (route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
         let code = match (by, label) {
             (GroupBy::Rolled(by), Some(label)) => {
                 labels.code(by, label).unwrap_or_else(|| label_code(label, 0))
@@ -275,6 +284,32 @@ pub(crate) async fn read_views(
         count(start_ms, route_id, code, weight, &values);
     }
     Ok(())
+}
+
+/// The filters of the context, with the texts of their days.
+pub(crate) async fn stored_filters<'a>(
+    connection: &mut PgConnection,
+    query: &'a CellQuery,
+    range: &Range<i64>,
+) -> Result<StoredFilters<'a>, StoreError> {
+    if query.filters.context.is_empty() {
+        return Ok(StoredFilters::default());
+    }
+    let days = Grain::Day.step(range.start)..Grain::Day.step(range.end).saturating_add(1);
+    let names = texts::of_days(connection, query.site, days).await?;
+    Ok(StoredFilters::new(&query.filters.context, names))
+}
+
+/// Whether the filters of the context select a scanned page view; `column` is that of its context.
+pub(crate) fn has_context(
+    row: &PgRow,
+    column: usize,
+    start_ms: i64,
+    stored: &StoredFilters<'_>,
+) -> Result<bool, StoreError> {
+    let context: Option<&[u8]> = row.try_get(column).map_err(failed(READING))?;
+    let taken = stored.take_encoded(Grain::Day.step(start_ms), context);
+    taken.map_err(|_| damaged(READING, "a page view (context)"))
 }
 
 /// Puts the routes' texts to their cells.

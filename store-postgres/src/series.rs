@@ -1,10 +1,9 @@
 //! Answers series: each from one state of the store, in one short transaction.
 
-use crate::query::{self, READING, coverage, read_views};
+use crate::query::{self, READING, coverage, labels_of_filters, read_views};
 use crate::{PostgresStore, names, rows};
-use fieldvitals_store::dimension::Labels;
 use fieldvitals_store::rollup::{Coverage, From, StepAnswers, StepPlans};
-use fieldvitals_store::{CellQuery, Filters, SeriesQuery, SiteId, StepCells, StoreError, limits};
+use fieldvitals_store::{CellQuery, SeriesQuery, SiteId, StepCells, StoreError, limits};
 use sqlx::postgres::PgConnection;
 use std::ops::Range;
 use vitals::metric::{Metrics, Values};
@@ -13,9 +12,9 @@ pub(crate) async fn series(store: &PostgresStore, asked: &SeriesQuery) -> Result
     let mut transaction = store.read(READING).await?;
     let connection = &mut *transaction;
     let views = &asked.views;
-    let labels = match (&views.filters, &asked.lines) {
-        (&Filters::NONE, None) => Labels::default(),
-        _ => names::labels(connection, views.site).await?,
+    let labels = match &asked.lines {
+        None => labels_of_filters(connection, views).await?,
+        Some(_) => names::labels(connection, views.site).await?,
     };
     let coverage = coverage(connection, views.site).await?;
     let from = From::question(views, asked.by());

@@ -1,7 +1,7 @@
 //! Reads page views by class, from windows of time.
 
 use crate::error::failed;
-use crate::query::{retention_edges, route_id};
+use crate::query::{has_context, retention_edges, route_id, stored_filters};
 use crate::sql::query as sql;
 use crate::{PostgresStore, view};
 use fieldvitals_store::dimension::device_code;
@@ -27,8 +27,9 @@ pub(crate) async fn strata(store: &PostgresStore, query: &StrataQuery) -> Result
     let (first, last): (Vec<Uuid>, Vec<Uuid>) =
         query.windows.iter().map(|window| (first_id(window.start), first_id(window.end))).unzip();
     let filters = &query.views.filters;
+    let stored = stored_filters(connection, &query.views, &query.range()).await?;
     let mut rows = sql("/* view.strata */ select device, country, navigation_type, \
-         lcp, inp, cls, fcp, ttfb, fid, tti, weight \
+         lcp, inp, cls, fcp, ttfb, fid, tti, weight, id, case when $12 then context end \
          from unnest($2::uuid[], $3::uuid[]) w (first, last) join page_view v on v.site_id = $1 \
          and v.id >= w.first and v.id < w.last \
          where ($4::bigint is null or route_id = $4) \
@@ -47,9 +48,16 @@ pub(crate) async fn strata(store: &PostgresStore, query: &StrataQuery) -> Result
     .bind(filters.navigation_type.map(|kind| kind as i16))
     .bind(filters.release.as_deref())
     .bind(filters.os.map(|os| os as i16))
+    .bind(!filters.context.is_empty())
     .fetch(connection);
     let mut sums = StrataSums::default();
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        if !filters.context.is_empty() {
+            let start_ms = view::start_ms(&row, 11).map_err(failed(READING))?;
+            if !has_context(&row, 12, start_ms, &stored)? {
+                continue;
+            }
+        }
         let columns = || {
             let country: Option<&str> = row.try_get(1)?;
             let weight = Weight::from_stored(row.try_get(10)?);

@@ -3,6 +3,7 @@
 //! Like routes and labels, texts are not cached between loads. A text that was read stays until the transaction ends:
 //! loads lock the row of `kept`, and a removal of texts of days within retention waits for that lock.
 
+use crate::PostgresStore;
 use crate::connection::Transaction;
 use crate::error::{damaged, failed};
 use crate::maintain::{hold_off_loads, wait_little};
@@ -281,6 +282,24 @@ pub(crate) async fn of_days(
     let mut names = TextNames::default();
     found.iter().try_for_each(|row| name(row, &mut names))?;
     Ok(names)
+}
+
+/// The distinct texts of a kind.
+pub(crate) async fn all_of(
+    store: &PostgresStore,
+    site: SiteId,
+    kind: TextKind,
+) -> Result<Vec<String>, StoreError> {
+    let mut transaction = store.read(NAMING).await?;
+    let rows = query(
+        "/* text.kind */ select distinct text from context_text where site_id = $1 and kind = $2 order by text",
+    )
+    .bind(site.0)
+    .bind(kind as i16)
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(failed(NAMING))?;
+    rows.iter().map(|row| row.try_get(0).map_err(failed(NAMING))).collect()
 }
 
 /// Reads a row of day, code and text.

@@ -8,7 +8,6 @@
 //! other. A reader sees one consistent snapshot per query and never waits.
 
 mod bulk;
-mod causes;
 mod copy;
 mod deltas;
 mod deploy_mark;
@@ -20,6 +19,7 @@ mod names;
 mod places;
 mod query;
 mod rows;
+mod scan;
 mod schema;
 mod series;
 mod site;
@@ -33,9 +33,11 @@ mod view;
 mod violation;
 
 use async_trait::async_trait;
+use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
+use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    CauseQuery, Causes, CellQuery, DeployMark, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
     MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
     RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
     StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
@@ -207,8 +209,16 @@ impl Store for SqliteStore {
         series::series(self, query).await
     }
 
-    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
-        causes::causes(self, query).await
+    async fn scan(&self, query: &ScanQuery, gather: &mut dyn Gather) -> Result<Scanned, StoreError> {
+        scan::scan(self, query, gather).await
+    }
+
+    async fn labels(&self, site: SiteId, dimension: Dimension) -> Result<Vec<String>, StoreError> {
+        names::all_of(self, site, dimension).await
+    }
+
+    async fn texts(&self, site: SiteId, kind: TextKind) -> Result<Vec<String>, StoreError> {
+        texts::all_of(self, site, kind).await
     }
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
@@ -217,6 +227,10 @@ impl Store for SqliteStore {
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {
         tally::tally(self, query).await
+    }
+
+    async fn views_of(&self, site: SiteId, ids: &[ViewId]) -> Result<Vec<StoredView>, StoreError> {
+        scan::views_of(self, site, ids).await
     }
 
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {

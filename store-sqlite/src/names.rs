@@ -1,5 +1,6 @@
 //! The statements about names of sites: routes and labels, with their ids and codes.
 
+use crate::SqliteStore;
 use crate::error::{damaged, failed};
 use async_trait::async_trait;
 use fieldvitals_store::dimension::{DimensionValue, Labels};
@@ -311,6 +312,23 @@ pub(crate) async fn all_labels(
     .await
     .map_err(failed(NAMING))?;
     Ok(labels(rows))
+}
+
+/// The texts of the labels of a dimension.
+pub(crate) async fn all_of(
+    store: &SqliteStore,
+    site: SiteId,
+    dimension: Dimension,
+) -> Result<Vec<String>, StoreError> {
+    let mut transaction = store.read(NAMING).await?;
+    sqlx::query_scalar(
+        "/* label.texts */ select label from label where site_id = ? and dimension = ? order by label",
+    )
+    .bind(site.0)
+    .bind(dimension as u8)
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(failed(NAMING))
 }
 
 fn labels(rows: Vec<(u8, String, u16)>) -> Labels {

@@ -1,11 +1,12 @@
 //! Answers queries. Each query reads one snapshot of the store in one short transaction.
 
-use crate::error::{damaged_rollup, failed};
+use crate::error::{damaged, damaged_rollup, failed};
 use crate::{SqliteStore, names, rows, texts, view};
+use fieldvitals_store::context::values::StoredFilters;
 use fieldvitals_store::dimension::{Code, Labels, NO_VALUE, device_code};
 use fieldvitals_store::hash::HashMap;
 use fieldvitals_store::limits;
-use fieldvitals_store::rollup::{Answer, Coverage, From, Per, Plan};
+use fieldvitals_store::rollup::{Answer, Coverage, From, Grain, Per, Plan};
 use fieldvitals_store::{
     Cell, CellQuery, Dimension, GroupBy, PeriodRows, RetentionEdges, RouteCell, SiteId, StoreError,
     StoredView, Total, ValueCell, Weight,
@@ -215,8 +216,8 @@ macro_rules! scan {
             fieldvitals_store::metric_columns!("v."),
             ", case ?11 \
              when 0 then v.device when 1 then v.browser when 2 then v.country when 3 then v.connection \
-             when 4 then v.navigation_type + 1 when 5 then v.release when 6 then v.os + 1 end, v.weight, v.id \
-             from ",
+             when 4 then v.navigation_type + 1 when 5 then v.release when 6 then v.os + 1 end, v.weight, v.id, \
+             case when ?13 then v.context end from ",
             $views,
             " where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",
             $route,
@@ -246,6 +247,7 @@ pub(crate) async fn scan(
         None => scan!("view.scan", "page_view v", "?4 is null"),
     };
     let filters = &query.filters;
+    let stored = stored_filters(connection, query, range).await?;
     let mut rows = sqlx::query(sql)
         .bind(query.site.0)
         .bind(view::first_id(range.start))
@@ -259,15 +261,45 @@ pub(crate) async fn scan(
         .bind(filters.release.as_deref())
         .bind(by.map(GroupBy::number))
         .bind(filters.os.map(|os| os as i64))
+        .bind(!filters.context.is_empty())
         .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        let start_ms = view::start_ms(&row, 10).map_err(failed(READING))?;
+        if !filters.context.is_empty() && !has_context(&row, 11, start_ms, &stored)? {
+            continue;
+        }
         let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
         let code = code(&row, by, &labels).map_err(failed(READING))?;
         let weight = Weight::from_stored(row.try_get(9).map_err(failed(READING))?);
-        let start_ms = view::start_ms(&row, 10).map_err(failed(READING))?;
         count(start_ms, route_id, code, weight, &view::values(&row, 1).map_err(failed(READING))?);
     }
     Ok(())
+}
+
+/// The filters of the context, with the texts of their days.
+pub(crate) async fn stored_filters<'a>(
+    connection: &mut SqliteConnection,
+    query: &'a CellQuery,
+    range: &Range<i64>,
+) -> Result<StoredFilters<'a>, StoreError> {
+    if query.filters.context.is_empty() {
+        return Ok(StoredFilters::default());
+    }
+    let days = Grain::Day.step(range.start)..Grain::Day.step(range.end).saturating_add(1);
+    let names = texts::of_days(connection, query.site, days).await?;
+    Ok(StoredFilters::new(&query.filters.context, names))
+}
+
+/// Whether the filters of the context select a scanned page view; `column` is that of its context.
+pub(crate) fn has_context(
+    row: &SqliteRow,
+    column: usize,
+    start_ms: i64,
+    stored: &StoredFilters<'_>,
+) -> Result<bool, StoreError> {
+    let context: Option<&[u8]> = row.try_get(column).map_err(failed(READING))?;
+    let taken = stored.take_encoded(Grain::Day.step(start_ms), context);
+    taken.map_err(|_| damaged(READING, "a page view (context)"))
 }
 
 /// The labels of a breakdown's values, if the values are texts.

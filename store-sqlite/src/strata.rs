@@ -2,7 +2,7 @@
 
 use crate::error::failed;
 use crate::names::{self, json};
-use crate::query::retention_edges;
+use crate::query::{has_context, retention_edges, stored_filters};
 use crate::{SqliteStore, view};
 use fieldvitals_store::dimension::device_code;
 use fieldvitals_store::{StoreError, StrataQuery, StrataSums, Stratum, Weight};
@@ -28,8 +28,10 @@ pub(crate) async fn strata(store: &SqliteStore, query: &StrataQuery) -> Result<V
     let windows: Vec<(String, String)> =
         query.windows.iter().map(|window| (hex(window.start), hex(window.end))).collect();
     let filters = &query.views.filters;
+    let stored = stored_filters(connection, &query.views, &query.range()).await?;
     let mut rows = sqlx::query(
-        "/* view.strata */ select v.device, v.country, v.navigation_type, lcp, inp, cls, fcp, ttfb, fid, tti, v.weight \
+        "/* view.strata */ select v.device, v.country, v.navigation_type, lcp, inp, cls, fcp, ttfb, fid, tti, v.weight, \
+         v.id, case when ?11 then v.context end \
          from json_each(?2) j cross join page_view v on v.site_id = ?1 \
          and v.id >= unhex(j.value ->> 0) and v.id < unhex(j.value ->> 1) \
          where (?3 is null or v.route_id = ?3) \
@@ -48,9 +50,16 @@ pub(crate) async fn strata(store: &SqliteStore, query: &StrataQuery) -> Result<V
     .bind(filters.navigation_type.map(|kind| kind as i64))
     .bind(filters.release.as_deref())
     .bind(filters.os.map(|os| os as i64))
+    .bind(!filters.context.is_empty())
     .fetch(connection);
     let mut sums = StrataSums::default();
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+        if !filters.context.is_empty() {
+            let start_ms = view::start_ms(&row, 11).map_err(failed(READING))?;
+            if !has_context(&row, 12, start_ms, &stored)? {
+                continue;
+            }
+        }
         let columns = || {
             let country: Option<&str> = row.try_get(1)?;
             let weight = Weight::from_stored(row.try_get(10)?);

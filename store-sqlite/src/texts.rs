@@ -212,6 +212,23 @@ pub(crate) async fn of_days(
     Ok(names)
 }
 
+/// The distinct texts of a kind.
+pub(crate) async fn all_of(
+    store: &SqliteStore,
+    site: SiteId,
+    kind: TextKind,
+) -> Result<Vec<String>, StoreError> {
+    let mut transaction = store.read(NAMING).await?;
+    sqlx::query_scalar(
+        "/* text.kind */ select distinct text from context_text where site_id = ? and kind = ? order by text",
+    )
+    .bind(site.0)
+    .bind(kind as u8)
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(failed(NAMING))
+}
+
 /// Marks days of erased page views, because their texts may be unused.
 pub(crate) async fn doubt(
     connection: &mut SqliteConnection,

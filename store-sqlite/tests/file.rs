@@ -9,9 +9,9 @@ use fieldvitals_store::rollup::{
     DAY_MS, Difference, Grain, Part, Row, RowKey, Scope, Stored, blocks, from_slot, route_id, slot,
 };
 use fieldvitals_store::{
-    AttributionMetric, CauseQuery, CellQuery, Dimension, Erase, Erased, Filters, GroupBy, LoadBatch,
-    MaintenancePart, Retention, Senders, SiteId, Source, SpoolId, Store, StoreError, ViewUpdate, Views,
-    Weight,
+    AttributionMetric, CauseQuery, CellQuery, ContextProperty, Dimension, Erase, Erased, Filters, GroupBy,
+    LoadBatch, MaintenancePart, Retention, Sample, Senders, SiteId, Source, SpoolId, Store, StoreError,
+    ViewUpdate, Views, Weight,
 };
 use fieldvitals_store_sqlite::SqliteStore;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -429,8 +429,13 @@ async fn a_scan_of_too_many_page_views_is_refused() {
         let Err(StoreError::TooManyViews { views, max }) = refused else { panic!("{refused:?}") };
         assert_eq!((views, max), (limits::SCAN_VIEWS_MAX + 1, limits::SCAN_VIEWS_MAX));
     }
-    let causes = CauseQuery { views: exact.clone(), explained: AttributionMetric::Lcp, limit: 1 };
-    assert!(matches!(store.causes(&causes).await, Err(StoreError::TooManyViews { .. })));
+    let split = store.split(&exact, &ContextProperty::Viewport).await;
+    assert!(matches!(split, Err(StoreError::TooManyViews { .. })));
+    // Causes are those of a sample.
+    let (explained, limit, views_max) = (AttributionMetric::Lcp, 1, limits::SAMPLE_VIEWS_MAX);
+    let causes = CauseQuery { views: exact.clone(), explained, limit, views_max };
+    let sample = store.causes(&causes).await.unwrap().sample;
+    assert_eq!(sample, Some(Sample { of: limits::SCAN_VIEWS_MAX + 1, max: views_max, is_cut: false }));
     // The store may read a shorter period.
     let hour = CellQuery { to_ms: DAY0_MS + 3_600_000, ..exact };
     assert_eq!(store.cells(&hour).await.unwrap().rows.len(), 1);

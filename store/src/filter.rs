@@ -1,5 +1,6 @@
 //! Properties by which queries filter and break down page views, and the filters of a query.
 
+use crate::context::property::ContextFilter;
 use crate::dimension::{Code, Dimension, DimensionValue, Labels, NO_VALUE, device_code, navigation_code};
 use crate::view::ViewUpdate;
 use vitals::view::{Device, NavigationType, Os};
@@ -103,6 +104,8 @@ pub struct Filters {
     pub navigation_type: Option<NavigationType>,
     /// The release.
     pub release: Option<String>,
+    /// Properties of the context. Only page views have them.
+    pub context: Vec<ContextFilter>,
 }
 
 impl Filters {
@@ -115,6 +118,7 @@ impl Filters {
         connection: None,
         navigation_type: None,
         release: None,
+        context: Vec::new(),
     };
 
     /// Returns the filter's value for a dimension, if there is one.
@@ -155,7 +159,7 @@ impl Filters {
         Dimension::ALL.into_iter().filter(|&dimension| self.asked(dimension).is_some())
     }
 
-    /// Returns all filtered properties.
+    /// Returns all filtered properties, except for those of the context.
     pub fn given(&self) -> impl Iterator<Item = GroupBy> {
         self.dimensions().map(GroupBy::Rolled).chain(self.os.map(|_| GroupBy::Os))
     }
@@ -165,6 +169,7 @@ impl Filters {
     pub fn take(&self, view: &ViewUpdate) -> bool {
         self.dimensions().all(|dimension| self.asked(dimension) == Some(dimension.of(view)))
             && self.os.is_none_or(|os| view.os == Some(os))
+            && self.context.iter().all(|filter| filter.takes(&view.context))
     }
 }
 

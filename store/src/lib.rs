@@ -25,6 +25,7 @@ pub mod priority;
 pub mod private;
 mod retention_edges;
 pub mod rollup;
+pub mod scan;
 pub mod schema;
 mod series;
 mod site;
@@ -37,6 +38,10 @@ mod weight;
 
 pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Total, ValueCell, Views};
 pub use context::causes::{AttributionMetric, Cause, CauseQuery, Causes};
+pub use context::engagement::{Engaged, Engagement, EngagementQuery};
+pub use context::property::{ContextFilter, ContextProperty};
+pub use context::said::Said;
+pub use context::samples::{Around, SampleQuery, Samples};
 pub use context::{Context, Detail};
 pub use copy::{RollupGroup, RollupKey, SiteSize};
 pub use deploy_mark::DeployMark;
@@ -46,6 +51,7 @@ pub use filter::{Filters, GroupBy};
 pub use maintenance::{FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary};
 pub use place::{Name, Network, Overflow, Place, Senders, Standing};
 pub use retention_edges::RetentionEdges;
+pub use scan::{Sample, ScanQuery};
 pub use series::{Lines, SeriesQuery, StepCells};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use strata::{StrataQuery, StrataSums, Stratum};
@@ -56,7 +62,13 @@ pub use violation::{Judgement, Violation};
 pub use weight::{Weight, estimate};
 
 use async_trait::async_trait;
+use context::causes::Explaining;
+use context::engagement::Counting;
+use context::samples::Sorting;
+use context::split::Splitting;
+use context::texts::TextKind;
 use rollup::Difference;
+use scan::{Gather, Scanned};
 use serde::{Deserialize, Serialize};
 
 /// The error of a store operation.
@@ -312,12 +324,75 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Those of [`Store::cells`]. [`StoreError::TooManyViews`] also if all steps together would read too many page views.
     async fn series(&self, query: &SeriesQuery) -> Result<Vec<StepCells>, StoreError>;
-    /// Returns the causes of a metric's values and the other attributes that rollups lack, from stored page views, to
-    /// the millisecond.
+    /// Passes the page views of a query to `gather`, in any order, from one state of the store. [`scan`] documents
+    /// the bound.
     ///
     /// # Errors
-    /// Those of [`Store::cells`].
-    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError>;
+    /// [`StoreError::TooManyViews`] if the query takes no sample and would read too many page views.
+    async fn scan(&self, query: &ScanQuery, gather: &mut dyn Gather) -> Result<Scanned, StoreError>;
+    /// Returns one cell per value of a context's property, as [`Store::breakdown`] does, from page views.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    async fn split(
+        &self,
+        query: &CellQuery,
+        property: &ContextProperty,
+    ) -> Result<PeriodRows<ValueCell>, StoreError> {
+        let mut splitting = Splitting::new(property, query.metrics);
+        let query = ScanQuery { views: query.clone(), views_max: None };
+        let scanned = self.scan(&query, &mut splitting).await?;
+        Ok(splitting.finish(scanned))
+    }
+    /// Returns the causes of a metric's values and the other attributes that rollups lack, from page views.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
+        let mut explaining = Explaining::new(query);
+        let query = ScanQuery { views: query.views.clone(), views_max: Some(query.views_max) };
+        let scanned = self.scan(&query, &mut explaining).await?;
+        Ok(explaining.finish(scanned))
+    }
+    /// Returns page views near a percentile of a metric, or the slowest ones.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    async fn samples(&self, query: &SampleQuery) -> Result<Samples, StoreError> {
+        let mut sorting = Sorting::new(query);
+        let scan = ScanQuery { views: query.views.clone(), views_max: Some(query.views_max) };
+        let scanned = self.scan(&scan, &mut sorting).await?;
+        let (samples, ids) = sorting.finish(scanned);
+        // Loads between the two reads may have erased or replaced page views.
+        let found = self.views_of(query.views.site, &ids).await?;
+        Ok(Samples { found, ..samples })
+    }
+    /// Counts interactions, engaged visitors and marks by buckets of a metric.
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    async fn engagement(&self, query: &EngagementQuery) -> Result<Engagement, StoreError> {
+        let mut counting = Counting::new(query);
+        let scan = ScanQuery { views: query.views.clone(), views_max: Some(query.views_max) };
+        let scanned = self.scan(&scan, &mut counting).await?;
+        Ok(counting.finish(scanned))
+    }
+    /// Lists tags, marks and `Server-Timing` entries of a site, from a sample of its page views in a period (UTC
+    /// milliseconds).
+    ///
+    /// # Errors
+    /// Those of [`Store::scan`].
+    async fn said(&self, site: SiteId, period: std::ops::Range<i64>) -> Result<Said, StoreError> {
+        let (views, mut said) = (CellQuery::new(site, period.start, period.end), Said::default());
+        let query = ScanQuery { views, views_max: Some(limits::SAID_VIEWS_MAX) };
+        self.scan(&query, &mut said).await?;
+        Ok(said)
+    }
+    /// Returns the labels of a site in a dimension, sorted; empty for dimensions without text values.
+    async fn labels(&self, site: SiteId, dimension: Dimension) -> Result<Vec<String>, StoreError>;
+    /// Returns the distinct texts of a kind in the contexts of a site's page views, sorted. May include texts of erased
+    /// page views.
+    async fn texts(&self, site: SiteId, kind: TextKind) -> Result<Vec<String>, StoreError>;
     /// Returns the page views of some ranges by class, sorted by class, from stored page views.
     ///
     /// # Errors
@@ -328,6 +403,12 @@ pub trait Store: Send + Sync {
     /// One page view.
     async fn view(&self, site: SiteId, id: vitals::view::ViewId) -> Result<Option<StoredView>, StoreError>;
 
+    /// Returns the stored page views with these ids, in the order of the ids.
+    async fn views_of(
+        &self,
+        site: SiteId,
+        ids: &[vitals::view::ViewId],
+    ) -> Result<Vec<StoredView>, StoreError>;
     /// Marks deploys of releases; a new mark of a release replaces the old one. Beyond
     /// [`limits::DEPLOY_MARKS_PER_SITE_MAX`], the oldest marks are dropped.
     ///

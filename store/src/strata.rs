@@ -37,6 +37,15 @@ pub struct Stratum {
     pub cell: Cell,
 }
 
+impl StrataQuery {
+    /// Returns the smallest range that holds all windows.
+    #[must_use]
+    pub fn range(&self) -> Range<i64> {
+        let start = self.windows.iter().map(|window| window.start).min().unwrap_or(0);
+        start..self.windows.iter().map(|window| window.end).max().unwrap_or(start)
+    }
+}
+
 impl Stratum {
     /// Whether two strata are of the same class.
     #[must_use]

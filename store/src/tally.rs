@@ -17,7 +17,7 @@ pub struct TallyQuery {
     pub to_ms: i64,
     /// Selects these routes only; an empty list selects none.
     pub routes: Vec<String>,
-    /// Selects page views by their properties.
+    /// Selects page views by their properties; those of the context are not supported, and must be empty.
     pub filters: Filters,
     /// The metric.
     pub metric: Metric,

@@ -267,6 +267,7 @@ async fn one_budget_is_judged_by_get_for_rollout_controllers() {
         ("metric=LCP&max=2500&percentile=x", "`percentile` is a text"),
         ("metric=LCP&max=2500&looks=two", "`looks` is `two`: expected one or many"),
         ("metric=LCP&max=2500&record=true", "record"),
+        ("metric=LCP&max=2500&protocol=h2", "`protocol` is not taken here"),
     ] {
         let problem = asked(query).await.unwrap_err();
         assert!(

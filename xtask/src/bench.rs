@@ -56,7 +56,7 @@ fn in_release() -> Result<Command> {
 
 /// The command of the collector's benches. The measured code runs in the browser, so server and bench may be slow.
 fn in_a_browser() -> Result<Command> {
-    browsers::install(&browsers::CHROMIUM)?;
+    browsers::install_programs(&browsers::CHROMIUM)?;
     let library = browsers::web_vitals()?;
     let collector = collector::build()?;
     let server = build_server(&collector.dir, false)?;

@@ -1,7 +1,6 @@
-//! Installs the requirements of the three-engine tests, and builds the command that runs them.
+//! Installs the requirements of the three-engine tests.
 
 use crate::run::{cargo, find_program, output, run, say, target_dir};
-use crate::serve::build_server;
 use crate::{collector, toolchain};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
@@ -47,7 +46,7 @@ const CORE_JS: Package =
 const ZONE: Package = ("zone.js@0.16.3", "f07248a8e66dd172471daef6a6db3c2d1b09d3f00cb3d3ddedb40be9a192c262");
 
 /// Installs the missing programs.
-pub(crate) fn install(programs: &[Program]) -> Result<()> {
+pub(crate) fn install_programs(programs: &[Program]) -> Result<()> {
     let missing: Vec<&str> = programs
         .iter()
         .filter(|(program, _)| find_program(program).is_none())
@@ -83,24 +82,16 @@ fn firefox_major(text: &str) -> Option<u32> {
     text.split_ascii_whitespace().last()?.split('.').next()?.parse().ok()
 }
 
-/// Installs the requirements and returns the command that runs the tests.
-pub(crate) fn tests() -> Result<Command> {
-    install(&CHROMIUM)?;
-    install(&OTHERS)?;
+/// Installs the requirements of the tests; returns the environment variables that name them.
+pub(crate) fn install() -> Result<Vec<(&'static str, PathBuf)>> {
+    install_programs(&CHROMIUM)?;
+    install_programs(&OTHERS)?;
     renew_firefox()?;
-    let geckodriver = geckodriver()?;
-    let library = web_vitals()?;
-    let libraries = libraries()?;
-    let collector = collector::build()?;
-    let server = build_server(&collector.dir, false)?;
-    let mut tests = cargo();
-    tests
-        .args(["test", "--package", "fieldvitals-tests", "--test", "browsers", "--"])
-        .env("FIELDVITALS_BIN", server.canonicalize().context("the server was built and is gone")?)
-        .env("FIELDVITALS_GECKODRIVER", geckodriver.canonicalize()?)
-        .env("FIELDVITALS_WEB_VITALS", library.canonicalize()?)
-        .env("FIELDVITALS_LIBRARIES", libraries.canonicalize()?);
-    Ok(tests)
+    Ok(vec![
+        ("FIELDVITALS_GECKODRIVER", geckodriver()?.canonicalize()?),
+        ("FIELDVITALS_WEB_VITALS", web_vitals()?.canonicalize()?),
+        ("FIELDVITALS_LIBRARIES", libraries()?.canonicalize()?),
+    ])
 }
 
 fn geckodriver() -> Result<PathBuf> {

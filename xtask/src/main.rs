@@ -16,6 +16,7 @@ mod minify;
 mod mutants;
 mod npm;
 mod postgres;
+mod programs;
 mod room;
 mod run;
 mod serve;

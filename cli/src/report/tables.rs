@@ -136,10 +136,10 @@ pub(super) fn rejections(answer: &RejectionsAnswer, site: &str, terminal: Termin
     text
 }
 
-const LEGEND: &str =
+pub(super) const LEGEND: &str =
     "Times in ms, CLS as a score. 90 % of such intervals hold the true p75; ~ too few page views for one.";
 
-const DETAIL: [Column; 9] = [
+pub(super) const DETAIL: [Column; 9] = [
     Column::number("N").dropped(5),
     Column::number("P50").dropped(4),
     Column::number("P75"),
@@ -151,7 +151,7 @@ const DETAIL: [Column; 9] = [
     Column::number("POOR"),
 ];
 
-fn detail(metric: Metric, one: &MetricAnswer) -> [Cell; 9] {
+pub(super) fn detail(metric: Metric, one: &MetricAnswer) -> [Cell; 9] {
     let interval = one.p75_interval.map_or_else(
         || ABSENT.to_owned(),
         |[low, high]| format!("{}–{}", number(metric, low, &[]), number(metric, high, &[])),
@@ -170,7 +170,7 @@ fn detail(metric: Metric, one: &MetricAnswer) -> [Cell; 9] {
 }
 
 /// The 75th percentile with its rating, which also tells without terminal.
-fn rated(metric: Metric, one: &MetricAnswer) -> Cell {
+pub(super) fn rated(metric: Metric, one: &MetricAnswer) -> Cell {
     let mark = match one.rating {
         Rating::Good => "",
         Rating::NeedsImprovement => "!",
@@ -199,9 +199,7 @@ pub(super) fn title(
     let mut parts = vec![plain(site)];
     parts.extend((!route.is_empty()).then(|| plain(route)));
     parts.push(format!("{} to {}", plain(&period.from), plain(&period.to)));
-    parts.push(args.device.clone().unwrap_or_else(|| "all devices".to_owned()));
-    parts.extend(args.os.clone());
-    parts.extend(args.release.as_deref().map(|release| format!("release {}", plain(release))));
+    parts.extend(args.filters.titles());
     terminal.wrap("", &parts.join(" · ")) + "\n"
 }
 

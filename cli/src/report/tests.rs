@@ -128,7 +128,7 @@ fn route_answer(views: u64, metrics: &Value) -> String {
 async fn one_route_is_shown_a_metric_a_line() {
     let answer = route_answer(130, &json!({"LCP": lcp(1800.5, "good", 120), "FID": lcp(3.0, "good", 8)}));
     let (text, request) = report(&answer, &["--route", "/x y"]).await;
-    assert!(request.starts_with("GET /api/v1/sites/default/report?route=%2Fx+y&period=7d "), "{request}");
+    assert!(request.starts_with("GET /api/v1/sites/default/report?period=7d&route=%2Fx+y "), "{request}");
     insta::assert_snapshot!(text);
 }
 
@@ -157,7 +157,8 @@ async fn what_explains_a_metric_is_shown() {
     .to_string();
     let (text, request) = report(&answer, &["--attribution", "INP", "--route", "/x"]).await;
     assert!(
-        request.starts_with("GET /api/v1/sites/default/attribution?metric=INP&route=%2Fx&period=7d"),
+        request
+            .starts_with("GET /api/v1/sites/default/attribution?period=7d&metric=INP&route=%2Fx&limit=20 "),
         "{request}"
     );
     insta::assert_snapshot!(text);
@@ -187,10 +188,111 @@ async fn ttfb_is_explained_by_its_longest_part_and_the_conditions() {
         "collector_errors": {}})
     .to_string();
     let (text, request) = report(&answer, &["--attribution", "ttfb"]).await;
-    assert!(request.contains("/attribution?metric=ttfb&"), "{request}");
+    assert!(request.contains("/attribution?period=7d&metric=ttfb&"), "{request}");
     insta::assert_snapshot!(text);
     let (text, _) = report(&answer, &["--attribution", "ttfb", "--format", "csv"]).await;
     assert!(text.contains(",TTFB,,,,service_worker,8,10,2100,poor,service_worker,1500\n"), "{text}");
+}
+
+#[tokio::test]
+async fn values_of_a_dimension_are_shown_a_line_each() {
+    let answer = json!({"site": "default", "by": "tag:plan", "route": null,
+        "period": {"from": "a", "to": "b", "limited": "page views are kept from a on"},
+        "values": [{"value": "pro", "views": 130, "metrics": {"LCP": lcp(1800.5, "good", 120)}},
+                   {"value": "", "views": 3, "metrics": {}}, {"value": null, "views": 2, "metrics": {}}]})
+    .to_string();
+    let terminal = Terminal { color: false, columns: Some(80) };
+    let (text, request) =
+        report_on(terminal, &answer, &["--by", "tag:plan", "--country", "DE", "--from", "2026-11-13"]).await;
+    assert!(
+        request.starts_with(
+            "GET /api/v1/sites/default/breakdown?from=2026-11-13T00%3A00%3A00Z&country=DE&by=tag%3Aplan "
+        ),
+        "{request}"
+    );
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+    insta::assert_snapshot!(text);
+    let (text, _) = report_on(terminal, &answer, &["--by", "tag:plan", "--metric", "lcp"]).await;
+    assert!(text.lines().all(|line| line.width() <= 80) && text.contains("INTERVAL"), "{text}");
+    let (text, _) = report(&answer, &["--by", "tag:plan", "--format", "csv"]).await;
+    assert!(
+        text.starts_with("site,value,views,") && text.contains("\ndefault,pro,130,130,LCP,ms,120,"),
+        "{text}"
+    );
+}
+
+fn slow_view() -> Value {
+    let rated = |value: f64, rating: &str| json!({"value": value, "rating": rating});
+    let conditions = json!({"protocol": "h2", "delivery": "network", "rtt": null, "memory": "low", "cpu": null,
+        "engaged": true, "first_input_ms": 900, "document_kb": 34,
+        "server_timings": [{"name": "edge", "description": "MISS", "duration_ms": 3}],
+        "not_restored": ["unload-listener"]});
+    let waterfall = json!([{"name": "ttfb.request", "start_ms": 0, "end_ms": 1800},
+        {"name": "lcp.load_delay", "start_ms": 1800, "end_ms": 5000},
+        {"name": "FCP", "start_ms": 2000, "end_ms": 2000},
+        {"name": "mark:a-very-long-name-of-a-mark", "start_ms": 6000, "end_ms": 6000}]);
+    json!({"value": 5000.0, "rating": "poor", "started": "2026-11-20T10:31:00Z", "route": "/x", "device": "phone",
+        "browser": "Chrome", "os": "android", "country": "DE", "connection": "4g", "navigation_type": "navigate",
+        "release": "1.2", "viewport": "small", "waterfall": waterfall, "conditions": conditions,
+        "metrics": {"LCP": rated(5000.0, "poor"), "INP": rated(320.0, "needs-improvement"), "CLS": rated(0.01, "good")},
+        "lcp": {"target": "#hero>img", "url": "https://a.example/hero.avif"},
+        "inp": {"target": "#buy", "event": "click", "at_ms": 9000, "script": "https://a.example/app.js", "script_ms": 240},
+        "cls": {"target": "p", "at_ms": 70, "shift": 0.01}, "tags": {"plan": "pro"}, "marks": {}})
+}
+
+fn slow_answer() -> String {
+    let bare = json!({"value": 4812.0, "rating": "poor", "started": "2026-11-20T10:32:00Z", "route": "/x",
+        "metrics": {"LCP": {"value": 4812.0, "rating": "poor"}}, "waterfall": []});
+    json!({"site": "default", "metric": "LCP", "unit": "ms", "route": "/x", "period": {"from": "a", "to": "b"},
+        "sample": {"of": 1_000_000, "share": 0.09, "max": 100_000}, "around": "75",
+        "rule": "the 2 page views \u{1b}[2J next", "views": 30, "measured": 20, "percentile": 4812.0,
+        "samples": [slow_view(), bare]})
+    .to_string()
+}
+
+#[tokio::test]
+async fn slow_page_views_are_shown_as_waterfalls() {
+    let terminal = Terminal { color: false, columns: Some(80) };
+    let arguments =
+        ["--slow", "LCP", "--route", "/x", "--browser", "Chrome", "--tag", "plan:pro", "--limit", "2"];
+    let (text, request) = report_on(terminal, &slow_answer(), &arguments).await;
+    assert!(
+        request.starts_with(
+            "GET /api/v1/sites/default/samples?period=7d&browser=Chrome&tag=plan%3Apro&metric=LCP&route=%2Fx&limit=2 "
+        ),
+        "{request}"
+    );
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+    insta::assert_snapshot!(text);
+    let (text, request) =
+        report(&slow_answer(), &["--slow", "lcp", "--around", "worst", "--format", "csv"]).await;
+    assert!(request.contains("&around=worst&limit=5 "), "{request}");
+    assert!(text.contains(",1.2,ttfb.request,0,1800\n"), "{text}");
+}
+
+#[tokio::test]
+async fn engagement_is_shown_with_intervals_and_a_warning() {
+    let share = |views: u64, n: u64| json!({"views": views, "share": views as f64 / n as f64, "interval": [0.1, 0.9]});
+    let bucket = |from: f64, to: Option<f64>, rating: &str, n: u64| {
+        json!({"from": from, "to": to, "rating": rating, "n": n, "interaction": share(n / 2, n), "engaged": share(n, n),
+               "mark": share(1, n)})
+    };
+    let answer = json!({"site": "default", "metric": "LCP", "unit": "ms", "mark": "order", "route": null,
+        "period": {"from": "a", "to": "b"}, "views": 50, "views_estimated": 50, "measured": 40, "known": 30,
+        "ratings": [bucket(0.0, Some(2500.0), "good", 20), bucket(4000.0, None, "poor", 10)],
+        "buckets": [bucket(0.0, Some(625.0), "good", 20), bucket(8000.0, None, "poor", 10)],
+        "note": "Correlation is not cause."})
+    .to_string();
+    let terminal = Terminal { color: false, columns: Some(80) };
+    let (text, request) = report_on(terminal, &answer, &["--engagement", "lcp", "--mark", "order"]).await;
+    assert!(
+        request.starts_with("GET /api/v1/sites/default/engagement?period=7d&mark=order&metric=LCP "),
+        "{request}"
+    );
+    assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+    insta::assert_snapshot!(text);
+    let (text, _) = report(&answer, &["--engagement", "lcp", "--format", "csv"]).await;
+    assert!(text.contains("default,,LCP,0,625,good,20,mark:order,1,0.05,0.1,0.9\n"), "{text}");
 }
 
 #[tokio::test]
@@ -251,6 +353,12 @@ fn wrong_flags_are_refused() {
         (vec!["--route", "/a", "--sort", "p75"], "cannot be used with"),
         (vec!["--attribution", "fcp"], "[possible values: lcp, inp, cls, ttfb]"),
         (vec!["--attribution", "lcp", "--sort", "p75"], "cannot be used with"),
+        (vec!["--slow", "lcp", "--around", "100"], "expected 1 to 99, or worst"),
+        (vec!["--around", "75"], "--slow"),
+        (vec!["--from", "yesterday"], "expected a time"),
+        (vec!["--from", "2026-11-13", "--period", "7d"], "cannot be used with"),
+        (vec!["--by", "browser", "--slow", "lcp"], "cannot be used with"),
+        (vec!["--rejections", "--tag", "a:b"], "cannot be used with"),
         (vec!["--format", "xml"], "[possible values: text, json, csv]"),
     ] {
         let error = parse("http://127.0.0.1:1", &arguments).unwrap_err();

@@ -26,15 +26,13 @@ pub(super) async fn trend(
     site: &str,
     terminal: Terminal,
 ) -> Result<(String, bool), Failure> {
-    let query = [
-        ("step", Some(step(&args.period))),
+    // Without a step, the server chooses one by the length of the period.
+    let step = args.filters.from.is_none().then(|| step(&args.filters.period));
+    let query = args.filters.query([
+        ("step", step),
         ("route", args.route.as_deref()),
-        ("period", Some(args.period.as_str())),
-        ("device", args.device.as_deref()),
-        ("os", args.os.as_deref()),
-        ("release", args.release.as_deref()),
         ("metric", args.metric.map(Metric::name)),
-    ];
+    ]);
     let (json, answer): (Value, SeriesAnswer) = client.get(&["sites", site, "series"], &query).await?;
     let is_empty = answer.lines.iter().all(|line| line.views.iter().all(|views| *views == 0));
     let text = match args.format {
@@ -64,9 +62,7 @@ fn text(answer: &SeriesAnswer, args: &Args, (terminal, spark): (Terminal, Spark)
     parts.extend(answer.route.as_deref().map(plain));
     parts.push(format!("{} to {}", plain(&answer.period.from), plain(&answer.period.to)));
     parts.push(format!("by {}, {}", plain(&answer.step), plain(&answer.timezone)));
-    parts.push(args.device.clone().unwrap_or_else(|| "all devices".to_owned()));
-    parts.extend(args.os.clone());
-    parts.extend(args.release.as_deref().map(|release| format!("release {}", plain(release))));
+    parts.extend(args.filters.titles());
     let mut text = terminal.wrap("", &parts.join(" · ")) + "\n";
     let Some(line) = answer.lines.first().filter(|line| line.views.iter().any(|views| *views > 0)) else {
         text.push_str(&no_route(&answer.nearest_routes, terminal));

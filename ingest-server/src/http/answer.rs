@@ -11,6 +11,7 @@ use crate::http::api::Answer;
 use crate::http::compress;
 use crate::http::connection::Asker;
 use crate::http::error::ApiError;
+use crate::http::known;
 use crate::live::fingerprint;
 use crate::questions::{Busy, Cost};
 use crate::report::Range;
@@ -55,7 +56,7 @@ where
 /// answer must follow from the site, the range, the URL of the request and the site's page views.
 ///
 /// # Errors
-/// As [`ask`].
+/// As [`ask`]; 400 if no page view of the site has a value of the filters ([`known`]).
 pub(super) async fn ask_once<T, F>(
     state: &State,
     request: &HttpRequest,
@@ -84,7 +85,12 @@ where
             .finish());
     }
     let reader = Reader::new(store, Arc::clone(&state.closed_days), version, now_ms());
-    let body = state.answers.get(key, written(state, cost, || question(reader))).await?;
+    let (site, query) = (site.id, request.query_string().to_owned());
+    let checked = move || async move {
+        known::check(reader.as_ref(), site, &query).await?;
+        question(reader).await
+    };
+    let body = state.answers.get(key, written(state, cost, checked)).await?;
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CACHE_CONTROL, KEPT_BY_CLIENTS))

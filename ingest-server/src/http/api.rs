@@ -1,11 +1,12 @@
 //! The read API: authenticates with a bearer token and answers JSON.
 //!
 //! One file an endpoint, in the order of [`routes`]. [`route`] holds the parameter `route`, which several endpoints
-//! take.
+//! take; [`sampled`] states the sample of an answer.
 
 pub mod attribution;
 pub mod breakdown;
 pub mod compare;
+pub mod engagement;
 pub mod gate;
 pub mod health;
 pub mod links;
@@ -15,6 +16,8 @@ pub mod rejections;
 pub mod releases;
 pub mod report;
 pub mod route;
+pub mod sampled;
+pub mod samples;
 pub mod series;
 pub mod session;
 pub mod sites;
@@ -52,6 +55,8 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/compare").route(web::get().to(compare::compare)))
         .service(get("/api/v1/sites/{site}/releases").route(web::get().to(releases::releases)))
         .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
+        .service(get("/api/v1/sites/{site}/samples").route(web::get().to(samples::samples)))
+        .service(get("/api/v1/sites/{site}/engagement").route(web::get().to(engagement::engagement)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
         .service(get("/api/v1/sites/{site}/live").route(web::get().to(live::live)))

@@ -134,6 +134,8 @@ static BRANDS: HeaderName = HeaderName::from_static("sec-ch-ua");
 static PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
 /// Global Privacy Control.
 static GPC: HeaderName = HeaderName::from_static("sec-gpc");
+/// The host that the browser asked, from a proxy that asks another one.
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Format of a body.
 enum Format {
@@ -171,15 +173,17 @@ async fn take(
     let left_alone =
         [&GPC, &header::DNT].into_iter().any(|name| text(name).is_some_and(|value| value.trim() == "1"));
     let country = state.country_header.country(request);
+    // Each proxy appends its host.
+    let forwarded = text(&FORWARDED_HOST).and_then(|hosts| hosts.split(',').next());
+    let host = forwarded.or_else(|| text(&header::HOST)).map(|host| host.trim().to_owned());
     let limited = state.client_rate.check(request).err();
     let prefix = state.client_rate.prefix(request);
     let directory = state.directory.current();
     // actix drops this future when the client disconnects. The beacon must still be stored and counted.
     let taken = ToItsEnd::new(async move {
         state.outcomes.receive();
-        let taken =
-            decide_and_keep(&state, body, (origin, sender, left_alone, country), (limited, prefix), &format)
-                .await;
+        let visitor = (origin, host, sender, left_alone, country);
+        let taken = decide_and_keep(&state, body, visitor, (limited, prefix), &format).await;
         match &taken {
             Ok(()) => state.outcomes.count(Outcome::Accepted),
             Err(refused) => refuse(&state, refused),
@@ -234,10 +238,13 @@ impl<F: Future + 'static> Drop for ToItsEnd<F> {
     }
 }
 
+/// The headers of a beacon: `Origin`, the host, the browser, whether the visitor opts out, and the country.
+type Visitor = (Option<String>, Option<String>, Sender, bool, Option<&'static str>);
+
 async fn decide_and_keep(
     state: &State,
     body: BeaconBody,
-    (origin, sender, left_alone, country): (Option<String>, Sender, bool, Option<&'static str>),
+    (origin, host, sender, left_alone, country): Visitor,
     (limited, prefix): (Option<IpNet>, u64),
     format: &Format,
 ) -> Result<(), RefusedBody> {
@@ -262,6 +269,7 @@ async fn decide_and_keep(
     let request = Request {
         body: &body,
         origin: origin.as_deref(),
+        host: host.as_deref(),
         sender,
         left_alone,
         country,

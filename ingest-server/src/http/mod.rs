@@ -13,6 +13,7 @@ pub mod demo;
 pub mod error;
 pub mod ingest;
 mod known;
+mod nearest;
 pub mod openapi;
 pub mod parameters;
 pub mod proxies;

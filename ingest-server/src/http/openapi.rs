@@ -1,8 +1,8 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    attribution, breakdown, compare, gate, health, links, live, pages, rejections, releases, report, series,
-    session, sites, status, violations,
+    attribution, breakdown, compare, engagement, gate, health, links, live, pages, rejections, releases,
+    report, samples, series, session, sites, status, violations,
 };
 use crate::http::{assets, ingest};
 use actix_web::http::header;
@@ -26,7 +26,7 @@ use utoipa::{Modify, OpenApi};
     paths(
         ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, pages::pages,
         report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
-        attribution::attribution, rejections::rejections,
+        attribution::attribution, samples::samples, engagement::engagement, rejections::rejections,
         violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
         session::sign_out
     ),

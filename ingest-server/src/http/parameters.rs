@@ -2,6 +2,7 @@
 //! all page views. The OpenAPI document says which ones it has.
 
 use crate::http::error::ApiError;
+use crate::http::nearest::nearest;
 use crate::http::openapi;
 use crate::http::question::{one_of, short};
 use actix_web::body::MessageBody;
@@ -12,9 +13,6 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn};
-
-/// Least similarity of a parameter that is suggested.
-const SIMILAR_MIN: f64 = 0.7;
 
 /// The query parameters of each method and path.
 static KNOWN: LazyLock<HashMap<(&str, String), Vec<String>>> = LazyLock::new(|| {
@@ -40,7 +38,7 @@ fn query_parameters(operation: Operation) -> Vec<String> {
 /// Lets a request pass whose parameters its endpoint has.
 ///
 /// # Errors
-/// A parameter is unknown; the nearest known one is named.
+/// A parameter is unknown; the nearest known one is named. A value has a control character.
 pub async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -52,7 +50,8 @@ pub async fn check(
     };
     let known = request.match_pattern().and_then(|pattern| KNOWN.get(&(method, pattern)));
     if let Some(known) = known
-        && let Some(error) = unknown(request.query_string(), known)
+        && let Some(error) =
+            unknown(request.query_string(), known).or_else(|| unprintable(request.query_string()))
     {
         return Err(error.into());
     }
@@ -63,17 +62,21 @@ fn unknown(query: &str, known: &[String]) -> Option<ApiError> {
     let (name, _) = url::form_urlencoded::parse(query.as_bytes())
         .find(|(name, _)| !name.is_empty() && !known.iter().any(|known| known == name))?;
     let shown = short(&name);
-    let similar = known
-        .iter()
-        .map(|known| (strsim::jaro_winkler(&shown.to_lowercase(), known), known))
-        .filter(|(similarity, _)| *similarity >= SIMILAR_MIN)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let similar = nearest(&shown, known.iter().map(String::as_str));
     let advice = match similar {
-        Some((_, similar)) => format!("did you mean `{similar}`?"),
+        Some(similar) => format!("did you mean `{similar}`?"),
         None if known.is_empty() => "this path takes none".to_owned(),
         None => format!("expected {}", one_of(known.iter().map(String::as_str))),
     };
     Some(ApiError::parameter(format!("unknown parameter `{shown}`; {advice}")))
+}
+
+/// Refuses control characters: no stored text has one, and Postgres takes no NUL.
+fn unprintable(query: &str) -> Option<ApiError> {
+    let (name, value) = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(_, value)| value.chars().any(char::is_control))?;
+    let shown = short(&value).escape_debug().to_string();
+    Some(ApiError::parameter(format!("`{name}` is `{shown}`: expected a text without control characters")))
 }
 
 #[cfg(test)]
@@ -106,5 +109,16 @@ mod tests {
         assert!(
             unknown("max=1", of("GET", gate)).is_none() && unknown("record=true", of("POST", gate)).is_none()
         );
+    }
+
+    #[test]
+    fn a_control_character_is_refused() {
+        for (query, expected) in [
+            ("route=/a%00", "`route` is `/a\\0`: expected a text without control characters"),
+            ("device=&release=1%0a2", "`release` is `1\\n2`: expected a text without control characters"),
+        ] {
+            assert_eq!(unprintable(query).map(|error| error.to_string()).as_deref(), Some(expected));
+        }
+        assert!(unprintable("route=%2Fgr%C3%B6%C3%9Fe+1").is_none());
     }
 }

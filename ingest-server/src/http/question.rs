@@ -2,10 +2,14 @@
 
 use crate::clock::now_ms;
 use crate::http::error::ApiError;
+use crate::http::nearest::nearest;
 use crate::limits;
+pub(super) use crate::report::short;
 use crate::report::{Cursor, Order, Range, Ranking, Sort};
-use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site};
+use fieldvitals_store::context::property::Condition;
+use fieldvitals_store::{CellQuery, ContextFilter, ContextProperty, Dimension, Filters, GroupBy, Site};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use vitals::metric::{Metric, Metrics};
 use vitals::view::{Device, NavigationType, Os};
@@ -14,7 +18,7 @@ use vitals::view::{Device, NavigationType, Os};
 ///
 /// The `period` of an answer is the counted period: the requested minutes, limited to retained data. It extends to whole
 /// hours or UTC days at its ends if their page views are past retention or too many to read. Queries with several
-/// filters, or with `os`, read page views, within their retention.
+/// filters, with `os`, or with `viewport` and the filters below it, read page views, within their retention.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
@@ -39,6 +43,26 @@ pub struct Filter {
     navigation_type: Option<String>,
     /// Only this release.
     release: Option<String>,
+    /// Only this class of the window's width: `small`, `medium` or `large`.
+    viewport: Option<String>,
+    /// Only this protocol: `http/1.1`, `h2`, `h3` or `other`.
+    protocol: Option<String>,
+    /// Only this source of the document: `network`, `cache` or `navigational-prefetch`.
+    delivery: Option<String>,
+    /// Only this class of the connection's round trip, such as `under-100`.
+    rtt: Option<String>,
+    /// Only this class of the device's memory: `low`, `medium` or `high`.
+    memory: Option<String>,
+    /// Only this class of the device's processor: `low`, `medium` or `high`.
+    cpu: Option<String>,
+    /// Only engaged visitors (`yes`), or others (`no`).
+    engaged: Option<String>,
+    /// Only page views with this value of a tag, such as `plan:pro`.
+    tag: Option<String>,
+    /// Only page views with this mark, such as `order`.
+    mark: Option<String>,
+    /// Only page views with this `Server-Timing` entry and description, such as `cdn-cache:HIT`.
+    server_timing: Option<String>,
     /// Only these metrics, such as `LCP,INP`; all when absent. Fewer metrics are faster.
     metrics: Option<String>,
 }
@@ -53,11 +77,16 @@ pub struct FiltersReport {
     connection: Option<String>,
     navigation_type: Option<&'static str>,
     release: Option<String>,
+    /// The other filters, by name: `viewport`, `tag:plan`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    context: BTreeMap<String, String>,
 }
 
 impl From<Filters> for FiltersReport {
     fn from(filters: Filters) -> Self {
+        let context = filters.context.into_iter().map(|filter| (filter.property.name(), filter.value));
         Self {
+            context: context.collect(),
             device: filters.device.map(Device::name),
             browser: filters.browser,
             os: filters.os.map(Os::name),
@@ -91,6 +120,7 @@ impl Filter {
                 NavigationType::name,
             )?,
             release: text(&self.release),
+            context: self.context()?,
         })
     }
 
@@ -111,6 +141,40 @@ impl Filter {
         other
     }
 
+    fn context(&self) -> Result<Vec<ContextFilter>, ApiError> {
+        let mut filters = Vec::new();
+        let classes = [
+            (ContextProperty::Viewport, &self.viewport),
+            (ContextProperty::Condition(Condition::Protocol), &self.protocol),
+            (ContextProperty::Condition(Condition::Delivery), &self.delivery),
+            (ContextProperty::Condition(Condition::Rtt), &self.rtt),
+            (ContextProperty::Condition(Condition::Memory), &self.memory),
+            (ContextProperty::Condition(Condition::Cpu), &self.cpu),
+            (ContextProperty::Condition(Condition::Engaged), &self.engaged),
+        ];
+        for (property, asked) in classes {
+            if let Some(value) = named(property.kind(), asked, &property.fixed_values(), |value| value)? {
+                filters.push(ContextFilter { property, value: value.to_owned() });
+            }
+        }
+        if let Some((name, value)) = pair("tag", "plan:pro", &self.tag)? {
+            filters.push(ContextFilter { property: ContextProperty::Tag(name), value });
+        }
+        if let Some(name) = given(&self.mark) {
+            let property = ContextProperty::Mark(name.to_owned());
+            filters.push(ContextFilter { property, value: "yes".to_owned() });
+        }
+        if let Some((name, value)) = pair("server_timing", "cdn-cache:HIT", &self.server_timing)? {
+            filters.push(ContextFilter { property: ContextProperty::ServerTiming(name), value });
+        }
+        Ok(filters)
+    }
+
+    /// Takes the parameter `mark`, for queries that use it in another way.
+    pub fn take_mark(&mut self) -> Option<String> {
+        self.mark.take().filter(|name| !name.is_empty())
+    }
+
     /// Refuses the parameter `metrics`, for queries that select metrics in another way.
     pub fn without_metrics(&self, instead: &str) -> Result<(), ApiError> {
         match given(&self.metrics) {
@@ -122,7 +186,14 @@ impl Filter {
     /// Returns the filters of a gate.
     pub fn of_gate(&self) -> Result<Filters, ApiError> {
         self.without_metrics("each budget names its own")?;
-        self.filters()
+        let filters = self.filters()?;
+        match filters.context.first() {
+            Some(filter) => Err(ApiError::parameter(format!(
+                "`{}` is not taken here: budgets are judged without properties of the context",
+                filter.property.kind()
+            ))),
+            None => Ok(filters),
+        }
     }
 
     fn metrics(&self) -> Result<Metrics, ApiError> {
@@ -145,26 +216,96 @@ impl Filter {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ByParam {
-    /// `device`, `browser`, `os`, `country`, `connection`, `navigation_type` or `release`.
+    /// `device`, `browser`, `os`, `country`, `connection`, `navigation_type` or `release`. Breakdowns also by `viewport`,
+    /// `protocol`, `delivery`, `rtt`, `memory`, `cpu`, `engaged`, `tag:NAME`, `mark:NAME` or `server_timing:NAME`, within
+    /// the retention of page views.
     by: Option<String>,
 }
 
+/// A property by which page views are grouped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// A dimension, or the operating system.
+    Column(GroupBy),
+    /// A property of the context.
+    Context(ContextProperty),
+}
+
+impl Grouping {
+    /// The name in the API.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Column(by) => by.name().to_owned(),
+            Self::Context(property) => property.name(),
+        }
+    }
+}
+
+/// A parameter, and the property of a name.
+type Named = (&'static str, fn(String) -> ContextProperty);
+
+/// The properties of a context with a name of their own.
+const NAMED: [Named; 3] = [
+    ("tag", ContextProperty::Tag),
+    ("mark", ContextProperty::Mark),
+    ("server_timing", ContextProperty::ServerTiming),
+];
+
 impl ByParam {
-    /// Parses the dimension; `None` if absent.
+    /// Parses the dimension; `None` if absent. Refuses properties of the context.
     pub fn given(&self) -> Result<Option<GroupBy>, ApiError> {
         named("by", &self.by, &GroupBy::ALL, GroupBy::name)
     }
 
-    /// Parses the dimension.
-    pub fn by(&self) -> Result<GroupBy, ApiError> {
-        match self.given()? {
-            Some(by) => Ok(by),
-            None => Err(ApiError::parameter(format!(
-                "`by` is missing: expected {}",
-                one_of(GroupBy::ALL.map(GroupBy::name))
-            ))),
+    /// Parses the dimension, or a property of the context.
+    pub fn grouping(&self) -> Result<Grouping, ApiError> {
+        let Some(text) = given(&self.by) else {
+            return Err(ApiError::parameter(format!("`by` is missing: expected {}", one_of(groupings()))));
+        };
+        if let Some(&by) = GroupBy::ALL.iter().find(|by| by.name() == text) {
+            return Ok(Grouping::Column(by));
+        }
+        if let Some(class) = ContextProperty::CLASSES.into_iter().find(|class| class.kind() == text) {
+            return Ok(Grouping::Context(class));
+        }
+        let (kind, name) = text.split_once(':').unwrap_or((text, ""));
+        match NAMED.iter().find(|(known, _)| *known == kind) {
+            Some((_, property)) if !name.is_empty() => Ok(Grouping::Context(property(name.to_owned()))),
+            Some((kind, _)) => Err(ApiError::parameter(format!("`by` is `{kind}`: expected {kind}:NAME"))),
+            None => Err(unknown_value("by", text, groupings())),
         }
     }
+}
+
+/// The values of `by`.
+fn groupings() -> impl Iterator<Item = &'static str> {
+    let columns = GroupBy::ALL.into_iter().map(GroupBy::name);
+    let classes = ContextProperty::CLASSES.into_iter().map(|class| class.kind());
+    columns.chain(classes).chain(["tag:NAME", "mark:NAME", "server_timing:NAME"])
+}
+
+/// Parses a parameter of a name and a value, such as `plan:pro`.
+fn pair(parameter: &str, example: &str, text: &Option<String>) -> Result<Option<(String, String)>, ApiError> {
+    let Some(text) = given(text) else { return Ok(None) };
+    match text.split_once(':') {
+        Some((name, value)) if !name.is_empty() => Ok(Some((name.to_owned(), value.to_owned()))),
+        _ => Err(ApiError::parameter(format!(
+            "`{parameter}` is `{}`: expected a name and a value, such as {example}",
+            short(text)
+        ))),
+    }
+}
+
+/// Returns the error for a value that is none of the allowed ones, with the nearest of them.
+fn unknown_value<'a>(parameter: &str, text: &str, allowed: impl IntoIterator<Item = &'a str>) -> ApiError {
+    let allowed: Vec<&str> = allowed.into_iter().collect();
+    let shown = short(text);
+    let near = nearest(&shown, allowed.iter().copied()).map(|near| format!("did you mean `{near}`? "));
+    ApiError::parameter(format!(
+        "`{parameter}` is `{shown}`: {}expected {}",
+        near.unwrap_or_default(),
+        one_of(allowed)
+    ))
 }
 
 /// Parses a parameter as one of the named values; `None` if absent.
@@ -177,11 +318,7 @@ pub(super) fn named<T: Copy>(
     let Some(text) = given(text) else { return Ok(None) };
     match all.iter().find(|&&value| name(value) == text) {
         Some(&value) => Ok(Some(value)),
-        None => Err(ApiError::parameter(format!(
-            "`{parameter}` is `{}`: expected {}",
-            short(text),
-            one_of(all.iter().map(|&value| name(value)))
-        ))),
+        None => Err(unknown_value(parameter, text, all.iter().map(|&value| name(value)))),
     }
 }
 
@@ -211,17 +348,14 @@ pub(super) fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display + Cop
     })
 }
 
-fn metric(name: &str) -> Result<Metric, ApiError> {
+/// Parses the name of a metric.
+pub(super) fn metric(name: &str) -> Result<Metric, ApiError> {
     Metric::from_name(name).ok_or_else(|| ApiError::parameter(vitals::beacon::unknown_metric(name)))
 }
 
 /// Returns a parameter's value; `None` if absent or empty.
 pub(super) fn given(parameter: &Option<String>) -> Option<&str> {
     parameter.as_deref().filter(|text| !text.is_empty())
-}
-
-pub(super) fn short(text: &str) -> String {
-    text.chars().take(32).collect()
 }
 
 /// Sorting and paging of the ranking.

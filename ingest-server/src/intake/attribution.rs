@@ -7,9 +7,10 @@ use vitals::attribution::{Attribution, ClsCause, InpCause, LcpCause};
 use vitals::fetch::{Fetch, ServerTiming, TtfbCause};
 
 /// Scrubs the attribution of a page view and limits its texts: selectors keep only selector characters, URLs lose
-/// query and fragment, and personal-looking texts are replaced.
+/// query and fragment, and personal-looking texts are replaced. Leaves out the collector's own scripts, which come from
+/// `host`.
 #[must_use]
-pub(super) fn scrubbed(attribution: Attribution) -> Attribution {
+pub(super) fn scrubbed(attribution: Attribution, host: Option<&str>) -> Attribution {
     let Attribution { lcp, inp, cls, ttfb } = attribution;
     Attribution {
         lcp: lcp.map(|cause| LcpCause {
@@ -17,15 +18,27 @@ pub(super) fn scrubbed(attribution: Attribution) -> Attribution {
             url: resource_url(&cause.url),
             ..cause
         }),
-        inp: inp.map(|cause| InpCause {
-            target: selector(cause.target),
-            event: label(cause.event, limits::LABEL_BYTES_MAX).into_owned(),
-            script: resource_url(&cause.script),
-            ..cause
+        inp: inp.map(|cause| {
+            let script = resource_url(&cause.script);
+            let is_own = host.is_some_and(|host| is_own_script(&script, host));
+            InpCause {
+                target: selector(cause.target),
+                event: label(cause.event, limits::LABEL_BYTES_MAX).into_owned(),
+                script: if is_own { String::new() } else { script },
+                script_ms: if is_own { 0.0 } else { cause.script_ms },
+                ..cause
+            }
         }),
         cls: cls.map(|cause| ClsCause { target: selector(cause.target), ..cause }),
         ttfb: ttfb.map(fetch),
     }
+}
+
+/// Whether a URL is that of the snippet, or of a file that it loads.
+fn is_own_script(url: &str, host: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let (own, path) = rest.split_at_checked(host.len()).unwrap_or_default();
+    own.eq_ignore_ascii_case(host) && (path == "/v.js" || path.starts_with("/c/"))
 }
 
 /// Scrubs and limits the texts of a document's fetch.
@@ -114,7 +127,8 @@ mod tests {
                 },
             }),
         };
-        let Attribution { lcp: Some(lcp), inp: Some(inp), cls: None, ttfb: Some(ttfb) } = scrubbed(hostile)
+        let Attribution { lcp: Some(lcp), inp: Some(inp), cls: None, ttfb: Some(ttfb) } =
+            scrubbed(hostile, None)
         else {
             panic!()
         };
@@ -132,6 +146,22 @@ mod tests {
         assert_eq!(selector("#hero>img.wide".to_owned()), "#hero>img.wide");
         assert_eq!(resource_url("file:///home_of_jo/photo.jpg"), "file");
         assert_eq!(resource_url("capacitor://localhost/_capacitor_file_/var/jo.jpg"), "capacitor");
+    }
+
+    #[test]
+    fn own_scripts_are_those_of_the_tags_host() {
+        for (url, is_own) in [
+            ("https://vitals.example/v.js", true),
+            ("https://VITALS.example/c/1a2b.js", true),
+            ("https://vitals.example:8080/v.js", false),
+            ("https://shop.example/v.js", false),
+            ("https://vitals.example/v.js/x", false),
+            ("https://vitals.example/app.js", false),
+            ("https://vitals.exa", false),
+            ("vitals.example/v.js", false),
+        ] {
+            assert_eq!(is_own_script(url, "vitals.example"), is_own, "{url}");
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// The `Origin` header.
     pub origin: Option<&'a str>,
+    /// The host that the browser asked, which is that of the script tag. Our own scripts are never named as a page's.
+    pub host: Option<&'a str>,
     /// The browser and the system that sent it; see [`browser::sender`].
     pub sender: Sender,
     /// Set if the visitor opts out (Global Privacy Control, Do Not Track).
@@ -187,7 +189,7 @@ fn own_updates(
             (None, None, Some(named)) => named.clone(),
             (None, _, _) => route::of_url(url, &site.routes),
         };
-        let mut attribution = attribution::scrubbed(snapshot.attribution);
+        let mut attribution = attribution::scrubbed(snapshot.attribution, request.host);
         let conditions = Conditions { engaged: snapshot.engaged, ..visitor.clone() }
             .with_fetch(attribution.ttfb.take())
             .with_first_input(snapshot.first_input_ms);
@@ -382,6 +384,7 @@ mod tests {
         Request {
             body,
             origin,
+            host: Some("vitals.example"),
             sender: SENDER,
             left_alone: false,
             country: Some("DE"),

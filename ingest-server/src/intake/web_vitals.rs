@@ -347,6 +347,7 @@ mod tests {
             &Request {
                 body: &body,
                 origin: None,
+                host: None,
                 sender: Sender::default(),
                 left_alone: false,
                 country: None,
@@ -478,6 +479,7 @@ mod tests {
         let request = Request {
             body: text.as_bytes(),
             origin: None,
+            host: None,
             sender: Sender::default(),
             left_alone: false,
             country: None,

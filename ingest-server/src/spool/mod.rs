@@ -231,6 +231,21 @@ struct Shared {
 }
 
 impl Shared {
+    fn new(path: &Path, bounds: Bounds, stats: Stats) -> Self {
+        Self {
+            path: path.to_owned(),
+            bounds,
+            in_flight_bytes: AtomicUsize::new(0),
+            stats: Mutex::new(stats),
+            held: Mutex::default(),
+            refusing: Mutex::default(),
+            overflows: Mutex::default(),
+            stalled: Mutex::default(),
+            failed: watch::Sender::new(None),
+            appended: Notify::new(),
+        }
+    }
+
     fn stats(&self) -> MutexGuard<'_, Stats> {
         // No holder of the lock can panic with the value half changed.
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
@@ -301,18 +316,8 @@ impl Spool {
     ) -> Result<(Self, Loader), SpoolError> {
         let file::OpenSpool { lock, writer, reader, checkpointer, epochs, beacons, bytes } =
             file::open(path)?;
-        let shared = Arc::new(Shared {
-            path: path.to_owned(),
-            bounds,
-            in_flight_bytes: AtomicUsize::new(0),
-            stats: Mutex::new(Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() }),
-            held: Mutex::default(),
-            refusing: Mutex::default(),
-            overflows: Mutex::default(),
-            stalled: Mutex::default(),
-            failed: watch::Sender::new(None),
-            appended: Notify::new(),
-        });
+        let stats = Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() };
+        let shared = Arc::new(Shared::new(path, bounds, stats));
         let (sender, receiver) = mpsc::unbounded_channel();
         let spool = Self { shared: Arc::clone(&shared), writer: sender };
         let last = epochs.last().map_or(0, |epoch| epoch.last);
@@ -346,7 +351,7 @@ impl Spool {
         let bytes = payload::encode_record(&record)
             .map_err(|error| AppendError::Failed(format!("a beacon cannot be encoded: {error}")))?;
         let held = InFlight::hold(&self.shared, bytes.len());
-        match self.shared.room(record.site) {
+        match self.shared.room(record.site, 0) {
             Room::Full => return Err(self.shed(Cause::Full, &self.shared.full_reason())),
             Room::SiteFull => {
                 self.shared.held().shed(record.site);

@@ -6,6 +6,7 @@ use fieldvitals_store::SiteId;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use vitals::limits::BODY_BYTES_MAX;
 
 /// Time without a refused beacon after which the refusal is over. On a disk, or in a spool, that is nearly full, one
 /// beacon goes and the next does not.
@@ -59,11 +60,12 @@ impl Shared {
         self.refusing().as_ref().map(|refusing| refusing.refusal.clone())
     }
 
-    /// Whether a site's beacon fits, with those in flight.
-    pub(super) fn room(&self, site: SiteId) -> Room {
+    /// Whether a site's beacon fits: those in flight, and `more_bytes` that are not there yet.
+    pub(super) fn room(&self, site: SiteId, more_bytes: u64) -> Room {
         let stats = *self.stats();
         let in_flight = self.in_flight_bytes.load(Ordering::Relaxed) as u64;
-        let (all, max) = (stats.bytes.saturating_add(in_flight), self.bounds.spool_bytes);
+        let max = self.bounds.spool_bytes;
+        let all = stats.bytes.saturating_add(in_flight).saturating_add(more_bytes);
         let free = all.saturating_sub(stats.held_bytes);
         // A site that fails alone has half of the spool. The others have the other half, also where more than the
         // first was full when it turned out that it fails.
@@ -114,9 +116,12 @@ impl Shared {
         }
     }
 
+    /// Whether there is no room for a beacon of the largest size. A full spool has room for smaller ones: the beacon
+    /// that did not fit left a gap.
     fn is_full(&self) -> bool {
+        let largest_bytes = (BODY_BYTES_MAX as u64).min(self.bounds.spool_bytes / 2);
         // No site has this id.
-        self.room(SiteId(i64::MIN)) == Room::Full
+        self.room(SiteId(i64::MIN), largest_bytes) == Room::Full
     }
 
     /// Why a beacon of any site does not fit.
@@ -125,5 +130,49 @@ impl Shared {
         format!(
             "the spool is full: {mib} MiB of beacons wait for the store; spool.stalled of /api/v1/status says why"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::{Bounds, Stats};
+    use super::*;
+    use std::path::Path;
+
+    const SPOOL_BYTES: u64 = 1024 * 1024;
+
+    /// A spool that refused its last beacon a while ago, with a backlog of this size.
+    fn refused(bytes: u64) -> Shared {
+        let bounds = Bounds { spool_bytes: SPOOL_BYTES, ..Bounds::default() };
+        let shared = Shared::new(Path::new("spool"), bounds, Stats { bytes, ..Stats::default() });
+        assert!(shared.refuse(Cause::Full, &shared.full_reason(), 1));
+        shared.refusing().as_mut().unwrap().last -= CALM;
+        shared
+    }
+
+    #[test]
+    fn the_gap_that_a_refused_beacon_left_does_not_end_the_refusal() {
+        let largest = BODY_BYTES_MAX as u64;
+        for (bytes, is_over) in [
+            (SPOOL_BYTES, false),
+            (SPOOL_BYTES - 1, false),
+            (SPOOL_BYTES - largest + 1, false),
+            (SPOOL_BYTES - largest, true),
+            (0, true),
+        ] {
+            let shared = refused(bytes);
+            shared.commit_went();
+            assert_eq!(shared.refusal().is_none(), is_over, "{bytes} bytes wait");
+        }
+    }
+
+    #[test]
+    fn a_commit_soon_after_a_refused_beacon_does_not_end_the_refusal() {
+        let shared = refused(0);
+        shared.refuse(Cause::Full, "again", 1);
+        shared.commit_went();
+        assert_eq!(shared.refusal().unwrap().beacons, 2);
     }
 }

@@ -186,6 +186,7 @@ pub async fn conditions_explain_ttfb_and_go_with_their_page_view(store: Arc<dyn 
         views: CellQuery::new(site, DAY0_MS, DAY0_MS + DAY_MS),
         explained: AttributionMetric::Ttfb,
         limit: 10,
+        views_max: u64::MAX,
     };
     let answer = store.causes(&query).await.unwrap();
     assert_eq!((answer.measured, answer.explained, answer.found), (4, 3, 2));

@@ -105,8 +105,12 @@ pub async fn contexts_are_those_of_the_last_snapshot(store: Arc<dyn Store>) {
     assert_eq!(store.view(site, id).await.unwrap().unwrap().update, last);
     assert_eq!(store.view(site, plain.id).await.unwrap().unwrap().update, plain);
 
-    let query =
-        |explained| CauseQuery { views: CellQuery::new(site, DAY0_MS, DAY1_MS), explained, limit: 10 };
+    let query = |explained| CauseQuery {
+        views: CellQuery::new(site, DAY0_MS, DAY1_MS),
+        explained,
+        limit: 10,
+        views_max: u64::MAX,
+    };
     let lcp = store.causes(&query(AttributionMetric::Lcp)).await.unwrap();
     assert_eq!((lcp.views.count, lcp.measured, lcp.explained, lcp.found), (2, 1, 1, 1));
     let cause = &lcp.causes[0];

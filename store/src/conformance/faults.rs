@@ -1,8 +1,10 @@
 //! A store that fails on demand, for the tests of whatever stands in front of one.
 
+use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
+use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
-    CauseQuery, Causes, CellQuery, DeployMark, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
+    CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
     MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
     RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
     StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
@@ -225,8 +227,20 @@ impl Store for FaultyStore {
         self.inner.series(query).await
     }
 
-    async fn causes(&self, query: &CauseQuery) -> Result<Causes, StoreError> {
-        self.inner.causes(query).await
+    async fn scan(&self, query: &ScanQuery, gather: &mut dyn Gather) -> Result<Scanned, StoreError> {
+        self.inner.scan(query, gather).await
+    }
+
+    async fn labels(&self, site: SiteId, dimension: Dimension) -> Result<Vec<String>, StoreError> {
+        self.inner.labels(site, dimension).await
+    }
+
+    async fn texts(&self, site: SiteId, kind: TextKind) -> Result<Vec<String>, StoreError> {
+        self.inner.texts(site, kind).await
+    }
+
+    async fn views_of(&self, site: SiteId, ids: &[ViewId]) -> Result<Vec<StoredView>, StoreError> {
+        self.inner.views_of(site, ids).await
     }
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {

@@ -6,9 +6,10 @@ use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
-    AttributionMetric, CauseQuery, CellQuery, Context, Detail, Dimension, Erase, Filters, GroupBy, Lines,
-    LoadBatch, Retention, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery,
-    TallyQuery, Version, ViewUpdate, Weight,
+    Around, AttributionMetric, CauseQuery, CellQuery, Context, ContextFilter, ContextProperty, Detail,
+    Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, Retention, SampleQuery, Senders,
+    SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery, TallyQuery, Version, ViewUpdate,
+    Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -45,6 +46,7 @@ struct Ask {
     route: Option<String>,
     filters: Filters,
     by: GroupBy,
+    property: ContextProperty,
     exact: bool,
     metric: Metric,
     at_most: u32,
@@ -133,11 +135,17 @@ fn any_update() -> impl Strategy<Value = ViewUpdate> {
 /// Few texts, so that page views share them, and also the one that stands for those beyond a bound.
 fn any_context() -> impl Strategy<Value = Context> {
     let state = || select(&LoadState::ALL[..]);
-    let target = || text(&["", "img", "#é>p", "(other)"]);
+    let target = || text(&["", "img", "#é>p", "#é>p.is-open", "#é>img", "(other)"]);
     let ms = || select(&[0_u32, 1, 250, 600_000][..]);
     let lcp = (target(), text(&["", "https://a.example/x.png"]), ms())
         .prop_map(|(target, url, ms)| LcpDetail { target, url, parts_ms: [ms, 1, 2, ms] });
-    let inp = (target(), text(&["click", "keydown"]), ms(), text(&["", "https://a.example/a.js"]), state())
+    let inp = (
+        target(),
+        text(&["click", "pointerdown", "keydown"]),
+        ms(),
+        text(&["", "https://a.example/a.js"]),
+        state(),
+    )
         .prop_map(|(target, event, ms, script, load_state)| {
             let (parts_ms, script_ms) = ([1, ms, 3], ms);
             InpDetail { target, event, at_ms: 7_000_000, parts_ms, script, script_ms, load_state }
@@ -148,7 +156,7 @@ fn any_context() -> impl Strategy<Value = Context> {
         value_micros: 123_456,
         load_state,
     });
-    let said = (vec((text(&["plan"]), text(&["free", "paid"])), 0..2), vec((text(&["ready"]), ms()), 0..2));
+    let said = (vec((text(&["plan"]), text(&["free", "pro"])), 0..2), vec((text(&["ready"]), ms()), 0..2));
     let detail = (option::of(lcp), option::of(inp), option::of(cls), said).prop_map(
         |(lcp, inp, cls, (tags, marks))| {
             let any =
@@ -203,27 +211,63 @@ fn any_filters() -> impl Strategy<Value = Filters> {
         country: Some(country),
         ..Filters::NONE
     });
-    prop_oneof![6 => Just(Filters::NONE), 8 => one, 2 => two, 1 => with_os]
+    let with_context = (option::of(select(Device::ALL)), any_property(), 0_usize..4).prop_map(
+        |(device, property, place)| {
+            // A value of the property, or one that no page view has.
+            let said = ["pro", "free", "HIT", ""].map(str::to_owned);
+            let values: Vec<String> =
+                property.fixed_values().into_iter().map(str::to_owned).chain(said).collect();
+            let value = values[place].clone();
+            Filters { device, context: vec![ContextFilter { property, value }], ..Filters::NONE }
+        },
+    );
+    prop_oneof![6 => Just(Filters::NONE), 8 => one, 2 => two, 1 => with_os, 3 => with_context]
+}
+
+fn any_property() -> impl Strategy<Value = ContextProperty> {
+    let named = [
+        ContextProperty::Tag("plan".to_owned()),
+        ContextProperty::Mark("ready".to_owned()),
+        ContextProperty::ServerTiming("edge".to_owned()),
+    ];
+    select(ContextProperty::CLASSES.into_iter().chain(named).collect::<Vec<_>>())
 }
 
 fn any_ask() -> impl Strategy<Value = Ask> {
     (
         (0..SITES, -2..HOURS, 0..HOURS + 4),
-        (option::of(text(ROUTES)), any_filters(), select(&GroupBy::ALL[..]), prop::bool::weighted(0.2)),
+        (
+            option::of(text(ROUTES)),
+            any_filters(),
+            (select(&GroupBy::ALL[..]), any_property()),
+            prop::bool::weighted(0.2),
+        ),
         (select(&Metric::ALL[..]), select(&[0_u32, 99_999, 100_000, 2_500_000][..]), any::<bool>()),
         select(&[1_i64, 7, 24, 31][..]),
     )
         .prop_map(
             |(
                 (site, from_hour, hours),
-                (route, filters, by, exact),
+                (route, filters, (by, property), exact),
                 (metric, at_most, whole),
                 step_hours,
             )| {
                 // Half of the questions are about whole days, which the other half rarely is.
                 let (from_hour, hours) =
                     if whole { (from_hour / 24 * 24, (hours / 24 + 1) * 24) } else { (from_hour, hours) };
-                Ask { site, from_hour, hours, step_hours, route, filters, by, exact, metric, at_most }
+                Ask {
+                    site,
+                    from_hour,
+                    hours,
+                    step_hours,
+                    route,
+                    filters,
+                    by,
+                    property,
+                    exact,
+                    metric,
+                    at_most,
+                }
             },
         )
 }
@@ -305,6 +349,7 @@ impl Play {
             route: None,
             filters: Filters::NONE,
             by: GroupBy::Rolled(Dimension::Country),
+            property: ContextProperty::Viewport,
             exact: false,
             metric: Metric::Lcp,
             at_most: 2_500_000,
@@ -395,7 +440,8 @@ impl Play {
         for &site in &self.sites {
             let version = self.store.version(site).await.unwrap();
             let query = CellQuery::new(site, DAY0_MS, DAY0_MS + HOURS * HOUR_MS);
-            let causes = CauseQuery { views: query.clone(), explained: AttributionMetric::Lcp, limit: 3 };
+            let explained = AttributionMetric::Lcp;
+            let causes = CauseQuery { views: query.clone(), explained, limit: 3, views_max: u64::MAX };
             let answers = format!(
                 "{:?} {:?} {:?} {:?}",
                 self.store.route_names(site).await.unwrap(),
@@ -454,8 +500,26 @@ impl Play {
         let query = StrataQuery { views, windows: windows.collect() };
         let strata = self.store.strata(&query).await.unwrap();
         same("strata", &query, &strata, &self.model.strata(&query))?;
+        let split = self.store.split(&one_metric, &ask.property).await.unwrap();
+        let expected = self.model.split(&one_metric, &ask.property);
+        same("split", &(&one_metric, &ask.property), &split, &expected)?;
+        for around in [Around::Percentile(75), Around::Worst] {
+            let (views, metric) = (asked.clone(), ask.metric);
+            let query = SampleQuery { views, metric, around, limit: 2, views_max: u64::MAX };
+            let samples = self.store.samples(&query).await.unwrap();
+            same("samples", &query, &samples, &self.model.samples(&query))?;
+        }
+        let query = EngagementQuery {
+            views: asked.clone(),
+            metric: ask.metric,
+            mark: Some("ready".to_owned()),
+            ends: vec![Value::ZERO, Value::from_micros(ask.metric, 100_000).unwrap()],
+            views_max: u64::MAX,
+        };
+        let engagement = self.store.engagement(&query).await.unwrap();
+        same("engagement", &query, &engagement, &self.model.engagement(&query))?;
         for explained in AttributionMetric::ALL {
-            let query = CauseQuery { views: asked.clone(), explained, limit: 3 };
+            let query = CauseQuery { views: asked.clone(), explained, limit: 3, views_max: u64::MAX };
             let causes = self.store.causes(&query).await.unwrap();
             same("causes", &query, &causes, &self.model.causes(&query))?;
         }
@@ -464,7 +528,7 @@ impl Play {
             from_ms,
             to_ms,
             routes: ask.route.clone().map_or(routes, |route| vec![route]),
-            filters: ask.filters.clone(),
+            filters: Filters { context: Vec::new(), ..ask.filters.clone() },
             metric: ask.metric,
             at_most: Value::from_micros(ask.metric, ask.at_most).unwrap(),
         };

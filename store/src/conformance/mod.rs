@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod causes;
 mod conditions;
 mod contexts;
 mod deploy_marks;
@@ -16,6 +17,7 @@ mod model;
 mod names;
 mod passes;
 mod periods;
+mod scans;
 mod series;
 pub mod upgrade;
 mod version;
@@ -108,6 +110,9 @@ register! {
         pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
         pass_with_a_fault_changes_nothing;
     periods: parts_of_hours_are_counted_from_page_views;
+    scans:
+        known_names_and_texts_are_listed, page_views_are_selected_by_their_context,
+        sample_of_page_views_is_bounded_and_even, sample_that_reaches_its_limit_is_cut, slow_page_views_are_found_whole;
     series: steps_of_a_series_are_single_answers;
     version: what_changes_an_answer_makes_a_new_version;
 }

@@ -1,19 +1,19 @@
 //! Implements a simple model of a store that computes each answer the slow and obvious way.
 
+use super::causes::{self, Sample};
 use super::{conditions, percentile};
-use crate::context::causes::{Blocking, Script};
+use crate::context::causes::Blocking;
 use crate::dimension::{DimensionValue, device_code, device_of_code};
 use crate::load::merge;
 use crate::rollup::{DAY_MS, From, HOUR_MS, MINUTE_MS, day_of};
 use crate::{
-    AttributionMetric, Cause, CauseQuery, Causes, Cell, CellQuery, Context, Dimension, Erase, GroupBy,
-    LoadBatch, LoadReport, PeriodRows, Retention, RetentionEdges, RouteCell, SeriesQuery, SiteId, SpoolId,
-    StepCells, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Total, ValueCell, ViewUpdate,
+    Around, CauseQuery, Causes, Cell, CellQuery, ContextProperty, Dimension, Engaged, Engagement,
+    EngagementQuery, Erase, GroupBy, LoadBatch, LoadReport, PeriodRows, Retention, RetentionEdges, RouteCell,
+    SampleQuery, Samples, SeriesQuery, SiteId, SpoolId, StepCells, StoreError, StoredView, StrataQuery,
+    Stratum, Tally, TallyQuery, Total, ValueCell, ViewUpdate,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use vitals::attribution::LoadState;
-use vitals::fetch;
 use vitals::gate::Block;
 use vitals::metric::{Metric, Value};
 use vitals::view::{NavigationType, TtiGap, ViewId};
@@ -249,15 +249,93 @@ impl Model {
         after(from_ms..to_ms, self.retained.days_from_ms)
     }
 
+    /// Returns the period of a scan, and its page views.
+    fn scanned(&self, query: &CellQuery) -> (Range<i64>, Vec<&ViewUpdate>) {
+        let period = after(query.from_ms..query.to_ms, self.retained.views_from_ms);
+        (period, self.raw_views(query.site).filter(|view| query.takes(view)).collect())
+    }
+
+    /// See [`crate::Store::split`].
+    #[must_use]
+    pub fn split(&self, query: &CellQuery, property: &ContextProperty) -> PeriodRows<ValueCell> {
+        let (period, views) = self.scanned(query);
+        let mut cells: BTreeMap<Option<String>, Cell> = BTreeMap::new();
+        for view in views {
+            let value = property.value(&view.context, |text| text.as_str()).map(str::to_owned);
+            cells.entry(value).or_default().add(&view.values, view.weight, 1);
+        }
+        let cell =
+            |(value, cell): (Option<String>, Cell)| ValueCell { value, cell: cell.only(query.metrics) };
+        let mut rows: Vec<ValueCell> = cells.into_iter().map(cell).collect();
+        rows.sort_by_key(|one| (std::cmp::Reverse(one.cell.views), one.value.is_none(), one.value.clone()));
+        PeriodRows { period, rows }
+    }
+
+    /// See [`crate::Store::samples`].
+    #[must_use]
+    pub fn samples(&self, query: &SampleQuery) -> Samples {
+        let (period, views) = self.scanned(&query.views);
+        let mut answer = Samples { period, ..Samples::default() };
+        let mut sorted: Vec<(Value, ViewId)> = Vec::new();
+        for view in views {
+            answer.views.add(view.weight.milli(), 1);
+            sorted.extend(view.values.get(query.metric).map(|value| (value, view.id)));
+        }
+        sorted.sort();
+        let n = sorted.len();
+        answer.measured = n as i64;
+        let (percent, above) = match query.around {
+            Around::Percentile(percent) => (usize::from(percent), query.limit / 2),
+            Around::Worst => (99, 0),
+        };
+        let at = (n * percent).div_ceil(100);
+        answer.percentile = at.checked_sub(1).map(|place| sorted[place].0);
+        let end = match query.around {
+            Around::Percentile(_) => n.min(query.limit.max(at + above)),
+            Around::Worst => at,
+        };
+        sorted.truncate(end);
+        sorted.drain(..end.saturating_sub(query.limit));
+        let of = |(_, id): &(Value, ViewId)| self.view(query.views.site, *id);
+        answer.found = sorted.iter().rev().filter_map(of).collect();
+        answer
+    }
+
+    /// See [`crate::Store::engagement`].
+    #[must_use]
+    pub fn engagement(&self, query: &EngagementQuery) -> Engagement {
+        let (period, views) = self.scanned(&query.views);
+        let mut answer = Engagement { period, ..Engagement::default() };
+        answer.buckets = vec![Engaged::default(); query.ends.len() + 1];
+        for view in views {
+            answer.views.add(view.weight.milli(), 1);
+            let Some(value) = view.values.get(query.metric) else { continue };
+            answer.measured += 1;
+            let Some(conditions) = &view.context.conditions else { continue };
+            let Some(engaged) = conditions.engaged else { continue };
+            let values = [Metric::Inp, Metric::Fid].map(|metric| view.values.get(metric));
+            let interacted = conditions.first_input_ms.is_some() || values != [None; 2];
+            let marks = view.context.detail.iter().flat_map(|detail| &detail.marks);
+            let marked = marks.filter(|(name, _)| Some(name) == query.mark.as_ref()).count() > 0;
+            let place = query.ends.iter().filter(|end| value > **end).count();
+            let bucket = &mut answer.buckets[place];
+            bucket.n += 1;
+            bucket.interacted += i64::from(interacted);
+            bucket.engaged += i64::from(interacted || engaged);
+            bucket.marked += i64::from(marked);
+        }
+        answer
+    }
+
     /// See [`crate::Store::causes`].
     #[must_use]
     pub fn causes(&self, query: &CauseQuery) -> Causes {
         let metric = query.explained.metric();
-        let period = after(query.views.from_ms..query.views.to_ms, self.retained.views_from_ms);
+        let (period, views) = self.scanned(&query.views);
         let mut answer = Causes { period, ..Causes::default() };
         let (mut groups, mut tbt) = (BTreeMap::<(String, String), Vec<Sample>>::new(), Vec::new());
         let mut seen = Vec::new();
-        for view in self.raw_views(query.views.site).filter(|view| query.views.takes(view)) {
+        for view in views {
             answer.views.add(view.weight.milli(), 1);
             answer.tti_reached += i64::from(view.values.get(Metric::Tti).is_some());
             for (gap, count) in TtiGap::ALL.iter().zip(&mut answer.tti_gaps) {
@@ -275,10 +353,8 @@ impl Model {
                 groups.entry(key).or_default().push(sample);
             }
         }
-        answer.found = groups.len();
-        answer.causes =
-            groups.into_iter().map(|(key, samples)| cause(query.explained, key, &samples)).collect();
-        answer.causes.sort_by_key(|cause| std::cmp::Reverse(cause.views));
+        answer.causes = causes::of(query.explained, groups);
+        answer.found = answer.causes.len();
         answer.causes.truncate(query.limit);
         answer.conditions = conditions::found(&seen, query.limit);
         let n = tbt.len() as i64;
@@ -355,81 +431,4 @@ impl Model {
 fn after(range: Range<i64>, from_ms: i64) -> Range<i64> {
     let start_ms = range.start.max(from_ms);
     start_ms..range.end.max(start_ms)
-}
-
-/// A page view's attribution of the metric.
-struct Sample {
-    value: u32,
-    parts_ms: Vec<u32>,
-    at_ms: u32,
-    shift: u32,
-    load_state: Option<LoadState>,
-    script: Option<(String, u32)>,
-}
-
-impl Sample {
-    fn of(explained: AttributionMetric, value: Value, context: &Context) -> Option<((String, String), Self)> {
-        let none = Self {
-            value: value.micros(),
-            parts_ms: vec![],
-            at_ms: 0,
-            shift: 0,
-            load_state: None,
-            script: None,
-        };
-        if explained == AttributionMetric::Ttfb {
-            let parts_ms = context.conditions.as_deref()?.ttfb_parts_ms?;
-            let longest = parts_ms.iter().max()?;
-            let (_, name) = parts_ms.iter().zip(fetch::PARTS).rfind(|(ms, _)| *ms == longest)?;
-            return Some(((String::new(), name.to_owned()), Self { parts_ms: parts_ms.to_vec(), ..none }));
-        }
-        let detail = context.detail.as_deref()?;
-        match explained {
-            AttributionMetric::Lcp => {
-                let lcp = detail.lcp.clone()?;
-                Some(((lcp.target, lcp.url), Self { parts_ms: lcp.parts_ms.to_vec(), ..none }))
-            }
-            AttributionMetric::Inp => {
-                let inp = detail.inp.clone()?;
-                let script = (!inp.script.is_empty()).then_some((inp.script, inp.script_ms));
-                let (parts_ms, load_state) = (inp.parts_ms.to_vec(), Some(inp.load_state));
-                let sample = Self { parts_ms, at_ms: inp.at_ms, load_state, script, ..none };
-                Some(((inp.target, inp.event), sample))
-            }
-            AttributionMetric::Cls => {
-                let cls = detail.cls.clone()?;
-                let (shift, load_state) = (cls.value_micros, Some(cls.load_state));
-                Some(((cls.target, String::new()), Self { at_ms: cls.at_ms, shift, load_state, ..none }))
-            }
-            AttributionMetric::Ttfb => None,
-        }
-    }
-}
-
-fn cause(explained: AttributionMetric, (target, what): (String, String), samples: &[Sample]) -> Cause {
-    let of = |number: &dyn Fn(&Sample) -> u32, percent| {
-        percentile(&samples.iter().map(number).collect::<Vec<_>>(), percent)
-    };
-    let states = |state| samples.iter().filter(|one| one.load_state == Some(state)).count() as i64;
-    let mut scripts: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-    for (url, ran_ms) in samples.iter().filter_map(|one| one.script.clone()) {
-        scripts.entry(url).or_default().push(ran_ms);
-    }
-    let script = scripts.into_iter().min_by_key(|(_, ran)| std::cmp::Reverse(ran.len()));
-    Cause {
-        target,
-        what,
-        views: samples.len() as i64,
-        p75_micros: of(&|one| one.value, 75),
-        parts_ms: (0..samples[0].parts_ms.len()).map(|part| of(&|one| one.parts_ms[part], 50)).collect(),
-        at_ms: matches!(explained, AttributionMetric::Inp | AttributionMetric::Cls)
-            .then(|| of(&|one| one.at_ms, 50)),
-        shift_micros: (explained == AttributionMetric::Cls).then(|| of(&|one| one.shift, 50)),
-        load_states: LoadState::ALL.map(states),
-        script: script.map(|(url, ran)| Script {
-            url,
-            views: ran.len() as i64,
-            median_ms: percentile(&ran, 50),
-        }),
-    }
 }

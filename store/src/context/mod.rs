@@ -1,12 +1,19 @@
 //! Defines the context of a page view: its attribution, conditions, tags and marks, which rollups do not count.
 //!
 //! The context is stored and deleted with the page view. [`conditions`] describes the environment of the view,
-//! [`code`] the encoding, [`texts`] the dictionary of texts, [`causes`] the queries.
+//! [`code`] the encoding, [`texts`] the dictionary of texts. [`property`] and [`values`] select page views by their
+//! contexts. Queries: [`causes`], [`engagement`], [`samples`], `split` (breakdowns), [`said`] (names and values).
 
 pub mod causes;
 pub mod code;
 pub mod conditions;
+pub mod engagement;
+pub mod property;
+pub mod said;
+pub mod samples;
+pub(crate) mod split;
 pub mod texts;
+pub mod values;
 
 use conditions::Conditions;
 use serde::{Deserialize, Serialize};

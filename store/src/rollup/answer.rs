@@ -28,7 +28,7 @@ impl From {
     /// the millisecond read page views.
     #[must_use]
     pub fn question(query: &CellQuery, by: Option<GroupBy>) -> Self {
-        if query.exact {
+        if query.exact || !query.filters.context.is_empty() {
             return Self::Views;
         }
         let mut asked = query.filters.given().chain(by);
@@ -78,10 +78,31 @@ pub struct Answer {
     sums: Vec<(i64, Sums)>,
 }
 
+/// Sums page views and their values.
 #[derive(Clone, Debug, Default)]
-struct Sums {
+pub(crate) struct Sums {
     views: Views,
     metrics: [Sum; Metric::COUNT],
+}
+
+impl Sums {
+    /// Counts a page view `by` times, with its values of some metrics.
+    pub(crate) fn add_view(&mut self, metrics: Metrics, weight: Weight, values: &Values, by: i64) {
+        self.views.add(weight.milli(), by);
+        for (metric, value) in values.iter().filter(|&(metric, _)| metrics.has(metric)) {
+            self.metrics[metric.index()].add(Place::new(metric, value), by);
+        }
+    }
+
+    /// Returns the cell.
+    pub(crate) fn finish(&self) -> Cell {
+        let mut cell = Cell::default();
+        cell.count(self.views);
+        for (metric, sum) in Metric::ALL.into_iter().zip(&self.metrics) {
+            cell.set_metric(metric, sum.finish());
+        }
+        cell
+    }
 }
 
 impl Answer {
@@ -235,24 +256,13 @@ impl Answer {
     /// Counts a page view that matches the question `by` times, with the code of its value.
     pub fn add_view(&mut self, route_id: i64, code: Code, weight: Weight, values: &Values, by: i64) {
         let metrics = self.metrics;
-        let sums = self.sums(route_id, code);
-        sums.views.add(weight.milli(), by);
-        for (metric, value) in values.iter().filter(|&(metric, _)| metrics.has(metric)) {
-            sums.metrics[metric.index()].add(Place::new(metric, value), by);
-        }
+        self.sums(route_id, code).add_view(metrics, weight, values, by);
     }
 
     /// Returns the cells that are not empty, by route id or by code; the total by 0.
     #[must_use]
     pub fn finish(self) -> HashMap<i64, Cell> {
-        let cells = self.sums.into_iter().map(|(key, sums)| {
-            let mut cell = Cell::default();
-            cell.count(sums.views);
-            for (metric, sum) in Metric::ALL.into_iter().zip(&sums.metrics) {
-                cell.set_metric(metric, sum.finish());
-            }
-            (key, cell)
-        });
+        let cells = self.sums.into_iter().map(|(key, sums)| (key, sums.finish()));
         cells.filter(|(_, cell)| !cell.is_empty()).collect()
     }
 
@@ -271,6 +281,7 @@ pub(super) const REST: i64 = -1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::property::{ContextFilter, ContextProperty};
     use crate::{Filters, SiteId};
     use vitals::view::{Device, Os};
 
@@ -290,6 +301,10 @@ mod tests {
         assert_eq!(From::question(&query, Some(GroupBy::Os)), From::Views);
         query.filters = Filters::NONE;
         assert_eq!(From::question(&query, Some(GroupBy::Os)), From::Views);
+        let small = ContextFilter { property: ContextProperty::Viewport, value: "small".to_owned() };
+        query.filters.context = vec![small];
+        assert_eq!(From::question(&query, None), From::Views);
+        query.filters = Filters::NONE;
         query.exact = true;
         assert_eq!(From::question(&query, None), From::Views);
     }

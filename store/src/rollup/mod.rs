@@ -11,6 +11,7 @@ mod row;
 mod site;
 mod steps;
 
+pub(crate) use answer::Sums;
 pub use answer::{Answer, From, Per};
 pub use block::{Block, BlockKey, Scope, Stored, add_block, blocks, read_block};
 pub use fold::Fold;

@@ -1,5 +1,6 @@
 //! The attribution report: causes of a metric's values, and page view data that rollups do not hold.
 
+pub mod cause;
 pub mod conditions;
 
 use crate::closed_days::Reader;
@@ -7,24 +8,35 @@ use crate::http::State;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
+use crate::http::api::sampled::SampledReport;
 use crate::http::auth;
-use crate::http::error::{ApiError, ErrorBody};
+use crate::http::error::ApiError;
 use crate::http::question::{Filter, FiltersReport, given, short};
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::limits;
 use crate::questions::Cost;
 use crate::report::{PeriodReport, unit_name};
 use actix_web::{HttpRequest, web};
+use cause::CauseReport;
 use conditions::ConditionsReport;
-use fieldvitals_store::{AttributionMetric, Cause, CauseQuery, Causes, estimate};
+use fieldvitals_store::limits::SAMPLE_VIEWS_MAX;
+use fieldvitals_store::{AttributionMetric, CauseQuery, Causes, estimate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-use vitals::attribution::LoadState;
 use vitals::beacon::errors;
-use vitals::fetch::PARTS;
 use vitals::metric::{Metric, Value};
 use vitals::view::TtiGap;
+
+/// The parts of the collector that may fail, with their bits.
+pub const ERRORS: [(&str, u32); 5] = [
+    ("snippet", errors::SNIPPET),
+    ("glue", errors::GLUE),
+    ("module", errors::MODULE),
+    ("page", errors::PAGE),
+    ("field", errors::FIELD),
+];
 
 /// Default number of causes in an answer.
 const CAUSE_ROWS: usize = 10;
@@ -74,6 +86,9 @@ pub struct AttributionReport {
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
+    /// Set if the question read a sample of the page views; all numbers of the answer are of the sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<SampledReport>,
     /// Page views received.
     views: i64,
     /// Estimated page views, corrected for sampling (`data-sample`).
@@ -84,7 +99,7 @@ pub struct AttributionReport {
     explained: i64,
     /// Number of distinct causes.
     causes_found: usize,
-    /// Causes, by descending page views.
+    /// Causes, by descending page views; for INP by descending `impact`.
     causes: Vec<CauseReport>,
     conditions: ConditionsReport,
     tbt: BlockingReport,
@@ -93,60 +108,6 @@ pub struct AttributionReport {
     /// `page` (a function of the page). `field` counts page views from which the server removed an unusable field.
     #[schema(value_type = std::collections::HashMap<String, i64>)]
     collector_errors: BTreeMap<&'static str, i64>,
-}
-
-/// Page views of one cause.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CauseReport {
-    /// The element, as a selector; absent if unknown, and for TTFB. `(other)` holds the elements beyond a day's limit.
-    target: Option<String>,
-    /// LCP: the image's URL; absent for text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<String>,
-    /// INP: the type of the interaction's longest event.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<String>,
-    /// TTFB: the longest part in these page views.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    longest_part: Option<String>,
-    /// Page views of the cause.
-    n: i64,
-    /// Share of `explained`, 0 to 1.
-    share: f64,
-    /// The exact 75th percentile of the metric in these page views.
-    p75: f64,
-    /// Rating of `p75`: `good`, `needs-improvement` or `poor`.
-    rating: &'static str,
-    /// Medians of the parts in milliseconds. LCP: `ttfb`, `load_delay`, `load_duration`, `render_delay`; INP:
-    /// `input_delay`, `processing`, `presentation`; TTFB: `redirect`, `service_worker`, `cache`, `dns`, `connect`,
-    /// `request`.
-    #[schema(value_type = std::collections::HashMap<String, u32>)]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    parts_ms: BTreeMap<&'static str, u32>,
-    /// INP and CLS: the median time of the event, in milliseconds since the start of the page view.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at_ms: Option<u32>,
-    /// CLS: the median score of the largest shift.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shift: Option<f64>,
-    /// INP and CLS: page views by load state of the document at the event: `loading`, `dom-content-loaded`,
-    /// `complete`.
-    #[schema(value_type = std::collections::HashMap<String, i64>)]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    load_states: BTreeMap<&'static str, i64>,
-    /// INP: the script that was most often the longest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    script: Option<ScriptReport>,
-}
-
-/// A script that ran during the interaction.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ScriptReport {
-    url: String,
-    /// Page views of the cause in which the script was the longest.
-    n: i64,
-    /// The median duration of the script in these page views, in milliseconds.
-    median_ms: u32,
 }
 
 /// Total Blocking Time of page views with a TTI.
@@ -173,10 +134,11 @@ pub struct TtiReport {
 
 /// Explains LCP, INP, CLS or TTFB by element, or by the longest part of TTFB, with the parts of each cause. Also
 /// reports conditions of the page views (protocol, delivery, `Server-Timing`, device classes), Total Blocking Time,
-/// reasons for a missing TTI, and failures of the collector. Reads retained page views, to the hour.
+/// reasons for a missing TTI, and failures of the collector. Reads retained page views, to the
+/// minute; of many, a sample.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/attribution", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ExplainedParams, RouteParam, Filter),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = AttributionReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    responses(Unchanged, (status = 200, body = AttributionReport), QuestionErrors))]
 pub async fn attribution(
     state: web::Data<State>,
     request: HttpRequest,
@@ -189,7 +151,8 @@ pub async fn attribution(
     let (explained, limit) = (params.explained()?, params.limit()?);
     let range = filter.range()?;
     filter.without_metrics("`metric` says which one is explained")?;
-    let mut query = CauseQuery { views: filter.filtered(&site, range)?, explained, limit };
+    let views = filter.filtered(&site, range)?;
+    let mut query = CauseQuery { views, explained, limit, views_max: SAMPLE_VIEWS_MAX };
     let owned = Arc::clone(&site);
     let question = move |store: Reader| async move {
         let site = owned;
@@ -203,7 +166,8 @@ pub async fn attribution(
             unit: unit_name(metric),
             route: route.name,
             nearest_routes: route.nearest,
-            period: found.period.clone().into(),
+            period: PeriodReport::counted(found.period.clone(), range),
+            sample: found.sample.clone().map(SampledReport::from),
             filters: query.views.filters.into(),
             views: found.views.count,
             views_estimated: estimate(found.views.weight_milli),
@@ -214,49 +178,14 @@ pub async fn attribution(
             tti: tti(&found),
             collector_errors: collector_errors(&found),
             conditions: conditions::report(metric, found.conditions),
-            causes: found.causes.into_iter().map(|cause| report(explained, cause, found.explained)).collect(),
+            causes: found
+                .causes
+                .into_iter()
+                .map(|cause| cause::report(explained, cause, found.explained))
+                .collect(),
         })
     };
     ask_once(&state, &request, (&site, range), Cost::Large, question).await
-}
-
-fn report(explained: AttributionMetric, cause: Cause, of: i64) -> CauseReport {
-    let metric = explained.metric();
-    let p75 = Value::from_micros(metric, cause.p75_micros).unwrap_or(Value::ZERO);
-    let filled = |text: String| (!text.is_empty()).then_some(text);
-    let names: &[&str] = match explained {
-        AttributionMetric::Lcp => &["ttfb", "load_delay", "load_duration", "render_delay"],
-        AttributionMetric::Inp => &["input_delay", "processing", "presentation"],
-        AttributionMetric::Cls => &[],
-        AttributionMetric::Ttfb => &PARTS,
-    };
-    let states = LoadState::ALL.map(LoadState::name).into_iter().zip(cause.load_states);
-    let what = filled(cause.what);
-    let (url, event, longest_part) = match explained {
-        AttributionMetric::Lcp => (what, None, None),
-        AttributionMetric::Inp | AttributionMetric::Cls => (None, what, None),
-        AttributionMetric::Ttfb => (None, None, what),
-    };
-    let has_states = matches!(explained, AttributionMetric::Inp | AttributionMetric::Cls);
-    CauseReport {
-        target: filled(cause.target),
-        url,
-        event,
-        longest_part,
-        n: cause.views,
-        share: cause.views as f64 / of.max(1) as f64,
-        p75: p75.number(metric),
-        rating: metric.rate(p75).name(),
-        parts_ms: names.iter().copied().zip(cause.parts_ms).collect(),
-        at_ms: cause.at_ms,
-        shift: cause.shift_micros.and_then(|micros| Some(Value::from_micros(metric, micros)?.number(metric))),
-        load_states: if has_states { states.collect() } else { BTreeMap::new() },
-        script: cause.script.map(|script| ScriptReport {
-            url: script.url,
-            n: script.views,
-            median_ms: script.median_ms,
-        }),
-    }
 }
 
 fn blocking(found: &Causes) -> BlockingReport {
@@ -279,12 +208,5 @@ fn tti(found: &Causes) -> TtiReport {
 
 fn collector_errors(found: &Causes) -> BTreeMap<&'static str, i64> {
     let of = |bit: u32| found.errors.get(bit.trailing_zeros() as usize).copied().unwrap_or(0);
-    let parts = [
-        ("snippet", errors::SNIPPET),
-        ("glue", errors::GLUE),
-        ("module", errors::MODULE),
-        ("page", errors::PAGE),
-        ("field", errors::FIELD),
-    ];
-    parts.into_iter().map(|(name, bit)| (name, of(bit))).collect()
+    ERRORS.into_iter().map(|(name, bit)| (name, of(bit))).collect()
 }

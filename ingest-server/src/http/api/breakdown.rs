@@ -4,7 +4,7 @@ use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
-use crate::http::question::{ByParam, Filter, FiltersReport};
+use crate::http::question::{ByParam, Filter, FiltersReport, Grouping};
 use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::questions::Cost;
@@ -20,7 +20,8 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BreakdownReport {
     site: String,
-    by: &'static str,
+    /// As asked: `browser`, `tag:plan`.
+    by: String,
     route: Option<String>,
     /// Routes with a similar name, if the site has none of this name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -35,7 +36,8 @@ pub struct BreakdownReport {
 /// A value with its metrics; metrics without samples are absent.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ValueReport {
-    /// The value; absent for page views without a known value. `(other)` holds the values beyond the site's limit.
+    /// The value; absent for page views without a known value. `(other)` holds the values beyond the site's limit. A mark
+    /// has `yes` and `no`.
     value: Option<String>,
     /// Page views received: the `n` of statistics.
     views: i64,
@@ -46,7 +48,7 @@ pub struct ValueReport {
 }
 
 /// The metrics of one route, or of the whole site, by device, browser, operating system, country, connection,
-/// navigation type or release.
+/// navigation type, release, or a property of the page views' context.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/breakdown", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ByParam, RouteParam, Filter),
     responses(Unchanged, (status = 200, body = BreakdownReport), QuestionErrors))]
@@ -60,20 +62,23 @@ pub async fn breakdown(
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
-    let by = by.by()?;
+    let by = by.grouping()?;
     let mut query = filter.query(&site, range)?;
     let owned = Arc::clone(&site);
     let question = move |store: Reader| async move {
         let site = owned;
         let route = route.asked(store.as_ref(), &site).await?;
         query.route.clone_from(&route.name);
-        let values = store.breakdown(&query, by).await?;
+        let values = match &by {
+            Grouping::Column(by) => store.breakdown(&query, *by).await?,
+            Grouping::Context(property) => store.split(&query, property).await?,
+        };
         Ok(BreakdownReport {
             site: site.name.clone(),
             by: by.name(),
             route: route.name,
             nearest_routes: route.nearest,
-            period: values.period.into(),
+            period: PeriodReport::counted(values.period, range),
             filters: query.filters.into(),
             values: values
                 .rows

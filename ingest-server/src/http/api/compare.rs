@@ -283,7 +283,7 @@ async fn total(store: &Reader, side: &Side, retained: &RetentionEdges) -> Result
     }
     let total = store.total(query).await?;
     if total.cell.views == 0 {
-        known::check(store.as_ref(), query.site, &query.filters).await?;
+        known::check_empty(store.as_ref(), query.site, &query.filters).await?;
     }
     Ok(total)
 }

@@ -63,7 +63,7 @@ pub async fn pages(
         let (rows, next) = ranking.page(cells.rows);
         Ok(PagesReport {
             site: site.name.clone(),
-            period: cells.period.into(),
+            period: PeriodReport::counted(cells.period, range),
             filters: query.filters.into(),
             metric: ranking.metric.name(),
             pages: rows

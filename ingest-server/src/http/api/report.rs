@@ -76,7 +76,7 @@ pub async fn report(
             site: site.name.clone(),
             route: route.name,
             nearest_routes: route.nearest,
-            period: period.into(),
+            period: PeriodReport::counted(period, range),
             filters: query.filters.into(),
             views: whole.views,
             views_estimated: estimate(whole.weight_milli),

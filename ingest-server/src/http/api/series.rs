@@ -203,7 +203,7 @@ pub async fn series(
         let series = SeriesQuery { lines, ..SeriesQuery::new(query.clone(), timeline.bounds.clone()) };
         let steps = store.series(&series).await?;
         if steps.iter().all(|step| step.cells.iter().all(|cell| cell.views == 0)) {
-            known::check(store.as_ref(), site.id, &query.filters).await?;
+            known::check_empty(store.as_ref(), site.id, &query.filters).await?;
         }
         let marks = marks(store.as_ref(), &site, &timeline).await?;
         Ok(SeriesReport {

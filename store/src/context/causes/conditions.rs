@@ -2,6 +2,7 @@
 
 use super::{EMPTY, OTHERS, percentile};
 use crate::context::conditions::Conditions;
+pub use crate::context::property::Condition;
 use crate::context::texts::Code;
 use crate::limits;
 use std::cmp::Reverse;
@@ -9,49 +10,17 @@ use std::collections::HashMap;
 use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
 use vitals::view::{Rtt, Tier};
 
-/// A condition with a few classes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Condition {
-    /// [`Protocol`].
-    Protocol,
-    /// [`Delivery`].
-    Delivery,
-    /// [`Rtt`].
-    Rtt,
-    /// The [`Tier`] of the memory.
-    Memory,
-    /// The [`Tier`] of the processor.
-    Cpu,
-    /// Whether the visitor engaged: `yes` or `no`.
-    Engaged,
-}
-
 impl Condition {
-    /// All conditions.
-    pub const ALL: [Self; 6] =
-        [Self::Protocol, Self::Delivery, Self::Rtt, Self::Memory, Self::Cpu, Self::Engaged];
-
-    /// Returns the name in the API.
+    /// Returns the name of a page view's class.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn class<T>(self, conditions: &Conditions<T>) -> Option<&'static str> {
         match self {
-            Self::Protocol => "protocol",
-            Self::Delivery => "delivery",
-            Self::Rtt => "rtt",
-            Self::Memory => "memory",
-            Self::Cpu => "cpu",
-            Self::Engaged => "engaged",
-        }
-    }
-
-    /// Returns the names of its classes, by number.
-    fn names(self) -> Vec<&'static str> {
-        match self {
-            Self::Protocol => Protocol::ALL.iter().map(|one| one.name()).collect(),
-            Self::Delivery => Delivery::ALL.iter().map(|one| one.name()).collect(),
-            Self::Rtt => Rtt::ALL.iter().map(|one| one.name()).collect(),
-            Self::Memory | Self::Cpu => Tier::ALL.iter().map(|one| one.name()).collect(),
-            Self::Engaged => vec!["no", "yes"],
+            Self::Protocol => conditions.protocol.map(Protocol::name),
+            Self::Delivery => conditions.delivery.map(Delivery::name),
+            Self::Rtt => conditions.rtt.map(Rtt::name),
+            Self::Memory => conditions.memory.map(Tier::name),
+            Self::Cpu => conditions.cpu.map(Tier::name),
+            Self::Engaged => conditions.engaged.map(|is_engaged| if is_engaged { "yes" } else { "no" }),
         }
     }
 
