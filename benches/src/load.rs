@@ -261,7 +261,7 @@ async fn verify(loading: &Loading, views: u64) -> Result<()> {
     let tally = query::tally(site, FROM_MS, TO_MS, routes, at_most);
     let raw = store.tally(&tally).await?.n;
     // Every view has an LCP.
-    if (counted, raw) != (views as i64, views as i64) {
+    if (counted, raw) != (views as i64, views) {
         bail!("of {views} page views the rollups have {counted} and the rows {raw}");
     }
     Ok(())

@@ -71,8 +71,7 @@ pub(crate) fn tally(
     routes: Vec<String>,
     at_most: Value,
 ) -> TallyQuery {
-    let (metric, percent) = (Metric::Lcp, 75);
-    TallyQuery { site, from_ms, to_ms, routes, device: None, release: None, metric, at_most, percent }
+    TallyQuery { site, from_ms, to_ms, routes, filters: Filters::NONE, metric: Metric::Lcp, at_most }
 }
 
 /// The queries, in the order of the figures.

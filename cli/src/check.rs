@@ -1,27 +1,35 @@
 //! `fieldvitals check`: judges a budget file with field data, for CI pipelines.
 
+mod browser_performance;
+mod code_quality;
 mod github;
 mod junit;
+mod look;
 mod markdown;
+mod sarif;
 mod text;
+mod wait;
 
+use crate::budget_file;
 use crate::client::answer::{BudgetAnswer, GateAnswer};
 use crate::client::{Client, ServerArgs, period};
 use crate::exit::{Done, Exit, Failure, finish};
 use crate::output::{ABSENT, Terminal, limit, plain, value};
 use clap::ValueEnum;
-use clap::builder::NonEmptyStringValueParser;
-use serde_json::Value;
-use std::io::{Read as _, Write as _};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser as _};
+use look::Question;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use vitals::gate::{Verdict, overall};
-use vitals::limits;
+use std::time::Duration;
+use vitals::budget::Severity;
+use vitals::gate::{Looks, Verdict};
+use wait::{End, Waited};
 
 /// Judge budgets with field data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The budget file.
+    /// The budget file; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     budget: PathBuf,
     #[command(flatten)]
@@ -32,6 +40,17 @@ pub(crate) struct Args {
     /// The last hours or days: 24h, 7d, 28d, 90d.
     #[arg(long, default_value = "7d", value_parser = period)]
     period: String,
+    /// Look again until all budgets pass or one fails, for at most this time: 30m, 6h. The test stays valid however often
+    /// it looks; all looks judge the period from its first start.
+    #[arg(long, value_name = "TIME", value_parser = wait::time)]
+    wait: Option<Duration>,
+    /// The time between two looks.
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "wait", value_parser = wait::time)]
+    every: Duration,
+    /// How often this check looks at the same growing data: `many` keeps a check honest that runs again and again for one
+    /// release, and takes about twice the page views. --wait implies it.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "wait", value_parser = looks())]
+    looks: Option<Looks>,
     /// The exit code of an inconclusive check: pass and warn exit 0, fail exits 1; without this option the exit code
     /// is 3.
     #[arg(long, value_enum)]
@@ -67,6 +86,12 @@ enum Format {
     Junit,
     /// GitHub annotations at the budget file's lines, and a job summary.
     Github,
+    /// A Code Quality report of GitLab.
+    CodeQuality,
+    /// A browser performance report of GitLab: measured percentiles, without verdicts.
+    BrowserPerformance,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
 }
 
 /// A check's result, as input of the formats.
@@ -78,6 +103,19 @@ struct Checked<'a> {
     verdict: Verdict,
     /// The treatment of an inconclusive verdict.
     on_inconclusive: Option<OnInconclusive>,
+    /// The reason why the looks ended.
+    end: End,
+}
+
+/// The weight of a finding in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    /// The check fails by it.
+    Error,
+    /// It warns.
+    Warning,
+    /// It informs.
+    Note,
 }
 
 /// Runs the command.
@@ -87,62 +125,66 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn execute(args: &Args, terminal: Terminal, summary: Option<&Path>) -> Result<Done, Failure> {
-    let file = plain(&args.budget.to_string_lossy());
-    let text = read(&args.budget, &file)?;
     // Parses before the request, so that the error names the file and needs no server.
-    let budgets = vitals::budget::parse(&text).map_err(|error| {
-        Failure::usage(format!("{file}:{error}"), "docs/budgets.md describes the format.")
-    })?;
+    let budget_file::Source { name: file, text, parsed } = budget_file::read(&args.budget)?;
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
-    let query = [
-        ("period", Some(args.period.as_str())),
-        ("release", args.release.as_deref()),
-        ("record", args.record.then_some("true")),
-    ];
-    let (json, answer): (Value, GateAnswer) =
-        client.post_toml(&["sites", &site, "gate"], &query, text).await?;
-    let verdicts: Vec<Verdict> = answer.budgets.iter().map(|budget| budget.verdict).collect();
-    let verdict = overall(&verdicts);
-    // Never passes on an answer that omits budgets or contradicts itself.
-    if verdicts.len() != budgets.len() || verdict != answer.verdict {
-        return Err(Failure::unreachable(
-            format!(
-                "the server judged {} of {} budgets as {}",
-                verdicts.len(),
-                budgets.len(),
-                answer.verdict.name()
-            ),
-            "Does it run the same version as this command?",
-        ));
-    }
-    let checked = Checked { answer: &answer, file: &file, verdict, on_inconclusive: args.on_inconclusive };
-    let mut warning = checked.warning();
+    let question = Question {
+        client: &client,
+        site: &site,
+        release: args.release.as_deref(),
+        period: &args.period,
+        looks: if args.wait.is_some() { Looks::Many } else { args.looks.unwrap_or_default() },
+        record: args.record,
+        file: &text,
+        budgets: parsed.budgets.len(),
+    };
+    let waited = match args.wait {
+        None => Waited { look: question.look(None).await?, end: End::Decided, looks: 1 },
+        Some(time) => wait::wait(&question, time, args.every, wait::stopped()).await?,
+    };
+    let answer = &waited.look.answer;
+    let checked = Checked {
+        answer,
+        file: &file,
+        verdict: waited.look.verdict,
+        on_inconclusive: args.on_inconclusive,
+        end: waited.end,
+    };
+    let mut warnings = vec![checked.warning()];
+    warnings.extend(args.wait.map(|time| wait::warning(&waited, time)));
     if let (true, Some(release)) = (answer.budgets.iter().all(|budget| budget.n == 0), &args.release) {
-        let unknown = client.release_warning(&site, release, &args.period).await;
-        warning =
-            [warning, unknown].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
+        warnings.push(client.release_warning(&site, release, &args.period).await);
     }
     let stdout = match args.format {
         Format::Text => text::render(&checked, terminal),
-        Format::Json => format!("{json:#}\n"),
+        Format::Json => format!("{:#}\n", waited.look.json),
         Format::Markdown => markdown::render(&checked),
         Format::Junit => junit::render(&checked, jiff::Timestamp::now()),
+        Format::CodeQuality => code_quality::render(&checked),
+        Format::BrowserPerformance => browser_performance::render(&checked),
+        Format::Sarif => sarif::render(&checked),
         Format::Github => {
             if let Some(path) = summary
                 && let Err(error) = append(path, &markdown::render(&checked))
             {
-                warning =
-                    format!("cannot write the job summary to {}: {error}", plain(&path.to_string_lossy()));
+                warnings.push(format!(
+                    "cannot write the job summary to {}: {error}",
+                    plain(&path.to_string_lossy())
+                ));
             }
             github::render(&checked)
         }
     };
-    Ok(Done { exit: checked.exit(), stdout, warning })
+    warnings.retain(|warning| !warning.is_empty());
+    Ok(Done { exit: checked.exit(), stdout, warning: warnings.join("\n") })
 }
 
 impl Checked<'_> {
     fn exit(&self) -> Exit {
+        if self.end == End::Interrupted {
+            return Exit::Inconclusive;
+        }
         match (self.verdict, self.on_inconclusive) {
             (Verdict::Pass, _) => Exit::Pass,
             (Verdict::Fail, _) => Exit::Fail,
@@ -167,19 +209,71 @@ impl Checked<'_> {
         }
     }
 
+    /// The budgets that are not kept, with the weight of each.
+    fn findings(&self) -> impl Iterator<Item = (&BudgetAnswer, Level)> {
+        self.answer.budgets.iter().filter_map(move |budget| Some((budget, self.level(budget)?)))
+    }
+
+    /// The weight of a budget; `None` if it is kept.
+    fn level(&self, budget: &BudgetAnswer) -> Option<Level> {
+        match (budget.verdict, budget.severity, self.on_inconclusive) {
+            (Verdict::Pass, ..) => None,
+            (Verdict::Fail, Severity::Error, _) => Some(Level::Error),
+            (Verdict::Fail, Severity::Warn, _) => Some(Level::Warning),
+            (Verdict::Inconclusive, Severity::Warn, _) => Some(Level::Note),
+            (Verdict::Inconclusive, Severity::Error, Some(OnInconclusive::Pass)) => Some(Level::Note),
+            (Verdict::Inconclusive, Severity::Error, Some(OnInconclusive::Warn) | None) => {
+                Some(Level::Warning)
+            }
+            (Verdict::Inconclusive, Severity::Error, Some(OnInconclusive::Fail)) => Some(Level::Error),
+        }
+    }
+
+    /// Describes a budget that is not kept, on one line.
+    fn finding(&self, budget: &BudgetAnswer) -> String {
+        let (scope, promise) = (budget.scope(), budget.promise());
+        format!("route {scope}: {promise}, measured {}: {}", budget.measurement(), budget.why())
+    }
+
+    /// The path of the budget file in its repository; standard input has none.
+    fn path(&self) -> String {
+        if self.file == budget_file::STDIN {
+            "budgets.toml".to_owned()
+        } else {
+            self.file.trim_start_matches("./").to_owned()
+        }
+    }
+
     fn count(&self, verdict: Verdict) -> usize {
         self.answer.budgets.iter().filter(|budget| budget.verdict == verdict).count()
     }
 
-    /// `fail: 1 budget exceeded, 2 kept, 0 inconclusive`
+    /// `fail: 1 exceeded, 2 kept, 0 inconclusive`, and the number of limits that are not evaluated.
     fn sum(&self) -> String {
-        format!(
+        let mut text = format!(
             "{}: {} exceeded, {} kept, {} inconclusive",
             self.verdict.name(),
             self.count(Verdict::Fail),
             self.count(Verdict::Pass),
             self.count(Verdict::Inconclusive)
-        )
+        );
+        if !self.answer.not_evaluated.is_empty() {
+            text.push_str(&format!(", {} not evaluated", self.answer.not_evaluated.len()));
+        }
+        text
+    }
+
+    /// A line for each limit that page views cannot judge.
+    fn not_evaluated(&self) -> impl Iterator<Item = String> {
+        self.answer.not_evaluated.iter().map(move |limit| {
+            format!(
+                "{}:{}: not evaluated: {}: {}",
+                self.file,
+                limit.line,
+                plain(&limit.what),
+                plain(&limit.why)
+            )
+        })
     }
 
     /// Site, release and period, on one line.
@@ -187,6 +281,13 @@ impl Checked<'_> {
         let mut parts = vec![plain(&self.answer.site)];
         parts.extend(self.answer.release.as_deref().map(|release| format!("release {}", plain(release))));
         parts.push(format!("{} to {}", plain(&self.answer.period.from), plain(&self.answer.period.to)));
+        parts.push(
+            match self.answer.looks {
+                Looks::One => "exact binomial test of one look",
+                Looks::Many => "confidence sequence over any number of looks",
+            }
+            .to_owned(),
+        );
         parts.join(" · ")
     }
 }
@@ -212,44 +313,75 @@ impl BudgetAnswer {
         value(self.metric, number, &[self.max])
     }
 
-    /// The reason, and the number of samples needed.
+    /// The reason, the number of samples needed, and the time until then.
     fn why(&self) -> String {
         let mut text = plain(&self.reason);
         if let Some(needed) = self.samples_needed {
             text.push_str(&format!("; about {needed} page views are needed, there are {}", self.n));
         }
-        text
-    }
-
-    /// `route /p/*, phone`
-    fn scope(&self) -> String {
-        let mut text = format!("route {}", plain(&self.route));
-        if let Some(device) = &self.device {
-            text.push_str(&format!(", {}", plain(device)));
+        if let Some(hours) = self.hours_needed {
+            text.push_str(&format!(": {} at this traffic", hours_text(hours)));
         }
         text
     }
+
+    /// Page views that are missing for a verdict.
+    fn missing(&self) -> u64 {
+        self.samples_needed.unwrap_or(self.n).saturating_sub(self.n)
+    }
+
+    /// `1.8`, or `3.0 (default)` if the page views do not tell it.
+    fn effect(&self) -> String {
+        match (self.design_effect, self.design_effect_from.as_deref()) {
+            (None, _) => ABSENT.to_owned(),
+            (Some(effect), Some(from @ ("default" | "max"))) => format!("{effect:.1} ({from})"),
+            (Some(effect), _) => format!("{effect:.1}"),
+        }
+    }
+
+    /// The name of the rule that a budget is: `lcp.p75`.
+    fn rule(&self) -> String {
+        format!("{}.p{}", self.metric.name().to_lowercase(), self.percentile)
+    }
+
+    /// The identity of a budget across checks, without its limit.
+    fn identity(&self) -> String {
+        format!("{} {}", self.rule(), self.scope())
+    }
+
+    /// `/p/*, phone, country DE`
+    fn scope(&self) -> String {
+        let device = self.device.iter().cloned();
+        device
+            .chain(self.further())
+            .fold(plain(&self.route), |text, filter| format!("{text}, {}", plain(&filter)))
+    }
+
+    /// `/p/*, country DE`, beside a column of devices.
+    fn route_text(&self) -> String {
+        self.further().fold(self.route.clone(), |text, filter| format!("{text}, {filter}"))
+    }
+
+    /// `country DE`, `navigation type reload`
+    fn further(&self) -> impl Iterator<Item = String> {
+        self.filters.iter().map(|(name, value)| format!("{} {value}", name.replace('_', " ")))
+    }
 }
 
-/// The text of the budget file.
-fn read(path: &Path, file: &str) -> Result<String, Failure> {
-    let wrong = |error: std::io::Error| {
-        Failure::usage(format!("cannot read the budget file {file}: {error}"), "--budget FILE names it.")
+/// Parses the rule, for clap.
+fn looks() -> impl clap::builder::TypedValueParser<Value = Looks> {
+    PossibleValuesParser::new(Looks::ALL.map(Looks::name))
+        .map(|name| if name == Looks::Many.name() { Looks::Many } else { Looks::One })
+}
+
+/// Formats a time: `40 minutes`, `6 hours`, `3 days`.
+fn hours_text(hours: f64) -> String {
+    let (number, unit) = match hours {
+        hours if hours < 1.0 => (hours * 60.0, "minute"),
+        hours if hours < 48.0 => (hours, "hour"),
+        hours => (hours / 24.0, "day"),
     };
-    let mut bytes = Vec::new();
-    // One byte beyond the bound is enough to see that the file is too large.
-    let bound = limits::API_BODY_BYTES_MAX as u64 + 1;
-    std::fs::File::open(path).and_then(|opened| opened.take(bound).read_to_end(&mut bytes)).map_err(wrong)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let start = error.utf8_error().valid_up_to();
-        let before = String::from_utf8_lossy(&error.as_bytes()[..start]).into_owned();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Failure::usage(
-            format!("{file}:{line}:{column}: not UTF-8; expected a text file"),
-            "Save the file as UTF-8.",
-        )
-    })
+    crate::progress::count(number.ceil().max(1.0) as u64, unit)
 }
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {

@@ -17,6 +17,8 @@ pub(crate) const DRAIN_S: u64 = 5;
 pub(crate) const START_END_MS_MAX: u64 = 5_000;
 /// Default time that a starting server waits for an unreachable database, in milliseconds.
 pub(crate) const DATABASE_WAIT_MS: u64 = 30_000;
+/// Longest wait of a check, in hours: a week. Page views are kept for a month.
+pub(crate) const WAIT_HOURS_MAX: u64 = 168;
 /// Longest `Retry-After` of a busy server that a command waits for, in seconds. The server asks for 1 s.
 pub(crate) const RETRY_AFTER_S_MAX: u64 = 10;
 /// Largest response that a command reads, in bytes.

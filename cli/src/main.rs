@@ -1,5 +1,7 @@
 //! `fieldvitals`: runs and administers the server, and queries it.
 
+mod budget;
+mod budget_file;
 mod check;
 mod client;
 mod compare;
@@ -61,6 +63,7 @@ enum Command {
     Release(release::Args),
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
+    Budget(budget::Args),
     Completions(completions::Args),
 }
 
@@ -79,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Compare(args) => compare::run(args).await,
         Command::Release(args) => release::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Budget(args) => budget::run(args).await,
         Command::Completions(args) => completions::run::<Cli>(&args),
     };
     done.unwrap_or_else(|error| {

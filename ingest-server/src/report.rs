@@ -13,7 +13,7 @@ use vitals::gate::INTERVAL_ALPHA;
 use vitals::histogram::Histogram;
 use vitals::metric::{Metric, Rating, Unit, Value};
 
-const MINUTE_MS: i64 = 60_000;
+pub(crate) const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 

@@ -1,16 +1,18 @@
-//! Exact counts and percentiles of page views.
+//! Exact counts and values of page views.
 
 use crate::error::failed;
 use crate::facts;
 use crate::sql::query as sql;
 use crate::{PostgresStore, view};
 use fieldvitals_store::dimension::device_code;
-use fieldvitals_store::{Ranks, StoreError, Tally, TallyQuery, metric_branches};
+use fieldvitals_store::limits::SORT_VIEWS_MAX;
+use fieldvitals_store::{StoreError, Tally, TallyBuilder, TallyQuery, metric_branches};
+use futures_util::TryStreamExt;
 use sqlx::Row;
 
 const READING: &str = "counting page views";
 
-/// The values of a metric, in millionths, of the page views that a tally is about.
+/// The page views that a tally is about, with their value of the metric in millionths.
 macro_rules! tallied {
     ($name:literal, $select:literal, $rest:literal) => {
         concat!(
@@ -18,12 +20,15 @@ macro_rules! tallied {
             $name,
             " */ select ",
             $select,
-            " from (select case $7::smallint ",
+            " from (select v.id, case $4::smallint ",
             metric_branches!(),
             " end as value \
              from page_view v where v.site_id = $1 and v.id >= $2 and v.id < $3 \
-             and v.route_id in (select r.route_id from route r where r.site_id = $1 and r.route = any($4)) \
-             and ($5::smallint is null or v.device = $5) and ($6::text is null or v.release = $6)) measured",
+             and v.route_id in (select r.route_id from route r where r.site_id = $1 and r.route = any($5)) \
+             and ($6::smallint is null or v.device = $6) and ($7::text is null or v.browser = $7) \
+             and ($8::text is null or v.country = $8) and ($9::text is null or v.connection = $9) \
+             and ($10::smallint is null or v.navigation_type = $10) and ($11::text is null or v.release = $11) \
+             and ($12::smallint is null or v.os = $12)) measured where value is not null",
             $rest
         )
     };
@@ -32,42 +37,46 @@ macro_rules! tallied {
 pub(crate) async fn tally(store: &PostgresStore, query: &TallyQuery) -> Result<Tally, StoreError> {
     let (mut transaction, retained) = facts::begin_retained(store, READING).await?;
     let from_ms = query.from_ms.max(retained.views_from_ms);
+    let filters = &query.filters;
     let asked = |text: &'static str| {
         sql(text)
             .bind(query.site.0)
             .bind(view::first_id(from_ms))
             .bind(view::first_id(query.to_ms))
-            .bind(query.routes.as_slice())
-            .bind(query.device.map(|device| i16::from(device_code(Some(device)))))
-            .bind(query.release.as_deref())
             .bind(query.metric as i16)
+            .bind(query.routes.as_slice())
+            .bind(filters.device.map(|device| i16::from(device_code(Some(device)))))
+            .bind(filters.browser.as_deref())
+            .bind(filters.country.as_deref())
+            .bind(filters.connection.as_deref())
+            .bind(filters.navigation_type.map(|kind| kind as i16))
+            .bind(filters.release.as_deref())
+            .bind(filters.os.map(|os| os as i16))
     };
-    let counted = asked(tallied!("view.tally", "count(value), count(value) filter (where value <= $8)", ""))
+    let mut tally = TallyBuilder::new(query);
+    let mut read = 0;
+    {
+        let mut rows = asked(tallied!("view.tally.values", "id, value", " limit $13::bigint"))
+            .bind(i64::try_from(SORT_VIEWS_MAX).unwrap_or(i64::MAX).saturating_add(1))
+            .fetch(&mut *transaction);
+        while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
+            let start_ms = view::start_ms(&row, 0).map_err(failed(READING))?;
+            let value: i32 = row.try_get(1).map_err(failed(READING))?;
+            tally.add(start_ms, value.unsigned_abs());
+            read += 1;
+        }
+    }
+    if read <= SORT_VIEWS_MAX {
+        return Ok(tally.finish());
+    }
+    let counted = asked(tallied!("view.tally", "count(*), count(*) filter (where value <= $13)", ""))
         .bind(i64::from(query.at_most.micros()))
         .fetch_one(&mut *transaction)
         .await
         .map_err(failed(READING))?;
-    let number = |place: usize| counted.try_get(place).map_err(failed(READING));
-    let (n, within): (i64, i64) = (number(0)?, number(1)?);
-    let ranks = Ranks::of(n, query.percent);
-    let mut values: Vec<u32> = Vec::new();
-    if let Some(ranks) = ranks {
-        let (first, last) = ranks.span();
-        let bigint = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let rows = asked(tallied!(
-            "view.tally.values",
-            "value",
-            " where value is not null order by value offset $8::bigint limit $9::bigint"
-        ))
-        .bind(bigint(first.saturating_sub(1)))
-        .bind(bigint(last.saturating_sub(first).saturating_add(1)))
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(failed(READING))?;
-        for row in rows {
-            let value: i32 = row.try_get(0).map_err(failed(READING))?;
-            values.push(u32::try_from(value).unwrap_or(0));
-        }
-    }
-    Ok(Tally::new(query.metric, n, within, ranks, &values))
+    let number = |place: usize| -> Result<u64, StoreError> {
+        let number: i64 = counted.try_get(place).map_err(failed(READING))?;
+        Ok(number.unsigned_abs())
+    };
+    Ok(Tally { n: number(0)?, within: number(1)?, ..Tally::default() })
 }

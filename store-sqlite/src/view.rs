@@ -96,6 +96,7 @@ fn wrong(error: &sqlx::Error) -> StoreError {
     damaged("reading a page view", format!("a page view ({error})"))
 }
 
+/// The id of a page view, in the first column.
 fn id(row: &SqliteRow) -> Result<ViewId, sqlx::Error> {
     let id = row.try_get::<&[u8], _>(0)?;
     id.try_into().ok().and_then(ViewId::from_bytes).ok_or_else(|| sqlx::Error::Decode("id".into()))

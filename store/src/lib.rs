@@ -55,7 +55,7 @@ pub use scan::{Sample, ScanQuery};
 pub use series::{Lines, SeriesQuery, StepCells};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use strata::{StrataQuery, StrataSums, Stratum};
-pub use tally::{Ranks, Tally, TallyQuery};
+pub use tally::{Tally, TallyBuilder, TallyQuery};
 pub use version::Version;
 pub use view::{Source, StoredView, ViewUpdate, pack_times, pack_url, unpack_times, unpack_url};
 pub use violation::{Judgement, Violation};
@@ -398,7 +398,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::TooManyViews`] if the ranges hold more than [`limits::STRATA_VIEWS_MAX`] page views that match.
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError>;
-    /// Counts the page views within a value and finds their percentile, exactly, from page views.
+    /// Counts the page views within a value, in total and by half hours, and returns their values, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.
     async fn view(&self, site: SiteId, id: vitals::view::ViewId) -> Result<Option<StoredView>, StoreError>;

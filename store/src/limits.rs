@@ -67,7 +67,7 @@ pub const STRATA_VIEWS_MAX: u64 = 400_000;
 pub const DEPLOY_MARKS_PER_SITE_MAX: usize = 2_000;
 /// Steps of one series: a month of hours, or two years of days.
 pub const SERIES_STEPS_MAX: usize = 800;
-/// Values that a gate sorts to compute an exact percentile: 4 MB.
+/// Values that a gate reads to compute an exact percentile and a design effect: 4 MB.
 pub const SORT_VIEWS_MAX: u64 = 1_000_000;
 /// Maximum bytes of a page view in a rollup block, reached by the only one of its route and value of the dimension.
 /// Further page views of the same route and value take less.

@@ -1,13 +1,12 @@
-//! Defines exact counts and percentiles of page views.
+//! Defines exact counts and values of page views, for the gate.
 
-use crate::limits;
+use crate::filter::Filters;
 use crate::site::SiteId;
-use vitals::gate::{INTERVAL_ALPHA, interval_ranks};
-use vitals::histogram::rank;
+use std::collections::BTreeMap;
+use vitals::gate::{BLOCK_MS, Block};
 use vitals::metric::{Metric, Value};
-use vitals::view::Device;
 
-/// A query for the number of page views within a value.
+/// A query for the page views within a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TallyQuery {
     /// The site.
@@ -18,73 +17,63 @@ pub struct TallyQuery {
     pub to_ms: i64,
     /// Selects these routes only; an empty list selects none.
     pub routes: Vec<String>,
-    /// Selects this class of device only.
-    pub device: Option<Device>,
-    /// Selects this release only.
-    pub release: Option<String>,
+    /// Selects page views by their properties; those of the context are not supported, and must be empty.
+    pub filters: Filters,
     /// The metric.
     pub metric: Metric,
     /// The value.
     pub at_most: Value,
-    /// The percentile to compute, 1 to 99.
-    pub percent: u8,
 }
 
 /// An exact answer, from page views.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Page views with the metric.
-    pub n: i64,
+    pub n: u64,
     /// Page views with the metric at or under the value.
-    pub within: i64,
-    /// The percentile; `None` without values, or with more than [`crate::limits::SORT_VIEWS_MAX`].
-    pub percentile: Option<Value>,
-    /// Its 90 % confidence interval; also `None` with too few values.
-    pub interval: Option<[Value; 2]>,
+    pub within: u64,
+    /// The same counts by half hours, ascending, without empty ones; empty with more than
+    /// [`crate::limits::SORT_VIEWS_MAX`] page views.
+    pub blocks: Vec<Block>,
+    /// All values, ascending; empty with more than [`crate::limits::SORT_VIEWS_MAX`] page views.
+    pub values: Vec<Value>,
 }
 
-/// The ranks of the values in a tally, from 1 to n.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ranks {
-    /// The rank of the percentile.
-    pub percentile: u64,
-    /// The ranks of its interval.
-    pub interval: Option<(u64, u64)>,
+/// Builds a tally from page views in any order.
+#[derive(Debug)]
+pub struct TallyBuilder {
+    metric: Metric,
+    at_most: Value,
+    blocks: BTreeMap<i64, Block>,
+    values: Vec<Value>,
 }
 
-impl Ranks {
-    /// Returns the ranks among `n` values; `None` without values, or with more than the bound.
+impl TallyBuilder {
+    /// Starts the answer of a query.
     #[must_use]
-    pub fn of(n: i64, percent: u8) -> Option<Self> {
-        let count = u64::try_from(n).ok().filter(|count| (1..=limits::SORT_VIEWS_MAX).contains(count))?;
-        let percentile = u64::try_from(rank(n, percent)).ok()?;
-        Some(Self { percentile, interval: interval_ranks(count, percent, INTERVAL_ALPHA) })
+    pub const fn new(query: &TallyQuery) -> Self {
+        Self { metric: query.metric, at_most: query.at_most, blocks: BTreeMap::new(), values: Vec::new() }
     }
 
-    /// Returns the first and the last rank.
-    #[must_use]
-    pub fn span(&self) -> (u64, u64) {
-        self.interval.unwrap_or((self.percentile, self.percentile))
+    /// Adds a page view, by its start in UTC milliseconds and its value in millionths.
+    pub fn add(&mut self, start_ms: i64, micros: u32) {
+        let Some(value) = Value::from_micros(self.metric, micros) else { return };
+        let number = start_ms.div_euclid(BLOCK_MS);
+        let block = self.blocks.entry(number).or_insert(Block { number, n: 0, within: 0 });
+        block.n += 1;
+        block.within += u64::from(value <= self.at_most);
+        self.values.push(value);
     }
-}
 
-impl Tally {
-    /// Computes a tally from counts, and from the ascending values between the first and the last rank.
+    /// Returns the answer.
     #[must_use]
-    pub fn new(metric: Metric, n: i64, within: i64, ranks: Option<Ranks>, values: &[u32]) -> Self {
-        let at = |ranks: Ranks, rank: u64| {
-            let place = usize::try_from(rank.checked_sub(ranks.span().0)?).ok()?;
-            Value::from_micros(metric, *values.get(place)?)
-        };
-        let interval = |ranks: Ranks| {
-            let (low, high) = ranks.interval?;
-            Some([at(ranks, low)?, at(ranks, high)?])
-        };
-        Self {
-            n,
-            within,
-            percentile: ranks.and_then(|ranks| at(ranks, ranks.percentile)),
-            interval: ranks.and_then(interval),
+    pub fn finish(mut self) -> Tally {
+        self.values.sort_unstable();
+        Tally {
+            n: self.values.len() as u64,
+            within: self.values.partition_point(|&value| value <= self.at_most) as u64,
+            blocks: self.blocks.into_values().collect(),
+            values: self.values,
         }
     }
 }

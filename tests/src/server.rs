@@ -332,16 +332,22 @@ impl Server {
     /// # Panics
     /// Panics if the binary cannot be run.
     pub async fn cli(&self, args: &[&str]) -> Output {
-        Command::new(binary())
+        self.command(args).output().await.expect("the binary runs")
+    }
+
+    /// Returns a command of the binary that knows this server; dropped, it ends.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command
             .args(args)
             .env_remove("DATABASE_URL")
             .env("FIELDVITALS_DATA_DIR", self.data_dir())
             .env("FIELDVITALS_SERVER", &self.url)
             .env("FIELDVITALS_TOKEN", &self.token)
             .stdin(Stdio::null())
-            .output()
-            .await
-            .expect("the binary runs")
+            .kill_on_drop(true);
+        command
     }
 
     /// Runs a command and parses the JSON that it prints.

@@ -4,16 +4,23 @@ use fieldvitals_tests::beacon::{beacon, view_id};
 use fieldvitals_tests::server::Server;
 use serde_json::json;
 use std::path::PathBuf;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr};
 
 async fn with_lcps(lcps: &[f64]) -> Server {
     let server = Server::start().await;
-    for (number, lcp) in lcps.iter().enumerate() {
-        let body =
-            beacon(&server.key, view_id(number as u128), "https://shop.example/p", &json!({"LCP": lcp}));
+    send(&server, 0, lcps).await;
+    server
+}
+
+/// Sends page views, numbered from `first` on, and waits until they are stored.
+async fn send(server: &Server, first: u128, lcps: &[f64]) {
+    for (number, lcp) in (first..).zip(lcps) {
+        let body = beacon(&server.key, view_id(number), "https://shop.example/p", &json!({"LCP": lcp}));
         assert_eq!(server.post("/v1/beacon", body.to_string()).await.0, 204);
     }
     server.settled().await;
-    server
 }
 
 fn budget(server: &Server, name: &str, text: &str) -> PathBuf {
@@ -167,4 +174,176 @@ async fn mistakes_are_named_with_exit_2_and_an_absent_server_with_4() {
     let (code, _, err) = check(&server, LCP).await;
     assert_eq!(code, Some(4), "{err}");
     assert!(err.contains(&server.url), "{err}");
+}
+
+/// A `check --wait` of [`LCP`] that runs.
+struct Waiting {
+    child: Child,
+    progress: Lines<BufReader<ChildStderr>>,
+}
+
+impl Waiting {
+    fn start(server: &Server) -> Self {
+        let path = budget(server, "waiting.toml", LCP);
+        let check = ["check", "--wait", "5m", "--every", "1s", "--budget", path.to_str().expect("UTF-8")];
+        let mut child =
+            server.command(&check).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let progress = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        Self { child, progress }
+    }
+
+    /// Waits for the next line on standard error.
+    async fn line(&mut self) -> String {
+        self.progress.next_line().await.expect("UTF-8").expect("a line before the end")
+    }
+
+    /// Waits for the end. Returns the exit code and the output.
+    async fn end(self) -> (Option<i32>, String) {
+        let output = self.child.wait_with_output().await.expect("it ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+#[tokio::test]
+async fn wait_ends_when_page_views_decide() {
+    // On the budget, then over it or within it.
+    for (lcp, code, word) in [(3_000.0, 1, "fail"), (2_000.0, 0, "pass")] {
+        let on_budget: Vec<f64> = (0..120).map(|n| if n % 4 == 0 { 2_600.0 } else { 2_400.0 }).collect();
+        let server = with_lcps(&on_budget).await;
+        let mut waiting = Waiting::start(&server);
+        let line = waiting.line().await;
+        assert!(
+            line.starts_with("look 1: 0 kept, 0 exceeded, 1 inconclusive; LCP p75 on /p: 120 page views"),
+            "{line}"
+        );
+        send(&server, 1_000, &[lcp; 400]).await;
+        let (found, out) = waiting.end().await;
+        assert_eq!(found, Some(code), "{out}");
+        assert!(out.contains(word) && out.contains("confidence sequence"), "{out}");
+    }
+}
+
+#[tokio::test]
+async fn interrupted_wait_tells_the_state_so_far_and_exits_3() {
+    for signal in ["INT", "TERM"] {
+        let server = with_lcps(&[2_500.0; 50]).await;
+        let mut waiting = Waiting::start(&server);
+        let line = waiting.line().await;
+        assert!(line.starts_with("look 1: "), "{line}");
+        let id = waiting.child.id().expect("it runs").to_string();
+        let kill = tokio::process::Command::new("kill").args(["-s", signal, &id]).status().await;
+        assert!(kill.expect("kill runs").success());
+        let mut last = line;
+        while let Some(line) = waiting.progress.next_line().await.expect("UTF-8") {
+            last = line;
+        }
+        assert!(
+            last.starts_with("warning: interrupted after ") && last.ends_with("this is the state so far"),
+            "{last}"
+        );
+        let (code, out) = waiting.end().await;
+        assert_eq!(code, Some(3), "{out}");
+        assert!(out.contains("inconclusive") && out.contains("50 of the 100 page views"), "{out}");
+    }
+}
+
+#[tokio::test]
+async fn one_budget_is_judged_by_get_for_rollout_controllers() {
+    let server = with_lcps(&[3_000.0; 150]).await;
+    let asked = async |query: &str| server.get(&format!("sites/default/gate?{query}")).await;
+    for (query, verdict) in [
+        ("metric=LCP&max=2500", "fail"),
+        ("metric=largest-contentful-paint&max=3.5s&route=/p&looks=many", "pass"),
+        ("metric=LCP&max=2500&min_samples=200", "inconclusive"),
+        ("metric=LCP&max=2500&device=phone", "inconclusive"),
+        ("metric=LCP&max=2500&connection=4g", "fail"),
+    ] {
+        let answer = asked(query).await.unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(answer["verdict"], verdict, "{query}: {answer}");
+    }
+    for (query, expected) in [
+        ("max=2500", "a budget without `metric`"),
+        ("metric=LCP&max=2.5", "which is too short for LCP; expected milliseconds: 2500"),
+        ("metric=LCP&max=2500&percentile=x", "`percentile` is a text"),
+        ("metric=LCP&max=2500&looks=two", "`looks` is `two`: expected one or many"),
+        ("metric=LCP&max=2500&record=true", "record"),
+        ("metric=LCP&max=2500&protocol=h2", "`protocol` is not taken here"),
+    ] {
+        let problem = asked(query).await.unwrap_err();
+        assert!(
+            problem.contains(expected) && problem.contains("\"code\":\"parameter\""),
+            "{query}: {problem}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answer_says_rule_design_effect_and_what_a_verdict_takes() {
+    let lcps: Vec<f64> = (0..40).map(|n| if n < 28 { 2_000.0 } else { 3_000.0 }).collect();
+    let server = with_lcps(&lcps).await;
+    let answer = server.get("sites/default/gate?metric=LCP&max=2500").await.unwrap();
+    let budget = &answer["budgets"][0];
+    assert_eq!((&answer["looks"], &answer["verdict"]), (&json!("one"), &json!("inconclusive")));
+    assert_eq!((&budget["n"], &budget["within"]), (&json!(40), &json!(28)));
+    assert_eq!((&budget["design_effect"], &budget["design_effect_from"]), (&json!(3.0), &json!("default")));
+    // 483 independent page views at this share, times the design effect.
+    assert_eq!(budget["samples_needed"], 1_447);
+    assert!(budget["hours_needed"].as_f64().is_some_and(|hours| hours > 0.0), "{budget}");
+    assert_eq!(budget["interval"], json!(null), "fewer page views than min_samples are not judged");
+}
+
+#[tokio::test]
+async fn budget_of_standard_input_and_of_another_tool_is_judged() {
+    let server = with_lcps(&[3_000.0; 150]).await;
+    let text = r#"[{"timings": [{"metric": "largest-contentful-paint", "budget": 2500}, {"metric": "speed-index", "budget": 3000}]}]"#;
+    let mut child = server
+        .command(&["check", "--budget", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stdin, text.as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    assert!(
+        out.contains("<stdin>:1: not evaluated: speed-index: it needs a recording of the screen"),
+        "{out}"
+    );
+    assert!(out.contains("fail: 1 exceeded, 0 kept, 0 inconclusive, 1 not evaluated"), "{out}");
+}
+
+/// The shell steps of docs/ci.md, as pipelines run them.
+fn pipeline_steps() -> Vec<String> {
+    let page = include_str!("../../docs/ci.md");
+    let steps = page.lines().filter_map(|line| {
+        let start = line.find("fieldvitals check ")?;
+        let before = line[..start].trim();
+        ["- run:", "-", "sh '"].contains(&before).then(|| line[start..].trim_end_matches('\'').to_owned())
+    });
+    steps.collect()
+}
+
+#[tokio::test]
+async fn steps_of_the_documented_pipelines_run() {
+    let server = with_lcps(&[1_000.0; 150]).await;
+    let directory = server.data_dir();
+    budget(&server, "budgets.toml", LCP);
+    let binary = server.command(&[]).as_std().get_program().to_owned();
+    let bin = PathBuf::from(binary).parent().expect("a folder").to_owned();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let steps = pipeline_steps();
+    assert!(steps.len() >= 5, "{steps:?}");
+    for step in steps {
+        // The release has no page views, so that its wait would take its time.
+        let step = step.replace(" --release \"$CI_COMMIT_TAG\"", "");
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-e", "-c", &step]).current_dir(directory).env("PATH", &path);
+        let shell = shell.env("FIELDVITALS_SERVER", &server.url).env("FIELDVITALS_TOKEN", &server.token);
+        let output = shell.output().await.expect("sh runs");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&said));
+    }
 }

@@ -1,15 +1,25 @@
 //! Defines budgets: limits on the metrics of pages, read from a file.
 //!
 //! A budget bounds a percentile of one metric over the page views of all routes that match a pattern.
-//! [`gate`](crate::gate) judges whether field data meets it.
+//! [`gate`](crate::gate) judges whether field data meets it. Files are TOML ([`file`]), or those of other tools
+//! ([`foreign`]).
 
+mod alias;
 mod file;
+mod foreign;
+mod mistake;
+mod write;
 
-pub use file::{BudgetError, parse};
+pub use file::KEYS;
 
+use crate::gate::{Verdict, overall};
 use crate::metric::{Metric, Value};
-use crate::view::Device;
+use crate::view::{Device, NavigationType, Os};
+use serde::{Deserialize, Serialize};
 
+/// The format of a budget file in a sentence, for hints.
+pub const FORMAT: &str = "A budget is `[[budget]]` and, on lines of their own, metric = \"LCP\", max = 2500 and optionally \
+    route = \"/product/*\", device = \"phone\", percentile = 75, min_samples = 100, or another filter.";
 /// Default percentile of a budget: the one that assesses Web Vitals
 /// (<https://web.dev/articles/defining-core-web-vitals-thresholds>).
 pub const PERCENTILE_DEFAULT: u8 = 75;
@@ -19,33 +29,175 @@ pub const MIN_SAMPLES_DEFAULT: u64 = 100;
 /// The pattern that matches every route.
 pub const ROUTE_DEFAULT: &str = "*";
 
+/// The budgets of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetFile {
+    /// The tool whose format the file has; `None` for our own.
+    pub tool: Option<&'static str>,
+    /// The budgets, at least one.
+    pub budgets: Vec<Budget>,
+    /// Limits of another tool that page views cannot judge.
+    pub not_evaluated: Vec<NotEvaluated>,
+}
+
+/// A limit of another tool that page views cannot judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotEvaluated {
+    /// The line in the file, from 1.
+    pub line: usize,
+    /// The limit's name in the file.
+    pub what: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// An error in a budget file. `Display` writes ``7:10: unknown metric `LCPP`, did you mean `LCP`?; expected …``, to be
+/// appended to the file's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The fault.
+    pub found: String,
+    /// The expected text.
+    pub expected: String,
+}
+
+impl core::fmt::Display for BudgetError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}:{}: {}; expected {}", self.line, self.column, self.found, self.expected)
+    }
+}
+
+impl core::error::Error for BudgetError {}
+
+/// Reads a budget file: TOML as docs/budgets.md describes it, or the file of another tool.
+///
+/// # Errors
+/// If the file has a mistake or no budget. Reports the first one.
+pub fn parse(text: &str) -> Result<BudgetFile, BudgetError> {
+    match foreign::parse(text) {
+        Some(read) => read,
+        None => file::parse(text).map(|budgets| BudgetFile { budgets, ..BudgetFile::default() }),
+    }
+}
+
+/// What follows from an exceeded budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The check fails.
+    #[default]
+    Error,
+    /// The check warns.
+    Warn,
+}
+
+impl Severity {
+    /// All severities.
+    pub const ALL: &'static [Self] = &[Self::Error, Self::Warn];
+
+    /// Returns the name in files and API: `error` or `warn`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+        }
+    }
+
+    /// Returns the severity of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|severity| severity.name() == name)
+    }
+}
+
+/// Returns the verdict of a whole check: that of its budgets of the severity `error` ([`overall`]). A check of warnings
+/// alone passes.
+#[must_use]
+pub fn verdict(budgets: impl Iterator<Item = (Severity, Verdict)>) -> Verdict {
+    let verdicts: Vec<(Severity, Verdict)> = budgets.collect();
+    let errors: Vec<Verdict> = verdicts
+        .iter()
+        .filter(|(severity, _)| *severity == Severity::Error)
+        .map(|&(_, verdict)| verdict)
+        .collect();
+    if errors.is_empty() && !verdicts.is_empty() { Verdict::Pass } else { overall(&errors) }
+}
+
 /// A budget: the percentile of a metric, over the page views of matching routes, must be at most `max`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// A pattern of routes. `*` matches any run of characters, including none; the pattern must match the whole
     /// route.
     pub route: String,
+    /// Patterns of routes that do not count, although they match.
+    pub except: Vec<String>,
     /// The metric.
     pub metric: Metric,
     /// The largest value that meets the budget.
     pub max: Value,
     /// The percentile, 1 to 99.
     pub percentile: u8,
-    /// The class of device whose page views count; `None` for all.
-    pub device: Option<Device>,
+    /// The page views that count.
+    pub filters: BudgetFilters,
+    /// What follows if the budget is exceeded.
+    pub severity: Severity,
     /// Page views needed before the budget is judged, at least 1.
     pub min_samples: u64,
     /// The line in the file where the budget starts, from 1.
     pub line: usize,
 }
 
+/// The properties of the page views that count for a budget; `None` for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetFilters {
+    /// The class of device.
+    pub device: Option<Device>,
+    /// The browser family.
+    pub browser: Option<String>,
+    /// The operating system family.
+    pub os: Option<Os>,
+    /// The country, ISO 3166-1 alpha-2 in upper case.
+    pub country: Option<String>,
+    /// The effective connection type.
+    pub connection: Option<String>,
+    /// The navigation type.
+    pub navigation_type: Option<NavigationType>,
+    /// The release.
+    pub release: Option<String>,
+}
+
+impl BudgetFilters {
+    /// Returns the given properties other than the device, with their names in files and API.
+    pub fn further(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("browser", self.browser.as_deref()),
+            ("os", self.os.map(Os::name)),
+            ("country", self.country.as_deref()),
+            ("connection", self.connection.as_deref()),
+            ("navigation_type", self.navigation_type.map(NavigationType::name)),
+            ("release", self.release.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
 impl Budget {
-    /// Returns the identity of a budget: metric, percentile, device and route, without `max`. So a violation
+    /// Returns the identity of a budget: metric, percentile, route and filters, without `max`. So a violation
     /// continues if only `max` changes. No two budgets of a file have the same key.
     #[must_use]
     pub fn key(&self) -> String {
-        let device = self.device.map_or("all", Device::name);
-        format!("{} p{} {device} {}", self.metric.name(), self.percentile, self.route)
+        let device = self.filters.device.map_or("all", Device::name);
+        let mut key = format!("{} p{} {device} {}", self.metric.name(), self.percentile, self.route);
+        for (name, value) in self.filters.further() {
+            key.push_str(&format!(" {name}={value}"));
+        }
+        key
     }
 }
 
@@ -116,8 +268,26 @@ mod tests {
     }
 
     #[test]
+    fn warnings_never_fail_a_check() {
+        use Severity::{Error, Warn};
+        use Verdict::{Fail, Inconclusive, Pass};
+        for (budgets, expected) in [
+            (&[(Error, Pass), (Warn, Fail)][..], Pass),
+            (&[(Error, Fail), (Warn, Pass)], Fail),
+            (&[(Error, Inconclusive), (Warn, Pass)], Inconclusive),
+            (&[(Warn, Fail), (Warn, Inconclusive)], Pass),
+            (&[], Inconclusive),
+        ] {
+            assert_eq!(verdict(budgets.iter().copied()), expected, "{budgets:?}");
+        }
+        for &severity in Severity::ALL {
+            assert_eq!(Severity::from_name(severity.name()), Some(severity));
+        }
+    }
+
+    #[test]
     fn a_key_says_what_is_promised_but_not_how_much() {
-        let budgets = parse(
+        let budgets = file::parse(
             "[[budget]]\nmetric = 'LCP'\nmax = 2500\n[[budget]]\nroute = '/p/*'\ndevice = 'phone'\npercentile = 90\nmetric = 'cls'\nmax = 0.1",
         )
         .unwrap();
@@ -125,5 +295,8 @@ mod tests {
         assert_eq!(keys, ["LCP p75 all *", "CLS p90 phone /p/*"]);
         let tighter = Budget { max: Value::ZERO, min_samples: 1, line: 9, ..budgets[0].clone() };
         assert_eq!(tighter.key(), keys[0]);
+        let of_germany =
+            file::parse("[[budget]]\nmetric = 'LCP'\nmax = 2500\ncountry = 'de'\nos = 'ios'").unwrap();
+        assert_eq!(of_germany[0].key(), "LCP p75 all * os=ios country=DE");
     }
 }

@@ -109,6 +109,10 @@ pub const QUESTIONS_LOOKING_MAX: usize = 1_024;
 pub const ANSWERS_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Budgets in one file.
 pub const BUDGETS_MAX: usize = 200;
+/// Levels of values in a budget file in YAML, as many as serde_json reads of JSON.
+pub const YAML_DEPTH_MAX: usize = 128;
+/// Patterns of routes that one budget excludes.
+pub const EXCEPT_MAX: usize = 200;
 /// Page views that each side of a comparison needs for a verdict.
 pub const COMPARED_SAMPLES_MIN: u64 = 100;
 /// Page views that each side needs in a class (device, country, navigation type) to be compared at equal shares.

@@ -10,6 +10,7 @@ mod circles;
 mod collector;
 mod deny;
 mod dist;
+mod gate_tables;
 mod limits;
 mod minify;
 mod mutants;
@@ -92,6 +93,12 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Write the gate's error rates and power into docs/gate.md, by simulation.
+    GateTables {
+        /// Only compare; fail if the page has other tables.
+        #[arg(long)]
+        check: bool,
+    },
     /// Check the rules of the source that the compiler does not know.
     Tidy,
     /// List every bound with its value, unit and purpose, by the crate that owns it.
@@ -123,6 +130,7 @@ fn main() -> std::process::ExitCode {
         Task::Dist => dist::dist(),
         Task::Size { json } => size::print(json),
         Task::Bench { bench, json, check, arguments } => bench::bench(bench, json, check, &arguments),
+        Task::GateTables { check } => gate_tables::write(check),
         Task::Tidy => tidy::tidy(),
         Task::Limits => limits::print(),
         Task::Mutants { files, arguments } => mutants::mutants(&files, &arguments),

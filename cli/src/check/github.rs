@@ -1,7 +1,7 @@
 //! Renders a check as GitHub workflow commands: annotations at the lines of the budget file.
 //! <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands>
 
-use super::{Checked, OnInconclusive, text};
+use super::{Checked, Level, text};
 use crate::output::Terminal;
 use vitals::gate::Verdict;
 
@@ -9,23 +9,10 @@ use vitals::gate::Verdict;
 const ANNOTATIONS_MAX: usize = 10;
 
 pub(super) fn render(checked: &Checked<'_>) -> String {
-    let inconclusive = match checked.on_inconclusive {
-        Some(OnInconclusive::Pass) => "notice",
-        Some(OnInconclusive::Warn) | None => "warning",
-        Some(OnInconclusive::Fail) => "error",
-    };
     let mut commands = String::new();
-    for level in ["error", "warning", "notice"] {
-        let shown: Vec<_> = checked
-            .answer
-            .budgets
-            .iter()
-            .filter(|budget| match budget.verdict {
-                Verdict::Pass => false,
-                Verdict::Fail => level == "error",
-                Verdict::Inconclusive => level == inconclusive,
-            })
-            .collect();
+    for (level, name) in [(Level::Error, "error"), (Level::Warning, "warning"), (Level::Note, "notice")] {
+        let shown: Vec<_> =
+            checked.findings().filter(|(_, found)| *found == level).map(|(budget, _)| budget).collect();
         // The last annotation counts the budgets that exceed the limit.
         let whole = if shown.len() > ANNOTATIONS_MAX { ANNOTATIONS_MAX - 1 } else { shown.len() };
         for budget in shown.iter().take(whole) {
@@ -34,18 +21,11 @@ pub(super) fn render(checked: &Checked<'_>) -> String {
                 _ => "inconclusive",
             };
             let title = format!("{} budget {what}", budget.metric.name());
-            let message = format!(
-                "{}: {}, measured {}: {}",
-                budget.scope(),
-                budget.promise(),
-                budget.measurement(),
-                budget.why()
-            );
-            commands.push_str(&command(level, checked.file, budget.line, &title, &message));
+            commands.push_str(&command(name, checked.file, budget.line, &title, &checked.finding(budget)));
         }
         if let Some(first) = shown.get(whole) {
             let message = format!("{} further budgets; the log has them all", shown.len() - whole);
-            commands.push_str(&command(level, checked.file, first.line, "Further budgets", &message));
+            commands.push_str(&command(name, checked.file, first.line, "Further budgets", &message));
         }
     }
     commands + &text::render(checked, Terminal::PIPE)

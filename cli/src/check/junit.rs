@@ -5,9 +5,10 @@
 
 use super::{Checked, OnInconclusive};
 use crate::client::answer::BudgetAnswer;
+use vitals::budget::Severity;
 use vitals::gate::Verdict;
 
-/// A suite a route, a case a budget. What is inconclusive is skipped, or failed where it is to fail.
+/// A suite a route, a case a budget. Inconclusive budgets are skipped, or failed with `--on-inconclusive fail`.
 pub(super) fn render(checked: &Checked<'_>, now: jiff::Timestamp) -> String {
     let mut routes: Vec<&str> = Vec::new();
     for budget in &checked.answer.budgets {
@@ -18,7 +19,7 @@ pub(super) fn render(checked: &Checked<'_>, now: jiff::Timestamp) -> String {
     let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
     for (id, route) in routes.into_iter().enumerate() {
         let budgets = || checked.answer.budgets.iter().filter(|budget| budget.route == route);
-        let count = |wanted| budgets().filter(|budget| result(checked, budget.verdict) == wanted).count();
+        let count = |wanted| budgets().filter(|budget| result(checked, budget) == wanted).count();
         text.push_str(&format!(
             "  <testsuite name=\"{}\" package=\"fieldvitals\" id=\"{id}\" hostname=\"localhost\" timestamp=\"{}\" \
              tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\" time=\"0\">\n    <properties/>\n",
@@ -37,21 +38,23 @@ pub(super) fn render(checked: &Checked<'_>, now: jiff::Timestamp) -> String {
     text
 }
 
-/// What becomes of a verdict in the pipeline.
-fn result(checked: &Checked<'_>, verdict: Verdict) -> Verdict {
-    match (verdict, checked.on_inconclusive) {
-        (Verdict::Inconclusive, Some(OnInconclusive::Fail)) => Verdict::Fail,
-        (verdict, _) => verdict,
+/// The result of a budget in the pipeline; a warning is skipped.
+fn result(checked: &Checked<'_>, budget: &BudgetAnswer) -> Verdict {
+    match (budget.verdict, budget.severity, checked.on_inconclusive) {
+        (Verdict::Fail, Severity::Warn, _) => Verdict::Inconclusive,
+        (Verdict::Inconclusive, Severity::Error, Some(OnInconclusive::Fail)) => Verdict::Fail,
+        (verdict, ..) => verdict,
     }
 }
 
 fn case(checked: &Checked<'_>, budget: &BudgetAnswer) -> String {
     let device = budget.device.as_ref().map(|device| format!(".{device}")).unwrap_or_default();
-    let name = format!("{}.p{}{device}", budget.metric.name().to_lowercase(), budget.percentile);
+    let further: String = budget.filters.iter().map(|(name, value)| format!(".{name}={value}")).collect();
+    let name = format!("{}.p{}{device}{further}", budget.metric.name().to_lowercase(), budget.percentile);
     let message =
         escape(&format!("{}, measured {}: {}", budget.promise(), budget.measurement(), budget.why()));
     let file = format!("{}:{}", checked.file, budget.line);
-    let inside = match result(checked, budget.verdict) {
+    let inside = match result(checked, budget) {
         Verdict::Pass => String::new(),
         Verdict::Fail => {
             format!("<failure type=\"budget\" message=\"{message}\">{}</failure>", escape(&file))

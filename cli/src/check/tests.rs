@@ -37,14 +37,16 @@ fn budgets(count: usize) -> String {
 fn judged(verdict: &str) -> Value {
     json!({"line": 3, "route": "/p/*", "metric": "LCP", "percentile": 75, "max": 2500, "unit": "ms",
         "device": "phone", "min_samples": 100, "routes": 3, "n": 240, "within": 120,
-        "measured": 3100.2, "interval": [3000.0, 3200.0], "verdict": verdict,
+        "measured": 3100.2, "interval": [3000.0, 3200.0], "design_effect": 1.84,
+        "design_effect_from": "hours", "verdict": verdict,
         "reason": format!("why {verdict}"),
-        "samples_needed": if verdict == "inconclusive" { json!(1200) } else { Value::Null }})
+        "samples_needed": if verdict == "inconclusive" { json!(1200) } else { Value::Null },
+        "hours_needed": if verdict == "inconclusive" { json!(5.2) } else { Value::Null }})
 }
 
 fn answer(verdicts: &[&str]) -> Value {
     let overall = ["fail", "inconclusive"].into_iter().find(|one| verdicts.contains(one)).unwrap_or("pass");
-    json!({"site": "default", "release": "1.4.2", "period": {"from": "a", "to": "b"}, "verdict": overall,
+    json!({"site": "default", "release": "1.4.2", "period": {"from": "a", "to": "b"}, "looks": "one", "verdict": overall,
         "budgets": verdicts.iter().map(|verdict| judged(verdict)).collect::<Vec<_>>()})
 }
 
@@ -96,7 +98,9 @@ async fn every_verdict_has_its_exit_code() {
         (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "warn"], Exit::Pass),
         (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "fail"], Exit::Fail),
     ] {
-        for format in ["text", "json", "markdown", "junit", "github"] {
+        let formats =
+            ["text", "json", "markdown", "junit", "github", "code-quality", "browser-performance", "sarif"];
+        for format in formats {
             let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", format]).collect();
             let done = check(&verdicts, &arguments).await;
             assert_eq!(done.exit, exit, "{verdicts:?} {arguments:?}");
@@ -274,7 +278,7 @@ async fn github_annotations_point_at_the_file() {
             "::error file=budgets.toml,line=3,title=LCP budget exceeded::route /p/*, phone: LCP p75 ≤ 2500 ms, \
              measured 3100 ms (3000 ms to 3200 ms): why fail",
             "::warning file=budgets.toml,line=3,title=LCP budget inconclusive::route /p/*, phone: LCP p75 ≤ 2500 ms, \
-             measured 3100 ms (3000 ms to 3200 ms): why inconclusive; about 1200 page views are needed, there are 240",
+             measured 3100 ms (3000 ms to 3200 ms): why inconclusive; about 1200 page views are needed, there are 240: 6 hours at this traffic",
         ]
     );
     let done = check(&["fail"; 15], &["--format", "github"]).await;
@@ -296,7 +300,7 @@ async fn the_job_summary_is_added_to() {
     run(&file.path(), &server.url, &["--format", "github"], Some(&summary)).await.unwrap();
     let text = std::fs::read_to_string(&summary).unwrap();
     assert!(text.starts_with("before\n### Web Vitals budgets: fail: 1 exceeded"), "{text}");
-    assert!(text.contains("| ❌ fail | /p/\\*, phone | LCP p75 ≤ 2500 ms | 3100 ms (3000 ms to 3200 ms) | 240 | 50.0 % | why fail |"), "{text}");
+    assert!(text.contains("| ❌ fail | /p/\\*, phone | LCP p75 ≤ 2500 ms | 3100 ms (3000 ms to 3200 ms) | 240 | 50.0 % | 1.8 | why fail |"), "{text}");
     // The directory is missing, so the command cannot write the summary. The verdict stays the same.
     let server = Responder::start(&[("200 OK", &answer(&["fail"]).to_string())]);
     let done =
@@ -370,4 +374,216 @@ async fn an_answer_that_does_not_judge_every_budget_is_no_pass() {
         let server = Responder::start(&[("200 OK", &answer.to_string())]);
         assert_eq!(run(&file.path(), &server.url, &[], None).await.unwrap_err().exit, exit, "{answer}");
     }
+}
+
+/// Answers to looks of the rule `many`.
+fn looks(verdicts: &[&str]) -> Vec<String> {
+    let look = |verdict| {
+        let mut answer = answer(&[verdict]);
+        answer["looks"] = json!("many");
+        answer.to_string()
+    };
+    verdicts.iter().map(|verdict| look(*verdict)).collect()
+}
+
+#[tokio::test]
+async fn wait_looks_until_a_verdict_at_the_period_of_its_first_look() {
+    for (verdicts, exit) in [(["inconclusive", "fail"], Exit::Fail), (["inconclusive", "pass"], Exit::Pass)] {
+        let file = File::new(budgets(1));
+        let answers = looks(&verdicts);
+        let server = Responder::start(&[("200 OK", &answers[0]), ("503 Away", ""), ("200 OK", &answers[1])]);
+        let arguments = ["--period", "24h", "--wait", "1m", "--every", "1s"];
+        let done = run(&file.path(), &server.url, &arguments, None).await.unwrap();
+        assert_eq!((done.exit, done.warning.as_str()), (exit, ""));
+        let targets: Vec<String> = server
+            .requests()
+            .iter()
+            .map(|request| request.lines().next().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(targets.len(), 3, "a look that is not answered is repeated");
+        assert_eq!(targets[0], "POST /api/v1/sites/default/gate?period=24h&looks=many HTTP/1.1");
+        assert_eq!(targets[2], "POST /api/v1/sites/default/gate?from=a&looks=many HTTP/1.1");
+    }
+}
+
+#[tokio::test]
+async fn wait_whose_first_page_views_expire_is_inconclusive() {
+    let file = File::new(budgets(1));
+    let answers = looks(&["inconclusive", "pass"]);
+    let later = answers[1].replace(r#""from":"a""#, r#""from":"later""#);
+    let server = Responder::start(&[("200 OK", &answers[0]), ("200 OK", &later)]);
+    let failure = run(&file.path(), &server.url, &["--wait", "1m", "--every", "1s"], None).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::Inconclusive);
+    assert!(
+        failure.message.contains("from a, of which those before later have expired"),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
+async fn wait_ends_inconclusive_when_its_time_is_up() {
+    let file = File::new(budgets(1));
+    let answers = looks(&["inconclusive"; 3]);
+    let answers: Vec<(&str, &str)> = answers.iter().map(|answer| ("200 OK", answer.as_str())).collect();
+    for (choice, exit) in [(&[][..], Exit::Inconclusive), (&["--on-inconclusive", "pass"], Exit::Pass)] {
+        let server = Responder::start(&answers);
+        let arguments = [&["--wait", "1s", "--every", "1s"][..], choice].concat();
+        let done = run(&file.path(), &server.url, &arguments, None).await.unwrap();
+        assert_eq!(done.exit, exit);
+        assert!(
+            done.warning.starts_with("warning: not decided within 1 second and 2 looks"),
+            "{}",
+            done.warning
+        );
+        assert!(done.stdout.contains("confidence sequence"), "{}", done.stdout);
+    }
+}
+
+#[tokio::test]
+async fn first_and_last_look_of_a_wait_must_be_answered() {
+    let file = File::new(budgets(1));
+    let arguments = ["--wait", "1s", "--every", "1s"];
+    let failure = run(&file.path(), "http://127.0.0.1:1", &arguments, None).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::Unreachable);
+    let first = &looks(&["inconclusive"])[0];
+    let server = Responder::start(&[("200 OK", first), ("503 Away", "")]);
+    let failure = run(&file.path(), &server.url, &arguments, None).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::Unreachable);
+}
+
+#[tokio::test]
+async fn server_that_judges_by_another_rule_is_no_pass() {
+    let file = File::new(budgets(1));
+    let one = answer(&["pass"]).to_string();
+    for arguments in [&["--looks", "many"][..], &["--wait", "1m"]] {
+        let server = Responder::start(&[("200 OK", &one)]);
+        let failure = run(&file.path(), &server.url, arguments, None).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert_eq!(failure.message, "the server judged by the rule `looks=one`, not `looks=many`");
+    }
+}
+
+#[test]
+fn options_of_a_wait_that_contradict_are_refused() {
+    let fixed = ["check", "--budget", "b.toml", "--token", "t"];
+    for arguments in
+        [&["--every", "10s"][..], &["--wait", "1m", "--looks", "one"], &["--wait", "1d"], &["--looks", "2"]]
+    {
+        assert!(Command::try_parse_from([&fixed[..], arguments].concat()).is_err(), "{arguments:?}");
+    }
+}
+
+/// Whether a value has exactly these members.
+fn has_members(value: &Value, names: &[&str]) -> bool {
+    let mut found: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    found.sort_unstable();
+    found == names
+}
+
+/// The rules of GitLab's documentation: each finding has these members, and fingerprints are unique.
+#[tokio::test]
+async fn code_quality_is_valid_for_gitlab() {
+    let done = check(&["pass", "fail", "inconclusive"], &["--format", "code-quality"]).await;
+    let findings: Vec<Value> = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(findings.len(), 2, "a kept budget is no finding");
+    for finding in &findings {
+        assert!(
+            has_members(finding, &["check_name", "description", "fingerprint", "location", "severity"]),
+            "{finding}"
+        );
+        assert!(
+            ["info", "minor", "major", "critical", "blocker"]
+                .contains(&finding["severity"].as_str().unwrap())
+        );
+        assert_eq!(finding["location"], json!({"path": "budgets.toml", "lines": {"begin": 3}}));
+        assert_eq!(finding["fingerprint"].as_str().unwrap().len(), 32);
+    }
+    assert_eq!((&findings[0]["severity"], &findings[1]["severity"]), (&json!("critical"), &json!("minor")));
+    assert_eq!(
+        findings[0]["description"],
+        "route /p/*, phone: LCP p75 ≤ 2500 ms, measured 3100 ms (3000 ms to 3200 ms): why fail"
+    );
+}
+
+#[tokio::test]
+async fn browser_performance_has_the_measured_percentiles() {
+    let done = check(&["pass", "fail"], &["--format", "browser-performance"]).await;
+    let metric = json!({"name": "LCP p75 (ms)", "value": 3100.2, "desiredSize": "smaller"});
+    assert_eq!(
+        serde_json::from_str::<Value>(&done.stdout).unwrap(),
+        json!([{"subject": "/p/*, phone", "metrics": [metric, metric]}])
+    );
+}
+
+/// The rules of the schema (OASIS, sarif-schema-2.1.0.json) for the members that are here, and those of GitHub's upload.
+#[tokio::test]
+async fn sarif_is_valid_for_code_scanning() {
+    let done = check(&["pass", "fail", "inconclusive"], &["--format", "sarif"]).await;
+    let log: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert!(has_members(&log, &["$schema", "runs", "version"]), "{log}");
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    assert!(has_members(run, &["results", "tool"]) && has_members(&run["tool"], &["driver"]));
+    assert!(has_members(&run["tool"]["driver"], &["name", "rules", "version"]));
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), 1, "rules are unique");
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        let members = ["level", "locations", "message", "partialFingerprints", "ruleId", "ruleIndex"];
+        assert!(has_members(result, &members), "{result}");
+        assert_eq!(result["ruleId"], rules[result["ruleIndex"].as_u64().unwrap() as usize]["id"]);
+        assert!(["none", "note", "warning", "error"].contains(&result["level"].as_str().unwrap()));
+        assert!(!result["message"]["text"].as_str().unwrap().is_empty());
+        let place = &result["locations"][0]["physicalLocation"];
+        // GitHub refuses web addresses as locations.
+        assert!(!place["artifactLocation"]["uri"].as_str().unwrap().contains(':'));
+        assert_eq!(place["region"], json!({"startLine": 3}));
+    }
+}
+
+#[tokio::test]
+async fn warnings_are_no_failures_and_limits_not_evaluated_are_listed() {
+    let mut told = answer(&["fail"]);
+    told["verdict"] = json!("pass");
+    told["budgets"][0]["severity"] = json!("warn");
+    told["not_evaluated"] =
+        json!([{"line": 7, "what": "speed-index", "why": "it needs a recording of the screen"}]);
+    let listed = "7: not evaluated: speed-index: it needs a recording of the screen";
+    for (format, expected) in [
+        ("text", "fail (warn)"),
+        ("text", listed),
+        ("text", "pass: 1 exceeded, 0 kept, 0 inconclusive, 1 not evaluated"),
+        ("markdown", "⚠️ fail (warn)"),
+        ("markdown", "7: not evaluated: speed-index"),
+        ("junit", "<skipped message="),
+        ("github", "::warning "),
+        ("sarif", "\"warning\""),
+        ("code-quality", "\"minor\""),
+    ] {
+        let file = File::new(budgets(1).replace("metric", "severity = 'warn'\nmetric"));
+        let server = Responder::start(&[("200 OK", &told.to_string())]);
+        let done = run(&file.path(), &server.url, &["--format", format], None).await.unwrap();
+        assert_eq!(done.exit, Exit::Pass, "{format}");
+        assert!(done.stdout.contains(expected), "{format}: {}", done.stdout);
+    }
+}
+
+#[tokio::test]
+async fn files_of_other_tools_are_sent_as_they_are() {
+    let text = r#"[{"timings": [{"metric": "largest-contentful-paint", "budget": 2500}]}]"#;
+    let file = File::new(text);
+    let server = Responder::start(&[("200 OK", &answer(&["pass"]).to_string())]);
+    let done = run(&file.path(), &server.url, &[], None).await.unwrap();
+    assert_eq!(done.exit, Exit::Pass);
+    assert!(server.requests()[0].ends_with(&format!("\r\n\r\n{text}")));
+    let failure = run(
+        &File::new("{\"name\": \"x\", \"version\": \"1\", \"scripts\": {}}").path(),
+        &server.url,
+        &[],
+        None,
+    )
+    .await;
+    assert!(failure.unwrap_err().message.contains(":1:1: a package.json; expected budgets in TOML"));
 }

@@ -61,7 +61,12 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
         .service(get("/api/v1/sites/{site}/live").route(web::get().to(live::live)))
         .service(post("/api/v1/sites/{site}/links").route(web::post().to(links::links)))
-        .service(post("/api/v1/sites/{site}/gate").route(web::post().to(gate::gate)));
+        .service(
+            web::resource("/api/v1/sites/{site}/gate")
+                .default_service(web::to(|request| refuse(request, "GET, POST")))
+                .route(web::get().to(gate::one))
+                .route(web::post().to(gate::gate)),
+        );
 }
 
 fn json(body: impl Serialize) -> HttpResponse {

@@ -53,7 +53,7 @@ impl ApiError {
 
     /// Return `400 Bad Request`: invalid budget file.
     pub fn budget(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, "See docs/budgets.md for the format.")
+        Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, vitals::budget::FORMAT)
     }
 
     /// Return `401 Unauthorized`: no token.

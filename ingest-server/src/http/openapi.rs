@@ -27,7 +27,7 @@ use utoipa::{Modify, OpenApi};
         ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, pages::pages,
         report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, samples::samples, engagement::engagement, rejections::rejections,
-        violations::violations, live::live, links::links, gate::gate, session::ways, session::sign_in,
+        violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
         session::sign_out
     ),
     modifiers(&Bearer),

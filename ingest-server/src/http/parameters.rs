@@ -7,21 +7,22 @@ use crate::http::openapi;
 use crate::http::question::{one_of, short};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn};
 
-/// The query parameters of each path.
-static KNOWN: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(|| {
-    let paths = openapi::description().paths.paths.into_iter();
-    paths
-        .filter(|(path, _)| path.starts_with("/api/"))
-        .map(|(path, item)| {
-            let operations = [item.get, item.post, item.delete].into_iter().flatten();
-            (path, operations.flat_map(query_parameters).collect())
-        })
+/// The query parameters of each method and path.
+static KNOWN: LazyLock<HashMap<(&str, String), Vec<String>>> = LazyLock::new(|| {
+    let paths = openapi::description().paths.paths.into_iter().filter(|(path, _)| path.starts_with("/api/"));
+    let operations = paths.flat_map(|(path, item)| {
+        [("GET", item.get), ("POST", item.post), ("DELETE", item.delete)]
+            .map(|(method, operation)| (method, path.clone(), operation))
+    });
+    operations
+        .filter_map(|(method, path, operation)| Some(((method, path), query_parameters(operation?))))
         .collect()
 });
 
@@ -42,7 +43,12 @@ pub async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let known = request.match_pattern().and_then(|pattern| KNOWN.get(&pattern));
+    let method = match *request.method() {
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "GET",
+    };
+    let known = request.match_pattern().and_then(|pattern| KNOWN.get(&(method, pattern)));
     if let Some(known) = known
         && let Some(error) =
             unknown(request.query_string(), known).or_else(|| unprintable(request.query_string()))
@@ -79,7 +85,8 @@ mod tests {
 
     #[test]
     fn an_unknown_parameter_is_refused_with_the_nearest_name() {
-        let known = &KNOWN["/api/v1/sites/{site}/report"];
+        let of = |method: &'static str, path: &str| &KNOWN[&(method, path.to_owned())];
+        let known = of("GET", "/api/v1/sites/{site}/report");
         for (query, expected) in [
             ("devices=phone", "unknown parameter `devices`; did you mean `device`?"),
             ("period=7d&relase=1", "unknown parameter `relase`; did you mean `release`?"),
@@ -93,8 +100,15 @@ mod tests {
         for query in ["", "&", "period=7d&device=phone&route=%2F", "release="] {
             assert!(unknown(query, known).is_none(), "{query}");
         }
-        let none = unknown("days=1", &KNOWN["/api/v1/sites"]).map(|error| error.to_string());
+        let none = unknown("days=1", of("GET", "/api/v1/sites")).map(|error| error.to_string());
         assert_eq!(none.as_deref(), Some("unknown parameter `days`; this path takes none"));
+        let gate = "/api/v1/sites/{site}/gate";
+        assert!(
+            unknown("record=true", of("GET", gate)).is_some() && unknown("max=1", of("POST", gate)).is_some()
+        );
+        assert!(
+            unknown("max=1", of("GET", gate)).is_none() && unknown("record=true", of("POST", gate)).is_none()
+        );
     }
 
     #[test]

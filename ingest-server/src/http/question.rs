@@ -183,18 +183,16 @@ impl Filter {
         }
     }
 
-    /// Returns the filters of a gate: only device and release are allowed.
-    pub fn of_gate(&self) -> Result<(Option<Device>, Option<String>), ApiError> {
+    /// Returns the filters of a gate.
+    pub fn of_gate(&self) -> Result<Filters, ApiError> {
         self.without_metrics("each budget names its own")?;
         let filters = self.filters()?;
-        let judged = [Dimension::Device, Dimension::Release].map(GroupBy::Rolled);
-        let others = filters.given().filter(|by| !judged.contains(by)).map(GroupBy::name);
-        let other = others.chain(filters.context.iter().map(|filter| filter.property.kind())).next();
-        match other {
-            Some(other) => Err(ApiError::parameter(format!(
-                "`{other}` is not taken here: budgets are judged for a device and a release"
+        match filters.context.first() {
+            Some(filter) => Err(ApiError::parameter(format!(
+                "`{}` is not taken here: budgets are judged without properties of the context",
+                filter.property.kind()
             ))),
-            None => Ok((filters.device, filters.release)),
+            None => Ok(filters),
         }
     }
 

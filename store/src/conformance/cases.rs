@@ -10,6 +10,7 @@ use crate::{
     TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
 };
 use std::sync::Arc;
+use vitals::gate::Block;
 use vitals::metric::{Metric, Rating, Value};
 use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
@@ -579,6 +580,11 @@ pub async fn tallies_are_exact(store: Arc<dyn Store>) {
     updates[3].route = "/b".to_owned();
     updates[0].device = Some(Device::Phone);
     updates[1].release = None;
+    updates[1].browser = Some("Firefox".to_owned());
+    updates[1].os = Some(Os::Ios);
+    updates[1].country = Some("DE".to_owned());
+    updates[1].connection = Some("3g".to_owned());
+    updates[1].navigation_type = Some(NavigationType::Reload);
     updates.push(update(DAY0_MS, 9, &[(Metric::Inp, 1.0)]));
     load(&store, site, 1, updates).await.unwrap();
     let all = TallyQuery {
@@ -586,21 +592,31 @@ pub async fn tallies_are_exact(store: Arc<dyn Store>) {
         from_ms: DAY0_MS,
         to_ms: DAY1_MS,
         routes: vec!["/".to_owned(), "/b".to_owned(), "/none".to_owned()],
-        device: None,
-        release: None,
+        filters: Filters::NONE,
         metric: Metric::Lcp,
         at_most: Value::new(Metric::Lcp, 2_500.0).unwrap(),
-        percent: 75,
     };
     let tally = async |query: TallyQuery| {
         let Tally { n, within, .. } = store.tally(&query).await.unwrap();
         (n, within)
     };
+    let by = |filters: Filters| TallyQuery { filters, ..all.clone() };
     assert_eq!(tally(all.clone()).await, (4, 3));
     assert_eq!(tally(TallyQuery { routes: vec!["/".to_owned()], ..all.clone() }).await, (3, 2));
     assert_eq!(tally(TallyQuery { routes: Vec::new(), ..all.clone() }).await, (0, 0));
-    assert_eq!(tally(TallyQuery { device: Some(Device::Phone), ..all.clone() }).await, (1, 1));
-    assert_eq!(tally(TallyQuery { release: Some("v1".to_owned()), ..all.clone() }).await, (3, 2));
+    assert_eq!(tally(by(Filters { device: Some(Device::Phone), ..Filters::NONE })).await, (1, 1));
+    assert_eq!(tally(by(Filters { release: Some("v1".to_owned()), ..Filters::NONE })).await, (3, 2));
+    let both = Filters { device: Some(Device::Desktop), release: Some("v1".to_owned()), ..Filters::NONE };
+    assert_eq!(tally(by(both)).await, (2, 1));
+    for filters in [
+        Filters { browser: Some("Firefox".to_owned()), ..Filters::NONE },
+        Filters { os: Some(Os::Ios), ..Filters::NONE },
+        Filters { country: Some("DE".to_owned()), ..Filters::NONE },
+        Filters { connection: Some("3g".to_owned()), ..Filters::NONE },
+        Filters { navigation_type: Some(NavigationType::Reload), ..Filters::NONE },
+    ] {
+        assert_eq!(tally(by(filters.clone())).await, (1, 1), "{filters:?}");
+    }
     assert_eq!(tally(TallyQuery { from_ms: DAY0_MS + 1, to_ms: DAY0_MS + 3, ..all.clone() }).await, (2, 1));
     for metric in Metric::ALL {
         let n = match metric {
@@ -612,37 +628,39 @@ pub async fn tallies_are_exact(store: Arc<dyn Store>) {
     }
 }
 
-/// A percentile and its interval are exact values of page views, at any number of page views.
-pub async fn a_tally_tells_exact_percentiles(store: Arc<dyn Store>) {
+/// A tally has every value in order, and the counts of each half hour.
+pub async fn a_tally_has_every_value_by_half_hours(store: Arc<dyn Store>) {
+    const HALF_HOUR_MS: i64 = HOUR_MS / 2;
     let site = site(&store, "a").await;
-    let query = |percent, metric| TallyQuery {
+    let query = |metric| TallyQuery {
         site,
         from_ms: DAY0_MS,
         to_ms: DAY1_MS,
         routes: vec!["/".to_owned()],
-        device: None,
-        release: None,
+        filters: Filters::NONE,
         metric,
-        at_most: Value::new(Metric::Lcp, 2_500.0).unwrap(),
-        percent,
+        at_most: Value::new(Metric::Lcp, 2_050.0).unwrap(),
     };
-    let value = |number| Value::new(Metric::Lcp, number).unwrap();
-    assert_eq!(store.tally(&query(75, Metric::Lcp)).await.unwrap(), Tally::default());
-    // 2,001 to 2,100 ms, not in order.
-    let updates =
-        (0..100).map(|i| update(DAY0_MS + i, i as u128, &[(Metric::Lcp, (2_001 + i * 37 % 100) as f64)]));
+    assert_eq!(store.tally(&query(Metric::Lcp)).await.unwrap(), Tally::default());
+    // 2,001 to 2,100 ms, not in order: 50 in the first half hour, the last of them in its last millisecond, 50 in the
+    // fourth.
+    let lcp = |i: i64| (2_001 + i * 37 % 100) as f64;
+    let start_ms = |i: i64| match i {
+        0..49 => DAY0_MS + i,
+        49 => DAY0_MS + HALF_HOUR_MS - 1,
+        _ => DAY0_MS + 3 * HALF_HOUR_MS + i - 50,
+    };
+    let updates = (0..100).map(|i| update(start_ms(i), i as u128, &[(Metric::Lcp, lcp(i))]));
     load(&store, site, 1, updates.collect()).await.unwrap();
-    for (percent, percentile, interval) in [
-        (75, 2_075.0, Some([2_068.0, 2_083.0])),
-        (50, 2_050.0, Some([2_042.0, 2_059.0])),
-        (99, 2_099.0, None),
-    ] {
-        let found = store.tally(&query(percent, Metric::Lcp)).await.unwrap();
-        assert_eq!(found.percentile, Some(value(percentile)), "{percent}");
-        assert_eq!(found.interval, interval.map(|ends: [f64; 2]| ends.map(value)), "{percent}");
-        assert_eq!((found.n, found.within), (100, 100));
-    }
-    assert_eq!(store.tally(&query(75, Metric::Inp)).await.unwrap().percentile, None);
+    let found = store.tally(&query(Metric::Lcp)).await.unwrap();
+    let values: Vec<f64> = found.values.iter().map(|value| value.number(Metric::Lcp)).collect();
+    assert_eq!(values, (2_001..=2_100).map(f64::from).collect::<Vec<_>>());
+    assert_eq!((found.n, found.within), (100, 50));
+    let first = DAY0_MS / HALF_HOUR_MS;
+    let within = |from: i64| (from..from + 50).filter(|&i| lcp(i) <= 2_050.0).count() as u64;
+    let expected = [(first, within(0)), (first + 3, within(50))];
+    assert_eq!(found.blocks, expected.map(|(number, within)| Block { number, n: 50, within }));
+    assert_eq!(store.tally(&query(Metric::Inp)).await.unwrap(), Tally::default());
 }
 
 /// An answer counts the queried hours, for every dimension, while page views are kept. Later it counts whole days,

@@ -528,11 +528,9 @@ impl Play {
             from_ms,
             to_ms,
             routes: ask.route.clone().map_or(routes, |route| vec![route]),
-            device: ask.filters.device,
-            release: ask.filters.release.clone(),
+            filters: Filters { context: Vec::new(), ..ask.filters.clone() },
             metric: ask.metric,
             at_most: Value::from_micros(ask.metric, ask.at_most).unwrap(),
-            percent: 75,
         };
         let tally = self.store.tally(&query).await.unwrap();
         same("tally", &query, &tally, &self.model.tally(&query))

@@ -14,7 +14,7 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use vitals::gate::{INTERVAL_ALPHA, interval_ranks};
+use vitals::gate::Block;
 use vitals::metric::{Metric, Value};
 use vitals::view::{NavigationType, TtiGap, ViewId};
 
@@ -397,24 +397,25 @@ impl Model {
     /// See [`crate::Store::tally`].
     #[must_use]
     pub fn tally(&self, query: &TallyQuery) -> Tally {
-        let mut values = Vec::new();
+        let (mut values, mut blocks) = (Vec::new(), BTreeMap::<i64, Block>::new());
         for view in self.raw_views(query.site) {
-            let taken = (query.from_ms..query.to_ms).contains(&view.id.start_ms())
+            let start_ms = view.id.start_ms();
+            let taken = (query.from_ms..query.to_ms).contains(&start_ms)
                 && query.routes.contains(&view.route)
-                && query.device.is_none_or(|device| view.device == Some(device))
-                && query.release.as_ref().is_none_or(|release| view.release.as_ref() == Some(release));
-            values.extend(view.values.get(query.metric).filter(|_| taken));
+                && query.filters.take(view);
+            let Some(value) = view.values.get(query.metric).filter(|_| taken) else { continue };
+            values.push(value);
+            let number = start_ms.div_euclid(30 * 60 * 1_000);
+            let block = blocks.entry(number).or_insert(Block { number, ..Block::default() });
+            block.n += 1;
+            block.within += u64::from(value <= query.at_most);
         }
         values.sort_unstable();
-        let n = values.len();
-        let at = |rank: u64| values[rank as usize - 1];
-        let percentile = (n * usize::from(query.percent)).div_ceil(100).max(1);
         Tally {
-            n: n as i64,
-            within: values.iter().filter(|&&value| value <= query.at_most).count() as i64,
-            percentile: values.get(percentile - 1).copied(),
-            interval: interval_ranks(n as u64, query.percent, INTERVAL_ALPHA)
-                .map(|(low, high)| [at(low), at(high)]),
+            n: values.len() as u64,
+            within: values.iter().filter(|&&value| value <= query.at_most).count() as u64,
+            blocks: blocks.into_values().collect(),
+            values,
         }
     }
 

@@ -35,12 +35,13 @@ impl Binomial {
         f64::from(self.percent) / f64::from(self.mirrored().percent)
     }
 
-    fn mean(self) -> f64 {
+    /// The expected number of successes.
+    pub(super) fn mean(self) -> f64 {
         self.n as f64 * f64::from(self.percent) / 100.0
     }
 
     /// P(X = k).
-    fn probability(self, k: u64) -> f64 {
+    pub(super) fn probability(self, k: u64) -> f64 {
         let Some(failures) = self.n.checked_sub(k) else { return 0.0 };
         let p = f64::from(self.percent) / 100.0;
         let q = f64::from(self.mirrored().percent) / 100.0;

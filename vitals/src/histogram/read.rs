@@ -3,7 +3,7 @@
 //! A bucket bounds the value at a rank, and the exact rating counters bound it again: the first `good` ranks hold good
 //! values. So nothing that is told crosses a threshold that the counters exclude.
 
-use super::{Histogram, lower};
+use super::{Histogram, Place, lower};
 use crate::gate;
 use crate::metric::{Metric, Rating, Value};
 use core::ops::RangeInclusive;
@@ -29,6 +29,29 @@ impl Histogram {
     #[must_use]
     pub fn at_rank(&self, metric: Metric, rank: i64) -> Option<f64> {
         self.values_at_rank(metric, rank).map(|values| middle(metric, &values))
+    }
+
+    /// The smallest and the largest number, in the metric's unit, that the value at a nearest rank may be; `None` if there
+    /// is no such rank.
+    #[must_use]
+    pub fn bounds_at_rank(&self, metric: Metric, rank: i64) -> Option<[f64; 2]> {
+        let values = self.values_at_rank(metric, rank)?;
+        Some([number(metric, *values.start()), number(metric, *values.end())])
+    }
+
+    /// The exact number of values at or under `at_most`; `None` if it lies inside a bucket and is no threshold of the
+    /// ratings.
+    #[must_use]
+    pub fn exactly_within(&self, metric: Metric, at_most: Value) -> Option<i64> {
+        let (place, over) = (Place::new(metric, at_most), at_most.micros().saturating_add(1));
+        let Some(over) = Value::from_micros(metric, over) else { return Some(self.n()) };
+        let next = Place::new(metric, over);
+        if place.rating != next.rating {
+            let rated = Rating::ALL.into_iter().take_while(|&rating| rating != next.rating);
+            return Some(rated.fold(0_i64, |sum, rating| sum.saturating_add(self.rated(rating))));
+        }
+        let under = self.buckets.iter().take_while(|(index, _)| *index <= place.bucket);
+        (place.bucket != next.bucket).then(|| under.fold(0_i64, |sum, (_, count)| sum.saturating_add(*count)))
     }
 
     /// The smallest and the largest value that the value at a rank may be.
@@ -70,8 +93,9 @@ impl Histogram {
     #[must_use]
     pub fn interval(&self, metric: Metric, percent: u8, alpha: f64) -> Option<[f64; 2]> {
         let (low, high) = gate::interval_ranks(u64::try_from(self.n()).ok()?, percent, alpha)?;
-        let at = |rank: u64| self.values_at_rank(metric, i64::try_from(rank).ok()?);
-        Some([number(metric, *at(low)?.start()), number(metric, *at(high)?.end())])
+        let at = |rank: u64| self.bounds_at_rank(metric, i64::try_from(rank).ok()?);
+        let ([from, _], [_, to]) = (at(low)?, at(high)?);
+        Some([from, to])
     }
 
     /// The counts between ascending `edges` (in the metric's unit), one bin more than there are edges. A value on an
@@ -203,6 +227,24 @@ mod tests {
                 assert_eq!((bins[0].n, bins[1].n), (150, 50), "{metric:?}");
             }
         }
+    }
+
+    #[test]
+    fn counts_are_exact_at_thresholds_and_edges_of_buckets_only() {
+        let metric = Metric::Lcp;
+        let numbers = [0.0, 999.9, 1_000.0, 1_000.2, 2_500.0, 2_500.001, 4_000.0, 4_000.5, 600_000.0];
+        let told = histogram(metric, &numbers.map(|number| (number, 1)));
+        let counted = |at_most: f64| numbers.iter().filter(|&&number| number <= at_most).count() as i64;
+        let mut exact = 0;
+        for micros in [2_500_000, 4_000_000, 600_000_000].into_iter().chain(1_000_000..1_020_000) {
+            let value = Value::from_micros(metric, micros).unwrap();
+            if let Some(found) = told.exactly_within(metric, value) {
+                assert_eq!(found, counted(value.number(metric)), "{micros}");
+                exact += 1;
+            }
+        }
+        // Two thresholds, the maximum, and the one or two edges of buckets between 1 s and 1.02 s.
+        assert!((4..=5).contains(&exact), "{exact}");
     }
 
     #[test]

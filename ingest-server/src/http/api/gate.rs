@@ -6,15 +6,32 @@ use crate::http::answer::ask;
 use crate::http::api::Answer;
 use crate::http::body::ApiBody;
 use crate::http::error::{ApiError, ErrorBody};
-use crate::http::question::{Filter, given, short};
+use crate::http::question::{Filter, given, named, short};
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::questions::Cost;
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Scope, Store};
+use fieldvitals_store::{Scope, Site, Store};
 use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
+use vitals::budget::BudgetFile;
+use vitals::gate::Looks;
+
+/// The rule of a judgement.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LooksParam {
+    /// How often the growing data of this question are judged: `one` (the default) is the exact test of a single look,
+    /// `many` stays valid if the same question, from the same start, is asked until it is decided.
+    looks: Option<String>,
+}
+
+impl LooksParam {
+    fn looks(&self) -> Result<Looks, ApiError> {
+        Ok(named("looks", &self.looks, &Looks::ALL, Looks::name)?.unwrap_or_default())
+    }
+}
 
 /// Recording of a judgement.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -38,11 +55,53 @@ impl RecordParam {
     }
 }
 
+/// A budget.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct BudgetParams {
+    /// The metric, such as `LCP`.
+    #[param(required = true)]
+    metric: Option<String>,
+    /// The largest value that keeps the budget: milliseconds, `2.5s`, or a layout shift score.
+    #[param(required = true)]
+    max: Option<String>,
+    /// A pattern of routes; all when absent.
+    route: Option<String>,
+    /// The percentile, 1 to 99; 75 when absent.
+    percentile: Option<String>,
+    /// Page views needed before the budget is judged; 100 when absent.
+    min_samples: Option<String>,
+}
+
+impl BudgetParams {
+    /// Reads the parameters by the rules of a budget file.
+    fn file(&self) -> Result<BudgetFile, ApiError> {
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let mut text = "[[budget]]\n".to_owned();
+        let parameters = [
+            ("metric", &self.metric),
+            ("max", &self.max),
+            ("route", &self.route),
+            ("percentile", &self.percentile),
+            ("min_samples", &self.min_samples),
+        ];
+        for (name, value) in parameters {
+            // The strings of JSON are strings of TOML.
+            text.extend(given(value).map(|value| match name {
+                "max" | "percentile" | "min_samples" if is_number(value) => format!("{name} = {value}\n"),
+                _ => format!("{name} = {}\n", serde_json::Value::from(value)),
+            }));
+        }
+        vitals::budget::parse(&text)
+            .map_err(|error| ApiError::parameter(format!("{}; expected {}", error.found, error.expected)))
+    }
+}
+
 /// Judges a budget file against the stored page views.
 ///
 /// The answer is `200` for every verdict; `verdict` is `pass`, `fail` or `inconclusive`.
 #[utoipa::path(post, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),
-    params(("site" = String, Path, description = "The site's name or id"), Filter, RecordParam),
+    params(("site" = String, Path, description = "The site's name or id"), Filter, LooksParam, RecordParam),
     request_body(content = String, content_type = "application/toml", description = "A budget file (docs/budgets.md)"),
     responses((status = 200, body = GateReport), (status = 403, description = "`record` with a token of the scope `read`", body = ErrorBody), QuestionErrors))]
 pub async fn gate(
@@ -50,6 +109,7 @@ pub async fn gate(
     request: HttpRequest,
     name: web::Path<String>,
     filter: web::Query<Filter>,
+    looks: web::Query<LooksParam>,
     record: web::Query<RecordParam>,
     body: ApiBody,
 ) -> Answer {
@@ -60,11 +120,46 @@ pub async fn gate(
     }
     let body = body.0.map_err(ApiError::body)?;
     let text = std::str::from_utf8(&body).map_err(|_| ApiError::budget("the budget file is not UTF-8"))?;
-    let budgets = vitals::budget::parse(text).map_err(|error| ApiError::budget(error.to_string()))?;
-    let (device, release) = filter.of_gate()?;
-    let question = gate::Question { range: filter.range()?, device, release, record };
-    let check = move |store: Arc<dyn Store>| async move {
-        Ok(gate::check(store.as_ref(), &site, &budgets, question, now_ms()).await?)
+    let file = vitals::budget::parse(text).map_err(|error| ApiError::budget(error.to_string()))?;
+    let question =
+        gate::Question { range: filter.range()?, filters: filter.of_gate()?, looks: looks.looks()?, record };
+    judge(&state, &request, site, file, question).await
+}
+
+/// Judges one budget, given by parameters.
+///
+/// The answer is `200` for every verdict, so that Argo Rollouts can read it: `successCondition: result.verdict == "pass"`,
+/// `failureCondition: result.verdict == "fail"`.
+#[utoipa::path(get, path = "/api/v1/sites/{site}/gate", tag = "read", security(("token" = [])),
+    params(("site" = String, Path, description = "The site's name or id"), BudgetParams, Filter, LooksParam),
+    responses((status = 200, body = GateReport), QuestionErrors))]
+pub async fn one(
+    state: web::Data<State>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    budget: web::Query<BudgetParams>,
+    filter: web::Query<Filter>,
+    looks: web::Query<LooksParam>,
+) -> Answer {
+    let site = auth::site(&state, &request, &name).await?;
+    let question = gate::Question {
+        range: filter.range()?,
+        filters: filter.of_gate()?,
+        looks: looks.looks()?,
+        record: false,
     };
-    ask(&state, &request, Cost::Usual, check).await
+    judge(&state, &request, site, budget.file()?, question).await
+}
+
+async fn judge(
+    state: &State,
+    request: &HttpRequest,
+    site: Arc<Site>,
+    file: BudgetFile,
+    question: gate::Question,
+) -> Answer {
+    let check = move |store: Arc<dyn Store>| async move {
+        Ok(gate::check(store.as_ref(), &site, &file, question, now_ms()).await?)
+    };
+    ask(state, request, Cost::Usual, check).await
 }

@@ -1,0 +1,128 @@
+//! Tests the command on small files, and against a server with the API's answers.
+
+use super::{Args, SCHEMA, execute};
+use crate::client::responder::Responder;
+use crate::exit::{Done, Exit, Failure};
+use clap::Parser as _;
+use serde_json::{Value, json};
+
+#[derive(Debug, clap::Parser)]
+struct Command {
+    #[command(flatten)]
+    args: Args,
+}
+
+async fn run(arguments: &[&str]) -> Result<Done, Failure> {
+    let command = Command::try_parse_from([&["budget"][..], arguments].concat()).unwrap();
+    execute(&command.args.command).await
+}
+
+fn file(directory: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = directory.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+const OURS: &str =
+    "[[budget]]\nmetric = 'LCP'\nmax = 2500\n\n[[budget]]\nroute = '/cart'\nmetric = 'INP'\nmax = 200\n";
+const LIGHTHOUSE: &str = r#"[{"path": "/blog", "timings": [
+    {"metric": "largest-contentful-paint", "budget": 2000}, {"metric": "speed-index", "budget": 3000}]}]"#;
+
+#[tokio::test]
+async fn lint_counts_budgets_and_names_mistakes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (file(&directory, "a.toml", OURS), file(&directory, "b.json", LIGHTHOUSE));
+    let done = run(&["lint", &ours, &theirs]).await.unwrap();
+    assert_eq!(done.exit, Exit::Pass);
+    assert_eq!(
+        done.stdout,
+        format!(
+            "{ours}: 2 budgets\n{theirs}: 1 budget of Lighthouse\n\
+             {theirs}:2: not evaluated: speed-index: it needs a recording of the screen\n"
+        )
+    );
+    let wrong = file(&directory, "c.toml", "[[budget]]\nmetric = 'LCP'\nmax = 2.5\n");
+    let failure = run(&["lint", &ours, &wrong]).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::Usage);
+    assert!(failure.message.starts_with(&format!("{wrong}:3:7: `max` is `2.5`")), "{}", failure.message);
+    assert!(failure.hint.contains("[[budget]]"), "{}", failure.hint);
+}
+
+#[tokio::test]
+async fn show_converts_files_of_other_tools() {
+    let directory = tempfile::tempdir().unwrap();
+    let theirs = file(&directory, "b.json", LIGHTHOUSE);
+    let shown = run(&["show", &theirs]).await.unwrap().stdout;
+    assert!(shown.ends_with("\n[[budget]]\nroute = \"/blog*\"\nmetric = \"LCP\"\nmax = 2000\n"), "{shown}");
+    let converted = file(&directory, "c.toml", &shown);
+    let done = run(&["diff", &theirs, &converted]).await.unwrap();
+    assert_eq!((done.exit, done.stdout.as_str()), (Exit::Pass, ""), "the same promises");
+}
+
+#[tokio::test]
+async fn diff_names_what_is_promised_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = file(&directory, "a.toml", OURS);
+    let new =
+        "[[budget]]\nmetric = 'LCP'\nmax = 2000\nseverity = 'warn'\n[[budget]]\nmetric = 'CLS'\nmax = 0.1\n";
+    let done = run(&["diff", &old, &file(&directory, "b.toml", new)]).await.unwrap();
+    assert_eq!(done.exit, Exit::Fail);
+    assert_eq!(
+        done.stdout,
+        "~ LCP p75 all *: 2500 ms becomes 2000 ms (stricter), severity error becomes warn\n\
+         + CLS p75 all *: 0.1\n- INP p75 all /cart: 200 ms\n"
+    );
+}
+
+/// The schema has exactly the keys that are read, and the names of each.
+#[tokio::test]
+async fn schema_has_the_keys_and_names_that_are_read() {
+    let done = run(&["schema"]).await.unwrap();
+    assert_eq!(done.stdout, SCHEMA);
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let budget = &schema["properties"]["budget"]["items"];
+    let mut keys = vitals::budget::KEYS;
+    keys.sort_unstable();
+    let known: Vec<&str> = budget["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(known, keys);
+    assert_eq!(
+        (&budget["additionalProperties"], &budget["required"]),
+        (&json!(false), &json!(["metric", "max"]))
+    );
+    for key in ["device", "os", "navigation_type", "severity"] {
+        for name in budget["properties"][key]["enum"].as_array().unwrap() {
+            let text = format!("[[budget]]\nmetric = 'LCP'\nmax = 2500\n{key} = {name}\n");
+            vitals::budget::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn init_proposes_what_the_site_keeps() {
+    let metric = |p75: f64, upper: f64, n: u64| {
+        json!({"n": n, "p50": 1, "p75": p75, "p90": 1, "p95": 1, "p75_interval": [p75, upper], "rating": "good",
+            "good": 1, "needs_improvement": 0, "poor": 0})
+    };
+    let period = json!({"from": "a", "to": "b"});
+    let report = json!({"site": "shop", "period": period, "views": 5000,
+        "metrics": {"LCP": metric(2_100.0, 2_140.0, 5_000), "CLS": metric(0.142, 0.1481, 5_000)}});
+    let pages = json!({"site": "shop", "period": period, "next_cursor": null, "pages": [
+        {"route": "/p/:id", "views": 900, "metrics": {"INP": metric(310.0, 322.0, 900), "LCP": metric(1.0, 1.0, 99)}}]});
+    let server = Responder::start(&[("200 OK", &report.to_string()), ("200 OK", &pages.to_string())]);
+    let arguments = ["init", "--server", &server.url, "--token", "t", "--site", "shop"];
+    let text = run(&arguments).await.unwrap().stdout;
+    let budgets: Vec<String> = vitals::budget::parse(&text)
+        .unwrap()
+        .budgets
+        .iter()
+        .map(|budget| format!("{} {}", budget.key(), budget.max.number(budget.metric)))
+        .collect();
+    assert_eq!(budgets, ["LCP p75 all * 2500", "CLS p75 all * 0.15", "INP p75 all /p/:id 350"]);
+    assert!(text.contains("# Now 310 ms over 900 page views.\n"), "{text}");
+    let nothing = json!({"site": "shop", "period": period, "views": 0, "metrics": {}});
+    let no_pages = json!({"site": "shop", "period": period, "next_cursor": null, "pages": []});
+    let server = Responder::start(&[("200 OK", &nothing.to_string()), ("200 OK", &no_pages.to_string())]);
+    let failure =
+        run(&["init", "--server", &server.url, "--token", "t", "--site", "shop"]).await.unwrap_err();
+    assert_eq!(failure.exit, Exit::Inconclusive);
+}

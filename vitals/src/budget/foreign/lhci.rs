@@ -1,0 +1,121 @@
+//! Assertions of Lighthouse CI: <https://github.com/GoogleChrome/lighthouse-ci/blob/main/docs/configuration.md#assert>.
+//!
+//! Every matching entry of `assertMatrix` applies.
+
+use super::{Limit, Read, Reader, why_not};
+use crate::budget::{PERCENTILE_DEFAULT, ROUTE_DEFAULT, Severity, alias};
+use serde_json::{Map, Value as Json};
+
+/// Finds the assertions of a configuration.
+pub(super) fn assertions(json: &Json) -> Option<&Map<String, Json>> {
+    let outer = json.get("ci").unwrap_or(json);
+    let assert = outer.get("assert").unwrap_or(outer).as_object()?;
+    ["assertMatrix", "assertions", "preset"].iter().any(|key| assert.contains_key(*key)).then_some(assert)
+}
+
+/// Reads the assertions.
+pub(super) fn read(assert: &Map<String, Json>, reader: &mut Reader<'_>) -> Read {
+    match assert.get("assertMatrix").and_then(Json::as_array) {
+        None => entry(assert, reader)?,
+        Some(entries) => {
+            for one in entries {
+                let one = one
+                    .as_object()
+                    .ok_or((reader.line("assertMatrix"), "an entry that is no object".to_owned()))?;
+                if let Some(pattern) = one.get("matchingUrlPattern").and_then(Json::as_str) {
+                    reader.enter(pattern);
+                }
+                entry(one, reader)?;
+            }
+        }
+    }
+    Ok("Lighthouse CI")
+}
+
+fn entry(entry: &Map<String, Json>, reader: &mut Reader<'_>) -> Result<(), (usize, String)> {
+    for key in ["preset", "budgetsFile"] {
+        if entry.contains_key(key) {
+            reader.not_evaluated(key, "its limits are in another place");
+        }
+    }
+    let route = match entry.get("matchingUrlPattern").and_then(Json::as_str) {
+        None => Some(ROUTE_DEFAULT.to_owned()),
+        Some(regex) => pattern(regex),
+    };
+    let Some(assertions) = entry.get("assertions") else { return Ok(()) };
+    let assertions = assertions
+        .as_object()
+        .ok_or((reader.line("assertions"), "`assertions` that are no object".to_owned()))?;
+    for (name, assertion) in assertions {
+        let (level, options) = match assertion {
+            Json::Array(parts) => (parts.first().and_then(Json::as_str), parts.get(1)),
+            other => (other.as_str(), None),
+        };
+        let severity = match level {
+            Some("off") => continue,
+            Some("warn") => Severity::Warn,
+            Some("error") => Severity::Error,
+            _ => return Err((reader.line(name), format!("the level of `{}`", name.escape_debug()))),
+        };
+        let max = options.and_then(|options| options.get("maxNumericValue")).and_then(Json::as_f64);
+        match (alias::metric(name), max, &route) {
+            (None, ..) => reader.not_evaluated(name, why_not(name)),
+            (Some(_), None, _) => {
+                reader.not_evaluated(name, "it has no maxNumericValue; scores are Lighthouse's own");
+            }
+            (.., None) => reader.not_evaluated(name, "its matchingUrlPattern is no pattern of routes"),
+            (Some(metric), Some(max), Some(route)) => {
+                let (percentile, route) = (PERCENTILE_DEFAULT, route.clone());
+                reader.budget(Limit { name, metric, max, percentile, route, severity });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Converts a regular expression over URLs to a pattern of routes; `None` if it has more than origins, paths and `.*`.
+fn pattern(regex: &str) -> Option<String> {
+    let anchored = regex.starts_with('^') || regex.starts_with("http");
+    let text = regex.trim_start_matches('^');
+    let whole = text.strip_suffix('$');
+    let text = whole.unwrap_or(text);
+    let path = match text.split_once("://") {
+        None => text.to_owned(),
+        Some((scheme, rest)) => {
+            if !["http", "https", "https?", "http.*", "http[s]?"].contains(&scheme) {
+                return None;
+            }
+            // An origin may be an expression with a slash in brackets: `[^/]+`.
+            let rest = rest.replace("[^/]+", "host").replace("[^/]*", "host");
+            rest.find('/').map_or_else(|| "/".to_owned(), |at| rest.get(at..).unwrap_or_default().to_owned())
+        }
+    };
+    let pattern = path.replace(".*", "*").replace("\\/", "/").replace("\\.", ".").replace("\\-", "-");
+    if pattern.contains(['(', ')', '[', ']', '{', '}', '|', '+', '?', '\\', '^', '$']) {
+        return None;
+    }
+    let start = if anchored || pattern.starts_with('*') { "" } else { "*" };
+    let end = if whole.is_some() || pattern.ends_with('*') { "" } else { "*" };
+    Some(format!("{start}{pattern}{end}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn patterns_of_urls_are_patterns_of_routes() {
+        for (regex, expected) in [
+            (".*", Some("*")),
+            ("https://[^/]+/app", Some("/app*")),
+            ("^https://shop.example/$", Some("/")),
+            ("http://localhost:3000/blog/.*", Some("/blog/*")),
+            ("/cart", Some("*/cart*")),
+            ("https?://.*/cart$", Some("/cart")),
+            ("https://(a|b)/x", Some("/x*")),
+            ("/product/[0-9]+", None),
+        ] {
+            assert_eq!(pattern(regex).as_deref(), expected, "{regex}");
+        }
+    }
+}

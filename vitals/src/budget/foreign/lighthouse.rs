@@ -1,0 +1,76 @@
+//! Lighthouse's `budget.json`: <https://github.com/GoogleChrome/lighthouse/blob/v11.0.0/docs/performance-budgets.md>.
+//!
+//! The last entry whose path matches a page replaces all entries before it.
+
+use super::{Limit, Read, Reader, why_not};
+use crate::budget::{PERCENTILE_DEFAULT, Severity, alias};
+use serde_json::Value as Json;
+
+/// Whether the entries of an array look like budgets.
+pub(super) fn is_budget(entries: &[Json]) -> bool {
+    let keys = ["timings", "resourceSizes", "resourceCounts"];
+    entries.iter().any(|entry| keys.iter().any(|key| entry.get(key).is_some()))
+}
+
+/// Reads the entries.
+pub(super) fn read(entries: &[Json], reader: &mut Reader<'_>) -> Read {
+    for entry in entries {
+        let known = ["path", "options", "timings", "resourceSizes", "resourceCounts"];
+        let Some(entry) = entry.as_object() else { return Err((1, "an entry that is no object".to_owned())) };
+        if let Some(key) = entry.keys().find(|key| !known.contains(&key.as_str())) {
+            return Err((
+                reader.line(key),
+                format!("a budget.json of Lighthouse with the unknown key `{}`", key.escape_debug()),
+            ));
+        }
+        let path = match entry.get("path") {
+            None => "/",
+            Some(path) => {
+                path.as_str().ok_or((reader.line("path"), "a `path` that is no text".to_owned()))?
+            }
+        };
+        let pattern = pattern(path)
+            .ok_or_else(|| (reader.line(path), format!("the path `{}`", path.escape_debug())))?;
+        for budget in &mut reader.file.budgets {
+            if budget.route != pattern {
+                budget.except.push(pattern.clone());
+            }
+        }
+        // An equal path replaces the entry as a whole.
+        reader.file.budgets.retain(|budget| budget.route != pattern);
+        if entry.contains_key("path") {
+            reader.enter(path);
+        }
+        for timing in entry.get("timings").and_then(Json::as_array).into_iter().flatten() {
+            let (name, max) =
+                (timing.get("metric").and_then(Json::as_str), timing.get("budget").and_then(Json::as_f64));
+            let (Some(name), Some(max)) = (name, max) else {
+                return Err((reader.line("timings"), "a timing without `metric` and `budget`".to_owned()));
+            };
+            match alias::metric(name) {
+                Some(metric) => {
+                    let (percentile, route, severity) =
+                        (PERCENTILE_DEFAULT, pattern.clone(), Severity::Error);
+                    reader.budget(Limit { name, metric, max, percentile, route, severity });
+                }
+                None => reader.not_evaluated(name, why_not(name)),
+            }
+        }
+        for key in ["resourceSizes", "resourceCounts"] {
+            if entry.contains_key(key) {
+                reader.not_evaluated(key, why_not(key));
+            }
+        }
+    }
+    Ok("Lighthouse")
+}
+
+/// Converts a path: it matches from its start, `*` is any run of characters, `$` is the end of the page's path.
+fn pattern(path: &str) -> Option<String> {
+    let whole = path.strip_suffix('$');
+    let text = whole.unwrap_or(path);
+    if !path.starts_with('/') || text.contains('$') || text.matches('*').count() > 1 {
+        return None;
+    }
+    Some(if whole.is_some() || text.ends_with('*') { text.to_owned() } else { format!("{text}*") })
+}
