@@ -96,7 +96,7 @@ async fn every_verdict_has_its_exit_code() {
         (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "warn"], Exit::Pass),
         (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "fail"], Exit::Fail),
     ] {
-        for format in ["text", "json", "markdown", "junit", "github"] {
+        for format in ["text", "json", "md", "markdown", "junit", "github"] {
             let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", format]).collect();
             let done = check(&verdicts, &arguments).await;
             assert_eq!(done.exit, exit, "{verdicts:?} {arguments:?}");
