@@ -168,7 +168,8 @@ async fn summary_has_verdict_score_pages_advice_and_what_is_missing() {
     assert_eq!(summary["advice"]["recommendations"], advice["recommendations"]);
     assert_eq!(summary["quality"]["core_web_vitals"], "fail");
     let score = summary["quality"]["field_score"].as_f64().unwrap();
-    assert!(score > 60.0 && score < 95.0, "{score}");
+    // Computed with Python's `math.erf` from the planted values; buckets are off by at most 0.6.
+    assert!((score - 95.38).abs() <= 0.6, "{score}");
     let missing: Vec<&Value> =
         summary["missing"].as_array().unwrap().iter().map(|missing| &missing["code"]).collect();
     assert_eq!(missing, [&json!("routes-hidden"), &json!("too-few-values")], "{summary}");
