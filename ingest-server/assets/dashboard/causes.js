@@ -38,12 +38,19 @@ function panel(name, answer) {
   const more = answer.causes_found - answer.causes.length;
   return h("section", { class: "panel cause-panel", "aria-label": name },
     h("div", { class: "cause-head" }, title,
-      h("p", { class: "soft small" }, `explained by ${count(answer.explained)} of ${counted(answer.measured, "page view")}`)),
+      h("p", { class: "soft small" }, `explained by ${count(answer.explained)} of ${counted(answer.measured, "page view")}${inSample(answer)}`)),
     answer.causes.length === 0
       ? h("p", { class: "soft" }, NOBODY[name])
       : h("ol", {}, answer.causes.map((cause) => item(name, answer, cause))),
     name === "TTFB" ? conditions(answer) : null,
     more > 0 ? h("p", { class: "soft small" }, `${count(more)} more not shown.`) : null);
+}
+
+/** States the sample of an answer. */
+function inSample({ sample }) {
+  if (sample === undefined) return "";
+  const cut = sample.cut ? ", without a part of the period" : "";
+  return ` in a sample of ${(sample.share * 100).toFixed(1)} %${cut}`;
 }
 
 function item(name, { unit, explained }, cause) {

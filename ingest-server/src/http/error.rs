@@ -327,7 +327,8 @@ impl From<StoreError> for ApiError {
                     StatusCode::UNPROCESSABLE_ENTITY,
                     "too_many_views",
                     error.to_string(),
-                    "One filter at a time is answered from rollups, whatever the range.",
+                    "Ask for a shorter range or one route. One filter by a dimension, such as `device`, is answered from \
+                     rollups, whatever the range.",
                 );
             }
             _ => {}

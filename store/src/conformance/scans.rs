@@ -150,14 +150,20 @@ pub async fn sample_of_page_views_is_bounded_and_even(store: Arc<dyn Store>) {
     let views: Vec<ViewUpdate> = (0..count)
         .map(|number| {
             let mut view = update(DAY0_MS + number * step, number as u128, &[(Metric::Lcp, number as f64)]);
-            view.route = if number % 2 == 0 { "/" } else { "/b" }.to_owned();
+            view.route = match number % 20 {
+                1 => "/small",
+                odd if odd % 2 == 1 => "/b",
+                _ => "/",
+            }
+            .to_owned();
             view
         })
         .collect();
     load(&store, site, 1, views.clone()).await.unwrap();
     store.maintain(DAY0_MS + days * DAY_MS, Retention::default()).await.unwrap();
     let whole = CellQuery::new(site, DAY0_MS, DAY0_MS + days * DAY_MS);
-    for (route, of, max) in [(None, 4_000, 1_000), (Some("/b"), 2_000, 1_000), (Some("/b"), 2_000, 300)] {
+    let routes = [(Some("/b"), 1_800, 1_000), (Some("/b"), 1_800, 300), (Some("/small"), 200, 150)];
+    for (route, of, max) in [(None, 4_000, 1_000)].into_iter().chain(routes) {
         let route = route.map(str::to_owned);
         let query = CellQuery { route, ..whole.clone() };
         let planned = Scanned::plan(whole.from_ms..whole.to_ms, of, max);

@@ -151,15 +151,34 @@ pub async fn samples(
 
 /// Describes the choice of page views.
 fn rule(around: Around, limit: usize) -> String {
-    match around {
-        Around::Percentile(percent) => {
+    match (around, limit) {
+        (Around::Percentile(percent), 1) => format!("the page view at percentile {percent}"),
+        (Around::Percentile(percent), _) => format!(
+            "the {limit} page views whose values are next to percentile {percent}, half of them above it"
+        ),
+        (Around::Worst, _) => {
+            let slowest =
+                if limit == 1 { "slowest page view" } else { &format!("{limit} slowest page views") };
             format!(
-                "the {limit} page views whose values are next to percentile {percent}, half of them above it"
+                "the {slowest} up to percentile {WORST_PERCENT}; larger values are mostly of suspended devices and broken \
+                 clocks"
             )
         }
-        Around::Worst => format!(
-            "the {limit} slowest page views up to the {WORST_PERCENT}th percentile; larger values are mostly of suspended \
-             devices and broken clocks"
-        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_says_how_page_views_were_chosen() {
+        assert_eq!(rule(Around::Percentile(91), 1), "the page view at percentile 91");
+        assert!(
+            rule(Around::Percentile(75), 4)
+                .starts_with("the 4 page views whose values are next to percentile 75,")
+        );
+        assert!(rule(Around::Worst, 1).starts_with("the slowest page view up to percentile 99;"));
+        assert!(rule(Around::Worst, 3).starts_with("the 3 slowest page views up to percentile 99;"));
     }
 }
