@@ -2,7 +2,8 @@
 
 use super::InitArgs;
 use crate::client::Client;
-use crate::client::answer::{MetricAnswer, PagesAnswer, ReportAnswer};
+use crate::client::answer::summary::SummaryAnswer;
+use crate::client::answer::{MetricAnswer, Metrics};
 use crate::exit::{Done, Exit, Failure};
 use crate::output::plain;
 use crate::progress::grouped;
@@ -19,13 +20,11 @@ pub(super) async fn propose(args: &InitArgs) -> Result<Done, Failure> {
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let limit = args.routes.max(1).to_string();
-    let names = METRICS.map(Metric::name).join(",");
-    let query = [("period", Some(args.period.as_str())), ("metrics", Some(names.as_str()))];
-    let (_, whole): (_, ReportAnswer) = client.get(&["sites", &site, "report"], &query).await?;
-    let of_pages = [&query[..], &[("limit", Some(limit.as_str())), ("sort", Some("views"))]].concat();
-    let (_, pages): (_, PagesAnswer) = client.get(&["sites", &site, "pages"], &of_pages).await?;
-    let mut groups = vec![group(ROUTE_DEFAULT, "All routes", &whole.metrics)];
-    for page in pages.pages.iter().take(args.routes.into()) {
+    let query =
+        [("period", Some(args.period.as_str())), ("sort", Some("views")), ("limit", Some(limit.as_str()))];
+    let (_, summary): (_, SummaryAnswer) = client.get(&["sites", &site, "summary"], &query).await?;
+    let mut groups = vec![group(ROUTE_DEFAULT, "All routes", &summary.metrics)];
+    for page in summary.pages.iter().take(args.routes.into()) {
         groups.push(group(&page.route, &page.route, &page.metrics));
     }
     let groups: Vec<String> = groups.into_iter().flatten().collect();
@@ -44,7 +43,7 @@ pub(super) async fn propose(args: &InitArgs) -> Result<Done, Failure> {
 fn group(
     route: &str,
     title: &str,
-    metrics: &std::collections::BTreeMap<String, MetricAnswer>,
+    metrics: &Metrics,
 ) -> Option<String> {
     let budgets: Vec<String> = METRICS
         .into_iter()
