@@ -40,11 +40,7 @@ pub(super) async fn propose(args: &InitArgs) -> Result<Done, Failure> {
 }
 
 /// The budgets of one route; `None` without enough page views.
-fn group(
-    route: &str,
-    title: &str,
-    metrics: &Metrics,
-) -> Option<String> {
+fn group(route: &str, title: &str, metrics: &Metrics) -> Option<String> {
     let budgets: Vec<String> = METRICS
         .into_iter()
         .filter_map(|metric| {
