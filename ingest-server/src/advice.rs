@@ -9,10 +9,11 @@ mod text;
 use crate::closed_days::Reader;
 use crate::limits::{ADVICE_REASONS_MAX, ADVICE_VIEWS_MAX};
 use crate::report::{PeriodReport, SampledReport, unit_name};
+use fieldvitals_store::context::causes::Explaining;
 use fieldvitals_store::context::causes::slow::SlowPart;
 use fieldvitals_store::limits::SAMPLE_VIEWS_MAX;
 use fieldvitals_store::{
-    AttributionMetric, CauseQuery, Causes, Cell, CellQuery, Dimension, GroupBy, StoreError,
+    AttributionMetric, CauseQuery, Causes, Cell, CellQuery, Dimension, GroupBy, ScanQuery, StoreError,
 };
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -153,16 +154,22 @@ impl AdviceReport {
             causes: Vec::new(),
             silent: Vec::new(),
         };
-        let mut found: Vec<(Finding, Recommendation)> = Vec::new();
+        let mut needed = Vec::new();
         for explained in AttributionMetric::ALL {
             let metric = explained.metric();
             let histogram = whole.metric(metric);
             let counts = Counts { n: histogram.n(), good: histogram.rated(Rating::Good) };
-            if let Err(silence) = advice::needed(counts) {
-                report.silence(metric, counts, 0, silence);
-                continue;
+            match advice::needed(counts) {
+                Ok(()) => needed.push((explained, counts)),
+                Err(silence) => report.silence(metric, counts, 0, silence),
             }
-            let causes = slow_causes(store, query, explained).await?;
+        }
+        let explained: Vec<AttributionMetric> = needed.iter().map(|&(explained, _)| explained).collect();
+        let mut found: Vec<(Finding, Recommendation)> = Vec::new();
+        for ((explained, counts), causes) in
+            needed.into_iter().zip(slow_causes(store, query, &explained).await?)
+        {
+            let metric = explained.metric();
             let slow = &causes.slow;
             let parts = slow.parts.iter().map(|part| (part.part, part.views));
             match advice::findings(counts, slow.explained, parts) {
@@ -188,27 +195,40 @@ impl AdviceReport {
     }
 }
 
-/// Reads the causes of a sample of the selected page views. Returns those of a larger sample, if fewer than
-/// [`advice::SLOW_MIN`] of the first are slow with a known cause.
+/// Reads the causes of some metrics from a sample of the selected page views. For a metric of which fewer than
+/// [`advice::SLOW_MIN`] are slow with a known cause, returns those of a larger sample.
 async fn slow_causes(
     store: &Reader,
     query: &CellQuery,
-    explained: AttributionMetric,
-) -> Result<Causes, StoreError> {
-    let found = causes(store, query, explained, ADVICE_VIEWS_MAX).await?;
-    if found.sample.is_none() || found.slow.explained >= advice::SLOW_MIN {
-        return Ok(found);
+    explained: &[AttributionMetric],
+) -> Result<Vec<Causes>, StoreError> {
+    let mut found = causes(store, query, explained, ADVICE_VIEWS_MAX).await?;
+    let few = |causes: &Causes| causes.sample.is_some() && causes.slow.explained < advice::SLOW_MIN;
+    let places: Vec<usize> = (0..found.len()).filter(|&place| few(&found[place])).collect();
+    let again: Vec<AttributionMetric> = places.iter().map(|&place| explained[place]).collect();
+    for (place, causes) in places.into_iter().zip(causes(store, query, &again, SAMPLE_VIEWS_MAX).await?) {
+        found[place] = causes;
     }
-    causes(store, query, explained, SAMPLE_VIEWS_MAX).await
+    Ok(found)
 }
 
+/// Reads the causes of some metrics, in one pass over a sample.
 async fn causes(
     store: &Reader,
     query: &CellQuery,
-    explained: AttributionMetric,
+    explained: &[AttributionMetric],
     views_max: u64,
-) -> Result<Causes, StoreError> {
-    store.causes(&CauseQuery { views: query.clone(), explained, limit: ADVICE_REASONS_MAX, views_max }).await
+) -> Result<Vec<Causes>, StoreError> {
+    if explained.is_empty() {
+        return Ok(Vec::new());
+    }
+    let explain = |&explained| {
+        Explaining::new(&CauseQuery { views: query.clone(), explained, limit: ADVICE_REASONS_MAX, views_max })
+    };
+    let mut explaining: Vec<Explaining> = explained.iter().map(explain).collect();
+    let scan = ScanQuery { views: query.clone(), views_max: Some(views_max) };
+    let scanned = store.scan(&scan, &mut explaining).await?;
+    Ok(explaining.into_iter().map(|explaining| explaining.finish(scanned.clone())).collect())
 }
 
 /// Advises about the back/forward cache, if page views miss it for a reason that pages can remove.
@@ -229,7 +249,11 @@ async fn back_forward(
     let of = |kind| {
         let mut query = query.clone();
         query.filters.navigation_type = kind;
-        async move { causes(store, &query, AttributionMetric::Ttfb, ADVICE_VIEWS_MAX).await }
+        async move {
+            let explained = AttributionMetric::Ttfb;
+            let (views, views_max) = (query, ADVICE_VIEWS_MAX);
+            store.causes(&CauseQuery { views, explained, limit: ADVICE_REASONS_MAX, views_max }).await
+        }
     };
     let missed = of(Some(NavigationType::BackForward)).await?;
     let reasons = &missed.conditions.not_restored;

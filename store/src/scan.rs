@@ -66,6 +66,17 @@ pub trait Gather: Send {
     fn add(&mut self, seen: &Seen, names: &TextNames);
 }
 
+/// Computes several answers from the same page views.
+impl<G: Gather> Gather for Vec<G> {
+    fn begin(&mut self, names: &TextNames) {
+        self.iter_mut().for_each(|gather| gather.begin(names));
+    }
+
+    fn add(&mut self, seen: &Seen, names: &TextNames) {
+        self.iter_mut().for_each(|gather| gather.add(seen, names));
+    }
+}
+
 /// The page views that a scan has read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
