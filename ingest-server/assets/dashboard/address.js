@@ -12,22 +12,24 @@ export const FILTERS = [
   { name: "release", title: "Release" },
 ];
 
-export const VIEWS = ["overview", "budgets", "setup", "server"];
+export const VIEWS = ["overview", "compare", "budgets", "setup", "server"];
 
 const DEFAULTS = {
   site: null, view: "overview", route: null, period: "7d", from: null, to: null,
   ...Object.fromEntries(FILTERS.map(({ name }) => [name, null])),
-  metric: "LCP", sort: "views", order: "desc", by: "device", status: "open",
+  metric: null, sort: "impact", order: "desc", search: null, min_n: null, by: "device", status: "open",
+  sides: "period", current: null, baseline: null,
 };
 
 const CHOICES = {
   view: VIEWS,
   device: ["phone", "tablet", "desktop"],
   metric: METRICS.map(({ name }) => name),
-  sort: ["views", "p75", "route", "poor"],
+  sort: ["impact", "views", "p75", "route", "poor"],
   order: ["asc", "desc"],
   by: FILTERS.map(({ name }) => name),
   status: ["open", "all"],
+  sides: ["period", ...FILTERS.map(({ name }) => name)],
 };
 
 /** Parameters that choose page views: a change of view keeps them. */

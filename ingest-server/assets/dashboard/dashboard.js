@@ -3,6 +3,7 @@
 import { ApiError, VERSION, get, signOut, sitePath, softly } from "./api.js";
 import { FILTERS, address, elsewhere, ofSite, readAddress, scope } from "./address.js";
 import { budgetsView } from "./budgets.js";
+import { compareView } from "./compare.js";
 import { enterByAddress, failure, noSites, signIn } from "./entry.js";
 import { h, quoted, readable } from "./dom.js";
 import { openPalette, openSharing } from "./dialogs.js";
@@ -12,8 +13,8 @@ import { serverView } from "./server.js";
 import { setupView } from "./setup.js";
 import { unwatch, watchSite } from "./live.js";
 
-const NAMES = { overview: "Overview", budgets: "Budgets", setup: "Set up", server: "Server" };
-const DRAWN = { overview: overviewView, budgets: budgetsView, setup: setupView, server: serverView };
+const NAMES = { overview: "Overview", compare: "Compare", budgets: "Budgets", setup: "Set up", server: "Server" };
+const DRAWN = { overview: overviewView, compare: compareView, budgets: budgetsView, setup: setupView, server: serverView };
 /** Rows by which the ranking grows. */
 const ROWS = 50;
 /** The server's own figures have no events. */
@@ -128,10 +129,10 @@ const actions = {
   go: (change) => go({ ...state, ...change }),
 
   more() {
-    const first = answers.pages.pages.length;
+    const first = answers.report.pages.length;
     rows = first + ROWS;
     load().then(() => {
-      announcer.textContent = `${answers.pages.pages.length - first} more pages`;
+      announcer.textContent = `${answers.report.pages.length - first} more pages`;
       main.querySelectorAll(".ranking tbody a")[first]?.focus();
     });
   },

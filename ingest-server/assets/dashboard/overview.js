@@ -3,10 +3,15 @@ import { FEW_SAMPLES, METRICS, count, counted, interval, moment, share, value, b
 import { chip, fewMark, figure, shareBar } from "./chart.js";
 import { controls, sampled, segmented, subtitle } from "./controls.js";
 import { get, sitePath, softly } from "./api.js";
-import { h, quoted, readable } from "./dom.js";
+import { h, quoted, readable, svg } from "./dom.js";
+import { advicePanel } from "./advice.js";
+import { changeMark } from "./change.js";
 import { scope } from "./address.js";
+import { marks, sparkline } from "./timeline.js";
 import { rejectionPanel, waiting } from "./setup.js";
 
+/** The metrics with a sparkline. */
+const CORE = METRICS.filter(({ core }) => core).map(({ name }) => name).join(",");
 /** Rows of the ranking that the API gives at most. */
 const ROWS_MAX = 500;
 
@@ -14,14 +19,15 @@ export const overviewView = {
   /** Reads what the view shows. `rows` of the ranking were asked for. */
   async read(state, site, { signal, rows }) {
     const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
-    const { metric, sort, order } = state;
-    const [report, pages, violations] = await Promise.all([
-      of("report", scope(state)),
-      of("pages", { ...scope(state), metric, sort, order, limit: Math.min(rows, ROWS_MAX) }),
+    const { metric, sort, order, search, min_n } = state;
+    const [report, before, series, violations] = await Promise.all([
+      of("summary", { ...scope(state), metric, sort, order, search, min_n, limit: Math.min(rows, ROWS_MAX) }),
+      softly(of("compare", { ...scope(state), against: "previous", limit: 0, reweight: "false" })),
+      softly(of("series", { ...scope(state), metric: CORE })),
       softly(of("violations", { status: "open" })),
     ]);
     const rejections = report.views === 0 ? await softly(of("rejections")) : null;
-    return { report, pages, violations, rejections };
+    return { report, before, series, violations, rejections };
   },
 
   title: (state) => state.site,
@@ -35,8 +41,9 @@ export const overviewView = {
         ? [waiting(state, answers, link), rejectionPanel(true, answers.rejections, answers.site.name)]
         : [
             verdict(report.metrics),
-            vitals(report.metrics, state, link),
+            vitals(answers, state, link),
             violationList(violations, link),
+            h("div", { class: "two" }, advicePanel(report.advice, 3), traffic(answers.series)),
             ranking(state, answers, link, actions),
           ],
     ];
@@ -60,8 +67,8 @@ export function verdict(metrics) {
 }
 
 /** The metrics as tiles: the three Core Web Vitals large, FID and TTI folded away. */
-function vitals(metrics, state, link) {
-  const tiles = METRICS.map((metric) => tile(metric, metrics[metric.name], state, link));
+function vitals({ report, before, series }, state, link) {
+  const tiles = METRICS.map((metric) => tile(metric, report.metrics[metric.name], before.metrics?.[metric.name], series.lines?.[0].metrics[metric.name], state, link));
   return h("section", { "aria-labelledby": "vitals" },
     h("h2", { class: "hidden", id: "vitals" }, "Web Vitals of the whole site"),
     h("div", { class: "tiles" }, tiles.slice(0, 5)),
@@ -70,7 +77,7 @@ function vitals(metrics, state, link) {
       h("div", { class: "tiles" }, tiles.slice(5))));
 }
 
-function tile({ name, title, says, core }, metric, state, link) {
+function tile({ name, title, says, core }, metric, change, points, state, link) {
   const current = state.metric === name;
   const size = core ? "tile core" : "tile";
   const heading = h("h3", {}, link({ metric: name },
@@ -82,6 +89,8 @@ function tile({ name, title, says, core }, metric, state, link) {
   }
   return h("article", { class: metric.n < FEW_SAMPLES ? `${size} few` : size }, heading,
     h("p", { class: "big" }, figure(metric.unit, metric.p75, metric.thresholds), chip(metric.rating)),
+    h("p", { class: "small" }, changeMark(change, "the period before")),
+    points === undefined ? null : sparkline(points),
     shareBar(metric),
     shareText(metric),
     h("p", { class: "soft small facts" }, h("span", {}, `p75 of ${count(metric.n)} `, fewMark(metric)), uncertainty(metric)));
@@ -122,8 +131,23 @@ export function violationList(answer, link, heading = "open budget violation") {
     })));
 }
 
+/** Page views over time, and the releases of that time. */
+function traffic(series) {
+  if (series instanceof Error) return null;
+  const { views } = series.lines[0];
+  const points = views.map((n) => ({ value: n }));
+  const most = Math.max(...views, 0);
+  const bars = svg("svg", { class: "traffic", viewBox: `0 0 ${views.length} 40`, preserveAspectRatio: "none", role: "img", "aria-label": `Page views over time, at most ${count(most)} in one step` },
+    points.map(({ value: n }, place) => svg("rect", { x: place + 0.08, width: 0.84, y: 40 - (38 * n) / (most || 1), height: (38 * n) / (most || 1) },
+      svg("title", {}, `${moment(series.steps[place].start)}: ${counted(n, "page view")}`))));
+  return h("section", { class: "panel", "aria-labelledby": "traffic" },
+    h("h2", { id: "traffic" }, "Traffic and releases"), bars,
+    series.marks.length === 0 ? h("p", { class: "soft small" }, "No release was new in this period.") : marks(series.marks));
+}
+
 const COLUMNS = [
   { key: "route", text: "Page", first: "asc", kind: "route-cell" },
+  { key: "impact", text: "Not good", first: "desc", kind: "number impact" },
   { key: "views", text: "Views", first: "desc", kind: "number" },
   { key: "p75", text: "p75", first: "desc", kind: "number p75" },
   { key: "poor", text: "Poor", first: "desc", kind: "share-cell" },
@@ -131,25 +155,38 @@ const COLUMNS = [
 
 /** The pages, ranked; every header sorts, a second time the other way round. */
 function ranking(state, answers, link, actions) {
-  const { pages } = answers;
+  const pages = answers.report;
   const head = COLUMNS.map(({ key, text, first, kind }) => {
     const active = state.sort === key;
     const order = active ? (state.order === "asc" ? "desc" : "asc") : first;
     const aria = active ? (state.order === "asc" ? "ascending" : "descending") : null;
-    const label = key === "p75" || key === "poor" ? `${text} ${state.metric}` : text;
+    const label = key === "p75" || key === "poor" ? `${text} ${state.metric ?? ""}` : text;
     return h("th", { scope: "col", role: "columnheader", class: kind, "aria-sort": aria },
       link({ sort: key, order }, { class: "sort", "data-key": `sort-${key}` }, label,
         h("span", { class: "arrow", "aria-hidden": "true" }, active ? (state.order === "asc" ? "↑" : "↓") : "")));
   });
   const chosen = METRICS.find(({ name }) => name === state.metric);
+  const search = (event) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    actions.go({ search: form.get("search") || null, min_n: form.get("min_n") || null });
+  };
   const isMore = pages.next_cursor !== null && pages.pages.length < ROWS_MAX;
   return h("section", { class: "panel ranking", "aria-labelledby": "ranking" },
     h("div", { class: "panel-head" },
-      h("div", {}, h("h2", { id: "ranking" }, "Pages"), h("p", { class: "soft small" }, `${chosen.title}: ${lower(chosen.says)}`)),
-      segmented("metric", "Metric of the ranking", METRICS.map(({ name, title }) => [name, name, title]), state, link, "segmented small")),
+      h("div", {}, h("h2", { id: "ranking" }, "Pages"), h("p", { class: "soft small" }, chosen === undefined ? "Each page by its worst Core Web Vital" : `${chosen.title}: ${lower(chosen.says)}`)),
+      h("form", { class: "range search", role: "search", onsubmit: search },
+        h("label", {}, h("span", {}, "Search"), h("input", { type: "search", name: "search", value: state.search ?? "", "data-key": "search" })),
+        h("label", {}, h("span", {}, "At least views"), h("input", { type: "number", name: "min_n", min: 1, value: state.min_n ?? "", placeholder: String(pages.min_n), "data-key": "min_n" })),
+        h("button", { class: "secondary", type: "submit" }, "Find")),
+      segmented("metric", "Metric of the ranking", [[null, "Worst"], ...METRICS.map(({ name, title }) => [name, name, title])], state, link, "segmented small")),
     h("table", { id: "rows", tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
       h("tbody", { role: "rowgroup" }, pages.pages.map((page) => row(page, state, link)))),
+    pages.pages.length === 0 ? h("p", { class: "soft inset" }, "No page is found.") : null,
+    pages.routes_hidden > 0
+      ? h("p", { class: "soft small inset" }, `${counted(pages.routes_hidden, "page")} with fewer than ${count(pages.min_n)} page views hidden. `, link({ min_n: "1" }, {}, "Show them"))
+      : null,
     isMore ? h("p", { class: "more" }, h("button", { type: "button", class: "secondary", onclick: actions.more, "data-key": "more" }, "Show more pages")) : null);
 }
 
@@ -158,17 +195,20 @@ function lower(text) {
 }
 
 function row(page, state, link) {
-  const metric = page.metrics[state.metric];
+  const shown = state.metric ?? page.impact?.metric ?? "LCP";
+  const metric = page.metrics[shown];
+  const impact = h("td", { role: "cell", class: "number impact" }, page.impact === undefined ? "–"
+    : h("span", { title: `At least ${share(page.impact.share_at_least, 1)} of the page views with ${page.impact.metric} are not good, with 95 % certainty` }, `${count(page.impact.views)} `, h("span", { class: "soft small" }, page.impact.metric)));
   const name = h("td", { role: "cell", class: "route-cell" },
     link({ route: page.route }, { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")));
   const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"),
     page.views_estimated === page.views ? null : h("span", { class: "soft small estimated" }, sampled(page)));
   if (metric === undefined) {
-    return h("tr", { role: "row", class: "none" }, name, views,
+    return h("tr", { role: "row", class: "none" }, name, impact, views,
       h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, "–", h("span", { class: "slot" }))),
-      h("td", { role: "cell", class: "share-cell soft small" }, `No ${state.metric} values`));
+      h("td", { role: "cell", class: "share-cell soft small" }, `No ${shown} values`));
   }
-  return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, views,
+  return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, impact, views,
     h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75, metric.thresholds), h("span", { class: "slot" }, chip(metric.rating)))),
     h("td", { role: "cell", class: "share-cell" },
       shareBar(metric),

@@ -4,24 +4,35 @@ import { FEW_SAMPLES, METRICS, count, counted, share } from "./format.js";
 import { FILTERS, scope } from "./address.js";
 import { chip, fewMark, figure, histogram, shareBar } from "./chart.js";
 import { controls, segmented, subtitle } from "./controls.js";
+import { advicePanel } from "./advice.js";
+import { changeMark } from "./change.js";
+import { engagementPanel, samplesPanel } from "./samples.js";
+import { timeline } from "./timeline.js";
 import { get, sitePath, softly } from "./api.js";
 import { h, quoted, readable } from "./dom.js";
 import { uncertainty, verdict, violationList } from "./overview.js";
 
 /** Elements of each metric that are shown. */
 const CAUSES_LIMIT = 5;
+/** Slow page views that are shown. */
+const SAMPLES_LIMIT = 5;
 
 export const pageView = {
   async read(state, site, { signal }) {
     const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
     const asked = { ...scope(state), route: state.route };
-    const [report, violations, breakdown, ...causes] = await Promise.all([
+    const metric = state.metric ?? "LCP";
+    const [report, violations, breakdown, series, advice, samples, engagement, ...causes] = await Promise.all([
       of("report", asked),
       softly(of("violations", { status: "open" })),
       softly(of("breakdown", { ...asked, by: state.by })),
-      ...EXPLAINED.map((metric) => softly(of("attribution", { ...asked, metric, limit: CAUSES_LIMIT }))),
+      softly(of("series", { ...asked, metric })),
+      softly(of("advice", asked)),
+      softly(of("samples", { ...asked, metric, around: 75, limit: SAMPLES_LIMIT })),
+      softly(of("engagement", { ...asked, metric })),
+      ...EXPLAINED.map((explained) => softly(of("attribution", { ...asked, metric: explained, limit: CAUSES_LIMIT }))),
     ]);
-    return { report, violations, breakdown, causes };
+    return { report, violations, breakdown, series, advice, samples, engagement, causes };
   },
 
   title: (state) => state.route,
@@ -39,9 +50,12 @@ export const pageView = {
         : [
             verdict(report.metrics),
             violationList(covering(answers.violations, state.route), link),
-            h("div", { class: "details" }, METRICS.map((metric) => card(metric, report.metrics[metric.name]))),
-            breakdownPanel(state, answers.breakdown, link),
+            trend(state, answers.series, link),
+            h("div", { class: "details" }, METRICS.map((metric) => card(metric, report.metrics[metric.name], report.previous?.metrics[metric.name]))),
+            breakdownPanel({ ...state, metric: state.metric ?? "LCP" }, answers.breakdown, link),
+            h("div", { class: "two" }, advicePanel(answers.advice, 3), engagementPanel(answers.engagement)),
             causePanels(answers.causes),
+            samplesPanel(state.metric ?? "LCP", answers.samples),
           ],
     ];
   },
@@ -66,7 +80,16 @@ export function widen(state, link) {
   return wider.length > 0 ? h("p", { class: "buttons" }, wider) : null;
 }
 
-function card({ name, title, says }, metric) {
+/** The chosen metric over time. */
+function trend(state, series, link) {
+  const name = state.metric ?? "LCP";
+  return h("section", { class: "panel", "aria-labelledby": "trend" },
+    h("div", { class: "panel-head flush" }, h("h2", { id: "trend" }, `${name} over time`),
+      segmented("metric", "Metric over time", METRICS.map((metric) => [metric.name, metric.name, metric.title]), { ...state, metric: name }, link, "segmented small")),
+    series instanceof Error ? h("p", { class: "soft" }, `${series.message} ${series.hint}`) : timeline(name, series));
+}
+
+function card({ name, title, says }, metric, change) {
   const heading = h("h2", {}, name, h("span", { class: "title" }, title));
   if (metric === undefined) {
     return h("section", { class: "panel card none", "aria-label": title }, heading,
@@ -77,6 +100,7 @@ function card({ name, title, says }, metric) {
     h("div", { class: "card-head" }, heading,
       h("p", { class: "big" }, figure(metric.unit, metric.p75, metric.thresholds), chip(metric.rating))),
     h("p", { class: "soft small facts" }, h("span", {}, `p75 of ${counted(metric.n, "value")} `, fewMark(metric)), uncertainty(metric)),
+    change === undefined ? null : h("p", { class: "small" }, changeMark(change, "the period before")),
     histogram(name, metric),
     h("dl", { class: "percentiles" }, percentiles.map(([term, number]) =>
       h("div", {}, h("dt", {}, term), h("dd", {}, figure(metric.unit, number, metric.thresholds))))),

@@ -1,0 +1,26 @@
+// The change of a metric, with its uncertainty.
+import { h } from "./dom.js";
+import { value } from "./format.js";
+
+const VERDICTS = {
+  worse: ["▲", "worse"],
+  better: ["▼", "better"],
+  "no clear change": ["≈", "no clear change"],
+  "not enough data": ["?", "too few values to compare"],
+};
+
+/** A difference with its sign: `+120 ms`, `−0.012`. */
+export function difference(unit, number) {
+  return `${number < 0 ? "−" : "+"}${value(unit, Math.abs(number))}`;
+}
+
+/** A change in a few words; `than` names the other side. */
+export function changeMark(change, than) {
+  if (change === undefined || change === null) return null;
+  const [sign, words] = VERDICTS[change.verdict] ?? ["", change.verdict];
+  const isKnown = change.change !== null && change.verdict !== "not enough data";
+  const title = change.interval === null ? words
+    : `${words}: ${difference(change.unit, change.change)} against ${than}; the 90 % confidence interval of the change is ${difference(change.unit, change.interval[0])} to ${difference(change.unit, change.interval[1])}`;
+  return h("span", { class: `change ${change.verdict.replaceAll(" ", "-")}`, title },
+    h("span", { "aria-hidden": "true" }, `${sign} `), isKnown ? `${difference(change.unit, change.change)} ` : "", words);
+}
