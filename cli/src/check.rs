@@ -81,6 +81,7 @@ enum Format {
     /// The API's answer.
     Json,
     /// A table for merge requests and job summaries.
+    #[value(name = "md", alias = "markdown")]
     Markdown,
     /// JUnit XML, which GitLab, Jenkins and Azure show as tests.
     Junit,

@@ -213,7 +213,7 @@ fn percentile(metric: Metric, value: Option<f64>) -> Cell {
 }
 
 /// The change in per cent; in the unit if the baseline is 0.
-fn moved(metric: Metric, change: &ChangeAnswer) -> String {
+pub(crate) fn moved(metric: Metric, change: &ChangeAnswer) -> String {
     match (change.change_percent, change.change) {
         (Some(percent), _) => format!("{percent:+.1} %"),
         (None, Some(change)) => signed(metric, change),
@@ -221,7 +221,8 @@ fn moved(metric: Metric, change: &ChangeAnswer) -> String {
     }
 }
 
-fn interval(metric: Metric, change: &ChangeAnswer) -> String {
+/// The confidence interval of the change.
+pub(crate) fn interval(metric: Metric, change: &ChangeAnswer) -> String {
     change.interval.map_or_else(
         || ABSENT.to_owned(),
         |[low, high]| format!("{} to {}", signed(metric, low), signed(metric, high)),

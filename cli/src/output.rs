@@ -4,6 +4,7 @@
 //! terminal, a spreadsheet or a pipeline.
 
 pub(crate) mod csv;
+pub(crate) mod markdown;
 pub(crate) mod spark;
 pub(crate) mod table;
 mod terminal;

@@ -3,25 +3,29 @@
 mod attribution;
 mod breakdown;
 mod conditions;
+mod document;
 mod engagement;
 mod filters;
 mod sampled;
 mod slow;
+mod summary;
 mod tables;
 mod trend;
 
+use crate::client::answer::summary::{MissingAnswer, SummaryAnswer};
 use crate::client::answer::{
-    AttributionAnswer, BreakdownAnswer, EngagementAnswer, Metrics, PagesAnswer, RejectionsAnswer,
-    ReportAnswer, SamplesAnswer, StatusAnswer,
+    AttributionAnswer, BreakdownAnswer, EngagementAnswer, Metrics, RejectionsAnswer, SamplesAnswer,
+    SeriesAnswer, StatusAnswer,
 };
 use crate::client::{Client, ServerArgs};
 use crate::exit::{Done, Exit, Failure, finish};
-use crate::output::Terminal;
 use crate::output::csv::Csv;
+use crate::output::{Terminal, plain};
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use fieldvitals_server::limits;
 use serde_json::Value;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use vitals::metric::{Metric, Unit};
 
@@ -30,59 +34,77 @@ use vitals::metric::{Metric, Unit};
 pub(crate) struct Args {
     #[command(flatten)]
     server: ServerArgs,
-    /// One route, with all percentiles; without it, a ranking of routes.
+    /// One route, with all percentiles, or a pattern such as `/c/*`; without it, the whole site. A site and a pattern
+    /// rank their routes.
     #[arg(long, value_name = "ROUTE", value_parser = NonEmptyStringValueParser::new())]
     route: Option<String>,
     #[command(flatten)]
     filters: filters::Filters,
-    /// Only this metric, with all percentiles. `--sort p75` and `--sort poor` also use it (default: LCP).
+    /// Only this metric, with all percentiles. `--sort` also uses it; by default, `impact` takes the worst of the Core
+    /// Web Vitals of each route, and the other orders LCP.
     #[arg(long, value_parser = metric)]
     metric: Option<Metric>,
-    /// The sort key of the ranking.
-    #[arg(long, value_enum, conflicts_with = "route")]
+    /// The sort key of the ranking; impact by default.
+    #[arg(long, value_enum)]
     sort: Option<Sort>,
     /// The sort order of the ranking; desc unless sorted by route.
-    #[arg(long, value_enum, conflicts_with = "route")]
+    #[arg(long, value_enum)]
     order: Option<Order>,
+    /// Page views below which the ranking hides a route; 100 by default where values order it, unless no route has so
+    /// many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=vitals::limits::GATE_SAMPLES_MAX))]
+    min_n: Option<u64>,
+    /// Rank only routes with this part in their name, in upper or lower case.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    search: Option<String>,
+    /// Rank sections: the routes of a first path segment as one row.
+    #[arg(long, value_enum)]
+    group: Option<Group>,
     /// Routes to show, at most 500 (default: 50); with --slow page views, at most 50 (default: 5).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=limits::PAGE_ROWS_MAX as i64))]
     limit: Option<u16>,
     /// Explanations of LCP, INP, CLS or TTFB, for one route or the whole site: the elements in page views, or the
     /// longest part of TTFB; the conditions of the page views; and why TTI was not reached.
     #[arg(long, value_name = "METRIC", value_parser = ["lcp", "inp", "cls", "ttfb"], ignore_case = true,
-          conflicts_with_all = ["sort", "order", "limit", "metric"])]
+          conflicts_with_all = ["sort", "order", "min_n", "search", "group", "limit", "metric"])]
     attribution: Option<String>,
     /// Slow page views of a metric, each as a waterfall of its parts, with what is known of it: those around the 75th
     /// percentile, or around another one (--around).
-    #[arg(long, value_name = "METRIC", value_parser = metric, conflicts_with_all = ["sort", "order", "metric", "attribution"])]
+    #[arg(long, value_name = "METRIC", value_parser = metric, conflicts_with_all = ["sort", "order", "min_n", "search", "group", "metric", "attribution"])]
     slow: Option<Metric>,
     /// The percentile of --slow, 1 to 99; or `worst`, the slowest page views up to the 99th percentile.
     #[arg(long, value_name = "PERCENTILE", requires = "slow", value_parser = around)]
     around: Option<String>,
     /// The share of page views with an interaction, with an engaged visitor, or with --mark, by buckets of a metric.
     #[arg(long, value_name = "METRIC", value_parser = metric,
-          conflicts_with_all = ["sort", "order", "limit", "metric", "attribution", "slow"])]
+          conflicts_with_all = ["sort", "order", "min_n", "search", "group", "limit", "metric", "attribution", "slow"])]
     engagement: Option<Metric>,
     /// The metrics by the values of a dimension: device, browser, os, country, connection, navigation_type, release; within
     /// the retention of page views also viewport, protocol, delivery, rtt, memory, cpu, engaged, tag:NAME, mark:NAME,
     /// server_timing:NAME.
     #[arg(long, value_name = "DIMENSION", value_parser = NonEmptyStringValueParser::new(),
-          conflicts_with_all = ["sort", "order", "limit", "attribution", "slow", "engagement"])]
+          conflicts_with_all = ["sort", "order", "min_n", "search", "group", "limit", "attribution", "slow", "engagement"])]
     by: Option<String>,
     /// Show which beacons were refused recently, and why. Use it if data are missing.
-    #[arg(long, conflicts_with_all = ["route", "sort", "order", "limit", "metric", "device", "browser", "os", "country",
-          "release", "tag", "mark", "period", "from", "to", "attribution", "slow", "engagement", "by"])]
+    #[arg(long, conflicts_with_all = ["route", "sort", "order", "min_n", "search", "group", "limit", "metric", "device",
+          "browser", "os", "country", "release", "tag", "mark", "period", "from", "to", "attribution", "slow", "engagement", "by"])]
     rejections: bool,
     /// Metrics over time, a sparkline each, with the releases of that time.
-    #[arg(long, conflicts_with_all = ["sort", "order", "limit", "attribution", "slow", "engagement", "by", "rejections"])]
+    #[arg(long, conflicts_with_all = ["sort", "order", "min_n", "search", "group", "limit", "attribution", "slow",
+          "engagement", "by", "rejections"])]
     trend: bool,
-    /// The output format.
+    /// The output format. `md` and `html` are documents of the whole report.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Write to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Sort {
+    /// Page views that are not good.
+    Impact,
     /// Page views.
     Views,
     /// The 75th percentile of the metric.
@@ -102,6 +124,12 @@ enum Order {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// The first path segment, such as `/c/*`.
+    Section,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A table for people.
     Text,
@@ -109,6 +137,10 @@ enum Format {
     Json,
     /// A line per route and metric, for spreadsheets.
     Csv,
+    /// A document for issues, wikis and merge requests.
+    Md,
+    /// A document in one file, with charts, for browsers and paper.
+    Html,
 }
 
 fn metric(name: &str) -> Result<Metric, String> {
@@ -129,12 +161,36 @@ fn around(text: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    Ok(finish(execute(&args, Terminal::of_stdout()).await))
+    let terminal = if args.output.is_some() { Terminal::PIPE } else { Terminal::of_stdout() };
+    let done = execute(&args, terminal).await;
+    Ok(finish(done.and_then(|done| written(done, &args))))
+}
+
+/// Writes the output to the file of `--output`, if there is one.
+fn written(done: Done, args: &Args) -> Result<Done, Failure> {
+    let Some(path) = &args.output else { return Ok(done) };
+    std::fs::write(path, &done.stdout).map_err(|error| {
+        let path = plain(&path.to_string_lossy());
+        Failure::usage(
+            format!("cannot write {path}: {error}"),
+            "--output FILE names a file in an existing folder.",
+        )
+    })?;
+    Ok(Done { stdout: String::new(), ..done })
 }
 
 async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
-    if let (Some(_), Some(_), None) = (args.limit, &args.route, args.slow) {
-        return Err(Failure::usage("--limit is not taken with --route", "It limits a ranking, or --slow."));
+    let is_of_whole = !args.rejections
+        && !args.trend
+        && args.attribution.is_none()
+        && args.slow.is_none()
+        && args.engagement.is_none()
+        && args.by.is_none();
+    if matches!(args.format, Format::Md | Format::Html) && !is_of_whole {
+        return Err(Failure::usage(
+            "--format md and html are documents of a whole report, which has causes and recommendations",
+            "Leave out --attribution, --slow, --engagement, --by, --rejections and --trend, or take --format text, json or csv.",
+        ));
     }
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
@@ -151,12 +207,12 @@ async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
         engaged(args, &client, &site, metric, terminal).await?
     } else if let Some(by) = &args.by {
         values(args, &client, &site, by, terminal).await?
-    } else if let Some(route) = &args.route {
-        one_route(args, &client, &site, route, terminal).await?
     } else {
-        let ranking = ranking(args, &client, &site, terminal).await?;
-        warning = crowded(&client, &site).await;
-        ranking
+        let report = report(args, &client, &site, terminal).await?;
+        if args.route.is_none() {
+            warning = crowded(&client, &site).await;
+        }
+        report
     };
     if let (true, Some(release)) = (is_empty, &args.filters.release) {
         warning = client.release_warning(&site, release, &args.filters.longest_period()).await;
@@ -178,59 +234,61 @@ async fn crowded(client: &Client, site: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The ranking, and whether it is empty.
-async fn ranking(
+/// The report of the site, of a pattern or of a route, and whether it is empty.
+async fn report(
     args: &Args,
     client: &Client,
     site: &str,
     terminal: Terminal,
 ) -> Result<(String, bool), Failure> {
-    let limit = args.limit.unwrap_or(ROUTES).to_string();
     let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
     let sort = name(args.sort.and_then(|sort| sort.to_possible_value()));
     let order = name(args.order.and_then(|order| order.to_possible_value()));
+    let group = name(args.group.and_then(|group| group.to_possible_value()));
+    let (min_n, limit) =
+        (args.min_n.map(|min_n| min_n.to_string()), args.limit.map(|limit| limit.to_string()));
     let query = args.filters.query([
+        ("route", args.route.as_deref()),
         ("metric", args.metric.map(Metric::name)),
         ("sort", sort.as_deref()),
         ("order", order.as_deref()),
-        ("limit", Some(limit.as_str())),
+        ("min_n", min_n.as_deref()),
+        ("search", args.search.as_deref()),
+        ("group", group.as_deref()),
+        ("limit", limit.as_deref()),
     ]);
-    let (json, answer): (Value, PagesAnswer) = client.get(&["sites", site, "pages"], &query).await?;
+    let (json, mut answer): (Value, SummaryAnswer) = client.get(&["sites", site, "summary"], &query).await?;
+    let is_of_routes = json.get("pages").is_some();
+    let is_pattern = is_of_routes && answer.route.is_some();
+    let has_series = matches!(args.format, Format::Md | Format::Html) && !is_pattern && answer.views > 0;
+    let series = if has_series { over_time(args, client, site, &mut answer).await } else { None };
     let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => tables::ranking(&answer, args, terminal),
-        Format::Csv => {
-            let mut csv = Csv::new(CSV_COLUMNS);
-            for page in &answer.pages {
-                rows(&mut csv, args, &answer.site, &page.route, page.counts(), &page.metrics);
-            }
-            csv.finish()
-        }
+        Format::Text if is_of_routes => tables::ranking(&answer, args, terminal),
+        Format::Text => tables::one_route(&answer, args, terminal),
+        Format::Csv => csv(&answer, args, is_of_routes),
+        Format::Md => document::markdown(&answer, series.as_ref(), args),
+        Format::Html => document::html(&answer, series.as_ref(), args),
     };
-    Ok((text, answer.pages.is_empty()))
+    let is_empty = if is_of_routes { answer.pages.is_empty() } else { answer.views == 0 };
+    Ok((text, is_empty))
 }
 
-/// The report of a route, and whether it is empty.
-async fn one_route(
+/// The metrics over time for a document. A failure is a gap in the document.
+async fn over_time(
     args: &Args,
     client: &Client,
     site: &str,
-    route: &str,
-    terminal: Terminal,
-) -> Result<(String, bool), Failure> {
-    let query = args.filters.query([("route", Some(route))]);
-    let (json, answer): (Value, ReportAnswer) = client.get(&["sites", site, "report"], &query).await?;
-    let route = answer.route.as_deref().unwrap_or(route);
-    let text = match args.format {
-        Format::Json => pretty(&json),
-        Format::Text => tables::one_route(&answer, route, args, terminal),
-        Format::Csv => {
-            let mut csv = Csv::new(CSV_COLUMNS);
-            rows(&mut csv, args, &answer.site, route, answer.counts(), &answer.metrics);
-            csv.finish()
+    answer: &mut SummaryAnswer,
+) -> Option<SeriesAnswer> {
+    match trend::series(args, client, site, None).await {
+        Ok((_, series)) => Some(series),
+        Err(failure) => {
+            let message = format!("The metrics over time could not be read: {}.", failure.message);
+            answer.missing.push(MissingAnswer { message });
+            None
         }
-    };
-    Ok((text, answer.views == 0))
+    }
 }
 
 /// The causes of slow values, and whether there are no page views.
@@ -247,8 +305,8 @@ async fn causes(
         client.get(&["sites", site, "attribution"], &query).await?;
     let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => attribution::table(&answer, args, terminal),
         Format::Csv => attribution::csv(&answer),
+        Format::Text | Format::Md | Format::Html => attribution::table(&answer, args, terminal),
     };
     Ok((text, answer.views == 0))
 }
@@ -271,8 +329,8 @@ async fn slow_views(
     let (json, answer): (Value, SamplesAnswer) = client.get(&["sites", site, "samples"], &query).await?;
     let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => slow::text(&answer, args, terminal),
         Format::Csv => slow::csv(&answer),
+        Format::Text | Format::Md | Format::Html => slow::text(&answer, args, terminal),
     };
     Ok((text, answer.measured == 0))
 }
@@ -290,8 +348,8 @@ async fn engaged(
         client.get(&["sites", site, "engagement"], &query).await?;
     let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => engagement::table(&answer, args, terminal),
         Format::Csv => engagement::csv(&answer),
+        Format::Text | Format::Md | Format::Html => engagement::table(&answer, args, terminal),
     };
     Ok((text, answer.measured == 0))
 }
@@ -308,8 +366,8 @@ async fn values(
     let (json, answer): (Value, BreakdownAnswer) = client.get(&["sites", site, "breakdown"], &query).await?;
     let text = match args.format {
         Format::Json => pretty(&json),
-        Format::Text => breakdown::table(&answer, args, terminal),
         Format::Csv => breakdown::csv(&answer, args),
+        Format::Text | Format::Md | Format::Html => breakdown::table(&answer, args, terminal),
     };
     Ok((text, answer.values.is_empty()))
 }
@@ -318,7 +376,7 @@ async fn rejections(args: &Args, client: &Client, site: &str, terminal: Terminal
     let (json, answer): (Value, RejectionsAnswer) = client.get(&["sites", site, "rejections"], &[]).await?;
     Ok(match args.format {
         Format::Json => pretty(&json),
-        Format::Text => tables::rejections(&answer, site, terminal),
+        Format::Text | Format::Md | Format::Html => tables::rejections(&answer, site, terminal),
         Format::Csv => {
             let mut csv = Csv::new(["reason", "origin", "count", "last_seen", "message"]);
             for one in &answer.rejections {
@@ -346,8 +404,6 @@ fn shown<'a>(
         .filter_map(|metric| Some((metric, metrics.get(metric.name())?)))
 }
 
-/// Default number of routes.
-const ROUTES: u16 = 50;
 /// Default number of slow page views.
 const SLOW_VIEWS: u16 = 5;
 
@@ -370,6 +426,20 @@ const CSV_COLUMNS: [&str; 17] = [
     "needs_improvement",
     "poor",
 ];
+
+/// A line per route and metric.
+fn csv(answer: &SummaryAnswer, args: &Args, is_of_routes: bool) -> String {
+    let mut csv = Csv::new(CSV_COLUMNS);
+    if is_of_routes {
+        for page in &answer.pages {
+            rows(&mut csv, args, &answer.site, &page.route, page.counts(), &page.metrics);
+        }
+    } else {
+        let route = answer.route.as_deref().unwrap_or_default();
+        rows(&mut csv, args, &answer.site, route, answer.counts(), &answer.metrics);
+    }
+    csv.finish()
+}
 
 /// Adds a row for each metric of a route.
 fn rows(

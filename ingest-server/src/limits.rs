@@ -80,6 +80,11 @@ pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
+/// Page views whose causes advice reads for a metric: about 0.06 s. Of more, it reads a sample, and a larger one if too
+/// few of them are slow.
+pub const ADVICE_VIEWS_MAX: u64 = 30_000;
+/// Causes and reasons that advice reads for a metric.
+pub const ADVICE_REASONS_MAX: usize = 20;
 /// Values with a line of their own in one series.
 pub const SERIES_TOP_MAX: usize = 20;
 /// Percentiles in one series: steps × lines × metrics. Each is of a histogram of about 2.4 kB.

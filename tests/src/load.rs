@@ -204,7 +204,7 @@ impl Load {
         for (number, (site, _)) in self.shared.sites.iter().enumerate() {
             let of_site = |view: &&Sent| view.number as usize % count == number;
             let views: Vec<Sent> = views.iter().filter(of_site).copied().collect();
-            let path = format!("sites/{site}/pages?period=24h&limit=500");
+            let path = format!("sites/{site}/pages?period=24h&min_n=1&limit=500");
             let pages = server.get(&path).await.expect("the report");
             for route in ROUTES {
                 let of_route: Vec<&Sent> = views.iter().filter(|view| view.route() == route).collect();

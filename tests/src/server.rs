@@ -405,7 +405,7 @@ impl Server {
     /// Waits until the report has the route with these metrics. Returns the route's row.
     pub async fn reported(&self, route: &str, metrics: &[&str]) -> Value {
         eventually(|| async {
-            let pages = self.get("sites/default/pages?period=24h&limit=500").await?;
+            let pages = self.get("sites/default/pages?period=24h&min_n=1&limit=500").await?;
             let page = pages["pages"]
                 .as_array()
                 .and_then(|pages| pages.iter().find(|page| page["route"] == route))

@@ -60,7 +60,7 @@ async fn flood(server: &Server, networks: u32) {
 
 /// The routes that are reported with their page views, most of them first.
 async fn routes(server: &Server) -> Vec<(String, u64)> {
-    let pages = server.get("sites/default/pages?period=24h&limit=500").await.expect("the pages");
+    let pages = server.get("sites/default/pages?period=24h&min_n=1&limit=500").await.expect("the pages");
     let pages = pages["pages"].as_array().cloned().unwrap_or_default();
     let row = |page: &Value| Some((page["route"].as_str()?.to_owned(), page["views"].as_u64()?));
     pages.iter().filter_map(row).collect()

@@ -24,8 +24,7 @@ async fn an_unknown_parameter_is_refused_by_every_endpoint() {
         let Some(path) = path.strip_prefix("/api/v1/") else { continue };
         let path = path.replace("{site}", "default");
         for method in operations.as_object().unwrap().keys() {
-            for (name, nearest) in
-                [("relase", "release"), ("devices", "device"), ("days", ""), ("search", "")]
+            for (name, nearest) in [("relase", "release"), ("devices", "device"), ("days", ""), ("find", "")]
             {
                 let url = format!("{}/api/v1/{path}?{name}=1", server.url);
                 let method = method.to_uppercase().parse().unwrap();
@@ -34,7 +33,7 @@ async fn an_unknown_parameter_is_refused_by_every_endpoint() {
                 let (status, text) = (response.status(), response.text().await.unwrap());
                 assert_eq!(status, 400, "{path}?{name}: {text}");
                 assert!(text.contains(&format!("unknown parameter `{name}`")), "{path}?{name}: {text}");
-                if ["pages", "report", "breakdown", "attribution", "gate"]
+                if ["summary", "pages", "report", "breakdown", "attribution", "advice", "gate"]
                     .iter()
                     .any(|end| path.ends_with(end))
                 {

@@ -9,6 +9,10 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, clippy::expect_used)
 )]
 
+#[cfg(feature = "native")]
+pub mod advice;
+#[cfg(feature = "native")]
+pub mod assessment;
 pub mod attribution;
 pub mod beacon;
 #[cfg(feature = "native")]
@@ -27,5 +31,9 @@ pub mod metric;
 pub mod metrics;
 #[cfg(test)]
 mod random;
+#[cfg(feature = "native")]
+pub mod score;
+#[cfg(feature = "native")]
+pub mod share;
 pub mod snapshot;
 pub mod view;

@@ -253,6 +253,9 @@ impl Value {
 }
 
 impl Metric {
+    /// The Core Web Vitals (<https://web.dev/articles/vitals>).
+    pub const CORE: [Self; 3] = [Self::Lcp, Self::Inp, Self::Cls];
+
     /// Returns the metric of an abbreviation, in upper or lower case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

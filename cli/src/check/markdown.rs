@@ -1,6 +1,7 @@
 //! Renders a check as Markdown, for merge requests and job summaries.
 
 use super::Checked;
+use crate::output::markdown::escape;
 use crate::output::share;
 use vitals::budget::Severity;
 use vitals::gate::Verdict;
@@ -37,30 +38,4 @@ pub(super) fn render(checked: &Checked<'_>) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Escapes a text for Markdown: the result has no markup, no HTML and no mentions.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in crate::output::plain(text).chars() {
-        match char {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '@' => escaped.push_str("&#64;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' => escaped.extend(['\\', char]),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::escape;
-
-    #[test]
-    fn nothing_in_a_text_is_markup() {
-        assert_eq!(escape("/a*|`b`<img>@c\n"), "/a\\*\\|\\`b\\`&lt;img&gt;&#64;c\\\\u{a}");
-    }
 }

@@ -98,8 +98,17 @@ async fn every_verdict_has_its_exit_code() {
         (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "warn"], Exit::Pass),
         (vec!["pass", "inconclusive"], vec!["--on-inconclusive", "fail"], Exit::Fail),
     ] {
-        let formats =
-            ["text", "json", "markdown", "junit", "github", "code-quality", "browser-performance", "sarif"];
+        let formats = [
+            "text",
+            "json",
+            "md",
+            "markdown",
+            "junit",
+            "github",
+            "code-quality",
+            "browser-performance",
+            "sarif",
+        ];
         for format in formats {
             let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", format]).collect();
             let done = check(&verdicts, &arguments).await;

@@ -1,6 +1,8 @@
 //! The API's answers, as far as the commands use them. Unknown fields are ignored, so that an older command can read a
 //! newer server.
 
+pub(crate) mod summary;
+
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use vitals::budget::Severity;
@@ -108,61 +110,21 @@ pub(crate) struct MetricAnswer {
     pub(crate) good: u64,
     pub(crate) needs_improvement: u64,
     pub(crate) poor: u64,
+    /// Page views by value; of a whole site or route only.
+    #[serde(default)]
+    pub(crate) distribution: Vec<BinAnswer>,
+}
+
+/// Page views with a value in a range. The last bin has no upper edge.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BinAnswer {
+    pub(crate) from: f64,
+    pub(crate) to: Option<f64>,
+    pub(crate) n: u64,
 }
 
 /// Metrics by name. Keeps an unknown metric of a newer server under its name; the commands do not show it.
 pub(crate) type Metrics = BTreeMap<String, MetricAnswer>;
-
-/// `GET /sites/{site}/pages`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct PagesAnswer {
-    pub(crate) site: String,
-    pub(crate) period: PeriodAnswer,
-    pub(crate) pages: Vec<PageAnswer>,
-    pub(crate) next_cursor: Option<String>,
-}
-
-/// A route.
-#[derive(Debug, Deserialize)]
-pub(crate) struct PageAnswer {
-    pub(crate) route: String,
-    pub(crate) views: u64,
-    /// Absent in answers of older servers.
-    #[serde(default)]
-    pub(crate) views_estimated: Option<u64>,
-    pub(crate) metrics: Metrics,
-}
-
-impl PageAnswer {
-    /// Page views received, and page views estimated by correcting for sampling.
-    pub(crate) fn counts(&self) -> [u64; 2] {
-        [self.views, self.views_estimated.unwrap_or(self.views)]
-    }
-}
-
-/// `GET /sites/{site}/report`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ReportAnswer {
-    pub(crate) site: String,
-    /// The route as the server names it. Absent in answers of older servers.
-    #[serde(default)]
-    pub(crate) route: Option<String>,
-    #[serde(default)]
-    pub(crate) nearest_routes: Vec<String>,
-    pub(crate) period: PeriodAnswer,
-    pub(crate) views: u64,
-    /// Absent in answers of older servers.
-    #[serde(default)]
-    pub(crate) views_estimated: Option<u64>,
-    pub(crate) metrics: Metrics,
-}
-
-impl ReportAnswer {
-    /// Page views received, and page views estimated by correcting for sampling.
-    pub(crate) fn counts(&self) -> [u64; 2] {
-        [self.views, self.views_estimated.unwrap_or(self.views)]
-    }
-}
 
 /// `GET /sites/{site}/attribution`.
 #[derive(Debug, Deserialize)]

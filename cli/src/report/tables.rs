@@ -1,31 +1,49 @@
 //! Reports as tables for people.
 
-use super::{Args, shown};
-use crate::client::answer::{
-    MetricAnswer, PageAnswer, PagesAnswer, PeriodAnswer, RejectionsAnswer, ReportAnswer,
-};
+use super::{Args, shown, summary};
+use crate::client::answer::summary::{PageAnswer, SummaryAnswer};
+use crate::client::answer::{MetricAnswer, PeriodAnswer, RejectionsAnswer};
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{ABSENT, Terminal, number, plain, share};
 use vitals::metric::{Metric, Rating};
 
-/// Routes by rows: the 75th percentile of every metric, or all percentiles of one.
-pub(super) fn ranking(answer: &PagesAnswer, args: &Args, terminal: Terminal) -> String {
-    let mut text = title(&answer.site, "", &answer.period, args, terminal);
+/// The assessment, the routes by rows, and what to repair first. The rows have the 75th percentile of every metric, or
+/// all percentiles of one.
+pub(super) fn ranking(answer: &SummaryAnswer, args: &Args, terminal: Terminal) -> String {
+    let mut text =
+        title(&answer.site, answer.route.as_deref().unwrap_or_default(), &answer.period, args, terminal);
     if answer.pages.is_empty() {
-        text.push_str(&nothing(&answer.site, "page views", terminal));
+        text.push_str(&match answer.routes_hidden {
+            0 => nothing(&answer.site, "page views", terminal),
+            _ => hidden(answer, terminal),
+        });
         return text;
     }
+    text.push_str(&summary::quality(answer, terminal));
     text.push_str(&match args.metric {
         Some(metric) => detailed(answer, metric, terminal),
         None => overview(answer, terminal),
     });
+    text.push_str(&hidden(answer, terminal));
     if answer.next_cursor.is_some() {
         text.push_str(&terminal.wrap("", "There are more routes; --limit N shows up to 500."));
     }
+    text.push_str(&summary::advice(answer, terminal));
     text
 }
 
-fn overview(answer: &PagesAnswer, terminal: Terminal) -> String {
+/// The routes that the ranking hides.
+fn hidden(answer: &SummaryAnswer, terminal: Terminal) -> String {
+    if answer.routes_hidden == 0 {
+        return String::new();
+    }
+    let (hidden, min_n) = (answer.routes_hidden, answer.min_n);
+    let text =
+        format!("Routes with fewer than {min_n} page views are hidden: {hidden}. --min-n 1 shows all.");
+    terminal.wrap("", &text)
+}
+
+fn overview(answer: &SummaryAnswer, terminal: Terminal) -> String {
     let mut columns = views_columns(answer);
     columns.extend(Metric::ALL.map(|metric| match metric {
         Metric::Fid => Column::number(metric.name()).dropped(1),
@@ -43,33 +61,42 @@ fn overview(answer: &PagesAnswer, terminal: Terminal) -> String {
         }));
         table.row(row);
     }
-    let legend =
-        "75th percentiles in ms, CLS as a score; ! needs improvement, !! poor, ~ too few page views to tell";
+    let legend = "75th percentiles in ms, CLS as a score; ! needs improvement, !! poor, ~ too few page views to tell. \
+                  NOT GOOD estimates the page views that are not good, for the worst of LCP, INP and CLS.";
     table.render(terminal) + &terminal.wrap("", legend)
 }
 
 /// The route and its page views; also those that there were, where only some are sent.
-fn views_columns(answer: &PagesAnswer) -> Vec<Column> {
+fn views_columns(answer: &SummaryAnswer) -> Vec<Column> {
     let mut columns = vec![Column::text("ROUTE"), Column::number("VIEWS")];
     columns.extend(is_sampled(answer).then_some(Column::number("OF ABOUT")));
+    columns.extend(has_impact(answer).then_some(Column::number("NOT GOOD").dropped(5)));
     columns
 }
 
-fn views_cells(answer: &PagesAnswer, page: &PageAnswer) -> Vec<Cell> {
+fn views_cells(answer: &SummaryAnswer, page: &PageAnswer) -> Vec<Cell> {
     let [views, estimated] = page.counts();
     let mut cells = vec![page.route.as_str().into(), views.to_string().into()];
     cells.extend(is_sampled(answer).then(|| estimated.to_string().into()));
+    cells.extend(has_impact(answer).then(|| {
+        let impact = page.impact.as_ref();
+        impact.map_or(ABSENT.into(), |impact| format!("{:.0} {}", impact.views, impact.metric.name()).into())
+    }));
     cells
 }
 
-fn is_sampled(answer: &PagesAnswer) -> bool {
+fn has_impact(answer: &SummaryAnswer) -> bool {
+    answer.pages.iter().any(|page| page.impact.is_some())
+}
+
+fn is_sampled(answer: &SummaryAnswer) -> bool {
     answer.pages.iter().any(|page| {
         let [views, estimated] = page.counts();
         views != estimated
     })
 }
 
-fn detailed(answer: &PagesAnswer, metric: Metric, terminal: Terminal) -> String {
+fn detailed(answer: &SummaryAnswer, metric: Metric, terminal: Terminal) -> String {
     let mut columns = views_columns(answer);
     columns.extend(DETAIL);
     let mut table = Table::new(&columns);
@@ -85,13 +112,15 @@ fn detailed(answer: &PagesAnswer, metric: Metric, terminal: Terminal) -> String 
 }
 
 /// One route, a metric a row.
-pub(super) fn one_route(answer: &ReportAnswer, route: &str, args: &Args, terminal: Terminal) -> String {
+pub(super) fn one_route(answer: &SummaryAnswer, args: &Args, terminal: Terminal) -> String {
+    let route = answer.route.as_deref().unwrap_or_default();
     let mut text = title(&answer.site, route, &answer.period, args, terminal);
     if answer.views == 0 {
         text.push_str(&no_route(&answer.nearest_routes, terminal));
         text.push_str(&nothing(&answer.site, "page views of this route", terminal));
         return text;
     }
+    text.push_str(&summary::quality(answer, terminal));
     let mut columns = vec![Column::word("METRIC")];
     columns.extend(DETAIL);
     let mut table = Table::new(&columns);
@@ -102,6 +131,7 @@ pub(super) fn one_route(answer: &ReportAnswer, route: &str, args: &Args, termina
     }
     text.push_str(&format!("{}\n{}", sampled(answer.counts()), table.render(terminal)));
     text.push_str(&terminal.wrap("", LEGEND));
+    text.push_str(&summary::advice(answer, terminal));
     text
 }
 

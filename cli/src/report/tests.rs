@@ -30,15 +30,31 @@ fn lcp(p75: f64, rating: &str, n: u64) -> Value {
            "rating": rating, "good": n - 5, "needs_improvement": 3, "poor": 2, "thresholds": [2500, 4000]})
 }
 
+fn quality(verdict: &str, score: f64) -> Value {
+    json!({"core_web_vitals": verdict, "min_n": 100, "field_score": score, "parts": [
+        {"metric": "LCP", "n": 100, "score": 50.0, "weight": 0.6666666666666666},
+        {"metric": "CLS", "n": 100, "score": 90.0, "weight": 0.3333333333333333}]})
+}
+
 fn pages(next_cursor: &Value) -> String {
     let cls = json!({"unit": "score", "n": 100, "p50": 0.0, "p75": 0.1034, "p90": 0.2, "p95": 0.3,
         "p75_interval": [0.09, 0.12], "rating": "needs-improvement", "good": 50, "needs_improvement": 50, "poor": 0,
         "thresholds": [0.1, 0.25]});
-    json!({"site": "default", "period": {"from": "2026-11-13T00:00:00Z", "to": "2026-11-20T00:00:00Z"},
-    "device": null, "metric": "LCP", "next_cursor": next_cursor, "pages": [
-        {"route": "/", "views": 123, "metrics": {"LCP": lcp(1800.5, "good", 120), "CLS": cls, "NEW": cls}},
-        {"route": "=cmd|' /C calc'!A0", "views": 9, "metrics": {"LCP": lcp(5000.0, "poor", 9)}},
-    ]})
+    let steps = json!([{"horizon": "immediate", "text": "Load scripts with `defer`."},
+                       {"horizon": "long-term", "text": "Render on the server."}]);
+    json!({"site": "default", "route": null,
+    "period": {"from": "2026-11-13T00:00:00Z", "to": "2026-11-20T00:00:00Z"},
+    "device": null, "views": 132, "views_estimated": 132, "metrics": {},
+    "quality": quality("fail", 63.4), "sort": "impact", "metric": null, "min_n": 100, "routes_found": 2,
+    "routes_hidden": 3, "next_cursor": next_cursor, "missing": [], "pages": [
+        {"route": "/", "views": 123, "views_estimated": 123, "metrics": {"LCP": lcp(1800.5, "good", 120), "CLS": cls, "NEW": cls},
+         "impact": {"metric": "CLS", "views": 42.3, "share": 0.5, "share_at_least": 0.42}, "quality": quality("fail", 70.0)},
+        {"route": "=cmd|' /C calc'!A0", "views": 9, "views_estimated": 9, "metrics": {"LCP": lcp(5000.0, "poor", 9)}},
+    ], "advice": {"min_n": 100, "min_slow": 30, "causes": [], "silent": [], "recommendations": [
+        {"code": "lcp-render-delay", "metric": "LCP", "severity": "high", "title": "Paint the largest element sooner",
+         "evidence": "40.0 % of 1000 page views with LCP are not good.", "n": 1000, "slow_explained": 300,
+         "dominated": 200, "share_of_slow": 0.66, "affected_share": 0.26, "median": 1800.0, "target": 250.0,
+         "unit": "ms", "element": "#hero\u{1b}[2J", "named": 150, "steps": steps}]}})
     .to_string()
 }
 
@@ -62,8 +78,9 @@ async fn a_ranking_shows_every_metric_with_its_rating() {
     )
     .await;
     assert!(
-        request
-            .starts_with("GET /api/v1/sites/default/pages?period=7d&device=phone&os=ios&sort=poor&limit=2 "),
+        request.starts_with(
+            "GET /api/v1/sites/default/summary?period=7d&device=phone&os=ios&sort=poor&limit=2 "
+        ),
         "{request}"
     );
     insta::assert_snapshot!(text);
@@ -91,16 +108,13 @@ async fn reports_fit_the_terminal() {
 #[tokio::test]
 async fn one_metric_is_shown_with_all_percentiles() {
     let (text, request) = report(&pages(&Value::Null), &["--metric", "lcp", "--period", "28d"]).await;
-    assert!(
-        request.starts_with("GET /api/v1/sites/default/pages?period=28d&metric=LCP&limit=50 "),
-        "{request}"
-    );
+    assert!(request.starts_with("GET /api/v1/sites/default/summary?period=28d&metric=LCP "), "{request}");
     insta::assert_snapshot!(text);
 }
 
 #[tokio::test]
 async fn csv_holds_a_line_a_metric_and_no_formula() {
-    let answer = pages(&Value::Null).replace("\"views\":9", "\"views\":9,\"views_estimated\":90");
+    let answer = pages(&Value::Null).replace("\"views_estimated\":9}", "\"views_estimated\":90}");
     let (text, _) = report(&answer, &["--format", "csv"]).await;
     assert_eq!(
         text,
@@ -120,27 +134,95 @@ async fn json_is_the_answer_whole() {
 
 fn route_answer(views: u64, metrics: &Value) -> String {
     json!({"site": "default", "route": "/x", "period": {"from": "a", "to": "b"}, "device": null, "views": views,
-           "metrics": metrics})
+           "views_estimated": views, "metrics": metrics, "quality": quality("not-enough-data", 91.2), "missing": [],
+           "advice": {"causes": [], "silent": [], "recommendations": []}})
     .to_string()
+}
+
+#[tokio::test]
+async fn ranking_is_asked_for_as_the_options_say() {
+    let options =
+        ["--route", "/c/*", "--sort", "impact", "--min-n", "1", "--search", "lamp", "--group", "section"];
+    let (_, request) = report(&pages(&Value::Null), &options).await;
+    assert!(
+        request.starts_with(
+            "GET /api/v1/sites/default/summary?period=7d&route=%2Fc%2F*&sort=impact&min_n=1&search=lamp&group=section "
+        ),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn hidden_routes_are_told_where_nothing_is_left() {
+    let mut answer: Value = serde_json::from_str(&pages(&Value::Null)).unwrap();
+    answer["pages"] = json!([]);
+    let (text, _) = report(&answer.to_string(), &[]).await;
+    assert!(
+        text.contains("Routes with fewer than 100 page views are hidden: 3. --min-n 1 shows all."),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn output_is_written_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.md");
+    let server = Responder::start(&[("200 OK", &pages(&Value::Null))]);
+    let path = file.to_str().unwrap();
+    let args = parse(&server.url, &["--site", "default", "--format", "md", "--output", path]).unwrap();
+    let done = super::written(execute(&args, Terminal::PIPE).await.unwrap(), &args).unwrap();
+    assert_eq!(done.stdout, "");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("# Web Vitals of default\n"));
+    let args = parse(&server.url, &["--output", "/nowhere/report.md"]).unwrap();
+    let failure = super::written(done, &args).unwrap_err();
+    assert!(failure.message.starts_with("cannot write /nowhere/report.md: "), "{failure}");
+}
+
+#[tokio::test]
+async fn document_says_that_its_series_could_not_be_read() {
+    let refused = json!({"error": {"code": "parameter", "message": "no hours", "hint": ""}}).to_string();
+    let server = Responder::start(&[("200 OK", &pages(&Value::Null)), ("400 Bad Request", &refused)]);
+    let args = parse(&server.url, &["--site", "default", "--format", "md"]).unwrap();
+    let done = execute(&args, Terminal::PIPE).await.unwrap();
+    assert!(done.stdout.contains("- The metrics over time could not be read: "), "{}", done.stdout);
+    let request = &server.requests()[1];
+    assert!(request.starts_with("GET /api/v1/sites/default/series?period=7d "), "{request}");
+}
+
+#[tokio::test]
+async fn documents_are_of_whole_reports() {
+    for arguments in [
+        ["--attribution", "lcp"].as_slice(),
+        &["--slow", "lcp"],
+        &["--engagement", "lcp"],
+        &["--by", "browser"],
+        &["--rejections"],
+        &["--trend"],
+    ] {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", "html"]).collect();
+        let args = parse("http://127.0.0.1:1", &arguments).unwrap();
+        let failure = execute(&args, Terminal::PIPE).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.hint.contains("--format text, json or csv"), "{failure:?}");
+    }
 }
 
 #[tokio::test]
 async fn one_route_is_shown_a_metric_a_line() {
     let answer = route_answer(130, &json!({"LCP": lcp(1800.5, "good", 120), "FID": lcp(3.0, "good", 8)}));
     let (text, request) = report(&answer, &["--route", "/x y"]).await;
-    assert!(request.starts_with("GET /api/v1/sites/default/report?period=7d&route=%2Fx+y "), "{request}");
+    assert!(request.starts_with("GET /api/v1/sites/default/summary?period=7d&route=%2Fx+y "), "{request}");
     insta::assert_snapshot!(text);
 }
 
 #[tokio::test]
 async fn sampled_page_views_are_told_with_those_they_stand_for() {
-    let answer =
-        route_answer(130, &json!({})).replace("\"views\":130", "\"views\":130,\"views_estimated\":1300");
+    let answer = route_answer(130, &json!({})).replace("\"views_estimated\":130", "\"views_estimated\":1300");
     let (text, _) = report(&answer, &["--route", "/x"]).await;
     assert!(text.contains("130 page views, of about 1300\n"), "{text}");
-    let answer = pages(&Value::Null).replace("\"views\":9", "\"views\":9,\"views_estimated\":90");
+    let answer = pages(&Value::Null).replace("\"views_estimated\":9}", "\"views_estimated\":90}");
     let (text, _) = report(&answer, &[]).await;
-    assert!(text.contains("ROUTE               VIEWS  OF ABOUT      LCP"), "{text}");
+    assert!(text.contains("VIEWS  OF ABOUT  NOT GOOD      LCP"), "{text}");
     assert!(text.contains("A0      9        90"), "{text}");
 }
 
@@ -350,7 +432,7 @@ fn wrong_flags_are_refused() {
         (vec!["--os", "symbian"], "[possible values: windows, android, ios, macos, linux, chromeos, other]"),
         (vec!["--limit", "501"], "501 is not in 1..=500"),
         (vec!["--limit", "0"], "0 is not in 1..=500"),
-        (vec!["--route", "/a", "--sort", "p75"], "cannot be used with"),
+        (vec!["--min-n", "0"], "0 is not in 1.."),
         (vec!["--attribution", "fcp"], "[possible values: lcp, inp, cls, ttfb]"),
         (vec!["--attribution", "lcp", "--sort", "p75"], "cannot be used with"),
         (vec!["--slow", "lcp", "--around", "100"], "expected 1 to 99, or worst"),
@@ -358,8 +440,9 @@ fn wrong_flags_are_refused() {
         (vec!["--from", "yesterday"], "expected a time"),
         (vec!["--from", "2026-11-13", "--period", "7d"], "cannot be used with"),
         (vec!["--by", "browser", "--slow", "lcp"], "cannot be used with"),
+        (vec!["--by", "browser", "--search", "a"], "cannot be used with"),
         (vec!["--rejections", "--tag", "a:b"], "cannot be used with"),
-        (vec!["--format", "xml"], "[possible values: text, json, csv]"),
+        (vec!["--format", "xml"], "[possible values: text, json, csv, md, html]"),
     ] {
         let error = parse("http://127.0.0.1:1", &arguments).unwrap_err();
         assert_eq!(error.exit_code(), 2);

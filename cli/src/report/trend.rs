@@ -28,19 +28,30 @@ pub(super) async fn trend(
 ) -> Result<(String, bool), Failure> {
     // Without a step, the server chooses one by the length of the period.
     let step = args.filters.from.is_none().then(|| step(&args.filters.period));
+    let (json, answer) = series(args, client, site, step).await?;
+    let is_empty = answer.lines.iter().all(|line| line.views.iter().all(|views| *views == 0));
+    let text = match args.format {
+        Format::Json => pretty(&json),
+        Format::Csv => csv(&answer),
+        Format::Text | Format::Md | Format::Html => text(&answer, args, (terminal, Spark::of_locale())),
+    };
+    Ok((text, is_empty))
+}
+
+/// Asks for the metrics over time, by steps of the API; without a step, the server chooses one by the length of the
+/// period.
+pub(super) async fn series(
+    args: &Args,
+    client: &Client,
+    site: &str,
+    step: Option<&str>,
+) -> Result<(Value, SeriesAnswer), Failure> {
     let query = args.filters.query([
         ("step", step),
         ("route", args.route.as_deref()),
         ("metric", args.metric.map(Metric::name)),
     ]);
-    let (json, answer): (Value, SeriesAnswer) = client.get(&["sites", site, "series"], &query).await?;
-    let is_empty = answer.lines.iter().all(|line| line.views.iter().all(|views| *views == 0));
-    let text = match args.format {
-        Format::Json => pretty(&json),
-        Format::Text => text(&answer, args, (terminal, Spark::of_locale())),
-        Format::Csv => csv(&answer),
-    };
-    Ok((text, is_empty))
+    client.get(&["sites", site, "series"], &query).await
 }
 
 /// The step that shows a period in one line.
@@ -103,7 +114,8 @@ fn text(answer: &SeriesAnswer, args: &Args, (terminal, spark): (Terminal, Spark)
     let legend =
         format!("{}th percentiles in ms, CLS as a score; ! needs improvement, !! poor.", answer.percentile);
     text.push_str(&terminal.wrap("", &legend));
-    text + &marks(&answer.marks, terminal)
+    let releases = releases(&answer.marks);
+    if releases.is_empty() { text } else { text + &terminal.list("Releases: ", &releases) }
 }
 
 /// A percentile with the rating of its value.
@@ -119,15 +131,14 @@ fn rated(metric: Metric, value: f64) -> Cell {
 }
 
 /// The latest marks.
-fn marks(marks: &[MarkAnswer], terminal: Terminal) -> String {
+pub(super) fn releases(marks: &[MarkAnswer]) -> Vec<String> {
     let text = |mark: &MarkAnswer| {
         let (day, _) = mark.at.split_once('T').unwrap_or((&mark.at, ""));
         let what = if mark.kind == "deploy" { "deployed" } else { "first seen" };
         format!("{} {what} {}", plain(&mark.release), plain(day))
     };
     let skipped = marks.len().saturating_sub(MARKS_MAX);
-    let latest: Vec<String> = marks.iter().skip(skipped).map(text).collect();
-    if latest.is_empty() { String::new() } else { terminal.list("Releases: ", &latest) }
+    marks.iter().skip(skipped).map(text).collect()
 }
 
 fn csv(answer: &SeriesAnswer) -> String {

@@ -40,7 +40,7 @@ export const overviewView = {
       report.views === 0
         ? [waiting(state, answers, link), rejectionPanel(true, answers.rejections, answers.site.name)]
         : [
-            verdict(report.metrics),
+            verdict(report),
             vitals(answers, state, link),
             violationList(violations, link),
             h("div", { class: "two" }, advicePanel(report.advice, 3), traffic(answers.series)),
@@ -50,19 +50,22 @@ export const overviewView = {
   },
 };
 
-/** The Core Web Vitals of a report: passed if the p75 of each is good. */
-export function verdict(metrics) {
-  const cores = ["LCP", "INP", "CLS"].map((name) => [name, metrics[name]]);
-  const known = cores.filter(([, metric]) => metric !== undefined);
-  if (metrics.LCP === undefined || metrics.CLS === undefined) return null;
-  const failing = known.filter(([, metric]) => metric.rating !== "good");
-  const few = known.some(([, metric]) => metric.n < FEW_SAMPLES);
-  const rating = failing.length === 0 ? "good" : failing.some(([, metric]) => metric.rating === "poor") ? "poor" : "needs-improvement";
-  const reasons = failing.map(([name, metric]) => `${name} is ${value(metric.unit, metric.p75, metric.thresholds)}, good is up to ${boundary(metric.unit, metric.thresholds[0])}`);
-  if (metrics.INP === undefined) reasons.push("nobody interacted, so INP is not known");
-  if (few) reasons.push("few samples: read it as a hint");
-  return h("section", { class: `verdict ${rating}`, "aria-label": "Core Web Vitals" },
-    h("p", {}, h("strong", {}, "Core Web Vitals: ", failing.length === 0 ? "passed" : "failed"), chip(rating)),
+const ASSESSMENTS = { pass: "passed", fail: "failed", "not-enough-data": "not enough data" };
+
+/** The Core Web Vitals of a report, as the server judges them: passed if the p75 of each is good. */
+export function verdict({ quality, metrics }) {
+  if (!quality) return null;
+  const { core_web_vitals: judged, min_n: least } = quality;
+  const isKnown = (name) => metrics[name] !== undefined && metrics[name].n >= least;
+  const failing = ["LCP", "INP", "CLS"].filter(isKnown).map((name) => [name, metrics[name]]).filter(([, metric]) => metric.rating !== "good");
+  const worst = failing.some(([, metric]) => metric.rating === "poor") ? "poor" : "needs-improvement";
+  const rating = judged === "pass" ? "good" : judged === "fail" ? worst : null;
+  const reasons = judged === "not-enough-data"
+    ? [`LCP and CLS need ${count(least)} values each for a verdict`]
+    : failing.map(([name, metric]) => `${name} is ${value(metric.unit, metric.p75, metric.thresholds)}, good is up to ${boundary(metric.unit, metric.thresholds[0])}`);
+  if (rating !== null && !isKnown("INP")) reasons.push("too few visits have an INP, so it does not count");
+  return h("section", { class: `verdict ${rating ?? ""}`.trim(), "aria-label": "Core Web Vitals" },
+    h("p", {}, h("strong", {}, "Core Web Vitals: ", ASSESSMENTS[judged]), rating === null ? null : chip(rating)),
     reasons.length > 0 ? h("p", { class: "small" }, `${reasons.join("; ")}.`) : h("p", { class: "small" }, "Three of four page views, and more, are good for LCP, INP and CLS."));
 }
 

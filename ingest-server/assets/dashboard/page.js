@@ -48,7 +48,7 @@ export const pageView = {
       report.views === 0
         ? nothing(state, report, link)
         : [
-            verdict(report.metrics),
+            verdict(report),
             violationList(covering(answers.violations, state.route), link),
             trend(state, answers.series, link),
             h("div", { class: "details" }, METRICS.map((metric) => card(metric, report.metrics[metric.name], report.previous?.metrics[metric.name]))),

@@ -1,8 +1,9 @@
 //! The read API: authenticates with a bearer token and answers JSON.
 //!
 //! One file an endpoint, in the order of [`routes`]. [`route`] holds the parameter `route`, which several endpoints
-//! take; [`sampled`] states the sample of an answer.
+//! take.
 
+pub mod advice;
 pub mod attribution;
 pub mod breakdown;
 pub mod compare;
@@ -16,12 +17,12 @@ pub mod rejections;
 pub mod releases;
 pub mod report;
 pub mod route;
-pub mod sampled;
 pub mod samples;
 pub mod series;
 pub mod session;
 pub mod sites;
 pub mod status;
+pub mod summary;
 pub mod violations;
 
 use crate::http::error::ApiError;
@@ -48,6 +49,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(session::sign_out)),
         )
         .service(get("/api/v1/sites").route(web::get().to(sites::sites)))
+        .service(get("/api/v1/sites/{site}/summary").route(web::get().to(summary::summary)))
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(pages::pages)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(report::report)))
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(breakdown::breakdown)))
@@ -57,6 +59,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
         .service(get("/api/v1/sites/{site}/samples").route(web::get().to(samples::samples)))
         .service(get("/api/v1/sites/{site}/engagement").route(web::get().to(engagement::engagement)))
+        .service(get("/api/v1/sites/{site}/advice").route(web::get().to(advice::advice)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
         .service(get("/api/v1/sites/{site}/live").route(web::get().to(live::live)))

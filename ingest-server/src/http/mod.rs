@@ -18,6 +18,7 @@ pub mod openapi;
 pub mod parameters;
 pub mod proxies;
 pub mod question;
+pub mod ranking;
 pub mod responses;
 pub mod sign_in;
 pub mod starting;

@@ -1,11 +1,10 @@
-//! Query parameters of the read API: filters, grouping, sorting and paging.
+//! Query parameters of the read API: filters and grouping.
 
 use crate::clock::now_ms;
 use crate::http::error::ApiError;
 use crate::http::nearest::nearest;
-use crate::limits;
+use crate::report::Range;
 pub(super) use crate::report::short;
-use crate::report::{Cursor, Order, Range, Ranking, Sort};
 use fieldvitals_store::context::property::Condition;
 use fieldvitals_store::{CellQuery, ContextFilter, ContextProperty, Dimension, Filters, GroupBy, Site};
 use serde::{Deserialize, Serialize};
@@ -356,62 +355,4 @@ pub(super) fn metric(name: &str) -> Result<Metric, ApiError> {
 /// Returns a parameter's value; `None` if absent or empty.
 pub(super) fn given(parameter: &Option<String>) -> Option<&str> {
     parameter.as_deref().filter(|text| !text.is_empty())
-}
-
-/// Sorting and paging of the ranking.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct RankingParams {
-    /// The metric of the sort orders `p75` and `poor`; LCP when absent.
-    metric: Option<String>,
-    /// `views` (the default), `p75`, `poor` (share of poor page views) or `route`.
-    #[param(value_type = Option<Sort>)]
-    sort: Option<String>,
-    /// `asc` or `desc` (the default; `asc` for routes).
-    #[param(value_type = Option<Order>)]
-    order: Option<String>,
-    /// Routes per page, 1 to 500; 50 when absent.
-    limit: Option<String>,
-    /// `next_cursor` of the previous page.
-    cursor: Option<String>,
-}
-
-impl RankingParams {
-    /// Parses the ranking.
-    pub fn ranking(&self) -> Result<Ranking, ApiError> {
-        let wrong = |name: &str, text: &str, expected: &str| {
-            ApiError::parameter(format!("`{name}` is `{}`: expected {expected}", short(text)))
-        };
-        let metric = match given(&self.metric) {
-            Some(name) => metric(name)?,
-            None => Metric::Lcp,
-        };
-        let sort = match given(&self.sort) {
-            None | Some("views") => Sort::Views,
-            Some("p75") => Sort::P75,
-            Some("poor") => Sort::Poor,
-            Some("route") => Sort::Route,
-            Some(other) => return Err(wrong("sort", other, "views, p75, poor or route")),
-        };
-        let order = match given(&self.order) {
-            None if sort == Sort::Route => Order::Asc,
-            None | Some("desc") => Order::Desc,
-            Some("asc") => Order::Asc,
-            Some(other) => return Err(wrong("order", other, "asc or desc")),
-        };
-        let limit = match given(&self.limit) {
-            None => 50,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=limits::PAGE_ROWS_MAX).contains(limit))
-                .ok_or_else(|| wrong("limit", text, "1 to 500"))?,
-        };
-        let after = given(&self.cursor)
-            .map(|text| {
-                Cursor::decode(text).ok_or_else(|| wrong("cursor", text, "a next_cursor of this ranking"))
-            })
-            .transpose()?;
-        Ok(Ranking { metric, sort, order, limit, after })
-    }
 }

@@ -19,6 +19,7 @@ mod passes;
 mod periods;
 mod scans;
 mod series;
+mod slow;
 pub mod upgrade;
 mod version;
 

@@ -1,7 +1,7 @@
 //! Implements a simple model of a store that computes each answer the slow and obvious way.
 
 use super::causes::{self, Sample};
-use super::{conditions, percentile};
+use super::{conditions, percentile, slow};
 use crate::context::causes::Blocking;
 use crate::dimension::{DimensionValue, device_code, device_of_code};
 use crate::load::merge;
@@ -334,7 +334,7 @@ impl Model {
         let (period, views) = self.scanned(&query.views);
         let mut answer = Causes { period, ..Causes::default() };
         let (mut groups, mut tbt) = (BTreeMap::<(String, String), Vec<Sample>>::new(), Vec::new());
-        let mut seen = Vec::new();
+        let (mut seen, mut measured) = (Vec::new(), Vec::new());
         for view in views {
             answer.views.add(view.weight.milli(), 1);
             answer.tti_reached += i64::from(view.values.get(Metric::Tti).is_some());
@@ -347,6 +347,7 @@ impl Model {
             tbt.extend(view.context.tbt.map(Value::micros));
             let Some(value) = view.values.get(metric) else { continue };
             answer.measured += 1;
+            measured.push((value, &view.context));
             seen.extend(view.context.conditions.as_deref().map(|conditions| (value.micros(), conditions)));
             if let Some((key, sample)) = Sample::of(query.explained, value, &view.context) {
                 answer.explained += 1;
@@ -357,6 +358,7 @@ impl Model {
         answer.found = answer.causes.len();
         answer.causes.truncate(query.limit);
         answer.conditions = conditions::found(&seen, query.limit);
+        answer.slow = slow::found(query.explained, &measured);
         let n = tbt.len() as i64;
         answer.tbt = Blocking { n, p50_micros: percentile(&tbt, 50), p75_micros: percentile(&tbt, 75) };
         answer

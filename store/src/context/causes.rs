@@ -6,6 +6,7 @@
 mod answer;
 pub mod conditions;
 mod elements;
+pub mod slow;
 
 pub use answer::{AttributionMetric, Blocking, Cause, CauseQuery, Causes, Script};
 
@@ -17,9 +18,10 @@ use crate::scan::{Gather, Scanned, Seen};
 use conditions::Gathering;
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use vitals::advice::Part;
 use vitals::fetch;
 use vitals::histogram::rank;
-use vitals::metric::{Metric, Value};
+use vitals::metric::{Metric, Rating, Value};
 
 /// Accumulates an answer.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub struct Explaining {
     groups: HashMap<(usize, usize), Group>,
     tbt_micros: Vec<u32>,
     conditions: Gathering,
+    slow: slow::Gathering,
     answer: Causes,
 }
 
@@ -93,11 +96,15 @@ impl Explaining {
             groups: HashMap::new(),
             tbt_micros: Vec::new(),
             conditions: Gathering::default(),
+            slow: slow::Gathering::default(),
             answer: Causes::default(),
         }
     }
 
-    fn explain(&mut self, day: i32, value: u32, context: &Context<Code>) {
+    fn explain(&mut self, day: i32, value: Value, context: &Context<Code>) {
+        let is_slow = self.explained.metric().rate(value) != Rating::Good;
+        self.slow.views += i64::from(is_slow);
+        let value = value.micros();
         let place = |code| match code {
             NO_TEXT => EMPTY,
             OTHER_TEXT => OTHERS,
@@ -110,19 +117,19 @@ impl Explaining {
         let mut sample = [0; SAMPLE];
         sample[VALUE] = value;
         let (mut event, mut script) = (None, None);
-        let (target, what, load_state) = match self.explained {
+        let (target, what, load_state, dominant) = match self.explained {
             AttributionMetric::Ttfb => {
                 let conditions = context.conditions.as_deref();
                 let Some(parts) = conditions.and_then(|conditions| conditions.ttfb_parts_ms) else { return };
                 sample[PARTS..PARTS + parts.len()].copy_from_slice(&parts);
                 // On a tie, the last part wins.
                 let longest = parts.iter().enumerate().max_by_key(|(_, ms)| **ms).map_or(0, |(part, _)| part);
-                (EMPTY, TTFB_PARTS + longest, None)
+                (EMPTY, TTFB_PARTS + longest, None, Part::of_ttfb(parts))
             }
             AttributionMetric::Lcp => {
                 let Some(lcp) = detail.and_then(|detail| detail.lcp.as_ref()) else { return };
                 sample[PARTS..PARTS + lcp.parts_ms.len()].copy_from_slice(&lcp.parts_ms);
-                (place(lcp.target), place(lcp.url), None)
+                (place(lcp.target), place(lcp.url), None, Part::of_lcp(lcp.parts_ms))
             }
             AttributionMetric::Inp => {
                 let Some(inp) = detail.and_then(|detail| detail.inp.as_ref()) else { return };
@@ -133,15 +140,26 @@ impl Explaining {
                 event = Some(event_place);
                 let is_known = target != EMPTY && target != OTHERS;
                 let kind = if is_known { EMPTY } else { kind_of(&self.texts[event_place]) };
-                (target, kind, Some(inp.load_state))
+                (target, kind, Some(inp.load_state), Part::of_inp(inp.parts_ms))
             }
             AttributionMetric::Cls => {
                 let Some(cls) = detail.and_then(|detail| detail.cls.as_ref()) else { return };
                 sample[SHIFT] = cls.value_micros;
                 sample[AT] = cls.at_ms;
-                (place(cls.target), EMPTY, Some(cls.load_state))
+                let target = place(cls.target);
+                let part = Part::of_cls(&self.texts[target], cls.load_state);
+                (target, EMPTY, Some(cls.load_state), (part, cls.value_micros))
             }
         };
+        if is_slow {
+            let resource = match self.explained {
+                AttributionMetric::Lcp => what,
+                AttributionMetric::Inp => script.map_or(EMPTY, |(script, _)| script),
+                AttributionMetric::Cls | AttributionMetric::Ttfb => EMPTY,
+            };
+            let (part, size) = dominant;
+            self.slow.add(part, size, (target, resource));
+        }
         let mut key = (target, what);
         if !self.groups.contains_key(&key) && self.groups.len() >= limits::CAUSES_MAX {
             let what = match event {
@@ -185,6 +203,7 @@ impl Explaining {
         let shown = ranked.into_iter().take(self.limit);
         self.answer.causes = shown.map(|(_, element)| cause(self.explained, element, texts)).collect();
         self.answer.conditions = self.conditions.finish(&self.texts, self.limit);
+        self.answer.slow = self.slow.finish(&self.texts);
         self.answer.tbt = Blocking {
             n: self.tbt_micros.len() as i64,
             p50_micros: percentile(&mut self.tbt_micros, 50, |&micros| micros),
@@ -261,7 +280,7 @@ impl Gather for Explaining {
         }
         self.tbt_micros.extend(seen.context.tbt.map(Value::micros));
         if let Some(value) = value {
-            self.explain(seen.day, value.micros(), &seen.context);
+            self.explain(seen.day, value, &seen.context);
         }
     }
 }

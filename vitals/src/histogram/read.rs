@@ -108,6 +108,29 @@ impl Histogram {
             .zip(edges.iter().copied().chain(core::iter::once(f64::INFINITY)))
             .map(|(from, to)| Bin { from, to, n: 0 })
             .collect();
+        self.each(metric, |value, count| {
+            let place = edges.partition_point(|&edge| edge < value);
+            if let Some(bin) = bins.get_mut(place) {
+                bin.n = bin.n.saturating_add(count);
+            }
+        });
+        bins
+    }
+
+    /// The mean of a function over all values, each taken as the middle of its bucket; `None` without values.
+    #[must_use]
+    pub fn mean(&self, metric: Metric, of: impl Fn(f64) -> f64) -> Option<f64> {
+        let (mut sum, mut n) = (0.0, 0_i64);
+        self.each(metric, |value, count| {
+            sum += of(value) * count as f64;
+            n = n.saturating_add(count);
+        });
+        (n > 0).then(|| sum / n as f64)
+    }
+
+    /// Calls `take` with the middle and the count of each bucket. A bucket with a threshold in it is taken in parts, one
+    /// for each rating.
+    fn each(&self, metric: Metric, mut take: impl FnMut(f64, i64)) {
         let mut seen = 0_i64;
         for &(index, count) in &self.buckets {
             let end = seen.saturating_add(count);
@@ -117,15 +140,13 @@ impl Histogram {
                 rated = rated.saturating_add(self.rated(rating));
                 // Counters and buckets agree, unless bytes are damaged; then the last rating takes the rest.
                 let until = if rating == Rating::Poor { end } else { rated.min(end) };
-                let value = middle(metric, &values(metric, index, rating));
-                let place = edges.partition_point(|&edge| edge < value);
-                if let Some(bin) = bins.get_mut(place) {
-                    bin.n = bin.n.saturating_add(until.saturating_sub(start).max(0));
+                let part = until.saturating_sub(start).max(0);
+                if part > 0 {
+                    take(middle(metric, &values(metric, index, rating)), part);
                 }
             }
             seen = end;
         }
-        bins
     }
 }
 

@@ -3,17 +3,19 @@
 use crate::closed_days::Reader;
 use crate::http::answer::ask_once;
 use crate::http::api::Answer;
-use crate::http::error::ErrorBody;
-use crate::http::question::{Filter, FiltersReport, RankingParams};
+use crate::http::question::{Filter, FiltersReport};
+use crate::http::ranking::{PatternParam, RankingParams};
+use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::questions::Cost;
-use crate::report::{self, MetricReport, PeriodReport};
+use crate::report::{self, Impact, MetricReport, PeriodReport, QualityReport, RankedPage, Ranking, Row};
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::estimate;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
+use vitals::metric::Metrics;
 
 /// A ranking of routes.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,7 +24,23 @@ pub struct PagesReport {
     period: PeriodReport,
     #[serde(flatten)]
     filters: FiltersReport,
-    metric: &'static str,
+    #[serde(flatten)]
+    ranking: RankingReport,
+}
+
+/// One page of a ranking, and the rules of its order.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RankingReport {
+    /// `impact`, `views`, `p75`, `poor` or `route`.
+    sort: &'static str,
+    /// The metric that orders; `null` if it is the Core Web Vital with the largest impact of each route, or none.
+    metric: Option<&'static str>,
+    /// Page views below which routes are hidden.
+    min_n: i64,
+    /// Routes found, on all pages.
+    routes_found: usize,
+    /// Routes hidden, because they have fewer page views than `min_n`.
+    routes_hidden: usize,
     pages: Vec<PageReport>,
     /// Value of `cursor` for the next page; absent on the last page.
     next_cursor: Option<String>,
@@ -32,50 +50,73 @@ pub struct PagesReport {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PageReport {
     route: String,
+    /// Number of routes in a section (`group=section`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routes: Option<usize>,
     /// Page views received: the `n` of statistics.
     views: i64,
     /// Estimated page views, corrected for sampling (`data-sample`).
     views_estimated: i64,
+    /// Absent if no metric that may order has `min_n` values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impact: Option<Impact>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<QualityReport>,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
 }
 
+impl RankingReport {
+    /// Reports a page of a ranking. Computes percentiles of its rows only; `shown` are the metrics of the rows.
+    pub(super) fn new(ranking: &Ranking, page: RankedPage, shown: Metrics) -> Self {
+        let of_row = |row: Row| PageReport {
+            routes: ranking.by_section.then_some(row.routes),
+            views: row.route.cell.views,
+            views_estimated: estimate(row.route.cell.weight_milli),
+            impact: Impact::of(&row.route.cell, ranking.candidates(), page.min_n),
+            quality: QualityReport::of(&row.route.cell, shown),
+            metrics: report::metrics(&row.route.cell.only(shown), false),
+            route: row.route.route,
+        };
+        Self {
+            sort: ranking.sort.name(),
+            metric: ranking.metric_of_order().map(vitals::metric::Metric::name),
+            min_n: page.min_n,
+            routes_found: page.found,
+            routes_hidden: page.hidden,
+            pages: page.rows.into_iter().map(of_row).collect(),
+            next_cursor: page.next.map(|cursor| cursor.encode()),
+        }
+    }
+}
+
 /// Ranks routes, with percentiles and rating counts of each.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/pages", tag = "read", security(("token" = [])),
-    params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams),
-    responses((status = 304, description = "The client has the answer (`If-None-Match`)"), (status = 200, body = PagesReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`); ask for less", body = ErrorBody)))]
+    params(("site" = String, Path, description = "The site's name or id"), Filter, RankingParams, PatternParam),
+    responses(Unchanged, (status = 200, body = PagesReport), QuestionErrors))]
 pub async fn pages(
     state: web::Data<State>,
     request: HttpRequest,
     name: web::Path<String>,
     filter: web::Query<Filter>,
     ranking: web::Query<RankingParams>,
+    pattern: web::Query<PatternParam>,
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     let range = filter.range()?;
-    let ranking = ranking.ranking()?;
+    let ranking = Ranking { pattern: pattern.pattern(), ..ranking.ranking(&site, &filter, &pattern)? };
     let mut query = filter.query(&site, range)?;
-    query.metrics = query.metrics.with(ranking.metric);
+    let shown = query.metrics;
+    query.metrics = ranking.metrics().iter().fold(shown, Metrics::with);
     let owned = Arc::clone(&site);
     let question = move |store: Reader| async move {
         let site = owned;
         let cells = store.cells(&query).await?;
-        let (rows, next) = ranking.page(cells.rows);
         Ok(PagesReport {
             site: site.name.clone(),
             period: PeriodReport::counted(cells.period, range),
             filters: query.filters.into(),
-            metric: ranking.metric.name(),
-            pages: rows
-                .into_iter()
-                .map(|row| PageReport {
-                    views: row.cell.views,
-                    views_estimated: estimate(row.cell.weight_milli),
-                    metrics: report::metrics(&row.cell, false),
-                    route: row.route,
-                })
-                .collect(),
-            next_cursor: next.map(|cursor| cursor.encode()),
+            ranking: RankingReport::new(&ranking, ranking.page(cells.rows), shown),
         })
     };
     ask_once(&state, &request, (&site, range), Cost::Usual, question).await

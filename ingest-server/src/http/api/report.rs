@@ -11,9 +11,9 @@ use crate::http::question::{Filter, FiltersReport};
 use crate::http::responses::{QuestionErrors, Unchanged};
 use crate::http::{State, auth};
 use crate::questions::Cost;
-use crate::report::{self, MetricReport, PeriodReport, Range};
+use crate::report::{self, MetricReport, PeriodReport, QualityReport, Range};
 use actix_web::{HttpRequest, web};
-use fieldvitals_store::{Cell, CellQuery, Total, estimate};
+use fieldvitals_store::{Cell, CellQuery, StoreError, Total, estimate};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct RouteReport {
     views: i64,
     /// Estimated page views, corrected for sampling (`data-sample`).
     views_estimated: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<QualityReport>,
     #[schema(value_type = std::collections::HashMap<String, MetricReport>)]
     metrics: BTreeMap<&'static str, MetricReport>,
     /// The time of the same length before the period; absent if the data of one of them are not complete.
@@ -80,6 +82,7 @@ pub async fn report(
             filters: query.filters.into(),
             views: whole.views,
             views_estimated: estimate(whole.weight_milli),
+            quality: QualityReport::of(&whole, query.metrics),
             metrics: report::metrics(&whole, true),
             previous,
         })
@@ -91,8 +94,8 @@ pub async fn report(
 const GROWN_PERCENT_MAX: i64 = 110;
 
 /// Compares with the time before. `None` if retention has cut one of the periods, or one has grown a lot: then both count
-/// different lengths of time.
-async fn previous(
+/// different lengths of time. `None`, too, if the time before has too many page views to read.
+pub(super) async fn previous(
     store: &Reader,
     query: &CellQuery,
     range: Range,
@@ -103,7 +106,12 @@ async fn previous(
         return Ok(None);
     }
     let asked = CellQuery { from_ms: before.from_ms, to_ms: before.to_ms, ..query.clone() };
-    let total = store.total(&asked).await?;
+    let total = match store.total(&asked).await {
+        Ok(total) => total,
+        // The question itself has its answer.
+        Err(StoreError::TooManyViews { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     Ok(is_about(&total.period, before).then(|| PreviousReport {
         period: total.period.into(),
         views: total.cell.views,

@@ -25,6 +25,18 @@ pub(in crate::http) struct ResolvedRoute {
 }
 
 impl RouteParam {
+    /// Returns the parameter if it is a pattern (`/c/*`) and no route has this name. A rule of the site may name a route
+    /// `/docs/*`.
+    pub(in crate::http) async fn pattern(
+        &self,
+        store: &dyn Store,
+        site: &Site,
+    ) -> Result<Option<String>, ApiError> {
+        let Some(text) = given(&self.route).filter(|text| text.contains('*')) else { return Ok(None) };
+        let known = store.route_names(site.id).await?;
+        Ok((!known.iter().any(|name| name == text)).then(|| text.to_owned()))
+    }
+
     /// Resolves the parameter to one of the site's route names. Fills `nearest` if there is no exact match.
     pub(in crate::http) async fn asked(
         &self,

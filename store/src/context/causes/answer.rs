@@ -1,6 +1,7 @@
 //! Defines the question about the causes of a metric's values, and its answer.
 
 use super::conditions::ConditionsFound;
+use super::slow::Slow;
 use crate::cell::{CellQuery, Views};
 use crate::scan::Sample;
 use std::ops::Range;
@@ -68,6 +69,8 @@ pub struct Causes {
     /// The causes, those with most page views first; for INP those with the largest product of page views and 75th
     /// percentile.
     pub causes: Vec<Cause>,
+    /// The slow page views, by the part that dominates them.
+    pub slow: Slow,
     /// The conditions of the page views with a value.
     pub conditions: ConditionsFound,
     /// Total Blocking Time.

@@ -267,7 +267,7 @@ async fn pages(server: &Server) -> Vec<Value> {
     for site in ["default", RESTRICTED] {
         let mut cursor = Some(String::new());
         while let Some(place) = cursor {
-            let question = format!("sites/{site}/pages?period=24h&limit=500{place}");
+            let question = format!("sites/{site}/pages?period=24h&min_n=1&limit=500{place}");
             let answer = eventually_within(STORE_PATIENCE, || server.get(&question)).await;
             pages.extend(answer["pages"].as_array().cloned().unwrap_or_default());
             cursor = answer["next_cursor"].as_str().map(|next| format!("&cursor={next}"));

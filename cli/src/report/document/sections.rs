@@ -1,0 +1,232 @@
+//! The texts that Markdown and HTML share.
+
+use crate::client::answer::summary::{PartAnswer, PreviousAnswer, QualityAnswer, SlowAnswer, SummaryAnswer};
+use crate::client::answer::{ChangeAnswer, EstimateAnswer, MetricAnswer, SeriesAnswer};
+use crate::compare;
+use crate::output::{ABSENT, number, share, value};
+use crate::report::{Args, sampled, summary, trend};
+use vitals::metric::{Metric, Unit};
+
+/// The heading: the site, and the route if there is one.
+pub(super) fn title(answer: &SummaryAnswer) -> String {
+    match &answer.route {
+        Some(route) => format!("Web Vitals of {} · {route}", answer.site),
+        None => format!("Web Vitals of {}", answer.site),
+    }
+}
+
+/// Period, filters and page views.
+pub(super) fn about(answer: &SummaryAnswer, args: &Args) -> String {
+    let mut parts = vec![format!("{} to {} (UTC)", answer.period.from, answer.period.to)];
+    parts.extend(args.filters.titles());
+    let [views, estimated] = answer.counts();
+    parts.push(format!("{views} page views"));
+    parts.extend((views != estimated).then(|| format!("about {estimated} before sampling")));
+    parts.join(" · ")
+}
+
+/// The assessment as sentences.
+pub(super) fn verdict(quality: &QualityAnswer) -> String {
+    let reason = match quality.core_web_vitals.as_str() {
+        "pass" => "At least 75 % of the values of LCP, INP and CLS are good".to_owned(),
+        "fail" => "Fewer than 75 % of the values of LCP, INP or CLS are good".to_owned(),
+        _ => format!("LCP or CLS has fewer than {} values", quality.min_n),
+    };
+    format!("Core Web Vitals: {}. {reason}.", summary::verdict(quality))
+}
+
+/// The field score with its parts.
+pub(super) fn score(quality: &QualityAnswer) -> Option<String> {
+    let score = quality.field_score?;
+    let parts: Vec<String> = quality
+        .parts
+        .iter()
+        .map(|part| format!("{} {:.0} (weight {:.0} %)", part.metric.name(), part.score, part.weight * 100.0))
+        .collect();
+    Some(format!("Field score {score:.0} of 100: {}. It is no Lighthouse score.", parts.join(", ")))
+}
+
+/// The columns of the metrics' table.
+pub(super) const METRIC_COLUMNS: [&str; 7] =
+    ["Metric", "p75", "90 % interval", "Good", "Needs improvement", "Poor", "Page views"];
+
+/// A metric's row.
+pub(super) fn metric_row(metric: Metric, one: &MetricAnswer) -> [String; 7] {
+    [
+        metric.name().to_owned(),
+        format!("{} ({})", value(metric, one.p75, &[]), one.rating.name()),
+        interval(metric, one),
+        share(one.good, one.n),
+        share(one.needs_improvement, one.n),
+        share(one.poor, one.n),
+        one.n.to_string(),
+    ]
+}
+
+/// The confidence interval of the 75th percentile.
+pub(super) fn interval(metric: Metric, one: &MetricAnswer) -> String {
+    let ends = one.p75_interval.map(|ends| ends.map(|end| number(metric, end, &[])));
+    ends.map_or_else(|| "too few page views".to_owned(), |[low, high]| format!("{low}–{high}"))
+}
+
+/// The columns of the table of changes.
+pub(super) const CHANGE_COLUMNS: [&str; 6] =
+    ["Metric", "p75 before", "p75 now", "Change", "90 % interval", "Verdict"];
+
+/// The rows of changes since the period before; empty if it has no page views.
+pub(super) fn change_rows(previous: &PreviousAnswer, args: &Args) -> Vec<[String; 6]> {
+    let p75 = |metric: Metric, side: Option<&EstimateAnswer>| {
+        side.map_or_else(|| ABSENT.to_owned(), |side| value(metric, side.value, &[]))
+    };
+    let row = |metric: Metric, change: &ChangeAnswer| {
+        [
+            metric.name().to_owned(),
+            p75(metric, change.baseline.as_ref()),
+            p75(metric, change.current.as_ref()),
+            compare::moved(metric, change),
+            compare::interval(metric, change),
+            change.verdict.name().to_owned(),
+        ]
+    };
+    let asked = Metric::ALL.into_iter().filter(|metric| args.metric.is_none_or(|only| only == *metric));
+    let rows = asked.filter_map(|metric| Some(row(metric, previous.metrics.get(metric.name())?)));
+    if previous.views == 0 { Vec::new() } else { rows.collect() }
+}
+
+/// The sentence about the period before.
+pub(super) fn change_about(previous: &PreviousAnswer) -> String {
+    format!(
+        "{} to {} had {} page views. 90 % of such intervals hold the true change.",
+        previous.period.from, previous.period.to, previous.views
+    )
+}
+
+/// A metric over time.
+pub(super) struct Trend {
+    pub(super) metric: Metric,
+    /// The 75th percentile of each step.
+    pub(super) values: Vec<Option<f64>>,
+    /// The lowest, the highest and the last one.
+    pub(super) ends: [String; 3],
+}
+
+/// The metrics over time that have values.
+pub(super) fn trends(series: &SeriesAnswer) -> Vec<Trend> {
+    let Some(line) = series.lines.first() else { return Vec::new() };
+    let one = |metric: Metric| {
+        let points = &line.metrics.get(metric.name())?.points;
+        let known = || points.iter().filter_map(|point| point.value);
+        let ends = [known().fold(f64::INFINITY, f64::min), known().fold(0.0, f64::max), known().next_back()?];
+        let values = points.iter().map(|point| point.value).collect();
+        Some(Trend { metric, values, ends: ends.map(|end| value(metric, end, &[])) })
+    };
+    Metric::ALL.into_iter().filter_map(one).collect()
+}
+
+/// The columns of a trend's table after the metric's name and its drawing.
+pub(super) const TREND_COLUMNS: [&str; 3] = ["Lowest p75", "Highest p75", "Last p75"];
+
+/// The steps of the trends, and the releases of their time.
+pub(super) fn trend_about(series: &SeriesAnswer) -> String {
+    let steps = format!("75th percentiles by {}, time zone {}.", series.step, series.timezone);
+    let releases = trend::releases(&series.marks);
+    if releases.is_empty() { steps } else { format!("{steps} Releases: {}.", releases.join(", ")) }
+}
+
+/// The columns of the pages' table.
+pub(super) const PAGE_COLUMNS: [&str; 7] =
+    ["Page", "Page views", "Not good", "LCP", "INP", "CLS", "Core Web Vitals"];
+
+/// The cells of a page after its name.
+pub(super) fn page_cells(page: &crate::client::answer::summary::PageAnswer) -> [String; 6] {
+    let p75 = |metric: Metric| {
+        let one = page.metrics.get(metric.name());
+        one.map_or_else(|| "–".to_owned(), |one| value(metric, one.p75, &[]))
+    };
+    let impact = page.impact.as_ref();
+    let impact = impact.map(|impact| format!("{:.0} by {}", impact.views, impact.metric.name()));
+    let [lcp, inp, cls] = Metric::CORE.map(p75);
+    let verdict = page.quality.as_ref().map_or("–", summary::verdict);
+    [page.views.to_string(), impact.unwrap_or_else(|| "–".to_owned()), lcp, inp, cls, verdict.to_owned()]
+}
+
+/// The meaning of the ranking's numbers, and the hidden pages.
+pub(super) fn ranking_note(answer: &SummaryAnswer) -> String {
+    let mut text =
+        "\"Not good\" estimates, with a caution for small numbers, how many page views are not good in the \
+                    page's worst Core Web Vital."
+            .to_owned();
+    if answer.routes_hidden > 0 {
+        text.push_str(&format!(
+            " {} pages with fewer than {} page views are not ranked.",
+            answer.routes_hidden, answer.min_n
+        ));
+    }
+    text
+}
+
+/// The sentence above the causes of a metric.
+pub(super) fn causes_about(slow: &SlowAnswer) -> String {
+    let SlowAnswer { period, slow: not_good, explained, .. } = slow;
+    let sample = slow
+        .sample
+        .as_ref()
+        .map_or_else(String::new, |sample| format!(" Numbers are of {}", sampled::text(sample)));
+    format!(
+        "{not_good} page views from {} to {} are not good; the cause of {explained} is known.{sample}",
+        period.from, period.to
+    )
+}
+
+/// The columns of the causes' tables.
+pub(super) const CAUSE_COLUMNS: [&str; 4] =
+    ["Dominant part", "Share of slow page views", "Median", "Most often"];
+
+/// A row of the causes' tables.
+pub(super) fn cause_row(slow: &SlowAnswer, part: &PartAnswer) -> [String; 4] {
+    let median = match slow.metric.unit() {
+        Unit::Milliseconds => format!("{:.0} ms", part.median),
+        Unit::Score => format!("{:.3}", part.median),
+    };
+    let element = part.element.clone().unwrap_or_else(|| "–".to_owned());
+    [part.name.clone(), share(part.n, slow.explained), median, element]
+}
+
+/// The pieces of a text, and whether each is code: between backticks, which must come in pairs.
+pub(super) fn pieces(text: &str) -> Vec<(&str, bool)> {
+    if text.matches('`').count() % 2 == 1 {
+        return vec![(text, false)];
+    }
+    let pieces = text.split('`').enumerate().map(|(number, piece)| (piece, number % 2 == 1));
+    pieces.filter(|(piece, _)| !piece.is_empty()).collect()
+}
+
+/// The time that a step takes, in a few words.
+pub(super) fn horizon(name: &str) -> &str {
+    match name {
+        "immediate" => "Now",
+        "short-term" => "This month",
+        "long-term" => "Later",
+        other => other,
+    }
+}
+
+/// The reasons for no recommendation, if there is none.
+pub(super) fn silence(answer: &SummaryAnswer) -> Vec<String> {
+    let Some(advice) = &answer.advice else {
+        return vec!["Recommendations are about one page or the whole site.".to_owned()];
+    };
+    advice.silent.iter().map(|silent| format!("{}: {}.", silent.metric, silent.message)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    #[test]
+    fn code_is_told_from_text() {
+        assert_eq!(pieces("Add `width` now."), [("Add ", false), ("width", true), (" now.", false)]);
+        assert_eq!(pieces("`a`"), [("a", true)]);
+        assert_eq!(pieces("a ` b"), [("a ` b", false)]);
+    }
+}

@@ -1,0 +1,182 @@
+//! The period of a query, and of its answer.
+
+use crate::limits;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub(crate) const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// The longest period that ends with the current minute; longer ones end with the current hour. Half an hour more or less
+/// changes a short period's answer, and parts of hours cost reads of page views.
+const MINUTES_PERIOD_MS_MAX: i64 = 2 * DAY_MS;
+
+/// A range of page view start times in UTC milliseconds: whole minutes, end excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Start of the range.
+    pub from_ms: i64,
+    /// End of the range, excluded.
+    pub to_ms: i64,
+}
+
+impl Range {
+    /// Parses the range of a query: `from` and `to` (RFC 3339), or a `period` such as `24h` or `7d` that ends at `to`, or
+    /// now: with the current minute, or with the current hour if longer than 2 days. The default is 7 days.
+    ///
+    /// # Errors
+    /// The message says which parameter is wrong and what was expected.
+    pub fn parse(
+        period: Option<&str>,
+        from: Option<&str>,
+        to: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Self, String> {
+        if from.is_some() && period.is_some() {
+            return Err("`period` and `from` exclude each other".to_owned());
+        }
+        let length_ms = duration_ms(period.unwrap_or("7d"))?;
+        let is_long = from.is_none() && length_ms > MINUTES_PERIOD_MS_MAX;
+        // Excludes page views from devices whose clocks run ahead, until their start time is reached.
+        let end_ms = match to {
+            Some(text) => next(instant("to", text)?, MINUTE_MS),
+            None => next(now_ms.saturating_add(1), if is_long { HOUR_MS } else { MINUTE_MS }),
+        };
+        let from_ms = match from {
+            Some(text) => instant("from", text)?.div_euclid(MINUTE_MS) * MINUTE_MS,
+            None => end_ms.saturating_sub(length_ms),
+        };
+        if from_ms >= end_ms {
+            return Err("the range is empty: `from` is not before `to`".to_owned());
+        }
+        if end_ms.saturating_sub(from_ms) > limits::QUERY_DAYS_MAX * DAY_MS {
+            return Err(format!("the range is longer than {} days", limits::QUERY_DAYS_MAX));
+        }
+        Ok(Self { from_ms, to_ms: end_ms })
+    }
+}
+
+/// Returns the first start of a step at or after a moment.
+const fn next(ms: i64, step_ms: i64) -> i64 {
+    ms.saturating_add(step_ms - 1).div_euclid(step_ms) * step_ms
+}
+
+fn instant(name: &str, text: &str) -> Result<i64, String> {
+    text.parse::<Timestamp>()
+        .map(Timestamp::as_millisecond)
+        .map_err(|_| format!("`{name}` is `{}`: expected a time such as 2026-11-21T00:00:00Z", short(text)))
+}
+
+fn duration_ms(period: &str) -> Result<i64, String> {
+    let wrong = || format!("`period` is `{}`: expected hours or days, such as 24h or 28d", short(period));
+    let (digits, unit_ms) = match period.strip_suffix('h') {
+        Some(digits) => (digits, HOUR_MS),
+        None => (period.strip_suffix('d').ok_or_else(wrong)?, DAY_MS),
+    };
+    let count: i64 = digits.parse().map_err(|_| wrong())?;
+    if count < 1 { Err(wrong()) } else { count.checked_mul(unit_ms).ok_or_else(wrong) }
+}
+
+/// Cuts a parameter's value for an error message.
+pub(crate) fn short(text: &str) -> String {
+    text.chars().take(32).collect()
+}
+
+/// Formats UTC milliseconds as RFC 3339.
+#[must_use]
+pub fn time_text(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// The period of an answer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PeriodReport {
+    /// Start of the period by page view start, RFC 3339, UTC.
+    pub from: String,
+    /// End of the period, excluded.
+    pub to: String,
+    /// Set if a part of the requested period is past the retention of the data that the answer needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited: Option<String>,
+}
+
+impl PeriodReport {
+    /// The counted period of an answer, beside the requested range.
+    #[must_use]
+    pub fn counted(period: std::ops::Range<i64>, asked: Range) -> Self {
+        let limited = (period.start > asked.from_ms).then(|| {
+            let from = time_text(period.start);
+            format!("the data for this question is kept from {from} on; filters and groupings that only page views have \
+                     work within the retention of page views")
+        });
+        Self { limited, ..period.into() }
+    }
+}
+
+impl From<Range> for PeriodReport {
+    fn from(range: Range) -> Self {
+        (range.from_ms..range.to_ms).into()
+    }
+}
+
+impl From<std::ops::Range<i64>> for PeriodReport {
+    fn from(period: std::ops::Range<i64>) -> Self {
+        Self { from: time_text(period.start), to: time_text(period.end), limited: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_763_632_800_000 + 1_234_567;
+
+    #[test]
+    fn period_ends_with_the_current_minute_or_if_long_with_the_current_hour() {
+        for (period, length_ms, step_ms) in [
+            ("1h", HOUR_MS, MINUTE_MS),
+            ("24h", DAY_MS, MINUTE_MS),
+            ("2d", 2 * DAY_MS, MINUTE_MS),
+            ("49h", 49 * HOUR_MS, HOUR_MS),
+            ("7d", 7 * DAY_MS, HOUR_MS),
+        ] {
+            for now_ms in [NOW_MS, NOW_MS / HOUR_MS * HOUR_MS, NOW_MS / HOUR_MS * HOUR_MS - 1] {
+                let range = Range::parse(Some(period), None, None, now_ms).unwrap();
+                assert_eq!((range.to_ms - range.from_ms, range.to_ms % step_ms), (length_ms, 0), "{period}");
+                assert!(now_ms < range.to_ms && range.to_ms <= now_ms + step_ms, "{period}: {now_ms}");
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_are_whole_minutes() {
+        let range = |period, from, to| {
+            let range = Range::parse(period, from, Some(to), NOW_MS).map(PeriodReport::from);
+            range.map(|period| (period.from, period.to))
+        };
+        let of = |from: &str, to: &str| Ok((from.to_owned(), to.to_owned()));
+        assert_eq!(
+            range(None, Some("2026-11-20T00:30:10Z"), "2026-11-20T00:59:10Z"),
+            of("2026-11-20T00:30:00Z", "2026-11-20T01:00:00Z")
+        );
+        assert_eq!(
+            range(Some("7d"), None, "2026-11-20T00:30:00Z"),
+            of("2026-11-13T00:30:00Z", "2026-11-20T00:30:00Z")
+        );
+        assert_eq!(Range::parse(None, None, None, NOW_MS), Range::parse(Some("7d"), None, None, NOW_MS));
+        for (period, from, to) in [
+            (Some("7"), None, None),
+            (Some("0d"), None, None),
+            (Some("-1d"), None, None),
+            (Some("99999d"), None, None),
+            (Some("9223372036854775807d"), None, None),
+            (Some("7d"), Some("2026-11-20T00:00:00Z"), None),
+            (None, Some("yesterday"), None),
+            (None, Some("2026-11-20T00:00:00Z"), Some("2026-11-19T00:00:00Z")),
+        ] {
+            assert!(Range::parse(period, from, to, NOW_MS).is_err(), "{period:?} {from:?} {to:?}");
+        }
+    }
+}
