@@ -1,5 +1,5 @@
 // What to fix first: the repairs that reach most page views, with the numbers that say so.
-import { h, quoted } from "./dom.js";
+import { failed, h, quoted } from "./dom.js";
 import { count, share } from "./format.js";
 
 const HORIZONS = { immediate: "in hours", "short-term": "in days", "long-term": "in months" };
@@ -8,7 +8,7 @@ const HORIZONS = { immediate: "in hours", "short-term": "in days", "long-term": 
 export function advicePanel(advice, most) {
   if (advice === null || advice === undefined) return null;
   const panel = (...content) => h("section", { class: "panel advice", "aria-labelledby": "advice" }, h("h2", { id: "advice" }, "What to fix first"), content);
-  if (advice instanceof Error) return panel(h("p", { class: "soft" }, `${advice.message} ${advice.hint}`));
+  if (advice instanceof Error) return panel(failed(advice));
   const { recommendations, silent } = advice;
   const isQuiet = silent.length > 0 && silent.every(({ code }) => code === "good");
   return panel(

@@ -14,6 +14,12 @@ export function difference(unit, number) {
   return `${number < 0 ? "−" : "+"}${value(unit, Math.abs(number))}`;
 }
 
+/** The interval of a change, for views with room for it. */
+export function changeRange({ unit, interval: range, verdict }) {
+  if (range === null || verdict === "not enough data") return null;
+  return h("span", { class: "soft small range-of-change" }, ` 90 % CI ${difference(unit, range[0])} to ${difference(unit, range[1])}`);
+}
+
 /** A change in a few words; `than` names the other side. */
 export function changeMark(change, than) {
   if (change === undefined || change === null) return null;

@@ -1,7 +1,7 @@
 // The dashboard's start: a change of the address, and a change of the site's data, read the API again and draw the page
 // anew. What was there stays, dimmed, until the new figures are there; an error stands above it.
 import { ApiError, VERSION, get, signOut, sitePath, softly } from "./api.js";
-import { FILTERS, address, elsewhere, ofSite, readAddress, scope } from "./address.js";
+import { FILTERS, UNFILTERED, address, elsewhere, ofSite, readAddress, scope } from "./address.js";
 import { budgetsView } from "./budgets.js";
 import { compareView } from "./compare.js";
 import { enterByAddress, failure, noSites, signIn } from "./entry.js";
@@ -143,7 +143,7 @@ const actions = {
     const of = [site, period, from, to].join(" ");
     if (values.of === of) return;
     values = { of };
-    const query = scope({ ...state, ...Object.fromEntries(FILTERS.map(({ name }) => [name, null])) });
+    const query = scope({ ...state, ...UNFILTERED });
     const names = FILTERS.map(({ name }) => name).filter((name) => name !== "device");
     const found = await Promise.all(names.map((by) =>
       softly(get(sitePath(site, "breakdown"), { ...query, by, metrics: "LCP" })).catch(() => null)));
@@ -282,6 +282,10 @@ addEventListener("popstate", (event) => {
   load({ moved: state.route !== before.route || state.view !== before.view, scroll: event.state?.scroll ?? 0 });
 });
 addEventListener("hashchange", () => start());
+// Charts take their colors when they are drawn.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  if (answers !== null) draw({});
+});
 addEventListener("keydown", (event) => {
   const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea") !== null;
   const isAsked = (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) || (event.key === "k" && (event.ctrlKey || event.metaKey));

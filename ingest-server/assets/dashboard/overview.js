@@ -1,17 +1,17 @@
 // The whole site: the verdict, the metrics, open violations, and the ranking of its pages.
 import { FEW_SAMPLES, METRICS, count, counted, interval, moment, share, value, boundary } from "./format.js";
 import { chip, fewMark, figure, shareBar } from "./chart.js";
-import { controls, sampled, segmented, subtitle } from "./controls.js";
+import { controls, sampled, segmented, subtitle, widen } from "./controls.js";
 import { get, sitePath, softly } from "./api.js";
-import { h, quoted, readable, svg } from "./dom.js";
+import { h, quoted, readable } from "./dom.js";
 import { advicePanel } from "./advice.js";
 import { changeMark } from "./change.js";
-import { scope } from "./address.js";
-import { marks, sparkline } from "./timeline.js";
+import { elsewhere, filtersOf, scope } from "./address.js";
+import { sparkline, trafficPanel, trendPanel } from "./timeline.js";
 import { rejectionPanel, waiting } from "./setup.js";
 
-/** The metrics with a sparkline. */
-const CORE = METRICS.filter(({ core }) => core).map(({ name }) => name).join(",");
+/** The metrics with a sparkline: all but the retired ones. */
+const DRAWN_METRICS = ["LCP", "INP", "CLS", "FCP", "TTFB"];
 /** Rows of the ranking that the API gives at most. */
 const ROWS_MAX = 500;
 
@@ -19,15 +19,14 @@ export const overviewView = {
   /** Reads what the view shows. `rows` of the ranking were asked for. */
   async read(state, site, { signal, rows }) {
     const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
-    const { metric, sort, order, search, min_n } = state;
-    const [report, before, series, violations] = await Promise.all([
-      of("summary", { ...scope(state), metric, sort, order, search, min_n, limit: Math.min(rows, ROWS_MAX) }),
-      softly(of("compare", { ...scope(state), against: "previous", limit: 0, reweight: "false" })),
-      softly(of("series", { ...scope(state), metric: CORE })),
+    const { metric, sort, order, search, min_n, group } = state;
+    const [report, series, violations] = await Promise.all([
+      of("summary", { ...scope(state), metric, sort, order, search, min_n, group, limit: Math.min(rows, ROWS_MAX) }),
+      softly(of("series", { ...scope(state), metric: [...new Set([...DRAWN_METRICS, metric ?? DRAWN_METRICS[0]])].join(",") })),
       softly(of("violations", { status: "open" })),
     ]);
     const rejections = report.views === 0 ? await softly(of("rejections")) : null;
-    return { report, before, series, violations, rejections };
+    return { report, series, violations, rejections };
   },
 
   title: (state) => state.site,
@@ -38,12 +37,15 @@ export const overviewView = {
       h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, quoted(state.site)), subtitle(report, answers, actions)),
       controls(state, answers, link, actions),
       report.views === 0
-        ? [waiting(state, answers, link), rejectionPanel(true, answers.rejections, answers.site.name)]
+        ? filtersOf(state).length > 0
+          ? h("section", { class: "panel" }, h("h2", {}, "No page views here"), h("p", {}, "No page view of this period has these filters."), widen(state, link))
+          : [waiting(state, answers, link), widen(state, link), rejectionPanel(true, answers.rejections, answers.site.name)]
         : [
             verdict(report),
             vitals(answers, state, link),
             violationList(violations, link),
-            h("div", { class: "two" }, advicePanel(report.advice, 3), traffic(answers.series)),
+            h("div", { class: "two trend" }, trendPanel(state.metric ?? DRAWN_METRICS[0], answers.series), trafficPanel(answers.series)),
+            advicePanel(report.advice, 3),
             ranking(state, answers, link, actions),
           ],
     ];
@@ -65,13 +67,14 @@ export function verdict({ quality, metrics }) {
     : failing.map(([name, metric]) => `${name} is ${value(metric.unit, metric.p75, metric.thresholds)}, good is up to ${boundary(metric.unit, metric.thresholds[0])}`);
   if (rating !== null && !isKnown("INP")) reasons.push("too few visits have an INP, so it does not count");
   return h("section", { class: `verdict ${rating ?? ""}`.trim(), "aria-label": "Core Web Vitals" },
-    h("p", {}, h("strong", {}, "Core Web Vitals: ", ASSESSMENTS[judged]), rating === null ? null : chip(rating)),
+    h("p", {}, h("strong", {}, "Core Web Vitals: ", ASSESSMENTS[judged]), rating === null ? null : chip(rating),
+      quality.field_score === null ? null : h("span", { class: "score soft", title: "0 to 100: the weighted mean of each metric’s score. Not a Lighthouse score." }, `Field score ${Math.round(quality.field_score)}`)),
     reasons.length > 0 ? h("p", { class: "small" }, `${reasons.join("; ")}.`) : h("p", { class: "small" }, "Three of four page views, and more, are good for LCP, INP and CLS."));
 }
 
 /** The metrics as tiles: the three Core Web Vitals large, FID and TTI folded away. */
-function vitals({ report, before, series }, state, link) {
-  const tiles = METRICS.map((metric) => tile(metric, report.metrics[metric.name], before.metrics?.[metric.name], series.lines?.[0].metrics[metric.name], state, link));
+function vitals({ report, series }, state, link) {
+  const tiles = METRICS.map((metric) => tile(metric, report.metrics[metric.name], report.previous?.metrics[metric.name], series.lines?.[0].metrics[metric.name], state, link));
   return h("section", { "aria-labelledby": "vitals" },
     h("h2", { class: "hidden", id: "vitals" }, "Web Vitals of the whole site"),
     h("div", { class: "tiles" }, tiles.slice(0, 5)),
@@ -134,20 +137,6 @@ export function violationList(answer, link, heading = "open budget violation") {
     })));
 }
 
-/** Page views over time, and the releases of that time. */
-function traffic(series) {
-  if (series instanceof Error) return null;
-  const { views } = series.lines[0];
-  const points = views.map((n) => ({ value: n }));
-  const most = Math.max(...views, 0);
-  const bars = svg("svg", { class: "traffic", viewBox: `0 0 ${views.length} 40`, preserveAspectRatio: "none", role: "img", "aria-label": `Page views over time, at most ${count(most)} in one step` },
-    points.map(({ value: n }, place) => svg("rect", { x: place + 0.08, width: 0.84, y: 40 - (38 * n) / (most || 1), height: (38 * n) / (most || 1) },
-      svg("title", {}, `${moment(series.steps[place].start)}: ${counted(n, "page view")}`))));
-  return h("section", { class: "panel", "aria-labelledby": "traffic" },
-    h("h2", { id: "traffic" }, "Traffic and releases"), bars,
-    series.marks.length === 0 ? h("p", { class: "soft small" }, "No release was new in this period.") : marks(series.marks));
-}
-
 const COLUMNS = [
   { key: "route", text: "Page", first: "asc", kind: "route-cell" },
   { key: "impact", text: "Not good", first: "desc", kind: "number impact" },
@@ -182,6 +171,7 @@ function ranking(state, answers, link, actions) {
         h("label", {}, h("span", {}, "Search"), h("input", { type: "search", name: "search", value: state.search ?? "", "data-key": "search" })),
         h("label", {}, h("span", {}, "At least views"), h("input", { type: "number", name: "min_n", min: 1, value: state.min_n ?? "", placeholder: String(pages.min_n), "data-key": "min_n" })),
         h("button", { class: "secondary", type: "submit" }, "Find")),
+      segmented("group", "Rows", [[null, "Pages"], ["section", "Sections", "Pages with the same first part of the path, as one"]], state, link, "segmented small"),
       segmented("metric", "Metric of the ranking", [[null, "Worst"], ...METRICS.map(({ name, title }) => [name, name, title])], state, link, "segmented small")),
     h("table", { id: "rows", tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
@@ -203,7 +193,9 @@ function row(page, state, link) {
   const impact = h("td", { role: "cell", class: "number impact" }, page.impact === undefined ? "–"
     : h("span", { title: `At least ${share(page.impact.share_at_least, 1)} of the page views with ${page.impact.metric} are not good, with 95 % certainty` }, `${count(page.impact.views)} `, h("span", { class: "soft small" }, page.impact.metric)));
   const name = h("td", { role: "cell", class: "route-cell" },
-    link({ route: page.route }, { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")));
+    link(page.routes === undefined ? { route: page.route } : { group: null, search: page.route.replace(/\*$/, "") },
+      { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")),
+    page.routes === undefined ? null : h("span", { class: "soft small" }, counted(page.routes, "page")));
   const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"),
     page.views_estimated === page.views ? null : h("span", { class: "soft small estimated" }, sampled(page)));
   if (metric === undefined) {

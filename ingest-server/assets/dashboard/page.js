@@ -1,15 +1,15 @@
 // One page: every metric with its distribution, the breakdown by a property, what explains the values, open violations.
 import { EXPLAINED, causePanels } from "./causes.js";
 import { FEW_SAMPLES, METRICS, count, counted, share } from "./format.js";
-import { FILTERS, scope } from "./address.js";
+import { PROPERTIES, scope } from "./address.js";
 import { chip, fewMark, figure, histogram, shareBar } from "./chart.js";
-import { controls, segmented, subtitle } from "./controls.js";
+import { controls, picker, segmented, subtitle, widen } from "./controls.js";
 import { advicePanel } from "./advice.js";
 import { changeMark } from "./change.js";
 import { engagementPanel, samplesPanel } from "./samples.js";
-import { timeline } from "./timeline.js";
+import { trendPanel } from "./timeline.js";
 import { get, sitePath, softly } from "./api.js";
-import { h, quoted, readable } from "./dom.js";
+import { failed, h, quoted, readable } from "./dom.js";
 import { uncertainty, verdict, violationList } from "./overview.js";
 
 /** Elements of each metric that are shown. */
@@ -50,9 +50,10 @@ export const pageView = {
         : [
             verdict(report),
             violationList(covering(answers.violations, state.route), link),
-            trend(state, answers.series, link),
+            trendPanel(state.metric ?? "LCP", answers.series,
+              segmented("metric", "Metric over time", METRICS.map(({ name, title }) => [name, name, title]), { ...state, metric: state.metric ?? "LCP" }, link, "segmented small")),
             h("div", { class: "details" }, METRICS.map((metric) => card(metric, report.metrics[metric.name], report.previous?.metrics[metric.name]))),
-            breakdownPanel({ ...state, metric: state.metric ?? "LCP" }, answers.breakdown, link),
+            breakdownPanel({ ...state, metric: state.metric ?? "LCP" }, answers.breakdown, link, actions),
             h("div", { class: "two" }, advicePanel(answers.advice, 3), engagementPanel(answers.engagement)),
             causePanels(answers.causes),
             samplesPanel(state.metric ?? "LCP", answers.samples),
@@ -69,24 +70,6 @@ function nothing(state, report, link) {
       ? [h("p", {}, "Pages of a similar name:"), h("ul", {}, report.nearest_routes.map((route) => h("li", {}, link({ route }, {}, quoted(route, "route")))))]
       : null,
     widen(state, link));
-}
-
-/** Links to more page views: without filters, and over more time. */
-export function widen(state, link) {
-  const cleared = Object.fromEntries(FILTERS.map(({ name }) => [name, null]));
-  const wider = [];
-  if (FILTERS.some(({ name }) => state[name] !== null)) wider.push(link(cleared, { class: "secondary" }, "Look without filters"));
-  if (state.period !== "90d" || state.from !== null) wider.push(link({ period: "90d", from: null, to: null }, { class: "secondary" }, "Look at the last 90 days"));
-  return wider.length > 0 ? h("p", { class: "buttons" }, wider) : null;
-}
-
-/** The chosen metric over time. */
-function trend(state, series, link) {
-  const name = state.metric ?? "LCP";
-  return h("section", { class: "panel", "aria-labelledby": "trend" },
-    h("div", { class: "panel-head flush" }, h("h2", { id: "trend" }, `${name} over time`),
-      segmented("metric", "Metric over time", METRICS.map((metric) => [metric.name, metric.name, metric.title]), { ...state, metric: name }, link, "segmented small")),
-    series instanceof Error ? h("p", { class: "soft" }, `${series.message} ${series.hint}`) : timeline(name, series));
 }
 
 function card({ name, title, says }, metric, change) {
@@ -111,14 +94,14 @@ function card({ name, title, says }, metric, change) {
 }
 
 /** The chosen metric by the values of a property; each value is a filter. */
-function breakdownPanel(state, answer, link) {
+function breakdownPanel(state, answer, link, actions) {
   const head = h("div", { class: "panel-head" },
     h("h2", { id: "breakdown" }, "Breakdown"),
-    segmented("metric", "Metric of the breakdown", METRICS.map(({ name, title }) => [name, name, title]), state, link, "segmented small"),
-    segmented("by", "Property", FILTERS.map(({ name, title }) => [name, title]), state, link, "segmented small"));
+    picker("metric", "Metric", METRICS.map(({ name }) => [name, name]), state.metric, actions),
+    picker("by", "By", PROPERTIES.map(({ name, title }) => [name, title]), state.by, actions));
   const panel = (...content) => h("section", { class: "panel ranking breakdown", "aria-labelledby": "breakdown" }, head, content);
-  if (answer instanceof Error) return panel(h("p", { class: "soft inset" }, `${answer.message} ${answer.hint}`));
-  const { title } = FILTERS.find(({ name }) => name === state.by);
+  if (answer instanceof Error) return panel(h("div", { class: "inset" }, failed(answer)));
+  const { title } = PROPERTIES.find(({ name }) => name === state.by);
   const rows = answer.values.map((of) => {
     const metric = of.metrics[state.metric];
     const name = of.value === null ? "unknown" : readable(of.value);

@@ -1,12 +1,12 @@
 // Slow page views, each as a waterfall; and engagement beside speed.
 import { chip, figure } from "./chart.js";
-import { count, moment, share, value } from "./format.js";
-import { h, quoted } from "./dom.js";
+import { count, counted, moment, share, value } from "./format.js";
+import { failed, h, quoted, readable } from "./dom.js";
 
 /** Slow page views; `answer` may be the error of reading them. */
 export function samplesPanel(metric, answer) {
   const panel = (...content) => h("section", { class: "panel", "aria-labelledby": "samples" }, h("h2", { id: "samples" }, `Slow page views by ${metric}`), content);
-  if (answer instanceof Error) return panel(h("p", { class: "soft" }, `${answer.message} ${answer.hint}`));
+  if (answer instanceof Error) return panel(failed(answer));
   if (answer.samples.length === 0) return panel(h("p", { class: "soft" }, `No page view here has a value of ${metric}.`));
   return panel(h("p", { class: "soft small" }, `Shown: ${answer.rule}.`),
     h("div", { class: "samples" }, answer.samples.map((view, place) => sample(answer.unit, view, place))));
@@ -21,6 +21,15 @@ function sample(unit, view, place) {
     ["lcp", "inp", "cls"].filter((name) => view[name]?.target).map((name) => h("p", { class: "small" }, `${name.toUpperCase()} `, h("code", {}, quoted(view[name].target)), view[name].url ? [" ", quoted(view[name].url, "route")] : null)));
 }
 
+const PART_NAMES = { ttfb: "TTFB", lcp: "LCP", inp: "INP", dns: "DNS" };
+
+/** The name of a span for people: `lcp.load_delay` is `LCP load delay`, `mark:order` is `mark order`. */
+function spanName(name) {
+  const mark = /^mark:(.*)$/s.exec(name);
+  if (mark !== null) return `mark ${mark[1]}`;
+  return name.split(".").map((part) => PART_NAMES[part] ?? part.replaceAll("_", " ")).join(" ");
+}
+
 /** The parts of one page view in time. */
 function waterfall(spans) {
   if (spans.length === 0) return h("p", { class: "soft small" }, "No parts are known of this page view.");
@@ -29,7 +38,7 @@ function waterfall(spans) {
     const bar = h("span", { class: `${stop > start ? "span" : "instant"} ${name.split(/[.:]/)[0].toLowerCase()}` });
     bar.style.left = `${(100 * start) / end}%`;
     bar.style.width = stop > start ? `${(100 * (stop - start)) / end}%` : "";
-    return h("li", {}, h("span", { class: "name" }, quoted(name.replaceAll("_", " "))), h("span", { class: "track", "aria-hidden": "true" }, bar),
+    return h("li", {}, h("span", { class: "name" }, quoted(spanName(name))), h("span", { class: "track", "aria-hidden": "true" }, bar),
       h("span", { class: "ms" }, stop > start ? value("ms", stop - start) : `at ${value("ms", start)}`));
   }));
 }
@@ -37,17 +46,21 @@ function waterfall(spans) {
 /** Engagement by the ratings of a metric; `answer` may be the error of reading it. */
 export function engagementPanel(answer) {
   const panel = (...content) => h("section", { class: "panel", "aria-labelledby": "engagement" }, h("h2", { id: "engagement" }, "Engagement beside speed"), content);
-  if (answer instanceof Error) return panel(h("p", { class: "soft" }, `${answer.message} ${answer.hint}`));
+  if (answer instanceof Error) return panel(failed(answer));
   if (answer.known === 0) return panel(h("p", { class: "soft" }, "No page view here says whether its visitor engaged."));
-  return panel(h("p", { class: "soft small" }, answer.note),
-    h("table", { class: "plain-table wide", tabindex: "0" },
-      h("thead", {}, h("tr", {}, ["Page views", "n", "interacted", "engaged"].map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, answer.ratings.map(({ rating, n, interaction, engaged }) => h("tr", {},
-        h("th", { scope: "row" }, chip(rating), ` ${answer.metric}`), h("td", {}, count(n)), h("td", {}, percent(interaction, n)), h("td", {}, percent(engaged, n)))))));
+  return panel(
+    h("table", { class: "plain-table wide engagement" },
+      h("thead", {}, h("tr", {}, [`${answer.metric} rating`, "Page views", "Interacted", "Engaged", answer.mark === null ? null : `Mark ${readable(answer.mark)}`].filter(Boolean).map((text) => h("th", { scope: "col" }, text)))),
+      h("tbody", {}, answer.ratings.map(({ rating, n, interaction, engaged, mark }) => h("tr", {},
+        h("th", { scope: "row" }, chip(rating)), h("td", {}, count(n)), [interaction, engaged, mark].filter(Boolean).map((part) => h("td", {}, percent(part, n))))))),
+    h("p", { class: "soft small" }, `${counted(answer.known, "page view")} of known engagement. Shares have 90 % confidence intervals. ${answer.note}`));
 }
 
+/** A share as a bar and in words, with its confidence interval. */
 function percent({ views, interval }, n) {
   if (n === 0) return "–";
-  const range = interval === null ? "" : ` (${Math.round(100 * interval[0])} to ${Math.round(100 * interval[1])} %)`;
-  return share(views, n) + range;
+  const bar = h("span", { class: "filled" });
+  bar.style.width = `${(100 * views) / n}%`;
+  return [share(views, n), interval === null ? null : h("span", { class: "soft small range-of-share" }, ` ${Math.round(100 * interval[0])} – ${Math.round(100 * interval[1])} %`),
+    h("span", { class: "proportion", "aria-hidden": "true" }, bar)];
 }

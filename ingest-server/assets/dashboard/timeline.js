@@ -1,9 +1,14 @@
 // A metric over time: its percentile as a line, the confidence interval as a band, releases as marks. uPlot draws the large
 // chart; a sparkline is SVG, because there are many of them.
-import { counted, moment, value } from "./format.js";
-import { h, svg } from "./dom.js";
+import { boundary, count, counted, interval, moment, value } from "./format.js";
+import { failed, h, readable, svg } from "./dom.js";
 
 const HEIGHT = 260;
+/** Rows of mark names above each other, so that names of releases of one day stay apart. */
+const MARK_ROWS = 3;
+const MARK_ROW_HEIGHT = 14;
+/** Characters of a release's name on the chart; the list below it has the whole name. */
+const MARK_NAME_MAX = 24;
 
 let charts = null;
 
@@ -14,13 +19,28 @@ function palette() {
   return { ink: color("ink"), soft: color("soft"), line: color("line"), accent: color("accent"), wash: color("accent-wash"), good: color("good"), poor: color("poor") };
 }
 
+/** A panel of one metric over time. `series` may be the error of reading it; `control` chooses the metric. */
+export function trendPanel(name, series, control = null) {
+  return h("section", { class: "panel", "aria-labelledby": "trend" },
+    h("div", { class: "panel-head flush" }, h("h2", { id: "trend" }, `${name} over time`), control),
+    series instanceof Error ? failed(series) : timeline(name, series));
+}
+
 /** A large chart of one metric of a line of `series`. Its values are in a table below it, for readers. */
-export function timeline(name, series) {
+function timeline(name, series) {
   const metric = series.lines[0].metrics[name];
   if (metric === undefined) return h("p", { class: "soft" }, `No ${name} values in this period.`);
+  if (metric.points.every(({ value: number }) => number === null)) return h("p", { class: "soft" }, `No ${name} values in this period.`);
   const box = h("div", { class: "timeline", role: "img", "aria-label": `${name} p${series.percentile} over time, from ${moment(series.period.from)} to ${moment(series.period.to)}. The values are in the table below.` });
   drawChart(box, name, series, metric);
-  return h("figure", { class: "timeline-figure" }, box, marks(series.marks), valueTable(series, metric));
+  return h("figure", {}, box, key(series, metric), marks(series.marks), valueTable(series, metric));
+}
+
+/** What the lines of a chart are. */
+function key({ percentile, marks: releases }, { unit, thresholds: [good, poor] }) {
+  const entries = [["line", `p${percentile}`], ["band", "90 % confidence interval"], ["good", `good up to ${boundary(unit, good)}`], ["poor", `poor over ${boundary(unit, poor)}`],
+    releases.length > 0 ? ["release", "a release"] : null];
+  return h("ul", { class: "key small soft" }, entries.filter(Boolean).map(([kind, text]) => h("li", { class: kind }, text)));
 }
 
 async function drawChart(box, name, series, metric) {
@@ -33,15 +53,15 @@ async function drawChart(box, name, series, metric) {
   const data = [at, of(({ interval }) => interval?.[1]), of(({ interval }) => interval?.[0]), of((point) => point.value)];
   const axis = { stroke: colors.soft, grid: { stroke: colors.line, width: 1 }, ticks: { stroke: colors.line, width: 1 } };
   const isLong = at.length > 1 && at.at(-1) - at[0] > 4 * 86_400;
-  const date = new Intl.DateTimeFormat("en-GB", { timeZone: series.timezone, day: "numeric", month: "short", ...(isLong ? {} : { hour: "2-digit", minute: "2-digit" }) });
+  const date = dates(series.timezone, isLong);
   const times = (self, points) => points.map((seconds) => date.format(new Date(seconds * 1_000)));
-  const label = (self, points) => points.map((point) => value(metric.unit, point));
+  const label = (self, points) => points.map((point) => (point === 0 ? "0" : boundary(metric.unit, point)));
   const chart = new Plot({
     width: box.clientWidth, height: HEIGHT, tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1_000), series.timezone),
     legend: { show: false },
     cursor: { y: false, points: { size: 7 } },
     scales: { y: { range: (self, low, high) => [0, Math.max(high ?? 0, metric.thresholds[0]) * 1.08] } },
-    axes: [{ ...axis, values: times, space: 110 }, { ...axis, values: label, size: 64 }],
+    axes: [{ ...axis, values: times, space: 110, size: 32 }, { ...axis, values: label, size: 64 }],
     series: [
       {},
       { stroke: "transparent", points: { show: false } },
@@ -54,17 +74,29 @@ async function drawChart(box, name, series, metric) {
         for (const [limit, color] of [[metric.thresholds[0], colors.good], [metric.thresholds[1], colors.poor]]) {
           rule(self, color, [4, 4], (scale) => [self.bbox.left, scale(limit, "y"), self.bbox.left + self.bbox.width, scale(limit, "y")]);
         }
-        for (const mark of series.marks) {
+        for (const [place, mark] of series.marks.entries()) {
           const x = Date.parse(mark.at) / 1_000;
           rule(self, colors.ink, [2, 3], (scale) => [scale(x, "x"), self.bbox.top, scale(x, "x"), self.bbox.top + self.bbox.height]);
+          markName(self, colors.ink, x, readable(mark.release), place % MARK_ROWS);
         }
       }],
       setCursor: [(self) => tell(box, series, metric, self.cursor.idx)],
     },
   }, data, box);
-  new ResizeObserver(() => {
-    if (box.isConnected && box.clientWidth > 0) chart.setSize({ width: box.clientWidth, height: HEIGHT });
-  }).observe(box);
+  const observer = new ResizeObserver(() => {
+    if (!box.isConnected) {
+      observer.disconnect();
+      chart.destroy();
+    } else if (box.clientWidth > 0) {
+      chart.setSize({ width: box.clientWidth, height: HEIGHT });
+    }
+  });
+  observer.observe(box);
+}
+
+/** The format of times of an axis; a long one has days only. */
+function dates(timeZone, isLong) {
+  return new Intl.DateTimeFormat("en-GB", { timeZone, day: "numeric", month: "short", ...(isLong ? {} : { hour: "2-digit", minute: "2-digit" }) });
 }
 
 /** A dashed line, if it is within the chart. */
@@ -83,6 +115,46 @@ function rule(self, color, dashes, ends) {
   ctx.restore();
 }
 
+/** The name of a release beside its line, at the side that has room. */
+function markName(self, color, at, name, row) {
+  const x = self.valToPos(at, "x", true);
+  const { left, top, width } = self.bbox;
+  if (x < left || x > left + width) return;
+  const scale = devicePixelRatio;
+  const isLeft = x > left + width / 2;
+  const shown = name.length > MARK_NAME_MAX ? `${name.slice(0, MARK_NAME_MAX - 1)}…` : name;
+  const { ctx } = self;
+  ctx.save();
+  Object.assign(ctx, { fillStyle: color, font: `${12 * scale}px system-ui, sans-serif`, textAlign: isLeft ? "right" : "left", textBaseline: "top" });
+  ctx.fillText(shown, x + (isLeft ? -5 : 5) * scale, top + (2 + row * MARK_ROW_HEIGHT) * scale);
+  ctx.restore();
+}
+
+/** Page views over time, with the releases of that time, as a panel. */
+export function trafficPanel(series) {
+  const panel = (...content) => h("section", { class: "panel", "aria-labelledby": "traffic" }, h("h2", { id: "traffic" }, "Traffic and releases"), content);
+  if (series instanceof Error) return panel(failed(series));
+  const { views } = series.lines[0];
+  const { steps } = series;
+  const most = Math.max(...views, 0);
+  const date = dates(series.timezone, series.step !== "hour");
+  const start = (text) => date.format(new Date(text));
+  const [from, to] = [Date.parse(steps[0].start), Date.parse(steps.at(-1).end)];
+  const lines = series.marks.map(({ at, release }) => {
+    const x = (views.length * (Date.parse(at) - from)) / (to - from);
+    return svg("line", { class: "mark", x1: x, x2: x, y1: 0, y2: 40 }, svg("title", {}, readable(release)));
+  });
+  const bars = svg("svg", { class: "traffic", viewBox: `0 0 ${views.length} 40`, preserveAspectRatio: "none", role: "img",
+    "aria-label": `Page views over time, at most ${count(most)} in one ${series.step}. The counts are in the table below.` },
+    views.map((n, place) => svg("rect", { x: place + 0.08, width: 0.84, y: 40 - (38 * n) / (most || 1), height: (38 * n) / (most || 1) },
+      svg("title", {}, `${moment(steps[place].start)}: ${counted(n, "page view")}`))), lines);
+  const rows = views.map((n, place) => [steps[place].start, count(n)]);
+  return panel(h("p", { class: "soft small" }, `At most ${counted(most, "page view")} a ${series.step}`), bars,
+    h("p", { class: "ends soft small" }, h("span", {}, start(steps[0].start)), h("span", {}, start(steps.at(-1).start))),
+    series.marks.length === 0 ? h("p", { class: "soft small" }, "No release was new in this period.") : marks(series.marks),
+    details("traffic", "Counts", ["From", "Page views"], rows));
+}
+
 /** The point under the cursor, in words. */
 function tell(box, series, metric, place) {
   let tip = box.querySelector(".tip");
@@ -97,22 +169,28 @@ function tell(box, series, metric, place) {
 
 function words(unit, point) {
   if (point.value === null) return "no values";
-  const range = point.interval === null ? "" : `, 90 % CI ${value(unit, point.interval[0])} to ${value(unit, point.interval[1])}`;
+  const range = point.interval === null ? "" : `, 90 % CI ${interval(unit, point.interval)}`;
   return `${value(unit, point.value)}${range}, ${counted(point.n, "value")}`;
 }
 
 /** The releases of a period. */
-export function marks(all) {
+function marks(all) {
   if (all.length === 0) return null;
   return h("ul", { class: "marks small soft" }, all.map(({ at, release, kind }) =>
     h("li", {}, h("bdi", {}, release), ` ${kind === "deploy" ? "deployed" : "first seen"} ${moment(at)}`)));
 }
 
-function valueTable(series, metric) {
-  const rows = metric.points.map((point, place) => [series.steps[place].start, point]).filter(([, { n }]) => n > 0);
-  return h("details", { class: "counts", "data-open": "timeline" }, h("summary", { "data-key": "timeline" }, "Values"),
-    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), h("th", { scope: "col" }, "Value"))),
-      h("tbody", {}, rows.map(([start, point]) => h("tr", {}, h("th", { scope: "row" }, moment(start)), h("td", {}, words(metric.unit, point)))))));
+function valueTable(series, { unit, points }) {
+  const rows = points.map((point, place) => [point, series.steps[place].start]).filter(([{ n }]) => n > 0);
+  return details("timeline", "Values", ["From", `p${series.percentile}`, "90 % CI", "n"], rows.map(([{ n, value: number, interval: range }, start]) =>
+    [start, value(unit, number), range === null ? "too few values" : interval(unit, range), count(n)]));
+}
+
+/** The table of a chart: the first cell of a row is a time. */
+function details(key, title, heads, rows) {
+  return h("details", { class: "counts", "data-open": key }, h("summary", { "data-key": key }, title),
+    h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
+      h("tbody", {}, rows.map(([start, ...cells]) => h("tr", {}, h("th", { scope: "row" }, moment(start)), cells.map((cell) => h("td", {}, cell)))))));
 }
 
 /** A small line of a metric's points, without axes. */
