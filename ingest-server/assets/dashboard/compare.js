@@ -41,7 +41,7 @@ export const compareView = {
       h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, "Compare ", quoted(state.site)), h("p", { class: "subtitle" }, "Each metric of two sides, with the uncertainty of the change.")),
       controls(state, answers, link, actions),
       h("div", { class: "controls" },
-        picker("sides", "Compare with", ways, state.sides, actions, (chosen) => ({ sides: chosen, current: null, baseline: null })),
+        picker("sides", "Compare with", ways, state.sides, actions, (chosen) => ({ sides: chosen, current: null, baseline: null, ...(chosen === "period" ? {} : { [chosen]: null }) })),
         state.sides === "period" || sides.length < 2 ? null : [side("baseline", "Baseline", 1), side("current", "Current", 0)]),
       result(comparison, state, link),
     ];

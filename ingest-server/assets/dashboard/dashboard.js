@@ -1,7 +1,7 @@
 // The dashboard's start: a change of the address, and a change of the site's data, read the API again and draw the page
 // anew. What was there stays, dimmed, until the new figures are there; an error stands above it.
 import { ApiError, VERSION, get, signOut, sitePath, softly } from "./api.js";
-import { FILTERS, UNFILTERED, address, elsewhere, ofSite, readAddress, scope } from "./address.js";
+import { FILTERS, UNFILTERED, address, elsewhere, filtersOf, ofSite, readAddress, scope } from "./address.js";
 import { budgetsView } from "./budgets.js";
 import { compareView } from "./compare.js";
 import { enterByAddress, failure, noSites, signIn } from "./entry.js";
@@ -90,7 +90,7 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
     mine.signal.throwIfAborted();
     const fresh = { ...read, site, demo: known.demo, values, read: new Date() };
     // A quiet read that found nothing new must not disturb what the reader has opened.
-    if (quiet && answers !== null && figures(fresh) === figures(answers)) {
+    if (quiet && answers !== null && values === answers.values && figures(fresh) === figures(answers)) {
       answers = { ...answers, version: fresh.report?.[VERSION] ?? answers.version };
       return;
     }
@@ -149,11 +149,16 @@ const actions = {
       softly(get(sitePath(site, "breakdown"), { ...query, by, metrics: "LCP" })).catch(() => null)));
     const given = (answer) => (answer?.values ?? []).map(({ value }) => value).filter((value) => value !== null && value !== "(other)");
     values = { of, ...Object.fromEntries(names.map((name, place) => [name, given(found[place])])) };
-    if (answers === null) return;
-    answers = { ...answers, values };
-    draw({});
+    redraw();
   },
 };
+
+/** Draws the answers again. A request on its way draws them itself: until then the state is not that of the answers. */
+function redraw() {
+  if (answers === null || request !== null) return;
+  answers = { ...answers, values };
+  draw({});
+}
 
 function draw({ moved = false, scroll = null }) {
   const view = viewOf(state);
@@ -188,6 +193,7 @@ function show(nodes) {
 /** An error above what was there. */
 function showError(error) {
   const box = failure(error, () => load());
+  if (filtersOf(state).length > 0) box.append(link(UNFILTERED, { class: "secondary", "data-key": "unfiltered" }, "Look without filters"));
   if (answers === null) {
     show([problemList(), box]);
   } else {
@@ -283,9 +289,7 @@ addEventListener("popstate", (event) => {
 });
 addEventListener("hashchange", () => start());
 // Charts take their colors when they are drawn.
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  if (answers !== null) draw({});
-});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 addEventListener("keydown", (event) => {
   const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea") !== null;
   const isAsked = (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) || (event.key === "k" && (event.ctrlKey || event.metaKey));
