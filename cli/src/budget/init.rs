@@ -2,11 +2,11 @@
 
 use super::InitArgs;
 use crate::client::Client;
+use crate::client::answer::summary::SummaryAnswer;
 use crate::client::answer::{MetricAnswer, Metrics};
 use crate::exit::{Done, Exit, Failure};
 use crate::output::plain;
 use crate::progress::grouped;
-use serde::Deserialize;
 use vitals::budget::{
     Budget, BudgetFilters, MIN_SAMPLES_DEFAULT, PERCENTILE_DEFAULT, ROUTE_DEFAULT, Severity,
 };
@@ -15,37 +15,16 @@ use vitals::metric::{Metric, Unit, Value};
 /// The metrics of proposals: Core Web Vitals.
 const METRICS: [Metric; 3] = [Metric::Lcp, Metric::Inp, Metric::Cls];
 
-/// `GET /sites/{site}/report`, as far as a proposal needs it.
-#[derive(Debug, Deserialize)]
-struct SiteAnswer {
-    metrics: Metrics,
-}
-
-/// `GET /sites/{site}/pages`, as far as a proposal needs it.
-#[derive(Debug, Deserialize)]
-struct RoutesAnswer {
-    pages: Vec<RouteAnswer>,
-}
-
-/// A route.
-#[derive(Debug, Deserialize)]
-struct RouteAnswer {
-    route: String,
-    metrics: Metrics,
-}
-
 /// Asks for the measurements of the site and its routes with most page views, and proposes their budgets.
 pub(super) async fn propose(args: &InitArgs) -> Result<Done, Failure> {
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let limit = args.routes.max(1).to_string();
-    let names = METRICS.map(Metric::name).join(",");
-    let query = [("period", Some(args.period.as_str())), ("metrics", Some(names.as_str()))];
-    let (_, whole): (_, SiteAnswer) = client.get(&["sites", &site, "report"], &query).await?;
-    let of_pages = [&query[..], &[("limit", Some(limit.as_str())), ("sort", Some("views"))]].concat();
-    let (_, pages): (_, RoutesAnswer) = client.get(&["sites", &site, "pages"], &of_pages).await?;
-    let mut groups = vec![group(ROUTE_DEFAULT, "All routes", &whole.metrics)];
-    for page in pages.pages.iter().take(args.routes.into()) {
+    let query =
+        [("period", Some(args.period.as_str())), ("sort", Some("views")), ("limit", Some(limit.as_str()))];
+    let (_, summary): (_, SummaryAnswer) = client.get(&["sites", &site, "summary"], &query).await?;
+    let mut groups = vec![group(ROUTE_DEFAULT, "All routes", &summary.metrics)];
+    for page in summary.pages.iter().take(args.routes.into()) {
         groups.push(group(&page.route, &page.route, &page.metrics));
     }
     let groups: Vec<String> = groups.into_iter().flatten().collect();

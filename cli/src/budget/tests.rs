@@ -104,11 +104,15 @@ async fn init_proposes_what_the_site_keeps() {
             "good": 1, "needs_improvement": 0, "poor": 0})
     };
     let period = json!({"from": "a", "to": "b"});
-    let report = json!({"site": "shop", "period": period, "views": 5000,
-        "metrics": {"LCP": metric(2_100.0, 2_140.0, 5_000), "CLS": metric(0.142, 0.1481, 5_000)}});
-    let pages = json!({"site": "shop", "period": period, "next_cursor": null, "pages": [
-        {"route": "/p/:id", "views": 900, "metrics": {"INP": metric(310.0, 322.0, 900), "LCP": metric(1.0, 1.0, 99)}}]});
-    let server = Responder::start(&[("200 OK", &report.to_string()), ("200 OK", &pages.to_string())]);
+    let page = json!({"route": "/p/:id", "views": 900, "views_estimated": 900,
+        "metrics": {"INP": metric(310.0, 322.0, 900), "LCP": metric(1.0, 1.0, 99)}});
+    let summary = |metrics: Value, pages: Value| {
+        let summary = json!({"site": "shop", "period": period, "views": 5000, "views_estimated": 5000,
+            "metrics": metrics, "pages": pages, "missing": []});
+        Responder::start(&[("200 OK", &summary.to_string())])
+    };
+    let whole = json!({"LCP": metric(2_100.0, 2_140.0, 5_000), "CLS": metric(0.142, 0.1481, 5_000)});
+    let server = summary(whole, json!([page]));
     let arguments = ["init", "--server", &server.url, "--token", "t", "--site", "shop"];
     let text = run(&arguments).await.unwrap().stdout;
     let budgets: Vec<String> = vitals::budget::parse(&text)
@@ -119,9 +123,7 @@ async fn init_proposes_what_the_site_keeps() {
         .collect();
     assert_eq!(budgets, ["LCP p75 all * 2500", "CLS p75 all * 0.15", "INP p75 all /p/:id 350"]);
     assert!(text.contains("# Now 310 ms over 900 page views.\n"), "{text}");
-    let nothing = json!({"site": "shop", "period": period, "views": 0, "metrics": {}});
-    let no_pages = json!({"site": "shop", "period": period, "next_cursor": null, "pages": []});
-    let server = Responder::start(&[("200 OK", &nothing.to_string()), ("200 OK", &no_pages.to_string())]);
+    let server = summary(json!({}), json!([]));
     let failure =
         run(&["init", "--server", &server.url, "--token", "t", "--site", "shop"]).await.unwrap_err();
     assert_eq!(failure.exit, Exit::Inconclusive);

@@ -2,6 +2,7 @@
 
 use crate::client::answer::summary::{QualityAnswer, RecommendationAnswer, SummaryAnswer};
 use crate::output::{Ink, Terminal, plain, share};
+use vitals::advice::Part;
 
 /// Recommendations in a text; documents and JSON have all.
 const RECOMMENDATIONS_MAX: usize = 3;
@@ -60,6 +61,10 @@ pub(super) fn advice(answer: &SummaryAnswer, terminal: Terminal) -> String {
 
 /// The element and the resource that most page views of a recommendation name.
 pub(super) fn named(one: &RecommendationAnswer) -> Option<String> {
+    // Its evidence has the reason.
+    if one.code == Part::BackForwardCache.code() {
+        return None;
+    }
     let names: Vec<&str> =
         [&one.element, &one.resource].into_iter().filter_map(|name| name.as_deref()).collect();
     let share = share(one.named, one.dominated);

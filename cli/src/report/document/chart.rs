@@ -6,13 +6,17 @@ use crate::client::answer::{BinAnswer, MetricAnswer};
 use crate::output::{limit, share, value};
 use vitals::metric::{Metric, Rating};
 
-/// Width and height of a distribution, in its own units.
-const WIDTH: f64 = 460.0;
-const BARS_HEIGHT: f64 = 90.0;
-const HEIGHT: f64 = 118.0;
-/// Height of a chart over time, and the room for a label above its largest value.
+/// Width of a chart, about that of a card on a screen, so that its labels have the size of the style sheet.
+const WIDTH: f64 = 300.0;
+/// Top and bottom of the bars of a distribution, between the labels, and its height.
+const BARS_TOP: f64 = 14.0;
+const BARS_BOTTOM: f64 = 78.0;
+const HEIGHT: f64 = 96.0;
+/// Right end, top and bottom of a line over time. Thresholds are on its right, times below.
+const TREND_RIGHT: f64 = 244.0;
+const TREND_TOP: f64 = 8.0;
+const TREND_BOTTOM: f64 = 72.0;
 const TREND_HEIGHT: f64 = 90.0;
-const TREND_TOP: f64 = 12.0;
 
 fn svg(width: f64, height: f64, label: &str, content: Markup) -> Markup {
     let view = format!("0 0 {width} {height}");
@@ -58,38 +62,58 @@ pub(super) fn distribution(metric: Metric, one: &MetricAnswer) -> Markup {
     };
     let mut content = Markup::default();
     for (number, bin) in bins.iter().enumerate() {
-        let height = bin.n as f64 / most as f64 * BARS_HEIGHT;
+        let height = bin.n as f64 / most as f64 * (BARS_BOTTOM - BARS_TOP);
         let x = number as f64 * width;
-        content.push(rect([x + 0.5, BARS_HEIGHT - height, width - 1.0, height], class(rating(bin))));
+        content.push(rect([x + 0.5, BARS_BOTTOM - height, width - 1.0, height], class(rating(bin))));
     }
     for edge in [good, poor] {
         let x = place(bins, edge) * width;
-        content.push(line(x, 0.0, BARS_HEIGHT + 4.0, "edge"));
+        content.push(line(x, BARS_TOP, BARS_BOTTOM + 3.0, "edge"));
         content.push(label(x, HEIGHT - 4.0, "middle", &limit(metric, edge)));
     }
     let x = place(bins, one.p75) * width;
-    content.push(line(x, 0.0, BARS_HEIGHT, "p75"));
-    let (anchor, gap) = if x > WIDTH * 0.75 { ("end", -4.0) } else { ("start", 4.0) };
-    content.push(label(x + gap, 10.0, anchor, &format!("p75 {}", value(metric, one.p75, &[]))));
+    content.push(line(x, BARS_TOP - 4.0, BARS_BOTTOM, "p75"));
+    let anchor = if x > WIDTH * 0.8 {
+        "end"
+    } else if x < WIDTH * 0.2 {
+        "start"
+    } else {
+        "middle"
+    };
+    content.push(label(x, 8.0, anchor, &format!("p75 {}", value(metric, one.p75, &[]))));
     let about =
         format!("Page views by {}; the 75th percentile is {}", metric.name(), value(metric, one.p75, &[]));
     svg(WIDTH, HEIGHT, &about, content)
 }
 
-/// The 75th percentile over time, from 0 on, with the thresholds that lie in its range. A step without values is a gap.
-pub(super) fn trend(metric: Metric, values: &[Option<f64>]) -> Markup {
+/// The time of a trend: the texts of its ends, and the places of releases between them, 0 to 1.
+pub(super) struct Axis {
+    pub(super) ends: [String; 2],
+    pub(super) marks: Vec<f64>,
+}
+
+/// The 75th percentile over time, from 0 on, with the thresholds that lie in its range, and releases. A step without
+/// values is a gap.
+pub(super) fn trend(metric: Metric, values: &[Option<f64>], axis: &Axis) -> Markup {
     let largest = values.iter().flatten().copied().fold(0.0, f64::max);
     let largest = if largest > 0.0 { largest } else { 1.0 };
-    let height = |value: f64| TREND_HEIGHT - value / largest * (TREND_HEIGHT - TREND_TOP);
-    let mut content = Markup::default();
+    let height = |value: f64| TREND_BOTTOM - value / largest * (TREND_BOTTOM - TREND_TOP);
+    let mut content = level(TREND_BOTTOM, "axis");
+    content.push(label(TREND_RIGHT + 4.0, TREND_BOTTOM + 4.0, "start", "0"));
+    for (end, (x, anchor)) in axis.ends.iter().zip([(0.0, "start"), (TREND_RIGHT, "end")]) {
+        content.push(label(x, TREND_HEIGHT - 4.0, anchor, end));
+    }
+    for mark in &axis.marks {
+        content.push(line(mark * TREND_RIGHT, TREND_TOP, TREND_BOTTOM, "mark"));
+    }
     let thresholds = metric.thresholds();
     for edge in [thresholds.good, thresholds.needs_improvement].map(|value| value.number(metric)) {
         if edge <= largest {
-            content.push(level(height(edge)));
-            content.push(label(WIDTH, height(edge) - 3.0, "end", &limit(metric, edge)));
+            content.push(level(height(edge), "edge"));
+            content.push(label(TREND_RIGHT + 4.0, height(edge) + 4.0, "start", &limit(metric, edge)));
         }
     }
-    let step = WIDTH / values.len().max(1) as f64;
+    let step = TREND_RIGHT / values.len().max(1) as f64;
     let place = |(number, value): (usize, &Option<f64>)| {
         value.map(|value| [(number as f64 + 0.5) * step, height(value)].map(|place| format!("{place:.1}")))
     };
@@ -108,10 +132,10 @@ pub(super) fn trend(metric: Metric, values: &[Option<f64>]) -> Markup {
     svg(WIDTH, TREND_HEIGHT, &format!("The 75th percentile of {} over time", metric.name()), content)
 }
 
-/// A dashed line over the whole width.
-fn level(y: f64) -> Markup {
-    let (x, y) = (format!("{WIDTH:.1}"), format!("{y:.1}"));
-    let attributes = [("x1", "0"), ("x2", &*x), ("y1", &*y), ("y2", &*y), ("class", "edge")];
+/// A horizontal line of a trend.
+fn level(y: f64, class: &str) -> Markup {
+    let (x, y) = (format!("{TREND_RIGHT:.1}"), format!("{y:.1}"));
+    let attributes = [("x1", "0"), ("x2", &*x), ("y1", &*y), ("y2", &*y), ("class", class)];
     element("line", &attributes, Markup::default())
 }
 
@@ -135,10 +159,18 @@ pub(super) fn ratings(one: &MetricAnswer) -> Markup {
     stacked(&counts.into_iter().zip(Rating::ALL.map(class)).collect::<Vec<_>>(), &about)
 }
 
+/// Classes of the parts of a bar, as many as a metric has parts.
+const SHADES: [&str; 6] = ["part-1", "part-2", "part-3", "part-4", "part-5", "part-6"];
+
+/// The key of a part of the bar, by its number from 0 on.
+pub(super) fn key(number: usize) -> Markup {
+    let class = format!("key {}", SHADES.get(number).copied().unwrap_or_default());
+    element("span", &[("class", class.as_str()), ("aria-hidden", "true")], Markup::default())
+}
+
 /// The dominant parts of slow page views as one bar.
 pub(super) fn parts(slow: &SlowAnswer) -> Markup {
-    let shades = ["part-1", "part-2", "part-3", "part-4", "part-5", "part-6"];
-    let counts: Vec<_> = slow.parts.iter().map(|part| part.n).zip(shades).collect();
+    let counts: Vec<_> = slow.parts.iter().map(|part| part.n).zip(SHADES).collect();
     stacked(&counts, &format!("Slow page views of {} by their dominant part", slow.metric.name()))
 }
 
@@ -150,7 +182,15 @@ fn stacked(counts: &[(u64, &str)], about: &str) -> Markup {
         content.push(rect([x, 0.0, width, 12.0], class));
         x += width;
     }
-    svg(WIDTH, 12.0, about, content)
+    let view = format!("0 0 {WIDTH} 12");
+    let attributes = [
+        ("viewBox", view.as_str()),
+        ("preserveAspectRatio", "none"),
+        ("role", "img"),
+        ("aria-label", about),
+        ("class", "stacked"),
+    ];
+    element("svg", &attributes, content)
 }
 
 /// A bar that shows a number beside the largest one. The table has the number as text.

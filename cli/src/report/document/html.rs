@@ -3,8 +3,9 @@
 use super::chart;
 use super::markup::{Markup, element, open, style, text};
 use super::sections::{self, CAUSE_COLUMNS, CHANGE_COLUMNS, METRIC_COLUMNS, PAGE_COLUMNS, TREND_COLUMNS};
-use crate::client::answer::SeriesAnswer;
 use crate::client::answer::summary::{AdviceAnswer, RecommendationAnswer, SummaryAnswer};
+use crate::client::answer::{MarkAnswer, PeriodAnswer, SeriesAnswer};
+use crate::moment;
 use crate::report::{Args, shown, summary};
 
 /// Forbids everything but the style sheet, so that even a mistake here loads and runs nothing.
@@ -51,7 +52,7 @@ fn header(answer: &SummaryAnswer, args: &Args, title: &str) -> Markup {
         let ring = quality.field_score.map(chart::score).unwrap_or_default();
         let mut words = paragraph(
             &format!("verdict {}", summary::verdict(quality).replace(' ', "-")),
-            sections::verdict(quality),
+            sections::verdict(answer, quality),
         );
         words.push(sections::score(quality).map(|score| paragraph("soft", score)).unwrap_or_default());
         let parts = [ring, element("div", &[], words)];
@@ -93,9 +94,10 @@ fn changes(answer: &SummaryAnswer, args: &Args) -> Markup {
 fn over_time(series: &SeriesAnswer) -> Markup {
     let mut cards = Markup::default();
     let mut rows = Vec::new();
+    let axis = axis(series);
     for trend in sections::trends(series) {
         let mut card = element("h3", &[], text(trend.metric.name()));
-        card.push(chart::trend(trend.metric, &trend.values));
+        card.push(chart::trend(trend.metric, &trend.values, &axis));
         cards.push(element("figure", &[], card));
         let name = text(trend.metric.name());
         rows.push(std::iter::once(name).chain(trend.ends.map(text)).collect());
@@ -108,6 +110,18 @@ fn over_time(series: &SeriesAnswer) -> Markup {
     content.push(table(&["Metric", lowest, highest, last], rows));
     content.push(paragraph("soft", sections::trend_about(series)));
     section("Over time", content)
+}
+
+/// The time of a series, and its releases.
+fn axis(series: &SeriesAnswer) -> chart::Axis {
+    let PeriodAnswer { from, to, .. } = &series.period;
+    let at = |text: &str| moment::time(text).ok();
+    let place = |mark: &MarkAnswer| {
+        let (from, to, at) = (at(from)?, at(to)?, at(&mark.at)?);
+        (from..to).contains(&at).then(|| at.saturating_sub(from) as f64 / to.saturating_sub(from) as f64)
+    };
+    let ends = [from, to].map(|end| sections::time(end));
+    chart::Axis { ends, marks: series.marks.iter().filter_map(place).collect() }
 }
 
 fn pages(answer: &SummaryAnswer) -> Markup {
@@ -137,7 +151,12 @@ fn causes(advice: &AdviceAnswer) -> Markup {
         let mut one = element("h3", &[], text(slow.metric.name()));
         one.push(paragraph("soft", sections::causes_about(slow)));
         one.push(chart::parts(slow));
-        let rows = slow.parts.iter().map(|part| sections::cause_row(slow, part).map(text).to_vec());
+        let rows = slow.parts.iter().enumerate().map(|(number, part)| {
+            let [name, further @ ..] = sections::cause_row(slow, part);
+            let mut first = chart::key(number);
+            first.push(text(name));
+            std::iter::once(first).chain(further.map(text)).collect()
+        });
         one.push(table(&CAUSE_COLUMNS, rows.collect()));
         content.push(element("div", &[("class", "whole")], one));
         is_empty = false;
@@ -208,7 +227,8 @@ fn section(title: &str, content: Markup) -> Markup {
 }
 
 fn paragraph(class: &str, words: impl AsRef<str>) -> Markup {
-    element("p", &[("class", class)], text(words))
+    // Keeps a number and its unit in one line.
+    element("p", &[("class", class)], text(words.as_ref().replace(" %", "\u{a0}%")))
 }
 
 fn list(items: impl Iterator<Item = Markup>) -> Markup {

@@ -17,7 +17,7 @@ pub(in crate::report) fn render(
     let mut text =
         format!("# {}\n\n{}\n", escape(&sections::title(answer)), escape(&sections::about(answer, args)));
     if let Some(quality) = &answer.quality {
-        text.push_str(&format!("\n**{}**\n", escape(&sections::verdict(quality))));
+        text.push_str(&format!("\n**{}**\n", escape(&sections::verdict(answer, quality))));
         if let Some(score) = sections::score(quality) {
             text.push_str(&format!("\n{}\n", escape(&score)));
         }

@@ -17,7 +17,7 @@ pub(super) fn title(answer: &SummaryAnswer) -> String {
 
 /// Period, filters and page views.
 pub(super) fn about(answer: &SummaryAnswer, args: &Args) -> String {
-    let mut parts = vec![format!("{} to {} (UTC)", answer.period.from, answer.period.to)];
+    let mut parts = vec![format!("{} to {} UTC", time(&answer.period.from), time(&answer.period.to))];
     parts.extend(args.filters.titles());
     let [views, estimated] = answer.counts();
     parts.push(format!("{views} page views"));
@@ -25,11 +25,31 @@ pub(super) fn about(answer: &SummaryAnswer, args: &Args) -> String {
     parts.join(" · ")
 }
 
+/// A time of the API without its seconds.
+pub(super) fn time(text: &str) -> String {
+    text.strip_suffix(":00Z").map_or_else(|| text.to_owned(), |text| text.replace('T', " "))
+}
+
 /// The assessment as sentences.
-pub(super) fn verdict(quality: &QualityAnswer) -> String {
+pub(super) fn verdict(answer: &SummaryAnswer, quality: &QualityAnswer) -> String {
+    let good = |metric: Metric| {
+        let one = answer.metrics.get(metric.name()).filter(|one| one.n >= quality.min_n)?;
+        // As the server judges: by the exact counts.
+        let is_good = u128::from(one.good) * 4 >= u128::from(one.n) * 3;
+        let percent = one.good as f64 / one.n.max(1) as f64 * 100.0;
+        // More decimals, if rounding would contradict the verdict.
+        let mut texts = (1..=6).map(|places| format!("{percent:.places$}"));
+        let agrees = |text: &String| text.parse::<f64>().is_ok_and(|shown| (shown >= 75.0) == is_good);
+        let percent = texts.find(agrees).unwrap_or_else(|| percent.to_string());
+        Some((is_good, format!("{} {percent} %", metric.name())))
+    };
+    let metrics = |asked: bool| {
+        let all = Metric::CORE.into_iter().filter_map(good);
+        all.filter(|(is_good, _)| *is_good == asked).map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+    };
     let reason = match quality.core_web_vitals.as_str() {
-        "pass" => "At least 75 % of the values of LCP, INP and CLS are good".to_owned(),
-        "fail" => "Fewer than 75 % of the values of LCP, INP or CLS are good".to_owned(),
+        "pass" => format!("At least 75 % of the values are good: {}", metrics(true)),
+        "fail" => format!("Fewer than 75 % of the values are good: {}", metrics(false)),
         _ => format!("LCP or CLS has fewer than {} values", quality.min_n),
     };
     format!("Core Web Vitals: {}. {reason}.", summary::verdict(quality))
@@ -54,7 +74,7 @@ pub(super) const METRIC_COLUMNS: [&str; 7] =
 pub(super) fn metric_row(metric: Metric, one: &MetricAnswer) -> [String; 7] {
     [
         metric.name().to_owned(),
-        format!("{} ({})", value(metric, one.p75, &[]), one.rating.name()),
+        format!("{} ({})", value(metric, one.p75, &[]), one.rating.name().replace('-', " ")),
         interval(metric, one),
         share(one.good, one.n),
         share(one.needs_improvement, one.n),
@@ -97,7 +117,9 @@ pub(super) fn change_rows(previous: &PreviousAnswer, args: &Args) -> Vec<[String
 pub(super) fn change_about(previous: &PreviousAnswer) -> String {
     format!(
         "{} to {} had {} page views. 90 % of such intervals hold the true change.",
-        previous.period.from, previous.period.to, previous.views
+        time(&previous.period.from),
+        time(&previous.period.to),
+        previous.views
     )
 }
 
@@ -128,7 +150,8 @@ pub(super) const TREND_COLUMNS: [&str; 3] = ["Lowest p75", "Highest p75", "Last 
 
 /// The steps of the trends, and the releases of their time.
 pub(super) fn trend_about(series: &SeriesAnswer) -> String {
-    let steps = format!("75th percentiles by {}, time zone {}.", series.step, series.timezone);
+    let steps =
+        format!("75th percentiles by {}, in the time zone {}; times are UTC.", series.step, series.timezone);
     let releases = trend::releases(&series.marks);
     if releases.is_empty() { steps } else { format!("{steps} Releases: {}.", releases.join(", ")) }
 }
@@ -174,7 +197,8 @@ pub(super) fn causes_about(slow: &SlowAnswer) -> String {
         .map_or_else(String::new, |sample| format!(" Numbers are of {}", sampled::text(sample)));
     format!(
         "{not_good} page views from {} to {} are not good; the cause of {explained} is known.{sample}",
-        period.from, period.to
+        time(&period.from),
+        time(&period.to)
     )
 }
 

@@ -89,6 +89,10 @@ fn html_has_every_section_and_charts() {
         "Change since the period before</h2>",
         "<td>+20.0 %</td><td>+410 to +640</td><td>worse</td>",
         "Over time</h2>",
+        ">2026-11-16 00:00</text>",
+        ">2026-11-20 00:00</text>",
+        // The release, after two of four days.
+        "<line x1=\"122.0\" x2=\"122.0\" y1=\"8.0\" y2=\"72.0\" class=\"mark\">",
         "Releases: 5.1.0 first seen 2026-11-18.",
         "Worst pages</h2>",
         "Causes</h2>",
@@ -109,9 +113,39 @@ fn html_has_every_section_and_charts() {
     );
     // The day without values leaves a gap: a point, and a line of two points.
     assert_eq!(
-        (document.matches("<circle cx=\"57.5\"").count(), document.matches("<polyline").count()),
+        (document.matches("<circle cx=\"30.5\"").count(), document.matches("<polyline").count()),
         (1, 1)
     );
+}
+
+#[test]
+fn verdict_names_the_metrics_with_shares_that_agree_with_it() {
+    let mut answer = answer("");
+    for (good, n, expected) in [
+        (749_999, 1_000_000, "Core Web Vitals: fail. Fewer than 75 % of the values are good: LCP 74.9999 %"),
+        (700_000, 1_000_000, "Core Web Vitals: fail. Fewer than 75 % of the values are good: LCP 70.0 %"),
+    ] {
+        if let Some(lcp) = answer.metrics.get_mut("LCP") {
+            (lcp.good, lcp.n) = (good, n);
+        }
+        if let Some(cls) = answer.metrics.get_mut("CLS") {
+            (cls.good, cls.n) = (900, 1_000);
+        }
+        let document = markdown(&answer, None, &args());
+        assert!(document.contains(&format!("**{expected}.**")), "{document}");
+    }
+}
+
+#[test]
+fn sample_of_causes_is_stated() {
+    let mut answer = answer("");
+    let sample = json!({"of": 1_000_000, "share": 0.027, "max": 30_000, "cut": false});
+    for slow in answer.advice.iter_mut().flat_map(|advice| &mut advice.causes) {
+        slow.sample = Some(serde_json::from_value(sample.clone()).unwrap());
+    }
+    let stated = "Numbers are of a sample: 2.7 % of about 1000000 page views, spread evenly over the period.";
+    assert!(markdown(&answer, None, &args()).contains(stated));
+    assert!(html(&answer, None, &args()).contains(&stated.replace(" %", "\u{a0}%")));
 }
 
 #[test]
