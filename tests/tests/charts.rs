@@ -175,6 +175,15 @@ async fn page_shows_its_metric_over_time_its_slow_page_views_and_their_causes() 
         assert!((span["start_ms"].as_f64().unwrap() / end * 100.0 - left).abs() < 0.1, "{span} at {left} %");
     }
 
+    browser.run("document.querySelector('[data-key=\"around-worst\"]').click()").await;
+    browser
+        .until("location.search.includes('around=worst') && !document.body.hasAttribute('data-busy')")
+        .await;
+    let worst = ask(&server, &format!("samples?{asked}&metric=LCP&around=worst&limit=5")).await;
+    let slowest = worst["samples"][0]["value"].as_f64().unwrap();
+    let shown = browser.run("return document.querySelector('.sample summary strong span').title").await;
+    assert!((number(shown.as_str().unwrap()) - slowest).abs() < 0.06, "{shown} of {slowest}");
+
     let engagement = ask(&server, &format!("engagement?{asked}&metric=LCP")).await;
     let known: Vec<f64> = engagement["ratings"]
         .as_array()

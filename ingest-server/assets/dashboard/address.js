@@ -39,7 +39,7 @@ export const VIEWS = ["overview", "compare", "budgets", "setup", "server"];
 const DEFAULTS = {
   site: null, view: "overview", route: null, period: "7d", from: null, to: null,
   ...UNFILTERED,
-  metric: null, sort: "impact", order: "desc", search: null, min_n: null, group: null, by: "device", status: "open",
+  metric: null, sort: "impact", order: "desc", search: null, min_n: null, group: null, around: null, by: "device", status: "open",
   sides: "period", current: null, baseline: null,
 };
 
@@ -52,6 +52,7 @@ const CHOICES = {
   by: PROPERTIES.map(({ name }) => name),
   status: ["open", "all"],
   group: ["section"],
+  around: ["worst"],
   sides: ["period", ...FILTERS.map(({ name }) => name)],
   ...Object.fromEntries(CONTEXT_FILTERS.filter(({ values }) => values).map(({ name, values }) => [name, values])),
 };

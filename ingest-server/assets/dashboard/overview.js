@@ -193,7 +193,7 @@ function row(page, state, link) {
   const impact = h("td", { role: "cell", class: "number impact" }, page.impact === undefined ? "–"
     : h("span", { title: `At least ${share(page.impact.share_at_least, 1)} of the page views with ${page.impact.metric} are not good, with 95 % certainty` }, `${count(page.impact.views)} `, h("span", { class: "soft small" }, page.impact.metric)));
   const name = h("td", { role: "cell", class: "route-cell" },
-    link(page.routes === undefined ? { route: page.route } : { group: null, search: page.route.replace(/\*$/, "") },
+    link(page.routes !== undefined && page.route.endsWith("*") ? { group: null, search: page.route.slice(0, -1) } : { route: page.route },
       { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")),
     page.routes === undefined ? null : h("span", { class: "soft small" }, counted(page.routes, "page")));
   const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"),

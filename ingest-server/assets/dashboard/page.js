@@ -28,7 +28,7 @@ export const pageView = {
       softly(of("breakdown", { ...asked, by: state.by })),
       softly(of("series", { ...asked, metric })),
       softly(of("advice", asked)),
-      softly(of("samples", { ...asked, metric, around: 75, limit: SAMPLES_LIMIT })),
+      softly(of("samples", { ...asked, metric, around: state.around ?? 75, limit: SAMPLES_LIMIT })),
       softly(of("engagement", { ...asked, metric })),
       ...EXPLAINED.map((explained) => softly(of("attribution", { ...asked, metric: explained, limit: CAUSES_LIMIT }))),
     ]);
@@ -56,7 +56,8 @@ export const pageView = {
             breakdownPanel({ ...state, metric: state.metric ?? "LCP" }, answers.breakdown, link, actions),
             h("div", { class: "two" }, advicePanel(answers.advice, 3), engagementPanel(answers.engagement)),
             causePanels(answers.causes),
-            samplesPanel(state.metric ?? "LCP", answers.samples),
+            samplesPanel(state.metric ?? "LCP", answers.samples,
+              segmented("around", "Which page views", [[null, "Near the p75"], ["worst", "Slowest"]], state, link, "segmented small")),
           ],
     ];
   },

@@ -3,9 +3,10 @@ import { chip, figure } from "./chart.js";
 import { count, counted, moment, share, value } from "./format.js";
 import { failed, h, quoted, readable } from "./dom.js";
 
-/** Slow page views; `answer` may be the error of reading them. */
-export function samplesPanel(metric, answer) {
-  const panel = (...content) => h("section", { class: "panel", "aria-labelledby": "samples" }, h("h2", { id: "samples" }, `Slow page views by ${metric}`), content);
+/** Slow page views; `answer` may be the error of reading them; `control` chooses which. */
+export function samplesPanel(metric, answer, control) {
+  const panel = (...content) => h("section", { class: "panel", "aria-labelledby": "samples" },
+    h("div", { class: "panel-head flush" }, h("h2", { id: "samples" }, `Slow page views by ${metric}`), control), content);
   if (answer instanceof Error) return panel(failed(answer));
   if (answer.samples.length === 0) return panel(h("p", { class: "soft" }, `No page view here has a value of ${metric}.`));
   return panel(h("p", { class: "soft small" }, `Shown: ${answer.rule}.`),

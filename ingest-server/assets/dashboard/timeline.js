@@ -10,6 +10,9 @@ const MARK_ROW_HEIGHT = 14;
 /** Characters of a release's name on the chart; the list below it has the whole name. */
 const MARK_NAME_MAX = 24;
 
+/** The least span of a sparkline, as a part of its highest value: a smaller one would make noise look like news. */
+const SPARKLINE_SPAN_MIN = 0.3;
+
 let charts = null;
 
 /** The colors of the page's scheme. */
@@ -199,7 +202,9 @@ export function sparkline(metric) {
   if (known.length < 2) return null;
   const last = metric.points.length - 1;
   const [low, high] = [Math.min(...known.map(([, n]) => n)), Math.max(...known.map(([, n]) => n))];
-  const line = known.map(([place, n]) => `${(100 * place / last).toFixed(1)},${(22 - 20 * (n - low) / (high - low || 1)).toFixed(1)}`).join(" ");
+  const span = Math.max(high - low, SPARKLINE_SPAN_MIN * high) || 1;
+  const middle = (low + high) / 2;
+  const line = known.map(([place, n]) => `${(100 * place / last).toFixed(1)},${(12 - 20 * (n - middle) / span).toFixed(1)}`).join(" ");
   return svg("svg", { class: "sparkline", viewBox: "0 0 100 24", preserveAspectRatio: "none", role: "img",
     "aria-label": `From ${value(metric.unit, known[0][1])} to ${value(metric.unit, known.at(-1)[1])}, between ${value(metric.unit, low)} and ${value(metric.unit, high)}` },
     svg("polyline", { points: line }));
