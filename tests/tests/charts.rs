@@ -129,6 +129,8 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
     assert!(texts(&browser, "[aria-labelledby=traffic] .marks").await[0].starts_with("2.5.0 deployed"));
     assert_eq!(browser.run("return document.querySelectorAll('.traffic .mark').length").await, 1);
 
+    let shifts = browser.entries("layout-shift", "value").await;
+    assert!(shifts.iter().sum::<f64>() < 0.001, "the overview's own CLS: {shifts:?}");
     let loaded = browser
         .run(
             "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
@@ -156,6 +158,7 @@ async fn page_shows_its_metric_over_time_its_slow_page_views_and_their_causes() 
         points.iter().map(|point| point["n"].to_string()).filter(|n| n != "0").collect();
     browser.run("document.querySelectorAll('details').forEach(node => { node.open = true })").await;
     assert_eq!(texts(&browser, "[aria-labelledby=trend] tbody td:last-child").await, counts);
+    assert_eq!(texts(&browser, "[aria-labelledby=trend] thead th:first-child").await, ["From (UTC)"]);
     assert!(texts(&browser, "[aria-labelledby=trend] .marks").await[0].starts_with("2.5.0 deployed"));
 
     let samples = ask(&server, &format!("samples?{asked}&metric=LCP&around=75&limit=5")).await;

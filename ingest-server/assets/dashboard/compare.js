@@ -82,7 +82,8 @@ function moved(routes, heads, state, link) {
     h("h2", { id: "moved" }, "Pages that moved"),
     clear.length > 0 ? table(clear) : h("p", { class: "soft" }, "No page changed clearly."),
     others.length === 0 ? null : h("details", { class: "counts", "data-open": "moved" },
-      h("summary", { "data-key": "moved" }, `${counted(others.length, "change")} that may be chance`), table(others)));
+      h("summary", { "data-key": "moved" }, `${counted(others.length, "change")} that may be chance`), table(others)),
+    routes.length < ROUTES ? null : h("p", { class: "soft small" }, `The first ${ROUTES} are shown: clear changes, then the largest.`));
 }
 
 /** A table of changes. The roles keep it a table if a narrow window makes blocks of its rows. */

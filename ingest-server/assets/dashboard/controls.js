@@ -10,6 +10,7 @@ export function subtitle(report, answers, actions) {
   return h("p", { class: "subtitle" },
     h("span", {}, counted(report.views, "page view"), sampled(report)),
     h("span", {}, period(report.period)),
+    report.period.limited === undefined ? null : h("span", { class: "limited" }, `Not all of the period: ${report.period.limited}.`),
     h("span", { class: "read" }, `Read at ${clock(answers.read)} `,
       h("button", { class: "refresh", type: "button", onclick: actions.refresh, "data-key": "refresh" }, "Refresh")));
 }

@@ -19,8 +19,8 @@ const DRAWN = { overview: overviewView, compare: compareView, budgets: budgetsVi
 const ROWS = 50;
 /** The server's own figures have no events. */
 const SERVER_AGAIN_MS = 5_000;
-/** Time until another look whether the reader still selects text. */
-const SELECTING_MS = 1_000;
+/** Time until another look whether the reader is still occupied. */
+const OCCUPIED_MS = 1_000;
 
 const main = document.getElementById("main");
 const announcer = document.getElementById("status");
@@ -269,13 +269,21 @@ function onSeen(now) {
   if (answers !== null && (!isShown || isRefused)) look();
 }
 
-/** Reads again, unless the reader selects text, which drawing would lose. */
+/** Reads again, but not while the reader is occupied. */
 function look() {
   clearTimeout(later);
   if (document.visibilityState !== "visible" || known === null) return;
-  const selection = getSelection();
-  if (!selection.isCollapsed && main.contains(selection.anchorNode)) later = setTimeout(look, SELECTING_MS);
+  if (isOccupied()) later = setTimeout(look, OCCUPIED_MS);
   else load({ quiet: true });
+}
+
+/** Whether the reader does what drawing would undo: selects text, types, or has a list open. */
+function isOccupied() {
+  const selection = getSelection();
+  if (!selection.isCollapsed && main.contains(selection.anchorNode)) return true;
+  const field = document.activeElement;
+  if (main.contains(field) && field.matches("input") && field.value !== field.defaultValue) return true;
+  return CSS.supports("selector(select:open)") && main.querySelector("select:open") !== null;
 }
 
 addEventListener("popstate", (event) => {

@@ -2,6 +2,7 @@
 import { chip, figure } from "./chart.js";
 import { count, counted, moment, share, value } from "./format.js";
 import { failed, h, quoted, readable } from "./dom.js";
+import { inSample } from "./causes.js";
 
 /** Slow page views; `answer` may be the error of reading them; `control` chooses which. */
 export function samplesPanel(metric, answer, control) {
@@ -9,7 +10,7 @@ export function samplesPanel(metric, answer, control) {
     h("div", { class: "panel-head flush" }, h("h2", { id: "samples" }, `Slow page views by ${metric}`), control), content);
   if (answer instanceof Error) return panel(failed(answer));
   if (answer.samples.length === 0) return panel(h("p", { class: "soft" }, `No page view here has a value of ${metric}.`));
-  return panel(h("p", { class: "soft small" }, `Shown: ${answer.rule}.`),
+  return panel(h("p", { class: "soft small" }, `Shown${inSample(answer)}: ${answer.rule}.`),
     h("div", { class: "samples" }, answer.samples.map((view, place) => sample(answer.unit, view, place))));
 }
 
@@ -54,7 +55,7 @@ export function engagementPanel(answer) {
       h("thead", {}, h("tr", {}, [`${answer.metric} rating`, "Page views", "Interacted", "Engaged", answer.mark === null ? null : `Mark ${readable(answer.mark)}`].filter(Boolean).map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, answer.ratings.map(({ rating, n, interaction, engaged, mark }) => h("tr", {},
         h("th", { scope: "row" }, chip(rating)), h("td", {}, count(n)), [interaction, engaged, mark].filter(Boolean).map((part) => h("td", {}, percent(part, n))))))),
-    h("p", { class: "soft small" }, `${counted(answer.known, "page view")} of known engagement. Shares have 90 % confidence intervals. ${answer.note}`));
+    h("p", { class: "soft small" }, `${counted(answer.known, "page view")} of known engagement${inSample(answer)}. Shares have 90 % confidence intervals. ${answer.note}`));
 }
 
 /** A share as a bar and in words, with its confidence interval. */

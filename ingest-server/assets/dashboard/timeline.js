@@ -36,7 +36,9 @@ function timeline(name, series) {
   if (metric.points.every(({ value: number }) => number === null)) return h("p", { class: "soft" }, `No ${name} values in this period.`);
   const box = h("div", { class: "timeline", role: "img", "aria-label": `${name} p${series.percentile} over time, from ${moment(series.period.from)} to ${moment(series.period.to)}. The values are in the table below.` });
   drawChart(box, name, series, metric);
-  return h("figure", {}, box, key(series, metric), marks(series.marks), valueTable(series, metric));
+  return h("figure", {}, box, key(series, metric), marks(series.marks),
+    series.timezone_note === undefined ? null : h("p", { class: "small soft" }, `Times are UTC: ${series.timezone_note}.`),
+    valueTable(series, metric));
 }
 
 /** What the lines of a chart are. */
@@ -56,7 +58,7 @@ async function drawChart(box, name, series, metric) {
   const data = [at, of(({ interval }) => interval?.[1]), of(({ interval }) => interval?.[0]), of((point) => point.value)];
   const axis = { stroke: colors.soft, grid: { stroke: colors.line, width: 1 }, ticks: { stroke: colors.line, width: 1 } };
   const isLong = at.length > 1 && at.at(-1) - at[0] > 4 * 86_400;
-  const date = dates(series.timezone, isLong);
+  const date = dates(series, isLong);
   const times = (self, points) => points.map((seconds) => date.format(new Date(seconds * 1_000)));
   const label = (self, points) => points.map((point) => (point === 0 ? "0" : boundary(metric.unit, point)));
   const chart = new Plot({
@@ -97,8 +99,8 @@ async function drawChart(box, name, series, metric) {
   observer.observe(box);
 }
 
-/** The format of times of an axis; a long one has days only. */
-function dates(timeZone, isLong) {
+/** The format of times of a series, in its time zone; a long axis has days only. */
+function dates({ timezone: timeZone }, isLong) {
   return new Intl.DateTimeFormat("en-GB", { timeZone, day: "numeric", month: "short", ...(isLong ? {} : { hour: "2-digit", minute: "2-digit" }) });
 }
 
@@ -140,8 +142,7 @@ export function trafficPanel(series) {
   const { views } = series.lines[0];
   const { steps } = series;
   const most = Math.max(...views, 0);
-  const date = dates(series.timezone, series.step !== "hour");
-  const start = (text) => date.format(new Date(text));
+  const start = starts(series);
   const [from, to] = [Date.parse(steps[0].start), Date.parse(steps.at(-1).end)];
   const lines = series.marks.map(({ at, release }) => {
     const x = (views.length * (Date.parse(at) - from)) / (to - from);
@@ -150,12 +151,12 @@ export function trafficPanel(series) {
   const bars = svg("svg", { class: "traffic", viewBox: `0 0 ${views.length} 40`, preserveAspectRatio: "none", role: "img",
     "aria-label": `Page views over time, at most ${count(most)} in one ${series.step}. The counts are in the table below.` },
     views.map((n, place) => svg("rect", { x: place + 0.08, width: 0.84, y: 40 - (38 * n) / (most || 1), height: (38 * n) / (most || 1) },
-      svg("title", {}, `${moment(steps[place].start)}: ${counted(n, "page view")}`))), lines);
-  const rows = views.map((n, place) => [steps[place].start, count(n)]);
+      svg("title", {}, `${start(steps[place])}: ${counted(n, "page view")}`))), lines);
+  const rows = views.map((n, place) => [start(steps[place]), count(n)]);
   return panel(h("p", { class: "soft small" }, `At most ${counted(most, "page view")} a ${series.step}`), bars,
-    h("p", { class: "ends soft small" }, h("span", {}, start(steps[0].start)), h("span", {}, start(steps.at(-1).start))),
+    h("p", { class: "ends soft small" }, h("span", {}, start(steps[0])), h("span", {}, start(steps.at(-1)))),
     series.marks.length === 0 ? h("p", { class: "soft small" }, "No release was new in this period.") : marks(series.marks),
-    details("traffic", "Counts", ["From", "Page views"], rows));
+    details("traffic", "Counts", [`From (${series.timezone})`, "Page views"], rows));
 }
 
 /** The point under the cursor, in words. */
@@ -167,7 +168,7 @@ function tell(box, series, metric, place) {
   }
   const point = place === null || place === undefined ? undefined : metric.points[place];
   tip.hidden = point === undefined;
-  if (point !== undefined) tip.textContent = `${moment(series.steps[place].start)}: ${words(metric.unit, point)}`;
+  if (point !== undefined) tip.textContent = `${starts(series)(series.steps[place])}: ${words(metric.unit, point)}`;
 }
 
 function words(unit, point) {
@@ -184,16 +185,23 @@ function marks(all) {
 }
 
 function valueTable(series, { unit, points }) {
-  const rows = points.map((point, place) => [point, series.steps[place].start]).filter(([{ n }]) => n > 0);
-  return details("timeline", "Values", ["From", `p${series.percentile}`, "90 % CI", "n"], rows.map(([{ n, value: number, interval: range }, start]) =>
-    [start, value(unit, number), range === null ? "too few values" : interval(unit, range), count(n)]));
+  const start = starts(series);
+  const rows = points.map((point, place) => [point, start(series.steps[place])]).filter(([{ n }]) => n > 0);
+  return details("timeline", "Values", [`From (${series.timezone})`, `p${series.percentile}`, "90 % CI", "n"], rows.map(([{ n, value: number, interval: range }, from]) =>
+    [from, value(unit, number), range === null ? "too few values" : interval(unit, range), count(n)]));
 }
 
-/** The table of a chart: the first cell of a row is a time. */
+/** Names the steps of a series by their starts; the current one is not complete. */
+function starts(series) {
+  const date = dates(series, series.step !== "hour");
+  return ({ start, incomplete }) => `${date.format(new Date(start))}${incomplete ? " (so far)" : ""}`;
+}
+
+/** The table of a chart: the first cell of a row is its step. */
 function details(key, title, heads, rows) {
   return h("details", { class: "counts", "data-open": key }, h("summary", { "data-key": key }, title),
     h("table", {}, h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, rows.map(([start, ...cells]) => h("tr", {}, h("th", { scope: "row" }, moment(start)), cells.map((cell) => h("td", {}, cell)))))));
+      h("tbody", {}, rows.map(([step, ...cells]) => h("tr", {}, h("th", { scope: "row" }, step), cells.map((cell) => h("td", {}, cell)))))));
 }
 
 /** A small line of a metric's points, without axes. */
