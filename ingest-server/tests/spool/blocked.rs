@@ -111,9 +111,9 @@ async fn a_spool_that_was_full_of_a_site_which_the_store_refuses_takes_others() 
     until(async || spool.held().first().is_some_and(|held| held.beacons == u64::from(kept))).await;
     assert_eq!(spool.append(place.record(kept * 2)).await, Err(AppendError::Full));
     for number in 0..100 {
+        until(async || spool.stats().bytes == spool.stats().held_bytes).await;
         spool.append(place.record(number * 2 + 1)).await.unwrap();
         until(async || spool.stats().waiting == u64::from(kept)).await;
-        until(async || spool.stats().bytes == spool.stats().held_bytes).await;
     }
     assert_law(&running.stop().await);
 }

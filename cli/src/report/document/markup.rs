@@ -15,7 +15,7 @@ impl Markup {
 
     /// Appends further markup.
     pub(super) fn push(&mut self, further: Self) {
-        self.0.push_str(&further.0);
+        self.0.extend([further.0]);
     }
 }
 
@@ -32,10 +32,10 @@ pub(super) fn text(text: impl AsRef<str>) -> Markup {
 
 /// An element with attributes and content.
 pub(super) fn element(name: &'static str, attributes: &[(&'static str, &str)], content: Markup) -> Markup {
-    let Markup(mut markup) = open(name, attributes);
-    markup.push_str(&content.0);
-    markup.push_str(&format!("</{name}>"));
-    Markup(markup)
+    let mut markup = open(name, attributes);
+    markup.push(content);
+    markup.push(Markup(format!("</{name}>")));
+    markup
 }
 
 /// An element without content that has no end tag, such as `<meta>`.

@@ -76,8 +76,8 @@ fn assertions_of_lighthouse_ci_have_levels_and_patterns() {
     assert_eq!(
         budgets,
         [
-            "TTI p75 <= 5000 on /app* (line 4) warn",
             "LCP p75 <= 2500 on /app* (line 3)",
+            "TTI p75 <= 5000 on /app* (line 4) warn",
             "LCP p75 <= 4000 on * (line 9)",
             "not cumulative-layout-shift (line 6)",
             "not uses-webp-images (line 7)",
@@ -114,8 +114,8 @@ ci:
     assert_eq!(
         budgets,
         [
-            "TTI p75 <= 5000 on /app* (line 9) warn",
             "LCP p75 <= 2500 on /app* (line 8)",
+            "TTI p75 <= 5000 on /app* (line 9) warn",
             "CLS p75 <= 0.1 on * (line 14)",
             "LCP p75 <= 4000 on * (line 15)",
             "not max-largest-contentful-paint (line 7)",
@@ -154,9 +154,9 @@ fn thresholds_of_k6_name_percentiles() {
     assert_eq!(
         budgets,
         [
-            "CLS p50 <= 0.1 on https://shop.example/cart (line 3)",
             "LCP p75 <= 2500 on * (line 2)",
             "LCP p90 <= 4000 on * (line 2)",
+            "CLS p50 <= 0.1 on https://shop.example/cart (line 3)",
             "not browser_web_vital_lcp (line 2)",
             "not http_req_duration (line 4)",
         ]
@@ -178,10 +178,10 @@ fn budgets_of_sitespeed_are_of_all_pages_or_of_one() {
     assert_eq!(
         budgets,
         [
-            "LCP p75 <= 2000 on https://shop.example/cart (line 5)",
             "LCP p75 <= 2500 on * (line 2)",
-            "not requests (line 3)",
+            "LCP p75 <= 2000 on https://shop.example/cart (line 5)",
             "not fullyLoaded (line 2)",
+            "not requests (line 3)",
         ]
     );
 }
