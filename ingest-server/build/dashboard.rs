@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 /// The module that imports all others.
 const FIRST: &str = "dashboard.js";
+/// The chart library, which the script imports when it draws the first chart.
+const CHARTS: &str = "uplot.js";
+const STYLES: [&str; 2] = ["uplot.css", "dashboard.css"];
 
 /// Writes the files to `out`. Returns the URL path of each.
 pub(crate) fn make(source: &Path, out: &Path) -> Vec<(String, PathBuf)> {
@@ -29,8 +32,10 @@ pub(crate) fn make(source: &Path, out: &Path) -> Vec<(String, PathBuf)> {
         made.push((path.clone(), file));
         path
     };
-    let script = add(FIRST, &bundle(source), true);
-    let style = add("dashboard.css", &read(&source.join("dashboard.css")), true);
+    let charts = add(CHARTS, &format!("{}\nexport default uPlot;\n", read(&source.join(CHARTS))), true);
+    let script = bundle(source).replace("./uplot.js", &charts);
+    let script = add(FIRST, &script, true);
+    let style = add("dashboard.css", &STYLES.map(|name| read(&source.join(name))).concat(), true);
     let page = read(&source.join("index.html"));
     let page = page.replace("/assets/dashboard.js", &script).replace("/assets/dashboard.css", &style);
     add("index.html", &page, false);

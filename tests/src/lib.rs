@@ -11,6 +11,7 @@ pub mod load;
 pub mod proxy;
 pub mod scenarios;
 pub mod server;
+pub mod shop;
 pub mod trace;
 
 use std::time::{Duration, Instant};

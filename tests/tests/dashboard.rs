@@ -97,6 +97,33 @@ async fn last_visit_is_shown_without_a_reload() {
 }
 
 #[tokio::test]
+async fn typed_text_outlives_a_change_of_the_data() {
+    let server = Server::start().await;
+    visit(&server, 1, "/first").await;
+    server.settled().await;
+    let browser = signed_in(&server).await;
+    browser.until(&has_text("/first")).await;
+    browser.click("[data-key=search]").await;
+    browser.driver.action_chain().send_keys("/fir").perform().await.expect("key presses");
+    let listen = "window.heard = 0; const stream = new EventSource('/api/v1/sites/default/live');
+         stream.addEventListener('change', () => { window.heard += 1 })";
+    browser.run(listen).await;
+    browser.until("window.heard >= 1").await;
+    visit(&server, 2, "/second").await;
+    browser.until("window.heard >= 2").await;
+    // The dashboard heard of it too. Its question would have been answered before these two.
+    let ask = "const done = arguments[0]; const ask = () => fetch('/api/v1/sites/default/summary').then(answer => answer.json());
+         ask().then(ask).then(({ views }) => done(views))";
+    let views = browser.driver.execute_async(ask, Vec::new()).await.expect("an answer");
+    assert_eq!(views.json(), 2);
+    let field = "document.querySelector('[data-key=search]')";
+    assert_eq!(browser.run(&format!("return {field}.value")).await, "/fir", "the text is there");
+    browser.run(&format!("{field}.value = ''; {field}.blur()")).await;
+    browser.until(&has_text("/second")).await;
+    browser.quit().await;
+}
+
+#[tokio::test]
 async fn refused_beacon_is_explained_while_the_first_visit_is_awaited() {
     let server = Server::start().await;
     server.cli_json(&["site", "update", "default", "--origin", "https://shop.example", "--json"]).await;

@@ -12,26 +12,53 @@ export const FILTERS = [
   { name: "release", title: "Release" },
 ];
 
-export const VIEWS = ["overview", "budgets", "setup", "server"];
+/** The filters by the context of page views, which page views within retention have. Those without values take any text. */
+export const CONTEXT_FILTERS = [
+  { name: "viewport", title: "Window width", values: ["small", "medium", "large"] },
+  { name: "protocol", title: "Protocol", values: ["http/1.1", "h2", "h3", "other"] },
+  { name: "delivery", title: "Document from", values: ["network", "cache", "navigational-prefetch"] },
+  { name: "rtt", title: "Round trip", values: ["under-100", "under-200", "under-400", "under-800", "from-800"] },
+  { name: "memory", title: "Memory", values: ["low", "medium", "high"] },
+  { name: "cpu", title: "Processor", values: ["low", "medium", "high"] },
+  { name: "engaged", title: "Engaged", values: ["yes", "no"] },
+  { name: "tag", title: "Tag", example: "plan:pro" },
+  { name: "mark", title: "Mark", example: "order" },
+  { name: "server_timing", title: "Server-Timing", example: "cdn-cache:HIT" },
+];
+
+/** The properties by which a page is broken down. */
+export const PROPERTIES = [...FILTERS, ...CONTEXT_FILTERS.filter(({ values }) => values !== undefined)];
+
+const ALL_FILTERS = [...FILTERS, ...CONTEXT_FILTERS];
+
+/** The state without filters. */
+export const UNFILTERED = Object.fromEntries(ALL_FILTERS.map(({ name }) => [name, null]));
+
+export const VIEWS = ["overview", "compare", "budgets", "setup", "server"];
 
 const DEFAULTS = {
   site: null, view: "overview", route: null, period: "7d", from: null, to: null,
-  ...Object.fromEntries(FILTERS.map(({ name }) => [name, null])),
-  metric: "LCP", sort: "views", order: "desc", by: "device", status: "open",
+  ...UNFILTERED,
+  metric: null, sort: "impact", order: "desc", search: null, min_n: null, group: null, around: null, by: "device", status: "open",
+  sides: "period", current: null, baseline: null,
 };
 
 const CHOICES = {
   view: VIEWS,
   device: ["phone", "tablet", "desktop"],
   metric: METRICS.map(({ name }) => name),
-  sort: ["views", "p75", "route", "poor"],
+  sort: ["impact", "views", "p75", "route", "poor"],
   order: ["asc", "desc"],
-  by: FILTERS.map(({ name }) => name),
+  by: PROPERTIES.map(({ name }) => name),
   status: ["open", "all"],
+  group: ["section"],
+  around: ["worst"],
+  sides: ["period", ...FILTERS.map(({ name }) => name)],
+  ...Object.fromEntries(CONTEXT_FILTERS.filter(({ values }) => values).map(({ name, values }) => [name, values])),
 };
 
 /** Parameters that choose page views: a change of view keeps them. */
-const SCOPE = ["site", "period", "from", "to", ...FILTERS.map(({ name }) => name)];
+const SCOPE = ["site", "period", "from", "to", ...Object.keys(UNFILTERED)];
 
 /** Reads the state of the address, and says what in it is not understood. */
 export function readAddress() {
@@ -81,7 +108,7 @@ export function ofSite(state, site) {
 export function scope(state) {
   const { from, to } = state;
   const period = from === null && to === null ? { period: state.period } : { from: from === null ? null : day(from), to: to === null ? null : day(to) };
-  return { ...period, ...Object.fromEntries(FILTERS.map(({ name }) => [name, state[name]])) };
+  return { ...period, ...Object.fromEntries(Object.keys(UNFILTERED).map((name) => [name, state[name]])) };
 }
 
 /** A date as the API has times; a time stays as it is. */
@@ -89,7 +116,7 @@ function day(text) {
   return /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text;
 }
 
-/** The filters that are set, as `[name, value]`. */
+/** The filters that are set, as `[name, value, title]`. */
 export function filtersOf(state) {
-  return FILTERS.filter(({ name }) => state[name] !== null).map(({ name }) => [name, state[name]]);
+  return ALL_FILTERS.filter(({ name }) => state[name] !== null).map(({ name, title }) => [name, state[name], title]);
 }

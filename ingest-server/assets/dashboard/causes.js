@@ -47,7 +47,7 @@ function panel(name, answer) {
 }
 
 /** States the sample of an answer. */
-function inSample({ sample }) {
+export function inSample({ sample }) {
   if (sample === undefined) return "";
   const cut = sample.cut ? ", without a part of the period" : "";
   return ` in a sample of ${(sample.share * 100).toFixed(1)} %${cut}`;

@@ -1,8 +1,9 @@
 // The dashboard's start: a change of the address, and a change of the site's data, read the API again and draw the page
 // anew. What was there stays, dimmed, until the new figures are there; an error stands above it.
 import { ApiError, VERSION, get, signOut, sitePath, softly } from "./api.js";
-import { FILTERS, address, elsewhere, ofSite, readAddress, scope } from "./address.js";
+import { FILTERS, UNFILTERED, address, elsewhere, filtersOf, ofSite, readAddress, scope } from "./address.js";
 import { budgetsView } from "./budgets.js";
+import { compareView } from "./compare.js";
 import { enterByAddress, failure, noSites, signIn } from "./entry.js";
 import { h, quoted, readable } from "./dom.js";
 import { openPalette, openSharing } from "./dialogs.js";
@@ -12,14 +13,14 @@ import { serverView } from "./server.js";
 import { setupView } from "./setup.js";
 import { unwatch, watchSite } from "./live.js";
 
-const NAMES = { overview: "Overview", budgets: "Budgets", setup: "Set up", server: "Server" };
-const DRAWN = { overview: overviewView, budgets: budgetsView, setup: setupView, server: serverView };
+const NAMES = { overview: "Overview", compare: "Compare", budgets: "Budgets", setup: "Set up", server: "Server" };
+const DRAWN = { overview: overviewView, compare: compareView, budgets: budgetsView, setup: setupView, server: serverView };
 /** Rows by which the ranking grows. */
 const ROWS = 50;
 /** The server's own figures have no events. */
 const SERVER_AGAIN_MS = 5_000;
-/** Time until another look whether the reader still selects text. */
-const SELECTING_MS = 1_000;
+/** Time until another look whether the reader is still occupied. */
+const OCCUPIED_MS = 1_000;
 
 const main = document.getElementById("main");
 const announcer = document.getElementById("status");
@@ -89,7 +90,7 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
     mine.signal.throwIfAborted();
     const fresh = { ...read, site, demo: known.demo, values, read: new Date() };
     // A quiet read that found nothing new must not disturb what the reader has opened.
-    if (quiet && answers !== null && figures(fresh) === figures(answers)) {
+    if (quiet && answers !== null && values === answers.values && figures(fresh) === figures(answers)) {
       answers = { ...answers, version: fresh.report?.[VERSION] ?? answers.version };
       return;
     }
@@ -128,10 +129,10 @@ const actions = {
   go: (change) => go({ ...state, ...change }),
 
   more() {
-    const first = answers.pages.pages.length;
+    const first = answers.report.pages.length;
     rows = first + ROWS;
     load().then(() => {
-      announcer.textContent = `${answers.pages.pages.length - first} more pages`;
+      announcer.textContent = `${answers.report.pages.length - first} more pages`;
       main.querySelectorAll(".ranking tbody a")[first]?.focus();
     });
   },
@@ -142,17 +143,22 @@ const actions = {
     const of = [site, period, from, to].join(" ");
     if (values.of === of) return;
     values = { of };
-    const query = scope({ ...state, ...Object.fromEntries(FILTERS.map(({ name }) => [name, null])) });
+    const query = scope({ ...state, ...UNFILTERED });
     const names = FILTERS.map(({ name }) => name).filter((name) => name !== "device");
     const found = await Promise.all(names.map((by) =>
       softly(get(sitePath(site, "breakdown"), { ...query, by, metrics: "LCP" })).catch(() => null)));
     const given = (answer) => (answer?.values ?? []).map(({ value }) => value).filter((value) => value !== null && value !== "(other)");
     values = { of, ...Object.fromEntries(names.map((name, place) => [name, given(found[place])])) };
-    if (answers === null) return;
-    answers = { ...answers, values };
-    draw({});
+    redraw();
   },
 };
+
+/** Draws the answers again. A request on its way draws them itself: until then the state is not that of the answers. */
+function redraw() {
+  if (answers === null || request !== null) return;
+  answers = { ...answers, values };
+  draw({});
+}
 
 function draw({ moved = false, scroll = null }) {
   const view = viewOf(state);
@@ -187,6 +193,7 @@ function show(nodes) {
 /** An error above what was there. */
 function showError(error) {
   const box = failure(error, () => load());
+  if (filtersOf(state).length > 0) box.append(link(UNFILTERED, { class: "secondary", "data-key": "unfiltered" }, "Look without filters"));
   if (answers === null) {
     show([problemList(), box]);
   } else {
@@ -262,13 +269,21 @@ function onSeen(now) {
   if (answers !== null && (!isShown || isRefused)) look();
 }
 
-/** Reads again, unless the reader selects text, which drawing would lose. */
+/** Reads again, but not while the reader is occupied. */
 function look() {
   clearTimeout(later);
   if (document.visibilityState !== "visible" || known === null) return;
-  const selection = getSelection();
-  if (!selection.isCollapsed && main.contains(selection.anchorNode)) later = setTimeout(look, SELECTING_MS);
+  if (isOccupied()) later = setTimeout(look, OCCUPIED_MS);
   else load({ quiet: true });
+}
+
+/** Whether the reader does what drawing would undo: selects text, types, or has a list open. */
+function isOccupied() {
+  const selection = getSelection();
+  if (!selection.isCollapsed && main.contains(selection.anchorNode)) return true;
+  const field = document.activeElement;
+  if (main.contains(field) && field.matches("input") && field.value !== field.defaultValue) return true;
+  return CSS.supports("selector(select:open)") && main.querySelector("select:open") !== null;
 }
 
 addEventListener("popstate", (event) => {
@@ -281,6 +296,8 @@ addEventListener("popstate", (event) => {
   load({ moved: state.route !== before.route || state.view !== before.view, scroll: event.state?.scroll ?? 0 });
 });
 addEventListener("hashchange", () => start());
+// Charts take their colors when they are drawn.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 addEventListener("keydown", (event) => {
   const isTyping = event.target instanceof Element && event.target.closest("input, select, textarea") !== null;
   const isAsked = (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) || (event.key === "k" && (event.ctrlKey || event.metaKey));

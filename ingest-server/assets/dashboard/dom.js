@@ -23,6 +23,11 @@ function fill(node, props, children) {
   return node;
 }
 
+/** The error of reading a part of a view, in the place of that part. */
+export function failed({ message, hint }) {
+  return h("p", { class: "soft failed" }, `${message} ${hint ?? ""}`.trim());
+}
+
 /** A string from a stranger with its invisible and reordering characters written out, as in `⟨U+202E⟩`. */
 export function readable(text) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>

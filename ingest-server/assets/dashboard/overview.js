@@ -1,12 +1,17 @@
 // The whole site: the verdict, the metrics, open violations, and the ranking of its pages.
 import { FEW_SAMPLES, METRICS, count, counted, interval, moment, share, value, boundary } from "./format.js";
 import { chip, fewMark, figure, shareBar } from "./chart.js";
-import { controls, sampled, segmented, subtitle } from "./controls.js";
+import { controls, sampled, segmented, subtitle, widen } from "./controls.js";
 import { get, sitePath, softly } from "./api.js";
 import { h, quoted, readable } from "./dom.js";
-import { scope } from "./address.js";
+import { advicePanel } from "./advice.js";
+import { changeMark } from "./change.js";
+import { elsewhere, filtersOf, scope } from "./address.js";
+import { sparkline, trafficPanel, trendPanel } from "./timeline.js";
 import { rejectionPanel, waiting } from "./setup.js";
 
+/** The metrics with a sparkline: all but the retired ones. */
+const DRAWN_METRICS = ["LCP", "INP", "CLS", "FCP", "TTFB"];
 /** Rows of the ranking that the API gives at most. */
 const ROWS_MAX = 500;
 
@@ -14,14 +19,14 @@ export const overviewView = {
   /** Reads what the view shows. `rows` of the ranking were asked for. */
   async read(state, site, { signal, rows }) {
     const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
-    const { metric, sort, order } = state;
-    const [report, pages, violations] = await Promise.all([
-      of("report", scope(state)),
-      of("pages", { ...scope(state), metric, sort, order, limit: Math.min(rows, ROWS_MAX) }),
+    const { metric, sort, order, search, min_n, group } = state;
+    const [report, series, violations] = await Promise.all([
+      of("summary", { ...scope(state), metric, sort, order, search, min_n, group, limit: Math.min(rows, ROWS_MAX) }),
+      softly(of("series", { ...scope(state), metric: [...new Set([...DRAWN_METRICS, metric ?? DRAWN_METRICS[0]])].join(",") })),
       softly(of("violations", { status: "open" })),
     ]);
     const rejections = report.views === 0 ? await softly(of("rejections")) : null;
-    return { report, pages, violations, rejections };
+    return { report, series, violations, rejections };
   },
 
   title: (state) => state.site,
@@ -32,18 +37,22 @@ export const overviewView = {
       h("div", { class: "heading" }, h("h1", { tabindex: "-1" }, quoted(state.site)), subtitle(report, answers, actions)),
       controls(state, answers, link, actions),
       report.views === 0
-        ? [waiting(state, answers, link), rejectionPanel(true, answers.rejections, answers.site.name)]
+        ? filtersOf(state).length > 0
+          ? h("section", { class: "panel" }, h("h2", {}, "No page views here"), h("p", {}, "No page view of this period has these filters."), widen(state, link))
+          : [waiting(state, answers, link), widen(state, link), rejectionPanel(true, answers.rejections, answers.site.name)]
         : [
             verdict(report),
-            vitals(report.metrics, state, link),
+            vitals(answers, state, link),
             violationList(violations, link),
+            h("div", { class: "two trend" }, trendPanel(state.metric ?? DRAWN_METRICS[0], answers.series), trafficPanel(answers.series)),
+            advicePanel(report.advice, 3),
             ranking(state, answers, link, actions),
           ],
     ];
   },
 };
 
-const VERDICTS = { pass: "passed", fail: "failed", "not-enough-data": "not enough data" };
+const ASSESSMENTS = { pass: "passed", fail: "failed", "not-enough-data": "not enough data" };
 
 /** The Core Web Vitals of a report, as the server judges them: passed if the p75 of each is good. */
 export function verdict({ quality, metrics }) {
@@ -58,13 +67,14 @@ export function verdict({ quality, metrics }) {
     : failing.map(([name, metric]) => `${name} is ${value(metric.unit, metric.p75, metric.thresholds)}, good is up to ${boundary(metric.unit, metric.thresholds[0])}`);
   if (rating !== null && !isKnown("INP")) reasons.push("too few visits have an INP, so it does not count");
   return h("section", { class: `verdict ${rating ?? ""}`.trim(), "aria-label": "Core Web Vitals" },
-    h("p", {}, h("strong", {}, "Core Web Vitals: ", VERDICTS[judged]), rating === null ? null : chip(rating)),
+    h("p", {}, h("strong", {}, "Core Web Vitals: ", ASSESSMENTS[judged]), rating === null ? null : chip(rating),
+      quality.field_score === null ? null : h("span", { class: "score soft", title: "0 to 100: the weighted mean of each metric’s score. Not a Lighthouse score." }, `Field score ${Math.round(quality.field_score)}`)),
     reasons.length > 0 ? h("p", { class: "small" }, `${reasons.join("; ")}.`) : h("p", { class: "small" }, "Three of four page views, and more, are good for LCP, INP and CLS."));
 }
 
 /** The metrics as tiles: the three Core Web Vitals large, FID and TTI folded away. */
-function vitals(metrics, state, link) {
-  const tiles = METRICS.map((metric) => tile(metric, metrics[metric.name], state, link));
+function vitals({ report, series }, state, link) {
+  const tiles = METRICS.map((metric) => tile(metric, report.metrics[metric.name], report.previous?.metrics[metric.name], series.lines?.[0].metrics[metric.name], state, link));
   return h("section", { "aria-labelledby": "vitals" },
     h("h2", { class: "hidden", id: "vitals" }, "Web Vitals of the whole site"),
     h("div", { class: "tiles" }, tiles.slice(0, 5)),
@@ -73,7 +83,7 @@ function vitals(metrics, state, link) {
       h("div", { class: "tiles" }, tiles.slice(5))));
 }
 
-function tile({ name, title, says, core }, metric, state, link) {
+function tile({ name, title, says, core }, metric, change, points, state, link) {
   const current = state.metric === name;
   const size = core ? "tile core" : "tile";
   const heading = h("h3", {}, link({ metric: name },
@@ -85,6 +95,8 @@ function tile({ name, title, says, core }, metric, state, link) {
   }
   return h("article", { class: metric.n < FEW_SAMPLES ? `${size} few` : size }, heading,
     h("p", { class: "big" }, figure(metric.unit, metric.p75, metric.thresholds), chip(metric.rating)),
+    h("p", { class: "small" }, changeMark(change, "the period before")),
+    points === undefined ? null : sparkline(points),
     shareBar(metric),
     shareText(metric),
     h("p", { class: "soft small facts" }, h("span", {}, `p75 of ${count(metric.n)} `, fewMark(metric)), uncertainty(metric)));
@@ -127,6 +139,7 @@ export function violationList(answer, link, heading = "open budget violation") {
 
 const COLUMNS = [
   { key: "route", text: "Page", first: "asc", kind: "route-cell" },
+  { key: "impact", text: "Not good", first: "desc", kind: "number impact" },
   { key: "views", text: "Views", first: "desc", kind: "number" },
   { key: "p75", text: "p75", first: "desc", kind: "number p75" },
   { key: "poor", text: "Poor", first: "desc", kind: "share-cell" },
@@ -134,27 +147,38 @@ const COLUMNS = [
 
 /** The pages, ranked; every header sorts, a second time the other way round. */
 function ranking(state, answers, link, actions) {
-  const { pages } = answers;
+  const pages = answers.report;
   const head = COLUMNS.map(({ key, text, first, kind }) => {
     const active = state.sort === key;
     const order = active ? (state.order === "asc" ? "desc" : "asc") : first;
     const aria = active ? (state.order === "asc" ? "ascending" : "descending") : null;
-    const label = key === "p75" || key === "poor" ? `${text} ${state.metric}` : text;
+    const label = key === "p75" || key === "poor" ? `${text} ${state.metric ?? ""}` : text;
     return h("th", { scope: "col", role: "columnheader", class: kind, "aria-sort": aria },
       link({ sort: key, order }, { class: "sort", "data-key": `sort-${key}` }, label,
         h("span", { class: "arrow", "aria-hidden": "true" }, active ? (state.order === "asc" ? "↑" : "↓") : "")));
   });
   const chosen = METRICS.find(({ name }) => name === state.metric);
+  const search = (event) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    actions.go({ search: form.get("search") || null, min_n: form.get("min_n") || null });
+  };
   const isMore = pages.next_cursor !== null && pages.pages.length < ROWS_MAX;
   return h("section", { class: "panel ranking", "aria-labelledby": "ranking" },
     h("div", { class: "panel-head" },
-      h("div", {}, h("h2", { id: "ranking" }, "Pages"), h("p", { class: "soft small" }, `${chosen.title}: ${lower(chosen.says)}`)),
-      segmented("metric", "Metric of the ranking", METRICS.map(({ name, title }) => [name, name, title]), state, link, "segmented small")),
+      h("div", {}, h("h2", { id: "ranking" }, "Pages"), h("p", { class: "soft small" }, chosen === undefined ? "Each page by its worst Core Web Vital" : `${chosen.title}: ${lower(chosen.says)}`)),
+      h("form", { class: "range search", role: "search", onsubmit: search },
+        h("label", {}, h("span", {}, "Search"), h("input", { type: "search", name: "search", value: state.search ?? "", "data-key": "search" })),
+        h("label", {}, h("span", {}, "At least views"), h("input", { type: "number", name: "min_n", min: 1, value: state.min_n ?? "", placeholder: String(pages.min_n), "data-key": "min_n" })),
+        h("button", { class: "secondary", type: "submit" }, "Find")),
+      segmented("group", "Rows", [[null, "Pages"], ["section", "Sections", "Pages with the same first part of the path, as one"]], state, link, "segmented small"),
+      segmented("metric", "Metric of the ranking", [[null, "Worst"], ...METRICS.map(({ name, title }) => [name, name, title])], state, link, "segmented small")),
     h("table", { id: "rows", tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
       h("tbody", { role: "rowgroup" }, pages.pages.map((page) => row(page, state, link)))),
+    pages.pages.length === 0 ? h("p", { class: "soft inset" }, "No page is found.") : null,
     pages.routes_hidden > 0
-      ? h("p", { class: "soft small" }, `${counted(pages.routes_hidden, "page")} with fewer than ${count(pages.min_n)} views ${pages.routes_hidden === 1 ? "is" : "are"} hidden. Sorted by views or by page, the list has all.`)
+      ? h("p", { class: "soft small inset" }, `${counted(pages.routes_hidden, "page")} with fewer than ${count(pages.min_n)} page views hidden. `, link({ min_n: "1" }, {}, "Show them"))
       : null,
     isMore ? h("p", { class: "more" }, h("button", { type: "button", class: "secondary", onclick: actions.more, "data-key": "more" }, "Show more pages")) : null);
 }
@@ -164,17 +188,22 @@ function lower(text) {
 }
 
 function row(page, state, link) {
-  const metric = page.metrics[state.metric];
+  const shown = state.metric ?? page.impact?.metric ?? "LCP";
+  const metric = page.metrics[shown];
+  const impact = h("td", { role: "cell", class: "number impact" }, page.impact === undefined ? "–"
+    : h("span", { title: `At least ${share(page.impact.share_at_least, 1)} of the page views with ${page.impact.metric} are not good, with 95 % certainty` }, `${count(page.impact.views)} `, h("span", { class: "soft small" }, page.impact.metric)));
   const name = h("td", { role: "cell", class: "route-cell" },
-    link({ route: page.route }, { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")));
+    link(page.routes !== undefined && page.route.endsWith("*") ? { group: null, search: page.route.slice(0, -1) } : { route: page.route },
+      { title: readable(page.route), "data-key": `route-${page.route}` }, quoted(page.route, "route")),
+    page.routes === undefined ? null : h("span", { class: "soft small" }, counted(page.routes, "page")));
   const views = h("td", { role: "cell", class: "number views" }, count(page.views), h("span", { class: "unit" }, page.views === 1 ? " view" : " views"),
     page.views_estimated === page.views ? null : h("span", { class: "soft small estimated" }, sampled(page)));
   if (metric === undefined) {
-    return h("tr", { role: "row", class: "none" }, name, views,
+    return h("tr", { role: "row", class: "none" }, name, impact, views,
       h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, "–", h("span", { class: "slot" }))),
-      h("td", { role: "cell", class: "share-cell soft small" }, `No ${state.metric} values`));
+      h("td", { role: "cell", class: "share-cell soft small" }, `No ${shown} values`));
   }
-  return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, views,
+  return h("tr", { role: "row", class: metric.n < FEW_SAMPLES ? "few" : null }, name, impact, views,
     h("td", { role: "cell", class: "number p75" }, h("span", { class: "value" }, figure(metric.unit, metric.p75, metric.thresholds), h("span", { class: "slot" }, chip(metric.rating)))),
     h("td", { role: "cell", class: "share-cell" },
       shareBar(metric),

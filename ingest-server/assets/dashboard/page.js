@@ -1,27 +1,38 @@
 // One page: every metric with its distribution, the breakdown by a property, what explains the values, open violations.
 import { EXPLAINED, causePanels } from "./causes.js";
 import { FEW_SAMPLES, METRICS, count, counted, share } from "./format.js";
-import { FILTERS, scope } from "./address.js";
+import { PROPERTIES, scope } from "./address.js";
 import { chip, fewMark, figure, histogram, shareBar } from "./chart.js";
-import { controls, segmented, subtitle } from "./controls.js";
+import { controls, picker, segmented, subtitle, widen } from "./controls.js";
+import { advicePanel } from "./advice.js";
+import { changeMark } from "./change.js";
+import { engagementPanel, samplesPanel } from "./samples.js";
+import { trendPanel } from "./timeline.js";
 import { get, sitePath, softly } from "./api.js";
-import { h, quoted, readable } from "./dom.js";
+import { failed, h, quoted, readable } from "./dom.js";
 import { uncertainty, verdict, violationList } from "./overview.js";
 
 /** Elements of each metric that are shown. */
 const CAUSES_LIMIT = 5;
+/** Slow page views that are shown. */
+const SAMPLES_LIMIT = 5;
 
 export const pageView = {
   async read(state, site, { signal }) {
     const of = (resource, query) => get(sitePath(site.name, resource), query, signal);
     const asked = { ...scope(state), route: state.route };
-    const [report, violations, breakdown, ...causes] = await Promise.all([
+    const metric = state.metric ?? "LCP";
+    const [report, violations, breakdown, series, advice, samples, engagement, ...causes] = await Promise.all([
       of("report", asked),
       softly(of("violations", { status: "open" })),
       softly(of("breakdown", { ...asked, by: state.by })),
-      ...EXPLAINED.map((metric) => softly(of("attribution", { ...asked, metric, limit: CAUSES_LIMIT }))),
+      softly(of("series", { ...asked, metric })),
+      softly(of("advice", asked)),
+      softly(of("samples", { ...asked, metric, around: state.around ?? 75, limit: SAMPLES_LIMIT })),
+      softly(of("engagement", { ...asked, metric })),
+      ...EXPLAINED.map((explained) => softly(of("attribution", { ...asked, metric: explained, limit: CAUSES_LIMIT }))),
     ]);
-    return { report, violations, breakdown, causes };
+    return { report, violations, breakdown, series, advice, samples, engagement, causes };
   },
 
   title: (state) => state.route,
@@ -39,9 +50,14 @@ export const pageView = {
         : [
             verdict(report),
             violationList(covering(answers.violations, state.route), link),
-            h("div", { class: "details" }, METRICS.map((metric) => card(metric, report.metrics[metric.name]))),
-            breakdownPanel(state, answers.breakdown, link),
+            trendPanel(state.metric ?? "LCP", answers.series,
+              segmented("metric", "Metric over time", METRICS.map(({ name, title }) => [name, name, title]), { ...state, metric: state.metric ?? "LCP" }, link, "segmented small")),
+            h("div", { class: "details" }, METRICS.map((metric) => card(metric, report.metrics[metric.name], report.previous?.metrics[metric.name]))),
+            breakdownPanel({ ...state, metric: state.metric ?? "LCP" }, answers.breakdown, link, actions),
+            h("div", { class: "two" }, advicePanel(answers.advice, 3), engagementPanel(answers.engagement)),
             causePanels(answers.causes),
+            samplesPanel(state.metric ?? "LCP", answers.samples,
+              segmented("around", "Which page views", [[null, "Near the p75"], ["worst", "Slowest"]], state, link, "segmented small")),
           ],
     ];
   },
@@ -57,16 +73,7 @@ function nothing(state, report, link) {
     widen(state, link));
 }
 
-/** Links to more page views: without filters, and over more time. */
-export function widen(state, link) {
-  const cleared = Object.fromEntries(FILTERS.map(({ name }) => [name, null]));
-  const wider = [];
-  if (FILTERS.some(({ name }) => state[name] !== null)) wider.push(link(cleared, { class: "secondary" }, "Look without filters"));
-  if (state.period !== "90d" || state.from !== null) wider.push(link({ period: "90d", from: null, to: null }, { class: "secondary" }, "Look at the last 90 days"));
-  return wider.length > 0 ? h("p", { class: "buttons" }, wider) : null;
-}
-
-function card({ name, title, says }, metric) {
+function card({ name, title, says }, metric, change) {
   const heading = h("h2", {}, name, h("span", { class: "title" }, title));
   if (metric === undefined) {
     return h("section", { class: "panel card none", "aria-label": title }, heading,
@@ -77,6 +84,7 @@ function card({ name, title, says }, metric) {
     h("div", { class: "card-head" }, heading,
       h("p", { class: "big" }, figure(metric.unit, metric.p75, metric.thresholds), chip(metric.rating))),
     h("p", { class: "soft small facts" }, h("span", {}, `p75 of ${counted(metric.n, "value")} `, fewMark(metric)), uncertainty(metric)),
+    change === undefined ? null : h("p", { class: "small" }, changeMark(change, "the period before")),
     histogram(name, metric),
     h("dl", { class: "percentiles" }, percentiles.map(([term, number]) =>
       h("div", {}, h("dt", {}, term), h("dd", {}, figure(metric.unit, number, metric.thresholds))))),
@@ -87,14 +95,14 @@ function card({ name, title, says }, metric) {
 }
 
 /** The chosen metric by the values of a property; each value is a filter. */
-function breakdownPanel(state, answer, link) {
+function breakdownPanel(state, answer, link, actions) {
   const head = h("div", { class: "panel-head" },
     h("h2", { id: "breakdown" }, "Breakdown"),
-    segmented("metric", "Metric of the breakdown", METRICS.map(({ name, title }) => [name, name, title]), state, link, "segmented small"),
-    segmented("by", "Property", FILTERS.map(({ name, title }) => [name, title]), state, link, "segmented small"));
+    picker("metric", "Metric", METRICS.map(({ name }) => [name, name]), state.metric, actions),
+    picker("by", "By", PROPERTIES.map(({ name, title }) => [name, title]), state.by, actions));
   const panel = (...content) => h("section", { class: "panel ranking breakdown", "aria-labelledby": "breakdown" }, head, content);
-  if (answer instanceof Error) return panel(h("p", { class: "soft inset" }, `${answer.message} ${answer.hint}`));
-  const { title } = FILTERS.find(({ name }) => name === state.by);
+  if (answer instanceof Error) return panel(h("div", { class: "inset" }, failed(answer)));
+  const { title } = PROPERTIES.find(({ name }) => name === state.by);
   const rows = answer.values.map((of) => {
     const metric = of.metrics[state.metric];
     const name = of.value === null ? "unknown" : readable(of.value);
