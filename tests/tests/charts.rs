@@ -1,7 +1,7 @@
 //! The dashboard's charts and causes, in a real browser, against the API's answers about a shop of four weeks.
 //!
-//! `FIELDVITALS_SCREENSHOTS` names a folder for a picture of each view. `FIELDVITALS_AXE` names a file of axe-core
-//! (`axe.min.js`), which then checks each view too.
+//! `FIELDVITALS_SCREENSHOTS` names a folder for a picture of each view. `FIELDVITALS_AXE` names axe-core's `axe.min.js`, which
+//! checks each view; `cargo xtask test` sets it.
 
 #![allow(clippy::unwrap_used)]
 

@@ -27,6 +27,8 @@ const GECKODRIVER: &str = "0.37.1";
 /// The reference library and the SHA-256 of its package.
 const WEB_VITALS: Package =
     ("web-vitals@6.2.3", "0345c05eceae57e921485b0696ab979ef559f3c3dda56abad6ad8145e399a262");
+/// Checks pages for faults of accessibility.
+const AXE: Package = ("axe-core@4.14.1", "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745");
 /// Third-party libraries of test pages: the package, its file, and the name in the tests.
 const LIBRARIES: [(Package, &str, &str); 6] = [
     (MOOTOOLS, "package/lib/mootools-core-1.5.2-server.js", "mootools.js"),
@@ -132,6 +134,13 @@ pub(crate) fn web_vitals() -> Result<PathBuf> {
     let dir = target_dir().join("web-vitals");
     fetch(WEB_VITALS, &dir)?;
     Ok(dir.join("package/dist/web-vitals.iife.js"))
+}
+
+/// Fetches axe-core; returns the path of its script.
+pub(crate) fn axe() -> Result<PathBuf> {
+    let dir = target_dir().join("axe-core");
+    fetch(AXE, &dir)?;
+    Ok(dir.join("package/axe.min.js").canonicalize()?)
 }
 
 /// Fetches the third-party libraries; returns their folder.

@@ -65,6 +65,7 @@ struct Message {
 #[derive(Deserialize)]
 struct Target {
     name: String,
+    kind: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -78,10 +79,13 @@ impl Message {
         if self.reason != "compiler-artifact" {
             return None;
         }
+        let target = self.target?;
+        // A test target without Rust's test runner has no `test` in its profile.
+        let is_test = self.profile?.test || target.kind.iter().any(|kind| kind == "test");
         let folder = self.manifest_path.parent()?.to_owned();
         let package = package_name(&self.manifest_path)?;
-        let program = TestProgram { folder, package, target: self.target?.name, file: self.executable? };
-        Some((program, self.profile?.test))
+        let program = TestProgram { folder, package, target: target.name, file: self.executable? };
+        Some((program, is_test))
     }
 }
 
@@ -90,35 +94,49 @@ fn package_name(manifest: &Path) -> Option<String> {
     Some(manifest.get("package")?.get("name")?.as_str()?.to_owned())
 }
 
+/// What is built. `--tests` leaves out the tests in browsers, because a plain `cargo test` does.
+const BUILDS: [&[&str]; 2] = [&["--tests", "--bin", "fieldvitals"], &["--test", "browsers"]];
+
 /// Builds the collector, the server that embeds it, and all test programs.
 pub(crate) fn build() -> Result<Programs> {
     let collector = collector::build()?;
     say("building the server and all tests; the first time it takes some minutes");
     let dir = collector.dir.canonicalize().context("the collector was built and is gone")?;
+    let (mut server, mut tests) = (None, Vec::new());
+    for targets in BUILDS {
+        for (program, is_test) in build_targets(targets, &dir)? {
+            if is_test {
+                tests.push(program);
+            } else if program.target == "fieldvitals" {
+                server = Some(program.file);
+            }
+        }
+    }
+    let server = server.context("cargo built no `fieldvitals`")?;
+    Ok(Programs { collector, server, tests })
+}
+
+/// Builds some targets of the workspace; returns the programs, and whether each is a test program.
+fn build_targets(targets: &[&str], collector: &Path) -> Result<Vec<(TestProgram, bool)>> {
     let mut build = cargo();
     build
-        .args(["build", "--workspace", "--tests", "--bin", "fieldvitals"])
-        .arg("--message-format=json-render-diagnostics")
-        .env(COLLECTOR_DIR, dir)
+        .args(["build", "--workspace", "--message-format=json-render-diagnostics"])
+        .args(targets)
+        .env(COLLECTOR_DIR, collector)
         .stdout(Stdio::piped());
     let mut child = build.spawn().context("cannot run cargo")?;
     let stdout = child.stdout.take().context("standard output was asked for")?;
-    let (mut server, mut tests) = (None, Vec::new());
+    let mut programs = Vec::new();
     for line in BufReader::new(stdout).lines() {
         // Build scripts may print other lines.
         let Ok(message) = serde_json::from_str::<Message>(&line?) else { continue };
-        match message.program() {
-            Some((program, true)) => tests.push(program),
-            Some((program, false)) if program.target == "fieldvitals" => server = Some(program.file),
-            _ => {}
-        }
+        programs.extend(message.program());
     }
     let status = child.wait()?;
     if !status.success() {
         bail!("`cargo build` ended with {status}");
     }
-    let server = server.context("cargo built no `fieldvitals`")?;
-    Ok(Programs { collector, server, tests })
+    Ok(programs)
 }
 
 #[cfg(test)]
@@ -126,26 +144,28 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn program(executable: &serde_json::Value, is_test: bool) -> Option<(TestProgram, bool)> {
+    fn program(executable: &serde_json::Value, kind: &str, is_test: bool) -> Option<(TestProgram, bool)> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let line = json!({
             "reason": "compiler-artifact", "package_id": "xtask", "manifest_path": manifest,
-            "target": {"kind": ["bin"], "name": "xtask"}, "profile": {"test": is_test}, "executable": executable,
+            "target": {"kind": [kind], "name": "xtask"}, "profile": {"test": is_test}, "executable": executable,
         });
         serde_json::from_str::<Message>(&line.to_string()).unwrap().program()
     }
 
     #[test]
     fn test_program_is_read_from_the_output_of_cargo() {
-        let (built, is_test) = program(&json!("/target/debug/deps/xtask-1"), true).unwrap();
+        let (built, is_test) = program(&json!("/target/debug/deps/xtask-1"), "bin", true).unwrap();
         assert!(is_test && built.has("xtask", "xtask") && !built.has("xtask", "other"), "{built:?}");
         assert_eq!(built.command().get_current_dir(), Some(Path::new(env!("CARGO_MANIFEST_DIR"))));
-        assert!(!program(&json!("/target/debug/xtask"), false).unwrap().1);
+        assert!(!program(&json!("/target/debug/xtask"), "bin", false).unwrap().1);
+        let own_runner = program(&json!("/target/debug/deps/browsers-1"), "test", false).unwrap();
+        assert!(own_runner.1, "it is one without Rust's test runner too");
     }
 
     #[test]
     fn message_without_a_program_is_ignored() {
-        assert_eq!(program(&json!(null), true), None);
+        assert_eq!(program(&json!(null), "lib", true), None);
         let finished =
             serde_json::from_str::<Message>(r#"{"reason":"build-finished","success":true}"#).unwrap();
         assert_eq!(finished.program(), None);

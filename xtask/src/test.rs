@@ -96,13 +96,15 @@ impl Part {
             Self::E2e => {
                 let chromium = toolchain::program("chromium", "chromium")?;
                 let driver = toolchain::program("chromedriver", "chromium-driver")?;
+                toolchain::program("npm", "npm")?;
                 toolchain::for_faults()?;
+                let axe = browsers::axe()?;
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let programs = tests.select(|program| program.is_of(E2E) && !program.has(E2E, BROWSERS))?;
                 let server = tests.programs()?.server.clone();
                 tests.run(programs.iter().map(|program| {
                     let mut command = program.command();
-                    command.env("FIELDVITALS_BIN", &server);
+                    command.env("FIELDVITALS_BIN", &server).env("FIELDVITALS_AXE", &axe);
                     command
                 }))
             }
