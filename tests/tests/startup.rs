@@ -73,13 +73,14 @@ async fn a_database_that_is_away_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_killed_while_it_migrates_starts_again() {
+async fn a_server_killed_while_it_migrates_leaves_nothing() {
     let cluster = Cluster::start();
     let proxy = Proxy::start(&cluster.socket()).await;
     let launch = Launch::with(&["--database-url", &proxy.url()]);
+    // Maintenance adds partitions at any time.
     let tables = || {
         cluster.sql(
-            "select (select count(*) from pg_class where relnamespace = 'public'::regnamespace) \
+            "select (select count(*) from pg_class where relnamespace = 'public'::regnamespace and not relispartition) \
              + (select count(*) from pg_proc where pronamespace = 'public'::regnamespace)",
         )
     };
@@ -107,13 +108,14 @@ async fn a_server_killed_while_it_migrates_starts_again() {
         })
         .await;
         let left = tables();
-        cut_short += u32::from(left != all);
-        // What is left are whole migrations, so the next start goes on from there.
-        proxy.delay(Duration::ZERO, Duration::ZERO);
-        let mut server = Server::launch(launch.clone()).await;
-        assert_eq!(tables(), all, "killed after {eighth}/8: {left} of {all} tables and functions were left");
-        assert_eq!(server.terminate().await, Some(0));
-        proxy.delay(Duration::from_millis(5), Duration::from_millis(5));
+        assert!(left == "0" || left == all, "killed after {eighth}/8: {left} of {all} tables and functions");
+        if left == "0" {
+            cut_short += 1;
+            proxy.delay(Duration::ZERO, Duration::ZERO);
+            let mut server = Server::launch(launch.clone()).await;
+            assert_eq!((server.terminate().await, tables()), (Some(0), all.clone()));
+            proxy.delay(Duration::from_millis(5), Duration::from_millis(5));
+        }
     }
     assert!(cut_short >= 2, "some of the kills came before the end of the migration: {cut_short}");
 }
