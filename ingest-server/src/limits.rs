@@ -80,8 +80,8 @@ pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 /// Rows in one page of an API response.
 pub const PAGE_ROWS_MAX: usize = 500;
-/// Page views whose causes advice reads for a metric: about 0.06 s. Of more, it reads a sample, and a larger one if too
-/// few of them are slow.
+/// Page views whose causes advice reads, in one pass for all metrics. Of more, it reads a sample, and a larger one for
+/// metrics of which too few page views are slow.
 pub const ADVICE_VIEWS_MAX: u64 = 30_000;
 /// Causes and reasons that advice reads for a metric.
 pub const ADVICE_REASONS_MAX: usize = 20;

@@ -43,7 +43,7 @@ pub const CAUSES_MAX: usize = 4_096;
 pub const SELECTORS_SHOWN_MAX: usize = 8;
 /// Page views that one query may read if rollups cannot answer it.
 pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
-/// Page views that an answer about causes, slow views or engagement reads. Of more, it reads a sample: about 0.2 s. A
+/// Page views that an answer about causes, slow views or engagement reads. Of more, it reads a sample. A
 /// share of such a sample is within 0.3 percentage points in 95 % of cases.
 pub const SAMPLE_VIEWS_MAX: u64 = 100_000;
 /// Windows of time in a sample of page views.

@@ -65,7 +65,6 @@ struct Message {
 #[derive(Deserialize)]
 struct Target {
     name: String,
-    kind: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -79,13 +78,10 @@ impl Message {
         if self.reason != "compiler-artifact" {
             return None;
         }
-        let target = self.target?;
-        // A test target without Rust's test runner has no `test` in its profile.
-        let is_test = self.profile?.test || target.kind.iter().any(|kind| kind == "test");
         let folder = self.manifest_path.parent()?.to_owned();
         let package = package_name(&self.manifest_path)?;
-        let program = TestProgram { folder, package, target: target.name, file: self.executable? };
-        Some((program, is_test))
+        let program = TestProgram { folder, package, target: self.target?.name, file: self.executable? };
+        Some((program, self.profile?.test))
     }
 }
 
@@ -144,28 +140,26 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn program(executable: &serde_json::Value, kind: &str, is_test: bool) -> Option<(TestProgram, bool)> {
+    fn program(executable: &serde_json::Value, is_test: bool) -> Option<(TestProgram, bool)> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let line = json!({
             "reason": "compiler-artifact", "package_id": "xtask", "manifest_path": manifest,
-            "target": {"kind": [kind], "name": "xtask"}, "profile": {"test": is_test}, "executable": executable,
+            "target": {"kind": ["bin"], "name": "xtask"}, "profile": {"test": is_test}, "executable": executable,
         });
         serde_json::from_str::<Message>(&line.to_string()).unwrap().program()
     }
 
     #[test]
     fn test_program_is_read_from_the_output_of_cargo() {
-        let (built, is_test) = program(&json!("/target/debug/deps/xtask-1"), "bin", true).unwrap();
+        let (built, is_test) = program(&json!("/target/debug/deps/xtask-1"), true).unwrap();
         assert!(is_test && built.has("xtask", "xtask") && !built.has("xtask", "other"), "{built:?}");
         assert_eq!(built.command().get_current_dir(), Some(Path::new(env!("CARGO_MANIFEST_DIR"))));
-        assert!(!program(&json!("/target/debug/xtask"), "bin", false).unwrap().1);
-        let own_runner = program(&json!("/target/debug/deps/browsers-1"), "test", false).unwrap();
-        assert!(own_runner.1, "it is one without Rust's test runner too");
+        assert!(!program(&json!("/target/debug/xtask"), false).unwrap().1);
     }
 
     #[test]
     fn message_without_a_program_is_ignored() {
-        assert_eq!(program(&json!(null), "lib", true), None);
+        assert_eq!(program(&json!(null), true), None);
         let finished =
             serde_json::from_str::<Message>(r#"{"reason":"build-finished","success":true}"#).unwrap();
         assert_eq!(finished.program(), None);

@@ -206,7 +206,7 @@ fn grouped(number: u64) -> String {
 
 /// Prints the tables of docs/gate.md.
 #[test]
-#[ignore = "cargo xtask gate-tables"]
+#[ignore = "no check: prints the tables of docs/gate.md for `cargo xtask gate-tables`"]
 #[allow(clippy::print_stdout)]
 fn tables() {
     let mut random = Random(8);
