@@ -17,7 +17,7 @@ use mix::{Mix, Question};
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The data, the readers and the beacons.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Repetitions of each question that is asked one at a time.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
+    /// Ask about periods that end now, so that each beacon changes the answers.
+    #[arg(long)]
+    until_now: bool,
     /// Leave out this store.
     #[arg(long, value_enum)]
     without: Option<Without>,
@@ -90,7 +93,8 @@ fn measure(
         let database: Vec<&str> = url.iter().flat_map(|url| ["--database-url", url.as_str()]).collect();
         Target::fieldvitals(&dir, &[&KEEP, more, &database].concat())
     };
-    let mix = Mix::new();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    let mix = Mix::new(args.until_now.then_some(now.as_millis() as i64));
     let mut figures = Vec::new();
     {
         let server = with(&["--answers-mib", "0"])?;
@@ -151,7 +155,10 @@ fn copy(
 ) -> Result<Option<String>> {
     match from {
         Location::File(path) => {
-            fs::copy(path, dir.join("store.db"))
+            let copied = dir.join("store.db");
+            // Synced, so that the server's syncs do not wait for the copy's.
+            fs::copy(path, &copied)
+                .and_then(|_| fs::File::open(&copied)?.sync_all())
                 .with_context(|| format!("{} cannot be copied", path.display()))?;
             Ok(None)
         }

@@ -4,7 +4,7 @@ pub(crate) mod answer;
 #[cfg(test)]
 pub(crate) mod responder;
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::limits;
 use crate::names::unknown;
 use crate::output::plain;
@@ -183,7 +183,9 @@ impl Client {
                     "Is this its address, and does it run the same version as this command?",
                 )
             };
-            let value: Value = serde_json::from_slice(&reply.body).map_err(strange)?;
+            // A proxy's page for people stands in for a server that is away.
+            let value: Value = serde_json::from_slice(&reply.body)
+                .map_err(|error| Failure { exit: Exit::Unreachable, ..strange(error) })?;
             let read = T::deserialize(&value).map_err(strange)?;
             return Ok((value, read));
         }
@@ -411,8 +413,10 @@ mod tests {
             redirected.message
         );
         let strange = failure("200 OK", "<html>hello").await;
-        assert_eq!(strange.exit, Exit::Usage);
+        assert_eq!(strange.exit, Exit::Unreachable);
         assert!(strange.message.contains("is not that of a fieldvitals server"), "{}", strange.message);
+        let other = failure("200 OK", r#"[{"of":"another program"}]"#).await;
+        assert_eq!(other.exit, Exit::Usage);
         let hostile = failure("400 Bad Request", &error("\u{1b}[2J")).await;
         assert_eq!(hostile.message, "\\u{1b}[2J");
     }

@@ -41,6 +41,7 @@ use http::connection::Connections;
 use http::proxies::Proxies;
 use maintenance::Maintenance;
 use questions::Questions;
+use socket2::SockRef;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -347,6 +348,8 @@ impl Server {
         // Binds the address first, so that a second server on the same folder fails before it touches a file.
         let refused = |reason| ServeError::Listen { address: config.listen, reason };
         let listener = TcpListener::bind(config.listen).map_err(refused)?;
+        // The standard library asks for 128.
+        SockRef::from(&listener).listen(limits::CONNECTIONS_WAITING_MAX).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let starting = http::starting::serve(listener).map_err(ServeError::Http)?;

@@ -16,8 +16,11 @@ pub const AGENT_BYTES_MAX: usize = 1_024;
 pub const CAUSE_ROWS_MAX: usize = 100;
 /// Shortest retention of page views, in days: it covers page views accepted within [`CLOCK_SKEW_MS_MAX`].
 pub const KEEP_VIEWS_DAYS_MIN: u32 = 2;
-/// Default number of open connections of the server: 64 MiB at 16 KiB of buffers each.
-pub const CONNECTIONS_MAX: usize = 4_096;
+/// Default number of open connections of the server: 54 MiB at 18 KiB of buffers and state each.
+pub const CONNECTIONS_MAX: usize = 3_072;
+/// Connections that the system completes before the server accepts them; it may bound them lower
+/// (`net.core.somaxconn`). Past it, a client tries again after a second.
+pub const CONNECTIONS_WAITING_MAX: i32 = 4_096;
 /// File handles of a server besides those of its workers and connections: the spool, the store, the log.
 pub const FILE_HANDLES_RESERVED: u64 = 64;
 /// File handles of an HTTP worker: its own, and those of connections about to be refused or closed.

@@ -98,7 +98,7 @@ pub struct MaintenanceReport {
     views_removed: u64,
     /// Rollup rows past retention removed since this server started.
     rows_removed: u64,
-    /// Unused routes and labels removed since this server started.
+    /// Unused routes, labels and texts of contexts removed since this server started.
     names_removed: u64,
 }
 

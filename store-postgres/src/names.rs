@@ -74,6 +74,28 @@ fn number(dimension: Option<Dimension>) -> i16 {
     dimension.map_or(0, |dimension| dimension as i16)
 }
 
+impl Tables<'_> {
+    /// Reads a text of each row that belongs to one of the sites.
+    async fn texts(
+        &mut self,
+        asked: &'static str,
+        sites: &[SiteId],
+    ) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+        let rows = query(asked)
+            .bind(sites.iter().map(|site| site.0).collect::<Vec<i64>>())
+            .fetch_all(&mut *self.0)
+            .await
+            .map_err(failed(NAMING))?;
+        let mut texts: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
+        for row in &rows {
+            let read = || Ok((row.try_get(0)?, row.try_get(1)?));
+            let (site, text): (i64, String) = read().map_err(failed(NAMING))?;
+            texts.entry(SiteId(site)).or_default().push(text);
+        }
+        Ok(texts)
+    }
+}
+
 #[async_trait]
 impl NameTables for Tables<'_> {
     async fn find(&mut self, table: Table, asked: &[Asked<'_>]) -> Result<Vec<Found>, StoreError> {
@@ -185,21 +207,18 @@ impl NameTables for Tables<'_> {
     }
 
     async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
-        let rows = query(
+        self.texts(
             "/* route.rules */ select site_id, jsonb_array_elements_text(routes::jsonb) from site \
              where site_id = any($1)",
+            sites,
         )
-        .bind(sites.iter().map(|site| site.0).collect::<Vec<i64>>())
-        .fetch_all(&mut *self.0)
         .await
-        .map_err(failed(NAMING))?;
-        let mut rules: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
-        for row in &rows {
-            let read = || Ok((row.try_get(0)?, row.try_get(1)?));
-            let (site, rule): (i64, String) = read().map_err(failed(NAMING))?;
-            rules.entry(SiteId(site)).or_default().push(rule);
-        }
-        Ok(rules)
+    }
+
+    async fn deployed(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+        let asked =
+            "/* deploy_mark.releases */ select site_id, release from deploy_mark where site_id = any($1)";
+        self.texts(asked, sites).await
     }
 
     async fn route_places(

@@ -246,13 +246,13 @@ pub(crate) async fn read_views(
     let filters = &query.filters;
     let stored = stored_filters(connection, query, range).await?;
     let mut rows = sql(concat!(
-        "/* view.scan */ select route_id, ",
-        fieldvitals_store::metric_columns!(""),
-        ", \
+        "/* view.scan */ select route_id, \
          (case $11::smallint when 0 then device when 4 then navigation_type + 1 when 6 then os + 1 \
          end)::smallint, \
          case $11::smallint when 1 then browser when 2 then country when 3 then connection \
-         when 5 then release end, weight, id, case when $13 then context end from page_view \
+         when 5 then release end, weight, id, case when $13 then context end, ",
+        fieldvitals_store::metric_columns!(""),
+        " from page_view \
          where site_id = $1 and id >= $2 and id < $3 and ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
@@ -274,15 +274,15 @@ pub(crate) async fn read_views(
     .bind(!filters.context.is_empty())
     .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let start_ms = view::start_ms(&row, 11).map_err(failed(READING))?;
-        if !filters.context.is_empty() && !has_context(&row, 12, start_ms, &stored)? {
+        let start_ms = view::start_ms(&row, 4).map_err(failed(READING))?;
+        if !filters.context.is_empty() && !has_context(&row, 5, start_ms, &stored)? {
             continue;
         }
         let columns = || {
-            let label: Option<&str> = row.try_get(9)?;
-            let number: Option<i16> = row.try_get(8)?;
-            let weight = Weight::from_stored(row.try_get(10)?);
-            Ok((row.try_get(0)?, view::values(&row, 1)?, number, label, weight))
+            let label: Option<&str> = row.try_get(2)?;
+            let number: Option<i16> = row.try_get(1)?;
+            let weight = Weight::from_stored(row.try_get(3)?);
+            Ok((row.try_get(0)?, view::values(&row, 6)?, number, label, weight))
         };
         let (route_id, values, number, label, weight) = columns().map_err(failed(READING))?;
         let code = match (by, label) {

@@ -66,8 +66,10 @@ impl Script {
     }
 }
 
-/// Begins a transaction that writes. Each statement sees what is committed when it begins. Compiling a plan
-/// takes longer than any of them.
+// All turn off the compiler of plans: a plan over the partitions of a month takes it seconds, and the plan
+// milliseconds.
+
+/// Begins a transaction that writes. Each statement sees what is committed when it begins.
 pub(crate) const WRITE: &str = "begin isolation level read committed; set local statement_timeout = '30s'; \
     set local lock_timeout = '20s'; set local idle_in_transaction_session_timeout = '30s'; set local jit = off";
 
@@ -75,20 +77,21 @@ pub(crate) const WRITE: &str = "begin isolation level read committed; set local 
 /// was closed, as that of a question whose client has gone.
 pub(crate) const READ: &str = "begin isolation level repeatable read read only; \
     set local statement_timeout = '30s'; set local idle_in_transaction_session_timeout = '30s'; \
-    set local client_connection_check_interval = '1s'";
+    set local client_connection_check_interval = '1s'; set local jit = off";
 
 /// Begins a transaction that reads a day of page views in one state of the store.
 pub(crate) const VERIFY: &str = "begin isolation level repeatable read read only; \
-    set local statement_timeout = '590s'; set local idle_in_transaction_session_timeout = '60s'";
+    set local statement_timeout = '590s'; set local idle_in_transaction_session_timeout = '60s'; \
+    set local jit = off";
 
 /// Begins a transaction that writes what follows from a day of page views in one state of the store.
 pub(crate) const REBUILD: &str = "begin isolation level repeatable read; set local statement_timeout = '590s'; \
-    set local lock_timeout = '60s'; set local idle_in_transaction_session_timeout = '60s'";
+    set local lock_timeout = '60s'; set local idle_in_transaction_session_timeout = '60s'; set local jit = off";
 
 /// Begins a step of maintenance.
 pub(crate) const MAINTAIN: &str = "begin isolation level read committed; \
     set local statement_timeout = '60s'; set local lock_timeout = '60s'; \
-    set local idle_in_transaction_session_timeout = '60s'";
+    set local idle_in_transaction_session_timeout = '60s'; set local jit = off";
 
 #[cfg(test)]
 mod scripts {
@@ -113,6 +116,19 @@ mod tests {
     use fieldvitals_store::{CellQuery, Erase, Retention, Store};
     use sqlx::Row;
     use std::sync::Arc;
+
+    #[tokio::test]
+    async fn no_transaction_compiles_its_plans() {
+        let database = Database::empty();
+        let store = PostgresStore::open(&database.url).await.unwrap();
+        for begin in [WRITE, READ, VERIFY, REBUILD, MAINTAIN] {
+            let mut connection = store.pools.front.acquire().await.unwrap();
+            sqlx::raw_sql(begin).execute(&mut *connection).await.unwrap();
+            let row = query("show jit").fetch_one(&mut *connection).await.unwrap();
+            assert_eq!(row.get::<String, _>(0), "off", "{begin}");
+            sqlx::raw_sql("rollback").execute(&mut *connection).await.unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn nothing_stays_behind_in_a_session() {

@@ -28,15 +28,18 @@ pub(crate) async fn strata(store: &PostgresStore, query: &StrataQuery) -> Result
         query.windows.iter().map(|window| (first_id(window.start), first_id(window.end))).unzip();
     let filters = &query.views.filters;
     let stored = stored_filters(connection, &query.views, &query.range()).await?;
-    let mut rows = sql("/* view.strata */ select device, country, navigation_type, \
-         lcp, inp, cls, fcp, ttfb, fid, tti, weight, id, case when $12 then context end \
-         from unnest($2::uuid[], $3::uuid[]) w (first, last) join page_view v on v.site_id = $1 \
-         and v.id >= w.first and v.id < w.last \
+    // The inner `offset 0` makes the key find each window. Joined freely, the planner may read all page views.
+    let mut rows = sql(concat!(
+        "/* view.strata */ select device, country, navigation_type, weight, id, case when $12 then context end, ",
+        fieldvitals_store::metric_columns!(""),
+        " from unnest($2::uuid[], $3::uuid[]) w (first, past) cross join lateral (select * from page_view v \
+         where v.site_id = $1 and v.id >= w.first and v.id < w.past offset 0) v \
          where ($4::bigint is null or route_id = $4) \
          and ($5::smallint is null or device = $5) and ($6::text is null or browser = $6) \
          and ($7::text is null or country = $7) and ($8::text is null or connection = $8) \
          and ($9::smallint is null or navigation_type = $9) and ($10::text is null or release = $10) \
-         and ($11::smallint is null or os = $11)")
+         and ($11::smallint is null or os = $11)"
+    ))
     .bind(query.views.site.0)
     .bind(first)
     .bind(last)
@@ -53,17 +56,17 @@ pub(crate) async fn strata(store: &PostgresStore, query: &StrataQuery) -> Result
     let mut sums = StrataSums::default();
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         if !filters.context.is_empty() {
-            let start_ms = view::start_ms(&row, 11).map_err(failed(READING))?;
-            if !has_context(&row, 12, start_ms, &stored)? {
+            let start_ms = view::start_ms(&row, 4).map_err(failed(READING))?;
+            if !has_context(&row, 5, start_ms, &stored)? {
                 continue;
             }
         }
         let columns = || {
             let country: Option<&str> = row.try_get(1)?;
-            let weight = Weight::from_stored(row.try_get(10)?);
+            let weight = Weight::from_stored(row.try_get(3)?);
             let number: i16 = row.try_get(0)?;
             let kind: Option<i16> = row.try_get(2)?;
-            Ok((number, country, kind, view::values(&row, 3)?, weight))
+            Ok((number, country, kind, view::values(&row, 6)?, weight))
         };
         let (device, country, kind, values, weight) = columns().map_err(failed(READING))?;
         let small = |number: i16| u8::try_from(number).ok();

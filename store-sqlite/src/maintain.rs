@@ -13,7 +13,7 @@ use sqlx::sqlite::SqliteConnection;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-const FOLDING: &str = "folding rollups";
+const FINDING: &str = "finding the sites with work";
 const REMOVING: &str = "removing what is past retention";
 const DELETING: &str = "removing the rows of a deleted site";
 
@@ -152,7 +152,7 @@ async fn remove_old(
 }
 
 async fn sites(store: &SqliteStore, sql: &'static str) -> Result<Vec<SiteId>, StoreError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql).fetch_all(&store.readers).await.map_err(failed(FOLDING))?;
+    let ids: Vec<i64> = sqlx::query_scalar(sql).fetch_all(&store.readers).await.map_err(failed(FINDING))?;
     Ok(ids.into_iter().map(SiteId).collect())
 }
 

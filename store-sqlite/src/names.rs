@@ -32,6 +32,23 @@ fn number(dimension: Option<Dimension>) -> Option<u8> {
     dimension.map(|dimension| dimension as u8)
 }
 
+impl Tables<'_> {
+    /// Reads a text of each row that belongs to one of the sites.
+    async fn texts(
+        &mut self,
+        asked: &'static str,
+        sites: &[SiteId],
+    ) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+        let rows: Vec<(i64, String)> =
+            sqlx::query_as(asked).bind(json(sites)?).fetch_all(&mut *self.0).await.map_err(failed(NAMING))?;
+        let mut texts: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
+        for (site, text) in rows {
+            texts.entry(SiteId(site)).or_default().push(text);
+        }
+        Ok(texts)
+    }
+}
+
 #[async_trait]
 impl NameTables for Tables<'_> {
     async fn find(&mut self, table: Table, asked: &[Asked<'_>]) -> Result<Vec<Found>, StoreError> {
@@ -115,19 +132,21 @@ impl NameTables for Tables<'_> {
     }
 
     async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
-        let rows: Vec<(i64, String)> = sqlx::query_as(
+        self.texts(
             "/* route.rules */ select s.site_id, j.value from json_each(?) a \
              cross join site s on s.site_id = a.value cross join json_each(s.routes) j",
+            sites,
         )
-        .bind(json(sites)?)
-        .fetch_all(&mut *self.0)
         .await
-        .map_err(failed(NAMING))?;
-        let mut rules: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
-        for (site, rule) in rows {
-            rules.entry(SiteId(site)).or_default().push(rule);
-        }
-        Ok(rules)
+    }
+
+    async fn deployed(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+        self.texts(
+            "/* deploy_mark.releases */ select d.site_id, d.release from json_each(?) a \
+             cross join deploy_mark d on d.site_id = a.value",
+            sites,
+        )
+        .await
     }
 
     async fn route_places(

@@ -212,12 +212,12 @@ macro_rules! scan {
         concat!(
             "/* ",
             $name,
-            " */ select v.route_id, ",
-            fieldvitals_store::metric_columns!("v."),
-            ", case ?11 \
+            " */ select v.route_id, case ?11 \
              when 0 then v.device when 1 then v.browser when 2 then v.country when 3 then v.connection \
              when 4 then v.navigation_type + 1 when 5 then v.release when 6 then v.os + 1 end, v.weight, v.id, \
-             case when ?13 then v.context end from ",
+             case when ?13 then v.context end, ",
+            fieldvitals_store::metric_columns!("v."),
+            " from ",
             $views,
             " where v.site_id = ?1 and v.id >= ?2 and v.id < ?3 and ",
             $route,
@@ -264,14 +264,14 @@ pub(crate) async fn scan(
         .bind(!filters.context.is_empty())
         .fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
-        let start_ms = view::start_ms(&row, 10).map_err(failed(READING))?;
-        if !filters.context.is_empty() && !has_context(&row, 11, start_ms, &stored)? {
+        let start_ms = view::start_ms(&row, 3).map_err(failed(READING))?;
+        if !filters.context.is_empty() && !has_context(&row, 4, start_ms, &stored)? {
             continue;
         }
         let route_id: i64 = row.try_get(0).map_err(failed(READING))?;
         let code = code(&row, by, &labels).map_err(failed(READING))?;
-        let weight = Weight::from_stored(row.try_get(9).map_err(failed(READING))?);
-        count(start_ms, route_id, code, weight, &view::values(&row, 1).map_err(failed(READING))?);
+        let weight = Weight::from_stored(row.try_get(2).map_err(failed(READING))?);
+        count(start_ms, route_id, code, weight, &view::values(&row, 5).map_err(failed(READING))?);
     }
     Ok(())
 }
@@ -319,9 +319,9 @@ fn code(row: &SqliteRow, by: Option<GroupBy>, labels: &Labels) -> Result<u16, sq
     let code = match by {
         None => None,
         Some(GroupBy::Rolled(by)) if by.labels_max() > 0 => {
-            row.try_get::<Option<&str>, _>(8)?.and_then(|label| labels.code(by, label))
+            row.try_get::<Option<&str>, _>(1)?.and_then(|label| labels.code(by, label))
         }
-        Some(_) => row.try_get(8)?,
+        Some(_) => row.try_get(1)?,
     };
     Ok(code.unwrap_or(NO_VALUE))
 }

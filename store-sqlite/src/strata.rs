@@ -29,17 +29,17 @@ pub(crate) async fn strata(store: &SqliteStore, query: &StrataQuery) -> Result<V
         query.windows.iter().map(|window| (hex(window.start), hex(window.end))).collect();
     let filters = &query.views.filters;
     let stored = stored_filters(connection, &query.views, &query.range()).await?;
-    let mut rows = sqlx::query(
-        "/* view.strata */ select v.device, v.country, v.navigation_type, lcp, inp, cls, fcp, ttfb, fid, tti, v.weight, \
-         v.id, case when ?11 then v.context end \
-         from json_each(?2) j cross join page_view v on v.site_id = ?1 \
+    let mut rows = sqlx::query(concat!(
+        "/* view.strata */ select v.device, v.country, v.navigation_type, v.weight, v.id, case when ?11 then v.context end, ",
+        fieldvitals_store::metric_columns!("v."),
+        " from json_each(?2) j cross join page_view v on v.site_id = ?1 \
          and v.id >= unhex(j.value ->> 0) and v.id < unhex(j.value ->> 1) \
          where (?3 is null or v.route_id = ?3) \
          and (?4 is null or v.device = ?4) and (?5 is null or v.browser = ?5) \
          and (?6 is null or v.country = ?6) and (?7 is null or v.connection = ?7) \
          and (?8 is null or v.navigation_type = ?8) and (?9 is null or v.release = ?9) \
-         and (?10 is null or v.os = ?10)",
-    )
+         and (?10 is null or v.os = ?10)"
+    ))
     .bind(query.views.site.0)
     .bind(json(&windows)?)
     .bind(route_id)
@@ -55,15 +55,15 @@ pub(crate) async fn strata(store: &SqliteStore, query: &StrataQuery) -> Result<V
     let mut sums = StrataSums::default();
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         if !filters.context.is_empty() {
-            let start_ms = view::start_ms(&row, 11).map_err(failed(READING))?;
-            if !has_context(&row, 12, start_ms, &stored)? {
+            let start_ms = view::start_ms(&row, 4).map_err(failed(READING))?;
+            if !has_context(&row, 5, start_ms, &stored)? {
                 continue;
             }
         }
         let columns = || {
             let country: Option<&str> = row.try_get(1)?;
-            let weight = Weight::from_stored(row.try_get(10)?);
-            Ok((row.try_get(0)?, country, row.try_get(2)?, view::values(&row, 3)?, weight))
+            let weight = Weight::from_stored(row.try_get(3)?);
+            Ok((row.try_get(0)?, country, row.try_get(2)?, view::values(&row, 6)?, weight))
         };
         let (device, country, kind, values, weight) = columns().map_err(failed(READING))?;
         sums.add(device, country, kind, (&values, weight))?;

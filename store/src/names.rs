@@ -105,6 +105,9 @@ pub trait NameTables: Send {
     /// Reads the route rules of sites. The answer has an entry for each site.
     async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
 
+    /// Reads the releases of sites that have a deploy mark.
+    async fn deployed(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
+
     /// Reads the routes of sites that were seen since a day. `sites` is in order.
     async fn route_places(
         &mut self,

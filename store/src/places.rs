@@ -142,15 +142,26 @@ impl<'a> Bounds<'a> {
     }
 
     /// The bounds of a dimension's labels, of which `rows` are stored. Labels are kept as long as daily rollups. The
-    /// bound leaves free codes even if every span of raw retention brings as many new labels.
+    /// bound leaves free codes even if every span of raw retention brings as many new labels. Connection types of
+    /// browsers and `deployed` releases always have a place.
     #[must_use]
-    pub fn labels(dimension: Dimension, retained: &RetentionEdges, rows: usize, today: i32) -> Self {
+    pub fn labels(
+        dimension: Dimension,
+        retained: &RetentionEdges,
+        rows: usize,
+        today: i32,
+        deployed: &'a [String],
+    ) -> Self {
         Self {
             places: labels_max(dimension, retained, i64::from(today) * DAY_MS),
             added: limits::LABELS_KEPT_MAX.saturating_sub(rows),
             added_instead: limits::LABEL_CODES_MAX.saturating_sub(rows),
             is_charged: matches!(dimension, Dimension::Connection | Dimension::Release),
-            reserved: if dimension == Dimension::Connection { CONNECTIONS.to_vec() } else { Vec::new() },
+            reserved: match dimension {
+                Dimension::Connection => CONNECTIONS.to_vec(),
+                Dimension::Release => deployed.iter().map(String::as_str).collect(),
+                _ => Vec::new(),
+            },
         }
     }
 }
@@ -347,7 +358,7 @@ impl<'a> Pool<'a> {
         let is_free = self.occupied < bounds.places && self.added + added <= bounds.added;
         let may_be_added = self.added + added <= bounds.added_instead;
         let share = bounds.places * 3 / 4;
-        let is_reserved = bounds.reserved.contains(&text);
+        let is_reserved = may_be_added && bounds.reserved.contains(&text);
         let network = network.filter(|_| bounds.is_charged && !is_reserved);
         let own = network.and_then(|network| self.charges.get(&network)).copied().unwrap_or_default();
         let mut instead_of = None;

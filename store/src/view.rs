@@ -252,12 +252,18 @@ pub fn pack_times(received_ms: &[i64; Metric::COUNT]) -> Vec<u8> {
     received_ms.map(i64::to_be_bytes).concat()
 }
 
-/// Reads the form of [`pack_times`]; `None` if it is damaged.
+/// Reads the form of [`pack_times`]; `None` if it is damaged. A row that is older than a metric has no time for it.
 #[must_use]
 pub fn unpack_times(bytes: &[u8]) -> Option<[i64; Metric::COUNT]> {
-    let (times, rest) = bytes.as_chunks::<8>();
-    let times: &[[u8; 8]; Metric::COUNT] = times.try_into().ok()?;
-    rest.is_empty().then(|| times.map(i64::from_be_bytes))
+    let (stored, rest) = bytes.as_chunks::<8>();
+    if stored.is_empty() || !rest.is_empty() {
+        return None;
+    }
+    let mut times = [0; Metric::COUNT];
+    for (time, bytes) in times.get_mut(..stored.len())?.iter_mut().zip(stored) {
+        *time = i64::from_be_bytes(*bytes);
+    }
+    Some(times)
 }
 
 #[cfg(test)]

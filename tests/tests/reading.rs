@@ -6,7 +6,7 @@ use fieldvitals_store::{NewSite, Store};
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::{Cluster, Database};
 use fieldvitals_store_sqlite::SqliteStore;
-use fieldvitals_tests::beacon::{beacon, view_id};
+use fieldvitals_tests::beacon::{beacon, now_ms, view_id};
 use fieldvitals_tests::eventually;
 use fieldvitals_tests::filled::fill;
 use fieldvitals_tests::proxy::Proxy;
@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use vitals::limits::{CLIENT_TIME_MS_MAX, QUESTIONS_QUEUED_MAX, QUESTIONS_RUNNING_MAX};
+use vitals::view::ViewId;
 
 /// Sends a question on a connection of its own, and does not read the answer.
 async fn ask_and_hold(server: &Server, path: &str) -> TcpStream {
@@ -255,6 +256,33 @@ async fn answer_is_kept_until_the_data_change_and_is_never_stale() {
     assert!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));
     let (status, _, report) = ask_with(&server, &asked[1].0, Some(&tag)).await;
     assert_eq!((status, &report["views"]), (200, &json!(0)), "{report}");
+}
+
+#[tokio::test]
+async fn answer_about_a_past_day_changes_with_the_page_views_of_that_day_alone() {
+    const DAY_MS: u64 = 86_400_000;
+    let server = Server::start().await;
+    let today_ms = now_ms() / DAY_MS * DAY_MS;
+    let text = |at_ms: u64| jiff::Timestamp::from_millisecond(at_ms as i64).unwrap().to_string();
+    let yesterday = format!("sites/default/report?from={}&to={}", text(today_ms - DAY_MS), text(today_ms));
+    let send = |at_ms: u64, number: u128| {
+        let body =
+            beacon(&server.key, ViewId::new(at_ms, number), "https://shop.example/", &json!({"LCP": 900.0}));
+        let server = &server;
+        async move {
+            assert_eq!(server.post("/v1/beacon", body.to_string()).await, (204, Value::Null));
+            server.settled().await;
+        }
+    };
+    let (_, empty, _) = ask_with(&server, &yesterday, None).await;
+    send(today_ms - 1, 1).await;
+    let (_, tag, report) = ask_with(&server, &yesterday, Some(&empty)).await;
+    assert_eq!(report["views"], 1, "a late beacon");
+    send(now_ms() - 1_000, 2).await;
+    assert_eq!(ask_with(&server, &yesterday, Some(&tag)).await.0, 304, "a beacon of today");
+    send(today_ms - DAY_MS - 1, 3).await;
+    let (status, _, report) = ask_with(&server, &yesterday, Some(&tag)).await;
+    assert_eq!((status, &report["views"]), (200, &json!(1)), "an earlier day may be in a comparison");
 }
 
 #[tokio::test]

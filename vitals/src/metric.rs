@@ -1,7 +1,8 @@
 //! Defines the seven metrics, their values, thresholds and ratings.
 //!
 //! A new metric begins with an entry in the table `metrics!` and a state machine in `crate::metrics`. The compiler then
-//! names each other place: [`crate::document`], the stores' columns and stored formats, the command's tables.
+//! names [`crate::document`], the stores' columns and stored formats, [`crate::compare`] and the command's tables. It does
+//! not name choices of metrics: `score::WEIGHTS`, `advice::METRICS`, aliases in `budget`, and the dashboard.
 
 use crate::limits;
 use serde::{Deserialize, Serialize};
@@ -300,10 +301,11 @@ impl Metric {
     }
 
     const fn micros_max(self) -> u32 {
-        match self.unit() {
-            Unit::Score => limits::CLS_MAX * 1_000_000,
-            Unit::Milliseconds => limits::TIME_MS_MAX * 1_000,
-        }
+        self.value_max()
+            * match self.unit() {
+                Unit::Score => 1_000_000,
+                Unit::Milliseconds => 1_000,
+            }
     }
 }
 

@@ -12,9 +12,6 @@ use vitals::budget::{
 };
 use vitals::metric::{Metric, Unit, Value};
 
-/// The metrics of proposals: Core Web Vitals.
-const METRICS: [Metric; 3] = [Metric::Lcp, Metric::Inp, Metric::Cls];
-
 /// Asks for the measurements of the site and its routes with most page views, and proposes their budgets.
 pub(super) async fn propose(args: &InitArgs) -> Result<Done, Failure> {
     let client = Client::new(&args.server)?;
@@ -41,7 +38,7 @@ pub(super) async fn propose(args: &InitArgs) -> Result<Done, Failure> {
 
 /// The budgets of one route; `None` without enough page views.
 fn group(route: &str, title: &str, metrics: &Metrics) -> Option<String> {
-    let budgets: Vec<String> = METRICS
+    let budgets: Vec<String> = Metric::CORE
         .into_iter()
         .filter_map(|metric| {
             let measured = metrics.get(metric.name()).filter(|measured| measured.n >= MIN_SAMPLES_DEFAULT)?;

@@ -1,7 +1,8 @@
 //! Answers a question to the store: runs it on the threads of questions, and drops it if its client disconnects.
 //!
 //! An answer about page views depends on the question, on the version of the site's data and on the server's release. Its
-//! tag is a hash of them: a client that has the answer gets `304`, and an answer in memory is served again.
+//! tag is a hash of them: a client that has the answer gets `304`, and an answer in memory is served again. An answer
+//! about past days depends on the loads of these days only.
 
 use crate::answers::Key;
 use crate::clock::now_ms;
@@ -19,6 +20,7 @@ use actix_web::http::header::{self, EntityTag, Header as _, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fieldvitals_store::rollup::{DAY_MS, day_of};
 use fieldvitals_store::{Site, Store, Version};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -52,15 +54,25 @@ where
     Ok(compress::send(request, response, body))
 }
 
+/// The page views that an answer follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// Those that start before the end of the range, or on its last UTC day.
+    BeforeEnd,
+    /// All of the site.
+    Everything,
+}
+
 /// Asks `question` about page views of a site that start in `range`, unless the client or the server has the answer. The
-/// answer must follow from the site, the range, the URL of the request and the site's page views.
+/// answer must follow from the site, the range, the URL of the request and the page views of `basis`. Only the routes
+/// that it proposes instead of an unknown one may be older.
 ///
 /// # Errors
 /// As [`ask`]; 400 if no page view of the site has a value of the filters ([`known`]).
 pub(super) async fn ask_once<T, F>(
     state: &State,
     request: &HttpRequest,
-    (site, range): (&Site, Range),
+    (site, range, basis): (&Site, Range, Basis),
     cost: Cost,
     question: impl FnOnce(Reader) -> F + Send + 'static,
 ) -> Answer
@@ -73,7 +85,7 @@ where
     // Read before the answer, so that the answer is at least as new.
     let version = state.questions.look(store.version(site.id)).await.map_err(|Busy| ApiError::busy())??;
     let fingerprint = fingerprint(&version);
-    let key = key(request, site, range, &version);
+    let key = key(request, (site, range, basis), &version);
     let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(key));
     if has_it(request, &tag) {
         state.answers.count_unchanged();
@@ -119,7 +131,13 @@ where
 
 /// Hashes everything that an answer depends on. Name, routes and time zone of the site shape answers, and `period` in the
 /// URL ends with the current minute or hour.
-fn key(request: &HttpRequest, site: &Site, range: Range, version: &Version) -> Key {
+fn key(request: &HttpRequest, (site, range, basis): (&Site, Range, Basis), version: &Version) -> Key {
+    let version = match basis {
+        Basis::Everything => version.as_bytes().to_vec(),
+        Basis::BeforeEnd => {
+            version.of_days(&(i64::MIN..day_of(range.to_ms.saturating_sub(1)).saturating_add(DAY_MS)))
+        }
+    };
     let numbers = [site.id.0, range.from_ms, range.to_ms].map(i64::to_be_bytes).concat();
     let routes = site.routes.join("\0");
     let pattern = request.match_pattern().unwrap_or_default();
@@ -131,7 +149,7 @@ fn key(request: &HttpRequest, site: &Site, range: Range, version: &Version) -> K
         site.name.as_bytes(),
         routes.as_bytes(),
         site.timezone.as_bytes(),
-        version.as_bytes(),
+        &version,
     ];
     let mut hash = Sha256::new();
     for part in parts {

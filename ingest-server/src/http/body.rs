@@ -55,7 +55,7 @@ impl<const BYTES_MAX: usize> FromRequest for Body<BYTES_MAX> {
             if announced.is_some_and(|bytes| bytes > BYTES_MAX) {
                 return Ok(Self(Err(BodyError::TooLarge)));
             }
-            let mut reading = pin!(read(payload, BYTES_MAX));
+            let mut reading = pin!(read(payload, announced, BYTES_MAX));
             // Most bodies arrive with their head and need no timer.
             let read = match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
                 Poll::Ready(read) => read,
@@ -69,26 +69,23 @@ impl<const BYTES_MAX: usize> FromRequest for Body<BYTES_MAX> {
     }
 }
 
-/// Reads a payload of at most `bytes_max` bytes. A payload of one chunk, like most beacons, is not copied.
-async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes, BodyError> {
-    let mut first = Bytes::new();
+/// Reads a payload of at most `bytes_max` bytes. A payload that arrives whole, like most beacons, is not copied. Others
+/// are, because a chunk holds the connection's buffer of 8 KiB while a slow client sends the rest.
+async fn read(mut payload: Payload, announced: Option<usize>, bytes_max: usize) -> Result<Bytes, BodyError> {
+    let mut whole = Bytes::new();
     let mut joined = Vec::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| BodyError::Aborted)?;
-        if chunk.len() > bytes_max - first.len().max(joined.len()) {
+        if chunk.len() > bytes_max - joined.len() {
             return Err(BodyError::TooLarge);
         }
-        if first.is_empty() && joined.is_empty() {
-            first = chunk;
-            continue;
+        if announced == Some(chunk.len()) {
+            whole = chunk;
+        } else {
+            joined.extend_from_slice(&chunk);
         }
-        if !first.is_empty() {
-            joined.extend_from_slice(&first);
-            first = Bytes::new();
-        }
-        joined.extend_from_slice(&chunk);
     }
-    Ok(if joined.is_empty() { first } else { joined.into() })
+    Ok(if joined.is_empty() { whole } else { joined.into() })
 }
 
 /// The extractor's error. It never occurs, because handlers answer every [`BodyError`].

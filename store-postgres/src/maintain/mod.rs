@@ -1,5 +1,5 @@
-//! Maintenance: folds deltas into cells, creates and drops the partitions of days, and removes the rows of deleted
-//! sites.
+//! Maintenance: folds deltas into cells, creates the partitions of days, removes rows past retention
+//! (`retention.rs`) and the rows of deleted sites (`delete.rs`).
 //!
 //! A lease ensures that one server at a time does maintenance. Every step is a short transaction that first renews the
 //! lease. A server that has lost the lease stops. A server that wants the lease waits until the step ends. Every other
@@ -28,6 +28,7 @@ use sqlx::Row;
 use std::time::Instant;
 
 const FOLDING: &str = "folding rollups";
+const FINDING: &str = "finding the sites with work";
 const REMOVING: &str = "removing what is past retention";
 
 /// Page views removed per transaction.
@@ -96,9 +97,9 @@ impl Lease<'_> {
     }
 
     async fn found(&self, statement: Statement) -> Result<Vec<SiteId>, StoreError> {
-        let mut transaction = self.store.read(FOLDING).await?;
-        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed(FOLDING))?;
-        rows.iter().map(|row| row.try_get(0).map(SiteId).map_err(failed(FOLDING))).collect()
+        let mut transaction = self.store.read(FINDING).await?;
+        let rows = statement.fetch_all(&mut *transaction).await.map_err(failed(FINDING))?;
+        rows.iter().map(|row| row.try_get(0).map(SiteId).map_err(failed(FINDING))).collect()
     }
 
     /// Moves the retention edges before anything is removed. Uses the earlier of the server's clock and the database's

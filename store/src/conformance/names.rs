@@ -6,7 +6,7 @@ use crate::dimension::OTHER;
 use crate::limits;
 use crate::place::{Name, Network, Overflow, Senders, Standing};
 use crate::rollup::DAY_MS;
-use crate::{CellQuery, Dimension, Erase, GroupBy, SiteId, Store, StoredView};
+use crate::{CellQuery, DeployMark, Dimension, Erase, GroupBy, SiteId, Store, StoredView};
 use std::sync::Arc;
 use vitals::metric::Metric;
 
@@ -42,6 +42,17 @@ pub async fn flood_of_names_keeps_no_other_name_out(store: Arc<dyn Store>) {
             load_from(&store, site, 1, vec![new], networks(site, [100 + visitor as u64])).await.unwrap();
         assert_eq!(report.overflow, Overflow::default(), "visitor {visitor}");
     }
+    // Of two releases from a network of the flood, the one with a deploy mark has a place.
+    store
+        .deploy_marks_put(site, &[DeployMark { release: "deployed".to_owned(), at_ms: DAY0_MS }])
+        .await
+        .unwrap();
+    for (number, name, others) in [(20, "unknown", 1), (21, "deployed", 0)] {
+        let mut new = of(count + number, name);
+        new.route = "/new-0".to_owned();
+        let report = load_from(&store, site, 1, vec![new], networks(site, [0])).await.unwrap();
+        assert_eq!(report.overflow.labels[Dimension::Release.index()], others, "{name}");
+    }
     let often = (0..limits::NAME_SIGHTINGS_MIN).map(|i| of(count + 10 + i, "often"));
     let senders = networks(site, [0; limits::NAME_SIGHTINGS_MIN]);
     load_from(&store, site, 1, often.collect(), senders).await.unwrap();
@@ -52,6 +63,7 @@ pub async fn flood_of_names_keeps_no_other_name_out(store: Arc<dyn Store>) {
         let routes = store.routes(site, DAY0_MS, DAY1_MS).await.unwrap();
         let query = CellQuery::new(site, DAY0_MS, DAY1_MS);
         let releases = store.breakdown(&query, GroupBy::Rolled(Dimension::Release)).await.unwrap();
+        assert!(releases.rows.iter().any(|one| one.value.as_deref() == Some("deployed")));
         for name in ["new-0", "new-1", "new-2", "new-3", "new-4", "often"] {
             assert!(routes.contains(&format!("/{name}")), "{name}");
             assert!(releases.rows.iter().any(|one| one.value.as_deref() == Some(name)), "{name}");
@@ -68,12 +80,12 @@ pub async fn flood_of_names_keeps_no_other_name_out(store: Arc<dyn Store>) {
     while store.erase(&erase).await.unwrap().more {}
     let held = |names: &[Name]| names.iter().filter(|name| name.place.standing > Standing::None).count();
     let names = store.names(site).await.unwrap();
-    assert_eq!(held(&names), 12, "six routes and six releases are left");
+    assert_eq!(held(&names), 13, "six routes and seven releases are left");
     // As many names of one batch have places as at the beginning.
     let more = (0..1_000).map(|i| of(count + 100 + i, &format!("more-{i}"))).collect();
     let report = load_from(&store, site, 1, more, networks(site, [7; 1_000])).await.unwrap();
     assert_eq!(report.overflow, Overflow::default());
-    assert_eq!(held(&store.names(site).await.unwrap()), 12 + 2_000);
+    assert_eq!(held(&store.names(site).await.unwrap()), 13 + 2_000);
     assert_eq!(store.free_names(site).await.unwrap(), 0, "each of them has a page view");
     assert_eq!(store.verify_day(site, DAY0_MS).await.unwrap(), []);
 }

@@ -99,10 +99,17 @@ async fn bound_labels(
         true => HashMap::default(),
         false => tables.label_places(&lacking, from_day).await?,
     };
+    let releases = lacking.iter().filter(|(_, dimension)| *dimension == Dimension::Release);
+    let releases: Vec<SiteId> = releases.map(|&(site, _)| site).collect();
+    let deployed = match releases.is_empty() {
+        true => HashMap::default(),
+        false => tables.deployed(&releases).await?,
+    };
     for (part, pools) in parts.iter_mut().zip(pools) {
         for (dimension, mut pool) in Dimension::LABELLED.into_iter().zip(pools) {
             if let Some((rows, seen)) = places.remove(&(part.site, dimension)) {
-                pool.fill(Bounds::labels(dimension, retained, rows, part.decided.today), seen);
+                let deployed = deployed.get(&part.site).map_or(&[][..], Vec::as_slice);
+                pool.fill(Bounds::labels(dimension, retained, rows, part.decided.today, deployed), seen);
             }
             part.decided.overflow.labels[dimension.index()] =
                 pool.decide(&mut part.beacons, &part.senders, |update| dimension.label_mut(update));

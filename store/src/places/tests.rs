@@ -181,7 +181,7 @@ fn name_that_was_not_seen_within_retention_leaves_its_place() {
 fn effective_connection_types_have_places_among_made_up_ones() {
     let retained = RetentionEdges::EVERYTHING;
     let mut pool = Pool::new(TODAY - 30, TODAY, []);
-    pool.fill(Bounds::labels(Dimension::Connection, &retained, 0, TODAY), []);
+    pool.fill(Bounds::labels(Dimension::Connection, &retained, 0, TODAY, &[]), []);
     let mut names: Vec<String> = (0..40).map(|i| format!("made-up-{i}")).collect();
     names.extend(CONNECTIONS.map(str::to_owned));
     let mut beacons: Vec<Vec<ViewUpdate>> = names

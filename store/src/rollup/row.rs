@@ -60,24 +60,31 @@ impl Part {
     /// The number of parts.
     pub const COUNT: usize = Metric::COUNT + 1;
 
-    /// Returns the part's number: the metric's number, or [`Metric::COUNT`] for views.
+    /// The number of [`Self::Views`] in stored keys. Metrics after the seventh have the numbers after it.
+    const VIEWS: u8 = 7;
+
+    /// Returns the part's number, which stored keys have.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
-            Self::Metric(metric) => metric as u8,
-            Self::Views => Metric::COUNT as u8,
+            Self::Metric(metric) if (metric as u8) < Self::VIEWS => metric as u8,
+            Self::Metric(metric) => metric as u8 + 1,
+            Self::Views => Self::VIEWS,
         }
     }
 
     /// Returns the part with this number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        match Metric::ALL.get(usize::from(number)) {
-            Some(&metric) => Some(Self::Metric(metric)),
-            None => (usize::from(number) == Metric::COUNT).then_some(Self::Views),
+        if number == Self::VIEWS {
+            return Some(Self::Views);
         }
+        let metric = number - u8::from(number > Self::VIEWS);
+        Metric::ALL.get(usize::from(metric)).map(|&metric| Self::Metric(metric))
     }
 }
+
+const _: () = assert!(Part::COUNT <= 16, "a part's number must fit into a slot");
 
 /// Returns a dimension and a part as one number for keys: 16 × the dimension's number + the part's number.
 #[must_use]

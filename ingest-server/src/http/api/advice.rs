@@ -2,7 +2,7 @@
 
 use crate::advice::AdviceReport;
 use crate::closed_days::Reader;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::question::{Filter, FiltersReport};
@@ -65,5 +65,5 @@ pub async fn advice(
             filters: query.filters.into(),
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await
 }

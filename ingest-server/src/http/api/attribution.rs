@@ -5,7 +5,7 @@ pub mod conditions;
 
 use crate::closed_days::Reader;
 use crate::http::State;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::auth;
@@ -185,7 +185,7 @@ pub async fn attribution(
                 .collect(),
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Large, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Large, question).await
 }
 
 fn blocking(found: &Causes) -> BlockingReport {

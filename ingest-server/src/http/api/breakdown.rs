@@ -1,7 +1,7 @@
 //! One route, or the whole site, grouped by a dimension.
 
 use crate::closed_days::Reader;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::question::{ByParam, Filter, FiltersReport, Grouping};
@@ -92,5 +92,5 @@ pub async fn breakdown(
                 .collect(),
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await
 }

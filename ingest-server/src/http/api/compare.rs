@@ -3,7 +3,7 @@
 use crate::clock::now_ms;
 use crate::closed_days::Reader;
 use crate::comparison::{self, ChangeReport, ReweightedReport, RouteChange};
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::error::{ApiError, ErrorBody};
@@ -214,6 +214,9 @@ pub async fn compare(
     let limit = number("limit", &params.limit, [0, limits::COMPARED_ROWS_MAX], ROUTES)?;
     let is_reweighted = params.is_reweighted()?;
     let range = filter.range()?;
+    // The baseline may be later than the period.
+    let to_ms = range.to_ms.max(baseline.query.to_ms).max(current.query.to_ms);
+    let range = Range { to_ms, ..range };
     let owned = Arc::clone(&site);
     let question = move |store: Reader| async move {
         let (site, store) = (owned, &store);
@@ -264,7 +267,7 @@ pub async fn compare(
             routes,
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await
 }
 
 fn side_report(value: Option<String>, total: &Total) -> SideReport {

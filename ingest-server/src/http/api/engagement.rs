@@ -1,7 +1,7 @@
 //! Engagement by a metric's values: interactions, engaged visitors, and a mark.
 
 use crate::closed_days::Reader;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::error::ApiError;
@@ -139,7 +139,7 @@ pub async fn engagement(
             filters: query.views.filters.into(),
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Large, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Large, question).await
 }
 
 /// The buckets of each rating, by the order of [`ends`].

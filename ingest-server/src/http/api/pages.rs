@@ -1,7 +1,7 @@
 //! The ranking of a site's routes.
 
 use crate::closed_days::Reader;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::question::{Filter, FiltersReport};
 use crate::http::ranking::{PatternParam, RankingParams};
@@ -119,5 +119,5 @@ pub async fn pages(
             ranking: RankingReport::new(&ranking, ranking.page(cells.rows), shown),
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::now_ms;
 use crate::closed_days::Reader;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::error::ErrorBody;
 use crate::http::question::number;
@@ -83,5 +83,5 @@ pub async fn releases(
             releases: releases.into_iter().map(Into::into).collect(),
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range, Basis::Everything), Cost::Usual, question).await
 }

@@ -2,7 +2,7 @@
 
 use crate::closed_days::Reader;
 use crate::comparison::{self, ChangeReport};
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::compare;
 use crate::http::api::route::RouteParam;
@@ -87,7 +87,7 @@ pub async fn report(
             previous,
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await
 }
 
 /// Largest length of a counted period, in per cent of the asked one: both ends of 28 days may grow to whole days.

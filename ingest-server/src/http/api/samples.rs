@@ -4,7 +4,7 @@ pub mod view;
 pub mod waterfall;
 
 use crate::closed_days::Reader;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::error::ApiError;
@@ -146,7 +146,7 @@ pub async fn samples(
             samples: found.found.iter().filter_map(|view| view::report(metric, &view.update)).collect(),
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Large, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Large, question).await
 }
 
 /// Describes the choice of page views.

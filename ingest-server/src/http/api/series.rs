@@ -2,7 +2,7 @@
 
 use crate::clock::now_ms;
 use crate::closed_days::Reader;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::route::RouteParam;
 use crate::http::error::{ApiError, ErrorBody};
@@ -222,7 +222,7 @@ pub async fn series(
             marks,
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range, Basis::Everything), Cost::Usual, question).await
 }
 
 /// Divides the range, limited to retained data. Also returns why days are not those of the site's time zone.

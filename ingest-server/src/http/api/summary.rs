@@ -4,7 +4,7 @@ pub mod missing;
 
 use crate::advice::AdviceReport;
 use crate::closed_days::Reader;
-use crate::http::answer::ask_once;
+use crate::http::answer::{Basis, ask_once};
 use crate::http::api::Answer;
 use crate::http::api::pages::RankingReport;
 use crate::http::api::report::{PreviousReport, previous};
@@ -129,7 +129,7 @@ pub async fn summary(
             advice,
         })
     };
-    ask_once(&state, &request, (&site, range), Cost::Usual, question).await
+    ask_once(&state, &request, (&site, range, Basis::BeforeEnd), Cost::Usual, question).await
 }
 
 /// Counts one route, or the routes of the ranking's pattern and their sum.
