@@ -44,8 +44,8 @@ pub const SELECTORS_SHOWN_MAX: usize = 8;
 /// Page views that one query may read if rollups cannot answer it.
 pub const SCAN_VIEWS_MAX: u64 = 3_000_000;
 /// Page views that an answer about causes, slow views or engagement reads. Of more, it reads a sample. A
-/// share of such a sample is within 0.3 percentage points in 95 % of cases.
-pub const SAMPLE_VIEWS_MAX: u64 = 100_000;
+/// share of such a sample is within 0.5 percentage points in 95 % of cases: 1.96 √(¼ / 36,000).
+pub const SAMPLE_VIEWS_MAX: u64 = 40_000;
 /// Windows of time in a sample of page views.
 pub const SAMPLE_WINDOWS: i64 = 1_024;
 /// Page views read to list the tags, marks and `Server-Timing` entries of a site.
