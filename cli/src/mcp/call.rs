@@ -59,13 +59,18 @@ async fn answer(tool: &Tool, arguments: &JsonObject, server: &ServerArgs) -> Res
         })?;
         return structured(json);
     }
-    if format == "csv" && done.stdout.lines().nth(1).is_none() {
-        // A table without rows does not say why.
+    if format == "csv" && has_no_values(&done.stdout) {
+        // Rows without values do not say why.
         done = run(tool, command, (&given, "text"), server).await?;
     }
     let text =
         if done.warning.is_empty() { done.stdout } else { format!("{}\n{}", done.stdout, done.warning) };
     Ok(Answer { text: bounded(&text), structured: None })
+}
+
+/// Whether each row of a series counts 0 page views.
+fn has_no_values(csv: &str) -> bool {
+    csv.lines().skip(1).all(|row| row.split(',').nth(2) == Some("0"))
 }
 
 /// Runs the command of a tool.
