@@ -67,7 +67,8 @@ async fn agent_calls_each_tool() {
     ] {
         assert!(text(&results[place]).contains(expected), "{expected}: {}", text(&results[place]));
     }
-    assert_eq!(text(&results[4]).lines().count(), 1 + 29, "a row for each day");
+    let days = text(&results[4]).lines().count() - 1;
+    assert!((28..=29).contains(&days), "a row for each day: {}", text(&results[4]));
     let page = &results[2]["structuredContent"];
     assert_eq!(serde_json::from_str::<Value>(text(&results[2])).unwrap(), *page);
     let known = server.get("sites/shop/report?period=28d&route=/product/:id&device=phone").await.unwrap();

@@ -254,7 +254,12 @@ async fn refusal_has_the_shape_of_google_and_says_why() {
     }
     let get =
         server.http.get(format!("{}/v1/records:queryRecord?key={key}", server.url)).send().await.unwrap();
-    assert_eq!((get.status().as_u16(), get.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    assert_eq!((get.status().as_u16(), get.headers()["allow"].to_str().unwrap()), (405, "POST, OPTIONS"));
+    let url = format!("{}/v1/records:queryRecord", server.url);
+    let preflight = server.http.request("OPTIONS".parse().unwrap(), url).send().await.unwrap();
+    let (status, headers) = (preflight.status().as_u16(), preflight.headers());
+    assert_eq!((status, &headers["access-control-allow-origin"]), (204, &"*".parse().unwrap()));
+    assert!(headers["access-control-allow-headers"].to_str().unwrap().contains("x-goog-api-key"));
     let large = json!({"origin": ORIGIN, "metrics": ["x".repeat(20_000)]});
     assert_eq!(ask(&server, "Record", &key, &large).await.1["error"]["status"], "INVALID_ARGUMENT");
 }

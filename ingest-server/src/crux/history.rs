@@ -157,7 +157,7 @@ fn over_time(name: &str, source: Source, all: &[OfPeriod]) -> Option<MetricHisto
 mod tests {
     use super::*;
     use fieldvitals_store::rollup::DAY_MS;
-    use fieldvitals_store::{Cell, Dimension, ValueCell, Weight};
+    use fieldvitals_store::{Cell, Dimension, ValueCell, Views, Weight};
     use serde_json::json;
     use vitals::metric::{Metric, Value, Values};
 
@@ -168,9 +168,11 @@ mod tests {
             values.set(Metric::Lcp, Value::new(Metric::Lcp, lcp).ok());
             total.add(&values, Weight::ONE, 1);
         }
-        let devices = shared_values(Dimension::Device).into_iter().map(|(_, value)| ValueCell {
-            value: Some(value.to_owned()),
-            cell: Cell { views: i64::from(value == "phone") * lcps.len() as i64, ..Cell::default() },
+        let devices = shared_values(Dimension::Device).into_iter().map(|(_, value)| {
+            let mut cell = Cell::default();
+            let count = if value == "phone" { lcps.len() as i64 } else { 0 };
+            cell.count(Views { count, weight_milli: 0 });
+            ValueCell { value: Some(value.to_owned()), cell }
         });
         Some(Cells { total, devices: devices.collect(), ..Cells::default() })
     }

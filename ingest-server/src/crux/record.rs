@@ -231,7 +231,7 @@ fn distribution(metric: Metric, histogram: &Histogram) -> Option<MetricRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldvitals_store::Weight;
+    use fieldvitals_store::{Views, Weight};
     use serde_json::json;
     use vitals::metric::{Value, Values};
 
@@ -247,7 +247,8 @@ mod tests {
     }
 
     fn views(value: Option<&str>, views: i64) -> ValueCell {
-        let cell = Cell { views, ..Cell::default() };
+        let mut cell = Cell::default();
+        cell.count(Views { count: views, weight_milli: 0 });
         ValueCell { value: value.map(str::to_owned), cell }
     }
 

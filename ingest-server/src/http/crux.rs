@@ -28,7 +28,9 @@ use crate::intake::lookup;
 use crate::intake::page_url::PageUrl;
 use crate::limits;
 use crate::questions::Cost;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::{Method, header};
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{HttpRequest, HttpResponse, Route, web};
 use fieldvitals_store::context::lcp_elements::LcpElements;
 use fieldvitals_store::{
     CellQuery, Dimension, Filters, Lines, ScanQuery, SeriesQuery, Site, SiteId, StepCells, Store, Total,
@@ -57,10 +59,29 @@ const IGNORED: [&str; 3] = ["alt", "prettyPrint", "quotaUser"];
 
 /// The paths.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
+    // A page of any origin may read an answer, because only a key opens it, and browsers add no key.
+    let post = |path: &str, query: Route| {
+        web::resource(path)
+            .wrap(DefaultHeaders::new().add((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")))
+            .default_service(web::to(|request| refuse(request, "POST, OPTIONS")))
+            .route(query)
+            .route(web::method(Method::OPTIONS).to(preflight))
+    };
     config
-        .service(post("/v1/records:queryRecord").route(web::post().to(query_record)))
-        .service(post("/v1/records:queryHistoryRecord").route(web::post().to(query_history_record)));
+        .service(post("/v1/records:queryRecord", web::post().to(query_record)))
+        .service(post("/v1/records:queryHistoryRecord", web::post().to(query_history_record)));
+}
+
+/// Seconds for which browsers keep the answer of a preflight: the most that Chromium does.
+const PREFLIGHT_KEPT_S: &str = "7200";
+
+/// Allows the headers of a key and of JSON.
+async fn preflight() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, x-goog-api-key"))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_KEPT_S))
+        .finish()
 }
 
 /// A body of a request.

@@ -41,13 +41,9 @@ impl Wanted<'_> {
             };
         }
         let readable: Vec<&Arc<Site>> = readable.collect();
-        let with = |is_named: fn(&str, &str) -> bool| -> Vec<&Arc<Site>> {
-            let names = |site: &&&Arc<Site>| site.origins.iter().any(|pattern| is_named(origin, pattern));
-            readable.iter().filter(names).copied().collect()
-        };
-        let exact = with(|origin, pattern| origin.eq_ignore_ascii_case(pattern));
+        let exact = named(&readable, |pattern| pattern.eq_ignore_ascii_case(origin));
         let found = if exact.is_empty() {
-            with(|origin, pattern| pattern != ANY && allowed(origin, &[pattern.to_owned()]))
+            named(&readable, |pattern| pattern != ANY && allowed(origin, &[pattern.to_owned()]))
         } else {
             exact
         };
@@ -75,6 +71,12 @@ impl Wanted<'_> {
             }
         }
     }
+}
+
+/// The sites with an allowed origin that names the origin in question.
+fn named<'a>(sites: &[&'a Arc<Site>], is_named: impl Fn(&str) -> bool) -> Vec<&'a Arc<Site>> {
+    let has = |site: &&&Arc<Site>| site.origins.iter().any(|pattern| is_named(pattern));
+    sites.iter().filter(has).copied().collect()
 }
 
 #[cfg(test)]
