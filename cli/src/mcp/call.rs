@@ -10,6 +10,7 @@ use crate::{check, compare, report};
 use clap::Parser as _;
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject};
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 
 /// Pages in a report; an agent asks for more by `limit`.
 const PAGES: &str = "10";
@@ -65,7 +66,7 @@ async fn answer(tool: &Tool, arguments: &JsonObject, server: &ServerArgs) -> Res
     }
     let text =
         if done.warning.is_empty() { done.stdout } else { format!("{}\n{}", done.stdout, done.warning) };
-    Ok(Answer { text: bounded(&text), structured: None })
+    Ok(Answer { text: bounded(&in_terms_of(tool, &text)), structured: None })
 }
 
 /// Whether each row of a series counts 0 page views.
@@ -120,22 +121,25 @@ fn line(command: Command, (given, format): (&Given, &str), server: &ServerArgs) 
 /// Parses the command line of a tool.
 fn parse<A: clap::Args>(tool: &Tool, line: &[String]) -> Result<A, Failure> {
     Line::<A>::try_parse_from(line).map(|line| line.args).map_err(|error| {
+        // The paragraphs after the first are about the command line.
+        let error = error.to_string();
+        let first = error.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
+        let first = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let hint = format!("The schema of the tool `{}` has its arguments.", tool.name);
-        Failure::usage(in_terms_of(tool, &error.to_string()), hint)
+        Failure::usage(plain(&in_terms_of(tool, &first)), hint)
     })
 }
 
-/// Returns the first paragraph of an error of the command line, with the tool's arguments in place of options.
-fn in_terms_of(tool: &Tool, error: &str) -> String {
-    let first = error.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
-    let mut text = first.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+/// Returns the text with the tool's arguments in place of the command's options.
+fn in_terms_of(tool: &Tool, text: &str) -> String {
+    let mut text = text.to_owned();
     let mut names: Vec<&str> = tool.parameters.iter().map(|parameter| parameter.name).collect();
     // The longest first: `against` begins `against_from`.
-    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    names.sort_by_key(|name| Reverse(name.len()));
     for name in names {
         text = text.replace(&format!("--{}", name.replace('_', "-")), name);
     }
-    plain(&text)
+    text
 }
 
 /// The sites of the server.
@@ -233,7 +237,7 @@ mod tests {
     #[test]
     fn parameters_are_options_of_the_command() {
         let value = |name: &str| match name {
-            "limit" => "5",
+            "limit" | "min_n" => "5",
             "device" => "phone",
             "metric" => "LCP",
             "period" => "7d",

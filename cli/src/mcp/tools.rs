@@ -4,6 +4,7 @@
 use crate::exit::Failure;
 use crate::names::unknown;
 use crate::output::plain;
+use fieldvitals_server::limits;
 use rmcp::model::{JsonObject, ToolAnnotations};
 use serde_json::{Value, json};
 
@@ -44,7 +45,7 @@ enum Kind {
     Text,
     OneOf(&'static [&'static str]),
     /// 1 to a number.
-    Count(u16),
+    Count(usize),
 }
 
 const fn text(name: &'static str, about: &'static str) -> Parameter {
@@ -53,6 +54,10 @@ const fn text(name: &'static str, about: &'static str) -> Parameter {
 
 const fn one_of(name: &'static str, about: &'static str, values: &'static [&'static str]) -> Parameter {
     Parameter { name, about, kind: Kind::OneOf(values), is_required: false }
+}
+
+const fn count(name: &'static str, about: &'static str, most: usize) -> Parameter {
+    Parameter { name, about, kind: Kind::Count(most), is_required: false }
 }
 
 const fn required(parameter: Parameter) -> Parameter {
@@ -126,12 +131,8 @@ pub(super) const TOOLS: [Tool; 6] = [
                 &["impact", "views", "p75", "poor", "route"],
             ),
             text("search", "Only routes with this part in their name."),
-            Parameter {
-                name: "limit",
-                about: "Pages to show; 10 by default.",
-                kind: Kind::Count(100),
-                is_required: false,
-            },
+            count("limit", "Pages to show; 10 by default.", limits::PAGE_ROWS_MAX),
+            count("min_n", "Page views below which pages are hidden; 1 shows all.", limits::PAGE_ROWS_MAX),
             AS,
         ],
     },
@@ -308,7 +309,7 @@ impl Parameter {
         };
         let expected = match self.kind {
             Kind::OneOf(values) if !values.contains(&text.as_str()) => values.join(", "),
-            Kind::Count(most) if !text.parse().is_ok_and(|count: u16| (1..=most).contains(&count)) => {
+            Kind::Count(most) if !text.parse().is_ok_and(|count: usize| (1..=most).contains(&count)) => {
                 format!("1 to {most}")
             }
             _ => return Ok(text),
@@ -361,7 +362,7 @@ mod tests {
         for (name, arguments, expected) in [
             ("report", json!({"rout": "/"}), "there is no argument `rout`; did you mean `route`?"),
             ("report", json!({"device": "fone"}), "`device` is `fone`: expected phone, tablet, desktop"),
-            ("report", json!({"limit": 0}), "`limit` is `0`: expected 1 to 100"),
+            ("report", json!({"limit": 0}), "`limit` is `0`: expected 1 to 500"),
             ("report", json!({"site": ["shop"]}), "`site` is [\"shop\"]: expected a text"),
             ("series", json!({}), "`metric` is missing"),
             (
