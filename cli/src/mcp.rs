@@ -10,7 +10,7 @@ use crate::client::{Client, ServerArgs};
 use crate::exit::{Done, Exit, Failure, finish};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, PaginatedRequestParams,
-    ServerCapabilities, ServerInfo,
+    ServerCapabilities, ServerConfig,
 };
 use rmcp::service::{RequestContext, RoleServer, ServiceExt as _};
 use rmcp::{ErrorData, ServerHandler};
@@ -72,9 +72,9 @@ struct Agent {
 }
 
 impl ServerHandler for Agent {
-    fn get_info(&self) -> ServerInfo {
+    fn get_info(&self) -> ServerConfig {
         let own = Implementation::new("fieldvitals", env!("CARGO_PKG_VERSION"));
-        ServerInfo::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(own.with_title("fieldvitals: real-user Web Vitals"))
             .with_instructions(INSTRUCTIONS)
     }

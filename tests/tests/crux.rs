@@ -160,7 +160,7 @@ async fn history_has_the_numbers_of_each_period() {
             let p75 = &metric["percentilesTimeseries"]["p75s"][place];
             (name.to_owned(), json!({"histogram": bins, "percentiles": {"p75": p75}}))
         });
-        let metrics: serde_json::Map<String, Value> = metrics.into();
+        let metrics: serde_json::Map<String, Value> = metrics.into_iter().collect();
         assert_same(&json!({"metrics": metrics}), &known);
     }
     assert!(p75s.iter().filter(|p75| !p75.is_null()).count() >= 3, "{p75s:?}");

@@ -216,7 +216,6 @@ mod tests {
     use super::super::tools::TOOLS;
     use super::*;
     use crate::client::responder::Responder;
-    use clap::Parser as _;
 
     fn tool(name: &str) -> &'static Tool {
         TOOLS.iter().find(|tool| tool.name == name).unwrap()
