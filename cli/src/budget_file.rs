@@ -24,16 +24,21 @@ pub(crate) struct Source {
 /// # Errors
 /// If the file cannot be read, or has a mistake; the message names the place.
 pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
-    let (name, text) = if path == Path::new("-") {
-        (STDIN.to_owned(), text(|| Ok(std::io::stdin().lock()), STDIN)?)
-    } else {
-        let name = plain(&path.to_string_lossy());
-        let text = text(|| std::fs::File::open(path), &name)?;
-        (name, text)
-    };
+    if path == Path::new("-") {
+        return of_text(STDIN, text(|| Ok(std::io::stdin().lock()), STDIN)?);
+    }
+    let name = plain(&path.to_string_lossy());
+    of_text(&name, text(|| std::fs::File::open(path), &name)?)
+}
+
+/// Parses the text of a budget file.
+///
+/// # Errors
+/// If it has a mistake; the message names the place.
+pub(crate) fn of_text(name: &str, text: String) -> Result<Source, Failure> {
     let parsed =
         budget::parse(&text).map_err(|error| Failure::usage(format!("{name}:{error}"), budget::FORMAT))?;
-    Ok(Source { name, text, parsed })
+    Ok(Source { name: name.to_owned(), text, parsed })
 }
 
 /// The text of a file.

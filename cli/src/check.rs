@@ -127,7 +127,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn execute(args: &Args, terminal: Terminal, summary: Option<&Path>) -> Result<Done, Failure> {
     // Parses before the request, so that the error names the file and needs no server.
-    let budget_file::Source { name: file, text, parsed } = budget_file::read(&args.budget)?;
+    judge(args, budget_file::read(&args.budget)?, terminal, summary).await
+}
+
+/// Judges a budget file, which replaces that of the arguments.
+///
+/// # Errors
+/// The server's refusal, or no answer.
+pub(crate) async fn judge(
+    args: &Args,
+    budget: budget_file::Source,
+    terminal: Terminal,
+    summary: Option<&Path>,
+) -> Result<Done, Failure> {
+    let budget_file::Source { name: file, text, parsed } = budget;
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let question = Question {

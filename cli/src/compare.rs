@@ -77,7 +77,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(finish(execute(&args, Terminal::of_stdout()).await))
 }
 
-async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
+/// Asks the server, and formats the answer.
+///
+/// # Errors
+/// The server's refusal, or no answer.
+pub(crate) async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let [from, to] = [args.against_from, args.against_to].map(|at| at.map(time_text));

@@ -21,5 +21,7 @@ pub(crate) const DATABASE_WAIT_MS: u64 = 30_000;
 pub(crate) const WAIT_HOURS_MAX: u64 = 168;
 /// Longest `Retry-After` of a busy server that a command waits for, in seconds. The server asks for 1 s.
 pub(crate) const RETRY_AFTER_S_MAX: u64 = 10;
+/// Bytes of a tool's answer to an agent, about 8,000 tokens: an agent's context is small.
+pub(crate) const TOOL_ANSWER_BYTES_MAX: usize = 32 * 1024;
 /// Largest response that a command reads, in bytes.
 pub(crate) const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -9,6 +9,7 @@ mod completions;
 mod exit;
 mod interrupt;
 mod limits;
+mod mcp;
 mod migrate;
 mod moment;
 mod names;
@@ -64,6 +65,7 @@ enum Command {
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
     Budget(budget::Args),
+    Mcp(mcp::Args),
     Completions(completions::Args),
 }
 
@@ -83,6 +85,7 @@ async fn main() -> ExitCode {
         Command::Release(args) => release::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Budget(args) => budget::run(args).await,
+        Command::Mcp(args) => mcp::run(args).await,
         Command::Completions(args) => completions::run::<Cli>(&args),
     };
     done.unwrap_or_else(|error| {

@@ -179,7 +179,11 @@ fn written(done: Done, args: &Args) -> Result<Done, Failure> {
     Ok(Done { stdout: String::new(), ..done })
 }
 
-async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
+/// Asks the server, and formats the answer.
+///
+/// # Errors
+/// The server's refusal, or no answer.
+pub(crate) async fn execute(args: &Args, terminal: Terminal) -> Result<Done, Failure> {
     let is_of_whole = !args.rejections
         && !args.trend
         && args.attribution.is_none()

@@ -62,6 +62,12 @@ impl Grant {
         if now_s < grant.until_s { Ok(grant) } else { Err(Void::Expired) }
     }
 
+    /// Whether a text has the form of a grant, and not that of a token.
+    #[must_use]
+    pub fn is_like(text: &str) -> bool {
+        text.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     fn claims(&self) -> String {
         let site = self.site.map_or_else(|| ALL_SITES.to_owned(), |site| site.0.to_string());
         format!("{PREFIX}.{}.{site}.{}", self.token.0, self.until_s)

@@ -7,6 +7,7 @@ pub mod answers;
 pub mod clock;
 pub mod closed_days;
 pub mod comparison;
+pub mod crux;
 mod data_dir;
 pub mod directory;
 pub mod gate;

@@ -88,6 +88,12 @@ pub const PAGE_ROWS_MAX: usize = 500;
 pub const ADVICE_VIEWS_MAX: u64 = 30_000;
 /// Causes and reasons that advice reads for a metric.
 pub const ADVICE_REASONS_MAX: usize = 20;
+/// Page views whose LCP elements a record in the shape of CrUX reads. Of more, it reads a sample.
+pub const CRUX_VIEWS_MAX: u64 = 30_000;
+/// Periods of a history in the shape of CrUX: the most that CrUX gives.
+pub const CRUX_PERIODS_MAX: usize = 40;
+/// Bytes of a request in the shape of CrUX: a URL and the names of all metrics.
+pub const CRUX_BODY_BYTES_MAX: usize = 16 * 1024;
 /// Values with a line of their own in one series.
 pub const SERIES_TOP_MAX: usize = 20;
 /// Percentiles in one series: steps × lines × metrics. Each is of a histogram of about 2.4 kB.

@@ -4,6 +4,7 @@ pub mod attack;
 pub mod beacon;
 pub mod browser;
 pub mod chaos;
+pub mod clients;
 pub mod disk;
 pub mod engines;
 pub mod filled;

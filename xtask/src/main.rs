@@ -7,6 +7,7 @@ mod bindings;
 mod browsers;
 mod chaos;
 mod circles;
+mod clients;
 mod collector;
 mod deny;
 mod dist;

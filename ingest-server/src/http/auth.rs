@@ -43,10 +43,7 @@ pub async fn access(state: &State, request: &HttpRequest) -> Result<Access, ApiE
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, secret)| secret.trim())
             .ok_or_else(ApiError::no_token)?;
-        let found = |token: &fieldvitals_store::Token| (token.id, token.scope);
-        let found = state.directory.find(|directory| directory.token(secret).map(found)).await;
-        let (token, scope) = found.ok_or_else(ApiError::wrong_token)?;
-        return Ok(Access { token, scope, site: None, until_s: None });
+        return by_token(state, secret).await;
     }
     let text = cookie(request).ok_or_else(ApiError::no_token)?;
     let is_reading = [Method::GET, Method::HEAD].contains(request.method());
@@ -54,6 +51,22 @@ pub async fn access(state: &State, request: &HttpRequest) -> Result<Access, ApiE
         return Err(ApiError::foreign_page(OWN_PAGE));
     }
     granted(state, text).await
+}
+
+/// Finds what the secret of a token allows.
+async fn by_token(state: &State, secret: &str) -> Result<Access, ApiError> {
+    let found = |token: &fieldvitals_store::Token| (token.id, token.scope);
+    let found = state.directory.find(|directory| directory.token(secret).map(found)).await;
+    let (token, scope) = found.ok_or_else(ApiError::wrong_token)?;
+    Ok(Access { token, scope, site: None, until_s: None })
+}
+
+/// Finds what a token or a grant allows, for requests that carry either as a key.
+///
+/// # Errors
+/// 401 if it is unknown, or has expired.
+pub(super) async fn by_secret(state: &State, secret: &str) -> Result<Access, ApiError> {
+    if Grant::is_like(secret) { granted(state, secret).await } else { by_token(state, secret).await }
 }
 
 /// Finds what a grant allows.

@@ -66,6 +66,27 @@ impl ApiError {
         )
     }
 
+    /// Return `401 Unauthorized`: no key in a request of the CrUX API.
+    pub fn no_key() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "token_missing",
+            "this request needs an API key",
+            "Add `?key=TOKEN` to the address, or send the header `X-Goog-Api-Key: TOKEN`; `fieldvitals token add NAME --scope read` \
+             makes one.",
+        )
+    }
+
+    /// Return `404 Not Found`: no record for a request of the CrUX API.
+    pub fn no_record(why: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "record_none",
+            why,
+            "`fieldvitals site list` shows the sites and their origins.",
+        )
+    }
+
     /// Return `401 Unauthorized`: unknown token.
     pub fn wrong_token() -> Self {
         Self::new(
@@ -238,6 +259,18 @@ impl ApiError {
             format!("{method} is not taken here"),
             &format!("Use {allowed}."),
         )
+    }
+
+    /// The stable name of the error.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The advice to fix the error.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        &self.hint
     }
 
     /// The time until a retry may succeed, in seconds. A queue of questions is shorter than the outage of a store.

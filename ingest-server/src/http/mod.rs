@@ -9,6 +9,7 @@ pub mod body;
 pub mod client;
 mod compress;
 pub mod connection;
+pub mod crux;
 pub mod demo;
 pub mod error;
 pub mod ingest;
@@ -212,6 +213,7 @@ fn routes(config: &mut web::ServiceConfig) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
     config
         .configure(api::routes)
+        .configure(crux::routes)
         .service(get("/api/v1/openapi.json").route(web::get().to(openapi::document)))
         .service(get("/demo").route(web::get().to(demo::index)))
         .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))

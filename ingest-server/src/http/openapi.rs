@@ -4,7 +4,7 @@ use crate::http::api::{
     advice, attribution, breakdown, compare, engagement, gate, health, links, live, pages, rejections,
     releases, report, samples, series, session, sites, status, summary, violations,
 };
-use crate::http::{assets, ingest};
+use crate::http::{assets, crux, ingest};
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write as _;
 use std::sync::LazyLock;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
@@ -28,7 +28,7 @@ use utoipa::{Modify, OpenApi};
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
         violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
-        session::sign_out
+        session::sign_out, crux::query_record, crux::query_history_record
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),
@@ -45,6 +45,8 @@ impl Modify for Bearer {
             .description(Some("An API token: `fieldvitals token add NAME --scope read`"))
             .build();
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        let key = ApiKeyValue::with_description("key", "An API token, or a read-only link to one site");
+        components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Query(key)));
     }
 }
 

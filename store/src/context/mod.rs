@@ -2,12 +2,14 @@
 //!
 //! The context is stored and deleted with the page view. [`conditions`] describes the environment of the view,
 //! [`code`] the encoding, [`texts`] the dictionary of texts. [`property`] and [`values`] select page views by their
-//! contexts. Queries: [`causes`], [`engagement`], [`samples`], `split` (breakdowns), [`said`] (names and values).
+//! contexts. Queries: [`causes`], [`engagement`], [`lcp_elements`], [`samples`], `split` (breakdowns), [`said`] (names and
+//! values).
 
 pub mod causes;
 pub mod code;
 pub mod conditions;
 pub mod engagement;
+pub mod lcp_elements;
 pub mod property;
 pub mod said;
 pub mod samples;
