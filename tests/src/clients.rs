@@ -24,3 +24,16 @@ pub async fn node(module: &str, env: &[(&str, &str)]) -> Option<Value> {
     assert!(output.status.success(), "{error}");
     Some(serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{error}")))
 }
+
+/// Returns the value with all numbers as JavaScript has them: it does not tell `0.0` from `0`.
+#[must_use]
+pub fn as_in_javascript(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => number.as_f64().into(),
+        Value::Array(items) => items.iter().map(as_in_javascript).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), as_in_javascript(value))).collect()
+        }
+        other => other.clone(),
+    }
+}

@@ -307,7 +307,8 @@ async fn crux_api_of_npm_reads_records_and_histories() {
     let Some(answers) = clients::node(include_str!("../node/crux.mjs"), &env).await else { return };
     for (place, what) in [(0, "Record"), (1, "Record"), (2, "HistoryRecord")] {
         let (_, expected) = ask(&server, what, &key, &queries[place]["query"]).await;
-        assert_eq!(answers[place]["answer"], expected, "{what}");
+        let expected = clients::as_in_javascript(&expected);
+        assert_eq!(clients::as_in_javascript(&answers[place]["answer"]), expected, "{what}");
     }
     assert_eq!(answers[3], json!({"answer": null}), "no data");
     let error = answers[4]["error"].as_str().unwrap();
