@@ -14,9 +14,10 @@ mod counts;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{BaselineReport, BudgetReport, IncreaseReport};
+
 use crate::intake::lookup;
 use crate::report::{PeriodReport, Range};
-use answer::BudgetReport;
 use compared::Compared;
 use counts::{Counter, Counts};
 use fieldvitals_store::limits::SORT_VIEWS_MAX;

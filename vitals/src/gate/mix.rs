@@ -109,8 +109,8 @@ impl<'a> Mix<'a> {
     ///
     /// The variance of the weighted share has two parts: of the shares within classes, `Σ πᵢ² sᵢ (1 − sᵢ) / nᵢ`, and of the
     /// classes' shares `π`, which the baseline estimates, `Σ πᵢ (sᵢ − s)² / N`. It is divided by the variance `s (1 − s) / n`
-    /// of a plain share. The effect is at least 1, and at least that of the weights alone, `n Σ πᵢ² / nᵢ` (Kish 1965, section
-    /// 11.7).
+    /// of a plain share. The effect is at least 1. If all values are within, or none, it is that of the weights alone,
+    /// `n Σ πᵢ² / nᵢ` (Kish 1965, section 11.7).
     pub(super) fn effect(&self, micros: f64, [of_baseline, of_current]: [f64; 2]) -> f64 {
         let [all, n] = self.n().map(|n| n as f64);
         let within = |view: &TimedValue| f64::from(view.value.micros()) <= micros;
@@ -127,9 +127,9 @@ impl<'a> Mix<'a> {
         }
         let plain = share * (1.0 - share) / n;
         let variance = inside + between * of_baseline / of_current;
-        let effect = if plain > 0.0 { variance / plain } else { 1.0 };
+        let effect = if plain > 0.0 { variance / plain } else { n * of_weights };
         // `max` ignores NaN, the effect of no page views.
-        effect.max(n * of_weights).max(1.0)
+        effect.max(1.0)
     }
 }
 

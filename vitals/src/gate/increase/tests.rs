@@ -132,7 +132,7 @@ fn inconclusive_comparison_says_what_it_takes() {
         percent(0.1, 0.0),
         Looks::One,
         views(Device::Phone, times(1_000, 2_500.0)),
-        views(Device::Phone, times(300, 2_650.0)),
+        views(Device::Phone, times(300, 2_740.0)),
     );
     let one = judged(&comparison);
     assert_eq!(one.verdict, Verdict::Inconclusive);
