@@ -9,12 +9,13 @@ mod markdown;
 mod sarif;
 mod text;
 mod wait;
+mod wording;
 
 use crate::budget_file;
-use crate::client::answer::{BudgetAnswer, GateAnswer};
+use crate::client::answer::gate::{BudgetAnswer, GateAnswer};
 use crate::client::{Client, ServerArgs, period};
 use crate::exit::{Done, Exit, Failure, finish};
-use crate::output::{ABSENT, Terminal, limit, plain, value};
+use crate::output::{Terminal, plain};
 use clap::ValueEnum;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser as _};
 use look::Question;
@@ -306,96 +307,10 @@ impl Checked<'_> {
     }
 }
 
-impl BudgetAnswer {
-    /// `LCP p75 ≤ 2500 ms`
-    fn promise(&self) -> String {
-        format!("{} p{} ≤ {}", self.metric.name(), self.percentile, limit(self.metric, self.max))
-    }
-
-    /// `3100 ms (3000 ms to 3200 ms)`, or less if data are missing.
-    fn measurement(&self) -> String {
-        match (self.measured, self.interval) {
-            (None, _) => ABSENT.to_owned(),
-            (Some(measured), None) => self.value(measured),
-            (Some(measured), Some([low, high])) => {
-                format!("{} ({} to {})", self.value(measured), self.value(low), self.value(high))
-            }
-        }
-    }
-
-    fn value(&self, number: f64) -> String {
-        value(self.metric, number, &[self.max])
-    }
-
-    /// The reason, the number of samples needed, and the time until then.
-    fn why(&self) -> String {
-        let mut text = plain(&self.reason);
-        if let Some(needed) = self.samples_needed {
-            text.push_str(&format!("; about {needed} page views are needed, there are {}", self.n));
-        }
-        if let Some(hours) = self.hours_needed {
-            text.push_str(&format!(": {} at this traffic", hours_text(hours)));
-        }
-        text
-    }
-
-    /// Page views that are missing for a verdict.
-    fn missing(&self) -> u64 {
-        self.samples_needed.unwrap_or(self.n).saturating_sub(self.n)
-    }
-
-    /// `1.8`, or `3.0 (default)` if the page views do not tell it.
-    fn effect(&self) -> String {
-        match (self.design_effect, self.design_effect_from.as_deref()) {
-            (None, _) => ABSENT.to_owned(),
-            (Some(effect), Some(from @ ("default" | "max"))) => format!("{effect:.1} ({from})"),
-            (Some(effect), _) => format!("{effect:.1}"),
-        }
-    }
-
-    /// The name of the rule that a budget is: `lcp.p75`.
-    fn rule(&self) -> String {
-        format!("{}.p{}", self.metric.name().to_lowercase(), self.percentile)
-    }
-
-    /// The identity of a budget across checks, without its limit.
-    fn identity(&self) -> String {
-        format!("{} {}", self.rule(), self.scope())
-    }
-
-    /// `/p/*, phone, country DE`
-    fn scope(&self) -> String {
-        let device = self.device.iter().cloned();
-        device
-            .chain(self.further())
-            .fold(plain(&self.route), |text, filter| format!("{text}, {}", plain(&filter)))
-    }
-
-    /// `/p/*, country DE`, beside a column of devices.
-    fn route_text(&self) -> String {
-        self.further().fold(self.route.clone(), |text, filter| format!("{text}, {filter}"))
-    }
-
-    /// `country DE`, `navigation type reload`
-    fn further(&self) -> impl Iterator<Item = String> {
-        self.filters.iter().map(|(name, value)| format!("{} {value}", name.replace('_', " ")))
-    }
-}
-
 /// Parses the rule, for clap.
 fn looks() -> impl clap::builder::TypedValueParser<Value = Looks> {
     PossibleValuesParser::new(Looks::ALL.map(Looks::name))
         .map(|name| if name == Looks::Many.name() { Looks::Many } else { Looks::One })
-}
-
-/// Formats a time: `40 minutes`, `6 hours`, `3 days`.
-fn hours_text(hours: f64) -> String {
-    let (number, unit) = match hours {
-        hours if hours < 1.0 => (hours * 60.0, "minute"),
-        hours if hours < 48.0 => (hours, "hour"),
-        hours => (hours / 24.0, "day"),
-    };
-    crate::progress::count(number.ceil().max(1.0) as u64, unit)
 }
 
 fn append(path: &Path, text: &str) -> std::io::Result<()> {

@@ -1,21 +1,32 @@
 //! The gate: judges budgets against stored page views. The store counts, `vitals::gate` decides.
+//!
+//! In reading order:
+//!
+//! - `counts`: page views within a value
+//! - `baseline`: the page views that an increase is relative to
+//! - `compared`: both sides of an increase
+//! - `answer`: the verdict on a budget, for the answer and for violations
 
+mod answer;
+mod baseline;
+mod compared;
 mod counts;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{BaselineReport, BudgetReport, IncreaseReport};
+
 use crate::intake::lookup;
-use crate::report::{self, PeriodReport, Range};
+use crate::report::{PeriodReport, Range};
+use compared::Compared;
 use counts::{Counter, Counts};
 use fieldvitals_store::limits::SORT_VIEWS_MAX;
-use fieldvitals_store::{Filters, Judgement, Site, Store, StoreError};
+use fieldvitals_store::{Filters, Site, Store, StoreError};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use utoipa::ToSchema;
-use vitals::budget::{Budget, BudgetFile, NotEvaluated, Severity, matches, verdict};
-use vitals::gate::{ALPHA, Judged, Looks, Sample, Verdict, judge};
-use vitals::metric::Value;
-use vitals::view::{Device, NavigationType, Os};
+use vitals::budget::{Budget, BudgetFile, Limit, NotEvaluated, Severity, matches, verdict};
+use vitals::gate::{ALPHA, Evidence, Judged, Looks, judge_together, nuisance_level};
 
 /// Selects the page views to judge.
 #[derive(Clone, Debug)]
@@ -66,92 +77,121 @@ impl From<&NotEvaluated> for NotEvaluatedReport {
     }
 }
 
-/// The verdict on one budget.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct BudgetReport {
-    /// The line of the budget in its file.
-    line: usize,
-    /// The route pattern.
-    route: String,
-    metric: &'static str,
-    percentile: u8,
-    max: f64,
-    unit: &'static str,
-    device: Option<&'static str>,
-    /// The other filters, by the names of their parameters.
-    filters: BTreeMap<&'static str, String>,
-    /// `error` or `warn`.
-    severity: &'static str,
-    min_samples: u64,
-    /// Number of routes with page views that match the pattern.
-    routes: usize,
-    /// Page views with a value of the metric.
-    n: u64,
-    /// Exact number of these page views at or under the budget.
-    within: u64,
-    /// The measured percentile: exact for ≤ 1 million page views, else within 0.55 % and on the correct side of the
-    /// budget. Absent if it is not exact and rollups do not cover the exact period.
-    measured: Option<f64>,
-    /// The confidence interval of the measured percentile. It tells the same as the verdict: `fail` if it lies over
-    /// `max`, `pass` if it reaches at most `max`. Its ends err with 5 % each, the lower one with less if many budgets are
-    /// judged. Absent with fewer page views than `min_samples`.
-    interval: Option<[f64; 2]>,
-    /// How many page views carry the information of one independent page view, 1 to 10; the test divides the counts by
-    /// it.
-    design_effect: f64,
-    /// The source of the design effect: estimated from `hours` or `half-hours`, the `default` of fewer than 20 half
-    /// hours, or the largest (`max`) of more than a million page views.
-    design_effect_from: &'static str,
-    /// `pass`, `fail` or `inconclusive`.
-    verdict: &'static str,
-    /// Reason of the verdict.
-    reason: String,
-    /// Page views, in all, that would likely decide at this share; absent if the verdict is decided, or if no number
-    /// would decide it.
-    samples_needed: Option<u64>,
-    /// Hours until then at the traffic of the period; absent if nothing was measured, or the period has ended.
-    hours_needed: Option<f64>,
+/// The reason why budgets are not judged.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The store cannot answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A baseline of releases, and no release to judge.
+    #[error(
+        "the baseline `{baseline}` compares releases, and no release is judged: name it, by `release` in the query, by \
+         --release of the command, or by `release` in the budget"
+    )]
+    NoRelease {
+        /// The line of the budget.
+        line: usize,
+        /// The baseline.
+        baseline: String,
+    },
+    /// A release that is compared with itself.
+    #[error("the baseline `{baseline}` is the release that is judged: name another one")]
+    SameRelease {
+        /// The line of the budget.
+        line: usize,
+        /// The baseline.
+        baseline: String,
+    },
+    /// A release that the site never had.
+    #[error("the baseline is of the release `{release}`, which the site never had")]
+    UnknownRelease {
+        /// The line of the budget.
+        line: usize,
+        /// The release.
+        release: String,
+        /// The releases of the site.
+        known: Vec<String>,
+    },
+}
+
+/// The evidence on a budget.
+enum Evidenced {
+    /// Page views within a value.
+    Counted(Counts),
+    /// An increase over a baseline.
+    Compared(Box<Compared>),
+}
+
+impl Evidenced {
+    fn evidence(&self, looks: Looks, nuisance: f64) -> Evidence {
+        match self {
+            Self::Counted(counts) => counts.sample.evidence(looks),
+            Self::Compared(compared) => compared.comparison.evidence(nuisance),
+        }
+    }
+
+    fn severity(&self, budget: &Budget) -> Severity {
+        match self {
+            Self::Counted(_) => budget.severity,
+            Self::Compared(compared) => compared.severity(budget),
+        }
+    }
+
+    /// Number of matching routes.
+    const fn routes(&self) -> usize {
+        match self {
+            Self::Counted(counts) => counts.routes,
+            Self::Compared(compared) => compared.routes,
+        }
+    }
 }
 
 /// Judges budgets. With [`Question::record`], opens violations of broken budgets and resolves violations of met ones.
 ///
 /// # Errors
-/// If the store cannot answer.
+/// If the store cannot answer, or a budget names a baseline that cannot be compared with.
 pub async fn check(
     store: &dyn Store,
     site: &Site,
     file: &BudgetFile,
     mut question: Question,
     now_ms: i64,
-) -> Result<GateReport, StoreError> {
+) -> Result<GateReport, GateError> {
     // Limits the range to retained page views, because counts come from page views. The report shows the limited
     // range.
     let retained_from_ms = store.retention_edges().await?.views_from_ms;
     question.range.from_ms = question.range.from_ms.max(retained_from_ms);
     question.range.to_ms = question.range.to_ms.max(question.range.from_ms);
-    let routes = store.routes(site.id, question.range.from_ms, question.range.to_ms).await?;
     let budgets = &file.budgets;
-    let mut counted = Vec::with_capacity(budgets.len());
+    baseline::check(store, site, budgets, |budget| filters(budget, &question)).await?;
+    let routes = store.routes(site.id, question.range.from_ms, question.range.to_ms).await?;
     let mut counter = Counter::new(store, site, &question, budgets.len(), SORT_VIEWS_MAX).await?;
+    let mut rows = Vec::with_capacity(budgets.len());
     for budget in budgets {
         let filters = filters(budget, &question);
         let matched = matching(budget, &routes, &site.routes);
-        counted.push(counter.count(budget, filters, matched).await?);
+        let evidenced = match &budget.limit {
+            Limit::Max(max) => Evidenced::Counted(counter.count((budget, *max), filters, matched).await?),
+            Limit::Increase(increase) => Evidenced::Compared(Box::new(
+                compared::compare(store, site, &question, (budget, increase), (filters, matched)).await?,
+            )),
+        };
+        rows.push((budget, evidenced.severity(budget), evidenced));
     }
-    let judged = by_severity(budgets, &counted, question.looks);
+    let judged = by_severity(&rows, question.looks);
     let verdict =
-        verdict(budgets.iter().zip(&judged).map(|(budget, judged)| (budget.severity, judged.verdict)));
-    let rows: Vec<_> = budgets.iter().zip(&counted).zip(&judged).collect();
-    let judgements: Vec<_> =
-        rows.iter().map(|((budget, counts), judged)| judgement(&question, budget, counts, judged)).collect();
-    let reports = rows
-        .iter()
-        .map(|((budget, counts), judged)| {
-            let mut report = reported(&question, now_ms, budget, counts, judged);
-            if counts.routes == 0 {
-                report.reason = no_route(&budget.route, &routes);
-            }
-            report
+        verdict(rows.iter().zip(&judged).map(|((_, severity, _), (judged, _))| (*severity, judged.verdict)));
+    let both = rows.iter().zip(&judged);
+    let judgements: Vec<_> = both
+        .clone()
+        .filter_map(|((budget, _, evidenced), (judged, _))| {
+            answer::judgement(&question, budget, evidenced, judged)
+        })
+        .collect();
+    let reports = both
+        .map(|((budget, severity, evidenced), (judged, nuisance))| {
+            let why = (evidenced.routes() == 0).then(|| no_route(&budget.route, &routes));
+            answer::reported(&question, now_ms, (*budget, *severity), evidenced, (judged, *nuisance), why)
         })
         .collect();
     if question.record {
@@ -169,97 +209,21 @@ pub async fn check(
     })
 }
 
-/// Judges the budgets of each severity together: warnings take no part in the correction for many budgets.
-fn by_severity(budgets: &[Budget], counted: &[Counts], looks: Looks) -> Vec<Judged> {
-    let samples_of = |severity: Severity| -> Vec<Sample> {
-        let all = budgets.iter().zip(counted);
-        all.filter(|(budget, _)| budget.severity == severity).map(|(_, counts)| counts.sample).collect()
-    };
-    let [mut errors, mut warnings] = [Severity::Error, Severity::Warn]
-        .map(|severity| judge(&samples_of(severity), looks, ALPHA).into_iter());
-    let judged = budgets.iter().filter_map(|budget| match budget.severity {
+/// Judges the budgets of each severity together: warnings take no part in the correction for many budgets. Returns each
+/// verdict with the level at which the bound of its baseline may err.
+fn by_severity(rows: &[(&Budget, Severity, Evidenced)], looks: Looks) -> Vec<(Judged, f64)> {
+    let [mut errors, mut warnings] = [Severity::Error, Severity::Warn].map(|severity| {
+        let of: Vec<_> = rows.iter().filter(|(_, other, _)| *other == severity).collect();
+        let nuisance = nuisance_level(ALPHA, of.len());
+        let evidence: Vec<Evidence> =
+            of.iter().map(|(_, _, evidenced)| evidenced.evidence(looks, nuisance)).collect();
+        judge_together(&evidence, looks, ALPHA).into_iter().map(move |judged| (judged, nuisance))
+    });
+    let judged = rows.iter().filter_map(|(_, severity, _)| match severity {
         Severity::Error => errors.next(),
         Severity::Warn => warnings.next(),
     });
     judged.collect()
-}
-
-/// Returns the record of a verdict.
-fn judgement(question: &Question, budget: &Budget, counts: &Counts, judged: &Judged) -> Judgement {
-    let filters = filters(budget, question);
-    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    Judgement {
-        key: violation_key(budget, &filters),
-        broken: match judged.verdict {
-            Verdict::Fail => Some(true),
-            Verdict::Pass => Some(false),
-            Verdict::Inconclusive => None,
-        },
-        route: budget.route.clone(),
-        metric: budget.metric,
-        percentile: budget.percentile,
-        at_most: budget.max,
-        device: filters.device,
-        release: filters.release,
-        measured: counts.percentile().and_then(|number| Value::new(budget.metric, number).ok()),
-        n: count(counts.sample.n),
-        within: count(counts.sample.within),
-    }
-}
-
-/// Returns the report of a verdict.
-fn reported(
-    question: &Question,
-    now_ms: i64,
-    budget: &Budget,
-    counts: &Counts,
-    judged: &Judged,
-) -> BudgetReport {
-    let sample = &counts.sample;
-    let filters = filters(budget, question);
-    let ranks = sample.is_judged().then(|| sample.ranks(question.looks, judged.fail_level, ALPHA)).flatten();
-    let samples_needed = match judged.verdict {
-        Verdict::Inconclusive => sample.needed(question.looks, judged.fail_level, ALPHA),
-        Verdict::Pass | Verdict::Fail => None,
-    };
-    BudgetReport {
-        line: budget.line,
-        route: budget.route.clone(),
-        metric: budget.metric.name(),
-        percentile: budget.percentile,
-        max: budget.max.number(budget.metric),
-        unit: report::unit_name(budget.metric),
-        device: filters.device.map(Device::name),
-        filters: further(&filters).map(|(name, value)| (name, value.to_owned())).collect(),
-        severity: budget.severity.name(),
-        min_samples: budget.min_samples,
-        routes: counts.routes,
-        n: sample.n,
-        within: sample.within,
-        measured: counts.percentile(),
-        interval: ranks.and_then(|ranks| counts.interval(ranks)),
-        design_effect: (counts.effect.value * 100.0).round() / 100.0,
-        design_effect_from: counts.effect.source.name(),
-        verdict: judged.verdict.name(),
-        reason: judged.reason.to_string(),
-        samples_needed,
-        hours_needed: samples_needed.and_then(|needed| hours_until(needed, question, counts, now_ms)),
-    }
-}
-
-/// Returns the hours until so many page views are there, at the rate since the first one; `None` without page views, or if
-/// the period has ended.
-fn hours_until(needed: u64, question: &Question, counts: &Counts, now_ms: i64) -> Option<f64> {
-    let Range { from_ms, to_ms } = question.range;
-    let passed_ms = now_ms.saturating_sub(counts.first_ms.unwrap_or(from_ms));
-    // A period that ends now ends with a minute that may be over when its question is answered.
-    let is_over = to_ms.saturating_add(report::MINUTE_MS) < now_ms;
-    if counts.sample.n == 0 || is_over || passed_ms <= 0 {
-        return None;
-    }
-    let hours = passed_ms as f64 / 3_600_000.0;
-    let missing = needed.saturating_sub(counts.sample.n) as f64;
-    Some((missing * hours / counts.sample.n as f64 * 10.0).ceil() / 10.0)
 }
 
 /// Returns the page views that count for a budget: by its own filters, and by those of the question.
@@ -276,31 +240,6 @@ fn filters(budget: &Budget, question: &Question) -> Filters {
         release: label(&own.release, &asked.release),
         context: Vec::new(),
     }
-}
-
-/// Returns the given filters other than the device, with their names.
-fn further(filters: &Filters) -> impl Iterator<Item = (&'static str, &str)> {
-    [
-        ("browser", filters.browser.as_deref()),
-        ("os", filters.os.map(Os::name)),
-        ("country", filters.country.as_deref()),
-        ("connection", filters.connection.as_deref()),
-        ("navigation_type", filters.navigation_type.map(NavigationType::name)),
-        ("release", filters.release.as_deref()),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-}
-
-/// Returns the key of a violation: checks of the same budget for the same page views share one violation.
-fn violation_key(budget: &Budget, filters: &Filters) -> String {
-    let (device, release) =
-        (filters.device.map_or("", Device::name), filters.release.as_deref().unwrap_or(""));
-    let mut key = format!("{}|{device}|{release}", budget.key());
-    for (name, value) in further(filters).filter(|(name, _)| *name != "release") {
-        key.push_str(&format!("|{name}={value}"));
-    }
-    key
 }
 
 /// Returns the reason for a pattern without data, with similar routes.

@@ -104,6 +104,9 @@ pub const RELEASE_ROWS_MAX: usize = 100;
 pub const COMPARED_ROWS_MAX: usize = 100;
 /// Page views that each side of a comparison samples to weigh classes: about 0.3 s.
 pub const STRATA_SAMPLE_VIEWS: u64 = 100_000;
+/// Page views of a release that each side of a budget on an increase reads; of more, it reads a sample. The percentile of so
+/// many has a standard error of about 0.2 % for a log-normal spread of 0.7.
+pub const INCREASE_VIEWS_MAX: u64 = 250_000;
 /// Known values listed in an error.
 pub const SUGGESTED_MAX: usize = 10;
 /// Age of the page views whose tags, marks and `Server-Timing` entries an error suggests, in milliseconds: 30 days.
@@ -135,6 +138,10 @@ pub const LINK_DAYS_MAX: i64 = 400;
 
 const _: () = assert!(
     STRATA_SAMPLE_VIEWS * 4 <= fieldvitals_store::limits::STRATA_VIEWS_MAX,
+    "a burst of traffic must fit a sample"
+);
+const _: () = assert!(
+    INCREASE_VIEWS_MAX * 4 <= fieldvitals_store::limits::SORT_VIEWS_MAX,
     "a burst of traffic must fit a sample"
 );
 const _: () = assert!(vitals::limits::BODY_BYTES_MAX < COMMIT_BYTES_MAX, "any beacon must fit a commit");

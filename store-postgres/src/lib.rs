@@ -8,6 +8,7 @@
 
 mod address;
 mod citus;
+mod class_views;
 mod compute;
 mod connection;
 mod copied;
@@ -49,15 +50,17 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
-    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
-    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
+    CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch,
+    LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges,
+    RollupGroup, RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError,
+    StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version,
+    Violation,
 };
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
+use vitals::gate::ClassViews;
 use vitals::view::ViewId;
 
 /// Timeouts of calls. A connection counts as stalled after its call's timeout. [`limits`] has the values of a server.
@@ -278,6 +281,10 @@ impl Store for PostgresStore {
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
         question(bounded(self.bounds.call, strata::strata(self, query))).await
+    }
+
+    async fn class_views(&self, query: &ClassViewsQuery) -> Result<Vec<ClassViews>, StoreError> {
+        question(bounded(self.bounds.call, class_views::class_views(self, query))).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {

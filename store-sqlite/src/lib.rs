@@ -8,6 +8,7 @@
 //! other. A reader sees one consistent snapshot per query and never waits.
 
 mod bulk;
+mod class_views;
 mod copy;
 mod deltas;
 mod deploy_mark;
@@ -38,16 +39,18 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
-    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
-    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
+    CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch,
+    LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges,
+    RollupGroup, RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError,
+    StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version,
+    Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use vitals::gate::ClassViews;
 use vitals::view::ViewId;
 
 use error::failed;
@@ -224,6 +227,10 @@ impl Store for SqliteStore {
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
         strata::strata(self, query).await
+    }
+
+    async fn class_views(&self, query: &ClassViewsQuery) -> Result<Vec<ClassViews>, StoreError> {
+        class_views::class_views(self, query).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {

@@ -5,6 +5,7 @@
 //! calls: [`load`] computes the changes of a batch; [`rollup`] encodes cells and plans the reads of a query.
 
 mod cell;
+mod class_views;
 mod columns;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -37,6 +38,7 @@ mod violation;
 mod weight;
 
 pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Total, ValueCell, Views};
+pub use class_views::{ClassViewsBuilder, ClassViewsQuery};
 pub use context::causes::{AttributionMetric, Cause, CauseQuery, Causes};
 pub use context::engagement::{Engaged, Engagement, EngagementQuery};
 pub use context::property::{ContextFilter, ContextProperty};
@@ -398,6 +400,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::TooManyViews`] if the ranges hold more than [`limits::STRATA_VIEWS_MAX`] page views that match.
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError>;
+    /// Returns the values of a metric by class, sorted by class, time and size, from page views.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyViews`] if more than [`limits::SORT_VIEWS_MAX`] page views match.
+    async fn class_views(&self, query: &ClassViewsQuery)
+    -> Result<Vec<vitals::gate::ClassViews>, StoreError>;
     /// Counts the page views within a value, in total and by half hours, and returns their values, from page views.
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError>;
     /// One page view.

@@ -1,16 +1,18 @@
 //! Defines budgets: limits on the metrics of pages, read from a file.
 //!
-//! A budget bounds a percentile of one metric over the page views of all routes that match a pattern.
-//! [`gate`](crate::gate) judges whether field data meets it. Files are TOML ([`file`]), or those of other tools
-//! ([`foreign`]).
+//! A budget bounds a percentile of one metric over the page views of all routes that match a pattern: by a value, or by its
+//! [`Increase`] over other page views. [`gate`](crate::gate) judges whether field data meets it. Files are TOML
+//! ([`file`]), or those of other tools ([`foreign`]).
 
 mod alias;
 mod file;
 mod foreign;
+mod increase;
 mod mistake;
 mod write;
 
 pub use file::KEYS;
+pub use increase::{Baseline, Increase, OnNoBaseline};
 
 use crate::gate::{Verdict, overall};
 use crate::metric::{Metric, Value};
@@ -18,8 +20,9 @@ use crate::view::{Device, NavigationType, Os};
 use serde::{Deserialize, Serialize};
 
 /// The format of a budget file in a sentence, for hints.
-pub const FORMAT: &str = "A budget is `[[budget]]` and, on lines of their own, metric = \"LCP\", max = 2500 and optionally \
-    route = \"/product/*\", device = \"phone\", percentile = 75, min_samples = 100, or another filter.";
+pub const FORMAT: &str = "A budget is `[[budget]]` and, on lines of their own, metric = \"LCP\", max = 2500 (or \
+    max_increase = \"5%\") and optionally route = \"/product/*\", device = \"phone\", percentile = 75, min_samples = 100, \
+    or another filter.";
 /// Default percentile of a budget: the one that assesses Web Vitals
 /// (<https://web.dev/articles/defining-core-web-vitals-thresholds>).
 pub const PERCENTILE_DEFAULT: u8 = 75;
@@ -128,7 +131,36 @@ pub fn verdict(budgets: impl Iterator<Item = (Severity, Verdict)>) -> Verdict {
     if errors.is_empty() && !verdicts.is_empty() { Verdict::Pass } else { overall(&errors) }
 }
 
-/// A budget: the percentile of a metric, over the page views of matching routes, must be at most `max`.
+/// The limit of a percentile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The largest value.
+    Max(Value),
+    /// The largest increase over a baseline.
+    Increase(Increase),
+}
+
+impl Limit {
+    /// Returns the largest value; `None` if it depends on a baseline.
+    #[must_use]
+    pub const fn max(&self) -> Option<Value> {
+        match self {
+            Self::Max(max) => Some(*max),
+            Self::Increase(_) => None,
+        }
+    }
+
+    /// Returns the largest increase; `None` if the limit is a value.
+    #[must_use]
+    pub const fn increase(&self) -> Option<&Increase> {
+        match self {
+            Self::Max(_) => None,
+            Self::Increase(increase) => Some(increase),
+        }
+    }
+}
+
+/// A budget: the percentile of a metric, over the page views of matching routes, must keep a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// A pattern of routes. `*` matches any run of characters, including none; the pattern must match the whole
@@ -138,8 +170,8 @@ pub struct Budget {
     pub except: Vec<String>,
     /// The metric.
     pub metric: Metric,
-    /// The largest value that meets the budget.
-    pub max: Value,
+    /// The limit.
+    pub limit: Limit,
     /// The percentile, 1 to 99.
     pub percentile: u8,
     /// The page views that count.
@@ -188,7 +220,7 @@ impl BudgetFilters {
 }
 
 impl Budget {
-    /// Returns the identity of a budget: metric, percentile, route and filters, without `max`. So a violation
+    /// Returns the identity of a budget: metric, percentile, route, filters and baseline, without its limit. So a violation
     /// continues if only `max` changes. No two budgets of a file have the same key.
     #[must_use]
     pub fn key(&self) -> String {
@@ -196,6 +228,9 @@ impl Budget {
         let mut key = format!("{} p{} {device} {}", self.metric.name(), self.percentile, self.route);
         for (name, value) in self.filters.further() {
             key.push_str(&format!(" {name}={value}"));
+        }
+        if let Limit::Increase(increase) = &self.limit {
+            key.push_str(&format!(" over {}", increase.baseline));
         }
         key
     }
@@ -293,10 +328,15 @@ mod tests {
         .unwrap();
         let keys: Vec<String> = budgets.iter().map(Budget::key).collect();
         assert_eq!(keys, ["LCP p75 all *", "CLS p90 phone /p/*"]);
-        let tighter = Budget { max: Value::ZERO, min_samples: 1, line: 9, ..budgets[0].clone() };
+        let tighter =
+            Budget { limit: Limit::Max(Value::ZERO), min_samples: 1, line: 9, ..budgets[0].clone() };
         assert_eq!(tighter.key(), keys[0]);
         let of_germany =
             file::parse("[[budget]]\nmetric = 'LCP'\nmax = 2500\ncountry = 'de'\nos = 'ios'").unwrap();
         assert_eq!(of_germany[0].key(), "LCP p75 all * os=ios country=DE");
+        let relative = "[[budget]]\nmetric = 'LCP'\nmax_increase = '5%'\n";
+        let both = file::parse(&format!("{relative}{relative}baseline = 'beside:1.4'")).unwrap();
+        let keys: Vec<String> = both.iter().map(Budget::key).collect();
+        assert_eq!(keys, ["LCP p75 all * over previous", "LCP p75 all * over beside:1.4"]);
     }
 }

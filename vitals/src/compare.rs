@@ -16,6 +16,7 @@
 use crate::histogram::{ERROR_PERCENT_MAX, Estimate, Histogram, Weighted};
 use crate::limits::{COMPARED_SAMPLES_MIN, STRATUM_SAMPLES_MIN};
 use crate::metric::{Metric, Unit};
+use crate::normal::two_tails;
 use serde::{Deserialize, Serialize};
 
 /// The accepted share of false alarms among alarms, and of false alarms in a single comparison.
@@ -189,17 +190,6 @@ fn add(sums: &mut [i64; 2], more: [i64; 2]) {
     for (sum, more) in sums.iter_mut().zip(more) {
         *sum = sum.saturating_add(more);
     }
-}
-
-/// Probability that a standard normal variable is at least `z` away from 0, with an error under 1.5 × 10⁻⁷ (Abramowitz
-/// and Stegun, 26.2.17).
-fn two_tails(z: f64) -> f64 {
-    let t = 1.0 / (1.0 + 0.231_641_9 * z);
-    let polynomial = t
-        * (0.319_381_530
-            + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
-    let density = (-z * z / 2.0).exp() / core::f64::consts::TAU.sqrt();
-    (2.0 * density * polynomial).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -388,13 +378,5 @@ mod tests {
             held += u32::from((low..high).contains(&500.0));
         }
         assert!(held >= 264, "90 % less three standard errors of 300 runs: {held}");
-    }
-
-    #[test]
-    fn tails_are_those_of_the_tables() {
-        for (z, expected) in [(0.0, 1.0), (1.645, 0.1), (1.96, 0.05), (3.2905, 0.001)] {
-            assert!((two_tails(z) - expected).abs() < 5e-5, "{z}: {}", two_tails(z));
-        }
-        assert_eq!(two_tails(f64::INFINITY), 0.0);
     }
 }

@@ -15,23 +15,33 @@
 //!
 //! [`Looks`] chooses the probabilities: exact binomial tails for a single look ([`binomial`]), or a mixture that stays
 //! valid however often growing data are judged ([`sequence`]). Both see the counts divided by the design effect
-//! ([`effect`]), because page views of one visitor resemble each other.
+//! ([`effect`]), because page views of one visitor resemble each other. [`increase`] judges a percentile by that of
+//! other page views, and [`verdicts`] judges the budgets of a check together.
 //!
 //! At `alpha` 0.05, the 75th percentile and a design effect of 1, a single look fails from 3 page views on and passes from
 //! 11 on.
 
 mod binomial;
+mod classes;
 mod effect;
+mod increase;
+mod mix;
 mod needed;
 mod sequence;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 pub use effect::{
     BLOCK_MS, BLOCKS_MIN, Block, DESIGN_EFFECT_DEFAULT, DESIGN_EFFECT_MAX, DesignEffect, EffectSource,
     design_effect,
 };
 
+pub use classes::{Class, ClassViews, TimedValue};
+pub use increase::{Allowance, Comparison, Percentiles, nuisance_level};
+pub use verdicts::{Evidence, Judged, Reason, judge, judge_together, overall};
+
+use crate::normal;
 use binomial::Binomial;
 use serde::{Deserialize, Serialize};
 
@@ -150,134 +160,6 @@ pub struct Sample {
     pub design_effect: f64,
 }
 
-/// The reason for a verdict. `Display` writes it for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// No page view has the metric, or no route matches: nothing is known.
-    NoData,
-    /// Fewer page views than the budget's `min_samples`.
-    TooFewSamples {
-        /// Page views with the metric.
-        n: u64,
-        /// Page views that the budget requires.
-        min_samples: u64,
-    },
-    /// More page views are within the budget than chance explains.
-    Within,
-    /// Fewer page views are within the budget than chance explains.
-    Exceeded,
-    /// Chance explains the counts either way.
-    TooClose,
-    /// Every page view is within the budget, but there are too few of them to pass.
-    AllWithin {
-        /// Page views with the metric.
-        n: u64,
-    },
-    /// The counts would fail the budget alone, but one such result among this many budgets is expected by chance.
-    OneOfMany {
-        /// Budgets that were judged together.
-        budgets: usize,
-    },
-}
-
-impl core::fmt::Display for Reason {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NoData => f.write_str("no page view on a matching route has this metric"),
-            Self::TooFewSamples { n, min_samples } => {
-                write!(f, "{n} of the {min_samples} page views that the budget asks for")
-            }
-            Self::Within => f.write_str("the budget is kept beyond chance"),
-            Self::Exceeded => f.write_str("the budget is exceeded beyond chance"),
-            Self::TooClose => f.write_str("too close to the budget to tell from chance"),
-            Self::AllWithin { n } => {
-                write!(f, "all {n} page views are within the budget, but so few may be by chance")
-            }
-            Self::OneOfMany { budgets } => {
-                write!(f, "over the budget, but among {budgets} budgets this may be chance")
-            }
-        }
-    }
-}
-
-/// A budget's verdict and its evidence.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Judged {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The reason.
-    pub reason: Reason,
-    /// Probability of at most this many page views within the budget, if the budget were just met.
-    pub p_fail: f64,
-    /// Probability of at least this many page views within the budget, if the budget were just exceeded.
-    pub p_pass: f64,
-    /// The level at which the budget fails, after Holm's correction; [`Sample::ranks`] and [`Sample::needed`] take it.
-    pub fail_level: f64,
-}
-
-/// Judges the budgets of one check together, in their order.
-///
-/// `alpha` is the accepted probability of a false verdict, over 0 and at most 0.5 (see [`ALPHA`]). With any other
-/// `alpha` every verdict is inconclusive.
-#[must_use]
-pub fn judge(samples: &[Sample], looks: Looks, alpha: f64) -> Vec<Judged> {
-    // Comparisons with NaN are false, so an invalid level decides nothing.
-    let alpha = if alpha > 0.0 && alpha <= 0.5 { alpha } else { f64::NAN };
-    let tails: Vec<(f64, f64)> = samples
-        .iter()
-        .map(|sample| {
-            let Effective { n, over, under } = sample.effective();
-            (looks.p_fail(n, over, sample.percent), looks.p_pass(n, under, sample.percent))
-        })
-        .collect();
-    // A budget without enough page views cannot fail, so a single look needs no correction for it. A later look may judge
-    // it, so repeated looks need the correction from the first one on.
-    let family = samples.iter().zip(&tails).filter_map(|(sample, &(p_fail, _))| match looks {
-        _ if sample.is_judged() => Some(p_fail),
-        Looks::One => None,
-        Looks::Many => Some(1.0),
-    });
-    let family: Vec<f64> = family.collect();
-    let budgets = family.len();
-    let fail_level = holm(family, alpha);
-    samples
-        .iter()
-        .zip(&tails)
-        .map(|(sample, &(p_fail, p_pass))| {
-            let (verdict, reason) = if sample.n == 0 {
-                (Verdict::Inconclusive, Reason::NoData)
-            } else if !sample.is_judged() {
-                let (n, min_samples) = (sample.n, sample.min_samples);
-                (Verdict::Inconclusive, Reason::TooFewSamples { n, min_samples })
-            } else if p_fail <= fail_level {
-                (Verdict::Fail, Reason::Exceeded)
-            } else if p_pass <= alpha {
-                (Verdict::Pass, Reason::Within)
-            } else if p_fail <= alpha {
-                (Verdict::Inconclusive, Reason::OneOfMany { budgets })
-            } else if sample.within >= sample.n {
-                (Verdict::Inconclusive, Reason::AllWithin { n: sample.n })
-            } else {
-                (Verdict::Inconclusive, Reason::TooClose)
-            };
-            Judged { verdict, reason, p_fail, p_pass, fail_level }
-        })
-        .collect()
-}
-
-/// Returns the verdict of a whole check: fail if any budget fails, pass if there are budgets and all pass,
-/// inconclusive otherwise.
-#[must_use]
-pub fn overall(verdicts: &[Verdict]) -> Verdict {
-    if verdicts.contains(&Verdict::Fail) {
-        Verdict::Fail
-    } else if verdicts.is_empty() || verdicts.contains(&Verdict::Inconclusive) {
-        Verdict::Inconclusive
-    } else {
-        Verdict::Pass
-    }
-}
-
 /// Returns the ranks `(r, s)`, from 1 to `n`, of the ordered values that enclose the percentile; `None` with too few
 /// values.
 ///
@@ -309,6 +191,27 @@ impl Sample {
     #[must_use]
     pub const fn is_judged(&self) -> bool {
         self.n > 0 && self.n >= self.min_samples
+    }
+
+    /// Returns the evidence of the counts.
+    #[must_use]
+    pub fn evidence(&self, looks: Looks) -> Evidence {
+        let Effective { n, over, under } = self.effective();
+        let unjudged = if self.n == 0 {
+            Some(Reason::NoData)
+        } else if !self.is_judged() {
+            Some(Reason::TooFewSamples { n: self.n, min_samples: self.min_samples })
+        } else {
+            None
+        };
+        let is_all = self.within >= self.n;
+        Evidence {
+            p_fail: looks.p_fail(n, over, self.percent),
+            p_pass: looks.p_pass(n, under, self.percent),
+            unjudged,
+            reasons: [Reason::Exceeded, Reason::Within],
+            undecided: if is_all { Reason::AllWithin { n: self.n } } else { Reason::TooClose },
+        }
     }
 
     fn effective(&self) -> Effective {
@@ -353,22 +256,4 @@ impl Sample {
         let high = scaled(upper).div_ceil(u128::from(n));
         Some((u64::try_from(low).ok()?, u64::try_from(high).ok()?.min(self.n)))
     }
-}
-
-/// Returns the level of each budget's failure by Holm's step-down procedure: budgets with a p-value at most this level
-/// fail. It is `alpha` divided by the number of budgets that do not fail, or `alpha` if all fail.
-fn holm(mut sorted: Vec<f64>, alpha: f64) -> f64 {
-    sorted.sort_by(f64::total_cmp);
-    let left = (1..=sorted.len()).rev();
-    let failed = sorted.iter().zip(left).take_while(|&(&p, left)| p <= alpha / left as f64).count();
-    alpha / sorted.len().saturating_sub(failed).max(1) as f64
-}
-
-/// The value that a standard normal variable exceeds with probability `tail`, over 0 and at most 0.5,
-/// with an error under 0.00045 (Abramowitz and Stegun, 26.2.23).
-fn normal_quantile(tail: f64) -> f64 {
-    let t = (-2.0 * tail.ln()).sqrt();
-    let numerator = 2.515_517 + t * (0.802_853 + t * 0.010_328);
-    let denominator = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
-    t - numerator / denominator
 }

@@ -29,6 +29,8 @@ pub mod histogram;
 pub mod limits;
 pub mod metric;
 pub mod metrics;
+#[cfg(feature = "native")]
+mod normal;
 #[cfg(test)]
 mod random;
 #[cfg(feature = "native")]

@@ -113,6 +113,11 @@ pub const BUDGETS_MAX: usize = 200;
 pub const YAML_DEPTH_MAX: usize = 128;
 /// Patterns of routes that one budget excludes.
 pub const EXCEPT_MAX: usize = 200;
+/// Largest increase that a budget may allow, in per cent: eleven times the baseline. More is a mistake of units.
+pub const INCREASE_PERCENT_MAX: u32 = 1_000;
+/// Longest period before the judged one that a budget may compare with, in hours: 30 days, the default retention of page
+/// views.
+pub const BASELINE_HOURS_MAX: u32 = 720;
 /// Page views that each side of a comparison needs for a verdict.
 pub const COMPARED_SAMPLES_MIN: u64 = 100;
 /// Page views that each side needs in a class (device, country, navigation type) to be compared at equal shares.

@@ -293,14 +293,18 @@ impl Metric {
         }
     }
 
-    const fn micros_per_unit(self) -> f64 {
+    /// Returns the number of millionths of a [`Value`] in the metric's unit.
+    #[must_use]
+    pub const fn micros_per_unit(self) -> f64 {
         match self.unit() {
             Unit::Score => 1_000_000.0,
             Unit::Milliseconds => 1_000.0,
         }
     }
 
-    const fn micros_max(self) -> u32 {
+    /// Returns the largest value, in millionths.
+    #[must_use]
+    pub const fn micros_max(self) -> u32 {
         self.value_max()
             * match self.unit() {
                 Unit::Score => 1_000_000,

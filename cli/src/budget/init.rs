@@ -8,7 +8,7 @@ use crate::exit::{Done, Exit, Failure};
 use crate::output::plain;
 use crate::progress::grouped;
 use vitals::budget::{
-    Budget, BudgetFilters, MIN_SAMPLES_DEFAULT, PERCENTILE_DEFAULT, ROUTE_DEFAULT, Severity,
+    Budget, BudgetFilters, Limit, MIN_SAMPLES_DEFAULT, PERCENTILE_DEFAULT, ROUTE_DEFAULT, Severity,
 };
 use vitals::metric::{Metric, Unit, Value};
 
@@ -46,7 +46,7 @@ fn group(route: &str, title: &str, metrics: &Metrics) -> Option<String> {
                 route: route.to_owned(),
                 except: Vec::new(),
                 metric,
-                max: kept(metric, measured)?,
+                limit: Limit::Max(kept(metric, measured)?),
                 percentile: PERCENTILE_DEFAULT,
                 filters: BudgetFilters::default(),
                 severity: Severity::Error,

@@ -74,6 +74,25 @@ async fn diff_names_what_is_promised_otherwise() {
     );
 }
 
+#[tokio::test]
+async fn increases_are_shown_and_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    let relative = "[[budget]]\nmetric = \"LCP\"\nmax_increase = \"5%\"\nbaseline = \"beside:stable\"\n";
+    let old = file(&directory, "a.toml", relative);
+    assert_eq!(run(&["show", &old]).await.unwrap().stdout, relative);
+    let new = relative.replace("5%", "2%") + "min_increase = 50\non_no_baseline = \"warn\"\n";
+    let new = file(&directory, "b.toml", &(new + "[[budget]]\nmetric = 'LCP'\nmax_increase = '10%'\n"));
+    assert_eq!(run(&["lint", &new]).await.unwrap().stdout, format!("{new}: 2 budgets\n"));
+    let done = run(&["diff", &old, &new]).await.unwrap();
+    assert_eq!(done.exit, Exit::Fail);
+    assert_eq!(
+        done.stdout,
+        "~ LCP p75 all * over beside:stable: max_increase 5 % becomes 2 % (stricter), min_increase 100 ms becomes 50 ms \
+         (stricter), on_no_baseline inconclusive becomes warn\n\
+         + LCP p75 all * over previous: +10 %, or +100 ms\n"
+    );
+}
+
 /// The schema has exactly the keys that are read, and the names of each.
 #[tokio::test]
 async fn schema_has_the_keys_and_names_that_are_read() {
@@ -83,13 +102,12 @@ async fn schema_has_the_keys_and_names_that_are_read() {
     let budget = &schema["properties"]["budget"]["items"];
     let known: Vec<&str> = budget["properties"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(known, vitals::budget::KEYS);
-    assert_eq!(
-        (&budget["additionalProperties"], &budget["required"]),
-        (&json!(false), &json!(["metric", "max"]))
-    );
-    for key in ["device", "os", "navigation_type", "severity"] {
+    assert_eq!((&budget["additionalProperties"], &budget["required"]), (&json!(false), &json!(["metric"])));
+    assert_eq!(budget["oneOf"], json!([{"required": ["max"]}, {"required": ["max_increase"]}]));
+    for key in ["device", "os", "navigation_type", "severity", "on_no_baseline"] {
+        let limit = if key == "on_no_baseline" { "max_increase = '5%'" } else { "max = 2500" };
         for name in budget["properties"][key]["enum"].as_array().unwrap() {
-            let text = format!("[[budget]]\nmetric = 'LCP'\nmax = 2500\n{key} = {name}\n");
+            let text = format!("[[budget]]\nmetric = 'LCP'\n{limit}\n{key} = {name}\n");
             vitals::budget::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         }
     }
@@ -117,7 +135,7 @@ async fn init_proposes_what_the_site_keeps() {
         .unwrap()
         .budgets
         .iter()
-        .map(|budget| format!("{} {}", budget.key(), budget.max.number(budget.metric)))
+        .map(|budget| format!("{} {}", budget.key(), budget.limit.max().unwrap().number(budget.metric)))
         .collect();
     assert_eq!(budgets, ["LCP p75 all * 2500", "CLS p75 all * 0.15", "INP p75 all /p/:id 350"]);
     assert!(text.contains("# Now 310 ms over 900 page views.\n"), "{text}");

@@ -14,8 +14,11 @@ pub(super) fn render(checked: &Checked<'_>) -> String {
             Unit::Milliseconds => " (ms)",
             Unit::Score => "",
         };
+        // The percentile of a comparison is that at the baseline's shares of devices, countries and navigation types.
+        let mix = budget.increase.as_ref().map(|increase| format!(" at the mix of {}", increase.baseline));
+        let mix = mix.unwrap_or_default();
         let metric = json!({
-            "name": format!("{} p{}{unit}", budget.metric.name(), budget.percentile),
+            "name": format!("{} p{}{unit}{mix}", budget.metric.name(), budget.percentile),
             "value": measured,
             "desiredSize": "smaller",
         });

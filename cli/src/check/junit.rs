@@ -4,7 +4,7 @@
 //! element and attribute of a suite that is here, and permits no further one.
 
 use super::{Checked, OnInconclusive};
-use crate::client::answer::BudgetAnswer;
+use crate::client::answer::gate::BudgetAnswer;
 use vitals::budget::Severity;
 use vitals::gate::Verdict;
 
@@ -50,7 +50,8 @@ fn result(checked: &Checked<'_>, budget: &BudgetAnswer) -> Verdict {
 fn case(checked: &Checked<'_>, budget: &BudgetAnswer) -> String {
     let device = budget.device.as_ref().map(|device| format!(".{device}")).unwrap_or_default();
     let further: String = budget.filters.iter().map(|(name, value)| format!(".{name}={value}")).collect();
-    let name = format!("{}.p{}{device}{further}", budget.metric.name().to_lowercase(), budget.percentile);
+    let over = budget.increase.as_ref().map(|increase| format!(".over-{}", increase.baseline));
+    let name = format!("{}{device}{further}{}", budget.rule(), over.unwrap_or_default());
     let message =
         escape(&format!("{}, measured {}: {}", budget.promise(), budget.measurement(), budget.why()));
     let file = format!("{}:{}", checked.file, budget.line);

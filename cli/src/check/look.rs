@@ -1,7 +1,7 @@
 //! One look: a budget file is judged once.
 
 use crate::client::Client;
-use crate::client::answer::GateAnswer;
+use crate::client::answer::gate::GateAnswer;
 use crate::exit::Failure;
 use serde_json::Value;
 use vitals::budget;

@@ -596,3 +596,52 @@ async fn files_of_other_tools_are_sent_as_they_are() {
     .await;
     assert!(failure.unwrap_err().message.contains(":1:1: a package.json; expected budgets in TOML"));
 }
+
+fn increased(verdict: &str) -> Value {
+    let mut told = answer(&[verdict]);
+    let budget = &mut told["budgets"][0];
+    budget["max"] = json!(2_604.0);
+    budget["increase"] = json!({"max_percent": 5.0, "min": 100.0, "baseline": "previous",
+        "against": {"release": "5.0.9", "period": {"from": "a", "to": "b"}, "n": 5_000, "measured": 2_480.0,
+            "design_effect": 1.2, "design_effect_from": "hours"},
+        "change": 620.2, "change_percent": 25.0, "interval": [520.0, 720.0], "unweighted": 2_900.0, "covered": 0.98});
+    told
+}
+
+#[tokio::test]
+async fn increase_is_told_with_its_baseline() {
+    let file = File::new("[[budget]]\nmetric = 'LCP'\nmax_increase = '5%'\n");
+    let run = async |told: &Value, format: &str| {
+        let server = Responder::start(&[("200 OK", &told.to_string())]);
+        run(&file.path(), &server.url, &["--format", format], None).await.unwrap().stdout
+    };
+    let compared = "2480 ms in 5.0.9 (5,000 page views), now +620 ms (+520 ms to +720 ms), +25.0 %; without weights 2900 ms";
+    for (format, expected) in [
+        ("text", "2604 ms"),
+        ("text", compared),
+        ("md", "LCP p75 ≤ +5 % over 5.0.9, or +100 ms"),
+        ("md", compared),
+        ("junit", "name=\"lcp.p75.increase.phone.over-previous\""),
+        ("junit", compared),
+        ("github", "LCP p75 ≤ +5 %25 over 5.0.9, or +100 ms"),
+        ("sarif", "\"ruleId\": \"lcp.p75.increase\""),
+        ("code-quality", compared),
+        ("browser-performance", "LCP p75 (ms) at the mix of previous"),
+    ] {
+        let out = run(&increased("fail"), format).await;
+        assert!(out.contains(expected), "{format}: {out}");
+    }
+    // A first release has no baseline.
+    let mut first = increased("inconclusive");
+    let budget = &mut first["budgets"][0];
+    for absent in ["max", "measured", "interval"] {
+        budget[absent] = Value::Null;
+    }
+    budget["reason"] = json!("no baseline: no other release");
+    for absent in ["against", "change", "change_percent", "interval", "unweighted"] {
+        budget["increase"][absent] = Value::Null;
+    }
+    let out = run(&first, "md").await;
+    assert!(out.contains("LCP p75 ≤ +5 % over previous, or +100 ms | – | 240 |"), "{out}");
+    assert!(run(&first, "text").await.contains("+5 %"));
+}

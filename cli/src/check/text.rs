@@ -1,9 +1,9 @@
 //! Renders a check as a table for people.
 
 use super::Checked;
-use crate::client::answer::BudgetAnswer;
+use crate::client::answer::gate::BudgetAnswer;
 use crate::output::table::{Cell, Column, Table};
-use crate::output::{ABSENT, Ink, Terminal, limit, number, share};
+use crate::output::{ABSENT, Ink, Terminal, number, share};
 use vitals::budget::Severity;
 use vitals::gate::Verdict;
 
@@ -28,7 +28,7 @@ pub(super) fn render(checked: &Checked<'_>, terminal: Terminal) -> String {
             budget.route_text().into(),
             budget.device.as_deref().unwrap_or("all").into(),
             format!("{} p{}", budget.metric.name(), budget.percentile).into(),
-            limit(budget.metric, budget.max).into(),
+            budget.limit().into(),
             budget.measured.map_or_else(|| ABSENT.to_owned(), |measured| budget.value(measured)).into(),
             interval(budget).into(),
             budget.n.to_string().into(),
@@ -53,7 +53,7 @@ fn verdict(budget: &BudgetAnswer) -> &'static str {
 
 /// `3000–3200`, in the unit of the value beside it.
 fn interval(budget: &BudgetAnswer) -> String {
-    let end = |end| number(budget.metric, end, &[budget.max]);
+    let end = |end| number(budget.metric, end, budget.max.as_slice());
     budget.interval.map_or_else(|| ABSENT.to_owned(), |[low, high]| format!("{}–{}", end(low), end(high)))
 }
 

@@ -1,7 +1,7 @@
 //! `--wait`: looks again until the budgets are decided.
 
 use super::look::{Look, Question};
-use crate::client::answer::GateAnswer;
+use crate::client::answer::gate::GateAnswer;
 use crate::exit::{Exit, Failure};
 use crate::limits;
 use crate::output::plain;

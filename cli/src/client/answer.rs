@@ -1,13 +1,12 @@
 //! The API's answers, as far as the commands use them. Unknown fields are ignored, so that an older command can read a
 //! newer server.
 
+pub(crate) mod gate;
 pub(crate) mod summary;
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use vitals::budget::Severity;
 use vitals::compare::ChangeVerdict;
-use vitals::gate::{Looks, Verdict};
 use vitals::metric::{Metric, Rating};
 
 /// An error.
@@ -432,62 +431,6 @@ pub(crate) struct RejectionAnswer {
     pub(crate) last_seen: String,
     #[serde(default)]
     pub(crate) message: String,
-}
-
-/// `POST /sites/{site}/gate`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct GateAnswer {
-    pub(crate) site: String,
-    pub(crate) release: Option<String>,
-    pub(crate) period: PeriodAnswer,
-    /// Absent in answers of older servers, which know one rule.
-    #[serde(default)]
-    pub(crate) looks: Looks,
-    pub(crate) verdict: Verdict,
-    pub(crate) budgets: Vec<BudgetAnswer>,
-    /// Absent in answers of older servers.
-    #[serde(default)]
-    pub(crate) not_evaluated: Vec<NotEvaluatedAnswer>,
-}
-
-/// A limit that page views cannot judge.
-#[derive(Debug, Deserialize)]
-pub(crate) struct NotEvaluatedAnswer {
-    pub(crate) line: usize,
-    pub(crate) what: String,
-    pub(crate) why: String,
-}
-
-/// A budget's verdict.
-#[derive(Debug, Deserialize)]
-pub(crate) struct BudgetAnswer {
-    pub(crate) line: usize,
-    pub(crate) route: String,
-    pub(crate) metric: Metric,
-    pub(crate) percentile: u8,
-    pub(crate) max: f64,
-    pub(crate) device: Option<String>,
-    /// Further filters by their names. Absent in answers of older servers, as are the severity and the number of routes.
-    #[serde(default)]
-    pub(crate) filters: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(crate) severity: Severity,
-    #[serde(default)]
-    pub(crate) routes: Option<u64>,
-    pub(crate) n: u64,
-    pub(crate) within: u64,
-    pub(crate) measured: Option<f64>,
-    pub(crate) interval: Option<[f64; 2]>,
-    /// Absent in answers of older servers, as are its source and the hours.
-    #[serde(default)]
-    pub(crate) design_effect: Option<f64>,
-    #[serde(default)]
-    pub(crate) design_effect_from: Option<String>,
-    pub(crate) verdict: Verdict,
-    pub(crate) reason: String,
-    pub(crate) samples_needed: Option<u64>,
-    #[serde(default)]
-    pub(crate) hours_needed: Option<f64>,
 }
 
 /// `GET /sites/{site}/series`.

@@ -110,11 +110,11 @@ impl<'a> Counter<'a> {
     /// If the store cannot answer.
     pub(super) async fn count(
         &mut self,
-        budget: &Budget,
+        (budget, at_most): (&Budget, Value),
         filters: Filters,
         routes: Vec<String>,
     ) -> Result<Counts, StoreError> {
-        let (metric, at_most) = (budget.metric, budget.max);
+        let metric = budget.metric;
         let count = |number: i64| u64::try_from(number).unwrap_or(0);
         if self.is_large
             && let Some(histogram) = self.histogram(metric, &filters, &routes).await?
@@ -123,7 +123,7 @@ impl<'a> Counter<'a> {
         {
             let counted = (count(histogram.n()), count(within));
             return Ok(self.counts(
-                budget,
+                (budget, at_most),
                 routes.len(),
                 counted,
                 None,
@@ -145,17 +145,17 @@ impl<'a> Counter<'a> {
         if tally.values.is_empty() && tally.n > 0 {
             let histogram = self.histogram(metric, &query.filters, &query.routes).await?;
             let shown = histogram.map_or(Shown::Nothing, |histogram| Shown::Histogram(Box::new(histogram)));
-            return Ok(self.counts(budget, routes, counted, None, shown));
+            return Ok(self.counts((budget, at_most), routes, counted, None, shown));
         }
         let shown = Shown::Values(1, tally.values);
-        let mut counts = self.counts(budget, routes, counted, Some(&tally.blocks), shown);
+        let mut counts = self.counts((budget, at_most), routes, counted, Some(&tally.blocks), shown);
         self.shorten(&mut counts);
         Ok(counts)
     }
 
     fn counts(
         &self,
-        budget: &Budget,
+        (budget, at_most): (&Budget, Value),
         routes: usize,
         (n, within): (u64, u64),
         blocks: Option<&[Block]>,
@@ -170,7 +170,7 @@ impl<'a> Counter<'a> {
             effect,
             first_ms: blocks.and_then(<[Block]>::first).map(Block::start_ms),
             metric: budget.metric,
-            at_most: budget.max,
+            at_most,
             shown,
         }
     }

@@ -25,7 +25,8 @@ async fn counted(
     let question = Question { range, filters: Filters::NONE, looks: Looks::One, record: false };
     let routes = store.routes(site.id, range.from_ms, range.to_ms).await.unwrap();
     let mut counter = Counter::new(store, site, &question, 1, views_max).await.unwrap();
-    counter.count(budget, filters.clone(), routes).await.unwrap()
+    let at_most = budget.limit.max().unwrap();
+    counter.count((budget, at_most), filters.clone(), routes).await.unwrap()
 }
 
 #[tokio::test]

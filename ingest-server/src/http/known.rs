@@ -73,6 +73,12 @@ async fn label(
     Err(unlabelled(parameter, value, &known))
 }
 
+/// The error for a release that no page view has, and no deploy mark.
+pub(super) fn no_release(parameter: &str, value: &str, known: &[String]) -> ApiError {
+    let what = "no page view has this release, and no deploy is marked";
+    unknown(parameter, value, what, value, known.iter().map(String::as_str))
+}
+
 fn unlabelled(parameter: &str, value: &str, known: &[String]) -> ApiError {
     let what = format!("no page view has this {parameter}");
     unknown(parameter, value, &what, value, known.iter().map(String::as_str))

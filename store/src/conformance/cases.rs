@@ -5,12 +5,12 @@ use crate::dimension::OTHER;
 use crate::limits;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    CellQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport, NewSite, NewToken,
-    Retention, RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally,
-    TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
+    CellQuery, ClassViewsQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport,
+    NewSite, NewToken, Retention, RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError,
+    StoredView, Tally, TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
 };
 use std::sync::Arc;
-use vitals::gate::Block;
+use vitals::gate::{Block, ClassViews};
 use vitals::metric::{Metric, Rating, Value};
 use vitals::view::{Device, NavigationType, Os, TtiGap, ViewId};
 
@@ -661,6 +661,56 @@ pub async fn a_tally_has_every_value_by_half_hours(store: Arc<dyn Store>) {
     let expected = [(first, within(0)), (first + 3, within(50))];
     assert_eq!(found.blocks, expected.map(|(number, within)| Block { number, n: 50, within }));
     assert_eq!(store.tally(&query(Metric::Inp)).await.unwrap(), Tally::default());
+}
+
+/// The values of a metric are found by class in every window, in order.
+pub async fn values_are_found_by_class(store: Arc<dyn Store>) {
+    let site = site(&store, "a").await;
+    let view = |hour: i64, number: u128, device, lcp: f64| {
+        let mut view = update(DAY0_MS + hour * HOUR_MS, number, &[(Metric::Lcp, lcp)]);
+        view.device = device;
+        view
+    };
+    let mut german = view(1, 4, Some(Device::Phone), 900.0);
+    german.country = Some("DE".to_owned());
+    let views = vec![
+        view(1, 1, Some(Device::Phone), 2_000.0),
+        view(0, 2, Some(Device::Phone), 3_000.0),
+        view(1, 3, None, 700.0),
+        german,
+        // Between the windows, and without the metric.
+        view(2, 5, Some(Device::Phone), 1.0),
+        update(DAY0_MS, 6, &[(Metric::Inp, 100.0)]),
+    ];
+    load(&store, site, 1, views).await.unwrap();
+    let query = ClassViewsQuery {
+        site,
+        windows: vec![DAY0_MS..DAY0_MS + 2 * HOUR_MS, DAY0_MS + 3 * HOUR_MS..DAY1_MS],
+        routes: vec!["/".to_owned()],
+        filters: Filters::NONE,
+        metric: Metric::Lcp,
+    };
+    let found = store.class_views(&query).await.unwrap();
+    let told: Vec<_> = found
+        .iter()
+        .map(|ClassViews { class, views }| {
+            let first = (DAY0_MS / (HOUR_MS / 2)) as i32;
+            let views: Vec<_> =
+                views.iter().map(|view| (view.block - first, view.value.number(Metric::Lcp))).collect();
+            (class.device, class.country.as_deref(), views)
+        })
+        .collect();
+    let phone = Some(Device::Phone);
+    assert_eq!(
+        told,
+        [
+            (None, None, vec![(2, 700.0)]),
+            (phone, None, vec![(0, 3_000.0), (2, 2_000.0)]),
+            (phone, Some("DE"), vec![(2, 900.0)]),
+        ]
+    );
+    let nowhere = ClassViewsQuery { routes: Vec::new(), ..query };
+    assert_eq!(store.class_views(&nowhere).await.unwrap(), []);
 }
 
 /// An answer counts the queried hours, for every dimension, while page views are kept. Later it counts whole days,

@@ -4,14 +4,16 @@ use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
 use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
-    CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
-    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
-    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
+    CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch,
+    LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges,
+    RollupGroup, RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError,
+    StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version,
+    Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use vitals::gate::ClassViews;
 use vitals::view::ViewId;
 
 /// Passes everything on to another store, except for the faults that are due.
@@ -245,6 +247,10 @@ impl Store for FaultyStore {
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
         self.inner.strata(query).await
+    }
+
+    async fn class_views(&self, query: &ClassViewsQuery) -> Result<Vec<ClassViews>, StoreError> {
+        self.inner.class_views(query).await
     }
 
     async fn tally(&self, query: &TallyQuery) -> Result<Tally, StoreError> {

@@ -6,10 +6,10 @@ use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
-    Around, AttributionMetric, CauseQuery, CellQuery, Context, ContextFilter, ContextProperty, Detail,
-    Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, Retention, SampleQuery, Senders,
-    SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery, TallyQuery, Version, ViewUpdate,
-    Weight,
+    Around, AttributionMetric, CauseQuery, CellQuery, ClassViewsQuery, Context, ContextFilter,
+    ContextProperty, Detail, Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch,
+    Retention, SampleQuery, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery,
+    TallyQuery, Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -523,12 +523,21 @@ impl Play {
             let causes = self.store.causes(&query).await.unwrap();
             same("causes", &query, &causes, &self.model.causes(&query))?;
         }
+        let routes = ask.route.clone().map_or(routes, |route| vec![route]);
+        let filters = Filters { context: Vec::new(), ..ask.filters.clone() };
+        let middle_ms = from_ms.midpoint(to_ms);
+        for windows in [vec![from_ms..to_ms], vec![from_ms..middle_ms - 7, middle_ms..to_ms]] {
+            let (routes, filters, metric) = (routes.clone(), filters.clone(), ask.metric);
+            let query = ClassViewsQuery { site, windows, routes, filters, metric };
+            let classes = self.store.class_views(&query).await.unwrap();
+            same("class_views", &query, &classes, &self.model.class_views(&query))?;
+        }
         let query = TallyQuery {
             site,
             from_ms,
             to_ms,
-            routes: ask.route.clone().map_or(routes, |route| vec![route]),
-            filters: Filters { context: Vec::new(), ..ask.filters.clone() },
+            routes,
+            filters,
             metric: ask.metric,
             at_most: Value::from_micros(ask.metric, ask.at_most).unwrap(),
         };

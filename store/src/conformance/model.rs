@@ -7,14 +7,14 @@ use crate::dimension::{DimensionValue, device_code, device_of_code};
 use crate::load::merge;
 use crate::rollup::{DAY_MS, From, HOUR_MS, MINUTE_MS, day_of};
 use crate::{
-    Around, CauseQuery, Causes, Cell, CellQuery, ContextProperty, Dimension, Engaged, Engagement,
-    EngagementQuery, Erase, GroupBy, LoadBatch, LoadReport, PeriodRows, Retention, RetentionEdges, RouteCell,
-    SampleQuery, Samples, SeriesQuery, SiteId, SpoolId, StepCells, StoreError, StoredView, StrataQuery,
-    Stratum, Tally, TallyQuery, Total, ValueCell, ViewUpdate,
+    Around, CauseQuery, Causes, Cell, CellQuery, ClassViewsQuery, ContextProperty, Dimension, Engaged,
+    Engagement, EngagementQuery, Erase, GroupBy, LoadBatch, LoadReport, PeriodRows, Retention,
+    RetentionEdges, RouteCell, SampleQuery, Samples, SeriesQuery, SiteId, SpoolId, StepCells, StoreError,
+    StoredView, StrataQuery, Stratum, Tally, TallyQuery, Total, ValueCell, ViewUpdate,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use vitals::gate::Block;
+use vitals::gate::{Block, Class, ClassViews, TimedValue};
 use vitals::metric::{Metric, Value};
 use vitals::view::{NavigationType, TtiGap, ViewId};
 
@@ -419,6 +419,31 @@ impl Model {
             blocks: blocks.into_values().collect(),
             values,
         }
+    }
+
+    /// See [`crate::Store::class_views`].
+    #[must_use]
+    pub fn class_views(&self, query: &ClassViewsQuery) -> Vec<ClassViews> {
+        let mut classes: BTreeMap<Class, Vec<TimedValue>> = BTreeMap::new();
+        for view in self.raw_views(query.site) {
+            let start_ms = view.id.start_ms();
+            let taken = query.windows.iter().any(|window| window.contains(&start_ms))
+                && query.routes.contains(&view.route)
+                && query.filters.take(view);
+            let Some(value) = view.values.get(query.metric).filter(|_| taken) else { continue };
+            let class = Class {
+                device: view.device,
+                navigation_type: view.navigation_type,
+                country: view.country.clone(),
+            };
+            let block = start_ms.div_euclid(30 * 60 * 1_000) as i32;
+            classes.entry(class).or_default().push(TimedValue { block, value });
+        }
+        let sorted = |(class, mut views): (Class, Vec<TimedValue>)| {
+            views.sort_unstable();
+            ClassViews { class, views }
+        };
+        classes.into_iter().map(sorted).collect()
     }
 
     /// See [`crate::Store::view`].

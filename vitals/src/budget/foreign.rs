@@ -12,7 +12,8 @@ mod unknown;
 mod yaml;
 
 use super::{
-    Budget, BudgetError, BudgetFile, BudgetFilters, MIN_SAMPLES_DEFAULT, NotEvaluated, Severity, mistake,
+    Budget, BudgetError, BudgetFile, BudgetFilters, Limit as BudgetLimit, MIN_SAMPLES_DEFAULT, NotEvaluated,
+    Severity, mistake,
 };
 use crate::limits;
 use crate::metric::{Metric, Value};
@@ -151,7 +152,7 @@ impl Reader<'_> {
                 route,
                 except: Vec::new(),
                 metric,
-                max,
+                limit: BudgetLimit::Max(max),
                 percentile,
                 filters: BudgetFilters::default(),
                 severity,
@@ -177,7 +178,12 @@ impl Reader<'_> {
             match budgets.iter_mut().find(same) {
                 None => budgets.push(budget),
                 // The strictest of equal limits bounds all of them.
-                Some(known) if known.severity == budget.severity => known.max = known.max.min(budget.max),
+                Some(known) if known.severity == budget.severity => {
+                    if let (BudgetLimit::Max(max), BudgetLimit::Max(other)) = (&mut known.limit, budget.limit)
+                    {
+                        *max = other.min(*max);
+                    }
+                }
                 Some(known) => {
                     let is_warning = budget.severity == Severity::Warn;
                     let warning = if is_warning { budget } else { core::mem::replace(known, budget) };

@@ -10,7 +10,7 @@
 //! d = B/(B−1) Σ (kᵢ − s nᵢ)² / (n s (1−s)),   s = k/n,   over B blocks
 //! ```
 
-use super::{Looks, normal_quantile, sequence};
+use super::{Looks, normal, sequence};
 use std::collections::BTreeMap;
 
 /// Length of a block, in milliseconds: half an hour, after which analytics count a new visit.
@@ -102,7 +102,7 @@ pub fn design_effect(blocks: &[Block], looks: Looks, alpha: f64) -> DesignEffect
     };
     let n: f64 = blocks.iter().map(|&(n, _)| n).sum();
     let z = match looks {
-        Looks::One => normal_quantile(alpha),
+        Looks::One => normal::quantile(alpha),
         Looks::Many => sequence::quantile(n / ratio.max(1.0), alpha),
     };
     let value = ratio * (1.0 + (z * z + 1.0) / (2.0 * freedom));

@@ -5,11 +5,11 @@
 //! quantile of the test. The quantile of the always-valid test grows with the page views, so the formula is iterated. The
 //! design effect multiplies the result.
 
-use super::{Looks, Sample, normal_quantile, sequence};
+use super::{Looks, Sample, normal, sequence};
 use crate::limits;
 
 /// The normal quantile of a power of 80 %.
-const POWER_QUANTILE: f64 = 0.8416;
+pub(super) const POWER_QUANTILE: f64 = 0.8416;
 /// Iterations of the always-valid test's formula: each moves the logarithm of a quantile, so a few suffice.
 const ITERATIONS: usize = 20;
 
@@ -33,7 +33,7 @@ impl Sample {
         let power = POWER_QUANTILE * (share * (1.0 - share)).sqrt();
         let size = |quantile: f64| ((quantile * (q * (1.0 - q)).sqrt() + power) / (share - q)).powi(2);
         let independent = match looks {
-            Looks::One => size(normal_quantile(level)),
+            Looks::One => size(normal::quantile(level)),
             Looks::Many => (0..ITERATIONS).fold(1_000.0, |n, _| size(sequence::quantile(n, level))),
         };
         Some(whole(independent * effect)?.max(least).max(self.n.saturating_add(1)))

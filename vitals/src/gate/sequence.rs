@@ -41,17 +41,34 @@ pub(super) fn p_at_least(n: u64, within: u64, percent: u8) -> f64 {
     p_at_most(n, n.saturating_sub(within), 100_u8.saturating_sub(percent.clamp(1, 99)))
 }
 
-/// `(N + 1) P(Bin(N, q) = K) / P(Bin(N + 1, q) > K)`; `None` if the counts are no evidence.
+/// Returns the logarithm of the evidence against at least `percent` per cent within: `ln E(n, k)`, also negative.
+pub(super) fn ln_at_most(n: u64, within: u64, percent: u8) -> f64 {
+    let percent = percent.clamp(1, 99);
+    let ln = (odds(0, 0, percent) / odds(n, within, percent)).ln();
+    // Probabilities of counts far above the mean underflow: there is no evidence.
+    if ln.is_nan() { f64::NEG_INFINITY } else { ln }
+}
+
+/// Returns the logarithm of the evidence against less than `percent` per cent within.
+pub(super) fn ln_at_least(n: u64, within: u64, percent: u8) -> f64 {
+    ln_at_most(n, n.saturating_sub(within), 100_u8.saturating_sub(percent.clamp(1, 99)))
+}
+
+/// [`odds`]; `None` if the counts are no evidence.
 fn posterior_odds(n: u64, within: u64, percent: u8) -> Option<f64> {
+    let next = Binomial::new(n.saturating_add(PRIOR_VIEWS).saturating_add(1), percent);
+    let above = within.min(n).saturating_add(u64::from(percent)).saturating_add(1);
+    // Above the mean E is under 2, which decides nothing. The tail may underflow there.
+    (n == 0 || above as f64 <= next.mean()).then(|| odds(n, within, percent))
+}
+
+/// `(N + 1) P(Bin(N, q) = K) / P(Bin(N + 1, q) > K)`
+fn odds(n: u64, within: u64, percent: u8) -> f64 {
     let views = n.saturating_add(PRIOR_VIEWS);
     let count = within.min(n).saturating_add(u64::from(percent));
     let next = Binomial::new(views.saturating_add(1), percent);
-    let above = count.saturating_add(1);
-    // Above the mean E is under 2, which decides nothing. The tail may underflow there.
-    if n > 0 && above as f64 > next.mean() {
-        return None;
-    }
-    Some((views as f64 + 1.0) * Binomial::new(views, percent).probability(count) / next.at_least(above))
+    (views as f64 + 1.0) * Binomial::new(views, percent).probability(count)
+        / next.at_least(count.saturating_add(1))
 }
 
 /// Returns the distance between share and percentile, in standard deviations of one share, at which the evidence of `n`
@@ -112,6 +129,19 @@ mod tests {
                 "{within} of {n} at {percent}: {found} is not {expected}"
             );
         }
+    }
+
+    #[test]
+    fn logarithm_is_that_of_the_evidence_on_either_side_of_the_budget() {
+        for (n, within, percent) in [(100, 60, 75), (1_000, 710, 75), (1_000, 780, 75), (50, 50, 50)] {
+            let (found, expected) = (ln_at_most(n, within, percent), -by_definition(n, within, percent).ln());
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "{within} of {n} at {percent}: {found} is not {expected}"
+            );
+        }
+        assert_eq!(ln_at_most(0, 0, 75), 0.0);
+        assert!(ln_at_least(1_000, 780, 75) > 0.0 && ln_at_most(1_000_000, 1_000_000, 75) < -1.0);
     }
 
     #[test]

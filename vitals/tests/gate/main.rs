@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask gate-tables` writes the tables of docs/gate.md from the same code.
 
+mod increase;
 #[path = "../../src/random.rs"]
 mod random;
 mod traffic;
@@ -291,5 +292,6 @@ fn tables() {
     println!("| half of the checks | {} |", row(&|taken| at(taken, 0.5)));
     println!("| nine tenths | {} |", row(&|taken| at(taken, 0.9)));
     println!("| decided by 5,000 | {} |", row(&|taken| percent(taken.len() as f64 / f64::from(TRIALS_LONG))));
+    increase::tables(&mut random);
     println!("<!-- end of the tables -->");
 }

@@ -1,14 +1,14 @@
 //! The verdict on a budget file.
 
 use crate::clock::now_ms;
-use crate::gate::{self, GateReport};
+use crate::gate::{self, GateError, GateReport};
 use crate::http::answer::ask;
 use crate::http::api::Answer;
 use crate::http::body::ApiBody;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::question::{Filter, given, named, short};
 use crate::http::responses::QuestionErrors;
-use crate::http::{State, auth};
+use crate::http::{State, auth, known};
 use crate::questions::Cost;
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::{Scope, Site, Store};
@@ -62,9 +62,19 @@ pub struct BudgetParams {
     /// The metric, such as `LCP`.
     #[param(required = true)]
     metric: Option<String>,
-    /// The largest value that keeps the budget: milliseconds, `2.5s`, or a layout shift score.
-    #[param(required = true)]
+    /// The largest value that keeps the budget: milliseconds, `2.5s`, or a layout shift score. Either it or `max_increase` is
+    /// required.
     max: Option<String>,
+    /// The largest increase over the baseline, such as `5%`.
+    max_increase: Option<String>,
+    /// The difference up to which an increase never exceeds the budget, in the metric's unit; by default 100 ms of LCP and
+    /// FCP, 20 ms of INP, 0.01 of CLS, 50 ms of TTFB, 10 ms of FID, 200 ms of TTI.
+    min_increase: Option<String>,
+    /// The page views to compare with: `previous` (the default), `release:NAME`, `beside:NAME` or `period:7d`.
+    baseline: Option<String>,
+    /// What follows if there are none: `inconclusive` (the default), or `warn`, with which the budget no longer counts for
+    /// the verdict.
+    on_no_baseline: Option<String>,
     /// A pattern of routes; all when absent.
     route: Option<String>,
     /// The percentile, 1 to 99; 75 when absent.
@@ -81,6 +91,10 @@ impl BudgetParams {
         let parameters = [
             ("metric", &self.metric),
             ("max", &self.max),
+            ("max_increase", &self.max_increase),
+            ("min_increase", &self.min_increase),
+            ("baseline", &self.baseline),
+            ("on_no_baseline", &self.on_no_baseline),
             ("route", &self.route),
             ("percentile", &self.percentile),
             ("min_samples", &self.min_samples),
@@ -88,7 +102,9 @@ impl BudgetParams {
         for (name, value) in parameters {
             // The strings of JSON are strings of TOML.
             text.extend(given(value).map(|value| match name {
-                "max" | "percentile" | "min_samples" if is_number(value) => format!("{name} = {value}\n"),
+                "max" | "min_increase" | "percentile" | "min_samples" if is_number(value) => {
+                    format!("{name} = {value}\n")
+                }
                 _ => format!("{name} = {}\n", serde_json::Value::from(value)),
             }));
         }
@@ -123,7 +139,8 @@ pub async fn gate(
     let file = vitals::budget::parse(text).map_err(|error| ApiError::budget(error.to_string()))?;
     let question =
         gate::Question { range: filter.range()?, filters: filter.of_gate()?, looks: looks.looks()?, record };
-    judge(&state, &request, site, file, question).await
+    let of_file = |line: usize, refused: &ApiError| ApiError::budget(format!("line {line}: {refused}"));
+    judge(&state, &request, site, (file, of_file), question).await
 }
 
 /// Judges one budget, given by parameters.
@@ -148,18 +165,34 @@ pub async fn one(
         looks: looks.looks()?,
         record: false,
     };
-    judge(&state, &request, site, budget.file()?, question).await
+    let of_query = |_: usize, refused: &ApiError| ApiError::parameter(refused.to_string());
+    judge(&state, &request, site, (budget.file()?, of_query), question).await
 }
 
 async fn judge(
     state: &State,
     request: &HttpRequest,
     site: Arc<Site>,
-    file: BudgetFile,
+    (file, placed): (BudgetFile, fn(usize, &ApiError) -> ApiError),
     question: gate::Question,
 ) -> Answer {
     let check = move |store: Arc<dyn Store>| async move {
-        Ok(gate::check(store.as_ref(), &site, &file, question, now_ms()).await?)
+        let judged = gate::check(store.as_ref(), &site, &file, question, now_ms()).await;
+        judged.map_err(|error| refused(error, placed))
     };
     ask(state, request, Cost::Usual, check).await
+}
+
+/// The error of a baseline, with its place in the file or query.
+fn refused(error: GateError, placed: fn(usize, &ApiError) -> ApiError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        GateError::Store(error) => error.into(),
+        GateError::NoRelease { line, .. } | GateError::SameRelease { line, .. } => {
+            placed(line, &ApiError::parameter(message))
+        }
+        GateError::UnknownRelease { line, release, known } => {
+            placed(line, &known::no_release("baseline", &release, &known))
+        }
+    }
 }

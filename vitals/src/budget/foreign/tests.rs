@@ -15,7 +15,7 @@ fn told(file: &BudgetFile) -> Vec<String> {
             "{} p{} <= {} on {}{except} (line {}){warn}",
             budget.metric.name(),
             budget.percentile,
-            budget.max.number(budget.metric),
+            budget.limit.max().unwrap().number(budget.metric),
             budget.route,
             budget.line
         )

@@ -1,0 +1,126 @@
+//! Reads both sides of a budget on an increase, by class.
+
+use super::Question;
+use super::baseline::{self, Choice, Chosen};
+use crate::comparison::windows;
+use crate::limits::INCREASE_VIEWS_MAX;
+use crate::report::Range;
+use fieldvitals_store::{CellQuery, ClassViewsQuery, Filters, Site, Store, StoreError};
+use vitals::budget::{Baseline, Budget, Increase, OnNoBaseline, Severity};
+use vitals::gate::{BLOCK_MS, ClassViews, Comparison};
+use vitals::metric::Metrics;
+
+/// The evidence on a budget on an increase.
+pub(super) struct Compared {
+    /// Number of matching routes.
+    pub(super) routes: usize,
+    pub(super) increase: Increase,
+    pub(super) comparison: Comparison,
+    /// The baseline; `None` if none was found, or nothing is to be compared.
+    pub(super) baseline: Option<Chosen>,
+    /// The reason why there is no baseline.
+    pub(super) absent: Option<String>,
+    /// The shares of the time of both sides that were read.
+    pub(super) read: [f64; 2],
+    /// The start of the first judged page view, UTC milliseconds, to half an hour.
+    pub(super) first_ms: Option<i64>,
+}
+
+impl Compared {
+    /// What follows from an exceeded budget: a missing baseline may only warn.
+    pub(super) fn severity(&self, budget: &Budget) -> Severity {
+        match (&self.absent, self.increase.on_no_baseline) {
+            (Some(_), OnNoBaseline::Warn) => Severity::Warn,
+            _ => budget.severity,
+        }
+    }
+
+    /// Whether the page views of the baseline do not grow with those that are judged.
+    pub(super) const fn is_fixed(&self) -> bool {
+        !matches!(self.increase.baseline, Baseline::Beside(_))
+    }
+}
+
+/// Compares the page views of a budget with its baseline.
+///
+/// # Errors
+/// If the store cannot answer.
+pub(super) async fn compare(
+    store: &dyn Store,
+    site: &Site,
+    question: &Question,
+    (budget, increase): (&Budget, &Increase),
+    (filters, routes): (Filters, Vec<String>),
+) -> Result<Compared, StoreError> {
+    let side = Side { store, site, budget, routes: &routes };
+    let (current, current_read) = side.read(question.range, filters.clone()).await?;
+    let blocks = current.iter().flat_map(|class| &class.views).map(|view| i64::from(view.block));
+    let first_ms = blocks.min().map(|block| block.saturating_mul(BLOCK_MS));
+    let (mut from, mut read, mut baseline, mut absent) = (Vec::new(), 1.0, None, None);
+    if let Some(first_ms) = first_ms {
+        let judged = (filters.release.as_deref(), first_ms);
+        match baseline::choose(store, site, question, &increase.baseline, judged).await? {
+            Choice::Absent(why) => absent = Some(why),
+            Choice::Chosen(mut chosen) => {
+                let retained_from_ms = store.retention_edges().await?.views_from_ms;
+                chosen.range.from_ms = chosen.range.from_ms.max(retained_from_ms);
+                chosen.range.to_ms = chosen.range.to_ms.max(chosen.range.from_ms);
+                let filters = Filters { release: chosen.release.clone(), ..filters };
+                (from, read) = side.read(chosen.range, filters).await?;
+                if from.is_empty() {
+                    let of = chosen.release.as_deref().map_or(String::new(), |name| format!(" of {name}"));
+                    absent = Some(format!(
+                        "no baseline: no page view{of} on a matching route has this metric, from {} to {}",
+                        crate::report::time_text(chosen.range.from_ms),
+                        crate::report::time_text(chosen.range.to_ms)
+                    ));
+                }
+                baseline = Some(chosen);
+            }
+        }
+    }
+    let comparison = Comparison::new(
+        (budget.percentile, increase.allowance()),
+        budget.min_samples,
+        question.looks,
+        [&from, &current],
+    );
+    Ok(Compared {
+        routes: routes.len(),
+        increase: increase.clone(),
+        comparison,
+        baseline,
+        absent,
+        read: [read, current_read],
+        first_ms,
+    })
+}
+
+struct Side<'a> {
+    store: &'a dyn Store,
+    site: &'a Site,
+    budget: &'a Budget,
+    routes: &'a [String],
+}
+
+impl Side<'_> {
+    /// Returns the page views of a side by class, and the share of its time that was read. The page views of the release, or
+    /// else of the site, decide whether a sample is read.
+    async fn read(&self, range: Range, filters: Filters) -> Result<(Vec<ClassViews>, f64), StoreError> {
+        let all = CellQuery {
+            filters: Filters { release: filters.release.clone(), ..Filters::NONE },
+            metrics: Metrics::NONE,
+            ..CellQuery::new(self.site.id, range.from_ms, range.to_ms)
+        };
+        let views = self.store.total(&all).await?.cell.views;
+        let share = (INCREASE_VIEWS_MAX as f64 / views.max(1) as f64).min(1.0);
+        let query = ClassViewsQuery {
+            site: self.site.id,
+            windows: windows(range, share),
+            routes: self.routes.to_vec(),
+            filters,
+            metric: self.budget.metric,
+        };
+        Ok((self.store.class_views(&query).await?, share))
+    }
+}
