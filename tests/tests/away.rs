@@ -28,7 +28,7 @@ impl Site {
     }
 
     async fn health(&self) -> (u16, String) {
-        let answer = self.server.http.get(format!("{}/healthz", self.server.url)).send().await.unwrap();
+        let answer = self.server.http.get(format!("{}/readyz", self.server.url)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 }
