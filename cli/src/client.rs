@@ -29,7 +29,7 @@ pub(crate) struct ServerArgs {
     pub(crate) site: Option<String>,
 }
 
-fn server_url(text: &str) -> Result<Url, String> {
+pub(crate) fn server_url(text: &str) -> Result<Url, String> {
     let expected = "expected an address such as https://vitals.example or http://127.0.0.1:8080";
     let url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() {

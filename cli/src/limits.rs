@@ -25,3 +25,5 @@ pub(crate) const RETRY_AFTER_S_MAX: u64 = 10;
 pub(crate) const TOOL_ANSWER_BYTES_MAX: usize = 32 * 1024;
 /// Largest response that a command reads, in bytes.
 pub(crate) const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Default duration from which requests and questions are logged as slow, in milliseconds: readers lose the thread.
+pub(crate) const SLOW_MS: u64 = 1_000;

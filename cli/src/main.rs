@@ -21,6 +21,7 @@ mod report;
 mod rollup;
 mod serve;
 mod site;
+mod status;
 mod store;
 mod store_args;
 mod token;
@@ -56,6 +57,7 @@ enum Command {
     Rollup(rollup::Args),
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
+    Status(status::Args),
     /// Show measurements as a table.
     Report(Box<report::Args>),
     /// Compare two releases, two periods or two values of a property, with a verdict for each metric.
@@ -80,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
+        Command::Status(args) => status::run(args).await,
         Command::Report(args) => report::run(*args).await,
         Command::Compare(args) => compare::run(args).await,
         Command::Release(args) => release::run(args).await,

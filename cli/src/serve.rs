@@ -1,5 +1,7 @@
 //! `fieldvitals serve`: runs the server until a signal ends it.
 
+mod monitoring;
+
 use crate::interrupt::{INTERRUPTED, TERMINATED};
 use crate::limits;
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
@@ -9,6 +11,7 @@ use fieldvitals_server::{
 };
 use fieldvitals_store::Retention;
 use ipnet::IpNet;
+use monitoring::Monitoring;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
@@ -69,10 +72,12 @@ pub(crate) struct Args {
     #[arg(long, env = "FIELDVITALS_ANSWERS_MIB", default_value_t = vitals::limits::ANSWERS_BYTES_MAX / MIB, value_name = "N",
           value_parser = clap::value_parser!(u64).range(..=ANSWERS_MIB_MAX))]
     answers_mib: u64,
-    /// Seconds to keep serving after SIGTERM. Meanwhile /healthz answers 503 and answers close their connections, so
+    /// Seconds to keep serving after SIGTERM. Meanwhile /readyz answers 503 and answers close their connections, so
     /// that load balancers choose another server. A second signal ends the drain; Ctrl-C has no drain.
     #[arg(long, env = "FIELDVITALS_DRAIN", default_value_t = limits::DRAIN_S, value_name = "SECONDS")]
     drain: u64,
+    #[command(flatten)]
+    monitoring: Monitoring,
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
@@ -183,9 +188,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let retention = args.keep.retention()?;
     args.store.check()?;
     let filter = log_filter(std::env::var("FIELDVITALS_LOG").ok().as_deref());
-    // Colors are for terminals. A log that programs read has none.
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    args.monitoring.begin_log(filter);
 
     let mut signals = Signals::listen()?;
     let config = Config {
@@ -202,6 +205,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         retention,
         spool_bytes: args.spool_max_mib * MIB,
         answers_bytes: args.answers_mib * MIB,
+        thresholds: args.monitoring.thresholds.clone(),
+        slow: args.monitoring.slow(),
+        metrics_sites: args.monitoring.metrics_sites.clone(),
         first_token: first_token()?,
     };
     let opened = tokio::select! {
@@ -235,7 +241,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let drain = Duration::from_secs(args.drain);
     let drained = async {
         if first.await == Ok(TERMINATED) && !drain.is_zero() {
-            tracing::info!("draining for {} s: /healthz is 503, requests are served", args.drain);
+            tracing::info!("draining for {} s: /readyz is 503, requests are served", args.drain);
             tokio::select! {
                 () = tokio::time::sleep(drain) => {}
                 _ = async { signals.lock().await.next().await } => {}

@@ -30,17 +30,17 @@ pub struct Answers {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AnswersReport {
     /// Size of the kept answers.
-    bytes: u64,
+    pub bytes: u64,
     /// Limit of the size (`--answers-mib`).
-    bytes_max: u64,
+    pub bytes_max: u64,
     /// Answers from memory since the server started, or from another client's same question that was in progress.
-    hits: u64,
+    pub hits: u64,
     /// Computed answers.
-    computed: u64,
+    pub computed: u64,
     /// Answers with the status `304`: the client's answer is still right.
-    unchanged: u64,
+    pub unchanged: u64,
     /// Share of questions that needed no computation, 0 to 1; absent before the first question.
-    hit_ratio: Option<f64>,
+    pub hit_ratio: Option<f64>,
 }
 
 impl Answers {

@@ -127,13 +127,13 @@ pub struct ClosedDays {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClosedDaysReport {
     /// Size of the kept cells.
-    bytes: u64,
+    pub bytes: u64,
     /// Limit of the size: half of `--answers-mib`.
-    bytes_max: u64,
+    pub bytes_max: u64,
     /// Ranges of days from memory since the server started.
-    hits: u64,
+    pub hits: u64,
     /// Ranges of days read from the store.
-    computed: u64,
+    pub computed: u64,
 }
 
 impl ClosedDays {

@@ -1,6 +1,6 @@
 //! The data folder: its rights, and the file of the first token.
 
-use crate::{EMBEDDED_STORE, SPOOL, ServeError, StoreUrl};
+use crate::{EMBEDDED_STORE, SPOOL, ServeError, StoreUrl, health};
 use fieldvitals_store::private::{self, Loose};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ pub(crate) const ADMIN_TOKEN: &str = "admin-token";
 /// The file whose lock says that a server runs on the spool.
 const SPOOL_LOCK: &str = "spool.db.lock";
 
+/// The files of the folder besides those of the server's health.
 const OURS: [&str; 4] = [EMBEDDED_STORE, SPOOL, SPOOL_LOCK, ADMIN_TOKEN];
 
 /// Makes the folder, for its owner alone, where it is missing.
@@ -22,14 +23,15 @@ pub(crate) fn create(data_dir: &Path) -> Result<(), ServeError> {
 /// Takes the rights on the folder, its files and a store's file elsewhere from all but their owner, and logs on which
 /// others had any. Called once these files are known to be ours.
 pub(crate) fn tighten(data_dir: &Path, database_url: Option<&str>) {
-    let files = OURS.map(|name| data_dir.join(name)).into_iter();
+    let ours: Vec<&str> = OURS.into_iter().chain(health::FILES).collect();
+    let files = ours.iter().map(|name| data_dir.join(name));
     let elsewhere = match database_url.and_then(StoreUrl::parse) {
         Some(Ok(StoreUrl::File(path))) => Some(path),
         _ => None,
     };
     let files: Vec<PathBuf> = files.chain(elsewhere).collect();
     let mut loose = private::tighten_files(files.iter().map(PathBuf::as_path));
-    loose.extend(private::tighten_folder(data_dir, &OURS));
+    loose.extend(private::tighten_folder(data_dir, &ours));
     let names = |loose: &[Loose]| {
         let names: Vec<String> = loose.iter().map(|loose| loose.path.display().to_string()).collect();
         names.join(", ")

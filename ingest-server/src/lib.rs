@@ -13,6 +13,7 @@ pub mod directory;
 pub mod gate;
 pub mod grant;
 pub mod handles;
+pub mod health;
 pub mod http;
 pub mod intake;
 pub mod keys;
@@ -25,8 +26,10 @@ pub mod proportion;
 pub mod questions;
 pub mod releases;
 pub mod report;
+pub mod site_vitals;
 pub mod spool;
 mod store_url;
+pub mod telemetry;
 pub mod timeline;
 
 pub use http::client::HeaderName;
@@ -38,15 +41,19 @@ use closed_days::ClosedDays;
 use directory::Directory;
 use fieldvitals_store::priority;
 use fieldvitals_store::{NewSite, NewToken, Retention, Scope, Site, Store, StoreError};
+use health::Health;
 use http::connection::Connections;
 use http::proxies::Proxies;
 use maintenance::Maintenance;
 use questions::Questions;
 use socket2::SockRef;
+use site_vitals::SiteVitals;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use telemetry::Telemetry;
+use telemetry::process::Disk;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
@@ -94,6 +101,12 @@ pub struct Config {
     pub spool_bytes: u64,
     /// Maximum size of the answers kept in memory, in bytes.
     pub answers_bytes: u64,
+    /// The file with the limits of the server's checks; `None` for those of the API.
+    pub thresholds: Option<PathBuf>,
+    /// Duration from which requests and questions are logged as slow; zero logs none.
+    pub slow: Duration,
+    /// Sites whose vitals `/metrics` has.
+    pub metrics_sites: Vec<String>,
     /// Delivery of the first start's token to the owner.
     pub first_token: FirstToken,
 }
@@ -158,6 +171,9 @@ pub enum ServeError {
          data folder"
     )]
     DatabaseUrl(String),
+    /// The limits of the server's checks cannot be read.
+    #[error("{0}")]
+    Thresholds(String),
     /// The background threads cannot be started.
     #[error("threads cannot be started: {0}")]
     Threads(std::io::Error),
@@ -236,6 +252,8 @@ struct Needs {
     loader: spool::Loader,
     background: Background,
     questions: Questions,
+    health: Health,
+    disk: Option<Disk>,
 }
 
 impl Needs {
@@ -251,13 +269,16 @@ impl Needs {
     }
 
     async fn open_on(config: &Config, store: Arc<dyn Store>) -> Result<Self, ServeError> {
+        let (first, disk) = http::watch::first(&config.data_dir);
+        let health = Health::open(&config.data_dir, config.thresholds.as_deref(), first);
+        let health = health.map_err(ServeError::Thresholds)?;
         let directory = Arc::new(Directory::open(Arc::clone(&store)).await?);
         let bounds = spool::Bounds { spool_bytes: config.spool_bytes, ..spool::Bounds::default() };
         let path = config.data_dir.join(SPOOL);
         let (spool, loader) = spool::Spool::open_with(&path, Arc::clone(&store), bounds).await?;
         let background = Background::start().map_err(ServeError::Threads)?;
         let questions = Questions::start().map_err(ServeError::Threads)?;
-        Ok(Self { store, directory, spool, loader, background, questions })
+        Ok(Self { store, directory, spool, loader, background, questions, health, disk })
     }
 }
 
@@ -371,7 +392,7 @@ impl Server {
     /// As [`Server::open`].
     pub async fn start(opened: OpenServer) -> Result<Self, ServeError> {
         let OpenServer { config, address, starting, needs } = opened;
-        let Needs { store, directory, spool, loader, background, questions } = needs;
+        let Needs { store, directory, spool, loader, background, questions, health, disk } = needs;
         // Skips the write if the site and the token exist, so that a read-only database does not prevent the start.
         let first_start = match directory.current().is_set_up() {
             true => Ok(FirstStart::default()),
@@ -408,6 +429,12 @@ impl Server {
                  name the addresses of your proxies"
             );
         }
+        let telemetry = Arc::new(Telemetry::new(config.slow));
+        telemetry.set_disk(disk);
+        let site_vitals = SiteVitals::new(config.metrics_sites);
+        for name in site_vitals.unknown(&directory) {
+            tracing::warn!(name, "--metrics-site names no site; /metrics has its vitals once there is one");
+        }
         let state = http::State {
             spool: spool.clone(),
             directory: Arc::clone(&directory),
@@ -422,6 +449,11 @@ impl Server {
             live: Arc::new(live::Live::new(Handle::current())),
             sign_ins: http::sign_in::SignIns::default(),
             maintenance: Arc::clone(&maintenance),
+            telemetry,
+            health,
+            site_vitals,
+            data_dir: config.data_dir,
+            started_ms: clock::now_ms(),
             demo: config.demo,
             keep_bots: config.keep_bots,
         };

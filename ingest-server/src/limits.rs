@@ -79,6 +79,16 @@ pub const DRAIN_MS_MAX: u64 = 10_000;
 /// Timeout of closing the store at the end of a server or command, in milliseconds. The embedded store writes its log
 /// into its file then.
 pub const STORE_CLOSE_MS_MAX: u64 = 10_000;
+/// Rows of the server's health: one a minute, for 30 days.
+pub const HISTORY_ROWS_MAX: usize = 30 * 24 * 60;
+/// Bytes of the file of these rows; a larger one is not of this server, and is replaced.
+pub const HISTORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Timeout of keeping the last row of the server's health at its stop, in milliseconds.
+pub const HISTORY_END_MS_MAX: u64 = 2_000;
+/// Bytes of the body of new thresholds.
+pub const THRESHOLDS_BYTES_MAX: usize = 8_192;
+/// Sites whose vitals `/metrics` has. Each is about 60 lines, and a question a minute.
+pub const METRICS_SITES_MAX: usize = 100;
 /// Time that a beacon of an unknown site waits for a reload of the sites, in milliseconds.
 pub const DIRECTORY_MISS_MS_MAX: u64 = 2_000;
 /// Rows in one page of an API response.

@@ -60,13 +60,13 @@ struct Shared {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LiveReport {
     /// Clients that watch.
-    streams: usize,
+    pub streams: usize,
     /// Limit of them.
-    streams_max: usize,
+    pub streams_max: usize,
     /// Watched sites.
-    sites: usize,
+    pub sites: usize,
     /// Questions about the version of a site since the server started: four a second and watched site.
-    looks: u64,
+    pub looks: u64,
 }
 
 impl Live {

@@ -75,9 +75,9 @@ pub struct MaintenanceReport {
     /// Days for which daily rollups are kept.
     daily_days: u32,
     /// Rounds since this server started, failed ones included.
-    rounds: u64,
+    pub rounds: u64,
     /// Rounds that failed wholly or in part; failed parts are retried.
-    failures: u64,
+    pub failures: u64,
     /// Start of the running round, RFC 3339; absent between rounds.
     running_since: Option<String>,
     /// End of the last round.

@@ -64,17 +64,19 @@ struct Shared {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QuestionsReport {
     /// Questions that run.
-    running: usize,
+    pub running: usize,
     /// Questions in the queue.
-    queued: usize,
+    pub queued: usize,
+    /// Limit of running questions.
+    pub running_max: usize,
     /// Limit of the queue.
-    queued_max: usize,
+    pub queued_max: usize,
     /// Questions since the server started.
-    asked: u64,
+    pub asked: u64,
     /// Questions refused with `503` and the code `busy`, because the queue was full.
-    busy: u64,
+    pub busy: u64,
     /// Questions dropped, because the client disconnected before the answer.
-    dropped: u64,
+    pub dropped: u64,
 }
 
 impl Questions {
@@ -195,6 +197,7 @@ impl Questions {
         QuestionsReport {
             running: self.running_max.saturating_sub(running.available_permits()),
             queued: self.queued_max.saturating_sub(queue.available_permits()),
+            running_max: self.running_max,
             queued_max: self.queued_max,
             asked: asked.load(Ordering::Relaxed),
             busy: busy.load(Ordering::Relaxed),

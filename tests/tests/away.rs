@@ -28,9 +28,16 @@ impl Site {
     }
 
     async fn health(&self) -> (u16, String) {
-        let answer = self.server.http.get(format!("{}/healthz", self.server.url)).send().await.unwrap();
+        let answer = self.server.http.get(format!("{}/readyz", self.server.url)).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
+}
+
+/// The age of the oldest beacon that is not loaded, by the server's status.
+fn spool_age_s(status: &Value) -> f64 {
+    let checks = status["checks"].as_array().unwrap();
+    let age = checks.iter().find(|check| check["name"] == "spool_age_s").unwrap();
+    age["value"].as_f64().unwrap()
 }
 
 /// A beacon of many page views with long URLs.
@@ -69,6 +76,7 @@ async fn spool_that_is_full_is_logged_once_and_unhealthy_until_the_store_is_back
     let status = site.server.get("status").await.unwrap();
     let refused = &status["spool"]["refused"];
     assert!(refused["beacons"] == 21 && refused["since"].is_string(), "{refused}");
+    assert!(spool_age_s(&status) > 0.0, "{status}");
 
     site.proxy.pass();
     // A load balancer sends nothing until it is told to.
@@ -80,6 +88,11 @@ async fn spool_that_is_full_is_logged_once_and_unhealthy_until_the_store_is_back
     let body = large_beacon(&site.server.key, number).to_string();
     let (code, answer) = site.server.post("/v1/beacon", body).await;
     assert_eq!(code, 204, "{answer}");
+    eventually(|| async {
+        let status = site.server.get("status").await?;
+        if spool_age_s(&status) == 0.0 { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
     let log = site.server.log();
     assert_eq!(log.matches("the spool refuses beacons").count(), 1, "{log}");
     assert_eq!(log.matches("the spool takes beacons again").count(), 1, "{log}");

@@ -305,7 +305,8 @@ async fn stop_behind_a_balancer_loses_no_request() {
     .await;
     let balancer = async {
         eventually(|| async {
-            let answer = health(address).await.map_err(|error| error.to_string())?;
+            let answer = ask(address, "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            let answer = answer.map_err(|error| error.to_string())?;
             if answer.starts_with("HTTP/1.1 503") { Ok(()) } else { Err(answer) }
         })
         .await;

@@ -179,7 +179,7 @@ async fn a_start_that_waits_answers_and_can_be_ended() {
             Ok(address.to_owned())
         })
         .await;
-        for path in ["healthz", "v1/beacon"] {
+        for path in ["healthz", "readyz", "v1/beacon"] {
             let answer = reqwest::get(format!("http://{address}/{path}")).await.unwrap();
             assert_eq!(answer.status(), 503);
             assert!(answer.text().await.unwrap().contains("\"starting\""));

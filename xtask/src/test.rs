@@ -97,6 +97,7 @@ impl Part {
                 let chromium = toolchain::program("chromium", "chromium")?;
                 let driver = toolchain::program("chromedriver", "chromium-driver")?;
                 toolchain::program("npm", "npm")?;
+                toolchain::program("prometheus", "prometheus")?;
                 toolchain::for_faults()?;
                 let (axe, clients) = (browsers::axe()?, clients::fetch()?);
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));

@@ -17,6 +17,7 @@ export const serverView = {
         ? h("section", { class: "panel waiting arrived" }, h("p", {}, h("span", { class: "lamp", "aria-hidden": "true" }), h("strong", {}, "Everything works: beacons are taken, loaded and kept.")))
         : h("section", { class: "panel waiting refused" }, h("h2", {}, counted(troubles.length, "problem")),
             h("ul", { class: "rejection-list" }, troubles.map(([what, why, remedy]) => h("li", {}, h("p", {}, h("strong", {}, what)), h("p", {}, quoted(why)), h("p", { class: "soft small" }, remedy))))),
+      health(server),
       h("div", { class: "figures" },
         table("Beacons since the start", "Outcome", Object.entries(server.outcomes).filter(([, n]) => n > 0), server.received),
         table("Spool", "State", [["appended", server.spool.appended], ["loaded", server.spool.loaded], ["superseded", server.spool.superseded],
@@ -40,6 +41,20 @@ function troublesOf({ spool, crowded = [] }) {
     ...crowded.map(({ site, kind, updates }) => [`Site ${site} has more ${kind} than it has places.`, `${counted(updates, "update")} counted under (other)`,
       "If names are made up, `fieldvitals site erase` removes their page views. If URLs have ids in them, route rules join them."]),
   ];
+}
+
+/** The checks of the server with their limits, and what to do about those that are past one. */
+function health({ health: state, checks }) {
+  const advised = checks.filter(({ recommendation }) => recommendation);
+  const shown = (number) => (number === null ? "–" : String(Number(number.toFixed(2))));
+  return h("section", { class: "panel" }, h("h2", {}, `Health: ${state}`),
+    advised.length === 0 ? null
+      : h("ul", { class: "rejection-list" }, advised.map((check) => h("li", {},
+          h("p", {}, h("strong", {}, `${check.name}: ${check.state} since ${moment(check.since)}`)), h("p", { class: "soft small" }, check.recommendation)))),
+    h("table", { class: "plain-table" },
+      h("thead", { class: "hidden" }, h("tr", {}, h("th", { scope: "col" }, "Check"), h("th", { scope: "col" }, "State, value and limits"))),
+      h("tbody", {}, checks.map((check) => h("tr", {}, h("th", { scope: "row" }, check.name),
+        h("td", {}, `${check.state}: ${shown(check.value)} (limits ${shown(check.warning)}, ${shown(check.critical)})`))))));
 }
 
 function table(caption, name, rows, sum) {

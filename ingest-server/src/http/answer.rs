@@ -13,9 +13,11 @@ use crate::http::compress;
 use crate::http::connection::Asker;
 use crate::http::error::ApiError;
 use crate::http::known;
+use crate::http::measure;
 use crate::live::fingerprint;
 use crate::questions::{Busy, Cost};
 use crate::report::Range;
+use crate::telemetry::{QuestionKind, Telemetry};
 use actix_web::http::header::{self, EntityTag, Header as _, IfNoneMatch};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
@@ -25,6 +27,7 @@ use fieldvitals_store::{Site, Store, Version};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Clients may keep the answer, and ask whether it is still right before they use it.
 const KEPT_BY_CLIENTS: &str = "private, no-cache";
@@ -48,7 +51,7 @@ where
 {
     let store = Arc::clone(state.store()?);
     let _asker = Asker::of(request);
-    let body = written(state, cost, || question(store)).await?;
+    let body = written(state, request, cost, || question(store)).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(compress::send(request, response, body))
@@ -83,7 +86,11 @@ where
     let store = Arc::clone(state.store()?);
     let _asker = Asker::of(request);
     // Read before the answer, so that the answer is at least as new.
-    let version = state.questions.look(store.version(site.id)).await.map_err(|Busy| ApiError::busy())??;
+    let read = async {
+        let _timed = Timed::begin(state, request, QuestionKind::Version);
+        store.version(site.id).await
+    };
+    let version = state.questions.look(read).await.map_err(|Busy| ApiError::busy())??;
     let fingerprint = fingerprint(&version);
     let key = key(request, (site, range, basis), &version);
     let tag = EntityTag::new_weak(URL_SAFE_NO_PAD.encode(key));
@@ -102,7 +109,7 @@ where
         known::check(reader.as_ref(), site, &query).await?;
         question(reader).await
     };
-    let body = state.answers.get(key, written(state, cost, checked)).await?;
+    let body = state.answers.get(key, written(state, request, cost, checked)).await?;
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CACHE_CONTROL, KEPT_BY_CLIENTS))
@@ -114,6 +121,7 @@ where
 /// Answers a question, writes the answer and compresses it, on the threads of questions.
 async fn written<T, F>(
     state: &State,
+    request: &HttpRequest,
     cost: Cost,
     question: impl FnOnce() -> F + Send + 'static,
 ) -> Result<Arc<[u8]>, ApiError>
@@ -121,12 +129,67 @@ where
     T: Serialize,
     F: Future<Output = Result<T, ApiError>> + Send,
 {
+    let kind = match cost {
+        Cost::Usual => QuestionKind::Usual,
+        Cost::Large => QuestionKind::Large,
+    };
+    let asked = Instant::now();
+    let timed = Timed::new(state, request, kind);
     let written = async move {
+        let _timed = timed.started(asked);
         let answer = question().await?;
         let plain = serde_json::to_vec(&answer).map_err(|error| ApiError::unwritable(&error))?;
         Ok(compress::packed(plain).into())
     };
     state.questions.ask(cost, written).await.map_err(|Busy| ApiError::busy())?
+}
+
+/// The time of a question, from its turn to its answer, or to the disconnection of its client.
+struct Timed {
+    telemetry: Arc<Telemetry>,
+    kind: QuestionKind,
+    route: String,
+    site: String,
+    /// `None` in the queue.
+    began: Option<Instant>,
+}
+
+impl Timed {
+    fn new(state: &State, request: &HttpRequest, kind: QuestionKind) -> Self {
+        let telemetry = Arc::clone(&state.telemetry);
+        let (route, site) = (request.match_pattern().unwrap_or_default(), measure::site(request.path()));
+        Self { telemetry, kind, route, site, began: None }
+    }
+
+    fn begin(state: &State, request: &HttpRequest, kind: QuestionKind) -> Self {
+        let mut timed = Self::new(state, request, kind);
+        timed.began = Some(Instant::now());
+        timed
+    }
+
+    /// Begins after the queue.
+    fn started(mut self, asked: Instant) -> Self {
+        self.telemetry.waited.record(asked.elapsed());
+        self.began = Some(Instant::now());
+        self
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        let Some(took) = self.began.map(|began| began.elapsed()) else { return };
+        self.telemetry.question(self.kind, took);
+        if let Some(slow) = self.telemetry.slow_questions.line(took, now_ms) {
+            tracing::warn!(
+                kind = self.kind.name(),
+                route = self.route,
+                site = self.site,
+                took_ms = slow.took_ms,
+                left_out = slow.left_out,
+                "slow question"
+            );
+        }
+    }
 }
 
 /// Hashes everything that an answer depends on. Name, routes and time zone of the site shape answers, and `period` in the

@@ -12,6 +12,7 @@ pub mod gate;
 pub mod health;
 pub mod links;
 pub mod live;
+pub mod metrics;
 pub mod pages;
 pub mod rejections;
 pub mod releases;
@@ -22,7 +23,9 @@ pub mod series;
 pub mod session;
 pub mod sites;
 pub mod status;
+pub mod status_history;
 pub mod summary;
+pub mod thresholds;
 pub mod violations;
 
 use crate::http::error::ApiError;
@@ -40,7 +43,16 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     let post = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "POST")));
     config
         .service(get("/healthz").route(web::get().to(health::healthz)).route(web::head().to(health::healthz)))
+        .service(get("/readyz").route(web::get().to(health::readyz)).route(web::head().to(health::readyz)))
+        .service(get("/metrics").route(web::get().to(metrics::metrics)))
         .service(get("/api/v1/status").route(web::get().to(status::status)))
+        .service(get("/api/v1/status/history").route(web::get().to(status_history::status_history)))
+        .service(
+            web::resource("/api/v1/status/thresholds")
+                .default_service(web::to(|request| refuse(request, "GET, PUT")))
+                .route(web::get().to(thresholds::thresholds))
+                .route(web::put().to(thresholds::set_thresholds)),
+        )
         .service(
             web::resource("/api/v1/session")
                 .default_service(web::to(|request| refuse(request, "GET, POST, DELETE")))

@@ -56,6 +56,38 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, vitals::budget::FORMAT)
     }
 
+    /// Return `400 Bad Request`: wrong limits.
+    pub fn thresholds(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "thresholds_invalid",
+            message,
+            "The body is JSON: {\"api_p95_ms\":{\"warning\":200,\"critical\":1000}}. Checks that it leaves out have their \
+             defaults.",
+        )
+    }
+
+    /// Return `409 Conflict`: the limits are in a file of the operator.
+    pub fn thresholds_in_file() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "thresholds_in_file",
+            "the thresholds of this server are in the file of --thresholds",
+            "Edit that file and start the server again, or start it without --thresholds.",
+        )
+    }
+
+    /// Return `500 Internal Server Error`: the limits cannot be written.
+    pub fn thresholds_unwritten(error: &std::io::Error) -> Self {
+        tracing::error!(%error, "the thresholds cannot be written to the data folder");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "thresholds_unwritten",
+            "the thresholds cannot be kept, and stay as they were",
+            "See the server's log; free some space on the disk of the data folder.",
+        )
+    }
+
     /// Return `401 Unauthorized`: no token.
     pub fn no_token() -> Self {
         Self::new(

@@ -5,6 +5,7 @@ use crate::directory::Snapshot;
 use crate::http::State;
 use crate::http::body::BeaconBody;
 use crate::http::error::{ApiError, invalid_body, message_of};
+use crate::http::measure::Measured;
 use crate::intake::browser::{self, Sender};
 use crate::intake::web_vitals::Query;
 use crate::intake::{self, Accepted, RefusedBody, Request, origin, scrub};
@@ -166,6 +167,7 @@ async fn take(
     body: BeaconBody,
     format: Format,
 ) -> HttpResponse {
+    let measured = Measured::beacon(&state);
     let origin = origin_of(request);
     let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let sender = browser::sender(&browser::Agent {
@@ -204,6 +206,7 @@ async fn take(
     };
     // A page of any origin may read why its beacon was refused.
     allow_reading(&mut response, request, with_credentials);
+    measured.end(response.status().as_u16());
     response
 }
 

@@ -14,7 +14,8 @@ pub mod demo;
 pub mod error;
 pub mod ingest;
 mod known;
-mod nearest;
+mod measure;
+pub(crate) mod nearest;
 pub mod openapi;
 pub mod parameters;
 pub mod proxies;
@@ -24,17 +25,21 @@ pub mod responses;
 pub mod sign_in;
 pub mod starting;
 mod throttle;
+pub mod watch;
 
 use crate::answers::Answers;
 use crate::closed_days::ClosedDays;
 use crate::directory::Directory;
+use crate::health::Health;
 use crate::intake::scrub;
 use crate::limits;
 use crate::live::Live;
 use crate::maintenance::Maintenance;
 use crate::outcome::{Outcomes, Rejections};
 use crate::questions::Questions;
+use crate::site_vitals::SiteVitals;
 use crate::spool::Spool;
+use crate::telemetry::Telemetry;
 use actix_server::{ServerBuilder, ServerHandle};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
 use actix_web::dev::{AppConfig, ServiceFactory, ServiceRequest, ServiceResponse};
@@ -45,8 +50,10 @@ use error::ApiError;
 use fieldvitals_store::Store;
 use socket2::SockRef;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// State of all request handlers.
 pub struct State {
@@ -76,6 +83,16 @@ pub struct State {
     pub sign_ins: sign_in::SignIns,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
+    /// Counts and durations of requests and questions.
+    pub telemetry: Arc<Telemetry>,
+    /// The server's judgement of itself.
+    pub health: Health,
+    /// The vitals of the sites that `/metrics` has.
+    pub site_vitals: SiteVitals,
+    /// The data folder, whose disk is watched.
+    pub data_dir: PathBuf,
+    /// Start of the server, in UTC milliseconds.
+    pub started_ms: i64,
     /// Serves the demo site.
     pub demo: bool,
     /// Keeps page views of bots.
@@ -112,6 +129,9 @@ pub struct Running {
     handle: ServerHandle,
     connections: Arc<Connections>,
     live: Arc<Live>,
+    state: web::Data<State>,
+    /// Tasks beside the requests.
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Running {
@@ -136,6 +156,10 @@ impl Running {
             }
         }
         self.handle.stop(false).await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        watch::end(&self.state).await;
     }
 }
 
@@ -146,7 +170,7 @@ impl Running {
 pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
     let state = web::Data::new(state);
     let rate = state.clone();
-    tokio::spawn(async move {
+    let forgets = tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(60)).await;
             rate.client_rate.forget_quiet();
@@ -157,19 +181,26 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
     let connections = Arc::clone(&state.connections);
     let running = Arc::clone(&connections);
     let live = Arc::clone(&state.live);
+    let served = state.clone();
     let workers = workers();
     let server = ServerBuilder::new()
         .workers(workers)
         .max_concurrent_connections(connections.limits().all_max.div_ceil(workers) + SURPLUS_PER_WORKER)
         .disable_signals()
         .listen("http", listener, move || {
-            let app = app(state.clone()).into_factory().map_err(|error: Error| error.error_response().into());
+            let app =
+                app(served.clone()).into_factory().map_err(|error: Error| error.error_response().into());
             connection::factory(map_config(app, |()| AppConfig::default()), Arc::clone(&connections))
         })?
         .run();
     let handle = server.handle();
     tokio::spawn(server);
-    Ok(Running { handle, connections: running, live })
+    let watches = tokio::spawn(watch::run(state.clone()));
+    let vitals = state.clone();
+    let reads = tokio::spawn(async move {
+        vitals.site_vitals.keep_fresh(&vitals.directory, &vitals.questions).await;
+    });
+    Ok(Running { handle, connections: running, live, state, tasks: [forgets, watches, reads] })
 }
 
 fn app(
@@ -187,6 +218,7 @@ fn app(
                 .wrap(middleware::from_fn(parameters::check))
                 .wrap(middleware::from_fn(compress::compress))
                 .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
+                .wrap(middleware::from_fn(measure::measure))
                 .configure(routes),
         )
 }

@@ -4,7 +4,7 @@
 const SIMILAR_MIN: f64 = 0.7;
 
 /// Returns the most similar name, regardless of case; `None` if none is similar.
-pub(super) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
     known
         .into_iter()

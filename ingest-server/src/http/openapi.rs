@@ -1,8 +1,9 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, attribution, breakdown, compare, engagement, gate, health, links, live, pages, rejections,
-    releases, report, samples, series, session, sites, status, summary, violations,
+    advice, attribution, breakdown, compare, engagement, gate, health, links, live, metrics, pages,
+    rejections, releases, report, samples, series, session, sites, status, status_history, summary,
+    thresholds, violations,
 };
 use crate::http::{assets, crux, ingest};
 use actix_web::http::header;
@@ -24,7 +25,9 @@ use utoipa::{Modify, OpenApi};
         license(name = "Apache-2.0 OR MIT")
     ),
     paths(
-        ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, summary::summary,
+        ingest::beacon, ingest::web_vitals, health::healthz, health::readyz, metrics::metrics,
+        status::status, status_history::status_history, thresholds::thresholds, thresholds::set_thresholds,
+        sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
         violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,

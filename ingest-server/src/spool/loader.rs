@@ -235,6 +235,7 @@ impl Loader {
         let at = rows.first().map_or(own.number, |row| row.epoch);
         let before = self.epochs.iter().filter(|epoch| epoch.number < at).map(|epoch| epoch.last).max();
         self.read_up_to = self.read_up_to.max(before.unwrap_or(0));
+        self.spool.shared.age().loaded(self.read_up_to);
         if let Some(epoch) = self.read_to_its_end().filter(|_| self.forget_due <= Instant::now()) {
             match self.end_epoch(epoch).await {
                 // Loading continues; a later step forgets the epoch.

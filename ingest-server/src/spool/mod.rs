@@ -11,6 +11,7 @@
 //! an epoch ends before the store's cursor, the file is an older copy. The spool refuses such a file, because it
 //! cannot distinguish missing from loaded beacons.
 
+mod age;
 mod backoff;
 mod blocked;
 mod file;
@@ -32,7 +33,10 @@ pub use loader::Loader;
 pub use overflow::OverflowNames;
 pub use refusal::{Cause, Refusal};
 
+use crate::clock::now_ms;
 use crate::limits;
+use crate::telemetry::timing::Timing;
+use age::Age;
 use blocked::BlockedSites;
 use fieldvitals_store::{Network, SiteId, Store, StoreError, ViewUpdate};
 use overflow::Overflows;
@@ -228,10 +232,16 @@ struct Shared {
     failed: watch::Sender<Option<String>>,
     /// Wakes the loader for a new row.
     appended: Notify,
+    age: Mutex<Age>,
+    /// Durations of group commits, with their fsync.
+    commit_times: Timing,
+    /// Durations of loads.
+    load_times: Timing,
 }
 
 impl Shared {
-    fn new(path: &Path, bounds: Bounds, stats: Stats) -> Self {
+    /// The last position of the file is `last`.
+    fn new(path: &Path, bounds: Bounds, stats: Stats, last: u64) -> Self {
         Self {
             path: path.to_owned(),
             bounds,
@@ -243,6 +253,9 @@ impl Shared {
             stalled: Mutex::default(),
             failed: watch::Sender::new(None),
             appended: Notify::new(),
+            age: Mutex::new(Age::new(last, now_ms())),
+            commit_times: Timing::default(),
+            load_times: Timing::default(),
         }
     }
 
@@ -257,6 +270,10 @@ impl Shared {
 
     fn overflows(&self) -> MutexGuard<'_, Overflows> {
         self.overflows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn age(&self) -> MutexGuard<'_, Age> {
+        self.age.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stalled(&self) -> MutexGuard<'_, Option<Trouble>> {
@@ -317,10 +334,10 @@ impl Spool {
         let file::OpenSpool { lock, writer, reader, checkpointer, epochs, beacons, bytes } =
             file::open(path)?;
         let stats = Stats { appended: beacons, waiting: beacons, bytes, ..Stats::default() };
-        let shared = Arc::new(Shared::new(path, bounds, stats));
+        let last = epochs.last().map_or(0, |epoch| epoch.last);
+        let shared = Arc::new(Shared::new(path, bounds, stats, last));
         let (sender, receiver) = mpsc::unbounded_channel();
         let spool = Self { shared: Arc::clone(&shared), writer: sender };
-        let last = epochs.last().map_or(0, |epoch| epoch.last);
         let current = epochs.last().map_or(0, |epoch| epoch.number);
         let mut loader = Loader::new(spool.clone(), store, reader, epochs);
         loader.check().await?;
@@ -383,6 +400,31 @@ impl Spool {
         *self.shared.stats()
     }
 
+    /// Returns the age of the oldest beacon that is not loaded, in milliseconds; 0 without one. Beacons of an earlier start
+    /// count from the start on, and held ones do not count.
+    #[must_use]
+    pub fn age_ms(&self) -> i64 {
+        self.shared.age().ms(now_ms())
+    }
+
+    /// Returns the limit of the backlog, in bytes.
+    #[must_use]
+    pub fn bytes_max(&self) -> u64 {
+        self.shared.bounds.spool_bytes
+    }
+
+    /// Returns the durations of group commits.
+    #[must_use]
+    pub fn commit_times(&self) -> &Timing {
+        &self.shared.commit_times
+    }
+
+    /// Returns the durations of loads.
+    #[must_use]
+    pub fn load_times(&self) -> &Timing {
+        &self.shared.load_times
+    }
+
     /// Returns the sites whose beacons are held because the store refuses them.
     #[must_use]
     pub fn held(&self) -> Vec<BlockedSite> {
@@ -392,7 +434,7 @@ impl Spool {
     /// Returns the sites whose dictionaries are full.
     #[must_use]
     pub fn crowded(&self) -> Vec<OverflowNames> {
-        self.shared.overflows().shown(crate::clock::now_ms())
+        self.shared.overflows().shown(now_ms())
     }
 
     /// Returns the reason for refusing beacons. The writer checks each second whether the refusal is over, even

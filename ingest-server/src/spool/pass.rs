@@ -133,7 +133,10 @@ impl Loader {
             pass.push(LoadBatch { site, spool: epoch.id, after, up_to, beacons, senders });
         }
         // A pass that failed may have been committed. The retry then learns the cursors.
-        let outcomes = match self.store.load_pass(pass).await {
+        let began = Instant::now();
+        let loaded = self.store.load_pass(pass).await;
+        self.spool.shared.load_times.record(began.elapsed());
+        let outcomes = match loaded {
             Ok(outcomes) => outcomes,
             Err(error) => return Err(self.failed(error, &sent, positions.len())),
         };

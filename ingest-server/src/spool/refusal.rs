@@ -146,7 +146,7 @@ mod tests {
     /// A spool that refused its last beacon a while ago, with a backlog of this size.
     fn refused(bytes: u64) -> Shared {
         let bounds = Bounds { spool_bytes: SPOOL_BYTES, ..Bounds::default() };
-        let shared = Shared::new(Path::new("spool"), bounds, Stats { bytes, ..Stats::default() });
+        let shared = Shared::new(Path::new("spool"), bounds, Stats { bytes, ..Stats::default() }, 0);
         assert!(shared.refuse(Cause::Full, &shared.full_reason(), 1));
         shared.refusing().as_mut().unwrap().last -= CALM;
         shared

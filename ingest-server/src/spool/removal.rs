@@ -33,6 +33,7 @@ impl Loader {
             self.tell(removal).await;
         }
         self.read_up_to = up_to;
+        self.spool.shared.age().loaded(up_to);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use super::refusal::Cause;
 use super::reply::{self, Waiting};
 use super::{AppendError, InFlight, Shared, file, payload};
+use crate::clock::now_ms;
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -296,7 +297,9 @@ impl Writer {
         let position = self.last + 1;
         // Counts before the commit: the loader may read the row before this task continues.
         self.count_waiting(|count| count + batch.len() as u64);
+        let began = Instant::now();
         let written = file::append(&self.connection, self.epoch, position, batch.len(), &payload);
+        self.shared.commit_times.record(began.elapsed());
         if written.is_err() {
             self.count_waiting(|count| count.saturating_sub(batch.len() as u64));
         }
@@ -307,6 +310,7 @@ impl Writer {
                 stats.commits += 1;
                 stats.bytes += file::row_bytes(bytes);
                 drop(stats);
+                self.shared.age().written(position, now_ms());
                 self.shared.appended.notify_one();
                 self.unchecked_bytes += bytes;
                 if self.unchecked_bytes >= file::CHECKPOINT_BYTES {

@@ -2,9 +2,10 @@
 
 use crate::answers::AnswersReport;
 use crate::closed_days::ClosedDaysReport;
+use crate::health::{self, CheckReport, Condition};
 use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
-use crate::http::{State, assets, auth};
+use crate::http::{State, assets, auth, watch};
 use crate::live::LiveReport;
 use crate::maintenance::MaintenanceReport;
 use crate::questions::QuestionsReport;
@@ -19,6 +20,12 @@ use utoipa::ToSchema;
 /// The server's own state.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StatusReport {
+    /// The worst state of `checks`: `ok`, `warning` or `critical`.
+    health: Condition,
+    /// Properties of the server with limits.
+    checks: Vec<CheckReport>,
+    /// The source of the limits: `defaults`, `api` or `file` (`--thresholds`).
+    thresholds: &'static str,
     /// The server's version.
     version: &'static str,
     /// The first and last supported version of the wire format.
@@ -158,6 +165,7 @@ pub struct RefusalReport {
     responses((status = 200, body = StatusReport), (status = 401, body = ErrorBody)))]
 pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
     auth::require(&state, &request, Scope::Read).await?;
+    let checks = state.health.judge(&watch::sample(&state).await.0);
     let spool = state.spool.stats();
     let directory = state.directory.current();
     let name = |id: SiteId| {
@@ -172,6 +180,9 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
         error: held.error,
     });
     Ok(json(StatusReport {
+        health: health::worst(&checks),
+        checks,
+        thresholds: state.health.thresholds().1.name(),
         version: env!("CARGO_PKG_VERSION"),
         wire_versions: [*vitals::beacon::VERSIONS.start(), *vitals::beacon::VERSIONS.end()],
         collector: if assets::has_module() { "wasm" } else { "raw-queue" },
@@ -202,7 +213,7 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
             open: state.connections.open(),
             max: state.connections.limits().all_max,
             client_max: state.connections.limits().client_max,
-            closed: state.connections.closed().collect(),
+            closed: state.connections.closed().filter(|&(_, count)| count > 0).collect(),
         },
         crowded: state
             .spool

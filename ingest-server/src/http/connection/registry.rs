@@ -248,7 +248,8 @@ mod tests {
         let all = connections(2, 0);
         let _places = ["198.51.100.1", "203.0.113.1"].map(|peer| admit(&all, peer).unwrap());
         assert!(admit(&all, "192.0.2.1").is_none());
-        assert_eq!(all.closed().collect::<Vec<_>>(), [("refused", 1)]);
+        let closed: Vec<_> = all.closed().filter(|&(_, count)| count > 0).collect();
+        assert_eq!(closed, [("refused", 1)]);
     }
 
     #[test]
