@@ -23,13 +23,14 @@ const VIEWS: usize = 16;
 
 /// The paths of all page views.
 fn paths() -> Vec<String> {
-    let mut paths: Vec<String> = (0..POSTS).map(|i| format!("/blog/a-post-of-{i}-words")).collect();
+    let mut paths = Vec::new();
     for (path, views) in [("/blog/hello", HITS), ("/blog/goodbye", HITS)] {
         paths.extend(std::iter::repeat_n(path.to_owned(), views));
     }
     for section in SECTIONS {
         paths.extend(std::iter::repeat_n(section.to_owned(), SECTION));
     }
+    paths.extend((0..POSTS).map(|i| format!("/blog/a-post-of-{i}-words")));
     paths
 }
 
@@ -86,7 +87,7 @@ async fn blog_with_more_posts_than_places_is_grouped() {
     let mut server = Server::launch(launch).await;
     send(&server, &paths()).await;
     let before = routes(&server).await;
-    assert!(before["(other)"] > 2_000, "{before:?}");
+    assert!(before["(other)"] > 1_500, "{before:?}");
 
     let suggested = server.cli_json(&["site", "routes", "suggest", "default", "--json"]).await;
     let groups = suggested["groups"].as_array().cloned().unwrap_or_default();
@@ -100,7 +101,7 @@ async fn blog_with_more_posts_than_places_is_grouped() {
     assert_eq!((&asked["groups"], &asked["apart"]), (&suggested["groups"], &suggested["apart"]));
     let text = server.cli(&["site", "routes", "suggest", "default"]).await;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
-    assert!(text.contains("/blog/:slug  4,200  4,200   70.0 %  yes"), "{text}");
+    assert!(text.contains("/blog/:slug  4,200  4,200  70.0 %  yes"), "{text}");
     let report = server.cli(&["report", "--period", "24h"]).await;
     assert!(String::from_utf8_lossy(&report.stderr).contains("site routes suggest default"), "{report:?}");
 
@@ -133,7 +134,7 @@ async fn blog_with_more_posts_than_places_is_grouped() {
     let removed = server.cli_json(&["site", "routes", "remove", "default", "/blog/:slug", "--rebuild", "--json"]).await;
     assert_eq!(removed["removed"], json!(["/blog/:slug"]));
     let after = routes(&server).await;
-    assert!(!after.contains_key("/blog/:slug") && after["(other)"] > 2_000, "{:?}", after.len());
+    assert!(!after.contains_key("/blog/:slug") && after["(other)"] > 1_500, "{:?}", after.len());
     let verified = server.cli(&["rollup", "verify"]).await;
     assert_eq!(verified.status.code(), Some(0), "{verified:?}");
     let listed = server.cli_json(&["site", "routes", "list", "default", "--json"]).await;

@@ -11,6 +11,7 @@ use crate::store_args::{StoreArgs, find_site};
 use anyhow::Context as _;
 use clap::Subcommand;
 use fieldvitals_server::clock::now_ms;
+use fieldvitals_server::limits::ROUTES_STUDIED_VIEWS_MIN;
 use fieldvitals_server::routes::{PresentReport, SuggestionsReport, rebuild, study};
 use fieldvitals_store::limits::ROUTE_GROUPS_REMOVED_MAX;
 use fieldvitals_store::route_groups::matches;
@@ -251,7 +252,7 @@ fn done(common: &Common, done: &Done) -> anyhow::Result<ExitCode> {
     if common.json {
         print(&done.to_json());
     } else {
-        print_text(&done.to_text());
+        print_text(&done.to_text(Terminal::of_stdout()));
     }
     if done.rebuilt.as_ref().is_some_and(|rebuilt| !rebuilt.is_complete) {
         eprintln!("stopped; the same command moves the rest");
@@ -281,7 +282,7 @@ impl Done {
         })
     }
 
-    fn to_text(&self) -> String {
+    fn to_text(&self, terminal: Terminal) -> String {
         let name = &self.site.name;
         let mut text = String::new();
         for (what, groups) in [("added", self.added()), ("removed", self.removed())] {
@@ -293,11 +294,12 @@ impl Done {
             text.push_str("no group changed\n");
         }
         if self.doubtful > 0 {
-            text.push_str(&format!(
-                "{} left out; `fieldvitals site routes suggest {name}` says why,\nand `apply {name} PATTERN` or \
-                 `--all` adds them\n",
-                count(self.doubtful as u64, "doubtful suggestion")
-            ));
+            let doubtful = count(self.doubtful as u64, "doubtful suggestion");
+            let why = format!(
+                "{doubtful} left out; `fieldvitals site routes suggest {name}` says why, and `apply {name} PATTERN` or \
+                 --all adds them"
+            );
+            text.push_str(&terminal.wrap("", &why));
         }
         match &self.rebuilt {
             Some(rebuilt) => text.push_str(&format!(
@@ -321,7 +323,10 @@ fn suggestions_text(report: &SuggestionsReport, terminal: Terminal) -> String {
     let mut text = terminal.wrap("", &format!("{name}: {of}{read} of the last 30 days, {other} under (other)"));
     text.push('\n');
     if report.groups.is_empty() {
-        text.push_str("no group is suggested: no position of paths has very many small values\n");
+        text.push_str(&terminal.wrap("", &match report.views < ROUTES_STUDIED_VIEWS_MIN {
+            true => format!("no group is suggested of fewer than {} page views", grouped(ROUTES_STUDIED_VIEWS_MIN)),
+            false => "no group is suggested: no segment of paths has very many small values".to_owned(),
+        }));
         return text;
     }
     let mut table = Table::new(&[
@@ -332,6 +337,7 @@ fn suggestions_text(report: &SuggestionsReport, terminal: Terminal) -> String {
         Column::word("CERTAIN"),
     ]);
     for group in &report.groups {
+        let certain = if group.doubt.is_none() { "yes" } else { "no" };
         let doubt = group.message.map(|message| format!("{message}; ")).unwrap_or_default();
         let examples: Vec<String> = group.examples.iter().map(|example| plain(example)).collect();
         table.noted_row(
@@ -340,7 +346,7 @@ fn suggestions_text(report: &SuggestionsReport, terminal: Terminal) -> String {
                 grouped(group.pages as u64).into(),
                 grouped(group.views).into(),
                 share(group.views, report.views).into(),
-                if group.doubt.is_none() { "yes" } else { "no" }.into(),
+                certain.into(),
             ],
             format!("{doubt}such as {}", examples.join(", ")),
         );

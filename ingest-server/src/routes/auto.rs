@@ -68,9 +68,6 @@ async fn learn(store: &dyn Store, site: &Site, now_ms: i64) -> Result<Looked, St
         return Ok(Looked::Few);
     }
     let study = study_with(store, site, &known, now_ms).await?;
-    if study.views < limits::ROUTES_STUDIED_VIEWS_MIN {
-        return Ok(Looked::Studied);
-    }
     let after = study.lesson.applied(before, |proposal| proposal.doubt.is_none());
     if after == *before {
         return Ok(Looked::Studied);

@@ -123,9 +123,14 @@ impl Lesson {
     }
 }
 
-/// Learns from the pages of a site. `total` counts all page views of the site, also those that follow from no URL.
+/// Learns from the pages of a site. `total` counts all page views of the site, also those whose pages name the route. Of
+/// fewer than [`limits::ROUTES_STUDIED_VIEWS_MIN`], nothing is learned, and the routes apart stay.
 #[must_use]
 pub fn learn(pages: &[Page], total: u64, known: &[Known], present: &RouteGroups) -> Lesson {
+    if total < limits::ROUTES_STUDIED_VIEWS_MIN {
+        let apart = present.apart.iter().map(|route| Page { route: route.clone(), views: 0 });
+        return Lesson { proposals: Vec::new(), apart: apart.collect() };
+    }
     let named = named_pages(pages, total, present);
     let mut tree = Node::default();
     for page in pages.iter().filter(|page| !named.contains(page.route.as_str())) {
@@ -133,20 +138,24 @@ pub fn learn(pages: &[Page], total: u64, known: &[Known], present: &RouteGroups)
             tree.add(segments(&page.route), page);
         }
     }
-    let mut learner = Learner { total, present, found: Lesson::default() };
+    let mut learner = Learner { total, present, found: Vec::new(), sections: Vec::new() };
     learner.visit(tree, &mut Vec::new());
-    let Lesson { mut proposals, apart } = learner.found;
+    let Learner { found, sections, .. } = learner;
+    let mut proposals: Vec<Proposal> = found
+        .into_iter()
+        .map(|Found { mut proposal, stem }| {
+            if proposal.doubt.is_none() && vouched(&stem, known) < VOUCHED_MIN {
+                proposal.doubt = Some(Doubt::FewNetworks);
+            }
+            proposal
+        })
+        .collect();
     let patterns: Vec<&String> =
         present.groups.iter().chain(proposals.iter().map(|proposal| &proposal.pattern)).collect();
     let is_grouped = |route: &str| patterns.iter().any(|pattern| matches(pattern, route));
     let large = pages.iter().filter(|page| named.contains(page.route.as_str()) && is_grouped(&page.route));
-    let mut apart: Vec<Page> = apart.into_iter().chain(large.cloned()).collect();
+    let mut apart: Vec<Page> = sections.into_iter().chain(large).cloned().collect();
     apart.sort_by(|a, b| order(a).cmp(&order(b)));
-    for proposal in proposals.iter_mut().filter(|proposal| proposal.doubt.is_none()) {
-        if vouched(&proposal.pattern, known) < VOUCHED_MIN {
-            proposal.doubt = Some(Doubt::FewNetworks);
-        }
-    }
     proposals.sort_by(|a, b| (Reverse(a.views), &a.pattern).cmp(&(Reverse(b.views), &b.pattern)));
     proposals.truncate(limits::ROUTE_SUGGESTIONS_MAX);
     Lesson { proposals, apart }
@@ -154,6 +163,10 @@ pub fn learn(pages: &[Page], total: u64, known: &[Known], present: &RouteGroups)
 
 fn segments(route: &str) -> impl Iterator<Item = &str> {
     route.split('/').filter(|segment| !segment.is_empty())
+}
+
+fn pattern(path: &[&str]) -> String {
+    format!("/{}", path.join("/"))
 }
 
 fn order(page: &Page) -> (Reverse<u64>, &str) {
@@ -173,10 +186,11 @@ fn named_pages<'a>(pages: &'a [Page], total: u64, present: &RouteGroups) -> BTre
     named.map(|(_, page)| page.route.as_str()).collect()
 }
 
-/// The names of a group that independent networks brought.
-fn vouched(pattern: &str, known: &[Known]) -> usize {
+/// The names at and below a variable that independent networks brought.
+fn vouched(stem: &str, known: &[Known]) -> usize {
+    let below = format!("{stem}/{REST}");
     let mut networks: HashMap<Option<Network>, usize> = HashMap::new();
-    for name in known.iter().filter(|name| matches(pattern, &name.route)) {
+    for name in known.iter().filter(|name| matches(stem, &name.route) || matches(&below, &name.route)) {
         *networks.entry(name.network).or_default() += 1;
     }
     let counted = |(network, names): (&Option<Network>, &usize)| match network {
@@ -186,15 +200,23 @@ fn vouched(pattern: &str, known: &[Known]) -> usize {
     networks.iter().map(counted).sum()
 }
 
-struct Learner<'p> {
-    total: u64,
-    present: &'p RouteGroups,
-    found: Lesson,
+/// A proposal, and the path of its variable.
+struct Found {
+    proposal: Proposal,
+    stem: String,
 }
 
-impl Learner<'_> {
+struct Learner<'a> {
+    total: u64,
+    present: &'a RouteGroups,
+    found: Vec<Found>,
+    /// Pages that are sections beside values of a variable.
+    sections: Vec<&'a Page>,
+}
+
+impl<'a> Learner<'a> {
     /// Finds the variables at and below a path.
-    fn visit<'a>(&mut self, node: Node<'a>, path: &mut Vec<&'a str>) {
+    fn visit(&mut self, node: Node<'a>, path: &mut Vec<&'a str>) {
         let branches = || node.children.iter().filter(|(name, child)| !is_class(name) && child.below().0 > 0);
         let small = branches().filter(|(_, child)| child.views * APART_PART < self.total);
         let joining = self.variable(small.map(|(_, child)| child.views).collect(), path);
@@ -206,6 +228,10 @@ impl Learner<'_> {
             if is_class(name) {
                 rest.push((name, child));
             } else if joining.is_some() && pages_below > 0 && child.views * APART_PART < self.total {
+                if joining != Some(None) {
+                    // Nobody may add the doubtful group, so the paths are also looked at one by one.
+                    rest.push((name, child.clone()));
+                }
                 joined.join(child);
             } else {
                 let is_section = pages_below >= SECTION_PAGES_MIN || views_below * SMALL_PART >= self.total;
@@ -225,10 +251,11 @@ impl Learner<'_> {
         }
         let varying = self.variable(values.iter().map(|page| page.views).collect(), path);
         if let Some(doubt) = [joining, varying].into_iter().flatten().min_by_key(|doubt| doubt.is_some()) {
-            self.found.apart.extend(sections.into_iter().cloned());
+            self.sections.extend(sections);
             joined.extend(values);
             path.push(ANY);
-            self.shape(joined, path, doubt);
+            let stem = pattern(path);
+            self.shape(joined, path, &stem, doubt);
             path.pop();
         }
         for (name, child) in rest {
@@ -240,9 +267,9 @@ impl Learner<'_> {
 
     /// Proposes the groups of joined paths: one for each of their shapes that has a part of the page views, and one for
     /// all others.
-    fn shape<'a>(&mut self, node: Node<'a>, path: &mut Vec<&'a str>, doubt: Option<Doubt>) {
+    fn shape(&mut self, node: Node<'a>, path: &mut Vec<&'a str>, stem: &str, doubt: Option<Doubt>) {
         let Node { pages, children, .. } = node;
-        self.propose(path, pages, doubt);
+        self.propose(path, pages, stem, doubt);
         let (classes, named): (Vec<_>, Vec<_>) = children.into_iter().partition(|(name, _)| is_class(name));
         let views = named.iter().map(|(_, child)| child.views).collect();
         let (shapes, rare): (Vec<_>, Vec<_>) = if self.variable(views, path).is_some() {
@@ -254,30 +281,31 @@ impl Learner<'_> {
         };
         for (name, child) in classes.into_iter().chain(shapes) {
             path.push(name);
-            self.shape(child, path, doubt);
+            self.shape(child, path, stem, doubt);
             path.pop();
         }
         let mut pages = Vec::new();
         rare.iter().for_each(|(_, child)| child.pages_into(&mut pages));
         path.push(REST);
-        self.propose(path, pages, doubt);
+        self.propose(path, pages, stem, doubt);
         path.pop();
     }
 
-    fn propose(&mut self, path: &[&str], mut pages: Vec<&Page>, doubt: Option<Doubt>) {
-        let pattern = format!("/{}", path.join("/"));
+    fn propose(&mut self, path: &[&str], mut pages: Vec<&Page>, stem: &str, doubt: Option<Doubt>) {
+        let pattern = pattern(path);
         if pages.is_empty() || self.present.groups.contains(&pattern) {
             return;
         }
         pages.sort_by(|a, b| order(a).cmp(&order(b)));
         let is_removed = self.present.removed.contains(&pattern);
-        self.found.proposals.push(Proposal {
+        let proposal = Proposal {
             pages: pages.len(),
             views: pages.iter().map(|page| page.views).sum(),
             examples: pages.iter().take(EXAMPLES).map(|page| page.route.clone()).collect(),
             doubt: if is_removed { Some(Doubt::Removed) } else { doubt },
             pattern,
-        });
+        };
+        self.found.push(Found { proposal, stem: stem.to_owned() });
     }
 
     /// Whether values with these page views are those of a variable, and the doubt about it.

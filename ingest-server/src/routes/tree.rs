@@ -12,7 +12,7 @@ pub struct Page {
 }
 
 /// The pages at and below a path.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Node<'a> {
     /// The pages at the path itself: one, or those of joined paths.
     pub(super) pages: Vec<&'a Page>,
