@@ -49,8 +49,7 @@ pub(crate) async fn urls(
     .await
     .map_err(failed(READING))?;
     let row = |row: &PgRow| {
-        let (route, url, views): (String, String, i64) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (route, url, views): (String, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         Ok(UrlCount { url: unpack_url(&url, &route), route, views: views.unsigned_abs() })
     };
     let rows: Result<Vec<UrlCount>, sqlx::Error> = rows.iter().map(row).collect();

@@ -10,11 +10,7 @@ use vitals::view::ViewId;
 
 const MOVING: &str = "giving page views other routes";
 
-pub(crate) async fn reroute(
-    store: &SqliteStore,
-    site: SiteId,
-    moves: &[Reroute],
-) -> Result<u64, StoreError> {
+pub(crate) async fn reroute(store: &SqliteStore, site: SiteId, moves: &[Reroute]) -> Result<u64, StoreError> {
     let mut transaction = store.write(MOVING).await?;
     let connection = &mut *transaction;
     site::exists(connection, site).await?;

@@ -1,10 +1,10 @@
 //! Counts page views by URL.
 
+use crate::SqliteStore;
 use crate::error::failed;
 use crate::names::json;
 use crate::query::{count_views, coverage};
 use crate::scan::windows;
-use crate::SqliteStore;
 use fieldvitals_store::rollup::{From, Plan};
 use fieldvitals_store::scan::Scanned;
 use fieldvitals_store::urls::COUNTED_MAX;

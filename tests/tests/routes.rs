@@ -92,10 +92,17 @@ async fn blog_with_more_posts_than_places_is_grouped() {
     let suggested = server.cli_json(&["site", "routes", "suggest", "default", "--json"]).await;
     let groups = suggested["groups"].as_array().cloned().unwrap_or_default();
     assert_eq!(groups.len(), 1, "{suggested}");
-    assert_eq!((groups[0]["pattern"].as_str(), groups[0]["pages"].as_u64()), (Some("/blog/:slug"), Some(4_200)));
+    assert_eq!(
+        (groups[0]["pattern"].as_str(), groups[0]["pages"].as_u64()),
+        (Some("/blog/:slug"), Some(4_200))
+    );
     assert_eq!(groups[0]["doubt"], Value::Null, "{suggested}");
-    let apart: Vec<&str> =
-        suggested["apart"].as_array().into_iter().flatten().filter_map(|page| page["route"].as_str()).collect();
+    let apart: Vec<&str> = suggested["apart"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|page| page["route"].as_str())
+        .collect();
     assert_eq!(apart, ["/blog/goodbye", "/blog/hello"]);
     let asked = server.get("sites/default/routes/suggestions").await.expect("suggestions");
     assert_eq!((&asked["groups"], &asked["apart"]), (&suggested["groups"], &suggested["apart"]));
@@ -131,7 +138,8 @@ async fn blog_with_more_posts_than_places_is_grouped() {
     let wrong = server.cli(&["site", "routes", "remove", "default", "/blog/:slog"]).await;
     let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(wrong.status.code() == Some(2) && said.contains("did you mean `/blog/:slug`?"), "{said}");
-    let removed = server.cli_json(&["site", "routes", "remove", "default", "/blog/:slug", "--rebuild", "--json"]).await;
+    let removed =
+        server.cli_json(&["site", "routes", "remove", "default", "/blog/:slug", "--rebuild", "--json"]).await;
     assert_eq!(removed["removed"], json!(["/blog/:slug"]));
     let after = routes(&server).await;
     assert!(!after.contains_key("/blog/:slug") && after["(other)"] > 1_500, "{:?}", after.len());
@@ -198,7 +206,8 @@ async fn two_servers_and_a_rebuild_agree_on_every_route() {
 #[tokio::test]
 async fn site_learns_unless_it_is_switched_off() {
     let server = Server::start().await;
-    let auto = async |args: &[&str]| server.cli_json(&[args, &["--json"]].concat()).await["auto_routes"].clone();
+    let auto =
+        async |args: &[&str]| server.cli_json(&[args, &["--json"]].concat()).await["auto_routes"].clone();
     assert_eq!(auto(&["site", "add", "blog", "--origin", "*"]).await, true);
     assert_eq!(auto(&["site", "add", "wiki", "--origin", "*", "--auto-routes", "off"]).await, false);
     assert_eq!(auto(&["site", "update", "blog", "--auto-routes", "off"]).await, false);

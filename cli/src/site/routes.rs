@@ -320,13 +320,20 @@ fn suggestions_text(report: &SuggestionsReport, terminal: Terminal) -> String {
     let (name, read) = (&report.site, count(report.views, "page view"));
     let other = share(report.other_views, report.views);
     let of = if report.sampled.is_some() { "a sample of " } else { "" };
-    let mut text = terminal.wrap("", &format!("{name}: {of}{read} of the last 30 days, {other} under (other)"));
+    let mut text =
+        terminal.wrap("", &format!("{name}: {of}{read} of the last 30 days, {other} under (other)"));
     text.push('\n');
     if report.groups.is_empty() {
-        text.push_str(&terminal.wrap("", &match report.views < ROUTES_STUDIED_VIEWS_MIN {
-            true => format!("no group is suggested of fewer than {} page views", grouped(ROUTES_STUDIED_VIEWS_MIN)),
-            false => "no group is suggested: no segment of paths has very many small values".to_owned(),
-        }));
+        text.push_str(&terminal.wrap(
+            "",
+            &match report.views < ROUTES_STUDIED_VIEWS_MIN {
+                true => format!(
+                    "no group is suggested of fewer than {} page views",
+                    grouped(ROUTES_STUDIED_VIEWS_MIN)
+                ),
+                false => "no group is suggested: no segment of paths has very many small values".to_owned(),
+            },
+        ));
         return text;
     }
     let mut table = Table::new(&[

@@ -592,7 +592,8 @@ mod tests {
 
     #[test]
     fn group_of_the_site_names_the_route_unless_it_is_apart() {
-        for (path, route) in [("/wiki/moon", "/wiki/:slug"), ("/wiki/main", "/wiki/main"), ("/wiki", "/wiki")] {
+        for (path, route) in [("/wiki/moon", "/wiki/:slug"), ("/wiki/main", "/wiki/main"), ("/wiki", "/wiki")]
+        {
             let body = beacon(|beacon| beacon["url"] = format!("https://shop.example{path}").into());
             assert_eq!(take(&body, None).unwrap().updates[0].route, route);
         }

@@ -5,7 +5,9 @@
 //! object.
 
 use super::page_url::PageUrl;
-use super::{Accepted, RefusedBody, Request, admit, check_bot, check_clock, page_url, short_label, site_route};
+use super::{
+    Accepted, RefusedBody, Request, admit, check_bot, check_clock, page_url, short_label, site_route,
+};
 use crate::directory::Snapshot;
 use crate::intake::bounded_label;
 use crate::limits;

@@ -236,7 +236,11 @@ impl<'a> Learner<'a> {
             } else {
                 let is_section = pages_below >= SECTION_PAGES_MIN || views_below * SMALL_PART >= self.total;
                 let own = std::mem::take(&mut child.pages);
-                if is_section { sections.extend(own) } else { values.extend(own) }
+                if is_section {
+                    sections.extend(own)
+                } else {
+                    values.extend(own)
+                }
                 if pages_below > 0 {
                     rest.push((name, child));
                 }

@@ -21,11 +21,7 @@ pub struct Step {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn step(
-    store: &dyn Store,
-    site: &Site,
-    after: Option<ViewId>,
-) -> Result<Option<Step>, StoreError> {
+pub async fn step(store: &dyn Store, site: &Site, after: Option<ViewId>) -> Result<Option<Step>, StoreError> {
     let views = store.views(site.id, after, REROUTED_VIEWS_MAX as u32).await?;
     let Some(last) = views.last().map(|view| view.update.id) else { return Ok(None) };
     let read = views.len() as u64;

@@ -8,8 +8,8 @@ use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
     Around, AttributionMetric, CauseQuery, CellQuery, Context, ContextFilter, ContextProperty, Detail,
     Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, Reroute, Retention, SampleQuery,
-    Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery, TallyQuery, UrlCount, Version,
-    ViewUpdate, Weight,
+    Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery, TallyQuery, UrlCount,
+    Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;

@@ -97,7 +97,16 @@ mod tests {
         let keys = keys.iter().map(|&key| SiteKey { key: key.to_owned(), until_ms: None }).collect();
         let (name, timezone) = (name.to_owned(), Site::TIMEZONE_DEFAULT.to_owned());
         let route_groups = RouteGroups::default();
-        Site { id: SiteId(1), name, keys, origins: vec![], routes: vec![], route_groups, timezone, created_ms: 0 }
+        Site {
+            id: SiteId(1),
+            name,
+            keys,
+            origins: vec![],
+            routes: vec![],
+            route_groups,
+            timezone,
+            created_ms: 0,
+        }
     }
 
     #[test]

@@ -34,8 +34,8 @@ struct Kind {
 /// A title of some words, different for each rank.
 fn title(rank: usize, separator: &str) -> String {
     const WORDS: [&str; 16] = [
-        "moon", "river", "why", "your", "best", "garden", "how", "to", "city", "small", "green", "winter", "music",
-        "old", "bread", "light",
+        "moon", "river", "why", "your", "best", "garden", "how", "to", "city", "small", "green", "winter",
+        "music", "old", "bread", "light",
     ];
     let mut words = Vec::new();
     let mut rest = rank + 16;
@@ -47,7 +47,8 @@ fn title(rank: usize, separator: &str) -> String {
 }
 
 fn kinds() -> Vec<Kind> {
-    let all = |prefix: &str, names: &[&str]| names.iter().map(|name| format!("{prefix}{name}")).collect::<Vec<_>>();
+    let all =
+        |prefix: &str, names: &[&str]| names.iter().map(|name| format!("{prefix}{name}")).collect::<Vec<_>>();
     let fixed = all("/", &["", "about", "pricing", "contact", "search"]);
     let topics = ["politics", "sport", "culture", "science", "economy", "weather", "opinion", "travel"];
     let with = |more: Vec<String>| [fixed.clone(), more].concat();
@@ -211,7 +212,11 @@ fn one_network_that_invents_pages_groups_no_section() {
     pages.push(page("/", 9_000));
     let made_up: Vec<Page> = (0..5_000).map(|i| page(&format!("/docs/made-up-{i}"), 2)).collect();
     let brought = |network: &mut dyn FnMut() -> Option<Network>| -> Vec<Known> {
-        made_up.iter().take(1_500).map(|page| Known { route: page.route.clone(), network: network() }).collect()
+        made_up
+            .iter()
+            .take(1_500)
+            .map(|page| Known { route: page.route.clone(), network: network() })
+            .collect()
     };
     let hostile = brought(&mut || Network::from_number(0));
     let honest = brought(&mut || visitor(&mut random));
@@ -232,7 +237,8 @@ fn section_whose_pages_say_something_is_no_group() {
     // 150 pages of a handbook hold a third of the views; a wiki of 9,000 pages has the rest.
     let mut pages: Vec<Page> = (0..150).map(|i| page(&format!("/handbook/part-{i}"), 150 + i)).collect();
     pages.extend((0..9_000).map(|i| page(&format!("/wiki/page-{i}"), 6)));
-    let known: Vec<Known> = pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
+    let known: Vec<Known> =
+        pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
     assert_eq!(groups_of(&pages, &known).groups, ["/wiki/:slug"]);
     let few: Vec<Page> = pages.iter().map(|page| Page { views: 1, ..page.clone() }).take(900).collect();
     assert_eq!(groups_of(&few, &known).groups, [""; 0], "too few page views to call a page small");
@@ -251,7 +257,8 @@ fn pages_below_variables_are_grouped_by_their_shape() {
         }
     }
     pages.extend([page("/", 60_000), page("/users/login", 900), page("/users", 500), page("/about", 90)]);
-    let known: Vec<Known> = pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
+    let known: Vec<Known> =
+        pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
     let groups = groups_of(&pages, &known);
     assert_eq!(
         groups.groups,
@@ -265,7 +272,8 @@ fn pages_below_variables_are_grouped_by_their_shape() {
 fn variable_of_the_first_segment_is_only_suggested() {
     let mut pages: Vec<Page> = (0..9_000).map(|i| page(&format!("/{}", title(i, "-")), 3)).collect();
     pages.extend([page("/about", 40), page("/pricing", 300)]);
-    let known: Vec<Known> = pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
+    let known: Vec<Known> =
+        pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
     let lesson = learn(&pages, total(&pages), &known, &RouteGroups::default());
     let [proposal] = lesson.proposals.as_slice() else { panic!("{lesson:?}") };
     assert_eq!((proposal.pattern.as_str(), proposal.doubt), ("/:slug", Some(Doubt::TopLevel)));
@@ -276,7 +284,8 @@ fn variable_of_the_first_segment_is_only_suggested() {
 #[test]
 fn present_groups_stay_and_names_apart_leave_late() {
     let posts = |hello: u64| {
-        let mut pages: Vec<Page> = (0..9_000).map(|i| page(&format!("/blog/{}", title(i, "-")), 10)).collect();
+        let mut pages: Vec<Page> =
+            (0..9_000).map(|i| page(&format!("/blog/{}", title(i, "-")), 10)).collect();
         pages.extend((0..30).map(|i| page(&format!("/blog/hit-{i}"), 2_000 + i)));
         pages.push(page("/blog/hello", hello));
         pages
@@ -293,11 +302,15 @@ fn present_groups_stay_and_names_apart_leave_late() {
         assert_eq!(lesson.proposals, []);
         let groups = lesson.applied(&present, |proposal| proposal.doubt.is_none());
         assert_eq!(groups.groups, present.groups);
-        assert_eq!((groups.apart.contains(&"/blog/hello".to_owned()), groups.apart.len()), (stays, 30 + usize::from(stays)));
+        assert_eq!(
+            (groups.apart.contains(&"/blog/hello".to_owned()), groups.apart.len()),
+            (stays, 30 + usize::from(stays))
+        );
     }
     let removed = RouteGroups { removed: present.groups.clone(), ..RouteGroups::default() };
     let pages = posts(900);
-    let known: Vec<Known> = pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
+    let known: Vec<Known> =
+        pages.iter().map(|page| Known { route: page.route.clone(), network: None }).collect();
     let lesson = learn(&pages, total(&pages), &known, &removed);
     assert_eq!(lesson.proposals[0].doubt, Some(Doubt::Removed));
     let again = lesson.applied(&removed, |_| true);
