@@ -3,7 +3,7 @@
 use crate::clock::now_ms;
 use crate::http::answer::ask;
 use crate::http::api::Answer;
-use crate::http::error::ErrorBody;
+use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::questions::Cost;
 use crate::routes::{SuggestionsReport, study};
@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, web};
 /// days. `fieldvitals site routes apply` adds them.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/routes/suggestions", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id")),
-    responses((status = 200, body = SuggestionsReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, description = "The store is away (`store_away`), or too many questions are being answered (`busy`); try again", body = ErrorBody), (status = 504, description = "The question took too long (`too_slow`)", body = ErrorBody)))]
+    responses((status = 200, body = SuggestionsReport), QuestionErrors))]
 pub async fn suggestions(state: web::Data<State>, request: HttpRequest, name: web::Path<String>) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
     ask(&state, &request, Cost::Usual, move |store| async move {
