@@ -169,7 +169,7 @@ pub async fn check(
     let mut rows = Vec::with_capacity(budgets.len());
     for budget in budgets {
         let filters = filters(budget, &question);
-        let matched = matching(budget, &routes, &site.routes);
+        let matched = matching(budget, &routes, site);
         let evidenced = match &budget.limit {
             Limit::Max(max) => Evidenced::Counted(counter.count((budget, *max), filters, matched).await?),
             Limit::Increase(increase) => Evidenced::Compared(Box::new(
@@ -252,9 +252,9 @@ fn no_route(pattern: &str, routes: &[String]) -> String {
 }
 
 /// Returns the routes of a budget. A pattern applies as written; without a match, in the spelling of stored routes.
-fn matching(budget: &Budget, routes: &[String], rules: &[String]) -> Vec<String> {
+fn matching(budget: &Budget, routes: &[String], site: &Site) -> Vec<String> {
     let found = |pattern: &str| -> Vec<String> {
-        lookup::patterns(pattern, rules)
+        lookup::patterns(pattern, site)
             .into_iter()
             .map(|pattern| routes.iter().filter(|route| matches(&pattern, route)).cloned().collect())
             .find(|matched: &Vec<String>| !matched.is_empty())

@@ -26,6 +26,7 @@ pub mod proportion;
 pub mod questions;
 pub mod releases;
 pub mod report;
+pub mod routes;
 pub mod site_vitals;
 pub mod spool;
 mod store_url;

@@ -133,8 +133,10 @@ impl NameTables for Tables<'_> {
 
     async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         self.texts(
-            "/* route.rules */ select s.site_id, j.value from json_each(?) a \
-             cross join site s on s.site_id = a.value cross join json_each(s.routes) j",
+            "/* route.rules */ with s as (select s.* from json_each(?) a cross join site s on s.site_id = a.value) \
+             select s.site_id, j.value from s cross join json_each(s.routes) j \
+             union all select s.site_id, j.value from s cross join json_each(s.route_groups, '$.groups') j \
+             union all select s.site_id, j.value from s cross join json_each(s.route_groups, '$.apart') j",
             sites,
         )
         .await

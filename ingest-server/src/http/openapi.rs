@@ -1,9 +1,7 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, attribution, breakdown, compare, engagement, gate, health, links, live, metrics, pages,
-    rejections, releases, report, samples, series, session, sites, status, status_history, summary,
-    thresholds, violations,
+    advice, attribution, breakdown, compare, engagement, gate, health, links, live, metrics, pages, rejections, releases, report, routes, samples, series, session, sites, status, status_history, summary, thresholds, violations,
 };
 use crate::http::{assets, crux, ingest};
 use actix_web::http::header;
@@ -30,8 +28,7 @@ use utoipa::{Modify, OpenApi};
         sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-        violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
-        session::sign_out, crux::query_record, crux::query_history_record
+    crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, routes::suggestions, session::sign_in, session::sign_out, session::ways, violations::violations,
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),
