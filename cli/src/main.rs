@@ -7,6 +7,7 @@ mod client;
 mod compare;
 mod completions;
 mod exit;
+mod export;
 mod interrupt;
 mod limits;
 mod migrate;
@@ -55,6 +56,7 @@ enum Command {
     Rollup(rollup::Args),
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
+    Export(Box<export::Args>),
     /// Show measurements as a table.
     Report(Box<report::Args>),
     /// Compare two releases, two periods or two values of a property, with a verdict for each metric.
@@ -78,6 +80,7 @@ async fn main() -> ExitCode {
         Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
+        Command::Export(args) => export::run(*args).await,
         Command::Report(args) => report::run(*args).await,
         Command::Compare(args) => compare::run(args).await,
         Command::Release(args) => release::run(args).await,

@@ -4,13 +4,13 @@ use crate::moment::{day_text, text, time};
 use crate::output::table::{Column, Table};
 use crate::output::{ABSENT, Terminal, plain, print as print_table};
 use crate::site::{print, print_text};
-use crate::store_args::{StoreArgs, find_site};
-use anyhow::{bail, ensure};
+use crate::store_args::{StoreArgs, site_of};
+use anyhow::ensure;
 use clap::Subcommand;
 use fieldvitals_server::releases::{self, Release};
 use fieldvitals_server::report::time_text;
 use fieldvitals_server::{clock, limits};
-use fieldvitals_store::{DeployMark, Site, Store};
+use fieldvitals_store::{DeployMark, Store};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -99,22 +99,6 @@ fn check(release: &str) -> anyhow::Result<String> {
     let release = release.trim();
     ensure!(!release.is_empty() && release.len() <= max, "a release is a text of 1 to {max} bytes");
     Ok(release.to_owned())
-}
-
-/// The named site, or the only one.
-async fn site_of(store: &dyn Store, named: Option<&str>) -> anyhow::Result<Site> {
-    if let Some(name) = named {
-        return find_site(store, name).await;
-    }
-    let mut sites = store.sites().await?;
-    match sites.len() {
-        1 => Ok(sites.remove(0)),
-        0 => bail!("the store has no site: `fieldvitals site add NAME --origin ORIGIN` adds one"),
-        count => {
-            let names: Vec<String> = sites.into_iter().map(|site| site.name).collect();
-            bail!("the store has {count} sites; say which one with --site: {}", names.join(", "))
-        }
-    }
 }
 
 fn to_json(release: &Release) -> Value {

@@ -2,7 +2,7 @@
 
 use crate::names::unknown;
 use crate::store::place::Place;
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use fieldvitals_server::{EMBEDDED_STORE, StoreUrl, close_store, open_store};
 use fieldvitals_store::{Site, Store};
@@ -160,6 +160,22 @@ pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<S
         .into_iter()
         .find(|site| site.name == name)
         .with_context(|| unknown("site", name, " in this store", &names))
+}
+
+/// The named site, or the only one.
+pub(crate) async fn site_of(store: &dyn Store, named: Option<&str>) -> anyhow::Result<Site> {
+    if let Some(name) = named {
+        return find_site(store, name).await;
+    }
+    let mut sites = store.sites().await?;
+    match sites.len() {
+        1 => Ok(sites.remove(0)),
+        0 => bail!("the store has no site: `fieldvitals site add NAME --origin ORIGIN` adds one"),
+        count => {
+            let names: Vec<String> = sites.into_iter().map(|site| site.name).collect();
+            bail!("the store has {count} sites; say which one with --site: {}", names.join(", "))
+        }
+    }
 }
 
 /// The public address of the server, for the script tag.

@@ -5,6 +5,7 @@ pub mod beacon;
 pub mod browser;
 pub mod chaos;
 pub mod disk;
+pub mod duckdb;
 pub mod engines;
 pub mod filled;
 pub mod load;

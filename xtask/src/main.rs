@@ -10,6 +10,7 @@ mod circles;
 mod collector;
 mod deny;
 mod dist;
+mod duckdb;
 mod gate_tables;
 mod limits;
 mod minify;

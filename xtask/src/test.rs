@@ -2,7 +2,7 @@
 
 use crate::programs::{self, Programs, TestProgram};
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
-use crate::{browsers, deny, npm, postgres, room, size, tidy, toolchain};
+use crate::{browsers, deny, duckdb, npm, postgres, room, size, tidy, toolchain};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -99,12 +99,14 @@ impl Part {
                 toolchain::program("npm", "npm")?;
                 toolchain::for_faults()?;
                 let axe = browsers::axe()?;
+                let duckdb = duckdb::python()?;
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let programs = tests.select(|program| program.is_of(E2E) && !program.has(E2E, BROWSERS))?;
                 let server = tests.programs()?.server.clone();
                 tests.run(programs.iter().map(|program| {
                     let mut command = program.command();
                     command.env("FIELDVITALS_BIN", &server).env("FIELDVITALS_AXE", &axe);
+                    command.env("FIELDVITALS_DUCKDB", &duckdb);
                     command
                 }))
             }
