@@ -154,12 +154,15 @@ async fn closing<T>(
 
 /// Finds the site of this name.
 pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<Site> {
-    let sites = store.sites().await?;
-    let names: Vec<String> = sites.iter().map(|site| site.name.clone()).collect();
-    sites
-        .into_iter()
-        .find(|site| site.name == name)
-        .with_context(|| unknown("site", name, " in this store", &names))
+    site_named(&store.sites().await?, name).cloned()
+}
+
+/// Finds the site of this name among all sites of a store.
+pub(crate) fn site_named<'a>(sites: &'a [Site], name: &str) -> anyhow::Result<&'a Site> {
+    sites.iter().find(|site| site.name == name).with_context(|| {
+        let names: Vec<String> = sites.iter().map(|site| site.name.clone()).collect();
+        unknown("site", name, " in this store", &names)
+    })
 }
 
 /// The named site, or the only one.

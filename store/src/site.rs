@@ -103,6 +103,9 @@ pub struct Token {
     pub name: String,
     /// Its permissions.
     pub scope: Scope,
+    /// The sites that it is limited to; `None` for all, also later ones. A deleted site stays in the list, because an
+    /// empty list must not become all sites.
+    pub sites: Option<Vec<SiteId>>,
     /// SHA-256 of the secret.
     pub hash: [u8; 32],
     /// Creation time, UTC milliseconds.
@@ -122,6 +125,8 @@ pub struct NewToken {
     pub name: String,
     /// See [`Token::scope`].
     pub scope: Scope,
+    /// See [`Token::sites`].
+    pub sites: Option<Vec<SiteId>>,
     /// See [`Token::hash`].
     pub hash: [u8; 32],
     /// Now, UTC milliseconds.

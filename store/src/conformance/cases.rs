@@ -84,6 +84,7 @@ pub async fn tokens(store: Arc<dyn Store>) {
     let new = |name: &str, scope, byte, created_ms| NewToken {
         name: name.to_owned(),
         scope,
+        sites: None,
         hash: [byte; 32],
         created_ms,
     };
@@ -96,14 +97,35 @@ pub async fn tokens(store: Arc<dyn Store>) {
     assert!(matches!(store.token_revoke(early.id).await, Err(StoreError::NoSuchToken)));
 }
 
+/// A token that is limited to sites stays limited, also when its sites are deleted.
+pub async fn tokens_of_sites(store: Arc<dyn Store>) {
+    let (shop, blog) = (site(&store, "shop").await, site(&store, "blog").await);
+    let mut added = Vec::new();
+    for (byte, sites) in [(1, None), (2, Some(vec![shop])), (3, Some(vec![blog, shop])), (4, Some(vec![]))] {
+        let name = format!("token {byte}");
+        let new = NewToken { name, scope: Scope::Read, sites, hash: [byte; 32], created_ms: i64::from(byte) };
+        let token = store.token_add(new.clone()).await.unwrap();
+        assert_eq!((&token.sites, token.hash), (&new.sites, new.hash));
+        added.push(token);
+    }
+    assert_eq!(store.tokens().await.unwrap(), added);
+    store.site_delete(shop).await.unwrap();
+    assert_eq!(store.tokens().await.unwrap(), added);
+}
+
 /// If servers start together on a new store, one creates the site and the token; the others find them.
 pub async fn servers_that_start_together_make_one_beginning(store: Arc<dyn Store>) {
     let start = |number: u8| {
         let store = Arc::clone(&store);
         let key = format!("k{number}");
         let site = NewSite { name: "default".to_owned(), key, origins: vec!["*".to_owned()], created_ms: 5 };
-        let token =
-            NewToken { name: "first".to_owned(), scope: Scope::Admin, hash: [number; 32], created_ms: 5 };
+        let token = NewToken {
+            name: "first".to_owned(),
+            scope: Scope::Admin,
+            sites: None,
+            hash: [number; 32],
+            created_ms: 5,
+        };
         tokio::spawn(async move { store.first_start(site, token).await.unwrap() })
     };
     let starts: Vec<_> = (0..6).map(start).collect();

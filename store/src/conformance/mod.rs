@@ -102,6 +102,7 @@ register! {
         rollups_are_rebuilt_beside_loads, routes_are_any_text,
         routes_have_a_bound, servers_that_start_together_make_one_beginning, sites_and_keys, systems_are_told_apart,
         tallies_are_exact, the_page_views_of_a_route_are_found, the_same_view_on_two_sites_is_two_views, tokens,
+        tokens_of_sites,
         updates_past_retention_change_nothing, violations_open_and_close;
     conditions: conditions_explain_ttfb_and_go_with_their_page_view;
     contexts:
