@@ -1,5 +1,6 @@
 //! `fieldvitals`: runs and administers the server, and queries it.
 
+mod audit;
 mod budget;
 mod budget_file;
 mod check;
@@ -17,6 +18,7 @@ mod output;
 mod password;
 mod progress;
 mod release;
+mod remote;
 mod report;
 mod rollup;
 mod serve;
@@ -50,6 +52,7 @@ enum Command {
     Site(site::Args),
     /// Add, list and revoke API tokens.
     Token(token::Args),
+    Audit(audit::Args),
     /// Set or remove the password of the dashboard.
     Password(password::Args),
     /// Compare rollups with the page views that they count, or rebuild them.
@@ -77,6 +80,7 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Site(args) => site::run(args).await,
         Command::Token(args) => token::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
         Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
@@ -88,9 +92,12 @@ async fn main() -> ExitCode {
         Command::Budget(args) => budget::run(args).await,
         Command::Completions(args) => completions::run::<Cli>(&args),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
+    done.unwrap_or_else(|error| match error.downcast::<exit::Failure>() {
+        Ok(failure) => exit::finish(Err(failure)),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
     })
 }
 

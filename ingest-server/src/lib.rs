@@ -2,6 +2,7 @@
 //!
 //! Path of a beacon: [`http`] → [`intake`] → [`spool`] → the store. [`report`] and [`gate`] read from the store.
 
+pub mod administration;
 pub mod advice;
 pub mod answers;
 pub mod clock;

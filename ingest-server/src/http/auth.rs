@@ -122,6 +122,15 @@ pub async fn require(state: &State, request: &HttpRequest, needed: Scope) -> Res
     if access.scope < needed { Err(ApiError::scope(needed.name())) } else { Ok(access) }
 }
 
+/// Checks that the request has the scope `needed` of all sites.
+///
+/// # Errors
+/// As [`require`], and 403 if the token is limited to sites.
+pub async fn require_all(state: &State, request: &HttpRequest, needed: Scope) -> Result<Access, ApiError> {
+    let access = require(state, request, needed).await?;
+    if access.sites.is_some() { Err(ApiError::limited()) } else { Ok(access) }
+}
+
 /// Finds a site by name or id, for a request that may read it.
 ///
 /// # Errors

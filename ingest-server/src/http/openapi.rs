@@ -1,8 +1,8 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, attribution, breakdown, compare, engagement, gate, health, links, live, pages, rejections,
-    releases, report, samples, series, session, sites, status, summary, violations,
+    advice, attribution, audit, breakdown, compare, engagement, gate, health, links, live, pages, rejections,
+    releases, report, samples, series, session, site_settings, sites, status, summary, tokens, violations,
 };
 use crate::http::{assets, ingest};
 use actix_web::http::header;
@@ -28,10 +28,12 @@ use utoipa::{Modify, OpenApi};
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
         violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
-        session::sign_out
+        session::sign_out, site_settings::add, site_settings::update, site_settings::delete,
+        site_settings::rotate_key, releases::mark, tokens::tokens, tokens::add, tokens::revoke, audit::audit
     ),
     modifiers(&Bearer),
-    tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out")),
+    tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out"),
+         (name = "settings", description = "Sites, tokens and deploys, with an audit log")),
 )]
 struct Description;
 

@@ -5,7 +5,7 @@ use crate::dimension::OTHER;
 use crate::limits;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    CellQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport, NewSite, NewToken,
+    AuditEntry, CellQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport, NewSite, NewToken,
     Retention, RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally,
     TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
 };
@@ -111,6 +111,27 @@ pub async fn tokens_of_sites(store: Arc<dyn Store>) {
     assert_eq!(store.tokens().await.unwrap(), added);
     store.site_delete(shop).await.unwrap();
     assert_eq!(store.tokens().await.unwrap(), added);
+}
+
+/// The audit log keeps the latest entries in order.
+pub async fn audit_entries_are_kept_in_order(store: Arc<dyn Store>) {
+    let entry = |number: i64| AuditEntry {
+        at_ms: 100 - number,
+        actor: "ci (token 3)".to_owned(),
+        action: "site.update".to_owned(),
+        target: format!("site {number}"),
+        before: (number > 0).then(|| r#"{"name":"a"}"#.to_owned()),
+        after: (number < 2).then(|| r#"{"name":"\u0000é"}"#.to_owned()),
+    };
+    assert_eq!(store.audit(None, 10).await.unwrap(), []);
+    for number in 0..3 {
+        store.audit_add(&entry(number)).await.unwrap();
+    }
+    let all = store.audit(None, 10).await.unwrap();
+    let entries: Vec<AuditEntry> = all.iter().map(|(_, entry)| entry.clone()).collect();
+    assert_eq!(entries, [entry(2), entry(1), entry(0)], "the latest first, whatever the clock said");
+    assert_eq!(store.audit(None, 1).await.unwrap(), all[..1]);
+    assert_eq!(store.audit(Some(all[0].0), 10).await.unwrap(), all[1..]);
 }
 
 /// If servers start together on a new store, one creates the site and the token; the others find them.

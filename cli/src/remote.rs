@@ -1,0 +1,195 @@
+//! Settings over the network: the API's counterpart of a store's sites and tokens.
+
+use crate::client::{Client, RemoteArgs};
+use crate::exit::Failure;
+use crate::names::unknown;
+use fieldvitals_server::administration::SiteChange;
+use fieldvitals_server::releases::Release;
+use fieldvitals_store::{Site, SiteId, SiteKey};
+use jiff::Timestamp;
+use reqwest::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// A server whose settings are changed over the network.
+pub(crate) struct Remote(Client);
+
+impl RemoteArgs {
+    /// The server; `None` without --server.
+    pub(crate) fn remote(&self) -> Result<Option<Remote>, Failure> {
+        Ok(self.client().transpose()?.map(Remote))
+    }
+}
+
+/// A site in an answer.
+#[derive(Deserialize)]
+struct SiteAnswer {
+    id: SiteId,
+    name: String,
+    keys: Vec<KeyAnswer>,
+    origins: Vec<String>,
+    routes: Vec<String>,
+    timezone: String,
+    created: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct KeyAnswer {
+    key: String,
+    until: Option<Timestamp>,
+}
+
+impl From<SiteAnswer> for Site {
+    fn from(answer: SiteAnswer) -> Self {
+        let key = |KeyAnswer { key, until }| SiteKey { key, until_ms: until.map(Timestamp::as_millisecond) };
+        Self {
+            id: answer.id,
+            name: answer.name,
+            keys: answer.keys.into_iter().map(key).collect(),
+            origins: answer.origins,
+            routes: answer.routes,
+            timezone: answer.timezone,
+            created_ms: answer.created.as_millisecond(),
+        }
+    }
+}
+
+/// A release in an answer.
+#[derive(Deserialize)]
+struct ReleaseAnswer {
+    release: String,
+    first_seen: Option<Timestamp>,
+    last_seen: Option<Timestamp>,
+    views: i64,
+    deployed: Option<Timestamp>,
+}
+
+impl From<ReleaseAnswer> for Release {
+    fn from(answer: ReleaseAnswer) -> Self {
+        let [first, last] = [answer.first_seen, answer.last_seen];
+        Self {
+            name: answer.release,
+            seen: first.zip(last).map(|(first, last)| [first.as_millisecond(), last.as_millisecond()]),
+            views: answer.views,
+            deployed_ms: answer.deployed.map(Timestamp::as_millisecond),
+        }
+    }
+}
+
+impl Remote {
+    /// The named site, or the only one.
+    pub(crate) async fn site_name(&self, named: Option<&str>) -> Result<String, Failure> {
+        self.0.site(named).await
+    }
+
+    /// All sites that the token may know of.
+    pub(crate) async fn sites(&self) -> Result<Vec<Site>, Failure> {
+        let answer = self.0.get::<Value>(&["sites"], &[]).await?.0;
+        let sites: Vec<SiteAnswer> = read(answer["sites"].clone())?;
+        Ok(sites.into_iter().map(Into::into).collect())
+    }
+
+    pub(crate) async fn site_add(&self, name: &str, origins: &[String]) -> Result<Site, Failure> {
+        let body = json!({"name": name, "origins": origins});
+        self.site_of(Method::POST, &["sites"], &body).await
+    }
+
+    pub(crate) async fn site_update(&self, name: &str, change: SiteChange) -> Result<Site, Failure> {
+        let SiteChange { name: new_name, origins, routes, timezone } = change;
+        let mut body = json!({"name": new_name, "origins": origins, "routes": routes, "timezone": timezone});
+        if let Some(body) = body.as_object_mut() {
+            body.retain(|_, value| !value.is_null());
+        }
+        self.site_of(Method::PATCH, &["sites", name], &body).await
+    }
+
+    pub(crate) async fn site_rotate_key(&self, name: &str, keep_old_hours: u32) -> Result<Site, Failure> {
+        let body = json!({"keep_old_hours": keep_old_hours});
+        self.site_of(Method::POST, &["sites", name, "keys"], &body).await
+    }
+
+    /// Removes a site, given by its name.
+    pub(crate) async fn site_delete(&self, name: &str) -> Result<(), Failure> {
+        let query = [("confirm", Some(name))];
+        self.0.change(Method::DELETE, &["sites", name], &query, None).await.map(drop)
+    }
+
+    async fn site_of(&self, method: Method, path: &[&str], body: &Value) -> Result<Site, Failure> {
+        let answer: SiteAnswer = read(self.0.change(method, path, &[], Some(body)).await?)?;
+        Ok(answer.into())
+    }
+
+    /// Marks a deploy, now if no time is given. Returns the answer: `site`, `release` and `deployed`.
+    pub(crate) async fn deploy_mark(
+        &self,
+        site: &str,
+        release: &str,
+        deployed: Option<String>,
+    ) -> Result<Value, Failure> {
+        let body = match deployed {
+            Some(deployed) => json!({"release": release, "deployed": deployed}),
+            None => json!({"release": release}),
+        };
+        self.0.change(Method::POST, &["sites", site, "releases"], &[], Some(&body)).await
+    }
+
+    pub(crate) async fn releases(&self, site: &str, limit: u16) -> Result<Vec<Release>, Failure> {
+        let limit = limit.to_string();
+        let query = [("limit", Some(limit.as_str()))];
+        let answer = self.0.get::<Value>(&["sites", site, "releases"], &query).await?.0;
+        let releases: Vec<ReleaseAnswer> = read(answer["releases"].clone())?;
+        Ok(releases.into_iter().map(Into::into).collect())
+    }
+
+    /// All tokens.
+    pub(crate) async fn tokens<T: DeserializeOwned>(&self) -> Result<Vec<T>, Failure> {
+        let answer = self.0.get::<Value>(&["tokens"], &[]).await?.0;
+        read(answer["tokens"].clone())
+    }
+
+    /// Adds a token. The answer has its secret.
+    pub(crate) async fn token_add<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        scope: &str,
+        sites: &[String],
+    ) -> Result<T, Failure> {
+        let mut body = json!({"name": name, "scope": scope});
+        if !sites.is_empty() {
+            self.known(sites).await?;
+            body["sites"] = json!(sites);
+        }
+        read(self.0.change(Method::POST, &["tokens"], &[], Some(&body)).await?)
+    }
+
+    /// Names the nearest site, if one of these does not exist.
+    async fn known(&self, names: &[String]) -> Result<(), Failure> {
+        let known: Vec<String> = self.sites().await?.into_iter().map(|site| site.name).collect();
+        match names.iter().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(Failure::usage(unknown("site", name, " on the server", &known), "")),
+        }
+    }
+
+    pub(crate) async fn token_revoke(&self, id: i64) -> Result<(), Failure> {
+        self.0.change(Method::DELETE, &["tokens", &id.to_string()], &[], None).await.map(drop)
+    }
+
+    /// The latest entries of the audit log.
+    pub(crate) async fn audit<T: DeserializeOwned>(&self, limit: u32) -> Result<Vec<T>, Failure> {
+        let limit = limit.to_string();
+        let answer = self.0.get::<Value>(&["audit"], &[("limit", Some(limit.as_str()))]).await?.0;
+        read(answer["entries"].clone())
+    }
+}
+
+/// Reads a part of an answer.
+fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer).map_err(|error| {
+        Failure::usage(
+            format!("the answer is not that of a fieldvitals server of this version: {error}"),
+            "Does --server name a fieldvitals server, and does it run the same version as this command?",
+        )
+    })
+}
