@@ -7,7 +7,7 @@ use crate::site::{here, print, print_text};
 use crate::store_args::{StoreArgs, site_named};
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use fieldvitals_server::report::time_text;
+use fieldvitals_server::{password::is_password, report::time_text};
 use fieldvitals_store::{Scope, Site, SiteId, Store, Token, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -102,12 +102,14 @@ impl Shown {
             let site = known.iter().find(|site| site.id == *id);
             site.map_or_else(|| format!("#{}", id.0), |site| site.name.clone())
         };
+        // The name of a password has its salt.
+        let of_token = if is_password(&token) { "password".to_owned() } else { token.name };
         Self {
             id: token.id.0,
+            name: of_token,
             scope: token.scope.name().to_owned(),
             sites: token.sites.map(|sites| sites.iter().map(name).collect()),
             created: time_text(token.created_ms),
-            name: token.name,
             token: None,
         }
     }

@@ -65,9 +65,9 @@ pub struct TokenId(pub i64);
 pub enum Scope {
     /// Read-only queries: reports, judgments.
     Read = 0,
-    /// Writes that other users see: recording a judgment.
+    /// Writes that other users see: recording a judgment, and settings of sites.
     Write = 1,
-    /// Reserved for changing sites and tokens, which commands do on the store itself.
+    /// Adding and removing sites and tokens, and the audit log.
     Admin = 2,
 }
 
