@@ -2,14 +2,14 @@
 
 use crate::client::{Client, RemoteArgs};
 use crate::exit::Failure;
+use crate::moment::time;
 use crate::names::unknown;
 use fieldvitals_server::administration::SiteChange;
 use fieldvitals_server::releases::Release;
 use fieldvitals_store::{Site, SiteId, SiteKey};
-use jiff::Timestamp;
 use reqwest::Method;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 /// A server whose settings are changed over the network.
@@ -31,18 +31,31 @@ struct SiteAnswer {
     origins: Vec<String>,
     routes: Vec<String>,
     timezone: String,
-    created: Timestamp,
+    #[serde(deserialize_with = "millis")]
+    created: i64,
 }
 
 #[derive(Deserialize)]
 struct KeyAnswer {
     key: String,
-    until: Option<Timestamp>,
+    #[serde(default, deserialize_with = "some_millis")]
+    until: Option<i64>,
+}
+
+/// Reads a time, as UTC milliseconds.
+fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    time(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+/// Reads a time that may be absent.
+fn some_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| time(&text)).transpose().map_err(D::Error::custom)
 }
 
 impl From<SiteAnswer> for Site {
     fn from(answer: SiteAnswer) -> Self {
-        let key = |KeyAnswer { key, until }| SiteKey { key, until_ms: until.map(Timestamp::as_millisecond) };
+        let key = |KeyAnswer { key, until }| SiteKey { key, until_ms: until };
         Self {
             id: answer.id,
             name: answer.name,
@@ -50,7 +63,7 @@ impl From<SiteAnswer> for Site {
             origins: answer.origins,
             routes: answer.routes,
             timezone: answer.timezone,
-            created_ms: answer.created.as_millisecond(),
+            created_ms: answer.created,
         }
     }
 }
@@ -59,20 +72,22 @@ impl From<SiteAnswer> for Site {
 #[derive(Deserialize)]
 struct ReleaseAnswer {
     release: String,
-    first_seen: Option<Timestamp>,
-    last_seen: Option<Timestamp>,
+    #[serde(default, deserialize_with = "some_millis")]
+    first_seen: Option<i64>,
+    #[serde(default, deserialize_with = "some_millis")]
+    last_seen: Option<i64>,
     views: i64,
-    deployed: Option<Timestamp>,
+    #[serde(default, deserialize_with = "some_millis")]
+    deployed: Option<i64>,
 }
 
 impl From<ReleaseAnswer> for Release {
     fn from(answer: ReleaseAnswer) -> Self {
-        let [first, last] = [answer.first_seen, answer.last_seen];
         Self {
             name: answer.release,
-            seen: first.zip(last).map(|(first, last)| [first.as_millisecond(), last.as_millisecond()]),
+            seen: answer.first_seen.zip(answer.last_seen).map(|(first, last)| [first, last]),
             views: answer.views,
-            deployed_ms: answer.deployed.map(Timestamp::as_millisecond),
+            deployed_ms: answer.deployed,
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::schema::{Datum, Field, Kind};
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
+use fieldvitals_store::rollup::DAY_MS;
 use parquet::basic::{Compression, Encoding};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::data_type::{
@@ -21,7 +22,6 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
 
-const DAY_MS: i64 = 86_400_000;
 const ID_BYTES: usize = 16;
 
 /// The rows of a segment, by column.
