@@ -81,7 +81,8 @@ fn table(changes: &[Change], terminal: Terminal) -> String {
         Column::text("AFTER").dropped(1),
     ]);
     for change in changes {
-        let settings = |value: &Option<Value>| value.as_ref().map_or_else(|| ABSENT.to_owned(), Value::to_string);
+        let settings =
+            |value: &Option<Value>| value.as_ref().map_or_else(|| ABSENT.to_owned(), Value::to_string);
         table.row(vec![
             change.at.as_str().into(),
             change.action.as_str().into(),

@@ -209,7 +209,10 @@ async fn write(store: &dyn Store, args: &Args) -> anyhow::Result<ExitCode> {
     while let Some(full) = segment {
         if interrupt.asked() {
             progress.clear();
-            eprintln!("stopped: the export is not whole{}", if args.is_pipe() { "" } else { "; --resume finishes it" });
+            eprintln!(
+                "stopped: the export is not whole{}",
+                if args.is_pipe() { "" } else { "; --resume finishes it" }
+            );
             return Ok(Exit::Inconclusive.into());
         }
         // Reads the next rows while these are encoded and written.

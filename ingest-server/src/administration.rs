@@ -84,7 +84,8 @@ impl<'a> Administration<'a> {
         let routes = routes.map(|routes| invalid(check::routes(&routes))).transpose()?;
         let timezone = timezone.map(|timezone| invalid(check::timezone(&timezone))).transpose()?;
         let name = name.as_ref().unwrap_or(&site.name);
-        let (origins, routes) = (origins.as_ref().unwrap_or(&site.origins), routes.as_ref().unwrap_or(&site.routes));
+        let (origins, routes) =
+            (origins.as_ref().unwrap_or(&site.origins), routes.as_ref().unwrap_or(&site.routes));
         let mut changed = self.store.site_update(site.id, name, origins, routes).await?;
         if let Some(timezone) = timezone {
             changed = self.store.site_timezone(site.id, &timezone).await?;
@@ -97,7 +98,11 @@ impl<'a> Administration<'a> {
     ///
     /// # Errors
     /// If the hours are more than a year, or the site was deleted.
-    pub async fn site_rotate_key(&self, site: &Site, keep_old_hours: u32) -> Result<Site, AdministrationError> {
+    pub async fn site_rotate_key(
+        &self,
+        site: &Site,
+        keep_old_hours: u32,
+    ) -> Result<Site, AdministrationError> {
         let max = limits::KEEP_OLD_KEY_HOURS_MAX;
         if keep_old_hours > max {
             return Err(AdministrationError::Invalid(format!("old keys stay valid for at most {max} hours")));

@@ -17,11 +17,12 @@ pub(crate) async fn first(
     token: NewToken,
 ) -> Result<(Option<Site>, Option<Token>), StoreError> {
     let mut transaction = store.write(CHANGING).await?;
-    let (sites, tokens): (bool, bool) =
-        sqlx::query_as("/* site.any */ select exists (select 1 from site), exists (select 1 from access_token)")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed(CHANGING))?;
+    let (sites, tokens): (bool, bool) = sqlx::query_as(
+        "/* site.any */ select exists (select 1 from site), exists (select 1 from access_token)",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .map_err(failed(CHANGING))?;
     let site = match sites {
         true => None,
         false => Some(put_in(&mut transaction, &whole(site)).await?),

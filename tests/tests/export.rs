@@ -185,7 +185,10 @@ async fn sums_of_an_export_are_the_answers_of_the_api() {
         ),
     ]);
     let expected = json!([[answer["views"], lcp["good"], lcp["poor"]]]);
-    assert_eq!((Value::from(answers[0].clone()), Value::from(answers[1].clone())), (expected.clone(), expected));
+    assert_eq!(
+        (Value::from(answers[0].clone()), Value::from(answers[1].clone())),
+        (expected.clone(), expected)
+    );
     let all = i64::from(VIEWS + 2 * OLD_VIEWS);
     let dimensions = ["browser", "connection", "country", "device", "navigation_type", "release", "route"];
     assert_eq!(

@@ -27,7 +27,8 @@ async fn settings_change_over_the_network_and_leave_their_line_in_the_audit_log(
     let args = ["site", "update", "default", "--route", "/p/:id", "--timezone", "europe/berlin"];
     let (code, site, said) = remote(&server, &writer, &args).await;
     assert_eq!((code, &site["timezone"]), (Some(0), &json!("Europe/Berlin")), "{said}");
-    let (code, marked, said) = remote(&server, &writer, &["release", "add", "5.1", "--at", "2026-11-21"]).await;
+    let (code, marked, said) =
+        remote(&server, &writer, &["release", "add", "5.1", "--at", "2026-11-21"]).await;
     assert_eq!((code, &marked["deployed"]), (Some(0), &json!("2026-11-21T00:00:00Z")), "{said}");
     let (_, rotated, _) = remote(&server, &writer, &["site", "rotate-key", "default"]).await;
     assert_ne!(rotated["key"], site["key"]);

@@ -52,7 +52,8 @@ enum Values {
 
 impl Buffers {
     pub(super) fn new(fields: &'static [Field]) -> Self {
-        let columns = fields.iter().map(|field| Buffer { levels: Vec::new(), values: Values::of(field.kind) });
+        let columns =
+            fields.iter().map(|field| Buffer { levels: Vec::new(), values: Values::of(field.kind) });
         Self { fields, columns: columns.collect(), rows: 0 }
     }
 

@@ -93,10 +93,13 @@ impl Part {
         if !described.exists() {
             replace(&described, &serde_json::to_vec(&asked)?)?;
         }
-        let lock = File::open(&described).with_context(|| format!("{} cannot be read", described.display()))?;
+        let lock =
+            File::open(&described).with_context(|| format!("{} cannot be read", described.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("another export writes to {place}; let it end, or stop it"),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another export writes to {place}; let it end, or stop it")
+            }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("{} cannot be locked", described.display()));
             }

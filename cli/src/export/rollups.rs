@@ -91,12 +91,7 @@ impl RollupReader {
     }
 
     /// Reads the rows of a day. Returns `false` if it has none.
-    async fn day_into(
-        &self,
-        store: &dyn Store,
-        day_ms: i64,
-        encoder: &mut Encoder,
-    ) -> anyhow::Result<bool> {
+    async fn day_into(&self, store: &dyn Store, day_ms: i64, encoder: &mut Encoder) -> anyhow::Result<bool> {
         let query = CellQuery::new(self.site, day_ms, day_ms.saturating_add(DAY_MS));
         let counted = CellQuery { metrics: Metrics::NONE, ..query.clone() };
         if store.total(&counted).await?.cell.is_empty() {

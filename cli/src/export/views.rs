@@ -71,8 +71,7 @@ impl ViewReader {
     /// Starts at the begin of a period, or after a page view of it.
     pub(super) fn new(site: SiteId, period: Range<i64>, after: Option<ViewId>) -> Self {
         // The largest id of the millisecond before the period.
-        let before =
-            || u64::try_from(period.start).ok()?.checked_sub(1).map(|ms| ViewId::new(ms, u128::MAX));
+        let before = || u64::try_from(period.start).ok()?.checked_sub(1).map(|ms| ViewId::new(ms, u128::MAX));
         Self { site, to_ms: period.end, after: after.or_else(before), is_done: false }
     }
 
@@ -278,7 +277,11 @@ mod tests {
             values.set(metric, Value::from_micros(metric, 1_234_567));
         }
         let detail = Detail {
-            lcp: Some(LcpDetail { target: text("img"), url: text("https://a/i.png"), parts_ms: [1, 2, 3, 4] }),
+            lcp: Some(LcpDetail {
+                target: text("img"),
+                url: text("https://a/i.png"),
+                parts_ms: [1, 2, 3, 4],
+            }),
             inp: Some(InpDetail {
                 target: text("button"),
                 event: text("click"),

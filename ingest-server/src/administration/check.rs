@@ -80,9 +80,7 @@ pub fn token_name(name: &str) -> Result<String, String> {
         return Err(format!("a token's name is a text of 1 to {TOKEN_NAME_BYTES_MAX} bytes"));
     }
     if is_password_name(name) {
-        return Err(format!(
-            "the name `{name}` is that of a password; `fieldvitals password set` sets one"
-        ));
+        return Err(format!("the name `{name}` is that of a password; `fieldvitals password set` sets one"));
     }
     Ok(name.to_owned())
 }

@@ -69,11 +69,7 @@ impl From<AuditEntry> for EntryReport {
 /// Who changed which setting, and when. Needs the scope `admin` of all sites.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "settings", security(("token" = [])), params(AuditParams),
     responses((status = 200, body = AuditReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
-pub async fn audit(
-    state: web::Data<State>,
-    request: HttpRequest,
-    params: web::Query<AuditParams>,
-) -> Answer {
+pub async fn audit(state: web::Data<State>, request: HttpRequest, params: web::Query<AuditParams>) -> Answer {
     auth::require_all(&state, &request, Scope::Admin).await?;
     let limit = number("limit", &params.limit, [1, limits::AUDIT_ROWS_MAX], ROWS)?;
     let before = number("cursor", &params.cursor, [0, i64::MAX], i64::MAX)?;

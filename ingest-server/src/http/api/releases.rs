@@ -97,7 +97,10 @@ pub async fn mark(
     let DeployBody { release, deployed } = read(body)?;
     let at_ms = deployed.map(|text| {
         text.parse().map(Timestamp::as_millisecond).map_err(|_| {
-            ApiError::parameter(format!("`deployed` is `{}`: expected a time such as 2026-11-21T00:00:00Z", short(&text)))
+            ApiError::parameter(format!(
+                "`deployed` is `{}`: expected a time such as 2026-11-21T00:00:00Z",
+                short(&text)
+            ))
         })
     });
     let at_ms = at_ms.transpose()?;

@@ -29,7 +29,8 @@ pub(super) struct Change {
 impl Change {
     pub(super) fn new(state: &State, access: &Access) -> Result<Self, ApiError> {
         let directory = state.directory.current();
-        let actor = directory.token_by_id(access.token).map(token_target).ok_or_else(ApiError::wrong_token)?;
+        let actor =
+            directory.token_by_id(access.token).map(token_target).ok_or_else(ApiError::wrong_token)?;
         Ok(Self { store: Arc::clone(state.store()?), actor })
     }
 
