@@ -29,6 +29,25 @@ pub(crate) struct ServerArgs {
     pub(crate) site: Option<String>,
 }
 
+/// A server to change settings on, instead of a store.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RemoteArgs {
+    /// Work over the network on this server, not on the store: https://vitals.example.
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    pub(crate) server: Option<Url>,
+    /// The API token for --server, with the scope that the change needs.
+    #[arg(long, env = "FIELDVITALS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+}
+
+impl RemoteArgs {
+    /// The client of the server; `None` without --server.
+    pub(crate) fn client(&self) -> Option<Result<Client, Failure>> {
+        let server = self.server.clone()?;
+        Some(Client::new(&ServerArgs { server, token: self.token.clone(), site: None }))
+    }
+}
+
 pub(crate) fn server_url(text: &str) -> Result<Url, String> {
     let expected = "expected an address such as https://vitals.example or http://127.0.0.1:8080";
     let url = Url::parse(text).map_err(|error| format!("{error}; {expected}"))?;
@@ -124,6 +143,21 @@ impl Client {
         self.ask(path, self.http.request(Method::GET, self.url(path, query))).await
     }
 
+    /// Changes a setting: sends JSON, if there is any. Returns the JSON of the answer, `null` if it has none.
+    pub(crate) async fn change(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: Query<'_>,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let mut request = self.http.request(method, self.url(path, query));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Ok(self.ask::<Value>(path, request).await?.0)
+    }
+
     /// Posts a budget file. Returns the raw JSON and the parsed answer.
     pub(crate) async fn post_toml<T: DeserializeOwned>(
         &self,
@@ -183,8 +217,10 @@ impl Client {
                     "Is this its address, and does it run the same version as this command?",
                 )
             };
+            // The answer of a deletion has no body.
+            let body = if reply.body.is_empty() { b"null" } else { reply.body.as_slice() };
             // A proxy's page for people stands in for a server that is away.
-            let value: Value = serde_json::from_slice(&reply.body)
+            let value: Value = serde_json::from_slice(body)
                 .map_err(|error| Failure { exit: Exit::Unreachable, ..strange(error) })?;
             let read = T::deserialize(&value).map_err(strange)?;
             return Ok((value, read));

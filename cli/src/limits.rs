@@ -27,3 +27,10 @@ pub(crate) const TOOL_ANSWER_BYTES_MAX: usize = 32 * 1024;
 pub(crate) const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Default duration from which requests and questions are logged as slow, in milliseconds: readers lose the thread.
 pub(crate) const SLOW_MS: u64 = 1_000;
+/// Default rows of a segment of an export: a row group of Parquet that a reader skips or reads whole. Two segments in memory
+/// take about 100 MB.
+pub(crate) const EXPORT_SEGMENT_ROWS: u64 = 65_536;
+/// Largest configurable number of rows of a segment: the row group of DuckDB's own files is slightly smaller.
+pub(crate) const EXPORT_SEGMENT_ROWS_MAX: u64 = 131_072;
+/// Page views that an export reads at once: few enough for a short transaction, in which SQLite's log cannot shrink.
+pub(crate) const EXPORT_READ_VIEWS_MAX: u32 = 8_192;

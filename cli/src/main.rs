@@ -1,5 +1,6 @@
 //! `fieldvitals`: runs and administers the server, and queries it.
 
+mod audit;
 mod budget;
 mod budget_file;
 mod check;
@@ -7,6 +8,7 @@ mod client;
 mod compare;
 mod completions;
 mod exit;
+mod export;
 mod interrupt;
 mod limits;
 mod mcp;
@@ -17,6 +19,7 @@ mod output;
 mod password;
 mod progress;
 mod release;
+mod remote;
 mod report;
 mod rollup;
 mod serve;
@@ -51,6 +54,7 @@ enum Command {
     Site(site::Args),
     /// Add, list and revoke API tokens.
     Token(token::Args),
+    Audit(audit::Args),
     /// Set or remove the password of the dashboard.
     Password(password::Args),
     /// Compare rollups with the page views that they count, or rebuild them.
@@ -58,6 +62,7 @@ enum Command {
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
     Status(status::Args),
+    Export(Box<export::Args>),
     /// Show measurements as a table.
     Report(Box<report::Args>),
     /// Compare two releases, two periods or two values of a property, with a verdict for each metric.
@@ -79,10 +84,12 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Site(args) => site::run(args).await,
         Command::Token(args) => token::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
         Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Export(args) => export::run(*args).await,
         Command::Report(args) => report::run(*args).await,
         Command::Compare(args) => compare::run(args).await,
         Command::Release(args) => release::run(args).await,
@@ -91,9 +98,12 @@ async fn main() -> ExitCode {
         Command::Mcp(args) => mcp::run(args).await,
         Command::Completions(args) => completions::run::<Cli>(&args),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
+    done.unwrap_or_else(|error| match error.downcast::<exit::Failure>() {
+        Ok(failure) => exit::finish(Err(failure)),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
     })
 }
 

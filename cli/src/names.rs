@@ -24,21 +24,6 @@ pub(crate) fn unknown(what: &str, name: &str, place: &str, known: &[String]) -> 
     format!("{start}; expected one of {}{more}", listed.join(", "))
 }
 
-/// ``there is no time zone `Berlin`; did you mean `Europe/Berlin`?`` For kinds with too many names to list.
-/// Compares the whole name, and its part after the last slash.
-pub(crate) fn nearest(what: &str, name: &str, known: &[String]) -> String {
-    let start = format!("there is no {what} `{}`", plain(name));
-    let name = name.trim();
-    let ends_so =
-        |known: &&String| known.rsplit('/').next().is_some_and(|end| end.eq_ignore_ascii_case(name));
-    let near = known
-        .iter()
-        .find(ends_so)
-        .map(String::as_str)
-        .or_else(|| lookup::nearest(name, known).first().copied());
-    near.map_or_else(|| start.clone(), |near| format!("{start}; did you mean `{}`?", plain(near)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,16 +1,16 @@
-//! `fieldvitals release`: marks deploys on the store, and lists releases.
+//! `fieldvitals release`: marks deploys, and lists releases.
 
+use crate::client::RemoteArgs;
 use crate::moment::{day_text, text, time};
 use crate::output::table::{Column, Table};
 use crate::output::{ABSENT, Terminal, plain, print as print_table};
-use crate::site::{print, print_text};
-use crate::store_args::{StoreArgs, find_site};
-use anyhow::{bail, ensure};
+use crate::site::{here, print, print_text};
+use crate::store_args::{StoreArgs, site_of};
 use clap::Subcommand;
 use fieldvitals_server::releases::{self, Release};
 use fieldvitals_server::report::time_text;
 use fieldvitals_server::{clock, limits};
-use fieldvitals_store::{DeployMark, Site, Store};
+use fieldvitals_store::Store;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -51,6 +51,8 @@ struct Common {
     site: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -59,62 +61,55 @@ struct Common {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Add { release, at, common } => {
-            let mark = DeployMark { release: check(&release)?, at_ms: at.unwrap_or_else(clock::now_ms) };
-            let add = async |store: &dyn Store| {
-                let site = site_of(store, common.site.as_deref()).await?;
-                store.deploy_marks_put(site.id, std::slice::from_ref(&mark)).await?;
-                Ok(site)
+            let marked = match common.remote.remote()? {
+                Some(remote) => {
+                    let site = remote.site_name(common.site.as_deref()).await?;
+                    remote.deploy_mark(&site, &release, at.map(time_text)).await?
+                }
+                None => {
+                    let add = async |store: &dyn Store| {
+                        let site = site_of(store, common.site.as_deref()).await?;
+                        let mark = here(store).deploy_mark(&site, &release, at).await?;
+                        let deployed = time_text(mark.at_ms);
+                        Ok(json!({"site": site.name, "release": mark.release, "deployed": deployed}))
+                    };
+                    common.store.with(add).await?
+                }
             };
-            let site = common.store.with(add).await?;
             if common.json {
-                let deployed = time_text(mark.at_ms);
-                print(&json!({"site": site.name, "release": mark.release, "deployed": deployed}));
+                print(&marked);
             } else {
-                let (release, at) = (plain(&mark.release), text(mark.at_ms));
-                print_text(&format!("release {release} of `{}` is marked as deployed at {at}", site.name));
+                let said = |name: &str| plain(marked[name].as_str().unwrap_or_default());
+                let [release, site, at] = [said("release"), said("site"), said("deployed")];
+                print_text(&format!("release {release} of `{site}` is marked as deployed at {at}"));
             }
         }
         Command::List { limit, common } => {
-            let list = async |store: &dyn Store| {
-                let site = site_of(store, common.site.as_deref()).await?;
-                let days = releases::range(clock::now_ms());
-                let found = releases::releases(store, site.id, days, usize::from(limit)).await?;
-                Ok((site, found))
+            let (site, found) = match common.remote.remote()? {
+                Some(remote) => {
+                    let site = remote.site_name(common.site.as_deref()).await?;
+                    let found = remote.releases(&site, limit).await?;
+                    (site, found)
+                }
+                None => {
+                    let list = async |store: &dyn Store| {
+                        let site = site_of(store, common.site.as_deref()).await?;
+                        let days = releases::range(clock::now_ms());
+                        let found = releases::releases(store, site.id, days, usize::from(limit)).await?;
+                        Ok((site.name, found))
+                    };
+                    common.store.with(list).await?
+                }
             };
-            let (site, found) = common.store.with(list).await?;
             if common.json {
                 let releases: Vec<Value> = found.iter().map(to_json).collect();
-                print(&json!({"site": site.name, "releases": releases}));
+                print(&json!({"site": site, "releases": releases}));
             } else {
-                print_table(&table(&site.name, &found, Terminal::of_stdout()));
+                print_table(&table(&site, &found, Terminal::of_stdout()));
             }
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Checks the name of a release by the rules of beacons.
-fn check(release: &str) -> anyhow::Result<String> {
-    let max = vitals::limits::RELEASE_BYTES_MAX;
-    let release = release.trim();
-    ensure!(!release.is_empty() && release.len() <= max, "a release is a text of 1 to {max} bytes");
-    Ok(release.to_owned())
-}
-
-/// The named site, or the only one.
-async fn site_of(store: &dyn Store, named: Option<&str>) -> anyhow::Result<Site> {
-    if let Some(name) = named {
-        return find_site(store, name).await;
-    }
-    let mut sites = store.sites().await?;
-    match sites.len() {
-        1 => Ok(sites.remove(0)),
-        0 => bail!("the store has no site: `fieldvitals site add NAME --origin ORIGIN` adds one"),
-        count => {
-            let names: Vec<String> = sites.into_iter().map(|site| site.name).collect();
-            bail!("the store has {count} sites; say which one with --site: {}", names.join(", "))
-        }
-    }
 }
 
 fn to_json(release: &Release) -> Value {
@@ -173,13 +168,5 @@ mod tests {
         ];
         insta::assert_snapshot!(table("shop", &found, Terminal { color: false, columns: Some(80) }));
         assert!(table("shop", &[], Terminal::PIPE).contains("data-release"));
-    }
-
-    #[test]
-    fn names_of_releases_are_those_that_beacons_may_have() {
-        assert_eq!(check(" 5.1.0 ").unwrap(), "5.1.0");
-        for wrong in ["", "  ", "x".repeat(129).as_str()] {
-            assert!(check(wrong).is_err(), "{wrong}");
-        }
     }
 }

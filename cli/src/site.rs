@@ -3,25 +3,17 @@
 mod erase;
 mod routes;
 
-use crate::names::nearest;
+use crate::client::RemoteArgs;
 use crate::output::Terminal;
 use crate::store_args::{HOST_PLACEHOLDER, PublicUrl, StoreArgs, current_key, find_site, script_tag};
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::{Subcommand, ValueEnum};
-use fieldvitals_server::{
-    clock,
-    intake::{origin, route},
-    keys,
-    report::time_text,
-    routes::PresentReport,
-    timeline,
-};
-use fieldvitals_store::limits;
-use fieldvitals_store::{NewSite, RouteGroups, Site, Store};
+use fieldvitals_server::administration::{Administration, COMMAND_LINE, SiteChange, check};
+use fieldvitals_server::routes::PresentReport;
+use fieldvitals_server::{clock, report::time_text};
+use fieldvitals_store::{RouteGroups, Site, Store};
 use serde_json::{Value, json};
 use std::process::ExitCode;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// Sites of this server.
 #[derive(Debug, clap::Args)]
@@ -67,7 +59,7 @@ enum Command {
         #[arg(long, conflicts_with = "routes")]
         no_routes: bool,
         /// The time zone in which days and weeks of reports over time begin: an IANA name such as Europe/Berlin.
-        #[arg(long, value_name = "ZONE", value_parser = timezone)]
+        #[arg(long, value_name = "ZONE", value_parser = check::timezone)]
         timezone: Option<String>,
         /// Whether servers group routes of very many small pages, such as /blog/:slug, by themselves. Groups that are
         /// there stay.
@@ -84,7 +76,7 @@ enum Command {
         /// The site's name.
         name: String,
         /// Hours for which the old keys stay valid.
-        #[arg(long, default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=8760))]
+        #[arg(long, default_value_t = 24, value_name = "HOURS", value_parser = clap::value_parser!(u32).range(0..=i64::from(fieldvitals_server::limits::KEEP_OLD_KEY_HOURS_MAX)))]
         keep_old_hours: u32,
         #[command(flatten)]
         common: Common,
@@ -110,6 +102,8 @@ struct Common {
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(flatten)]
     public_url: PublicUrl,
     /// Print JSON.
     #[arg(long)]
@@ -119,69 +113,97 @@ struct Common {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Add { name, origins, auto_routes, common } => {
-            let name = check_name(&name)?;
-            let origins = check_origins(&origins)?;
-            let site = NewSite { name, key: keys::site_key()?, origins, created_ms: clock::now_ms() };
-            let add = async |store: &dyn Store| switch(store, store.site_add(site).await?, auto_routes).await;
-            show_one(&common, &common.store.with_new(add).await?);
+            let change = SiteChange { auto_routes: auto_routes.map(Switch::is_on), ..SiteChange::default() };
+            let site = match common.remote.remote()? {
+                Some(remote) => {
+                    let site = remote.site_add(&name, &origins).await?;
+                    if change == SiteChange::default() { site } else { remote.site_update(&name, change).await? }
+                }
+                None => {
+                    let add = async |store: &dyn Store| {
+                        let site = here(store).site_add(&name, &origins).await?;
+                        if change == SiteChange::default() {
+                            return Ok(site);
+                        }
+                        Ok(here(store).site_update(&site, change).await?)
+                    };
+                    common.store.with_new(add).await?
+                }
+            };
+            show_one(&common, &site);
         }
         Command::List { common } => {
-            let sites = common.store.with(async |store: &dyn Store| Ok(store.sites().await?)).await?;
+            let sites = match common.remote.remote()? {
+                Some(remote) => remote.sites().await?,
+                None => common.store.with(async |store: &dyn Store| Ok(store.sites().await?)).await?,
+            };
             show_all(&common, &sites);
         }
         Command::Update { name, origins, routes, no_routes, timezone, auto_routes, rename, common } => {
+            let change = SiteChange {
+                name: rename,
+                origins: (!origins.is_empty()).then_some(origins),
+                routes: (!routes.is_empty() || no_routes).then_some(routes),
+                timezone,
+                auto_routes: auto_routes.map(Switch::is_on),
+            };
             ensure!(
-                !origins.is_empty()
-                    || !routes.is_empty()
-                    || no_routes
-                    || timezone.is_some()
-                    || auto_routes.is_some()
-                    || rename.is_some(),
+                change != SiteChange::default(),
                 "nothing to change: give --origin, --route, --no-routes, --timezone, --auto-routes or --rename"
             );
-            let new_routes = check_routes(&routes)?;
-            let update = async |store: &dyn Store| {
-                let site = find_site(store, &name).await?;
-                let name = rename.as_deref().map_or(Ok(site.name.clone()), check_name)?;
-                let origins = if origins.is_empty() { site.origins } else { check_origins(&origins)? };
-                let routes = if routes.is_empty() && !no_routes { site.routes } else { new_routes };
-                let mut updated = store.site_update(site.id, &name, &origins, &routes).await?;
-                if let Some(timezone) = &timezone {
-                    updated = store.site_timezone(site.id, timezone).await?;
-                }
-                match auto_routes {
-                    Some(auto_routes) => switch(store, updated, auto_routes).await,
-                    None => Ok(updated),
+            let site = match common.remote.remote()? {
+                Some(remote) => remote.site_update(&name, change).await?,
+                None => {
+                    let update = async |store: &dyn Store| {
+                        let site = find_site(store, &name).await?;
+                        Ok(here(store).site_update(&site, change).await?)
+                    };
+                    common.store.with(update).await?
                 }
             };
-            show_one(&common, &common.store.with(update).await?);
+            show_one(&common, &site);
         }
         Command::RotateKey { name, keep_old_hours, common } => {
-            let now_ms = clock::now_ms();
-            let until_ms = now_ms.saturating_add(i64::from(keep_old_hours) * HOUR_MS);
-            let rotate = async |store: &dyn Store| {
-                let site = find_site(store, &name).await?;
-                Ok(store.site_rotate_key(site.id, &keys::site_key()?, now_ms, until_ms).await?)
+            let site = match common.remote.remote()? {
+                Some(remote) => remote.site_rotate_key(&name, keep_old_hours).await?,
+                None => {
+                    let rotate = async |store: &dyn Store| {
+                        let site = find_site(store, &name).await?;
+                        Ok(here(store).site_rotate_key(&site, keep_old_hours).await?)
+                    };
+                    common.store.with(rotate).await?
+                }
             };
-            show_one(&common, &common.store.with(rotate).await?);
+            show_one(&common, &site);
         }
         Command::Routes(args) => return routes::run(args).await,
         Command::Erase(args) => return erase::run(args).await,
         Command::Delete { name, yes, common } => {
-            let delete = async |store: &dyn Store| {
-                let site = find_site(store, &name).await?;
+            let confirmed = || -> anyhow::Result<()> {
                 ensure!(
                     yes,
                     "this removes site `{name}` and everything measured on it, for good; say --yes to do it"
                 );
-                store.site_delete(site.id).await?;
-                Ok(site)
+                Ok(())
             };
-            let site = common.store.with(delete).await?;
+            match common.remote.remote()? {
+                Some(remote) => {
+                    confirmed()?;
+                    remote.site_delete(&name).await?;
+                }
+                None => {
+                    let delete = async |store: &dyn Store| {
+                        let site = find_site(store, &name).await?;
+                        confirmed()?;
+                        Ok(here(store).site_delete(&site).await?)
+                    };
+                    common.store.with(delete).await?;
+                }
+            }
             if common.json {
-                print(&json!({"deleted": site.name}));
+                print(&json!({"deleted": name}));
             } else {
-                print_text(&format!("site `{}` is removed", site.name));
+                print_text(&format!("site `{name}` is removed"));
             }
         }
     }
@@ -195,10 +217,10 @@ enum Switch {
     Off,
 }
 
-/// Switches the learning of route groups.
-async fn switch(store: &dyn Store, site: Site, auto_routes: Switch) -> anyhow::Result<Site> {
-    let auto = auto_routes == Switch::On;
-    change_groups(store, &site, RouteGroups { auto, ..site.route_groups.clone() }).await
+impl Switch {
+    fn is_on(self) -> bool {
+        self == Self::On
+    }
 }
 
 /// Replaces the route groups of a site.
@@ -215,52 +237,9 @@ async fn change_groups(store: &dyn Store, site: &Site, after: RouteGroups) -> an
     Ok(changed)
 }
 
-fn check_name(name: &str) -> anyhow::Result<String> {
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
-    ensure!(
-        !name.is_empty() && name.len() <= limits::SITE_NAME_BYTES_MAX && name.bytes().all(allowed),
-        "`{name}` is not a site's name: expected 1 to {} lower-case letters, digits, `-`, `_` and `.`",
-        limits::SITE_NAME_BYTES_MAX
-    );
-    ensure!(
-        !name.bytes().all(|byte| byte.is_ascii_digit()),
-        "`{name}` is not a site's name: it needs more than digits, or it would be taken for an id"
-    );
-    Ok(name.to_owned())
-}
-
-/// Parses the name of a time zone, in its usual spelling.
-fn timezone(name: &str) -> Result<String, String> {
-    let known = timeline::zone_names();
-    let found = known.iter().find(|known| known.eq_ignore_ascii_case(name.trim()));
-    found.cloned().ok_or_else(|| {
-        format!("{} (an IANA name, such as Europe/Berlin)", nearest("time zone", name, &known))
-    })
-}
-
-fn check_origins(origins: &[String]) -> anyhow::Result<Vec<String>> {
-    ensure!(
-        origins.len() <= limits::ORIGINS_PER_SITE_MAX,
-        "at most {} origins are taken",
-        limits::ORIGINS_PER_SITE_MAX
-    );
-    origins
-        .iter()
-        .map(|text| origin::check_pattern(text).map_err(anyhow::Error::msg).context("--origin"))
-        .collect()
-}
-
-fn check_routes(patterns: &[String]) -> anyhow::Result<Vec<String>> {
-    ensure!(
-        patterns.len() <= limits::ROUTE_RULES_PER_SITE_MAX,
-        "at most {} route patterns are taken",
-        limits::ROUTE_RULES_PER_SITE_MAX
-    );
-    patterns
-        .iter()
-        .map(|text| route::check_rule(text).map_err(anyhow::Error::msg).context("--route"))
-        .collect()
+/// Changes settings on the store itself.
+pub(crate) fn here(store: &dyn Store) -> Administration<'_> {
+    Administration::new(store, COMMAND_LINE, clock::now_ms())
 }
 
 fn base_url(common: &Common) -> &str {

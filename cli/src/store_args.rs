@@ -2,7 +2,7 @@
 
 use crate::names::unknown;
 use crate::store::place::Place;
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use fieldvitals_server::{EMBEDDED_STORE, StoreUrl, close_store, open_store};
 use fieldvitals_store::{Site, Store};
@@ -154,12 +154,31 @@ async fn closing<T>(
 
 /// Finds the site of this name.
 pub(crate) async fn find_site(store: &dyn Store, name: &str) -> anyhow::Result<Site> {
-    let sites = store.sites().await?;
-    let names: Vec<String> = sites.iter().map(|site| site.name.clone()).collect();
-    sites
-        .into_iter()
-        .find(|site| site.name == name)
-        .with_context(|| unknown("site", name, " in this store", &names))
+    site_named(&store.sites().await?, name).cloned()
+}
+
+/// Finds the site of this name among all sites of a store.
+pub(crate) fn site_named<'a>(sites: &'a [Site], name: &str) -> anyhow::Result<&'a Site> {
+    sites.iter().find(|site| site.name == name).with_context(|| {
+        let names: Vec<String> = sites.iter().map(|site| site.name.clone()).collect();
+        unknown("site", name, " in this store", &names)
+    })
+}
+
+/// The named site, or the only one.
+pub(crate) async fn site_of(store: &dyn Store, named: Option<&str>) -> anyhow::Result<Site> {
+    if let Some(name) = named {
+        return find_site(store, name).await;
+    }
+    let mut sites = store.sites().await?;
+    match sites.len() {
+        1 => Ok(sites.remove(0)),
+        0 => bail!("the store has no site: `fieldvitals site add NAME --origin ORIGIN` adds one"),
+        count => {
+            let names: Vec<String> = sites.into_iter().map(|site| site.name).collect();
+            bail!("the store has {count} sites; say which one with --site: {}", names.join(", "))
+        }
+    }
 }
 
 /// The public address of the server, for the script tag.

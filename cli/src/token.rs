@@ -1,14 +1,16 @@
 //! `fieldvitals token`: adds, lists and revokes API tokens.
 
+use crate::client::RemoteArgs;
 use crate::output::table::{Column, Table};
 use crate::output::{self, Terminal};
-use crate::site::{print, print_text};
-use crate::store_args::StoreArgs;
-use anyhow::{Context as _, ensure};
+use crate::site::{here, print, print_text};
+use crate::store_args::{StoreArgs, site_named};
+use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use fieldvitals_server::{clock, directory::token_hash, keys, password, report::time_text};
-use fieldvitals_store::{NewToken, Store, Token, TokenId};
-use serde_json::{Value, json};
+use fieldvitals_server::{password::is_password, report::time_text};
+use fieldvitals_store::{Scope, Site, SiteId, Store, Token, TokenId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::process::ExitCode;
 
 /// API tokens of this server.
@@ -28,6 +30,10 @@ enum Command {
         /// The scope of the token; each scope includes the scopes before it.
         #[arg(long, value_enum, default_value_t = ScopeArg::Read)]
         scope: ScopeArg,
+        /// A site that the token is limited to; may be repeated. All other sites are as if they were not there. Without it,
+        /// the token is for all sites, also later ones.
+        #[arg(long = "site", value_name = "NAME")]
+        sites: Vec<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -49,6 +55,8 @@ enum Command {
 struct Common {
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    remote: RemoteArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -58,13 +66,13 @@ struct Common {
 enum ScopeArg {
     /// Reports, and checks without `--record`.
     Read,
-    /// Also `check --record`, and all other calls that change data for others.
+    /// Also `check --record`, deploy marks, and settings of sites: name, origins, routes, time zone, keys.
     Write,
-    /// Reserved: currently the same as `write`. Sites and tokens are changed in the store itself.
+    /// Also adding and removing sites and tokens, and the audit log.
     Admin,
 }
 
-impl From<ScopeArg> for fieldvitals_store::Scope {
+impl From<ScopeArg> for Scope {
     fn from(scope: ScopeArg) -> Self {
         match scope {
             ScopeArg::Read => Self::Read,
@@ -74,40 +82,83 @@ impl From<ScopeArg> for fieldvitals_store::Scope {
     }
 }
 
+/// A token, as it is shown.
+#[derive(Serialize, Deserialize)]
+struct Shown {
+    id: i64,
+    name: String,
+    scope: String,
+    /// The sites that it is limited to, a deleted one as `#ID`; `None` for all sites.
+    sites: Option<Vec<String>>,
+    created: String,
+    /// The secret of a new token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+impl Shown {
+    fn new(token: Token, known: &[Site]) -> Self {
+        let name = |id: &SiteId| {
+            let site = known.iter().find(|site| site.id == *id);
+            site.map_or_else(|| format!("#{}", id.0), |site| site.name.clone())
+        };
+        // The name of a password has its salt.
+        let of_token = if is_password(&token) { "password".to_owned() } else { token.name };
+        Self {
+            id: token.id.0,
+            name: of_token,
+            scope: token.scope.name().to_owned(),
+            sites: token.sites.map(|sites| sites.iter().map(name).collect()),
+            created: time_text(token.created_ms),
+            token: None,
+        }
+    }
+
+    /// The sites in words.
+    fn sites(&self) -> String {
+        match self.sites.as_deref() {
+            None => "all sites".to_owned(),
+            Some([]) => "no site".to_owned(),
+            Some(names) => names.join(", "),
+        }
+    }
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::Add { name, scope, common } => {
-            ensure!(
-                !password::is_password_name(&name),
-                "the name `{name}` is that of a password; `fieldvitals password set` sets one"
-            );
-            let secret = keys::token()?;
-            let token = NewToken {
-                name,
-                scope: scope.into(),
-                hash: token_hash(&secret),
-                created_ms: clock::now_ms(),
+        Command::Add { name, scope, sites, common } => {
+            let scope = Scope::from(scope);
+            let token: Shown = match common.remote.remote()? {
+                Some(remote) => remote.token_add(&name, scope.name(), &sites).await?,
+                None => {
+                    let add = async |store: &dyn Store| add(store, &name, scope, &sites).await;
+                    common.store.with_new(add).await?
+                }
             };
-            let token =
-                common.store.with_new(async |store: &dyn Store| Ok(store.token_add(token).await?)).await?;
             if common.json {
-                let mut shown = to_json(&token);
-                shown["token"] = secret.into();
-                print(&shown);
+                print(&json!(token));
             } else {
-                print_text(&secret);
+                print_text(token.token.as_deref().unwrap_or_default());
                 eprintln!(
-                    "token {} `{}` with scope {}: keep it now, it is not shown again",
-                    token.id.0,
+                    "token {} `{}` with scope {} for {}: keep it now, it is not shown again",
+                    token.id,
                     token.name,
-                    token.scope.name()
+                    token.scope,
+                    token.sites()
                 );
             }
         }
         Command::List { common } => {
-            let tokens = common.store.with(async |store: &dyn Store| Ok(store.tokens().await?)).await?;
+            let tokens: Vec<Shown> = match common.remote.remote()? {
+                Some(remote) => remote.tokens().await?,
+                None => {
+                    let list = async |store: &dyn Store| Ok((store.tokens().await?, store.sites().await?));
+                    let (tokens, known) = common.store.with(list).await?;
+                    tokens.into_iter().map(|token| Shown::new(token, &known)).collect()
+                }
+            };
             if common.json {
-                print(&Value::Array(tokens.iter().map(to_json).collect()));
+                print(&json!(tokens));
             } else if tokens.is_empty() {
                 print_text("there is no token yet: `fieldvitals token add NAME --scope read` makes one");
             } else {
@@ -115,12 +166,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Revoke { id, common } => {
-            let revoke = async |store: &dyn Store| {
-                store.token_revoke(TokenId(id)).await.with_context(|| {
-                    format!("token {id}: `fieldvitals token list` shows those that there are")
-                })
-            };
-            common.store.with(revoke).await?;
+            match common.remote.remote()? {
+                Some(remote) => remote.token_revoke(id).await?,
+                None => {
+                    let revoke = async |store: &dyn Store| {
+                        here(store).token_revoke(TokenId(id)).await.with_context(|| {
+                            format!("token {id}: `fieldvitals token list` shows those that there are")
+                        })
+                    };
+                    common.store.with(revoke).await?;
+                }
+            }
             if common.json {
                 print(&json!({"revoked": id}));
             } else {
@@ -131,27 +187,33 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(tokens: &[Token]) -> Table {
+/// Adds a token to the store itself.
+async fn add(store: &dyn Store, name: &str, scope: Scope, sites: &[String]) -> anyhow::Result<Shown> {
+    let known = store.sites().await?;
+    let limited = sites.iter().map(|name| site_named(&known, name).map(|site| site.id));
+    let limited = limited.collect::<anyhow::Result<Vec<SiteId>>>()?;
+    let limited = (!limited.is_empty()).then_some(limited);
+    let (token, secret) = here(store).token_add(name, scope, limited).await?;
+    Ok(Shown { token: Some(secret), ..Shown::new(token, &known) })
+}
+
+fn table(tokens: &[Shown]) -> Table {
     let columns = [
         Column::number("ID"),
         Column::word("SCOPE"),
         Column::word("CREATED").dropped(1),
+        Column::text("SITES"),
         Column::text("NAME"),
     ];
     let mut table = Table::new(&columns);
     for token in tokens {
         table.row(vec![
-            token.id.0.to_string().into(),
-            token.scope.name().into(),
-            time_text(token.created_ms).into(),
+            token.id.to_string().into(),
+            token.scope.as_str().into(),
+            token.created.as_str().into(),
+            token.sites().into(),
             token.name.as_str().into(),
         ]);
     }
     table
-}
-
-fn to_json(token: &Token) -> Value {
-    json!({
-        "id": token.id, "name": token.name, "scope": token.scope.name(), "created": time_text(token.created_ms),
-    })
 }

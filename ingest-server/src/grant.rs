@@ -106,6 +106,7 @@ mod tests {
             id: TokenId(id),
             name: String::new(),
             scope: Scope::Admin,
+            sites: None,
             hash: [id as u8; 32],
             created_ms: 0,
         }

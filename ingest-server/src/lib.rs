@@ -2,6 +2,7 @@
 //!
 //! Path of a beacon: [`http`] → [`intake`] → [`spool`] → the store. [`report`] and [`gate`] read from the store.
 
+pub mod administration;
 pub mod advice;
 pub mod answers;
 pub mod clock;
@@ -551,7 +552,8 @@ async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, S
         FirstToken::Chosen(secret) => secret.clone(),
     };
     let hash = directory::token_hash(&secret);
-    let token = NewToken { name: "first start".to_owned(), scope: Scope::Admin, hash, created_ms };
+    let name = "first start".to_owned();
+    let token = NewToken { name, scope: Scope::Admin, sites: None, hash, created_ms };
     // Writes the secret before the store has the token: without the secret, the API of the store would be
     // inaccessible.
     let made = match config.first_token {

@@ -137,6 +137,14 @@ pub const PASSWORD_BYTES_MAX: usize = 256;
 pub const PASSWORD_CHARS_MIN: usize = 12;
 /// Bytes of the body of a sign-in or of a new link.
 pub const SIGN_IN_BYTES_MAX: usize = 2_048;
+/// Bytes of a token's name.
+pub const TOKEN_NAME_BYTES_MAX: usize = 64;
+/// Hours for which old keys of a site may stay valid after a rotation: a year.
+pub const KEEP_OLD_KEY_HOURS_MAX: u32 = 8_760;
+/// Entries of the audit log in one answer.
+pub const AUDIT_ROWS_MAX: usize = 500;
+/// Bytes of the body of a request that changes settings: 200 route patterns fit.
+pub const SETTINGS_BYTES_MAX: usize = 65_536;
 /// Sign-ins of one client network in a minute.
 pub const SIGN_INS_PER_MINUTE_MAX: u32 = 20;
 /// Passwords that are checked at a time; each takes 19 MiB of memory.

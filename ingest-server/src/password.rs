@@ -51,7 +51,7 @@ pub fn token_of(password: &str, created_ms: i64) -> Result<NewToken, PasswordErr
     getrandom::fill(&mut salt)?;
     let salt = URL_SAFE_NO_PAD.encode(salt);
     let hash = token_hash(&secret(password, &salt).map_err(PasswordError::Hash)?);
-    Ok(NewToken { name: format!("{NAME}{salt}"), scope: Scope::Admin, hash, created_ms })
+    Ok(NewToken { name: format!("{NAME}{salt}"), scope: Scope::Admin, sites: None, hash, created_ms })
 }
 
 /// Returns whether a token is a password.
@@ -90,7 +90,14 @@ mod tests {
     #[test]
     fn only_the_password_matches_its_token() {
         let new = token_of("correct horse", 0).unwrap();
-        let token = Token { id: TokenId(1), name: new.name, scope: new.scope, hash: new.hash, created_ms: 0 };
+        let token = Token {
+            id: TokenId(1),
+            name: new.name,
+            scope: new.scope,
+            sites: new.sites,
+            hash: new.hash,
+            created_ms: 0,
+        };
         assert!(is_password(&token) && matches(&token, "correct horse"));
         assert!(!matches(&token, "correct horsf") && !matches(&token, ""));
         let plain = Token { name: "ci".to_owned(), ..token };

@@ -7,6 +7,7 @@
 //! The store works behind a pooler in transaction mode. The module `sql` lists the requirements.
 
 mod address;
+mod audit;
 mod citus;
 mod class_views;
 mod compute;
@@ -52,7 +53,7 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
+    AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -222,6 +223,14 @@ impl Store for PostgresStore {
 
     async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError> {
         bounded(self.bounds.call, site::token_revoke(self, token)).await
+    }
+
+    async fn audit_add(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        bounded(self.bounds.call, audit::add(self, entry)).await
+    }
+
+    async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<(i64, AuditEntry)>, StoreError> {
+        bounded(self.bounds.call, audit::list(self, before, limit)).await
     }
 
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {

@@ -27,7 +27,7 @@ pub(crate) async fn first(
         .execute(&mut *transaction)
         .await
         .map_err(failed(CHANGING))?;
-    let row = query("/* site.any */ select exists (select 1 from site), exists (select 1 from api_token)")
+    let row = query("/* site.any */ select exists (select 1 from site), exists (select 1 from access_token)")
         .fetch_one(&mut *transaction)
         .await
         .map_err(failed(CHANGING))?;
@@ -323,13 +323,14 @@ pub(crate) async fn token_add(store: &PostgresStore, token: NewToken) -> Result<
 
 async fn token_add_in(connection: &mut PgConnection, token: NewToken) -> Result<Token, StoreError> {
     let added = query(
-        "/* token.add */ insert into api_token (name, scope, hash, created_ms) values ($1, $2, $3, $4) \
-         returning token_id",
+        "/* token.add */ insert into access_token (name, scope, hash, created_ms, sites) \
+         values ($1, $2, $3, $4, $5) returning token_id",
     )
     .bind(token.name.as_str())
     .bind(token.scope as i16)
     .bind(token.hash.as_slice())
     .bind(token.created_ms)
+    .bind(sites_text(token.sites.as_deref())?)
     .fetch_one(connection)
     .await
     .and_then(|row| row.try_get(0))
@@ -338,15 +339,21 @@ async fn token_add_in(connection: &mut PgConnection, token: NewToken) -> Result<
         id: TokenId(added),
         name: token.name,
         scope: token.scope,
+        sites: token.sites,
         hash: token.hash,
         created_ms: token.created_ms,
     })
 }
 
+/// Encodes the sites of a token for storage.
+fn sites_text(sites: Option<&[SiteId]>) -> Result<Option<String>, StoreError> {
+    sites.map(serde_json::to_string).transpose().map_err(|error| damaged(TOKENS, error))
+}
+
 pub(crate) async fn tokens(store: &PostgresStore) -> Result<Vec<Token>, StoreError> {
     let mut transaction = store.read(TOKENS).await?;
     let rows = query(
-        "/* token.read */ select token_id, name, scope, hash, created_ms from api_token \
+        "/* token.read */ select token_id, name, scope, hash, created_ms, sites from access_token \
          order by created_ms, token_id",
     )
     .fetch_all(&mut *transaction)
@@ -357,11 +364,13 @@ pub(crate) async fn tokens(store: &PostgresStore) -> Result<Vec<Token>, StoreErr
             let id: i64 = row.try_get(0).map_err(failed(TOKENS))?;
             let scope: i16 = row.try_get(2).map_err(failed(TOKENS))?;
             let hash: &[u8] = row.try_get(3).map_err(failed(TOKENS))?;
+            let sites: Option<&str> = row.try_get(5).map_err(failed(TOKENS))?;
             let wrong = || damaged(TOKENS, format_args!("token {id}"));
             Ok(Token {
                 id: TokenId(id),
                 name: row.try_get(1).map_err(failed(TOKENS))?,
                 scope: u8::try_from(scope).ok().and_then(Scope::from_number).ok_or_else(wrong)?,
+                sites: sites.map(serde_json::from_str).transpose().map_err(|_| wrong())?,
                 hash: hash.try_into().map_err(|_| wrong())?,
                 created_ms: row.try_get(4).map_err(failed(TOKENS))?,
             })
@@ -371,7 +380,7 @@ pub(crate) async fn tokens(store: &PostgresStore) -> Result<Vec<Token>, StoreErr
 
 pub(crate) async fn token_revoke(store: &PostgresStore, token: TokenId) -> Result<(), StoreError> {
     let mut transaction = store.write(TOKENS).await?;
-    let deleted = query("/* token.revoke */ delete from api_token where token_id = $1")
+    let deleted = query("/* token.revoke */ delete from access_token where token_id = $1")
         .bind(token.0)
         .execute(&mut *transaction)
         .await

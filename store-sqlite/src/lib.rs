@@ -7,6 +7,7 @@
 //! Several processes may open the file at once, such as a command beside a running server. Writers wait for each
 //! other. A reader sees one consistent snapshot per query and never waits.
 
+mod audit;
 mod bulk;
 mod class_views;
 mod copy;
@@ -41,7 +42,7 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
+    AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -168,6 +169,14 @@ impl Store for SqliteStore {
 
     async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError> {
         site::token_revoke(self, token).await
+    }
+
+    async fn audit_add(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        audit::add(self, entry).await
+    }
+
+    async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<(i64, AuditEntry)>, StoreError> {
+        audit::list(self, before, limit).await
     }
 
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {

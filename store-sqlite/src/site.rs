@@ -19,11 +19,12 @@ pub(crate) async fn first(
     token: NewToken,
 ) -> Result<(Option<Site>, Option<Token>), StoreError> {
     let mut transaction = store.write(CHANGING).await?;
-    let (sites, tokens): (bool, bool) =
-        sqlx::query_as("/* site.any */ select exists (select 1 from site), exists (select 1 from api_token)")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed(CHANGING))?;
+    let (sites, tokens): (bool, bool) = sqlx::query_as(
+        "/* site.any */ select exists (select 1 from site), exists (select 1 from access_token)",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .map_err(failed(CHANGING))?;
     let site = match sites {
         true => None,
         false => Some(put_in(&mut transaction, &whole(site)).await?),
@@ -296,12 +297,13 @@ pub(crate) async fn token_add(store: &SqliteStore, token: NewToken) -> Result<To
 
 async fn token_add_in(connection: &mut SqliteConnection, token: NewToken) -> Result<Token, StoreError> {
     let added = sqlx::query(
-        "/* token.add */ insert into api_token (name, scope, hash, created_ms) values (?, ?, ?, ?)",
+        "/* token.add */ insert into access_token (name, scope, hash, created_ms, sites) values (?, ?, ?, ?, ?)",
     )
     .bind(token.name.as_str())
     .bind(token.scope as i64)
     .bind(token.hash.as_slice())
     .bind(token.created_ms)
+    .bind(sites_text(token.sites.as_deref())?)
     .execute(connection)
     .await
     .map_err(failed(TOKENS))?;
@@ -309,14 +311,20 @@ async fn token_add_in(connection: &mut SqliteConnection, token: NewToken) -> Res
         id: TokenId(added.last_insert_rowid()),
         name: token.name,
         scope: token.scope,
+        sites: token.sites,
         hash: token.hash,
         created_ms: token.created_ms,
     })
 }
 
+/// Encodes the sites of a token for storage.
+fn sites_text(sites: Option<&[SiteId]>) -> Result<Option<String>, StoreError> {
+    sites.map(serde_json::to_string).transpose().map_err(|error| damaged(TOKENS, error))
+}
+
 pub(crate) async fn tokens(store: &SqliteStore) -> Result<Vec<Token>, StoreError> {
     let rows = sqlx::query(
-        "/* token.read */ select token_id, name, scope, hash, created_ms from api_token \
+        "/* token.read */ select token_id, name, scope, hash, created_ms, sites from access_token \
          order by created_ms, token_id",
     )
     .fetch_all(&store.readers)
@@ -327,11 +335,13 @@ pub(crate) async fn tokens(store: &SqliteStore) -> Result<Vec<Token>, StoreError
             let id: i64 = row.try_get(0).map_err(failed(TOKENS))?;
             let scope: i64 = row.try_get(2).map_err(failed(TOKENS))?;
             let hash: &[u8] = row.try_get(3).map_err(failed(TOKENS))?;
+            let sites: Option<&str> = row.try_get(5).map_err(failed(TOKENS))?;
             let wrong = || damaged(TOKENS, format_args!("token {id}"));
             Ok(Token {
                 id: TokenId(id),
                 name: row.try_get(1).map_err(failed(TOKENS))?,
                 scope: u8::try_from(scope).ok().and_then(Scope::from_number).ok_or_else(wrong)?,
+                sites: sites.map(serde_json::from_str).transpose().map_err(|_| wrong())?,
                 hash: hash.try_into().map_err(|_| wrong())?,
                 created_ms: row.try_get(4).map_err(failed(TOKENS))?,
             })
@@ -340,7 +350,7 @@ pub(crate) async fn tokens(store: &SqliteStore) -> Result<Vec<Token>, StoreError
 }
 
 pub(crate) async fn token_revoke(store: &SqliteStore, token: TokenId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("/* token.revoke */ delete from api_token where token_id = ?")
+    let deleted = sqlx::query("/* token.revoke */ delete from access_token where token_id = ?")
         .bind(token.0)
         .execute(&mut *store.connection().await?)
         .await

@@ -4,6 +4,7 @@
 //! callers of this trait do not know the backend. All other logic is here, as pure functions that every backend
 //! calls: [`load`] computes the changes of a batch; [`rollup`] encodes cells and plans the reads of a query.
 
+mod audit;
 mod cell;
 mod class_views;
 mod columns;
@@ -39,6 +40,7 @@ mod view;
 mod violation;
 mod weight;
 
+pub use audit::AuditEntry;
 pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Total, ValueCell, Views};
 pub use class_views::{ClassViewsBuilder, ClassViewsQuery};
 pub use context::causes::{AttributionMetric, Cause, CauseQuery, Causes};
@@ -273,6 +275,11 @@ pub trait Store: Send + Sync {
     async fn tokens(&self) -> Result<Vec<Token>, StoreError>;
     /// Removes a token.
     async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError>;
+
+    /// Adds an entry to the audit log. Beyond [`limits::AUDIT_ENTRIES_MAX`], the oldest entries are dropped.
+    async fn audit_add(&self, entry: &AuditEntry) -> Result<(), StoreError>;
+    /// Returns entries of the audit log with their numbers, newest first: at most `limit` before a number.
+    async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<(i64, AuditEntry)>, StoreError>;
 
     /// Returns a site's load cursor in a spool: the last position whose beacons are in the store; 0 if none is.
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError>;

@@ -84,6 +84,10 @@ const BLOCK_BYTES_MAX: usize = 1_000_000_000;
 pub const FOLD_VIEWS_MAX: usize = 114_688;
 /// Bytes of a site's name.
 pub const SITE_NAME_BYTES_MAX: usize = 64;
+/// Entries of the audit log; the oldest are dropped. Ten changes a day fill it in three years.
+pub const AUDIT_ENTRIES_MAX: usize = 10_000;
+/// Sites that one token may be limited to.
+pub const TOKEN_SITES_MAX: usize = 64;
 /// Allowed origins of one site.
 pub const ORIGINS_PER_SITE_MAX: usize = 64;
 /// Largest count of erasable page views; counting stops there.

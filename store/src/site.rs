@@ -68,9 +68,9 @@ pub struct TokenId(pub i64);
 pub enum Scope {
     /// Read-only queries: reports, judgments.
     Read = 0,
-    /// Writes that other users see: recording a judgment.
+    /// Writes that other users see: recording a judgment, and settings of sites.
     Write = 1,
-    /// Reserved for changing sites and tokens, which commands do on the store itself.
+    /// Adding and removing sites and tokens, and the audit log.
     Admin = 2,
 }
 
@@ -106,6 +106,9 @@ pub struct Token {
     pub name: String,
     /// Its permissions.
     pub scope: Scope,
+    /// The sites that it is limited to; `None` for all, also later ones. A deleted site stays in the list, because an
+    /// empty list must not become all sites.
+    pub sites: Option<Vec<SiteId>>,
     /// SHA-256 of the secret.
     pub hash: [u8; 32],
     /// Creation time, UTC milliseconds.
@@ -125,6 +128,8 @@ pub struct NewToken {
     pub name: String,
     /// See [`Token::scope`].
     pub scope: Scope,
+    /// See [`Token::sites`].
+    pub sites: Option<Vec<SiteId>>,
     /// See [`Token::hash`].
     pub hash: [u8; 32],
     /// Now, UTC milliseconds.

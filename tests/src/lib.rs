@@ -6,6 +6,7 @@ pub mod browser;
 pub mod chaos;
 pub mod clients;
 pub mod disk;
+pub mod duckdb;
 pub mod engines;
 pub mod filled;
 pub mod load;

@@ -140,7 +140,7 @@ async fn servers_that_start_together_on_a_new_database_all_serve() {
     }
     keys.dedup();
     assert_eq!((keys.len(), tokens.len()), (1, 1), "one made the site and the token: {keys:?}");
-    assert_eq!(cluster.sql("select (select count(*) from site) + (select count(*) from api_token)"), "2");
+    assert_eq!(cluster.sql("select (select count(*) from site) + (select count(*) from access_token)"), "2");
     for server in &mut servers {
         server.token.clone_from(&tokens[0]);
         eventually(|| server.get("status")).await;

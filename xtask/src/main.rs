@@ -11,6 +11,7 @@ mod clients;
 mod collector;
 mod deny;
 mod dist;
+mod duckdb;
 mod gate_tables;
 mod limits;
 mod minify;

@@ -2,7 +2,7 @@
 
 use crate::programs::{self, Programs, TestProgram};
 use crate::run::{cargo, find_program, run, say, seconds, succeeds_within};
-use crate::{browsers, clients, deny, npm, postgres, room, size, tidy, toolchain};
+use crate::{browsers, clients, deny, duckdb, npm, postgres, room, size, tidy, toolchain};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -99,7 +99,7 @@ impl Part {
                 toolchain::program("npm", "npm")?;
                 toolchain::program("prometheus", "prometheus")?;
                 toolchain::for_faults()?;
-                let (axe, clients) = (browsers::axe()?, clients::fetch()?);
+                let (axe, clients, duckdb) = (browsers::axe()?, clients::fetch()?, duckdb::python()?);
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let programs = tests.select(|program| program.is_of(E2E) && !program.has(E2E, BROWSERS))?;
                 let server = tests.programs()?.server.clone();
@@ -107,6 +107,7 @@ impl Part {
                     let mut command = program.command();
                     command.env("FIELDVITALS_BIN", &server);
                     command.env("FIELDVITALS_AXE", &axe).env("FIELDVITALS_CLIENTS", &clients);
+                    command.env("FIELDVITALS_DUCKDB", &duckdb);
                     command
                 }))
             }

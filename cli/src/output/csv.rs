@@ -27,7 +27,7 @@ impl Csv {
 
 /// Prefixes an apostrophe if a spreadsheet would run the field as a formula (OWASP, CSV injection; CWE-1236). Some
 /// spreadsheets split at semicolons and tabs too, so each piece is a field.
-fn guarded(field: &str) -> String {
+pub(crate) fn guarded(field: &str) -> String {
     let mut guarded = String::with_capacity(field.len());
     for piece in field.split_inclusive([';', '\t']) {
         if piece.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0', '＝', '＋', '－', '＠']) {

@@ -1,10 +1,11 @@
-//! The read API: authenticates with a bearer token and answers JSON.
+//! The API: authenticates with a bearer token and answers JSON.
 //!
 //! One file an endpoint, in the order of [`routes`]. [`route`] holds the parameter `route`, which several endpoints
-//! take.
+//! take, and `settings` what endpoints that change settings share.
 
 pub mod advice;
 pub mod attribution;
+pub mod audit;
 pub mod breakdown;
 pub mod compare;
 pub mod engagement;
@@ -22,11 +23,14 @@ pub mod routes;
 pub mod samples;
 pub mod series;
 pub mod session;
+mod settings;
+pub mod site_settings;
 pub mod sites;
 pub mod status;
 pub mod status_history;
 pub mod summary;
 pub mod thresholds;
+pub mod tokens;
 pub mod violations;
 
 use crate::http::error::ApiError;
@@ -61,14 +65,43 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
                 .route(web::post().to(session::sign_in))
                 .route(web::delete().to(session::sign_out)),
         )
-        .service(get("/api/v1/sites").route(web::get().to(sites::sites)))
+        .service(
+            web::resource("/api/v1/sites")
+                .default_service(web::to(|request| refuse(request, "GET, POST")))
+                .route(web::get().to(sites::sites))
+                .route(web::post().to(site_settings::add)),
+        )
+        .service(
+            web::resource("/api/v1/sites/{site}")
+                .default_service(web::to(|request| refuse(request, "PATCH, DELETE")))
+                .route(web::patch().to(site_settings::update))
+                .route(web::delete().to(site_settings::delete)),
+        )
+        .service(post("/api/v1/sites/{site}/keys").route(web::post().to(site_settings::rotate_key)))
+        .service(
+            web::resource("/api/v1/tokens")
+                .default_service(web::to(|request| refuse(request, "GET, POST")))
+                .route(web::get().to(tokens::tokens))
+                .route(web::post().to(tokens::add)),
+        )
+        .service(
+            web::resource("/api/v1/tokens/{token}")
+                .default_service(web::to(|request| refuse(request, "DELETE")))
+                .route(web::delete().to(tokens::revoke)),
+        )
+        .service(get("/api/v1/audit").route(web::get().to(audit::audit)))
         .service(get("/api/v1/sites/{site}/summary").route(web::get().to(summary::summary)))
         .service(get("/api/v1/sites/{site}/pages").route(web::get().to(pages::pages)))
         .service(get("/api/v1/sites/{site}/report").route(web::get().to(report::report)))
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(breakdown::breakdown)))
         .service(get("/api/v1/sites/{site}/series").route(web::get().to(series::series)))
         .service(get("/api/v1/sites/{site}/compare").route(web::get().to(compare::compare)))
-        .service(get("/api/v1/sites/{site}/releases").route(web::get().to(releases::releases)))
+        .service(
+            web::resource("/api/v1/sites/{site}/releases")
+                .default_service(web::to(|request| refuse(request, "GET, POST")))
+                .route(web::get().to(releases::releases))
+                .route(web::post().to(releases::mark)),
+        )
         .service(get("/api/v1/sites/{site}/attribution").route(web::get().to(attribution::attribution)))
         .service(get("/api/v1/sites/{site}/samples").route(web::get().to(samples::samples)))
         .service(get("/api/v1/sites/{site}/engagement").route(web::get().to(engagement::engagement)))

@@ -2,12 +2,13 @@
 //! a [grant](crate::grant).
 
 use crate::clock::now_ms;
+use crate::directory::Snapshot;
 use crate::grant::{Grant, Void};
 use crate::http::State;
 use crate::http::error::ApiError;
 use actix_web::HttpRequest;
 use actix_web::http::{Method, header};
-use fieldvitals_store::{Scope, Site, SiteId, TokenId};
+use fieldvitals_store::{Scope, Site, SiteId, Token, TokenId};
 use std::sync::Arc;
 
 /// The session's cookie.
@@ -18,16 +19,27 @@ pub(super) const COOKIE: &str = "fieldvitals_session";
 pub(super) const OWN_PAGE: &str = "Fieldvitals-Dashboard";
 
 /// What a request may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The token that allows it.
     pub token: TokenId,
     /// The scope.
     pub scope: Scope,
-    /// The only site that it may read; `None` for all.
-    pub site: Option<SiteId>,
+    /// The sites that its token is limited to; `None` for all.
+    pub sites: Option<Vec<SiteId>>,
+    /// The only site of a read-only link; `None` without a link.
+    pub link: Option<SiteId>,
     /// End of a session, in UTC seconds; `None` for a token.
     pub until_s: Option<i64>,
+}
+
+impl Access {
+    /// Whether the request may know of a site.
+    #[must_use]
+    pub fn sees(&self, site: SiteId) -> bool {
+        self.sites.as_ref().is_none_or(|sites| sites.contains(&site))
+            && self.link.is_none_or(|only| only == site)
+    }
 }
 
 /// Finds what a request may do.
@@ -55,10 +67,15 @@ pub async fn access(state: &State, request: &HttpRequest) -> Result<Access, ApiE
 
 /// Finds what the secret of a token allows.
 async fn by_token(state: &State, secret: &str) -> Result<Access, ApiError> {
-    let found = |token: &fieldvitals_store::Token| (token.id, token.scope);
+    let found = |token: &Token| Access {
+        token: token.id,
+        scope: token.scope,
+        sites: token.sites.clone(),
+        link: None,
+        until_s: None,
+    };
     let found = state.directory.find(|directory| directory.token(secret).map(found)).await;
-    let (token, scope) = found.ok_or_else(ApiError::wrong_token)?;
-    Ok(Access { token, scope, site: None, until_s: None })
+    found.ok_or_else(ApiError::wrong_token)
 }
 
 /// Finds what a token or a grant allows, for requests that carry either as a key.
@@ -80,15 +97,16 @@ pub(super) async fn granted(state: &State, text: &str) -> Result<Access, ApiErro
             Err(Void::Unknown) => None,
             Err(Void::Expired) => Some(Err(Void::Expired)),
             Ok(grant) => {
-                let scope = directory.token_by_id(grant.token)?.scope;
-                Some(Ok((grant, scope)))
+                let token = directory.token_by_id(grant.token)?;
+                Some(Ok((grant, token.scope, token.sites.clone())))
             }
         });
     match found.await {
-        Some(Ok((grant, scope))) => Ok(Access {
+        Some(Ok((grant, scope, sites))) => Ok(Access {
             token: grant.token,
             scope: if grant.site.is_some() { Scope::Read } else { scope },
-            site: grant.site,
+            sites,
+            link: grant.site,
             until_s: Some(grant.until_s),
         }),
         Some(Err(_)) => Err(ApiError::session_over("it has expired")),
@@ -105,28 +123,39 @@ fn cookie(request: &HttpRequest) -> Option<&str> {
         .find_map(|(name, value)| (name == COOKIE && !value.is_empty()).then_some(value))
 }
 
-/// Checks that the request may act on the whole server with the scope `needed`.
+/// Checks that the request has the scope `needed`, and is not made with a link.
 ///
 /// # Errors
-/// As [`access`], and 403 if the scope is too small or only one site may be read.
+/// As [`access`], and 403 if the scope is too small or the request is made with a link.
 pub async fn require(state: &State, request: &HttpRequest, needed: Scope) -> Result<Access, ApiError> {
     let access = access(state, request).await?;
-    if access.site.is_some() {
+    if access.link.is_some() {
         return Err(ApiError::one_site());
     }
     if access.scope < needed { Err(ApiError::scope(needed.name())) } else { Ok(access) }
 }
 
+/// Checks that the request has the scope `needed` of all sites.
+///
+/// # Errors
+/// As [`require`], and 403 if the token is limited to sites.
+pub async fn require_all(state: &State, request: &HttpRequest, needed: Scope) -> Result<Access, ApiError> {
+    let access = require(state, request, needed).await?;
+    if access.sites.is_some() { Err(ApiError::limited()) } else { Ok(access) }
+}
+
 /// Finds a site by name or id, for a request that may read it.
 ///
 /// # Errors
-/// As [`access`], 403 for another site than the only one, and 404 if the site does not exist.
+/// As [`access`], and 404 if the site does not exist or the token is limited to others. With a link, 403 for every other
+/// name.
 pub async fn site(state: &State, request: &HttpRequest, name: &str) -> Result<Arc<Site>, ApiError> {
     let access = access(state, request).await?;
-    let site = state.directory.find(|directory| directory.by_name(name).cloned()).await;
-    match access.site {
-        None => site.ok_or_else(|| ApiError::no_site(name)),
-        // Names of other sites are not told.
-        Some(only) => site.filter(|site| site.id == only).ok_or_else(ApiError::one_site),
-    }
+    // A site that the request may not know of is looked up again like a missing one, so that the time tells nothing.
+    let seen = |directory: &Snapshot| directory.by_name(name).filter(|site| access.sees(site.id)).cloned();
+    let missing = || match access.link {
+        Some(_) => ApiError::one_site(),
+        None => ApiError::no_site(name),
+    };
+    state.directory.find(seen).await.ok_or_else(missing)
 }

@@ -1,5 +1,6 @@
 //! Errors of all endpoints: a status and `{"error":{"code","message","hint"}}`.
 
+use crate::administration::AdministrationError;
 use crate::http::body::BodyError;
 use crate::intake::RefusedBody;
 use crate::outcome::{Invalid, Outcome};
@@ -200,6 +201,36 @@ impl ApiError {
         )
     }
 
+    /// Return `403 Forbidden`: the token is limited to sites.
+    pub fn limited() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "token_limited",
+            "the API token is limited to some sites, and this concerns all of them",
+            "`fieldvitals token add NAME --scope SCOPE` without --site makes a token for all sites.",
+        )
+    }
+
+    /// Return `404 Not Found`: unknown token to revoke.
+    pub fn no_such_token() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no_token",
+            "there is no such token",
+            "GET /api/v1/tokens lists the tokens with their ids.",
+        )
+    }
+
+    /// Return `500 Internal Server Error`: a request ended by a fault of the server.
+    pub fn broken() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "broken",
+            "the request ended by a fault of the server",
+            "See the server's log.",
+        )
+    }
+
     /// Return `404 Not Found`: unknown site.
     pub fn no_site(name: &str) -> Self {
         let shown: String = name.chars().take(64).collect();
@@ -387,6 +418,15 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NoSuchSite => return Self::no_site(""),
+            StoreError::NoSuchToken => return Self::no_such_token(),
+            StoreError::SiteExists(_) => {
+                return Self::new(
+                    StatusCode::CONFLICT,
+                    "site_exists",
+                    error.to_string(),
+                    "Choose another name.",
+                );
+            }
             StoreError::TooManyViews { .. } => {
                 return Self::new(
                     StatusCode::UNPROCESSABLE_ENTITY,
@@ -417,6 +457,28 @@ impl From<StoreError> for ApiError {
                 "the store could not answer",
                 "See the server's log.",
             ),
+        }
+    }
+}
+
+impl From<AdministrationError> for ApiError {
+    fn from(error: AdministrationError) -> Self {
+        match error {
+            AdministrationError::Invalid(message) => Self::parameter(message),
+            AdministrationError::Store(error) => error.into(),
+            AdministrationError::Random(_) => {
+                tracing::error!(%error, "a key or token cannot be made");
+                Self::broken()
+            }
+            AdministrationError::Unrecorded(_) => {
+                tracing::error!(%error, "a change is not in the audit log");
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "unrecorded",
+                    "the change took place, but its entry in the audit log could not be written",
+                    "Look at the settings before you try again.",
+                )
+            }
         }
     }
 }

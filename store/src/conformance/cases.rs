@@ -5,9 +5,7 @@ use crate::dimension::OTHER;
 use crate::limits;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    CellQuery, ClassViewsQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport,
-    NewSite, NewToken, Retention, RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError,
-    StoredView, Tally, TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
+    AuditEntry, CellQuery, ClassViewsQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention, RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
 };
 use std::sync::Arc;
 use vitals::gate::{Block, ClassViews};
@@ -84,6 +82,7 @@ pub async fn tokens(store: Arc<dyn Store>) {
     let new = |name: &str, scope, byte, created_ms| NewToken {
         name: name.to_owned(),
         scope,
+        sites: None,
         hash: [byte; 32],
         created_ms,
     };
@@ -96,14 +95,56 @@ pub async fn tokens(store: Arc<dyn Store>) {
     assert!(matches!(store.token_revoke(early.id).await, Err(StoreError::NoSuchToken)));
 }
 
+/// A token that is limited to sites stays limited, also when its sites are deleted.
+pub async fn tokens_of_sites(store: Arc<dyn Store>) {
+    let (shop, blog) = (site(&store, "shop").await, site(&store, "blog").await);
+    let mut added = Vec::new();
+    for (byte, sites) in [(1, None), (2, Some(vec![shop])), (3, Some(vec![blog, shop])), (4, Some(vec![]))] {
+        let name = format!("token {byte}");
+        let new = NewToken { name, scope: Scope::Read, sites, hash: [byte; 32], created_ms: i64::from(byte) };
+        let token = store.token_add(new.clone()).await.unwrap();
+        assert_eq!((&token.sites, token.hash), (&new.sites, new.hash));
+        added.push(token);
+    }
+    assert_eq!(store.tokens().await.unwrap(), added);
+    store.site_delete(shop).await.unwrap();
+    assert_eq!(store.tokens().await.unwrap(), added);
+}
+
+/// The audit log keeps the latest entries in order.
+pub async fn audit_entries_are_kept_in_order(store: Arc<dyn Store>) {
+    let entry = |number: i64| AuditEntry {
+        at_ms: 100 - number,
+        actor: "ci (token 3)".to_owned(),
+        action: "site.update".to_owned(),
+        target: format!("site {number}"),
+        before: (number > 0).then(|| r#"{"name":"a"}"#.to_owned()),
+        after: (number < 2).then(|| r#"{"name":"\u0000é"}"#.to_owned()),
+    };
+    assert_eq!(store.audit(None, 10).await.unwrap(), []);
+    for number in 0..3 {
+        store.audit_add(&entry(number)).await.unwrap();
+    }
+    let all = store.audit(None, 10).await.unwrap();
+    let entries: Vec<AuditEntry> = all.iter().map(|(_, entry)| entry.clone()).collect();
+    assert_eq!(entries, [entry(2), entry(1), entry(0)], "the latest first, whatever the clock said");
+    assert_eq!(store.audit(None, 1).await.unwrap(), all[..1]);
+    assert_eq!(store.audit(Some(all[0].0), 10).await.unwrap(), all[1..]);
+}
+
 /// If servers start together on a new store, one creates the site and the token; the others find them.
 pub async fn servers_that_start_together_make_one_beginning(store: Arc<dyn Store>) {
     let start = |number: u8| {
         let store = Arc::clone(&store);
         let key = format!("k{number}");
         let site = NewSite { name: "default".to_owned(), key, origins: vec!["*".to_owned()], created_ms: 5 };
-        let token =
-            NewToken { name: "first".to_owned(), scope: Scope::Admin, hash: [number; 32], created_ms: 5 };
+        let token = NewToken {
+            name: "first".to_owned(),
+            scope: Scope::Admin,
+            sites: None,
+            hash: [number; 32],
+            created_ms: 5,
+        };
         tokio::spawn(async move { store.first_start(site, token).await.unwrap() })
     };
     let starts: Vec<_> = (0..6).map(start).collect();

@@ -4,7 +4,7 @@ use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
 use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
-    CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
+    AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
 };
 use async_trait::async_trait;
 use std::ops::Range;
@@ -168,6 +168,14 @@ impl Store for FaultyStore {
 
     async fn token_revoke(&self, token: TokenId) -> Result<(), StoreError> {
         self.inner.token_revoke(token).await
+    }
+
+    async fn audit_add(&self, entry: &AuditEntry) -> Result<(), StoreError> {
+        self.inner.audit_add(entry).await
+    }
+
+    async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<(i64, AuditEntry)>, StoreError> {
+        self.inner.audit(before, limit).await
     }
 
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {

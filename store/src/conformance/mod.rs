@@ -96,14 +96,14 @@ register! {
         a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,
         a_deleted_site_takes_everything_with_it, a_load_takes_place_whole_or_not,
         a_question_beside_loads_and_maintenance_sees_one_state, a_stale_cursor_is_refused,
-        a_tally_has_every_value_by_half_hours, a_view_that_changes_route_leaves_its_old_cell,
+        a_tally_has_every_value_by_half_hours, audit_entries_are_kept_in_order, a_view_that_changes_route_leaves_its_old_cell,
         an_answer_counts_the_period_that_it_states, cells_past_retention_are_gone, concurrent_loaders_agree,
         foreign_metrics_are_joined_over_loads, labels_have_a_bound, loading_again_changes_nothing,
         odd_ranges_are_answered, releases_are_told_apart, rollups_are_rebuilt_beside_erasures,
         rollups_are_rebuilt_beside_loads, routes_are_any_text,
         routes_have_a_bound, servers_that_start_together_make_one_beginning, sites_and_keys, systems_are_told_apart,
         tallies_are_exact, the_page_views_of_a_route_are_found, the_same_view_on_two_sites_is_two_views, tokens,
-        updates_past_retention_change_nothing, values_are_found_by_class, violations_open_and_close;
+        tokens_of_sites, updates_past_retention_change_nothing, values_are_found_by_class, violations_open_and_close;
     conditions: conditions_explain_ttfb_and_go_with_their_page_view;
     contexts:
         contexts_are_those_of_the_last_snapshot, sampled_page_views_count_as_those_they_stand_for, texts_have_a_bound;

@@ -65,7 +65,6 @@ impl Copier<'_> {
     pub(super) async fn all(&mut self, plan: &Plan) -> anyhow::Result<Copied> {
         // Runs first, because the target refuses views older than its retention edges.
         self.target.keep(plan.retained).await.context("what is kept")?;
-        self.tokens().await.context("tokens")?;
         let mut sites = Vec::new();
         for (site, there) in &plan.sites {
             let there = match there {
@@ -91,6 +90,7 @@ impl Copier<'_> {
                 .with_context(|| format!("deploy marks of `{}`", site.name))?;
             sites.push((site.clone(), there));
         }
+        self.tokens(&sites).await.context("tokens")?;
         Ok(Copied::All(sites))
     }
 
@@ -105,13 +105,17 @@ impl Copier<'_> {
         Ok(())
     }
 
-    async fn tokens(&self) -> Result<(), StoreError> {
+    /// Copies the tokens, each limited to the same sites under their new ids.
+    async fn tokens(&self, sites: &[(Site, Site)]) -> Result<(), StoreError> {
+        // Deleted sites have no copy.
+        let there = |id: &SiteId| Some(sites.iter().find(|(site, _)| site.id == *id)?.1.id);
         let known: HashSet<[u8; 32]> =
             self.target.tokens().await?.into_iter().map(|token| token.hash).collect();
         for token in self.source.tokens().await?.into_iter().filter(|token| !known.contains(&token.hash)) {
             let token = NewToken {
                 name: token.name,
                 scope: token.scope,
+                sites: token.sites.map(|sites| sites.iter().filter_map(there).collect()),
                 hash: token.hash,
                 created_ms: token.created_ms,
             };

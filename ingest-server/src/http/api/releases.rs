@@ -3,15 +3,18 @@
 use crate::clock::now_ms;
 use crate::closed_days::Reader;
 use crate::http::answer::{Basis, ask_once};
-use crate::http::api::Answer;
-use crate::http::error::ErrorBody;
-use crate::http::question::number;
+use crate::http::api::settings::{Change, SettingsBody, read, to_its_end};
+use crate::http::api::{Answer, json};
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::question::{number, short};
 use crate::http::{State, auth};
 use crate::limits;
 use crate::questions::Cost;
 use crate::releases::{self, Release};
 use crate::report::{Range, time_text};
 use actix_web::{HttpRequest, web};
+use fieldvitals_store::Scope;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -59,6 +62,54 @@ impl From<Release> for ReleaseReport {
             release: release.name,
         }
     }
+}
+
+/// A deploy of a release.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeployBody {
+    /// The release, as pages name it (`data-release`).
+    release: String,
+    /// Time of the deploy, RFC 3339; now when absent.
+    deployed: Option<String>,
+}
+
+/// A marked deploy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeployReport {
+    site: String,
+    release: String,
+    deployed: String,
+}
+
+/// Marks the deploy of a release. A second mark of a release replaces the first. Needs the scope `write`.
+#[utoipa::path(post, path = "/api/v1/sites/{site}/releases", tag = "settings", security(("token" = [])),
+    params(("site" = String, Path, description = "The site's name or id")), request_body(content = DeployBody),
+    responses((status = 200, body = DeployReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub async fn mark(
+    state: web::Data<State>,
+    request: HttpRequest,
+    name: web::Path<String>,
+    body: SettingsBody,
+) -> Answer {
+    let site = auth::site(&state, &request, &name).await?;
+    let access = auth::require(&state, &request, Scope::Write).await?;
+    let DeployBody { release, deployed } = read(body)?;
+    let at_ms = deployed.map(|text| {
+        text.parse().map(Timestamp::as_millisecond).map_err(|_| {
+            ApiError::parameter(format!(
+                "`deployed` is `{}`: expected a time such as 2026-11-21T00:00:00Z",
+                short(&text)
+            ))
+        })
+    });
+    let at_ms = at_ms.transpose()?;
+    let change = Change::new(&state, &access)?;
+    let of = Arc::clone(&site);
+    let mark = async move { change.administration().deploy_mark(&of, &release, at_ms).await };
+    let mark = to_its_end(&state, mark).await?;
+    let deployed = time_text(mark.at_ms);
+    Ok(json(DeployReport { site: site.name.clone(), release: mark.release, deployed }))
 }
 
 /// The releases that were seen or deployed last, with their first and last day and their page views.

@@ -56,7 +56,7 @@ impl From<&Site> for SiteReport {
     }
 }
 
-/// All sites.
+/// The sites that the request may know of.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SitesReport {
     sites: Vec<SiteReport>,
@@ -70,7 +70,7 @@ pub struct SitesReport {
     link: bool,
 }
 
-/// The sites of this server.
+/// The sites of this server, or those that the token is limited to.
 #[utoipa::path(get, path = "/api/v1/sites", tag = "read", security(("token" = [])),
     responses((status = 200, body = SitesReport), (status = 401, body = ErrorBody)))]
 pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
@@ -80,12 +80,12 @@ pub async fn sites(state: web::Data<State>, request: HttpRequest) -> Answer {
         sites: directory
             .sites()
             .iter()
-            .filter(|site| access.site.is_none_or(|only| only == site.id))
+            .filter(|site| access.sees(site.id))
             .map(|site| site.as_ref().into())
             .collect(),
         demo: state.demo,
         scope: access.scope.name(),
         until: access.until_s.map(|until_s| time_text(until_s * 1_000)),
-        link: access.site.is_some(),
+        link: access.link.is_some(),
     }))
 }

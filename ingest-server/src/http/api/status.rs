@@ -160,19 +160,25 @@ pub struct RefusalReport {
     beacons: u64,
 }
 
-/// The state of the server.
+/// Stands for a site that the token is not limited to, where a fault of the server has one.
+const OTHER_SITE: &str = "(other)";
+
+/// The state of the server. Counts are of all sites; a token that is limited to sites sees the names of these only.
 #[utoipa::path(get, path = "/api/v1/status", tag = "read", security(("token" = [])),
     responses((status = 200, body = StatusReport), (status = 401, body = ErrorBody)))]
 pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
-    auth::require(&state, &request, Scope::Read).await?;
+    let access = auth::require(&state, &request, Scope::Read).await?;
     let checks = state.health.judge(&watch::sample(&state).await.0);
     let spool = state.spool.stats();
     let directory = state.directory.current();
     let name = |id: SiteId| {
+        if !access.sees(id) {
+            return OTHER_SITE.to_owned();
+        }
         let site = directory.sites().iter().find(|site| site.id == id);
         site.map_or_else(|| id.0.to_string(), |site| site.name.clone())
     };
-    let held = state.spool.held().into_iter().map(|held| HeldReport {
+    let held = state.spool.held().into_iter().filter(|held| access.sees(held.site)).map(|held| HeldReport {
         site: name(held.site),
         since: time_text(held.since_ms),
         beacons: held.beacons,
@@ -219,6 +225,7 @@ pub async fn status(state: web::Data<State>, request: HttpRequest) -> Answer {
             .spool
             .crowded()
             .into_iter()
+            .filter(|names| access.sees(names.site))
             .map(|names| CrowdedReport {
                 site: name(names.site),
                 kind: names.kind(),

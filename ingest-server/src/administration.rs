@@ -1,0 +1,231 @@
+//! Changes settings: sites, their keys, tokens and deploy marks. The commands and the API change them here, so both check the
+//! same rules and write the same audit log.
+
+pub mod check;
+
+use crate::directory::token_hash;
+use crate::password::is_password_name;
+use crate::report::time_text;
+use crate::{keys, limits};
+use fieldvitals_store::{
+    AuditEntry, DeployMark, NewSite, NewToken, RouteGroups, Scope, Site, SiteId, Store, StoreError, Token, TokenId,
+};
+use serde_json::{Value, json};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The actor of changes by commands on the store itself.
+pub const COMMAND_LINE: &str = "command line";
+
+/// Why a setting was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdministrationError {
+    /// A value breaks a rule. The message says which one, and what is expected.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store refused the change.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system has no random numbers for a key or a token.
+    #[error(transparent)]
+    Random(#[from] getrandom::Error),
+    /// The change took place, and its entry in the audit log could not be written.
+    #[error("the change took place, but the audit log could not be written: {0}")]
+    Unrecorded(StoreError),
+}
+
+/// New values of a site's settings; `None` keeps a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SiteChange {
+    /// The name.
+    pub name: Option<String>,
+    /// The allowed origins, replacing the old ones.
+    pub origins: Option<Vec<String>>,
+    /// The route patterns, replacing the old ones.
+    pub routes: Option<Vec<String>>,
+    /// The time zone.
+    pub timezone: Option<String>,
+    /// Whether servers add route groups by themselves.
+    pub auto_routes: Option<bool>,
+}
+
+/// Changes settings on behalf of somebody.
+pub struct Administration<'a> {
+    store: &'a dyn Store,
+    actor: String,
+    now_ms: i64,
+}
+
+impl<'a> Administration<'a> {
+    /// `actor` stands in the audit log.
+    #[must_use]
+    pub fn new(store: &'a dyn Store, actor: impl Into<String>, now_ms: i64) -> Self {
+        Self { store, actor: actor.into(), now_ms }
+    }
+
+    /// Adds a site with one key.
+    ///
+    /// # Errors
+    /// If the name or an origin breaks a rule, or the name is taken.
+    pub async fn site_add(&self, name: &str, origins: &[String]) -> Result<Site, AdministrationError> {
+        let (name, origins) = (invalid(check::site_name(name))?, invalid(check::origins(origins))?);
+        let site = NewSite { name, key: keys::site_key()?, origins, created_ms: self.now_ms };
+        let site = self.store.site_add(site).await?;
+        self.record("site.add", &site.name, None, Some(site_json(&site))).await?;
+        Ok(site)
+    }
+
+    /// Changes settings of a site.
+    ///
+    /// # Errors
+    /// If a value breaks a rule, or the name is taken.
+    pub async fn site_update(&self, site: &Site, change: SiteChange) -> Result<Site, AdministrationError> {
+        let SiteChange { name, origins, routes, timezone, auto_routes } = change;
+        let name = name.map(|name| invalid(check::site_name(&name))).transpose()?;
+        let origins = origins.map(|origins| invalid(check::origins(&origins))).transpose()?;
+        let routes = routes.map(|routes| invalid(check::routes(&routes))).transpose()?;
+        let timezone = timezone.map(|timezone| invalid(check::timezone(&timezone))).transpose()?;
+        let name = name.as_ref().unwrap_or(&site.name);
+        let (origins, routes) =
+            (origins.as_ref().unwrap_or(&site.origins), routes.as_ref().unwrap_or(&site.routes));
+        let mut changed = self.store.site_update(site.id, name, origins, routes).await?;
+        if let Some(timezone) = timezone {
+            changed = self.store.site_timezone(site.id, &timezone).await?;
+        }
+        if let Some(auto) = auto_routes {
+            let before = changed.route_groups.clone();
+            let after = RouteGroups { auto, ..before.clone() };
+            changed = self.store.site_route_groups(site.id, &before, &after).await?;
+            if changed.route_groups.auto != auto {
+                return Err(AdministrationError::Invalid(
+                    "a server changed the route groups of the site meanwhile; try again".to_owned(),
+                ));
+            }
+        }
+        self.record("site.update", &site.name, Some(site_json(site)), Some(site_json(&changed))).await?;
+        Ok(changed)
+    }
+
+    /// Gives a site a new key. Its old keys stay valid for some hours.
+    ///
+    /// # Errors
+    /// If the hours are more than a year, or the site was deleted.
+    pub async fn site_rotate_key(
+        &self,
+        site: &Site,
+        keep_old_hours: u32,
+    ) -> Result<Site, AdministrationError> {
+        let max = limits::KEEP_OLD_KEY_HOURS_MAX;
+        if keep_old_hours > max {
+            return Err(AdministrationError::Invalid(format!("old keys stay valid for at most {max} hours")));
+        }
+        let until_ms = self.now_ms.saturating_add(i64::from(keep_old_hours) * HOUR_MS);
+        let key = keys::site_key()?;
+        let changed = self.store.site_rotate_key(site.id, &key, self.now_ms, until_ms).await?;
+        let after = json!({"key": key, "old_keys_until": time_text(until_ms)});
+        self.record("site.rotate_key", &site.name, None, Some(after)).await?;
+        Ok(changed)
+    }
+
+    /// Removes a site and all of its data.
+    ///
+    /// # Errors
+    /// If the site was deleted already.
+    pub async fn site_delete(&self, site: &Site) -> Result<(), AdministrationError> {
+        self.store.site_delete(site.id).await?;
+        self.record("site.delete", &site.name, Some(site_json(site)), None).await
+    }
+
+    /// Adds a token, limited to sites if there are any. Returns it with its secret, which is stored nowhere.
+    ///
+    /// # Errors
+    /// If the name is that of a password or too long, or there are too many sites.
+    pub async fn token_add(
+        &self,
+        name: &str,
+        scope: Scope,
+        sites: Option<Vec<SiteId>>,
+    ) -> Result<(Token, String), AdministrationError> {
+        let name = invalid(check::token_name(name))?;
+        let max = fieldvitals_store::limits::TOKEN_SITES_MAX;
+        if sites.as_ref().is_some_and(|sites| sites.is_empty() || sites.len() > max) {
+            return Err(AdministrationError::Invalid(format!(
+                "a token is limited to 1 to {max} sites; without sites it is for all"
+            )));
+        }
+        let secret = keys::token()?;
+        let hash = token_hash(&secret);
+        let token = NewToken { name, scope, sites, hash, created_ms: self.now_ms };
+        let token = self.store.token_add(token).await?;
+        self.record("token.add", &token_target(&token), None, Some(token_json(&token))).await?;
+        Ok((token, secret))
+    }
+
+    /// Revokes a token.
+    ///
+    /// # Errors
+    /// If there is no such token.
+    pub async fn token_revoke(&self, id: TokenId) -> Result<(), AdministrationError> {
+        let token = self.store.tokens().await?.into_iter().find(|token| token.id == id);
+        let token = token.ok_or(StoreError::NoSuchToken)?;
+        self.store.token_revoke(id).await?;
+        self.record("token.revoke", &token_target(&token), Some(token_json(&token)), None).await
+    }
+
+    /// Marks the deploy of a release; now if no time is given.
+    ///
+    /// # Errors
+    /// If the name breaks a rule, or the site was deleted.
+    pub async fn deploy_mark(
+        &self,
+        site: &Site,
+        release: &str,
+        at_ms: Option<i64>,
+    ) -> Result<DeployMark, AdministrationError> {
+        let release = invalid(check::release(release))?;
+        let mark = DeployMark { release, at_ms: at_ms.unwrap_or(self.now_ms) };
+        self.store.deploy_marks_put(site.id, std::slice::from_ref(&mark)).await?;
+        let after = json!({"release": mark.release, "deployed": time_text(mark.at_ms)});
+        self.record("release.mark", &site.name, None, Some(after)).await?;
+        Ok(mark)
+    }
+
+    async fn record(
+        &self,
+        action: &str,
+        target: &str,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> Result<(), AdministrationError> {
+        let text = |settings: Option<Value>| settings.map(|settings| settings.to_string());
+        let entry = AuditEntry {
+            at_ms: self.now_ms,
+            actor: self.actor.clone(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            before: text(before),
+            after: text(after),
+        };
+        self.store.audit_add(&entry).await.map_err(AdministrationError::Unrecorded)
+    }
+}
+
+fn invalid<T>(checked: Result<T, String>) -> Result<T, AdministrationError> {
+    checked.map_err(AdministrationError::Invalid)
+}
+
+/// Names a token in the audit log. The name of a password has its salt, which is nobody's business.
+#[must_use]
+pub fn token_target(token: &Token) -> String {
+    let name = if is_password_name(&token.name) { "password" } else { &token.name };
+    format!("{name} (token {})", token.id.0)
+}
+
+fn site_json(site: &Site) -> Value {
+    json!({"name": site.name, "origins": site.origins, "routes": site.routes, "timezone": site.timezone,
+           "auto_routes": site.route_groups.auto})
+}
+
+fn token_json(token: &Token) -> Value {
+    json!({"scope": token.scope.name(), "sites": token.sites})
+}

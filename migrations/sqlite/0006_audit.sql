@@ -1,0 +1,11 @@
+-- Changes of settings: who, what and when (store::AuditEntry).
+create table audit (
+    audit_id integer primary key autoincrement,
+    at_ms integer not null,
+    actor text not null,
+    action text not null,
+    target text not null,
+    -- JSON, null if there are no settings.
+    settings_before text,
+    settings_after text
+) strict;
