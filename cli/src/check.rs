@@ -10,6 +10,7 @@ mod sarif;
 mod text;
 mod wait;
 
+use crate::budget::kept::newest;
 use crate::budget_file;
 use crate::client::answer::{BudgetAnswer, GateAnswer};
 use crate::client::{Client, ServerArgs, period};
@@ -29,9 +30,9 @@ use wait::{End, Waited};
 /// Judge budgets with field data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The budget file; `-` reads standard input.
+    /// The budget file; `-` reads standard input. Without a file, the budgets that are kept on the server.
     #[arg(long, value_name = "FILE")]
-    budget: PathBuf,
+    budget: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
     /// Only page views of this release.
@@ -127,9 +128,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn execute(args: &Args, terminal: Terminal, summary: Option<&Path>) -> Result<Done, Failure> {
     // Parses before the request, so that the error names the file and needs no server.
-    let budget_file::Source { name: file, text, parsed } = budget_file::read(&args.budget)?;
+    let source = args.budget.as_deref().map(budget_file::read).transpose()?;
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
+    let budget_file::Source { name: file, text, parsed } = match source {
+        Some(source) => source,
+        None => newest(&client, &site).await?,
+    };
     let question = Question {
         client: &client,
         site: &site,

@@ -23,3 +23,7 @@ pub(crate) const WAIT_HOURS_MAX: u64 = 168;
 pub(crate) const RETRY_AFTER_S_MAX: u64 = 10;
 /// Largest response that a command reads, in bytes.
 pub(crate) const CLIENT_ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Default pause between two looks at standing budgets, in seconds: as often as maintenance.
+pub(crate) const STANDING_EVERY_S: u64 = 60;
+/// Longest configurable pause, in seconds: an alert is that late.
+pub(crate) const STANDING_EVERY_S_MAX: u64 = 3_600;

@@ -1,8 +1,11 @@
 //! The gate: judges budgets against stored page views. The store counts, `vitals::gate` decides.
 
 mod counts;
+mod standing;
 #[cfg(test)]
 mod tests;
+
+pub use standing::{Standing, exact_routes, filters_of, key_of, routes_of, standing};
 
 use crate::intake::lookup;
 use crate::report::{self, PeriodReport, Range};

@@ -184,22 +184,22 @@ impl NameTables for Tables<'_> {
         Ok(())
     }
 
-    async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+    async fn reserved_routes(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         let rows = query(
-            "/* route.rules */ select site_id, jsonb_array_elements_text(routes::jsonb) from site \
-             where site_id = any($1)",
+            "/* route.reserved */ select site_id, jsonb_array_elements_text(routes::jsonb || reserved::jsonb) \
+             from site where site_id = any($1)",
         )
         .bind(sites.iter().map(|site| site.0).collect::<Vec<i64>>())
         .fetch_all(&mut *self.0)
         .await
         .map_err(failed(NAMING))?;
-        let mut rules: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
+        let mut reserved: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
         for row in &rows {
             let read = || Ok((row.try_get(0)?, row.try_get(1)?));
-            let (site, rule): (i64, String) = read().map_err(failed(NAMING))?;
-            rules.entry(SiteId(site)).or_default().push(rule);
+            let (site, route): (i64, String) = read().map_err(failed(NAMING))?;
+            reserved.entry(SiteId(site)).or_default().push(route);
         }
-        Ok(rules)
+        Ok(reserved)
     }
 
     async fn route_places(

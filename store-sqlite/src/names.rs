@@ -114,20 +114,22 @@ impl NameTables for Tables<'_> {
         run(self.0, seen, &last_days.iter().map(day_row).collect::<Vec<_>>()).await
     }
 
-    async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+    async fn reserved_routes(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         let rows: Vec<(i64, String)> = sqlx::query_as(
-            "/* route.rules */ select s.site_id, j.value from json_each(?) a \
-             cross join site s on s.site_id = a.value cross join json_each(s.routes) j",
+            "/* route.reserved */ select s.site_id, j.value from json_each(?1) a \
+             cross join site s on s.site_id = a.value cross join json_each(s.routes) j \
+             union all select s.site_id, j.value from json_each(?1) a \
+             cross join site s on s.site_id = a.value cross join json_each(s.reserved) j",
         )
         .bind(json(sites)?)
         .fetch_all(&mut *self.0)
         .await
         .map_err(failed(NAMING))?;
-        let mut rules: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
-        for (site, rule) in rows {
-            rules.entry(SiteId(site)).or_default().push(rule);
+        let mut reserved: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
+        for (site, route) in rows {
+            reserved.entry(SiteId(site)).or_default().push(route);
         }
-        Ok(rules)
+        Ok(reserved)
     }
 
     async fn route_places(

@@ -102,8 +102,9 @@ pub trait NameTables: Send {
         last_days: &[(NameKey, i32)],
     ) -> Result<(), StoreError>;
 
-    /// Reads the route rules of sites. The answer has an entry for each site.
-    async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
+    /// Reads the routes of sites that always have a place: their route rules, and the routes that their budgets name. The
+    /// answer has an entry for each site.
+    async fn reserved_routes(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
 
     /// Reads the routes of sites that were seen since a day. `sites` is in order.
     async fn route_places(

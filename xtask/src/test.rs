@@ -98,6 +98,7 @@ impl Part {
                 let driver = toolchain::program("chromedriver", "chromium-driver")?;
                 toolchain::program("npm", "npm")?;
                 toolchain::for_faults()?;
+                toolchain::for_alerts()?;
                 let axe = browsers::axe()?;
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let programs = tests.select(|program| program.is_of(E2E) && !program.has(E2E, BROWSERS))?;

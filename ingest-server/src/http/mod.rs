@@ -24,6 +24,7 @@ pub mod sign_in;
 pub mod starting;
 mod throttle;
 
+use crate::alert::Outbox;
 use crate::answers::Answers;
 use crate::closed_days::ClosedDays;
 use crate::directory::Directory;
@@ -75,6 +76,10 @@ pub struct State {
     pub sign_ins: sign_in::SignIns,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
+    /// Delivers notices of alerts.
+    pub outbox: Arc<Outbox>,
+    /// Retention of page views, in days.
+    pub kept_days: u32,
     /// Serves the demo site.
     pub demo: bool,
     /// Keeps page views of bots.

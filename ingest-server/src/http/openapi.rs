@@ -1,7 +1,7 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, attribution, breakdown, compare, engagement, gate, health, links, live, pages, rejections,
+    advice, alerts, attribution, breakdown, budgets, compare, engagement, gate, health, links, live, pages, rejections,
     releases, report, samples, series, session, sites, status, summary, violations,
 };
 use crate::http::{assets, ingest};
@@ -27,7 +27,8 @@ use utoipa::{Modify, OpenApi};
         ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-        violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
+        violations::violations, alerts::alerts, alerts::change, alerts::channels, alerts::test, budgets::kept,
+        budgets::apply, budgets::state, budgets::replay, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
         session::sign_out
     ),
     modifiers(&Bearer),

@@ -18,7 +18,7 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 static KNOWN: LazyLock<HashMap<(&str, String), Vec<String>>> = LazyLock::new(|| {
     let paths = openapi::description().paths.paths.into_iter().filter(|(path, _)| path.starts_with("/api/"));
     let operations = paths.flat_map(|(path, item)| {
-        [("GET", item.get), ("POST", item.post), ("DELETE", item.delete)]
+        [("GET", item.get), ("POST", item.post), ("PUT", item.put), ("DELETE", item.delete)]
             .map(|(method, operation)| (method, path.clone(), operation))
     });
     operations
@@ -45,6 +45,7 @@ pub async fn check(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let method = match *request.method() {
         Method::POST => "POST",
+        Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         _ => "GET",
     };
