@@ -78,7 +78,11 @@ fn minutes(text: &str) -> Result<i64, String> {
     };
     let number: i64 = text.strip_suffix(last).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
     let minutes = number.saturating_mul(each);
-    if (1..=fieldvitals_server::limits::SNOOZE_MINUTES_MAX).contains(&minutes) { Ok(minutes) } else { Err(wrong()) }
+    if (1..=fieldvitals_server::limits::SNOOZE_MINUTES_MAX).contains(&minutes) {
+        Ok(minutes)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// Runs the command.
@@ -144,7 +148,8 @@ fn alerts(site: &str, answer: &AlertsAnswer, terminal: Terminal) -> String {
         ];
         table.noted_row(cells, failures(alert));
     }
-    let more = if answer.next_cursor.is_some() { "There are more; --json and the API tell all.\n" } else { "" };
+    let more =
+        if answer.next_cursor.is_some() { "There are more; --json and the API tell all.\n" } else { "" };
     format!("{}{more}", table.render(terminal))
 }
 

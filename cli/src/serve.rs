@@ -262,7 +262,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Reads the channels of alerts; none without a file.
 fn channels(file: Option<&Path>) -> anyhow::Result<Channels> {
-    file.map_or_else(|| Ok(Channels::default()), |file| Channels::read(file).map_err(|error| anyhow!("--alerts: {error}")))
+    file.map_or_else(
+        || Ok(Channels::default()),
+        |file| Channels::read(file).map_err(|error| anyhow!("--alerts: {error}")),
+    )
 }
 
 /// Chooses how the owner receives the token of the first start. Output that a program reads often ends up in a log.

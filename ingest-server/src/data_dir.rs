@@ -54,12 +54,18 @@ pub(crate) fn tighten(data_dir: &Path, database_url: Option<&str>) {
 /// Identifies the server of a data folder among those that share tasks, so that a restart goes on with the tasks of the
 /// process before. Random where the system does not tell which machine it is.
 pub(crate) fn holder(data_dir: &Path) -> Result<[u8; 16], getrandom::Error> {
-    let machine: Vec<u8> =
-        ["/etc/machine-id", "/etc/hostname"].iter().filter_map(|file| std::fs::read(file).ok()).flatten().collect();
+    let machine: Vec<u8> = ["/etc/machine-id", "/etc/hostname"]
+        .iter()
+        .filter_map(|file| std::fs::read(file).ok())
+        .flatten()
+        .collect();
     let mut holder = [0; 16];
     match data_dir.canonicalize() {
         Ok(path) if !machine.is_empty() => {
-            let hash = Sha256::new().chain_update(machine).chain_update(path.as_os_str().as_encoded_bytes()).finalize();
+            let hash = Sha256::new()
+                .chain_update(machine)
+                .chain_update(path.as_os_str().as_encoded_bytes())
+                .finalize();
             holder.copy_from_slice(&hash[..16]);
         }
         _ => getrandom::fill(&mut holder)?,

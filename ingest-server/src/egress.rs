@@ -98,8 +98,10 @@ impl Egress {
         }
         let chunk = response.chunk().await.ok().flatten().unwrap_or_default();
         let start = chunk.get(..chunk.len().min(limits::NOTICE_ANSWER_BYTES_MAX)).unwrap_or_default();
-        let said: String =
-            String::from_utf8_lossy(start).chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
+        let said: String = String::from_utf8_lossy(start)
+            .chars()
+            .map(|one| if one.is_control() { ' ' } else { one })
+            .collect();
         let said = said.trim();
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
         Err(EgressError::Status { status: status.as_u16(), said })

@@ -174,7 +174,9 @@ pub enum ServeError {
     #[error("the HTTP server failed: {0}")]
     Http(std::io::Error),
     /// The connections for alerts cannot be set up.
-    #[error("alerts cannot be delivered: {0}; the system's certificates are needed (on Debian: apt-get install ca-certificates)")]
+    #[error(
+        "alerts cannot be delivered: {0}; the system's certificates are needed (on Debian: apt-get install ca-certificates)"
+    )]
     Alerts(#[from] egress::EgressError),
     /// The system gave no random numbers for keys.
     #[error("the system gave no random numbers for keys")]
@@ -526,8 +528,10 @@ fn unknown_sites<'a>(
     channels: &'a Channels,
     sites: &'a [Arc<Site>],
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let named =
-        channels.all().iter().flat_map(|channel| channel.sites.iter().map(move |site| (&*channel.name, &**site)));
+    let named = channels
+        .all()
+        .iter()
+        .flat_map(|channel| channel.sites.iter().map(move |site| (&*channel.name, &**site)));
     named.filter(|(_, name)| sites.iter().all(|site| site.name != *name))
 }
 

@@ -32,8 +32,10 @@ use vitals::metric::Metrics;
 
 /// The name of the lease.
 const TASK: &str = "standing budgets";
-/// The lease outlives the pause between rounds by this time, in milliseconds: a round renews it for each site.
+/// The lease outlives the pause between rounds by this time, in milliseconds.
 const LEASE_MS: i64 = 15_000;
+/// A round renews the lease after this time.
+const RENEWAL: Duration = Duration::from_secs(5);
 /// Rounds take at most a tenth of the time: the pause is at least this many times as long as the round before.
 const PAUSE_FACTOR: u32 = 9;
 /// Rounds of a new server before a site counts as silent, because its visitors must have had the time to come back.
@@ -144,15 +146,24 @@ impl Watch {
     }
 
     async fn round(&self) {
+        let mut renewed: Option<Instant> = None;
         for site in self.directory.current().sites() {
-            // Another server does the rounds, or the store is away: the round ends.
-            match self.has_lease().await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => return tracing::debug!(%error, "the lease of standing budgets cannot be taken"),
+            if renewed.is_none_or(|renewed| renewed.elapsed() >= RENEWAL) {
+                // Another server does the rounds, or the store is away: the round ends.
+                match self.has_lease().await {
+                    Ok(true) => renewed = Some(Instant::now()),
+                    Ok(false) => return,
+                    Err(error) => {
+                        return tracing::debug!(%error, "the lease of standing budgets cannot be taken");
+                    }
+                }
             }
             if let Err(error) = self.look(site).await {
-                tracing::warn!(site = site.name, %error, "standing budgets cannot be judged; they are tried again");
+                tracing::warn!(
+                    site = site.name,
+                    %error,
+                    "standing budgets cannot be judged; they are tried again"
+                );
             }
         }
     }
@@ -211,11 +222,7 @@ impl Watch {
     }
 
     /// Returns judgements that resolve the violations of withdrawn budgets.
-    async fn withdrawn(
-        &self,
-        site: SiteId,
-        keys: &HashSet<String>,
-    ) -> Result<Vec<Judgement>, StoreError> {
+    async fn withdrawn(&self, site: SiteId, keys: &HashSet<String>) -> Result<Vec<Judgement>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }

@@ -184,7 +184,10 @@ impl NameTables for Tables<'_> {
         Ok(())
     }
 
-    async fn reserved_routes(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+    async fn reserved_routes(
+        &mut self,
+        sites: &[SiteId],
+    ) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         let rows = query(
             "/* route.reserved */ select site_id, jsonb_array_elements_text(routes::jsonb || reserved::jsonb) \
              from site where site_id = any($1)",
@@ -193,7 +196,8 @@ impl NameTables for Tables<'_> {
         .fetch_all(&mut *self.0)
         .await
         .map_err(failed(NAMING))?;
-        let mut reserved: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
+        let mut reserved: HashMap<SiteId, Vec<String>> =
+            sites.iter().map(|&site| (site, Vec::new())).collect();
         for row in &rows {
             let read = || Ok((row.try_get(0)?, row.try_get(1)?));
             let (site, route): (i64, String) = read().map_err(failed(NAMING))?;

@@ -94,7 +94,12 @@ pub(crate) async fn open(
         "/* alert.notice.oldest */ delete from alert_notice where site_id = ?1 and alert_id <= ?2 and not exists \
          (select 1 from alert a where a.site_id = alert_notice.site_id and a.alert_id = alert_notice.alert_id)",
     ] {
-        sqlx::query(sql).bind(site.0).bind(oldest).execute(&mut *connection).await.map_err(failed(WRITING))?;
+        sqlx::query(sql)
+            .bind(site.0)
+            .bind(oldest)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(WRITING))?;
     }
     transaction.commit().await.map_err(failed(WRITING))?;
     Ok(Some(id))

@@ -114,7 +114,10 @@ impl NameTables for Tables<'_> {
         run(self.0, seen, &last_days.iter().map(day_row).collect::<Vec<_>>()).await
     }
 
-    async fn reserved_routes(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+    async fn reserved_routes(
+        &mut self,
+        sites: &[SiteId],
+    ) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         let rows: Vec<(i64, String)> = sqlx::query_as(
             "/* route.reserved */ select s.site_id, j.value from json_each(?1) a \
              cross join site s on s.site_id = a.value cross join json_each(s.routes) j \
@@ -125,7 +128,8 @@ impl NameTables for Tables<'_> {
         .fetch_all(&mut *self.0)
         .await
         .map_err(failed(NAMING))?;
-        let mut reserved: HashMap<SiteId, Vec<String>> = sites.iter().map(|&site| (site, Vec::new())).collect();
+        let mut reserved: HashMap<SiteId, Vec<String>> =
+            sites.iter().map(|&site| (site, Vec::new())).collect();
         for (site, route) in rows {
             reserved.entry(SiteId(site)).or_default().push(route);
         }

@@ -457,13 +457,8 @@ pub trait Store: Send + Sync {
 
     /// Takes or renews the lease of a task for some time, so that one of several servers does it. Returns whether `holder`
     /// has it. A store without a clock of its own uses `now_ms`.
-    async fn lease(
-        &self,
-        task: &str,
-        holder: [u8; 16],
-        now_ms: i64,
-        for_ms: i64,
-    ) -> Result<bool, StoreError>;
+    async fn lease(&self, task: &str, holder: [u8; 16], now_ms: i64, for_ms: i64)
+    -> Result<bool, StoreError>;
     /// Opens an alert, with notices to channels that are due at some time each. Returns its id; `None` if its key has an
     /// open alert, or had one for the same start. Drops resolved alerts before the last [`limits::ALERTS_PER_SITE_MAX`].
     ///

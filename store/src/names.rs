@@ -104,7 +104,8 @@ pub trait NameTables: Send {
 
     /// Reads the routes of sites that always have a place: their route rules, and the routes that their budgets name. The
     /// answer has an entry for each site.
-    async fn reserved_routes(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
+    async fn reserved_routes(&mut self, sites: &[SiteId])
+    -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
 
     /// Reads the routes of sites that were seen since a day. `sites` is in order.
     async fn route_places(

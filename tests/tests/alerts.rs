@@ -76,7 +76,10 @@ async fn broken_budget_is_told_once_across_failures_and_a_crash_and_so_is_its_re
     let mut server = server(&folder, &channels).await;
     send(&server, (0..400).map(view_id), 4_000.0).await;
     assert!(apply(&server, &folder, BUDGET).await.ends_with("version 1 of default: 1 budget\n"));
-    eventually(|| async { if receiver.received().is_empty() { Err("no attempt".to_owned()) } else { Ok(()) } }).await;
+    eventually(|| async {
+        if receiver.received().is_empty() { Err("no attempt".to_owned()) } else { Ok(()) }
+    })
+    .await;
     server.kill_and_restart().await;
 
     let requests = taken(&receiver, 1).await;
@@ -89,7 +92,10 @@ async fn broken_budget_is_told_once_across_failures_and_a_crash_and_so_is_its_re
     assert!(requests[2].head.to_lowercase().contains("fieldvitals-signature: t="), "{}", requests[2].head);
     let open = server.get("sites/default/alerts").await.unwrap();
     let id = open["alerts"][0]["id"].to_string();
-    assert_eq!((&open["alerts"][0]["state"], open["alerts"].as_array().map(Vec::len)), (&json!("open"), Some(1)));
+    assert_eq!(
+        (&open["alerts"][0]["state"], open["alerts"].as_array().map(Vec::len)),
+        (&json!("open"), Some(1))
+    );
     let violations = server.get("sites/default/violations").await.unwrap();
     assert_eq!(violations["violations"][0]["within"], 0, "{violations}");
     let state = server.cli(&["budget", "state"]).await;
@@ -104,10 +110,19 @@ async fn broken_budget_is_told_once_across_failures_and_a_crash_and_so_is_its_re
     send(&server, (1_000..1_600).map(view_id), 1_000.0).await;
     let requests = taken(&receiver, 2).await;
     let resolved = &requests[3].body;
-    assert_eq!((requests.len(), &resolved["event"], &resolved["key"]), (4, &json!("resolved"), &opened["key"]));
-    assert!(resolved["title"].as_str().is_some_and(|title| title.starts_with("default: over after")), "{resolved}");
+    assert_eq!(
+        (requests.len(), &resolved["event"], &resolved["key"]),
+        (4, &json!("resolved"), &opened["key"])
+    );
+    assert!(
+        resolved["title"].as_str().is_some_and(|title| title.starts_with("default: over after")),
+        "{resolved}"
+    );
     let all = server.get("sites/default/alerts?status=all").await.unwrap();
-    assert_eq!((&all["alerts"][0]["state"], all["alerts"].as_array().map(Vec::len)), (&json!("resolved"), Some(1)));
+    assert_eq!(
+        (&all["alerts"][0]["state"], all["alerts"].as_array().map(Vec::len)),
+        (&json!("resolved"), Some(1))
+    );
     assert_eq!(server.get("sites/default/violations").await.unwrap()["violations"], json!([]));
     assert_eq!(server.cli(&["alert", "list"]).await.status.code(), Some(0));
     assert_eq!(server.cli(&["alert", "resolve", &id]).await.status.code(), Some(2), "it has ended");
@@ -135,9 +150,15 @@ async fn kept_budgets_have_versions_and_are_checked_and_replayed() {
     let second = BUDGET.replace("2500", "9000");
     let out = apply(&server, &folder, &second).await;
     assert_eq!(out, "~ LCP p75 all /p: 2500 ms becomes 9000 ms (looser)\nversion 2 of default: 1 budget\n");
-    assert!(apply(&server, &folder, &second).await.contains("version 2 of"), "the same file is the same version");
+    assert!(
+        apply(&server, &folder, &second).await.contains("version 2 of"),
+        "the same file is the same version"
+    );
     let (_, out, _) = run(&server, &["budget", "show"]).await;
-    assert!(out.starts_with("# budgets of default, version 2, applied ") && out.contains("max = 9000"), "{out}");
+    assert!(
+        out.starts_with("# budgets of default, version 2, applied ") && out.contains("max = 9000"),
+        "{out}"
+    );
     let (_, out, _) = run(&server, &["budget", "show", "--revision", "1"]).await;
     assert!(out.contains("max = 2500"), "{out}");
     let (code, _, err) = run(&server, &["budget", "show", "--revision", "7"]).await;
@@ -195,7 +216,11 @@ async fn addresses_that_are_not_public_are_refused_unless_allowed() {
     let file = write(&folder, "wrong.toml", "[[channel]]\nname = \"x\"\nkind = \"slak\"\n");
     let output = server.cli(&["serve", "--listen", "127.0.0.1:0", "--alerts", &file]).await;
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("wrong.toml:3:8: unknown variant `slak`"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("wrong.toml:3:8: unknown variant `slak`"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[tokio::test]
@@ -225,9 +250,13 @@ async fn program(name: &str, package: &str, args: impl FnOnce(u16) -> Vec<String
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let child = Command::new(name).args(args(port)).kill_on_drop(true).spawn();
-    let child = child.unwrap_or_else(|error| panic!("{name} does not run: {error}; install Debian's package {package}"));
+    let child = child
+        .unwrap_or_else(|error| panic!("{name} does not run: {error}; install Debian's package {package}"));
     eventually(|| async {
-        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.map(drop).map_err(|error| format!("{name}: {error}"))
+        tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .map(drop)
+            .map_err(|error| format!("{name}: {error}"))
     })
     .await;
     (child, port)
@@ -244,7 +273,8 @@ fn letters(maildir: &Path) -> Vec<String> {
 async fn alertmanager_and_a_mail_server_take_an_alert_and_its_end() {
     let folder = TempDir::new().unwrap();
     let maildir = folder.path().join("mail");
-    let config = write(&folder, "alertmanager.yml", "route: { receiver: none }\nreceivers: [{ name: none }]\n");
+    let config =
+        write(&folder, "alertmanager.yml", "route: { receiver: none }\nreceivers: [{ name: none }]\n");
     let data = folder.path().join("alertmanager").display().to_string();
     let (_alertmanager, manager_port) =
         program("prometheus-alertmanager", "prometheus-alertmanager", |port| {
@@ -276,14 +306,14 @@ async fn alertmanager_and_a_mail_server_take_an_alert_and_its_end() {
     send(&server, (0..400).map(view_id), 4_000.0).await;
     apply(&server, &folder, BUDGET).await;
     let firing = async || -> Result<Vec<Value>, String> {
-        let url = format!("http://127.0.0.1:{manager_port}/api/v2/alerts?filter=alertname%3DFieldvitalsBudget");
+        let url =
+            format!("http://127.0.0.1:{manager_port}/api/v2/alerts?filter=alertname%3DFieldvitalsBudget");
         let answer = server.http.get(url).send().await.map_err(|error| error.to_string())?;
         answer.json().await.map_err(|error| error.to_string())
     };
-    let alert = eventually(|| async {
-        firing().await?.pop().ok_or_else(|| "Alertmanager has no alert".to_owned())
-    })
-    .await;
+    let alert =
+        eventually(|| async { firing().await?.pop().ok_or_else(|| "Alertmanager has no alert".to_owned()) })
+            .await;
     let labels = &alert["labels"];
     assert_eq!(
         (&labels["site"], &labels["route"], &labels["metric"], &labels["severity"]),

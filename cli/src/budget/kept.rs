@@ -46,8 +46,7 @@ pub(super) async fn apply(args: &ApplyArgs) -> Result<Done, Failure> {
         stdout.push_str(&format!("{sum}\n"));
         return Ok(super::done(Exit::Pass, stdout));
     }
-    let (_, applied): (_, AppliedAnswer) =
-        client.put_toml(&["sites", &site, "budgets"], source.text).await?;
+    let (_, applied): (_, AppliedAnswer) = client.put_toml(&["sites", &site, "budgets"], source.text).await?;
     stdout.push_str(&format!(
         "version {} of {}: {}\n",
         applied.version,
@@ -79,7 +78,10 @@ fn of_server(kept: &KeptAnswer) -> Result<Source, Failure> {
     };
     let name = format!("budgets of {site}, version {version}");
     let parsed = budget::parse(&kept.text).map_err(|error| {
-        Failure::usage(format!("{name}:{}", plain(&error.to_string())), "Does the server run a newer version?")
+        Failure::usage(
+            format!("{name}:{}", plain(&error.to_string())),
+            "Does the server run a newer version?",
+        )
     })?;
     Ok(Source { name, text: kept.text.clone(), parsed })
 }

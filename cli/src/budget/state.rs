@@ -33,7 +33,8 @@ pub(super) async fn state(args: &StateArgs, terminal: Terminal) -> Result<Done, 
 fn states(answer: &StatesAnswer, terminal: Terminal) -> String {
     let site = plain(&answer.site);
     let Some(version) = answer.version else {
-        let none = format!("{site}: no budgets are kept; `fieldvitals budget apply FILE` keeps those of a file.");
+        let none =
+            format!("{site}: no budgets are kept; `fieldvitals budget apply FILE` keeps those of a file.");
         return terminal.wrap("", &none);
     };
     let mut table = Table::new(&[
@@ -52,7 +53,8 @@ fn states(answer: &StatesAnswer, terminal: Terminal) -> String {
         let budget = &one.budget;
         let used = one.used.map_or_else(|| ABSENT.to_owned(), |used| format!("{:.0} %", used * 100.0));
         let measured = budget.measured.map(|measured| value(budget.metric, measured, &[budget.max]));
-        let filters = budget.filters.iter().map(|(name, value)| format!(", {} {value}", name.replace('_', " ")));
+        let filters =
+            budget.filters.iter().map(|(name, value)| format!(", {} {value}", name.replace('_', " ")));
         let route: String = std::iter::once(budget.route.clone()).chain(filters).collect();
         table.noted_row(
             vec![
@@ -139,5 +141,52 @@ fn ink(state: &str) -> Ink {
         "kept" => Ink::Green,
         "broken" => Ink::Red,
         _ => Ink::Yellow,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use unicode_width::UnicodeWidthStr as _;
+
+    const TERMINAL: Terminal = Terminal { color: false, columns: Some(80) };
+
+    #[test]
+    fn states_fit_a_terminal_and_tell_how_near_budgets_are() {
+        let budget = |state: &str, used: Option<f64>| {
+            json!({
+                "state": state, "since": "2026-11-21T14:30:00Z", "from": "2026-11-21T14:30:00Z", "used": used,
+                "line": 1, "route": "/product/:id/reviews/of/customers", "metric": "LCP", "percentile": 75,
+                "max": 2500, "device": "phone", "filters": { "country": "DE" }, "n": 14_000, "within": 12_000,
+                "measured": used.map(|used| used * 2_500.0), "interval": null, "verdict": "inconclusive",
+                "reason": "too close to the budget to tell from chance", "samples_needed": null,
+            })
+        };
+        let answer = json!({
+            "site": "shop", "version": 3, "judged": "2026-11-21T14:31:00Z",
+            "budgets": [budget("kept", Some(0.92)), budget("broken", Some(1.042)), budget("undecided", None)],
+        });
+        let text = states(&serde_json::from_value(answer).unwrap(), TERMINAL);
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        assert!(text.contains("92 %") && text.contains("104 %") && text.contains("version 3"), "{text}");
+        let none = json!({ "site": "shop", "version": null, "judged": null, "budgets": [] });
+        let text = states(&serde_json::from_value(none).unwrap(), TERMINAL);
+        assert!(text.contains("budget apply FILE"), "{text}");
+    }
+
+    #[test]
+    fn replay_fits_a_terminal_and_lists_the_alerts() {
+        let answer = json!({
+            "site": "shop", "period": { "from": "2026-10-24T14:00:00Z", "to": "2026-11-21T14:30:00Z" },
+            "budgets": [{
+                "metric": "LCP", "max": 2500, "key": "LCP p75 phone /product/:id/reviews country=DE", "n": 140_000,
+                "within": 120_000, "state": "broken", "broken_hours": 31,
+                "alerts": [{ "from": "2026-11-01T02:00:00Z", "to": "2026-11-02T06:00:00Z" }, { "from": "2026-11-21T11:00:00Z", "to": null }],
+            }],
+        });
+        let text = replayed("budgets.toml", &serde_json::from_value(answer).unwrap(), TERMINAL);
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        assert!(text.contains("2026-11-01 02:00 to 2026-11-02 06:00") && text.contains("31 h"), "{text}");
     }
 }

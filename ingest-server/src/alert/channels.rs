@@ -142,9 +142,8 @@ impl Text {
             Self::Here(text) => text.clone(),
             Self::Env { env } => std::env::var(env)
                 .map_err(|_| format!("`{key}`: the environment variable {env} is not set, or not UTF-8"))?,
-            Self::File { file } => {
-                std::fs::read_to_string(file).map_err(|error| format!("`{key}`: {file} cannot be read: {error}"))?
-            }
+            Self::File { file } => std::fs::read_to_string(file)
+                .map_err(|error| format!("`{key}`: {file} cannot be read: {error}"))?,
         };
         let text = text.trim();
         if text.is_empty() { Err(format!("`{key}` is empty")) } else { Ok(text.to_owned()) }
@@ -179,19 +178,24 @@ impl Channels {
         let guard = Guard::new(&file.allow).map_err(|error| format!(" `allow` has {error}"))?;
         let minutes = file.cool_down_minutes.unwrap_or(COOL_DOWN_MINUTES);
         if !(0..=COOL_DOWN_MINUTES_MAX).contains(&minutes) {
-            return Err(format!(
-                " `cool_down_minutes` is {minutes}: expected 0 to {COOL_DOWN_MINUTES_MAX}"
-            ));
+            return Err(format!(" `cool_down_minutes` is {minutes}: expected 0 to {COOL_DOWN_MINUTES_MAX}"));
         }
         if file.channels.len() > limits::CHANNELS_MAX {
-            return Err(format!(" {} channels; expected at most {}", file.channels.len(), limits::CHANNELS_MAX));
+            return Err(format!(
+                " {} channels; expected at most {}",
+                file.channels.len(),
+                limits::CHANNELS_MAX
+            ));
         }
         let mut names = HashSet::new();
         let mut channels = Vec::with_capacity(file.channels.len());
         for table in file.channels {
             let name = table.name.clone();
             let of = |error: String| format!(" channel `{}`: {error}", name.escape_debug());
-            if name.is_empty() || name.len() > limits::CHANNEL_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            if name.is_empty()
+                || name.len() > limits::CHANNEL_NAME_BYTES_MAX
+                || name.chars().any(char::is_control)
+            {
                 let max = limits::CHANNEL_NAME_BYTES_MAX;
                 return Err(of(format!("expected a name of 1 to {max} bytes")));
             }
@@ -231,7 +235,8 @@ impl Channels {
         now_ms: i64,
         ended_ms: Option<i64>,
     ) -> Vec<(String, i64)> {
-        let due_ms = ended_ms.map_or(now_ms, |ended_ms| ended_ms.saturating_add(self.cool_down_ms).max(now_ms));
+        let due_ms =
+            ended_ms.map_or(now_ms, |ended_ms| ended_ms.saturating_add(self.cool_down_ms).max(now_ms));
         let told = self.channels.iter().filter(|channel| {
             (channel.has_warnings || !is_warning)
                 && (channel.sites.is_empty() || channel.sites.iter().any(|name| name == site))
@@ -243,9 +248,8 @@ impl Channels {
 impl Table {
     fn channel(self) -> Result<Channel, String> {
         let read = |key: &str, text: &Option<Text>| text.as_ref().map(|text| text.read(key)).transpose();
-        let needed = |key: &str, text: &Option<Text>| {
-            read(key, text)?.ok_or_else(|| format!("`{key}` is missing"))
-        };
+        let needed =
+            |key: &str, text: &Option<Text>| read(key, text)?.ok_or_else(|| format!("`{key}` is missing"));
         let web = |default: Option<&str>| -> Result<Url, String> {
             let text = match (read("url", &self.url)?, default) {
                 (Some(text), _) => text,
@@ -255,7 +259,11 @@ impl Table {
             // The message leaves out the URL, because it may be a secret.
             let expected = "`url` is no web address; expected https://…";
             let url = Url::parse(&text).map_err(|error| format!("{expected} ({error})"))?;
-            if matches!(url.scheme(), "https" | "http") && url.has_host() { Ok(url) } else { Err(expected.to_owned()) }
+            if matches!(url.scheme(), "https" | "http") && url.has_host() {
+                Ok(url)
+            } else {
+                Err(expected.to_owned())
+            }
         };
         let mut unused: Vec<(&str, bool)> = vec![
             ("key", self.key.is_some() && self.kind != Kind::Pagerduty),
@@ -349,15 +357,31 @@ to = ["team@example.com"]
     fn mistakes_are_told_with_their_place() {
         for (wrong, right, expected) in [
             ("kind = \"slak\"", "kind = \"alertmanager\"", "7:8: unknown variant `slak`, expected one of"),
-            ("urls = 1\nkind = \"alertmanager\"", "kind = \"alertmanager\"", "7:1: unknown field `urls`, expected one of"),
+            (
+                "urls = 1\nkind = \"alertmanager\"",
+                "kind = \"alertmanager\"",
+                "7:1: unknown field `urls`, expected one of",
+            ),
             ("key = 7", "key = \"0123\"", "13:7: expected a text in quotes, { env = \"NAME\" }"),
-            ("key = { env = \"FIELDVITALS_NOT_SET\" }", "key = \"0123\"", "`on-call`: `key`: the environment variable"),
+            (
+                "key = { env = \"FIELDVITALS_NOT_SET\" }",
+                "key = \"0123\"",
+                "`on-call`: `key`: the environment variable",
+            ),
             ("key = { file = \"/nowhere\" }", "key = \"0123\"", "/nowhere cannot be read"),
             ("secret = \"x\"", "key = \"0123\"", "`secret` is not used by a channel of this kind"),
             ("name = \"team\"", "name = \"on-call\"", "another channel has this name"),
-            ("url = \"alertmanager\"", "url = \"http://alertmanager.internal:9093/prefix/\"", "`url` is no web address"),
+            (
+                "url = \"alertmanager\"",
+                "url = \"http://alertmanager.internal:9093/prefix/\"",
+                "`url` is no web address",
+            ),
             ("to = [\"nobody\"]", "to = [\"team@example.com\"]", "`nobody` is no mail address"),
-            ("allow = [\"a b\"]", "allow = [\"alertmanager.internal\"]", "`allow` has `a b`: expected a host"),
+            (
+                "allow = [\"a b\"]",
+                "allow = [\"alertmanager.internal\"]",
+                "`allow` has `a b`: expected a host",
+            ),
             ("cool_down_minutes = -1", "cool_down_minutes = 10", "expected 0 to 1440"),
         ] {
             assert!(FILE.contains(right), "{right}");

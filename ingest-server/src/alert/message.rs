@@ -115,7 +115,11 @@ impl Message<'_> {
         let mut lines = Vec::new();
         if self.event != Event::Test {
             lines.extend(Some(self.evidence()).filter(|evidence| !evidence.is_empty()));
-            lines.push(format!("severity {}, since {}", self.severity(), time_text(self.alert.alert.since_ms)));
+            lines.push(format!(
+                "severity {}, since {}",
+                self.severity(),
+                time_text(self.alert.alert.since_ms)
+            ));
         }
         lines.extend(self.link.map(str::to_owned));
         lines
@@ -174,7 +178,8 @@ impl Message<'_> {
 
     fn slack(&self) -> Value {
         let title = slack_text(&self.title());
-        let mut blocks = vec![json!({ "type": "section", "text": { "type": "mrkdwn", "text": format!("*{title}*") } })];
+        let mut blocks =
+            vec![json!({ "type": "section", "text": { "type": "mrkdwn", "text": format!("*{title}*") } })];
         let lines = slack_text(&self.lines().join("\n"));
         if !lines.is_empty() {
             blocks.push(json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": lines }] }));
@@ -183,8 +188,11 @@ impl Message<'_> {
     }
 
     fn teams(&self) -> Value {
-        let mut body = vec![json!({ "type": "TextBlock", "text": self.title(), "weight": "bolder", "wrap": true })];
-        body.extend(self.lines().into_iter().map(|line| json!({ "type": "TextBlock", "text": line, "wrap": true })));
+        let mut body =
+            vec![json!({ "type": "TextBlock", "text": self.title(), "weight": "bolder", "wrap": true })];
+        body.extend(
+            self.lines().into_iter().map(|line| json!({ "type": "TextBlock", "text": line, "wrap": true })),
+        );
         json!({
             "type": "message",
             "attachments": [{
@@ -242,7 +250,8 @@ impl Message<'_> {
     #[must_use]
     pub fn letter(&self) -> Letter {
         let id = |event: Event| format!("{}.{}", self.key(), event.name());
-        let first = Some(id(Event::Opened)).filter(|_| matches!(self.event, Event::Reminder | Event::Resolved));
+        let first =
+            Some(id(Event::Opened)).filter(|_| matches!(self.event, Event::Reminder | Event::Resolved));
         let mut text = self.title();
         for line in self.lines() {
             text.push_str("\n\n");
@@ -329,8 +338,14 @@ mod tests {
         };
         let pager = Receiver::PagerDuty(url(), "key".to_owned());
         let [trigger, resolve] = [of(&open, Event::Opened, &pager), of(&over, Event::Resolved, &pager)];
-        assert_eq!((&trigger["event_action"], &resolve["event_action"]), (&json!("trigger"), &json!("resolve")));
-        assert_eq!((&trigger["dedup_key"], &resolve["dedup_key"]), (&json!("fieldvitals-3-17"), &json!("fieldvitals-3-17")));
+        assert_eq!(
+            (&trigger["event_action"], &resolve["event_action"]),
+            (&json!("trigger"), &json!("resolve"))
+        );
+        assert_eq!(
+            (&trigger["dedup_key"], &resolve["dedup_key"]),
+            (&json!("fieldvitals-3-17"), &json!("fieldvitals-3-17"))
+        );
         let manager = Receiver::Alertmanager(url());
         let [firing, ended] = [of(&open, Event::Opened, &manager), of(&over, Event::Resolved, &manager)];
         assert_eq!(firing[0]["labels"], ended[0]["labels"]);
@@ -348,7 +363,13 @@ mod tests {
     #[test]
     fn webhook_is_signed_with_its_time() {
         let alert = alert();
-        let message = Message { site: "shop", alert: &alert, event: Event::Opened, link: None, now_ms: 1_700_000_000_000 };
+        let message = Message {
+            site: "shop",
+            alert: &alert,
+            event: Event::Opened,
+            link: None,
+            now_ms: 1_700_000_000_000,
+        };
         let headers = message.headers(&Receiver::Webhook(url(), "secret".to_owned()), "{}");
         // printf '1700000000.{}' | openssl dgst -sha256 -hmac secret
         let expected = "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163";
@@ -359,7 +380,8 @@ mod tests {
     #[test]
     fn letters_of_an_alert_are_one_thread() {
         let alert = alert();
-        let letter = |event, now_ms| Message { site: "shop", alert: &alert, event, link: None, now_ms }.letter();
+        let letter =
+            |event, now_ms| Message { site: "shop", alert: &alert, event, link: None, now_ms }.letter();
         let [opened, again, reminder] =
             [letter(Event::Opened, 1), letter(Event::Opened, 2), letter(Event::Reminder, 3)];
         assert_eq!((&opened.id, &opened.reply_to), (&again.id, &None));

@@ -82,9 +82,11 @@ impl Outbox {
 
     async fn round(&self) -> Result<(), StoreError> {
         let now_ms = now_ms();
-        if !self.store.lease(TASK, self.holder, now_ms, LEASE_MS).await? {
+        let is_idle = self.store.notices_due(now_ms, 1).await?.is_empty();
+        if is_idle || !self.store.lease(TASK, self.holder, now_ms, LEASE_MS).await? {
             return Ok(());
         }
+        // Read again, because another server may have delivered them meanwhile.
         let due = self.store.notices_due(now_ms, limits::NOTICES_SENDING_MAX).await?;
         let tried = join_all(due.into_iter().map(|(site, alert, notice)| self.handle(site, alert, notice)));
         tried.await.into_iter().collect()
@@ -108,12 +110,19 @@ impl Outbox {
         let is_refreshed = is_refreshed(&channel.receiver);
         let event = if is_reminder && !is_refreshed { Event::Reminder } else { notice.event.into() };
         let link = self.link.as_deref();
-        let sent = self.send(channel, &Message { site: &named.name, alert: &alert, event, link, now_ms }).await;
+        let sent =
+            self.send(channel, &Message { site: &named.name, alert: &alert, event, link, now_ms }).await;
         let (site_name, channel_name) = (&named.name, &channel.name);
         let after = match sent {
             Ok(()) => {
                 if !(is_reminder && is_refreshed) {
-                    tracing::info!(site = site_name, alert = id, channel = channel_name, event = event.name(), "told");
+                    tracing::info!(
+                        site = site_name,
+                        alert = id,
+                        channel = channel_name,
+                        event = event.name(),
+                        "told"
+                    );
                 }
                 let is_open = notice.event == AlertEvent::Opened;
                 let due_ms = (is_refreshed && is_open).then(|| now_ms.saturating_add(REFRESH_MS));
@@ -216,7 +225,10 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_bound_and_last_about_a_day() {
-        assert_eq!([1, 2, 3, 11, 12, 40].map(pause_ms), [1_000, 2_000, 4_000, 1_024_000, 1_800_000, 1_800_000]);
+        assert_eq!(
+            [1, 2, 3, 11, 12, 40].map(pause_ms),
+            [1_000, 2_000, 4_000, 1_024_000, 1_800_000, 1_800_000]
+        );
         let all_ms: i64 = (1..limits::NOTICE_ATTEMPTS_MAX).map(pause_ms).sum();
         assert!((20 * 3_600_000..28 * 3_600_000).contains(&all_ms), "{all_ms}");
     }

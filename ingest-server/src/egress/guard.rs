@@ -101,7 +101,8 @@ impl Guard {
         if is_allowed {
             return Ok(());
         }
-        let of = if host == address.to_string() { String::new() } else { format!(", the address of {host},") };
+        let of =
+            if host == address.to_string() { String::new() } else { format!(", the address of {host},") };
         Err(EgressError::Refused(format!(
             "{address}{of} is not public; `allow` in the file of channels permits it"
         )))

@@ -58,9 +58,11 @@ impl MailTo {
             "smtp" => false,
             _ => return Err(format!("`url` is not smtps:// or smtp://; {expected}")),
         };
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(format!("`url` has no host; {expected}"))?;
+        let host =
+            url.host_str().filter(|host| !host.is_empty()).ok_or(format!("`url` has no host; {expected}"))?;
         let mailbox = |text: &str| {
-            text.parse::<Mailbox>().map_err(|error| format!("`{}` is no mail address: {error}", text.escape_debug()))
+            text.parse::<Mailbox>()
+                .map_err(|error| format!("`{}` is no mail address: {error}", text.escape_debug()))
         };
         let to = to.iter().map(|text| mailbox(text)).collect::<Result<Vec<_>, _>>()?;
         if to.is_empty() {
@@ -79,7 +81,8 @@ impl MailTo {
     /// Sends a letter to all addresses.
     pub(super) async fn send(&self, guard: &Guard, letter: &Letter) -> Result<(), EgressError> {
         let addresses = guard.resolve(&self.host, self.port).await?;
-        let address = addresses.first().ok_or_else(|| EgressError::Failed(format!("{} has no address", self.host)))?;
+        let address =
+            addresses.first().ok_or_else(|| EgressError::Failed(format!("{} has no address", self.host)))?;
         let failed = |error: &lettre::transport::smtp::Error| {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             EgressError::Failed(format!("{error}{cause}"))

@@ -39,7 +39,9 @@ async fn request_reaches_allowed_receivers_only() {
         let request = requests.recv().unwrap().to_lowercase();
         assert!(request.starts_with("post /hook http/1.1") && request.contains("x-test: 1"), "{request}");
     }
-    for url in ["http://127.0.0.1", "https://127.0.0.1", "https://localhost", "http://localhost", "https://[::1]"] {
+    for url in
+        ["http://127.0.0.1", "https://127.0.0.1", "https://localhost", "http://localhost", "https://[::1]"]
+    {
         let refused = post(&["192.0.2.1"], &format!("{url}:{port}/")).await;
         assert!(refused.is_err(), "{url}");
     }

@@ -1,8 +1,8 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, alerts, attribution, breakdown, budgets, compare, engagement, gate, health, links, live, pages, rejections,
-    releases, report, samples, series, session, sites, status, summary, violations,
+    advice, alerts, attribution, breakdown, budgets, compare, engagement, gate, health, links, live, pages,
+    rejections, releases, report, samples, series, session, sites, status, summary, violations,
 };
 use crate::http::{assets, ingest};
 use actix_web::http::header;

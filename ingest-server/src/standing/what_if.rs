@@ -106,12 +106,7 @@ async fn period(store: &dyn Store, site: &Site, now_ms: i64) -> Result<Range<i64
 }
 
 /// Replays the looks at budgets, whose page views are counted by half hours.
-fn replay(
-    budgets: &[Budget],
-    counted: &[Vec<Block>],
-    period: &Range<i64>,
-    kept_days: u32,
-) -> Vec<Simulated> {
+fn replay(budgets: &[Budget], counted: &[Vec<Block>], period: &Range<i64>, kept_days: u32) -> Vec<Simulated> {
     let mut sequences: Vec<Sequence> = budgets.iter().map(|_| Sequence::new(period.start)).collect();
     let mut simulated: Vec<Simulated> = counted
         .iter()

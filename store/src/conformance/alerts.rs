@@ -128,8 +128,7 @@ pub async fn alerts_open_once_and_end(store: Arc<dyn Store>) {
     ] {
         assert!(!change(1, 31, after.clone()).await && !change(9, 31, after).await);
     }
-    let resolved =
-        Alert { resolved_ms: Some(30), resolved_by: Some("ada".to_owned()), ..first };
+    let resolved = Alert { resolved_ms: Some(30), resolved_by: Some("ada".to_owned()), ..first };
     assert_eq!(store.alert(a, 1).await.unwrap(), Some(resolved));
     assert_eq!(open("x", 5, 40).await, None, "its start had an alert");
     assert_eq!(open("x", 41, 42).await, Some(3));

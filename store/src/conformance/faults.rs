@@ -4,10 +4,11 @@ use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
 use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
-    Alert, AlertChange, AppliedBudgets, CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
-    MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
-    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
+    Alert, AlertChange, AppliedBudgets, CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement,
+    LoadBatch, LoadReport, MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice,
+    PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup, RouteCell, SeriesQuery, Site, SiteId,
+    SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery,
+    Token, TokenId, Total, ValueCell, Version, Violation,
 };
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -9,8 +9,8 @@ use fieldvitals_server::gate::exact_routes;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
-    AppliedBudgets, LoadBatch, NewBudgets, NewToken, RetentionEdges, Senders, Site, SiteId, SiteSize, SpoolId, Store, StoreError,
-    StoredView, ViewUpdate,
+    AppliedBudgets, LoadBatch, NewBudgets, NewToken, RetentionEdges, Senders, Site, SiteId, SiteSize,
+    SpoolId, Store, StoreError, StoredView, ViewUpdate,
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;

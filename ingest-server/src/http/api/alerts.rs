@@ -270,9 +270,10 @@ pub async fn test(state: web::Data<State>, request: HttpRequest, channel: web::P
     auth::require(&state, &request, Scope::Write).await?;
     match state.outbox.test(&channel).await {
         Ok(()) => Ok(json(TestReport { delivered: channel.into_inner() })),
-        Err(Unsent::Failed(error)) => {
-            Err(ApiError::undelivered(format!("the channel `{}` did not take the notice: {error}", short(&channel))))
-        }
+        Err(Unsent::Failed(error)) => Err(ApiError::undelivered(format!(
+            "the channel `{}` did not take the notice: {error}",
+            short(&channel)
+        ))),
         Err(Unsent::NoChannel) => {
             let shown = short(&channel);
             let names: Vec<&str> =

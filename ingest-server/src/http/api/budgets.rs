@@ -155,7 +155,9 @@ pub async fn kept(
         if let (Some(asked), None) = (asked, &found) {
             let kept: Vec<String> = versions.iter().map(|one| one.version.to_string()).collect();
             let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
-            return Err(ApiError::parameter(format!("`version` is {asked}: the versions that are kept are {kept}")));
+            return Err(ApiError::parameter(format!(
+                "`version` is {asked}: the versions that are kept are {kept}"
+            )));
         }
         let of = |version: AppliedBudgets| VersionReport {
             version: version.version,
@@ -230,7 +232,8 @@ pub async fn state(state: web::Data<State>, request: HttpRequest, name: web::Pat
         let judged = (kept.judged_ms > 0).then(|| time_text(kept.judged_ms));
         let mut reports = Vec::new();
         if let Some(applied) = &applied {
-            let file = vitals::budget::parse(&applied.text).map_err(|error| ApiError::budget(error.to_string()))?;
+            let file =
+                vitals::budget::parse(&applied.text).map_err(|error| ApiError::budget(error.to_string()))?;
             // The next round of looks follows a new file; this answer follows it already.
             kept.follow(applied.version, &file.budgets, now_ms);
             let looks = gate::standing(store.as_ref(), &site, &file.budgets, &kept.starts(), now_ms).await?;
@@ -271,7 +274,10 @@ pub async fn replay(
     let (_, file) = parse(&body.0)?;
     let max = limits::WHAT_IF_BUDGETS_MAX;
     if file.budgets.len() > max {
-        return Err(ApiError::budget(format!("{} budgets; at most {max} are replayed at once", file.budgets.len())));
+        return Err(ApiError::budget(format!(
+            "{} budgets; at most {max} are replayed at once",
+            file.budgets.len()
+        )));
     }
     let kept_days = state.kept_days;
     let question = move |store: Arc<dyn Store>| async move {
