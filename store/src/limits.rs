@@ -68,7 +68,7 @@ pub const DEPLOY_MARKS_PER_SITE_MAX: usize = 2_000;
 /// Versions of a site's budget file; the oldest are dropped. Each is at most as large as the body of an API request.
 pub const BUDGET_VERSIONS_MAX: usize = 20;
 /// Alerts of a site; the oldest resolved ones are dropped.
-pub const ALERTS_PER_SITE_MAX: usize = 1_000;
+pub const ALERTS_PER_SITE_MAX: usize = 500;
 /// Steps of one series: a month of hours, or two years of days.
 pub const SERIES_STEPS_MAX: usize = 800;
 /// Values that a gate reads to compute an exact percentile and a design effect: 4 MB.

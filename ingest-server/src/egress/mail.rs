@@ -69,7 +69,7 @@ impl MailTo {
             return Err("`to` is missing: expected a list of mail addresses".to_owned());
         }
         Ok(Self {
-            host: host.trim_matches(['[', ']']).to_owned(),
+            host: host.trim_matches(['[', ']']).to_lowercase(),
             port: url.port().unwrap_or(if has_tls { TLS_PORT } else { SUBMISSION_PORT }),
             has_tls,
             login,

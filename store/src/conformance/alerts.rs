@@ -73,7 +73,7 @@ pub async fn routes_of_budgets_have_reserved_places(store: Arc<dyn Store>) {
         let views = part.iter().map(|&number| of(number, &format!("/{number}"))).collect();
         load(&store, site, 1, views).await.unwrap();
     }
-    let sender = Senders::Networks(std::iter::once(Network::of(site, 7)).collect());
+    let sender = Senders::Networks(vec![Network::of(site, 7)]);
     for (number, route, overflow) in [(5_000, "/checkout", 0), (5_001, "/old", 1)] {
         let report = load_from(&store, site, 1, vec![of(number, route)], sender.clone()).await.unwrap();
         assert_eq!(report.overflow, Overflow { routes: overflow, ..Overflow::default() }, "{route}");
