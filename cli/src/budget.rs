@@ -1,21 +1,23 @@
-//! `fieldvitals budget`: proposes, checks, shows and compares budget files.
+//! `fieldvitals budget`: proposes, checks, shows and compares budget files, and keeps them on the server.
 
 mod diff;
 mod init;
+pub(crate) mod kept;
+mod state;
 
 use crate::budget_file::{self, Source};
 use crate::client::{ServerArgs, period};
 use crate::exit::{Done, Exit, Failure, finish};
+use crate::output::Terminal;
 use crate::progress::count;
 use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use vitals::budget::Budget;
 
 /// The JSON Schema of budget files in TOML, for editors.
 const SCHEMA: &str = include_str!("../../docs/budgets.schema.json");
 
-/// Propose, check, show and compare budget files.
+/// Propose, check, show and compare budget files, and keep them on the server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -31,12 +33,7 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Print the budgets of a file as TOML; converts files of other tools.
-    Show {
-        /// The budget file; `-` reads standard input.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
+    Show(kept::ShowArgs),
     /// Print what a file promises more, less or otherwise than another: exit 0 if nothing, else 1.
     Diff {
         /// The file before.
@@ -46,6 +43,9 @@ enum Command {
         #[arg(value_name = "NEW")]
         new: PathBuf,
     },
+    Apply(kept::ApplyArgs),
+    State(state::StateArgs),
+    WhatIf(state::WhatIfArgs),
     /// Print the JSON Schema of budget files in TOML, for editors.
     Schema,
 }
@@ -77,12 +77,7 @@ async fn execute(command: &Command) -> Result<Done, Failure> {
                 files.iter().map(|file| budget_file::read(file)).collect::<Result<_, _>>()?;
             Ok(done(Exit::Pass, read.iter().map(lint).collect()))
         }
-        Command::Show { file } => {
-            let source = budget_file::read(file)?;
-            let tables: Vec<String> = source.parsed.budgets.iter().map(Budget::toml).collect();
-            let not: String = not_evaluated(&source).map(|line| format!("# {line}\n")).collect();
-            Ok(done(Exit::Pass, format!("{not}{}", tables.join("\n"))))
-        }
+        Command::Show(args) => kept::show(args).await,
         Command::Diff { old, new } => {
             let changes = diff::changes(
                 &budget_file::read(old)?.parsed.budgets,
@@ -91,6 +86,9 @@ async fn execute(command: &Command) -> Result<Done, Failure> {
             let exit = if changes.is_empty() { Exit::Pass } else { Exit::Fail };
             Ok(done(exit, changes.iter().map(|line| format!("{line}\n")).collect()))
         }
+        Command::Apply(args) => kept::apply(args).await,
+        Command::State(args) => state::state(args, Terminal::of_stdout()).await,
+        Command::WhatIf(args) => state::what_if(args, Terminal::of_stdout()).await,
         Command::Schema => Ok(done(Exit::Pass, SCHEMA.to_owned())),
     }
 }

@@ -11,6 +11,7 @@ mod text;
 mod wait;
 mod wording;
 
+use crate::budget::kept::newest;
 use crate::budget_file;
 use crate::client::answer::gate::{BudgetAnswer, GateAnswer};
 use crate::client::{Client, ServerArgs, period};
@@ -30,9 +31,9 @@ use wait::{End, Waited};
 /// Judge budgets with field data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The budget file; `-` reads standard input.
+    /// The budget file; `-` reads standard input. Without a file, the budgets that are kept on the server.
     #[arg(long, value_name = "FILE")]
-    budget: PathBuf,
+    budget: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
     /// Only page views of this release.
@@ -128,22 +129,26 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn execute(args: &Args, terminal: Terminal, summary: Option<&Path>) -> Result<Done, Failure> {
     // Parses before the request, so that the error names the file and needs no server.
-    judge(args, budget_file::read(&args.budget)?, terminal, summary).await
+    let source = args.budget.as_deref().map(budget_file::read).transpose()?;
+    judge(args, source, terminal, summary).await
 }
 
-/// Judges a budget file, which replaces that of the arguments.
+/// Judges a budget file, or the budgets that are kept on the server.
 ///
 /// # Errors
 /// The server's refusal, or no answer.
 pub(crate) async fn judge(
     args: &Args,
-    budget: budget_file::Source,
+    source: Option<budget_file::Source>,
     terminal: Terminal,
     summary: Option<&Path>,
 ) -> Result<Done, Failure> {
-    let budget_file::Source { name: file, text, parsed } = budget;
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
+    let budget_file::Source { name: file, text, parsed } = match source {
+        Some(source) => source,
+        None => newest(&client, &site).await?,
+    };
     let question = Question {
         client: &client,
         site: &site,

@@ -169,6 +169,25 @@ impl Client {
         self.ask(path, request.header("content-type", "application/toml").body(body)).await
     }
 
+    /// Puts a budget file. Returns the raw JSON and the parsed answer.
+    pub(crate) async fn put_toml<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: String,
+    ) -> Result<(Value, T), Failure> {
+        let request = self.http.request(Method::PUT, self.url(path, &[]));
+        self.ask(path, request.header("content-type", "application/toml").body(body)).await
+    }
+
+    /// Posts JSON. Returns the raw JSON and the parsed answer.
+    pub(crate) async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<(Value, T), Failure> {
+        self.ask(path, self.http.request(Method::POST, self.url(path, &[])).json(body)).await
+    }
+
     /// A warning if no page view of this release is in the period: its name may be wrong. Empty if the release is known
     /// or the server does not answer.
     pub(crate) async fn release_warning(&self, site: &str, release: &str, period: &str) -> String {

@@ -34,3 +34,7 @@ pub(crate) const EXPORT_SEGMENT_ROWS: u64 = 65_536;
 pub(crate) const EXPORT_SEGMENT_ROWS_MAX: u64 = 131_072;
 /// Page views that an export reads at once: few enough for a short transaction, in which SQLite's log cannot shrink.
 pub(crate) const EXPORT_READ_VIEWS_MAX: u32 = 8_192;
+/// Default pause between two looks at standing budgets, in seconds: as often as maintenance.
+pub(crate) const STANDING_EVERY_S: u64 = 60;
+/// Longest configurable pause, in seconds: an alert is that late.
+pub(crate) const STANDING_EVERY_S_MAX: u64 = 3_600;

@@ -1,5 +1,6 @@
 //! `fieldvitals`: runs and administers the server, and queries it.
 
+mod alert;
 mod audit;
 mod budget;
 mod budget_file;
@@ -72,6 +73,7 @@ enum Command {
     /// Judge budgets by measurements: exit 0 pass, 1 fail, 3 not enough data to say.
     Check(check::Args),
     Budget(budget::Args),
+    Alert(alert::Args),
     Mcp(mcp::Args),
     Completions(completions::Args),
 }
@@ -95,6 +97,7 @@ async fn main() -> ExitCode {
         Command::Release(args) => release::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Budget(args) => budget::run(args).await,
+        Command::Alert(args) => alert::run(args).await,
         Command::Mcp(args) => mcp::run(args).await,
         Command::Completions(args) => completions::run::<Cli>(&args),
     };

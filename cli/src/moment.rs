@@ -1,5 +1,6 @@
 //! Parses and prints days and times of the command line; all are UTC.
 
+use crate::output::plain;
 use fieldvitals_server::report::time_text;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -35,6 +36,11 @@ pub(crate) fn day_text(at_ms: i64) -> String {
 pub(crate) fn text(at_ms: i64) -> String {
     let text = time_text(at_ms);
     text.strip_suffix("T00:00:00Z").map_or_else(|| text.clone(), str::to_owned)
+}
+
+/// Shortens a time of the API: `2026-11-21 14:30`.
+pub(crate) fn minute(time: &str) -> String {
+    plain(&time.chars().take("2026-11-21T14:30".len()).collect::<String>()).replace('T', " ")
 }
 
 #[cfg(test)]

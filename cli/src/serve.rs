@@ -5,7 +5,8 @@ mod monitoring;
 use crate::interrupt::{INTERRUPTED, TERMINATED};
 use crate::limits;
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
+use fieldvitals_server::alert::Channels;
 use fieldvitals_server::{
     Config, ConnectionLimits, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http,
 };
@@ -14,8 +15,10 @@ use ipnet::IpNet;
 use monitoring::Monitoring;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{self, ExitCode};
+use std::sync::Arc;
 use std::time::Duration;
 #[cfg(unix)]
 use tokio::signal::unix;
@@ -78,6 +81,13 @@ pub(crate) struct Args {
     drain: u64,
     #[command(flatten)]
     monitoring: Monitoring,
+    /// File with the channels that alerts are sent to (docs/alerts.md).
+    #[arg(long, env = "FIELDVITALS_ALERTS", value_name = "FILE")]
+    alerts: Option<PathBuf>,
+    /// Seconds between two looks at the budgets that are kept on the server.
+    #[arg(long, env = "FIELDVITALS_STANDING_EVERY", default_value_t = limits::STANDING_EVERY_S, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=limits::STANDING_EVERY_S_MAX))]
+    standing_every: u64,
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
@@ -209,6 +219,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         slow: args.monitoring.slow(),
         metrics_sites: args.monitoring.metrics_sites.clone(),
         first_token: first_token()?,
+        alerts: Arc::new(channels(args.alerts.as_deref())?),
+        standing_every: Duration::from_secs(args.standing_every),
+        public_url: args.public_url.public_url.clone(),
     };
     let opened = tokio::select! {
         opened = Server::open(&config) => opened?,
@@ -251,6 +264,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     server.run_until(stop, drained).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the channels of alerts; none without a file.
+fn channels(file: Option<&Path>) -> anyhow::Result<Channels> {
+    file.map_or_else(
+        || Ok(Channels::default()),
+        |file| Channels::read(file).map_err(|error| anyhow!("--alerts: {error}")),
+    )
 }
 
 /// Chooses how the owner receives the token of the first start. Output that a program reads often ends up in a log.

@@ -2,6 +2,7 @@
 
 use crate::{EMBEDDED_STORE, SPOOL, ServeError, StoreUrl, health};
 use fieldvitals_store::private::{self, Loose};
+use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,28 @@ pub(crate) fn tighten(data_dir: &Path, database_url: Option<&str>) {
             "other users of this machine may read the data; remove their rights with chmod"
         );
     }
+}
+
+/// Identifies the server of a data folder among those that share tasks, so that a restart goes on with the tasks of the
+/// process before. Random where the system does not tell which machine it is.
+pub(crate) fn holder(data_dir: &Path) -> Result<[u8; 16], getrandom::Error> {
+    let machine: Vec<u8> = ["/etc/machine-id", "/etc/hostname"]
+        .iter()
+        .filter_map(|file| std::fs::read(file).ok())
+        .flatten()
+        .collect();
+    let mut holder = [0; 16];
+    match data_dir.canonicalize() {
+        Ok(path) if !machine.is_empty() => {
+            let hash = Sha256::new()
+                .chain_update(machine)
+                .chain_update(path.as_os_str().as_encoded_bytes())
+                .finalize();
+            holder.copy_from_slice(&hash[..16]);
+        }
+        _ => getrandom::fill(&mut holder)?,
+    }
+    Ok(holder)
 }
 
 /// Writes the first token to its file, which it replaces.

@@ -11,10 +11,12 @@ mod answer;
 mod baseline;
 mod compared;
 mod counts;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{BaselineReport, BudgetReport, IncreaseReport};
+pub use standing::{Standing, exact_routes, filters_of, key_of, routes_of, standing};
 
 use crate::intake::lookup;
 use crate::report::{PeriodReport, Range};

@@ -4,6 +4,7 @@
 
 pub mod administration;
 pub mod advice;
+pub mod alert;
 pub mod answers;
 pub mod clock;
 pub mod closed_days;
@@ -11,6 +12,7 @@ pub mod comparison;
 pub mod crux;
 mod data_dir;
 pub mod directory;
+pub mod egress;
 pub mod gate;
 pub mod grant;
 pub mod handles;
@@ -30,6 +32,7 @@ pub mod report;
 pub mod routes;
 pub mod site_vitals;
 pub mod spool;
+pub mod standing;
 mod store_url;
 pub mod telemetry;
 pub mod timeline;
@@ -38,6 +41,7 @@ pub use http::client::HeaderName;
 pub use http::connection::ConnectionLimits;
 pub use store_url::StoreUrl;
 
+use alert::{Channels, Outbox};
 use answers::Answers;
 use closed_days::ClosedDays;
 use directory::Directory;
@@ -50,6 +54,7 @@ use maintenance::Maintenance;
 use questions::Questions;
 use socket2::SockRef;
 use site_vitals::SiteVitals;
+use standing::Watch;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,6 +116,12 @@ pub struct Config {
     pub metrics_sites: Vec<String>,
     /// Delivery of the first start's token to the owner.
     pub first_token: FirstToken,
+    /// The channels of alerts.
+    pub alerts: Arc<Channels>,
+    /// Pause between two looks at standing budgets.
+    pub standing_every: Duration,
+    /// The address of the dashboard in notices of alerts; `None` if unknown.
+    pub public_url: Option<String>,
 }
 
 /// Delivery of the first start's token to the owner.
@@ -182,6 +193,11 @@ pub enum ServeError {
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(std::io::Error),
+    /// The connections for alerts cannot be set up.
+    #[error(
+        "alerts cannot be delivered: {0}; the system's certificates are needed (on Debian: apt-get install ca-certificates)"
+    )]
+    Alerts(#[from] egress::EgressError),
     /// The system gave no random numbers for keys.
     #[error("the system gave no random numbers for keys")]
     Random(#[from] getrandom::Error),
@@ -254,6 +270,9 @@ struct Needs {
     loader: spool::Loader,
     background: Background,
     questions: Questions,
+    outbox: Arc<Outbox>,
+    /// Identifies this server among those that share tasks.
+    holder: [u8; 16],
     health: Health,
     disk: Option<Disk>,
 }
@@ -280,7 +299,11 @@ impl Needs {
         let (spool, loader) = spool::Spool::open_with(&path, Arc::clone(&store), bounds).await?;
         let background = Background::start().map_err(ServeError::Threads)?;
         let questions = Questions::start().map_err(ServeError::Threads)?;
-        Ok(Self { store, directory, spool, loader, background, questions, health, disk })
+        let holder = data_dir::holder(&config.data_dir)?;
+        let parts = (Arc::clone(&store), Arc::clone(&directory));
+        let outbox = Outbox::new(parts, Arc::clone(&config.alerts), config.public_url.clone(), holder)?;
+        let outbox = Arc::new(outbox);
+        Ok(Self { store, directory, spool, loader, background, questions, outbox, holder, health, disk })
     }
 }
 
@@ -394,7 +417,7 @@ impl Server {
     /// As [`Server::open`].
     pub async fn start(opened: OpenServer) -> Result<Self, ServeError> {
         let OpenServer { config, address, starting, needs } = opened;
-        let Needs { store, directory, spool, loader, background, questions, health, disk } = needs;
+        let Needs { store, directory, spool, loader, background, questions, outbox, holder, health, disk } = needs;
         // Skips the write if the site and the token exist, so that a read-only database does not prevent the start.
         let first_start = match directory.current().is_set_up() {
             true => Ok(FirstStart::default()),
@@ -437,6 +460,17 @@ impl Server {
         for name in site_vitals.unknown(&directory) {
             tracing::warn!(name, "--metrics-site names no site; /metrics has its vitals once there is one");
         }
+        for (channel, site) in unknown_sites(&config.alerts, &sites) {
+            tracing::warn!(channel, site, "a channel of alerts names a site that there is not");
+        }
+        let watch = Watch::new(
+            (Arc::clone(&store), Arc::clone(&directory)),
+            spool.clone(),
+            Arc::clone(&config.alerts),
+            config.standing_every,
+            config.retention.raw_days,
+            holder,
+        );
         let state = http::State {
             spool: spool.clone(),
             directory: Arc::clone(&directory),
@@ -456,6 +490,8 @@ impl Server {
             site_vitals,
             data_dir: config.data_dir,
             started_ms: clock::now_ms(),
+            outbox: Arc::clone(&outbox),
+            kept_days: config.retention.raw_days,
             demo: config.demo,
             keep_bots: config.keep_bots,
         };
@@ -467,6 +503,8 @@ impl Server {
         let helpers = vec![
             tokio::spawn(async move { directory.keep_fresh().await }),
             background.handle.spawn(async move { maintenance.run().await }),
+            background.handle.spawn(async move { watch.run().await }),
+            tokio::spawn(async move { outbox.run().await }),
         ];
         Ok(Self {
             address,
@@ -521,6 +559,18 @@ impl Server {
         close_store(self.store.as_ref()).await;
         failure.map_or(Ok(()), |reason| Err(ServeError::SpoolFailed(reason)))
     }
+}
+
+/// Returns the sites that channels name and that there are not, each with its channel.
+fn unknown_sites<'a>(
+    channels: &'a Channels,
+    sites: &'a [Arc<Site>],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let named = channels
+        .all()
+        .iter()
+        .flat_map(|channel| channel.sites.iter().map(move |site| (&*channel.name, &**site)));
+    named.filter(|(_, name)| sites.iter().all(|site| site.name != *name))
 }
 
 /// Reduces the limit of connections to the available file handles.

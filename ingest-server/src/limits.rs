@@ -163,6 +163,36 @@ pub const ROUTES_STUDIED_VIEWS_MIN: u64 = 5_000;
 pub const ROUTES_STUDIED_SITES_MAX: usize = 8;
 /// Suggested route groups of a site.
 pub const ROUTE_SUGGESTIONS_MAX: usize = 100;
+/// Open alerts of a site that are read at once: those of all budgets of a file, twice.
+pub const ALERTS_OPEN_MAX: u32 = 2 * vitals::limits::BUDGETS_MAX as u32;
+/// Days that a budget is replayed.
+pub const WHAT_IF_DAYS_MAX: i64 = 28;
+/// Budgets that are replayed at once: each looks 672 times.
+pub const WHAT_IF_BUDGETS_MAX: usize = 20;
+/// Page views of the site in the replayed days: each budget counts its own among them.
+pub const WHAT_IF_VIEWS_MAX: u64 = 3_000_000;
+/// Channels of alerts.
+pub const CHANNELS_MAX: usize = 32;
+/// Bytes of the file of channels.
+pub const CHANNELS_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of the name of a channel.
+pub const CHANNEL_NAME_BYTES_MAX: usize = 64;
+/// Notices that are delivered at a time.
+pub const NOTICES_SENDING_MAX: u32 = 16;
+/// Time of a delivery, in milliseconds, from the name of the host to the status of the answer.
+pub const NOTICE_TIME_MS_MAX: u64 = 8_000;
+/// First pause after a failed delivery, in milliseconds; each further one is twice as long.
+pub const NOTICE_RETRY_MS_MIN: i64 = 1_000;
+/// Longest pause after a failed delivery, in milliseconds.
+pub const NOTICE_RETRY_MS_MAX: i64 = 30 * 60_000;
+/// Attempts to deliver a notice: about a day.
+pub const NOTICE_ATTEMPTS_MAX: u32 = 60;
+/// Bytes of an answer to a notice that are kept to explain a failure.
+pub const NOTICE_ANSWER_BYTES_MAX: usize = 200;
+/// Longest snooze of an alert, in minutes: 30 days.
+pub const SNOOZE_MINUTES_MAX: i64 = 30 * 24 * 60;
+/// Bytes of the body of a change of an alert.
+pub const ALERT_CHANGE_BYTES_MAX: usize = 1_024;
 
 const _: () = assert!(
     STRATA_SAMPLE_VIEWS * 4 <= fieldvitals_store::limits::STRATA_VIEWS_MAX,

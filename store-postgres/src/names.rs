@@ -206,9 +206,12 @@ impl NameTables for Tables<'_> {
         Ok(())
     }
 
-    async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+    async fn reserved_routes(
+        &mut self,
+        sites: &[SiteId],
+    ) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         self.texts(
-            "/* route.rules */ select site_id, jsonb_array_elements_text(routes::jsonb \
+            "/* route.reserved */ select site_id, jsonb_array_elements_text(routes::jsonb || reserved::jsonb \
              || coalesce(route_groups::jsonb -> 'groups', '[]'::jsonb) \
              || coalesce(route_groups::jsonb -> 'apart', '[]'::jsonb)) from site where site_id = any($1)",
             sites,

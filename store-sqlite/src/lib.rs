@@ -7,7 +7,9 @@
 //! Several processes may open the file at once, such as a command beside a running server. Writers wait for each
 //! other. A reader sees one consistent snapshot per query and never waits.
 
+mod alert;
 mod audit;
+mod budgets;
 mod bulk;
 mod class_views;
 mod copy;
@@ -42,7 +44,7 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
+    Alert, AlertChange, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
@@ -295,6 +297,82 @@ impl Store for SqliteStore {
         limit: u32,
     ) -> Result<Vec<Violation>, StoreError> {
         violation::list(self, site, open_only, skip, limit).await
+    }
+
+    async fn budgets_put(&self, site: SiteId, budgets: &NewBudgets) -> Result<AppliedBudgets, StoreError> {
+        budgets::put(self, site, budgets).await
+    }
+
+    async fn budgets(
+        &self,
+        site: SiteId,
+        version: Option<i64>,
+    ) -> Result<Option<AppliedBudgets>, StoreError> {
+        budgets::get(self, site, version).await
+    }
+
+    async fn budget_versions(&self, site: SiteId) -> Result<Vec<AppliedBudgets>, StoreError> {
+        budgets::versions(self, site).await
+    }
+
+    async fn standing(&self, site: SiteId) -> Result<Option<String>, StoreError> {
+        budgets::standing(self, site).await
+    }
+
+    async fn standing_put(&self, site: SiteId, state: &str) -> Result<(), StoreError> {
+        budgets::standing_put(self, site, state).await
+    }
+
+    async fn lease(
+        &self,
+        task: &str,
+        holder: [u8; 16],
+        now_ms: i64,
+        for_ms: i64,
+    ) -> Result<bool, StoreError> {
+        alert::lease(self, task, holder, now_ms, for_ms).await
+    }
+
+    async fn alert_open(
+        &self,
+        site: SiteId,
+        now_ms: i64,
+        alert: &NewAlert,
+        notices: &[(String, i64)],
+    ) -> Result<Option<i64>, StoreError> {
+        alert::open(self, site, now_ms, alert, notices).await
+    }
+
+    async fn alert_change(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        change: &AlertChange,
+    ) -> Result<bool, StoreError> {
+        alert::change(self, site, id, now_ms, change).await
+    }
+
+    async fn alerts(
+        &self,
+        site: SiteId,
+        open_only: bool,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<Alert>, StoreError> {
+        alert::list(self, site, open_only, skip, limit).await
+    }
+
+    async fn alert(&self, site: SiteId, id: i64) -> Result<Option<Alert>, StoreError> {
+        alert::one(self, site, id).await
+    }
+
+    async fn notices_due(&self, now_ms: i64, limit: u32) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
+        alert::due(self, now_ms, limit).await
+    }
+
+    async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
+        alert::tried(self, site, alert, notice).await
     }
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {

@@ -131,10 +131,14 @@ impl NameTables for Tables<'_> {
         run(self.0, seen, &last_days.iter().map(day_row).collect::<Vec<_>>()).await
     }
 
-    async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
+    async fn reserved_routes(
+        &mut self,
+        sites: &[SiteId],
+    ) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         self.texts(
-            "/* route.rules */ with s as (select s.* from json_each(?) a cross join site s on s.site_id = a.value) \
+            "/* route.reserved */ with s as (select s.* from json_each(?) a cross join site s on s.site_id = a.value) \
              select s.site_id, j.value from s cross join json_each(s.routes) j \
+             union all select s.site_id, j.value from s cross join json_each(s.reserved) j \
              union all select s.site_id, j.value from s cross join json_each(s.route_groups, '$.groups') j \
              union all select s.site_id, j.value from s cross join json_each(s.route_groups, '$.apart') j",
             sites,

@@ -4,7 +4,9 @@
 //! callers of this trait do not know the backend. All other logic is here, as pure functions that every backend
 //! calls: [`load`] computes the changes of a batch; [`rollup`] encodes cells and plans the reads of a query.
 
+mod alert;
 mod audit;
+mod budgets;
 mod cell;
 mod class_views;
 mod columns;
@@ -40,6 +42,8 @@ mod view;
 mod violation;
 mod weight;
 
+pub use alert::{Alert, AlertChange, AlertEvent, NewAlert, Notice};
+pub use budgets::{AppliedBudgets, NewBudgets};
 pub use audit::AuditEntry;
 pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Total, ValueCell, Views};
 pub use class_views::{ClassViewsBuilder, ClassViewsQuery};
@@ -472,6 +476,68 @@ pub trait Store: Send + Sync {
         skip: u32,
         limit: u32,
     ) -> Result<Vec<Violation>, StoreError>;
+
+    /// Keeps a budget file as the newest version of a site's budgets, and its routes as those with reserved places. Returns
+    /// the newest version if it has the same text. Drops versions before the last [`limits::BUDGET_VERSIONS_MAX`].
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] if the site does not exist.
+    async fn budgets_put(&self, site: SiteId, budgets: &NewBudgets) -> Result<AppliedBudgets, StoreError>;
+    /// Returns a version of a site's budgets, or the newest.
+    async fn budgets(&self, site: SiteId, version: Option<i64>)
+    -> Result<Option<AppliedBudgets>, StoreError>;
+    /// Returns the versions of a site's budgets without their texts, the newest first.
+    async fn budget_versions(&self, site: SiteId) -> Result<Vec<AppliedBudgets>, StoreError>;
+    /// Returns the state that the server keeps about a site's standing budgets.
+    async fn standing(&self, site: SiteId) -> Result<Option<String>, StoreError>;
+    /// Replaces that state.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] if the site does not exist.
+    async fn standing_put(&self, site: SiteId, state: &str) -> Result<(), StoreError>;
+
+    /// Takes or renews the lease of a task for some time, so that one of several servers does it. Returns whether `holder`
+    /// has it. A store without a clock of its own uses `now_ms`.
+    async fn lease(&self, task: &str, holder: [u8; 16], now_ms: i64, for_ms: i64)
+    -> Result<bool, StoreError>;
+    /// Opens an alert, with notices to channels that are due at some time each. Returns its id; `None` if its key has an
+    /// open alert, or had one for the same start. Drops resolved alerts before the last [`limits::ALERTS_PER_SITE_MAX`].
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] if the site does not exist.
+    async fn alert_open(
+        &self,
+        site: SiteId,
+        now_ms: i64,
+        alert: &NewAlert,
+        notices: &[(String, i64)],
+    ) -> Result<Option<i64>, StoreError>;
+    /// Changes an open alert. Returns `false` if there is no open alert of this id.
+    ///
+    /// Acknowledging ends reminders. Snoozing moves the notices to its end. Resolving makes notices of the end due at once,
+    /// and drops those of the start that were never tried.
+    async fn alert_change(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        change: &AlertChange,
+    ) -> Result<bool, StoreError>;
+    /// Returns alerts with their notices, open ones before resolved ones, each newest first; skips `skip` and returns at
+    /// most `limit`.
+    async fn alerts(
+        &self,
+        site: SiteId,
+        open_only: bool,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<Alert>, StoreError>;
+    /// Returns the alert of a site with this id.
+    async fn alert(&self, site: SiteId, id: i64) -> Result<Option<Alert>, StoreError>;
+    /// Returns the notices of all sites that are due, with the site and the alert of each; those due longest first.
+    async fn notices_due(&self, now_ms: i64, limit: u32) -> Result<Vec<(SiteId, i64, Notice)>, StoreError>;
+    /// Records an attempt to deliver a notice, unless its event has changed since.
+    async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError>;
 
     /// Folds rollup deltas and deletes data past retention, in short steps that never block loading. A failure of one
     /// site or day does not stop the others, and is reported with the result.

@@ -71,6 +71,10 @@ pub const STRATA_WINDOWS_MAX: usize = 1_000;
 pub const STRATA_VIEWS_MAX: u64 = 400_000;
 /// Deploy marks of a site; the oldest are dropped.
 pub const DEPLOY_MARKS_PER_SITE_MAX: usize = 2_000;
+/// Versions of a site's budget file; the oldest are dropped. Each is at most as large as the body of an API request.
+pub const BUDGET_VERSIONS_MAX: usize = 20;
+/// Alerts of a site; the oldest resolved ones are dropped.
+pub const ALERTS_PER_SITE_MAX: usize = 500;
 /// Steps of one series: a month of hours, or two years of days.
 pub const SERIES_STEPS_MAX: usize = 800;
 /// Values that a gate reads to compute an exact percentile and a design effect: 4 MB.
@@ -105,6 +109,7 @@ const _: () = assert!(
         + ROUTE_RULES_PER_SITE_MAX
         + ROUTE_GROUPS_PER_SITE_MAX
         + ROUTES_APART_PER_SITE_MAX
+        + vitals::limits::BUDGETS_MAX
         + NAMES_DISPLACED_PER_DAY_MAX)
         * (RELEASES_PER_SITE_MAX + 2 + NAMES_DISPLACED_PER_DAY_MAX)
         * BLOCK_VIEW_BYTES_MAX

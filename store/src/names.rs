@@ -102,9 +102,10 @@ pub trait NameTables: Send {
         last_days: &[(NameKey, i32)],
     ) -> Result<(), StoreError>;
 
-    /// Reads the routes of sites that always have a place: route rules, route groups and the routes apart from them. The
-    /// answer has an entry for each site.
-    async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
+    /// Reads the routes of sites that always have a place: route rules, route groups, the routes apart from them, and the
+    /// routes that kept budgets name. The answer has an entry for each site.
+    async fn reserved_routes(&mut self, sites: &[SiteId])
+    -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
 
     /// Reads the releases of sites that have a deploy mark.
     async fn deployed(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;

@@ -129,15 +129,15 @@ pub struct Bounds<'a> {
 }
 
 impl<'a> Bounds<'a> {
-    /// The bounds of routes. The site's route rules always have a place.
+    /// The bounds of routes. The site's route rules and the routes that its budgets name always have a place.
     #[must_use]
-    pub fn routes(rules: &'a [String]) -> Self {
+    pub fn routes(reserved: &'a [String]) -> Self {
         Self {
             places: limits::ROUTES_PER_SITE_MAX,
             added: usize::MAX,
             added_instead: usize::MAX,
             is_charged: true,
-            reserved: rules.iter().map(String::as_str).collect(),
+            reserved: reserved.iter().map(String::as_str).collect(),
         }
     }
 

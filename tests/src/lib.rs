@@ -11,6 +11,7 @@ pub mod engines;
 pub mod filled;
 pub mod load;
 pub mod proxy;
+pub mod receiver;
 pub mod scenarios;
 pub mod server;
 pub mod shop;

@@ -1,8 +1,8 @@
 //! Tests `fieldvitals store copy` between real stores, with kills in the middle.
 
 use fieldvitals_store::{
-    CellQuery, Context, Dimension, GroupBy, Judgement, LoadBatch, Name, Network, NewSite, Senders, SiteId,
-    Source, SpoolId, Store, ViewUpdate, Weight,
+    CellQuery, Context, Dimension, GroupBy, Judgement, LoadBatch, Name, Network, NewBudgets, NewSite,
+    Senders, SiteId, Source, SpoolId, Store, ViewUpdate, Weight,
 };
 use fieldvitals_store_postgres::PostgresStore;
 use fieldvitals_store_postgres::testing::Database;
@@ -47,6 +47,13 @@ async fn source(folder: &Path, views: u32) -> String {
         within: 50,
     };
     store.judgements(site.id, recent_day_ms(), &[judgement]).await.expect("what the test needs works");
+    let budgets = NewBudgets {
+        text: "[[budget]]\nroute = '/cart'\nmetric = 'LCP'\nmax = 2500\n".to_owned(),
+        routes: vec!["/cart".to_owned()],
+        applied_ms: recent_day_ms(),
+        applied_by: "ci".to_owned(),
+    };
+    store.budgets_put(site.id, &budgets).await.expect("what the test needs works");
     store.close().await;
     made.json()["token"].as_str().expect("what the test needs works").to_owned()
 }
@@ -96,14 +103,15 @@ async fn told(args: &[&str], token: &str) -> Vec<Value> {
         }
         told.push(report);
     }
-    let violations = format!("{url}/api/v1/sites/shop/violations");
-    let answer = reqwest::Client::new()
-        .get(violations)
-        .bearer_auth(token)
-        .send()
-        .await
-        .expect("what the test needs works");
-    told.push(answer.json().await.expect("what the test needs works"));
+    for path in ["violations", "budgets"] {
+        let answer = reqwest::Client::new()
+            .get(format!("{url}/api/v1/sites/shop/{path}"))
+            .bearer_auth(token)
+            .send()
+            .await
+            .expect("what the test needs works");
+        told.push(answer.json().await.expect("what the test needs works"));
+    }
     server.kill().await.expect("what the test needs works");
     told
 }
@@ -136,6 +144,7 @@ async fn a_copy_that_is_killed_goes_on_and_answers_as_the_original() {
     let all = original[0]["pages"].as_array().unwrap().iter().map(|page| page["views"].as_u64().unwrap());
     assert_eq!(all.sum::<u64>(), u64::from(VIEWS + 2 * OLD_VIEWS), "also what only rollups remember");
     assert_eq!(original[3]["violations"].as_array().map(Vec::len), Some(1));
+    assert_eq!(original[4]["version"], 1);
 
     // Copies everything again. Nothing may be counted twice.
     let again = run(&args);

@@ -99,6 +99,7 @@ impl Part {
                 toolchain::program("npm", "npm")?;
                 toolchain::program("prometheus", "prometheus")?;
                 toolchain::for_faults()?;
+                toolchain::for_alerts()?;
                 let (axe, clients, duckdb) = (browsers::axe()?, clients::fetch()?, duckdb::python()?);
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let programs = tests.select(|program| program.is_of(E2E) && !program.has(E2E, BROWSERS))?;

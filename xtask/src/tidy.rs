@@ -49,7 +49,7 @@ const IMPORTS: [(&str, &[&str]); 10] = [
 ];
 
 /// Words allowed only in some places, and the reason.
-const CONFINED: [(&str, &[&str], &str); 5] = [
+const CONFINED: [(&str, &[&str], &str); 6] = [
     (
         "sqlx",
         &[
@@ -70,8 +70,13 @@ const CONFINED: [(&str, &[&str], &str); 5] = [
     ("actix_server", &["ingest-server/src/http"], "HTTP ends in ingest-server/src/http"),
     (
         "reqwest",
-        &["cli/", "tests/", "ingest-server/src/alert/"],
-        "the server makes no connections but alerts",
+        &["cli/", "tests/", "ingest-server/src/egress"],
+        "the server's outbound connections are those of ingest-server/src/egress",
+    ),
+    (
+        "lettre",
+        &["ingest-server/src/egress"],
+        "the server's outbound connections are those of ingest-server/src/egress",
     ),
 ];
 

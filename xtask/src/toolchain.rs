@@ -130,6 +130,13 @@ pub(crate) fn for_faults() -> Result<()> {
     Ok(())
 }
 
+/// Ensures that the receivers of alerts are installed, for the tests of alerts: Alertmanager, and a mail server.
+pub(crate) fn for_alerts() -> Result<()> {
+    program("prometheus-alertmanager", "prometheus-alertmanager")?;
+    program("aiosmtpd", "python3-aiosmtpd")?;
+    Ok(())
+}
+
 /// Installs Debian packages, as root or through sudo without a password.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");

@@ -1,7 +1,9 @@
 //! The API's answers, as far as the commands use them. Unknown fields are ignored, so that an older command can read a
 //! newer server.
 
+pub(crate) mod alerts;
 pub(crate) mod gate;
+pub(crate) mod kept;
 pub(crate) mod summary;
 
 use serde::Deserialize;

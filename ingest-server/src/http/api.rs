@@ -4,9 +4,11 @@
 //! take, and `settings` what endpoints that change settings share.
 
 pub mod advice;
+pub mod alerts;
 pub mod attribution;
 pub mod audit;
 pub mod breakdown;
+pub mod budgets;
 pub mod compare;
 pub mod engagement;
 pub mod gate;
@@ -109,6 +111,18 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/routes/suggestions").route(web::get().to(routes::suggestions)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
+        .service(get("/api/v1/sites/{site}/alerts").route(web::get().to(alerts::alerts)))
+        .service(post("/api/v1/sites/{site}/alerts/{id}").route(web::post().to(alerts::change)))
+        .service(get("/api/v1/channels").route(web::get().to(alerts::channels)))
+        .service(post("/api/v1/channels/{channel}/test").route(web::post().to(alerts::test)))
+        .service(
+            web::resource("/api/v1/sites/{site}/budgets")
+                .default_service(web::to(|request| refuse(request, "GET, PUT")))
+                .route(web::get().to(budgets::kept))
+                .route(web::put().to(budgets::apply)),
+        )
+        .service(get("/api/v1/sites/{site}/budgets/state").route(web::get().to(budgets::state)))
+        .service(post("/api/v1/sites/{site}/budgets/what-if").route(web::post().to(budgets::replay)))
         .service(get("/api/v1/sites/{site}/live").route(web::get().to(live::live)))
         .service(post("/api/v1/sites/{site}/links").route(web::post().to(links::links)))
         .service(

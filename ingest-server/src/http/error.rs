@@ -242,6 +242,36 @@ impl ApiError {
         )
     }
 
+    /// Return `404 Not Found`: unknown alert, or one that has ended.
+    pub fn no_alert(id: i64) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "alert_unknown",
+            format!("there is no open alert {id} of this site"),
+            "GET /api/v1/sites/{site}/alerts, or `fieldvitals alert list`, lists the open ones.",
+        )
+    }
+
+    /// Return `404 Not Found`: unknown channel.
+    pub fn no_channel(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "channel_unknown",
+            message,
+            "GET /api/v1/channels, or `fieldvitals alert channels`, lists the channels; the file of --alerts has them.",
+        )
+    }
+
+    /// Return `422 Unprocessable Entity`: a test notice was not delivered.
+    pub fn undelivered(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "undelivered",
+            message,
+            "Check the channel in the file of --alerts, and its receiver; a restart of the server reads the file again.",
+        )
+    }
+
     /// Return `404 Not Found`: unknown path.
     pub fn no_path(path: &str) -> Self {
         let shown: String = path.chars().take(128).collect();

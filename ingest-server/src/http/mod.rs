@@ -27,6 +27,7 @@ pub mod starting;
 mod throttle;
 pub mod watch;
 
+use crate::alert::Outbox;
 use crate::answers::Answers;
 use crate::closed_days::ClosedDays;
 use crate::directory::Directory;
@@ -93,6 +94,10 @@ pub struct State {
     pub data_dir: PathBuf,
     /// Start of the server, in UTC milliseconds.
     pub started_ms: i64,
+    /// Delivers notices of alerts.
+    pub outbox: Arc<Outbox>,
+    /// Retention of page views, in days.
+    pub kept_days: u32,
     /// Serves the demo site.
     pub demo: bool,
     /// Keeps page views of bots.

@@ -1,7 +1,7 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, attribution, audit, breakdown, compare, engagement, gate, health, links, live, metrics, pages, rejections, releases, report, routes, samples, series, session, site_settings, sites, status, status_history, summary, thresholds, tokens, violations,
+    advice, alerts, attribution, audit, breakdown, budgets, compare, engagement, gate, health, links, live, metrics, pages, rejections, releases, report, routes, samples, series, session, site_settings, sites, status, status_history, summary, thresholds, tokens, violations,
 };
 use crate::http::{assets, crux, ingest};
 use actix_web::http::header;
@@ -28,7 +28,7 @@ use utoipa::{Modify, OpenApi};
         sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-    audit::audit, crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
+    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out"),

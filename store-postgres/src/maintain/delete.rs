@@ -15,13 +15,17 @@ const REMOVE_VIEWS: &str = "/* view.remove */ delete from page_view where site_i
 const REMOVE_LACKING: &str = "/* rollup.lacking.remove */ delete from rollup_lacking where site_id = $1";
 const REMOVE_DELTAS: &str = "/* rollup.delta.remove */ delete from rollup_delta where site_id = $1";
 /// The row of `site_deleted` goes last: it marks an unfinished removal.
-const REMOVE_REST: [&str; 8] = [
+const REMOVE_REST: [&str; 12] = [
     "/* cursor.remove */ delete from load_cursor where site_id = $1",
     "/* route.remove */ delete from route where site_id = $1",
     "/* text.remove */ delete from context_text where site_id = $1",
     "/* text.doubt.remove */ delete from context_text_doubt where site_id = $1",
     "/* label.remove */ delete from label where site_id = $1",
     "/* deploy_mark.remove */ delete from deploy_mark where site_id = $1",
+    "/* budgets.remove */ delete from budget_file where site_id = $1",
+    "/* standing.remove */ delete from standing where site_id = $1",
+    "/* alert.remove */ delete from alert where site_id = $1",
+    "/* alert.notice.remove */ delete from alert_notice where site_id = $1",
     "/* violation.remove */ delete from violation where site_id = $1",
     "/* site.deleted.done */ delete from site_deleted where site_id = $1",
 ];

@@ -4,7 +4,7 @@ use crate::context::texts::TextKind;
 use crate::rollup::{Difference, Grain};
 use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
-    AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
+    Alert, AlertChange, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell, Version, Violation,
 };
 use async_trait::async_trait;
 use std::ops::Range;
@@ -308,6 +308,82 @@ impl Store for FaultyStore {
         limit: u32,
     ) -> Result<Vec<Violation>, StoreError> {
         self.inner.violations(site, open_only, skip, limit).await
+    }
+
+    async fn budgets_put(&self, site: SiteId, budgets: &NewBudgets) -> Result<AppliedBudgets, StoreError> {
+        self.inner.budgets_put(site, budgets).await
+    }
+
+    async fn budgets(
+        &self,
+        site: SiteId,
+        version: Option<i64>,
+    ) -> Result<Option<AppliedBudgets>, StoreError> {
+        self.inner.budgets(site, version).await
+    }
+
+    async fn budget_versions(&self, site: SiteId) -> Result<Vec<AppliedBudgets>, StoreError> {
+        self.inner.budget_versions(site).await
+    }
+
+    async fn standing(&self, site: SiteId) -> Result<Option<String>, StoreError> {
+        self.inner.standing(site).await
+    }
+
+    async fn standing_put(&self, site: SiteId, state: &str) -> Result<(), StoreError> {
+        self.inner.standing_put(site, state).await
+    }
+
+    async fn lease(
+        &self,
+        task: &str,
+        holder: [u8; 16],
+        now_ms: i64,
+        for_ms: i64,
+    ) -> Result<bool, StoreError> {
+        self.inner.lease(task, holder, now_ms, for_ms).await
+    }
+
+    async fn alert_open(
+        &self,
+        site: SiteId,
+        now_ms: i64,
+        alert: &NewAlert,
+        notices: &[(String, i64)],
+    ) -> Result<Option<i64>, StoreError> {
+        self.inner.alert_open(site, now_ms, alert, notices).await
+    }
+
+    async fn alert_change(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        change: &AlertChange,
+    ) -> Result<bool, StoreError> {
+        self.inner.alert_change(site, id, now_ms, change).await
+    }
+
+    async fn alerts(
+        &self,
+        site: SiteId,
+        open_only: bool,
+        skip: u32,
+        limit: u32,
+    ) -> Result<Vec<Alert>, StoreError> {
+        self.inner.alerts(site, open_only, skip, limit).await
+    }
+
+    async fn alert(&self, site: SiteId, id: i64) -> Result<Option<Alert>, StoreError> {
+        self.inner.alert(site, id).await
+    }
+
+    async fn notices_due(&self, now_ms: i64, limit: u32) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
+        self.inner.notices_due(now_ms, limit).await
+    }
+
+    async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
+        self.inner.notice_tried(site, alert, notice).await
     }
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {

@@ -6,6 +6,7 @@
 // This is test code, although another crate calls it.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod cases;
 mod causes;
 mod conditions;
@@ -92,6 +93,9 @@ macro_rules! register {
 
 register! {
     ($)
+    alerts:
+        alerts_open_once_and_end, budget_files_are_kept_by_version, notices_are_due_until_delivered,
+        routes_of_budgets_have_reserved_places, task_has_one_holder;
     cases:
         a_batch_of_many_views_is_read_back, a_copy_answers_as_the_original,
         a_deleted_site_takes_everything_with_it, a_load_takes_place_whole_or_not,

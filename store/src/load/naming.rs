@@ -55,14 +55,14 @@ pub(super) async fn bound_routes(
         pools.push(pool);
     }
     lacking.sort_unstable();
-    let (mut rules, mut seen) = (HashMap::default(), HashMap::default());
+    let (mut reserved, mut seen) = (HashMap::default(), HashMap::default());
     if !lacking.is_empty() {
-        rules = tables.route_rules(&lacking).await?;
+        reserved = tables.reserved_routes(&lacking).await?;
         seen = tables.route_places(&lacking, from_day).await?;
     }
     for (part, mut pool) in parts.iter_mut().zip(pools) {
-        if let Some(rules) = rules.get(&part.site) {
-            pool.fill(Bounds::routes(rules), seen.remove(&part.site).unwrap_or_default());
+        if let Some(reserved) = reserved.get(&part.site) {
+            pool.fill(Bounds::routes(reserved), seen.remove(&part.site).unwrap_or_default());
         }
         part.decided.overflow.routes =
             pool.decide(&mut part.beacons, &part.senders, |update| Some(&mut update.route));

@@ -5,11 +5,12 @@ use crate::interrupt::Interrupt;
 use crate::moment::day_text;
 use crate::progress::{Progress, Rate, grouped};
 use anyhow::{Context as _, bail};
+use fieldvitals_server::gate::exact_routes;
 use fieldvitals_store::limits;
 use fieldvitals_store::rollup::Grain;
 use fieldvitals_store::{
-    LoadBatch, NewToken, RetentionEdges, Senders, Site, SiteId, SiteSize, SpoolId, Store, StoreError,
-    StoredView, ViewUpdate,
+    AppliedBudgets, LoadBatch, NewBudgets, NewToken, RetentionEdges, Senders, Site, SiteId, SiteSize,
+    SpoolId, Store, StoreError, StoredView, ViewUpdate,
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
@@ -54,6 +55,8 @@ enum What {
 /// A site in both stores.
 struct Pair<'a> {
     name: &'a str,
+    /// The site's route rules.
+    rules: &'a [String],
     source: SiteId,
     target: SiteId,
     /// The contents of the source.
@@ -72,7 +75,8 @@ impl Copier<'_> {
                 None => self.target.site_put(site).await.with_context(|| format!("site `{}`", site.name))?,
             };
             let site_size = self.source.site_size(site.id).await?;
-            let pair = Pair { name: &site.name, source: site.id, target: there.id, site_size };
+            let pair =
+                Pair { name: &site.name, rules: &site.routes, source: site.id, target: there.id, site_size };
             // Copies names first, so that page views and rollups keep the names that the source chose.
             copy_names(self.source, self.target, &pair)
                 .await
@@ -88,6 +92,7 @@ impl Copier<'_> {
                 .deploy_marks_put(there.id, &marks)
                 .await
                 .with_context(|| format!("deploy marks of `{}`", site.name))?;
+            self.budgets(&pair).await.with_context(|| format!("budgets of `{}`", site.name))?;
             sites.push((site.clone(), there));
         }
         self.tokens(&sites).await.context("tokens")?;
@@ -218,6 +223,21 @@ impl Copier<'_> {
             self.target.violations_put(pair.target, &found).await?;
             skip += found.len() as u32;
         }
+    }
+
+    /// Copies the newest budget file, unless the target has one. Its looks start anew, and open alerts again.
+    async fn budgets(&mut self, pair: &Pair<'_>) -> anyhow::Result<()> {
+        let Some(newest) = self.source.budgets(pair.source, None).await? else { return Ok(()) };
+        if self.target.budgets(pair.target, None).await?.is_some() {
+            return Ok(());
+        }
+        let routes = match vitals::budget::parse(&newest.text) {
+            Ok(file) => exact_routes(&file, pair.rules),
+            Err(_) => Vec::new(),
+        };
+        let AppliedBudgets { version: _, text, applied_ms, applied_by } = newest;
+        self.target.budgets_put(pair.target, &NewBudgets { text, routes, applied_ms, applied_by }).await?;
+        Ok(())
     }
 }
 

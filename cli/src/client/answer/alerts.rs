@@ -1,0 +1,49 @@
+//! Answers about alerts.
+
+use serde::Deserialize;
+
+/// `GET /sites/{site}/alerts`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AlertsAnswer {
+    pub(crate) alerts: Vec<AlertAnswer>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// An alert.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AlertAnswer {
+    pub(crate) id: i64,
+    pub(crate) state: String,
+    pub(crate) severity: String,
+    pub(crate) summary: String,
+    pub(crate) since: String,
+    pub(crate) resolved: Option<String>,
+    pub(crate) notices: Vec<NoticeAnswer>,
+}
+
+/// The notice of an alert to a channel.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NoticeAnswer {
+    pub(crate) channel: String,
+    pub(crate) error: Option<String>,
+}
+
+/// `GET /channels`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChannelsAnswer {
+    pub(crate) channels: Vec<ChannelAnswer>,
+}
+
+/// A channel.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ChannelAnswer {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) sites: Vec<String>,
+}
+
+/// `POST /channels/{channel}/test`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TestAnswer {
+    pub(crate) delivered: String,
+}

@@ -1,0 +1,392 @@
+//! The texts of notices, and the bodies that receivers expect.
+
+use super::channels::Receiver;
+use crate::egress::Letter;
+use crate::report::time_text;
+use fieldvitals_store::{Alert, AlertEvent};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+/// The header with the signature of a webhook: `t=SECONDS,v1=HEX`, an HMAC-SHA-256 of `SECONDS.BODY`. The time lets a
+/// receiver refuse an old notice that somebody sends again.
+const SIGNATURE: &str = "fieldvitals-signature";
+/// Alertmanager ends an alert that is not sent again. An open alert is sent again after [`REFRESH_MS`], and ends after
+/// four times as long, so that it outlives three failures.
+pub(super) const REFRESH_MS: i64 = 5 * 60_000;
+const LIFE_MS: i64 = 4 * REFRESH_MS;
+
+/// The event of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The alert is open.
+    Opened,
+    /// The alert is still open, at the end of a snooze.
+    Reminder,
+    /// The alert has ended.
+    Resolved,
+    /// Somebody tries the channel.
+    Test,
+}
+
+impl Event {
+    /// Returns the name in webhooks.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Reminder => "reminder",
+            Self::Resolved => "resolved",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl From<AlertEvent> for Event {
+    fn from(event: AlertEvent) -> Self {
+        match event {
+            AlertEvent::Opened => Self::Opened,
+            AlertEvent::Resolved => Self::Resolved,
+        }
+    }
+}
+
+/// A notice.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// The name of the site.
+    pub site: &'a str,
+    /// The alert.
+    pub alert: &'a Alert,
+    /// The event.
+    pub event: Event,
+    /// The address of the dashboard; `None` if the owner has not told it.
+    pub link: Option<&'a str>,
+    /// Now, UTC milliseconds.
+    pub now_ms: i64,
+}
+
+impl Message<'_> {
+    /// Identifies the alert in every notice of it, so that receivers join them: `fieldvitals-3-17`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("fieldvitals-{}-{}", self.alert.site.0, self.alert.id)
+    }
+
+    fn details(&self) -> Value {
+        serde_json::from_str(&self.alert.alert.details).unwrap_or_default()
+    }
+
+    /// The evidence in one line; may be empty.
+    fn evidence(&self) -> String {
+        self.details().get("evidence").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    const fn severity(&self) -> &'static str {
+        if self.alert.alert.is_warning { "warning" } else { "error" }
+    }
+
+    /// The notice in one line: `shop: budget broken: LCP p75 of /p ≤ 2500 ms`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let (site, summary) = (self.site, &self.alert.alert.summary);
+        let kind = match self.details().get("kind").and_then(Value::as_str) {
+            Some("budget") => "budget broken",
+            Some("silence") => "site silent",
+            _ => "alert",
+        };
+        match self.event {
+            Event::Opened => format!("{site}: {kind}: {summary}"),
+            Event::Reminder => format!("{site}: still {kind}: {summary}"),
+            Event::Resolved => {
+                let ended_ms = self.alert.resolved_ms.unwrap_or(self.now_ms);
+                let lasted = duration(ended_ms.saturating_sub(self.alert.alert.since_ms));
+                match &self.alert.resolved_by {
+                    None => format!("{site}: over after {lasted}: {kind}: {summary}"),
+                    Some(by) => format!("{site}: resolved by {by} after {lasted}: {kind}: {summary}"),
+                }
+            }
+            Event::Test => format!("{site}: {summary}"),
+        }
+    }
+
+    /// The further lines.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.event != Event::Test {
+            lines.extend(Some(self.evidence()).filter(|evidence| !evidence.is_empty()));
+            lines.push(format!(
+                "severity {}, since {}",
+                self.severity(),
+                time_text(self.alert.alert.since_ms)
+            ));
+        }
+        lines.extend(self.link.map(str::to_owned));
+        lines
+    }
+
+    /// The body for a receiver of HTTP.
+    #[must_use]
+    pub fn body(&self, receiver: &Receiver) -> Value {
+        match receiver {
+            Receiver::Alertmanager(_) => json!([self.alertmanager()]),
+            Receiver::Slack(_) => self.slack(),
+            Receiver::Teams(_) => self.teams(),
+            Receiver::PagerDuty(_, key) => self.pagerduty(key),
+            Receiver::Webhook(..) | Receiver::Email(_) => self.json(),
+        }
+    }
+
+    /// The headers for a receiver of HTTP, for this body.
+    #[must_use]
+    pub fn headers(&self, receiver: &Receiver, body: &str) -> Vec<(&'static str, String)> {
+        match receiver {
+            Receiver::Webhook(_, secret) => vec![(SIGNATURE, signature(secret, self.now_ms / 1_000, body))],
+            _ => Vec::new(),
+        }
+    }
+
+    fn alertmanager(&self) -> Value {
+        let details = self.details();
+        let name = match details.get("kind").and_then(Value::as_str) {
+            Some("budget") => "FieldvitalsBudget",
+            Some("silence") => "FieldvitalsSilence",
+            _ => "FieldvitalsTest",
+        };
+        let mut labels = json!({
+            "alertname": name, "site": self.site, "severity": self.severity(), "alert_id": self.alert.id.to_string(),
+        });
+        if let Some(labels) = labels.as_object_mut() {
+            for label in ["route", "metric", "device"] {
+                if let Some(value) = details.pointer(&format!("/budget/{label}")).and_then(Value::as_str) {
+                    labels.insert(label.to_owned(), value.into());
+                }
+            }
+        }
+        let ends_ms = match self.event {
+            Event::Resolved => self.alert.resolved_ms.unwrap_or(self.now_ms),
+            Event::Opened | Event::Reminder | Event::Test => self.now_ms.saturating_add(LIFE_MS),
+        };
+        json!({
+            "labels": labels,
+            "annotations": { "summary": self.title(), "description": self.lines().join("\n") },
+            "startsAt": time_text(self.alert.alert.since_ms.min(ends_ms)),
+            "endsAt": time_text(ends_ms),
+            "generatorURL": self.link.unwrap_or_default(),
+        })
+    }
+
+    fn slack(&self) -> Value {
+        let title = slack_text(&self.title());
+        let mut blocks =
+            vec![json!({ "type": "section", "text": { "type": "mrkdwn", "text": format!("*{title}*") } })];
+        let lines = slack_text(&self.lines().join("\n"));
+        if !lines.is_empty() {
+            blocks.push(json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": lines }] }));
+        }
+        json!({ "text": title, "blocks": blocks })
+    }
+
+    fn teams(&self) -> Value {
+        let mut body =
+            vec![json!({ "type": "TextBlock", "text": self.title(), "weight": "bolder", "wrap": true })];
+        body.extend(
+            self.lines().into_iter().map(|line| json!({ "type": "TextBlock", "text": line, "wrap": true })),
+        );
+        json!({
+            "type": "message",
+            "attachments": [{
+                "contentType": "application/vnd.microsoft.card.adaptive",
+                "content": {
+                    "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                    "type": "AdaptiveCard",
+                    "version": "1.4",
+                    "body": body,
+                },
+            }],
+        })
+    }
+
+    fn pagerduty(&self, key: &str) -> Value {
+        let action = if self.event == Event::Resolved { "resolve" } else { "trigger" };
+        // PagerDuty takes summaries of at most 1,024 characters.
+        let summary: String = self.title().chars().take(1_024).collect();
+        json!({
+            "routing_key": key,
+            "event_action": action,
+            "dedup_key": self.key(),
+            "client": "fieldvitals",
+            "client_url": self.link,
+            "payload": {
+                "summary": summary,
+                "source": self.site,
+                "severity": self.severity(),
+                "timestamp": time_text(self.alert.alert.since_ms),
+                "custom_details": self.details(),
+            },
+        })
+    }
+
+    fn json(&self) -> Value {
+        let alert = self.alert;
+        json!({
+            "key": self.key(),
+            "event": self.event.name(),
+            "title": self.title(),
+            "site": self.site,
+            "alert": alert.id,
+            "severity": self.severity(),
+            "summary": alert.alert.summary,
+            "since": time_text(alert.alert.since_ms),
+            "opened": time_text(alert.opened_ms),
+            "resolved": alert.resolved_ms.map(time_text),
+            "resolved_by": alert.resolved_by,
+            "details": self.details(),
+            "link": self.link,
+        })
+    }
+
+    /// The letter for a receiver of mail.
+    #[must_use]
+    pub fn letter(&self) -> Letter {
+        let id = |event: Event| format!("{}.{}", self.key(), event.name());
+        let first =
+            Some(id(Event::Opened)).filter(|_| matches!(self.event, Event::Reminder | Event::Resolved));
+        let mut text = self.title();
+        for line in self.lines() {
+            text.push_str("\n\n");
+            text.push_str(&line);
+        }
+        text.push('\n');
+        // A second reminder, and a second test, are letters of their own.
+        let id = match self.event {
+            Event::Opened | Event::Resolved => id(self.event),
+            Event::Reminder | Event::Test => format!("{}.{}", id(self.event), self.now_ms),
+        };
+        Letter { id, reply_to: first, subject: self.title(), text }
+    }
+}
+
+/// Signs the body of a webhook.
+fn signature(secret: &str, now_s: i64, body: &str) -> String {
+    // HMAC takes keys of any length.
+    let mut mac =
+        <Hmac<Sha256>>::new_from_slice(secret.as_bytes()).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    mac.update(now_s.to_string().as_bytes());
+    mac.update(b".");
+    mac.update(body.as_bytes());
+    let digits: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={now_s},v1={digits}")
+}
+
+/// Escapes a text for Slack, so that a route cannot notify everybody.
+fn slack_text(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Formats a duration: `40 min`, `6 h`, `3 d`.
+fn duration(ms: i64) -> String {
+    let minutes = ms.max(0) / 60_000;
+    match minutes {
+        ..120 => format!("{minutes} min"),
+        120..2_880 => format!("{} h", minutes / 60),
+        _ => format!("{} d", minutes / 1_440),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldvitals_store::{NewAlert, SiteId};
+    use url::Url;
+
+    fn alert() -> Alert {
+        let details = json!({
+            "kind": "budget", "evidence": "measured 3120 ms, 812 of 1400 page views within",
+            "budget": { "route": "/<!channel>", "metric": "LCP", "device": null },
+        });
+        Alert {
+            site: SiteId(3),
+            id: 17,
+            alert: NewAlert {
+                key: "budget x".to_owned(),
+                since_ms: 1_000,
+                is_warning: false,
+                summary: "LCP p75 of /<!channel> ≤ 2500 ms".to_owned(),
+                details: details.to_string(),
+            },
+            opened_ms: 2_000,
+            acknowledged: None,
+            snoozed_until_ms: None,
+            resolved_ms: None,
+            resolved_by: None,
+            notices: Vec::new(),
+        }
+    }
+
+    fn url() -> Url {
+        Url::parse("https://hooks.example/").unwrap()
+    }
+
+    #[test]
+    fn notices_of_an_alert_have_one_key_in_every_protocol() {
+        let (open, mut over) = (alert(), alert());
+        over.resolved_ms = Some(7_201_000);
+        let of = |alert: &Alert, event, receiver: &Receiver| {
+            let link = Some("https://vitals.example/");
+            Message { site: "shop", alert, event, link, now_ms: 10_000_000 }.body(receiver)
+        };
+        let pager = Receiver::PagerDuty(url(), "key".to_owned());
+        let [trigger, resolve] = [of(&open, Event::Opened, &pager), of(&over, Event::Resolved, &pager)];
+        assert_eq!(
+            (&trigger["event_action"], &resolve["event_action"]),
+            (&json!("trigger"), &json!("resolve"))
+        );
+        assert_eq!(
+            (&trigger["dedup_key"], &resolve["dedup_key"]),
+            (&json!("fieldvitals-3-17"), &json!("fieldvitals-3-17"))
+        );
+        let manager = Receiver::Alertmanager(url());
+        let [firing, ended] = [of(&open, Event::Opened, &manager), of(&over, Event::Resolved, &manager)];
+        assert_eq!(firing[0]["labels"], ended[0]["labels"]);
+        assert_eq!(firing[0]["labels"]["route"], "/<!channel>");
+        assert_eq!(firing[0]["labels"]["device"], Value::Null, "an absent filter is no label");
+        assert_eq!(ended[0]["endsAt"], time_text(7_201_000));
+        assert_eq!(firing[0]["startsAt"], time_text(1_000));
+        let slack = of(&open, Event::Opened, &Receiver::Slack(url())).to_string();
+        assert!(slack.contains("/&lt;!channel&gt;") && !slack.contains("<!channel>"), "{slack}");
+        let teams = of(&over, Event::Resolved, &Receiver::Teams(url()));
+        let title = "shop: over after 2 h: budget broken: LCP p75 of /<!channel> ≤ 2500 ms";
+        assert_eq!(teams["attachments"][0]["content"]["body"][0]["text"], title);
+    }
+
+    #[test]
+    fn webhook_is_signed_with_its_time() {
+        let alert = alert();
+        let message = Message {
+            site: "shop",
+            alert: &alert,
+            event: Event::Opened,
+            link: None,
+            now_ms: 1_700_000_000_000,
+        };
+        let headers = message.headers(&Receiver::Webhook(url(), "secret".to_owned()), "{}");
+        // printf '1700000000.{}' | openssl dgst -sha256 -hmac secret
+        let expected = "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163";
+        assert_eq!(headers, [(SIGNATURE, expected.to_owned())]);
+        assert!(message.headers(&Receiver::Slack(url()), "{}").is_empty());
+    }
+
+    #[test]
+    fn letters_of_an_alert_are_one_thread() {
+        let alert = alert();
+        let letter =
+            |event, now_ms| Message { site: "shop", alert: &alert, event, link: None, now_ms }.letter();
+        let [opened, again, reminder] =
+            [letter(Event::Opened, 1), letter(Event::Opened, 2), letter(Event::Reminder, 3)];
+        assert_eq!((&opened.id, &opened.reply_to), (&again.id, &None));
+        assert_eq!(reminder.reply_to, Some(opened.id.clone()));
+        assert_ne!(reminder.id, letter(Event::Reminder, 4).id);
+        assert!(opened.text.contains("812 of 1400 page views within"), "{}", opened.text);
+    }
+}

@@ -1,0 +1,341 @@
+//! Stores alerts, the outbox of their notices, and the leases of tasks.
+
+use crate::error::{damaged, failed};
+use crate::{SqliteStore, site};
+use fieldvitals_store::{Alert, AlertChange, AlertEvent, NewAlert, Notice, SiteId, StoreError, limits};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+const READING: &str = "reading alerts";
+const WRITING: &str = "writing alerts";
+const LEASING: &str = "taking the lease of a task";
+
+/// The columns of an alert, as [`parse`] reads them.
+macro_rules! columns {
+    () => {
+        "alert_id, alert_key, since_ms, is_warning, summary, details, opened_ms, acknowledged_ms, acknowledged_by, \
+         snoozed_until_ms, resolved_ms, resolved_by"
+    };
+}
+
+pub(crate) async fn lease(
+    store: &SqliteStore,
+    task: &str,
+    holder: [u8; 16],
+    now_ms: i64,
+    for_ms: i64,
+) -> Result<bool, StoreError> {
+    let taken = sqlx::query(
+        "/* task.lease */ insert into task_lease (task, holder, until_ms) values (?1, ?2, ?3 + ?4) \
+         on conflict (task) do update set holder = excluded.holder, until_ms = excluded.until_ms \
+         where task_lease.holder = excluded.holder or task_lease.until_ms <= ?3",
+    )
+    .bind(task)
+    .bind(holder.as_slice())
+    .bind(now_ms)
+    .bind(for_ms)
+    .execute(&mut *store.connection().await?)
+    .await
+    .map_err(failed(LEASING))?;
+    Ok(taken.rows_affected() == 1)
+}
+
+pub(crate) async fn open(
+    store: &SqliteStore,
+    site: SiteId,
+    now_ms: i64,
+    alert: &NewAlert,
+    notices: &[(String, i64)],
+) -> Result<Option<i64>, StoreError> {
+    let mut transaction = store.write(WRITING).await?;
+    let connection = &mut *transaction;
+    site::exists(connection, site).await?;
+    let id: i64 = sqlx::query_scalar(
+        "/* alert.next */ select coalesce(max(alert_id), 0) + 1 from alert where site_id = ?",
+    )
+    .bind(site.0)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed(WRITING))?;
+    let added = sqlx::query(
+        "/* alert.open */ insert into alert (site_id, alert_id, alert_key, since_ms, is_warning, summary, details, \
+         opened_ms) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) on conflict do nothing",
+    )
+    .bind(site.0)
+    .bind(id)
+    .bind(alert.key.as_str())
+    .bind(alert.since_ms)
+    .bind(alert.is_warning)
+    .bind(alert.summary.as_str())
+    .bind(alert.details.as_str())
+    .bind(now_ms)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed(WRITING))?;
+    if added.rows_affected() == 0 {
+        return Ok(None);
+    }
+    for (channel, due_ms) in notices {
+        sqlx::query(
+            "/* alert.notice.add */ insert into alert_notice (site_id, alert_id, channel, event, attempts, due_ms) \
+             values (?1, ?2, ?3, 0, 0, ?4) on conflict do nothing",
+        )
+        .bind(site.0)
+        .bind(id)
+        .bind(channel.as_str())
+        .bind(due_ms)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed(WRITING))?;
+    }
+    let oldest = id - limits::ALERTS_PER_SITE_MAX as i64;
+    for sql in [
+        "/* alert.oldest */ delete from alert where site_id = ?1 and alert_id <= ?2 and resolved_ms is not null",
+        "/* alert.notice.oldest */ delete from alert_notice where site_id = ?1 and alert_id <= ?2 and not exists \
+         (select 1 from alert a where a.site_id = alert_notice.site_id and a.alert_id = alert_notice.alert_id)",
+    ] {
+        sqlx::query(sql)
+            .bind(site.0)
+            .bind(oldest)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(WRITING))?;
+    }
+    transaction.commit().await.map_err(failed(WRITING))?;
+    Ok(Some(id))
+}
+
+pub(crate) async fn change(
+    store: &SqliteStore,
+    site: SiteId,
+    id: i64,
+    now_ms: i64,
+    change: &AlertChange,
+) -> Result<bool, StoreError> {
+    let mut transaction = store.write(WRITING).await?;
+    let connection = &mut *transaction;
+    let statement = match change {
+        AlertChange::Acknowledge { by } => sqlx::query(
+            "/* alert.acknowledge */ update alert set acknowledged_ms = ?3, acknowledged_by = ?4 \
+             where site_id = ?1 and alert_id = ?2 and resolved_ms is null",
+        )
+        .bind(site.0)
+        .bind(id)
+        .bind(now_ms)
+        .bind(by.as_str()),
+        AlertChange::Snooze { until_ms } => sqlx::query(
+            "/* alert.snooze */ update alert set snoozed_until_ms = ?3 \
+             where site_id = ?1 and alert_id = ?2 and resolved_ms is null",
+        )
+        .bind(site.0)
+        .bind(id)
+        .bind(until_ms),
+        AlertChange::Resolve { by } => sqlx::query(
+            "/* alert.resolve */ update alert set resolved_ms = ?3, resolved_by = ?4 \
+             where site_id = ?1 and alert_id = ?2 and resolved_ms is null",
+        )
+        .bind(site.0)
+        .bind(id)
+        .bind(now_ms)
+        .bind(by.as_deref()),
+    };
+    if statement.execute(&mut *connection).await.map_err(failed(WRITING))?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    match change {
+        AlertChange::Acknowledge { .. } => {}
+        AlertChange::Snooze { until_ms } => {
+            sqlx::query(
+                "/* alert.notice.remind */ update alert_notice set due_ms = ?3, attempts = 0 \
+                 where site_id = ?1 and alert_id = ?2 and due_ms is null",
+            )
+            .bind(site.0)
+            .bind(id)
+            .bind(until_ms)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(WRITING))?;
+        }
+        AlertChange::Resolve { .. } => {
+            sqlx::query(
+                "/* alert.notice.drop */ delete from alert_notice where site_id = ?1 and alert_id = ?2 \
+                 and attempts = 0 and sent_ms is null",
+            )
+            .bind(site.0)
+            .bind(id)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(WRITING))?;
+            sqlx::query(
+                "/* alert.notice.resolve */ update alert_notice set event = 1, attempts = 0, due_ms = ?3 \
+                 where site_id = ?1 and alert_id = ?2",
+            )
+            .bind(site.0)
+            .bind(id)
+            .bind(now_ms)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(WRITING))?;
+        }
+    }
+    transaction.commit().await.map_err(failed(WRITING))?;
+    Ok(true)
+}
+
+pub(crate) async fn list(
+    store: &SqliteStore,
+    site: SiteId,
+    open_only: bool,
+    skip: u32,
+    limit: u32,
+) -> Result<Vec<Alert>, StoreError> {
+    let mut transaction = store.read(READING).await?;
+    let connection = &mut *transaction;
+    let rows = sqlx::query(concat!(
+        "/* alert.list */ select ",
+        columns!(),
+        " from alert where site_id = ?1 and (?2 = 0 or resolved_ms is null) \
+         order by resolved_ms is not null, opened_ms desc, alert_id desc limit ?4 offset ?3"
+    ))
+    .bind(site.0)
+    .bind(open_only)
+    .bind(i64::from(skip))
+    .bind(i64::from(limit))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed(READING))?;
+    with_notices(connection, site, &rows).await
+}
+
+pub(crate) async fn one(store: &SqliteStore, site: SiteId, id: i64) -> Result<Option<Alert>, StoreError> {
+    let mut transaction = store.read(READING).await?;
+    let connection = &mut *transaction;
+    let rows = sqlx::query(concat!(
+        "/* alert.one */ select ",
+        columns!(),
+        " from alert where site_id = ?1 and alert_id = ?2"
+    ))
+    .bind(site.0)
+    .bind(id)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed(READING))?;
+    Ok(with_notices(connection, site, &rows).await?.pop())
+}
+
+async fn with_notices(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    rows: &[SqliteRow],
+) -> Result<Vec<Alert>, StoreError> {
+    let mut alerts: Vec<Alert> =
+        rows.iter().map(|row| parse(site, row)).collect::<Result<_, _>>().map_err(failed(READING))?;
+    let ids: Vec<i64> = alerts.iter().map(|alert| alert.id).collect();
+    let rows = sqlx::query(
+        "/* alert.notice.list */ select alert_id, channel, event, attempts, due_ms, sent_ms, error \
+         from alert_notice where site_id = ?1 and alert_id in (select value from json_each(?2)) order by channel",
+    )
+    .bind(site.0)
+    .bind(serde_json::to_string(&ids).map_err(|error| damaged(READING, error))?)
+    .fetch_all(connection)
+    .await
+    .map_err(failed(READING))?;
+    for row in &rows {
+        let id: i64 = row.try_get(0).map_err(failed(READING))?;
+        let notice = notice(row, 1)?;
+        if let Some(alert) = alerts.iter_mut().find(|alert| alert.id == id) {
+            alert.notices.push(notice);
+        }
+    }
+    Ok(alerts)
+}
+
+pub(crate) async fn due(
+    store: &SqliteStore,
+    now_ms: i64,
+    limit: u32,
+) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
+    let mut transaction = store.read(READING).await?;
+    let rows = sqlx::query(
+        "/* alert.notice.due */ select site_id, alert_id, channel, event, attempts, due_ms, sent_ms, error \
+         from alert_notice where due_ms <= ?1 order by due_ms, site_id, alert_id, channel limit ?2",
+    )
+    .bind(now_ms)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *transaction)
+    .await
+    .map_err(failed(READING))?;
+    let mut due = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let read = || Ok((SiteId(row.try_get(0)?), row.try_get(1)?));
+        let (site, id) = read().map_err(failed(READING))?;
+        due.push((site, id, notice(row, 2)?));
+    }
+    Ok(due)
+}
+
+pub(crate) async fn tried(
+    store: &SqliteStore,
+    site: SiteId,
+    id: i64,
+    notice: &Notice,
+) -> Result<(), StoreError> {
+    let mut transaction = store.write(WRITING).await?;
+    sqlx::query(
+        "/* alert.notice.tried */ update alert_notice set attempts = ?5, due_ms = ?6, sent_ms = ?7, error = ?8 \
+         where site_id = ?1 and alert_id = ?2 and channel = ?3 and event = ?4",
+    )
+    .bind(site.0)
+    .bind(id)
+    .bind(notice.channel.as_str())
+    .bind(notice.event as i64)
+    .bind(i64::from(notice.attempts))
+    .bind(notice.due_ms)
+    .bind(notice.sent_ms)
+    .bind(notice.error.as_deref())
+    .execute(&mut *transaction)
+    .await
+    .map_err(failed(WRITING))?;
+    transaction.commit().await.map_err(failed(WRITING))
+}
+
+fn parse(site: SiteId, row: &SqliteRow) -> Result<Alert, sqlx::Error> {
+    let acknowledged_ms: Option<i64> = row.try_get(7)?;
+    let acknowledged_by: Option<String> = row.try_get(8)?;
+    Ok(Alert {
+        site,
+        id: row.try_get(0)?,
+        alert: NewAlert {
+            key: row.try_get(1)?,
+            since_ms: row.try_get(2)?,
+            is_warning: row.try_get(3)?,
+            summary: row.try_get(4)?,
+            details: row.try_get(5)?,
+        },
+        opened_ms: row.try_get(6)?,
+        acknowledged: acknowledged_ms.zip(acknowledged_by),
+        snoozed_until_ms: row.try_get(9)?,
+        resolved_ms: row.try_get(10)?,
+        resolved_by: row.try_get(11)?,
+        notices: Vec::new(),
+    })
+}
+
+/// Reads a notice whose columns begin at `first`.
+fn notice(row: &SqliteRow, first: usize) -> Result<Notice, StoreError> {
+    let number: i64 = row.try_get(first + 1).map_err(failed(READING))?;
+    let event = AlertEvent::from_number(number)
+        .ok_or_else(|| damaged(READING, format_args!("the event {number} of a notice")))?;
+    let attempts: i64 = row.try_get(first + 2).map_err(failed(READING))?;
+    let read = || {
+        Ok(Notice {
+            channel: row.try_get(first)?,
+            event,
+            attempts: u32::try_from(attempts).unwrap_or(0),
+            due_ms: row.try_get(first + 3)?,
+            sent_ms: row.try_get(first + 4)?,
+            error: row.try_get(first + 5)?,
+        })
+    };
+    read().map_err(failed(READING))
+}
