@@ -113,11 +113,17 @@ struct Common {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Add { name, origins, auto_routes, common } => {
-            let change = SiteChange { auto_routes: auto_routes.map(Switch::is_on), ..SiteChange::default() };
+            // Servers group routes of a new site by themselves.
+            let auto_routes = (auto_routes == Switch::Off).then_some(false);
+            let change = SiteChange { auto_routes, ..SiteChange::default() };
             let site = match common.remote.remote()? {
                 Some(remote) => {
                     let site = remote.site_add(&name, &origins).await?;
-                    if change == SiteChange::default() { site } else { remote.site_update(&name, change).await? }
+                    if change == SiteChange::default() {
+                        site
+                    } else {
+                        remote.site_update(&name, change).await?
+                    }
                 }
                 None => {
                     let add = async |store: &dyn Store| {

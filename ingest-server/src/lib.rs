@@ -52,8 +52,8 @@ use http::connection::Connections;
 use http::proxies::Proxies;
 use maintenance::Maintenance;
 use questions::Questions;
-use socket2::SockRef;
 use site_vitals::SiteVitals;
+use socket2::SockRef;
 use standing::Watch;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -417,7 +417,8 @@ impl Server {
     /// As [`Server::open`].
     pub async fn start(opened: OpenServer) -> Result<Self, ServeError> {
         let OpenServer { config, address, starting, needs } = opened;
-        let Needs { store, directory, spool, loader, background, questions, outbox, holder, health, disk } = needs;
+        let Needs { store, directory, spool, loader, background, questions, outbox, holder, health, disk } =
+            needs;
         // Skips the write if the site and the token exist, so that a read-only database does not prevent the start.
         let first_start = match directory.current().is_set_up() {
             true => Ok(FirstStart::default()),

@@ -87,7 +87,8 @@ impl SiteState {
         let mut before: HashMap<String, Watched> =
             self.budgets.drain(..).map(|watched| (watched.key.clone(), watched)).collect();
         for budget in budgets {
-            let (key, max) = (gate::key_of(budget), budget.max.micros());
+            let Some(max) = budget.limit.max() else { continue };
+            let (key, max) = (gate::key_of(budget), max.micros());
             let sequence = match before.remove(&key) {
                 None => Sequence::new(now_ms),
                 Some(watched) if watched.max == max => watched.sequence,

@@ -43,8 +43,8 @@ mod violation;
 mod weight;
 
 pub use alert::{Alert, AlertChange, AlertEvent, NewAlert, Notice};
-pub use budgets::{AppliedBudgets, NewBudgets};
 pub use audit::AuditEntry;
+pub use budgets::{AppliedBudgets, NewBudgets};
 pub use cell::{Cell, CellQuery, PeriodRows, RouteCell, Total, ValueCell, Views};
 pub use class_views::{ClassViewsBuilder, ClassViewsQuery};
 pub use context::causes::{AttributionMetric, Cause, CauseQuery, Causes};

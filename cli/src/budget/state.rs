@@ -52,7 +52,7 @@ fn states(answer: &StatesAnswer, terminal: Terminal) -> String {
     for one in &answer.budgets {
         let budget = &one.budget;
         let used = one.used.map_or_else(|| ABSENT.to_owned(), |used| format!("{:.0} %", used * 100.0));
-        let measured = budget.measured.map(|measured| value(budget.metric, measured, &[budget.max]));
+        let measured = budget.measured.map(|measured| value(budget.metric, measured, budget.max.as_slice()));
         let filters =
             budget.filters.iter().map(|(name, value)| format!(", {} {value}", name.replace('_', " ")));
         let route: String = std::iter::once(budget.route.clone()).chain(filters).collect();
@@ -63,7 +63,7 @@ fn states(answer: &StatesAnswer, terminal: Terminal) -> String {
                 route.into(),
                 budget.device.as_deref().unwrap_or("all").into(),
                 format!("{} p{}", budget.metric.name(), budget.percentile).into(),
-                limit(budget.metric, budget.max).into(),
+                budget.max.map_or_else(|| ABSENT.to_owned(), |max| limit(budget.metric, max)).into(),
                 measured.unwrap_or_else(|| ABSENT.to_owned()).into(),
                 used.into(),
                 budget.n.to_string().into(),

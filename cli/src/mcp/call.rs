@@ -90,7 +90,7 @@ async fn run(
         Command::Check => {
             let text = given.iter().find(|(name, _)| *name == BUDGET).map(|(_, text)| text.clone());
             let budget = budget_file::of_text(BUDGET, text.unwrap_or_default())?;
-            check::judge(&parse(tool, &line)?, budget, Terminal::PIPE, None).await
+            check::judge(&parse(tool, &line)?, Some(budget), Terminal::PIPE, None).await
         }
     }
 }

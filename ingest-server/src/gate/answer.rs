@@ -16,54 +16,54 @@ use vitals::view::{Device, NavigationType, Os};
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BudgetReport {
     /// The line of the budget in its file.
-    line: usize,
+    pub(super) line: usize,
     /// The route pattern.
-    route: String,
-    metric: &'static str,
-    percentile: u8,
+    pub(super) route: String,
+    pub(super) metric: &'static str,
+    pub(super) percentile: u8,
     /// The largest value that keeps the budget. Of a budget on an increase, the percentile of the baseline with the allowed
     /// increase; absent without a baseline.
-    max: Option<f64>,
-    unit: &'static str,
-    device: Option<&'static str>,
+    pub(super) max: Option<f64>,
+    pub(super) unit: &'static str,
+    pub(super) device: Option<&'static str>,
     /// The other filters, by the names of their parameters.
-    filters: BTreeMap<&'static str, String>,
+    pub(super) filters: BTreeMap<&'static str, String>,
     /// `error` or `warn`. A budget without a baseline has `warn` if its `on_no_baseline` says so.
-    severity: &'static str,
-    min_samples: u64,
+    pub(super) severity: &'static str,
+    pub(super) min_samples: u64,
     /// Number of routes with page views that match the pattern.
-    routes: usize,
+    pub(super) routes: usize,
     /// Page views with a value of the metric; of a large release, those of a sample.
-    n: u64,
+    pub(super) n: u64,
     /// Exact number of these page views at or under the budget.
-    within: u64,
+    pub(super) within: u64,
     /// The measured percentile: exact for ≤ 1 million page views, else within 0.55 % and on the correct side of the
     /// budget. Absent if it is not exact and rollups do not cover the exact period. Of a budget on an increase, the percentile
     /// at the baseline's shares of device, country and navigation type.
-    measured: Option<f64>,
+    pub(super) measured: Option<f64>,
     /// The confidence interval of the measured percentile. It tells the same as the verdict: `fail` if it lies over
     /// `max`, `pass` if it reaches at most `max`. Its ends err with 5 % each, the lower one with less if many budgets are
     /// judged. Absent with fewer page views than `min_samples`. Of a budget on an increase, the percentile of the baseline with
     /// the interval of the increase.
-    interval: Option<[f64; 2]>,
+    pub(super) interval: Option<[f64; 2]>,
     /// How many page views carry the information of one independent page view, 1 to 10; the test divides the counts by
     /// it.
-    design_effect: f64,
+    pub(super) design_effect: f64,
     /// The source of the design effect: estimated from `hours` or `half-hours`, the `default` of fewer than 20 half
     /// hours, or the largest (`max`) of more than a million page views.
-    design_effect_from: &'static str,
+    pub(super) design_effect_from: &'static str,
     /// `pass`, `fail` or `inconclusive`.
-    verdict: &'static str,
+    pub(super) verdict: &'static str,
     /// Reason of the verdict.
-    reason: String,
+    pub(super) reason: String,
     /// Page views, in all, that would likely decide at this share; absent if the verdict is decided, or if no number
     /// would decide it.
-    samples_needed: Option<u64>,
+    pub(super) samples_needed: Option<u64>,
     /// Hours until then at the traffic of the period; absent if nothing was measured, or the period has ended.
-    hours_needed: Option<f64>,
+    pub(super) hours_needed: Option<f64>,
     /// The comparison with a baseline; absent if the budget has a value.
     #[serde(skip_serializing_if = "Option::is_none")]
-    increase: Option<IncreaseReport>,
+    pub(super) increase: Option<IncreaseReport>,
 }
 
 /// A comparison with a baseline.
@@ -319,7 +319,7 @@ fn further(filters: &Filters) -> impl Iterator<Item = (&'static str, &str)> {
 }
 
 /// Returns the key of a violation: checks of the same budget for the same page views share one violation.
-fn violation_key(budget: &Budget, filters: &Filters) -> String {
+pub(super) fn violation_key(budget: &Budget, filters: &Filters) -> String {
     let (device, release) =
         (filters.device.map_or("", Device::name), filters.release.as_deref().unwrap_or(""));
     let mut key = format!("{}|{device}|{release}", budget.key());

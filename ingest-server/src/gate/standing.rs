@@ -1,10 +1,9 @@
 //! Judges budgets that are looked at for ever: each from a start of its own, and all together, because the correction for
 //! many budgets needs all of them.
 
-use super::counts::{Counter, Counts};
-use super::{
-    BudgetReport, Question, by_severity, filters, judgement, matching, no_route, reported, violation_key,
-};
+use super::answer::{judgement, reported, violation_key};
+use super::counts::Counter;
+use super::{BudgetReport, Evidenced, Question, by_severity, filters, matching, no_route};
 use crate::intake::lookup;
 use crate::report::Range;
 use fieldvitals_store::limits::SORT_VIEWS_MAX;
@@ -24,8 +23,8 @@ pub struct Standing {
     pub report: BudgetReport,
 }
 
-/// Judges budgets by the page views since `starts`, one a budget (UTC milliseconds). The result is in the order of the
-/// budgets.
+/// Judges budgets on values by the page views since `starts`, one a budget (UTC milliseconds). The result is in the order
+/// of the budgets.
 ///
 /// # Errors
 /// If the store cannot answer.
@@ -38,7 +37,7 @@ pub async fn standing(
 ) -> Result<Vec<Standing>, StoreError> {
     let retained_from_ms = store.retention_edges().await?.views_from_ms;
     let start = |place: usize| starts.get(place).map_or(now_ms, |&from_ms| from_ms.max(retained_from_ms));
-    let mut counted: Vec<Option<(Question, Counts)>> = budgets.iter().map(|_| None).collect();
+    let mut counted: Vec<Option<(Question, Evidenced)>> = budgets.iter().map(|_| None).collect();
     let mut names = Vec::new();
     let different: BTreeSet<i64> = (0..budgets.len()).map(start).collect();
     for from_ms in different {
@@ -47,26 +46,29 @@ pub async fn standing(
         let routes = store.routes(site.id, range.from_ms, range.to_ms).await?;
         let mut counter = Counter::new(store, site, &question, budgets.len(), SORT_VIEWS_MAX).await?;
         for (place, budget) in budgets.iter().enumerate().filter(|(place, _)| start(*place) == from_ms) {
-            let matched = matching(budget, &routes, &site.routes);
-            let counts = counter.count(budget, filters(budget, &question), matched).await?;
+            let Some(max) = budget.limit.max() else { continue };
+            let matched = matching(budget, &routes, site);
+            let counts = counter.count((budget, max), filters(budget, &question), matched).await?;
             if let Some(slot) = counted.get_mut(place) {
-                *slot = Some((question.clone(), counts));
+                *slot = Some((question.clone(), Evidenced::Counted(counts)));
             }
         }
         names = routes;
     }
-    let (questions, counts): (Vec<Question>, Vec<Counts>) = counted.into_iter().flatten().unzip();
-    let judged = by_severity(budgets, &counts, Looks::Many);
-    let rows = budgets.iter().zip(questions.iter().zip(&counts)).zip(&judged);
-    let looks = rows.map(|((budget, (question, counts)), judged)| {
-        let mut report = reported(question, now_ms, budget, counts, judged);
-        if counts.routes == 0 {
-            report.reason = no_route(&budget.route, &names);
-        }
-        let judgement = judgement(question, budget, counts, judged);
-        Standing { verdict: judged.verdict, judgement, report }
+    let looks = budgets.iter().zip(counted).filter_map(|(budget, look)| {
+        let (question, evidenced) = look?;
+        Some((question, (budget, budget.severity, evidenced)))
     });
-    Ok(looks.collect())
+    let (questions, rows): (Vec<Question>, Vec<_>) = looks.unzip();
+    let judged = by_severity(&rows, Looks::Many);
+    let looks = rows.iter().zip(&questions).zip(&judged);
+    let standing = looks.filter_map(|(((budget, severity, evidenced), question), (judged, nuisance))| {
+        let why = (evidenced.routes() == 0).then(|| no_route(&budget.route, &names));
+        let report = reported(question, now_ms, (*budget, *severity), evidenced, (judged, *nuisance), why);
+        let judgement = judgement(question, budget, evidenced, judged)?;
+        Some(Standing { verdict: judged.verdict, judgement, report })
+    });
+    Ok(standing.collect())
 }
 
 /// The question of a look that never ends.
@@ -89,15 +91,15 @@ pub fn key_of(budget: &Budget) -> String {
 
 /// Returns those of `routes` that a budget is about.
 #[must_use]
-pub fn routes_of(budget: &Budget, routes: &[String], rules: &[String]) -> Vec<String> {
-    matching(budget, routes, rules)
+pub fn routes_of(budget: &Budget, routes: &[String], site: &Site) -> Vec<String> {
+    matching(budget, routes, site)
 }
 
 /// Returns the routes that budgets name exactly, as they are written and as they would be stored.
 #[must_use]
-pub fn exact_routes(file: &BudgetFile, rules: &[String]) -> Vec<String> {
+pub fn exact_routes(file: &BudgetFile, site: &Site) -> Vec<String> {
     let exact = file.budgets.iter().map(|budget| &budget.route).filter(|route| !route.contains('*'));
-    let routes: BTreeSet<String> = exact.flat_map(|route| lookup::names(route, rules)).collect();
+    let routes: BTreeSet<String> = exact.flat_map(|route| lookup::names(route, site)).collect();
     routes.into_iter().take(vitals::limits::BUDGETS_MAX).collect()
 }
 
@@ -113,7 +115,7 @@ impl BudgetReport {
             self.metric,
             self.percentile,
             self.route,
-            self.max,
+            self.max.unwrap_or_default(),
             unit(self.unit)
         )
     }
@@ -132,7 +134,7 @@ impl BudgetReport {
     /// The measured percentile as a share of the limit; `None` without a measurement.
     #[must_use]
     pub fn used(&self) -> Option<f64> {
-        let used = self.measured? / self.max;
+        let used = self.measured? / self.max?;
         used.is_finite().then_some((used * 1_000.0).round() / 1_000.0)
     }
 

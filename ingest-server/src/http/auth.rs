@@ -34,6 +34,15 @@ pub struct Access {
 }
 
 impl Access {
+    /// The only sites that the request may know of; `None` for all.
+    #[must_use]
+    pub fn only(&self) -> Option<Vec<SiteId>> {
+        match self.link {
+            Some(link) => Some(if self.sees(link) { vec![link] } else { Vec::new() }),
+            None => self.sites.as_ref().map(|sites| sites.to_vec()),
+        }
+    }
+
     /// Whether the request may know of a site.
     #[must_use]
     pub fn sees(&self, site: SiteId) -> bool {

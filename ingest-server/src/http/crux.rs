@@ -164,20 +164,20 @@ impl CruxParams {
 
     async fn access(self, state: &State) -> Result<Granted, ApiError> {
         let secret = self.key.as_deref().map(str::trim).filter(|key| !key.is_empty());
-        let only = auth::by_secret(state, secret.ok_or_else(ApiError::no_key)?).await?.site;
+        let only = auth::by_secret(state, secret.ok_or_else(ApiError::no_key)?).await?.only();
         Ok(Granted { only, name: self.site.filter(|site| !site.is_empty()) })
     }
 }
 
 /// The sites that a key reads, and the name of the requested one.
 struct Granted {
-    only: Option<SiteId>,
+    only: Option<Vec<SiteId>>,
     name: Option<String>,
 }
 
 impl Granted {
     async fn site(&self, state: &State, origin: &str) -> Result<Arc<Site>, ApiError> {
-        let wanted = Wanted { origin, name: self.name.as_deref(), only: self.only };
+        let wanted = Wanted { origin, name: self.name.as_deref(), only: self.only.as_deref() };
         match state.directory.find(|directory| wanted.find(directory.sites()).ok()).await {
             Some(site) => Ok(site),
             None => wanted.find(state.directory.current().sites()),
@@ -204,7 +204,7 @@ impl Selected {
             Pages::Url { url, origin } => (url, origin),
         };
         let known = store.route_names(site.id).await?;
-        let mut names = lookup::names(asked, &site.routes).into_iter();
+        let mut names = lookup::names(asked, site).into_iter();
         let Some(route) = names.find(|name| known.contains(name)) else {
             let nearest = lookup::nearest(asked, &known);
             let nearest =

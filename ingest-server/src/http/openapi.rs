@@ -1,7 +1,9 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, alerts, attribution, audit, breakdown, budgets, compare, engagement, gate, health, links, live, metrics, pages, rejections, releases, report, routes, samples, series, session, site_settings, sites, status, status_history, summary, thresholds, tokens, violations,
+    advice, alerts, attribution, audit, breakdown, budgets, compare, engagement, gate, health, links, live,
+    metrics, pages, rejections, releases, report, routes, samples, series, session, site_settings, sites,
+    status, status_history, summary, thresholds, tokens, violations,
 };
 use crate::http::{assets, crux, ingest};
 use actix_web::http::header;

@@ -18,8 +18,14 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 static KNOWN: LazyLock<HashMap<(&str, String), Vec<String>>> = LazyLock::new(|| {
     let paths = openapi::description().paths.paths.into_iter().filter(|(path, _)| path.starts_with("/api/"));
     let operations = paths.flat_map(|(path, item)| {
-        [("GET", item.get), ("POST", item.post), ("PUT", item.put), ("PATCH", item.patch), ("DELETE", item.delete)]
-            .map(|(method, operation)| (method, path.clone(), operation))
+        [
+            ("GET", item.get),
+            ("POST", item.post),
+            ("PUT", item.put),
+            ("PATCH", item.patch),
+            ("DELETE", item.delete),
+        ]
+        .map(|(method, operation)| (method, path.clone(), operation))
     });
     operations
         .filter_map(|(method, path, operation)| Some(((method, path), query_parameters(operation?))))

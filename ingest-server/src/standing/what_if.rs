@@ -56,7 +56,8 @@ pub async fn what_if(
     let routes = store.routes(site.id, period.start, period.end).await?;
     let mut counted = Vec::with_capacity(budgets.len());
     for budget in budgets {
-        let matched = gate::routes_of(budget, &routes, &site.routes);
+        let Some(at_most) = budget.limit.max() else { continue };
+        let matched = gate::routes_of(budget, &routes, site);
         let mut blocks = Vec::new();
         let mut from_ms = period.start;
         // By days, because the store counts half hours of a bounded number of page views at a time.
@@ -69,7 +70,7 @@ pub async fn what_if(
                 routes: matched.clone(),
                 filters: gate::filters_of(budget),
                 metric: budget.metric,
-                at_most: budget.max,
+                at_most,
             };
             blocks.extend(store.tally(&query).await?.blocks);
             from_ms = to_ms;

@@ -5,7 +5,9 @@ use crate::dimension::OTHER;
 use crate::limits;
 use crate::rollup::{DAY_MS, HOUR_MS};
 use crate::{
-    AuditEntry, CellQuery, ClassViewsQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch, LoadReport, NewSite, NewToken, Retention, RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store, StoreError, StoredView, Tally, TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
+    AuditEntry, CellQuery, ClassViewsQuery, Dimension, Erase, Filters, GroupBy, Judgement, LoadBatch,
+    LoadReport, NewSite, NewToken, Retention, RouteCell, Scope, Senders, SiteId, Source, SpoolId, Store,
+    StoreError, StoredView, Tally, TallyQuery, ValueCell, ViewUpdate, Violation, Weight,
 };
 use std::sync::Arc;
 use vitals::gate::{Block, ClassViews};

@@ -6,7 +6,10 @@ use crate::context::{ClsDetail, InpDetail, LcpDetail};
 use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
-    Around, AttributionMetric, CauseQuery, CellQuery, ClassViewsQuery, Context, ContextFilter, ContextProperty, Detail, Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, Reroute, Retention, SampleQuery, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery, TallyQuery, UrlCount, Version, ViewUpdate, Weight,
+    Around, AttributionMetric, CauseQuery, CellQuery, ClassViewsQuery, Context, ContextFilter,
+    ContextProperty, Detail, Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, Reroute,
+    Retention, SampleQuery, Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery,
+    TallyQuery, UrlCount, Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;

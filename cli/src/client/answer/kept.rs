@@ -1,6 +1,7 @@
 //! Answers about budgets that are kept on the server.
 
-use super::{BudgetAnswer, PeriodAnswer};
+use super::PeriodAnswer;
+use super::gate::BudgetAnswer;
 use serde::Deserialize;
 use vitals::metric::Metric;
 

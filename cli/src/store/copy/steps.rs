@@ -55,8 +55,8 @@ enum What {
 /// A site in both stores.
 struct Pair<'a> {
     name: &'a str,
-    /// The site's route rules.
-    rules: &'a [String],
+    /// The site in the source.
+    site: &'a Site,
     source: SiteId,
     target: SiteId,
     /// The contents of the source.
@@ -75,8 +75,7 @@ impl Copier<'_> {
                 None => self.target.site_put(site).await.with_context(|| format!("site `{}`", site.name))?,
             };
             let site_size = self.source.site_size(site.id).await?;
-            let pair =
-                Pair { name: &site.name, rules: &site.routes, source: site.id, target: there.id, site_size };
+            let pair = Pair { name: &site.name, site, source: site.id, target: there.id, site_size };
             // Copies names first, so that page views and rollups keep the names that the source chose.
             copy_names(self.source, self.target, &pair)
                 .await
@@ -232,7 +231,7 @@ impl Copier<'_> {
             return Ok(());
         }
         let routes = match vitals::budget::parse(&newest.text) {
-            Ok(file) => exact_routes(&file, pair.rules),
+            Ok(file) => exact_routes(&file, pair.site),
             Err(_) => Vec::new(),
         };
         let AppliedBudgets { version: _, text, applied_ms, applied_by } = newest;

@@ -180,6 +180,13 @@ fn parse(body: &Result<Bytes, BodyError>) -> Result<(&str, BudgetFile), ApiError
     let body = body.as_ref().map_err(|&error| ApiError::body(error))?;
     let text = std::str::from_utf8(body).map_err(|_| ApiError::budget("the budget file is not UTF-8"))?;
     let file = vitals::budget::parse(text).map_err(|error| ApiError::budget(error.to_string()))?;
+    if let Some(budget) = file.budgets.iter().find(|budget| budget.limit.max().is_none()) {
+        return Err(ApiError::budget(format!(
+            "line {}: the server watches budgets with `max`; keep budgets with `max_increase` in the file of the pipeline, \
+             which knows the release",
+            budget.line
+        )));
+    }
     Ok((text, file))
 }
 
@@ -204,7 +211,7 @@ pub async fn apply(
     let by = state.directory.current().token_by_id(access.token).map(|token| token.name.clone());
     let budgets = NewBudgets {
         text: text.to_owned(),
-        routes: gate::exact_routes(&file, &site.routes),
+        routes: gate::exact_routes(&file, &site),
         applied_ms: now_ms(),
         applied_by: by.unwrap_or_default(),
     };
@@ -289,7 +296,8 @@ pub async fn replay(
             route: budget.route.clone(),
             metric: budget.metric.name(),
             percentile: budget.percentile,
-            max: budget.max.number(budget.metric),
+            // `parse` refuses budgets without a value.
+            max: budget.limit.max().map(|max| max.number(budget.metric)).unwrap_or_default(),
             unit: unit_name(budget.metric),
             key: budget.key(),
             n: simulated.n,

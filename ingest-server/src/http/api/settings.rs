@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// The body of a request that changes settings.
-pub type SettingsBody = Body<{ limits::SETTINGS_BYTES_MAX }>;
+pub(super) type SettingsBody = Body<{ limits::SETTINGS_BYTES_MAX }>;
 
 /// Parses a body.
 pub(super) fn read<T: DeserializeOwned>(body: SettingsBody) -> Result<T, ApiError> {

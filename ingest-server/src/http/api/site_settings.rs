@@ -84,7 +84,9 @@ pub async fn update(
     let SiteChangeBody { name, origins, routes, timezone, auto_routes } = read(body)?;
     let settings = SiteChange { name, origins, routes, timezone, auto_routes };
     if settings == SiteChange::default() {
-        return Err(ApiError::parameter("the body changes nothing: give name, origins, routes, timezone or auto_routes"));
+        return Err(ApiError::parameter(
+            "the body changes nothing: give name, origins, routes, timezone or auto_routes",
+        ));
     }
     let change = Change::new(&state, &access)?;
     let update = async move { change.administration().site_update(&site, settings).await };

@@ -16,8 +16,8 @@ pub(super) struct Wanted<'a> {
     pub(super) origin: &'a str,
     /// The name or id of the site, if given.
     pub(super) name: Option<&'a str>,
-    /// The only site that the key reads; `None` for all.
-    pub(super) only: Option<SiteId>,
+    /// The only sites that the key reads; `None` for all.
+    pub(super) only: Option<&'a [SiteId]>,
 }
 
 impl Wanted<'_> {
@@ -29,7 +29,7 @@ impl Wanted<'_> {
     pub(super) fn find(self, sites: &[Arc<Site>]) -> Result<Arc<Site>, ApiError> {
         let Self { origin, name, only } = self;
         let shown: String = origin.chars().take(100).collect();
-        let mut readable = sites.iter().filter(|site| only.is_none_or(|only| only == site.id));
+        let mut readable = sites.iter().filter(|site| only.is_none_or(|only| only.contains(&site.id)));
         if let Some(name) = name {
             let site = readable.find(|site| site.name == name || site.id.0.to_string() == name);
             let site =
@@ -105,7 +105,8 @@ mod tests {
     }
 
     fn found(origin: &str, name: Option<&str>, only: Option<i64>) -> Result<String, String> {
-        let wanted = Wanted { origin, name, only: only.map(SiteId) };
+        let only = only.map(|id| [SiteId(id)]);
+        let wanted = Wanted { origin, name, only: only.as_ref().map(<[SiteId; 1]>::as_slice) };
         wanted.find(&sites()).map(|site| site.name.clone()).map_err(|error| error.to_string())
     }
 
