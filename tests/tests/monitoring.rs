@@ -356,6 +356,13 @@ impl Prometheus {
         answer.json().await.map_err(|error| error.to_string())
     }
 
+    /// Evaluates a query.
+    async fn query(&self, query: &str) -> Result<Value, String> {
+        let url = reqwest::Url::parse_with_params(&format!("{}/query", self.url), [("query", query)]);
+        let answer = reqwest::get(url.unwrap()).await.map_err(|error| error.to_string())?;
+        answer.json().await.map_err(|error| error.to_string())
+    }
+
     /// Waits until the alert of a check fires, or does not.
     async fn alert(&self, name: &str, check: &str, fires: bool) {
         eventually(|| async {
@@ -387,9 +394,8 @@ async fn prometheus_scrapes_a_server_and_a_rule_fires_and_recovers() {
     let rules = prometheus.get("rules").await.unwrap();
     let groups = rules["data"]["groups"].as_array().unwrap();
     assert_eq!(groups.len(), 3, "{rules}");
-    let query = "query?query=fieldvitals_beacons_total%7Boutcome%3D%22accepted%22%7D";
     let accepted = eventually(|| async {
-        let answer = prometheus.get(query).await?;
+        let answer = prometheus.query("fieldvitals_beacons_total{outcome=\"accepted\"}").await?;
         answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned).ok_or(answer.to_string())
     })
     .await;
@@ -400,6 +406,18 @@ async fn prometheus_scrapes_a_server_and_a_rule_fires_and_recovers() {
     prometheus.alert("FieldvitalsCritical", "memory_percent", true).await;
     assert_eq!(put(&server, &server.token, &only_memory(100.0, 100.0)).await.0, 200);
     prometheus.alert("FieldvitalsCritical", "memory_percent", false).await;
+    // Every panel of the dashboards asks a query.
+    for file in ["grafana-service.json", "grafana-vitals.json"] {
+        let board: Value = serde_json::from_slice(&std::fs::read(files().join(file)).unwrap()).unwrap();
+        for target in board["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array())
+        {
+            for query in target.iter().map(|target| target["expr"].as_str().unwrap()) {
+                let query = query.replace("$__rate_interval", "1m").replace("$instance", ".+");
+                let answer = prometheus.query(&query.replace("$site", "default")).await.unwrap();
+                assert_eq!(answer["status"], "success", "{query}: {answer}");
+            }
+        }
+    }
     // Every rule has been evaluated without an error.
     let rules = prometheus.get("rules").await.unwrap();
     let all = rules["data"]["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array());
