@@ -82,6 +82,7 @@ fn named<'a>(sites: &[&'a Arc<Site>], is_named: impl Fn(&str) -> bool) -> Vec<&'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_store::RouteGroups;
 
     fn sites() -> Vec<Arc<Site>> {
         let site = |id: i64, name: &str, origins: &[&str]| {
@@ -91,6 +92,7 @@ mod tests {
                 keys: Vec::new(),
                 origins: origins.iter().map(|&origin| origin.to_owned()).collect(),
                 routes: Vec::new(),
+                route_groups: RouteGroups::default(),
                 timezone: "UTC".to_owned(),
                 created_ms: 0,
             })
