@@ -28,8 +28,9 @@ impl Views {
         let view = |number: u64| {
             let start_ms = first + (last - first) * number / self.n;
             // Each side has numbers of its own.
-            let side = u128::from(number) * 2 + u128::from(self.device == "phone");
-            let random = side.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            let side = u128::from(self.device == "phone") * 2 + u128::from(self.release == NEW.release);
+            let random =
+                (u128::from(number) * 4 + side).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
             let lcp = self.slower * (1_800.0 + (number * 7_919 % 401) as f64);
             json!({"id": ViewId::new(start_ms, random).to_string(), "nav": "navigate", "values": {"LCP": lcp}})
         };
