@@ -21,7 +21,7 @@ pub mod route;
 pub mod samples;
 pub mod series;
 pub mod session;
-mod settings;
+pub mod settings;
 pub mod site_settings;
 pub mod sites;
 pub mod status;
