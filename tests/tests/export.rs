@@ -113,11 +113,7 @@ async fn duckdb_reads_each_format_as_the_store_has_it() {
     }
     let expected: Vec<Value> = views.iter().map(row).collect();
     let quoted = |name: &str| format!("'{}'", file(name).display());
-    let from = [
-        quoted("views.parquet"),
-        format!("read_json({}, maximum_depth = 1)", quoted("views.jsonl")),
-        quoted("views.csv"),
-    ];
+    let from = [quoted("views.parquet"), quoted("views.jsonl"), quoted("views.csv")];
     let queries = from.each_ref().map(|from| query(from));
     let answers = ask(&queries.each_ref().map(String::as_str));
     for (answer, from) in answers.iter().zip(&from).take(2) {
@@ -222,7 +218,10 @@ async fn killed_and_finished(store: [&str; 2], folder: &Path) -> Vec<u8> {
     assert_eq!(resumed.code, Some(0), "{resumed:?}");
     assert!(resumed.stderr.contains("page views are written already"), "{resumed:?}");
     assert!(!part.exists());
-    std::fs::read(&file).unwrap()
+    let bytes = std::fs::read(&file).unwrap();
+    // The next store has a file of the same name.
+    std::fs::remove_file(&file).unwrap();
+    bytes
 }
 
 #[tokio::test]

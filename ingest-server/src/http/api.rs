@@ -25,7 +25,7 @@ pub mod routes;
 pub mod samples;
 pub mod series;
 pub mod session;
-mod settings;
+pub mod settings;
 pub mod site_settings;
 pub mod sites;
 pub mod status;
