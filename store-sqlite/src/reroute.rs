@@ -27,26 +27,25 @@ pub(crate) async fn reroute(store: &SqliteStore, site: SiteId, moves: &[Reroute]
         // All routes were found or added.
         let route_id = part.names.route_ids.get(&update.route).copied().unwrap_or_default();
         let id: String = update.id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        (id, route_id, pack_url(&update.url, &update.route))
+        (site, id, route_id, pack_url(&update.url, &update.route))
     });
-    write(connection, site, &rows.collect::<Vec<_>>()).await?;
+    write(connection, &rows.collect::<Vec<_>>()).await?;
     put_deltas(connection, site, changed, &part.names).await?;
     version::count_change(connection, site).await?;
     transaction.commit().await.map_err(failed(MOVING))?;
     Ok(changed.len() as u64)
 }
 
-/// Writes the route and the URL, which is packed by the route, of some page views.
+/// Writes the route and the URL, which is packed by the route, of some page views. Each row names its site, so that SQLite
+/// cannot look up all page views of the site for each row.
 async fn write(
     connection: &mut SqliteConnection,
-    site: SiteId,
-    rows: &[(String, i64, String)],
+    rows: &[(SiteId, String, i64, String)],
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "/* view.reroute */ update page_view set route_id = j.value ->> 1, url = j.value ->> 2 \
-         from json_each(?2) j where page_view.site_id = ?1 and page_view.id = unhex(j.value ->> 0)",
+        "/* view.reroute */ update page_view set route_id = j.value ->> 2, url = j.value ->> 3 \
+         from json_each(?1) j where page_view.site_id = j.value ->> 0 and page_view.id = unhex(j.value ->> 1)",
     )
-    .bind(site.0)
     .bind(json(rows)?)
     .execute(connection)
     .await
