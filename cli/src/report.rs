@@ -227,8 +227,13 @@ async fn crowded(client: &Client, site: &str) -> String {
     let of_site = status.crowded.iter().filter(|crowded| crowded.site == site);
     let lines = of_site.map(|crowded| {
         format!(
-            "warning: `{site}` has more {} than it has places; page views of further ones count under (other)",
-            crowded.kind
+            "warning: `{site}` has more {} than it has places; page views of further ones count under (other){}",
+            crowded.kind,
+            if crowded.kind == "routes" {
+                format!("\n`fieldvitals site routes suggest {site}` shows groups for them")
+            } else {
+                String::new()
+            }
         )
     });
     lines.collect::<Vec<_>>().join("\n")

@@ -1,21 +1,23 @@
 //! `fieldvitals site`: administers sites.
 
 mod erase;
+mod routes;
 
 use crate::names::nearest;
 use crate::output::Terminal;
 use crate::store_args::{HOST_PLACEHOLDER, PublicUrl, StoreArgs, current_key, find_site, script_tag};
 use anyhow::{Context as _, ensure};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use fieldvitals_server::{
     clock,
     intake::{origin, route},
     keys,
     report::time_text,
+    routes::PresentReport,
     timeline,
 };
 use fieldvitals_store::limits;
-use fieldvitals_store::{NewSite, Site, Store};
+use fieldvitals_store::{NewSite, RouteGroups, Site, Store};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -38,6 +40,9 @@ enum Command {
         /// any; may be repeated.
         #[arg(long = "origin", required = true, value_name = "ORIGIN")]
         origins: Vec<String>,
+        /// Whether servers group routes of very many small pages, such as /blog/:slug, by themselves.
+        #[arg(long, value_name = "SWITCH", default_value = "on")]
+        auto_routes: Switch,
         #[command(flatten)]
         common: Common,
     },
@@ -64,6 +69,10 @@ enum Command {
         /// The time zone in which days and weeks of reports over time begin: an IANA name such as Europe/Berlin.
         #[arg(long, value_name = "ZONE", value_parser = timezone)]
         timezone: Option<String>,
+        /// Whether servers group routes of very many small pages, such as /blog/:slug, by themselves. Groups that are
+        /// there stay.
+        #[arg(long, value_name = "SWITCH")]
+        auto_routes: Option<Switch>,
         /// The new name.
         #[arg(long, value_name = "NAME")]
         rename: Option<String>,
@@ -80,6 +89,8 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Group routes that have too few page views each: suggest, apply, list and remove groups.
+    Routes(routes::Args),
     /// Erase measurements: all, those of a URL, or those of a time range.
     Erase(erase::Args),
     /// Remove a site and all its measurements.
@@ -107,25 +118,26 @@ struct Common {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::Add { name, origins, common } => {
+        Command::Add { name, origins, auto_routes, common } => {
             let name = check_name(&name)?;
             let origins = check_origins(&origins)?;
             let site = NewSite { name, key: keys::site_key()?, origins, created_ms: clock::now_ms() };
-            let add = async |store: &dyn Store| Ok(store.site_add(site).await?);
+            let add = async |store: &dyn Store| switch(store, store.site_add(site).await?, auto_routes).await;
             show_one(&common, &common.store.with_new(add).await?);
         }
         Command::List { common } => {
             let sites = common.store.with(async |store: &dyn Store| Ok(store.sites().await?)).await?;
             show_all(&common, &sites);
         }
-        Command::Update { name, origins, routes, no_routes, timezone, rename, common } => {
+        Command::Update { name, origins, routes, no_routes, timezone, auto_routes, rename, common } => {
             ensure!(
                 !origins.is_empty()
                     || !routes.is_empty()
                     || no_routes
                     || timezone.is_some()
+                    || auto_routes.is_some()
                     || rename.is_some(),
-                "nothing to change: give --origin, --route, --no-routes, --timezone or --rename"
+                "nothing to change: give --origin, --route, --no-routes, --timezone, --auto-routes or --rename"
             );
             let new_routes = check_routes(&routes)?;
             let update = async |store: &dyn Store| {
@@ -133,9 +145,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 let name = rename.as_deref().map_or(Ok(site.name.clone()), check_name)?;
                 let origins = if origins.is_empty() { site.origins } else { check_origins(&origins)? };
                 let routes = if routes.is_empty() && !no_routes { site.routes } else { new_routes };
-                let updated = store.site_update(site.id, &name, &origins, &routes).await?;
-                match &timezone {
-                    Some(timezone) => Ok(store.site_timezone(site.id, timezone).await?),
+                let mut updated = store.site_update(site.id, &name, &origins, &routes).await?;
+                if let Some(timezone) = &timezone {
+                    updated = store.site_timezone(site.id, timezone).await?;
+                }
+                match auto_routes {
+                    Some(auto_routes) => switch(store, updated, auto_routes).await,
                     None => Ok(updated),
                 }
             };
@@ -150,6 +165,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             };
             show_one(&common, &common.store.with(rotate).await?);
         }
+        Command::Routes(args) => return routes::run(args).await,
         Command::Erase(args) => return erase::run(args).await,
         Command::Delete { name, yes, common } => {
             let delete = async |store: &dyn Store| {
@@ -170,6 +186,33 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A switch of a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// Switches the learning of route groups.
+async fn switch(store: &dyn Store, site: Site, auto_routes: Switch) -> anyhow::Result<Site> {
+    let auto = auto_routes == Switch::On;
+    change_groups(store, &site, RouteGroups { auto, ..site.route_groups.clone() }).await
+}
+
+/// Replaces the route groups of a site.
+async fn change_groups(store: &dyn Store, site: &Site, after: RouteGroups) -> anyhow::Result<Site> {
+    if site.route_groups == after {
+        return Ok(site.clone());
+    }
+    let changed = store.site_route_groups(site.id, &site.route_groups, &after).await?;
+    ensure!(
+        changed.route_groups == after,
+        "the route groups of `{}` were changed meanwhile, by a server or another command; run the command again",
+        site.name
+    );
+    Ok(changed)
 }
 
 fn check_name(name: &str) -> anyhow::Result<String> {
@@ -229,7 +272,8 @@ fn to_json(common: &Common, site: &Site) -> Value {
         site.keys.iter().map(|key| json!({"key": key.key, "until": key.until_ms.map(time_text)})).collect();
     json!({
         "id": site.id, "name": site.name, "key": current_key(site), "keys": keys, "origins": site.origins,
-        "routes": site.routes, "timezone": site.timezone, "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
+        "routes": site.routes, "auto_routes": site.route_groups.auto, "route_groups": PresentReport::from(site),
+        "timezone": site.timezone, "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
     })
 }
 
@@ -245,6 +289,9 @@ fn to_text(common: &Common, site: &Site) -> String {
     );
     if !site.routes.is_empty() {
         text.push_str(&format!("\n{}", terminal.list("  routes   ", &site.routes).trim_end()));
+    }
+    if !site.route_groups.groups.is_empty() {
+        text.push_str(&format!("\n{}", terminal.list("  groups   ", &site.route_groups.groups).trim_end()));
     }
     if site.timezone != Site::TIMEZONE_DEFAULT {
         text.push_str(&format!("\n  timezone {}", site.timezone));

@@ -135,7 +135,7 @@ pub async fn check(
     let mut counter = Counter::new(store, site, &question, budgets.len(), SORT_VIEWS_MAX).await?;
     for budget in budgets {
         let filters = filters(budget, &question);
-        let matched = matching(budget, &routes, &site.routes);
+        let matched = matching(budget, &routes, site);
         counted.push(counter.count(budget, filters, matched).await?);
     }
     let judged = by_severity(budgets, &counted, question.looks);
@@ -313,9 +313,9 @@ fn no_route(pattern: &str, routes: &[String]) -> String {
 }
 
 /// Returns the routes of a budget. A pattern applies as written; without a match, in the spelling of stored routes.
-fn matching(budget: &Budget, routes: &[String], rules: &[String]) -> Vec<String> {
+fn matching(budget: &Budget, routes: &[String], site: &Site) -> Vec<String> {
     let found = |pattern: &str| -> Vec<String> {
-        lookup::patterns(pattern, rules)
+        lookup::patterns(pattern, site)
             .into_iter()
             .map(|pattern| routes.iter().filter(|route| matches(&pattern, route)).cloned().collect())
             .find(|matched: &Vec<String>| !matched.is_empty())

@@ -24,6 +24,7 @@ pub mod proportion;
 pub mod questions;
 pub mod releases;
 pub mod report;
+pub mod routes;
 pub mod spool;
 mod store_url;
 pub mod timeline;

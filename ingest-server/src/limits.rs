@@ -123,6 +123,16 @@ pub const PASSWORD_CHECKS_MAX: usize = 2;
 pub const SESSION_DAYS: i64 = 30;
 /// Longest life of a read-only link, in days.
 pub const LINK_DAYS_MAX: i64 = 400;
+/// Days of page views from which route groups are learned: the default retention of page views.
+pub const ROUTES_STUDIED_DAYS: i64 = 30;
+/// Routes from which a site is studied: a quarter of its places. With fewer, all routes may keep their places.
+pub const ROUTES_STUDIED_MIN: usize = fieldvitals_store::limits::ROUTES_PER_SITE_MAX / 4;
+/// Page views from which a site gets route groups. Of fewer, a page that was seen once is not small.
+pub const ROUTES_STUDIED_VIEWS_MIN: u64 = 5_000;
+/// Sites that a round of maintenance studies. A study reads up to 100,000 page views, about half a second.
+pub const ROUTES_STUDIED_SITES_MAX: usize = 8;
+/// Suggested route groups of a site.
+pub const ROUTE_SUGGESTIONS_MAX: usize = 100;
 
 const _: () = assert!(
     STRATA_SAMPLE_VIEWS * 4 <= fieldvitals_store::limits::STRATA_VIEWS_MAX,

@@ -1,8 +1,9 @@
-//! Maintains the store at intervals: folds rollup deltas and removes data past retention.
+//! Maintains the store at intervals: folds rollup deltas, removes data past retention, and learns route groups.
 
 use crate::clock::{Clock, Jump, now_ms};
 use crate::limits;
 use crate::report::time_text;
+use crate::routes::auto::AutoGroups;
 use crate::spool::Spool;
 use fieldvitals_store::{FailedPart, MaintenancePart, MaintenanceSummary, Retention, SiteId, Store};
 use serde::Serialize;
@@ -129,13 +130,16 @@ impl Maintenance {
     pub async fn run(&self) {
         let mut clock = Clock::new(Instant::now(), now_ms());
         let mut is_compared = false;
+        let mut auto_groups = AutoGroups::default();
         loop {
             let loaded = self.spool.stats().loaded;
             if !is_compared {
                 is_compared = self.compare(&mut clock).await;
             }
             let may_remove = is_compared && clock.is_trusted();
-            self.round(if may_remove { self.retention } else { KEEP_EVERYTHING }).await;
+            if self.round(if may_remove { self.retention } else { KEEP_EVERYTHING }).await {
+                auto_groups.round(self.store.as_ref(), now_ms()).await;
+            }
             self.wait(loaded, &mut clock).await;
         }
     }
@@ -179,11 +183,13 @@ impl Maintenance {
         }
     }
 
-    async fn round(&self, retention: Retention) {
+    /// Runs a round. Returns whether this server maintained the store.
+    async fn round(&self, retention: Retention) -> bool {
         let began = Instant::now();
         self.history().running_since_ms = Some(now_ms());
         let done = self.store.maintain(now_ms(), retention).await;
         let took = began.elapsed();
+        let is_here = done.as_ref().is_ok_and(|done| !done.elsewhere);
         let mut history = self.history();
         history.rounds += 1;
         history.running_since_ms = None;
@@ -219,6 +225,7 @@ impl Maintenance {
             }
         };
         history.last = Some(LastRound { ended_ms: now_ms(), took, error });
+        is_here
     }
 
     /// Reports configuration and results; `name` returns the name of a site.

@@ -159,16 +159,25 @@ async fn erase_views(
         .map_err(failed(ERASING))?;
     let mut names = Names::default();
     names.use_all(&mut Tables(connection), site, used_by(&changed)).await?;
+    put_deltas(connection, site, &changed, &names).await?;
+    Ok(changed.len() as u64)
+}
+
+/// Writes the counts of changes that are no load, under a random spool id, so that keys do not collide.
+pub(crate) async fn put_deltas(
+    connection: &mut PgConnection,
+    site: SiteId,
+    changed: &[Changed],
+    names: &Names,
+) -> Result<(), StoreError> {
     let mut spool = [0; 16];
     getrandom::fill(&mut spool).map_err(|error| StoreError::Database {
         what: ERASING,
         reason: format!("the system gave no random numbers ({error})"),
         transient: true,
     })?;
-    let hours = deltas(&changed, &names.route_ids, &names.labels).into_iter().collect();
-    let deltas = Deltas { site, spool: Uuid::from_bytes(spool), up_to: 0, hours };
-    write_deltas(connection, [deltas]).await?;
-    Ok(changed.len() as u64)
+    let hours = deltas(changed, &names.route_ids, &names.labels).into_iter().collect();
+    write_deltas(connection, [Deltas { site, spool: Uuid::from_bytes(spool), up_to: 0, hours }]).await
 }
 
 /// Removes the rollup rows of days that lie entirely in the range and whose page views are past retention.

@@ -24,6 +24,7 @@ mod names;
 mod nodelay;
 mod places;
 mod query;
+mod reroute;
 mod rows;
 mod scan;
 mod schema;
@@ -35,6 +36,7 @@ mod tally;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod texts;
+mod urls;
 mod verify;
 mod version;
 mod view;
@@ -50,11 +52,13 @@ use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
     CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
-    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
-    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
+    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges,
+    RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store,
+    StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts,
+    ValueCell, Version, Violation,
 };
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -186,6 +190,15 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, site::set_timezone(self, site, timezone)).await
     }
 
+    async fn site_route_groups(
+        &self,
+        site: SiteId,
+        before: &RouteGroups,
+        after: &RouteGroups,
+    ) -> Result<Site, StoreError> {
+        bounded(self.bounds.call, site::set_route_groups(self, site, before, after)).await
+    }
+
     async fn site_rotate_key(
         &self,
         site: SiteId,
@@ -274,6 +287,14 @@ impl Store for PostgresStore {
 
     async fn texts(&self, site: SiteId, kind: TextKind) -> Result<Vec<String>, StoreError> {
         question(bounded(self.bounds.call, texts::all_of(self, site, kind))).await
+    }
+
+    async fn urls(&self, site: SiteId, period: Range<i64>) -> Result<UrlCounts, StoreError> {
+        question(bounded(self.bounds.call, urls::urls(self, site, period))).await
+    }
+
+    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
+        background(bounded(self.bounds.load, reroute::reroute(self, site, moves))).await
     }
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {

@@ -186,8 +186,9 @@ impl NameTables for Tables<'_> {
 
     async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         let rows = query(
-            "/* route.rules */ select site_id, jsonb_array_elements_text(routes::jsonb) from site \
-             where site_id = any($1)",
+            "/* route.rules */ select site_id, jsonb_array_elements_text(routes::jsonb \
+             || coalesce(route_groups::jsonb -> 'groups', '[]'::jsonb) \
+             || coalesce(route_groups::jsonb -> 'apart', '[]'::jsonb)) from site where site_id = any($1)",
         )
         .bind(sites.iter().map(|site| site.0).collect::<Vec<i64>>())
         .fetch_all(&mut *self.0)

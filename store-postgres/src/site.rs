@@ -3,7 +3,9 @@
 use crate::PostgresStore;
 use crate::error::{code, damaged, failed};
 use crate::sql::query;
-use fieldvitals_store::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, StoreError, Token, TokenId};
+use fieldvitals_store::{
+    NewSite, NewToken, RouteGroups, Scope, Site, SiteId, SiteKey, StoreError, Token, TokenId,
+};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
@@ -55,12 +57,13 @@ pub(crate) async fn add(store: &PostgresStore, site: NewSite) -> Result<Site, St
 
 async fn add_in(connection: &mut PgConnection, site: NewSite) -> Result<Site, StoreError> {
     let added = query(
-        "/* site.add */ insert into site (name, origins, routes, created_ms) values ($1, $2, '[]', $3) \
-         on conflict (name) do nothing returning site_id",
+        "/* site.add */ insert into site (name, origins, routes, created_ms, route_groups) \
+         values ($1, $2, '[]', $3, $4) on conflict (name) do nothing returning site_id",
     )
     .bind(site.name.as_str())
     .bind(texts(&site.origins)?)
     .bind(site.created_ms)
+    .bind(groups_text(&RouteGroups::of_new_site())?)
     .fetch_optional(&mut *connection)
     .await
     .map_err(failed(CHANGING))?;
@@ -74,14 +77,15 @@ async fn add_in(connection: &mut PgConnection, site: NewSite) -> Result<Site, St
 pub(crate) async fn put(store: &PostgresStore, site: &Site) -> Result<Site, StoreError> {
     let mut transaction = store.write(CHANGING).await?;
     let added = query(
-        "/* site.put */ insert into site (name, origins, routes, created_ms, timezone) values ($1, $2, $3, $4, $5) \
-         on conflict (name) do nothing returning site_id",
+        "/* site.put */ insert into site (name, origins, routes, created_ms, timezone, route_groups) \
+         values ($1, $2, $3, $4, $5, $6) on conflict (name) do nothing returning site_id",
     )
     .bind(site.name.as_str())
     .bind(texts(&site.origins)?)
     .bind(texts(&site.routes)?)
     .bind(site.created_ms)
     .bind(site.timezone.as_str())
+    .bind(groups_text(&site.route_groups)?)
     .fetch_optional(&mut *transaction)
     .await
     .map_err(failed(CHANGING))?;
@@ -138,6 +142,10 @@ fn texts(texts: &[String]) -> Result<String, StoreError> {
     serde_json::to_string(texts).map_err(|error| damaged(CHANGING, error))
 }
 
+fn groups_text(groups: &RouteGroups) -> Result<String, StoreError> {
+    serde_json::to_string(groups).map_err(|error| damaged(CHANGING, error))
+}
+
 pub(crate) async fn all(store: &PostgresStore) -> Result<Vec<Site>, StoreError> {
     let mut transaction = store.read(SITES).await?;
     read(&mut transaction, None).await
@@ -149,8 +157,8 @@ async fn one(connection: &mut PgConnection, site: SiteId) -> Result<Site, StoreE
 
 async fn read(connection: &mut PgConnection, site: Option<SiteId>) -> Result<Vec<Site>, StoreError> {
     let rows = query(
-        "/* site.read */ select s.site_id, s.name, s.origins, s.created_ms, k.key, k.until_ms, s.routes, s.timezone \
-         from site s left join site_key k on k.site_id = s.site_id \
+        "/* site.read */ select s.site_id, s.name, s.origins, s.created_ms, k.key, k.until_ms, s.routes, s.timezone, \
+         s.route_groups from site s left join site_key k on k.site_id = s.site_id \
          where $1::bigint is null or s.site_id = $1 order by s.name, k.created_ms desc, k.number desc",
     )
     .bind(site.map(|site| site.0))
@@ -166,12 +174,15 @@ async fn read(connection: &mut PgConnection, site: Option<SiteId>) -> Result<Vec
                 serde_json::from_str(text)
                     .map_err(|_| damaged(SITES, format_args!("the {what} of site {}", id.0)))
             };
+            let groups: &str = row.try_get(8).map_err(failed(SITES))?;
             sites.push(Site {
                 id,
                 name: row.try_get(1).map_err(failed(SITES))?,
                 keys: Vec::new(),
                 origins: list(2, "origins")?,
                 routes: list(6, "routes")?,
+                route_groups: serde_json::from_str(groups)
+                    .map_err(|_| damaged(SITES, format_args!("the route groups of site {}", id.0)))?,
                 timezone: row.try_get(7).map_err(failed(SITES))?,
                 created_ms: row.try_get(3).map_err(failed(SITES))?,
             });
@@ -216,6 +227,30 @@ pub(crate) async fn set_timezone(
     let mut transaction = store.write(CHANGING).await?;
     query("/* site.timezone */ update site set timezone = $1 where site_id = $2")
         .bind(timezone)
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    let site = one(&mut transaction, site).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+/// Replaces the route groups if they are still `before`.
+pub(crate) async fn set_route_groups(
+    store: &PostgresStore,
+    site: SiteId,
+    before: &RouteGroups,
+    after: &RouteGroups,
+) -> Result<Site, StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    lock(&mut transaction, site).await?;
+    let found = one(&mut transaction, site).await?;
+    if found.route_groups != *before {
+        return Ok(found);
+    }
+    query("/* site.groups */ update site set route_groups = $1 where site_id = $2")
+        .bind(groups_text(after)?)
         .bind(site.0)
         .execute(&mut *transaction)
         .await

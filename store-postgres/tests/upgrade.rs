@@ -14,7 +14,7 @@ async fn open(database: &Database) -> Arc<dyn Store> {
 
 /// Makes a database what it was before the rows of the site.
 const DOWNGRADE: &str = "delete from rollup_hour where block = -9; delete from rollup_day where block = -9; \
-    drop table rollup_lacking; drop table deploy_mark; alter table site drop column timezone; alter table kept drop column site_hours_from_ms; alter table maintenance_claim rename to lease; \
+    drop table rollup_lacking; drop table deploy_mark; alter table site drop column timezone; alter table site drop column route_groups; alter table kept drop column site_hours_from_ms; alter table maintenance_claim rename to lease; \
     delete from _sqlx_migrations where version > 1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

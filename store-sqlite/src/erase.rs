@@ -163,13 +163,23 @@ async fn remove(
         .execute(&mut *connection)
         .await
         .map_err(failed(ERASING))?;
-    for (hour_ms, views) in deltas(&changed, &names.route_ids, &names.labels) {
+    put_deltas(connection, erase.site, &changed, &names).await
+}
+
+/// Writes the counts of changes that are no load.
+pub(crate) async fn put_deltas(
+    connection: &mut SqliteConnection,
+    site: SiteId,
+    changed: &[Changed],
+    names: &Names,
+) -> Result<(), StoreError> {
+    for (hour_ms, views) in deltas(changed, &names.route_ids, &names.labels) {
         // Uses a random spool id, so that keys do not collide.
         sqlx::query(
-            "/* rollup.delta.erase */ insert into rollup_delta (site_id, hour_ms, spool, up_to, views) \
+            "/* rollup.delta.put */ insert into rollup_delta (site_id, hour_ms, spool, up_to, views) \
              values (?, ?, randomblob(16), 0, ?)",
         )
-        .bind(erase.site.0)
+        .bind(site.0)
         .bind(hour_ms)
         .bind(views)
         .execute(&mut *connection)

@@ -19,6 +19,7 @@ mod maintain;
 mod names;
 mod places;
 mod query;
+mod reroute;
 mod rows;
 mod scan;
 mod schema;
@@ -28,6 +29,7 @@ mod site_rows;
 mod strata;
 mod tally;
 mod texts;
+mod urls;
 mod verify;
 mod version;
 mod view;
@@ -39,13 +41,15 @@ use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
     CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
-    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
-    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
+    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges,
+    RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store,
+    StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts,
+    ValueCell, Version, Violation,
 };
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use vitals::view::ViewId;
@@ -130,6 +134,15 @@ impl Store for SqliteStore {
 
     async fn site_timezone(&self, site: SiteId, timezone: &str) -> Result<Site, StoreError> {
         site::set_timezone(self, site, timezone).await
+    }
+
+    async fn site_route_groups(
+        &self,
+        site: SiteId,
+        before: &RouteGroups,
+        after: &RouteGroups,
+    ) -> Result<Site, StoreError> {
+        site::set_route_groups(self, site, before, after).await
     }
 
     async fn site_rotate_key(
@@ -220,6 +233,14 @@ impl Store for SqliteStore {
 
     async fn texts(&self, site: SiteId, kind: TextKind) -> Result<Vec<String>, StoreError> {
         texts::all_of(self, site, kind).await
+    }
+
+    async fn urls(&self, site: SiteId, period: Range<i64>) -> Result<UrlCounts, StoreError> {
+        urls::urls(self, site, period).await
+    }
+
+    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
+        reroute::reroute(self, site, &moves).await
     }
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {

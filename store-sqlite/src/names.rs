@@ -116,8 +116,10 @@ impl NameTables for Tables<'_> {
 
     async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError> {
         let rows: Vec<(i64, String)> = sqlx::query_as(
-            "/* route.rules */ select s.site_id, j.value from json_each(?) a \
-             cross join site s on s.site_id = a.value cross join json_each(s.routes) j",
+            "/* route.rules */ with s as (select s.* from json_each(?) a cross join site s on s.site_id = a.value) \
+             select s.site_id, j.value from s cross join json_each(s.routes) j \
+             union all select s.site_id, j.value from s cross join json_each(s.route_groups, '$.groups') j \
+             union all select s.site_id, j.value from s cross join json_each(s.route_groups, '$.apart') j",
         )
         .bind(json(sites)?)
         .fetch_all(&mut *self.0)

@@ -12,6 +12,7 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use std::collections::HashMap;
+use std::ops::Range;
 use vitals::view::{TtiGap, ViewId};
 
 const READING: &str = "reading page views";
@@ -68,11 +69,7 @@ pub(crate) async fn scan(
     };
     let days = Grain::Day.step(range.start)..Grain::Day.step(range.end).saturating_add(1);
     let texts = texts::of_days(connection, views.site, days).await?;
-    let windows: Vec<[String; 2]> = scanned
-        .ranges()
-        .iter()
-        .map(|range| [range.start, range.end].map(|at_ms| hex(&view::first_id(at_ms))))
-        .collect();
+    let windows = windows(&scanned);
     let sql = match route_id {
         Some(_) => seen!("view.seen.route", "page_view v indexed by page_view_route", "v.route_id = ?3"),
         None => seen!("view.seen", "page_view v", "?3 is null"),
@@ -98,6 +95,12 @@ pub(crate) async fn scan(
         }
     }
     Ok(scan.finish())
+}
+
+/// The first ids of the ranges to read and their ends, as hexadecimal digits.
+pub(crate) fn windows(scanned: &Scanned) -> Vec<[String; 2]> {
+    let ids = |range: &Range<i64>| [range.start, range.end].map(|at_ms| hex(&view::first_id(at_ms)));
+    scanned.ranges().iter().map(ids).collect()
 }
 
 fn read(row: &SqliteRow) -> Result<ScanRow<'_>, StoreError> {

@@ -2,7 +2,9 @@
 
 use crate::SqliteStore;
 use crate::error::{damaged, failed};
-use fieldvitals_store::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, StoreError, Token, TokenId};
+use fieldvitals_store::{
+    NewSite, NewToken, RouteGroups, Scope, Site, SiteId, SiteKey, StoreError, Token, TokenId,
+};
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
@@ -43,7 +45,8 @@ fn whole(site: NewSite) -> Site {
     let NewSite { name, key, origins, created_ms } = site;
     let keys = vec![SiteKey { key, until_ms: None }];
     let timezone = Site::TIMEZONE_DEFAULT.to_owned();
-    Site { id: SiteId(0), name, keys, origins, routes: Vec::new(), timezone, created_ms }
+    let route_groups = RouteGroups::of_new_site();
+    Site { id: SiteId(0), name, keys, origins, routes: Vec::new(), route_groups, timezone, created_ms }
 }
 
 /// Adds a copy of a site under a new id.
@@ -56,12 +59,13 @@ pub(crate) async fn put(store: &SqliteStore, site: &Site) -> Result<Site, StoreE
 
 async fn put_in(connection: &mut SqliteConnection, site: &Site) -> Result<Site, StoreError> {
     let added = sqlx::query(
-        "/* site.add */ insert into site (name, origins, routes, timezone, created_ms) values (?, ?, ?, ?, ?) \
-         on conflict (name) do nothing",
+        "/* site.add */ insert into site (name, origins, routes, route_groups, timezone, created_ms) \
+         values (?, ?, ?, ?, ?, ?) on conflict (name) do nothing",
     )
     .bind(site.name.as_str())
     .bind(list_text(&site.origins)?)
     .bind(list_text(&site.routes)?)
+    .bind(groups_text(&site.route_groups)?)
     .bind(site.timezone.as_str())
     .bind(site.created_ms)
     .execute(&mut *connection)
@@ -112,6 +116,10 @@ fn list_text(list: &[String]) -> Result<String, StoreError> {
     serde_json::to_string(list).map_err(|error| damaged(CHANGING, error))
 }
 
+fn groups_text(groups: &RouteGroups) -> Result<String, StoreError> {
+    serde_json::to_string(groups).map_err(|error| damaged(CHANGING, error))
+}
+
 pub(crate) async fn all(store: &SqliteStore) -> Result<Vec<Site>, StoreError> {
     let mut transaction = store.read(SITES).await?;
     read(&mut transaction, None).await
@@ -124,7 +132,7 @@ async fn one(connection: &mut SqliteConnection, site: SiteId) -> Result<Site, St
 async fn read(connection: &mut SqliteConnection, site: Option<SiteId>) -> Result<Vec<Site>, StoreError> {
     let rows = sqlx::query(
         "/* site.read */ select s.site_id, s.name, s.origins, s.routes, s.created_ms, k.key, k.until_ms, \
-         s.timezone \
+         s.timezone, s.route_groups \
          from site s left join site_key k on k.site_id = s.site_id \
          where ?1 is null or s.site_id = ?1 order by s.name, k.created_ms desc, k.rowid desc",
     )
@@ -141,12 +149,15 @@ async fn read(connection: &mut SqliteConnection, site: Option<SiteId>) -> Result
                 serde_json::from_str(text)
                     .map_err(|_| damaged(SITES, format_args!("the {what} of site {}", id.0)))
             };
+            let groups: &str = row.try_get(8).map_err(failed(SITES))?;
             sites.push(Site {
                 id,
                 name: row.try_get(1).map_err(failed(SITES))?,
                 keys: Vec::new(),
                 origins: list(2, "origins")?,
                 routes: list(3, "routes")?,
+                route_groups: serde_json::from_str(groups)
+                    .map_err(|_| damaged(SITES, format_args!("the route groups of site {}", id.0)))?,
                 timezone: row.try_get(7).map_err(failed(SITES))?,
                 created_ms: row.try_get(4).map_err(failed(SITES))?,
             });
@@ -198,6 +209,29 @@ pub(crate) async fn set_timezone(
     let mut transaction = store.write(CHANGING).await?;
     sqlx::query("/* site.timezone */ update site set timezone = ? where site_id = ?")
         .bind(timezone)
+        .bind(site.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed(CHANGING))?;
+    let site = one(&mut transaction, site).await?;
+    transaction.commit().await.map_err(failed(CHANGING))?;
+    Ok(site)
+}
+
+/// Replaces the route groups if they are still `before`.
+pub(crate) async fn set_route_groups(
+    store: &SqliteStore,
+    site: SiteId,
+    before: &RouteGroups,
+    after: &RouteGroups,
+) -> Result<Site, StoreError> {
+    let mut transaction = store.write(CHANGING).await?;
+    let found = one(&mut transaction, site).await?;
+    if found.route_groups != *before {
+        return Ok(found);
+    }
+    sqlx::query("/* site.groups */ update site set route_groups = ? where site_id = ?")
+        .bind(groups_text(after)?)
         .bind(site.0)
         .execute(&mut *transaction)
         .await

@@ -22,7 +22,7 @@ async fn raw(path: &Path) -> SqliteConnection {
 async fn downgrade(path: &Path) {
     sqlx::raw_sql(
         "delete from rollup_hour where block = -9; delete from rollup_day where block = -9; \
-         drop table rollup_lacking; drop table deploy_mark; alter table site drop column timezone; alter table kept drop column site_hours_from_ms; alter table rollup_state rename to rollup_version; \
+         drop table rollup_lacking; drop table deploy_mark; alter table site drop column timezone; alter table site drop column route_groups; alter table kept drop column site_hours_from_ms; alter table rollup_state rename to rollup_version; \
          delete from _sqlx_migrations where version > 1",
     )
     .execute(&mut raw(path).await)

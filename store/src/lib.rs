@@ -25,12 +25,14 @@ pub mod priority;
 pub mod private;
 mod retention_edges;
 pub mod rollup;
+pub mod route_groups;
 pub mod scan;
 pub mod schema;
 mod series;
 mod site;
 mod strata;
 mod tally;
+pub mod urls;
 pub mod version;
 mod view;
 mod violation;
@@ -48,14 +50,17 @@ pub use deploy_mark::DeployMark;
 pub use dimension::Dimension;
 pub use erase::{Erase, Erased};
 pub use filter::{Filters, GroupBy};
+pub use load::Reroute;
 pub use maintenance::{FailedPart, MaintenancePart, MaintenanceRound, MaintenanceSummary, groups_to_fold};
 pub use place::{Name, Network, Overflow, Place, Senders, Standing};
 pub use retention_edges::RetentionEdges;
+pub use route_groups::RouteGroups;
 pub use scan::{Sample, ScanQuery};
 pub use series::{Lines, SeriesQuery, StepCells};
 pub use site::{NewSite, NewToken, Scope, Site, SiteId, SiteKey, Token, TokenId};
 pub use strata::{StrataQuery, StrataSums, Stratum};
 pub use tally::{Tally, TallyBuilder, TallyQuery};
+pub use urls::{UrlCount, UrlCounts};
 pub use version::Version;
 pub use view::{Source, StoredView, ViewUpdate, pack_times, pack_url, unpack_times, unpack_url};
 pub use violation::{Judgement, Violation};
@@ -237,6 +242,17 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::NoSuchSite`] if the site does not exist.
     async fn site_timezone(&self, site: SiteId, timezone: &str) -> Result<Site, StoreError>;
+    /// Replaces a site's route groups if they are still `before`. Returns the site: with other groups than `after` if
+    /// somebody changed them meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] if the site does not exist.
+    async fn site_route_groups(
+        &self,
+        site: SiteId,
+        before: &RouteGroups,
+        after: &RouteGroups,
+    ) -> Result<Site, StoreError>;
     /// Adds a new key to a site. Its other keys stay valid until `old_until_ms` or their own expiry, whichever is
     /// earlier.
     async fn site_rotate_key(
@@ -393,6 +409,16 @@ pub trait Store: Send + Sync {
     /// Returns the distinct texts of a kind in the contexts of a site's page views, sorted. May include texts of erased
     /// page views.
     async fn texts(&self, site: SiteId, kind: TextKind) -> Result<Vec<String>, StoreError>;
+    /// Counts the page views of a period (UTC milliseconds) by URL and route, of a sample if there are more than
+    /// [`limits::SAMPLE_VIEWS_MAX`].
+    async fn urls(&self, site: SiteId, period: std::ops::Range<i64>) -> Result<UrlCounts, StoreError>;
+    /// Gives stored page views other routes, and moves their counts in the rollups, in one transaction. Skips a page
+    /// view whose route is not the expected one. A route without a place becomes [`dimension::OTHER`]. Returns the
+    /// number of changed page views.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchSite`] if the site was deleted.
+    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError>;
     /// Returns the page views of some ranges by class, sorted by class, from stored page views.
     ///
     /// # Errors
@@ -473,7 +499,7 @@ pub trait Store: Send + Sync {
     async fn keep(&self, retained: RetentionEdges) -> Result<(), StoreError>;
     /// Returns the size of a site's stored data.
     async fn site_size(&self, site: SiteId) -> Result<SiteSize, StoreError>;
-    /// Adds a copy of a site under a new id: name, keys, origins, routes, time zone and creation time.
+    /// Adds a copy of a site under a new id: name, keys, origins, routes, route groups, time zone and creation time.
     ///
     /// # Errors
     /// [`StoreError::SiteExists`] if the name is taken.

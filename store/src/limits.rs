@@ -6,6 +6,12 @@
 pub const ROUTES_PER_SITE_MAX: usize = 2_000;
 /// Route rules of a site.
 pub const ROUTE_RULES_PER_SITE_MAX: usize = 200;
+/// Route groups of a site. A site in 40 languages has two or three sections of many pages in each.
+pub const ROUTE_GROUPS_PER_SITE_MAX: usize = 100;
+/// Routes of a site that keep their name beside a group: a hundred at most have 1 % of the page views each.
+pub const ROUTES_APART_PER_SITE_MAX: usize = 200;
+/// Removed route groups that a site remembers.
+pub const ROUTE_GROUPS_REMOVED_MAX: usize = 200;
 /// Browser families of a site seen within raw retention; further ones are `(other)`.
 pub const BROWSERS_PER_SITE_MAX: usize = 64;
 /// Countries of a site; more than exist.
@@ -82,13 +88,20 @@ pub const SITE_NAME_BYTES_MAX: usize = 64;
 pub const ORIGINS_PER_SITE_MAX: usize = 64;
 /// Largest count of erasable page views; counting stops there.
 pub const ERASABLE_MAX: u64 = 1_000_000;
+/// Page views that one step gives other routes.
+pub const REROUTED_VIEWS_MAX: usize = 2_000;
 /// Page view updates in one load transaction, of all sites together.
 pub const LOAD_VIEWS_MAX: usize = 16_384;
 
 // A hash spreads routes over sixteen blocks, so a block has a sixteenth of this, 8 MB, unless somebody chooses routes
 // to collide.
 const _: () = assert!(
-    (ROUTES_PER_SITE_MAX + 1 + ROUTE_RULES_PER_SITE_MAX + NAMES_DISPLACED_PER_DAY_MAX)
+    (ROUTES_PER_SITE_MAX
+        + 1
+        + ROUTE_RULES_PER_SITE_MAX
+        + ROUTE_GROUPS_PER_SITE_MAX
+        + ROUTES_APART_PER_SITE_MAX
+        + NAMES_DISPLACED_PER_DAY_MAX)
         * (RELEASES_PER_SITE_MAX + 2 + NAMES_DISPLACED_PER_DAY_MAX)
         * BLOCK_VIEW_BYTES_MAX
         * 4

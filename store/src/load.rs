@@ -2,9 +2,11 @@
 
 mod naming;
 mod part;
+mod reroute;
 
 pub use naming::bound;
 pub use part::{Part, used_by};
+pub use reroute::{Reroute, reroute};
 
 use crate::dimension::{Dimension, DimensionValue};
 use crate::hash::{HashMap, HashSet};

@@ -102,7 +102,8 @@ pub trait NameTables: Send {
         last_days: &[(NameKey, i32)],
     ) -> Result<(), StoreError>;
 
-    /// Reads the route rules of sites. The answer has an entry for each site.
+    /// Reads the routes of sites that always have a place: route rules, route groups and the routes apart from them. The
+    /// answer has an entry for each site.
     async fn route_rules(&mut self, sites: &[SiteId]) -> Result<HashMap<SiteId, Vec<String>>, StoreError>;
 
     /// Reads the routes of sites that were seen since a day. `sites` is in order.

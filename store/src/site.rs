@@ -1,5 +1,6 @@
 //! Defines sites, their public keys, and API tokens.
 
+use crate::route_groups::RouteGroups;
 use serde::{Deserialize, Serialize};
 
 /// Identifies a site within a store; never reused.
@@ -20,6 +21,8 @@ pub struct Site {
     pub origins: Vec<String>,
     /// Patterns of its routes, such as `/product/:id`, in matching order.
     pub routes: Vec<String>,
+    /// Groups of routes that no pattern matches.
+    pub route_groups: RouteGroups,
     /// IANA name of the time zone in which its days and weeks begin, such as `Europe/Berlin`.
     pub timezone: String,
     /// Creation time, UTC milliseconds.

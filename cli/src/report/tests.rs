@@ -416,7 +416,8 @@ async fn ranking_of_a_crowded_site_warns_of_its_names() {
     let done = execute(&parse(&server.url, &["--site", "default"]).unwrap(), Terminal::PIPE).await.unwrap();
     assert_eq!(
         done.warning,
-        "warning: `default` has more routes than it has places; page views of further ones count under (other)"
+        "warning: `default` has more routes than it has places; page views of further ones count under (other)\n\
+         `fieldvitals site routes suggest default` shows groups for them"
     );
     assert!(server.requests()[1].starts_with("GET /api/v1/status "), "{:?}", server.requests());
 }

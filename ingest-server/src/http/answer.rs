@@ -121,7 +121,13 @@ where
 /// URL ends with the current minute or hour.
 fn key(request: &HttpRequest, site: &Site, range: Range, version: &Version) -> Key {
     let numbers = [site.id.0, range.from_ms, range.to_ms].map(i64::to_be_bytes).concat();
-    let routes = site.routes.join("\0");
+    let routes = site
+        .routes
+        .iter()
+        .chain(site.route_groups.names())
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("\0");
     let pattern = request.match_pattern().unwrap_or_default();
     let parts: [&[u8]; 8] = [
         env!("CARGO_PKG_VERSION").as_bytes(),

@@ -17,6 +17,7 @@ pub mod rejections;
 pub mod releases;
 pub mod report;
 pub mod route;
+pub mod routes;
 pub mod samples;
 pub mod series;
 pub mod session;
@@ -60,6 +61,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/samples").route(web::get().to(samples::samples)))
         .service(get("/api/v1/sites/{site}/engagement").route(web::get().to(engagement::engagement)))
         .service(get("/api/v1/sites/{site}/advice").route(web::get().to(advice::advice)))
+        .service(get("/api/v1/sites/{site}/routes/suggestions").route(web::get().to(routes::suggestions)))
         .service(get("/api/v1/sites/{site}/rejections").route(web::get().to(rejections::rejections)))
         .service(get("/api/v1/sites/{site}/violations").route(web::get().to(violations::violations)))
         .service(get("/api/v1/sites/{site}/live").route(web::get().to(live::live)))

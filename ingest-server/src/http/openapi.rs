@@ -2,7 +2,7 @@
 
 use crate::http::api::{
     advice, attribution, breakdown, compare, engagement, gate, health, links, live, pages, rejections,
-    releases, report, samples, series, session, sites, status, summary, violations,
+    releases, report, routes, samples, series, session, sites, status, summary, violations,
 };
 use crate::http::{assets, ingest};
 use actix_web::http::header;
@@ -27,7 +27,7 @@ use utoipa::{Modify, OpenApi};
         ingest::beacon, ingest::web_vitals, health::healthz, status::status, sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-        violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
+        routes::suggestions, violations::violations, live::live, links::links, gate::gate, gate::one, session::ways, session::sign_in,
         session::sign_out
     ),
     modifiers(&Bearer),

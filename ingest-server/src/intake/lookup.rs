@@ -4,7 +4,8 @@
 //! would be stored.
 
 use super::page_url::PageUrl;
-use super::{route, spelling};
+use super::{route, site_route, spelling};
+use fieldvitals_store::Site;
 use std::cmp::Reverse;
 
 /// Least similarity of a route that is suggested, in per mille.
@@ -16,16 +17,16 @@ const COMPARED_CHARS_MAX: usize = 128;
 
 /// The names that a route may have that is asked for, the likelier first.
 #[must_use]
-pub fn names(text: &str, rules: &[String]) -> Vec<String> {
-    both(spelling::route(text.trim()).into_owned(), of_path(text.trim(), rules))
+pub fn names(text: &str, site: &Site) -> Vec<String> {
+    both(spelling::route(text.trim()).into_owned(), of_path(text.trim(), site))
 }
 
 /// The same for a pattern, in which `*` stands for any run of characters.
 #[must_use]
-pub fn patterns(text: &str, rules: &[String]) -> Vec<String> {
+pub fn patterns(text: &str, site: &Site) -> Vec<String> {
     let text = text.trim();
     if !text.contains('*') {
-        return names(text, rules);
+        return names(text, site);
     }
     let path = path_of(text);
     let segments = path.split('/').filter(|segment| !segment.is_empty()).map(|segment| {
@@ -45,12 +46,12 @@ fn both(spelled: String, normalized: Option<String>) -> Vec<String> {
 }
 
 /// The route that a URL, or a path with or without its first slash, would be stored as.
-fn of_path(text: &str, rules: &[String]) -> Option<String> {
+fn of_path(text: &str, site: &Site) -> Option<String> {
     if let Some(url) = PageUrl::read(text) {
-        return Some(route::of_url(&url, rules));
+        return Some(site_route::of_url(&url, site));
     }
     let url = format!("https://route.invalid/{}", text.trim_start_matches('/'));
-    PageUrl::read(&url).map(|url| route::of_url(&url, rules))
+    PageUrl::read(&url).map(|url| site_route::of_url(&url, site))
 }
 
 /// The path of a pattern: without scheme, host, query and fragment.
@@ -85,9 +86,21 @@ pub fn nearest<'a>(text: &str, known: &'a [String]) -> Vec<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldvitals_store::{RouteGroups, SiteId};
 
-    fn rules() -> Vec<String> {
-        ["/product/:slug", "/docs/*"].map(str::to_owned).into()
+    fn site() -> Site {
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let route_groups = RouteGroups { groups: texts(&["/blog/:slug"]), ..RouteGroups::default() };
+        Site {
+            id: SiteId(1),
+            name: "shop".to_owned(),
+            keys: Vec::new(),
+            origins: Vec::new(),
+            routes: texts(&["/product/:slug", "/docs/*"]),
+            route_groups,
+            timezone: Site::TIMEZONE_DEFAULT.to_owned(),
+            created_ms: 0,
+        }
     }
 
     #[test]
@@ -105,10 +118,11 @@ mod tests {
             ("https://shop.example", &["https://shop.example", "/"]),
             ("/product/red-shoes", &["/product/red-shoes", "/product/:slug"]),
             ("/docs/a/b", &["/docs/a/b", "/docs/*"]),
+            ("/blog/hello/", &["/blog/hello/", "/blog/:slug"]),
             ("/", &["/"]),
             ("checkout; step 2", &["checkout; step 2", "/checkout"]),
         ] {
-            assert_eq!(names(text, &rules()), expected, "{text}");
+            assert_eq!(names(text, &site()), expected, "{text}");
         }
     }
 
@@ -126,7 +140,7 @@ mod tests {
             ("/a*b*c", &["/a*b*c"]),
             ("/many/", &["/many/", "/many"]),
         ] {
-            assert_eq!(patterns(text, &rules()), expected, "{text}");
+            assert_eq!(patterns(text, &site()), expected, "{text}");
         }
     }
 

@@ -12,6 +12,7 @@ pub mod origin;
 pub mod page_url;
 pub mod route;
 pub mod scrub;
+pub mod site_route;
 pub mod spelling;
 pub mod web_vitals;
 
@@ -185,9 +186,9 @@ fn own_updates(
         let route = snapshot.route.as_deref().and_then(route::named);
         // The document's route does not apply to later navigations within the document.
         let route = match (route, &own_url, &named) {
-            (Some(route), _, _) => route,
-            (None, None, Some(named)) => named.clone(),
-            (None, _, _) => route::of_url(url, &site.routes),
+            (Some(route), _, _) => site_route::of_named(route, url, site),
+            (None, None, Some(named)) => site_route::of_named(named.clone(), url, site),
+            (None, _, _) => site_route::of_url(url, site),
         };
         let mut attribution = attribution::scrubbed(snapshot.attribution, request.host);
         let conditions = Conditions { engaged: snapshot.engaged, ..visitor.clone() }
@@ -341,7 +342,7 @@ fn bounded_label(text: String, bytes_max: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldvitals_store::SiteKey;
+    use fieldvitals_store::{RouteGroups, SiteKey};
     use vitals::fetch::{ConfidenceLevel, Delivery, Protocol};
     use vitals::metric::{Metric, Value};
     use vitals::view::Os;
@@ -361,6 +362,11 @@ mod tests {
             ],
             origins: vec!["https://shop.example".to_owned()],
             routes: vec!["/blog/:slug".to_owned()],
+            route_groups: RouteGroups {
+                groups: vec!["/wiki/:slug".to_owned()],
+                apart: vec!["/wiki/main".to_owned()],
+                ..RouteGroups::default()
+            },
             timezone: Site::TIMEZONE_DEFAULT.to_owned(),
             created_ms: 0,
         };
@@ -582,6 +588,15 @@ mod tests {
             take(&body, None).unwrap().updates[0].route.clone()
         };
         assert_eq!((at(None).as_str(), at(Some("/mine")).as_str()), ("/blog/:slug", "/mine"));
+    }
+
+    #[test]
+    fn group_of_the_site_names_the_route_unless_it_is_apart() {
+        for (path, route) in [("/wiki/moon", "/wiki/:slug"), ("/wiki/main", "/wiki/main"), ("/wiki", "/wiki")]
+        {
+            let body = beacon(|beacon| beacon["url"] = format!("https://shop.example{path}").into());
+            assert_eq!(take(&body, None).unwrap().updates[0].route, route);
+        }
     }
 
     #[test]

@@ -4,20 +4,28 @@ use crate::intake::page_url::PageUrl;
 use crate::intake::{scrub, spelling};
 use crate::limits;
 
-/// Returns the route of a scrubbed URL: the first site rule that matches its path. If no rule matches, returns the
-/// path without a trailing slash, with ids replaced and other segments in readable spelling ([`spelling`]).
+/// Returns whether a rule matches the path of a URL.
+#[must_use]
+pub fn has_rule(url: &PageUrl<'_>, rules: &[String]) -> bool {
+    rules.iter().any(|rule| follows(url, rule))
+}
+
+/// Returns the first rule that matches the path of a URL, as a route.
+pub(super) fn of_rules(url: &PageUrl<'_>, rules: &[String]) -> Option<String> {
+    let rule = rules.iter().find(|rule| follows(url, rule))?;
+    Some(spelling::route(rule).into_owned())
+}
+
+/// Returns the path of a URL without a trailing slash, with ids replaced and other segments in readable spelling
+/// ([`spelling`]).
 ///
 /// A segment becomes `:id` if it is a number, a UUID, a ULID, or a hexadecimal text of ≥ 8 characters with a digit. A
 /// text also becomes `:id` if one of its words is a number of ≥ 6 digits (`red-shoes-1048576`). A segment becomes
 /// `:date` if it is `YYYY-MM-DD`, with or without a time, or `DD-MM-YYYY`.
 #[must_use]
-pub fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
-    let segments = || url.path().split('/').filter(|segment| !segment.is_empty());
-    if let Some(rule) = rules.iter().find(|rule| follows(segments(), rule)) {
-        return spelling::route(rule).into_owned();
-    }
+pub fn of_path(url: &PageUrl<'_>) -> String {
     let mut route = String::new();
-    for segment in segments() {
+    for segment in segments(url) {
         route.push('/');
         route.push_str(collapse(&spelling::readable(segment)));
     }
@@ -27,9 +35,14 @@ pub fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
     scrub::label(route, vitals::limits::ROUTE_BYTES_MAX).into_owned()
 }
 
-/// Returns whether the segments of a path match a rule: `:name` matches any one segment, a final `*` any number of
+fn segments<'a>(url: &'a PageUrl<'_>) -> impl Iterator<Item = &'a str> {
+    url.path().split('/').filter(|segment| !segment.is_empty())
+}
+
+/// Returns whether the path of a URL matches a rule: `:name` matches any one segment, a final `*` any number of
 /// segments, including none.
-fn follows<'a>(mut path: impl Iterator<Item = &'a str>, rule: &str) -> bool {
+pub(super) fn follows(url: &PageUrl<'_>, rule: &str) -> bool {
+    let mut path = segments(url);
     for part in rule.split('/').filter(|part| !part.is_empty()) {
         if part == "*" {
             return true;
@@ -87,7 +100,7 @@ pub fn check_rule(text: &str) -> Result<String, String> {
 #[must_use]
 pub fn named(name: &str) -> Option<String> {
     if let Some(url) = PageUrl::read(name.trim()) {
-        return Some(of_url(&url, &[]));
+        return Some(of_path(&url));
     }
     let path = spelling::route(name.trim().split('?').next().unwrap_or_default());
     let segments: Vec<&str> = path
@@ -174,6 +187,10 @@ fn is_month(digits: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of_url(url: &PageUrl<'_>, rules: &[String]) -> String {
+        of_rules(url, rules).unwrap_or_else(|| of_path(url))
+    }
 
     #[test]
     fn ids_and_dates_are_collapsed() {

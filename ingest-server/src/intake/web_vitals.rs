@@ -5,7 +5,9 @@
 //! object.
 
 use super::page_url::PageUrl;
-use super::{Accepted, RefusedBody, Request, admit, check_bot, check_clock, page_url, route, short_label};
+use super::{
+    Accepted, RefusedBody, Request, admit, check_bot, check_clock, page_url, short_label, site_route,
+};
 use crate::directory::Snapshot;
 use crate::intake::bounded_label;
 use crate::limits;
@@ -215,7 +217,7 @@ fn updates(
             id,
             source: Source::Foreign,
             received_ms: request.received_ms,
-            route: route::of_url(&url, &site.routes),
+            route: site_route::of_url(&url, site),
             url: url.text().into_owned(),
             navigation_type: metric.navigation_type,
             device,

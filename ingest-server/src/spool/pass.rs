@@ -211,7 +211,7 @@ impl Loader {
                 site = site.0,
                 kind = names.kind(),
                 "the site has more names than it has places; page views of further ones count under (other). Made-up \
-                 names: `fieldvitals site erase`. URLs with ids in them: `fieldvitals site update --route`"
+                 names: `fieldvitals site erase`. Many small pages: `fieldvitals site routes suggest`"
             );
         }
     }

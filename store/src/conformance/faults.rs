@@ -5,11 +5,13 @@ use crate::rollup::{Difference, Grain};
 use crate::scan::{Gather, ScanQuery, Scanned};
 use crate::{
     CellQuery, DeployMark, Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport,
-    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Retention, RetentionEdges, RollupGroup,
-    RouteCell, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError, StoredView,
-    StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, ValueCell, Version, Violation,
+    MaintenanceSummary, Name, NewSite, NewToken, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges,
+    RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store,
+    StoreError, StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts,
+    ValueCell, Version, Violation,
 };
 use async_trait::async_trait;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vitals::view::ViewId;
@@ -136,6 +138,15 @@ impl Store for FaultyStore {
         self.inner.site_timezone(site, timezone).await
     }
 
+    async fn site_route_groups(
+        &self,
+        site: SiteId,
+        before: &RouteGroups,
+        after: &RouteGroups,
+    ) -> Result<Site, StoreError> {
+        self.inner.site_route_groups(site, before, after).await
+    }
+
     async fn site_rotate_key(
         &self,
         site: SiteId,
@@ -241,6 +252,14 @@ impl Store for FaultyStore {
 
     async fn views_of(&self, site: SiteId, ids: &[ViewId]) -> Result<Vec<StoredView>, StoreError> {
         self.inner.views_of(site, ids).await
+    }
+
+    async fn urls(&self, site: SiteId, period: Range<i64>) -> Result<UrlCounts, StoreError> {
+        self.inner.urls(site, period).await
+    }
+
+    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
+        self.inner.reroute(site, moves).await
     }
 
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {

@@ -7,15 +7,16 @@ use crate::hash::HashMap;
 use crate::rollup::{DAY_MS, HOUR_MS, MINUTE_MS};
 use crate::{
     Around, AttributionMetric, CauseQuery, CellQuery, Context, ContextFilter, ContextProperty, Detail,
-    Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, Retention, SampleQuery, Senders,
-    SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery, TallyQuery, Version, ViewUpdate,
-    Weight,
+    Dimension, EngagementQuery, Erase, Filters, GroupBy, Lines, LoadBatch, Reroute, Retention, SampleQuery,
+    Senders, SeriesQuery, SiteId, Source, SpoolId, Store, StoredView, StrataQuery, TallyQuery, UrlCount,
+    Version, ViewUpdate, Weight,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof};
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use vitals::attribution::LoadState;
 use vitals::metric::{Metric, Metrics, Value, Values};
@@ -32,6 +33,8 @@ enum Op {
     Delete { site: usize },
     /// Hours of a site, or one URL in them, are erased.
     Erase { site: usize, from_hour: i64, hours: i64, url: Option<String> },
+    /// The page views of a route get another one.
+    Reroute { site: usize, from: String, to: String },
     /// A day's rollups are made again.
     Rebuild { site: usize, day: i64 },
 }
@@ -187,7 +190,9 @@ fn any_op() -> impl Strategy<Value = Op> {
         .prop_map(|(site, from_hour, hours, url)| Op::Erase { site, from_hour, hours, url });
     let rebuild = (0..SITES, 0_i64..4).prop_map(|(site, day)| Op::Rebuild { site, day });
     let delete = (0..SITES).prop_map(|site| Op::Delete { site });
-    prop_oneof![16 => load, 8 => maintain, 2 => erase, 2 => rebuild, 1 => delete]
+    let reroute = (0..SITES, text(ROUTES), text(&["/a", "/:slug"]))
+        .prop_map(|(site, from, to)| Op::Reroute { site, from, to });
+    prop_oneof![16 => load, 8 => maintain, 2 => erase, 2 => rebuild, 2 => reroute, 1 => delete]
 }
 
 /// Mostly one filter or none, as rollups answer.
@@ -407,6 +412,16 @@ impl Play {
                 self.model.erase(&erase);
                 Ok(Vec::new())
             }
+            Op::Reroute { site, from, to } => {
+                let site = self.sites[site];
+                let views = self.store.views(site, None, u32::from(u16::MAX)).await.unwrap();
+                let ids: Vec<ViewId> = views.iter().map(|view| view.update.id).collect();
+                // Page views with another route stay.
+                let one = |&id: &ViewId| Reroute { id, from: from.clone(), to: to.clone() };
+                let moved = self.store.reroute(site, ids.iter().map(one).collect()).await.unwrap();
+                same("moved", &(&from, &to), &moved, &self.model.reroute(site, &from, &to))?;
+                Ok(ids.into_iter().map(|id| (site, id)).collect())
+            }
             Op::Rebuild { site, day } => {
                 self.store.rebuild_day(self.sites[site], DAY0_MS + day * DAY_MS).await.unwrap();
                 Ok(Vec::new())
@@ -425,6 +440,12 @@ impl Play {
                 views.extend(page);
             }
             same("views", &site, &views, &self.model.views(site))?;
+            let counted = self.store.urls(site, DAY0_MS..DAY0_MS + HOURS * HOUR_MS).await.unwrap();
+            let mut urls: BTreeMap<(String, String), u64> = BTreeMap::new();
+            for UrlCount { url, route, views } in counted.rows {
+                *urls.entry((url, route)).or_default() += views;
+            }
+            same("urls", &site, &urls, &self.model.urls(site))?;
             let days = self.store.view_days(site).await.unwrap();
             same("days", &site, &days, &self.model.view_days(site))?;
             for day in -1..5 {

@@ -17,6 +17,7 @@ mod model;
 mod names;
 mod passes;
 mod periods;
+mod routes;
 mod scans;
 mod series;
 mod slow;
@@ -112,6 +113,9 @@ register! {
         pass_loads_all_sites_but_those_that_it_names, pass_of_many_sites_equals_loads_of_each,
         pass_with_a_fault_changes_nothing;
     periods: parts_of_hours_are_counted_from_page_views;
+    routes:
+        groups_of_routes_are_kept_and_have_places, page_views_are_counted_by_url,
+        page_views_get_other_routes_with_their_counts;
     scans:
         known_names_and_texts_are_listed, page_views_are_selected_by_their_context,
         sample_of_page_views_is_bounded_and_even, sample_that_reaches_its_limit_is_cut, slow_page_views_are_found_whole;

@@ -103,6 +103,29 @@ impl Model {
         self.retained = self.retained.after(now_ms, retention);
     }
 
+    /// See [`crate::Store::reroute`].
+    pub fn reroute(&mut self, site: SiteId, from: &str, to: &str) -> u64 {
+        let (from_ms, mut moved) = (self.retained.views_from_ms, 0);
+        let of_site = self.views.iter_mut().filter(|((owner, _), _)| *owner == site);
+        for (_, view) in of_site.filter(|((_, id), _)| id.start_ms() >= from_ms) {
+            if view.update.route == from && from != to {
+                to.clone_into(&mut view.update.route);
+                moved += 1;
+            }
+        }
+        moved
+    }
+
+    /// See [`crate::Store::urls`].
+    #[must_use]
+    pub fn urls(&self, site: SiteId) -> BTreeMap<(String, String), u64> {
+        let mut urls = BTreeMap::new();
+        for view in self.raw_views(site) {
+            *urls.entry((view.url.clone(), view.route.clone())).or_default() += 1;
+        }
+        urls
+    }
+
     fn site_views(&self, site: SiteId) -> impl Iterator<Item = &ViewUpdate> {
         self.views.iter().filter(move |((owner, _), _)| *owner == site).map(|(_, view)| &view.update)
     }

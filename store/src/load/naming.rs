@@ -33,7 +33,7 @@ pub async fn bound(
     bound_labels(tables, &mut open, retained).await
 }
 
-async fn bound_routes(
+pub(super) async fn bound_routes(
     tables: &mut dyn NameTables,
     parts: &mut [&mut Part],
     retained: &RetentionEdges,

@@ -91,12 +91,22 @@ fn keys(site: &Site) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldvitals_store::SiteId;
+    use fieldvitals_store::{RouteGroups, SiteId};
 
     fn site(name: &str, keys: &[&str]) -> Site {
         let keys = keys.iter().map(|&key| SiteKey { key: key.to_owned(), until_ms: None }).collect();
         let (name, timezone) = (name.to_owned(), Site::TIMEZONE_DEFAULT.to_owned());
-        Site { id: SiteId(1), name, keys, origins: vec![], routes: vec![], timezone, created_ms: 0 }
+        let route_groups = RouteGroups::default();
+        Site {
+            id: SiteId(1),
+            name,
+            keys,
+            origins: vec![],
+            routes: vec![],
+            route_groups,
+            timezone,
+            created_ms: 0,
+        }
     }
 
     #[test]

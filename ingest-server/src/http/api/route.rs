@@ -47,7 +47,7 @@ impl RouteParam {
             return Ok(ResolvedRoute { name: None, nearest: Vec::new() });
         };
         let known = store.route_names(site.id).await?;
-        let mut names = lookup::names(text, &site.routes);
+        let mut names = lookup::names(text, site);
         if let Some(name) = names.iter().find(|name| known.contains(name)) {
             return Ok(ResolvedRoute { name: Some(name.clone()), nearest: Vec::new() });
         }

@@ -4,6 +4,7 @@ use crate::http::api::{Answer, json};
 use crate::http::error::ErrorBody;
 use crate::http::{State, auth};
 use crate::report::time_text;
+use crate::routes::PresentReport;
 use actix_web::{HttpRequest, web};
 use fieldvitals_store::Site;
 use serde::Serialize;
@@ -18,6 +19,10 @@ pub struct SiteReport {
     origins: Vec<String>,
     /// Route patterns, in matching order.
     routes: Vec<String>,
+    /// Groups of routes that no pattern matches.
+    route_groups: PresentReport,
+    /// Whether servers add route groups by themselves.
+    auto_routes: bool,
     /// IANA name of the time zone in which days and weeks of series begin.
     timezone: String,
     created: String,
@@ -43,6 +48,8 @@ impl From<&Site> for SiteReport {
                 .collect(),
             origins: site.origins.clone(),
             routes: site.routes.clone(),
+            route_groups: site.into(),
+            auto_routes: site.route_groups.auto,
             timezone: site.timezone.clone(),
             created: time_text(site.created_ms),
         }

@@ -59,7 +59,10 @@ impl Known<'_> {
             let percent = share * 100.0;
             say(
                 "routes-in-other",
-                format!("{percent:.1} % of the page views are on routes beyond the site's places."),
+                format!(
+                    "{percent:.1} % of the page views are on routes beyond the site's places; `fieldvitals site routes \
+                     suggest` shows groups for them."
+                ),
             )
         });
         let advice = match self.advice {
