@@ -237,9 +237,9 @@ impl<'a> Learner<'a> {
                 let is_section = pages_below >= SECTION_PAGES_MIN || views_below * SMALL_PART >= self.total;
                 let own = std::mem::take(&mut child.pages);
                 if is_section {
-                    sections.extend(own)
+                    sections.extend(own);
                 } else {
-                    values.extend(own)
+                    values.extend(own);
                 }
                 if pages_below > 0 {
                     rest.push((name, child));
