@@ -19,13 +19,15 @@ pub(crate) fn write(check: bool) -> Result<()> {
     let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
     let (before, old, after) = parts(&page).with_context(|| format!("{PAGE} has no place for the tables"))?;
     let (_, new, _) = parts(&told).context("the simulation printed no tables")?;
+    // The test program says meanwhile that the test takes long.
+    let new: String = new.split_inclusive('\n').filter(|line| !line.starts_with("test ")).collect();
     if check {
-        if old != new {
+        if old != new.as_str() {
             bail!("{PAGE} is not what the simulation tells; run `cargo xtask gate-tables`");
         }
         return Ok(());
     }
-    fs::write(&path, [before, BEGIN, new, END, after].concat())
+    fs::write(&path, [before, BEGIN, &new, END, after].concat())
         .with_context(|| format!("cannot write {PAGE}"))
 }
 
