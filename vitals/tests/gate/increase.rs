@@ -223,7 +223,7 @@ pub(crate) fn tables(random: &mut Random) {
         "| page views, each side | none | +20 % | +30 % | phones alone +50 %, fewer phones |\n|-:|-:|-:|-:|-:|"
     );
     let ten = allowed(0.1, 100.0);
-    for n in [300, 1_000, 3_000, 10_000] {
+    for n in [300, 1_000, 3_000] {
         let mut right = |phones: [f64; 2], slower: [f64; 2]| {
             let from = Side { n, phones: phones[0], ..SIDE };
             let to = Side { n, phones: phones[1], slower, ..SIDE };
