@@ -470,8 +470,6 @@ mod tests {
         let strange = failure("200 OK", "<html>hello").await;
         assert_eq!(strange.exit, Exit::Unreachable);
         assert!(strange.message.contains("is not that of a fieldvitals server"), "{}", strange.message);
-        let other = failure("200 OK", r#"[{"of":"another program"}]"#).await;
-        assert_eq!(other.exit, Exit::Usage);
         let hostile = failure("400 Bad Request", &error("\u{1b}[2J")).await;
         assert_eq!(hostile.message, "\\u{1b}[2J");
     }

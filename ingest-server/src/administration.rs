@@ -4,7 +4,7 @@
 pub mod check;
 
 use crate::directory::token_hash;
-use crate::password::is_password_name;
+use crate::password::shown_name;
 use crate::report::time_text;
 use crate::{keys, limits};
 use fieldvitals_store::{
@@ -86,25 +86,39 @@ impl<'a> Administration<'a> {
         let origins = origins.map(|origins| invalid(check::origins(&origins))).transpose()?;
         let routes = routes.map(|routes| invalid(check::routes(&routes))).transpose()?;
         let timezone = timezone.map(|timezone| invalid(check::timezone(&timezone))).transpose()?;
-        let name = name.as_ref().unwrap_or(&site.name);
-        let (origins, routes) =
-            (origins.as_ref().unwrap_or(&site.origins), routes.as_ref().unwrap_or(&site.routes));
-        let mut changed = self.store.site_update(site.id, name, origins, routes).await?;
-        if let Some(timezone) = timezone {
-            changed = self.store.site_timezone(site.id, &timezone).await?;
-        }
-        if let Some(auto) = auto_routes {
-            let before = changed.route_groups.clone();
-            let after = RouteGroups { auto, ..before.clone() };
-            changed = self.store.site_route_groups(site.id, &before, &after).await?;
-            if changed.route_groups.auto != auto {
-                return Err(AdministrationError::Invalid(
-                    "a server changed the route groups of the site meanwhile; try again".to_owned(),
-                ));
+        // The caller's site may be of a second ago, and what is not changed must stay as it is now.
+        let before = self.store.sites().await?.into_iter().find(|known| known.id == site.id);
+        let before = before.ok_or(StoreError::NoSuchSite)?;
+        let mut changed = before.clone();
+        let steps = async {
+            if name.is_some() || origins.is_some() || routes.is_some() {
+                let name = name.as_ref().unwrap_or(&before.name);
+                let origins = origins.as_ref().unwrap_or(&before.origins);
+                let routes = routes.as_ref().unwrap_or(&before.routes);
+                changed = self.store.site_update(site.id, name, origins, routes).await?;
             }
+            if let Some(timezone) = timezone {
+                changed = self.store.site_timezone(site.id, &timezone).await?;
+            }
+            if let Some(auto) = auto_routes {
+                let groups = changed.route_groups.clone();
+                let after = RouteGroups { auto, ..groups.clone() };
+                changed = self.store.site_route_groups(site.id, &groups, &after).await?;
+                if changed.route_groups.auto != auto {
+                    return Err(AdministrationError::Invalid(
+                        "a server changed the route groups of the site meanwhile; try again".to_owned(),
+                    ));
+                }
+            }
+            Ok(())
+        };
+        let done = steps.await;
+        // What an earlier step changed is in the log, although a later one failed.
+        if done.is_ok() || changed != before {
+            self.record("site.update", &before.name, Some(site_json(&before)), Some(site_json(&changed)))
+                .await?;
         }
-        self.record("site.update", &site.name, Some(site_json(site)), Some(site_json(&changed))).await?;
-        Ok(changed)
+        done.map(|()| changed)
     }
 
     /// Gives a site a new key. Its old keys stay valid for some hours.
@@ -215,11 +229,10 @@ fn invalid<T>(checked: Result<T, String>) -> Result<T, AdministrationError> {
     checked.map_err(AdministrationError::Invalid)
 }
 
-/// Names a token in the audit log. The name of a password has its salt, which is nobody's business.
+/// Names a token in the audit log.
 #[must_use]
 pub fn token_target(token: &Token) -> String {
-    let name = if is_password_name(&token.name) { "password" } else { &token.name };
-    format!("{name} (token {})", token.id.0)
+    format!("{} (token {})", shown_name(&token.name), token.id.0)
 }
 
 fn site_json(site: &Site) -> Value {

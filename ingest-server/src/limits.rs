@@ -159,7 +159,7 @@ pub const ROUTES_STUDIED_DAYS: i64 = 30;
 pub const ROUTES_STUDIED_MIN: usize = fieldvitals_store::limits::ROUTES_PER_SITE_MAX / 4;
 /// Page views from which a site gets route groups. Of fewer, a page that was seen once is not small.
 pub const ROUTES_STUDIED_VIEWS_MIN: u64 = 5_000;
-/// Sites that a round of maintenance studies. A study reads up to 100,000 page views, about half a second.
+/// Sites that a round of maintenance studies. A study reads up to 40,000 page views.
 pub const ROUTES_STUDIED_SITES_MAX: usize = 8;
 /// Suggested route groups of a site.
 pub const ROUTE_SUGGESTIONS_MAX: usize = 100;

@@ -60,6 +60,12 @@ pub fn is_password(token: &Token) -> bool {
     is_password_name(&token.name)
 }
 
+/// Returns the name of a token as people see it. The name of a password has its salt, which is nobody's business.
+#[must_use]
+pub fn shown_name(name: &str) -> &str {
+    if is_password_name(name) { "password" } else { name }
+}
+
 /// Returns whether tokens of this name are passwords.
 #[must_use]
 pub fn is_password_name(name: &str) -> bool {

@@ -9,7 +9,7 @@ use crate::limits;
 use crate::questions::{Cost, Questions};
 use crate::report::{MINUTE_MS, MetricReport, metrics};
 use arc_swap::ArcSwap;
-use fieldvitals_store::CellQuery;
+use fieldvitals_store::{CellQuery, SiteId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ const PERIOD_MS: i64 = 24 * 3_600 * 1_000;
 /// The vitals of one site in the last day, by metric.
 #[derive(Clone, Debug)]
 pub struct SiteVital {
+    /// The site's id.
+    pub id: SiteId,
     /// The site's name.
     pub site: String,
     /// Metrics with values.
@@ -76,7 +78,9 @@ impl SiteVitals {
         let query = CellQuery::new(site.id, to_ms - PERIOD_MS, to_ms);
         let question = async move { store.total(&query).await };
         match questions.ask(Cost::Usual, question).await.ok()? {
-            Ok(total) => Some(SiteVital { site: site.name.clone(), metrics: metrics(&total.cell, false) }),
+            Ok(total) => {
+                Some(SiteVital { id: site.id, site: site.name.clone(), metrics: metrics(&total.cell, false) })
+            }
             Err(error) => {
                 tracing::debug!(site = site.id.0, %error, "the vitals of a site were not read for /metrics");
                 None

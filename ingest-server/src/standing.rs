@@ -40,6 +40,8 @@ const RENEWAL: Duration = Duration::from_secs(5);
 const PAUSE_FACTOR: u32 = 9;
 /// Rounds of a new server before a site counts as silent, because its visitors must have had the time to come back.
 const SILENT_ROUNDS: u32 = 10;
+/// Age of the oldest waiting beacon from which the spool may hold page views of a silent site, in milliseconds.
+const BACKLOG_AGE_MS: i64 = 60_000;
 /// The longest time between two looks at a site whose data are unchanged: sequences end by time.
 const UNCHANGED_MAX: Duration = Duration::from_secs(3_600);
 /// The key of the alert about silence.
@@ -238,21 +240,26 @@ impl Watch {
     /// Finds whether a site is silent.
     async fn listen(&self, site: SiteId, state: &mut SiteState, now_ms: i64) -> Result<(), StoreError> {
         // After a start visitors need time to come back, and a backlog may have their page views.
-        if self.began.elapsed() < self.every * SILENT_ROUNDS || self.spool.stats().waiting > 0 {
+        if self.began.elapsed() < self.every * SILENT_ROUNDS
+            || self.spool.age_ms() > BACKLOG_AGE_MS
+            || self.spool.held().iter().any(|held| held.site == site)
+        {
             return Ok(());
         }
         let end_ms = (now_ms.div_euclid(HOUR_MS) + 1) * HOUR_MS;
         let hours = silence::HOURS as i64;
         let bounds: Vec<i64> = (0..=hours).map(|hour| end_ms - (hours - hour) * HOUR_MS).collect();
         let views = CellQuery { metrics: Metrics::NONE, ..CellQuery::new(site, end_ms, end_ms) };
+        let ends: Vec<i64> = bounds.iter().skip(1).copied().collect();
         let steps = self.store.series(&SeriesQuery::new(views, bounds)).await?;
         let views: Vec<i64> =
             steps.iter().map(|step| step.cells.first().map_or(0, |cell| cell.views)).collect();
         let since_ms = silence::quiet_hours(&views)
             .map(|quiet| end_ms - HOUR_MS - i64::try_from(quiet).unwrap_or(0) * HOUR_MS);
+        let last_ms = views.iter().rposition(|&views| views > 0).and_then(|hour| ends.get(hour).copied());
         state.silent_since_ms = match (state.silent_since_ms, since_ms) {
-            // A silence longer than what is looked back stays one until page views come.
-            (Some(silent_ms), None) if views.iter().all(|&views| views == 0) => Some(silent_ms),
+            // The hours before a long silence leave the week; it stays one until page views come.
+            (Some(silent_ms), None) if last_ms.is_none_or(|last_ms| last_ms <= silent_ms) => Some(silent_ms),
             (Some(silent_ms), Some(_)) => Some(silent_ms),
             (_, since_ms) => since_ms,
         };

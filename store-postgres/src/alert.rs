@@ -159,10 +159,11 @@ pub(crate) async fn change(
         AlertChange::Resolve { .. } => {
             query(
                 "/* alert.notice.drop */ delete from alert_notice where site_id = $1 and alert_id = $2 \
-                 and attempts = 0 and sent_ms is null",
+                 and attempts = 0 and sent_ms is null and due_ms > $3",
             )
             .bind(site.0)
             .bind(id)
+            .bind(now_ms)
             .execute(&mut *connection)
             .await
             .map_err(failed(WRITING))?;

@@ -19,7 +19,7 @@ use crate::sql::{alone, query};
 use crate::{PostgresStore, citus, copied, facts, query as questions, texts, version, view};
 use fieldvitals_store::context::texts::TextNames;
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::{self, Part, ids};
+use fieldvitals_store::load::{self, Part, days_of, ids};
 use fieldvitals_store::rollup::{DAY_MS, day_of, deltas};
 use fieldvitals_store::version::{last_load_of, load_number};
 use fieldvitals_store::{
@@ -215,7 +215,7 @@ async fn load_once(store: &PostgresStore, pass: &[LoadBatch]) -> Result<Loaded, 
     add(connection, &parts).await?;
     replace(connection, &parts).await?;
     let deltas = parts.iter().map(Deltas::of).collect::<Result<Vec<Deltas>, StoreError>>()?;
-    let days = last_loads(&deltas);
+    let days = last_loads(&parts);
     write_deltas(connection, deltas).await?;
     move_cursors(connection, &parts, &with_cursor).await?;
     // Last, because other servers load the same days of the same sites.
@@ -254,12 +254,11 @@ fn route_id(part: &Part, view: &StoredView) -> i64 {
 }
 
 /// The days that a load changes: sites, the rows of their days, and the numbers of the load, ordered by site and day.
-fn last_loads(deltas: &[Deltas]) -> (Vec<i64>, Vec<Uuid>, Vec<i64>) {
-    let number =
-        |deltas: &Deltas| load_number(SpoolId(deltas.spool.into_bytes()), deltas.up_to.unsigned_abs());
-    let changed = deltas.iter().flat_map(|deltas| {
-        let days = deltas.hours.iter().map(|&(hour_ms, _)| last_load_of(hour_ms).0);
-        days.map(move |day| ((deltas.site.0, day), number(deltas)))
+fn last_loads(parts: &[Part]) -> (Vec<i64>, Vec<Uuid>, Vec<i64>) {
+    let changed = parts.iter().flat_map(|part| {
+        let number = load_number(part.spool, part.up_to);
+        let days = days_of(&part.merged.changed).into_iter();
+        days.map(move |day_ms| ((part.site.0, last_load_of(day_ms).0), number))
     });
     let days: BTreeMap<(i64, [u8; 16]), i64> = changed.collect();
     (

@@ -8,14 +8,13 @@ use crate::names::{Tables, json};
 use crate::{SqliteStore, bulk, query, texts, version, view};
 use fieldvitals_store::context::texts::TextNames;
 use fieldvitals_store::hash::HashMap;
-use fieldvitals_store::load::{self, Part, ids};
+use fieldvitals_store::load::{self, Part, days_of, ids};
 use fieldvitals_store::version::{last_load_of, load_number};
 use fieldvitals_store::{
     LoadBatch, LoadReport, RetentionEdges, SiteId, SpoolId, StoreError, StoredView, names, rollup,
 };
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use vitals::view::ViewId;
 
@@ -96,7 +95,7 @@ impl Rows {
         let Part { site, spool, up_to, merged, names, texts, .. } = part;
         let up_to = position(up_to)?;
         let deltas = rollup::deltas(&merged.changed, &names.route_ids, &names.labels);
-        let days: BTreeSet<i64> = deltas.keys().map(|&hour_ms| rollup::day_of(hour_ms)).collect();
+        let days = days_of(&merged.changed);
         let load = load_number(spool, up_to.unsigned_abs());
         self.deltas.extend(deltas.into_iter().map(|(hour_ms, views)| DeltaRow {
             site,

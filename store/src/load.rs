@@ -11,8 +11,10 @@ pub use reroute::{Reroute, reroute};
 use crate::dimension::{Dimension, DimensionValue};
 use crate::hash::{HashMap, HashSet};
 use crate::retention_edges::RetentionEdges;
+use crate::rollup::day_of;
 use crate::view::{StoredView, ViewUpdate};
 use crate::{LoadBatch, LoadReport};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use vitals::view::ViewId;
 
@@ -23,6 +25,13 @@ pub struct Changed {
     pub before: Option<Box<StoredView>>,
     /// The view to be stored; `None` for an erased one.
     pub after: Option<Box<StoredView>>,
+}
+
+/// Returns the starts of the UTC days of changed page views, also of those whose counts stay as they were.
+#[must_use]
+pub fn days_of(changed: &[Changed]) -> BTreeSet<i64> {
+    let views = changed.iter().flat_map(|changed| changed.before.iter().chain(&changed.after));
+    views.map(|view| day_of(view.update.id.start_ms())).collect()
 }
 
 impl Changed {

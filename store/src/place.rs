@@ -50,6 +50,8 @@ pub enum Senders {
     Networks(Vec<Network>),
     /// Another store, which has decided already: names stay unchanged.
     Store,
+    /// A rebuild of routes. All its names are of one network, and are on probation: it must not give away all places.
+    Rebuild(Network),
 }
 
 impl Senders {
@@ -57,6 +59,7 @@ impl Senders {
     pub(crate) fn network(&self, place: usize) -> Option<Network> {
         match self {
             Self::Networks(networks) => networks.get(place).copied(),
+            Self::Rebuild(network) => Some(*network),
             Self::Unknown | Self::Store => None,
         }
     }

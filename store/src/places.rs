@@ -298,12 +298,18 @@ impl<'a> Pool<'a> {
                 }
             }
         }
+        let is_rebuild = matches!(senders, Senders::Rebuild(_));
         let mut others = 0;
         for (place, beacon) in beacons.iter_mut().enumerate() {
             let network = senders.network(place);
             for update in beacon {
                 let Some(name) = name_of(update) else { continue };
-                if name != OTHER && !self.see(name, network, sightings.get(name.as_str()).copied()) {
+                // A rebuild repeats page views that were seen, so it is no further sighting of a name.
+                let is_known = is_rebuild && self.names.get(name.as_str()).is_some_and(|name| name.has_place);
+                if name != OTHER
+                    && !is_known
+                    && !self.see(name, network, sightings.get(name.as_str()).copied())
+                {
                     OTHER.clone_into(name);
                     others += 1;
                 }

@@ -242,7 +242,8 @@ async fn rebuild_all(store: &dyn Store, site: &Site) -> anyhow::Result<Rebuilt> 
         (all.read, all.moved, last) = (all.read + step.read, all.moved + step.moved, Some(step.last));
     }
     progress.clear();
-    if all.is_complete && all.moved > 0 {
+    // Also if an earlier run moved the last of them.
+    if all.is_complete {
         store.free_names(site.id).await?;
     }
     Ok(all)

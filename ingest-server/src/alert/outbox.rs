@@ -99,9 +99,16 @@ impl Outbox {
         let named = directory.sites().iter().find(|known| known.id == site);
         let alert = self.store.alert(site, id).await?;
         let channel = self.channels.find(&notice.channel);
-        let (Some(named), Some(alert), Some(channel)) = (named, alert, channel) else {
-            let error = Some("the site, the alert or the channel is gone".to_owned());
+        let (Some(named), Some(alert)) = (named, alert) else {
+            let error = Some("the site or the alert is gone".to_owned());
             return self.store.notice_tried(site, id, &Notice { due_ms: None, error, ..notice }).await;
+        };
+        let Some(channel) = channel else {
+            // Another server, which was started with another file, may know the channel.
+            let attempts = notice.attempts.saturating_add(1);
+            let due_ms = (attempts < limits::NOTICE_ATTEMPTS_MAX).then(|| now_ms + pause_ms(attempts));
+            let error = Some("this server has no such channel".to_owned());
+            return self.store.notice_tried(site, id, &Notice { attempts, due_ms, error, ..notice }).await;
         };
         if let Some(held) = held(&alert, &notice, channel, now_ms) {
             return self.store.notice_tried(site, id, &held).await;

@@ -2,7 +2,9 @@
 
 use super::{GateError, Question};
 use crate::report::Range;
+use crate::{limits, releases};
 use fieldvitals_store::dimension::OTHER;
+use fieldvitals_store::rollup::day_of;
 use fieldvitals_store::{CellQuery, Dimension, Filters, GroupBy, Site, Store, StoreError};
 use std::collections::BTreeSet;
 use vitals::budget::{Baseline, Budget};
@@ -94,7 +96,10 @@ pub(super) async fn choose(
             let judged = judged.unwrap_or_default();
             let marks = store.deploy_marks(site.id).await?;
             let marked = marks.iter().find(|mark| mark.release == judged);
-            let start_ms = marked.map_or(first_ms, |mark| mark.at_ms);
+            let start_ms = match marked {
+                Some(mark) => mark.at_ms,
+                None => first_seen(store, site, judged, first_ms).await?,
+            };
             let before_ms = start_ms.saturating_sub(to_ms.saturating_sub(from_ms));
             // The release that most visitors had in the day before; on a quiet site, in the whole time before.
             let day_ms = start_ms.saturating_sub(DAY_MS).max(before_ms);
@@ -117,6 +122,15 @@ pub(super) async fn choose(
             }
         }
     })
+}
+
+/// Returns the start of a release without a deploy mark: `first_ms`, its first judged page view, or the start of the first
+/// UTC day with page views of it, if that day is earlier.
+async fn first_seen(store: &dyn Store, site: &Site, release: &str, first_ms: i64) -> Result<i64, StoreError> {
+    let range = releases::range(first_ms);
+    let found = releases::releases(store, site.id, range, limits::RELEASE_ROWS_MAX).await?;
+    let seen = found.iter().find(|found| found.name == release).and_then(|found| found.seen);
+    Ok(seen.map(|[day_ms, _]| day_ms).filter(|&day_ms| day_ms < day_of(first_ms)).unwrap_or(first_ms))
 }
 
 /// Returns the release with most page views in a range, other than `judged`.

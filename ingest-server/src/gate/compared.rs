@@ -1,13 +1,13 @@
 //! Reads both sides of a budget on an increase, by class.
 
-use super::Question;
 use super::baseline::{self, Choice, Chosen};
+use super::{Question, matching};
 use crate::comparison::windows;
 use crate::limits::INCREASE_VIEWS_MAX;
 use crate::report::Range;
 use fieldvitals_store::{CellQuery, ClassViewsQuery, Filters, Site, Store, StoreError};
 use vitals::budget::{Baseline, Budget, Increase, OnNoBaseline, Severity};
-use vitals::gate::{BLOCK_MS, ClassViews, Comparison};
+use vitals::gate::{BLOCK_MS, ClassViews, Comparison, Looks};
 use vitals::metric::Metrics;
 
 /// The evidence on a budget on an increase.
@@ -52,8 +52,8 @@ pub(super) async fn compare(
     (budget, increase): (&Budget, &Increase),
     (filters, routes): (Filters, Vec<String>),
 ) -> Result<Compared, StoreError> {
-    let side = Side { store, site, budget, routes: &routes };
-    let (current, current_read) = side.read(question.range, filters.clone()).await?;
+    let side = Side { store, site, budget };
+    let (current, current_read) = side.read(question.range, filters.clone(), &routes).await?;
     let blocks = current.iter().flat_map(|class| &class.views).map(|view| i64::from(view.block));
     let first_ms = blocks.min().map(|block| block.saturating_mul(BLOCK_MS));
     let (mut from, mut read, mut baseline, mut absent) = (Vec::new(), 1.0, None, None);
@@ -66,8 +66,18 @@ pub(super) async fn compare(
                 chosen.range.from_ms = chosen.range.from_ms.max(retained_from_ms);
                 chosen.range.to_ms = chosen.range.to_ms.max(chosen.range.from_ms);
                 let filters = Filters { release: chosen.release.clone(), ..filters };
-                (from, read) = side.read(chosen.range, filters).await?;
-                if from.is_empty() {
+                // Routes may have other names by now, such as those of new groups.
+                let known = store.routes(site.id, chosen.range.from_ms, chosen.range.to_ms).await?;
+                let matched = matching(budget, &known, site);
+                (from, read) = side.read(chosen.range, filters, &matched).await?;
+                if question.looks == Looks::Many && read.min(current_read) < 1.0 {
+                    // A sample of a longer time has other page views, for which a sequence of looks is not valid.
+                    absent = Some(format!(
+                        "no verdict for many looks: baseline or release have more than {INCREASE_VIEWS_MAX} page views, of \
+                         which a sample is read; look once, or choose a shorter period"
+                    ));
+                    from.clear();
+                } else if from.is_empty() {
                     let of = chosen.release.as_deref().map_or(String::new(), |name| format!(" of {name}"));
                     absent = Some(format!(
                         "no baseline: no page view{of} on a matching route has this metric, from {} to {}",
@@ -100,13 +110,17 @@ struct Side<'a> {
     store: &'a dyn Store,
     site: &'a Site,
     budget: &'a Budget,
-    routes: &'a [String],
 }
 
 impl Side<'_> {
     /// Returns the page views of a side by class, and the share of its time that was read. The page views of the release, or
     /// else of the site, decide whether a sample is read.
-    async fn read(&self, range: Range, filters: Filters) -> Result<(Vec<ClassViews>, f64), StoreError> {
+    async fn read(
+        &self,
+        range: Range,
+        filters: Filters,
+        routes: &[String],
+    ) -> Result<(Vec<ClassViews>, f64), StoreError> {
         let all = CellQuery {
             filters: Filters { release: filters.release.clone(), ..Filters::NONE },
             metrics: Metrics::NONE,
@@ -117,7 +131,7 @@ impl Side<'_> {
         let query = ClassViewsQuery {
             site: self.site.id,
             windows: windows(range, share),
-            routes: self.routes.to_vec(),
+            routes: routes.to_vec(),
             filters,
             metric: self.budget.metric,
         };

@@ -6,7 +6,7 @@ use fieldvitals_store::{Site, SiteId, Store, StoreError};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Time until a site is studied again. Doubles with each study, because a study reads up to 100,000 page views.
+/// Time until a site is studied again. Doubles with each study, because a study reads up to 40,000 page views.
 const WAIT_MIN: Duration = Duration::from_secs(60);
 /// Longest time until a site is studied again.
 const WAIT_MAX: Duration = Duration::from_secs(60 * 60);

@@ -2,7 +2,7 @@
 
 use super::{DAY0_MS, load, site, update};
 use crate::rollup::DAY_MS;
-use crate::{Erase, Retention, SpoolId, Store, Version};
+use crate::{Erase, Retention, Source, SpoolId, Store, Version};
 use std::sync::Arc;
 use vitals::metric::Metric;
 
@@ -60,6 +60,11 @@ pub async fn what_changes_an_answer_makes_a_new_version(store: Arc<dyn Store>) {
     load(&store, shop, 1, vec![update(late.start, 5, &lcp)]).await.unwrap();
     let after = days().await;
     assert!(after.0 == before.0 && after.1 != before.1, "a load changes the version of its day only");
+    let mut again = update(late.start, 5, &lcp);
+    (again.source, again.context.errors) = (Source::Own { seq: 2 }, 1);
+    load(&store, shop, 1, vec![again]).await.unwrap();
+    assert_ne!(days().await.1, after.1, "a page view whose counts stay as they were");
+    let after = days().await;
     load(&store, shop, 2, vec![update(late.end - 1, 6, &lcp)]).await.unwrap();
     assert_ne!(days().await.1, after.1, "a load from another spool");
     store.rebuild_day(shop, late.start).await.unwrap();

@@ -3,6 +3,7 @@
 use super::naming::bound_routes;
 use super::{Changed, Part};
 use crate::names::{NameTables, use_all};
+use crate::place::Network;
 use crate::places::today;
 use crate::retention_edges::RetentionEdges;
 use crate::site::SiteId;
@@ -51,8 +52,9 @@ pub async fn reroute(
         stored.push(view);
     }
     let spool = SpoolId([0; 16]);
-    let mut part =
-        Part::new(LoadBatch { site, spool, after: 0, up_to: 0, beacons, senders: Senders::Unknown });
+    // No client network has this prefix.
+    let senders = Senders::Rebuild(Network::of(site, u64::MAX));
+    let mut part = Part::new(LoadBatch { site, spool, after: 0, up_to: 0, beacons, senders });
     part.decided.today = today(&part.beacons);
     bound_routes(tables, &mut [&mut part], retained).await?;
     let decided = std::mem::take(&mut part.beacons).into_iter().flatten();

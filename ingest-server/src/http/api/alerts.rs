@@ -11,6 +11,7 @@ use crate::http::question::{given, number, one_of, short};
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::limits;
+use crate::password::shown_name;
 use crate::questions::Cost;
 use crate::report::time_text;
 use actix_web::{HttpRequest, web};
@@ -226,8 +227,9 @@ pub async fn change(
             "the body is not {{\"action\": \"acknowledge\"}}, \"snooze\" with \"minutes\", or \"resolve\": {error}"
         ))
     })?;
-    let token = state.directory.current().token_by_id(access.token).map(|token| token.name.clone());
-    let by = token.unwrap_or_default();
+    let directory = state.directory.current();
+    let by = directory.token_by_id(access.token).map(|token| shown_name(&token.name).to_owned());
+    let by = by.unwrap_or_default();
     let now_ms = now_ms();
     let max = limits::SNOOZE_MINUTES_MAX;
     let change = match (asked.action, asked.minutes) {
@@ -249,11 +251,11 @@ pub async fn change(
     Ok(json(AlertReport::new(alert, now_ms)))
 }
 
-/// The channels of alerts of this server, without their secrets.
+/// The channels of alerts of this server, without their secrets. Needs a token of all sites.
 #[utoipa::path(get, path = "/api/v1/channels", tag = "read", security(("token" = [])),
     responses((status = 200, body = ChannelsReport), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
 pub async fn channels(state: web::Data<State>, request: HttpRequest) -> Answer {
-    auth::require(&state, &request, Scope::Read).await?;
+    auth::require_all(&state, &request, Scope::Read).await?;
     let of = |channel: &crate::alert::Channel| ChannelReport {
         name: channel.name.clone(),
         kind: channel.receiver.kind(),
@@ -262,12 +264,12 @@ pub async fn channels(state: web::Data<State>, request: HttpRequest) -> Answer {
     Ok(json(ChannelsReport { channels: state.outbox.channels().all().iter().map(of).collect() }))
 }
 
-/// Sends a test notice to a channel, and answers when it is delivered. Needs the scope `write`.
+/// Sends a test notice to a channel, and answers when it is delivered. Needs the scope `write` of all sites.
 #[utoipa::path(post, path = "/api/v1/channels/{channel}/test", tag = "read", security(("token" = [])),
     params(("channel" = String, Path, description = "The channel's name")),
     responses((status = 200, body = TestReport), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, description = "There is no such channel (`channel_unknown`)", body = ErrorBody), (status = 422, description = "The notice was not delivered (`undelivered`)", body = ErrorBody)))]
 pub async fn test(state: web::Data<State>, request: HttpRequest, channel: web::Path<String>) -> Answer {
-    auth::require(&state, &request, Scope::Write).await?;
+    auth::require_all(&state, &request, Scope::Write).await?;
     match state.outbox.test(&channel).await {
         Ok(()) => Ok(json(TestReport { delivered: channel.into_inner() })),
         Err(Unsent::Failed(error)) => Err(ApiError::undelivered(format!(

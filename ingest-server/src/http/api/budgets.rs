@@ -10,6 +10,7 @@ use crate::http::question::number;
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::limits;
+use crate::password::shown_name;
 use crate::questions::Cost;
 use crate::report::{PeriodReport, Range, time_text, unit_name};
 use crate::standing::{Episode, SiteState, what_if};
@@ -208,7 +209,8 @@ pub async fn apply(
     if text.contains('\0') {
         return Err(ApiError::budget("the budget file has a NUL character"));
     }
-    let by = state.directory.current().token_by_id(access.token).map(|token| token.name.clone());
+    let directory = state.directory.current();
+    let by = directory.token_by_id(access.token).map(|token| shown_name(&token.name).to_owned());
     let budgets = NewBudgets {
         text: text.to_owned(),
         routes: gate::exact_routes(&file, &site),

@@ -19,7 +19,7 @@ use fieldvitals_store::Scope;
     responses((status = 200, description = "The metrics", content_type = "application/openmetrics-text", body = String),
         (status = 401, body = ErrorBody)))]
 pub async fn metrics(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    auth::require(&state, &request, Scope::Read).await?;
+    let access = auth::require(&state, &request, Scope::Read).await?;
     let (sample, resources) = watch::sample(&state).await;
     let mut families = Families::default();
     requests(&mut families, &state);
@@ -29,7 +29,9 @@ pub async fn metrics(state: web::Data<State>, request: HttpRequest) -> Result<Ht
     connections(&mut families, &state);
     health(&mut families, &state, &sample);
     process(&mut families, &state, &resources);
-    vitals(&mut families, &state.site_vitals.current());
+    let sites = state.site_vitals.current();
+    let seen: Vec<&SiteVital> = sites.iter().filter(|vital| access.sees(vital.id)).collect();
+    vitals(&mut families, &seen);
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::CONTENT_TYPE, MEDIA_TYPE))
@@ -244,7 +246,7 @@ fn process(families: &mut Families, state: &State, resources: &Resources) {
 }
 
 /// The vitals of the sites of `--metrics-site`.
-fn vitals(families: &mut Families, sites: &[SiteVital]) {
+fn vitals(families: &mut Families, sites: &[&SiteVital]) {
     let all = || {
         sites.iter().flat_map(|vital| {
             vital.metrics.iter().map(move |(&metric, report)| (vital.site.as_str(), metric, report))

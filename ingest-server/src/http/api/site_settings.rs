@@ -69,7 +69,7 @@ pub async fn add(state: web::Data<State>, request: HttpRequest, body: SettingsBo
     Ok(json(SiteReport::from(&site)))
 }
 
-/// Changes the name, origins, route patterns or time zone of a site. Needs the scope `write`.
+/// Changes the name, origins, route patterns or time zone of a site. Needs the scope `write`; for the name, of all sites.
 #[utoipa::path(patch, path = "/api/v1/sites/{site}", tag = "settings", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id")), request_body(content = SiteChangeBody),
     responses((status = 200, body = SiteReport), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, description = "The name is taken (`site_exists`)", body = ErrorBody)))]
@@ -82,6 +82,10 @@ pub async fn update(
     let site = auth::site(&state, &request, &name).await?;
     let access = auth::require(&state, &request, Scope::Write).await?;
     let SiteChangeBody { name, origins, routes, timezone, auto_routes } = read(body)?;
+    if name.is_some() {
+        // A taken name would tell of a hidden site, and channels of alerts find sites by their names.
+        auth::require_all(&state, &request, Scope::Write).await?;
+    }
     let settings = SiteChange { name, origins, routes, timezone, auto_routes };
     if settings == SiteChange::default() {
         return Err(ApiError::parameter(

@@ -46,7 +46,7 @@ pub async fn set_thresholds(
     request: HttpRequest,
     body: Body<{ limits::THRESHOLDS_BYTES_MAX }>,
 ) -> Answer {
-    auth::require(&state, &request, Scope::Admin).await?;
+    auth::require_all(&state, &request, Scope::Admin).await?;
     if state.health.thresholds().1 == crate::health::Source::File {
         return Err(ApiError::thresholds_in_file());
     }

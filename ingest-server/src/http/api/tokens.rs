@@ -5,7 +5,7 @@ use crate::http::api::settings::{Change, SettingsBody, read, to_its_end};
 use crate::http::api::{Answer, json};
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::{State, auth};
-use crate::password::is_password;
+use crate::password::shown_name;
 use crate::report::time_text;
 use actix_web::{HttpRequest, HttpResponse, web};
 use fieldvitals_store::{Scope, SiteId, Token, TokenId};
@@ -36,7 +36,7 @@ impl TokenReport {
         };
         Self {
             id: token.id.0,
-            name: if is_password(token) { "password".to_owned() } else { token.name.clone() },
+            name: shown_name(&token.name).to_owned(),
             scope: token.scope.name(),
             sites: token.sites.as_ref().map(|sites| sites.iter().map(name).collect()),
             created: time_text(token.created_ms),
@@ -83,7 +83,8 @@ pub async fn tokens(state: web::Data<State>, request: HttpRequest) -> Answer {
 pub async fn add(state: web::Data<State>, request: HttpRequest, body: SettingsBody) -> Answer {
     let access = auth::require_all(&state, &request, Scope::Admin).await?;
     let TokenBody { name, scope, sites } = read(body)?;
-    let mut limited = None;
+    // An empty list is refused below: it must not become a token of all sites.
+    let mut limited = sites.as_ref().map(|_| Vec::new());
     for site in sites.into_iter().flatten() {
         let id = auth::site(&state, &request, &site).await?.id;
         limited.get_or_insert_with(Vec::new).push(id);
