@@ -184,7 +184,7 @@ async fn write(store: &dyn Store, args: &Args) -> anyhow::Result<ExitCode> {
     let site = site_of(store, args.site.as_deref()).await?;
     let now_ms = clock::now_ms();
     let described = args.described(&format!("{} (id {})", site.name, site.id.0), args.period(now_ms)?);
-    let mut sink = Sink::open(args, described.clone())?;
+    let mut sink = Sink::open(args, &described)?;
     let asked = sink.description().unwrap_or(&described).period();
     let kept = kept(store, args.what, asked.clone(), now_ms).await?;
     if args.from.is_some() && kept.start > asked.start {
@@ -200,6 +200,12 @@ async fn write(store: &dyn Store, args: &Args) -> anyhow::Result<ExitCode> {
         What::Views => views_in(store, site.id, kept).await?,
         What::Rollups => 0,
     };
+    ensure!(
+        args.format != Format::Parquet || all / args.row_group.max(1) < limits::EXPORT_ROW_GROUPS_MAX,
+        "--row-group {} makes too many row groups for {all} page views: a Parquet file has at most {}",
+        args.row_group,
+        limits::EXPORT_ROW_GROUPS_MAX
+    );
     let rate = Rate::new(sink.rows(), all);
     let next = async |source: &mut Source| {
         let encoder = Encoder::new(args.format, args.what.fields());
@@ -294,7 +300,7 @@ enum Sink {
 }
 
 impl Sink {
-    fn open(args: &Args, described: Description) -> anyhow::Result<Self> {
+    fn open(args: &Args, described: &Description) -> anyhow::Result<Self> {
         if args.is_pipe() {
             let whole = Whole::new(args.format, args.what.fields(), std::io::stdout())?;
             return Ok(Self::Pipe { whole, rows: 0 });

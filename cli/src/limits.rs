@@ -32,6 +32,8 @@ pub(crate) const SLOW_MS: u64 = 1_000;
 pub(crate) const EXPORT_SEGMENT_ROWS: u64 = 65_536;
 /// Largest configurable number of rows of a segment: the row group of DuckDB's own files is slightly smaller.
 pub(crate) const EXPORT_SEGMENT_ROWS_MAX: u64 = 131_072;
+/// Row groups of a Parquet file: their numbers have 16 bits.
+pub(crate) const EXPORT_ROW_GROUPS_MAX: u64 = 32_767;
 /// Page views that an export reads at once: few enough for a short transaction, in which SQLite's log cannot shrink.
 pub(crate) const EXPORT_READ_VIEWS_MAX: u32 = 8_192;
 /// Default pause between two looks at standing budgets, in seconds: as often as maintenance.

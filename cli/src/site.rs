@@ -146,6 +146,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             show_all(&common, &sites);
         }
         Command::Update { name, origins, routes, no_routes, timezone, auto_routes, rename, common } => {
+            // Told before the site is looked for.
+            check::routes(&routes).map_err(anyhow::Error::msg)?;
             let change = SiteChange {
                 name: rename,
                 origins: (!origins.is_empty()).then_some(origins),

@@ -50,8 +50,11 @@ pub(crate) async fn class_views(
     let mut builder = ClassViewsBuilder::new(query);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let start_ms = view::start_ms(&row, 3).map_err(failed(READING))?;
-        let columns = || -> Result<(i16, Option<&str>, Option<i16>, i32), sqlx::Error> {
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(4)?))
+        let columns = || {
+            let country: Option<&str> = row.try_get(1)?;
+            let (device, kind): (i16, Option<i16>) = (row.try_get(0)?, row.try_get(2)?);
+            let micros: i32 = row.try_get(4)?;
+            Ok((device, country, kind, micros))
         };
         let (device, country, kind, micros) = columns().map_err(failed(READING))?;
         let small = |number: i16| u8::try_from(number).ok();

@@ -53,8 +53,9 @@ pub(crate) async fn class_views(
     let mut builder = ClassViewsBuilder::new(query);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let start_ms = view::start_ms(&row, 3).map_err(failed(READING))?;
-        let columns = || -> Result<(u8, Option<&str>, Option<u8>, u32), sqlx::Error> {
-            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(4)?))
+        let columns = || {
+            let country: Option<&str> = row.try_get(1)?;
+            Ok((row.try_get(0)?, country, row.try_get(2)?, row.try_get(4)?))
         };
         let (device, country, kind, micros) = columns().map_err(failed(READING))?;
         builder.add(device, country, kind, (start_ms, micros))?;

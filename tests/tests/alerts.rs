@@ -169,6 +169,7 @@ async fn kept_budgets_have_versions_and_are_checked_and_replayed() {
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("budgets of default, version 2"), "{out}");
 
+    std::fs::write(&file, BUDGET).unwrap();
     let (code, out, err) = run(&server, &["budget", "what-if", &file]).await;
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(out.contains("until now") && out.contains("broken"), "{out}");
@@ -246,8 +247,8 @@ async fn site_that_stops_sending_is_told_until_it_sends_again() {
 
 /// Starts a program that listens at a free port. Returns it and its port, once the port is open.
 async fn program(name: &str, package: &str, args: impl FnOnce(u16) -> Vec<String>) -> (Child, u16) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("what the test needs works");
+    let port = listener.local_addr().expect("what the test needs works").port();
     drop(listener);
     let child = Command::new(name).args(args(port)).kill_on_drop(true).spawn();
     let child = child

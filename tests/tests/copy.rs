@@ -48,7 +48,7 @@ async fn source(folder: &Path, views: u32) -> String {
     };
     store.judgements(site.id, recent_day_ms(), &[judgement]).await.expect("what the test needs works");
     let budgets = NewBudgets {
-        text: "[[budget]]\nroute = '/cart'\nmetric = 'LCP'\nmax = 2500\n".to_owned(),
+        text: "[[budget]]\nroute = '/cart'\nmetric = 'FID'\nmax = 100\n".to_owned(),
         routes: vec!["/cart".to_owned()],
         applied_ms: recent_day_ms(),
         applied_by: "ci".to_owned(),

@@ -123,7 +123,7 @@ async fn duckdb_reads_each_format_as_the_store_has_it() {
         }
     }
     // CSV: a text that a spreadsheet would run as a formula begins with an apostrophe.
-    let mut guarded = expected.clone();
+    let mut guarded = expected;
     guarded[0][4] = "https://shop.example/\"é\",\n;'=1+1".into();
     guarded[0][8] = "'=HYPERLINK(\"x\")".into();
     assert_eq!(answers[2], guarded);
@@ -197,14 +197,14 @@ async fn sums_of_an_export_are_the_answers_of_the_api() {
 /// Kills an export after some steps, and finishes it. Returns the file.
 async fn killed_and_finished(store: [&str; 2], folder: &Path) -> Vec<u8> {
     let file = folder.join("killed.parquet");
-    let name = file.to_str().unwrap();
+    let name = file.to_str().expect("what the test needs works");
     let args = ["export", "--output", name, "--format", "parquet", "--row-group", STEP, store[0], store[1]];
-    let mut running = command(&args).stderr(Stdio::null()).spawn().unwrap();
+    let mut running = command(&args).stderr(Stdio::null()).spawn().expect("what the test needs works");
     let part = folder.join("killed.parquet.part");
     let steps = || std::fs::read_dir(&part).map_or(0, Iterator::count);
     eventually(|| async { if steps() > 4 { Ok(()) } else { Err("no step is done".to_owned()) } }).await;
-    running.kill().unwrap();
-    running.wait().unwrap();
+    running.kill().expect("what the test needs works");
+    running.wait().expect("what the test needs works");
     assert!(!file.exists(), "it has no name before it is whole");
 
     let refused = run(&args);
@@ -218,9 +218,9 @@ async fn killed_and_finished(store: [&str; 2], folder: &Path) -> Vec<u8> {
     assert_eq!(resumed.code, Some(0), "{resumed:?}");
     assert!(resumed.stderr.contains("page views are written already"), "{resumed:?}");
     assert!(!part.exists());
-    let bytes = std::fs::read(&file).unwrap();
+    let bytes = std::fs::read(&file).expect("what the test needs works");
     // The next store has a file of the same name.
-    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(&file).expect("what the test needs works");
     bytes
 }
 

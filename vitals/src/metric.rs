@@ -305,11 +305,11 @@ impl Metric {
     /// Returns the largest value, in millionths.
     #[must_use]
     pub const fn micros_max(self) -> u32 {
-        self.value_max()
-            * match self.unit() {
-                Unit::Score => 1_000_000,
-                Unit::Milliseconds => 1_000,
-            }
+        let micros_per_unit = match self.unit() {
+            Unit::Score => 1_000_000,
+            Unit::Milliseconds => 1_000,
+        };
+        self.value_max().saturating_mul(micros_per_unit)
     }
 }
 

@@ -72,7 +72,7 @@ impl Part {
     ///
     /// # Errors
     /// If there is an unfinished export, and it may not be resumed, is another one, or is running.
-    pub(super) fn open(target: &Path, asked: Description, resume: bool) -> anyhow::Result<Self> {
+    pub(super) fn open(target: &Path, asked: &Description, resume: bool) -> anyhow::Result<Self> {
         let mut folder = target.as_os_str().to_owned();
         folder.push(FOLDER);
         let folder = PathBuf::from(folder);
@@ -91,7 +91,7 @@ impl Part {
         let described = folder.join(DESCRIPTION);
         // A kill just after the folder was made leaves no description.
         if !described.exists() {
-            replace(&described, &serde_json::to_vec(&asked)?)?;
+            replace(&described, &serde_json::to_vec(asked)?)?;
         }
         let lock =
             File::open(&described).with_context(|| format!("{} cannot be read", described.display()))?;
@@ -106,7 +106,7 @@ impl Part {
         }
         let description: Description = serde_json::from_slice(&fs::read(&described)?)
             .with_context(|| format!("{} is damaged; remove {place} and start again", described.display()))?;
-        description.check(&asked).with_context(|| {
+        description.check(asked).with_context(|| {
             format!("{place} holds another export; finish it with its options, or remove the folder")
         })?;
         let (mut segments, mut rows, mut cursor) = (Vec::new(), 0, None);
@@ -232,7 +232,7 @@ mod tests {
     fn interrupted_export_resumes_after_its_last_segment() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("views.csv");
-        let mut part = Part::open(&target, described("csv", 7), false).unwrap();
+        let mut part = Part::open(&target, &described("csv", 7), false).unwrap();
         part.put(segment(0..2)).unwrap();
         part.put(segment(2..3)).unwrap();
         drop(part);
@@ -240,13 +240,13 @@ mod tests {
         fs::write(folder.path().join("views.csv.part/000003_2_5.tmp"), "3").unwrap();
         fs::write(folder.path().join("views.csv.part").join(JOINED), "n").unwrap();
 
-        let refused = Part::open(&target, described("csv", 9), false).err().unwrap();
+        let refused = Part::open(&target, &described("csv", 9), false).err().unwrap();
         assert!(refused.to_string().contains("--resume"), "{refused}");
-        let refused = Part::open(&target, described("jsonl", 9), true).err().unwrap();
+        let refused = Part::open(&target, &described("jsonl", 9), true).err().unwrap();
         assert!(format!("{refused:#}").contains("its format is `csv`, not `jsonl`"), "{refused:#}");
         assert!(!target.exists());
 
-        let mut part = Part::open(&target, described("csv", 9), true).unwrap();
+        let mut part = Part::open(&target, &described("csv", 9), true).unwrap();
         assert_eq!((part.rows(), part.cursor()), (3, Some("3")));
         assert_eq!(part.description().period(), 0..7, "the period of the start");
         part.put(segment(3..5)).unwrap();
@@ -259,8 +259,8 @@ mod tests {
     fn folder_is_written_by_one_export_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("views.csv");
-        let _part = Part::open(&target, described("csv", 7), false).unwrap();
-        let refused = Part::open(&target, described("csv", 7), true).err().unwrap();
+        let _part = Part::open(&target, &described("csv", 7), false).unwrap();
+        let refused = Part::open(&target, &described("csv", 7), true).err().unwrap();
         assert!(refused.to_string().contains("another export"), "{refused}");
     }
 
@@ -268,13 +268,13 @@ mod tests {
     fn lost_segment_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("views.csv");
-        let mut part = Part::open(&target, described("csv", 7), false).unwrap();
+        let mut part = Part::open(&target, &described("csv", 7), false).unwrap();
         part.put(segment(0..2)).unwrap();
         part.put(segment(2..3)).unwrap();
         let first = part.segments[0].clone();
         drop(part);
         fs::remove_file(first).unwrap();
-        let refused = Part::open(&target, described("csv", 7), true).err().unwrap();
+        let refused = Part::open(&target, &described("csv", 7), true).err().unwrap();
         assert!(refused.to_string().contains("segment 1 is missing"), "{refused}");
     }
 }

@@ -182,7 +182,7 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     assert!(store.alert_change(a, 1, 40, &AlertChange::Resolve { by: None }).await.unwrap());
     let resolved = Notice { event: AlertEvent::Resolved, due_ms: Some(40), ..reminder.clone() };
     assert_eq!(due(99).await, [(a, 1, resolved.clone())]);
-    assert_eq!(store.alert(a, 1).await.unwrap().unwrap().notices, [resolved.clone()]);
+    assert_eq!(store.alert(a, 1).await.unwrap().unwrap().notices, std::slice::from_ref(&resolved));
     store.notice_tried(a, 1, &reminder).await.unwrap();
     assert_eq!(due(99).await, [(a, 1, resolved)], "an attempt of the event before changes nothing");
     store.site_delete(a).await.unwrap();

@@ -547,7 +547,8 @@ impl Play {
         let routes = ask.route.clone().map_or(routes, |route| vec![route]);
         let filters = Filters { context: Vec::new(), ..ask.filters.clone() };
         let middle_ms = from_ms.midpoint(to_ms);
-        for windows in [vec![from_ms..to_ms], vec![from_ms..middle_ms - 7, middle_ms..to_ms]] {
+        let (whole, first) = (from_ms..to_ms, from_ms..middle_ms - 7);
+        for windows in [Vec::from([whole]), vec![first, middle_ms..to_ms]] {
             let (routes, filters, metric) = (routes.clone(), filters.clone(), ask.metric);
             let query = ClassViewsQuery { site, windows, routes, filters, metric };
             let classes = self.store.class_views(&query).await.unwrap();
