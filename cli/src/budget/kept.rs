@@ -27,6 +27,12 @@ pub(super) struct ApplyArgs {
 /// Applies a file.
 pub(super) async fn apply(args: &ApplyArgs) -> Result<Done, Failure> {
     let source = budget_file::read(&args.file)?;
+    if let Some(budget) = source.parsed.budgets.iter().find(|budget| budget.limit.max().is_none()) {
+        return Err(Failure::usage(
+            format!("{}:{}: the server watches budgets with `max`", source.name, budget.line),
+            "Keep budgets with `max_increase` in the file of `check`, which knows the release.",
+        ));
+    }
     let client = Client::new(&args.server)?;
     let site = client.site(args.server.site.as_deref()).await?;
     let kept = get(&client, &site, None).await?;
