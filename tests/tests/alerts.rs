@@ -107,7 +107,7 @@ async fn broken_budget_is_told_once_across_failures_and_a_crash_and_so_is_its_re
     let acknowledged = server.cli(&["alert", "ack", &id]).await;
     assert!(text(&acknowledged.stdout).contains("is acknowledged"), "{}", text(&acknowledged.stderr));
 
-    send(&server, (1_000..1_600).map(view_id), 1_000.0).await;
+    send(&server, (1_000..1_600).map(id_of_now), 1_000.0).await;
     let requests = taken(&receiver, 2).await;
     let resolved = &requests[3].body;
     assert_eq!(
@@ -264,6 +264,11 @@ async fn program(name: &str, package: &str, args: impl FnOnce(u16) -> Vec<String
 }
 
 /// The letters of a maildir, in the order of their arrival.
+/// The id of a page view that starts now: after the verdict whose end it is to bring.
+fn id_of_now(number: u128) -> ViewId {
+    ViewId::new(now_ms(), number)
+}
+
 fn letters(maildir: &Path) -> Vec<String> {
     let mut files: Vec<_> = std::fs::read_dir(maildir.join("new")).into_iter().flatten().flatten().collect();
     files.sort_by_key(|file| file.metadata().and_then(|data| data.modified()).ok());
@@ -332,7 +337,7 @@ async fn alertmanager_and_a_mail_server_take_an_alert_and_its_end() {
     assert!(found[0].contains("Subject: fieldvitals: test of the channel mail"), "{}", found[0]);
     // The sign in the subject makes it an encoded word.
     assert!(found[1].contains("To: team@example.com") && found[1].contains("Subject: "), "{}", found[1]);
-    send(&server, (1_000..1_600).map(view_id), 1_000.0).await;
+    send(&server, (1_000..1_600).map(id_of_now), 1_000.0).await;
     let reply = mails(3).await.pop().unwrap_or_default();
     assert!(reply.contains("In-Reply-To: <fieldvitals-1-1.opened@example.com>"), "{reply}");
     eventually(|| async {
