@@ -1,4 +1,4 @@
-//! The rules of settings. Each function returns the value as it is stored, or what is wrong and what is expected.
+//! The rules of settings. Each function returns the stored form of a value, or an error with the expected form.
 
 use crate::intake::{lookup, origin, route};
 use crate::limits::TOKEN_NAME_BYTES_MAX;

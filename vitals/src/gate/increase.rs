@@ -1,8 +1,8 @@
 //! Judges whether a percentile exceeds that of a baseline by more than a limit.
 //!
 //! Let `b` be the true percentile `q` of the baseline, and `L(b)` the largest percentile that the current side may have.
-//! `b` is unknown. For each `b`, two counts are evidence: the page views of the baseline under `b`, of which at most a share
-//! `q` is expected, and the current page views within `L(b)`, of which at least `q` is expected if the limit is met.
+//! `b` is unknown, and two counts are evidence for each `b`. The baseline has at most a share `q` of its page views under `b`.
+//! The current side has at least a share `q` of its page views within `L(b)` if the limit is met.
 //!
 //! - **One look**: both counts have exact binomial p-values, combined by normal scores (Stouffer et al. 1949; Liptak 1958):
 //!   `T(b) = w₀ max(z₀, 0) + w₁ z₁`, with the weights `wᵢ² ∝ 1/nᵢ`. `z₀` is held at 0, because a baseline that is consistent
