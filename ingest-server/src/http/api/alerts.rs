@@ -3,11 +3,12 @@
 use crate::alert::Unsent;
 use crate::clock::now_ms;
 use crate::http::answer::ask;
+use crate::http::api::violations::open_only;
 use crate::http::api::{Answer, json};
 use crate::http::body::Body;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::nearest::nearest;
-use crate::http::question::{given, number, one_of, short};
+use crate::http::question::{number, one_of, short};
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
 use crate::limits;
@@ -180,13 +181,7 @@ pub async fn alerts(
     params: web::Query<AlertParams>,
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
-    let open_only = match given(&params.status) {
-        None | Some("open") => true,
-        Some("all") => false,
-        Some(other) => {
-            return Err(ApiError::parameter(format!("`status` is `{}`: expected open or all", short(other))));
-        }
-    };
+    let open_only = open_only(&params.status)?;
     let rows_max = u32::try_from(limits::PAGE_ROWS_MAX).unwrap_or(u32::MAX);
     let limit = number("limit", &params.limit, [1, rows_max], 50)?;
     let skip = number("cursor", &params.cursor, [0, u32::MAX / 2], 0)?;

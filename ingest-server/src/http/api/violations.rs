@@ -58,6 +58,17 @@ pub struct ViolationReport {
     resolved: Option<String>,
 }
 
+/// Whether a list is of open entries only: by `status`, which is `open` (the default) or `all`.
+pub(super) fn open_only(status: &Option<String>) -> Result<bool, ApiError> {
+    match given(status) {
+        None | Some("open") => Ok(true),
+        Some("all") => Ok(false),
+        Some(other) => {
+            Err(ApiError::parameter(format!("`status` is `{}`: expected open or all", short(other))))
+        }
+    }
+}
+
 /// Budgets that a check found broken: open violations first, newest first.
 #[utoipa::path(get, path = "/api/v1/sites/{site}/violations", tag = "read", security(("token" = [])),
     params(("site" = String, Path, description = "The site's name or id"), ViolationParams),
@@ -69,13 +80,7 @@ pub async fn violations(
     params: web::Query<ViolationParams>,
 ) -> Answer {
     let site = auth::site(&state, &request, &name).await?;
-    let open_only = match given(&params.status) {
-        None | Some("open") => true,
-        Some("all") => false,
-        Some(other) => {
-            return Err(ApiError::parameter(format!("`status` is `{}`: expected open or all", short(other))));
-        }
-    };
+    let open_only = open_only(&params.status)?;
     let number = |name: &str, text: Option<&str>, default: u32, max: u32| match text {
         None => Ok(default),
         Some(text) => text.parse().ok().filter(|number| *number <= max).ok_or_else(|| {
