@@ -31,9 +31,9 @@
   // Options may be parameters of the script's URL, as tag managers remove attributes.
   const beside = (path) => new URL(path, tag.src);
   const data = { ...tag.dataset };
-  new URL(tag.src).searchParams.forEach((value, name) => (data[name] = value));
+  beside("").searchParams.forEach((value, name) => (data[name] = value));
   //#endregion
-  if (!data.site) return console.warn("fieldvitals needs data-site");
+  if (!data.site) return console.warn("no data-site");
   // A second copy does nothing. The mark is not on the window, where an element or a frame of this name would count
   // as a copy.
   if (perf.fieldvitals) return;
@@ -77,7 +77,7 @@
     8,
   );
   // JSON of texts, numbers and arrays, without the `toJSON` of a page's libraries.
-  const json = (value) => (value?.map ? `[${value.map(json)}]` : (JSON.stringify(value) ?? "null"));
+  const json = (value) => (value?.map ? `[${value.map(json)}]` : JSON.stringify(value ?? null));
 
   // Queues an item with its entry, which the module needs and JSON omits. Frequent entries leave room for
   // interactions.
@@ -127,8 +127,7 @@
     safe(() => read(observer.takeRecords()))();
     ask();
     count();
-    url ??= pageUrl();
-    if (url && page.consent && !out)
+    if ((url ??= pageUrl()) && page.consent && !out)
       window.navigator.sendBeacon(
         endpoint,
         json([
