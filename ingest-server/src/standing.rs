@@ -1,7 +1,7 @@
 //! Standing budgets: judges the budgets that are kept on the server again and again, and opens and resolves violations and
 //! alerts. Also watches for sites that stop sending.
 //!
-//! One server of several does it ([`Store::lease`]). A look at a site has three steps: violations, the state of the site,
+//! One server of several does it ([`Alerting::lease`]). A look at a site has three steps: violations, the state of the site,
 //! alerts. Each can be repeated, and alerts follow from the state, so a look that was cut short is completed by the next.
 
 mod sequence;

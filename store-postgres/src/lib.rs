@@ -55,12 +55,12 @@ use fieldvitals_store::context::texts::TextKind;
 use fieldvitals_store::rollup::{Difference, Grain};
 use fieldvitals_store::scan::{Gather, ScanQuery, Scanned};
 use fieldvitals_store::{
-    Alert, AlertChange, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark, Dimension, Erase,
-    Erased, GroupBy, Judgement, LoadBatch, LoadReport, MaintenanceSummary, Name, NewAlert, NewBudgets,
-    NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reroute, Retention, RetentionEdges, RollupGroup,
-    RouteCell, RouteGroups, SeriesQuery, Site, SiteId, SiteSize, SpoolId, StepCells, Store, StoreError,
-    StoredView, StrataQuery, Stratum, Tally, TallyQuery, Token, TokenId, Total, UrlCounts, ValueCell,
-    Version, Violation,
+    Alert, AlertChange, Alerting, AppliedBudgets, AuditEntry, CellQuery, ClassViewsQuery, DeployMark,
+    Dimension, Erase, Erased, GroupBy, Judgement, LoadBatch, LoadReport, Loading, Maintenance,
+    MaintenanceSummary, Name, NewAlert, NewBudgets, NewSite, NewToken, Notice, PeriodRows, Rebuilt, Reports,
+    Reroute, Retention, RetentionEdges, RollupGroup, RouteCell, RouteGroups, SeriesQuery, Site, SiteId,
+    SiteSize, Sites, SpoolId, StepCells, Store, StoreError, StoredView, StrataQuery, Stratum, Tally,
+    TallyQuery, Token, TokenId, Total, Transfer, UrlCounts, ValueCell, Version, Violation,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -165,7 +165,7 @@ impl PostgresStore {
 }
 
 #[async_trait]
-impl Store for PostgresStore {
+impl Sites for PostgresStore {
     async fn first_start(
         &self,
         site: NewSite,
@@ -240,6 +240,17 @@ impl Store for PostgresStore {
         bounded(self.bounds.call, audit::list(self, before, limit)).await
     }
 
+    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
+        bounded(self.bounds.call, deploy_mark::put(self, site, marks)).await
+    }
+
+    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
+        bounded(self.bounds.call, deploy_mark::list(self, site)).await
+    }
+}
+
+#[async_trait]
+impl Loading for PostgresStore {
     async fn cursor(&self, site: SiteId, spool: SpoolId) -> Result<u64, StoreError> {
         background(bounded(self.bounds.call, load::cursor(self, site, spool))).await
     }
@@ -258,11 +269,10 @@ impl Store for PostgresStore {
     ) -> Result<Vec<Result<LoadReport, StoreError>>, StoreError> {
         background(load::load(self, pass)).await
     }
+}
 
-    fn has_clock(&self) -> bool {
-        true
-    }
-
+#[async_trait]
+impl Reports for PostgresStore {
     async fn version(&self, site: SiteId) -> Result<Version, StoreError> {
         bounded(self.bounds.call, version::version(self, site)).await
     }
@@ -307,10 +317,6 @@ impl Store for PostgresStore {
         question(bounded(self.bounds.call, urls::urls(self, site, period))).await
     }
 
-    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
-        background(bounded(self.bounds.load, reroute::reroute(self, site, moves))).await
-    }
-
     async fn strata(&self, query: &StrataQuery) -> Result<Vec<Stratum>, StoreError> {
         question(bounded(self.bounds.call, strata::strata(self, query))).await
     }
@@ -330,15 +336,10 @@ impl Store for PostgresStore {
     async fn view(&self, site: SiteId, id: ViewId) -> Result<Option<StoredView>, StoreError> {
         bounded(self.bounds.call, query::view(self, site, id)).await
     }
+}
 
-    async fn deploy_marks_put(&self, site: SiteId, marks: &[DeployMark]) -> Result<(), StoreError> {
-        bounded(self.bounds.call, deploy_mark::put(self, site, marks)).await
-    }
-
-    async fn deploy_marks(&self, site: SiteId) -> Result<Vec<DeployMark>, StoreError> {
-        bounded(self.bounds.call, deploy_mark::list(self, site)).await
-    }
-
+#[async_trait]
+impl Alerting for PostgresStore {
     async fn judgements(
         &self,
         site: SiteId,
@@ -433,6 +434,17 @@ impl Store for PostgresStore {
     async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {
         bounded(self.bounds.call, alert::tried(self, site, alert, notice)).await
     }
+}
+
+#[async_trait]
+impl Maintenance for PostgresStore {
+    fn has_clock(&self) -> bool {
+        true
+    }
+
+    async fn reroute(&self, site: SiteId, moves: Vec<Reroute>) -> Result<u64, StoreError> {
+        background(bounded(self.bounds.load, reroute::reroute(self, site, moves))).await
+    }
 
     async fn maintain(&self, now_ms: i64, retention: Retention) -> Result<MaintenanceSummary, StoreError> {
         background(bounded(self.bounds.maintain, maintain::maintain(self, now_ms, retention))).await
@@ -444,14 +456,6 @@ impl Store for PostgresStore {
 
     async fn free_names(&self, site: SiteId) -> Result<u64, StoreError> {
         bounded(self.bounds.load, places::free(self, site)).await
-    }
-
-    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
-        bounded(self.bounds.call, places::all(self, site)).await
-    }
-
-    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
-        bounded(self.bounds.load, places::put(self, site, names)).await
     }
 
     async fn erasable(&self, erase: &Erase) -> Result<u64, StoreError> {
@@ -468,6 +472,17 @@ impl Store for PostgresStore {
 
     async fn rebuild_day(&self, site: SiteId, day_ms: i64) -> Result<Rebuilt, StoreError> {
         bounded(self.bounds.maintain, verify::rebuild_day(self, site, day_ms)).await
+    }
+}
+
+#[async_trait]
+impl Transfer for PostgresStore {
+    async fn names(&self, site: SiteId) -> Result<Vec<Name>, StoreError> {
+        bounded(self.bounds.call, places::all(self, site)).await
+    }
+
+    async fn names_put(&self, site: SiteId, names: &[Name]) -> Result<(), StoreError> {
+        bounded(self.bounds.load, places::put(self, site, names)).await
     }
 
     async fn retention_edges(&self) -> Result<RetentionEdges, StoreError> {
@@ -515,7 +530,10 @@ impl Store for PostgresStore {
     async fn violations_put(&self, site: SiteId, violations: &[Violation]) -> Result<(), StoreError> {
         bounded(self.bounds.call, violation::put(self, site, violations)).await
     }
+}
 
+#[async_trait]
+impl Store for PostgresStore {
     async fn close(&self) {
         // Calls the inherent method.
         PostgresStore::close(self).await;
