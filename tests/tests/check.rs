@@ -347,3 +347,56 @@ async fn steps_of_the_documented_pipelines_run() {
         assert!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&said));
     }
 }
+
+/// The fast page and the late image of the demo have known values; their own snippet must send nothing.
+#[tokio::test]
+async fn lab_passes_the_fast_page_and_fails_the_late_image_in_every_format() {
+    let server = Server::start().await;
+    let [fast, late] = ["fast", "late-image"].map(|page| format!("{}/demo/{page}.html", server.url));
+    let budgets = "[[budget]]\nroute = \"/demo/fast*\"\nmetric = \"LCP\"\nmax = 1400\n\
+        [[budget]]\nroute = \"/demo/late*\"\nmetric = \"LCP\"\nmax = 1400\n\
+        [[budget]]\nmetric = \"CLS\"\nmax = 0.1\n[[budget]]\nmetric = \"INP\"\nmax = 200\n";
+    let lab = ["--lab", &fast, &late, "--settle", "100ms", "--no-sandbox", "--format", "json"];
+    let (code, out, err) = check_with(&server, budgets, &lab).await;
+    assert_eq!(code, Some(1), "{out}{err}");
+    let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let rows: Vec<_> = answer["budgets"].as_array().expect("rows").iter().collect();
+    let told: Vec<_> =
+        rows.iter().map(|row| (row["route"].as_str(), row["verdict"].as_str(), &row["n"])).collect();
+    let five = json!(5);
+    assert_eq!(
+        told,
+        [
+            (Some("/demo/fast.html"), Some("pass"), &five),
+            (Some("/demo/late-image.html"), Some("fail"), &five),
+            (Some("/demo/fast.html"), Some("pass"), &five),
+            (Some("/demo/late-image.html"), Some("pass"), &five),
+        ],
+        "{answer}"
+    );
+    assert!(rows[1]["measured"].as_f64().is_some_and(|lcp| (1_500.0..10_000.0).contains(&lcp)), "{answer}");
+    assert!(
+        answer["not_evaluated"][0]["why"].as_str().is_some_and(|why| why.contains("nobody uses the page"))
+    );
+    server.settled().await;
+    let status = server.get("sites/default/report?period=24h").await.expect("a report");
+    assert_eq!(status["views"], 0, "a lab run is no visit: {status}");
+}
+
+#[tokio::test]
+async fn lab_without_a_browser_or_a_page_says_what_to_do() {
+    let server = Server::start().await;
+    let fast = format!("{}/demo/fast.html", server.url);
+    let gone = format!("{}/demo/gone.html", server.url);
+    for (args, expected, said) in [
+        (vec!["--lab", &fast, "--chromium", "/nowhere/chromium"], 2, "--chromium or FIELDVITALS_CHROMIUM"),
+        (vec!["--lab", &gone, "--no-sandbox"], 4, "/demo/gone.html does not load: the server answers 404"),
+        (vec!["--lab", "http://127.0.0.1:1/", "--no-sandbox"], 4, "Open it by hand"),
+        (vec!["--lab", "localhost:3000"], 2, "expected the address of a page"),
+        (vec!["--lab", &fast, "--release", "1"], 2, "cannot be used with"),
+    ] {
+        let (code, out, err) = check_with(&server, LCP, &args).await;
+        assert_eq!(code, Some(expected), "{args:?}: {out}{err}");
+        assert!(err.contains(said), "{args:?}: {err}");
+    }
+}
