@@ -5,18 +5,21 @@
 //! - `counts`: page views within a value
 //! - `baseline`: the page views that an increase is relative to
 //! - `compared`: both sides of an increase
+//! - `release`: a release and the one before, for alerts
 //! - `answer`: the verdict on a budget, for the answer and for violations
 
 mod answer;
 mod baseline;
 mod compared;
 mod counts;
+mod release;
 mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{BaselineReport, BudgetReport, IncreaseReport};
-pub use standing::{Standing, exact_routes, filters_of, key_of, routes_of, standing};
+pub use release::{ReleaseVerdict, compare_releases};
+pub use standing::{Standing, exact_routes, filters_of, key_of, routes_of, standing, with_values};
 
 use crate::intake::lookup;
 use crate::report::{PeriodReport, Range};
