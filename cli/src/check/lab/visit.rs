@@ -76,7 +76,9 @@ pub(super) async fn visit(
     let visit = async {
         tab.prepare(device, user_agent).await?;
         tab.load(url, times).await?;
-        tab.measure().await
+        // A script that never ends keeps the page from answering.
+        let measured = tokio::time::timeout(times.load, tab.measure()).await;
+        measured.unwrap_or_else(|_| Err(VisitError::Page("the page does not answer any more".to_owned())))
     }
     .await;
     let disposed = json!({"browserContextId": context});
