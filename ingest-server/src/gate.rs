@@ -65,6 +65,29 @@ pub struct GateReport {
     not_evaluated: Vec<NotEvaluatedReport>,
 }
 
+impl GateReport {
+    /// Returns the verdict: `pass`, `fail` or `inconclusive`.
+    #[must_use]
+    pub const fn verdict(&self) -> &'static str {
+        self.verdict
+    }
+
+    /// Returns the verdict of each budget in a sentence.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        let reasons = self.budgets.iter().map(|budget| {
+            let [verdict, metric, why] = [budget.verdict, budget.metric, budget.reason.as_str()];
+            format!(
+                "{verdict}: {metric} p{} of {}: {why}; {}",
+                budget.percentile,
+                budget.route,
+                budget.evidence()
+            )
+        });
+        reasons.collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// A limit that page views cannot judge.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct NotEvaluatedReport {

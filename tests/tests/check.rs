@@ -348,6 +348,36 @@ async fn steps_of_the_documented_pipelines_run() {
     }
 }
 
+/// <https://docs.flagger.app/usage/webhooks>: Flagger posts this, sends no header, and halts unless the status is 200 to 299.
+#[tokio::test]
+async fn flagger_goes_on_or_halts_by_the_status() {
+    let server = with_lcps(&[3_000.0; 150]).await;
+    let call = async |query: &str, metadata: &Value| {
+        let call = json!({"name": "shop", "namespace": "test", "phase": "Progressing", "checksum": "85d557f47b",
+            "metadata": metadata});
+        let path = format!("{}/api/v1/sites/default/gate/flagger?metric=LCP&{query}", server.url);
+        let answer = server.http.post(path).body(call.to_string()).header("content-type", "application/json");
+        let answer = answer.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let token = json!({"token": server.token});
+    let (status, answer) = call("max=4000", &token).await;
+    assert_eq!((status, &answer["verdict"]), (200, &json!("pass")), "{answer}");
+    let (status, answer) = call("max=2500", &token).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("fail")), "{answer}");
+    let why = answer["error"]["message"].as_str().expect("a message");
+    assert!(why.starts_with("fail: LCP p75 of *: ") && why.contains("0 of 150 page views within"), "{why}");
+    let few = "max=2500&min_samples=1000";
+    assert_eq!(call(few, &token).await.0, 200);
+    let (status, answer) = call(&format!("{few}&on_inconclusive=fail"), &token).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("inconclusive")), "{answer}");
+    assert_eq!(call("max=2500&on_inconclusive=wait", &token).await.0, 400);
+    for metadata in [json!({}), json!({"token": "x"})] {
+        assert_eq!(call("max=2500", &metadata).await.0, 401, "{metadata}");
+    }
+    assert_eq!(call("max=2500", &json!(7)).await.0, 400);
+}
+
 /// The fast page and the late image of the demo have known values; their own snippet must send nothing.
 #[tokio::test]
 async fn lab_passes_the_fast_page_and_fails_the_late_image() {
