@@ -59,6 +59,8 @@ impl Site {
             let n = (self.views * busy * growth * if weekend { 0.5 } else { 1.0 }).round();
             // A percentile of n values errs by the root of q(1 − q)/n, over the density at the percentile.
             let error = self.spread * (self.effect * 0.187_5 / n).sqrt() / 0.317_8;
+            // One block in 50 has something of its own, such as a campaign.
+            let error = if random.uniform() < 0.02 { 2.0 * error } else { error };
             let night = 0.1 * (std::f64::consts::TAU * part as f64 / 8.0).cos();
             let level = night + if weekend { 0.05 } else { 0.0 } + of_day;
             let value = 2_000.0 * (level + normal(random) * error).exp();
@@ -103,7 +105,7 @@ fn stationary_site_has_less_than_one_false_alarm_a_month() {
 #[test]
 fn increase_by_a_half_is_told_within_a_day() {
     let mut random = Random(6);
-    for site in SITES.into_iter().filter(|site| site.spread < 1.0) {
+    for site in SITES.into_iter().filter(|site| site.views >= 1_000.0) {
         let from = 4 * WEEK_BLOCKS + 3;
         let told = (0..MONTHS).filter(|_| {
             let blocks = site.blocks(&mut random, from + 8, (from, 1.5));
