@@ -172,8 +172,9 @@ mod tests {
     /// Page views of a release, spread over some hours, whose LCP is about `lcp` milliseconds.
     async fn load_views(store: &Arc<dyn Store>, site: SiteId, release: &str, hours: [i64; 2], lcp: f64) {
         let [from_ms, to_ms] = hours.map(|hour| DAY0_MS + hour * HOUR_MS);
-        let views = (0..1_200_i64).map(|number| {
-            let start_ms = from_ms + (to_ms - from_ms) * number / 1_200;
+        // 300 an hour.
+        let views = (0..(to_ms - from_ms) / 12_000).map(|number| {
+            let start_ms = from_ms + number * 12_000;
             let value = lcp * (0.6 + 0.8 * ((number * 37 % 100) as f64 / 100.0));
             let mut view =
                 update(start_ms, start_ms as u128 * 7 + 1, &[(Metric::Lcp, value), (Metric::Cls, 0.01)]);
@@ -190,7 +191,7 @@ mod tests {
             Arc::new(SqliteStore::open(&folder.path().join("store.db")).await.unwrap());
         site(&store, "shop").await;
         let shop = store.sites().await.unwrap().remove(0);
-        load_views(&store, shop.id, "5.0", [0, 34], 1_500.0).await;
+        load_views(&store, shop.id, "5.0", [8, 34], 1_500.0).await;
         let (mut releases, mut conditions) = (Releases::default(), Vec::new());
         let at = |hour: i64| DAY0_MS + hour * HOUR_MS;
         let mut look = async |now_ms| {
