@@ -41,6 +41,14 @@ impl Default for Watched {
 }
 
 impl Watched {
+    /// The sites of a list.
+    fn sites(&self) -> &[String] {
+        match self {
+            Self::All(_) => &[],
+            Self::Sites(sites) => sites,
+        }
+    }
+
     fn has(&self, site: &str) -> bool {
         match self {
             Self::All(all) => *all,
@@ -235,6 +243,19 @@ impl Channels {
         }
         let (regressions, anomalies) = (file.regressions, file.anomalies);
         Ok(Self { channels, cool_down_ms: minutes * 60_000, guard, regressions, anomalies })
+    }
+
+    /// The sites that the file names, each with the key or the channel that names it.
+    pub fn named_sites(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_channels = self
+            .channels
+            .iter()
+            .flat_map(|channel| channel.sites.iter().map(move |site| (channel.name.as_str(), site)));
+        let watched = [("regressions", &self.regressions), ("anomalies", &self.anomalies)];
+        let of_watches = watched
+            .into_iter()
+            .flat_map(|(key, watched)| watched.sites().iter().map(move |site| (key, site)));
+        of_channels.chain(of_watches).map(|(by, site)| (by, site.as_str()))
     }
 
     /// Whether the releases of a site are compared.
