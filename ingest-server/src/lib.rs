@@ -461,8 +461,8 @@ impl Server {
         for name in site_vitals.unknown(&directory) {
             tracing::warn!(name, "--metrics-site names no site; /metrics has its vitals once there is one");
         }
-        for (channel, site) in unknown_sites(&config.alerts, &sites) {
-            tracing::warn!(channel, site, "a channel of alerts names a site that there is not");
+        for (by, site) in unknown_sites(&config.alerts, &sites) {
+            tracing::warn!(by, site, "the file of channels names a site that there is not");
         }
         let watch = Watch::new(
             (Arc::clone(&store), Arc::clone(&directory)),
@@ -562,16 +562,12 @@ impl Server {
     }
 }
 
-/// Returns the sites that channels name and that there are not, each with its channel.
+/// Returns the sites that the file of channels names and that there are not, each with what names it.
 fn unknown_sites<'a>(
     channels: &'a Channels,
     sites: &'a [Arc<Site>],
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let named = channels
-        .all()
-        .iter()
-        .flat_map(|channel| channel.sites.iter().map(move |site| (&*channel.name, &**site)));
-    named.filter(|(_, name)| sites.iter().all(|site| site.name != *name))
+    channels.named_sites().filter(|(_, name)| sites.iter().all(|site| site.name != *name))
 }
 
 /// Reduces the limit of connections to the available file handles.

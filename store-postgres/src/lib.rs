@@ -427,8 +427,13 @@ impl Alerting for PostgresStore {
         bounded(self.bounds.call, alert::one(self, site, id)).await
     }
 
-    async fn notices_due(&self, now_ms: i64, limit: u32) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
-        bounded(self.bounds.call, alert::due(self, now_ms, limit)).await
+    async fn notices_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        without: &[String],
+    ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
+        bounded(self.bounds.call, alert::due(self, now_ms, limit, without)).await
     }
 
     async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError> {

@@ -90,9 +90,14 @@ pub trait Alerting: Send + Sync {
     /// Returns the alert of a site with this id.
     async fn alert(&self, site: SiteId, id: i64) -> Result<Option<Alert>, StoreError>;
 
-    /// Returns the notices of all sites that are due, with the site and the alert of each; those due longest first.
-    async fn notices_due(&self, now_ms: i64, limit: u32) -> Result<Vec<(SiteId, i64, Notice)>, StoreError>;
-
+    /// Returns the notices of all sites that are due, with the site and the alert of each; those due longest first. Leaves
+    /// out those to the channels `without`.
+    async fn notices_due(
+        &self,
+        now_ms: i64,
+        limit: u32,
+        without: &[String],
+    ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError>;
     /// Records an attempt to deliver a notice, unless its event has changed since.
     async fn notice_tried(&self, site: SiteId, alert: i64, notice: &Notice) -> Result<(), StoreError>;
 }
