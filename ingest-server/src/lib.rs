@@ -11,6 +11,7 @@ pub mod closed_days;
 pub mod comparison;
 pub mod crux;
 mod data_dir;
+pub mod diagnosis;
 pub mod directory;
 pub mod egress;
 pub mod gate;
