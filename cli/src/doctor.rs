@@ -16,12 +16,12 @@ use crate::output::{Ink, Terminal, plain, print};
 use crate::progress::count;
 use crate::store_args::StoreArgs;
 use clap::ValueEnum;
+use fetch::Fetcher;
 use fieldvitals_server::clock::now_ms;
 use fieldvitals_server::diagnosis::Deployment;
 use fieldvitals_server::limits::SPOOL_BYTES_MAX;
 use fieldvitals_store::Retention;
 use fieldvitals_store::diagnosis::{Finding, Level};
-use fetch::Fetcher;
 use reqwest::Url;
 use serde_json::json;
 use std::path::PathBuf;
@@ -179,9 +179,13 @@ mod tests {
     #[test]
     fn json_counts_the_findings() {
         let json: serde_json::Value =
-            serde_json::from_str(&to_json(&[Finding::problem("a", "b", "c"), Finding::ok("d", "e")])).unwrap();
+            serde_json::from_str(&to_json(&[Finding::problem("a", "b", "c"), Finding::ok("d", "e")]))
+                .unwrap();
         assert_eq!(json["problems"], 1);
-        assert_eq!(json["findings"][0], json!({"check": "a", "level": "problem", "found": "b", "advice": "c"}));
+        assert_eq!(
+            json["findings"][0],
+            json!({"check": "a", "level": "problem", "found": "b", "advice": "c"})
+        );
         assert_eq!(json["findings"][1], json!({"check": "d", "level": "ok", "found": "e"}));
     }
 }

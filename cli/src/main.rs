@@ -13,6 +13,7 @@ mod exit;
 mod export;
 mod interrupt;
 mod limits;
+mod load;
 mod mcp;
 mod migrate;
 mod moment;
@@ -65,6 +66,7 @@ enum Command {
     Store(store::Args),
     Status(status::Args),
     Doctor(Box<doctor::Args>),
+    Load(Box<load::Args>),
     Export(Box<export::Args>),
     /// Show measurements as a table.
     Report(Box<report::Args>),
@@ -94,6 +96,7 @@ async fn main() -> ExitCode {
         Command::Store(args) => store::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Doctor(args) => doctor::run(*args).await,
+        Command::Load(args) => load::run(*args).await,
         Command::Export(args) => export::run(*args).await,
         Command::Report(args) => report::run(*args).await,
         Command::Compare(args) => compare::run(args).await,

@@ -63,7 +63,10 @@ impl Deployment<'_> {
         if self.data_dir.join(ADMIN_TOKEN).exists() {
             findings.push(Finding::warning(
                 "data.token",
-                format!("the first token, with the scope admin, is still in {}", self.data_dir.join(ADMIN_TOKEN).display()),
+                format!(
+                    "the first token, with the scope admin, is still in {}",
+                    self.data_dir.join(ADMIN_TOKEN).display()
+                ),
                 "Keep it elsewhere, and remove the file.",
             ));
         }

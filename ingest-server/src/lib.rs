@@ -95,6 +95,8 @@ pub struct Config {
     pub demo: bool,
     /// Keeps page views of bots (crawlers, uptime checks, automated browsers).
     pub keep_bots: bool,
+    /// Says in `/healthz` that load tests may send to this server.
+    pub load_test: bool,
     /// Rate limit of one client network, in beacons per second; 0 for no limit.
     pub client_rate: u32,
     /// Limits on connections.
@@ -496,6 +498,7 @@ impl Server {
             kept_days: config.retention.raw_days,
             demo: config.demo,
             keep_bots: config.keep_bots,
+            load_test: config.load_test,
         };
         tokio::task::spawn_blocking(intake::bots::prepare);
         let http = http::serve(state, listener?).map_err(ServeError::Http)?;

@@ -46,8 +46,7 @@ pub async fn diagnose(url: &str, now_ms: i64, kept_days: u32) -> Vec<Finding> {
         }
     };
     let connected = began.elapsed();
-    if let Err(error) =
-        examine(&mut connection, &options, connected, now_ms, kept_days, &mut findings).await
+    if let Err(error) = examine(&mut connection, &options, connected, now_ms, kept_days, &mut findings).await
     {
         findings.push(Finding::problem(
             "store.open",
@@ -157,8 +156,10 @@ fn judge_clock(ahead_ms: i64) -> Finding {
     const ADVICE: &str = "Run an NTP client on both machines. Beacons are counted by the server's clock, and leases by \
         the database's.";
     let side = if ahead_ms < 0 { "behind" } else { "ahead of" };
-    let found =
-        format!("the database's clock is {:.1} s {side} this machine's", ahead_ms.saturating_abs() as f64 / 1_000.0);
+    let found = format!(
+        "the database's clock is {:.1} s {side} this machine's",
+        ahead_ms.saturating_abs() as f64 / 1_000.0
+    );
     match ahead_ms.saturating_abs() {
         CLOCK_PROBLEM_MS.. => Finding::problem(CHECK, found, ADVICE),
         CLOCK_WARNING_MS.. => Finding::warning(CHECK, found, ADVICE),
@@ -264,15 +265,22 @@ fn rights(facts: &Facts) -> Finding {
         ),
         Some(schema) if !facts.may_create => Finding::problem(
             CHECK,
-            format!("`{user}` may not create tables in the schema `{schema}`; page views need a new one each day"),
+            format!(
+                "`{user}` may not create tables in the schema `{schema}`; page views need a new one each day"
+            ),
             format!("As the database's owner: grant create on schema {schema} to {user}"),
         ),
         Some(_) if !facts.foreign.is_empty() => Finding::problem(
             CHECK,
             format!("`{user}` does not own {}", facts.foreign.join(", ")),
-            format!("Only owners may migrate and drop tables. As a superuser: reassign owned by OWNER to {user}"),
+            format!(
+                "Only owners may migrate and drop tables. As a superuser: reassign owned by OWNER to {user}"
+            ),
         ),
-        Some(schema) => Finding::ok(CHECK, format!("`{user}` owns the tables of the schema `{schema}`, and may create more")),
+        Some(schema) => Finding::ok(
+            CHECK,
+            format!("`{user}` owns the tables of the schema `{schema}`, and may create more"),
+        ),
     }
 }
 
@@ -289,11 +297,10 @@ fn connections(facts: &Facts) -> Finding {
     let limits = limits.into_iter().filter(|&(_, limit)| limit >= 0);
     let (name, least) = limits.min_by_key(|&(_, limit)| limit).unwrap_or(("max_connections", i32::MAX));
     let least = i64::from(least);
-    let found = format!(
-        "a server opens up to {needed}; {} are open, and {name} allows {least}",
-        facts.connections
-    );
-    let advice = format!("Raise it, or put PgBouncer between: {needed} for each server, and 3 for a command.");
+    let found =
+        format!("a server opens up to {needed}; {} are open, and {name} allows {least}", facts.connections);
+    let advice =
+        format!("Raise it, or put PgBouncer between: {needed} for each server, and 3 for a command.");
     if least < needed {
         Finding::problem(CHECK, found, advice)
     } else if facts.connections.saturating_add(needed) > least {
@@ -350,7 +357,8 @@ async fn partitions(
     let facts = || Ok((row.try_get::<i64, _>(0)?, row.try_get::<Option<i64>, _>(1)?));
     let (count, oldest_ms) = facts().map_err(failed(EXAMINING))?;
     let finding = diagnosis::retention(oldest_ms, now_ms, kept_days);
-    let found = format!("{} in {count} partitions of a day; {}", size_text(bytes.unsigned_abs()), finding.found);
+    let found =
+        format!("{} in {count} partitions of a day; {}", size_text(bytes.unsigned_abs()), finding.found);
     Ok(Finding { found, ..finding })
 }
 
@@ -404,7 +412,9 @@ fn judge_indexes(found: &[(String, bool, i64)]) -> Vec<Finding> {
         findings.push(if *scans == 0 {
             Finding::warning(
                 CHECK,
-                format!("`{name}` is not made by fieldvitals, and nothing has used it since the statistics began"),
+                format!(
+                    "`{name}` is not made by fieldvitals, and nothing has used it since the statistics began"
+                ),
                 format!("It makes loading slower: drop index concurrently {name}"),
             )
         } else {

@@ -57,8 +57,11 @@ async fn examine(
     let log = with_suffix(path, "-wal");
     let log_bytes = std::fs::metadata(&log).map_or(0, |file| file.len());
     // Without a log nobody has the file open. SQLite then creates none.
-    let options =
-        SqliteConnectOptions::new().filename(path).read_only(true).immutable(!log.exists()).disable_statement_logging();
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .immutable(!log.exists())
+        .disable_statement_logging();
     let mut connection = options.connect().await.map_err(failed(EXAMINING))?;
     let applied = schema::applied(&mut connection).await?;
     let found = match &applied {
@@ -183,7 +186,9 @@ async fn plans(connection: &mut SqliteConnection) -> Result<Vec<Finding>, StoreE
         // The text is static, and nothing runs.
         let explained = sqlx::query(AssertSqlSafe(format!("explain query plan {statement}")));
         let steps = match explained.fetch_all(&mut *connection).await {
-            Ok(rows) => rows.iter().map(|row| row.try_get::<String, _>("detail")).collect::<Result<Vec<_>, _>>(),
+            Ok(rows) => {
+                rows.iter().map(|row| row.try_get::<String, _>("detail")).collect::<Result<Vec<_>, _>>()
+            }
             // Such as of a missing index that the statement names.
             Err(error) => {
                 findings.push(Finding::problem(
@@ -204,7 +209,10 @@ async fn plans(connection: &mut SqliteConnection) -> Result<Vec<Finding>, StoreE
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::ok(CHECK, format!("all {} main statements use a key or an index", STATEMENTS.len())));
+        findings.push(Finding::ok(
+            CHECK,
+            format!("all {} main statements use a key or an index", STATEMENTS.len()),
+        ));
     }
     Ok(findings)
 }
@@ -308,6 +316,9 @@ mod tests {
     #[test]
     fn scan_of_a_large_table_is_told_from_that_of_a_list() {
         assert!(reads_all("SCAN v") && reads_all("SCAN page_view"));
-        assert!(!reads_all("SCAN j VIRTUAL TABLE INDEX 1:") && !reads_all("SEARCH v USING PRIMARY KEY (site_id=?)"));
+        assert!(
+            !reads_all("SCAN j VIRTUAL TABLE INDEX 1:")
+                && !reads_all("SEARCH v USING PRIMARY KEY (site_id=?)")
+        );
     }
 }

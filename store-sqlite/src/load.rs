@@ -207,11 +207,8 @@ pub(crate) async fn known(
     if keys.is_empty() {
         return Ok(known);
     }
-    let rows = sqlx::query(KNOWN)
-        .bind(key_list(keys))
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed(LOADING))?;
+    let rows =
+        sqlx::query(KNOWN).bind(key_list(keys)).fetch_all(&mut *connection).await.map_err(failed(LOADING))?;
     let site_of = |row: &SqliteRow| row.try_get(view::COLUMNS).map(SiteId).map_err(failed(LOADING));
     let texts = texts::of_sites(connection, &rows, site_of).await?;
     let none = TextNames::default();

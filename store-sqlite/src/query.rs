@@ -162,11 +162,8 @@ pub(crate) async fn read_rollups(
     if plan.deltas.is_empty() {
         return Ok(());
     }
-    let mut rows = sqlx::query(DELTAS)
-        .bind(site.0)
-        .bind(plan.deltas.start)
-        .bind(plan.deltas.end)
-        .fetch(connection);
+    let mut rows =
+        sqlx::query(DELTAS).bind(site.0).bind(plan.deltas.start).bind(plan.deltas.end).fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(failed(READING))? {
         let views: &[u8] = row.try_get(0).map_err(failed(READING))?;
         answer.add_delta(views).map_err(|_| damaged_rollup(READING, "a rollup delta"))?;

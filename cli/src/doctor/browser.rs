@@ -107,7 +107,8 @@ impl Driver {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let http = reqwest::Client::builder().no_proxy().build()?;
         let base = format!("http://127.0.0.1:{port}/session");
-        let mut args = vec!["--headless=new", "--no-first-run", "--disable-background-networking", "--disable-sync"];
+        let mut args =
+            vec!["--headless=new", "--no-first-run", "--disable-background-networking", "--disable-sync"];
         if is_root() {
             // Chromium refuses to run as root in its sandbox.
             args.push("--no-sandbox");
@@ -208,8 +209,7 @@ impl Visit {
                     let url = of("/message/params/request/url");
                     let is_script = url.split(['?', '#']).next().is_some_and(|path| path.ends_with("/v.js"));
                     let body = of("/message/params/request/postData");
-                    let is_beacon =
-                        of("/message/params/request/method") == "POST" && is_beacon(&url, &body);
+                    let is_beacon = of("/message/params/request/method") == "POST" && is_beacon(&url, &body);
                     if is_beacon || is_script {
                         self.beacons.push(Sent { request, url, body, ..Sent::default() });
                     }
@@ -249,9 +249,12 @@ impl Visit {
     }
 
     fn read_console(&mut self, log: &Value) {
-        let messages = log.as_array().into_iter().flatten().filter_map(|entry| entry.get("message")?.as_str());
+        let messages =
+            log.as_array().into_iter().flatten().filter_map(|entry| entry.get("message")?.as_str());
         let ours = messages.filter(|message| {
-            ["fieldvitals", "v.js", "/v1/beacon", "Content Security Policy"].iter().any(|word| message.contains(word))
+            ["fieldvitals", "v.js", "/v1/beacon", "Content Security Policy"]
+                .iter()
+                .any(|word| message.contains(word))
         });
         self.console.extend(ours.map(str::to_owned));
     }
@@ -304,7 +307,9 @@ fn judge(visit: &Visit, key: Option<&str>) -> Finding {
         (Some(204), _) => Finding::ok(CHECK, format!("a beacon arrived at {url}: 204")),
         (Some(422), _) => Finding::ok(
             CHECK,
-            format!("a beacon arrived at {url}; the server leaves it out (422), because a driven browser is a bot"),
+            format!(
+                "a beacon arrived at {url}; the server leaves it out (422), because a driven browser is a bot"
+            ),
         ),
         (Some(403), _) => Finding::problem(
             CHECK,
@@ -376,9 +381,11 @@ mod tests {
     #[test]
     fn script_that_is_blocked_is_named_with_the_words_of_the_browser() {
         let script = sent("1", "https://v.example/v.js", "GET", "");
-        let failed = json!({"method": "Network.loadingFailed", "params": {"requestId": "1", "blockedReason": "csp"}});
+        let failed =
+            json!({"method": "Network.loadingFailed", "params": {"requestId": "1", "blockedReason": "csp"}});
         let mut blocked = visit(&[script.clone(), failed]);
-        blocked.read_console(&json!([{"message": "other"}, {"message": "Refused by Content Security Policy"}]));
+        blocked
+            .read_console(&json!([{"message": "other"}, {"message": "Refused by Content Security Policy"}]));
         let finding = judge(&blocked, None);
         assert!(finding.found.contains("v.js: csp; the browser says: Refused by"), "{finding:?}");
         let loaded = json!({"method": "Network.responseReceived",

@@ -54,7 +54,7 @@ pub(super) fn read(html: &str) -> Page {
 }
 
 impl Page {
-    fn take(&mut self, tag: &StartTag) {
+    fn take(&mut self, tag: &StartTag<()>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let name: &[u8] = &tag.name;
         let attributes: BTreeMap<String, String> =

@@ -70,7 +70,11 @@ async fn examine(
         Ok(fetched) => fetched,
         Err(reason) => {
             let advice = "Is the address right, and may this machine reach it?";
-            findings.push(Finding::problem("page.fetch", format!("{page} does not answer: {reason}"), advice));
+            findings.push(Finding::problem(
+                "page.fetch",
+                format!("{page} does not answer: {reason}"),
+                advice,
+            ));
             return None;
         }
     };
@@ -93,7 +97,11 @@ async fn examine(
         ));
         return None;
     };
-    let base = html.base.as_ref().and_then(|base| fetched.url.join(base).ok()).unwrap_or_else(|| fetched.url.clone());
+    let base = html
+        .base
+        .as_ref()
+        .and_then(|base| fetched.url.join(base).ok())
+        .unwrap_or_else(|| fetched.url.clone());
     let Ok(script) = base.join(tag.src()) else {
         findings.push(Finding::problem(
             "page.tag",
@@ -106,7 +114,16 @@ async fn examine(
     let key = site_key(tag, &script);
 
     let page_origin = fetched.url.origin().ascii_serialization();
-    let body = match get_file(fetcher, "page.script", &script, &page_origin, &["text/javascript", "application/javascript"], false).await {
+    let body = match get_file(
+        fetcher,
+        "page.script",
+        &script,
+        &page_origin,
+        &["text/javascript", "application/javascript"],
+        false,
+    )
+    .await
+    {
         Ok((body, finding)) => {
             findings.push(finding);
             Some(body)
@@ -160,7 +177,8 @@ fn judge_tag(tag: &Tag, count: usize, script: &Url, page: &Url) -> Vec<Finding> 
             "Serve fieldvitals by https (docs/operating.md), and change the tag.",
         ));
     }
-    let is_late = ["async", "defer"].iter().any(|name| tag.get(name).is_some()) || tag.get("type") == Some("module");
+    let is_late =
+        ["async", "defer"].iter().any(|name| tag.get(name).is_some()) || tag.get("type") == Some("module");
     if !is_late {
         findings.push(Finding::warning(
             CHECK,
@@ -182,10 +200,16 @@ fn judge_tag(tag: &Tag, count: usize, script: &Url, page: &Url) -> Vec<Finding> 
             "Keep one tag.",
         ));
     }
-    if tag.get("data-sample").is_some_and(|share| share.trim().parse().map_or(true, |share: f64| share <= 0.0)) {
+    if tag
+        .get("data-sample")
+        .is_some_and(|share| share.trim().parse().map_or(true, |share: f64| share <= 0.0))
+    {
         findings.push(Finding::problem(
             CHECK,
-            format!("data-sample is `{}`, not a share between 0 and 1", tag.get("data-sample").unwrap_or_default()),
+            format!(
+                "data-sample is `{}`, not a share between 0 and 1",
+                tag.get("data-sample").unwrap_or_default()
+            ),
             "Write 0.1 for a tenth of the page views, or leave it out.",
         ));
     }
@@ -211,7 +235,9 @@ fn judge_policies(policies: &[Policy], tag: &Tag, to: &Addresses) -> Vec<Finding
     if policies.is_empty() {
         return vec![Finding::ok("page.policy", "the page has no content security policy")];
     }
-    let refused = |decide: &dyn Fn(&Policy) -> Result<(), Refusal>| policies.iter().find_map(|policy| decide(policy).err());
+    let refused = |decide: &dyn Fn(&Policy) -> Result<(), Refusal>| {
+        policies.iter().find_map(|policy| decide(policy).err())
+    };
     let host = |url: &Url| url.origin().ascii_serialization();
     let mut findings = Vec::new();
     if let Some(refusal) = refused(&Policy::sandbox) {
@@ -233,14 +259,20 @@ fn judge_policies(policies: &[Policy], tag: &Tag, to: &Addresses) -> Vec<Finding
     {
         findings.push(Finding::warning(
             "page.policy.module",
-            format!("the page's policy `{}` forbids the import of {loader}; the script sends raw queues", refusal.directive),
+            format!(
+                "the page's policy `{}` forbids the import of {loader}; the script sends raw queues",
+                refusal.directive
+            ),
             format!("Add {} to script-src, or give the tag the nonce of the page.", host(loader)),
         ));
     }
     if let Some(refusal) = refused(&Policy::wasm) {
         findings.push(Finding::warning(
             "page.policy.wasm",
-            format!("the page's policy `{}` forbids WebAssembly; the script sends raw queues", refusal.directive),
+            format!(
+                "the page's policy `{}` forbids WebAssembly; the script sends raw queues",
+                refusal.directive
+            ),
             "Add 'wasm-unsafe-eval' to script-src. Without it the server measures by the same code, without \
              attribution.",
         ));
@@ -256,12 +288,16 @@ fn judge_policies(policies: &[Policy], tag: &Tag, to: &Addresses) -> Vec<Finding
     {
         findings.push(Finding::warning(
             "page.policy.connect",
-            format!("the page's policy `{}` forbids to fetch {module}; the script sends raw queues", refusal.directive),
+            format!(
+                "the page's policy `{}` forbids to fetch {module}; the script sends raw queues",
+                refusal.directive
+            ),
             format!("Add {} to connect-src.", host(module)),
         ));
     }
     if findings.is_empty() {
-        findings.push(Finding::ok("page.policy", "the page's policy allows the script, WebAssembly and beacons"));
+        findings
+            .push(Finding::ok("page.policy", "the page's policy allows the script, WebAssembly and beacons"));
     }
     findings
 }
@@ -320,7 +356,11 @@ async fn get_file(
     if !types.contains(&media_type.as_str()) {
         return Err(Finding::problem(
             check,
-            format!("{url} has the type `{}`, not {}", plain(&media_type), types.first().copied().unwrap_or_default()),
+            format!(
+                "{url} has the type `{}`, not {}",
+                plain(&media_type),
+                types.first().copied().unwrap_or_default()
+            ),
             "Browsers refuse it. Another program answers in the server's place, or a proxy changes the type.",
         ));
     }
@@ -385,7 +425,10 @@ async fn known_site(client: &Client, key: &str, page_origin: &str) -> (Finding, 
     let finding = if !origin::may_be_allowed(page_origin, &site.origins) {
         Finding::problem(
             CHECK,
-            format!("the site `{name}` takes no beacons of {page_origin}, only of {}", site.origins.join(", ")),
+            format!(
+                "the site `{name}` takes no beacons of {page_origin}, only of {}",
+                site.origins.join(", ")
+            ),
             format!("fieldvitals site update {name} --origin {page_origin} (name all of its origins)"),
         )
     } else if let Some(until) = &known.until {
@@ -467,7 +510,8 @@ mod tests {
 
     #[test]
     fn each_fault_of_a_tag_has_its_sentence() {
-        let (page, script) = ("https://shop.example/".parse().unwrap(), "https://v.example/v.js".parse().unwrap());
+        let (page, script) =
+            ("https://shop.example/".parse().unwrap(), "https://v.example/v.js".parse().unwrap());
         let found = |attributes: &str, script: &Url| judge_tag(&tag(attributes), 1, script, &page).remove(0);
         assert_eq!(found("async src=/v.js data-site=k", &script).level, Level::Ok);
         for (attributes, said) in [
@@ -481,7 +525,9 @@ mod tests {
         }
         let plain_http = "http://v.example/v.js".parse().unwrap();
         assert!(found("async src=/v.js data-site=k", &plain_http).found.contains("browsers block it"));
-        assert!(judge_tag(&tag("async src=/v.js data-site=k"), 2, &script, &page)[0].found.contains("2 tags"));
+        assert!(
+            judge_tag(&tag("async src=/v.js data-site=k"), 2, &script, &page)[0].found.contains("2 tags")
+        );
         let by_parameter = "https://v.example/v.js?site=k".parse().unwrap();
         assert_eq!(found("async src=/v.js", &by_parameter).level, Level::Ok);
     }
@@ -492,7 +538,10 @@ mod tests {
         let script: Url = "https://v.example/vitals/v.js".parse().unwrap();
         let at = |attributes: &str, body: &str| {
             let to = Addresses::new(&page, &page, script.clone(), &tag(attributes), body);
-            (to.endpoint.to_string(), to.module.map(|[loader, module]| [loader.path().to_owned(), module.path().to_owned()]))
+            (
+                to.endpoint.to_string(),
+                to.module.map(|[loader, module]| [loader.path().to_owned(), module.path().to_owned()]),
+            )
         };
         let (endpoint, module) = at("src=/v.js", "i(`/v1/beacon`);import(i(`c/685825ca.js`))");
         assert_eq!(endpoint, "https://v.example/v1/beacon");

@@ -53,7 +53,8 @@ impl Policy {
         self.decide(&SCRIPT, |sources| {
             has_nonce(sources, tag)
                 || has_hash(sources, tag)
-                || (!has(sources, "'strict-dynamic'") && sources.iter().any(|source| matches(source, url, page)))
+                || (!has(sources, "'strict-dynamic'")
+                    && sources.iter().any(|source| matches(source, url, page)))
         })
     }
 
@@ -120,7 +121,8 @@ fn matches(source: &str, url: &Url, page: &Url) -> bool {
     }
     if source.eq_ignore_ascii_case("'self'") {
         let is_upgrade = page.scheme() == "http" && url.scheme() == "https" && page.host() == url.host();
-        return url.origin() == page.origin() || (is_upgrade && has_default_port(url) && has_default_port(page));
+        return url.origin() == page.origin()
+            || (is_upgrade && has_default_port(url) && has_default_port(page));
     }
     if source.starts_with('\'') {
         return false;
@@ -237,7 +239,10 @@ mod tests {
         assert_eq!(refused.script(&tag(""), &script, &page), Ok(()), "the first of two");
         let refusal = refused.connect(&script, &page).unwrap_err();
         assert_eq!(refusal.directive, "default-src 'self'");
-        assert_eq!(policy("script-src-elem v.example; script-src 'none'").script(&tag(""), &script, &page), Ok(()));
+        assert_eq!(
+            policy("script-src-elem v.example; script-src 'none'").script(&tag(""), &script, &page),
+            Ok(())
+        );
         assert_eq!(policy("img-src 'none'").script(&tag(""), &script, &page), Ok(()));
         assert!(policy("script-src").script(&tag(""), &script, &page).is_err(), "no source is none");
         assert_eq!(Policy::read(" ,; , script-src *").len(), 1);

@@ -94,7 +94,9 @@ async fn probe(fetcher: &Fetcher, server: &Url, check: &'static str, path: &str)
             format!("{url} does not answer: {reason}"),
             "Is the server running, and is this its address? Its log says why it ended.",
         ),
-        Ok(answer) if answer.status.is_success() => Finding::ok(check, format!("{url} answers {}", answer.status.as_u16())),
+        Ok(answer) if answer.status.is_success() => {
+            Finding::ok(check, format!("{url} answers {}", answer.status.as_u16()))
+        }
         Ok(answer) => Finding::problem(
             check,
             format!("{url} answers {}: {}", answer.status.as_u16(), plain(first_line(&answer.text()))),
@@ -104,7 +106,11 @@ async fn probe(fetcher: &Fetcher, server: &Url, check: &'static str, path: &str)
 }
 
 fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default().get(..200).unwrap_or_else(|| text.lines().next().unwrap_or_default())
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .get(..200)
+        .unwrap_or_else(|| text.lines().next().unwrap_or_default())
 }
 
 fn judge(status: &StatusAnswer) -> Vec<Finding> {
@@ -189,8 +195,11 @@ mod tests {
                       "stalled": {"since": "t", "error": "away"}},
             "maintenance": {"last_error": "slow"},
         }));
-        let problems: Vec<&str> =
-            bad.iter().filter(|finding| finding.level == Level::Problem).map(|finding| finding.check).collect();
+        let problems: Vec<&str> = bad
+            .iter()
+            .filter(|finding| finding.level == Level::Problem)
+            .map(|finding| finding.check)
+            .collect();
         assert_eq!(problems, ["server.status", "server.spool", "server.spool", "server.maintenance"]);
         assert!(bad.iter().any(|finding| finding.found.contains("7 beacons of the site `shop`")));
     }

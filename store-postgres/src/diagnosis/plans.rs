@@ -53,9 +53,8 @@ pub(super) async fn plans(connection: &mut PgConnection, now_ms: i64) -> Result<
     for (what, statement) in statements_of(site, route, now_ms) {
         let row = statement.fetch_one(&mut *transaction).await.map_err(failed(EXAMINING))?;
         let text = row.try_get_raw(0).and_then(|value| value.as_str().map_err(sqlx::Error::Decode));
-        let plan: Value = text
-            .map_err(failed(EXAMINING))
-            .map(|text| serde_json::from_str(text).unwrap_or_default())?;
+        let plan: Value =
+            text.map_err(failed(EXAMINING)).map(|text| serde_json::from_str(text).unwrap_or_default())?;
         findings.extend(wasteful(&plan, &tables).map(|table| {
             Finding::warning(
                 CHECK,
@@ -112,12 +111,8 @@ fn statements_of(site: i64, route: i64, now_ms: i64) -> [(&'static str, Statemen
     let ids: Vec<_> =
         (0..KNOWN_VIEWS).map(|number| view::uuid(ViewId::new(start_ms, u128::from(number)))).collect();
     let (first, last) = (ids.first().copied().unwrap_or_default(), ids.last().copied().unwrap_or_default());
-    let known = explain(view::KNOWN)
-        .bind(Some(site))
-        .bind(vec![site; ids.len()])
-        .bind(ids)
-        .bind(first)
-        .bind(last);
+    let known =
+        explain(view::KNOWN).bind(Some(site)).bind(vec![site; ids.len()]).bind(ids).bind(first).bind(last);
     [
         ("page views of a route", scan(Some(route))),
         ("page views of a site", scan(None)),
@@ -163,10 +158,11 @@ type Timed = (String, i64, f64, f64);
 
 async fn read_statements(connection: &mut PgConnection) -> Result<Option<Vec<Timed>>, StoreError> {
     let mut transaction = connection.begin_with(schema::LOOK).await.map_err(failed(EXAMINING))?;
-    let row = crate::sql::query("/* doctor.extension */ select to_regclass('pg_stat_statements') is not null")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(failed(EXAMINING))?;
+    let row =
+        crate::sql::query("/* doctor.extension */ select to_regclass('pg_stat_statements') is not null")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed(EXAMINING))?;
     if !row.try_get::<bool, _>(0).map_err(failed(EXAMINING))? {
         return Ok(None);
     }
@@ -195,8 +191,11 @@ fn judge_statements(found: &[Timed]) -> Finding {
             format!("{name}: {calls} calls, mean {mean_ms:.1} ms, {:.1} s in all", total_ms / 1_000.0)
         })
         .collect();
-    let slow: Vec<&str> =
-        found.iter().filter(|(_, _, mean_ms, _)| *mean_ms > MEAN_MS_MAX).map(|(name, ..)| name.as_str()).collect();
+    let slow: Vec<&str> = found
+        .iter()
+        .filter(|(_, _, mean_ms, _)| *mean_ms > MEAN_MS_MAX)
+        .map(|(name, ..)| name.as_str())
+        .collect();
     let found = match listed.is_empty() {
         true => "pg_stat_statements has none of fieldvitals yet".to_owned(),
         false => format!("most time of: {}", listed.join("; ")),

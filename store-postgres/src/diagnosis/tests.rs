@@ -3,9 +3,9 @@
 use super::*;
 use crate::PostgresStore;
 use crate::testing::Database;
-use fieldvitals_store::diagnosis::Level;
 use fieldvitals_store::Store;
 use fieldvitals_store::conformance::{DAY0_MS, load, site, update};
+use fieldvitals_store::diagnosis::Level;
 use std::sync::Arc;
 
 fn worst(findings: &[Finding], check: &str) -> Level {
@@ -37,7 +37,10 @@ async fn healthy_database_has_no_warning_and_a_broken_one_says_why() {
     run(&database.url, "drop index page_view_route; create index mine on site (origins)").await;
     let broken = diagnose(&database.url, DAY0_MS, 30).await;
     assert_eq!(worst(&broken, "store.indexes"), Level::Problem);
-    assert!(broken.iter().any(|finding| finding.found.contains("`mine` is not made by fieldvitals")), "{broken:#?}");
+    assert!(
+        broken.iter().any(|finding| finding.found.contains("`mine` is not made by fieldvitals")),
+        "{broken:#?}"
+    );
 
     run(
         &database.url,
@@ -64,7 +67,8 @@ fn clocks_are_compared_in_both_directions() {
 
 #[test]
 fn tables_without_statistics_or_vacuum_are_named() {
-    let table = |live, dead, is_analyzed| judge_tables(&[("page_view_1".to_owned(), live, dead, is_analyzed)]);
+    let table =
+        |live, dead, is_analyzed| judge_tables(&[("page_view_1".to_owned(), live, dead, is_analyzed)]);
     assert_eq!(table(9_999, 0, false)[0].level, Level::Ok);
     assert!(table(10_000, 0, false)[0].found.contains("never analyzed: page_view_1"));
     assert!(table(150_000, 200_000, true)[0].found.contains("more dead rows"));
