@@ -30,9 +30,20 @@ const LARGE_ROWS: f64 = 100_000.0;
 /// Rows from which the planner needs statistics.
 const STATISTICS_ROWS: i64 = 10_000;
 
-/// The indexes that are not constraints.
-const INDEXES: [&str; 5] =
-    ["alert_notice_due", "alert_open", "context_text_known", "page_view_route", "violation_open"];
+/// The indexes that are not constraints, as the migrations make them.
+const INDEXES: [(&str, &str); 5] = [
+    ("alert_notice_due", "create index alert_notice_due on alert_notice (due_ms) where due_ms is not null"),
+    ("alert_open", "create unique index alert_open on alert (site_id, alert_key) where resolved_ms is null"),
+    (
+        "context_text_known",
+        "create unique index context_text_known on context_text (site_id, day, kind, text) where not retired",
+    ),
+    ("page_view_route", "create index page_view_route on page_view (site_id, route_id)"),
+    (
+        "violation_open",
+        "create unique index violation_open on violation (site_id, budget_key) where resolved_ms is null",
+    ),
+];
 
 /// Examines a database. Changes nothing.
 pub async fn diagnose(url: &str, now_ms: i64, kept_days: u32) -> Vec<Finding> {
@@ -389,14 +400,13 @@ async fn indexes(connection: &mut PgConnection) -> Result<Vec<Finding>, StoreErr
 fn judge_indexes(found: &[(String, bool, i64)]) -> Vec<Finding> {
     const CHECK: &str = "store.indexes";
     let mut findings = Vec::new();
-    let missing: Vec<&str> =
-        INDEXES.into_iter().filter(|index| !found.iter().any(|(name, ..)| name == index)).collect();
+    let missing = INDEXES.iter().filter(|(index, _)| !found.iter().any(|(name, ..)| name == index));
+    let (missing, statements): (Vec<&str>, Vec<&str>) = missing.copied().unzip();
     if !missing.is_empty() {
         findings.push(Finding::problem(
             CHECK,
             format!("missing: {}", missing.join(", ")),
-            "Somebody has dropped them. Create them again with the statements of migrations/postgres, \
-             `concurrently` where a table is large.",
+            format!("Somebody has dropped them. Loading waits while this runs: {};", statements.join("; ")),
         ));
     }
     let invalid: Vec<&str> =
@@ -408,7 +418,8 @@ fn judge_indexes(found: &[(String, bool, i64)]) -> Vec<Finding> {
             "No question uses an invalid index, and each load keeps it up to date: drop it and create it again.",
         ));
     }
-    for (name, _, scans) in found.iter().filter(|(name, ..)| !INDEXES.contains(&name.as_str())) {
+    let is_ours = |name: &str| INDEXES.iter().any(|(index, _)| *index == name);
+    for (name, _, scans) in found.iter().filter(|(name, ..)| !is_ours(name)) {
         findings.push(if *scans == 0 {
             Finding::warning(
                 CHECK,

@@ -18,8 +18,16 @@ const FREE_BYTES_MAX: i64 = 256 * 1024 * 1024;
 /// Time of the check of the file's structure: about 10 GiB of a fast disk.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The indexes that are not part of a table's definition.
-const INDEXES: [&str; 4] = ["alert_notice_due", "alert_open", "page_view_route", "violation_open"];
+/// The indexes that are not part of a table's definition, as the migrations make them.
+const INDEXES: [(&str, &str); 4] = [
+    ("alert_notice_due", "create index alert_notice_due on alert_notice (due_ms) where due_ms is not null"),
+    ("alert_open", "create unique index alert_open on alert (site_id, alert_key) where resolved_ms is null"),
+    ("page_view_route", "create index page_view_route on page_view (route_id, site_id, id)"),
+    (
+        "violation_open",
+        "create unique index violation_open on violation (site_id, budget_key) where resolved_ms is null",
+    ),
+];
 
 /// Statements of questions and of loading, by what they serve. SQLite plans them without their parameters.
 const STATEMENTS: [(&str, &str); 6] = [
@@ -152,17 +160,19 @@ async fn indexes(connection: &mut SqliteConnection) -> Result<Vec<Finding>, Stor
 
 fn judge_indexes(found: &[String]) -> Vec<Finding> {
     const CHECK: &str = "store.indexes";
-    let missing: Vec<&str> =
-        INDEXES.into_iter().filter(|index| !found.iter().any(|found| found == index)).collect();
-    let other: Vec<&str> =
-        found.iter().map(String::as_str).filter(|found| !INDEXES.contains(found)).collect();
+    let missing = INDEXES.iter().filter(|(index, _)| !found.iter().any(|found| found == index));
+    let (missing, statements): (Vec<&str>, Vec<&str>) = missing.copied().unzip();
+    let is_ours = |name: &&str| INDEXES.iter().any(|(index, _)| index == name);
+    let other: Vec<&str> = found.iter().map(String::as_str).filter(|name| !is_ours(name)).collect();
     let mut findings = Vec::new();
     if !missing.is_empty() {
         findings.push(Finding::problem(
             CHECK,
             format!("missing: {}", missing.join(", ")),
-            "Somebody has dropped them. Create them again with the statements of the file's migrations, or put back a \
-             backup.",
+            format!(
+                "Somebody has dropped them. Stop the server, and run with sqlite3: {};",
+                statements.join("; ")
+            ),
         ));
     }
     if !other.is_empty() {
@@ -194,8 +204,7 @@ async fn plans(connection: &mut SqliteConnection) -> Result<Vec<Finding>, StoreE
                 findings.push(Finding::problem(
                     CHECK,
                     format!("{what}: the statement fails: {error}"),
-                    "Questions fail in the same way. Create what is missing with the statements of the file's \
-                     migrations, or put back a backup.",
+                    "Questions fail in the same way. Create the missing index, or put back a backup.",
                 ));
                 continue;
             }
@@ -292,6 +301,14 @@ mod tests {
         let findings = diagnose(&path, 0, 30).await;
         assert_eq!(level(&findings, "store.indexes"), Level::Problem);
         assert_eq!(level(&findings, "store.plans"), Level::Problem, "the scan of a route names the index");
+        assert!(findings.iter().any(|finding| finding.advice.contains(INDEXES[2].1)), "{findings:#?}");
+        for (name, statement) in INDEXES {
+            let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+            let all = format!("drop index if exists {name}; drop index if exists mine; {statement}");
+            sqlx::raw_sql(AssertSqlSafe(all)).execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        }
+        assert_eq!(level(&diagnose(&path, 0, 30).await, "store.indexes"), Level::Ok, "the advice repairs");
     }
 
     #[tokio::test]

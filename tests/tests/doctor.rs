@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use fieldvitals_tests::beacon::{beacon, view_id};
+use fieldvitals_tests::eventually;
 use fieldvitals_tests::server::{Launch, Server, binary};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
@@ -151,6 +152,12 @@ async fn each_fault_of_a_page_has_its_sentence() {
     assert!(code == 1 && bad(&findings, "page.script")[0].contains("text/html"), "{findings:#?}");
 
     server.cli_json(&["site", "update", "default", "--origin", "https://shop.example", "--json"]).await;
+    eventually(|| async {
+        let sites = server.get("sites").await?;
+        let is_known = sites["sites"][0]["origins"][0] == "https://shop.example";
+        is_known.then_some(()).ok_or_else(|| format!("{sites}"))
+    })
+    .await;
     let (code, findings) = examine(tag(&key), "").await;
     assert!(
         code == 1 && bad(&findings, "page.site")[0].contains("takes no beacons of http://127"),

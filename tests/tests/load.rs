@@ -60,6 +60,7 @@ async fn broken_server_is_a_breaking_point() {
     .await;
     server.kill().await;
     let output = running.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["stages"][0]["broken"], true, "{report:#}");
     assert!(report["all"]["errors"].as_u64().unwrap() > 10 && report["plan"].is_null(), "{report:#}");

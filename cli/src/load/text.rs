@@ -9,6 +9,9 @@ use crate::progress::{count, grouped};
 use fieldvitals_store::diagnosis::size_text;
 use serde_json::{Value, json};
 
+/// Share of the processors from which this command may be what is slow, in percent.
+const CLIENT_PERCENT_MAX: f64 = 40.0;
+
 pub(super) fn to_text(report: &Report, terminal: Terminal) -> String {
     let mut table = Table::new(&[
         Column::number("RATE"),
@@ -48,6 +51,14 @@ pub(super) fn to_text(report: &Report, terminal: Terminal) -> String {
         let value = time(threshold.value(all));
         paragraph("", &format!("Threshold {name} {} {unit} {verdict}: {value} {unit}.", threshold.limit));
     }
+    if report.client_percent > CLIENT_PERCENT_MAX {
+        let line = format!(
+            "This command took {:.0} % of this machine's processors, so the times may be its own. Run it on another machine, \
+             or on several.",
+            report.client_percent
+        );
+        paragraph("", &line);
+    }
     let tested = report.stages.last().map_or(0, |tried| tried.stage.rate);
     match &report.plan {
         None => paragraph(
@@ -75,8 +86,8 @@ fn plan_text(plan: &Plan, tested: u64, paragraph: &mut impl FnMut(&str, &str)) {
         "Capacity  ",
         &format!(
             "{} page views or {} visits a month",
-            grouped(plan.page_views_month as u64),
-            grouped(plan.visits_month as u64)
+            grouped(rounded(plan.page_views_month)),
+            grouped(rounded(plan.visits_month))
         ),
     );
     paragraph("Disk      ", &format!("{} a month", size_text(plan.disk_bytes_month as u64)));
@@ -88,6 +99,12 @@ fn plan_text(plan: &Plan, tested: u64, paragraph: &mut impl FnMut(&str, &str)) {
         paragraph("Processor ", &format!("{micros:.0} µs a beacon, until it is loaded"));
     }
     paragraph("", &plan.assumptions());
+}
+
+/// Rounds to two digits: a plan is no more precise than its assumptions.
+fn rounded(number: f64) -> u64 {
+    let unit = 10_f64.powf((number.max(1.0).log10().floor() - 1.0).max(0.0));
+    ((number / unit).round() * unit) as u64
 }
 
 /// A time in milliseconds, with as many decimals as it needs.
@@ -117,7 +134,7 @@ pub(super) fn to_json(report: &Report) -> String {
         .collect();
     let json = json!({
         "stages": stages, "all": measured_json(&report.all), "thresholds": thresholds,
-        "plan": report.plan, "ended_early": report.is_early,
+        "plan": report.plan, "ended_early": report.is_early, "client_cpu_percent": report.client_percent,
     });
     format!("{json:#}\n")
 }
@@ -145,6 +162,11 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    fn plans_are_rounded_to_two_digits() {
+        assert_eq!([57_238_329.0, 995.0, 42.4, 3.6, 0.0].map(rounded), [57_000_000, 1_000, 42, 4, 0]);
+    }
+
+    #[test]
     fn report_fits_a_terminal_of_80_columns() {
         let tried = |rate, ms: &[u64], failed: u64| {
             let mut measured = Measured::new();
@@ -162,7 +184,7 @@ mod tests {
         }
         let thresholds = ["p95=50", "errors=1"].map(|text| threshold(text).unwrap());
         let thresholds = thresholds.map(|threshold| (threshold, threshold.is_kept(&all))).to_vec();
-        let report = Report { stages, all, thresholds, plan, is_early: false };
+        let report = Report { stages, all, thresholds, plan, is_early: false, client_percent: 55.0 };
         let text = to_text(&report, Terminal { color: false, columns: Some(80) });
         insta::assert_snapshot!(text);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");

@@ -38,9 +38,22 @@ async fn healthy_database_has_no_warning_and_a_broken_one_says_why() {
     let broken = diagnose(&database.url, DAY0_MS, 30).await;
     assert_eq!(worst(&broken, "store.indexes"), Level::Problem);
     assert!(
+        broken.iter().any(|finding| finding.advice.contains("create index page_view_route")),
+        "{broken:#?}"
+    );
+    assert!(
         broken.iter().any(|finding| finding.found.contains("`mine` is not made by fieldvitals")),
         "{broken:#?}"
     );
+
+    run(&database.url, "drop index mine").await;
+    for (name, statement) in INDEXES {
+        let (mut connection, _) = schema::reach(&database.url).await.unwrap();
+        let all = format!("drop index if exists {name}; {statement}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(all)).execute(&mut connection).await.unwrap();
+    }
+    let repaired = diagnose(&database.url, DAY0_MS, 30).await;
+    assert_eq!(worst(&repaired, "store.indexes"), Level::Ok, "the advice repairs: {repaired:#?}");
 
     run(
         &database.url,
