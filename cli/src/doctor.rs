@@ -1,4 +1,4 @@
-//! `fieldvitals doctor`: examines a deployment, a running server and a page, and says what to do. Changes nothing.
+//! `fieldvitals doctor`: examines a deployment, a running server and a page, and advises. Changes nothing.
 //!
 //! In reading order: `server` (health of a running server), `page` (tag, policy, files and preflight of a page), `html`,
 //! `policy`, `browser` (a beacon of a real visit), `fetch` (HTTP). The data folder, the spool and the store examine
@@ -33,7 +33,7 @@ const MIB: u64 = 1024 * 1024;
 /// Examine a deployment or a page: exit 0 without problems, 1 with problems, 2 for a wrong command line.
 ///
 /// Reads the data folder, the spool, the store and its plans; with --server a running server too; with --page a page
-/// that has the tag. Each line says what was found, and what to do. Changes nothing.
+/// that has the tag. Each line has a finding, with advice below it. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

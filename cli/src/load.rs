@@ -1,7 +1,7 @@
 //! `fieldvitals load`: tests one's own server with real beacons: load, stress, spike and endurance.
 //!
-//! In reading order: `stages` (what is sent when), `target` (permission, and what the server says of itself), `send` (arrivals
-//! at a fixed rate), `outcome` (counts and times), `plan` (what the machine holds), `text` (output).
+//! In reading order: `stages` (times and rates), `target` (permission and resources of the server), `send` (arrivals
+//! at a fixed rate), `outcome` (counts and times), `plan` (capacity of the machine), `text` (output).
 
 mod outcome;
 mod plan;
@@ -29,7 +29,7 @@ use target::Target;
 
 /// Default rate, in beacons per second: a busy site's.
 const RATE: u64 = 200;
-/// Default number of connections: half of what a server takes from one network.
+/// Default number of connections: half of a server's limit for one client network.
 const CONNECTIONS: u64 = 256;
 /// Largest number of connections.
 const CONNECTIONS_MAX: u64 = 4_096;

@@ -1,4 +1,4 @@
-//! Findings of `fieldvitals doctor`: a check, its result, and what to do. Each backend examines itself and changes nothing.
+//! Findings of `fieldvitals doctor`: a check, its result, and advice. Each backend examines itself and changes nothing.
 
 use serde::Serialize;
 
@@ -33,9 +33,9 @@ pub struct Finding {
     pub check: &'static str,
     /// The result.
     pub level: Level,
-    /// What was found.
+    /// The facts, as a sentence.
     pub found: String,
-    /// What to do; empty if there is nothing to do.
+    /// Advice for the operator; empty if there is nothing to do.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub advice: String,
 }

@@ -59,7 +59,7 @@ struct Driver {
     child: Child,
 }
 
-/// What a visit showed.
+/// The result of a visit.
 #[derive(Debug, Default, PartialEq)]
 struct Visit {
     /// Whether the script ran.
@@ -158,7 +158,7 @@ impl Driver {
 
     async fn end(mut self) {
         let ending = call(&self.http, Method::DELETE, &self.session, None);
-        // What does not end is killed with its driver.
+        // The driver is killed next, and a browser that still runs ends with it.
         let _ = tokio::time::timeout(BEACON_TIME_MAX, ending).await;
         let _ = self.child.kill().await;
     }

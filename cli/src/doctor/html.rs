@@ -3,7 +3,7 @@
 use html5gum::{DefaultEmitter, StartTag, Token, Tokenizer};
 use std::collections::BTreeMap;
 
-/// What a page's HTML says.
+/// The parts of a page's HTML that concern the snippet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Page {
     /// The tags that may be the snippet, in their order.

@@ -6,9 +6,9 @@ use reqwest::Url;
 
 /// The directives that decide on scripts with an address: the first that a policy has.
 const SCRIPT: [&str; 3] = ["script-src-elem", "script-src", "default-src"];
-/// Those that decide on WebAssembly.
+/// The directives for WebAssembly.
 const WASM: [&str; 2] = ["script-src", "default-src"];
-/// Those that decide on beacons, and on fetching the module.
+/// The directives for beacons, and for fetching the module.
 const CONNECT: [&str; 2] = ["connect-src", "default-src"];
 
 /// One policy.

@@ -15,7 +15,7 @@ const BROKEN_ERRORS_PERCENT: f64 = 10.0;
 /// Mean time from which a server counts as broken, in milliseconds.
 const BROKEN_MEAN_MS: f64 = 1_000.0;
 
-/// What was measured in a stage, or in a whole test.
+/// Measurements of a stage, or of a whole test.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
     /// Beacons answered with 204.

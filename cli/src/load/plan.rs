@@ -1,4 +1,4 @@
-//! The capacity plan: what the server holds a month, from what was measured.
+//! The capacity plan of a month, from the measurements.
 
 use super::outcome::{Measured, Tried};
 use super::target::Usage;
@@ -22,7 +22,7 @@ const VIEW_BYTES: f64 = 250.0;
 /// Page views from which the growth of a store says something: its files grow in steps.
 const VIEWS_MIN: f64 = 20_000.0;
 
-/// What a server holds.
+/// The capacity of a server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Plan {
     /// The highest rate of a stage that the server held, in beacons per second.

@@ -19,7 +19,7 @@ const COUNTS: usize = 16;
 /// Pause between two lines of progress.
 const PROGRESS: Duration = Duration::from_millis(500);
 
-/// Sends a stage. `progress` gets what is measured so far.
+/// Sends a stage. `progress` gets the measurements so far.
 pub(super) async fn stage(
     target: &Target,
     beacons: &Beacons,

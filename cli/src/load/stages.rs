@@ -1,4 +1,4 @@
-//! What is sent when: stages of a time and a rate.
+//! Stages of a test: a time and a rate each.
 
 use std::time::Duration;
 

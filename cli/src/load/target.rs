@@ -1,4 +1,4 @@
-//! The tested server: its permission, and what it says of itself.
+//! The tested server: its permission, its answers and its resources.
 
 use crate::exit::Failure;
 use crate::output::plain;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Timeout of a beacon, in seconds: a browser's tab is gone by then.
 const BEACON_TIME_S_MAX: u64 = 30;
-/// Longest wait until a server has loaded what it took.
+/// Longest wait for an empty backlog.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(120);
 /// Pause between two looks at the server.
 const LOOK: Duration = Duration::from_millis(250);
@@ -29,7 +29,7 @@ pub(super) struct Target {
     data_dir: Option<PathBuf>,
 }
 
-/// What a server uses.
+/// Resources of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Usage {
     /// Resident memory, in bytes.
@@ -114,7 +114,7 @@ impl Target {
             .await
     }
 
-    /// What the server uses now, as far as it can be known.
+    /// Reads the server's resources; unknown ones are `None`.
     pub(super) async fn usage(&self) -> Usage {
         let folder = self.data_dir.as_ref();
         let store_bytes = folder.and_then(|folder| {
@@ -138,7 +138,7 @@ impl Target {
         if response.status().is_success() { response.text().await.ok() } else { None }
     }
 
-    /// Waits until the server has loaded what it took, if it says so, and returns what it uses then.
+    /// Waits for an empty backlog if the server tells it, then reads the server's resources.
     pub(super) async fn settled(&self) -> Usage {
         let began = Instant::now();
         loop {

@@ -9,7 +9,7 @@ use crate::progress::{count, grouped};
 use fieldvitals_store::diagnosis::size_text;
 use serde_json::{Value, json};
 
-/// Share of the processors from which this command may be what is slow, in percent.
+/// Share of the processors from which this command itself may be slow, in percent.
 const CLIENT_PERCENT_MAX: f64 = 40.0;
 
 pub(super) fn to_text(report: &Report, terminal: Terminal) -> String {
