@@ -10,7 +10,6 @@ use crate::target::Target;
 use crate::{delay, place};
 use anyhow::{Result, bail};
 use fieldvitals_store::{LoadBatch, NewSite, Senders, SiteId, SpoolId, Store, ViewUpdate};
-use fieldvitals_traffic::Beacons;
 use fieldvitals_traffic::{Random, Traffic};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -225,7 +225,8 @@ impl Visit {
                 "Network.loadingFailed" => {
                     let reasons = ["blockedReason", "corsErrorStatus/corsError", "errorText"];
                     let reasons = reasons.map(|name| of(&format!("/message/params/{name}")));
-                    self.end(&request, None, reasons.into_iter().find(|reason| !reason.is_empty()));
+                    let reason = reasons.iter().find(|reason| !reason.is_empty());
+                    self.end(&request, None, reason.map(String::as_str));
                 }
                 _ => {}
             }
@@ -241,10 +242,10 @@ impl Visit {
         self.beacons.retain(|sent| !(is_script(sent) && (sent.status.is_some() || sent.failure.is_some())));
     }
 
-    fn end(&mut self, request: &str, status: Option<u64>, failure: Option<String>) {
+    fn end(&mut self, request: &str, status: Option<u64>, failure: Option<&str>) {
         for sent in self.beacons.iter_mut().filter(|sent| sent.request == request) {
             sent.status = sent.status.or(status);
-            sent.failure = sent.failure.take().or(failure.clone());
+            sent.failure = sent.failure.take().or_else(|| failure.map(str::to_owned));
         }
     }
 
@@ -373,7 +374,7 @@ mod tests {
         let failed = json!({"method": "Network.loadingFailed", "params": {"requestId": "7", "blockedReason": "csp",
                             "errorText": "net::ERR"}});
         assert!(judge(&visit(&[beacon.clone(), failed]), None).found.ends_with("failed: csp"));
-        assert_eq!(judge(&visit(&[beacon.clone()]), Some("key")).level, Level::Warning);
+        assert_eq!(judge(&visit(std::slice::from_ref(&beacon)), Some("key")).level, Level::Warning);
         assert!(judge(&visit(&[beacon]), Some("other")).found.contains("another key"));
         assert!(judge(&visit(&[]), None).found.contains("no beacon"));
     }

@@ -1,5 +1,7 @@
 //! Doctor's findings about real databases.
 
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::PostgresStore;
 use crate::testing::Database;
