@@ -11,6 +11,7 @@ pub mod closed_days;
 pub mod comparison;
 pub mod crux;
 mod data_dir;
+pub mod diagnosis;
 pub mod directory;
 pub mod egress;
 pub mod gate;
@@ -94,6 +95,8 @@ pub struct Config {
     pub demo: bool,
     /// Keeps page views of bots (crawlers, uptime checks, automated browsers).
     pub keep_bots: bool,
+    /// Says in `/healthz` that load tests may send to this server.
+    pub load_test: bool,
     /// Rate limit of one client network, in beacons per second; 0 for no limit.
     pub client_rate: u32,
     /// Limits on connections.
@@ -495,6 +498,7 @@ impl Server {
             kept_days: config.retention.raw_days,
             demo: config.demo,
             keep_bots: config.keep_bots,
+            load_test: config.load_test,
         };
         tokio::task::spawn_blocking(intake::bots::prepare);
         let http = http::serve(state, listener?).map_err(ServeError::Http)?;

@@ -17,6 +17,7 @@ mod connection;
 mod copied;
 mod copy;
 mod deploy_mark;
+mod diagnosis;
 mod erase;
 mod error;
 mod facts;
@@ -47,6 +48,7 @@ mod view;
 mod violation;
 
 pub use citus::{Spread, spread};
+pub use diagnosis::diagnose;
 
 use async_trait::async_trait;
 use connection::{Pools, Transaction, background, bounded, question};

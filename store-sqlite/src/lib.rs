@@ -15,6 +15,7 @@ mod class_views;
 mod copy;
 mod deltas;
 mod deploy_mark;
+mod diagnosis;
 mod erase;
 mod error;
 mod fold;
@@ -38,6 +39,8 @@ mod verify;
 mod version;
 mod view;
 mod violation;
+
+pub use diagnosis::diagnose;
 
 use async_trait::async_trait;
 use fieldvitals_store::context::texts::TextKind;

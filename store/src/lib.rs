@@ -15,6 +15,7 @@ pub mod conformance;
 pub mod context;
 pub mod copy;
 mod deploy_mark;
+pub mod diagnosis;
 pub mod dimension;
 mod erase;
 mod filter;
