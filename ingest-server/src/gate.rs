@@ -16,6 +16,7 @@ mod standing;
 mod tests;
 
 pub use answer::{BaselineReport, BudgetReport, IncreaseReport};
+pub use standing::Measured;
 pub use standing::{Standing, exact_routes, filters_of, key_of, routes_of, standing};
 
 use crate::intake::lookup;
