@@ -344,7 +344,12 @@ impl Watch {
         let notices = self.channels.notices(&site.name, false, from_ms, None);
         let change = AlertChange::Raise { details: details.to_string(), notices };
         if self.store.alert_change(site.id, alert.id, now_ms, &change).await? {
-            tracing::warn!(site = site.name, alert = alert.id, "a warning became an error: {}", alert.alert.summary);
+            tracing::warn!(
+                site = site.name,
+                alert = alert.id,
+                "a warning became an error: {}",
+                alert.alert.summary
+            );
         }
         Ok(())
     }
@@ -407,7 +412,11 @@ mod tests {
         let Sequence { state: kept, since_ms, from_ms } = state.budgets[0].sequence;
         assert_eq!((kept, since_ms), (State::Broken, 1_000), "another limit is the same promise");
         assert_eq!(from_ms, Sequence::new(3_000).from_ms, "judged anew");
-        assert_eq!((before[1].decided.is_some(), &state.budgets[0].decided), (true, &None), "of another limit");
+        assert_eq!(
+            (before[1].decided.is_some(), &state.budgets[0].decided),
+            (true, &None),
+            "of another limit"
+        );
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<SiteState>(&text).unwrap(), state);
     }

@@ -468,8 +468,13 @@ pub trait Store: Send + Sync {
     async fn judgements(&self, site: SiteId, now_ms: i64, judgements: &[Judgement])
     -> Result<(), StoreError>;
     /// Dismisses an open violation. Returns `false` if there is no open violation of this id.
-    async fn violation_dismiss(&self, site: SiteId, id: i64, now_ms: i64, by: &str)
-    -> Result<bool, StoreError>;
+    async fn violation_dismiss(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        by: &str,
+    ) -> Result<bool, StoreError>;
     /// Returns violations, open ones before dismissed ones before resolved ones, each newest first; skips `skip` and returns
     /// at most `limit`.
     async fn violations(

@@ -6,8 +6,8 @@ use crate::client::{Client, ServerArgs};
 use crate::exit::{Done, Exit, Failure};
 use crate::moment::minute;
 use crate::output::table::{Cell, Column, Table};
-use crate::progress::count;
 use crate::output::{ABSENT, Ink, Terminal, limit, plain, share, value};
+use crate::progress::count;
 use std::path::PathBuf;
 
 /// Print the state of the budgets that are kept on the server, and how near each is to its limit: exit 0 if none is broken,

@@ -9,10 +9,10 @@ const SHAPES = {
   poor: () => svg("path", { d: "M5 .8 9.6 9.2H.4z" }),
 };
 
-/** A rating in colour, shape and words. */
-export function chip(rating) {
+/** A rating in colour, shape and words; `text` replaces its words. */
+export function chip(rating, text = RATINGS[rating] ?? rating) {
   const shape = svg("svg", { viewBox: "0 0 10 10", width: 10, height: 10, "aria-hidden": "true" }, SHAPES[rating]?.());
-  return h("span", { class: `chip ${rating}` }, shape, RATINGS[rating] ?? rating);
+  return h("span", { class: `chip ${rating}` }, shape, text);
 }
 
 /** A mark on a percentile that rests on few samples, or nothing. */

@@ -28,6 +28,11 @@ export function failed({ message, hint }) {
   return h("p", { class: "soft failed" }, `${message} ${hint ?? ""}`.trim());
 }
 
+/** A part of a view that the session may not read, or that failed, as a panel. */
+export function failedPanel(title, error) {
+  return h("section", { class: "panel notice" }, h("h2", {}, title), failed(error));
+}
+
 /** A string from a stranger with its invisible and reordering characters written out, as in `⟨U+202E⟩`. */
 export function readable(text) {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>

@@ -57,7 +57,8 @@ export function waiting(state, answers, link) {
   ];
 }
 
-function tag(key) {
+/** The script tag of a key. */
+export function tag(key) {
   return `<script async src="${location.origin}/v.js" data-site="${key}"></script>`;
 }
 

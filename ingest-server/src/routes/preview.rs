@@ -69,7 +69,8 @@ pub async fn preview(
         // A route that only a rule of the present named follows from the URL again.
         let next = site_route::moved(&row.url, &row.route, site, &then).unwrap_or_else(|| row.route.clone());
         if let Some(url) = PageUrl::read(&row.url) {
-            let mut matching = (0..then.routes.len()).filter(|&place| route::follows(&url, &then.routes[place]));
+            let mut matching =
+                (0..then.routes.len()).filter(|&place| route::follows(&url, &then.routes[place]));
             if let Some(first) = matching.next() {
                 if next == then.routes[first] {
                     *pages[first].entry(route::of_path(&url)).or_default() += row.views;
@@ -92,7 +93,9 @@ pub async fn preview(
             views: of_rule,
             share: if views == 0 { 0.0 } else { of_rule as f64 / views as f64 },
             examples: largest.iter().take(EXAMPLES_MAX).map(|(page, _)| (*page).clone()).collect(),
-            shadowed_by: shadow.filter(|_| pages.is_empty()).and_then(|place| then.routes.get(place).cloned()),
+            shadowed_by: shadow
+                .filter(|_| pages.is_empty())
+                .and_then(|place| then.routes.get(place).cloned()),
         }
     });
     Ok(PreviewReport {

@@ -175,7 +175,8 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     assert_eq!(due(49).await, []);
     // A warning becomes an error once: also a delivered notice is due again, and another channel hears of it.
     assert!(store.alert_change(a, 1, 31, &AlertChange::Acknowledge { by: "ada".to_owned() }).await.unwrap());
-    let raise = AlertChange::Raise { details: "{\"n\": 2}".to_owned(), notices: to(&[("mail", 33), ("page", 34)]) };
+    let raise =
+        AlertChange::Raise { details: "{\"n\": 2}".to_owned(), notices: to(&[("mail", 33), ("page", 34)]) };
     assert!(store.alert_change(a, 1, 33, &raise).await.unwrap());
     assert!(!store.alert_change(a, 1, 33, &raise).await.unwrap(), "it is an error");
     let raised = store.alert(a, 1).await.unwrap().unwrap();
@@ -199,7 +200,11 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     assert_eq!(due(99).await, [(a, 1, resolved.clone()), (a, 1, ended.clone())]);
     assert_eq!(store.alert(a, 1).await.unwrap().unwrap().notices, [resolved.clone(), ended.clone()]);
     store.notice_tried(a, 1, &reminder).await.unwrap();
-    assert_eq!(due(99).await, [(a, 1, resolved), (a, 1, ended)], "an attempt of the event before changes nothing");
+    assert_eq!(
+        due(99).await,
+        [(a, 1, resolved), (a, 1, ended)],
+        "an attempt of the event before changes nothing"
+    );
     store.site_delete(a).await.unwrap();
     assert_eq!(due(99).await, []);
 }

@@ -928,7 +928,10 @@ pub async fn violations_open_and_close(store: Arc<dyn Store>) {
     let left = list(false).await;
     let order: Vec<(i64, i64)> = left.iter().map(|v| (v.opened_ms, v.last_seen_ms)).collect();
     assert_eq!(order, [(40, 40), (50, 70), (10, 20)], "a dismissed one is renewed, after the open ones");
-    assert_eq!((left[1].dismissed.clone(), list(true).await), (Some((60, "ada".to_owned())), left[..1].to_vec()));
+    assert_eq!(
+        (left[1].dismissed.clone(), list(true).await),
+        (Some((60, "ada".to_owned())), left[..1].to_vec())
+    );
     judge(80, &[judgement("a", Some(false))]).await;
     judge(90, &[judgement("a", Some(true))]).await;
     let opened: Vec<i64> = list(true).await.iter().map(|v| v.opened_ms).collect();

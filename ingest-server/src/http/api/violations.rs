@@ -1,16 +1,16 @@
 //! Broken budgets.
 
+use crate::clock::now_ms;
 use crate::http::answer::ask;
 use crate::http::api::Answer;
+use crate::http::body::Body;
 use crate::http::error::ApiError;
+use crate::http::error::ErrorBody;
 use crate::http::question::{given, short};
 use crate::http::responses::QuestionErrors;
 use crate::http::{State, auth};
-use crate::http::body::Body;
-use crate::http::error::ErrorBody;
-use crate::clock::now_ms;
-use crate::password::shown_name;
 use crate::limits;
+use crate::password::shown_name;
 use crate::questions::Cost;
 use crate::report::{time_text, unit_name};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -144,10 +144,7 @@ pub async fn violations(
         let page = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = found.len() > page;
         found.truncate(page);
-        let violations = found
-            .into_iter()
-            .map(ViolationReport::from)
-            .collect();
+        let violations = found.into_iter().map(ViolationReport::from).collect();
         Ok(ViolationsReport { violations, next_cursor: more.then(|| skip.saturating_add(limit).to_string()) })
     };
     ask(&state, &request, Cost::Usual, question).await
@@ -171,8 +168,9 @@ pub async fn change(
         ApiError::parameter(format!("`{}` is no id of a violation: expected a whole number", short(&id)))
     })?;
     let body = body.0.map_err(ApiError::body)?;
-    let ViolationAction { action: Dismiss::Dismiss } = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::parameter(format!("the body is not {{\"action\": \"dismiss\"}}: {error}")))?;
+    let ViolationAction { action: Dismiss::Dismiss } = serde_json::from_slice(&body).map_err(|error| {
+        ApiError::parameter(format!("the body is not {{\"action\": \"dismiss\"}}: {error}"))
+    })?;
     let directory = state.directory.current();
     let by = directory.token_by_id(access.token).map(|token| shown_name(&token.name).to_owned());
     if !state.store()?.violation_dismiss(site.id, id, now_ms(), &by.unwrap_or_default()).await? {
