@@ -1,16 +1,13 @@
 // The audit log: who changed which setting, when, and what it was before.
-import { failedPanel, h, quoted, readable } from "./dom.js";
+import { dataTable, failedPanel, h, quoted, readable } from "./dom.js";
 import { moment } from "./format.js";
 
 export function auditPanels({ part: answer }) {
   if (answer instanceof Error) return failedPanel("The log is of the whole server", answer);
   return h("section", { class: "panel", "aria-labelledby": "log" }, h("h2", { id: "log" }, "Changes of settings"),
     answer.entries.length === 0 ? h("p", { class: "soft" }, "Nothing was changed yet.")
-      : h("table", { class: "plain-table wide log" },
-          h("thead", {}, h("tr", {}, ["When", "Who", "What", "Change"].map((text) => h("th", { scope: "col" }, text)))),
-          h("tbody", {}, answer.entries.map(({ at, actor, action, target, before, after }) => h("tr", {},
-            h("td", {}, moment(at)), h("td", {}, quoted(actor)), h("td", {}, action, " ", quoted(target)),
-            h("td", { class: "examples" }, differences(before, after).map((text) => h("div", {}, h("bdi", {}, text)))))))),
+      : dataTable("log", ["When", "Who", "What", "Change"], answer.entries.map(({ at, actor, action, target, before, after }) =>
+          [moment(at), quoted(actor), [action, " ", quoted(target)], differences(before, after).map((text) => h("div", {}, h("bdi", {}, text)))])),
     answer.next_cursor === null ? null : h("p", { class: "soft small" }, `The latest ${answer.entries.length} are shown; fieldvitals audit lists all.`));
 }
 

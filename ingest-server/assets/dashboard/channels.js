@@ -1,7 +1,7 @@
 // Channels of alerts: listed and tried. They hold secrets and addresses inside of networks, so the server's owner has them in a
 // file; here are the lines for it.
 import { changeButton, field } from "./forms.js";
-import { failedPanel, h, quoted } from "./dom.js";
+import { dataTable, failedPanel, h, quoted } from "./dom.js";
 import { post } from "./api.js";
 import { snippetBox } from "./snippet.js";
 
@@ -25,11 +25,8 @@ export function channelPanels({ part: answer, fresh: site }, { mayWrite }) {
 }
 
 export function channelTable(channels, mayWrite) {
-  return h("table", { class: "plain-table wide" },
-    h("thead", {}, h("tr", {}, ["Name", "Kind", "Sites", ""].map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, channels.map(({ name, kind, sites }) => h("tr", {}, h("th", { scope: "row" }, quoted(name)), h("td", {}, kind),
-      h("td", {}, sites.length === 0 ? "all" : sites.map((site, place) => [place > 0 ? ", " : "", quoted(site)])),
-      h("td", {}, mayWrite ? tryButton(name) : null)))));
+  return dataTable("", ["Name", "Kind", "Sites", "Test"], channels.map(({ name, kind, sites }) => [quoted(name), kind,
+    sites.length === 0 ? "all sites" : sites.map((site, place) => [place > 0 ? ", " : "", quoted(site)]), mayWrite ? tryButton(name) : null]));
 }
 
 /** Sends a test notice, and shows what the receiver answered. */

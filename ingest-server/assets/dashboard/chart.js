@@ -120,6 +120,7 @@ export function histogram(name, metric) {
 
 /** The axis: zero, the thresholds, and the end if there is room. */
 function axis(unit, bins, edges, thresholds) {
+  /** @type {[number, string, string][]} */
   const labels = [[0, "0", "first"]];
   if (edges[1] > 0.08) labels.push([edges[1], boundary(unit, thresholds[0]), "middle"]);
   if (edges[2] - edges[1] > 0.14 && edges[2] < 0.97) labels.push([edges[2], boundary(unit, thresholds[1]), "middle"]);

@@ -95,8 +95,14 @@ function otherPeriod(state, actions) {
     h("button", { class: "secondary", type: "submit" }, "Compare"));
 }
 
-/** A comparison as rows of a table: the metrics of all page views, then the pages that moved. */
-function comparedRows({ metrics, routes }, [, baseline, current]) {
+/**
+ * A comparison as rows of a table: the metrics of all page views, then the pages that moved.
+ * @param {any} comparison
+ * @param {any[]} heads
+ */
+function comparedRows(comparison, heads) {
+  const { metrics, routes } = comparison;
+  const [, baseline, current] = heads;
   const of = (page, name, change) => [page, name, change.baseline?.value, change.baseline?.n, change.current?.value, change.current?.n, change.change, change.interval?.[0], change.interval?.[1], change.verdict];
   return [["page", "metric", `p75 of ${baseline}`, "n", `p75 of ${current}`, "n", "change", "90 % CI from", "90 % CI to", "verdict"],
     ...Object.entries(metrics).map(([name, change]) => of("(all)", name, change)), ...routes.map((change) => of(change.route, change.metric, change))];

@@ -270,6 +270,8 @@ function drawFrame() {
   const names = Object.keys(NAMES).filter((view) => !OF_SERVER.includes(view) || !known.link);
   navigation.replaceChildren(...names.map((view) =>
     link(elsewhere(state, { view }), { "aria-current": state.route === null && state.view === view ? "page" : null }, NAMES[view])));
+  const current = navigation.querySelector("[aria-current]");
+  if (current !== null) navigation.scrollLeft = current.offsetLeft + current.offsetWidth - navigation.offsetLeft - navigation.clientWidth / 2;
   const buttons = [
     h("button", { class: "plain", type: "button", onclick: find, title: "Find a page or a view: / or Ctrl K" }, "Find"),
     h("button", { class: "plain", type: "button", onclick: () => openSharing(state.site, known.link) }, "Share"),
@@ -328,7 +330,7 @@ function look() {
 function isOccupied() {
   const selection = getSelection();
   if (!selection.isCollapsed && main.contains(selection.anchorNode)) return true;
-  const field = document.activeElement;
+  const field = /** @type {any} */ (document.activeElement);
   if (main.contains(field) && field.matches("input") && field.value !== field.defaultValue) return true;
   if (isDirty(main)) return true;
   return CSS.supports("selector(select:open)") && main.querySelector("select:open") !== null;

@@ -31,7 +31,7 @@ export async function signIn(message, onEntered) {
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const given = ways.map((way) => [way, form.get(way).trim()]).find(([, text]) => text !== "");
+    const given = ways.map((way) => [way, String(form.get(way)).trim()]).find(([, text]) => text !== "");
     if (given === undefined) {
       error.textContent = password ? "Enter the password or a token." : "Enter a token.";
       return;

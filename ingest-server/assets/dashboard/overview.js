@@ -89,7 +89,7 @@ function vitals({ report, series }, state, link) {
       h("div", { class: "tiles" }, tiles.slice(5))));
 }
 
-function tile({ name, title, says, core }, metric, change, points, state, link) {
+function tile({ name, title, says, core = false }, metric, change, points, state, link) {
   const current = state.metric === name;
   const size = core ? "tile core" : "tile";
   const heading = h("h3", {}, link({ metric: name },

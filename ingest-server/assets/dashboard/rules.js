@@ -2,7 +2,7 @@
 import { ApiError, change, post, sitePath } from "./api.js";
 import { changeButton, changeForm, field, lines, textBox } from "./forms.js";
 import { count, counted, share } from "./format.js";
-import { failed, h, quoted } from "./dom.js";
+import { dataTable, failed, h, quoted } from "./dom.js";
 
 /** Time without a key press until the rules are tried. */
 const TYPED_MS = 400;
@@ -54,17 +54,12 @@ function previewed({ rules, views, routes_now: now, routes_then: then, sampled }
   if (views === 0) return [h("p", { class: "soft" }, "No page view of the last 30 days is there to try them on.")];
   const note = ({ pages, shadowed_by: by }) => {
     if (pages > 0) return null;
-    return by === undefined ? "matches no page of the last 30 days" : [`all its pages go to the earlier rule `, quoted(by, "route")];
+    return by === undefined ? "matches no page of the last 30 days" : ["all its pages go to the earlier rule ", quoted(by, "route")];
   };
   return [
     h("p", {}, `${counted(now, "page")} become ${count(then)}, of ${counted(views, "page view")} of the last 30 days${sampled === undefined ? "" : " (a sample)"}.`),
-    h("table", { class: "plain-table wide rules" },
-      h("thead", {}, h("tr", {}, ["Rule", "Pages", "Page views", "Such as"].map((text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, rules.map((rule) => h("tr", {},
-        h("th", { scope: "row" }, quoted(rule.pattern, "route")),
-        h("td", {}, count(rule.pages)),
-        h("td", {}, `${count(rule.views)} (${share(rule.views, views)})`),
-        h("td", { class: "examples" }, note(rule) ?? rule.examples.map((page, place) => [place > 0 ? ", " : "", quoted(page, "route")])))))),
+    dataTable("rules", ["Rule", "Pages", "Page views", "Such as"], rules.map((rule) => [quoted(rule.pattern, "route"), counted(rule.pages, "page"),
+      `${count(rule.views)} (${share(rule.views, views)})`, note(rule) ?? rule.examples.map((page, place) => [place > 0 ? ", " : "", quoted(page, "route")])])),
   ];
 }
 

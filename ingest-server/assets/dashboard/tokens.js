@@ -1,7 +1,7 @@
 // API tokens: made, shown once, revoked.
 import { change, post } from "./api.js";
 import { changeForm, confirmChange, field } from "./forms.js";
-import { failedPanel, h, quoted, readable } from "./dom.js";
+import { dataTable, failedPanel, h, quoted, readable } from "./dom.js";
 import { moment } from "./format.js";
 import { openDialog } from "./dialogs.js";
 import { snippetBox } from "./snippet.js";
@@ -12,9 +12,7 @@ export function tokenPanels({ part: answer, sites }, access, actions) {
   if (answer instanceof Error) return failedPanel("Tokens are of the whole server", answer);
   return [
     h("section", { class: "panel", "aria-labelledby": "tokens" }, h("h2", { id: "tokens" }, "Tokens"),
-      h("table", { class: "plain-table wide" },
-        h("thead", {}, h("tr", {}, ["Name", "Scope", "Sites", "Made", ""].map((text) => h("th", { scope: "col" }, text)))),
-        h("tbody", {}, answer.tokens.map((token) => tokenRow(token, actions))))),
+      dataTable("", ["Name", "Scope", "Sites", "Made", "Revoke"], answer.tokens.map((token) => tokenRow(token, actions)))),
     h("section", { class: "panel", "aria-labelledby": "new-token" }, h("h2", { id: "new-token" }, "A new token"),
       changeForm({ button: "Make the token", kind: "primary", send: (form) => addToken(form, actions) },
         h("div", { class: "fields" },
@@ -30,9 +28,8 @@ function tokenRow({ id, name, scope, sites, created }, actions) {
     title: `Revoke ${name}`, button: "Revoke", says: "Its sessions and links end at once, and what uses it stops working.",
     send: () => change("DELETE", `/api/v1/tokens/${id}`).then(() => actions.changed("The token is revoked.")),
   });
-  return h("tr", {}, h("th", { scope: "row" }, quoted(name)), h("td", {}, scope),
-    h("td", {}, sites === null ? "all" : sites.map((site, place) => [place > 0 ? ", " : "", quoted(site)])), h("td", {}, moment(created)),
-    h("td", {}, h("button", { type: "button", class: "plain", onclick: revoke, "aria-label": `Revoke ${name}`, "data-key": `revoke-${id}` }, "Revoke…")));
+  return [quoted(name), scope, sites === null ? "all sites" : sites.map((site, place) => [place > 0 ? ", " : "", quoted(site)]), moment(created),
+    h("button", { type: "button", class: "plain", onclick: revoke, "aria-label": `Revoke ${name}`, "data-key": `revoke-${id}` }, "Revoke…")];
 }
 
 async function addToken(form, actions) {
