@@ -23,6 +23,8 @@ const DRAWN = { overview: overviewView, compare: compareView, budgets: budgetsVi
 const OF_SERVER = ["settings", "server"];
 /** Rows by which the ranking grows. */
 const ROWS = 50;
+/** Parameters that order the rows of the ranking: a change of them keeps their number. */
+const ORDER = ["metric", "sort", "order"];
 /** Time for which the end of a change is told. */
 const TOLD_MS = 6_000;
 /** Time until another look whether the reader is still occupied. */
@@ -69,9 +71,10 @@ function go(target) {
   const moved = target.route !== state.route || target.site !== state.site || target.view !== state.view;
   history.replaceState({ scroll: scrollY }, "");
   history.pushState(null, "", address(target));
+  const isReordered = !moved && Object.keys(target).every((name) => ORDER.includes(name) || target[name] === state[name]);
   state = target;
   problems = [];
-  rows = ROWS;
+  if (!isReordered) rows = ROWS;
   load({ moved, scroll: moved ? 0 : null });
 }
 
