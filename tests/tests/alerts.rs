@@ -140,7 +140,8 @@ async fn warning_that_becomes_an_error_is_told_to_those_who_hear_of_errors_only(
     let server = server(&folder, &channels).await;
     send(&server, (0..400).map(view_id), 4_000.0).await;
     apply(&server, &folder, &format!("{BUDGET}severity = \"warn\"\n")).await;
-    let severity = async || server.get("sites/default/alerts").await.unwrap()["alerts"][0]["severity"].clone();
+    let severity =
+        async || server.get("sites/default/alerts").await.unwrap()["alerts"][0]["severity"].clone();
     eventually(|| async {
         match severity().await {
             severity if severity == "warning" => Ok(()),

@@ -171,7 +171,10 @@ async fn overview_shows_the_numbers_of_the_api_and_stays_small() {
     let csv = downloaded(&browser, "csv-shop-LCP").await;
     assert_eq!(csv.trim_end().lines().count(), 1 + views.len(), "{csv}");
     let picture = downloaded(&browser, "png-shop-LCP").await;
-    assert!(picture.starts_with("image/png ") && number(&picture["image/png ".len()..]) > 5_000.0, "{picture}");
+    assert!(
+        picture.starts_with("image/png ") && number(&picture["image/png ".len()..]) > 5_000.0,
+        "{picture}"
+    );
     browser.quit().await;
 }
 
@@ -295,11 +298,21 @@ async fn newest_release_is_compared_with_the_one_before_and_names_the_page_that_
              document.querySelector('[data-key=against_to]').value = '{to}'; field.form.requestSubmit()"
         ))
         .await;
-    browser.until(&format!("location.search.includes('against_from={from}') && document.querySelector('#changes') !== null")).await;
-    let other = ask(&server, &format!("compare?{PERIOD}&against_from={from}T00:00:00Z&against_to={to}T00:00:00Z&limit=20")).await;
+    browser
+        .until(&format!(
+            "location.search.includes('against_from={from}') && document.querySelector('#changes') !== null"
+        ))
+        .await;
+    let other = ask(
+        &server,
+        &format!("compare?{PERIOD}&against_from={from}T00:00:00Z&against_to={to}T00:00:00Z&limit=20"),
+    )
+    .await;
     let views = other["baseline"]["views"].as_u64().unwrap();
     assert!(views > 1_000, "{views}");
-    let shown = browser.run("return document.querySelector('#changes').closest('section').innerText.replaceAll(',', '')").await;
+    let shown = browser
+        .run("return document.querySelector('#changes').closest('section').innerText.replaceAll(',', '')")
+        .await;
     assert!(shown.as_str().unwrap().contains(&format!("{views} page views against")), "{shown} of {views}");
     choose(&browser, "sides", "period").await;
     browser.until("document.querySelector('[data-key=current]') === null").await;

@@ -86,7 +86,9 @@ async fn settings_of_a_site_are_changed_and_what_rules_join_is_shown_before() {
     open(&server, &browser, "view=settings&part=routes").await;
     fill(&browser, "[data-key=site-routes]", "/blog/*\n/blog/b\n/nowhere").await;
     browser.until("document.querySelectorAll('.rules tbody tr').length === 3").await;
-    let rows = browser.run("return [...document.querySelectorAll('.rules tbody tr')].map(row => row.innerText)").await;
+    let rows = browser
+        .run("return [...document.querySelectorAll('.rules tbody tr')].map(row => row.innerText)")
+        .await;
     let rows: Vec<String> = serde_json::from_value(rows).unwrap();
     assert!(rows[0].contains("4 (80 %)") && rows[0].contains("/blog/b, /blog/"), "{rows:?}");
     assert!(rows[1].contains("all its pages go to the earlier rule /blog/*"), "{rows:?}");
@@ -139,11 +141,21 @@ async fn token_is_shown_once_and_works_until_it_is_revoked() {
     };
     assert_eq!(status().await, 200);
     let made = server.get("tokens").await.unwrap();
-    let made = made["tokens"].as_array().unwrap().iter().find(|token| token["name"] == HOSTILE).unwrap().clone();
+    let made =
+        made["tokens"].as_array().unwrap().iter().find(|token| token["name"] == HOSTILE).unwrap().clone();
     assert_eq!((&made["scope"], &made["sites"]), (&json!("read"), &json!(["default"])));
     browser.run("document.querySelector('dialog form').requestSubmit()").await;
     browser.until(&shows(HOSTILE)).await;
-    assert_eq!(browser.run("return document.documentElement.outerHTML").await.as_str().unwrap().matches(&secret).count(), 0);
+    assert_eq!(
+        browser
+            .run("return document.documentElement.outerHTML")
+            .await
+            .as_str()
+            .unwrap()
+            .matches(&secret)
+            .count(),
+        0
+    );
     browser.click(&format!("[data-key='revoke-{}']", made["id"])).await;
     browser.until("document.querySelector('dialog form.edit') !== null").await;
     browser.run("document.querySelector('dialog form.edit').requestSubmit()").await;
@@ -156,9 +168,13 @@ async fn token_is_shown_once_and_works_until_it_is_revoked() {
     })
     .await;
     open(&server, &browser, "view=settings&part=log").await;
-    let log = browser.run("return [...document.querySelectorAll('.log tbody tr')].map(row => row.innerText)").await;
+    let log =
+        browser.run("return [...document.querySelectorAll('.log tbody tr')].map(row => row.innerText)").await;
     let log: Vec<String> = serde_json::from_value(log).unwrap();
-    assert!(log[0].contains("token.revoke") && log[1].contains("token.add") && log[1].contains(HOSTILE), "{log:?}");
+    assert!(
+        log[0].contains("token.revoke") && log[1].contains("token.add") && log[1].contains(HOSTILE),
+        "{log:?}"
+    );
     open(&server, &browser, "view=settings&part=channels").await;
     browser.until(&shows("This server has no channel")).await;
     assert_inert(&browser).await;
@@ -168,7 +184,9 @@ async fn token_is_shown_once_and_works_until_it_is_revoked() {
 #[tokio::test]
 async fn budget_is_kept_after_a_look_at_what_it_would_have_done_and_its_alert_is_worked_with() {
     let server = Server::launch(Launch::with(&["--standing-every", "1"])).await;
-    let hours_ago = |number: u128| ViewId::new(now_ms() - 5 * 3_600_000, number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+    let hours_ago = |number: u128| {
+        ViewId::new(now_ms() - 5 * 3_600_000, number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+    };
     send(&server, (0..300).map(hours_ago), "/p", 4_000.0).await;
     server.settled().await;
     let browser = signed_in(&server, Engine::Chromium).await;
@@ -178,7 +196,11 @@ async fn budget_is_kept_after_a_look_at_what_it_would_have_done_and_its_alert_is
     browser.until("document.querySelector('dialog figcaption')?.innerText.includes('Would have failed on 1 of 28 days')").await;
     fill(&browser, "[data-key=budget-max]", "9000").await;
     browser.until("document.querySelector('dialog figcaption')?.innerText.includes('Would have failed on 0 of 28 days')").await;
-    assert_eq!(server.get("sites/default/budgets").await.unwrap()["version"], Value::Null, "a look changes nothing");
+    assert_eq!(
+        server.get("sites/default/budgets").await.unwrap()["version"],
+        Value::Null,
+        "a look changes nothing"
+    );
     fill(&browser, "[data-key=budget-max]", "2500").await;
     submit(&browser, "[data-key=budget-max]").await;
     until_told(&browser, "The budgets are kept").await;
@@ -186,7 +208,11 @@ async fn budget_is_kept_after_a_look_at_what_it_would_have_done_and_its_alert_is
     assert_eq!(kept["text"], "[[budget]]\nroute = \"/p\"\nmetric = \"LCP\"\nmax = 2500\npercentile = 75\n");
     eventually(|| async {
         let alerts = server.get("sites/default/alerts").await?;
-        if alerts["alerts"].as_array().is_some_and(|all| all.len() == 1) { Ok(()) } else { Err(alerts.to_string()) }
+        if alerts["alerts"].as_array().is_some_and(|all| all.len() == 1) {
+            Ok(())
+        } else {
+            Err(alerts.to_string())
+        }
     })
     .await;
 
@@ -199,7 +225,10 @@ async fn budget_is_kept_after_a_look_at_what_it_would_have_done_and_its_alert_is
     until_told(&browser, "The violation is dismissed").await;
     browser.until(&shows("No budget is broken.")).await;
     let all = server.get("sites/default/violations?status=all").await.unwrap();
-    assert!(all["violations"][0]["resolved"].is_null() && all["violations"][0]["dismissed_by"].is_string(), "{all}");
+    assert!(
+        all["violations"][0]["resolved"].is_null() && all["violations"][0]["dismissed_by"].is_string(),
+        "{all}"
+    );
 
     open(&server, &browser, "").await;
     browser.until("document.querySelector('[data-key=to-alerts]')?.innerText === '1 open alert'").await;

@@ -159,10 +159,13 @@ fn dashboard_types(dir: &Path, tsc: &mut Command) -> Result<()> {
         }
     }
     fs::write(copy.join("uplot.d.ts"), "declare const uPlot: any;\nexport default uPlot;\n")?;
-    let check = ["--noEmit", "--allowJs", "--checkJs", "--noUnusedLocals", "--skipLibCheck", "--module", "esnext"];
-    let of_browsers = ["--moduleResolution", "bundler", "--target", "esnext", "--lib", "esnext,dom,dom.iterable"];
+    let check =
+        ["--noEmit", "--allowJs", "--checkJs", "--noUnusedLocals", "--skipLibCheck", "--module", "esnext"];
+    let of_browsers =
+        ["--moduleResolution", "bundler", "--target", "esnext", "--lib", "esnext,dom,dom.iterable"];
     let files = ["dashboard/types.d.ts", "dashboard/dashboard.js"];
-    run(tsc.args(check).args(of_browsers).args(files)).context("the dashboard's modules do not fit each other")?;
+    run(tsc.args(check).args(of_browsers).args(files))
+        .context("the dashboard's modules do not fit each other")?;
     say("the dashboard's modules fit each other");
     Ok(())
 }
