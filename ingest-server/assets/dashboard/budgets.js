@@ -81,7 +81,7 @@ function budgetRow(budget, context, link, history) {
       h("span", {}, chip(rating, text), " ", h("strong", {}, budgetName(budget)), ` ≤ ${boundary(unit, max)} `, route.includes("*") ? words : link({ view: "overview", route }, { "data-key": `budget-${budget.line}` }, words),
         severity === "warn" ? h("span", { class: "severity" }, "warning only") : null),
       context.mayWrite ? h("button", { class: "plain", type: "button", onclick: () => budgetDialog(context, budget), "data-key": `change-budget-${budget.line}`, "aria-label": `Change ${budgetName(budget)} of ${route}` }, "Change…") : null),
-    usedBar(used),
+    usedBar(used, state),
     h("p", { class: "soft small facts" },
       h("span", {}, used === null ? numbers : `${Math.round(used * 100)} % used: ${numbers}`, evidence.interval === null ? "" : `, 90 % CI ${interval(unit, evidence.interval, [max])}`),
       h("span", {}, `${share(evidence.within, evidence.n)} of ${counted(evidence.n, "page view")} within`),
@@ -97,13 +97,13 @@ function needs({ samples_needed: needed, n, hours_needed: hours, evidence }) {
   return `about ${counted(needed - n, "more page view")} decide it, ${time} at this traffic`;
 }
 
-/** The used part of a limit: the mark is the limit. */
-function usedBar(used) {
+/** The used part of a limit: the mark is the limit. Pale before a verdict, because chance may explain it. */
+function usedBar(used, state) {
   const bar = h("span", { class: used === null ? "" : used > 1 ? "over" : used > 0.9 ? "near" : "under" });
   bar.style.width = `${100 * Math.min(used ?? 0, BAR_END) / BAR_END}%`;
   const limit = h("span", { class: "limit" });
   limit.style.left = `${100 / BAR_END}%`;
-  return h("div", { class: "used", role: "img", "aria-label": used === null ? "Not measured" : `${Math.round(used * 100)} % of the limit` }, bar, limit);
+  return h("div", { class: state === "undecided" ? "used unsure" : "used", role: "img", "aria-label": used === null ? "Not measured" : `${Math.round(used * 100)} % of the limit` }, bar, limit);
 }
 
 function violationsPanel(state, { violations, next_cursor: more }, { site, mayWrite, actions }, link) {

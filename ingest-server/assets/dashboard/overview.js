@@ -44,7 +44,7 @@ export const overviewView = {
       report.views === 0
         ? filtersOf(state).length > 0
           ? h("section", { class: "panel" }, h("h2", {}, "No page views here"), h("p", {}, "No page view of this period has these filters."), widen(state, link))
-          : [waiting(state, answers, link), widen(state, link), rejectionPanel(true, answers.rejections, answers.site.name)]
+          : [waiting(state, answers, link), widen(state, link), rejectionPanel(true, answers, actions)]
         : [
             verdict(report),
             vitals(answers, state, link),

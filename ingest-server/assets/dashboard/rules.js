@@ -52,8 +52,9 @@ function rulesPanel(site, path, mayWrite, actions) {
 /** The answer of a preview as a table. */
 function previewed({ rules, views, routes_now: now, routes_then: then, sampled }) {
   if (views === 0) return [h("p", { class: "soft" }, "No page view of the last 30 days is there to try them on.")];
-  const note = ({ pages, shadowed_by: by }) => {
+  const note = ({ pages, named_views: named, shadowed_by: by }) => {
     if (pages > 0) return null;
+    if (named > 0) return `${counted(named, "page view")} of these paths keep the names that their pages give (data-route)`;
     return by === undefined ? "matches no page of the last 30 days" : ["all its pages go to the earlier rule ", quoted(by, "route")];
   };
   return [

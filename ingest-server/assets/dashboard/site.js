@@ -1,9 +1,9 @@
 // The settings of a site: script tag, keys, origins, name, time zone, retention, and its end.
 import { change, post, sitePath } from "./api.js";
-import { changeButton, changeForm, confirmChange, field, lines, textBox } from "./forms.js";
+import { changeForm, confirmChange, field, lines, textBox } from "./forms.js";
 import { counted, moment } from "./format.js";
 import { h, quoted } from "./dom.js";
-import { tag } from "./setup.js";
+import { allowButton, tag } from "./setup.js";
 import { snippetBox } from "./snippet.js";
 
 const KEPT_HOURS = [[0, "at once"], [24, "after 1 day"], [168, "after 7 days"], [720, "after 30 days"]];
@@ -55,13 +55,7 @@ function originsPanel(site, rejections, mayWrite, update) {
     refused.length === 0 ? null : h("div", { class: "refused" }, h("h3", {}, "Refused since the server started"),
       h("ul", { class: "rejection-list" }, refused.map(({ origin, count: n }) => h("li", { class: "line" },
         h("span", {}, quoted(origin, "origin"), h("span", { class: "soft small" }, ` ${counted(n, "beacon")}`)),
-        mayWrite ? allowButton(site, origin, update) : null)))));
-}
-
-/** A button that allows an origin. */
-function allowButton(site, origin, update) {
-  const origins = [...site.origins.filter((known) => known !== "*"), origin];
-  return changeButton({ text: "Allow", "aria-label": `Allow ${origin}`, send: () => update({ origins }, "The origin is allowed.") });
+        mayWrite ? h("span", {}, allowButton(site, origin, (settings) => update(settings, "The origin is allowed."))) : null)))));
 }
 
 function zonePanel(site, mayWrite, update) {

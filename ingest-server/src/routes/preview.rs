@@ -37,8 +37,10 @@ pub struct RuleReport {
     pattern: String,
     /// Pages that it would join: paths with ids replaced.
     pages: usize,
-    /// Their page views. Page views whose page names a route itself are not counted.
+    /// Their page views.
     views: u64,
+    /// Page views of matching paths that keep their route, because their page names it.
+    named_views: u64,
     /// Their share of the page views read, 0 to 1.
     share: f64,
     /// The largest of the pages.
@@ -61,6 +63,7 @@ pub async fn preview(
     let counts = store.urls(site.id, period(now_ms)).await?;
     let then = Site { routes: rules, ..site.clone() };
     let mut pages: Vec<HashMap<String, u64>> = then.routes.iter().map(|_| HashMap::new()).collect();
+    let mut named = vec![0_u64; then.routes.len()];
     let mut shadows: Vec<Option<usize>> = vec![None; then.routes.len()];
     let (mut routes_now, mut routes_then) = (HashSet::new(), HashSet::new());
     let mut views = 0;
@@ -74,6 +77,8 @@ pub async fn preview(
             if let Some(first) = matching.next() {
                 if next == then.routes[first] {
                     *pages[first].entry(route::of_path(&url)).or_default() += row.views;
+                } else {
+                    named[first] += row.views;
                 }
                 for later in matching {
                     shadows[later].get_or_insert(first);
@@ -83,21 +88,24 @@ pub async fn preview(
         routes_now.insert(row.route.as_str());
         routes_then.insert(next);
     }
-    let rules = then.routes.iter().zip(pages).zip(shadows).map(|((pattern, pages), shadow)| {
-        let mut largest: Vec<(&String, &u64)> = pages.iter().collect();
-        largest.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
-        let of_rule: u64 = pages.values().sum();
-        RuleReport {
-            pattern: pattern.clone(),
-            pages: pages.len(),
-            views: of_rule,
-            share: if views == 0 { 0.0 } else { of_rule as f64 / views as f64 },
-            examples: largest.iter().take(EXAMPLES_MAX).map(|(page, _)| (*page).clone()).collect(),
-            shadowed_by: shadow
-                .filter(|_| pages.is_empty())
-                .and_then(|place| then.routes.get(place).cloned()),
-        }
-    });
+    let rules = then.routes.iter().zip(pages).zip(named).zip(shadows).map(
+        |(((pattern, pages), named_views), shadow)| {
+            let mut largest: Vec<(&String, &u64)> = pages.iter().collect();
+            largest.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
+            let of_rule: u64 = pages.values().sum();
+            RuleReport {
+                pattern: pattern.clone(),
+                pages: pages.len(),
+                views: of_rule,
+                named_views,
+                share: if views == 0 { 0.0 } else { of_rule as f64 / views as f64 },
+                examples: largest.iter().take(EXAMPLES_MAX).map(|(page, _)| (*page).clone()).collect(),
+                shadowed_by: shadow
+                    .filter(|_| pages.is_empty())
+                    .and_then(|place| then.routes.get(place).cloned()),
+            }
+        },
+    );
     Ok(PreviewReport {
         rules: rules.collect(),
         sampled: counts.scanned.sample.map(Into::into),
