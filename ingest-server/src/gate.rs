@@ -19,7 +19,7 @@ mod tests;
 
 pub use answer::{BaselineReport, BudgetReport, IncreaseReport};
 pub use release::{ReleaseVerdict, compare_releases};
-pub use standing::{Standing, exact_routes, filters_of, key_of, routes_of, standing, with_values};
+pub use standing::{Measured, Standing, exact_routes, filters_of, key_of, routes_of, standing, with_values};
 
 use crate::intake::lookup;
 use crate::report::{PeriodReport, Range};

@@ -495,7 +495,7 @@ impl Server {
             data_dir: config.data_dir,
             started_ms: clock::now_ms(),
             outbox: Arc::clone(&outbox),
-            kept_days: config.retention.raw_days,
+            retention: config.retention,
             demo: config.demo,
             keep_bots: config.keep_bots,
             load_test: config.load_test,

@@ -138,12 +138,36 @@ pub(crate) async fn change(
         .bind(id)
         .bind(now_ms)
         .bind(by.as_deref()),
+        AlertChange::Raise { details, .. } => query(
+            "/* alert.raise */ update alert set is_warning = false, details = $3, acknowledged_ms = null, \
+             acknowledged_by = null \
+             where site_id = $1 and alert_id = $2 and resolved_ms is null and is_warning",
+        )
+        .bind(site.0)
+        .bind(id)
+        .bind(details.as_str()),
     };
     if statement.execute(&mut *connection).await.map_err(failed(WRITING))?.rows_affected() == 0 {
         return Ok(false);
     }
     match change {
         AlertChange::Acknowledge { .. } => {}
+        AlertChange::Raise { notices, .. } => {
+            for (channel, due_ms) in notices {
+                query(
+                    "/* alert.notice.raise */ insert into alert_notice (site_id, alert_id, channel, event, attempts, due_ms) \
+                     values ($1, $2, $3, 0, 0, $4) on conflict (site_id, alert_id, channel) \
+                     do update set attempts = 0, due_ms = excluded.due_ms",
+                )
+                .bind(site.0)
+                .bind(id)
+                .bind(channel.as_str())
+                .bind(due_ms)
+                .execute(&mut *connection)
+                .await
+                .map_err(failed(WRITING))?;
+            }
+        }
         AlertChange::Snooze { until_ms } => {
             query(
                 "/* alert.notice.remind */ update alert_notice set due_ms = $3, attempts = 0 \

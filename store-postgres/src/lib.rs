@@ -351,6 +351,16 @@ impl Alerting for PostgresStore {
         bounded(self.bounds.call, violation::judge(self, site, now_ms, judgements)).await
     }
 
+    async fn violation_dismiss(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        bounded(self.bounds.call, violation::dismiss(self, site, id, now_ms, by)).await
+    }
+
     async fn violations(
         &self,
         site: SiteId,

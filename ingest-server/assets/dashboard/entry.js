@@ -27,11 +27,11 @@ export async function signIn(message, onEntered) {
   const { password } = await get("/api/v1/session", null).catch(() => ({ password: false }));
   const error = h("p", { class: "error", id: "sign-in-error", role: "alert" }, message ?? "");
   const ways = password ? ["password", "token"] : ["token"];
-  const fields = ways.map((way) => field(way, ways.length === 1));
+  const fields = ways.map((way) => secretField(way, ways.length === 1));
   const submit = async (event) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const given = ways.map((way) => [way, form.get(way).trim()]).find(([, text]) => text !== "");
+    const given = ways.map((way) => [way, String(form.get(way)).trim()]).find(([, text]) => text !== "");
     if (given === undefined) {
       error.textContent = password ? "Enter the password or a token." : "Enter a token.";
       return;
@@ -56,7 +56,7 @@ export async function signIn(message, onEntered) {
       h("p", {}, "The session lasts 30 days, in a cookie that no script can read.")));
 }
 
-function field(way, isOnly) {
+function secretField(way, isOnly) {
   const texts = { password: "Password", token: isOnly ? "API token" : "Or an API token" };
   return [
     h("label", { for: way }, texts[way]),

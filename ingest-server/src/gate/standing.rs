@@ -8,10 +8,34 @@ use crate::intake::lookup;
 use crate::report::Range;
 use fieldvitals_store::limits::SORT_VIEWS_MAX;
 use fieldvitals_store::{Filters, Judgement, Site, Store, StoreError};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use utoipa::ToSchema;
 use vitals::budget::{Budget, BudgetFile, Severity};
 use vitals::gate::{Looks, Verdict};
 use vitals::metric::Value;
+
+/// What was counted of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Measured {
+    /// Page views with a value of the metric.
+    pub n: u64,
+    /// Those at or under `max`.
+    pub within: u64,
+    /// The percentile; absent without page views.
+    pub measured: Option<f64>,
+    /// Its confidence interval; absent with few page views.
+    pub interval: Option<[f64; 2]>,
+}
+
+impl Measured {
+    /// The percentile as a share of a limit; `None` without a percentile.
+    #[must_use]
+    pub fn used(&self, max: Option<f64>) -> Option<f64> {
+        let used = self.measured? / max?;
+        used.is_finite().then_some((used * 1_000.0).round() / 1_000.0)
+    }
+}
 
 /// A look at a budget.
 #[derive(Debug)]
@@ -143,11 +167,22 @@ impl BudgetReport {
         format!("{measured}, {} of {} page views within", self.within, self.n)
     }
 
-    /// The measured percentile as a share of the limit; `None` without a measurement.
+    /// What was counted.
     #[must_use]
-    pub fn used(&self) -> Option<f64> {
-        let used = self.measured? / self.max?;
-        used.is_finite().then_some((used * 1_000.0).round() / 1_000.0)
+    pub const fn counted(&self) -> Measured {
+        Measured { n: self.n, within: self.within, measured: self.measured, interval: self.interval }
+    }
+
+    /// Whether there are enough page views for a judgement.
+    #[must_use]
+    pub const fn is_judged(&self) -> bool {
+        self.n >= self.min_samples
+    }
+
+    /// The limit; `None` without a baseline.
+    #[must_use]
+    pub const fn max(&self) -> Option<f64> {
+        self.max
     }
 
     /// The comparison in one line: `2910 ms, 430 ms (17.3 %) more than in 5.0`; `None` without one.

@@ -249,6 +249,17 @@ impl ApiError {
     }
 
     /// Return `404 Not Found`: unknown alert, or one that has ended.
+    pub fn no_violation(id: i64) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "violation_unknown",
+            format!("there is no open violation {id} of this site"),
+            "GET /api/v1/sites/{site}/violations lists the open ones.",
+        )
+    }
+
+    /// No open alert has this id.
+    #[must_use]
     pub fn no_alert(id: i64) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

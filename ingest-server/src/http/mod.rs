@@ -48,7 +48,7 @@ use actix_web::middleware::{self, DefaultHeaders};
 use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
 use connection::Connections;
 use error::ApiError;
-use fieldvitals_store::Store;
+use fieldvitals_store::{Retention, Store};
 use socket2::SockRef;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -96,8 +96,8 @@ pub struct State {
     pub started_ms: i64,
     /// Delivers notices of alerts.
     pub outbox: Arc<Outbox>,
-    /// Retention of page views, in days.
-    pub kept_days: u32,
+    /// Retention.
+    pub retention: Retention,
     /// Serves the demo site.
     pub demo: bool,
     /// Keeps page views of bots.

@@ -306,6 +306,16 @@ impl Alerting for FaultyStore {
         self.inner.judgements(site, now_ms, judgements).await
     }
 
+    async fn violation_dismiss(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        self.inner.violation_dismiss(site, id, now_ms, by).await
+    }
+
     async fn violations(
         &self,
         site: SiteId,

@@ -14,8 +14,16 @@ pub trait Alerting: Send + Sync {
     async fn judgements(&self, site: SiteId, now_ms: i64, judgements: &[Judgement])
     -> Result<(), StoreError>;
 
-    /// Returns violations, open ones before resolved ones, each newest first; skips `skip` and returns at most
-    /// `limit`.
+    /// Dismisses an open violation. Returns `false` if there is no open violation of this id.
+    async fn violation_dismiss(
+        &self,
+        site: SiteId,
+        id: i64,
+        now_ms: i64,
+        by: &str,
+    ) -> Result<bool, StoreError>;
+    /// Returns violations, open ones before dismissed ones before resolved ones, each newest first; skips `skip` and returns
+    /// at most `limit`.
     async fn violations(
         &self,
         site: SiteId,
@@ -68,7 +76,7 @@ pub trait Alerting: Send + Sync {
     /// Changes an open alert. Returns `false` if there is no open alert of this id.
     ///
     /// Acknowledging ends reminders. Snoozing moves the notices to its end. Resolving makes notices of the end due at once,
-    /// and drops those of the start that were never tried.
+    /// and drops those of the start that were never tried. Raising changes an open warning only.
     async fn alert_change(
         &self,
         site: SiteId,

@@ -103,7 +103,7 @@ impl From<Notice> for NoticeReport {
 }
 
 impl AlertReport {
-    fn new(alert: Alert, now_ms: i64) -> Self {
+    pub(super) fn new(alert: Alert, now_ms: i64) -> Self {
         let state = match &alert {
             Alert { resolved_ms: Some(_), .. } => "resolved",
             Alert { snoozed_until_ms: Some(until_ms), .. } if *until_ms > now_ms => "snoozed",
