@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod compare;
 mod completions;
+mod config;
 mod exit;
 mod export;
 mod interrupt;
@@ -75,12 +76,16 @@ enum Command {
     Budget(budget::Args),
     Alert(alert::Args),
     Mcp(mcp::Args),
+    Config(Box<config::Args>),
     Completions(completions::Args),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, options) = match config::parse::<Cli>() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
     let done = match cli.command {
         Command::Serve(args) => serve::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
@@ -99,6 +104,7 @@ async fn main() -> ExitCode {
         Command::Budget(args) => budget::run(args).await,
         Command::Alert(args) => alert::run(args).await,
         Command::Mcp(args) => mcp::run(args).await,
+        Command::Config(args) => config::run(&args, &options),
         Command::Completions(args) => completions::run::<Cli>(&args),
     };
     done.unwrap_or_else(|error| match error.downcast::<exit::Failure>() {

@@ -6,6 +6,7 @@ use crate::interrupt::{INTERRUPTED, TERMINATED};
 use crate::limits;
 use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::{anyhow, ensure};
+use clap::builder::BoolishValueParser;
 use fieldvitals_server::alert::Channels;
 use fieldvitals_server::{
     Config, ConnectionLimits, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http,
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     trusted_proxies: Vec<IpNet>,
     /// The header in which a trusted proxy sends the visitor's country, such as CF-IPCountry; without this option the
     /// country is unknown.
-    #[arg(long, env = "FIELDVITALS_COUNTRY_HEADER", value_name = "NAME", requires = "trusted_proxies", value_parser = header)]
+    #[arg(long, env = "FIELDVITALS_COUNTRY_HEADER", value_name = "NAME", value_parser = header)]
     country_header: Option<HeaderName>,
     /// Treatment of automated visits: crawlers, uptime checks, Lighthouse, headless and automated browsers.
     #[arg(long, env = "FIELDVITALS_BOTS", default_value = "filter", value_name = "WHAT")]
@@ -89,7 +90,7 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u64).range(1..=limits::STANDING_EVERY_S_MAX))]
     standing_every: u64,
     /// Do not serve the demo site under /demo/.
-    #[arg(long)]
+    #[arg(long, env = "FIELDVITALS_NO_DEMO", value_parser = BoolishValueParser::new())]
     no_demo: bool,
 }
 
@@ -194,11 +195,27 @@ fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| "expected an address or network, such as 10.0.0.1 or 10.0.0.0/8".to_owned())
 }
 
+impl Args {
+    /// Checks what one option alone does not tell.
+    ///
+    /// # Errors
+    /// If options contradict each other.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.keep.retention()?;
+        self.store.check()?;
+        ensure!(
+            self.country_header.is_none() || !self.trusted_proxies.is_empty(),
+            "--country-header (or FIELDVITALS_COUNTRY_HEADER) is believed only from a proxy: name yours with \
+             --trusted-proxy"
+        );
+        Ok(())
+    }
+}
+
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    args.check()?;
     let retention = args.keep.retention()?;
-    args.store.check()?;
-    let filter = log_filter(std::env::var("FIELDVITALS_LOG").ok().as_deref());
-    args.monitoring.begin_log(filter);
+    args.monitoring.begin_log(log_filter(args.monitoring.log.as_deref()));
 
     let mut signals = Signals::listen()?;
     let config = Config {

@@ -12,6 +12,10 @@ use std::sync::Arc;
 /// The store of sites, tokens and measurements. The commands work with and without a running server.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
+    /// Configuration file (TOML) with options by their names: listen = "0.0.0.0:8080". Flags and environment win over
+    /// it.
+    #[arg(long, env = "FIELDVITALS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Folder of the spool and the embedded store.
     #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = "fieldvitals-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
