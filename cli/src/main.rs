@@ -2,6 +2,7 @@
 
 mod alert;
 mod audit;
+mod backup;
 mod budget;
 mod budget_file;
 mod check;
@@ -63,6 +64,8 @@ enum Command {
     Rollup(rollup::Args),
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
+    Backup(backup::Args),
+    Restore(backup::restore::Args),
     Status(status::Args),
     Export(Box<export::Args>),
     /// Show measurements as a table.
@@ -95,6 +98,8 @@ async fn main() -> ExitCode {
         Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Restore(args) => backup::restore::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Export(args) => export::run(*args).await,
         Command::Report(args) => report::run(*args).await,

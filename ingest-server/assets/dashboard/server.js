@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { h, quoted } from "./dom.js";
 
 export const serverView = {
-  read: async (state, site, { signal }) => ({ server: await get("/api/v1/status", null, signal) }),
+  read: async (state, site, { signal }) => ({ server: await get("api/v1/status", null, signal) }),
 
   title: () => "Server",
 
