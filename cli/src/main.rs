@@ -2,12 +2,14 @@
 
 mod alert;
 mod audit;
+mod backup;
 mod budget;
 mod budget_file;
 mod check;
 mod client;
 mod compare;
 mod completions;
+mod config;
 mod doctor;
 mod exit;
 mod export;
@@ -64,6 +66,8 @@ enum Command {
     Rollup(rollup::Args),
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
+    Backup(backup::Args),
+    Restore(backup::restore::Args),
     Status(status::Args),
     Doctor(Box<doctor::Args>),
     Load(Box<load::Args>),
@@ -79,12 +83,16 @@ enum Command {
     Budget(budget::Args),
     Alert(alert::Args),
     Mcp(mcp::Args),
+    Config(Box<config::Args>),
     Completions(completions::Args),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, options) = match config::parse::<Cli>() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
     let done = match cli.command {
         Command::Serve(args) => serve::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
@@ -94,6 +102,8 @@ async fn main() -> ExitCode {
         Command::Password(args) => password::run(args).await,
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
+        Command::Backup(args) => backup::run(args).await,
+        Command::Restore(args) => backup::restore::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Doctor(args) => doctor::run(*args).await,
         Command::Load(args) => load::run(*args).await,
@@ -105,6 +115,7 @@ async fn main() -> ExitCode {
         Command::Budget(args) => budget::run(args).await,
         Command::Alert(args) => alert::run(args).await,
         Command::Mcp(args) => mcp::run(args).await,
+        Command::Config(args) => config::run(&args, &options),
         Command::Completions(args) => completions::run::<Cli>(&args),
     };
     done.unwrap_or_else(|error| match error.downcast::<exit::Failure>() {

@@ -236,8 +236,9 @@ pub(crate) fn here(store: &dyn Store) -> Administration<'_> {
     Administration::new(store, COMMAND_LINE, clock::now_ms())
 }
 
-fn base_url(common: &Common) -> &str {
-    common.public_url.public_url.as_deref().unwrap_or(HOST_PLACEHOLDER)
+fn base_url(common: &Common) -> String {
+    let placeholder = || format!("{HOST_PLACEHOLDER}{}", common.public_url.base_path.as_str());
+    common.public_url.whole().unwrap_or_else(placeholder)
 }
 
 fn to_json(common: &Common, site: &Site) -> Value {
@@ -246,7 +247,7 @@ fn to_json(common: &Common, site: &Site) -> Value {
     json!({
         "id": site.id, "name": site.name, "key": current_key(site), "keys": keys, "origins": site.origins,
         "routes": site.routes, "auto_routes": site.route_groups.auto, "route_groups": PresentReport::from(site),
-        "timezone": site.timezone, "created": time_text(site.created_ms), "script": script_tag(base_url(common), current_key(site)),
+        "timezone": site.timezone, "created": time_text(site.created_ms), "script": script_tag(&base_url(common), current_key(site)),
     })
 }
 
@@ -258,7 +259,7 @@ fn to_text(common: &Common, site: &Site) -> String {
         site.name,
         current_key(site),
         terminal.list("  origins  ", &site.origins),
-        script_tag(base_url(common), current_key(site))
+        script_tag(&base_url(common), current_key(site))
     );
     if !site.routes.is_empty() {
         text.push_str(&format!("\n{}", terminal.list("  routes   ", &site.routes).trim_end()));
@@ -288,7 +289,7 @@ fn show_one(common: &Common, site: &Site) {
 
 /// Explains the placeholder in the script tag. The store does not know at which address browsers reach the server.
 fn say_where(common: &Common) {
-    if common.public_url.public_url.is_none() {
+    if common.public_url.whole().is_none() {
         eprintln!(
             "note: {HOST_PLACEHOLDER} stands for the public address of your server; --public-url or \
              FIELDVITALS_PUBLIC_URL fills it in"

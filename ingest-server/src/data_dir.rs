@@ -12,6 +12,17 @@ pub(crate) const ADMIN_TOKEN: &str = "admin-token";
 /// The file whose lock says that a server runs on the spool.
 const SPOOL_LOCK: &str = "spool.db.lock";
 
+/// The file that marks a folder whose restore has not ended.
+pub const RESTORING: &str = "restore.part";
+
+/// Refuses a folder whose restore has not ended: a start would begin with half of it.
+pub(crate) fn whole(data_dir: &Path) -> Result<(), ServeError> {
+    if data_dir.join(RESTORING).exists() {
+        return Err(ServeError::Restoring { path: data_dir.to_owned() });
+    }
+    Ok(())
+}
+
 /// The files of the folder besides those of the server's health.
 const OURS: [&str; 4] = [EMBEDDED_STORE, SPOOL, SPOOL_LOCK, ADMIN_TOKEN];
 

@@ -37,7 +37,10 @@ pub mod standing;
 mod store_url;
 pub mod telemetry;
 pub mod timeline;
+pub mod tls;
 
+pub use data_dir::RESTORING;
+pub use http::base_path::BasePath;
 pub use http::client::HeaderName;
 pub use http::connection::ConnectionLimits;
 pub use store_url::StoreUrl;
@@ -62,6 +65,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use telemetry::Telemetry;
 use telemetry::process::Disk;
+use tls::Tls;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
@@ -125,6 +129,10 @@ pub struct Config {
     pub standing_every: Duration,
     /// The address of the dashboard in notices of alerts; `None` if unknown.
     pub public_url: Option<String>,
+    /// The certificate; `None` for http.
+    pub tls: Option<Arc<Tls>>,
+    /// The path that a proxy passes on before those of the server.
+    pub base_path: BasePath,
 }
 
 /// Delivery of the first start's token to the owner.
@@ -164,6 +172,14 @@ pub enum ServeError {
         path: PathBuf,
         /// The system's error.
         reason: std::io::Error,
+    },
+    /// A restore of the data folder has not ended.
+    #[error(
+        "the restore of {} has not ended; run the same `fieldvitals restore` again, which begins anew", path.display()
+    )]
+    Restoring {
+        /// The folder.
+        path: PathBuf,
     },
     /// The file of the first token cannot be written.
     #[error("the first token cannot be written to {}: {reason}; choose a token with FIELDVITALS_ADMIN_TOKEN", path.display())]
@@ -283,6 +299,7 @@ struct Needs {
 impl Needs {
     async fn open(config: &Config, address: SocketAddr) -> Result<Self, ServeError> {
         data_dir::create(&config.data_dir)?;
+        data_dir::whole(&config.data_dir)?;
         let store = await_store(config, address).await?;
         let opened = Self::open_on(config, Arc::clone(&store)).await;
         match opened {
@@ -402,7 +419,8 @@ impl Server {
         SockRef::from(&listener).listen(limits::CONNECTIONS_WAITING_MAX).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let starting = http::starting::serve(listener).map_err(ServeError::Http)?;
+        let tls = config.tls.as_ref().map(|tls| tls.acceptor().clone());
+        let starting = http::starting::serve(listener, tls).map_err(ServeError::Http)?;
         match Needs::open(config, address).await {
             Ok(needs) => Ok(OpenServer { config: config.clone(), address, starting, needs }),
             Err(error) => {
@@ -499,6 +517,8 @@ impl Server {
             demo: config.demo,
             keep_bots: config.keep_bots,
             load_test: config.load_test,
+            tls: config.tls,
+            base_path: config.base_path,
         };
         tokio::task::spawn_blocking(intake::bots::prepare);
         let http = http::serve(state, listener?).map_err(ServeError::Http)?;

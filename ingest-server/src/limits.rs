@@ -31,6 +31,8 @@ pub const CONNECTIONS_MIN: usize = 16;
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Timeout of a request's head, from its first byte, in milliseconds.
 pub const HEAD_TIME_MS_MAX: u64 = 5_000;
+/// Pause between two looks at the files of the certificate, in milliseconds: they are two short files.
+pub const TLS_LOOK_MS: u64 = 5_000;
 /// Bytes that the server reads and discards after the last response of a connection, so that the client can read the
 /// response.
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;

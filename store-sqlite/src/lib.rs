@@ -9,6 +9,7 @@
 
 mod alert;
 mod audit;
+pub mod backup;
 mod budgets;
 mod bulk;
 mod class_views;

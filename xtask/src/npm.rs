@@ -20,7 +20,7 @@ const REPLACED: [(&str, &str); 3] = [
 const REGIONS: [(&str, &str); 2] = [
     (
         "options",
-        "const beside = (path) => new URL(path, options.host);\n\
+        "const beside = (path) => new URL(path, options.host.replace(/\\/*$/, \"/\"));\n\
          const data = { ...options, debug: options.debug ? \"\" : undefined, \
          tags: Object.entries(options.tags || {}).map((pair) => pair.join(\"=\")).join(\";\"), \
          sample: options.sample == null ? undefined : \"\" + options.sample };\n",

@@ -102,6 +102,7 @@ impl Part {
                 toolchain::program("prometheus", "prometheus")?;
                 toolchain::for_faults()?;
                 toolchain::for_alerts()?;
+                toolchain::for_proxies()?;
                 let (axe, clients, duckdb) = (browsers::axe()?, clients::fetch()?, duckdb::python()?);
                 say(format!("the browser is {}, its driver {}", chromium.display(), driver.display()));
                 let programs = tests.select(|program| program.is_of(E2E) && !program.has(E2E, BROWSERS))?;

@@ -91,7 +91,7 @@ export function address(target) {
     if (target[name] !== standard && target[name] !== null) query.set(name, target[name]);
   }
   const text = query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
-  return text === "" ? "/" : `/?${text}`;
+  return text === "" ? "./" : `./?${text}`;
 }
 
 /** Another view of the same page views. */

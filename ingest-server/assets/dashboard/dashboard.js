@@ -86,7 +86,7 @@ async function load({ moved = false, scroll = null, quiet = false } = {}) {
   request = mine;
   if (!quiet) document.body.setAttribute("data-busy", "");
   try {
-    known ??= await get("/api/v1/sites", null, mine.signal);
+    known ??= await get("api/v1/sites", null, mine.signal);
     const { sites } = known;
     const site = sites.find(({ name }) => name === state.site) ?? (state.site === null ? sites[0] : undefined);
     if (site === undefined) {
@@ -278,7 +278,7 @@ function drawFrame() {
   const buttons = [
     h("button", { class: "plain", type: "button", onclick: find, title: "Find a page or a view: / or Ctrl K" }, "Find"),
     h("button", { class: "plain", type: "button", onclick: () => openSharing(state.site, known.link) }, "Share"),
-    known.demo ? h("a", { class: "plain", href: "/demo/" }, "Demo pages") : null,
+    known.demo ? h("a", { class: "plain", href: "demo/" }, "Demo pages") : null,
     h("button", { class: "plain", type: "button", id: "sign-out", onclick: leave }, "Sign out"),
   ];
   account.replaceChildren(...buttons.filter(Boolean));

@@ -54,18 +54,18 @@ export function waiting(state, answers, link) {
           snippetBox(`fieldvitals site update ${site.name} --origin https://www.example.com`)),
         h("li", {}, h("h3", {}, "Visit a page and leave it"),
           h("p", { class: "soft" }, "A visit is complete when its page is left: follow a link, or switch tabs. ",
-            answers.demo ? ["The ", h("a", { href: "/demo/" }, "demo pages"), " are there to try it."] : null)))),
+            answers.demo ? ["The ", h("a", { href: "demo/" }, "demo pages"), " are there to try it."] : null)))),
   ];
 }
 
 /** The script tag of a key. */
 export function tag(key) {
-  return `<script async src="${location.origin}/v.js" data-site="${key}"></script>`;
+  return `<script async src="${new URL("v.js", location.href).href}" data-site="${key}"></script>`;
 }
 
 /** Where the tag goes, by stack. */
 function stacks(key) {
-  const src = `${location.origin}/v.js`;
+  const src = `${new URL("v.js", location.href).href}`;
   const places = [
     ["Any HTML", "Into the head of every page, before other scripts.", tag(key)],
     ["Next.js", "Into app/layout.tsx, with `import Script from \"next/script\"`.", `<Script src="${src}" data-site="${key}" strategy="beforeInteractive" />`],
@@ -92,7 +92,7 @@ const REMEDIES = {
 /** Beacons that were refused. `answer` may be the error of reading them. */
 export function rejectionPanel(open, { rejections: answer, site, scope: may }, actions) {
   if (answer === null || answer === undefined) return null;
-  const allow = may === "read" ? null : (origin) => allowButton(site, origin, (settings) => change("PATCH", `/api/v1/sites/${encodeURIComponent(site.name)}`, settings).then(() => actions.changed("The origin is allowed.")));
+  const allow = may === "read" ? null : (origin) => allowButton(site, origin, (settings) => change("PATCH", `api/v1/sites/${encodeURIComponent(site.name)}`, settings).then(() => actions.changed("The origin is allowed.")));
   return h("details", { class: "panel rejections", open, "data-open": "rejections" }, h("summary", { "data-key": "rejections" }, h("h2", {}, "Refused beacons")), rejectionList(answer, site, allow));
 }
 

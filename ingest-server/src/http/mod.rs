@@ -5,6 +5,7 @@ mod answer;
 pub mod api;
 pub mod assets;
 pub mod auth;
+pub mod base_path;
 pub mod body;
 pub mod client;
 mod compress;
@@ -41,11 +42,13 @@ use crate::questions::Questions;
 use crate::site_vitals::SiteVitals;
 use crate::spool::Spool;
 use crate::telemetry::Telemetry;
+use crate::tls::Tls;
 use actix_server::{ServerBuilder, ServerHandle};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
 use actix_web::dev::{AppConfig, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{self, DefaultHeaders};
 use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
+use base_path::BasePath;
 use connection::Connections;
 use error::ApiError;
 use fieldvitals_store::{Retention, Store};
@@ -104,6 +107,10 @@ pub struct State {
     pub keep_bots: bool,
     /// Load tests may send to this server.
     pub load_test: bool,
+    /// The certificate; `None` if the server speaks http.
+    pub tls: Option<Arc<Tls>>,
+    /// The path that a proxy passes on before those of the server.
+    pub base_path: BasePath,
 }
 
 impl State {
@@ -138,7 +145,7 @@ pub struct Running {
     live: Arc<Live>,
     state: web::Data<State>,
     /// Tasks beside the requests.
-    tasks: [JoinHandle<()>; 3],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Running {
@@ -197,7 +204,9 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
         .listen("http", listener, move || {
             let app =
                 app(served.clone()).into_factory().map_err(|error: Error| error.error_response().into());
-            connection::factory(map_config(app, |()| AppConfig::default()), Arc::clone(&connections))
+            let (tls, base_path) = (served.tls.clone(), served.base_path.clone());
+            let app = map_config(app, |()| AppConfig::default());
+            connection::factory(app, Arc::clone(&connections), tls, base_path)
         })?
         .run();
     let handle = server.handle();
@@ -207,7 +216,9 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
     let reads = tokio::spawn(async move {
         vitals.site_vitals.keep_fresh(&vitals.directory, &vitals.questions).await;
     });
-    Ok(Running { handle, connections: running, live, state, tasks: [forgets, watches, reads] })
+    let renews = state.tls.clone().map(|tls| tokio::spawn(tls.keep_fresh()));
+    let tasks = [forgets, watches, reads].into_iter().chain(renews).collect();
+    Ok(Running { handle, connections: running, live, state, tasks })
 }
 
 fn app(
@@ -215,6 +226,7 @@ fn app(
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>,
 > {
+    let base_path = state.base_path.clone();
     App::new()
         .app_data(state)
         .app_data(web::QueryConfig::default().error_handler(|error, _| unreadable(&error.to_string())))
@@ -226,7 +238,7 @@ fn app(
                 .wrap(middleware::from_fn(compress::compress))
                 .wrap(DefaultHeaders::new().add(("X-Content-Type-Options", "nosniff")))
                 .wrap(middleware::from_fn(measure::measure))
-                .configure(routes),
+                .configure(|config| routes(config, &base_path)),
         )
 }
 
@@ -248,7 +260,7 @@ fn ingest_routes(config: &mut web::ServiceConfig) {
         );
 }
 
-fn routes(config: &mut web::ServiceConfig) {
+fn routes(config: &mut web::ServiceConfig, base_path: &BasePath) {
     let get = |path: &str| web::resource(path).default_service(web::to(|request| refuse(request, "GET")));
     config
         .configure(api::routes)
@@ -257,6 +269,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(get("/demo").route(web::get().to(demo::index)))
         .service(get("/demo/asset/{name}").route(web::get().to(demo::delayed)))
         .service(get("/demo/{path:.*}").route(web::get().to(demo::page)))
+        .configure(|config| base_path::routes(config, base_path))
         .service(get("/").route(web::get().to(assets::dashboard)).route(web::head().to(assets::dashboard)))
         .service(get("/v.js").route(web::get().to(assets::file)).route(web::head().to(assets::file)))
         .service(get("/c/{name}").route(web::get().to(assets::file)).route(web::head().to(assets::file)))

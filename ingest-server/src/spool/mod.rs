@@ -13,6 +13,7 @@
 
 mod age;
 mod backoff;
+pub mod backup;
 mod blocked;
 mod examine;
 mod file;
