@@ -114,7 +114,7 @@ impl Collector {
             viewport: Some(viewport()),
             tags: if self.consent.quiet { &[] } else { &self.tags },
             sample: Some(self.options.share()),
-            errors: fail(0),
+            errors: fail(0) as u32,
             webdriver: is(Js::NAVIGATOR, names::WEBDRIVER),
             views: Vec::new(),
         };

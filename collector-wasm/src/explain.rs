@@ -11,7 +11,7 @@ const ELEMENT: f64 = 1.0;
 /// `Node.DOCUMENT_NODE`.
 const DOCUMENT: f64 = 9.0;
 /// Number of an element's classes in a selector.
-const CLASSES: u32 = 2;
+const CLASSES: i32 = 2;
 
 /// Tags, ids and classes from the element up to the nearest id; never text. Properties are read by the getters of
 /// the DOM, as the fields of a form hide its own.
@@ -19,7 +19,8 @@ pub fn selector(element: Js) -> String {
     let mut path = String::new();
     let mut node = element;
     while node.exists() && path.len() < SELECTOR_BYTES_MAX {
-        let kind = some_number(get_by(names::NODE_CLASS, node, names::NODE_TYPE), Js::ITSELF).unwrap_or(DOCUMENT);
+        let kind =
+            some_number(get_by(names::NODE_CLASS, node, names::NODE_TYPE), Js::ITSELF).unwrap_or(DOCUMENT);
         if kind == DOCUMENT {
             break;
         }
@@ -131,7 +132,11 @@ pub fn detail(texts: &mut Texts, item: &Item<u32>, entry: Js, target: Js) -> Opt
         Item::LayoutShift { value, .. } => {
             let (_, source) = largest(entry, names::SOURCES, |source| {
                 let rect = get(source, names::CURRENT_RECT);
-                if is(source, names::NODE) { number(rect, names::WIDTH) * number(rect, names::HEIGHT) } else { -1.0 }
+                if is(source, names::NODE) {
+                    number(rect, names::WIDTH) * number(rect, names::HEIGHT)
+                } else {
+                    -1.0
+                }
             });
             let node = get(source, names::NODE);
             Detail::Shift { start, value: *value, target: texts.place(selector(node)) }

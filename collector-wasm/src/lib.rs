@@ -34,7 +34,8 @@ use crate::consent::Consent;
 use crate::lifecycle::keep_time;
 use crate::options::Options;
 use crate::page::{
-    Js, call_with, counted, get, install, is, item, items, keep, know, now, number, put_number, say, set, text,
+    Js, call_with, counted, get, install, is, item, items, keep, know, now, number, put_number, say, set,
+    text,
 };
 use crate::signal::{Signal, callback};
 use crate::state::{Collector, begin, work};

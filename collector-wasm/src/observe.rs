@@ -4,8 +4,8 @@ use crate::explain::{self, cut};
 use crate::limits::EXPLAINING_TEXTS_MAX;
 use crate::names;
 use crate::page::{
-    Js, call, call_with, get, get_by, hold, is, item, items, keep, length, named, now, number, number_or, put, put_flag,
-    put_number, object, put_text, release, same, says, set, some_number, string, text, value,
+    Js, call, call_with, get, get_by, hold, is, item, items, keep, length, named, now, number, number_or,
+    object, put, put_flag, put_number, put_text, release, same, says, set, some_number, string, text, value,
 };
 use crate::signal::{Signal, callback};
 use crate::state::Collector;
@@ -203,7 +203,8 @@ impl Collector {
             let image = call_with(images, names::POP, Js::NOTHING);
             if image.exists() {
                 let requested = number(image, names::REQUEST_START);
-                let request_start = if requested > 0.0 { requested } else { number(image, names::START_TIME) };
+                let request_start =
+                    if requested > 0.0 { requested } else { number(image, names::START_TIME) };
                 let (start, target, url) = (*start, *target, *bare);
                 let response_end = number(image, names::RESPONSE_END);
                 self.take(&Item::Detail(Detail::Paint { start, request_start, response_end, target, url }));
@@ -223,7 +224,8 @@ impl Collector {
         let mut numbers = [0.0; NUMBERS_MAX + 1];
         let mut texts = [0; TEXTS_MAX];
         let (mut number_slots, mut text_slots) = (numbers.iter_mut(), texts.iter_mut());
-        let bytes_max = if number(item(fields, 0), Js::ITSELF) == NAMED { ROUTE_BYTES_MAX } else { URL_BYTES_MAX };
+        let bytes_max =
+            if number(item(fields, 0), Js::ITSELF) == NAMED { ROUTE_BYTES_MAX } else { URL_BYTES_MAX };
         for field in items(fields, Js::ITSELF) {
             let text = string(field);
             if same(field, put_text(&text)) {

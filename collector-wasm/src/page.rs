@@ -26,7 +26,7 @@ extern "C" {
     #[wasm_bindgen(js_name = getBy)]
     pub fn get_by(class: Js, object: Js, name: Js) -> Js;
     /// Reads an item of a list.
-    pub fn item(list: Js, place: u32) -> Js;
+    pub fn item(list: Js, place: i32) -> Js;
     /// Reads a number; `otherwise` for any other type.
     #[wasm_bindgen(js_name = number)]
     pub fn number_or(object: Js, name: Js, otherwise: f64) -> f64;
@@ -45,7 +45,7 @@ extern "C" {
 
     /// Sets a property. Ignores failures: a property that cannot be set reads as absent.
     pub fn set(object: Js, name: Js, value: Js);
-    /// Calls a method with two arguments; nothing if the method is missing or throws. The browser's functions ignore
+    /// Calls a method with one or two arguments; nothing if the method is missing or throws. The browser's functions ignore
     /// surplus arguments.
     pub fn call(object: Js, name: Js, first: Js, second: Js) -> Js;
     /// Calls a function. Returns its exception, or nothing.
@@ -83,7 +83,7 @@ extern "C" {
     /// present.
     pub fn listen(kind: Js);
     /// Records failures. Returns all failures so far, as a sum of the [`vitals::beacon::errors`] bits.
-    pub fn fail(bits: u32) -> u32;
+    pub fn fail(bits: i32) -> i32;
     /// Logs to the console in debug mode.
     pub fn say(what: &str, more: Js);
 }
@@ -117,8 +117,8 @@ pub fn items(object: Js, name: Js) -> impl Iterator<Item = Js> {
 }
 
 /// The length of a list; 0 for any other value.
-pub fn length(list: Js) -> u32 {
-    number(list, names::LENGTH) as u32
+pub fn length(list: Js) -> i32 {
+    number(list, names::LENGTH) as i32
 }
 
 /// Calls a method with at most one argument.

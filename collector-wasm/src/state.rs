@@ -79,7 +79,7 @@ pub struct Collector {
     /// The snippet's queue and lists of entries that are not taken yet, in order.
     pub pending: Vec<Js>,
     /// The number of entries taken from the first of these lists.
-    pub taken: u32,
+    pub taken: i32,
     /// Whether the takeover has ended.
     pub is_ready: bool,
     /// Whether a frame for the next slice is requested.
@@ -143,6 +143,6 @@ fn tell(listener: Js, value: Js) {
     let error = attempt(listener, value);
     if error.exists() {
         call_with(get(Js::WINDOW, names::CONSOLE), names::ERROR, error);
-        fail(vitals::beacon::errors::PAGE);
+        fail(vitals::beacon::errors::PAGE as i32);
     }
 }

@@ -5,8 +5,8 @@ use crate::consent::forget;
 use crate::explain::split;
 use crate::names;
 use crate::page::{
-    Js, call, call_with, create, get, hold, is, keep, number, put_flag, object, put_number, put_text, say, set,
-    string,
+    Js, call, call_with, create, get, hold, is, keep, number, object, put_flag, put_number, put_text, say,
+    set, string,
 };
 use crate::signal::{Signal, callback, callback_about};
 use crate::state::Collector;

@@ -80,7 +80,13 @@ const text = (object, key) => {
 };
 const spelled = (object, key) => caught(() => "" + at(object, key)) ?? "";
 const set = (object, key, value) => caught(() => (values[object][values[key]] = values[value]));
-const call = (object, key, first, second) => put(caught(() => values[object][values[key]](values[first], values[second])));
+// An absent second argument is not passed, as `push` would add it.
+const call = (object, key, first, second) =>
+  put(
+    caught(() =>
+      second ? values[object][values[key]](values[first], values[second]) : values[object][values[key]](values[first]),
+    ),
+  );
 const create = (class_, argument) => put(caught(() => new window[values[class_]](values[argument])));
 const object = () => put({});
 const value = (number) => values[number];
