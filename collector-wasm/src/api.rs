@@ -1,6 +1,6 @@
 //! The page's own interface: `fieldvitals.navigate`, `tag`, `mark`, `consent` and `on`.
 
-use crate::explain::{cut_characters, split};
+use crate::explain::{cut_characters, split, trim};
 use crate::names;
 use crate::page::{Js, get, is, item, keep, named, number, plain, spelled, text, tree};
 use crate::state::Collector;
@@ -56,7 +56,7 @@ impl Collector {
             let (pair, others) = split(pairs, b';');
             rest = others;
             if let (name, Some(value)) = split(pair, b'=') {
-                self.tag(name.trim_ascii().to_owned(), value.trim_ascii().to_owned());
+                self.tag(trim(name).to_owned(), trim(value).to_owned());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How the document came and on what device: read before the first report. Not for who asks to be left alone.
 
-use crate::explain::{cut_characters, split};
+use crate::explain::{cut_characters, split, trim};
 use crate::names;
 use crate::page::{Js, call_with, get, item, items, number, text};
 use crate::state::Collector;
@@ -73,7 +73,7 @@ fn wants(name: &str) -> bool {
     let mut rest = Some(names.as_str());
     while let Some(names) = rest {
         let (wanted, others) = split(names, b',');
-        if wanted.trim_ascii() == name {
+        if trim(wanted) == name {
             return true;
         }
         rest = others;

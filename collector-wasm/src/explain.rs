@@ -89,6 +89,12 @@ pub fn split(text: &str, at: u8) -> (&str, Option<&str>) {
     }
 }
 
+/// A text without ASCII whitespace around it.
+#[inline(never)]
+pub fn trim(text: &str) -> &str {
+    text.trim_ascii()
+}
+
 /// The beginning of a text, in whole characters.
 #[inline(never)]
 pub fn cut(mut text: String, bytes: usize) -> String {

@@ -1,7 +1,7 @@
 //! Observes performance entries. Only this module creates a `PerformanceObserver`.
 
 use crate::explain::{self, cut};
-use crate::limits::EXPLAINING_TEXTS_MAX;
+use crate::limits::{EVENT_DURATION_MS_MIN, EXPLAINING_TEXTS_MAX};
 use crate::names;
 use crate::page::{
     Js, call, call_with, get, get_by, hold, is, item, items, keep, length, named, now, number, number_or,
@@ -15,9 +15,6 @@ use vitals::view::{NavigationType, ViewId};
 use wasm_bindgen::JsCast as _;
 use web_sys::PerformanceObserver;
 
-/// Minimum duration of observed events, in milliseconds. Shorter events do not matter for INP. The browser's default
-/// would miss events under 104 ms.
-const EVENT_DURATION_MS_MIN: f64 = 40.0;
 /// Time for entries in one task, in milliseconds. A task of 50 ms or more delays the page's input. A single entry with
 /// its explanation can take 10 ms on a slow phone.
 const SLICE_MS: f64 = 10.0;
@@ -51,7 +48,7 @@ impl Collector {
                 set(options, names::TYPE, name);
                 // Reads from the browser's buffer the types that the snippet has not observed.
                 set(options, names::BUFFERED, put_flag(place >= KNOWN || !is_told));
-                set(options, names::DURATION_THRESHOLD, put_number(EVENT_DURATION_MS_MIN));
+                set(options, names::DURATION_THRESHOLD, put_number(f64::from(EVENT_DURATION_MS_MIN)));
                 call_with(Js::OBSERVER, names::OBSERVE, options);
                 support |= u32::from(class) << place;
             }
