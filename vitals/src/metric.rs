@@ -350,7 +350,7 @@ impl Values {
 /// Whether a number is neither negative, infinite nor NaN.
 pub(crate) fn plausible(number: f64) -> bool {
     // Two comparisons take fewer bytes of the wasm module than `is_finite`.
-    number >= 0.0 && number < f64::INFINITY
+    (0.0..f64::INFINITY).contains(&number)
 }
 
 /// Rounds a time to whole microseconds, so that it survives serialization unchanged.

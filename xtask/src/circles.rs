@@ -14,9 +14,7 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
     ("collector-wasm/src/api.rs", COLLECTOR, ONE_STATE),
     ("collector-wasm/src/batch.rs", COLLECTOR, ONE_STATE),
     ("collector-wasm/src/context.rs", COLLECTOR, ONE_STATE),
-    ("collector-wasm/src/observe.rs", COLLECTOR, ONE_STATE),
     ("collector-wasm/src/signal.rs", COLLECTOR, ONE_STATE),
-    ("collector-wasm/src/transport.rs", COLLECTOR, ONE_STATE),
     (
         "store-postgres/src/texts.rs",
         "store-postgres/src/maintain/mod.rs",
