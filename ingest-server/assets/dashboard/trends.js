@@ -17,6 +17,7 @@ export function trendCell(route) {
 
 /** Fills the cells of a table that is about to be shown. */
 export function followTrends(table, site, query) {
+  if (table.querySelector("[data-trend]") === null) return;
   const path = sitePath(site, "trends");
   const key = JSON.stringify([site, query]);
   if (drawn.key === key) fillTrends(table, drawn.answer);
