@@ -118,6 +118,8 @@ pub struct Config {
     pub first_token: FirstToken,
     /// The channels of alerts.
     pub alerts: Arc<Channels>,
+    /// The key of Google's CrUX API; without it, Google is not asked.
+    pub crux: Option<crux::CruxSource>,
     /// Pause between two looks at standing budgets.
     pub standing_every: Duration,
     /// The address of the dashboard in notices of alerts; `None` if unknown.
@@ -193,6 +195,9 @@ pub enum ServeError {
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(std::io::Error),
+    /// The connections to Google's CrUX API cannot be set up.
+    #[error("Google's CrUX API cannot be asked: {0}")]
+    Crux(egress::EgressError),
     /// The connections for alerts cannot be set up.
     #[error(
         "alerts cannot be delivered: {0}; the system's certificates are needed (on Debian: apt-get install ca-certificates)"
@@ -472,6 +477,8 @@ impl Server {
             config.retention.raw_days,
             holder,
         );
+        let google_crux = config.crux.map(crux::GoogleCrux::new).transpose().map_err(ServeError::Crux)?;
+        let google_crux = google_crux.map(Arc::new);
         let state = http::State {
             spool: spool.clone(),
             directory: Arc::clone(&directory),
@@ -492,6 +499,7 @@ impl Server {
             data_dir: config.data_dir,
             started_ms: clock::now_ms(),
             outbox: Arc::clone(&outbox),
+            google_crux,
             kept_days: config.retention.raw_days,
             demo: config.demo,
             keep_bots: config.keep_bots,

@@ -104,6 +104,14 @@ pub const CRUX_VIEWS_MAX: u64 = 30_000;
 pub const CRUX_PERIODS_MAX: usize = 40;
 /// Bytes of a request in the shape of CrUX: a URL and the names of all metrics.
 pub const CRUX_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an answer of Google's CrUX API; a record has about 3 kB.
+pub const CRUX_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Answers of Google's CrUX API in memory.
+pub const CRUX_KEPT_MAX: u64 = 256;
+/// Seconds for which a record of Google's is kept. Google renews records once a day.
+pub const CRUX_KEPT_S: u64 = 86_400;
+/// Seconds for which a refusal of Google's is kept. Its quota is that of a minute.
+pub const CRUX_PROBLEM_KEPT_S: u64 = 60;
 /// Values with a line of their own in one series.
 pub const SERIES_TOP_MAX: usize = 20;
 /// Percentiles in one series: steps × lines × metrics. Each is of a histogram of about 2.4 kB.

@@ -120,6 +120,16 @@ impl ApiError {
         )
     }
 
+    /// Return `404 Not Found`: the server has no key of Google's CrUX API.
+    pub fn no_crux() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "crux_off",
+            "this server does not ask Google's CrUX API: it has no key",
+            "Start it with --crux-key-file FILE, or with FIELDVITALS_CRUX_KEY; see docs/crux.md.",
+        )
+    }
+
     /// Return `401 Unauthorized`: unknown token.
     pub fn wrong_token() -> Self {
         Self::new(

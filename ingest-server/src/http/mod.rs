@@ -30,6 +30,7 @@ pub mod watch;
 use crate::alert::Outbox;
 use crate::answers::Answers;
 use crate::closed_days::ClosedDays;
+use crate::crux::GoogleCrux;
 use crate::directory::Directory;
 use crate::health::Health;
 use crate::intake::scrub;
@@ -96,6 +97,8 @@ pub struct State {
     pub started_ms: i64,
     /// Delivers notices of alerts.
     pub outbox: Arc<Outbox>,
+    /// Asks Google's CrUX API; `None` without a key.
+    pub google_crux: Option<Arc<GoogleCrux>>,
     /// Retention of page views, in days.
     pub kept_days: u32,
     /// Serves the demo site.
@@ -228,21 +231,25 @@ fn app(
         )
 }
 
-/// Ingest routes. Their responses do not need the `nosniff` header of other routes: only errors have a body, and
+/// Ingest routes. Their responses do not need the `nosniff` header of other routes: only errors and JSON have a body, and
 /// errors set the header themselves.
 fn ingest_routes(config: &mut web::ServiceConfig) {
+    let resource = |path: &str| {
+        web::resource(path)
+            .default_service(web::to(ingest::wrong_method))
+            .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight))
+    };
     config
+        .service(resource("/v1/beacon").route(web::post().to(ingest::beacon)))
+        .service(resource("/v1/web-vitals").route(web::post().to(ingest::web_vitals)))
+        .service(resource("/collect").route(web::post().to(ingest::faro)))
+        .service(resource("/collect/{key}").route(web::post().to(ingest::faro)))
+        .service(resource("/v1/logs").route(web::post().to(ingest::otlp)))
+        .service(resource("/api/send").route(web::post().to(ingest::umami)))
         .service(
-            web::resource("/v1/beacon")
-                .default_service(web::to(ingest::wrong_method))
-                .route(web::post().to(ingest::beacon))
-                .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
-        )
-        .service(
-            web::resource("/v1/web-vitals")
-                .default_service(web::to(ingest::wrong_method))
-                .route(web::post().to(ingest::web_vitals))
-                .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
+            resource(ingest::BOOMERANG)
+                .route(web::post().to(ingest::boomerang))
+                .route(web::get().to(ingest::boomerang_image)),
         );
 }
 

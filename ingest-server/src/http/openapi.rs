@@ -1,7 +1,7 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, alerts, attribution, audit, breakdown, budgets, compare, engagement, gate, health, links, live,
+    advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, engagement, gate, health, links, live,
     metrics, pages, rejections, releases, report, routes, samples, series, session, site_settings, sites,
     status, status_history, summary, thresholds, tokens, violations,
 };
@@ -25,12 +25,13 @@ use utoipa::{Modify, OpenApi};
         license(name = "Apache-2.0 OR MIT")
     ),
     paths(
-        ingest::beacon, ingest::web_vitals, health::healthz, health::readyz, metrics::metrics,
+        ingest::beacon, ingest::web_vitals, ingest::faro, ingest::otlp, ingest::umami, ingest::boomerang,
+        ingest::boomerang_image, health::healthz, health::readyz, metrics::metrics,
         status::status, status_history::status_history, thresholds::thresholds, thresholds::set_thresholds,
         sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
+    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux_beside::crux, crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out"),

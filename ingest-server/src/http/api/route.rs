@@ -25,6 +25,11 @@ pub(in crate::http) struct ResolvedRoute {
 }
 
 impl RouteParam {
+    /// The parameter, unless it is empty.
+    pub(in crate::http) fn text(&self) -> Option<&str> {
+        given(&self.route)
+    }
+
     /// Returns the parameter if it is a pattern (`/c/*`) and no route has this name. A rule of the site may name a route
     /// `/docs/*`.
     pub(in crate::http) async fn pattern(
