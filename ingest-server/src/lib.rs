@@ -492,6 +492,7 @@ impl Server {
             closed_days: Arc::new(ClosedDays::new(config.answers_bytes / 2)),
             live: Arc::new(live::Live::new(Handle::current())),
             sign_ins: http::sign_in::SignIns::default(),
+            token_rates: http::token_rate::TokenRates::default(),
             maintenance: Arc::clone(&maintenance),
             telemetry,
             health,
@@ -612,7 +613,7 @@ async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, S
     };
     let hash = directory::token_hash(&secret);
     let name = "first start".to_owned();
-    let token = NewToken { name, scope: Scope::Admin, sites: None, hash, created_ms };
+    let token = NewToken { name, scope: Scope::Admin, sites: None, hash, created_ms, rate_per_s: None };
     // Writes the secret before the store has the token: without the secret, the API of the store would be
     // inaccessible.
     let made = match config.first_token {

@@ -199,6 +199,12 @@ pub const NOTICE_ATTEMPTS_MAX: u32 = 60;
 pub const NOTICE_ANSWER_BYTES_MAX: usize = 200;
 /// Longest snooze of an alert, in minutes: 30 days.
 pub const SNOOZE_MINUTES_MAX: i64 = 30 * 24 * 60;
+/// Requests a second of an API token without a rate of its own. A dashboard makes about 15 in a burst, a script one at a time.
+pub const TOKEN_RATE_PER_S: u32 = 100;
+/// The highest rate of an API token, in requests a second.
+pub const TOKEN_RATE_PER_S_MAX: u32 = 100_000;
+/// Burst of an API token, in seconds of its rate.
+pub const TOKEN_BURST_S: u32 = 10;
 /// Bytes of the body of a change of an alert.
 pub const ALERT_CHANGE_BYTES_MAX: usize = 1_024;
 

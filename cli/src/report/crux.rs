@@ -34,8 +34,7 @@ pub(super) async fn report(
 fn text(answer: &CruxAnswer, terminal: Terminal) -> String {
     let pages = answer.url.as_deref().unwrap_or(&answer.origin);
     let device = answer.device.as_deref().unwrap_or("all devices");
-    let mut text =
-        terminal.wrap("", &format!("{} · {} · {device}", plain(&answer.site), plain(pages)));
+    let mut text = terminal.wrap("", &format!("{} · {} · {device}", plain(&answer.site), plain(pages)));
     let mut table = Table::new(&[
         Column::word("METRIC"),
         Column::number("YOURS"),
@@ -96,7 +95,8 @@ fn day(time: &str) -> &str {
 }
 
 fn csv(answer: &CruxAnswer) -> String {
-    let mut csv = Csv::new(["site", "pages", "side", "metric", "p75", "n", "good", "needs_improvement", "poor"]);
+    let mut csv =
+        Csv::new(["site", "pages", "side", "metric", "p75", "n", "good", "needs_improvement", "poor"]);
     let pages = answer.url.as_deref().unwrap_or(&answer.origin);
     for (metric, beside) in &answer.metrics {
         for (name, side) in [("own", &beside.own), ("crux", &beside.crux)] {

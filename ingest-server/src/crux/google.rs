@@ -318,9 +318,12 @@ mod tests {
 
     #[test]
     fn stand_in_is_on_this_machine() {
-        for (address, is_allowed) in
-            [("http://127.0.0.1:9/", true), ("http://[::1]:9/", true), ("http://10.0.0.7/", false), ("https://a.example/", false)]
-        {
+        for (address, is_allowed) in [
+            ("http://127.0.0.1:9/", true),
+            ("http://[::1]:9/", true),
+            ("http://10.0.0.7/", false),
+            ("https://a.example/", false),
+        ] {
             let source = CruxSource { key: "k".to_owned(), stand_in: Url::parse(address).ok() };
             assert_eq!(GoogleCrux::new(source).is_ok(), is_allowed, "{address}");
         }

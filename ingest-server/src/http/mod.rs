@@ -25,6 +25,7 @@ pub mod responses;
 pub mod sign_in;
 pub mod starting;
 mod throttle;
+pub mod token_rate;
 pub mod watch;
 
 use crate::alert::Outbox;
@@ -83,6 +84,8 @@ pub struct State {
     pub live: Arc<Live>,
     /// Attempts to sign in.
     pub sign_ins: sign_in::SignIns,
+    /// Rate limits of tokens.
+    pub token_rates: token_rate::TokenRates,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Counts and durations of requests and questions.
@@ -183,6 +186,7 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
             tokio::time::sleep(Duration::from_secs(60)).await;
             rate.client_rate.forget_quiet();
             rate.sign_ins.forget_quiet();
+            rate.token_rates.forget_quiet();
         }
     });
     SockRef::from(&listener).set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;

@@ -1,10 +1,11 @@
 //! The API described for programs, at `/api/v1/openapi.json`.
 
 use crate::http::api::{
-    advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, engagement, gate, health, links, live,
-    metrics, pages, rejections, releases, report, routes, samples, series, session, site_settings, sites,
-    status, status_history, summary, thresholds, tokens, violations,
+    advice, alerts, attribution, audit, breakdown, budgets, compare, crux as crux_beside, engagement, gate,
+    health, links, live, metrics, pages, rejections, releases, report, routes, samples, series, session,
+    site_settings, sites, status, status_history, summary, thresholds, tokens, violations,
 };
+use crate::http::error::ErrorBody;
 use crate::http::{assets, crux, ingest};
 use actix_web::http::header;
 use actix_web::web::Bytes;
@@ -14,7 +15,8 @@ use flate2::write::GzEncoder;
 use std::io::Write as _;
 use std::sync::LazyLock;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema as _};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -51,6 +53,24 @@ impl Modify for Bearer {
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
         let key = ApiKeyValue::with_description("key", "An API token, or a read-only link to one site");
         components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Query(key)));
+        for item in openapi.paths.paths.values_mut() {
+            let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+            for operation in all.into_iter().flatten().filter(|operation| operation.security.is_some()) {
+                let limited = ResponseBuilder::new()
+                    .description(
+                        "The token makes more requests than it may (`token_rate`); `Retry-After` has seconds",
+                    )
+                    .content(
+                        "application/json",
+                        ContentBuilder::new().schema(Some(Ref::from_schema_name(ErrorBody::name()))).build(),
+                    );
+                operation
+                    .responses
+                    .responses
+                    .entry("429".to_owned())
+                    .or_insert_with(|| limited.build().into());
+            }
+        }
     }
 }
 

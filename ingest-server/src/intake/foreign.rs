@@ -122,7 +122,12 @@ pub(super) fn admitted(
     query: &Query,
 ) -> Result<Accepted, RefusedBody> {
     // The URL decides the origin if there is no `Origin` header.
-    let mut urls = decoded.metrics.iter().map(|metric| metric.url.as_str()).chain(decoded.page.as_deref()).chain(query.url.as_deref());
+    let mut urls = decoded
+        .metrics
+        .iter()
+        .map(|metric| metric.url.as_str())
+        .chain(decoded.page.as_deref())
+        .chain(query.url.as_deref());
     let first_url = urls.find(|url| PageUrl::read(url).is_some()).unwrap_or_default().to_owned();
     if decoded.metrics.is_empty()
         && let Some(refused) = decoded.problem

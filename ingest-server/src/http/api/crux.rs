@@ -161,8 +161,7 @@ pub async fn crux(
         };
         let of_google = |metric| Some(record.as_ref().ok()?.metrics.get(&metric).copied()?.into());
         let metrics = METRICS.into_iter().map(|metric| {
-            let beside =
-                MetricBeside { unit: unit_name(metric), own: own(metric), crux: of_google(metric) };
+            let beside = MetricBeside { unit: unit_name(metric), own: own(metric), crux: of_google(metric) };
             (metric.name(), beside)
         });
         let counted = PeriodReport::from(counted);
@@ -203,7 +202,9 @@ fn origin_of(params: &CruxBesideParams, site: &Site) -> Result<String, ApiError>
     if let Some(text) = given(&params.origin) {
         let origin = origin::of_url(text).filter(|origin| is_on_the_web(origin)).ok_or_else(|| {
             let shown = short(text);
-            ApiError::parameter(format!("`origin` is `{shown}`: expected an origin such as https://shop.example"))
+            ApiError::parameter(format!(
+                "`origin` is `{shown}`: expected an origin such as https://shop.example"
+            ))
         })?;
         if !origin::allowed(&origin, &site.origins) {
             let message = format!("the site `{}` takes no beacons of {}", site.name, short(&origin));
@@ -276,7 +277,9 @@ async fn differences(
     if let Some(GoogleRecord { days: [first, last], .. }) = google {
         let own_first = counted.from.get(..10).unwrap_or_default();
         if own_first != first {
-            found.push(format!("CrUX counts {first} to {last}, and here the counted page views start on {own_first}"));
+            found.push(format!(
+                "CrUX counts {first} to {last}, and here the counted page views start on {own_first}"
+            ));
         }
     }
     if query.route.is_some() {
@@ -292,7 +295,8 @@ async fn differences(
 fn share(rows: &[ValueCell], value: &str) -> Option<f64> {
     let known = |row: &&ValueCell| row.value.is_some();
     let all: i64 = rows.iter().filter(known).map(|row| row.cell.views).sum();
-    let of_value = rows.iter().find(|row| row.value.as_deref() == Some(value)).map_or(0, |row| row.cell.views);
+    let of_value =
+        rows.iter().find(|row| row.value.as_deref() == Some(value)).map_or(0, |row| row.cell.views);
     (all > 0).then(|| of_value as f64 / all as f64)
 }
 
