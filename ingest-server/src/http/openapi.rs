@@ -7,6 +7,7 @@ use crate::http::api::{
 };
 use crate::http::error::ErrorBody;
 use crate::http::{assets, crux, ingest};
+use crate::report::{Order, Sort};
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
@@ -35,6 +36,7 @@ use utoipa::{Modify, OpenApi, ToSchema as _};
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
     alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux_beside::crux, crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
     ),
+    components(schemas(Order, Sort)),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out"),
          (name = "settings", description = "Sites, tokens and deploys, with an audit log")),
