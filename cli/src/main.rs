@@ -8,10 +8,12 @@ mod check;
 mod client;
 mod compare;
 mod completions;
+mod doctor;
 mod exit;
 mod export;
 mod interrupt;
 mod limits;
+mod load;
 mod mcp;
 mod migrate;
 mod moment;
@@ -65,6 +67,8 @@ enum Command {
     /// Copy a store into another, such as the embedded one into Postgres.
     Store(store::Args),
     Status(status::Args),
+    Doctor(Box<doctor::Args>),
+    Load(Box<load::Args>),
     Export(Box<export::Args>),
     /// Show measurements as a table.
     Report(Box<report::Args>),
@@ -93,6 +97,8 @@ async fn main() -> ExitCode {
         Command::Rollup(args) => rollup::run(args).await,
         Command::Store(args) => store::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Doctor(args) => doctor::run(*args).await,
+        Command::Load(args) => load::run(*args).await,
         Command::Export(args) => export::run(*args).await,
         Command::Report(args) => report::run(*args).await,
         Command::Compare(args) => compare::run(args).await,

@@ -95,6 +95,9 @@ pub(crate) struct Args {
     /// Do not serve the demo site under /demo/.
     #[arg(long)]
     no_demo: bool,
+    /// Let `fieldvitals load` test this server; /healthz says so. Not for servers with real visitors.
+    #[arg(long)]
+    allow_load_test: bool,
 }
 
 /// Google's CrUX API, whose records `report --crux` shows beside one's own.
@@ -242,6 +245,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         database_wait: Duration::from_secs(args.database_wait),
         demo: !args.no_demo,
         keep_bots: args.bots == Bots::Keep,
+        load_test: args.allow_load_test,
         client_rate: args.client_rate,
         connections: args.connections.limits(),
         trusted_proxies: args.trusted_proxies.clone(),

@@ -1,13 +1,17 @@
 //! Standing budgets: judges the budgets that are kept on the server again and again, and opens and resolves violations and
-//! alerts. Also watches for sites that stop sending.
+//! alerts. Also watches for sites that stop sending, for releases that are worse, and for unusual hours.
 //!
-//! One server of several does it ([`Store::lease`]). A look at a site has three steps: violations, the state of the site,
+//! One server of several does it ([`Alerting::lease`]). A look at a site has three steps: violations, the state of the site,
 //! alerts. Each can be repeated, and alerts follow from the state, so a look that was cut short is completed by the next.
 
+mod release;
+mod season;
 mod sequence;
 mod silence;
 mod what_if;
 
+pub use release::Releases;
+pub use season::Season;
 pub use sequence::{Sequence, State};
 pub use what_if::{Episode, Replay, Simulated, what_if};
 
@@ -28,7 +32,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vitals::budget::Budget;
-use vitals::metric::Metrics;
+use vitals::metric::{Metrics, Value};
 
 /// The name of the lease.
 const TASK: &str = "standing budgets";
@@ -60,6 +64,28 @@ pub struct SiteState {
     pub budgets: Vec<Watched>,
     /// Start of the silence, UTC milliseconds; `None` while the site sends.
     pub silent_since_ms: Option<i64>,
+    /// The releases, and which of them leads.
+    #[serde(default)]
+    pub releases: Releases,
+    /// The last weeks.
+    #[serde(default)]
+    pub season: Season,
+    /// Regressions and anomalies that are not over.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+/// A regression or an anomaly. Its alert is a warning: nobody has promised that it does not occur.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The key of its alert.
+    pub key: String,
+    /// When it began, UTC milliseconds.
+    pub since_ms: i64,
+    /// One line.
+    pub summary: String,
+    /// The evidence, as JSON.
+    pub details: String,
 }
 
 /// A standing budget.
@@ -84,12 +110,11 @@ impl SiteState {
     }
 
     /// Follows a version of the budget file. Returns the keys of withdrawn budgets.
-    pub fn follow(&mut self, version: i64, budgets: &[Budget], now_ms: i64) -> HashSet<String> {
+    pub fn follow(&mut self, version: i64, budgets: &[(Budget, Value)], now_ms: i64) -> HashSet<String> {
         self.version = version;
         let mut before: HashMap<String, Watched> =
             self.budgets.drain(..).map(|watched| (watched.key.clone(), watched)).collect();
-        for budget in budgets {
-            let Some(max) = budget.limit.max() else { continue };
+        for (budget, max) in budgets {
             let (key, max) = (gate::key_of(budget), max.micros());
             let sequence = match before.remove(&key) {
                 None => Sequence::new(now_ms),
@@ -188,7 +213,7 @@ impl Watch {
             && !self.is_seen(site.id, &version, applied.version)
         {
             let budgets = match vitals::budget::parse(&applied.text) {
-                Ok(file) => file.budgets,
+                Ok(file) => gate::with_values(file),
                 Err(error) => {
                     tracing::warn!(site = site.name, version = applied.version, %error, "kept budgets cannot be read");
                     return Ok(());
@@ -205,6 +230,7 @@ impl Watch {
             store.judgements(site.id, now_ms, &judgements).await?;
         }
         self.listen(site.id, &mut state, now_ms).await?;
+        self.compare(site, &mut state, now_ms).await?;
         if state != before {
             let text = serde_json::to_string(&state).unwrap_or_default();
             store.standing_put(site.id, &text).await?;
@@ -240,10 +266,7 @@ impl Watch {
     /// Finds whether a site is silent.
     async fn listen(&self, site: SiteId, state: &mut SiteState, now_ms: i64) -> Result<(), StoreError> {
         // After a start visitors need time to come back, and a backlog may have their page views.
-        if self.began.elapsed() < self.every * SILENT_ROUNDS
-            || self.spool.age_ms() > BACKLOG_AGE_MS
-            || self.spool.held().iter().any(|held| held.site == site)
-        {
+        if self.began.elapsed() < self.every * SILENT_ROUNDS || self.is_behind(site) {
             return Ok(());
         }
         let end_ms = (now_ms.div_euclid(HOUR_MS) + 1) * HOUR_MS;
@@ -264,6 +287,33 @@ impl Watch {
             (_, since_ms) => since_ms,
         };
         Ok(())
+    }
+
+    /// Finds worse releases and unusual hours.
+    async fn compare(&self, site: &Site, state: &mut SiteState, now_ms: i64) -> Result<(), StoreError> {
+        if self.is_behind(site.id) {
+            return Ok(());
+        }
+        let store = self.store.as_ref();
+        // Sites take turns within an hour.
+        let stagger_ms = site.id.0.rem_euclid(60) * 60_000;
+        let SiteState { releases, season, conditions, .. } = state;
+        if !self.channels.has_regressions(&site.name) {
+            conditions.retain(|condition| !condition.key.starts_with(release::KEY));
+        } else if releases.is_due(now_ms, stagger_ms) {
+            release::look(store, site, (releases, conditions), now_ms).await?;
+        }
+        if self.channels.has_anomalies(&site.name) {
+            season::look(store, site, (season, conditions), (now_ms, stagger_ms)).await?;
+        } else {
+            conditions.retain(|condition| !condition.key.starts_with(season::KEY));
+        }
+        Ok(())
+    }
+
+    /// Whether page views of a site may wait in the spool.
+    fn is_behind(&self, site: SiteId) -> bool {
+        self.spool.age_ms() > BACKLOG_AGE_MS || self.spool.held().iter().any(|held| held.site == site)
     }
 
     /// Opens and resolves alerts, so that they agree with the state.
@@ -322,6 +372,11 @@ fn wanted(state: &SiteState, looks: &[Standing]) -> Vec<(String, i64, Option<Con
             wanted.push((format!("budget {}", watched.key), watched.sequence.since_ms, content));
         }
     }
+    for condition in &state.conditions {
+        let details = serde_json::from_str(&condition.details).unwrap_or_default();
+        let content = (true, condition.summary.clone(), details);
+        wanted.push((condition.key.clone(), condition.since_ms, Some(content)));
+    }
     if let Some(since_ms) = state.silent_since_ms {
         let since = time_text(since_ms);
         let summary = format!("no page view since {since}");
@@ -335,8 +390,8 @@ fn wanted(state: &SiteState, looks: &[Standing]) -> Vec<(String, i64, Option<Con
 mod tests {
     use super::*;
 
-    fn budgets(text: &str) -> Vec<Budget> {
-        vitals::budget::parse(text).unwrap().budgets
+    fn budgets(text: &str) -> Vec<(Budget, Value)> {
+        gate::with_values(vitals::budget::parse(text).unwrap())
     }
 
     #[test]

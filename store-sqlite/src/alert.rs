@@ -255,14 +255,17 @@ pub(crate) async fn due(
     store: &SqliteStore,
     now_ms: i64,
     limit: u32,
+    without: &[String],
 ) -> Result<Vec<(SiteId, i64, Notice)>, StoreError> {
     let mut transaction = store.read(READING).await?;
     let rows = sqlx::query(
         "/* alert.notice.due */ select site_id, alert_id, channel, event, attempts, due_ms, sent_ms, error \
-         from alert_notice where due_ms <= ?1 order by due_ms, site_id, alert_id, channel limit ?2",
+         from alert_notice where due_ms <= ?1 and channel not in (select value from json_each(?3)) \
+         order by due_ms, site_id, alert_id, channel limit ?2",
     )
     .bind(now_ms)
     .bind(i64::from(limit))
+    .bind(serde_json::to_string(without).map_err(|error| damaged(READING, error))?)
     .fetch_all(&mut *transaction)
     .await
     .map_err(failed(READING))?;

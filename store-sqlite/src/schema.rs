@@ -141,7 +141,7 @@ async fn look(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 }
 
 /// Refuses a file that has tables but no fieldvitals schema.
-async fn no_other(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+pub(crate) async fn no_other(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let table: Option<String> = sqlx::query_scalar(
         "/* file.foreign */ select name from sqlite_schema where type = 'table' \
          and name not like 'sqlite^_%' escape '^' and name <> '_sqlx_migrations' order by name limit 1",
@@ -245,18 +245,18 @@ async fn found(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
 }
 
 /// The newest version that this release knows.
-fn newest() -> i64 {
+pub(crate) fn newest() -> i64 {
     MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// The migrations applied to a file, and whether the file has page views.
-struct Applied {
+pub(crate) struct Applied {
     migrations: Vec<schema::Migration>,
     has_views: bool,
 }
 
 /// The applied migrations; `None` for a file without a migrations table.
-async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, StoreError> {
+pub(crate) async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, StoreError> {
     let (migrated, has_views): (bool, bool) = sqlx::query_as(
         "/* schema.exists */ select count(*) filter (where name = '_sqlx_migrations') > 0, \
          count(*) filter (where name = 'page_view') > 0 from sqlite_schema where type = 'table'",
@@ -277,7 +277,7 @@ async fn applied(connection: &mut SqliteConnection) -> Result<Option<Applied>, S
 }
 
 /// The version of the applied migrations. Fails if they are another program's, or newer than this release.
-fn version(applied: &Applied) -> Result<i64, StoreError> {
+pub(crate) fn version(applied: &Applied) -> Result<i64, StoreError> {
     let ours = MIGRATIONS.iter().map(|ours| schema::Migration {
         version: ours.version,
         description: ours.description.to_string(),

@@ -210,6 +210,12 @@ async fn addresses_that_are_not_public_are_refused_unless_allowed() {
         assert!(err.contains("is not public") || err.contains("is not reached by https"), "{url}: {err}");
     }
     assert_eq!(receiver.connections(), 0);
+    // Each is warned of at the start, before there is anything to deliver.
+    let log = server.log();
+    for (name, _) in &urls {
+        let warned = log.lines().any(|line| line.contains("cannot be reached") && line.contains(name));
+        assert!(warned, "{name}: {log}");
+    }
     let wrong = server.cli(&["alert", "test", "lopback"]).await;
     assert!(text(&wrong.stderr).contains("did you mean `loopback`?"), "{}", text(&wrong.stderr));
     let listed = server.cli(&["alert", "channels"]).await;

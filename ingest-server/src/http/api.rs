@@ -127,6 +127,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(post("/api/v1/sites/{site}/budgets/what-if").route(web::post().to(budgets::replay)))
         .service(get("/api/v1/sites/{site}/live").route(web::get().to(live::live)))
         .service(post("/api/v1/sites/{site}/links").route(web::post().to(links::links)))
+        .service(post("/api/v1/sites/{site}/gate/flagger").route(web::post().to(gate::flagger)))
         .service(
             web::resource("/api/v1/sites/{site}/gate")
                 .default_service(web::to(|request| refuse(request, "GET, POST")))

@@ -65,6 +65,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, vitals::budget::FORMAT)
     }
 
+    /// Return `409 Conflict`: a verdict that halts a rollout.
+    pub fn halted(verdict: &str, why: &str) -> Self {
+        let hint = "POST the same question without `/flagger`, or `fieldvitals check`, shows the evidence.";
+        Self::new(StatusCode::CONFLICT, verdict, why, hint)
+    }
+
     /// Return `400 Bad Request`: wrong limits.
     pub fn thresholds(message: impl Into<String>) -> Self {
         Self::new(

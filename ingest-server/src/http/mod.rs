@@ -108,6 +108,8 @@ pub struct State {
     pub demo: bool,
     /// Keeps page views of bots.
     pub keep_bots: bool,
+    /// Load tests may send to this server.
+    pub load_test: bool,
 }
 
 impl State {

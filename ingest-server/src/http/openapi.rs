@@ -34,7 +34,7 @@ use utoipa::{Modify, OpenApi, ToSchema as _};
         sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux_beside::crux, crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
+    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux_beside::crux, crux::query_history_record, crux::query_record, gate::flagger, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
     ),
     components(schemas(Order, Sort)),
     modifiers(&Bearer),

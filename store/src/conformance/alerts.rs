@@ -160,11 +160,14 @@ pub async fn notices_are_due_until_delivered(store: Arc<dyn Store>) {
     };
     store.alert_open(a, 10, &condition("x", 1), &to(&[("mail", 10), ("chat", 50)])).await.unwrap();
     store.alert_open(b, 10, &condition("x", 1), &to(&[("mail", 5)])).await.unwrap();
-    let due = async |now_ms| store.notices_due(now_ms, 10).await.unwrap();
+    let due = async |now_ms| store.notices_due(now_ms, 10, &[]).await.unwrap();
     assert_eq!(due(4).await, []);
     let [mail_a, mail_b] = [notice("mail", Some(10)), notice("mail", Some(5))];
     assert_eq!(due(10).await, [(b, 1, mail_b.clone()), (a, 1, mail_a.clone())]);
-    assert_eq!(store.notices_due(10, 1).await.unwrap().len(), 1);
+    assert_eq!(store.notices_due(10, 1, &[]).await.unwrap().len(), 1);
+    let without = ["mail", "other"].map(str::to_owned);
+    let chat_a = (a, 1, notice("chat", Some(50)));
+    assert_eq!(store.notices_due(50, 1, &without).await.unwrap(), [chat_a], "a channel does not hide others");
     // A failure, then a delivery.
     let error = Some("503".to_owned());
     let failed = Notice { attempts: 1, due_ms: Some(30), error, ..mail_a.clone() };

@@ -62,7 +62,8 @@ pub struct AlertReport {
     resolved: Option<String>,
     /// The name of the token that resolved it; absent if its condition ended.
     resolved_by: Option<String>,
-    /// The evidence at its start: `kind` is `budget` or `silence`, and `budget` is as in the answer of the gate.
+    /// The evidence at its start. `kind` is `budget`, `silence`, `regression` or `anomaly`; `budget`, of a budget or a regression,
+    /// is as in the answer of the gate.
     #[schema(value_type = Object)]
     details: Value,
     /// Its notices, by channel.

@@ -244,8 +244,9 @@ pub async fn state(state: web::Data<State>, request: HttpRequest, name: web::Pat
             let file =
                 vitals::budget::parse(&applied.text).map_err(|error| ApiError::budget(error.to_string()))?;
             // The next round of looks follows a new file; this answer follows it already.
-            kept.follow(applied.version, &file.budgets, now_ms);
-            let looks = gate::standing(store.as_ref(), &site, &file.budgets, &kept.starts(), now_ms).await?;
+            let budgets = gate::with_values(file);
+            kept.follow(applied.version, &budgets, now_ms);
+            let looks = gate::standing(store.as_ref(), &site, &budgets, &kept.starts(), now_ms).await?;
             for (watched, look) in kept.budgets.iter().zip(looks) {
                 reports.push(StateReport {
                     state: watched.sequence.state.name(),
