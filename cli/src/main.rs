@@ -10,10 +10,12 @@ mod client;
 mod compare;
 mod completions;
 mod config;
+mod doctor;
 mod exit;
 mod export;
 mod interrupt;
 mod limits;
+mod load;
 mod mcp;
 mod migrate;
 mod moment;
@@ -67,6 +69,8 @@ enum Command {
     Backup(backup::Args),
     Restore(backup::restore::Args),
     Status(status::Args),
+    Doctor(Box<doctor::Args>),
+    Load(Box<load::Args>),
     Export(Box<export::Args>),
     /// Show measurements as a table.
     Report(Box<report::Args>),
@@ -101,6 +105,8 @@ async fn main() -> ExitCode {
         Command::Backup(args) => backup::run(args).await,
         Command::Restore(args) => backup::restore::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Doctor(args) => doctor::run(*args).await,
+        Command::Load(args) => load::run(*args).await,
         Command::Export(args) => export::run(*args).await,
         Command::Report(args) => report::run(*args).await,
         Command::Compare(args) => compare::run(args).await,

@@ -97,6 +97,9 @@ pub(crate) struct Args {
     /// Do not serve the demo site under /demo/.
     #[arg(long, env = "FIELDVITALS_NO_DEMO", value_parser = BoolishValueParser::new())]
     no_demo: bool,
+    /// Let `fieldvitals load` test this server; /healthz says so. Not for servers with real visitors.
+    #[arg(long)]
+    allow_load_test: bool,
 }
 
 /// Bounds of connections.
@@ -240,6 +243,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         database_wait: Duration::from_secs(args.database_wait),
         demo: !args.no_demo,
         keep_bots: args.bots == Bots::Keep,
+        load_test: args.allow_load_test,
         client_rate: args.client_rate,
         connections: args.connections.limits(),
         trusted_proxies: args.trusted_proxies.clone(),

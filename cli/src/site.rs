@@ -11,7 +11,7 @@ use clap::{Subcommand, ValueEnum};
 use fieldvitals_server::administration::{Administration, COMMAND_LINE, SiteChange, check};
 use fieldvitals_server::routes::PresentReport;
 use fieldvitals_server::{clock, report::time_text};
-use fieldvitals_store::{RouteGroups, Site, Store};
+use fieldvitals_store::{Site, Store};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -229,20 +229,6 @@ impl Switch {
     fn is_on(self) -> bool {
         self == Self::On
     }
-}
-
-/// Replaces the route groups of a site.
-async fn change_groups(store: &dyn Store, site: &Site, after: RouteGroups) -> anyhow::Result<Site> {
-    if site.route_groups == after {
-        return Ok(site.clone());
-    }
-    let changed = store.site_route_groups(site.id, &site.route_groups, &after).await?;
-    ensure!(
-        changed.route_groups == after,
-        "the route groups of `{}` were changed meanwhile, by a server or another command; run the command again",
-        site.name
-    );
-    Ok(changed)
 }
 
 /// Changes settings on the store itself.

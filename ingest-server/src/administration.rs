@@ -121,6 +121,30 @@ impl<'a> Administration<'a> {
         done.map(|()| changed)
     }
 
+    /// Replaces the route groups of a site, if they are still those of `site`.
+    ///
+    /// # Errors
+    /// If somebody changed them meanwhile, or the site was deleted.
+    pub async fn site_route_groups(
+        &self,
+        site: &Site,
+        after: &RouteGroups,
+    ) -> Result<Site, AdministrationError> {
+        if site.route_groups == *after {
+            return Ok(site.clone());
+        }
+        let changed = self.store.site_route_groups(site.id, &site.route_groups, after).await?;
+        if changed.route_groups != *after {
+            return Err(AdministrationError::Invalid(format!(
+                "the route groups of `{}` were changed meanwhile, by a server or somebody else; try again",
+                site.name
+            )));
+        }
+        let [before, after] = [&site.route_groups, after].map(|of| json!({"route_groups": of.groups}));
+        self.record("site.route_groups", &site.name, Some(before), Some(after)).await?;
+        Ok(changed)
+    }
+
     /// Gives a site a new key. Its old keys stay valid for some hours.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
+use url::{Host, Url};
 
 /// Why something was not delivered. `Display` says it without the address, which may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,26 @@ impl Egress {
         Ok(Self { http, guard })
     }
 
+    /// Checks whether a receiver may be connected to and has an address. Connects to nothing.
+    ///
+    /// # Errors
+    /// If its address is refused, or its name has none.
+    pub async fn check(&self, url: &Url) -> Result<(), EgressError> {
+        self.guard.check(url)?;
+        match url.host() {
+            Some(Host::Domain(name)) => bounded(self.guard.resolve(name, 0)).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks whether a mail server may be connected to and has an address. Connects to nothing.
+    ///
+    /// # Errors
+    /// If its address is refused, or its name has none.
+    pub async fn check_mail(&self, to: &MailTo) -> Result<(), EgressError> {
+        bounded(to.addresses(&self.guard)).await.map(drop)
+    }
+
     /// Posts JSON. Success is a status of 200 to 299.
     ///
     /// # Errors
@@ -112,10 +132,15 @@ impl Egress {
     /// # Errors
     /// If the address is refused, or nothing was delivered in time.
     pub async fn mail(&self, to: &MailTo, letter: &Letter) -> Result<(), EgressError> {
-        let time = Duration::from_millis(limits::NOTICE_TIME_MS_MAX);
-        let sent = tokio::time::timeout(time, to.send(&self.guard, letter)).await;
-        sent.unwrap_or_else(|_| Err(EgressError::Failed("no answer in time".to_owned())))
+        bounded(to.send(&self.guard, letter)).await
     }
+}
+
+/// Ends a work that takes too long.
+async fn bounded<T>(work: impl Future<Output = Result<T, EgressError>>) -> Result<T, EgressError> {
+    let time = Duration::from_millis(limits::NOTICE_TIME_MS_MAX);
+    let done = tokio::time::timeout(time, work).await;
+    done.unwrap_or_else(|_| Err(EgressError::Failed("no answer in time".to_owned())))
 }
 
 /// Returns the root cause of an error. Omits the URL.

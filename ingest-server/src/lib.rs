@@ -11,6 +11,7 @@ pub mod closed_days;
 pub mod comparison;
 pub mod crux;
 mod data_dir;
+pub mod diagnosis;
 pub mod directory;
 pub mod egress;
 pub mod gate;
@@ -98,6 +99,8 @@ pub struct Config {
     pub demo: bool,
     /// Keeps page views of bots (crawlers, uptime checks, automated browsers).
     pub keep_bots: bool,
+    /// Says in `/healthz` that load tests may send to this server.
+    pub load_test: bool,
     /// Rate limit of one client network, in beacons per second; 0 for no limit.
     pub client_rate: u32,
     /// Limits on connections.
@@ -479,8 +482,8 @@ impl Server {
         for name in site_vitals.unknown(&directory) {
             tracing::warn!(name, "--metrics-site names no site; /metrics has its vitals once there is one");
         }
-        for (channel, site) in unknown_sites(&config.alerts, &sites) {
-            tracing::warn!(channel, site, "a channel of alerts names a site that there is not");
+        for (by, site) in unknown_sites(&config.alerts, &sites) {
+            tracing::warn!(by, site, "the file of channels names a site that there is not");
         }
         let watch = Watch::new(
             (Arc::clone(&store), Arc::clone(&directory)),
@@ -510,11 +513,12 @@ impl Server {
             data_dir: config.data_dir,
             started_ms: clock::now_ms(),
             outbox: Arc::clone(&outbox),
-            kept_days: config.retention.raw_days,
+            retention: config.retention,
             demo: config.demo,
             keep_bots: config.keep_bots,
             tls: config.tls,
             base_path: config.base_path,
+            load_test: config.load_test,
         };
         tokio::task::spawn_blocking(intake::bots::prepare);
         let http = http::serve(state, listener?).map_err(ServeError::Http)?;
@@ -582,16 +586,12 @@ impl Server {
     }
 }
 
-/// Returns the sites that channels name and that there are not, each with its channel.
+/// Returns the sites that the file of channels names and that there are not, each with what names it.
 fn unknown_sites<'a>(
     channels: &'a Channels,
     sites: &'a [Arc<Site>],
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let named = channels
-        .all()
-        .iter()
-        .flat_map(|channel| channel.sites.iter().map(move |site| (&*channel.name, &**site)));
-    named.filter(|(_, name)| sites.iter().all(|site| site.name != *name))
+    channels.named_sites().filter(|(_, name)| sites.iter().all(|site| site.name != *name))
 }
 
 /// Reduces the limit of connections to the available file handles.

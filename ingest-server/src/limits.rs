@@ -179,7 +179,7 @@ pub const CHANNELS_MAX: usize = 32;
 pub const CHANNELS_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of the name of a channel.
 pub const CHANNEL_NAME_BYTES_MAX: usize = 64;
-/// Notices that are delivered at a time.
+/// Notices to one channel that are delivered at a time.
 pub const NOTICES_SENDING_MAX: u32 = 16;
 /// Time of a delivery, in milliseconds, from the name of the host to the status of the answer.
 pub const NOTICE_TIME_MS_MAX: u64 = 8_000;

@@ -47,7 +47,12 @@ impl Terminal {
 
     /// Joins items by commas. The first line starts with `label`, further lines are aligned with it.
     pub(crate) fn list(self, label: &str, items: &[String]) -> String {
-        self.fill(label, &" ".repeat(label.len()), &items.join(", "))
+        self.item(label, &items.join(", "))
+    }
+
+    /// Breaks a text between words. The first line starts with `label`, further lines are aligned with it.
+    pub(crate) fn item(self, label: &str, text: &str) -> String {
+        self.fill(label, &" ".repeat(label.len()), text)
     }
 
     fn fill(self, first: &str, further: &str, text: &str) -> String {

@@ -160,6 +160,19 @@ pub async fn require_all(state: &State, request: &HttpRequest, needed: Scope) ->
 /// name.
 pub async fn site(state: &State, request: &HttpRequest, name: &str) -> Result<Arc<Site>, ApiError> {
     let access = access(state, request).await?;
+    seen_site(state, &access, name).await
+}
+
+/// Finds a site by name or id, for a caller that sends the secret of a token in its body.
+///
+/// # Errors
+/// As [`site`].
+pub(super) async fn site_by_secret(state: &State, secret: &str, name: &str) -> Result<Arc<Site>, ApiError> {
+    let access = by_token(state, secret).await?;
+    seen_site(state, &access, name).await
+}
+
+async fn seen_site(state: &State, access: &Access, name: &str) -> Result<Arc<Site>, ApiError> {
     // A site that the request may not know of is looked up again like a missing one, so that the time tells nothing.
     let seen = |directory: &Snapshot| directory.by_name(name).filter(|site| access.sees(site.id)).cloned();
     let missing = || match access.link {

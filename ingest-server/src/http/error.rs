@@ -57,6 +57,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "budget_invalid", message, vitals::budget::FORMAT)
     }
 
+    /// Return `409 Conflict`: a verdict that halts a rollout.
+    pub fn halted(verdict: &str, why: &str) -> Self {
+        let hint = "POST the same question without `/flagger`, or `fieldvitals check`, shows the evidence.";
+        Self::new(StatusCode::CONFLICT, verdict, why, hint)
+    }
+
     /// Return `400 Bad Request`: wrong limits.
     pub fn thresholds(message: impl Into<String>) -> Self {
         Self::new(
@@ -243,6 +249,17 @@ impl ApiError {
     }
 
     /// Return `404 Not Found`: unknown alert, or one that has ended.
+    pub fn no_violation(id: i64) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "violation_unknown",
+            format!("there is no open violation {id} of this site"),
+            "GET /api/v1/sites/{site}/violations lists the open ones.",
+        )
+    }
+
+    /// No open alert has this id.
+    #[must_use]
     pub fn no_alert(id: i64) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

@@ -51,7 +51,7 @@ use actix_web::{App, Error, HttpRequest, HttpResponse, ResponseError, web};
 use base_path::BasePath;
 use connection::Connections;
 use error::ApiError;
-use fieldvitals_store::Store;
+use fieldvitals_store::{Retention, Store};
 use socket2::SockRef;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -99,8 +99,8 @@ pub struct State {
     pub started_ms: i64,
     /// Delivers notices of alerts.
     pub outbox: Arc<Outbox>,
-    /// Retention of page views, in days.
-    pub kept_days: u32,
+    /// Retention.
+    pub retention: Retention,
     /// Serves the demo site.
     pub demo: bool,
     /// Keeps page views of bots.
@@ -109,6 +109,8 @@ pub struct State {
     pub tls: Option<Arc<Tls>>,
     /// The path that a proxy passes on before those of the server.
     pub base_path: BasePath,
+    /// Load tests may send to this server.
+    pub load_test: bool,
 }
 
 impl State {

@@ -2,8 +2,8 @@
 
 use crate::http::api::{
     advice, alerts, attribution, audit, breakdown, budgets, compare, engagement, gate, health, links, live,
-    metrics, pages, rejections, releases, report, routes, samples, series, session, site_settings, sites,
-    status, status_history, summary, thresholds, tokens, violations,
+    metrics, open, pages, rejections, releases, report, routes, samples, series, session, site_settings,
+    sites, status, status_history, summary, thresholds, tokens, trends, violations,
 };
 use crate::http::{assets, crux, ingest};
 use actix_web::http::header;
@@ -30,7 +30,7 @@ use utoipa::{Modify, OpenApi};
         sites::sites, summary::summary,
         pages::pages, report::report, breakdown::breakdown, series::series, compare::compare, releases::releases,
         attribution::attribution, advice::advice, samples::samples, engagement::engagement, rejections::rejections,
-    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux::query_history_record, crux::query_record, gate::gate, gate::one, links::links, live::live, releases::mark, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, violations::violations,
+    alerts::alerts, alerts::change, alerts::channels, alerts::test, audit::audit, budgets::apply, budgets::kept, budgets::replay, budgets::state, crux::query_history_record, crux::query_record, gate::flagger, gate::gate, gate::one, links::links, live::live, open::open, releases::mark, routes::groups, routes::preview, routes::suggestions, session::sign_in, session::sign_out, session::ways, site_settings::add, site_settings::delete, site_settings::rotate_key, site_settings::update, tokens::add, tokens::revoke, tokens::tokens, trends::trends, violations::change, violations::violations,
     ),
     modifiers(&Bearer),
     tags((name = "ingest", description = "Beacons in"), (name = "read", description = "Reports out"),

@@ -15,6 +15,7 @@ mod age;
 mod backoff;
 pub mod backup;
 mod blocked;
+mod examine;
 mod file;
 mod idle;
 mod load_size;
@@ -29,6 +30,7 @@ mod reply;
 mod writer;
 
 pub use blocked::BlockedSite;
+pub use examine::{Examined, examine};
 pub use idle::{IdleSpool, lock_idle};
 pub use loader::Loader;
 pub use overflow::OverflowNames;

@@ -898,7 +898,8 @@ pub async fn violations_open_and_close(store: Arc<dyn Store>) {
             judgement: judgement("a", Some(true)),
             opened_ms: 10,
             last_seen_ms: 10,
-            resolved_ms: None
+            resolved_ms: None,
+            dismissed: None,
         }]
     );
     judge(20, &[Judgement { n: 200, measured: None, device: None, ..judgement("a", Some(true)) }]).await;
@@ -920,6 +921,21 @@ pub async fn violations_open_and_close(store: Arc<dyn Store>) {
     assert_eq!(list(true).await, again[..2]);
     assert_eq!(store.violations(site, false, 1, 1).await.unwrap(), again[1..2]);
     assert!(store.violations(other, false, 0, 10).await.unwrap().is_empty());
+    let dismiss = async |id| store.violation_dismiss(site, id, 60, "ada").await.unwrap();
+    assert_eq!([dismiss(again[0].id).await, dismiss(again[0].id).await], [true, false], "once");
+    assert!(!dismiss(again[2].id).await && !dismiss(99).await, "only open ones");
+    judge(70, &[judgement("a", Some(true))]).await;
+    let left = list(false).await;
+    let order: Vec<(i64, i64)> = left.iter().map(|v| (v.opened_ms, v.last_seen_ms)).collect();
+    assert_eq!(order, [(40, 40), (50, 70), (10, 20)], "a dismissed one is renewed, after the open ones");
+    assert_eq!(
+        (left[1].dismissed.clone(), list(true).await),
+        (Some((60, "ada".to_owned())), left[..1].to_vec())
+    );
+    judge(80, &[judgement("a", Some(false))]).await;
+    judge(90, &[judgement("a", Some(true))]).await;
+    let opened: Vec<i64> = list(true).await.iter().map(|v| v.opened_ms).collect();
+    assert_eq!(opened, [90, 40], "after a kept judgement, the next violation is open");
     let nobody = store.judgements(SiteId(999_999), 0, &[]).await;
     assert!(matches!(nobody, Err(StoreError::NoSuchSite)));
 }

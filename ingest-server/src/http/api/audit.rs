@@ -39,8 +39,8 @@ pub struct EntryReport {
     at: String,
     /// The token that made the change, or `command line`.
     actor: String,
-    /// The kind of change: `site.add`, `site.update`, `site.rotate_key`, `site.delete`, `token.add`, `token.revoke` or
-    /// `release.mark`.
+    /// The kind of change: `site.add`, `site.update`, `site.route_groups`, `site.rotate_key`, `site.delete`, `token.add`,
+    /// `token.revoke` or `release.mark`.
     action: String,
     /// The name of the site or token.
     target: String,
