@@ -20,7 +20,7 @@ export const alertsView = {
   async read(state, site, { signal }) {
     const [alerts, channels] = await Promise.all([
       get(sitePath(site.name, "alerts"), { status: state.status, limit: ALERTS_MAX }, signal),
-      softly(get("api/v1/channels", null, signal)),
+      softly(get("/api/v1/channels", null, signal)),
     ]);
     return { alerts, channels };
   },
