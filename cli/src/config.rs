@@ -82,7 +82,7 @@ pub(crate) fn parse<C: Parser>() -> Result<(C, Options), ExitCode> {
             eprintln!("error: {message}");
             ExitCode::from(2)
         }
-        Wrong::Line(error) => error.exit(),
+        Wrong::Line(error) => crate::with_tip(error).exit(),
     })
 }
 

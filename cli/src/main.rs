@@ -34,6 +34,8 @@ mod store;
 mod store_args;
 mod token;
 
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -121,10 +123,25 @@ async fn main() -> ExitCode {
     done.unwrap_or_else(|error| match error.downcast::<exit::Failure>() {
         Ok(failure) => exit::finish(Err(failure)),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            exit::print_error(&format!("{error:#}"), "");
             ExitCode::from(2)
         }
     })
+}
+
+/// Says how a command without `--json` prints JSON.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let unknown = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let is_json = error.kind() == ErrorKind::UnknownArgument && unknown.as_deref() == Some("--json");
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let has_format =
+        ["report", "compare", "status", "check"].iter().any(|name| usage.contains(&format!(" {name} ")));
+    if is_json && has_format {
+        let tip = StyledStr::from("`--format json` prints JSON");
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }
 
 #[cfg(test)]
@@ -141,6 +158,17 @@ mod tests {
         let nested = command.get_subcommands().filter(|nested| nested.get_name() != "help").cloned();
         let nested: String = nested.map(|nested| help(nested, &path)).collect();
         own + &nested
+    }
+
+    #[test]
+    fn json_flag_of_a_command_with_formats_has_a_tip() {
+        let told = |line: &[&str]| with_tip(Cli::try_parse_from(line).unwrap_err()).to_string();
+        for command in ["report", "compare", "status", "check"] {
+            let message = told(&["fieldvitals", command, "--json"]);
+            assert!(message.contains("--format json` prints JSON"), "{message}");
+        }
+        let other = told(&["fieldvitals", "serve", "--json"]);
+        assert!(!other.contains("--format json"), "{other}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::store_args::{PublicUrl, StoreArgs, current_key, script_tag};
 use anyhow::{anyhow, ensure};
 use clap::builder::BoolishValueParser;
 use fieldvitals_server::alert::Channels;
+use fieldvitals_server::crux::CruxSource;
 use fieldvitals_server::tls::Tls;
 use fieldvitals_server::{
     Config, ConnectionLimits, FIRST_SITE, FirstToken, HeaderName, MadeToken, Server, http,
@@ -16,6 +17,7 @@ use fieldvitals_server::{
 use fieldvitals_store::Retention;
 use ipnet::IpNet;
 use monitoring::Monitoring;
+use reqwest::Url;
 use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -90,6 +92,8 @@ pub(crate) struct Args {
     /// File with the channels that alerts are sent to (docs/alerts.md).
     #[arg(long, env = "FIELDVITALS_ALERTS", value_name = "FILE")]
     alerts: Option<PathBuf>,
+    #[command(flatten)]
+    crux: Crux,
     /// Seconds between two looks at the budgets that are kept on the server.
     #[arg(long, env = "FIELDVITALS_STANDING_EVERY", default_value_t = limits::STANDING_EVERY_S, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=limits::STANDING_EVERY_S_MAX))]
@@ -100,6 +104,36 @@ pub(crate) struct Args {
     /// Let `fieldvitals load` test this server; /healthz says so. Not for servers with real visitors.
     #[arg(long)]
     allow_load_test: bool,
+}
+
+/// Google's CrUX API, whose records `report --crux` shows beside one's own.
+#[derive(Debug, clap::Args)]
+struct Crux {
+    /// File with a key of Google's CrUX API (docs/crux.md); FIELDVITALS_CRUX_KEY has the key itself. Without a key, Google is
+    /// never asked.
+    #[arg(long, env = "FIELDVITALS_CRUX_KEY_FILE", value_name = "FILE")]
+    crux_key_file: Option<PathBuf>,
+    /// A stand-in of Google on this machine, for tests: http://127.0.0.1:PORT.
+    #[arg(long, env = "FIELDVITALS_CRUX_URL", value_name = "URL", hide = true)]
+    crux_url: Option<Url>,
+}
+
+impl Crux {
+    fn source(&self) -> anyhow::Result<Option<CruxSource>> {
+        let key = match &self.crux_key_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| anyhow!("--crux-key-file {}: {error}", file.display()))?,
+            None => std::env::var("FIELDVITALS_CRUX_KEY").unwrap_or_default(),
+        };
+        let key = key.trim();
+        ensure!(
+            key.bytes().all(|byte| byte.is_ascii_graphic()),
+            "the key of the CrUX API has spaces or characters that a header cannot have"
+        );
+        ensure!(!key.is_empty() || self.crux_key_file.is_none(), "the file of --crux-key-file is empty");
+        let source = CruxSource { key: key.to_owned(), stand_in: self.crux_url.clone() };
+        Ok((!key.is_empty()).then_some(source))
+    }
 }
 
 /// Bounds of connections.
@@ -256,6 +290,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         metrics_sites: args.monitoring.metrics_sites.clone(),
         first_token: first_token()?,
         alerts: Arc::new(channels(args.alerts.as_deref())?),
+        crux: args.crux.source()?,
         standing_every: Duration::from_secs(args.standing_every),
         public_url: args.public_url.whole(),
         tls,

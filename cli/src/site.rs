@@ -116,7 +116,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             // Servers group routes of a new site by themselves.
             let auto_routes = (auto_routes == Switch::Off).then_some(false);
             let change = SiteChange { auto_routes, ..SiteChange::default() };
-            let site = match common.remote.remote()? {
+            let site = match common.remote.remote(&common.store)? {
                 Some(remote) => {
                     let site = remote.site_add(&name, &origins).await?;
                     if change == SiteChange::default() {
@@ -139,7 +139,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             show_one(&common, &site);
         }
         Command::List { common } => {
-            let sites = match common.remote.remote()? {
+            let sites = match common.remote.remote(&common.store)? {
                 Some(remote) => remote.sites().await?,
                 None => common.store.with(async |store: &dyn Store| Ok(store.sites().await?)).await?,
             };
@@ -159,7 +159,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 change != SiteChange::default(),
                 "nothing to change: give --origin, --route, --no-routes, --timezone, --auto-routes or --rename"
             );
-            let site = match common.remote.remote()? {
+            let site = match common.remote.remote(&common.store)? {
                 Some(remote) => remote.site_update(&name, change).await?,
                 None => {
                     let update = async |store: &dyn Store| {
@@ -172,7 +172,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             show_one(&common, &site);
         }
         Command::RotateKey { name, keep_old_hours, common } => {
-            let site = match common.remote.remote()? {
+            let site = match common.remote.remote(&common.store)? {
                 Some(remote) => remote.site_rotate_key(&name, keep_old_hours).await?,
                 None => {
                     let rotate = async |store: &dyn Store| {
@@ -194,7 +194,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 );
                 Ok(())
             };
-            match common.remote.remote()? {
+            match common.remote.remote(&common.store)? {
                 Some(remote) => {
                     confirmed()?;
                     remote.site_delete(&name).await?;
@@ -236,9 +236,14 @@ pub(crate) fn here(store: &dyn Store) -> Administration<'_> {
     Administration::new(store, COMMAND_LINE, clock::now_ms())
 }
 
+/// The address of the server for browsers: as given, else that of the server that answered.
 fn base_url(common: &Common) -> String {
+    let of_server = || {
+        let server = common.remote.server(&common.store).ok()??;
+        Some(server.as_str().trim_end_matches('/').to_owned())
+    };
     let placeholder = || format!("{HOST_PLACEHOLDER}{}", common.public_url.base_path.as_str());
-    common.public_url.whole().unwrap_or_else(placeholder)
+    common.public_url.whole().or_else(of_server).unwrap_or_else(placeholder)
 }
 
 fn to_json(common: &Common, site: &Site) -> Value {
@@ -289,10 +294,10 @@ fn show_one(common: &Common, site: &Site) {
 
 /// Explains the placeholder in the script tag. The store does not know at which address browsers reach the server.
 fn say_where(common: &Common) {
-    if common.public_url.whole().is_none() {
+    if base_url(common).starts_with(HOST_PLACEHOLDER) {
         eprintln!(
-            "note: {HOST_PLACEHOLDER} stands for the public address of your server; --public-url or \
-             FIELDVITALS_PUBLIC_URL fills it in"
+            "note: {HOST_PLACEHOLDER} stands for the public address of your server;\n  --public-url or FIELDVITALS_PUBLIC_URL \
+             fills it in"
         );
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use fieldvitals_server::{BasePath, EMBEDDED_STORE, StoreUrl, close_store, open_store};
 use fieldvitals_store::{Site, Store};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The store of sites, tokens and measurements. The commands work with and without a running server.
@@ -17,7 +17,7 @@ pub(crate) struct StoreArgs {
     #[arg(long, env = "FIELDVITALS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of the spool and the embedded store.
-    #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = "fieldvitals-data", value_name = "DIR")]
+    #[arg(long, env = "FIELDVITALS_DATA_DIR", default_value = DATA_DIR, value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
     /// Store in another place: postgres://USER:PASSWORD@HOST/NAME or sqlite://PATH. The default is a file in the data
     /// folder.
@@ -27,6 +27,9 @@ pub(crate) struct StoreArgs {
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", value_parser = url_file)]
     database_url_file: Option<FileUrl>,
 }
+
+/// The default folder.
+const DATA_DIR: &str = "fieldvitals-data";
 
 /// A database URL read from a file.
 #[derive(Clone)]
@@ -97,6 +100,11 @@ impl StoreArgs {
              one out"
         );
         Ok(())
+    }
+
+    /// Whether a store other than that of the default folder is named.
+    pub(crate) fn is_named(&self) -> bool {
+        self.database_url().is_some() || self.data_dir != Path::new(DATA_DIR)
     }
 
     /// The URL given directly. An empty URL counts as absent, because scripts pass unset variables as empty.

@@ -1,38 +1,35 @@
 //! The page's own interface: `fieldvitals.navigate`, `tag`, `mark`, `consent` and `on`.
 
-use crate::explain::{cut_characters, split};
-use crate::options::Options;
-use crate::page::{get, is, number, object, text, written};
+use crate::explain::{cut_characters, split, trim};
+use crate::names;
+use crate::page::{Js, get, is, item, keep, named, number, plain, spelled, text, tree};
 use crate::state::Collector;
-use js_sys::Function;
 use vitals::beacon::write;
 use vitals::limits::{MARKS_MAX, TAG_NAME_UNITS_MAX, TAG_VALUE_UNITS_MAX, TAGS_MAX};
 use vitals::metric::{Metric, Value};
 use vitals::snapshot::Snapshot;
 use vitals::view::ViewId;
-use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::JsValue;
 
 /// A function of the page's that wants to know a metric.
 pub struct Listener {
     metric: Metric,
-    run: Function,
+    run: Js,
     /// What it was told, of the views that the document keeps.
     pub told: Vec<(ViewId, Value)>,
 }
 
 impl Collector {
     /// Takes a call `[name, arguments, time]`.
-    pub fn call(&mut self, call: &JsValue) {
-        let arguments = get(call, "1");
-        let (first, second) = (get(&arguments, "0"), get(&arguments, "1"));
-        let name = written(&first);
-        match text(call, "0").as_str() {
-            "navigate" => self.named(name),
-            "tag" => self.tag(name, written(&second)),
-            "mark" => self.mark(name, number(call, "2")),
-            "consent" => {
-                let given = is(&arguments, "0");
+    pub fn call(&mut self, call: Js) {
+        let arguments = item(call, 1);
+        let (first, second) = (item(arguments, 0), item(arguments, 1));
+        let name = spelled(first, Js::ITSELF);
+        match named(item(call, 0), Js::ITSELF) {
+            names::NAVIGATE => self.named(name),
+            names::TAG => self.tag(name, spelled(second, Js::ITSELF)),
+            names::MARK => self.mark(name, number(item(call, 2), Js::ITSELF)),
+            names::CONSENT => {
+                let given = is(first, Js::ITSELF);
                 self.consent.say(given, &self.options);
                 if given {
                     self.retry();
@@ -40,10 +37,11 @@ impl Collector {
                     self.cancel();
                 }
             }
-            "on" => {
-                let metric = Metric::from_name(&name);
-                if let (Some(metric), Some(run)) = (metric, second.dyn_ref::<Function>()) {
-                    self.listeners.push(Listener { metric, run: run.clone(), told: Vec::new() });
+            names::ON => {
+                if let Some(metric) = Metric::from_name(&name)
+                    && get(second, names::CALL).exists()
+                {
+                    self.listeners.push(Listener { metric, run: keep(second), told: Vec::new() });
                 }
             }
             _ => {}
@@ -52,13 +50,13 @@ impl Collector {
 
     /// The tags of the attribute: `name=value;…`.
     pub fn tags_of_attribute(&mut self) {
-        let tags = Options::text("tags");
+        let tags = text(Js::DATA, names::TAGS);
         let mut rest = Some(tags.as_str());
         while let Some(pairs) = rest {
             let (pair, others) = split(pairs, b';');
             rest = others;
             if let (name, Some(value)) = split(pair, b'=') {
-                self.tag(name.trim_ascii().to_owned(), value.trim_ascii().to_owned());
+                self.tag(trim(name).to_owned(), trim(value).to_owned());
             }
         }
     }
@@ -108,7 +106,7 @@ impl Collector {
                 None => listener.told.push((view.id, value)),
             }
             let told = write::told(view, id, (metric, value), &|place| self.texts.text(*place));
-            self.calls.push((listener.run.clone(), object(&told)));
+            self.calls.push((listener.run, plain(tree(&told))));
         }
     }
 }

@@ -1,22 +1,20 @@
 //! Finds the page views that changed since the last report, and writes them as beacon bodies.
 
 use crate::context::{cpu, memory};
-use crate::options::Options;
-use crate::page::{NOTHING, browser, call, call_with, get, is, map, now, number, string, text};
+use crate::names;
+use crate::page::{Js, call_with, fail, get, is, now, number, some_number, string, text, tree, written};
 use crate::state::Collector;
-use js_sys::Array;
 use vitals::beacon::write;
 use vitals::beacon::{DROPPED_URL, Wire};
 use vitals::limits::BODY_BYTES_MAX;
 use vitals::metric::Value;
 use vitals::view::{Device, ViewId, Viewport};
-use wasm_bindgen::prelude::JsValue;
 
 /// The last report, and the page's marks.
 #[derive(Default)]
 pub struct Batch {
     /// The page views of the last report, as JSON.
-    reported: Vec<JsValue>,
+    reported: Vec<String>,
     /// Marks set by the page, by view.
     pub marks: Vec<(ViewId, String, Value)>,
 }
@@ -29,7 +27,7 @@ impl Collector {
         let may_send = self.may_send();
         for body in self.news(may_send) {
             if may_send {
-                self.send(&body);
+                self.send(body);
             }
         }
     }
@@ -40,14 +38,14 @@ impl Collector {
     }
 
     /// The bodies that a report would send now. The last report stays as it is.
-    pub fn draft(&mut self) -> Vec<JsValue> {
+    pub fn draft(&mut self) -> Vec<Js> {
         self.news(false)
     }
 
     /// The bodies of the views that differ from the last report. With `told`, these views become the last report.
-    fn news(&mut self, told: bool) -> Vec<JsValue> {
+    fn news(&mut self, told: bool) -> Vec<Js> {
         let mut all = Vec::new();
-        let news = Array::new();
+        let mut news = Vec::new();
         self.read_fetch();
         let mut views = self.document.snapshots(now());
         let is_there = |id: &ViewId| views.iter().any(|view| view.id == *id);
@@ -60,14 +58,14 @@ impl Collector {
                 (view.engaged, view.first_input_ms) = (None, None);
             }
             let id = view.id.text();
-            let value = map(&write::view(view, &id, &self.batch.marks, &|place| self.texts.text(*place)));
+            let value = tree(&write::view(view, &id, &self.batch.marks, &|place| self.texts.text(*place)));
             self.tell_listeners(view, &id);
-            let json = json(&value);
-            if !json.is_string() || self.texts.text(view.url.unwrap_or_default()) == DROPPED_URL {
+            let json = string(written(value));
+            if json.is_empty() || self.texts.text(view.url.unwrap_or_default()) == DROPPED_URL {
                 continue;
             }
             if !self.batch.reported.contains(&json) {
-                news.push(&value);
+                news.push(value);
             }
             all.push(json);
         }
@@ -80,26 +78,27 @@ impl Collector {
     }
 
     /// Appends the bodies of these views. Splits the views while a body is larger than [`BODY_BYTES_MAX`].
-    fn bodies(&mut self, views: &Array, bodies: &mut Vec<JsValue>) {
-        let count = views.length();
-        if count == 0 {
+    fn bodies(&mut self, views: &[Js], bodies: &mut Vec<Js>) {
+        if views.is_empty() {
             return;
         }
         let body = self.body(views);
-        if count > 1 && string(&body).len() > BODY_BYTES_MAX {
-            self.bodies(&views.slice(0, count / 2), bodies);
-            self.bodies(&views.slice(count / 2, count), bodies);
-        } else if body.is_string() {
+        if let Some((first, second)) = views.split_at_checked(views.len() / 2)
+            && views.len() > 1
+            && string(body).len() > BODY_BYTES_MAX
+        {
+            self.bodies(first, bodies);
+            self.bodies(second, bodies);
+        } else if body.exists() {
             bodies.push(body);
         }
     }
 
-    /// The body of these views; undefined if it cannot be written.
-    fn body(&mut self, views: &JsValue) -> JsValue {
+    /// The body of these views; nothing if it cannot be written.
+    fn body(&mut self, views: &[Js]) -> Js {
         self.seq += 1;
-        let navigator = &browser().navigator;
-        let network = get(navigator, "connection");
-        let (connection, release) = (text(&network, "effectiveType"), Self::release());
+        let network = get(Js::NAVIGATOR, names::CONNECTION);
+        let (connection, release) = (text(network, names::EFFECTIVE_TYPE), Self::release());
         let told = !self.consent.quiet;
         let wire = Wire {
             site: &self.options.site,
@@ -108,47 +107,43 @@ impl Collector {
             route: "",
             device: Some(device()),
             connection: &connection,
-            rtt_ms: get(&network, "rtt").as_f64().filter(|_| told),
+            rtt_ms: some_number(network, names::RTT).filter(|_| told),
             memory: memory().filter(|_| told),
             cpu: cpu().filter(|_| told),
             release: &release,
             viewport: Some(viewport()),
             tags: if self.consent.quiet { &[] } else { &self.tags },
             sample: Some(self.options.share()),
-            errors: browser().page.fail(0),
-            webdriver: is(navigator, "webdriver"),
+            errors: fail(0) as u32,
+            webdriver: is(Js::NAVIGATOR, names::WEBDRIVER),
             views: Vec::new(),
         };
-        let beacon = map(&wire.json());
-        call(&beacon, "set", &"views".into(), views);
-        json(&beacon)
+        let beacon = tree(&wire.json());
+        let list = call_with(beacon, names::GET, names::VIEWS);
+        for view in views {
+            call_with(list, names::PUSH, *view);
+        }
+        written(beacon)
     }
 
     /// The release of the script tag; otherwise the page's first `<meta name="release">`.
     fn release() -> String {
-        let named = Options::text("release");
+        let named = text(Js::DATA, names::RELEASE);
         if named.is_empty() {
-            text(&call_with(&browser().document, "querySelector", "meta[name=release]"), "content")
+            text(call_with(Js::DOCUMENT, names::QUERY_SELECTOR, names::META_RELEASE), names::CONTENT)
         } else {
             named
         }
     }
 }
 
-/// The JSON of a value; undefined on failure. Uses the loader's function, because pages may replace `JSON` and its
-/// prototypes.
-fn json(value: &JsValue) -> JsValue {
-    call(&browser().page, "json", value, &NOTHING)
-}
-
 /// The device class, from the primary pointer and the shorter side of the screen.
 fn device() -> Device {
-    let window = &browser().window;
-    if !is(&call_with(window, "matchMedia", "(pointer:coarse)"), "matches") {
+    if !is(call_with(Js::WINDOW, names::MATCH_MEDIA, names::POINTER_COARSE), names::MATCHES) {
         return Device::Desktop;
     }
-    let screen = get(window, "screen");
-    if number(&screen, "width").min(number(&screen, "height")) < Device::TABLET_SIDE_MIN {
+    let screen = get(Js::WINDOW, names::SCREEN);
+    if number(screen, names::WIDTH).min(number(screen, names::HEIGHT)) < Device::TABLET_SIDE_MIN {
         Device::Phone
     } else {
         Device::Tablet
@@ -156,7 +151,7 @@ fn device() -> Device {
 }
 
 fn viewport() -> Viewport {
-    match number(&browser().window, "innerWidth") {
+    match number(Js::WINDOW, names::INNER_WIDTH) {
         width if width < Viewport::MEDIUM_WIDTH_MIN => Viewport::Small,
         width if width < Viewport::LARGE_WIDTH_MIN => Viewport::Medium,
         _ => Viewport::Large,

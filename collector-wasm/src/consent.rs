@@ -1,9 +1,8 @@
 //! Holds the visitor's consent to measuring and storage, and the decision whether this page view is in the sample.
 
+use crate::names;
 use crate::options::Options;
-use crate::page::{browser, call, call_with, counted, get, is, says};
-use crate::transport::KEY;
-use wasm_bindgen::prelude::JsValue;
+use crate::page::{Js, call, call_with, counted, get, is, put_number, says};
 
 /// The visitor's consent, and the sampling decision.
 #[derive(Debug)]
@@ -20,13 +19,13 @@ pub struct Consent {
 
 impl Consent {
     /// The consent given by the tag and the page so far.
-    pub fn of(page: &JsValue, options: &Options) -> Self {
-        let navigator = &browser().navigator;
+    pub fn of(options: &Options) -> Self {
         Self {
-            allowed: is(page, "consent"),
+            allowed: is(Js::PAGE, names::CONSENT),
             storage: options.storage,
-            quiet: is(navigator, "globalPrivacyControl") || says(navigator, "doNotTrack", "1"),
-            out: is(page, "out"),
+            quiet: is(Js::NAVIGATOR, names::GLOBAL_PRIVACY_CONTROL)
+                || says(Js::NAVIGATOR, names::DO_NOT_TRACK, names::ONE),
+            out: is(Js::PAGE, names::OUT),
         }
     }
 
@@ -37,8 +36,8 @@ impl Consent {
         if given {
             self.sample(options);
         } else {
-            forget(LOCAL);
-            forget(SESSION);
+            forget(names::LOCAL_STORAGE);
+            forget(names::SESSION_STORAGE);
         }
     }
 
@@ -62,27 +61,24 @@ impl Consent {
         if options.sample.is_nan() || !self.may_store() {
             return;
         }
-        let storage = get(&browser().window, SESSION);
-        if !storage.is_object() {
+        let storage = get(Js::WINDOW, names::SESSION_STORAGE);
+        if !storage.exists() {
             return;
         }
-        let stored = call_with(&storage, "getItem", KEY);
+        let stored = call_with(storage, names::GET_ITEM, names::KEY);
         // `null` would convert to 0.
-        let mut drawn = if stored.is_string() { counted(&stored) } else { f64::NAN };
+        let mut drawn = if stored.exists() { counted(stored, Js::ITSELF) } else { f64::NAN };
         if drawn.is_nan() || drawn < 0.0 {
             drawn = js_sys::Math::random();
             // If the storage is full, each view draws its own number.
-            call(&storage, "setItem", &KEY.into(), &drawn.into());
+            call(storage, names::SET_ITEM, names::KEY, put_number(drawn));
         }
         self.out = drawn >= options.sample;
     }
 }
 
-/// The names of the origin's storages on the window.
-pub const LOCAL: &str = "localStorage";
-const SESSION: &str = "sessionStorage";
-
-/// Removes the stored data. Ignores failures, because a storage that allows no removal allowed no write.
-pub fn forget(storage: &str) {
-    call_with(&get(&browser().window, storage), "removeItem", KEY);
+/// Removes the data in one of the origin's storages. Ignores failures, because a storage that allows no removal
+/// allowed no write.
+pub fn forget(storage: Js) {
+    call_with(get(Js::WINDOW, storage), names::REMOVE_ITEM, names::KEY);
 }

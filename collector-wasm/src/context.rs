@@ -1,16 +1,12 @@
 //! How the document came and on what device: read before the first report. Not for who asks to be left alone.
 
-use crate::explain::{cut_characters, split};
-use crate::options::Options;
-use crate::page::{browser, call_with, get, list, number, text};
+use crate::explain::{cut_characters, split, trim};
+use crate::names;
+use crate::page::{Js, call_with, get, item, items, number, text};
 use crate::state::Collector;
 use vitals::fetch::{Confidence, ConfidenceLevel, Delivery, Edges, Fetch, Fetched, ServerTiming};
 use vitals::limits::{NOT_RESTORED_MAX, SERVER_TIMINGS_MAX, TAG_NAME_UNITS_MAX, TAG_VALUE_UNITS_MAX};
 use vitals::view::Tier;
-use wasm_bindgen::prelude::JsValue;
-
-/// The times of a navigation entry at which a part of TTFB ends, in the order of [`Edges`].
-const EDGES: [&str; 5] = ["workerStart", "fetchStart", "domainLookupStart", "connectStart", "connectEnd"];
 
 impl Collector {
     /// Reads how the document came, once.
@@ -18,66 +14,66 @@ impl Collector {
         if self.is_fetch_read || self.consent.quiet {
             return;
         }
-        let entry = get(&call_with(&browser().performance, "getEntriesByType", "navigation"), "0");
-        self.is_fetch_read = entry.is_object();
-        let edges: Edges = EDGES.map(|name| number(&entry, name));
-        let encoded_bytes = number(&entry, "encodedBodySize");
+        let entry = item(call_with(Js::PERFORMANCE, names::GET_ENTRIES_BY_TYPE, names::NAVIGATION), 0);
+        self.is_fetch_read = entry.exists();
+        let edges: Edges = [0, 1, 2, 3, 4].map(|place| number(entry, names::WORKER_START.plus(place)));
+        let encoded_bytes = number(entry, names::ENCODED_BODY_SIZE);
         let mut server_timings = Vec::new();
-        for timing in list(&entry, "serverTiming").iter() {
-            let name = text(&timing, "name");
+        for timing in items(entry, names::SERVER_TIMING) {
+            let name = text(timing, names::NAME);
             if server_timings.len() < SERVER_TIMINGS_MAX && wants(&name) {
                 server_timings.push(ServerTiming {
                     name: self.texts.place(cut_characters(name, TAG_NAME_UNITS_MAX)),
-                    duration_ms: number(&timing, "duration"),
+                    duration_ms: number(timing, names::DURATION),
                     description: self
                         .texts
-                        .place(cut_characters(text(&timing, "description"), TAG_VALUE_UNITS_MAX)),
+                        .place(cut_characters(text(timing, names::DESCRIPTION), TAG_VALUE_UNITS_MAX)),
                 });
             }
         }
         let mut not_restored = Vec::new();
-        self.reasons(&get(&entry, "notRestoredReasons"), &mut not_restored);
-        let confidence = get(&entry, "confidence");
+        self.reasons(get(entry, names::NOT_RESTORED_REASONS), &mut not_restored);
+        let confidence = get(entry, names::CONFIDENCE);
         let fetch = Fetch {
-            protocol: self.texts.place(text(&entry, "nextHopProtocol")),
+            protocol: self.texts.place(text(entry, names::NEXT_HOP_PROTOCOL)),
             delivery: Delivery::of(
-                Delivery::from_name(&text(&entry, "deliveryType")),
-                number(&entry, "transferSize"),
+                Delivery::from_name(&text(entry, names::DELIVERY_TYPE)),
+                number(entry, names::TRANSFER_SIZE),
                 encoded_bytes,
                 edges[0] > 0.0,
             ),
             encoded_bytes,
             server_timings,
             not_restored,
-            confidence: ConfidenceLevel::from_name(&text(&confidence, "value")).map(|level| Confidence {
+            confidence: ConfidenceLevel::from_name(&text(confidence, names::VALUE)).map(|level| Confidence {
                 level,
-                trigger_rate: number(&confidence, "randomizedTriggerRate"),
+                trigger_rate: number(confidence, names::RANDOMIZED_TRIGGER_RATE),
             }),
         };
         self.document.fetched(Fetched { edges, fetch });
     }
 
     /// Adds the reasons of a frame and the frames in it.
-    fn reasons(&mut self, frame: &JsValue, reasons: &mut Vec<u32>) {
-        for reason in list(frame, "reasons").iter() {
-            let reason = self.texts.place(text(&reason, "reason"));
+    fn reasons(&mut self, frame: Js, reasons: &mut Vec<u32>) {
+        for reason in items(frame, names::REASONS) {
+            let reason = self.texts.place(text(reason, names::REASON));
             if reasons.len() < NOT_RESTORED_MAX && !reasons.contains(&reason) {
                 reasons.push(reason);
             }
         }
-        for child in list(frame, "children").iter() {
-            self.reasons(&child, reasons);
+        for child in items(frame, names::CHILDREN) {
+            self.reasons(child, reasons);
         }
     }
 }
 
 /// Whether the page asks for a `Server-Timing` entry of this name.
 fn wants(name: &str) -> bool {
-    let names = Options::text("serverTiming");
+    let names = text(Js::DATA, names::SERVER_TIMING);
     let mut rest = Some(names.as_str());
     while let Some(names) = rest {
         let (wanted, others) = split(names, b',');
-        if wanted.trim_ascii() == name {
+        if trim(wanted) == name {
             return true;
         }
         rest = others;
@@ -87,12 +83,11 @@ fn wants(name: &str) -> bool {
 
 /// The class of the device's memory.
 pub fn memory() -> Option<Tier> {
-    Tier::of_memory(number(&browser().navigator, "deviceMemory"))
+    Tier::of_memory(number(Js::NAVIGATOR, names::DEVICE_MEMORY))
 }
 
 /// The class of its processor.
 pub fn cpu() -> Option<Tier> {
-    let navigator = &browser().navigator;
-    Tier::of_cpu_tier(number(navigator, "cpuPerformance"))
-        .or_else(|| Tier::of_cores(number(navigator, "hardwareConcurrency")))
+    Tier::of_cpu_tier(number(Js::NAVIGATOR, names::CPU_PERFORMANCE))
+        .or_else(|| Tier::of_cores(number(Js::NAVIGATOR, names::HARDWARE_CONCURRENCY)))
 }

@@ -9,7 +9,7 @@
 //! [`signal`] has the module's callbacks, and [`state`] its state. [`explain`] builds selectors and URLs, and
 //! [`texts`] stores them. [`context`] reads the delivery of the document and the properties of the device. [`consent`]
 //! holds the visitor's choice, and [`options`] the tag's options. [`api`] is the page's interface, and [`page`] the
-//! access to JavaScript.
+//! access to JavaScript's values, with their [`names`].
 
 pub mod api;
 pub mod batch;
@@ -18,6 +18,7 @@ pub mod context;
 pub mod explain;
 pub mod lifecycle;
 mod limits;
+pub mod names;
 pub mod navigation;
 pub mod observe;
 pub mod options;
@@ -26,20 +27,22 @@ pub mod signal;
 pub mod state;
 pub mod texts;
 pub mod transport;
+pub mod value;
 
 use crate::batch::Batch;
 use crate::consent::Consent;
 use crate::lifecycle::keep_time;
 use crate::options::Options;
-use crate::page::{NOTHING, Page, browser, call, get, is, list, now, number, set, text};
+use crate::page::{
+    Js, call_with, counted, get, install, is, item, items, keep, know, now, number, put_number, say, set,
+    text,
+};
 use crate::signal::{Signal, callback};
 use crate::state::{Collector, begin, work};
 use crate::texts::Texts;
-use std::rc::Rc;
 use vitals::document::Document;
 use vitals::view::ViewId;
-use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Keeps a list of free blocks. The standard library's allocator would be a fifth of the module's size.
 #[cfg(target_arch = "wasm32")]
@@ -50,32 +53,28 @@ static ALLOCATOR: lol_alloc::LockedAllocator<lol_alloc::FreeListAllocator> =
 /// Takes over from the snippet, which has just drained its observer into its queue. The observers change within one
 /// task, so no entry is lost between them. The queue follows in slices.
 #[wasm_bindgen]
-pub fn start(page: Page) {
-    page::enter(page);
+pub fn start() {
+    know(names::ALL);
     begin(collector());
-    work(&Rc::new(Signal::TakeOver), JsValue::UNDEFINED);
+    work(Signal::TAKE_OVER, Js::NOTHING, Js::NOTHING);
     keep_time();
 }
 
 /// The initial state from the snippet, without the items of its queue.
 fn collector() -> Collector {
-    let page = &browser().page;
-    let options = Options::of(page);
-    let consent = Consent::of(page, &options);
-    let id = get(page, "id");
-    let (mut texts, url) = (Texts::default(), text(page, "url"));
+    let options = Options::of_page();
+    let consent = Consent::of(&options);
+    let id = get(Js::PAGE, names::ID);
+    let part = |place| counted(item(id, place), Js::ITSELF);
+    let (mut texts, url) = (Texts::default(), text(Js::PAGE, names::URL));
     let own = texts.url(url.clone());
     Collector {
         options,
         consent,
-        endpoint: get(page, "endpoint"),
-        document: Document::new(ViewId::drawn(number(&id, "0"), number(&id, "1"))).at(own),
+        document: Document::new(ViewId::drawn(part(0), part(1))).at(own),
         url,
-        here: text(page, "here"),
-        hidden: is(page, "hidden"),
-        event: JsValue::UNDEFINED,
-        listener: JsValue::UNDEFINED.unchecked_into(),
-        observer: None,
+        here: text(Js::PAGE, names::HERE),
+        hidden: is(Js::PAGE, names::HIDDEN),
         paint: None,
         paints: Vec::new(),
         began: Vec::new(),
@@ -83,14 +82,13 @@ fn collector() -> Collector {
         texts,
         listeners: Vec::new(),
         batch: Batch::default(),
-        seq: number(page, "seq") as u32,
+        seq: number(Js::PAGE, names::SEQ) as u32,
         reported: 0,
         ticks: 0,
         leaving: false,
         late: false,
         failing: false,
         is_fetch_read: false,
-        deferred: JsValue::UNDEFINED,
         calls: Vec::new(),
         pending: Vec::new(),
         taken: 0,
@@ -103,12 +101,10 @@ impl Collector {
     /// Takes over from the snippet. Its queue becomes pending.
     pub fn take_over(&mut self) {
         self.observe();
-        self.listener = callback(Signal::Event);
-        let page = &browser().page;
-        page.install(&callback(Signal::Push), &self.listener, &callback(Signal::Call));
+        install(callback(Signal::PUSH), callback(Signal::EVENT), callback(Signal::CALL));
         // Disconnects the snippet's observer.
-        call(&get(page, "observer"), "disconnect", &NOTHING, &NOTHING);
-        self.pending.push(list(page, "queue"));
+        call_with(get(Js::PAGE, names::OBSERVER), names::DISCONNECT, Js::NOTHING);
+        self.pending.push(keep(get(Js::PAGE, names::QUEUE)));
         // The history may have moved while the module was loading, and may move again before the queue is taken.
         self.moved(now());
         if self.hidden {
@@ -122,22 +118,21 @@ impl Collector {
         self.tags_of_attribute();
         self.consent.sample(&self.options);
         self.retry();
-        let page = &browser().page;
-        for waiting in list(page, "calls").iter() {
-            self.call(&waiting);
+        for waiting in items(Js::PAGE, names::CALLS) {
+            self.call(waiting);
         }
         // The snippet still has both lists, and their items may hold on to large objects.
-        for name in ["queue", "calls"] {
-            set(&get(page, name), "length", &0.into());
+        for name in [names::QUEUE, names::CALLS] {
+            set(get(Js::PAGE, name), names::LENGTH, put_number(0.0));
         }
         self.live();
-        self.say("measures by wasm, and sends to", &self.endpoint);
-        let sample = get(&get(page, "data"), "sample");
-        if sample.is_truthy() && (self.options.sample.is_nan() || self.options.sample > 1.0) {
-            self.say("data-sample is no share, so all page views are sent:", &sample);
+        say("measures by wasm, and sends to", Js::ENDPOINT);
+        let sample = get(Js::DATA, names::SAMPLE);
+        if is(sample, Js::ITSELF) && (self.options.sample.is_nan() || self.options.sample > 1.0) {
+            say("data-sample is no share, so all page views are sent:", sample);
         }
         if self.consent.out {
-            self.say("data-sample leaves this page view out", &NOTHING);
+            say("data-sample leaves this page view out", Js::NOTHING);
         }
         if self.hidden {
             self.flush(false);

@@ -1,20 +1,17 @@
 //! Follows the life of the page: its events, the frames after a restore, and the times to report.
 
 use crate::limits::DEFER_MS;
-use crate::page::{NOTHING, browser, call, get_by, is, number, object, text};
+use crate::names;
+use crate::page::{
+    Js, attempt, call, call_with, create, get_by, hold, is, keep, listen, named, number, object, same, set,
+};
 use crate::signal::{Signal, callback};
 use crate::state::Collector;
 use gloo_timers::callback::Interval;
-use vitals::beacon::write::{Json, Object};
 use vitals::entry::Item;
-use wasm_bindgen::prelude::JsValue;
-use web_sys::MutationObserver;
 
-/// The events that the snippet also listens to.
-const EVENTS: [&str; 5] = ["click", "keydown", "pagehide", "pageshow", "visibilitychange"];
-/// Number of further frames to wait for after a restore. The first frame starts to show the page; the page is visible
-/// at the second one.
-const RESTORE_FRAMES: u32 = 1;
+/// Number of events that the snippet also listens to, from [`names::CLICK`] on.
+const EVENTS: i32 = 5;
 
 /// Reports periodically while the page lives. Must not run inside [`crate::state::work`], because a page's own timers
 /// may throw.
@@ -23,10 +20,10 @@ const RESTORE_FRAMES: u32 = 1;
 /// loss and the number of beacons. An idle page sends none. Between reports, the module defers a report with the
 /// browser (`fetchLater`), in case the page ends.
 pub fn keep_time() {
-    let tick = callback(Signal::Tick);
+    let tick = keep(callback(Signal::TICK));
     std::mem::forget(Interval::new(DEFER_MS as u32, move || {
         // The callback catches all exceptions.
-        call(&tick, "call", &NOTHING, &NOTHING);
+        attempt(tick, Js::NOTHING);
     }));
 }
 
@@ -35,19 +32,16 @@ impl Collector {
     pub fn live(&self) {
         // The document may have been opened anew before the module loaded.
         self.listen();
-        if let Ok(observer) = MutationObserver::new(&callback(Signal::Opened)) {
-            let mut options = Object::default();
-            options.flag("childList", true);
-            call(&observer, "observe", &browser().document, &object(&Json::Object(options)));
-        }
+        let observer = create(names::MUTATION_OBSERVER, callback(Signal::OPENED));
+        let options = object();
+        set(options, names::CHILD_LIST, Js::TRUE);
+        call(observer, names::OBSERVE, Js::DOCUMENT, options);
     }
 
-    /// Adds the listeners. A document that is opened anew loses all its listeners. The browser ignores a listener that
-    /// is already present.
+    /// Adds the listeners. A document that is opened anew loses all its listeners.
     pub fn listen(&self) {
-        for name in EVENTS {
-            // The window accepts every listener.
-            let _ = browser().window.add_event_listener_with_callback_and_bool(name, &self.listener, true);
+        for place in 0..EVENTS {
+            listen(names::CLICK.plus(place));
         }
     }
 
@@ -55,16 +49,16 @@ impl Collector {
     ///
     /// A page that is being left counts as hidden, even if the browser reports the change only later. The module
     /// reports such a page at once, because the page may be gone afterwards.
-    pub fn event(&mut self, event: &JsValue) {
+    pub fn event(&mut self, event: Js) {
         // The snippet's listener and the module's listener may both deliver an event.
-        if self.event == *event {
+        if same(event, Js::EVENT) {
             return;
         }
-        self.event = event.clone();
-        let (kind, at) = (text(event, "type"), number(event, "timeStamp"));
-        let left = kind == "pagehide";
-        let hidden = left || get_by("Document", &browser().document, "hidden").is_truthy();
-        if (kind == "click" || kind == "keydown") && is(event, "isTrusted") {
+        hold(Js::EVENT, event);
+        let (kind, at) = (named(event, names::TYPE), number(event, names::TIME_STAMP));
+        let left = kind == names::PAGEHIDE;
+        let hidden = left || is(get_by(names::DOCUMENT_CLASS, Js::DOCUMENT, names::HIDDEN), Js::ITSELF);
+        if (kind == names::CLICK || kind == names::KEYDOWN) && is(event, names::IS_TRUSTED) {
             self.take(&Item::Input(at));
         }
         self.moved(at);
@@ -75,17 +69,17 @@ impl Collector {
         if hidden && (left || !was_hidden) {
             self.flush(left);
         }
-        if !left && is(event, "persisted") {
+        if !left && is(event, names::PERSISTED) {
             self.take(&Item::Restore { at, id: self.draw(at) });
             self.ask();
-            self.frame(RESTORE_FRAMES);
+            // The first frame starts to show the page; the page is visible at the second one.
+            self.frame(Signal::FRAME);
         }
     }
 
-    /// Requests an animation frame. `frames` more frames follow it.
-    pub fn frame(&self, frames: u32) {
-        // A browser without frames has nothing to wait for.
-        let _ = browser().window.request_animation_frame(&callback(Signal::Frame(frames)));
+    /// Requests an animation frame, which gives the signal. A browser without frames has nothing to wait for.
+    pub fn frame(&self, signal: Signal) {
+        call_with(Js::WINDOW, names::REQUEST_ANIMATION_FRAME, callback(signal));
     }
 
     /// Reports all known data, synchronously.

@@ -6,6 +6,9 @@
 pub(crate) const EXPLAINING_TEXTS_MAX: usize = 500;
 /// Paints after interactions that the collector keeps until it knows which interactions were navigations.
 pub(crate) const SOFT_PAINTS_MAX: usize = 50;
+/// Minimum duration of observed events, in milliseconds. Shorter events do not matter for INP. The browser's default
+/// would miss events under 104 ms.
+pub(crate) const EVENT_DURATION_MS_MIN: u32 = 40;
 /// Interval at which an open page reports its changes, in milliseconds.
 pub(crate) const REPORT_MS: u64 = 60_000;
 /// Interval at which an open page updates its deferred beacon, in milliseconds. The browser sends that beacon if the

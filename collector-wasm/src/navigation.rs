@@ -3,28 +3,27 @@
 
 use crate::explain::{cut, paint, without_query};
 use crate::limits::SOFT_PAINTS_MAX;
-use crate::page::{NOTHING, browser, call, get, now, number, string, text};
+use crate::names;
+use crate::page::{Js, call_with, get, keep, now, number, release, string, text};
 use crate::state::Collector;
 use vitals::beacon::DROPPED_URL;
 use vitals::entry::Item;
 use vitals::limits::{CLICK_TO_MOVE_MS, ROUTE_BYTES_MAX, URL_BYTES_MAX};
 use vitals::metrics::views::Cause;
-use wasm_bindgen::prelude::JsValue;
 
 /// Delay of a view's start after its click, in milliseconds. The click itself belongs to the view before.
 const AFTER_CLICK_MS: f64 = 0.001;
 
 /// The URL without query and fragment.
 fn here() -> String {
-    let href = text(&get(&browser().window, "location"), "href");
+    let href = text(get(Js::WINDOW, names::LOCATION), names::HREF);
     let end = without_query(&href).len();
     cut(href, end)
 }
 
 /// The URL to send; empty if the page's hook drops the view.
 fn url() -> String {
-    let url = call(&browser().page, "pageUrl", &NOTHING, &NOTHING);
-    cut(string(&url), URL_BYTES_MAX)
+    cut(string(call_with(Js::PAGE, names::PAGE_URL, Js::NOTHING)), URL_BYTES_MAX)
 }
 
 impl Collector {
@@ -55,8 +54,8 @@ impl Collector {
 
     /// Handles a soft-navigation entry. The browser reports it late; it names the interaction behind a navigation that
     /// the history has already shown.
-    pub fn soft_navigation(&mut self, entry: &JsValue) {
-        let start = number(entry, "startTime");
+    pub fn soft_navigation(&mut self, entry: Js) {
+        let start = number(entry, names::START_TIME);
         let view = self.document.later().iter().rev().find(|view| {
             view.cause == Cause::Soft && (start..start + CLICK_TO_MOVE_MS).contains(&view.start)
         });
@@ -64,7 +63,7 @@ impl Collector {
         if self.began.iter().any(|(known, _)| *known == id) {
             return;
         }
-        let interaction = number(entry, "interactionId");
+        let interaction = number(entry, names::INTERACTION_ID);
         if self.began.len() >= SOFT_PAINTS_MAX {
             self.began.remove(0);
         }
@@ -73,32 +72,33 @@ impl Collector {
         self.take(&Item::SoftPaint(painted(entry)));
         // Keeps the paints of other interactions.
         for paint in std::mem::take(&mut self.paints) {
-            self.soft_paint(&paint);
+            self.soft_paint(paint);
+            release(paint);
         }
     }
 
     /// Handles a paint caused by an interaction.
-    pub fn soft_paint(&mut self, entry: &JsValue) {
-        let interaction = number(entry, "interactionId");
+    pub fn soft_paint(&mut self, entry: Js) {
+        let interaction = number(entry, names::INTERACTION_ID);
         if self.began.iter().any(|(_, known)| *known == interaction) {
-            let (at, largest) = (painted(entry), get(entry, "largestContentfulPaint"));
+            let (at, largest) = (painted(entry), get(entry, names::LARGEST_CONTENTFUL_PAINT_OF));
             self.take(&Item::SoftPaint(at));
             if self.explains() {
-                let detail = paint(&mut self.texts, at, &largest, &get(&largest, "element"));
-                self.paint = Some((text(&largest, "url"), detail));
+                let detail = paint(&mut self.texts, at, largest, get(largest, names::ELEMENT));
+                self.paint = Some((text(largest, names::URL), detail));
                 self.take(&Item::Detail(detail));
             }
         } else {
             if self.paints.len() >= SOFT_PAINTS_MAX {
-                self.paints.remove(0);
+                release(self.paints.remove(0));
             }
-            self.paints.push(entry.clone());
+            self.paints.push(keep(entry));
         }
     }
 }
 
 /// The time at which the browser showed the effect of an interaction, in milliseconds.
-fn painted(entry: &JsValue) -> f64 {
-    let presented = number(entry, "presentationTime");
-    if presented > 0.0 { presented } else { number(entry, "paintTime") }
+fn painted(entry: Js) -> f64 {
+    let presented = number(entry, names::PRESENTATION_TIME);
+    if presented > 0.0 { presented } else { number(entry, names::PAINT_TIME) }
 }

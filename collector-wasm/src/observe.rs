@@ -1,98 +1,67 @@
 //! Observes performance entries. Only this module creates a `PerformanceObserver`.
 
 use crate::explain::{self, cut};
-use crate::limits::EXPLAINING_TEXTS_MAX;
+use crate::limits::{EVENT_DURATION_MS_MIN, EXPLAINING_TEXTS_MAX};
+use crate::names;
 use crate::page::{
-    NOTHING, array, browser, call, call_with, get, get_by, is, now, number, object, says, text,
+    Js, call, call_with, get, get_by, hold, is, item, items, keep, length, named, now, number, number_or,
+    object, put, put_flag, put_number, put_text, release, same, says, set, some_number, string, text, value,
 };
 use crate::signal::{Signal, callback};
 use crate::state::Collector;
-use js_sys::Array;
-use vitals::beacon::write::{Json, Object};
 use vitals::entry::{Detail, Item, NUMBERS_MAX, TEXTS_MAX};
 use vitals::limits::{ROUTE_BYTES_MAX, URL_BYTES_MAX};
 use vitals::view::{NavigationType, ViewId};
 use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::JsValue;
 use web_sys::PerformanceObserver;
 
-/// Minimum duration of observed events, in milliseconds. Shorter events do not matter for INP. The browser's default
-/// would miss events under 104 ms.
-const EVENT_DURATION_MS_MIN: f64 = 40.0;
 /// Time for entries in one task, in milliseconds. A task of 50 ms or more delays the page's input. A single entry with
 /// its explanation can take 10 ms on a slow phone.
 const SLICE_MS: f64 = 10.0;
 
-/// The observed entry types: first the snippet's types, in the order of its kinds from 1 on, then the module's own.
-const TYPES: [&str; 11] = [
-    "paint",
-    "largest-contentful-paint",
-    "layout-shift",
-    "first-input",
-    "event",
-    "longtask",
-    "resource",
-    "visibility-state",
-    "long-animation-frame",
-    "soft-navigation",
-    "interaction-contentful-paint",
-];
+/// Number of observed entry types, from [`names::PAINT`] on: first the snippet's types, in the order of its kinds from 1
+/// on, then the module's own.
+const TYPES: i32 = 11;
 /// The kind of a name that the page has set. Its text is a route.
 const NAMED: f64 = 21.0;
 /// Number of types that the snippet observes already.
-const KNOWN: usize = 8;
-/// The classes of the snippet's entry types. They show the support of a type if another script has replaced the
-/// browser's observer and does not list the supported types.
-const CLASSES: [&str; KNOWN] = [
-    "PerformancePaintTiming",
-    "LargestContentfulPaint",
-    "LayoutShift",
-    "PerformanceEventTiming",
-    "PerformanceEventTiming",
-    "PerformanceLongTaskTiming",
-    "PerformanceResourceTiming",
-    "VisibilityStateEntry",
-];
+const KNOWN: i32 = 8;
+/// The first of the classes of the snippet's entry types. They show the support of a type if another script has replaced
+/// the browser's observer and does not list the supported types.
+const CLASSES: Js = names::PERFORMANCE_PAINT_TIMING;
 
 impl Collector {
     /// Observes every entry type that the browser supports.
     pub fn observe(&mut self) {
-        let window = &browser().window;
-        let Ok(observer) = PerformanceObserver::new(&callback(Signal::Observed)) else { return };
-        let supported = get(&get(window, "PerformanceObserver"), "supportedEntryTypes");
-        let is_told = supported.is_object();
+        let Ok(observer) = PerformanceObserver::new(value(callback(Signal::OBSERVED)).unchecked_ref()) else {
+            return;
+        };
+        hold(Js::OBSERVER, put(observer.into()));
+        let supported = get(get(Js::WINDOW, names::PERFORMANCE_OBSERVER), names::SUPPORTED_ENTRY_TYPES);
+        let is_told = supported.exists();
         let mut support = 0;
-        for (place, name) in TYPES.into_iter().enumerate() {
-            let class = CLASSES.get(place).is_some_and(|class| is(window, class));
-            if if is_told { call_with(&supported, "includes", name).is_truthy() } else { class } {
-                let mut options = Object::default();
-                options.text("type", name);
+        for place in 0..TYPES {
+            let name = names::PAINT.plus(place);
+            let class = place < KNOWN && is(Js::WINDOW, CLASSES.plus(place));
+            if if is_told { is(call_with(supported, names::INCLUDES, name), Js::ITSELF) } else { class } {
+                let options = object();
+                set(options, names::TYPE, name);
                 // Reads from the browser's buffer the types that the snippet has not observed.
-                options.flag("buffered", place >= KNOWN || !is_told);
-                options.number("durationThreshold", EVENT_DURATION_MS_MIN);
-                call(&observer, "observe", &object(&Json::Object(options)), &NOTHING);
+                set(options, names::BUFFERED, put_flag(place >= KNOWN || !is_told));
+                set(options, names::DURATION_THRESHOLD, put_number(f64::from(EVENT_DURATION_MS_MIN)));
+                call_with(Js::OBSERVER, names::OBSERVE, options);
                 support |= u32::from(class) << place;
             }
         }
         if !is_told {
             self.take(&Item::Support(support));
         }
-        self.observer = Some(observer);
     }
-}
 
-/// The entries in an observer's callback.
-pub fn entries(list: &JsValue) -> Array {
-    array(&call(list, "getEntries", &NOTHING, &NOTHING))
-}
-
-impl Collector {
     /// Takes all entries, those that the observer has not delivered included.
     pub fn drain(&mut self) {
-        if let Some(observer) = &self.observer {
-            // An observer replaced by another script may lack the method.
-            self.pending.push(array(&call(observer, "takeRecords", &NOTHING, &NOTHING)));
-        }
+        // An observer replaced by another script may lack the method.
+        self.pending.push(keep(call_with(Js::OBSERVER, names::TAKE_RECORDS, Js::NOTHING)));
         self.settle();
     }
 
@@ -119,54 +88,55 @@ impl Collector {
     pub fn request_slice(&mut self) {
         if !self.is_slice_due && (!self.is_ready || !self.pending.is_empty()) {
             self.is_slice_due = true;
-            let _ = browser().window.request_animation_frame(&callback(Signal::Slice));
+            self.frame(Signal::SLICE);
         }
     }
 
     /// Takes pending entries until a moment.
     fn take_pending(&mut self, until: f64) {
-        while let Some(entries) = self.pending.first() {
-            if self.taken < entries.length() {
-                let entry = entries.get(self.taken);
+        while let Some(&entries) = self.pending.first() {
+            if self.taken < length(entries) {
+                let entry = item(entries, self.taken);
                 self.taken += 1;
-                self.take_one(&entry);
+                self.take_one(entry);
                 if now() > until {
                     return;
                 }
             } else {
-                self.pending.remove(0);
+                release(self.pending.remove(0));
                 self.taken = 0;
             }
         }
     }
 
     /// Takes an item of the snippet's queue, or an entry.
-    fn take_one(&mut self, entry: &JsValue) {
-        match text(entry, "entryType").as_str() {
-            "" => {
+    fn take_one(&mut self, entry: Js) {
+        match named(entry, names::ENTRY_TYPE) {
+            Js::NOTHING => {
                 if let Some(item) = self.queued(entry) {
-                    self.entry(&item, &get(entry, "entry"), &get(entry, "target"));
+                    self.entry(&item, get(entry, names::ENTRY), get(entry, names::TARGET));
                 }
             }
-            "long-animation-frame" => self.script(entry),
-            "soft-navigation" => self.soft_navigation(entry),
-            "interaction-contentful-paint" => self.soft_paint(entry),
+            names::LONG_ANIMATION_FRAME => self.script(entry),
+            names::SOFT_NAVIGATION => self.soft_navigation(entry),
+            names::INTERACTION_CONTENTFUL_PAINT => self.soft_paint(entry),
             kind => {
-                if let Some(item) = item(kind, entry) {
-                    self.entry(&item, entry, &NOTHING);
+                if let Some(item) = fact_of(kind, entry) {
+                    self.entry(&item, entry, Js::NOTHING);
                 }
             }
         }
     }
 
     /// Takes an entry as a fact, and the details that explain it.
-    pub fn entry(&mut self, item: &Item<u32>, entry: &JsValue, target: &JsValue) {
+    pub fn entry(&mut self, item: &Item<u32>, entry: Js, target: Js) {
         match item {
             // An event without an interaction does not count for INP.
             Item::Event(event) if event.interaction_id == 0.0 => return,
             // The page does not wait for a beacon, so a beacon is no resource of the page.
             Item::Resource { .. }
-                if says(entry, "initiatorType", "beacon") || get(entry, "name") == self.endpoint =>
+                if says(entry, names::INITIATOR_TYPE, names::BEACON)
+                    || same(get(entry, names::NAME), Js::ENDPOINT) =>
             {
                 return;
             }
@@ -177,14 +147,14 @@ impl Collector {
         // microtask reports it.
         if self.hidden && !self.late && matches!(item, Item::FirstInput(_) | Item::Event(_)) {
             self.late = true;
-            call(&browser().window, "queueMicrotask", &callback(Signal::Late), &NOTHING);
+            call_with(Js::WINDOW, names::QUEUE_MICROTASK, callback(Signal::LATE));
         }
-        if entry.is_object()
+        if entry.exists()
             && self.explains()
             && let Some(detail) = explain::detail(&mut self.texts, item, entry, target)
         {
             if let Detail::Paint { .. } = detail {
-                self.paint = Some((text(entry, "url"), detail));
+                self.paint = Some((text(entry, names::URL), detail));
             }
             self.take(&Item::Detail(detail));
         }
@@ -195,7 +165,7 @@ impl Collector {
         !self.consent.quiet && self.texts.count() < EXPLAINING_TEXTS_MAX
     }
 
-    fn script(&mut self, entry: &JsValue) {
+    fn script(&mut self, entry: Js) {
         if self.explains()
             && let Some(detail) = explain::script(&mut self.texts, entry)
         {
@@ -205,15 +175,17 @@ impl Collector {
 
     /// Reads the values that the browser gives only on request.
     pub fn ask(&mut self) {
-        let performance = &browser().performance;
-        let entry = get(&call_with(performance, "getEntriesByType", "navigation"), "0");
-        if entry.is_object() {
-            let mut numbers = NAVIGATION.map(|name| number(&entry, name));
-            numbers[NAVIGATION_TYPE] = match text(&entry, "type").as_bytes().first() {
-                _ if get_by("Document", &browser().document, "wasDiscarded").is_truthy() => RESTORE,
-                Some(b'n') => 0.0,
-                Some(b'r') => 1.0,
-                Some(b'b') => 2.0,
+        let entry = item(call_with(Js::PERFORMANCE, names::GET_ENTRIES_BY_TYPE, names::NAVIGATION), 0);
+        if entry.exists() {
+            let mut numbers =
+                [0, 1, 2, 3, 4, 5].map(|place| number(entry, names::RESPONSE_START.plus(place)));
+            numbers[NAVIGATION_TYPE] = match named(entry, names::TYPE) {
+                _ if is(get_by(names::DOCUMENT_CLASS, Js::DOCUMENT, names::WAS_DISCARDED), Js::ITSELF) => {
+                    RESTORE
+                }
+                names::NAVIGATE => 0.0,
+                names::RELOAD => 1.0,
+                names::BACK_FORWARD => 2.0,
                 _ => -1.0,
             };
             if let Some(item) = fact(0, &numbers, [0; TEXTS_MAX]) {
@@ -224,13 +196,14 @@ impl Collector {
         if let Some((url, Detail::Paint { start, target, url: bare, .. })) = &self.paint
             && !url.is_empty()
         {
-            let images = call(performance, "getEntriesByName", &url.into(), &"resource".into());
-            let image = call(&images, "pop", &NOTHING, &NOTHING);
-            if image.is_object() {
-                let requested = number(&image, "requestStart");
-                let request_start = if requested > 0.0 { requested } else { number(&image, "startTime") };
+            let images = call(Js::PERFORMANCE, names::GET_ENTRIES_BY_NAME, put_text(url), names::RESOURCE);
+            let image = call_with(images, names::POP, Js::NOTHING);
+            if image.exists() {
+                let requested = number(image, names::REQUEST_START);
+                let request_start =
+                    if requested > 0.0 { requested } else { number(image, names::START_TIME) };
                 let (start, target, url) = (*start, *target, *bare);
-                let response_end = number(&image, "responseEnd");
+                let response_end = number(image, names::RESPONSE_END);
                 self.take(&Item::Detail(Detail::Paint { start, request_start, response_end, target, url }));
             }
         }
@@ -238,21 +211,24 @@ impl Collector {
 
     /// Reads the number of interactions.
     pub fn count(&mut self) {
-        if let Some(count) = get(&browser().performance, "interactionCount").as_f64() {
+        if let Some(count) = some_number(Js::PERFORMANCE, names::INTERACTION_COUNT) {
             self.take(&Item::InteractionCount { at: now(), count });
         }
     }
 
     /// Parses an item of the snippet: `[kind, numbers…, texts…]`.
-    pub fn queued(&mut self, fields: &JsValue) -> Option<Item<u32>> {
+    pub fn queued(&mut self, fields: Js) -> Option<Item<u32>> {
         let mut numbers = [0.0; NUMBERS_MAX + 1];
         let mut texts = [0; TEXTS_MAX];
         let (mut number_slots, mut text_slots) = (numbers.iter_mut(), texts.iter_mut());
-        let bytes_max = if number(fields, "0") == NAMED { ROUTE_BYTES_MAX } else { URL_BYTES_MAX };
-        for field in fields.unchecked_ref::<Array>().iter() {
-            match field.as_f64() {
-                Some(number) => *number_slots.next()? = number,
-                None => *text_slots.next()? = self.texts.url(cut(field.as_string()?, bytes_max)),
+        let bytes_max =
+            if number(item(fields, 0), Js::ITSELF) == NAMED { ROUTE_BYTES_MAX } else { URL_BYTES_MAX };
+        for field in items(fields, Js::ITSELF) {
+            let text = string(field);
+            if same(field, put_text(&text)) {
+                *text_slots.next()? = self.texts.url(cut(text, bytes_max));
+            } else {
+                *number_slots.next()? = number_or(field, Js::ITSELF, f64::NAN);
             }
         }
         let [kind, numbers @ ..] = numbers;
@@ -260,31 +236,35 @@ impl Collector {
     }
 }
 
-/// The fields of a navigation entry, in the order of an item's numbers.
-const NAVIGATION: [&str; NUMBERS_MAX] =
-    ["responseStart", "activationStart", "domContentLoadedEventEnd", "", "responseEnd", "domComplete"];
 /// The index of the navigation type in these fields.
 const NAVIGATION_TYPE: usize = 3;
 /// The navigation type of a discarded page.
 const RESTORE: f64 = NavigationType::Restore as u8 as f64;
 
 /// Converts an entry to an item. The snippet's `read` does the same for its queue.
-fn item(kind: &str, entry: &JsValue) -> Option<Item<u32>> {
-    let place = TYPES.iter().position(|known| *known == kind)?;
-    if says(entry, "name", "first-paint") || is(entry, "hadRecentInput") {
+fn fact_of(kind: Js, entry: Js) -> Option<Item<u32>> {
+    if says(entry, names::NAME, names::FIRST_PAINT) || is(entry, names::HAD_RECENT_INPUT) {
         return None;
     }
     let second = match kind {
-        "layout-shift" => "value",
-        "resource" => "responseEnd",
-        _ => "duration",
+        names::LAYOUT_SHIFT => names::VALUE,
+        names::RESOURCE => names::RESPONSE_END,
+        _ => names::DURATION,
     };
-    let third = number(entry, "processingStart")
-        + number(entry, "responseStatus")
-        + f64::from(says(entry, "name", "hidden"));
-    let numbers =
-        [number(entry, "startTime"), number(entry, second), third, number(entry, "interactionId"), 0.0, 0.0];
-    fact(place as u8 + 1, &numbers, [0; TEXTS_MAX])
+    let third = number(entry, names::PROCESSING_START)
+        + number(entry, names::RESPONSE_STATUS)
+        + f64::from(says(entry, names::NAME, names::HIDDEN));
+    let numbers = [
+        number(entry, names::START_TIME),
+        number(entry, second),
+        third,
+        number(entry, names::INTERACTION_ID),
+        0.0,
+        0.0,
+    ];
+    // The kinds of the snippet's types count from 1.
+    let kind = kind.number() - names::PAINT.number() + 1;
+    if (1..=KNOWN).contains(&kind) { fact(kind as u8, &numbers, [0; TEXTS_MAX]) } else { None }
 }
 
 #[inline(never)]

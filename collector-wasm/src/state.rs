@@ -6,19 +6,16 @@
 use crate::api::Listener;
 use crate::batch::Batch;
 use crate::consent::Consent;
+use crate::names;
 use crate::options::Options;
-use crate::page::{NOTHING, browser, call, get, now, number};
+use crate::page::{Js, attempt, call_with, fail, get, now, number};
 use crate::signal::Signal;
 use crate::texts::Texts;
-use js_sys::{Array, Function};
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use vitals::document::Document;
 use vitals::entry::{Detail, Item};
 use vitals::limits::VIEWS_PER_BEACON_MAX;
 use vitals::view::ViewId;
-use wasm_bindgen::prelude::JsValue;
-use web_sys::PerformanceObserver;
 
 /// Bound of the signal queue, and of the signals that one call of [`work`] handles. It stops a page that calls itself
 /// endlessly.
@@ -27,7 +24,7 @@ const SIGNALS_WAITING_MAX: usize = 100;
 /// The state, and the queue of signals for it.
 struct Held {
     collector: RefCell<Collector>,
-    waiting: RefCell<Vec<(Rc<Signal>, JsValue)>>,
+    waiting: RefCell<Vec<(Signal, Js, Js)>>,
 }
 
 thread_local! {
@@ -40,8 +37,6 @@ pub struct Collector {
     pub options: Options,
     /// The visitor's consent.
     pub consent: Consent,
-    /// The absolute URL for beacons.
-    pub endpoint: JsValue,
     /// The page views of the document.
     pub document: Document<u32>,
     /// The interned texts of facts.
@@ -53,16 +48,10 @@ pub struct Collector {
     pub here: String,
     /// Whether the page is hidden.
     pub hidden: bool,
-    /// The last event.
-    pub event: JsValue,
-    /// The listener of the browser's events.
-    pub listener: Function,
-    /// The observer of performance entries.
-    pub observer: Option<PerformanceObserver>,
     /// The last largest paint and the URL of its image. The times of the image arrive later.
     pub paint: Option<(String, Detail<u32>)>,
     /// Paints caused by interactions, kept until the module knows which interactions were navigations.
-    pub paints: Vec<JsValue>,
+    pub paints: Vec<Js>,
     /// The views that began with an interaction, each with a number that identifies the interaction.
     pub began: Vec<(ViewId, f64)>,
     /// The tags of the page.
@@ -85,14 +74,12 @@ pub struct Collector {
     pub failing: bool,
     /// Whether the delivery of the document has been read.
     pub is_fetch_read: bool,
-    /// The `AbortController` that cancels the deferred requests (`fetchLater`).
-    pub deferred: JsValue,
     /// Pending calls of the page's listeners.
-    pub calls: Vec<(Function, JsValue)>,
+    pub calls: Vec<(Js, Js)>,
     /// The snippet's queue and lists of entries that are not taken yet, in order.
-    pub pending: Vec<Array>,
+    pub pending: Vec<Js>,
     /// The number of entries taken from the first of these lists.
-    pub taken: u32,
+    pub taken: i32,
     /// Whether the takeover has ended.
     pub is_ready: bool,
     /// Whether a frame for the next slice is requested.
@@ -114,17 +101,8 @@ impl Collector {
     /// Draws an id for a view that begins at `at`, in milliseconds of the document's clock. The document's clock
     /// stands still while a machine sleeps, and the page may have replaced `Date`. The later of both clocks is right.
     pub fn draw(&self, at: f64) -> ViewId {
-        let origin = (js_sys::Date::now() - now()).max(number(&browser().performance, "timeOrigin"));
+        let origin = (js_sys::Date::now() - now()).max(number(Js::PERFORMANCE, names::TIME_ORIGIN));
         ViewId::drawn(origin + at, js_sys::Math::random())
-    }
-
-    /// Logs to the console in debug mode.
-    #[inline(never)]
-    pub fn say(&self, what: &str, more: &JsValue) {
-        if self.options.debug {
-            let console = get(&browser().window, "console");
-            call(&console, "debug", &("fieldvitals: ".to_owned() + what).into(), more);
-        }
     }
 }
 
@@ -136,11 +114,11 @@ pub fn begin(collector: Collector) {
 
 /// Handles a signal, then calls the page's listeners, which may call back. Queues the signal if another one is being
 /// handled: hooks, `sendBeacon` and `fetch` may be the page's own functions, and may call the module's interface.
-pub fn work(signal: &Rc<Signal>, argument: JsValue) {
+pub fn work(signal: Signal, subject: Js, argument: Js) {
     let Some(held) = HELD.get() else { return };
     let mut waiting = held.waiting.borrow_mut();
     if waiting.len() < SIGNALS_WAITING_MAX {
-        waiting.push((Rc::clone(signal), argument));
+        waiting.push((signal, subject, argument));
     }
     drop(waiting);
     let Ok(mut collector) = held.collector.try_borrow_mut() else { return };
@@ -149,21 +127,22 @@ pub fn work(signal: &Rc<Signal>, argument: JsValue) {
         if waiting.is_empty() {
             break;
         }
-        let (signal, argument) = waiting.remove(0);
+        let (signal, subject, argument) = waiting.remove(0);
         drop(waiting);
-        collector.receive(&signal, &argument);
+        collector.receive(signal, subject, argument);
     }
     let calls = std::mem::take(&mut collector.calls);
     drop(collector);
-    for (listener, value) in &calls {
+    for (listener, value) in calls {
         tell(listener, value);
     }
 }
 
 /// Calls a listener of the page. Logs its exception to the console and does not rethrow it.
-fn tell(listener: &Function, value: &JsValue) {
-    if let Err(error) = listener.call1(&NOTHING, value) {
-        call(&get(&browser().window, "console"), "error", &error, &NOTHING);
-        browser().page.fail(vitals::beacon::errors::PAGE);
+fn tell(listener: Js, value: Js) {
+    let error = attempt(listener, value);
+    if error.exists() {
+        call_with(get(Js::WINDOW, names::CONSOLE), names::ERROR, error);
+        fail(vitals::beacon::errors::PAGE as i32);
     }
 }

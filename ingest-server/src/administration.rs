@@ -175,15 +175,17 @@ impl<'a> Administration<'a> {
         self.record("site.delete", &site.name, Some(site_json(site)), None).await
     }
 
-    /// Adds a token, limited to sites if there are any. Returns it with its secret, which is stored nowhere.
+    /// Adds a token, limited to sites if there are any, and to requests a second. Returns it with its secret, which is stored
+    /// nowhere.
     ///
     /// # Errors
-    /// If the name is that of a password or too long, or there are too many sites.
+    /// If the name is that of a password or too long, there are too many sites, or the rate is out of range.
     pub async fn token_add(
         &self,
         name: &str,
         scope: Scope,
         sites: Option<Vec<SiteId>>,
+        rate_per_s: Option<u32>,
     ) -> Result<(Token, String), AdministrationError> {
         let name = invalid(check::token_name(name))?;
         let max = fieldvitals_store::limits::TOKEN_SITES_MAX;
@@ -192,9 +194,15 @@ impl<'a> Administration<'a> {
                 "a token is limited to 1 to {max} sites; without sites it is for all"
             )));
         }
+        if rate_per_s.is_some_and(|rate| rate < 1 || rate > limits::TOKEN_RATE_PER_S_MAX) {
+            let max = limits::TOKEN_RATE_PER_S_MAX;
+            return Err(AdministrationError::Invalid(format!(
+                "a token has a rate of 1 to {max} requests a second"
+            )));
+        }
         let secret = keys::token()?;
         let hash = token_hash(&secret);
-        let token = NewToken { name, scope, sites, hash, created_ms: self.now_ms };
+        let token = NewToken { name, scope, sites, hash, created_ms: self.now_ms, rate_per_s };
         let token = self.store.token_add(token).await?;
         self.record("token.add", &token_target(&token), None, Some(token_json(&token))).await?;
         Ok((token, secret))
@@ -265,5 +273,5 @@ fn site_json(site: &Site) -> Value {
 }
 
 fn token_json(token: &Token) -> Value {
-    json!({"scope": token.scope.name(), "sites": token.sites})
+    json!({"scope": token.scope.name(), "sites": token.sites, "rate": token.rate_per_s})
 }

@@ -1,4 +1,4 @@
-//! The only outbound connections of the server: notices of alerts, by HTTP and by mail.
+//! The only outbound connections of the server: notices of alerts, by HTTP and by mail, and questions to Google's CrUX API.
 //!
 //! Every connection goes to an address that [`Guard`] has checked, because a name can have another address the next time.
 //! Redirects and proxies are off, times and answers are bounded.
@@ -106,12 +106,7 @@ impl Egress {
         headers: &[(&'static str, String)],
         body: String,
     ) -> Result<(), EgressError> {
-        self.guard.check(url)?;
-        let mut request = self.http.post(url.clone()).header("content-type", "application/json").body(body);
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let mut response = request.send().await.map_err(|error| EgressError::Failed(cause(&error)))?;
+        let mut response = self.send(url, headers, body).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
@@ -125,6 +120,42 @@ impl Egress {
         let said = said.trim();
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
         Err(EgressError::Status { status: status.as_u16(), said })
+    }
+
+    /// Posts JSON, and returns the status of the answer with its body.
+    ///
+    /// # Errors
+    /// If the address is refused, no answer arrives in time, or the answer has more than `bytes_max` bytes.
+    pub async fn ask(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        body: String,
+        bytes_max: usize,
+    ) -> Result<(u16, Vec<u8>), EgressError> {
+        let mut response = self.send(url, headers, body).await?;
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| EgressError::Failed(cause(&error)))? {
+            if chunk.len() > bytes_max - answer.len() {
+                return Err(EgressError::Failed(format!("the answer has more than {bytes_max} bytes")));
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        Ok((response.status().as_u16(), answer))
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<reqwest::Response, EgressError> {
+        self.guard.check(url)?;
+        let mut request = self.http.post(url.clone()).header("content-type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request.send().await.map_err(|error| EgressError::Failed(cause(&error)))
     }
 
     /// Sends a letter.

@@ -125,6 +125,8 @@ pub struct Config {
     pub first_token: FirstToken,
     /// The channels of alerts.
     pub alerts: Arc<Channels>,
+    /// The key of Google's CrUX API; without it, Google is not asked.
+    pub crux: Option<crux::CruxSource>,
     /// Pause between two looks at standing budgets.
     pub standing_every: Duration,
     /// The address of the dashboard in notices of alerts; `None` if unknown.
@@ -212,6 +214,9 @@ pub enum ServeError {
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(std::io::Error),
+    /// The connections to Google's CrUX API cannot be set up.
+    #[error("Google's CrUX API cannot be asked: {0}")]
+    Crux(egress::EgressError),
     /// The connections for alerts cannot be set up.
     #[error(
         "alerts cannot be delivered: {0}; the system's certificates are needed (on Debian: apt-get install ca-certificates)"
@@ -493,6 +498,8 @@ impl Server {
             config.retention.raw_days,
             holder,
         );
+        let google_crux = config.crux.map(crux::GoogleCrux::new).transpose().map_err(ServeError::Crux)?;
+        let google_crux = google_crux.map(Arc::new);
         let state = http::State {
             spool: spool.clone(),
             directory: Arc::clone(&directory),
@@ -506,6 +513,7 @@ impl Server {
             closed_days: Arc::new(ClosedDays::new(config.answers_bytes / 2)),
             live: Arc::new(live::Live::new(Handle::current())),
             sign_ins: http::sign_in::SignIns::default(),
+            token_rates: http::token_rate::TokenRates::default(),
             maintenance: Arc::clone(&maintenance),
             telemetry,
             health,
@@ -514,11 +522,12 @@ impl Server {
             started_ms: clock::now_ms(),
             outbox: Arc::clone(&outbox),
             retention: config.retention,
+            google_crux,
             demo: config.demo,
             keep_bots: config.keep_bots,
+            load_test: config.load_test,
             tls: config.tls,
             base_path: config.base_path,
-            load_test: config.load_test,
         };
         tokio::task::spawn_blocking(intake::bots::prepare);
         let http = http::serve(state, listener?).map_err(ServeError::Http)?;
@@ -624,7 +633,7 @@ async fn first_start(store: &dyn Store, config: &Config) -> Result<FirstStart, S
     };
     let hash = directory::token_hash(&secret);
     let name = "first start".to_owned();
-    let token = NewToken { name, scope: Scope::Admin, sites: None, hash, created_ms };
+    let token = NewToken { name, scope: Scope::Admin, sites: None, hash, created_ms, rate_per_s: None };
     // Writes the secret before the store has the token: without the secret, the API of the store would be
     // inaccessible.
     let made = match config.first_token {

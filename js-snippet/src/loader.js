@@ -1,9 +1,10 @@
 // The loader: starts the wasm module behind the snippet (v.js) after the load event. `cargo xtask collector` puts
-// this file behind what wasm-bindgen writes for the module, so `start` and `__wbg_…` below are the module's.
+// this file behind what wasm-bindgen writes for the module, so `start`, `take` and `__wbg_…` below are the module's,
+// and the functions from `guard` to `callback` are imported by it (collector-wasm/src/page.rs).
 //
-// Three things must be JavaScript: a guard around every function that the browser calls, the history of browsers
-// without a Navigation API, and JSON. If the module does not start, the snippet goes on queueing, and the server
-// measures.
+// These things must be JavaScript: a guard around every function that the browser calls, access to values whose
+// exceptions are caught, the history of browsers without a Navigation API, and JSON. If the module does not start, the
+// snippet goes on queueing, and the server measures.
 //
 // Names that begin with an underscore are the snippet's.
 
@@ -21,49 +22,130 @@ const json = (value) => {
   return Number.isFinite(value) || typeof value == "boolean" ? "" + value : "null";
 };
 
+let shared, data, replace, listener;
+
+// The values that the module works with, by number: first the constants of `Js` in page.rs, then the names, then the
+// values of the current call. The module's kept values have negative numbers.
+let values = [];
+const numbers = { __proto__: null };
+let constants = 0;
+let kept = 0;
+let depth = 0;
+
+const debug = (what, more) => data.debug != null && window.console.debug("fieldvitals: " + what, more);
+// A function for the browser. No exception leaves it, and the values of the module's call end with it.
+const guard = (run) => (argument) => {
+  depth++;
+  try {
+    return run(argument);
+  } catch (error) {
+    shared._errors |= error instanceof WebAssembly.RuntimeError ? 4 : 2;
+    debug("failed:", error);
+  } finally {
+    if (!--depth) values.length = constants;
+  }
+};
+// An absent value has the number 0.
+const put = (value) => {
+  if (value == null) return 0;
+  values[values.length] = value;
+  return values.length - 1;
+};
+const caught = (run) => {
+  try {
+    return run();
+  } catch {}
+};
+
+// The module's imports. `key` 0 is the value itself.
+const at = (object, key) => (key ? caught(() => values[object][values[key]]) : values[object]);
+const get = (object, key) => put(at(object, key));
+const getBy = (class_, object, key) =>
+  put(caught(() => Reflect.get(window[values[class_]].prototype, values[key], values[object])));
+const item = (list, place) => put(caught(() => values[list][place]));
+const number = (object, key, otherwise) => {
+  const value = at(object, key);
+  return typeof value == "number" ? value : otherwise;
+};
+const counted = (object, key) => caught(() => +at(object, key)) ?? NaN;
+const is = (object, key) => !!at(object, key);
+const same = (one, other) => values[one] === values[other];
+const named = (object, key) => {
+  const value = at(object, key);
+  return (typeof value == "string" && numbers[value]) || 0;
+};
+const text = (object, key) => {
+  const value = at(object, key);
+  return typeof value == "string" ? value : "";
+};
+const spelled = (object, key) => caught(() => "" + at(object, key)) ?? "";
+const set = (object, key, value) => caught(() => (values[object][values[key]] = values[value]));
+// An absent second argument is not passed, as `push` would add it.
+const call = (object, key, first, second) =>
+  put(
+    caught(() =>
+      second ? values[object][values[key]](values[first], values[second]) : values[object][values[key]](values[first]),
+    ),
+  );
+const create = (class_, argument) => put(caught(() => new window[values[class_]](values[argument])));
+const object = () => put({});
+const value = (number) => values[number];
+const hold = (place, value) => {
+  values[place] = values[value];
+};
+const keep = (value) => {
+  values[--kept] = values[value];
+  return kept;
+};
+const release = (value) => delete values[value];
+const attempt = (run, argument) => {
+  try {
+    values[run](values[argument]);
+    return 0;
+  } catch (error) {
+    return put(error);
+  }
+};
+const say = (what, more) => caught(() => debug(what, values[more]));
+const fail = (bits) => (shared._errors |= bits);
+const know = (names) => {
+  for (const name of names.split(" ")) numbers[name] = put(name);
+  constants = values.length;
+};
+const written = (tree) => put(json(values[tree]));
+const plain = (tree) => put(objects(values[tree]));
+const listen = (kind) => caught(() => window.addEventListener(values[kind], listener, true));
+const install = (push, event, call) => {
+  listener = values[event];
+  const take = values[call];
+  replace(values[push], listener, (name, given) => take([name, given, window.performance.now()]));
+};
+const callback = (signal, subject) => put(guard((argument) => take(signal, subject, put(argument))));
+// The values of a tree, with objects in the place of maps.
+const objects = (value) =>
+  value instanceof Map ? Object.fromEntries([...value].map(([key, value]) => [key, objects(value)])) : value;
+
 // Takes over from the snippet in one task, so no entry and no event is lost between them.
-const begin = (shared, data, endpoint, id, url, here, observer, hidden, out, queue, calls, read, pageUrl, install) => {
-  const guard = (run) => (argument) => {
-    try {
-      return run(argument);
-    } catch (error) {
-      shared._errors |= error instanceof WebAssembly.RuntimeError ? 4 : 2;
-      if (data.debug != null) window.console.debug("fieldvitals: failed:", error);
-    }
-  };
-  const now = () => window.performance.now();
+const begin = (page, tag, endpoint, id, url, here, observer, hidden, out, queue, calls, read, pageUrl, change) => {
+  shared = page;
+  data = tag;
+  replace = change;
   // Another script's observer in the place of the browser's may not have it.
   guard(() => read(observer.takeRecords()))();
-  let event;
-  guard(start)({
-    data,
-    endpoint: new URL(endpoint, document.baseURI).href,
-    id,
-    url,
-    here,
-    queue,
-    calls,
-    observer,
-    hidden,
-    out,
-    consent: shared.consent,
-    seq: shared._seq,
-    pageUrl,
-    json,
-    window,
-    fail: (bits) => (shared._errors |= bits),
-    guard,
-    install(push, takeEvent, takeCall) {
-      event = takeEvent;
-      install(push, event, (name, given) => takeCall([name, given, now()]));
-    },
-  });
+  guard(() => {
+    const { performance, navigator } = window;
+    const { consent, _seq: seq } = shared;
+    const snippet = { id, url, here, queue, calls, observer, hidden, out, consent, seq, pageUrl };
+    endpoint = new URL(endpoint, document.baseURI).href;
+    values = [, true, false, window, document, performance, navigator, snippet, data, endpoint, , , ,];
+    start();
+  })();
   // Nothing was taken over.
-  if (!event) return;
+  if (!listener) return;
   // A page's own variable may stand in the place of the browser's.
   if (window.navigation?.currentEntry) return;
   const past = window.history;
-  const move = guard(() => event({ timeStamp: now() }));
+  const move = guard(() => listener({ timeStamp: window.performance.now() }));
   guard(() => {
     for (const name of ["pushState", "replaceState"]) {
       const original = past[name];
@@ -83,8 +165,9 @@ export default WebAssembly.instantiateStreaming(fetch(MODULE), __wbg_get_imports
     __wbg_finalize_init(instance, module);
     return begin;
   },
-  (error) => (shared, data) => {
-    shared._errors |= 4;
-    if (data.debug != null) window.console.debug("fieldvitals: raw-queue mode, as wasm did not start:", error);
+  (error) => (page, tag) => {
+    page._errors |= 4;
+    data = tag;
+    debug("raw-queue mode, as wasm did not start:", error);
   },
 );

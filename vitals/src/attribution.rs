@@ -6,7 +6,7 @@
 use crate::entry::{Detail, Navigation, Text};
 use crate::fetch::{Fetched, TtfbCause};
 use crate::limits::DETAILS_MAX;
-use crate::metric::{Metric, Values, micros};
+use crate::metric::{Metric, Values, micros, plausible};
 use crate::metrics::facts::stretch;
 use crate::metrics::lifecycle::Span;
 use serde::{Deserialize, Serialize};
@@ -154,7 +154,7 @@ impl<T: Text> Details<T> {
                 (&mut self.scripts, [*start, *script_duration, *duration, 0.0], url, url)
             }
         };
-        if !numbers.iter().all(|number| number.is_finite() && *number >= 0.0) {
+        if !numbers.into_iter().all(plausible) {
             return;
         }
         let known = (numbers, first.clone(), second.clone());

@@ -281,7 +281,7 @@ impl<T: Text> Item<T> {
             Some(id) => (Some(id), second.clone(), third),
             None => ((b > 0.0).then(|| ViewId::drawn(b, c)), first.clone(), second.clone()),
         };
-        if numbers.iter().any(|number| !number.is_finite()) {
+        if !numbers.iter().all(|number| number.abs() < f64::INFINITY) {
             return None;
         }
         Some(match kind {

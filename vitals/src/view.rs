@@ -27,8 +27,18 @@ impl ViewId {
     #[must_use]
     pub fn drawn(start_ms: f64, random: f64) -> Self {
         const BITS: f64 = 9_007_199_254_740_992.0;
-        // The 53 bits are the highest of the 74 random bits. The casts saturate.
-        Self::new(start_ms as u64, u128::from((random * BITS) as u64) << 21)
+        // The 53 bits are the highest of the 74 random bits of `new`. The casts saturate.
+        let (time, random) = (start_ms as u64, (random * BITS) as u64);
+        let mut high = (time << 16) | 0x7000 | (random >> 43);
+        let mut low = (0x2 << 62) | ((random << 21) & (u64::MAX >> 2));
+        // A loop takes fewer bytes of the wasm module than 128-bit arithmetic.
+        let mut id = [0; 16];
+        for byte in &mut id {
+            *byte = (high >> 56) as u8;
+            high = (high << 8) | (low >> 56);
+            low <<= 8;
+        }
+        Self(id)
     }
 
     /// Reads the hyphenated form, `xxxxxxxx-xxxx-7xxx-[89ab]xxx-xxxxxxxxxxxx`, in either case.

@@ -65,7 +65,7 @@ pub(crate) fn reads(bindings: &str) -> BTreeSet<&str> {
 /// # Errors
 /// If an import or export is not in the form that wasm-bindgen writes today.
 pub(crate) fn rewrite(bindings: &str, names: &Names) -> Result<String> {
-    let mut text = without_exports(bindings)?;
+    let mut text = forwarded(&without_exports(bindings)?);
     for (name, short) in &names.modules {
         text = replace_word(&text, &format!("\"{name}\""), &format!("\"{short}\""))?;
     }
@@ -98,6 +98,39 @@ fn without_exports(bindings: &str) -> Result<String> {
         bail!("what wasm-bindgen writes has no line `{EXPORTS}`");
     }
     Ok(text)
+}
+
+/// Replaces imports that only forward their arguments to a function of the loader with that function.
+fn forwarded(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        at += 1;
+        let import = forward(line, &lines[at..]);
+        if let Some((name, function, len)) = import {
+            out.push_str(&format!("{name}: {function},"));
+            at += len;
+        } else {
+            out.push_str(line);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The name, the function and the number of further lines of an import that only forwards its arguments.
+fn forward<'a>(line: &'a str, after: &[&'a str]) -> Option<(&'a str, &'a str, usize)> {
+    let (name, arguments) = line.strip_suffix(") {")?.split_once(": function(")?;
+    let call = after.first()?.trim();
+    let (call, end) = match call.strip_prefix("const ret = ") {
+        Some(call) => (call, ["return ret;", "},"].as_slice()),
+        None => (call, ["},"].as_slice()),
+    };
+    let (function, passed) = call.strip_suffix(");")?.split_once('(')?;
+    let ends = end.iter().zip(&after[1..]).filter(|(end, line)| **end == line.trim()).count() == end.len();
+    let forwards = passed == arguments && function.chars().all(is_word);
+    (ends && forwards).then_some((name, function, 1 + end.len()))
 }
 
 /// Replaces a word that must occur exactly once.
@@ -213,6 +246,16 @@ return { \"a\": import0 };
 let wasmModule, wasm;
 "
         );
+    }
+
+    #[test]
+    fn import_that_only_forwards_is_the_function_itself() {
+        let text = "a: function(arg0, arg1) {\n  const ret = get(arg0, arg1);\n  return ret;\n},\n\
+                    b: function(arg0) {\n  hold(arg0);\n},\nc: function(arg0) {\n  hold(arg0 >>> 0);\n},\n\
+                    d: function() {\n  const ret = Date.now();\n  return ret;\n},\n";
+        let expected = "a: get,\nb: hold,\nc: function(arg0) {\n  hold(arg0 >>> 0);\n},\n\
+                        d: function() {\n  const ret = Date.now();\n  return ret;\n},\n";
+        assert_eq!(forwarded(text), expected);
     }
 
     #[test]

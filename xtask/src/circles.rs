@@ -14,14 +14,7 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
     ("collector-wasm/src/api.rs", COLLECTOR, ONE_STATE),
     ("collector-wasm/src/batch.rs", COLLECTOR, ONE_STATE),
     ("collector-wasm/src/context.rs", COLLECTOR, ONE_STATE),
-    ("collector-wasm/src/observe.rs", COLLECTOR, ONE_STATE),
     ("collector-wasm/src/signal.rs", COLLECTOR, ONE_STATE),
-    ("collector-wasm/src/transport.rs", COLLECTOR, ONE_STATE),
-    (
-        "collector-wasm/src/consent.rs",
-        "collector-wasm/src/transport.rs",
-        "withdrawn consent removes unsent bodies",
-    ),
     (
         "store-postgres/src/texts.rs",
         "store-postgres/src/maintain/mod.rs",
@@ -32,7 +25,6 @@ const ACCEPTED: &[(&str, &str, &str)] = &[
         "store-sqlite/src/maintain.rs",
         "texts are removed in steps of maintenance",
     ),
-    ("collector-wasm/src/signal.rs", "collector-wasm/src/observe.rs", "signals start and stop observers"),
 ];
 const COLLECTOR: &str = "collector-wasm/src/state.rs";
 /// The collector is one state, and each file has the methods of its subject.

@@ -147,8 +147,29 @@ fn bind(wasm: Vec<u8>) -> Result<(String, Vec<u8>)> {
     for export in module.exports.iter_mut() {
         export.name = names.export(&export.name);
     }
+    remove_futures(module);
     let wasm = module.emit_wasm();
     Ok((bindings::rewrite(&js, &names)?, wasm))
+}
+
+/// Empties js-sys' functions for futures. The collector has no futures; js-sys exports them, so the linker keeps them,
+/// and the table of indirect calls names them, so wasm-opt does too.
+fn remove_futures(module: &mut walrus::Module) {
+    let is_of_futures = |name: &str| name.contains("::futures::jspi::") || name.contains("::JsError>");
+    let unused: Vec<_> = module
+        .funcs
+        .iter_local()
+        .filter(|(id, _)| module.funcs.get(*id).name.as_deref().is_some_and(is_of_futures))
+        .map(|(id, function)| (id, function.ty()))
+        .collect();
+    for (id, kind) in unused {
+        let (parameters, results) = module.types.params_results(kind);
+        let (parameters, results) = (parameters.to_vec(), results.to_vec());
+        let mut function = walrus::FunctionBuilder::new(&mut module.types, &parameters, &results);
+        function.func_body().unreachable();
+        let arguments = parameters.iter().map(|kind| module.locals.add(*kind)).collect();
+        module.funcs.get_mut(id).kind = walrus::FunctionKind::Local(function.local_func(arguments));
+    }
 }
 
 /// The bindings of wasm-bindgen and the loader, which share one function's scope.

@@ -20,7 +20,7 @@ export const alertsView = {
   async read(state, site, { signal }) {
     const [alerts, channels] = await Promise.all([
       get(sitePath(site.name, "alerts"), { status: state.status, limit: ALERTS_MAX }, signal),
-      softly(get("/api/v1/channels", null, signal)),
+      softly(get("api/v1/channels", null, signal)),
     ]);
     return { alerts, channels };
   },
@@ -55,7 +55,7 @@ function alertItem(alert, site, mayWrite, link, actions) {
   const times = [`since ${moment(since)}`, opened !== since && `told ${moment(opened)}`, acknowledged && `acknowledged by ${by} ${moment(acknowledged)}`, state === "snoozed" && `snoozed until ${moment(until)}`,
     resolved && (resolver === null ? `over ${moment(resolved)}` : `resolved by ${resolver} ${moment(resolved)}`)].filter(Boolean);
   return h("li", { class: state === "resolved" ? "resolved" : null },
-    h("p", {}, chip(rating, text), " ", h("strong", {}, alertTitle(alert)), severity === "warning" ? h("span", { class: "severity" }, "warning") : null),
+    h("p", {}, chip(rating, text), " ", h("strong", {}, alertTitle(alert)), severity === "warning" ? [" ", h("span", { class: "severity" }, "warning")] : null),
     details?.evidence ? h("p", { class: "small" }, quoted(details.evidence)) : null,
     h("p", { class: "soft small" }, quoted(times.join(" · "))),
     notices.length === 0 ? null : h("ul", { class: "soft small" }, notices.map(noticeLine)),

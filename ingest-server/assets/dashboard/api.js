@@ -1,4 +1,4 @@
-// Requests to the API. A session is a cookie that scripts cannot read.
+// Requests to the API, by addresses relative to the page: a proxy may show it under a path. A session is a cookie that scripts cannot read.
 
 /** The header that requests of a session need if they change something. */
 const OWN_PAGE = { "Fieldvitals-Dashboard": "1" };
@@ -62,18 +62,13 @@ export function ask(path, text) {
 
 /** Ends the session. */
 export function signOut() {
-  return change("DELETE", "/api/v1/session");
-}
-
-/** The address of a path of the server. A proxy may show the server, and so this page, under a path of its own. */
-export function underPage(path) {
-  return new URL(`.${path}`, location.href).href;
+  return change("DELETE", "api/v1/session");
 }
 
 async function send(address, options) {
   let response;
   try {
-    response = await fetch(underPage(address), { redirect: "error", ...options });
+    response = await fetch(address, { redirect: "error", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, {
@@ -101,5 +96,5 @@ async function send(address, options) {
 
 /** The path of a site's resource. */
 export function sitePath(site, resource) {
-  return `/api/v1/sites/${encodeURIComponent(site)}/${resource}`;
+  return `api/v1/sites/${encodeURIComponent(site)}/${resource}`;
 }

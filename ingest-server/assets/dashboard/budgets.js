@@ -61,12 +61,21 @@ function statePanel({ budgets, judged }, context, link) {
     h("p", { class: "soft small" }, judged === null ? "Not judged yet." : `Last judged ${moment(judged)}.`));
 }
 
+/** The last replay, of a site's version. */
+let replayed = { key: null, answer: null };
+
 /** A button that replays the kept budgets into the strips of their rows. */
 function historyButton({ site, kept }, strips) {
   if (kept instanceof Error) return null;
+  const key = `${site} ${kept.version}`;
+  const fill = ({ budgets, period }) => {
+    for (const replay of budgets) strips.get(replay.line)?.replaceChildren(strip(replay, period));
+  };
+  // What was asked for stays if the page is drawn anew.
+  if (replayed.key === key) fill(replayed.answer);
   return changeButton({ text: "Show the last 28 days", "data-key": "budget-history", send: async () => {
-    const { budgets, period } = await ask(sitePath(site, "budgets/what-if"), kept.text);
-    for (const replayed of budgets) strips.get(replayed.line)?.replaceChildren(strip(replayed, period));
+    replayed = { key, answer: await ask(sitePath(site, "budgets/what-if"), kept.text) };
+    fill(replayed.answer);
   } });
 }
 
@@ -79,7 +88,7 @@ function budgetRow(budget, context, link, history) {
   return h("li", {},
     h("div", { class: "line" },
       h("span", {}, chip(rating, text), " ", h("strong", {}, budgetName(budget)), ` ≤ ${boundary(unit, max)} `, route.includes("*") ? words : link({ view: "overview", route }, { "data-key": `budget-${budget.line}` }, words),
-        severity === "warn" ? h("span", { class: "severity" }, "warning only") : null),
+        severity === "warn" ? [" ", h("span", { class: "severity" }, "warning only")] : null),
       context.mayWrite ? h("button", { class: "plain", type: "button", onclick: () => budgetDialog(context, budget), "data-key": `change-budget-${budget.line}`, "aria-label": `Change ${budgetName(budget)} of ${route}` }, "Change…") : null),
     usedBar(used, state),
     h("p", { class: "soft small facts" },

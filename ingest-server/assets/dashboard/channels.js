@@ -34,7 +34,7 @@ function tryButton(name) {
   const done = h("span", { class: "small good-text", role: "status" });
   const send = async () => {
     done.textContent = "";
-    await post(`/api/v1/channels/${encodeURIComponent(name)}/test`, {});
+    await post(`api/v1/channels/${encodeURIComponent(name)}/test`, {});
     done.textContent = "The test notice was taken.";
   };
   return [changeButton({ text: "Send a test", "aria-label": `Send a test to ${name}`, send }), " ", done];

@@ -17,8 +17,10 @@ import { rejectionPanel, waiting } from "./setup.js";
 const DRAWN_METRICS = ["LCP", "INP", "CLS", "FCP", "TTFB"];
 /** Rows of the ranking that the API gives at most. */
 const ROWS_MAX = 500;
+/** More rows than this are laid out only in the window. */
+const ROWS_MANY = 50;
 /** Rows that are drawn in one task. */
-const ROWS_PART = 40;
+const ROWS_PART = 25;
 
 export const overviewView = {
   /** Reads what the view shows. `rows` of the ranking were asked for. */
@@ -171,7 +173,7 @@ function ranking(state, answers, link, actions) {
     actions.go({ search: form.get("search") || null, min_n: form.get("min_n") || null });
   };
   const body = h("tbody", { role: "rowgroup" });
-  const table = h("table", { id: "rows", tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
+  const table = h("table", { id: "rows", class: pages.pages.length > ROWS_MANY ? "many" : null, tabindex: "-1", role: "table", "aria-labelledby": "ranking" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)), body);
   const { metric, sort, order, search: searched, min_n, group } = state;
   const query = { ...scope(state), metric, sort, order, search: searched, min_n, group, limit: pages.pages.length };

@@ -8,7 +8,7 @@ import { dataTable, failed, h, quoted } from "./dom.js";
 const TYPED_MS = 400;
 
 export function routePanels({ fresh: site, part: suggestions }, { mayWrite }, actions) {
-  const path = `/api/v1/sites/${encodeURIComponent(site.name)}`;
+  const path = `api/v1/sites/${encodeURIComponent(site.name)}`;
   const groups = (body, text) => post(sitePath(site.name, "routes/groups"), body).then(() => actions.changed(text));
   return [
     rulesPanel(site, path, mayWrite, actions),

@@ -6,7 +6,7 @@ import { h, quoted } from "./dom.js";
 export const serverView = {
   /** The server's own figures have no events. */
   again: 5_000,
-  read: async (state, site, { signal }) => ({ server: await get("/api/v1/status", null, signal) }),
+  read: async (state, site, { signal }) => ({ server: await get("api/v1/status", null, signal) }),
 
   title: () => "Server",
 

@@ -14,11 +14,11 @@ const SETTINGS = {
   routes: { text: "Routes", says: "Rules and groups that name pages", draw: routePanels,
     read: (of) => softly(of("routes/suggestions")) },
   tokens: { text: "Tokens", says: "Who may read and change what", draw: tokenPanels,
-    read: (of, signal) => softly(get("/api/v1/tokens", null, signal)) },
+    read: (of, signal) => softly(get("api/v1/tokens", null, signal)) },
   channels: { text: "Channels", says: "Where alerts are sent", draw: channelPanels,
-    read: (of, signal) => softly(get("/api/v1/channels", null, signal)) },
+    read: (of, signal) => softly(get("api/v1/channels", null, signal)) },
   log: { text: "Log", says: "Who changed what", draw: auditPanels,
-    read: (of, signal) => softly(get("/api/v1/audit", { limit: 100 }, signal)) },
+    read: (of, signal) => softly(get("api/v1/audit", { limit: 100 }, signal)) },
 };
 
 export const settingsView = {
@@ -27,7 +27,7 @@ export const settingsView = {
   async read(state, site, { signal }) {
     const of = (resource) => get(sitePath(site.name, resource), null, signal);
     // The list of the header may be older than a change by somebody else.
-    const [known, part] = await Promise.all([get("/api/v1/sites", null, signal), SETTINGS[state.part].read(of, signal)]);
+    const [known, part] = await Promise.all([get("api/v1/sites", null, signal), SETTINGS[state.part].read(of, signal)]);
     const fresh = known.sites.find(({ id }) => id === site.id);
     if (fresh === undefined) throw new ApiError(0, { code: "unknown_site", message: `The site “${site.name}” is gone.`, hint: "Choose another one." });
     return { fresh, sites: known.sites, part };

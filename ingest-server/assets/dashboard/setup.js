@@ -92,7 +92,7 @@ const REMEDIES = {
 /** Beacons that were refused. `answer` may be the error of reading them. */
 export function rejectionPanel(open, { rejections: answer, site, scope: may }, actions) {
   if (answer === null || answer === undefined) return null;
-  const allow = may === "read" ? null : (origin) => allowButton(site, origin, (settings) => change("PATCH", `/api/v1/sites/${encodeURIComponent(site.name)}`, settings).then(() => actions.changed("The origin is allowed.")));
+  const allow = may === "read" ? null : (origin) => allowButton(site, origin, (settings) => change("PATCH", `api/v1/sites/${encodeURIComponent(site.name)}`, settings).then(() => actions.changed("The origin is allowed.")));
   return h("details", { class: "panel rejections", open, "data-open": "rejections" }, h("summary", { "data-key": "rejections" }, h("h2", {}, "Refused beacons")), rejectionList(answer, site, allow));
 }
 

@@ -9,7 +9,7 @@ import { snippetBox } from "./snippet.js";
 const KEPT_HOURS = [[0, "at once"], [24, "after 1 day"], [168, "after 7 days"], [720, "after 30 days"]];
 
 export function sitePanels({ fresh: site, part: rejections, retention }, { mayWrite, isAdmin }, actions) {
-  const path = `/api/v1/sites/${encodeURIComponent(site.name)}`;
+  const path = `api/v1/sites/${encodeURIComponent(site.name)}`;
   const update = (settings, text) => change("PATCH", path, settings).then((after) => actions.changed(text, { site: after.name }));
   return [
     keysPanel(site, mayWrite, actions),
@@ -80,7 +80,7 @@ function retentionPanel(retention) {
 /** Another site, and the end of this one. */
 function endPanels(site, path, actions) {
   const add = async (form) => {
-    const added = await post("/api/v1/sites", { name: form.get("name"), origins: lines(form.get("origins")) });
+    const added = await post("api/v1/sites", { name: form.get("name"), origins: lines(form.get("origins")) });
     actions.changed("The site is added.", { site: added.name, view: "setup" });
   };
   const remove = () => confirmChange({

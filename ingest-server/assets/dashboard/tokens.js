@@ -26,7 +26,7 @@ export function tokenPanels({ part: answer, sites }, access, actions) {
 function tokenRow({ id, name, scope, sites, created }, actions) {
   const revoke = () => confirmChange({
     title: `Revoke ${name}`, button: "Revoke", says: "Its sessions and links end at once, and what uses it stops working.",
-    send: () => change("DELETE", `/api/v1/tokens/${id}`).then(() => actions.changed("The token is revoked.")),
+    send: () => change("DELETE", `api/v1/tokens/${id}`).then(() => actions.changed("The token is revoked.")),
   });
   return [quoted(name), scope, sites === null ? "all sites" : sites.map((site, place) => [place > 0 ? ", " : "", quoted(site)]), moment(created),
     h("button", { type: "button", class: "plain", onclick: revoke, "aria-label": `Revoke ${name}`, "data-key": `revoke-${id}` }, "Revoke…")];
@@ -34,7 +34,7 @@ function tokenRow({ id, name, scope, sites, created }, actions) {
 
 async function addToken(form, actions) {
   const sites = form.getAll("sites");
-  const made = await post("/api/v1/tokens", { name: form.get("name"), scope: form.get("scope"), ...(sites.length > 0 ? { sites } : {}) });
+  const made = await post("api/v1/tokens", { name: form.get("name"), scope: form.get("scope"), ...(sites.length > 0 ? { sites } : {}) });
   const dialog = openDialog("The new token", h("h2", {}, "The new token of ", quoted(made.name)),
     h("p", {}, "It is shown now and never again. Copy it to where it is used."), snippetBox(made.token),
     h("form", { method: "dialog" }, h("button", { class: "primary", type: "submit" }, "I have copied it")));

@@ -8,6 +8,9 @@ const FRESH_MS = 60_000;
 /** Distance of the rows from the window at which their lines are read. */
 const NEAR = "300px";
 
+/** Lines that are drawn in one task. */
+const LINES_PART = 50;
+
 let drawn = { key: null, at: 0, answer: null };
 
 /** The cell of a row's line. */
@@ -17,6 +20,7 @@ export function trendCell(route) {
 
 /** Fills the cells of a table that is about to be shown. */
 export function followTrends(table, site, query) {
+  if (table.querySelector("[data-trend]") === null) return;
   const path = sitePath(site, "trends");
   const key = JSON.stringify([site, query]);
   if (drawn.key === key) fillTrends(table, drawn.answer);
@@ -35,10 +39,16 @@ export function followTrends(table, site, query) {
 
 function fillTrends(table, { pages }) {
   const lines = new Map(pages.map((page) => [page.route, page]));
-  for (const cell of table.querySelectorAll("[data-trend]")) {
-    const line = lines.get(cell.getAttribute("data-trend"));
-    if (line === undefined) continue;
-    const drawing = sparkline({ unit: line.unit, points: line.points.map((number) => ({ value: number })) });
-    if (drawing !== null) cell.replaceChildren(drawing);
-  }
+  const cells = [...table.querySelectorAll("[data-trend]")];
+  const next = () => {
+    if (!table.isConnected && cells.length > LINES_PART) return;
+    for (const cell of cells.splice(0, LINES_PART)) {
+      const line = lines.get(cell.getAttribute("data-trend"));
+      if (line === undefined) continue;
+      const drawing = sparkline({ unit: line.unit, points: line.points.map((number) => ({ value: number })) });
+      if (drawing !== null) cell.replaceChildren(drawing);
+    }
+    if (cells.length > 0) setTimeout(next);
+  };
+  next();
 }

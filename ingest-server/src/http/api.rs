@@ -10,6 +10,7 @@ pub mod audit;
 pub mod breakdown;
 pub mod budgets;
 pub mod compare;
+pub mod crux;
 pub mod engagement;
 pub mod gate;
 pub mod health;
@@ -101,6 +102,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(get("/api/v1/sites/{site}/breakdown").route(web::get().to(breakdown::breakdown)))
         .service(get("/api/v1/sites/{site}/series").route(web::get().to(series::series)))
         .service(get("/api/v1/sites/{site}/compare").route(web::get().to(compare::compare)))
+        .service(get("/api/v1/sites/{site}/crux").route(web::get().to(crux::crux)))
         .service(
             web::resource("/api/v1/sites/{site}/releases")
                 .default_service(web::to(|request| refuse(request, "GET, POST")))

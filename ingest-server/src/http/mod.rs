@@ -26,11 +26,13 @@ pub mod responses;
 pub mod sign_in;
 pub mod starting;
 mod throttle;
+pub mod token_rate;
 pub mod watch;
 
 use crate::alert::Outbox;
 use crate::answers::Answers;
 use crate::closed_days::ClosedDays;
+use crate::crux::GoogleCrux;
 use crate::directory::Directory;
 use crate::health::Health;
 use crate::intake::scrub;
@@ -85,6 +87,8 @@ pub struct State {
     pub live: Arc<Live>,
     /// Attempts to sign in.
     pub sign_ins: sign_in::SignIns,
+    /// Rate limits of tokens.
+    pub token_rates: token_rate::TokenRates,
     /// The maintenance task's state.
     pub maintenance: Arc<Maintenance>,
     /// Counts and durations of requests and questions.
@@ -101,16 +105,18 @@ pub struct State {
     pub outbox: Arc<Outbox>,
     /// Retention.
     pub retention: Retention,
+    /// Asks Google's CrUX API; `None` without a key.
+    pub google_crux: Option<Arc<GoogleCrux>>,
     /// Serves the demo site.
     pub demo: bool,
     /// Keeps page views of bots.
     pub keep_bots: bool,
+    /// Load tests may send to this server.
+    pub load_test: bool,
     /// The certificate; `None` if the server speaks http.
     pub tls: Option<Arc<Tls>>,
     /// The path that a proxy passes on before those of the server.
     pub base_path: BasePath,
-    /// Load tests may send to this server.
-    pub load_test: bool,
 }
 
 impl State {
@@ -189,6 +195,7 @@ pub fn serve(state: State, listener: TcpListener) -> std::io::Result<Running> {
             tokio::time::sleep(Duration::from_secs(60)).await;
             rate.client_rate.forget_quiet();
             rate.sign_ins.forget_quiet();
+            rate.token_rates.forget_quiet();
         }
     });
     SockRef::from(&listener).set_send_buffer_size(limits::SEND_BUFFER_BYTES)?;
@@ -242,21 +249,25 @@ fn app(
         )
 }
 
-/// Ingest routes. Their responses do not need the `nosniff` header of other routes: only errors have a body, and
+/// Ingest routes. Their responses do not need the `nosniff` header of other routes: only errors and JSON have a body, and
 /// errors set the header themselves.
 fn ingest_routes(config: &mut web::ServiceConfig) {
+    let resource = |path: &str| {
+        web::resource(path)
+            .default_service(web::to(ingest::wrong_method))
+            .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight))
+    };
     config
+        .service(resource("/v1/beacon").route(web::post().to(ingest::beacon)))
+        .service(resource("/v1/web-vitals").route(web::post().to(ingest::web_vitals)))
+        .service(resource("/collect").route(web::post().to(ingest::faro)))
+        .service(resource("/collect/{key}").route(web::post().to(ingest::faro)))
+        .service(resource("/v1/logs").route(web::post().to(ingest::otlp)))
+        .service(resource("/api/send").route(web::post().to(ingest::umami)))
         .service(
-            web::resource("/v1/beacon")
-                .default_service(web::to(ingest::wrong_method))
-                .route(web::post().to(ingest::beacon))
-                .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
-        )
-        .service(
-            web::resource("/v1/web-vitals")
-                .default_service(web::to(ingest::wrong_method))
-                .route(web::post().to(ingest::web_vitals))
-                .route(web::method(actix_web::http::Method::OPTIONS).to(ingest::preflight)),
+            resource(ingest::BOOMERANG)
+                .route(web::post().to(ingest::boomerang))
+                .route(web::get().to(ingest::boomerang_image)),
         );
 }
 

@@ -87,6 +87,7 @@ pub async fn tokens(store: Arc<dyn Store>) {
         sites: None,
         hash: [byte; 32],
         created_ms,
+        rate_per_s: None,
     };
     let late = store.token_add(new("late", Scope::Read, 1, 20)).await.unwrap();
     let early = store.token_add(new("early", Scope::Admin, 2, 10)).await.unwrap();
@@ -103,9 +104,11 @@ pub async fn tokens_of_sites(store: Arc<dyn Store>) {
     let mut added = Vec::new();
     for (byte, sites) in [(1, None), (2, Some(vec![shop])), (3, Some(vec![blog, shop])), (4, Some(vec![]))] {
         let name = format!("token {byte}");
-        let new = NewToken { name, scope: Scope::Read, sites, hash: [byte; 32], created_ms: i64::from(byte) };
+        let rate_per_s = (byte > 1).then_some(u32::from(byte));
+        let created_ms = i64::from(byte);
+        let new = NewToken { name, scope: Scope::Read, sites, hash: [byte; 32], created_ms, rate_per_s };
         let token = store.token_add(new.clone()).await.unwrap();
-        assert_eq!((&token.sites, token.hash), (&new.sites, new.hash));
+        assert_eq!((&token.sites, token.hash, token.rate_per_s), (&new.sites, new.hash, new.rate_per_s));
         added.push(token);
     }
     assert_eq!(store.tokens().await.unwrap(), added);
@@ -146,6 +149,7 @@ pub async fn servers_that_start_together_make_one_beginning(store: Arc<dyn Store
             sites: None,
             hash: [number; 32],
             created_ms: 5,
+            rate_per_s: None,
         };
         tokio::spawn(async move { store.first_start(site, token).await.unwrap() })
     };

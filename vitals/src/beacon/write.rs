@@ -1,6 +1,6 @@
 //! Writes beacons with page views; the only place that names their fields.
 //!
-//! A beacon is a tree of a few kinds of values that any serde serializer writes. A field is then one push; code for
+//! A beacon is a list of parts of a few kinds that any serde serializer writes. A field is then one push; code for
 //! every structure would be a fifth of the wasm module.
 
 use super::VERSION;
@@ -9,11 +9,16 @@ use crate::fetch::{Delivery, TtfbCause};
 use crate::metric::{Metric, Value};
 use crate::snapshot::Snapshot;
 use crate::view::{Device, NavigationType, Tier, TtiGap, ViewId, Viewport};
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use core::cell::Cell;
+use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
-/// A JSON value with borrowed texts.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Json<'a> {
+/// A JSON object with borrowed texts: its parts, in the order of writing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Json<'a>(Vec<(&'a str, Part<'a>)>);
+
+/// A part of a JSON value. Its name is empty in a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part<'a> {
     /// A text.
     Text(&'a str),
     /// A number.
@@ -22,88 +27,113 @@ pub enum Json<'a> {
     Count(u32),
     /// `true` or `false`.
     Flag(bool),
-    /// An array.
-    List(Vec<Json<'a>>),
-    /// An object.
-    Object(Object<'a>),
+    /// The begin of an object.
+    Object,
+    /// The begin of a list.
+    List,
+    /// The end of the last object or list.
+    End,
 }
 
-/// The fields of a JSON object, in the order of writing.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object<'a>(Vec<(&'a str, Json<'a>)>);
-
-impl<'a> Object<'a> {
-    fn put(&mut self, name: &'a str, value: Json<'a>) {
-        self.0.push((name, value));
+impl<'a> Json<'a> {
+    #[inline(never)]
+    fn put(&mut self, name: &'a str, part: Part<'a>) {
+        self.0.push((name, part));
     }
 
     /// Adds a text, unless it is empty.
     #[inline(never)]
-    pub fn text(&mut self, name: &'a str, text: &'a str) {
+    fn text(&mut self, name: &'a str, text: &'a str) {
         if !text.is_empty() {
-            self.put(name, Json::Text(text));
+            self.put(name, Part::Text(text));
         }
     }
 
-    /// Adds a number.
     #[inline(never)]
-    pub fn number(&mut self, name: &'a str, number: f64) {
-        self.put(name, Json::Number(number));
-    }
-
-    /// Adds `true` or `false`.
-    #[inline(never)]
-    pub fn flag(&mut self, name: &'a str, flag: bool) {
-        self.put(name, Json::Flag(flag));
-    }
-
-    #[inline(never)]
-    fn count(&mut self, name: &'a str, count: u32) {
-        self.put(name, Json::Count(count));
-    }
-
-    /// Adds an object, unless it has no fields.
-    #[inline(never)]
-    fn object(&mut self, name: &'a str, object: Self) {
-        if !object.0.is_empty() {
-            self.put(name, Json::Object(object));
-        }
-    }
-
-    /// Adds a list, unless it is empty.
-    #[inline(never)]
-    fn list(&mut self, name: &'a str, list: Vec<Json<'a>>) {
-        if !list.is_empty() {
-            self.put(name, Json::List(list));
-        }
+    fn number(&mut self, name: &'a str, number: f64) {
+        self.put(name, Part::Number(number));
     }
 
     #[inline(never)]
     fn numbers(&mut self, name: &'a str, numbers: &[f64]) {
-        self.put(name, Json::List(numbers.iter().copied().map(Json::Number).collect()));
+        self.put(name, Part::List);
+        for number in numbers {
+            self.number("", *number);
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.put("", Part::End);
+    }
+
+    /// Ends an object or a list that began as the latest part but `parts`. Removes it if it is empty.
+    #[inline(never)]
+    fn end_unless_empty(&mut self, parts: usize) {
+        if self.0.len() > parts {
+            self.end();
+        } else {
+            self.0.pop();
+        }
+    }
+
+    /// Begins an object or a list. Returns the number of parts, for [`Json::end_unless_empty`].
+    #[inline(never)]
+    fn begin(&mut self, name: &'a str, part: Part<'a>) -> usize {
+        self.put(name, part);
+        self.0.len()
     }
 }
 
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Number(number) => serializer.serialize_f64(*number),
-            Self::Count(count) => serializer.serialize_u32(*count),
-            Self::Flag(flag) => serializer.serialize_bool(*flag),
-            Self::List(list) => serializer.collect_seq(list),
-            Self::Object(object) => object.serialize(serializer),
-        }
+        Rest(&Cell::new(&self.0)).serialize(serializer)
     }
 }
 
-impl Serialize for Object<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
+/// The parts that are not yet serialized. Serializes the first of them, up to its end.
+struct Rest<'a>(&'a Cell<&'a [(&'a str, Part<'a>)]>);
+
+impl<'a> Rest<'a> {
+    /// The name of the next part; `None` at the end of an object or a list, which it passes.
+    fn next_name(&self) -> Option<&'a str> {
+        let parts = self.0.get();
+        let ((name, part), rest) = parts.split_first()?;
+        if *part == Part::End {
+            self.0.set(rest);
+            return None;
         }
-        map.end()
+        Some(name)
+    }
+}
+
+impl Serialize for Rest<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(((_, part), rest)) = self.0.get().split_first() else {
+            // Not reached, as every object and list has an end.
+            return serializer.serialize_unit();
+        };
+        self.0.set(rest);
+        match *part {
+            Part::Text(text) => serializer.serialize_str(text),
+            Part::Number(number) => serializer.serialize_f64(number),
+            Part::Count(count) => serializer.serialize_u32(count),
+            Part::Flag(flag) => serializer.serialize_bool(flag),
+            Part::List => {
+                let mut list = serializer.serialize_seq(None)?;
+                while self.next_name().is_some() {
+                    list.serialize_element(self)?;
+                }
+                list.end()
+            }
+            _ => {
+                let mut map = serializer.serialize_map(None)?;
+                while let Some(name) = self.next_name() {
+                    map.serialize_entry(name, self)?;
+                }
+                map.end()
+            }
+        }
     }
 }
 
@@ -149,11 +179,12 @@ impl<'a> Wire<'a> {
     /// Returns the beacon's JSON.
     #[must_use]
     pub fn json(self) -> Json<'a> {
-        let mut beacon = Object::default();
-        beacon.count("v", VERSION);
-        beacon.put("site", Json::Text(self.site));
-        beacon.count("seq", self.seq);
-        beacon.put("url", Json::Text(self.url));
+        let mut beacon = Json::default();
+        beacon.begin("", Part::Object);
+        beacon.put("v", Part::Count(VERSION));
+        beacon.put("site", Part::Text(self.site));
+        beacon.put("seq", Part::Count(self.seq));
+        beacon.put("url", Part::Text(self.url));
         beacon.text("route", self.route);
         beacon.text("device", self.device.map_or("", Device::name));
         beacon.text("connection", self.connection);
@@ -165,20 +196,25 @@ impl<'a> Wire<'a> {
         }
         beacon.text("release", self.release);
         beacon.text("viewport", self.viewport.map_or("", Viewport::name));
-        let mut tags = Object::default();
+        let tags = beacon.begin("tags", Part::Object);
         for (name, value) in self.tags {
-            tags.put(name, Json::Text(value));
+            beacon.put(name, Part::Text(value));
         }
-        beacon.object("tags", tags);
+        beacon.end_unless_empty(tags);
         if let Some(sample) = self.sample {
             beacon.number("sample", sample);
         }
-        beacon.count("errors", self.errors);
+        beacon.put("errors", Part::Count(self.errors));
         if self.webdriver {
-            beacon.flag("webdriver", true);
+            beacon.put("webdriver", Part::Flag(true));
         }
-        beacon.put("views", Json::List(self.views));
-        Json::Object(beacon)
+        beacon.put("views", Part::List);
+        for view in self.views {
+            beacon.0.extend(view.0);
+        }
+        beacon.end();
+        beacon.end();
+        beacon
     }
 }
 
@@ -191,36 +227,44 @@ pub fn view<'a, T>(
     marks: &'a [(ViewId, String, Value)],
     text: &dyn Fn(&'a T) -> &'a str,
 ) -> Json<'a> {
-    let mut view = Object::default();
+    let mut view = Json::default();
+    view.begin("", Part::Object);
     view.text("id", id);
     for (name, value) in [("url", &snapshot.url), ("route", &snapshot.route)] {
         view.text(name, value.as_ref().map_or("", text));
     }
     view.text("nav", snapshot.navigation_type.map_or("", NavigationType::name));
-    let mut values = Object::default();
+    view.put("values", Part::Object);
     for (metric, value) in snapshot.values.iter() {
-        values.number(metric.name(), value.number(metric));
+        view.number(metric.name(), value.number(metric));
     }
-    view.put("values", Json::Object(values));
+    view.end();
     view.text("tti_gap", snapshot.tti_gap.map_or("", TtiGap::name));
     if let Some(tbt) = snapshot.tbt {
         view.number("tbt", tbt.number(Metric::Tti));
     }
-    view.object("attribution", attribution(&snapshot.attribution, text));
+    let attribution = view.begin("attribution", Part::Object);
+    for (name, metric) in
+        [("lcp", Metric::Lcp), ("inp", Metric::Inp), ("cls", Metric::Cls), ("ttfb", Metric::Ttfb)]
+    {
+        cause(&mut view, name, metric, &snapshot.attribution, text);
+    }
+    view.end_unless_empty(attribution);
     if let Some(engaged) = snapshot.engaged {
-        view.flag("engaged", engaged);
+        view.put("engaged", Part::Flag(engaged));
     }
     if let Some(at) = snapshot.first_input_ms {
         view.number("first_input", at);
     }
-    let mut marked = Object::default();
-    for (view, name, at) in marks {
-        if *view == snapshot.id {
-            marked.number(name, at.number(Metric::Tti));
+    let marked = view.begin("marks", Part::Object);
+    for (of, name, at) in marks {
+        if *of == snapshot.id {
+            view.number(name, at.number(Metric::Tti));
         }
     }
-    view.object("marks", marked);
-    Json::Object(view)
+    view.end_unless_empty(marked);
+    view.end();
+    view
 }
 
 /// Returns the JSON of a value for a listener of the page; `id` and `text` are those of [`view`].
@@ -231,84 +275,85 @@ pub fn told<'a, T>(
     (metric, value): (Metric, Value),
     text: &dyn Fn(&'a T) -> &'a str,
 ) -> Json<'a> {
-    let mut told = Object::default();
+    let mut told = Json::default();
+    told.begin("", Part::Object);
     told.text("name", metric.name());
     told.number("value", value.number(metric));
     told.text("rating", metric.rate(value).name());
     told.text("id", id);
     told.text("navigationType", snapshot.navigation_type.map_or("", NavigationType::name));
-    told.object("attribution", cause(metric, &snapshot.attribution, text));
-    Json::Object(told)
-}
-
-fn attribution<'a, T>(attribution: &'a Attribution<T>, text: &dyn Fn(&'a T) -> &'a str) -> Object<'a> {
-    let mut causes = Object::default();
-    for (name, metric) in
-        [("lcp", Metric::Lcp), ("inp", Metric::Inp), ("cls", Metric::Cls), ("ttfb", Metric::Ttfb)]
-    {
-        causes.object(name, cause(metric, attribution, text));
-    }
-    causes
+    cause(&mut told, "attribution", metric, &snapshot.attribution, text);
+    told.end();
+    told
 }
 
 /// Adds the attribution of a metric.
 #[inline(never)]
 fn cause<'a, T>(
+    json: &mut Json<'a>,
+    name: &'a str,
     metric: Metric,
     attribution: &'a Attribution<T>,
     text: &dyn Fn(&'a T) -> &'a str,
-) -> Object<'a> {
-    let mut cause = Object::default();
+) {
+    let begun = json.begin(name, Part::Object);
     let Attribution { lcp, inp, cls, ttfb } = attribution;
     match (metric, lcp, inp, cls, ttfb) {
         (Metric::Lcp, Some(lcp), ..) => {
-            cause.text("target", text(&lcp.target));
-            cause.text("url", text(&lcp.url));
-            cause.numbers("parts", &lcp.parts_ms);
+            json.text("target", text(&lcp.target));
+            json.text("url", text(&lcp.url));
+            json.numbers("parts", &lcp.parts_ms);
         }
         (Metric::Inp, _, Some(inp), ..) => {
-            cause.text("target", text(&inp.target));
-            cause.text("event", text(&inp.event));
-            cause.number("at", inp.at_ms);
-            cause.numbers("parts", &inp.parts_ms);
-            cause.text("script", text(&inp.script));
+            json.text("target", text(&inp.target));
+            json.text("event", text(&inp.event));
+            json.number("at", inp.at_ms);
+            json.numbers("parts", &inp.parts_ms);
+            json.text("script", text(&inp.script));
             if inp.script_ms > 0.0 {
-                cause.number("script_ms", inp.script_ms);
+                json.number("script_ms", inp.script_ms);
             }
-            cause.text("load", inp.load_state.name());
+            json.text("load", inp.load_state.name());
         }
         (Metric::Cls, _, _, Some(cls), _) => {
-            cause.text("target", text(&cls.target));
-            cause.number("at", cls.at_ms);
-            cause.number("value", cls.value);
-            cause.text("load", cls.load_state.name());
+            json.text("target", text(&cls.target));
+            json.number("at", cls.at_ms);
+            json.number("value", cls.value);
+            json.text("load", cls.load_state.name());
         }
-        (Metric::Ttfb, .., Some(ttfb)) => fetch(&mut cause, ttfb, text),
+        (Metric::Ttfb, .., Some(ttfb)) => fetch(json, ttfb, text),
         _ => {}
     }
-    cause
+    json.end_unless_empty(begun);
 }
 
 /// Adds the fetch of the document.
-fn fetch<'a, T>(cause: &mut Object<'a>, ttfb: &'a TtfbCause<T>, text: &dyn Fn(&'a T) -> &'a str) {
+fn fetch<'a, T>(json: &mut Json<'a>, ttfb: &'a TtfbCause<T>, text: &dyn Fn(&'a T) -> &'a str) {
     let fetch = &ttfb.fetch;
     if let Some(parts_ms) = &ttfb.parts_ms {
-        cause.numbers("parts", parts_ms);
+        json.numbers("parts", parts_ms);
     }
-    cause.text("protocol", text(&fetch.protocol));
-    cause.text("delivery", fetch.delivery.map_or("", Delivery::name));
+    json.text("protocol", text(&fetch.protocol));
+    json.text("delivery", fetch.delivery.map_or("", Delivery::name));
     if fetch.encoded_bytes > 0.0 {
-        cause.number("bytes", fetch.encoded_bytes);
+        json.number("bytes", fetch.encoded_bytes);
     }
-    let server = fetch.server_timings.iter().map(|timing| {
-        let [name, description] = [&timing.name, &timing.description].map(|part| Json::Text(text(part)));
-        Json::List(vec![name, Json::Number(timing.duration_ms), description])
-    });
-    cause.list("server", server.collect());
-    let reasons = fetch.not_restored.iter().map(|reason| Json::Text(text(reason)));
-    cause.list("not_restored", reasons.collect());
+    let server = json.begin("server", Part::List);
+    for timing in &fetch.server_timings {
+        json.put("", Part::List);
+        json.put("", Part::Text(text(&timing.name)));
+        json.number("", timing.duration_ms);
+        json.put("", Part::Text(text(&timing.description)));
+        json.end();
+    }
+    json.end_unless_empty(server);
+    let reasons = json.begin("not_restored", Part::List);
+    for reason in &fetch.not_restored {
+        json.put("", Part::Text(text(reason)));
+    }
+    json.end_unless_empty(reasons);
     if let Some(confidence) = fetch.confidence {
-        cause.text("confidence", confidence.level.name());
-        cause.number("trigger_rate", confidence.trigger_rate);
+        json.text("confidence", confidence.level.name());
+        json.number("trigger_rate", confidence.trigger_rate);
     }
 }

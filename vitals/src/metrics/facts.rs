@@ -1,6 +1,7 @@
 //! Bounded sets of facts of one kind, ordered by time and without duplicates.
 
 use crate::limits;
+use crate::metric::plausible;
 
 /// A time in milliseconds since the document's time origin, and its number: a score, an end, a count, or 0 if the time
 /// suffices.
@@ -24,7 +25,7 @@ impl Facts {
     /// numbers.
     pub fn insert(&mut self, at: f64, number: f64) {
         let fact = [at, number];
-        if !fact.iter().all(|number| (0.0..f64::INFINITY).contains(number)) {
+        if !plausible(at) || !plausible(number) {
             return;
         }
         let place = self.place(at, number);

@@ -9,6 +9,7 @@ use super::lifecycle::Span;
 use super::views::Cause;
 use crate::entry::Event;
 use crate::limits::{CLICK_TO_MOVE_MS, INTERACTIONS_LONGEST, INTERACTIONS_MAX};
+use crate::metric::plausible;
 
 /// Number of interactions per ignored outlier.
 const PER_OUTLIER: f64 = 50.0;
@@ -41,8 +42,7 @@ impl Inp {
     /// Adds an entry. An entry without `interactionId` is not an interaction (a scroll, a hover).
     pub fn event(&mut self, event: &Event, bounds: &[f64]) {
         let &Event { start, duration, interaction_id: id, .. } = event;
-        let plausible = [id, start, duration].iter().all(|number| number.is_finite() && *number >= 0.0);
-        if !plausible || id == 0.0 {
+        if !plausible(id) || !plausible(start) || !plausible(duration) || id == 0.0 {
             return;
         }
         if let Some(known) = self.interactions.iter_mut().find(|known| known.id == id) {

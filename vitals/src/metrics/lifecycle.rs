@@ -75,7 +75,7 @@ impl<T: Text> Lifecycle<T> {
         let Navigation { response_start, activation_start, dom_content_loaded_end, .. } = new;
         let Navigation { response_end, dom_complete, .. } = new;
         let times = [response_start, activation_start, dom_content_loaded_end, response_end, dom_complete];
-        if !times.iter().all(|at| at.is_finite()) {
+        if !times.iter().all(|at| at.abs() < f64::INFINITY) {
             return;
         }
         let old = self.navigation.unwrap_or(new);

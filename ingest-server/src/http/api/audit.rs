@@ -44,11 +44,11 @@ pub struct EntryReport {
     action: String,
     /// The name of the site or token.
     target: String,
-    /// The settings before the change, without secrets; absent if there were none.
-    #[schema(value_type = Object)]
+    /// The settings before the change, without secrets; `null` if there were none.
+    #[schema(value_type = Option<Object>)]
     before: Option<serde_json::Value>,
     /// The settings after the change.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     after: Option<serde_json::Value>,
 }
 
